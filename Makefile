@@ -1,0 +1,67 @@
+# Quintile's commands. Each sets up what it needs; a second run reuses what the first built.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; \
+	done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+SIZE ?= 1m
+SERVICE_SQL := sql $(shell find service -name '*.sql' -exec dirname {} + 2>/dev/null | sort -u)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.PHONY: help setup demo test lint format bench clean
+
+help:
+	@echo "make demo         the whole product on demo stores, at http://127.0.0.1:8000"
+	@echo "make demo ONCE=1  the same without serving; prints one JSON object and ends"
+	@echo "make test         every test"
+	@echo "make lint         every check of style, types and the dbt manifest"
+	@echo "make format       put Python and SQL into the house format"
+	@echo "make clean        remove the virtual environment, the embedded database and caches"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Quintile needs Python 3.11 or newer and found none." >&2; \
+		echo "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "$(PYTHON) is not Python 3.11 or newer; Quintile needs that." >&2; exit 1; }
+	@$(PYTHON) -c 'import shutil, sys; sys.exit(shutil.disk_usage(".").free < 2 * 2**30)' || { \
+		echo "Less than 2 GiB of disk are free here; setting up needs that." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; \
+		exit 1; }
+	@echo "installing into $(VENV) (about a minute)"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/quintile demo $(if $(ONCE),--once)
+
+test: $(READY)
+	@$(BIN)/python -m tests.browser.ensure_chromium
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m tests.dbt.lint_sql
+	@$(BIN)/python -m tests.dbt.check_manifest
+
+format: $(READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY)
+	@$(BIN)/python -m tests.bench --size $(SIZE)
+
+clean:
+	@[ ! -x $(BIN)/quintile ] || $(BIN)/quintile db stop
+	@rm -rf $(VENV) .quintile target logs .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,616 @@
+"""The ``quintile`` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+from psycopg.conninfo import conninfo_to_dict
+
+from service import embedded
+from service.auth import create_sign_in_code, create_token
+from service.config import Settings, load_settings
+from service.db import (
+    Pool,
+    admin_url,
+    app_url,
+    connect_as_owner,
+    find_tenant,
+    open_pool,
+    query,
+    tenant_transaction,
+    transform_url,
+)
+from service.errors import AlreadyRunningError, InvalidInputError, NotConnectedError, QuintileError
+from service.jobs.progress import Progress
+from service.jobs.runs import Kind, RunRecorder, recorded, start_run
+from service.logs import configure_logging
+from service.migrate import migrate as run_migrations
+from service.tenants import add_tenant, change_tenant, list_tenants
+
+tenant_option = click.option(
+    "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
+)
+
+
+class Group(click.Group):
+    """A command group whose explained errors end in one sentence and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except QuintileError as error:
+            click.echo(f"Error: {error.message}", err=True)
+            if error.advice:
+                click.echo(error.advice, err=True)
+            ctx.exit(1)
+        except BrokenPipeError:
+            # The reader of a pipe, head for example, has seen enough.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
+
+
+@click.group(cls=Group)
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Customer segments, sample tracking and Klaviyo sync inside your PostgreSQL."""
+    ctx.obj = load_settings()
+    configure_logging(ctx.obj)
+
+
+# -- database -----------------------------------------------------------------------------------
+
+
+@main.command()
+@click.pass_obj
+def migrate(settings: Settings) -> None:
+    """Prepare or upgrade the database: schemas, roles, row level security."""
+    applied = run_migrations(settings, _say)
+    _say(f"{len(applied)} migrations applied" if applied else "the database is up to date")
+
+
+@main.group()
+def db() -> None:
+    """The database: its URL and, when it is the embedded one, its life cycle."""
+
+
+@db.command("url")
+@click.option(
+    "--role",
+    type=click.Choice(["admin", "app", "transform"]),
+    default="admin",
+    show_default=True,
+    help="Whose URL.",
+)
+@click.pass_obj
+def db_url(settings: Settings, role: str) -> None:
+    """Print a connection string; starts the embedded PostgreSQL if need be."""
+    urls = {"admin": admin_url, "app": app_url, "transform": transform_url}
+    click.echo(urls[role](settings))
+
+
+@db.command("start")
+@click.pass_obj
+def db_start(settings: Settings) -> None:
+    """Start the embedded PostgreSQL."""
+    _require_embedded(settings)
+    admin_url(settings)
+    _say("the embedded PostgreSQL is running")
+
+
+@db.command("stop")
+@click.pass_obj
+def db_stop(settings: Settings) -> None:
+    """Stop the embedded PostgreSQL."""
+    _require_embedded(settings)
+    stopped = embedded.stop(settings.home_dir / "pg")
+    _say("the embedded PostgreSQL is stopped" if stopped else "it was not running")
+
+
+@db.command("psql", context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def db_psql(settings: Settings, arguments: tuple[str, ...]) -> None:
+    """Open a shell on the database; further arguments go to psql."""
+    # The URL may hold a password: it goes through the environment, not where ps can read it.
+    environment = {**os.environ, **_libpq_environment(admin_url(settings))}
+    os.execve(embedded.psql_path(), ["psql", *arguments], environment)
+
+
+def _libpq_environment(url: str) -> dict[str, str]:
+    names = {
+        "host": "PGHOST",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "password": "PGPASSWORD",
+        "dbname": "PGDATABASE",
+        "sslmode": "PGSSLMODE",
+    }
+    parts = conninfo_to_dict(url)
+    return {names[key]: str(value) for key, value in parts.items() if key in names}
+
+
+def _require_embedded(settings: Settings) -> None:
+    if settings.database_url:
+        raise InvalidInputError(
+            "QUINTILE_DATABASE_URL names the database; there is no embedded one to manage."
+        )
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+@click.pass_obj
+def doctor(settings: Settings, as_json: bool) -> None:
+    """Check database, roles, isolation, secrets, connections and freshness."""
+    from service.doctor import examine
+
+    findings = examine(settings)
+    if as_json:
+        click.echo(json.dumps({"findings": [finding.as_dict() for finding in findings]}))
+    else:
+        for finding in findings:
+            click.echo(finding.as_line())
+    if any(finding.level == "error" for finding in findings):
+        sys.exit(1)
+
+
+# -- tenants ------------------------------------------------------------------------------------
+
+
+@main.group()
+def tenants() -> None:
+    """Add, list and connect tenants."""
+
+
+@tenants.command("add")
+@click.argument("name")
+@click.option("--shop", metavar="x.myshopify.com", help="The store's myshopify.com domain.")
+@click.pass_obj
+def tenants_add(settings: Settings, name: str, shop: str | None) -> None:
+    """Add a tenant."""
+    with connect_as_owner(settings) as conn:
+        add_tenant(conn, name, shop)
+    _say(f"added {name}; next: quintile tenants connect-shopify {name}, or quintile orders import")
+
+
+@tenants.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.pass_obj
+def tenants_list(settings: Settings, as_json: bool) -> None:
+    """List the tenants."""
+    with connect_as_owner(settings) as conn:
+        rows = list_tenants(conn)
+    if as_json:
+        click.echo(json.dumps(rows, default=str))
+        return
+    if not rows:
+        _say("no tenants yet; add one: quintile tenants add NAME")
+    for row in rows:
+        connected = ", ".join(row["connected"]) or "not connected"
+        click.echo(
+            f"{row['name']:<24} {row['shop_domain'] or '-':<40} {row['currency'] or '-':<4} "
+            f"{row['time_zone']:<20} {connected}"
+        )
+
+
+@tenants.command("token")
+@click.argument("name")
+@click.option("--label", default="cli", show_default=True, help="What the token is for.")
+@click.pass_obj
+def tenants_token(settings: Settings, name: str, label: str) -> None:
+    """Make an API token and print only the token; it is never shown again."""
+    with connect_as_owner(settings) as conn:
+        click.echo(create_token(conn, find_tenant(conn, name), label))
+
+
+@tenants.command("sign-in-link")
+@click.argument("name")
+@click.pass_obj
+def tenants_sign_in_link(settings: Settings, name: str) -> None:
+    """Make a sign-in link for the admin UI: works once, within an hour."""
+    click.echo(sign_in_link(settings, name))
+
+
+@tenants.command("set")
+@click.argument("name")
+@click.option("--currency", help="ISO 4217 code of the shop's currency.")
+@click.option("--time-zone", help="IANA name, such as Europe/Berlin.")
+@click.option("--window-days", type=int, help="How many days of orders RFM looks at.")
+@click.option(
+    "--exclude-customer",
+    "excluded",
+    multiple=True,
+    metavar="ID",
+    help="A customer who is no person, such as a connector's default customer; replaces the list.",
+)
+@click.pass_obj
+def tenants_set(
+    settings: Settings,
+    name: str,
+    currency: str | None,
+    time_zone: str | None,
+    window_days: int | None,
+    excluded: tuple[str, ...],
+) -> None:
+    """Change a tenant's settings; the next build uses them."""
+    with connect_as_owner(settings) as conn:
+        change_tenant(
+            conn,
+            find_tenant(conn, name),
+            currency=currency,
+            time_zone=time_zone,
+            window_days=window_days,
+            excluded_customer_ids=list(excluded) or None,
+        )
+    _say(f"changed {name}; it counts from the next build: quintile build --tenant {name}")
+
+
+@tenants.command("connect-shopify")
+@click.argument("name")
+@click.pass_obj
+def tenants_connect_shopify(settings: Settings, name: str) -> None:
+    """Connect a store: reads its Admin API access token from standard input."""
+    from service.connections import connect_shopify
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+        shop = next(row["shop_domain"] for row in list_tenants(conn) if row["name"] == name)
+    if shop is None:
+        raise InvalidInputError(
+            f"Tenant '{name}' has no shop.",
+            advice="Add it with one: quintile tenants add NAME --shop x.myshopify.com",
+        )
+    token = _read_secret("Admin API access token")
+    with open_pool(settings) as pool:
+        info = connect_shopify(settings, pool, tenant_id, shop, token)
+    _say(f"connected {info.name} ({info.currency}, {info.time_zone})")
+    if not info.has_all_orders:
+        _say(
+            "without the scope read_all_orders Shopify shows only the last 60 days of orders; "
+            "bring the older ones in with quintile orders import"
+        )
+
+
+@tenants.command("connect-klaviyo")
+@click.argument("name")
+@click.pass_obj
+def tenants_connect_klaviyo(settings: Settings, name: str) -> None:
+    """Connect a Klaviyo account: reads its private API key from standard input."""
+    from service.connections import connect_klaviyo
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+    key = _read_secret("private API key")
+    with open_pool(settings) as pool:
+        _say(f"connected {connect_klaviyo(settings, pool, tenant_id, key)}")
+
+
+@tenants.command("map-list")
+@click.argument("name")
+@click.option(
+    "--segment", required=True, metavar="KEY", help="rfm:champions or shopify:<segment id>."
+)
+@click.option("--list", "list_id", required=True, metavar="ID", help="The Klaviyo list's id.")
+@click.pass_obj
+def tenants_map_list(settings: Settings, name: str, segment: str, list_id: str) -> None:
+    """Keep a Klaviyo list in step with a segment."""
+    from service.klaviyo.configs import map_list
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+    with open_pool(settings) as pool:
+        list_name = map_list(settings, pool, tenant_id, segment, list_id)
+    _say(f"{segment} feeds list '{list_name}'; quintile sync klaviyo --tenant {name} does it now")
+
+
+def _read_secret(what: str) -> str:
+    """From standard input, never from argv, where every user of the machine could read it."""
+    if sys.stdin.isatty():
+        secret: str = click.prompt(what, hide_input=True)
+    else:
+        secret = sys.stdin.readline()
+    if not secret.strip():
+        raise InvalidInputError(f"Nothing came on standard input; it takes the {what}.")
+    return secret.strip()
+
+
+# -- work ---------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("provider", type=click.Choice(["shopify", "klaviyo"]))
+@click.option("--tenant", metavar="T", help="Only this tenant; all connected ones otherwise.")
+@click.pass_obj
+def sync(settings: Settings, provider: str, tenant: str | None) -> None:
+    """Sync now, with progress."""
+    from service.klaviyo.sync import sync_klaviyo
+    from service.shopify.sync import sync_shopify
+
+    work = sync_shopify if provider == "shopify" else sync_klaviyo
+    kind: Kind = "shopify_sync" if provider == "shopify" else "klaviyo_sync"
+    chosen = _connected_tenants(settings, provider, tenant)
+    failures = 0
+    with open_pool(settings) as pool:
+        for name, tenant_id in chosen.items():
+            try:
+                with _run(pool, name, tenant_id, kind) as progress:
+                    work(settings, pool, tenant_id, progress)
+            except QuintileError as error:
+                # One tenant's trouble is not the next one's.
+                click.echo(f"Error: {name}: {error.message}", err=True)
+                if error.advice:
+                    click.echo(error.advice, err=True)
+                failures += 1
+    if failures:
+        sys.exit(1)
+
+
+def _connected_tenants(settings: Settings, provider: str, tenant: str | None) -> dict[str, UUID]:
+    with connect_as_owner(settings) as conn:
+        if tenant is not None:
+            return {tenant: find_tenant(conn, tenant)}
+        rows = list_tenants(conn)
+    chosen = {row["name"]: row["tenant_id"] for row in rows if provider in row["connected"]}
+    if not chosen:
+        raise NotConnectedError(
+            f"No tenant is connected to {provider}.",
+            advice=f"Connect one: quintile tenants connect-{provider} NAME",
+        )
+    return chosen
+
+
+@main.group()
+def orders() -> None:
+    """Orders."""
+
+
+@orders.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@tenant_option
+@click.pass_obj
+def orders_import(settings: Settings, file: Path, tenant: str) -> None:
+    """Import orders from a CSV file with a header; importing it again changes nothing.
+
+    Required columns: order_id, customer_id, processed_at, total. Optional: customer_email,
+    customer_name, order_number, subtotal (goods after discounts), refunded, currency,
+    financial_status, fulfillment_status, channel, tags (separated by ;), cancelled_at, test,
+    updated_at. Times without an offset are UTC.
+    """
+    from service.shopify.orders_csv import import_orders
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, tenant)
+    with (
+        open_pool(settings) as pool,
+        _run(pool, tenant, tenant_id, "orders_import") as progress,
+        # Bytes that are not UTF-8 are the reader's to report, with their line.
+        file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream,
+    ):
+        report = import_orders(pool, tenant_id, stream, progress)
+    for line, reason in report.rejected[:20]:
+        _say(f"line {line}: {reason}")
+    if len(report.rejected) > 20:  # noqa: PLR2004
+        _say(f"and {len(report.rejected) - 20} more rejected lines")
+    click.echo(
+        f"{report.landed} orders landed, {report.unchanged} unchanged, "
+        f"{len(report.rejected)} rejected"
+    )
+
+
+@main.command()
+@click.option("--tenant", "names", multiple=True, metavar="T", help="Only these tenants.")
+@click.option("--as-of", metavar="TS", help="Build as of this date or time; now otherwise.")
+@click.option("--full-refresh", is_flag=True, help="Build every model anew.")
+@click.pass_obj
+def build(
+    settings: Settings, names: tuple[str, ...], as_of: str | None, full_refresh: bool
+) -> None:
+    """Build and test the models: a thin wrapper on dbt build."""
+    from service.jobs.build import build as run_build
+
+    with connect_as_owner(settings) as conn:
+        for name in names:
+            find_tenant(conn, name)
+    run_build(settings, tenants=names, as_of=as_of, full_refresh=full_refresh)
+
+
+@main.group()
+def segments() -> None:
+    """RFM segments."""
+
+
+@segments.command("export")
+@tenant_option
+@click.pass_obj
+def segments_export(settings: Settings, tenant: str) -> None:
+    """Print every customer's RFM as CSV."""
+    _export(settings, tenant, "sql/export_rfm")
+
+
+@main.group()
+def samples() -> None:
+    """Sample orders."""
+
+
+@samples.command("export")
+@tenant_option
+@click.pass_obj
+def samples_export(settings: Settings, tenant: str) -> None:
+    """Print every sample order as CSV."""
+    _export(settings, tenant, "sql/export_samples")
+
+
+def _export(settings: Settings, tenant: str, name: str) -> None:
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, tenant)
+    with (
+        open_pool(settings) as pool,
+        tenant_transaction(pool, tenant_id, read_only=True) as conn,
+        conn.cursor().copy(query(name).format(tenant_id=tenant_id)) as copy,
+    ):
+        for block in copy:
+            sys.stdout.buffer.write(block)
+    sys.stdout.flush()
+
+
+# -- processes ----------------------------------------------------------------------------------
+
+
+@main.command()
+@click.pass_obj
+def serve(settings: Settings) -> None:
+    """Serve the API and the admin UI with gunicorn."""
+    check_port_free(settings.host, settings.port)
+    # Fails here, in one sentence, when the database or the role is wrong.
+    with open_pool(settings):
+        pass
+    os.execv(sys.executable, serve_command(settings))
+
+
+def serve_command(settings: Settings) -> list[str]:
+    """The gunicorn command line of the web service."""
+    return [
+        *(sys.executable, "-m", "gunicorn", "service.app:create_app()"),
+        *("--bind", f"{settings.host}:{settings.port}"),
+        *("--worker-class", "gthread", "--threads", str(settings.web_threads)),
+        *("--log-level", "warning"),
+    ]
+
+
+@main.command()
+@click.pass_obj
+def worker(settings: Settings) -> None:
+    """Run jobs and schedules until stopped."""
+    from service.jobs.tasks import worker_app
+
+    with open_pool(settings) as pool:
+        app = worker_app(settings, pool)
+        _say("working; stop with Ctrl-C")
+        with app.open():
+            app.run_worker(
+                concurrency=4,
+                shutdown_graceful_timeout=30,
+                update_heartbeat_interval=10,
+                delete_jobs="successful",
+            )
+
+
+@main.command()
+@click.option("--shopify-port", type=int, default=0, help="Port; a free one when 0.")
+@click.option("--klaviyo-port", type=int, default=0, help="Port; a free one when 0.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same data.")
+@click.option(
+    "--anchor",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The day on which the two years of history end; today otherwise.",
+)
+def sandbox(shopify_port: int, klaviyo_port: int, seed: int, anchor: datetime | None) -> None:
+    """Serve a Shopify and a Klaviyo sandbox on loopback until stopped.
+
+    The first line printed is a JSON object with their URLs, stores, tokens, keys and lists.
+    """
+    from service.sandbox.server import run_forever
+
+    run_forever(
+        seed=seed,
+        anchor=anchor.date() if anchor else None,
+        shopify_port=shopify_port,
+        klaviyo_port=klaviyo_port,
+    )
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Print one JSON object and end instead of serving.")
+@click.pass_obj
+def demo(settings: Settings, once: bool) -> None:
+    """Run the whole product on two demo stores."""
+    from service.demo import run_demo
+
+    run_demo(settings, once=once, say=_say)
+
+
+# -- shared -------------------------------------------------------------------------------------
+
+
+def check_port_free(host: str, port: int) -> None:
+    """Refuse early, in a sentence, when the port is taken.
+
+    Raises:
+        InvalidInputError: Something listens there already.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            raise InvalidInputError(
+                f"Port {port} on {host} is taken.",
+                advice="Stop what listens there, or choose another: QUINTILE_PORT=8001",
+            ) from None
+
+
+def sign_in_link(settings: Settings, name: str) -> str:
+    """A link that signs in once, within the hour.
+
+    The code is in the fragment, which browsers keep to themselves: no log or Referer sees it.
+    """
+    with connect_as_owner(settings) as conn:
+        code = create_sign_in_code(conn, find_tenant(conn, name), timedelta(hours=1))
+    return f"http://{settings.host}:{settings.port}/admin/sign-in#code={code}"
+
+
+@dataclass
+class ConsoleProgress:
+    """Progress of a run on the terminal, and in its row."""
+
+    recorder: RunRecorder
+    label: str
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """Begin a phase."""
+        _say(f"{self.label}: {name}" + (f" ({total:,})" if total is not None else ""))
+        self.recorder.phase(name, total)
+
+    def advance(self, done: int = 1) -> None:
+        """So many more units are done."""
+        self.recorder.advance(done)
+        if sys.stderr.isatty():
+            total = f" of {self.recorder.total:,}" if self.recorder.total else ""
+            sys.stderr.write(f"\r  {self.recorder.done:,}{total}\x1b[K\r")
+            sys.stderr.flush()
+
+    def count(self, **counts: int) -> None:
+        """Add to the run's counters."""
+        self.recorder.count(**counts)
+
+
+@contextmanager
+def _run(pool: Pool, label: str, tenant_id: UUID, kind: Kind) -> Iterator[Progress]:
+    """A run of the command line: recorded like any other, shown as it goes."""
+    with tenant_transaction(pool, tenant_id) as conn:
+        started = start_run(conn, tenant_id, kind, "cli")
+    run_id = started.run["run_id"]
+    if not started.created and started.run["state"] == "running":
+        raise AlreadyRunningError(
+            f"This is already running for {label}, since {started.run['started_at']:%H:%M} UTC.",
+            advice=f"It is run {run_id}; a dead one makes way after two minutes.",
+        )
+    with recorded(pool, tenant_id, run_id) as recorder:
+        yield ConsoleProgress(recorder, label)
+    counts = ", ".join(f"{count:,} {name}" for name, count in recorder.counts.items())
+    _say(f"{label}: done" + (f" ({counts.replace('_', ' ')})" if counts else ""))
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

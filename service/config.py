@@ -1,0 +1,113 @@
+"""Settings as data: each has a name, a default and one sentence.
+
+A setting ``database_url`` is read from the environment variable ``QUINTILE_DATABASE_URL``. The
+README lists them all; a test fails when one is missing there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from service.errors import InvalidSettingError
+
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+
+def _setting(default: str | int, sentence: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"sentence": sentence, "secret": secret})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set, read once at start-up."""
+
+    database_url: str = _setting(
+        "",
+        "PostgreSQL 15+ to use, as its admin; the embedded PostgreSQL when empty.",
+        secret=True,
+    )
+    app_database_url: str = _setting(
+        "",
+        "How the service connects as quintile_app; derived from the database URL when empty.",
+        secret=True,
+    )
+    transform_database_url: str = _setting(
+        "",
+        "How dbt and the worker connect as quintile_transform; derived when empty.",
+        secret=True,
+    )
+    secret_key: str = _setting(
+        "",
+        "Signs sessions and derives the database roles' passwords; generated under home when empty.",
+        secret=True,
+    )
+    encryption_keys: str = _setting(
+        "",
+        "Key ring for stored credentials, newest first: id:base64,id:base64 with 32-byte keys; "
+        "derived from the secret key when empty.",
+        secret=True,
+    )
+    home: str = _setting(
+        str(PROJECT_DIR / ".quintile"), "Where the embedded database and generated keys live."
+    )
+    shopify_url: str = _setting(
+        "https://{shop}", "Base URL of Shopify's Admin API; {shop} stands for the shop's domain."
+    )
+    shopify_api_version: str = _setting("2026-07", "Version of Shopify's Admin API.")
+    klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
+    klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
+    host: str = _setting("127.0.0.1", "Address the web service listens on.")
+    port: int = _setting(8000, "Port the web service listens on.")
+    web_threads: int = _setting(8, "Requests one web process serves at once.")
+    pool_size: int = _setting(10, "Database connections one process opens at most.")
+    statement_timeout_ms: int = _setting(
+        15000, "Longest a query of a web request may run, in milliseconds."
+    )
+    session_hours: int = _setting(12, "How long a sign-in to the admin UI lasts, in hours.")
+    dbt_threads: int = _setting(4, "Models dbt builds at once.")
+    schedule_segments: str = _setting("0 */6 * * *", "When Shopify is synced (cron, UTC).")
+    schedule_build: str = _setting("0 3 * * *", "When RFM and samples are built (cron, UTC).")
+    schedule_klaviyo: str = _setting("*/30 * * * *", "When Klaviyo lists are synced (cron, UTC).")
+    log_level: str = _setting("INFO", "Least severe log level that is written.")
+    log_format: str = _setting("console", "How log lines are written: console or json.")
+
+    @cached_property
+    def home_dir(self) -> Path:
+        """Directory of everything that is generated on this machine."""
+        return Path(self.home).expanduser().resolve()
+
+
+def environment_name(setting: str) -> str:
+    """Name of the environment variable that sets a setting."""
+    return f"QUINTILE_{setting.upper()}"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        InvalidSettingError: A number is not one, or a QUINTILE_ variable is not a setting.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for item in fields(Settings):
+        name = environment_name(item.name)
+        text = environ.get(name, "")
+        if not text:
+            continue
+        if item.type == "int":
+            try:
+                values[item.name] = int(text)
+            except ValueError:
+                raise InvalidSettingError(f"{name} must be a whole number.") from None
+        else:
+            values[item.name] = text
+    settings = Settings(**values)
+    if settings.log_format not in ("console", "json"):
+        raise InvalidSettingError("QUINTILE_LOG_FORMAT must be console or json.")
+    return settings

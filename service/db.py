@@ -1,0 +1,244 @@
+"""The database: who connects as what, and the one way to act for a tenant.
+
+Three roles (see ``sql/rls/roles.sql``). The service connects as ``quintile_app``, which sees the
+rows of one tenant per transaction and nothing without one. Operators' commands and the worker's
+fan-out, which must know all tenants, connect as ``quintile_owner`` or ``quintile_transform``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, LiteralString, cast
+from urllib.parse import quote, urlencode
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool
+
+from service import embedded
+from service.config import Settings
+from service.errors import (
+    DatabaseUnavailableError,
+    InvalidSettingError,
+    OverprivilegedRoleError,
+    UnknownTenantError,
+)
+from service.secrets import role_password
+
+OWNER = "quintile_owner"
+TRANSFORM = "quintile_transform"
+APP = "quintile_app"
+
+Connection = psycopg.Connection[DictRow]
+Pool = ConnectionPool[Connection]
+
+_PACKAGE_DIR = Path(__file__).parent
+
+
+@cache
+def query(name: str) -> sql.SQL:
+    """The statement in ``service/<name>.sql``, for example ``jobs/sql/start_run``."""
+    text = (_PACKAGE_DIR / f"{name}.sql").read_text(encoding="utf-8")
+    # Our own files are as literal as a literal in the code.
+    return sql.SQL(cast(LiteralString, text))
+
+
+# -- who connects as what -----------------------------------------------------------------------
+
+
+def admin_url(settings: Settings) -> str:
+    """URL of the database's admin; starts the embedded PostgreSQL when none is set."""
+    return settings.database_url or embedded.start(settings.home_dir / "pg")
+
+
+def app_url(settings: Settings) -> str:
+    """URL of the service's role."""
+    return settings.app_database_url or _as_role(settings, APP)
+
+
+def transform_url(settings: Settings) -> str:
+    """URL of dbt's role, which the worker's fan-out uses too."""
+    return settings.transform_database_url or _as_role(settings, TRANSFORM)
+
+
+def _as_role(settings: Settings, role: str) -> str:
+    # The embedded server trusts its socket, which only its own system user can reach.
+    password = role_password(settings, role) if settings.database_url else ""
+    return with_user(admin_url(settings), role, password)
+
+
+def with_user(url: str, user: str, password: str) -> str:
+    """The same database as another user, in the two URL forms that dbt's profile reads.
+
+    Raises:
+        InvalidSettingError: The URL is not one of PostgreSQL's.
+    """
+    try:
+        parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
+    except psycopg.ProgrammingError:
+        raise InvalidSettingError(
+            "QUINTILE_DATABASE_URL is not a PostgreSQL URL.",
+            advice="It looks like postgresql://user:password@host:5432/database.",
+        ) from None
+    parts.pop("user", None)
+    parts.pop("password", None)
+    host, port = parts.pop("host", ""), parts.pop("port", "")
+    database = quote(parts.pop("dbname", ""), safe="")
+    userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}" if password else quote(user)
+    if host.startswith("/"):
+        parts = {"host": host, **({"port": port} if port else {}), **parts}
+        host = port = ""
+    authority = f"{userinfo}@{host}{':' + port if port else ''}"
+    suffix = f"?{urlencode(parts, safe='/')}" if parts else ""
+    return f"postgresql://{authority}/{database}{suffix}"
+
+
+def connect(url: str) -> Connection:
+    """One autocommit connection with rows as dictionaries.
+
+    Raises:
+        DatabaseUnavailableError: Nothing answers, or the password is refused.
+    """
+    try:
+        return psycopg.connect(url, autocommit=True, row_factory=dict_row)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnavailableError(
+            f"The database cannot be reached: {str(error).strip().splitlines()[-1]}",
+            advice="Is it running, and is QUINTILE_DATABASE_URL right? Then: quintile migrate.",
+        ) from error
+
+
+@contextmanager
+def connect_as_owner(settings: Settings) -> Iterator[Connection]:
+    """A connection of the admin that acts as quintile_owner: for operators' commands."""
+    with connect(admin_url(settings)) as conn:
+        try:
+            conn.execute("set role quintile_owner")
+        except psycopg.errors.InvalidParameterValue:
+            raise _not_migrated() from None
+        yield conn
+
+
+# -- the service's pool -------------------------------------------------------------------------
+
+
+@contextmanager
+def open_pool(settings: Settings) -> Iterator[Pool]:
+    """The service's pool, as quintile_app; closed at the end of the block.
+
+    Raises:
+        OverprivilegedRoleError: The role is more than quintile_app may be.
+        DatabaseUnavailableError: Nothing answers, or the schema is missing.
+    """
+    pool = create_pool(settings)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def create_pool(settings: Settings) -> Pool:
+    """As :func:`open_pool`, for callers that close the pool themselves."""
+    url = app_url(settings)
+    with connect(url) as conn:
+        refuse_overprivileged(conn)
+    pool: Pool = ConnectionPool(
+        url,
+        min_size=1,
+        max_size=settings.pool_size,
+        # Autocommit, so that conn.transaction() is a transaction and not a savepoint inside one
+        # that would outlive the tenant's block. No prepared statements: they do not survive
+        # PgBouncer's transaction mode.
+        kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": None},
+        check=ConnectionPool.check_connection,
+        open=True,
+    )
+    return pool
+
+
+def refuse_overprivileged(conn: Connection) -> None:
+    """Refuse to serve as a role that row level security would not hold.
+
+    Raises:
+        OverprivilegedRoleError: Superuser, BYPASSRLS, an owner, or a member of a stronger role.
+        DatabaseUnavailableError: The database has not been migrated.
+    """
+    try:
+        row = conn.execute(query("sql/role_powers")).fetchone()
+    except (psycopg.errors.UndefinedObject, psycopg.errors.InvalidSchemaName):
+        raise _not_migrated() from None
+    assert row is not None
+    if row["powers"]:
+        raise OverprivilegedRoleError(
+            f"The service will not run as database role {row['role']}: it {row['powers'][0]}.",
+            advice="Connect as quintile_app, or leave QUINTILE_APP_DATABASE_URL empty.",
+        )
+
+
+@contextmanager
+def tenant_transaction(
+    pool: Pool,
+    tenant_id: UUID,
+    *,
+    read_only: bool = False,
+    timeout_ms: int = 0,
+) -> Iterator[Connection]:
+    """The one way to act for a tenant: a transaction that sees that tenant's rows only.
+
+    The first statement sets the tenant for this transaction; it is gone with it, so a pooled
+    connection carries nothing to the next user.
+
+    Args:
+        pool: The service's pool.
+        tenant_id: Whose rows to see.
+        read_only: Refuse writes, as for a GET.
+        timeout_ms: Longest a statement may run, in milliseconds; 0 for no limit.
+    """
+    with pool.connection() as conn, conn.transaction():
+        conn.execute(
+            query("sql/enter_tenant"),
+            {
+                "tenant_id": str(tenant_id),
+                "read_only": "on" if read_only else "off",
+                "timeout": str(timeout_ms),
+            },
+        )
+        yield conn
+
+
+# -- tenants by name, for operators -------------------------------------------------------------
+
+
+def find_tenant(conn: Connection, name: str) -> UUID:
+    """Id of the tenant with this name, on a connection that sees all tenants.
+
+    Raises:
+        UnknownTenantError: No tenant has this name; the message lists those there are.
+    """
+    rows = conn.execute("select tenant_id, name from app.tenants order by name").fetchall()
+    for row in rows:
+        if row["name"] == name:
+            return cast(UUID, row["tenant_id"])
+    names = ", ".join(row["name"] for row in rows) or "none yet"
+    raise UnknownTenantError(
+        f"There is no tenant '{name}'.",
+        advice=f"Tenants: {names}. A new one: quintile tenants add {name}",
+    )
+
+
+def one(row: DictRow | None) -> dict[str, Any]:
+    """The row of a statement that always returns one."""
+    assert row is not None
+    return row
+
+
+def _not_migrated() -> DatabaseUnavailableError:
+    return DatabaseUnavailableError(
+        "The database has not been prepared for Quintile.", advice="Run: quintile migrate"
+    )

@@ -1,0 +1,176 @@
+"""``make demo``: the whole product on two sandbox stores, from nothing to a synced list."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from service.cli import ConsoleProgress, check_port_free, serve_command, sign_in_link
+from service.config import Settings, environment_name
+from service.connections import connect_klaviyo, connect_shopify
+from service.db import Pool, connect_as_owner, one, open_pool, query, tenant_transaction
+from service.jobs.build import build
+from service.jobs.runs import Kind, recorded, start_run
+from service.klaviyo.configs import map_list
+from service.klaviyo.sync import sync_klaviyo
+from service.migrate import migrate
+from service.sandbox import Sandbox, start_sandbox
+from service.shopify.sync import sync_shopify
+from service.tenants import add_tenant, change_tenant, list_tenants
+
+Say = Callable[[str], None]
+_LIST_NAME = "Champions"
+
+
+@dataclass(frozen=True)
+class DemoTenant:
+    """One demo store with the ids that the demo needs."""
+
+    name: str
+    shop: str
+    tenant_id: UUID
+    list_id: str
+
+
+def run_demo(settings: Settings, *, once: bool, say: Say) -> None:
+    """Set everything up, run the main job, then serve or, with ``once``, print the outcome."""
+    began = time.monotonic()
+    if not once:
+        check_port_free(settings.host, settings.port)
+    say("preparing the database")
+    migrate(settings, say)
+    say("starting the sandbox Shopify and Klaviyo")
+    with start_sandbox(anchor=_anchor(settings)) as sandbox:
+        demo_settings = replace(
+            settings, shopify_url=sandbox.shopify_url, klaviyo_url=sandbox.klaviyo_url
+        )
+        with open_pool(demo_settings) as pool:
+            tenants = _connect_tenants(demo_settings, pool, sandbox, say)
+            outcome = _main_job(demo_settings, pool, tenants, say)
+        outcome["seconds"] = round(time.monotonic() - began, 1)
+        if once:
+            print(json.dumps(outcome))
+            return
+        say(json.dumps(outcome))
+        _serve(demo_settings, tenants, say)
+
+
+def _anchor(settings: Settings) -> date:
+    """The day the stores' history ends: that of the first run, so that later runs see one story."""
+    path: Path = settings.home_dir / "demo-anchor"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(datetime.now(UTC).date().isoformat())
+    return date.fromisoformat(path.read_text().strip())
+
+
+def _connect_tenants(
+    settings: Settings, pool: Pool, sandbox: Sandbox, say: Say
+) -> list[DemoTenant]:
+    described = sandbox.describe()
+    tenants = []
+    for store, account in zip(
+        described["shopify"]["stores"], described["klaviyo"]["accounts"], strict=True
+    ):
+        shop = store["shop"]
+        name = shop.removesuffix(".myshopify.com")
+        with connect_as_owner(settings) as owner:
+            known = {row["name"]: row["tenant_id"] for row in list_tenants(owner)}
+            tenant_id = known.get(name) or add_tenant(owner, name, shop)
+            # The customer on which the TikTok connector books every order is no person.
+            change_tenant(
+                owner, tenant_id, excluded_customer_ids=sandbox.default_customer_ids(shop)
+            )
+        say(f"connecting {name}")
+        connect_shopify(settings, pool, tenant_id, shop, store["token"])
+        connect_klaviyo(settings, pool, tenant_id, account["key"])
+        list_id = next(item["id"] for item in account["lists"] if item["name"] == _LIST_NAME)
+        map_list(settings, pool, tenant_id, "rfm:champions", list_id)
+        tenants.append(DemoTenant(name, shop, tenant_id, list_id))
+    return tenants
+
+
+def _main_job(
+    settings: Settings, pool: Pool, tenants: list[DemoTenant], say: Say
+) -> dict[str, Any]:
+    for tenant in tenants:
+        _recorded(settings, pool, tenant, "shopify_sync", sync_shopify)
+    say("building the models with dbt")
+    build(settings, quiet=True)
+    outcomes = []
+    for tenant in tenants:
+        counts = _recorded(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)
+        with tenant_transaction(pool, tenant.tenant_id, read_only=True) as conn:
+            row = one(
+                conn.execute(
+                    query("sql/demo_outcome"), {"tenant_id": tenant.tenant_id}
+                ).fetchone()
+            )
+        members = sandbox_list_size(settings, pool, tenant)
+        outcomes.append(
+            {
+                "name": tenant.name,
+                "shop": tenant.shop,
+                **row,
+                "klaviyo": {"list_members": members, "calls": counts.get("calls", 0)},
+            }
+        )
+    return {"tenants": outcomes}
+
+
+def sandbox_list_size(settings: Settings, pool: Pool, tenant: DemoTenant) -> int:
+    """How many members the list has over there, asked of Klaviyo."""
+    from service.klaviyo.configs import list_size
+
+    return list_size(settings, pool, tenant.tenant_id, tenant.list_id)
+
+
+def _recorded(
+    settings: Settings,
+    pool: Pool,
+    tenant: DemoTenant,
+    kind: Kind,
+    work: Callable[[Settings, Pool, UUID, Any], None],
+) -> dict[str, int]:
+    with tenant_transaction(pool, tenant.tenant_id) as conn:
+        run_id = start_run(conn, tenant.tenant_id, kind, "cli").run["run_id"]
+    with recorded(pool, tenant.tenant_id, run_id) as recorder:
+        work(settings, pool, tenant.tenant_id, ConsoleProgress(recorder, tenant.name))
+    return dict(recorder.counts)
+
+
+def _serve(settings: Settings, tenants: list[DemoTenant], say: Say) -> None:
+    """Serve the UI and API and run the worker until Ctrl-C; the sandbox lives in this process."""
+    environment = {
+        **os.environ,
+        environment_name("shopify_url"): settings.shopify_url,
+        environment_name("klaviyo_url"): settings.klaviyo_url,
+    }
+    processes = [
+        subprocess.Popen(serve_command(settings), env=environment),
+        subprocess.Popen([sys.executable, "-m", "service.cli", "worker"], env=environment),
+    ]
+    say(f"\nQuintile is at http://{settings.host}:{settings.port}/admin — sign in with:")
+    for tenant in tenants:
+        say(f"  {tenant.name}: {sign_in_link(settings, tenant.name)}")
+    say("Each link works once, within the hour; a new one: quintile tenants sign-in-link NAME")
+    say("Stop with Ctrl-C.")
+    try:
+        while all(process.poll() is None for process in processes):
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        say("stopping")
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()

@@ -1,0 +1,144 @@
+"""``quintile doctor``: what is wrong with this installation, and what to do about each finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from service.config import Settings
+from service.db import (
+    Connection,
+    admin_url,
+    app_url,
+    connect,
+    connect_as_owner,
+    query,
+    refuse_overprivileged,
+    transform_url,
+)
+from service.errors import QuintileError, SealBrokenError
+from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
+from service.vault import Sealed, unseal
+
+Level = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Level
+    check: str
+    message: str
+    advice: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For ``--json``."""
+        return asdict(self)
+
+    def as_line(self) -> str:
+        """For the terminal."""
+        advice = f"\n{'':<23}{self.advice}" if self.advice else ""
+        return f"{self.level:<8} {self.check:<13} {self.message}{advice}"
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything that can be looked at; what cannot be reached is itself a finding."""
+    findings: list[Finding] = []
+    try:
+        with connect(admin_url(settings)) as conn:
+            findings += _database(conn)
+    except QuintileError as error:
+        return [Finding("error", "database", error.message, error.advice)]
+    findings += _explained("roles", lambda: _roles(settings))
+    if any(finding.level == "error" for finding in findings):
+        return findings
+    with connect_as_owner(settings) as conn:
+        findings += [*_isolation(conn), *_credentials(settings, conn), *_freshness(conn)]
+    return findings
+
+
+def _explained(check: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(look())
+    except QuintileError as error:
+        return [Finding("error", check, error.message, error.advice)]
+
+
+def _database(conn: Connection) -> Iterator[Finding]:
+    version = conn.info.server_version
+    yield Finding(
+        "ok" if version >= MINIMUM_SERVER_VERSION else "error",
+        "database",
+        f"PostgreSQL {version // 10000}.{version % 10000}",
+        "" if version >= MINIMUM_SERVER_VERSION else "Quintile needs PostgreSQL 15 or newer.",
+    )
+    applied = applied_migrations(conn)
+    pending = [item.name for item in known_migrations() if item.name not in applied]
+    if pending:
+        yield Finding(
+            "error", "migrations", f"{len(pending)} are pending", "Run: quintile migrate"
+        )
+    else:
+        yield Finding("ok", "migrations", f"all {len(applied)} applied")
+
+
+def _roles(settings: Settings) -> Iterator[Finding]:
+    with connect(app_url(settings)) as conn:
+        refuse_overprivileged(conn)
+    yield Finding("ok", "roles", "the service connects as quintile_app and may do no more")
+    with connect(transform_url(settings)):
+        yield Finding("ok", "roles", "dbt connects as quintile_transform")
+
+
+def _isolation(conn: Connection) -> Iterator[Finding]:
+    rows = conn.execute("select relation, finding from app.isolation_findings").fetchall()
+    for row in rows:
+        yield Finding(
+            "error",
+            "isolation",
+            f"{row['relation']}: {row['finding']}",
+            "Landed tables: quintile migrate. What dbt builds: quintile build.",
+        )
+    if not rows:
+        yield Finding("ok", "isolation", "every relation with a tenant_id is protected")
+
+
+def _credentials(settings: Settings, conn: Connection) -> Iterator[Finding]:
+    for row in conn.execute(query("sql/list_connections")).fetchall():
+        label = f"{row['name']} to {row['provider']}"
+        try:
+            unseal(
+                settings,
+                row["tenant_id"],
+                row["provider"],
+                Sealed(row["key_id"], row["sealed_secret"]),
+            )
+        except SealBrokenError as error:
+            yield Finding("error", "connections", f"{label}: {error.message}", error.advice)
+            continue
+        if row["state"] == "active":
+            yield Finding("ok", "connections", f"{label}: {row['account_name']}")
+        else:
+            yield Finding(
+                "error",
+                "connections",
+                f"{label}: {row['state_reason']}",
+                f"Run: quintile tenants connect-{row['provider']} {row['name']}",
+            )
+
+
+def _freshness(conn: Connection) -> Iterator[Finding]:
+    for row in conn.execute(query("sql/list_freshness")).fetchall():
+        if row["is_stale"]:
+            yield Finding(
+                "warning",
+                "freshness",
+                f"{row['name']}: no {row['what']} for {row['hours']} hours",
+                "Is quintile worker running? The admin UI shows the last runs and their errors.",
+            )
+        else:
+            yield Finding(
+                "ok", "freshness", f"{row['name']}: last {row['what']} {row['hours']} hours ago"
+            )

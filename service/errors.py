@@ -1,0 +1,75 @@
+"""The errors Quintile raises on purpose.
+
+Each class says what happened in its docstring and, where there is something to do about it, carries
+that in ``advice``. The CLI prints both and exits 1; the API turns them into a problem document.
+"""
+
+from __future__ import annotations
+
+
+class QuintileError(Exception):
+    """Something Quintile can explain went wrong."""
+
+    advice: str = ""
+
+    def __init__(self, message: str | None = None, *, advice: str | None = None) -> None:
+        super().__init__(message or type(self).__doc__ or "")
+        if advice is not None:
+            self.advice = advice
+
+    @property
+    def message(self) -> str:
+        """One sentence that says what happened, without any secret in it."""
+        return str(self.args[0])
+
+
+class InvalidSettingError(QuintileError):
+    """A setting in the environment cannot be read."""
+
+
+class DatabaseUnavailableError(QuintileError):
+    """The database cannot be reached."""
+
+
+class UnsupportedDatabaseError(QuintileError):
+    """The PostgreSQL server is older than Quintile supports."""
+
+
+class NewerDatabaseError(QuintileError):
+    """The database was migrated by a newer release than this one."""
+
+
+class MissingGrantError(QuintileError):
+    """The database role lacks a right that the migration needs."""
+
+
+class OverprivilegedRoleError(QuintileError):
+    """The service's database role may do more than the service needs."""
+
+
+class EmbeddedDatabaseError(QuintileError):
+    """The embedded PostgreSQL could not be started."""
+
+
+class UnknownTenantError(QuintileError):
+    """There is no such tenant."""
+
+
+class InvalidInputError(QuintileError):
+    """What was given cannot be used."""
+
+
+class NotConnectedError(QuintileError):
+    """The tenant is not connected to this service yet."""
+
+
+class AlreadyRunningError(QuintileError):
+    """The same job is already running for this tenant."""
+
+
+class BuildFailedError(QuintileError):
+    """The dbt build did not succeed."""
+
+
+class SealBrokenError(QuintileError):
+    """A stored secret cannot be opened with the keys at hand."""

@@ -1,0 +1,122 @@
+"""HTTP with patience: which failures pass by themselves, and how long to wait for them.
+
+Both APIs are read and written only in ways that may be repeated, so a call whose answer was lost is
+simply made again. Nothing here ever shows a header, where the credentials are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import httpx
+import stamina
+
+T = TypeVar("T")
+
+ATTEMPTS = 6
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 30.0
+_LONGEST_OBEYED_SECONDS = 300.0
+_PASSING_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
+_UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+
+
+class TransientError(Exception):
+    """A failure that may be gone at the next try.
+
+    Args:
+        reason: One phrase without any secret in it.
+        retry_after: Seconds the server asked to be left alone, if it did.
+    """
+
+    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+def open_client(headers: dict[str, str]) -> httpx.Client:
+    """A client that sends these headers, follows no redirect and does not wait for ever."""
+    return httpx.Client(
+        headers={"User-Agent": "Quintile", **headers}, timeout=httpx.Timeout(60, connect=10)
+    )
+
+
+def patiently(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
+    """Call until it stops raising TransientError, waiting longer each time or as long as told.
+
+    Raises:
+        TransientError: The last attempt failed too.
+    """
+    for attempt in stamina.retry_context(
+        on=_wait_for,
+        attempts=attempts,
+        timeout=None,
+        wait_initial=_FIRST_WAIT_SECONDS,
+        wait_max=_LONGEST_WAIT_SECONDS,
+        wait_jitter=_FIRST_WAIT_SECONDS,
+    ):
+        with attempt:
+            return call()
+    raise AssertionError("a retry context ends with a return or an exception")
+
+
+def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.Response:
+    """One request whose answer is not a passing failure.
+
+    Raises:
+        TransientError: No whole answer arrived, or its status says that it is not final.
+    """
+    try:
+        response = client.request(method, url, **content)
+    except httpx.RequestError as error:
+        # The kind of failure only: httpx quotes the request, some of its messages a header.
+        raise TransientError(f"the connection failed ({type(error).__name__})") from None
+    if response.status_code in _PASSING_STATUSES:
+        raise TransientError(
+            f"it answered with status {response.status_code}",
+            retry_after=_seconds(response.headers.get("Retry-After")),
+        )
+    return response
+
+
+def decode_json(response: httpx.Response) -> Any:
+    r"""The body as JSON, with what PostgreSQL's text cannot hold taken out.
+
+    That is U+0000 and half surrogate pairs, which arrive as \u escapes.
+
+    Raises:
+        TransientError: The body is no JSON: cut off, or a gateway's page.
+    """
+    try:
+        body = response.json()
+    except ValueError:
+        raise TransientError("it answered with something that is not JSON") from None
+    return _storable(body) if _UNSTORABLE.search(response.content) else body
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole.replace("\0", "")
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    return value
+
+
+def _wait_for(error: Exception) -> bool | float:
+    if not isinstance(error, TransientError):
+        return False
+    return True if error.retry_after is None else error.retry_after
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After as seconds; its other form, a date, counts as none given."""
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        return None
+    return min(max(seconds, 0.1), _LONGEST_OBEYED_SECONDS)

@@ -1,0 +1,115 @@
+"""``quintile build``: a thin wrapper on ``dbt build``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from service.config import PROJECT_DIR, Settings
+from service.db import connect, one, transform_url
+from service.errors import BuildFailedError, InvalidInputError
+
+_LOCK = "select hashtextextended('quintile build', 0)"
+
+
+def parse_as_of(text: str) -> str:
+    """An ISO 8601 date or time as dbt's ``as_of``; UTC where no offset is given.
+
+    Raises:
+        InvalidInputError: It is neither.
+    """
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInputError(
+            f"'{text}' is not a date or time.", advice="For example 2026-12-31 or 2026-12-31T03:00Z"
+        ) from None
+    return text
+
+
+def build(
+    settings: Settings,
+    *,
+    tenants: Sequence[str] = (),
+    as_of: str | None = None,
+    full_refresh: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Build and test every model, for some tenants (by name) or for all.
+
+    One build runs at a time; a second one waits.
+
+    Raises:
+        BuildFailedError: dbt did not succeed; the message is its last word on why.
+    """
+    dbt_vars: dict[str, object] = {}
+    if tenants:
+        dbt_vars["tenants"] = list(tenants)
+    if as_of is not None:
+        dbt_vars["as_of"] = parse_as_of(as_of)
+    command = [
+        *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--warn-error", "build"),
+        *("--vars", json.dumps(dbt_vars)),
+        *(["--full-refresh"] if full_refresh else []),
+    ]
+    with _one_build_at_a_time(settings):
+        _run_dbt(command, settings, quiet=quiet)
+
+
+def _run_dbt(command: list[str], settings: Settings, *, quiet: bool) -> None:
+    url = transform_url(settings)
+    process = subprocess.Popen(
+        command,
+        cwd=PROJECT_DIR,
+        env={
+            **os.environ,
+            "QUINTILE_TRANSFORM_DATABASE_URL": url,
+            "QUINTILE_DBT_THREADS": str(settings.dbt_threads),
+            "DBT_PROFILES_DIR": str(PROJECT_DIR),
+            # Two installations that share a checkout must not share dbt's caches.
+            "DBT_TARGET_PATH": str(settings.home_dir / "dbt" / "target"),
+            "DBT_LOG_PATH": str(settings.home_dir / "dbt" / "logs"),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    tail: list[str] = []
+    for line in process.stdout:
+        tail = [*tail[-60:], line.rstrip()]
+        if not quiet:
+            sys.stderr.write(line)
+    if process.wait() != 0:
+        raise BuildFailedError(
+            f"The dbt build failed: {_reason(tail)}",
+            advice=f"dbt's log: {Path(settings.home_dir) / 'dbt' / 'logs' / 'dbt.log'}",
+        )
+
+
+def _reason(tail: list[str]) -> str:
+    """The line of dbt's closing words that names the failure."""
+    words = [line.partition("  ")[2].strip() or line.strip() for line in tail]
+    for line in words:
+        if "Error in " in line or "Failure in " in line or " Error" in line:
+            return line
+    return next((line for line in reversed(words) if line), "no output")
+
+
+@contextmanager
+def _one_build_at_a_time(settings: Settings) -> Iterator[None]:
+    """Two builds would replace each other's views; the lock goes with the connection."""
+    with connect(transform_url(settings)) as conn:
+        if not one(conn.execute(f"select pg_try_advisory_lock(({_LOCK})) as got").fetchone())[
+            "got"
+        ]:
+            sys.stderr.write("waiting for another build to finish\n")
+            conn.execute(f"select pg_advisory_lock(({_LOCK}))")
+        yield

@@ -1,0 +1,45 @@
+"""The job queue: procrastinate's tables in schema ``jobs`` of the same database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import LiteralString, cast
+
+from procrastinate.schema import SchemaManager
+from psycopg import sql
+
+from service.db import Connection, one
+
+
+def apply_queue_schema(conn: Connection, report: Callable[[str], None]) -> None:
+    """Create the queue's tables, or bring them to the installed release of procrastinate.
+
+    procrastinate ships one whole schema and the steps between its releases, and leaves it to us to
+    remember which steps a database has had.
+    """
+    with conn.transaction():
+        conn.execute(
+            "create table if not exists jobs.applied_steps (name text primary key)",
+        )
+        conn.execute("set local search_path = jobs, pg_temp")
+        steps = sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+        known = {
+            row["name"] for row in conn.execute("select name from jobs.applied_steps").fetchall()
+        }
+        if not one(
+            conn.execute("select to_regclass('jobs.procrastinate_jobs') as found").fetchone()
+        )["found"]:
+            report("creating the job queue")
+            conn.execute(sql.SQL(SchemaManager.get_schema()))
+        else:
+            for step in steps:
+                if step.stem not in known:
+                    report(f"upgrading the job queue: {step.stem}")
+                    text = step.read_text(encoding="utf-8")
+                    conn.execute(sql.SQL(cast(LiteralString, text)))
+        with conn.cursor() as cursor:
+            cursor.executemany(
+                "insert into jobs.applied_steps (name) values (%s) on conflict do nothing",
+                [[step.stem] for step in steps if step.stem not in known],
+            )

@@ -1,0 +1,14 @@
+-- Take a queued run, or one whose process died; no row when somebody else has it.
+update app.runs
+set state = 'running', started_at = coalesce(started_at, now()), heartbeat_at = now()
+where
+    tenant_id = %(tenant_id)s
+    and run_id = %(run_id)s
+    and (
+        state = 'queued'
+        or (
+            state = 'running'
+            and heartbeat_at < now() - make_interval(secs => %(stale_after)s)
+        )
+    )
+returning kind

@@ -1,0 +1,182 @@
+"""The queue's tasks and schedules. Job arguments are ids, never names or secrets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import procrastinate
+import structlog
+from procrastinate import PsycopgConnector, SyncPsycopgConnector
+
+from service.config import Settings
+from service.db import Connection, Pool, connect, query, tenant_transaction, transform_url
+from service.errors import AlreadyRunningError, QuintileError
+from service.jobs.build import build
+from service.jobs.runs import (
+    STALE_AFTER_SECONDS,
+    Trigger,
+    recorded,
+    recorded_together,
+    start_run,
+)
+from service.klaviyo.sync import sync_klaviyo
+from service.shopify.sync import sync_shopify
+
+log = structlog.get_logger(__name__)
+
+# Task names, by the kind of run they do.
+TASKS: dict[str, str] = {
+    "shopify_sync": "quintile.shopify_sync",
+    "klaviyo_sync": "quintile.klaviyo_sync",
+    "build": "quintile.build",
+}
+Enqueueable = Literal["shopify_sync", "klaviyo_sync", "build"]
+
+# Attempts after the first; procrastinate counts retries.
+_RETRY = procrastinate.RetryStrategy(max_attempts=3, exponential_wait=5)
+
+# Deferring needs no connector of its own: the job goes in on the caller's connection.
+_deferring = procrastinate.App(connector=SyncPsycopgConnector())
+
+
+def enqueue(
+    conn: Connection, tenant_id: UUID, kind: Enqueueable, trigger: Trigger = "person"
+) -> dict[str, Any]:
+    """Queue a run and its job in the caller's transaction; an unfinished run is returned as it is.
+
+    Returns:
+        The run's row.
+    """
+    started = start_run(conn, tenant_id, kind, trigger)
+    if started.created:
+        _deferring.configure_task(
+            TASKS[kind],
+            connection=conn,
+            queue="builds" if kind == "build" else "syncs",
+            # Nothing overlaps itself: one job of a kind at a time for a tenant.
+            lock=f"{kind} {tenant_id}",
+        ).defer(tenant_id=str(tenant_id), run_id=str(started.run["run_id"]))
+    return started.run
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What the tasks need: the settings, and the service's pool."""
+
+    settings: Settings
+    pool: Pool
+
+    def shopify_sync(self, tenant_id: str, run_id: str) -> None:
+        """Sync one tenant's store."""
+        self._do(tenant_id, run_id, sync_shopify)
+
+    def klaviyo_sync(self, tenant_id: str, run_id: str) -> None:
+        """Sync one tenant's Klaviyo lists."""
+        self._do(tenant_id, run_id, sync_klaviyo)
+
+    def build_one(self, tenant_id: str, run_id: str) -> None:
+        """Build one tenant's models."""
+        self._build({UUID(tenant_id): UUID(run_id)})
+
+    def build_all(self) -> None:
+        """Build every tenant's models in one dbt build."""
+        runs: dict[UUID, UUID] = {}
+        for tenant_id in self.tenants(""):
+            with tenant_transaction(self.pool, tenant_id) as conn:
+                started = start_run(conn, tenant_id, "build", "schedule")
+            if started.created:
+                runs[tenant_id] = started.run["run_id"]
+        if runs:
+            self._build(runs)
+
+    def fan_out(self, kind: Literal["shopify_sync", "klaviyo_sync"]) -> None:
+        """Queue a sync for every tenant that is connected."""
+        provider = kind.removesuffix("_sync")
+        for tenant_id in self.tenants(provider):
+            with tenant_transaction(self.pool, tenant_id) as conn:
+                enqueue(conn, tenant_id, kind, "schedule")
+
+    def tenants(self, provider: str) -> list[UUID]:
+        """Ids of all tenants, or of those with a working connection to a provider."""
+        with connect(transform_url(self.settings)) as conn:
+            rows = conn.execute(query("jobs/sql/list_tenants"), {"provider": provider}).fetchall()
+        return [row["tenant_id"] for row in rows]
+
+    def _build(self, runs: dict[UUID, UUID]) -> None:
+        with recorded_together(self.pool, runs) as recorders:
+            if not recorders:
+                return
+            for recorder in recorders:
+                recorder.phase("dbt build")
+            ids = [recorder.tenant_id for recorder in recorders]
+            with connect(transform_url(self.settings)) as conn:
+                rows = conn.execute(
+                    query("jobs/sql/tenant_names"), {"tenant_ids": ids}
+                ).fetchall()
+            build(self.settings, tenants=[row["name"] for row in rows], quiet=True)
+
+    def _do(
+        self,
+        tenant_id: str,
+        run_id: str,
+        work: Callable[[Settings, Pool, UUID, Any], None],
+    ) -> None:
+        # A run that somebody else has taken over meanwhile is not this job's any more.
+        with (
+            contextlib.suppress(AlreadyRunningError),
+            recorded(self.pool, UUID(tenant_id), UUID(run_id)) as progress,
+        ):
+            work(self.settings, self.pool, UUID(tenant_id), progress)
+
+
+def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
+    """The queue with its tasks and schedules, for the worker process."""
+    app = procrastinate.App(connector=PsycopgConnector(conninfo=transform_url(settings)))
+    worker = Worker(settings, pool)
+    app.task(name=TASKS["shopify_sync"], queue="syncs")(_explained(worker.shopify_sync))
+    app.task(name=TASKS["klaviyo_sync"], queue="syncs")(_explained(worker.klaviyo_sync))
+    app.task(name=TASKS["build"], queue="builds")(_explained(worker.build_one))
+    _schedule(app, settings.schedule_segments, "shopify", lambda: worker.fan_out("shopify_sync"))
+    _schedule(app, settings.schedule_klaviyo, "klaviyo", lambda: worker.fan_out("klaviyo_sync"))
+    _schedule(app, settings.schedule_build, "build", worker.build_all)
+
+    @app.periodic(cron="* * * * *", periodic_id="stalled")
+    @app.task(name="quintile.retry_stalled", queue="schedule", queueing_lock="stalled")
+    async def retry_stalled(timestamp: int) -> None:  # noqa: ARG001
+        """Take up again the jobs of workers that were killed."""
+        for job in await app.job_manager.get_stalled_jobs(
+            # Later than a run counts as dead, so that the job may take its run over.
+            seconds_since_heartbeat=STALE_AFTER_SECONDS + 30
+        ):
+            log.warning("taking up a stalled job", job_id=job.id, task=job.task_name)
+            await app.job_manager.retry_job(job)
+
+    return app
+
+
+def _schedule(app: procrastinate.App, cron: str, name: str, work: Callable[[], None]) -> None:
+    @app.periodic(cron=cron, periodic_id=name)
+    @app.task(
+        name=f"quintile.schedule_{name}",
+        queue="schedule",
+        queueing_lock=f"schedule {name}",
+        retry=_RETRY,
+    )
+    def scheduled(timestamp: int) -> None:  # noqa: ARG001
+        work()
+
+
+def _explained(work: Callable[[str, str], None]) -> Callable[..., None]:
+    """A failure that the run's row explains already ends the job quietly."""
+
+    def task(tenant_id: str, run_id: str) -> None:
+        try:
+            work(tenant_id, run_id)
+        except QuintileError as error:
+            log.warning("job failed", reason=error.message, tenant_id=tenant_id, run_id=run_id)
+
+    return task

@@ -1,0 +1,241 @@
+"""``quintile migrate``: schemas, roles and row level security, from plain numbered SQL.
+
+A migration and its record commit together, under a lock that the database drops with the
+connection, so a killed run leaves nothing to clean up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+from service.config import PROJECT_DIR, Settings
+from service.db import APP, TRANSFORM, Connection, admin_url, connect, one, with_user
+from service.errors import (
+    MissingGrantError,
+    NewerDatabaseError,
+    QuintileError,
+    UnsupportedDatabaseError,
+)
+from service.jobs.queue import apply_queue_schema
+from service.secrets import role_password
+
+MINIMUM_SERVER_VERSION = 150000
+_SQL_DIR = PROJECT_DIR / "sql"
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered file of ``sql/migrations``."""
+
+    name: str
+    path: Path
+
+    @property
+    def text(self) -> str:
+        """The file's SQL."""
+        return self.path.read_text(encoding="utf-8")
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file, so that an edit after the fact is noticed."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def known_migrations() -> list[Migration]:
+    """Every migration of this release, in order."""
+    return [Migration(path.stem, path) for path in sorted((_SQL_DIR / "migrations").glob("*.sql"))]
+
+
+def migrate(settings: Settings, report: Report = lambda _: None) -> list[str]:
+    """Bring the database to this release and return the migrations applied now.
+
+    Idempotent: a database that is already there is checked and left alone.
+
+    Raises:
+        UnsupportedDatabaseError: PostgreSQL older than 15.
+        NewerDatabaseError: The database knows migrations that this release does not.
+        MissingGrantError: The admin lacks a right; the advice is the statement that grants it.
+        QuintileError: A migration was edited after it was applied, or isolation does not hold.
+    """
+    with connect(admin_url(settings)) as conn:
+        _check_server_version(conn)
+        with _one_at_a_time(conn, report):
+            _check_not_newer(conn)
+            _create_roles(conn)
+            _set_passwords(settings, conn)
+            conn.execute("set role quintile_owner")
+            applied = _apply_as_owner(conn, report)
+            conn.execute("reset role")
+            _check_isolation(conn)
+    return applied
+
+
+def applied_migrations(conn: Connection) -> dict[str, str]:
+    """Names and checksums of what this database has; empty before the first migration."""
+    if one(conn.execute("select to_regclass('app.schema_migrations') as found").fetchone())[
+        "found"
+    ]:
+        rows = conn.execute("select name, checksum from app.schema_migrations").fetchall()
+        return {row["name"]: row["checksum"] for row in rows}
+    return {}
+
+
+def _check_server_version(conn: Connection) -> None:
+    if conn.info.server_version < MINIMUM_SERVER_VERSION:
+        major = conn.info.server_version // 10000
+        raise UnsupportedDatabaseError(
+            f"This is PostgreSQL {major}; Quintile needs 15 or newer.",
+            advice="Views that respect row level security (security_invoker) came with 15.",
+        )
+
+
+@contextmanager
+def _one_at_a_time(conn: Connection, report: Report) -> Iterator[None]:
+    key = "select hashtextextended('quintile migrate', 0)"
+    if not one(conn.execute(f"select pg_try_advisory_lock(({key})) as got").fetchone())["got"]:
+        report("waiting for another migration to finish")
+        conn.execute(f"select pg_advisory_lock(({key}))")
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute("reset role")
+            conn.execute(f"select pg_advisory_unlock(({key}))")
+
+
+def _check_not_newer(conn: Connection) -> None:
+    try:
+        applied = applied_migrations(conn)
+    except psycopg.errors.InsufficientPrivilege:
+        conn.execute("set role quintile_owner")
+        applied = applied_migrations(conn)
+        conn.execute("reset role")
+    known = {migration.name: migration for migration in known_migrations()}
+    unknown = sorted(set(applied) - set(known))
+    if unknown:
+        raise NewerDatabaseError(
+            f"The database has migration {unknown[-1]}, which this release does not know.",
+            advice="Run a release at least as new as the one that migrated it.",
+        )
+    for name, checksum in applied.items():
+        if known[name].checksum != checksum:
+            raise QuintileError(
+                f"Migration {name} has been edited since it was applied to this database.",
+                advice="Undo the edit and put the change into a new migration.",
+            )
+
+
+def _create_roles(conn: Connection) -> None:
+    try:
+        with conn.transaction():
+            conn.execute(_file("rls/roles.sql"))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise _missing_grant(conn, error) from error
+
+
+def _missing_grant(conn: Connection, error: psycopg.Error) -> MissingGrantError:
+    """Name the right that the admin lacks, as the statement that a stronger role can run."""
+    facts = one(
+        conn.execute(
+            """
+            select
+                current_user::text as admin,
+                quote_ident(current_user) as quoted_admin,
+                quote_ident(current_database()) as quoted_database,
+                (select rolcreaterole or rolsuper from pg_roles where rolname = current_user)
+                    as may_create_roles,
+                has_database_privilege(
+                    current_database(), 'create with grant option'
+                ) as may_grant_create
+            """
+        ).fetchone()
+    )
+    admin, database = facts["quoted_admin"], facts["quoted_database"]
+    if not facts["may_create_roles"]:
+        statement = f"alter role {admin} createrole;"
+    elif not facts["may_grant_create"]:
+        statement = f"grant all on database {database} to {admin} with grant option;"
+    else:
+        statement = f"grant quintile_owner, quintile_transform, quintile_app to {admin};"
+    reason = str(error).strip().splitlines()[0]
+    return MissingGrantError(
+        f"Role {facts['admin']} may not prepare this database: {reason}.",
+        advice=f"As a role that may, run: {statement}",
+    )
+
+
+def _set_passwords(settings: Settings, conn: Connection) -> None:
+    """Give the login roles their derived passwords, unless they already connect with them."""
+    given = {APP: settings.app_database_url, TRANSFORM: settings.transform_database_url}
+    for role, own_url in given.items():
+        if own_url or not settings.database_url:
+            continue
+        password = role_password(settings, role)
+        try:
+            psycopg.connect(with_user(settings.database_url, role, password)).close()
+        except psycopg.OperationalError:
+            # Only the verifier is sent, so no log of the server can hold the password.
+            verifier = conn.pgconn.encrypt_password(
+                password.encode(), role.encode(), b"scram-sha-256"
+            ).decode()
+            conn.execute(
+                sql.SQL("alter role {} password {}").format(
+                    sql.Identifier(role), sql.Literal(verifier)
+                )
+            )
+
+
+def _apply_as_owner(conn: Connection, report: Report) -> list[str]:
+    conn.execute(
+        """
+        create table if not exists app.schema_migrations (
+            name text primary key,
+            checksum text not null,
+            applied_at timestamptz not null default now()
+        )
+        """
+    )
+    with conn.transaction():
+        conn.execute(_file("rls/protect.sql"))
+    applied = applied_migrations(conn)
+    pending = [migration for migration in known_migrations() if migration.name not in applied]
+    for migration in pending:
+        report(f"applying {migration.name}")
+        with conn.transaction():
+            conn.execute(sql.SQL(cast(LiteralString, migration.text)))
+            conn.execute(
+                "insert into app.schema_migrations (name, checksum) values (%s, %s)",
+                [migration.name, migration.checksum],
+            )
+    apply_queue_schema(conn, report)
+    with conn.transaction():
+        conn.execute(_file("rls/queue.sql"))
+    return [migration.name for migration in pending]
+
+
+def _check_isolation(conn: Connection) -> None:
+    findings = conn.execute(
+        "select relation, finding from app.isolation_findings where relation !~ %s",
+        # What dbt built heals with the next build; a migration must not fail over it.
+        [r"^(staging|intermediate|marts)\."],
+    ).fetchall()
+    if findings:
+        first = findings[0]
+        raise QuintileError(
+            f"Isolation does not hold: {first['relation']}: {first['finding']}.",
+            advice="quintile doctor lists every finding.",
+        )
+
+
+def _file(name: str) -> sql.SQL:
+    return sql.SQL(cast(LiteralString, (_SQL_DIR / name).read_text(encoding="utf-8")))

@@ -1,0 +1,52 @@
+"""The one secret of an installation, and what is derived from it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from service.config import Settings
+
+
+def secret_key(settings: Settings) -> bytes:
+    """The installation's secret: QUINTILE_SECRET_KEY, else one generated once under home.
+
+    The file is created with mode 0600 and never overwritten, so two processes that start at the
+    same moment end with the same key.
+    """
+    if settings.secret_key:
+        return settings.secret_key.encode()
+    path = settings.home_dir / "secret.key"
+    if not path.exists():
+        _create_once(path, secrets.token_urlsafe(32))
+    return path.read_text().strip().encode()
+
+
+def derive(settings: Settings, purpose: str) -> bytes:
+    """32 bytes for one purpose; knowing one tells nothing about another (HMAC-SHA-256)."""
+    return hmac.new(secret_key(settings), purpose.encode(), hashlib.sha256).digest()
+
+
+def role_password(settings: Settings, role: str) -> str:
+    """Password of a database role, safe in a URL."""
+    digest = derive(settings, f"database role {role}")
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _create_once(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    try:
+        # A hard link appears whole or not at all, and fails when another process was first.
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return
+    finally:
+        temporary.unlink()

@@ -1,0 +1,28 @@
+-- What the connected role may do beyond quintile_app's job, one phrase each; none is right.
+-- session_user counts as well: a role that can return to being more is more.
+select
+    session_user::text as role,
+    array_remove(
+        array[
+            case when r.rolsuper then 'is a superuser' end,
+            case when r.rolbypassrls then 'has BYPASSRLS' end,
+            case
+                when pg_has_role(session_user, 'quintile_owner', 'MEMBER')
+                    then 'may act as quintile_owner'
+            end,
+            case
+                when pg_has_role(session_user, 'quintile_transform', 'MEMBER')
+                    then 'may act as quintile_transform'
+            end,
+            case
+                when exists (
+                    select from pg_class as c
+                    where c.relowner = r.oid and c.relpersistence <> 't'
+                )
+                    then 'owns tables'
+            end
+        ],
+        null
+    ) as powers
+from pg_roles as r
+where r.rolname = session_user

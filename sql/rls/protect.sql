@@ -1,0 +1,247 @@
+-- One definition of isolation. Run as quintile_owner by every `quintile migrate`.
+--
+-- app.protect() is called by migrations and by dbt's post-hook alike; app.isolation_findings is
+-- what `quintile doctor` and a dbt test read. It must be empty.
+
+-- The two policies every protected table has. On Citus, which refuses subqueries in policies, the
+-- tenant is compared bare; elsewhere the subquery makes it one evaluation per scan (4 to 6 times
+-- faster than one per row).
+create or replace function app.tenant_policy_expression() returns text
+language sql stable
+set search_path = pg_catalog
+return (
+    select case
+        when exists (select from pg_extension where extname = 'citus')
+            then 'tenant_id = nullif(current_setting(''app.tenant_id'', true), '''')::uuid'
+        else 'tenant_id = (select nullif(current_setting(''app.tenant_id'', true), '''')::uuid)'
+    end
+);
+
+-- How PostgreSQL prints that expression back.
+create or replace function app.tenant_policy_as_stored() returns text
+language sql stable
+set search_path = pg_catalog
+return (
+    select case
+        when exists (select from pg_extension where extname = 'citus')
+            then '(tenant_id = (NULLIF(current_setting(''app.tenant_id''::text, true),'
+                || ' ''''::text))::uuid)'
+        else '(tenant_id = ( SELECT (NULLIF(current_setting(''app.tenant_id''::text, true),'
+            || ' ''''::text))::uuid AS "nullif"))'
+    end
+);
+
+-- Everything wrong with the isolation of one relation; no rows when all is right.
+create or replace function app.isolation_findings_of(relation oid)
+returns table (finding text)
+language sql stable
+set search_path = pg_catalog
+begin atomic
+    with facts as (
+        select
+            c.oid,
+            c.relkind,
+            c.relrowsecurity,
+            c.relforcerowsecurity,
+            a.attnum as tenant_attnum,
+            a.attnotnull,
+            coalesce(c.reloptions::text[], '{}') as options
+        from pg_class as c
+        inner join pg_attribute as a on c.oid = a.attrelid
+        where c.oid = relation and a.attname = 'tenant_id' and not a.attisdropped
+    ),
+
+    policies as (
+        select
+            p.polname,
+            p.polcmd,
+            p.polpermissive,
+            pg_get_expr(p.polqual, p.polrelid) as using_expression,
+            pg_get_expr(p.polwithcheck, p.polrelid) as check_expression,
+            (
+                select array_agg(coalesce(r.rolname::text, 'public') order by r.rolname)
+                from unnest(p.polroles) as role_oid
+                left join pg_roles as r on role_oid = r.oid
+            ) as role_names
+        from pg_policy as p
+        where p.polrelid = relation
+    )
+
+    select 'row level security is not enabled' as finding
+    from facts
+    where relkind in ('r', 'p') and not relrowsecurity
+    union all
+    select 'row level security is not forced on the owner'
+    from facts
+    where relkind in ('r', 'p') and not relforcerowsecurity
+    union all
+    select 'tenant_id may be null'
+    from facts
+    where relkind in ('r', 'p') and not attnotnull
+    union all
+    select 'policy tenant_isolation is missing or altered'
+    from facts
+    where
+        relkind in ('r', 'p')
+        and not exists (
+            select from policies
+            where
+                polname = 'tenant_isolation'
+                and polcmd = '*'
+                and polpermissive
+                and role_names = array['quintile_app']
+                and using_expression = app.tenant_policy_as_stored()
+                and check_expression = app.tenant_policy_as_stored()
+        )
+    union all
+    select 'policy all_tenants is missing or altered'
+    from facts
+    where
+        relkind in ('r', 'p')
+        and not exists (
+            select from policies
+            where
+                polname = 'all_tenants'
+                and polcmd = '*'
+                and polpermissive
+                and role_names = array['quintile_owner', 'quintile_transform']
+                and using_expression = 'true'
+                and check_expression = 'true'
+        )
+    union all
+    select format('unexpected policy %I', p.polname)
+    from facts
+    cross join policies as p
+    where p.polname not in ('tenant_isolation', 'all_tenants')
+    union all
+    select 'the view reads with its owner''s rights (security_invoker is off)'
+    from facts
+    where relkind = 'v' and not 'security_invoker=true' = any(options)
+    union all
+    select 'a materialized view cannot be isolated'
+    from facts
+    where relkind = 'm'
+    union all
+    select format('index %s does not lead with tenant_id', i.indexrelid::regclass)
+    from facts as f
+    inner join pg_index as i on f.oid = i.indrelid
+    where
+        f.tenant_attnum <> i.indkey[0]
+        -- The two look-ups that precede a tenant. Only quintile_owner may write these columns,
+        -- so no tenant can learn from a conflict that another exists.
+        and i.indexrelid not in (
+            select k.oid
+            from pg_class as k
+            inner join pg_namespace as n on k.relnamespace = n.oid
+            where n.nspname = 'app' and k.relname in ('tenants_name_key', 'tenants_shop_domain_key')
+        )
+    union all
+    select format('foreign key %I does not lead with tenant_id', k.conname)
+    from facts as f
+    inner join pg_constraint as k on f.oid = k.conrelid
+    inner join pg_attribute as a on k.confrelid = a.attrelid and k.confkey[1] = a.attnum
+    where k.contype = 'f' and (k.conkey[1] <> f.tenant_attnum or a.attname <> 'tenant_id');
+end;
+
+-- Puts a relation under isolation: policies, ENABLE and FORCE for a table, security_invoker for a
+-- view. Reads the catalog first and takes no lock when all is right. It runs in the caller's
+-- transaction, so a table is never visible without its policies.
+create or replace procedure app.protect(relation regclass)
+language plpgsql
+as $$
+declare
+    kind "char" := (select relkind from pg_catalog.pg_class where oid = relation);
+    expression text := app.tenant_policy_expression();
+    found text[];
+    policy name;
+begin
+    if not exists (
+        select from pg_catalog.pg_attribute
+        where attrelid = relation and attname = 'tenant_id' and not attisdropped
+    ) then
+        raise exception '% has no tenant_id', relation
+            using hint = 'Every relation of Quintile leads with tenant_id uuid not null.';
+    end if;
+    select array_agg(finding) into found from app.isolation_findings_of(relation);
+    if found is null then
+        return;
+    end if;
+    if kind = 'v' then
+        execute pg_catalog.format('alter view %s set (security_invoker = true)', relation);
+        return;
+    end if;
+    if kind not in ('r', 'p') then
+        raise exception '% cannot be isolated by row level security', relation
+            using hint = 'Use a table or a view.';
+    end if;
+    for policy in select polname from pg_catalog.pg_policy where polrelid = relation loop
+        execute pg_catalog.format('drop policy %I on %s', policy, relation);
+    end loop;
+    execute pg_catalog.format(
+        'create policy tenant_isolation on %s for all to quintile_app using (%s) with check (%s)',
+        relation, expression, expression
+    );
+    execute pg_catalog.format(
+        'create policy all_tenants on %s for all to quintile_owner, quintile_transform'
+        ' using (true) with check (true)',
+        relation
+    );
+    execute pg_catalog.format('alter table %s enable row level security', relation);
+    execute pg_catalog.format('alter table %s force row level security', relation);
+    if not (
+        select attnotnull from pg_catalog.pg_attribute
+        where attrelid = relation and attname = 'tenant_id'
+    ) then
+        execute pg_catalog.format('alter table %s alter column tenant_id set not null', relation);
+    end if;
+end
+$$;
+
+-- Everything wrong with isolation in this database. Empty is the only good answer.
+create or replace view app.isolation_findings with (security_invoker = true) as
+select
+    format('%I.%I', n.nspname, c.relname) as relation,
+    f.finding
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+inner join pg_catalog.pg_attribute as a
+    on c.oid = a.attrelid and a.attname = 'tenant_id' and not a.attisdropped
+cross join lateral app.isolation_findings_of(c.oid) as f
+where
+    c.relkind in ('r', 'p', 'v', 'm')
+    and n.nspname in ('shopify', 'app', 'staging', 'intermediate', 'marts')
+
+union all
+
+select
+    r.rolname as relation,
+    'the role may bypass row level security' as finding
+from pg_catalog.pg_roles as r
+where
+    r.rolname in ('quintile_owner', 'quintile_transform', 'quintile_app')
+    and (r.rolsuper or r.rolbypassrls)
+
+union all
+
+select
+    format('%I.%I', n.nspname, c.relname) as relation,
+    'owned by quintile_app, which must own nothing' as finding
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+inner join pg_catalog.pg_roles as r on c.relowner = r.oid
+where r.rolname = 'quintile_app' and c.relpersistence <> 't'
+
+union all
+
+select
+    format('%I.%I', n.nspname, p.proname) as relation,
+    'a SECURITY DEFINER function runs with more than its caller''s rights' as finding
+from pg_catalog.pg_proc as p
+inner join pg_catalog.pg_namespace as n on p.pronamespace = n.oid
+where
+    p.prosecdef
+    and n.nspname in ('shopify', 'app', 'jobs', 'staging', 'intermediate', 'marts');
+
+grant usage on schema app to quintile_app, quintile_transform;
+grant usage on schema shopify to quintile_app, quintile_transform;
+grant select on app.isolation_findings to quintile_app, quintile_transform;

@@ -1,0 +1,332 @@
+"""Isolation, proved with the roles that serve: no tenant, the wrong tenant, two tenants."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from service.config import Settings
+from service.db import (
+    Connection,
+    Pool,
+    app_url,
+    connect,
+    connect_as_owner,
+    create_pool,
+    tenant_transaction,
+    transform_url,
+)
+from service.errors import OverprivilegedRoleError
+
+
+READABLE = """
+    select n.nspname as schema, c.relname as name
+    from pg_class as c
+    inner join pg_namespace as n on c.relnamespace = n.oid
+    where
+        c.relkind in ('r', 'p', 'v', 'm')
+        and n.nspname in ('shopify', 'app', 'jobs', 'staging', 'intermediate', 'marts')
+        and has_schema_privilege(n.oid, 'usage')
+        and has_table_privilege(c.oid, 'select')
+    order by 1, 2
+"""
+HAS_TENANT = """
+    select n.nspname as schema, c.relname as name
+    from pg_class as c
+    inner join pg_namespace as n on c.relnamespace = n.oid
+    inner join pg_attribute as a on c.oid = a.attrelid and a.attname = 'tenant_id'
+    where c.relkind in ('r', 'p', 'v') and n.nspname in ('shopify', 'app', 'marts')
+    order by 1, 2
+"""
+# Rules that are the same for everyone: seeds.
+COMMON = {
+    "rfm_segment_grid",
+    "rfm_segments",
+    "fulfillment_statuses",
+    "relay_domains",
+    "currency_exponents",
+}
+
+
+def counts(conn: Connection, relations: list[dict[str, str]]) -> dict[str, int]:
+    found = {}
+    for relation in relations:
+        statement = sql.SQL("select count(*) as n from {}").format(
+            sql.Identifier(relation["schema"], relation["name"])
+        )
+        row = conn.execute(statement).fetchone()
+        assert row is not None
+        found[f"{relation['schema']}.{relation['name']}"] = row["n"]
+    return found
+
+
+@pytest.fixture
+def demo_pool(built_demo: Settings):
+    pool = create_pool(built_demo)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def demo_tenants(built_demo: Settings) -> list[UUID]:
+    with connect_as_owner(built_demo) as conn:
+        return [
+            row["tenant_id"]
+            for row in conn.execute("select tenant_id from app.tenants order by name").fetchall()
+        ]
+
+
+def test_without_a_tenant_the_service_sees_no_row_of_any_table(
+    built_demo: Settings, demo_pool: Pool, demo_tenants: list[UUID]
+) -> None:
+    with tenant_transaction(demo_pool, demo_tenants[0]) as conn:
+        from service.jobs.tasks import enqueue
+
+        enqueue(conn, demo_tenants[0], "build")
+    with connect(app_url(built_demo)) as conn:
+        relations = [
+            row for row in conn.execute(READABLE).fetchall() if row["name"] not in COMMON
+        ]
+        assert len(relations) >= 15
+        assert {name for name, n in counts(conn, relations).items() if n} == set()
+
+
+def test_every_tenant_table_is_open_to_the_service_or_closed_altogether(
+    built_demo: Settings, demo_pool: Pool, demo_tenants: list[UUID]
+) -> None:
+    """With a tenant it sees exactly that tenant's rows, in every table that has any."""
+    with connect_as_owner(built_demo) as owner:
+        relations = owner.execute(HAS_TENANT).fetchall()
+        expected = {
+            tenant: {
+                f"{r['schema']}.{r['name']}": owner.execute(
+                    sql.SQL("select count(*) as n from {} where tenant_id = %s").format(
+                        sql.Identifier(r["schema"], r["name"])
+                    ),
+                    [tenant],
+                ).fetchone()["n"]
+                for r in relations
+                if r["schema"] != "marts"
+            }
+            for tenant in demo_tenants
+        }
+    seen_by_tenant = {}
+    for tenant in demo_tenants:
+        with tenant_transaction(demo_pool, tenant) as conn:
+            readable = {(r["schema"], r["name"]) for r in conn.execute(READABLE).fetchall()}
+            seen = counts(
+                conn, [r for r in relations if (r["schema"], r["name"]) in readable]
+            )
+            seen_by_tenant[tenant] = seen
+            for name, expected_count in expected[tenant].items():
+                if name in seen:
+                    assert seen[name] == expected_count, name
+    first, second = (seen_by_tenant[tenant] for tenant in demo_tenants)
+    for name in ("shopify.orders", "marts.customer_rfm_segments", "marts.sample_orders"):
+        assert first[name] > 0
+        assert second[name] > 0
+        assert first[name] != second[name]
+
+
+def test_a_tenant_sees_no_id_of_another(demo_pool: Pool, demo_tenants: list[UUID]) -> None:
+    a, b = demo_tenants
+    with tenant_transaction(demo_pool, a) as conn:
+        for table in ("shopify.orders", "marts.customer_rfm_segments", "app.tenants"):
+            statement = sql.SQL("select distinct tenant_id from {}").format(
+                sql.Identifier(*table.split("."))
+            )
+            assert {row["tenant_id"] for row in conn.execute(statement).fetchall()} == {a}
+            foreign = sql.SQL("select count(*) as n from {} where tenant_id = %s").format(
+                sql.Identifier(*table.split("."))
+            )
+            assert conn.execute(foreign, [b]).fetchone() == {"n": 0}
+
+
+def test_a_tenant_that_does_not_exist_sees_nothing(demo_pool: Pool) -> None:
+    with tenant_transaction(demo_pool, uuid4()) as conn:
+        assert conn.execute("select count(*) as n from shopify.orders").fetchone() == {"n": 0}
+
+
+def test_the_tenant_ends_with_its_transaction(settings: Settings, make_tenant) -> None:
+    """A pooled connection carries nothing to its next user."""
+    tenant_id = make_tenant("a")
+    pool = create_pool(settings)
+    try:
+        with pool.connection() as conn:
+            pid = conn.info.backend_pid
+        with tenant_transaction(pool, tenant_id) as conn:
+            assert conn.info.backend_pid == pid
+            assert conn.execute("select count(*) as n from app.tenants").fetchone() == {"n": 1}
+        with pool.connection() as conn:
+            assert conn.info.backend_pid == pid
+            assert conn.execute("select count(*) as n from app.tenants").fetchone() == {"n": 0}
+        with pytest.raises(ZeroDivisionError), tenant_transaction(pool, tenant_id) as conn:
+            raise ZeroDivisionError
+        with pool.connection() as conn:
+            assert conn.execute("select count(*) as n from app.tenants").fetchone() == {"n": 0}
+    finally:
+        pool.close()
+
+
+def test_a_malformed_tenant_fails_closed(settings: Settings) -> None:
+    with connect(app_url(settings)) as conn:
+        conn.execute("set app.tenant_id = 'no uuid'")
+        with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+            conn.execute("select count(*) from app.tenants")
+
+
+def test_a_tenant_cannot_write_into_another(pool: Pool, make_tenant) -> None:
+    a, b = make_tenant("a"), make_tenant("b")
+    insert = (
+        "insert into shopify.customers (tenant_id, customer_id) values (%s, 'x')"
+    )
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), tenant_transaction(pool, a) as conn:
+        conn.execute(insert, [b])
+    with tenant_transaction(pool, b) as conn:
+        conn.execute(insert, [b])
+    with tenant_transaction(pool, a) as conn:
+        moved = conn.execute("update shopify.customers set display_name = 'taken'")
+        assert moved.rowcount == 0
+        assert conn.execute("delete from shopify.customers").rowcount == 0
+
+
+def test_a_tenant_cannot_queue_work_for_another(pool: Pool, make_tenant) -> None:
+    a, b = make_tenant("a"), make_tenant("b")
+    with tenant_transaction(pool, a) as conn:
+        from service.jobs.tasks import enqueue
+
+        enqueue(conn, a, "build")
+        assert conn.execute("select count(*) as n from jobs.procrastinate_jobs").fetchone() == {
+            "n": 1
+        }
+    with tenant_transaction(pool, b) as conn:
+        assert conn.execute("select count(*) as n from jobs.procrastinate_jobs").fetchone() == {
+            "n": 0
+        }
+    with (
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+        tenant_transaction(pool, a) as conn,
+    ):
+        conn.execute(
+            "insert into jobs.procrastinate_jobs (queue_name, task_name, args) "
+            "values ('syncs', 'quintile.build', jsonb_build_object('tenant_id', %s::text))",
+            [str(b)],
+        )
+
+
+def test_the_service_cannot_become_more_than_it_is(settings: Settings) -> None:
+    with connect(app_url(settings)) as conn:
+        for role in ("quintile_owner", "quintile_transform", "postgres"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                conn.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("alter table shopify.orders disable row level security")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("insert into app.tenants (name) values ('mine')")
+
+
+@pytest.mark.parametrize("url", ["admin", "transform", "owner"])
+def test_the_service_refuses_a_role_that_could_see_more(settings: Settings, url: str) -> None:
+    from dataclasses import replace
+
+    with connect(settings.database_url) as conn:
+        conn.execute("alter role quintile_owner login")
+    urls = {
+        "admin": settings.database_url,
+        "transform": transform_url(settings),
+        "owner": settings.database_url.replace("postgres@", "quintile_owner@"),
+    }
+    try:
+        with pytest.raises(OverprivilegedRoleError, match="will not run as database role"):
+            create_pool(replace(settings, app_database_url=urls[url]))
+    finally:
+        with connect(settings.database_url) as conn:
+            conn.execute("alter role quintile_owner nologin")
+
+
+def test_dbt_sees_every_tenant(built_demo: Settings, demo_tenants: list[UUID]) -> None:
+    """FORCE without a policy for dbt's role would make every data test pass on zero rows."""
+    with connect(transform_url(built_demo)) as conn:
+        for table in ("shopify.orders", "marts.customer_rfm_segments", "staging.stg_app__tenants"):
+            statement = sql.SQL("select distinct tenant_id from {} order by 1").format(
+                sql.Identifier(*table.split("."))
+            )
+            seen = {row["tenant_id"] for row in conn.execute(statement).fetchall()}
+            assert seen == set(demo_tenants)
+
+
+# -- the verification itself ---------------------------------------------------------------------
+
+TAMPER = {
+    "alter table shopify.orders disable row level security": "not enabled",
+    "alter table shopify.orders no force row level security": "not forced",
+    "alter table shopify.orders alter column tenant_id drop not null": None,
+    "drop policy tenant_isolation on shopify.orders": "tenant_isolation is missing",
+    "drop policy all_tenants on shopify.orders": "all_tenants is missing",
+    "alter policy tenant_isolation on shopify.orders using (true)": "tenant_isolation is missing",
+    "alter policy tenant_isolation on shopify.orders to public": "tenant_isolation is missing",
+    "alter policy all_tenants on shopify.orders to quintile_app": "all_tenants is missing",
+    "create policy extra on shopify.orders for select using (true)": "unexpected policy extra",
+    "create index by_email on shopify.orders (customer_email)": "does not lead with tenant_id",
+    "alter table shopify.orders add unique (order_id)": "does not lead with tenant_id",
+    "create view marts.leak as select tenant_id from shopify.orders": "security_invoker is off",
+    "create materialized view marts.leak as select tenant_id from app.tenants": "materialized",
+    "create table marts.bare (tenant_id uuid)": "not enabled",
+    "create function app.peek() returns int security definer return 1": "SECURITY DEFINER",
+    "alter role quintile_app bypassrls": "may bypass",
+    "alter table shopify.rejected_rows owner to quintile_app": "own nothing",
+    "alter table shopify.orders add column other_id text;"
+    " alter table shopify.customers add unique (customer_id);"
+    " alter table shopify.orders add foreign key (other_id)"
+    " references shopify.customers (customer_id)": "foreign key",
+}
+
+
+@pytest.mark.parametrize("statement", TAMPER, ids=lambda statement: statement[:60])
+def test_the_verification_notices(superuser: Connection, statement: str) -> None:
+    expected = TAMPER[statement]
+    with superuser.transaction(force_rollback=True):
+        if expected is None:
+            superuser.execute("alter table shopify.orders drop constraint orders_pkey")
+            expected = "tenant_id may be null"
+        superuser.execute(statement)  # type: ignore[call-overload]
+        findings = [
+            row["finding"]
+            for row in superuser.execute("select finding from app.isolation_findings").fetchall()
+        ]
+        assert any(expected in finding for finding in findings), findings
+
+
+def test_protect_mends_what_was_tampered_with(settings: Settings) -> None:
+    from service.migrate import migrate
+
+    with connect(settings.database_url) as conn:
+        conn.execute("alter table shopify.orders disable row level security")
+        conn.execute("alter policy tenant_isolation on shopify.orders using (true)")
+        conn.execute("set role quintile_owner")
+        conn.execute("call app.protect('shopify.orders')")
+        conn.execute("reset role")
+        assert conn.execute("select * from app.isolation_findings").fetchall() == []
+    migrate(settings)
+
+
+def test_protect_takes_no_lock_when_all_is_right(settings: Settings, owner: Connection) -> None:
+    with owner.transaction():
+        owner.execute("call app.protect('shopify.orders')")
+        locks = owner.execute(
+            "select mode from pg_locks where relation = 'shopify.orders'::regclass "
+            "and pid = pg_backend_pid()"
+        ).fetchall()
+    assert [lock["mode"] for lock in locks if lock["mode"] != "AccessShareLock"] == []
+
+
+def test_protect_refuses_a_relation_without_a_tenant(superuser: Connection) -> None:
+    with (
+        superuser.transaction(force_rollback=True),
+        pytest.raises(psycopg.errors.RaiseException, match="has no tenant_id"),
+    ):
+        superuser.execute("create table app.global (id int)")
+        superuser.execute("call app.protect('app.global')")
