@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,11 @@ class Group(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Customer segments, sample tracking and Klaviyo sync inside your PostgreSQL."""
-    ctx.obj = load_settings()
-    configure_logging(ctx.obj)
+    settings = ctx.obj = load_settings()
+    if ctx.invoked_subcommand != "worker":
+        # A command tells its progress in its own words; the log is for what goes wrong.
+        settings = replace(settings, log_level="WARNING")
+    configure_logging(settings)
 
 
 # -- database -----------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Settings as data: each has a name, a default and one sentence.
 
-A setting ``database_url`` is read from the environment variable ``QUINTILE_DATABASE_URL``. The
-README lists them all; a test fails when one is missing there.
+A setting ``database_url`` is read from the environment variable ``QUINTILE_DATABASE_URL``.
+``docs/settings.md`` lists them all; a test fails when one is missing there.
 """
 
 from __future__ import annotations

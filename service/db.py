@@ -174,6 +174,8 @@ def refuse_overprivileged(conn: Connection) -> None:
     except (psycopg.errors.UndefinedObject, psycopg.errors.InvalidSchemaName):
         raise _not_migrated() from None
     assert row is not None
+    if not row["is_prepared"]:
+        raise _not_migrated()
     if row["powers"]:
         raise OverprivilegedRoleError(
             f"The service will not run as database role {row['role']}: it {row['powers'][0]}.",

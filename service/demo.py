@@ -20,12 +20,12 @@ from service.connections import connect_klaviyo, connect_shopify
 from service.db import Pool, connect_as_owner, one, open_pool, query, tenant_transaction
 from service.jobs.build import build
 from service.jobs.runs import Kind, recorded, start_run
-from service.klaviyo.configs import map_list
+from service.klaviyo.configs import list_size, map_list
 from service.klaviyo.sync import sync_klaviyo
 from service.migrate import migrate
 from service.sandbox import Sandbox, start_sandbox
 from service.shopify.sync import sync_shopify
-from service.tenants import add_tenant, change_tenant, list_tenants
+from service.tenants import add_tenant, list_tenants
 
 Say = Callable[[str], None]
 _LIST_NAME = "Champions"
@@ -86,10 +86,6 @@ def _connect_tenants(
         with connect_as_owner(settings) as owner:
             known = {row["name"]: row["tenant_id"] for row in list_tenants(owner)}
             tenant_id = known.get(name) or add_tenant(owner, name, shop)
-            # The customer on which the TikTok connector books every order is no person.
-            change_tenant(
-                owner, tenant_id, excluded_customer_ids=sandbox.default_customer_ids(shop)
-            )
         say(f"connecting {name}")
         connect_shopify(settings, pool, tenant_id, shop, store["token"])
         connect_klaviyo(settings, pool, tenant_id, account["key"])
@@ -104,6 +100,10 @@ def _main_job(
 ) -> dict[str, Any]:
     for tenant in tenants:
         _recorded(settings, pool, tenant, "shopify_sync", sync_shopify)
+        with tenant_transaction(pool, tenant.tenant_id) as conn:
+            conn.execute(
+                query("sql/exclude_demo_customer"), {"tenant_id": tenant.tenant_id}
+            )
     say("building the models with dbt")
     build(settings, quiet=True)
     outcomes = []
@@ -115,7 +115,7 @@ def _main_job(
                     query("sql/demo_outcome"), {"tenant_id": tenant.tenant_id}
                 ).fetchone()
             )
-        members = sandbox_list_size(settings, pool, tenant)
+        members = list_size(settings, pool, tenant.tenant_id, tenant.list_id)
         outcomes.append(
             {
                 "name": tenant.name,
@@ -125,13 +125,6 @@ def _main_job(
             }
         )
     return {"tenants": outcomes}
-
-
-def sandbox_list_size(settings: Settings, pool: Pool, tenant: DemoTenant) -> int:
-    """How many members the list has over there, asked of Klaviyo."""
-    from service.klaviyo.configs import list_size
-
-    return list_size(settings, pool, tenant.tenant_id, tenant.list_id)
 
 
 def _recorded(
@@ -157,7 +150,7 @@ def _serve(settings: Settings, tenants: list[DemoTenant], say: Say) -> None:
     }
     processes = [
         subprocess.Popen(serve_command(settings), env=environment),
-        subprocess.Popen([sys.executable, "-m", "service.cli", "worker"], env=environment),
+        subprocess.Popen([sys.executable, "-m", "service", "worker"], env=environment),
     ]
     say(f"\nQuintile is at http://{settings.host}:{settings.port}/admin — sign in with:")
     for tenant in tenants:

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +56,8 @@ def build(
         dbt_vars["as_of"] = parse_as_of(as_of)
     command = [
         *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--warn-error", "build"),
+        # Unit tests prove the code, not the data: `make test` and plain `dbt build` run them.
+        *("--exclude-resource-type", "unit_test"),
         *("--vars", json.dumps(dbt_vars)),
         *(["--full-refresh"] if full_refresh else []),
     ]
@@ -63,38 +66,37 @@ def build(
 
 
 def _run_dbt(command: list[str], settings: Settings, *, quiet: bool) -> None:
-    url = transform_url(settings)
-    process = subprocess.Popen(
+    environment = {
+        **os.environ,
+        "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
+        "QUINTILE_DBT_THREADS": str(settings.dbt_threads),
+        "DBT_PROFILES_DIR": str(PROJECT_DIR),
+        # Two installations that share a checkout must not share dbt's caches.
+        "DBT_TARGET_PATH": str(settings.home_dir / "dbt" / "target"),
+        "DBT_LOG_PATH": str(settings.home_dir / "dbt" / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    tail: deque[str] = deque(maxlen=60)
+    with subprocess.Popen(
         command,
         cwd=PROJECT_DIR,
-        env={
-            **os.environ,
-            "QUINTILE_TRANSFORM_DATABASE_URL": url,
-            "QUINTILE_DBT_THREADS": str(settings.dbt_threads),
-            "DBT_PROFILES_DIR": str(PROJECT_DIR),
-            # Two installations that share a checkout must not share dbt's caches.
-            "DBT_TARGET_PATH": str(settings.home_dir / "dbt" / "target"),
-            "DBT_LOG_PATH": str(settings.home_dir / "dbt" / "logs"),
-            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        },
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert process.stdout is not None
-    tail: list[str] = []
-    for line in process.stdout:
-        tail = [*tail[-60:], line.rstrip()]
-        if not quiet:
-            sys.stderr.write(line)
-    if process.wait() != 0:
+    ) as process:
+        for line in process.stdout or ():
+            tail.append(line.rstrip())
+            if not quiet:
+                sys.stderr.write(line)
+    if process.returncode != 0:
         raise BuildFailedError(
             f"The dbt build failed: {_reason(tail)}",
             advice=f"dbt's log: {Path(settings.home_dir) / 'dbt' / 'logs' / 'dbt.log'}",
         )
 
 
-def _reason(tail: list[str]) -> str:
+def _reason(tail: Iterable[str]) -> str:
     """The line of dbt's closing words that names the failure."""
     words = [line.partition("  ")[2].strip() or line.strip() for line in tail]
     for line in words:

@@ -11,6 +11,7 @@ from uuid import UUID
 import procrastinate
 import structlog
 from procrastinate import PsycopgConnector, SyncPsycopgConnector
+from psycopg.conninfo import make_conninfo
 
 from service.config import Settings
 from service.db import Connection, Pool, connect, query, tenant_transaction, transform_url
@@ -53,6 +54,8 @@ def enqueue(
     """
     started = start_run(conn, tenant_id, kind, trigger)
     if started.created:
+        # The queue's functions name its tables without a schema.
+        conn.execute("set local search_path = jobs, pg_temp")
         _deferring.configure_task(
             TASKS[kind],
             connection=conn,
@@ -135,7 +138,8 @@ class Worker:
 
 def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
     """The queue with its tasks and schedules, for the worker process."""
-    app = procrastinate.App(connector=PsycopgConnector(conninfo=transform_url(settings)))
+    conninfo = make_conninfo(transform_url(settings), options="-c search_path=jobs,pg_temp")
+    app = procrastinate.App(connector=PsycopgConnector(conninfo=conninfo))
     worker = Worker(settings, pool)
     app.task(name=TASKS["shopify_sync"], queue="syncs")(_explained(worker.shopify_sync))
     app.task(name=TASKS["klaviyo_sync"], queue="syncs")(_explained(worker.klaviyo_sync))

@@ -1,7 +1,8 @@
--- What the connected role may do beyond quintile_app's job, one phrase each; none is right.
+-- Whether the schema is there, and what the connected role may do beyond quintile_app's job, one phrase each; none is right.
 -- session_user counts as well: a role that can return to being more is more.
 select
     session_user::text as role,
+    to_regclass('app.tenants') is not null as is_prepared,
     array_remove(
         array[
             case when r.rolsuper then 'is a superuser' end,

@@ -17,17 +17,28 @@ jobs.procrastinate_jobs_id_seq,
 jobs.procrastinate_events_id_seq
 to quintile_app;
 
-alter table jobs.procrastinate_jobs enable row level security;
-
-drop policy if exists tenant_isolation on jobs.procrastinate_jobs;
-create policy tenant_isolation on jobs.procrastinate_jobs for all to quintile_app
-using (
-    args ->> 'tenant_id' = (select nullif(current_setting('app.tenant_id', true), ''))
-)
-with check (
-    args ->> 'tenant_id' = (select nullif(current_setting('app.tenant_id', true), ''))
-);
-
-drop policy if exists all_tenants on jobs.procrastinate_jobs;
-create policy all_tenants on jobs.procrastinate_jobs for all to quintile_transform
-using (true) with check (true);
+do $$
+begin
+    -- Nothing is locked when all is in place.
+    if (
+        select count(*) = 2 from pg_policy
+        where
+            polrelid = 'jobs.procrastinate_jobs'::regclass
+            and polname in ('tenant_isolation', 'all_tenants')
+    ) then
+        return;
+    end if;
+    drop policy if exists tenant_isolation on jobs.procrastinate_jobs;
+    drop policy if exists all_tenants on jobs.procrastinate_jobs;
+    create policy tenant_isolation on jobs.procrastinate_jobs for all to quintile_app
+    using (
+        args ->> 'tenant_id' = (select nullif(current_setting('app.tenant_id', true), ''))
+    )
+    with check (
+        args ->> 'tenant_id' = (select nullif(current_setting('app.tenant_id', true), ''))
+    );
+    create policy all_tenants on jobs.procrastinate_jobs for all to quintile_transform
+    using (true) with check (true);
+    alter table jobs.procrastinate_jobs enable row level security;
+end
+$$;

@@ -31,15 +31,6 @@ begin
         execute format('grant connect, temporary on database %I to %I', current_database(), wanted);
     end loop;
     execute format('grant create on database %I to quintile_owner', current_database());
-    -- The job queue's own functions name its tables without a schema.
-    execute format(
-        'alter role quintile_app in database %I set search_path = jobs, pg_temp',
-        current_database()
-    );
-    execute format(
-        'alter role quintile_transform in database %I set search_path = jobs, pg_temp',
-        current_database()
-    );
 end
 $$;
 

@@ -87,9 +87,7 @@ def test_without_a_tenant_the_service_sees_no_row_of_any_table(
 
         enqueue(conn, demo_tenants[0], "build")
     with connect(app_url(built_demo)) as conn:
-        relations = [
-            row for row in conn.execute(READABLE).fetchall() if row["name"] not in COMMON
-        ]
+        relations = [row for row in conn.execute(READABLE).fetchall() if row["name"] not in COMMON]
         assert len(relations) >= 15
         assert {name for name, n in counts(conn, relations).items() if n} == set()
 
@@ -117,9 +115,7 @@ def test_every_tenant_table_is_open_to_the_service_or_closed_altogether(
     for tenant in demo_tenants:
         with tenant_transaction(demo_pool, tenant) as conn:
             readable = {(r["schema"], r["name"]) for r in conn.execute(READABLE).fetchall()}
-            seen = counts(
-                conn, [r for r in relations if (r["schema"], r["name"]) in readable]
-            )
+            seen = counts(conn, [r for r in relations if (r["schema"], r["name"]) in readable])
             seen_by_tenant[tenant] = seen
             for name, expected_count in expected[tenant].items():
                 if name in seen:
@@ -180,9 +176,7 @@ def test_a_malformed_tenant_fails_closed(settings: Settings) -> None:
 
 def test_a_tenant_cannot_write_into_another(pool: Pool, make_tenant) -> None:
     a, b = make_tenant("a"), make_tenant("b")
-    insert = (
-        "insert into shopify.customers (tenant_id, customer_id) values (%s, 'x')"
-    )
+    insert = "insert into shopify.customers (tenant_id, customer_id) values (%s, 'x')"
     with pytest.raises(psycopg.errors.InsufficientPrivilege), tenant_transaction(pool, a) as conn:
         conn.execute(insert, [b])
     with tenant_transaction(pool, b) as conn:

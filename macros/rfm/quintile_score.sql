@@ -1,0 +1,23 @@
+{% macro cut_values(metric, direction) -%}
+    percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by {{ metric }} {{ direction }})
+{%- endmacro %}
+
+
+{% macro score_above(metric, cuts) -%}
+    (
+        1
+        {%- for k in range(1, 5) %}
+        + ({{ metric }} > {{ cuts }}[{{ k }}])::int
+        {%- endfor %}
+    )::smallint
+{%- endmacro %}
+
+
+{% macro score_below(metric, cuts) -%}
+    (
+        5
+        {%- for k in range(1, 5) %}
+        - ({{ metric }} < {{ cuts }}[{{ k }}])::int
+        {%- endfor %}
+    )::smallint
+{%- endmacro %}

@@ -1,0 +1,3 @@
+{% macro tag_key(tag) -%}
+    lower(btrim({{ tag }}, e' \t\r\n'))
+{%- endmacro %}

@@ -1,0 +1,21 @@
+with
+
+tenants as (
+    select * from {{ source('app', 'tenants') }}
+),
+
+source as (
+    select * from {{ source('app', 'rfm_settings') }}
+),
+
+-- A tenant without a row of its own has the column defaults of app.rfm_settings.
+final as (
+    select
+        t.tenant_id,
+        coalesce(s.window_days, 365) as window_days,
+        coalesce(s.excluded_customer_ids, '{}') as excluded_customer_ids
+    from tenants as t
+    left join source as s on t.tenant_id = s.tenant_id
+)
+
+select * from final

@@ -1,0 +1,18 @@
+with
+
+source as (
+    select * from {{ source('app', 'tenants') }}
+),
+
+final as (
+    select
+        tenant_id,
+        name as tenant_name,
+        shop_domain,
+        currency,
+        time_zone,
+        created_at
+    from source
+)
+
+select * from final

@@ -1,0 +1,37 @@
+with
+
+source as (
+    select * from {{ source('shopify', 'orders') }}
+),
+
+final as (
+    select
+        tenant_id,
+        order_id,
+        order_number,
+        customer_id,
+        customer_email,
+        customer_name,
+        currency,
+        total_minor,
+        subtotal_minor,
+        refunded_minor,
+        financial_status,
+        fulfillment_status,
+        channel,
+        tags,
+        note,
+        line_items,
+        source,
+        is_test,
+        processed_at as ordered_at,
+        cancelled_at,
+        first_fulfilled_at,
+        delivered_at,
+        shopify_updated_at,
+        landed_at
+    from source
+    where deleted_at is null
+)
+
+select * from final

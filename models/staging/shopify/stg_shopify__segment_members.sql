@@ -1,0 +1,19 @@
+with
+
+source as (
+    select * from {{ source('shopify', 'segment_members') }}
+),
+
+final as (
+    select
+        tenant_id,
+        segment_id,
+        customer_id,
+        email,
+        display_name,
+        marketing_state,
+        landed_at
+    from source
+)
+
+select * from final

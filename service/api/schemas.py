@@ -1,0 +1,223 @@
+"""The JSON API's models: what goes in and what comes out, in one place for OpenAPI.
+
+Money is a decimal string in major units beside its ISO 4217 currency; times are ISO 8601 in UTC
+with a final Z.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+Instant = Annotated[
+    datetime,
+    PlainSerializer(lambda at: at.astimezone(UTC).isoformat().replace("+00:00", "Z"), str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Money = Annotated[
+    Decimal,
+    PlainSerializer(lambda amount: f"{amount:f}", str),
+    WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}),
+]
+# A share of a whole, 0 to 1, computed in SQL.
+Share = Annotated[
+    Decimal,
+    PlainSerializer(float, float),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
+
+Segment = Literal["champions", "loyal", "new", "at_risk", "hibernating", "potential"]
+SampleType = Literal["ugc", "tiktok"]
+SampleStatus = Literal["pending", "partial", "fulfilled", "cancelled"]
+RunKind = Literal["shopify_sync", "klaviyo_sync", "build", "orders_import"]
+RunState = Literal["queued", "running", "succeeded", "failed"]
+
+
+class RequestModel(BaseModel):
+    """Base of what is read from requests: a parameter that is not known is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ResponseModel(BaseModel):
+    """Base of what is answered; columns that the model does not name stay inside."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+
+
+class Tenant(ResponseModel):
+    """The tenant that the token or session belongs to."""
+
+    tenant_id: UUID
+    name: str
+    shop_domain: str | None
+    currency: str | None = Field(description="ISO 4217; null until the shop has told.")
+    time_zone: str = Field(description="IANA name, for showing times to people.")
+    is_shopify_connected: bool
+    last_synced_at: Instant | None = Field(description="End of the last good Shopify sync.")
+    last_built_at: Instant | None = Field(description="End of the last good build.")
+
+
+class ShopifySegment(ResponseModel):
+    """One of Shopify's own customer segments, as last synced."""
+
+    id: str = Field(description="The number of Shopify's id.")
+    name: str
+    query: str = Field(description="ShopifyQL, as the store has it.")
+    member_count: int
+    synced_at: Instant
+    gone_at: Instant | None = Field(description="When the store no longer had it.")
+
+
+class ShopifySegmentsPage(ResponseModel):
+    """A page of Shopify's segments, by name."""
+
+    data: list[ShopifySegment]
+    next_cursor: str | None
+    as_of: Instant | None = Field(description="Last sync that saw a segment.")
+    next_sync_at: Instant
+
+
+class RfmSegment(ResponseModel):
+    """One of the six RFM segments with its size."""
+
+    segment: Segment
+    label: str
+    colour: str = Field(description="sRGB as #rrggbb.")
+    description: str
+    suggested_action: str
+    customers: int
+    share: Share = Field(description="Part of all scored customers.")
+    revenue: Money = Field(description="Net spend of its customers inside the window.")
+    revenue_share: Share = Field(description="Part of all scored customers' net spend.")
+
+
+class RfmSummary(ResponseModel):
+    """The six segments in order of priority."""
+
+    data: list[RfmSegment]
+    customers: int = Field(description="All scored customers.")
+    revenue: Money
+    currency: str | None
+    calculated_at: Instant | None = Field(description="The instant the scores describe.")
+    next_build_at: Instant
+
+
+class RfmCustomer(ResponseModel):
+    """A scored customer."""
+
+    customer_id: str
+    email: str | None
+    segment: Segment
+    r_score: int = Field(ge=1, le=5)
+    f_score: int = Field(ge=1, le=5)
+    m_score: int = Field(ge=1, le=5)
+    recency_days: int = Field(description="Whole days since the last order.")
+    frequency_count: int = Field(description="Orders inside the window.")
+    monetary_total: Money = Field(description="Net spend inside the window.")
+    currency: str
+    last_order_at: Instant
+
+
+class RfmCustomersPage(ResponseModel):
+    """A page of scored customers, highest net spend first."""
+
+    data: list[RfmCustomer]
+    next_cursor: str | None
+
+
+class SampleItem(ResponseModel):
+    """A line of a sample order."""
+
+    title: str | None = None
+    variant_title: str | None = None
+    sku: str | None = None
+    quantity: int | None = None
+
+
+class SampleOrder(ResponseModel):
+    """An order that is a sample, and why."""
+
+    order_id: str
+    order_number: str | None
+    customer_id: str | None
+    customer_name: str | None
+    customer_email: str | None
+    types: list[SampleType] = Field(description="Both may hold at once.")
+    matched_tags: list[str] = Field(description="The order's tags that make it a sample.")
+    matched_patterns: list[str] = Field(description="The patterns that its channel matches.")
+    status: SampleStatus
+    channel: str | None
+    items: list[SampleItem]
+    goods_value: Money | None = Field(description="Retail value of the goods before discounts.")
+    currency: str
+    ordered_at: Instant
+    first_fulfilled_at: Instant | None
+    delivered_at: Instant | None
+
+
+class SampleOrdersPage(ResponseModel):
+    """A page of sample orders, newest first."""
+
+    data: list[SampleOrder]
+    next_cursor: str | None
+
+
+class SampleCounts(ResponseModel):
+    """Sample orders of one type, or of all, by status."""
+
+    type: Literal["all", "ugc", "tiktok"]
+    total: int
+    pending: int
+    partial: int
+    fulfilled: int
+    cancelled: int
+
+
+class SampleStats(ResponseModel):
+    """How many samples there are; an order of both types counts in both but once in all."""
+
+    data: list[SampleCounts]
+    as_of: Instant | None = Field(description="End of the last good build.")
+    next_build_at: Instant
+
+
+class Run(ResponseModel):
+    """A sync, build or import: where it is and how it ended."""
+
+    run_id: UUID
+    kind: RunKind
+    trigger: Literal["schedule", "person", "cli"]
+    state: RunState
+    phase: str | None
+    done: int = Field(description="Progress, in the unit that the phase names.")
+    total: int | None
+    counts: dict[str, int]
+    error: str | None
+    advice: str | None
+    created_at: Instant
+    started_at: Instant | None
+    finished_at: Instant | None
+
+
+class RunsPage(ResponseModel):
+    """A page of runs, newest first."""
+
+    data: list[Run]
+    next_cursor: str | None
+
+
+class Problem(ResponseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="urn:uuid of this occurrence, the id in the log.")
+    advice: str | None = None
+    errors: list[dict[str, str]] | None = None

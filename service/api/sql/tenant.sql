@@ -1,0 +1,29 @@
+-- The tenant of a request, with what was last done for it.
+select
+    t.tenant_id,
+    t.name,
+    t.shop_domain,
+    t.currency,
+    t.time_zone,
+    exists (
+        select from app.connections as c
+        where c.tenant_id = %(tenant_id)s and c.provider = 'shopify'
+    ) as is_shopify_connected,
+    (
+        select max(r.finished_at)
+        from app.runs as r
+        where
+            r.tenant_id = %(tenant_id)s
+            and r.kind = 'shopify_sync'
+            and r.state = 'succeeded'
+    ) as last_synced_at,
+    (
+        select max(r.finished_at)
+        from app.runs as r
+        where
+            r.tenant_id = %(tenant_id)s
+            and r.kind = 'build'
+            and r.state = 'succeeded'
+    ) as last_built_at
+from app.tenants as t
+where t.tenant_id = %(tenant_id)s

@@ -1,0 +1,27 @@
+"""``/api/admin/me``: whose data this is."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from apiflask import APIBlueprint
+
+from service.api.access import tenant_id, transaction
+from service.api.schemas import Tenant
+from service.db import Connection, one, query
+
+blueprint = APIBlueprint("tenant", __name__, tag="Tenant")
+
+
+def read_tenant(conn: Connection, tenant: UUID) -> Tenant:
+    """The tenant with its shop and what was last done for it."""
+    row = conn.execute(query("api/sql/tenant"), {"tenant_id": tenant}).fetchone()
+    return Tenant.model_validate(one(row))
+
+
+@blueprint.get("/api/admin/me")
+@blueprint.output(Tenant)
+def me() -> Tenant:
+    """The tenant that the token or session belongs to."""
+    with transaction() as conn:
+        return read_tenant(conn, tenant_id())

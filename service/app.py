@@ -1,0 +1,141 @@
+"""The web service: the JSON API and the admin UI over one pool."""
+
+from __future__ import annotations
+
+import atexit
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+import structlog
+from apiflask import APIFlask
+from flask import Flask, Response, g, request
+from flask.json.provider import DefaultJSONProvider
+from flask.sessions import SecureCookieSessionInterface
+
+from service import api, ui
+from service.api.access import State, require_login
+from service.api.openapi import configure_openapi
+from service.api.problems import register_problems
+from service.config import Settings, load_settings
+from service.db import create_pool
+from service.logs import configure_logging
+from service.secrets import derive
+
+log = structlog.get_logger("service.access")
+
+MAX_BODY_BYTES = 1024 * 1024
+_HSTS = "max-age=31536000"
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
+    "object-src 'none'"
+)
+
+
+def create_app(settings: Settings | None = None) -> APIFlask:
+    """The WSGI application, with its pool open.
+
+    Args:
+        settings: What to run with; read from the environment when not given.
+
+    Raises:
+        OverprivilegedRoleError: The database role may do more than the service needs.
+        DatabaseUnavailableError: Nothing answers, or the schema is missing.
+    """
+    settings = settings or load_settings()
+    configure_logging(settings)
+    app = APIFlask(
+        __name__,
+        title="Quintile",
+        version="1",
+        docs_path=None,
+        json_errors=False,
+        # The only static files are the admin UI's; APIFlask's annotation forgets None.
+        static_folder=None,  # type: ignore[arg-type]
+    )
+    _configure(app, settings)
+    register_problems(app)
+    configure_openapi(app)
+    # The order matters: a request has its id before anything can go wrong with it.
+    app.before_request(_begin_request)
+    app.before_request(require_login)
+    app.after_request(_secure)
+    app.after_request(_log_access)
+    app.teardown_request(_end_request)
+    for blueprint in (*api.blueprints(), ui.blueprint):
+        app.register_blueprint(blueprint)
+    pool = create_pool(settings)
+    atexit.register(pool.close)
+    app.extensions["quintile"] = State(settings, pool)
+    return app
+
+
+class _JsonProvider(DefaultJSONProvider):
+    """Keys in the order of the models, text as text."""
+
+    sort_keys = False
+    ensure_ascii = False
+    compact = True
+
+
+class _SessionInterface(SecureCookieSessionInterface):
+    """The session cookie is Secure exactly when the request came over HTTPS."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002
+        return request.is_secure
+
+
+def _configure(app: APIFlask, settings: Settings) -> None:
+    app.json = _JsonProvider(app)
+    app.session_interface = _SessionInterface()
+    app.config.update(
+        SECRET_KEY=derive(settings, "session"),
+        SESSION_COOKIE_NAME="quintile_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        # Not Strict: a link from a chat or a mail should find its reader signed in.
+        SESSION_COOKIE_SAMESITE="Lax",
+        # A session ends when it is old, however busy it was.
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.session_hours),
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+    )
+
+
+def _begin_request() -> None:
+    g.request_id = str(uuid4())
+    g.started_at = time.perf_counter()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _secure(response: Response) -> Response:
+    headers = response.headers
+    headers["X-Request-Id"] = g.request_id
+    headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+    headers["X-Content-Type-Options"] = "nosniff"
+    # The pages' own forms must carry their Origin, which no-referrer would blank.
+    is_page = request.path.startswith("/admin")
+    headers["Referrer-Policy"] = "same-origin" if is_page else "no-referrer"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if request.endpoint != "admin.static":
+        headers.setdefault("Cache-Control", "no-store")
+    if request.is_secure:
+        headers["Strict-Transport-Security"] = _HSTS
+    return response
+
+
+def _log_access(response: Response) -> Response:
+    # Paths hold no secret; query strings may hold what people search for, so they stay out.
+    write = log.debug if g.get("is_quiet") or request.endpoint == "admin.static" else log.info
+    write(
+        "request",
+        method=request.method,
+        path=request.path,
+        status=response.status_code,
+        ms=round((time.perf_counter() - g.started_at) * 1000, 1),
+    )
+    return response
+
+
+def _end_request(_error: BaseException | None) -> None:
+    structlog.contextvars.clear_contextvars()

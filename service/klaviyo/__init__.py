@@ -1,0 +1,1 @@
+"""Klaviyo: keeping lists in step with segments, address by address, without touching consent."""

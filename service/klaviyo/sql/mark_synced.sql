@@ -1,0 +1,8 @@
+-- Klaviyo has put these on the list.
+update app.klaviyo_ledger
+set state = 'synced', changed_at = now()
+where
+    tenant_id = %(tenant_id)s
+    and config_id = %(config_id)s
+    and email = any(%(emails)s)
+    and state = 'pending'

@@ -1,0 +1,16 @@
+"""A Shopify Admin GraphQL API on loopback, strict about everything a client can get wrong."""
+
+from __future__ import annotations
+
+from .app import API_VERSIONS, create_shopify_app, error_body
+from .cost import LeakyBucket
+from .store import ALL_SCOPES, Store
+
+__all__ = [
+    "ALL_SCOPES",
+    "API_VERSIONS",
+    "LeakyBucket",
+    "Store",
+    "create_shopify_app",
+    "error_body",
+]

@@ -1,0 +1,264 @@
+"""The root fields: who may ask, what is found, how it is paged.
+
+Bulk operations will be further root fields here, with their own module for the jobs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from graphql import GraphQLResolveInfo
+
+from . import documents
+from .documents import MAX_PAGE, Document
+from .errors import AccessDeniedError, BadRequestError, NotFoundError, ShopifyError
+from .paging import Index, connection, window
+from .search import parse_search
+from .segment_query import CustomerFacts, SegmentSyntaxError, parse_segment_query
+from .store import Store, index_members
+
+Resolver = Callable[..., Any]
+MAX_MEMBERS_PAGE = 1000
+_GID = re.compile(r"gid://shopify/(\w+)/(.+)")
+
+_ORDER_SORTS = {
+    "PROCESSED_AT": "processed_at",
+    "UPDATED_AT": "updated_at",
+    "CREATED_AT": "created_at",
+    "ID": "number",
+}
+_CUSTOMER_SORTS = {"ID": "number", "UPDATED_AT": "updated_at", "CREATED_AT": "created_at"}
+_SEGMENT_SORTS = {
+    "ID": "number",
+    "CREATION_DATE": "creation_date",
+    "LAST_EDIT_DATE": "last_edit_date",
+}
+_ORDER_TIMES = ("updated_at", "created_at", "processed_at")
+_CUSTOMER_TIMES = ("updated_at", "created_at")
+
+
+def needs(scope: str, resolve: Resolver) -> Resolver:
+    """Let `resolve` run only for tokens with `scope`."""
+
+    def guarded(_root: object, info: GraphQLResolveInfo[Any], **args: Any) -> Any:
+        store: Store = info.context
+        if scope not in store.scopes:
+            raise AccessDeniedError(info.field_name, scope)
+        return resolve(store, **args)
+
+    return guarded
+
+
+def open_to_all(resolve: Resolver) -> Resolver:
+    """Let `resolve` run for every token."""
+    return lambda _root, info, **args: resolve(info.context, **args)
+
+
+def number_of(kind: str, global_id: str) -> int:
+    """The number in a global id of `kind`, or -1 when it is of another kind or has none."""
+    match = _GID.fullmatch(global_id)
+    return int(match[2]) if match and match[1] == kind and match[2].isdecimal() else -1
+
+
+def shop(store: Store) -> Document:
+    """`shop`."""
+    return documents.shop_document(store.data)
+
+
+def current_app_installation(store: Store) -> Document:
+    """`currentAppInstallation`: the scopes the token was granted."""
+    scopes = [{"handle": scope, "description": scope} for scope in sorted(store.scopes)]
+    return {"id": documents.gid("AppInstallation", 1), "accessScopes": scopes}
+
+
+def order(store: Store, id: str) -> Document | None:  # noqa: A002 - Shopify's name
+    """`order(id:)`."""
+    found = store.order(number_of("Order", id))
+    return documents.order_document(store, found) if found else None
+
+
+def orders(store: Store, **args: Any) -> Document:
+    """`orders`, by default in the order they were processed."""
+    index = _searched(store.orders(_ORDER_SORTS[args["sortKey"]]), args, _ORDER_TIMES)
+    return connection(index, window(args, MAX_PAGE), partial(documents.order_document, store))
+
+
+def orders_count(store: Store, **args: Any) -> Document:
+    """`ordersCount`."""
+    return _count(len(_searched(store.orders("number"), args, _ORDER_TIMES).rows), args)
+
+
+def customer(store: Store, id: str) -> Document | None:  # noqa: A002 - Shopify's name
+    """`customer(id:)`."""
+    found = store.customers.get(number_of("Customer", id))
+    return documents.customer_document(store, found) if found else None
+
+
+def customers(store: Store, **args: Any) -> Document:
+    """`customers`, by default by id."""
+    by = _CUSTOMER_SORTS[args["sortKey"]]
+    index = _searched(store.customers_by(by), args, _CUSTOMER_TIMES)
+    return connection(index, window(args, MAX_PAGE), partial(documents.customer_document, store))
+
+
+def customers_count(store: Store, **args: Any) -> Document:
+    """`customersCount`."""
+    return _count(len(_searched(store.customers_by("number"), args, _CUSTOMER_TIMES).rows), args)
+
+
+def segment(store: Store, id: str) -> Document:  # noqa: A002 - Shopify's name
+    """`segment(id:)`: unlike orders, a missing segment is an error beside the null."""
+    found = store.segments.get(number_of("Segment", id))
+    if found is None:
+        raise NotFoundError("Segment does not exist")
+    return documents.segment_document(found)
+
+
+def segments(store: Store, **args: Any) -> Document:
+    """`segments`, by default by id."""
+    if args.get("query"):
+        raise BadRequestError("The sandbox does not search segments.")
+    index = store.segments_by(_SEGMENT_SORTS[args["sortKey"]])
+    return connection(index, window(args, MAX_PAGE), documents.segment_document)
+
+
+def segments_count(store: Store, **args: Any) -> Document:
+    """`segmentsCount`."""
+    return _count(len(store.segments), args)
+
+
+def segment_members(store: Store, **args: Any) -> Document:
+    """`customerSegmentMembers` of exactly one of a segment, a query, or a finished query."""
+    if args.get("sortKey"):
+        raise BadRequestError("The sandbox lists segment members by id only.")
+    index = _members(store, args)
+    page = connection(
+        index,
+        window(args, MAX_MEMBERS_PAGE),
+        partial(documents.member_document, store),
+    )
+    statistics = {"attributeStatistics": partial(_attribute_statistics, index)}
+    return {**page, "totalCount": len(index.rows), "statistics": statistics}
+
+
+def segment_members_query(store: Store, id: str) -> Document:  # noqa: A002 - Shopify's name
+    """`customerSegmentMembersQuery(id:)`; each look brings it closer to done."""
+    query = store.members_queries.get(id)
+    if query is None:
+        raise NotFoundError("Customer segment members query does not exist")
+    query.looks += 1
+    return documents.members_query_document(query)
+
+
+def create_segment_members_query(store: Store, input: dict[str, Any]) -> Document:  # noqa: A002
+    """`customerSegmentMembersQueryCreate`."""
+    segment_id, query = input.get("segmentId"), input.get("query")
+    if segment_id is not None and query is not None:
+        return _rejected(["input"], "Providing both segment_id and query is not supported.")
+    if segment_id is None and query is None:
+        return _rejected(["input"], "You must provide one of segment_id or query.")
+    try:
+        members = _query_members(store, query) if query is not None else None
+    except SegmentSyntaxError as error:
+        return _rejected(None, str(error))
+    if members is None:
+        found = store.segments.get(number_of("Segment", str(segment_id)))
+        if found is None:
+            return _rejected(["input", "segmentId"], "Segment does not exist")
+        members = list(store.members_of(found).rows)
+    started = store.start_members_query(members)
+    document = documents.members_query_document(started)
+    return {"customerSegmentMembersQuery": document, "userErrors": []}
+
+
+def _rejected(field: list[str] | None, message: str) -> Document:
+    error = {"field": field, "code": "INVALID", "message": message}
+    return {"customerSegmentMembersQuery": None, "userErrors": [error]}
+
+
+def _members(store: Store, args: dict[str, Any]) -> Index[CustomerFacts]:
+    given = [name for name in ("segmentId", "queryId", "query") if args.get(name) is not None]
+    if len(given) != 1:
+        raise BadRequestError("you must provide exactly one of segmentId, queryId or query")
+    if "queryId" in given:
+        return _finished_members(store, args["queryId"])
+    if "query" in given:
+        try:
+            return index_members(_query_members(store, args["query"]))
+        except SegmentSyntaxError as error:
+            raise ShopifyError(str(error), "INVALID") from None
+    found = store.segments.get(number_of("Segment", args["segmentId"]))
+    if found is None:
+        raise NotFoundError("Segment does not exist")
+    if found.is_large:
+        raise ShopifyError(
+            "This segment is too large to be read directly: "
+            "use the customerSegmentMembersQueryCreate mutation.",
+            "USE_CUSTOMER_SEGMENT_MEMBERS_QUERY_CREATE_MUTATION",
+        )
+    return store.members_of(found)
+
+
+def _finished_members(store: Store, query_id: str) -> Index[CustomerFacts]:
+    query = store.members_queries.get(query_id)
+    if query is None:
+        raise NotFoundError("Customer segment members query does not exist")
+    if not query.is_done:
+        raise BadRequestError("The customer segment members query is not done yet.")
+    facts = store.facts()
+    return index_members([facts[number] for number in query.members if number in facts])
+
+
+def _query_members(store: Store, query: str) -> list[CustomerFacts]:
+    return store.members_where(parse_segment_query(query, store.now))
+
+
+def _attribute_statistics(
+    index: Index[CustomerFacts],
+    _info: GraphQLResolveInfo[Any],
+    attributeName: str,  # noqa: N803 - Shopify's name
+) -> Document:
+    """Sum and mean over all members; amounts in the currency's major unit."""
+    scales = {"amount_spent": 100, "number_of_orders": 1}
+    if attributeName not in scales:
+        raise BadRequestError(f"The sandbox keeps no statistics of {attributeName}.")
+    total = sum(getattr(facts, attributeName) for facts in index.rows) / scales[attributeName]
+    return {"sum": total, "average": total / len(index.rows) if index.rows else 0}
+
+
+def _searched(index: Index[Any], args: dict[str, Any], times: tuple[str, ...]) -> Index[Any]:
+    filters = parse_search(args.get("query"), times)
+    if not filters:
+        return index
+    return index.only(lambda row: all(f.matches(getattr(row, f.field)) for f in filters))
+
+
+def _count(exact: int, args: dict[str, Any]) -> Document:
+    """A count, told exactly up to `limit` (null: without limit)."""
+    limit = args.get("limit")
+    if limit is not None and exact > limit:
+        return {"count": limit, "precision": "AT_LEAST"}
+    return {"count": exact, "precision": "EXACT"}
+
+
+QUERY_RESOLVERS: dict[str, Resolver] = {
+    "currentAppInstallation": open_to_all(current_app_installation),
+    "shop": open_to_all(shop),
+    "order": needs("read_orders", order),
+    "orders": needs("read_orders", orders),
+    "ordersCount": needs("read_orders", orders_count),
+    "customer": needs("read_customers", customer),
+    "customers": needs("read_customers", customers),
+    "customersCount": needs("read_customers", customers_count),
+    "segment": needs("read_customers", segment),
+    "segments": needs("read_customers", segments),
+    "segmentsCount": needs("read_customers", segments_count),
+    "customerSegmentMembers": needs("read_customers", segment_members),
+    "customerSegmentMembersQuery": needs("read_customers", segment_members_query),
+}
+MUTATION_RESOLVERS: dict[str, Resolver] = {
+    "customerSegmentMembersQueryCreate": needs("read_customers", create_segment_members_query),
+}

@@ -1,0 +1,236 @@
+"""One sandbox store: its rows, what the app may see of them, and how tests may change them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from threading import RLock
+from typing import Any, TypeVar
+from uuid import NAMESPACE_URL, uuid5
+
+from ..data import Customer, Order, Segment, StoreData
+from .cost import LeakyBucket
+from .paging import Index, SortKey
+from .segment_query import CustomerFacts, Predicate, parse_segment_query
+
+ALL_SCOPES = frozenset(
+    {"read_all_orders", "read_customers", "read_orders", "write_customers", "write_discounts"}
+)
+# Without `read_all_orders` an app sees the orders of this many days before now.
+RECENT_ORDER_DAYS = 60
+# Shopify's highest plan, in points and points per second.
+PLUS_MAXIMUM, PLUS_RESTORE_RATE = 40_000, 2_000
+
+_Row = TypeVar("_Row")
+
+
+@dataclass(slots=True)
+class MembersQuery:
+    """An asynchronous query for the members of a segment. Done from the second look on."""
+
+    id: str
+    members: tuple[int, ...]
+    looks: int = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its members can be read."""
+        return self.looks > 1
+
+
+@dataclass(slots=True)
+class _Cache:
+    """What is derived from the rows; dropped whenever a row changes."""
+
+    indexes: dict[tuple[str, str], Index[Any]] = field(default_factory=dict)
+    facts: dict[int, CustomerFacts] | None = None
+    members: dict[int, Index[CustomerFacts]] = field(default_factory=dict)
+
+
+class Store:
+    """A store that answers for one access token. Hold `lock` while reading several rows."""
+
+    def __init__(
+        self,
+        data: StoreData,
+        *,
+        scopes: frozenset[str] = ALL_SCOPES,
+        bucket: LeakyBucket | None = None,
+    ) -> None:
+        """`bucket` defaults to the top plan's, so that a demonstration is quick."""
+        self.data = data
+        self.scopes = scopes
+        self.bucket = bucket or LeakyBucket(PLUS_MAXIMUM, PLUS_RESTORE_RATE)
+        self.lock = RLock()
+        self.customers = {customer.number: customer for customer in data.customers}
+        self._orders = {order.number: order for order in data.orders}
+        self.segments = {segment.number: segment for segment in data.segments}
+        self.members_queries: dict[str, MembersQuery] = {}
+        self._cache = _Cache()
+
+    # Reading
+
+    @property
+    def now(self) -> datetime:
+        """The store's present: the end of its history."""
+        return self.data.anchor
+
+    def order(self, number: int) -> Order | None:
+        """The order with this id, if the app may see it."""
+        order = self._orders.get(number)
+        return order if order is not None and self._may_see(order) else None
+
+    def orders(self, sort: str) -> Index[Order]:
+        """The orders the app may see, sorted by the attribute `sort` (a time, or `number`)."""
+        return self._index(
+            "orders", sort, lambda: [o for o in self._orders.values() if self._may_see(o)]
+        )
+
+    def customers_by(self, sort: str) -> Index[Customer]:
+        """All customers, sorted by the attribute `sort`."""
+        return self._index("customers", sort, lambda: list(self.customers.values()))
+
+    def segments_by(self, sort: str) -> Index[Segment]:
+        """All segments, sorted by the attribute `sort`."""
+        return self._index("segments", sort, lambda: list(self.segments.values()))
+
+    def facts(self) -> dict[int, CustomerFacts]:
+        """What the orders say about each customer, by customer number."""
+        with self.lock:
+            if self._cache.facts is None:
+                self._cache.facts = _derive_facts(self.customers, self._orders)
+            return self._cache.facts
+
+    def members_where(self, predicate: Predicate) -> list[CustomerFacts]:
+        """The customers a predicate selects."""
+        return [facts for facts in self.facts().values() if predicate(facts)]
+
+    def members_of(self, segment: Segment) -> Index[CustomerFacts]:
+        """The members of a segment, by customer number."""
+        with self.lock:
+            if segment.number not in self._cache.members:
+                predicate = parse_segment_query(segment.query, self.now)
+                self._cache.members[segment.number] = index_members(self.members_where(predicate))
+            return self._cache.members[segment.number]
+
+    def start_members_query(self, members: list[CustomerFacts]) -> MembersQuery:
+        """Begin an asynchronous query whose answer is `members` as they are now."""
+        with self.lock:
+            serial = len(self.members_queries)
+            unique = uuid5(NAMESPACE_URL, f"{self.data.domain}/{serial}")
+            query = MembersQuery(
+                id=f"gid://shopify/CustomerSegmentMembersQuery/{unique}",
+                members=tuple(facts.customer.number for facts in members),
+            )
+            self.members_queries[query.id] = query
+            return query
+
+    # Changing, for tests: every change moves `updated_at` forward, as in a real store.
+
+    def upsert_order(self, order: Order) -> None:
+        """Add an order, or put it in the place of the one with the same number."""
+        with self.lock:
+            self._orders[order.number] = order
+            self._cache = _Cache()
+
+    def update_order(self, number: int, **fields: Any) -> Order:
+        """Change fields of an order; `updated_at` moves a second past the store's latest."""
+        with self.lock:
+            changed = replace(self._orders[number], **{"updated_at": self._next_update(), **fields})
+            self.upsert_order(changed)
+            return changed
+
+    def delete_order(self, number: int) -> None:
+        """Remove an order, as a merchant can; nothing of it remains to be read."""
+        with self.lock:
+            del self._orders[number]
+            self._cache = _Cache()
+
+    def upsert_customer(self, customer: Customer) -> None:
+        """Add a customer, or put them in the place of the one with the same number."""
+        with self.lock:
+            self.customers[customer.number] = customer
+            self._cache = _Cache()
+
+    def update_customer(self, number: int, **fields: Any) -> Customer:
+        """Change fields of a customer; `updated_at` moves a second past the store's latest."""
+        with self.lock:
+            changed = replace(
+                self.customers[number], **{"updated_at": self._next_update(), **fields}
+            )
+            self.upsert_customer(changed)
+            return changed
+
+    def delete_customer(self, number: int) -> None:
+        """Remove a customer; their orders become guests' orders."""
+        with self.lock:
+            del self.customers[number]
+            for order in self._orders.values():
+                if order.customer_number == number:
+                    order.customer_number = None
+            self._cache = _Cache()
+
+    def update_segment(self, number: int, **fields: Any) -> Segment:
+        """Rename a segment or change its query; its members follow."""
+        with self.lock:
+            edited = self.now + timedelta(seconds=1)
+            changed = replace(self.segments[number], **{"last_edit_date": edited, **fields})
+            self.segments[number] = changed
+            self._cache = _Cache()
+            return changed
+
+    def delete_segment(self, number: int) -> None:
+        """Remove a segment."""
+        with self.lock:
+            del self.segments[number]
+            self._cache = _Cache()
+
+    def _may_see(self, order: Order) -> bool:
+        if "read_all_orders" in self.scopes:
+            return True
+        return order.created_at >= self.now - timedelta(days=RECENT_ORDER_DAYS)
+
+    def _next_update(self) -> datetime:
+        latest_order = max(order.updated_at for order in self._orders.values())
+        latest_customer = max(customer.updated_at for customer in self.customers.values())
+        return max(latest_order, latest_customer) + timedelta(seconds=1)
+
+    def _index(self, kind: str, sort: str, rows: Callable[[], list[_Row]]) -> Index[_Row]:
+        with self.lock:
+            if (kind, sort) not in self._cache.indexes:
+                self._cache.indexes[kind, sort] = Index.build(rows(), _sort_key(sort))
+            return self._cache.indexes[kind, sort]
+
+
+def index_members(members: list[CustomerFacts]) -> Index[CustomerFacts]:
+    """Members in the order Shopify lists them: by id."""
+    return Index.build(members, lambda facts: (facts.customer.number, facts.customer.number))
+
+
+def _sort_key(attribute: str) -> Callable[[Any], SortKey]:
+    if attribute == "number":
+        return lambda row: (row.number, row.number)
+    return lambda row: (int(getattr(row, attribute).timestamp()), row.number)
+
+
+def _derive_facts(
+    customers: dict[int, Customer], orders: dict[int, Order]
+) -> dict[int, CustomerFacts]:
+    """Count and sum each customer's orders; tests do not count, cancelled ones bring no money."""
+    placed: dict[int, list[Order]] = {number: [] for number in customers}
+    for order in orders.values():
+        if order.customer_number in placed and not order.test:
+            placed[order.customer_number].append(order)
+    facts = {}
+    for number, theirs in placed.items():
+        theirs.sort(key=lambda order: (order.processed_at, order.number))
+        facts[number] = CustomerFacts(
+            customer=customers[number],
+            number_of_orders=len(theirs),
+            amount_spent=sum(order.current_total for order in theirs),
+            first_order_at=theirs[0].processed_at if theirs else None,
+            last_order_at=theirs[-1].processed_at if theirs else None,
+            last_order_number=theirs[-1].number if theirs else None,
+        )
+    return facts

@@ -1,0 +1,86 @@
+"""What has been read goes into schema shopify, a page at a time, and only where it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from service.db import Connection, one, query
+from service.shopify.parse import Rejection, Row
+from service.shopify.shop import ShopInfo
+
+
+def save_shop(conn: Connection, tenant_id: UUID, info: ShopInfo) -> None:
+    """Take the tenant's currency and time zone from its shop."""
+    conn.execute(
+        query("shopify/sql/update_tenant"),
+        {"tenant_id": tenant_id, "currency": info.currency, "time_zone": info.time_zone},
+    )
+
+
+def land_customers(conn: Connection, tenant_id: UUID, rows: Sequence[Row]) -> int:
+    """Land customers and return how many rows were written."""
+    return _land(conn, tenant_id, "customer", "customers", rows)
+
+
+def land_orders(conn: Connection, tenant_id: UUID, rows: Sequence[Row]) -> int:
+    """Land orders and return how many rows were written."""
+    return _land(conn, tenant_id, "order", "orders", rows)
+
+
+def set_aside(
+    conn: Connection, tenant_id: UUID, entity: str, rejections: Sequence[Rejection]
+) -> None:
+    """Keep what could not be read, with the reason, until the same record is landed."""
+    if not rejections:
+        return
+    rows = [
+        {"source_id": item.source_id, "reason": item.reason, "payload": item.payload}
+        for item in rejections
+    ]
+    conn.execute(
+        query("shopify/sql/set_aside"),
+        {"tenant_id": tenant_id, "entity": entity, "rows": Jsonb(rows)},
+    )
+
+
+def take_back(conn: Connection, tenant_id: UUID, entity: str, source_ids: list[str]) -> None:
+    """Forget the rejections of records that have landed after all."""
+    conn.execute(
+        query("shopify/sql/take_back"),
+        {"tenant_id": tenant_id, "entity": entity, "source_ids": source_ids},
+    )
+
+
+def read_watermark(conn: Connection, tenant_id: UUID, resource: str) -> datetime | None:
+    """How far a resource has been read; None before its first page."""
+    row = conn.execute(
+        query("shopify/sql/read_watermark"), {"tenant_id": tenant_id, "resource": resource}
+    ).fetchone()
+    return None if row is None else cast("datetime | None", row["watermark"])
+
+
+def advance_watermark(
+    conn: Connection, tenant_id: UUID, resource: str, watermark: datetime | None
+) -> None:
+    """Note how far a resource has been read; it never goes back."""
+    conn.execute(
+        query("shopify/sql/advance_watermark"),
+        {"tenant_id": tenant_id, "resource": resource, "watermark": watermark},
+    )
+
+
+def _land(conn: Connection, tenant_id: UUID, entity: str, table: str, rows: Sequence[Row]) -> int:
+    if not rows:
+        return 0
+    written = one(
+        conn.execute(
+            query(f"shopify/sql/land_{table}"), {"tenant_id": tenant_id, "rows": Jsonb(rows)}
+        ).fetchone()
+    )["written"]
+    take_back(conn, tenant_id, entity, [row[f"{entity}_id"] for row in rows])
+    return int(written)

@@ -1,0 +1,203 @@
+"""GraphQL nodes as rows of schema shopify: names, types and units change here, nothing else does.
+
+A row is a dictionary whose keys are the table's columns and whose values JSON can carry. A node
+that cannot be read raises; :func:`sort_out` sets it aside with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from service.shopify.money import to_minor
+
+Node = dict[str, Any]
+Row = dict[str, Any]
+
+_GID = re.compile(r"gid://shopify/\w+/(\d+)(?:\?.*)?")
+# Enums are open: a status that is not known to mean "did not happen" happened.
+_FAILED_FULFILLMENTS = frozenset({"CANCELLED", "ERROR", "FAILURE"})
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A record that could not be read, with the reason."""
+
+    source_id: str
+    reason: str
+    payload: Any
+
+
+def sort_out(
+    nodes: Iterable[Node], parse: Callable[[Node], Row]
+) -> tuple[list[Row], list[Rejection]]:
+    """Rows of the nodes that can be read, and what is to be set aside of the others."""
+    rows: list[Row] = []
+    rejections: list[Rejection] = []
+    for node in nodes:
+        try:
+            rows.append(parse(node))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            rejections.append(Rejection(_source_id(node), _reason(error), node))
+    return rows, rejections
+
+
+def number_of(gid: str) -> str:
+    """The number in a global id, as text: ``7`` of ``gid://shopify/Order/7``.
+
+    Raises:
+        ValueError: Not a global id that ends in a number.
+    """
+    match = _GID.fullmatch(gid)
+    if match is None:
+        raise ValueError(f"'{gid[:80]}' is not a Shopify id")
+    return match[1]
+
+
+def parse_segment(node: Node) -> Row:
+    """A row of shopify.cached_segments, but for its members."""
+    return {
+        "segment_id": number_of(node["id"]),
+        "name": str(node["name"]),
+        "query": str(node["query"]),
+        "created_at": _instant(node["creationDate"]),
+        "last_edited_at": _instant(node["lastEditDate"]),
+    }
+
+
+def parse_member(node: Node) -> Row:
+    """A row of shopify.segment_members; a member's number is the customer's."""
+    address = node.get("defaultEmailAddress") or {}
+    return {
+        "customer_id": number_of(node["id"]),
+        "email": address.get("emailAddress"),
+        "display_name": node.get("displayName"),
+        "marketing_state": address.get("marketingState"),
+    }
+
+
+def parse_customer(node: Node) -> Row:
+    """A row of shopify.customers."""
+    address = node.get("defaultEmailAddress") or {}
+    return {
+        "customer_id": number_of(node["id"]),
+        "email": address.get("emailAddress"),
+        "display_name": node.get("displayName"),
+        "marketing_state": address.get("marketingState"),
+        "tags": [str(tag) for tag in node["tags"]],
+        "created_at": _instant(node["createdAt"]),
+        "shopify_updated_at": _instant(node["updatedAt"]),
+    }
+
+
+def parse_order(node: Node) -> Row:
+    """A row of shopify.orders; all amounts are in the shop's currency."""
+    currency = node["totalPriceSet"]["shopMoney"]["currencyCode"]
+    lines = [_line_item(line, currency) for line in node["lineItems"]["nodes"]]
+    customer = node.get("customer") or {}
+    address = customer.get("defaultEmailAddress") or {}
+    shipped = [f for f in node["fulfillments"] if f["status"] not in _FAILED_FULFILLMENTS]
+    return {
+        "order_id": number_of(node["id"]),
+        "order_number": node.get("name"),
+        "customer_id": number_of(customer["id"]) if customer else None,
+        "customer_email": address.get("emailAddress") or node.get("email"),
+        "customer_name": customer.get("displayName"),
+        "processed_at": _instant(node["processedAt"]),
+        "cancelled_at": _instant_or_none(node.get("cancelledAt")),
+        "is_test": bool(node["test"]),
+        "currency": currency,
+        "total_minor": _minor(node["totalPriceSet"], currency),
+        "subtotal_minor": _subtotal(node.get("subtotalPriceSet"), lines, currency),
+        "refunded_minor": _minor(node["totalRefundedSet"], currency),
+        "financial_status": node.get("displayFinancialStatus"),
+        "fulfillment_status": node.get("displayFulfillmentStatus"),
+        "channel": _channel(node),
+        "tags": [str(tag) for tag in node["tags"]],
+        "note": node.get("note"),
+        "line_items": lines,
+        "first_fulfilled_at": min((_instant(f["createdAt"]) for f in shipped), default=None),
+        "delivered_at": _delivered_at(shipped),
+        "shopify_updated_at": _instant(node["updatedAt"]),
+    }
+
+
+def newest(nodes: Iterable[Node]) -> datetime | None:
+    """The latest ``updatedAt``, read or not: a record set aside must not be met again for ever."""
+    times: list[datetime] = []
+    for node in nodes:
+        try:
+            times.append(datetime.fromisoformat(_instant(node["updatedAt"])))
+        except (LookupError, TypeError, ValueError):
+            continue
+    return max(times, default=None)
+
+
+def _line_item(node: Node, currency: str) -> Row:
+    return {
+        "title": node["title"],
+        "variant_title": node.get("variantTitle"),
+        "sku": node.get("sku"),
+        "quantity": int(node["quantity"]),
+        "unit_price_minor": _minor(node["originalUnitPriceSet"], currency),
+        "total_minor": _minor(node["discountedTotalSet"], currency),
+    }
+
+
+def _subtotal(subtotal: Node | None, lines: Iterable[Row], currency: str) -> int:
+    """Goods after discounts and before returns; where Shopify has none, what the lines came to."""
+    if subtotal is None:
+        return sum(int(line["total_minor"]) for line in lines)
+    return _minor(subtotal, currency)
+
+
+def _channel(node: Node) -> str | None:
+    """Where the order came from, by the most telling of the names Shopify has for it."""
+    names = (
+        (node.get("attribution") or {}).get("displayName"),
+        (node.get("app") or {}).get("name"),
+        (node.get("publication") or {}).get("name"),
+        node.get("sourceName"),
+    )
+    return next((str(name) for name in names if name), None)
+
+
+def _delivered_at(shipped: list[Node]) -> str | None:
+    """When the last parcel arrived; none while one is under way."""
+    arrivals = [_instant_or_none(fulfillment.get("deliveredAt")) for fulfillment in shipped]
+    known = [arrival for arrival in arrivals if arrival is not None]
+    return max(known) if known and len(known) == len(arrivals) else None
+
+
+def _minor(money_bag: Node, currency: str) -> int:
+    money = money_bag["shopMoney"]
+    if money["currencyCode"] != currency:
+        raise ValueError(f"amounts in {currency} and in {money['currencyCode']}")
+    return to_minor(str(money["amount"]), currency)
+
+
+def _instant(text: str) -> str:
+    """ISO 8601 in UTC, so that instants compare as text too."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"'{text[:40]}' has no time zone")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _instant_or_none(text: str | None) -> str | None:
+    return None if text is None else _instant(text)
+
+
+def _source_id(node: Any) -> str:
+    gid = str(node.get("id")) if isinstance(node, dict) else "unknown"
+    match = _GID.fullmatch(gid)
+    return match[1] if match else gid[:255]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, LookupError):
+        return f"{error} is missing"
+    return str(error)

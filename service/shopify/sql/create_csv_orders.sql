@@ -1,0 +1,23 @@
+-- The lines of a CSV file, good (without a reason) and bad.
+create temporary table csv_orders (
+    line_number bigint not null,
+    order_id text,
+    order_number text,
+    customer_id text,
+    customer_email text,
+    customer_name text,
+    processed_at timestamptz,
+    cancelled_at timestamptz,
+    is_test boolean,
+    currency text,
+    total_minor bigint,
+    subtotal_minor bigint,
+    refunded_minor bigint,
+    financial_status text,
+    fulfillment_status text,
+    channel text,
+    tags text [],
+    updated_at timestamptz,
+    reason text,
+    payload jsonb
+) on commit drop

@@ -1,0 +1,121 @@
+-- Lands the file's readable orders, of each the last line. A row that the API landed gives way only
+-- to a line that is provably later, and keeps what no CSV file can hold; a row from a CSV file gives
+-- way unless the line is provably older. What is marked deleted stays so.
+with incoming as (
+    select distinct on (c.order_id) c.*
+    from pg_temp.csv_orders as c
+    where c.reason is null
+    order by c.order_id, c.line_number desc
+),
+
+landed as (
+    insert into shopify.orders as o (
+        tenant_id,
+        order_id,
+        order_number,
+        customer_id,
+        customer_email,
+        customer_name,
+        processed_at,
+        cancelled_at,
+        is_test,
+        currency,
+        total_minor,
+        subtotal_minor,
+        refunded_minor,
+        financial_status,
+        fulfillment_status,
+        channel,
+        tags,
+        source,
+        shopify_updated_at
+    )
+    select
+        %(tenant_id)s,
+        i.order_id,
+        i.order_number,
+        i.customer_id,
+        i.customer_email,
+        i.customer_name,
+        i.processed_at,
+        i.cancelled_at,
+        i.is_test,
+        i.currency,
+        i.total_minor,
+        i.subtotal_minor,
+        i.refunded_minor,
+        i.financial_status,
+        i.fulfillment_status,
+        i.channel,
+        i.tags,
+        'csv',
+        i.updated_at
+    from incoming as i
+    on conflict (tenant_id, order_id) do update set
+        order_number = excluded.order_number,
+        customer_id = excluded.customer_id,
+        customer_email = excluded.customer_email,
+        customer_name = excluded.customer_name,
+        processed_at = excluded.processed_at,
+        cancelled_at = excluded.cancelled_at,
+        is_test = excluded.is_test,
+        currency = excluded.currency,
+        total_minor = excluded.total_minor,
+        subtotal_minor = excluded.subtotal_minor,
+        refunded_minor = excluded.refunded_minor,
+        financial_status = excluded.financial_status,
+        fulfillment_status = excluded.fulfillment_status,
+        channel = excluded.channel,
+        tags = excluded.tags,
+        source = excluded.source,
+        shopify_updated_at = excluded.shopify_updated_at,
+        landed_at = excluded.landed_at
+    where
+        o.tenant_id = %(tenant_id)s
+        and case o.source
+            when 'api' then coalesce(excluded.shopify_updated_at > o.shopify_updated_at, false)
+            else coalesce(excluded.shopify_updated_at >= o.shopify_updated_at, true)
+        end
+        and (
+            o.order_number,
+            o.customer_id,
+            o.customer_email,
+            o.customer_name,
+            o.processed_at,
+            o.cancelled_at,
+            o.is_test,
+            o.currency,
+            o.total_minor,
+            o.subtotal_minor,
+            o.refunded_minor,
+            o.financial_status,
+            o.fulfillment_status,
+            o.channel,
+            o.tags,
+            o.source,
+            o.shopify_updated_at
+        ) is distinct from (
+            excluded.order_number,
+            excluded.customer_id,
+            excluded.customer_email,
+            excluded.customer_name,
+            excluded.processed_at,
+            excluded.cancelled_at,
+            excluded.is_test,
+            excluded.currency,
+            excluded.total_minor,
+            excluded.subtotal_minor,
+            excluded.refunded_minor,
+            excluded.financial_status,
+            excluded.fulfillment_status,
+            excluded.channel,
+            excluded.tags,
+            excluded.source,
+            excluded.shopify_updated_at
+        )
+    returning 1
+)
+
+select
+    (select count(*) from landed) as landed,
+    (select count(*) from pg_temp.csv_orders as c where c.reason is null) as readable

@@ -1,0 +1,49 @@
+-- Lands one segment, whose synced_at always moves; says whether anything else did.
+with before as (
+    select
+        s.name,
+        s.query,
+        s.member_count,
+        s.created_at,
+        s.last_edited_at,
+        s.gone_at
+    from shopify.cached_segments as s
+    where s.tenant_id = %(tenant_id)s and s.segment_id = %(segment_id)s
+),
+
+landed as (
+    insert into shopify.cached_segments as s (
+        tenant_id,
+        segment_id,
+        name,
+        query,
+        member_count,
+        created_at,
+        last_edited_at,
+        synced_at
+    )
+    values (
+        %(tenant_id)s,
+        %(segment_id)s,
+        %(name)s,
+        %(query)s,
+        %(member_count)s,
+        %(created_at)s,
+        %(last_edited_at)s,
+        now()
+    )
+    on conflict (tenant_id, segment_id) do update set
+        name = excluded.name,
+        query = excluded.query,
+        member_count = excluded.member_count,
+        created_at = excluded.created_at,
+        last_edited_at = excluded.last_edited_at,
+        synced_at = excluded.synced_at,
+        gone_at = null
+    where s.tenant_id = %(tenant_id)s
+    returning s.name, s.query, s.member_count, s.created_at, s.last_edited_at, s.gone_at
+)
+
+select count(*) as written
+from landed as l
+where not exists (select from before as b where b is not distinct from l)

@@ -1,0 +1,140 @@
+"""One sync of a shop: what it is, its segments with members, its customers, its orders.
+
+Customers and orders are read in the order they changed, from a little before the last change
+landed. Each page lands in a transaction of its own together with the watermark that vouches for it,
+so a sync that is killed goes on where it stopped, and the tables end up the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from service.config import Settings
+from service.connections import credential, note_accepted, note_refused, shop_domain
+from service.db import Connection, Pool, tenant_transaction
+from service.jobs.progress import Progress
+from service.shopify.client import (
+    Data,
+    ShopifyClient,
+    ShopifyRefusedError,
+    open_shopify,
+    pages,
+)
+from service.shopify.landing import (
+    advance_watermark,
+    land_customers,
+    land_orders,
+    read_watermark,
+    save_shop,
+    set_aside,
+)
+from service.shopify.parse import Node, Row, newest, parse_customer, parse_order, sort_out
+from service.shopify.segments import Source, sync_segments
+from service.shopify.shop import read_shop
+
+# Shopify's search index runs behind its data: what changed just before the last change landed may
+# not have been listed yet. Reading it twice costs a page and writes nothing.
+_OVERLAP = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class _Resource:
+    """Something read by updated_at and landed page by page."""
+
+    name: str
+    entity: str
+    per_page: int
+    parse: Callable[[Node], Row]
+    land: Callable[[Connection, UUID, Sequence[Row]], int]
+
+
+_CUSTOMERS = _Resource("customers", "customer", 250, parse_customer, land_customers)
+_ORDERS = _Resource("orders", "order", 50, parse_order, land_orders)
+
+
+def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Progress) -> None:
+    """Bring a tenant's landed data up to date with its shop.
+
+    Counts, by way of ``progress``: what was read (segments, segment_members, customers, orders),
+    rejected records, calls to Shopify, and rows written; and orders_limited_to_60_days when the
+    token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong.
+
+    Raises:
+        NotConnectedError: The tenant has no shop or no access token.
+        ShopifyRefusedError: The token is not accepted; the connection now says so.
+        ShopifyError: The shop cannot be read; what was landed before stays.
+    """
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        shop = shop_domain(conn, tenant_id)
+        token = credential(settings, conn, tenant_id, "shopify")
+    with open_shopify(settings, shop, token) as client:
+        source = Source(client, pool, tenant_id, progress)
+        try:
+            _sync_shop(source, shop)
+            sync_segments(source)
+            _sync_changes(source, _CUSTOMERS)
+            _sync_changes(source, _ORDERS)
+        except ShopifyRefusedError as error:
+            with tenant_transaction(pool, tenant_id) as conn:
+                note_refused(conn, tenant_id, "shopify", error.message)
+            raise
+        finally:
+            progress.count(calls=client.calls)
+
+
+def _sync_shop(source: Source, shop: str) -> None:
+    source.progress.phase("shop")
+    info = read_shop(source.client)
+    if info.shop != shop:
+        # Another shop's orders must never land under this tenant.
+        raise ShopifyRefusedError(f"The access token belongs to {info.shop}, not to {shop}.")
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        save_shop(conn, source.tenant_id, info)
+        note_accepted(conn, source.tenant_id, "shopify", sorted(info.scopes))
+    if not info.has_all_orders:
+        source.progress.count(orders_limited_to_60_days=1)
+
+
+def _sync_changes(source: Source, resource: _Resource) -> None:
+    client = source.client
+    with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
+        watermark = read_watermark(conn, source.tenant_id, resource.name)
+    search = None if watermark is None else _changed_since(watermark - _OVERLAP)
+    count = client.run(f"{resource.name}_count", query=search)[f"{resource.name}Count"]
+    source.progress.phase(resource.name, total=count["count"] if count else None)
+    for page in pages(client, resource.name, resource.name, first=resource.per_page, query=search):
+        _land_page(source, resource, page["nodes"])
+
+
+def _land_page(source: Source, resource: _Resource, nodes: list[Node]) -> None:
+    if resource is _ORDERS:
+        for order in nodes:
+            _complete_lines(source.client, order)
+    rows, rejections = sort_out(nodes, resource.parse)
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        written = resource.land(conn, source.tenant_id, rows)
+        set_aside(conn, source.tenant_id, resource.entity, rejections)
+        advance_watermark(conn, source.tenant_id, resource.name, newest(nodes))
+    source.progress.count(**{resource.name: len(nodes)}, rejected=len(rejections), written=written)
+    source.progress.advance(len(nodes))
+
+
+def _complete_lines(client: ShopifyClient, order: Data) -> None:
+    """Fetch the lines of a long order that its page had no room for."""
+    lines = order["lineItems"]
+    while lines["pageInfo"]["hasNextPage"]:
+        after = lines["pageInfo"]["endCursor"]
+        found = client.run("order_lines", id=order["id"], after=after)["order"]
+        if found is None:
+            # Deleted since the page was read: what it had is the last there is to know.
+            return
+        lines["nodes"] += found["lineItems"]["nodes"]
+        lines["pageInfo"] = found["lineItems"]["pageInfo"]
+
+
+def _changed_since(moment: datetime) -> str:
+    """Shopify's search for what changed at or after a moment."""
+    return f"updated_at:>='{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'"

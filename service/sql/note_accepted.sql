@@ -1,0 +1,8 @@
+-- The provider has accepted the credential just now.
+update app.connections
+set
+    state = 'active',
+    state_reason = null,
+    scopes = %(scopes)s,
+    verified_at = now()
+where tenant_id = %(tenant_id)s and provider = %(provider)s

@@ -1,0 +1,86 @@
+"""The pages of the admin UI.
+
+A page's tab, filters and place in a list are in its address and nowhere else, so every state can
+be linked to and the browser's back button works. Charts are drawn here; lists are filled by small
+scripts over the JSON API.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from service.api.access import state, tenant_id, transaction
+from service.api.problems import NotBuiltError
+from service.api.schedule import next_time
+from service.api.schemas import RfmSummary
+from service.api.segments import read_rfm_summary
+from service.api.tenant import read_tenant
+from service.ui import sign_in as signing
+
+blueprint = Blueprint(
+    "admin", __name__, url_prefix="/admin", template_folder="templates", static_folder="static"
+)
+blueprint.add_url_rule("/sign-in", view_func=signing.show_sign_in)
+blueprint.add_url_rule("/sign-in", view_func=signing.sign_in, methods=["POST"])
+blueprint.add_url_rule("/sign-in/code", view_func=signing.sign_in_with_code, methods=["POST"])
+blueprint.add_url_rule("/sign-out", view_func=signing.sign_out, methods=["POST"])
+
+# Fewer customers than there are scores cannot be cut into fifths that mean much.
+ENOUGH_CUSTOMERS = 5
+
+
+@blueprint.get("")
+def home() -> ResponseReturnValue:
+    """The admin UI starts with the segments."""
+    return redirect(url_for("admin.segments"), HTTPStatus.SEE_OTHER)
+
+
+@blueprint.get("/segments")
+def segments() -> str:
+    """Shopify's segments or the RFM segments, by the address's ``tab``."""
+    tab = "shopify" if request.args.get("tab") == "shopify" else "rfm"
+    page: dict[str, Any] = {"tab": tab, "section": "segments"}
+    with transaction() as conn:
+        page["tenant"] = read_tenant(conn, tenant_id())
+        if tab == "rfm":
+            page["enough_customers"] = ENOUGH_CUSTOMERS
+            page["summary"] = _summary_if_built(conn)
+    if tab == "shopify":
+        return render_template("segments_shopify.html", **page)
+    page["next_build_at"] = next_time(state().settings.schedule_build)
+    page["chosen"] = _chosen_segment(page["summary"])
+    return render_template("segments_rfm.html", **page)
+
+
+@blueprint.get("/samples")
+def samples() -> str:
+    """Sample orders."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+    return render_template(
+        "samples.html",
+        tenant=tenant,
+        section="samples",
+        type=request.args.get("type", ""),
+        status=request.args.get("status", ""),
+    )
+
+
+def _summary_if_built(conn: psycopg.Connection[Any]) -> RfmSummary | None:
+    """The summary; None before the first build."""
+    try:
+        with conn.transaction():
+            return read_rfm_summary(conn, tenant_id())
+    except (NotBuiltError, psycopg.errors.UndefinedTable):
+        return None
+
+
+def _chosen_segment(summary: RfmSummary | None) -> Any:
+    wanted = request.args.get("segment")
+    rows = summary.data if summary else []
+    return next((row for row in rows if row.segment == wanted), None)

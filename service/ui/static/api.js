@@ -1,0 +1,52 @@
+// The JSON API, as a signed-in page calls it.
+
+/** What the API answered instead of data: a problem document (RFC 9457). */
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || `The service answered ${status}.`);
+    this.status = status;
+    this.title = body.title || "That did not work";
+    this.advice = body.advice || "";
+    this.kind = (body.type || "").split("/").pop();
+  }
+}
+
+/** Call the API; resolves to the parsed answer, rejects with a Problem. */
+export async function call(path, { method = "GET", params = {}, body, signal } = {}) {
+  const query = new URLSearchParams(params).toString();
+  const headers = { Accept: "application/json", "X-Quintile-Request": "1" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(query ? `${path}?${query}` : path, {
+      method,
+      headers,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      signal,
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, {
+      title: "No connection",
+      detail: "The service cannot be reached.",
+      advice: "Check the connection and try again.",
+    });
+  }
+  if (!response.ok) throw new Problem(response.status, await readProblem(response));
+  return response.json();
+}
+
+/** When the session has ended, the same address shows the sign-in form and leads back here. */
+export function isSignedOut(problem) {
+  return problem instanceof Problem && problem.kind === "sign-in-required";
+}
+
+async function readProblem(response) {
+  try {
+    return await response.json();
+  } catch {
+    // A proxy in between may answer with a page of its own.
+    return {};
+  }
+}

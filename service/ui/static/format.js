@@ -1,0 +1,68 @@
+// Numbers and times in the reader's language; times in the tenant's time zone.
+
+const timeZone = document.documentElement.dataset.timeZone || "UTC";
+const numbers = new Intl.NumberFormat();
+const percents = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const moments = dateFormat({ dateStyle: "medium", timeStyle: "short" });
+const times = dateFormat({ timeStyle: "short" });
+const days = dateFormat({ dateStyle: "medium" });
+
+// A browser may not know a zone that the database knows; UTC, then, and it says so.
+function dateFormat(options) {
+  try {
+    return new Intl.DateTimeFormat(undefined, { ...options, timeZone });
+  } catch {
+    const { dateStyle, timeStyle } = options;
+    const parts = {
+      ...(dateStyle && { year: "numeric", month: "short", day: "numeric" }),
+      ...(timeStyle && { hour: "numeric", minute: "2-digit", timeZoneName: "short" }),
+    };
+    return new Intl.DateTimeFormat(undefined, { ...parts, timeZone: "UTC" });
+  }
+}
+
+export const number = (value) => numbers.format(value);
+export const percent = (share) => percents.format(share);
+export const day = (at) => days.format(new Date(at));
+
+/** A time of today as a time, any other with its date. */
+export function moment(at) {
+  const date = new Date(at);
+  const isToday = days.format(date) === days.format(new Date());
+  return (isToday ? times : moments).format(date);
+}
+
+/** An amount of money; `amount` is a decimal string in major units. */
+export function money(amount, currency) {
+  if (!currency) return number(amount);
+  // The amount stays a string: Intl reads it exactly, a Number might not hold it.
+  return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount);
+}
+
+/** A <time> element. */
+export function timeElement(at, format = moment) {
+  const element = document.createElement("time");
+  element.dateTime = at;
+  element.textContent = format(at);
+  element.title = moments.format(new Date(at));
+  return element;
+}
+
+/** "As of 09:30, next 12:00" into an element. */
+export function dated(element, asOf, next) {
+  const parts = asOf ? ["As of ", timeElement(asOf)] : ["Never so far"];
+  element.replaceChildren(...parts, ", next ", timeElement(next));
+}
+
+/** Put what the server has written into the reader's own format. */
+export function localise(root) {
+  const formats = {
+    number: (item) => number(item.value),
+    percent: (item) => percent(item.value),
+    money: (item) => money(item.value, item.dataset.currency),
+    moment: (item) => moment(item.dateTime),
+  };
+  for (const item of root.querySelectorAll("[data-format]")) {
+    item.textContent = formats[item.dataset.format](item);
+  }
+}

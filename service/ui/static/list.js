@@ -1,0 +1,138 @@
+// A list that the JSON API fills. Which rows it shows is in the page's address; this reads it
+// there, and shows one of five states: loading, rows, empty, nothing found, or an error.
+
+import { call, isSignedOut } from "./api.js";
+import { address, make } from "./dom.js";
+
+const PAGE_SIZE = 50;
+const SKELETON_ROWS = 6;
+
+/**
+ * @param options.path      the API's list
+ * @param options.filters   parameters of the page's address that the API takes as they are
+ * @param options.caption   what the table holds, for those who hear it
+ * @param options.columns   [{ label, kind, cell(row) }]; kind "num" or undefined
+ * @param options.empty     () => element, when there is nothing at all
+ * @param options.fragment  where on the page the list is, for its links
+ * @param options.loaded    (answer) => void
+ */
+export function list(options) {
+  const box = document.querySelector("[data-list]");
+  const load = async () => {
+    box.setAttribute("aria-busy", "true");
+    box.replaceChildren(skeleton(options));
+    try {
+      const answer = await call(options.path, { params: parameters(options.filters) });
+      show(box, options, answer);
+    } catch (problem) {
+      if (isSignedOut(problem)) location.reload();
+      else box.replaceChildren(failure(problem, load));
+    }
+    box.setAttribute("aria-busy", "false");
+  };
+  return load;
+}
+
+function parameters(filters) {
+  const given = new URLSearchParams(location.search);
+  const wanted = { limit: PAGE_SIZE };
+  for (const name of [...filters, "cursor"]) {
+    const value = given.get(name)?.trim();
+    if (value) wanted[name] = value;
+  }
+  return wanted;
+}
+
+function isFiltered(filters) {
+  const given = parameters(filters);
+  return filters.some((name) => given[name]) || Boolean(given.cursor);
+}
+
+function show(box, options, answer) {
+  if (answer.data.length > 0) box.replaceChildren(table(options, answer.data));
+  else if (isFiltered(options.filters)) box.replaceChildren(nothingFound(options));
+  else box.replaceChildren(options.empty());
+  showPager(options, answer.next_cursor);
+  options.loaded?.(answer);
+}
+
+function table(options, rows) {
+  const head = options.columns.map(({ label, kind }) =>
+    make("th", { scope: "col", class: kind }, label),
+  );
+  const body = rows.map((row) =>
+    make(
+      "tr",
+      {},
+      ...options.columns.map(({ label, kind, cell }, index) =>
+        index === 0
+          ? make("th", { scope: "row" }, cell(row))
+          : make("td", { class: kind, "data-label": label }, cell(row)),
+      ),
+    ),
+  );
+  return make(
+    "div",
+    { class: "panel" },
+    make(
+      "table",
+      { class: "rows" },
+      make("caption", { class: "visually-hidden" }, options.caption),
+      make("thead", {}, make("tr", {}, ...head)),
+      make("tbody", {}, ...body),
+    ),
+  );
+}
+
+function skeleton({ columns }) {
+  const line = () =>
+    make(
+      "div",
+      { class: "skeleton-row" },
+      ...columns.map(() => make("span", { class: "skeleton", "aria-hidden": "true" })),
+    );
+  return make(
+    "div",
+    { class: "panel" },
+    make("p", { class: "visually-hidden" }, "Loading"),
+    ...Array.from({ length: SKELETON_ROWS }, line),
+  );
+}
+
+function nothingFound({ filters, fragment }) {
+  const cleared = Object.fromEntries([...filters, "cursor"].map((name) => [name, null]));
+  return make(
+    "div",
+    { class: "state" },
+    make("h3", {}, "Nothing matches"),
+    make("p", {}, "No row fits this search and these filters."),
+    make("a", { class: "button", href: address(cleared, fragment) }, "Clear filters"),
+  );
+}
+
+/** The error state: what happened, what to do, and a way to try again. */
+export function failure(problem, retry) {
+  const button = make("button", { type: "button" }, "Try again");
+  button.addEventListener("click", retry);
+  return make(
+    "div",
+    { class: "state bad", role: "alert" },
+    make("h3", {}, problem.title || "That did not work"),
+    make("p", {}, problem.message),
+    problem.advice ? make("p", {}, problem.advice) : null,
+    button,
+  );
+}
+
+function showPager({ fragment }, nextCursor) {
+  const pager = document.querySelector("[data-pager]");
+  const isFirst = !new URLSearchParams(location.search).get("cursor");
+  pager.hidden = isFirst && !nextCursor;
+  const first = pager.querySelector("[data-first-page]");
+  const next = pager.querySelector("[data-next-page]");
+  first.hidden = isFirst;
+  first.href = address({ cursor: null }, fragment);
+  next.hidden = !nextCursor;
+  next.href = address({ cursor: nextCursor }, fragment);
+  pager.querySelector("[data-page-note]").textContent = nextCursor ? "" : "Last page";
+}

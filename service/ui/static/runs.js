@@ -1,0 +1,88 @@
+// Starting a run and following it to its end, with words for those who see it and who hear it.
+
+import { call, isSignedOut } from "./api.js";
+import { number } from "./format.js";
+
+const POLL_MS = 1000;
+const PATIENCE_MS = 20_000;
+const UNFINISHED = ["queued", "running"];
+
+/** Wire the page's run button; `finished` is called when a run has succeeded. */
+export function followRuns(finished) {
+  const button = document.querySelector("[data-start-run]");
+  if (!button) return;
+  button.addEventListener("click", () =>
+    follow(button, finished, () => call(button.dataset.startRun, { method: "POST" })),
+  );
+  resume(button, finished);
+}
+
+// A run that somebody else or the schedule has started is shown as well.
+async function resume(button, finished) {
+  const params = { kind: button.dataset.runKind, limit: 1 };
+  // The page does not depend on it: when this fails, the button still works and will say why.
+  const answer = await call("/api/admin/runs", { params }).catch(() => ({ data: [] }));
+  const [latest] = answer.data;
+  if (latest && UNFINISHED.includes(latest.state)) follow(button, finished, async () => latest);
+}
+
+async function follow(button, finished, start) {
+  if (button.disabled) return;
+  button.disabled = true;
+  try {
+    tell("Starting …", { isBusy: true });
+    let run = await start();
+    while (UNFINISHED.includes(run.state)) {
+      describe(run);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      run = await call(`/api/admin/runs/${encodeURIComponent(run.run_id)}`);
+    }
+    if (run.state === "failed") {
+      tell(run.error || "The run failed.", { isBad: true, advice: run.advice });
+    } else {
+      await finished(run);
+      tell("Done. The numbers below are new.");
+    }
+  } catch (problem) {
+    if (isSignedOut(problem)) location.reload();
+    else tell(problem.message, { isBad: true, advice: problem.advice });
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function describe(run) {
+  if (run.state === "queued") {
+    const isLate = Date.now() - Date.parse(run.created_at) > PATIENCE_MS;
+    const advice = isLate ? "Still waiting: is quintile worker running?" : "";
+    tell("Waiting for its turn …", { isBusy: true, advice });
+    return;
+  }
+  const phase = run.phase || "Running";
+  const amount = run.total
+    ? `: ${number(run.done)} of ${number(run.total)}`
+    : run.done
+      ? `: ${number(run.done)}`
+      : "";
+  tell(`${phase[0].toUpperCase()}${phase.slice(1)}${amount} …`, { isBusy: true, run });
+}
+
+function tell(text, { isBusy = false, isBad = false, advice = "", run = null } = {}) {
+  const box = document.querySelector("[data-run-status]");
+  box.hidden = false;
+  box.classList.toggle("bad", isBad);
+  box.classList.toggle("good", !isBusy && !isBad);
+  box.querySelector("[data-run-spinner]").hidden = !isBusy;
+  const line = box.querySelector("[data-run-text]");
+  // The same words again would be read out again.
+  if (line.textContent !== text) line.textContent = text;
+  const hint = box.querySelector("[data-run-advice]");
+  hint.textContent = advice || "";
+  hint.hidden = !advice;
+  const progress = box.querySelector("[data-run-progress]");
+  progress.hidden = !run?.total;
+  if (run?.total) {
+    progress.max = run.total;
+    progress.value = run.done;
+  }
+}

@@ -1,0 +1,50 @@
+// The Shopify tab: the store's own segments, as last synced.
+
+import { make } from "./dom.js";
+import { dated, moment, number, timeElement } from "./format.js";
+import { list } from "./list.js";
+import { followRuns } from "./runs.js";
+
+const columns = [
+  { label: "Name", cell: name },
+  { label: "Query", cell: (row) => make("code", { class: "query" }, row.query) },
+  { label: "Members", kind: "num", cell: (row) => number(row.member_count) },
+  { label: "Synced", kind: "num", cell: (row) => timeElement(row.synced_at, moment) },
+];
+
+function name(row) {
+  const gone = row.gone_at ? make("span", { class: "badge" }, "Deleted in Shopify") : null;
+  return make("span", { class: "stack" }, make("span", { class: "strong" }, row.name), gone);
+}
+
+function empty() {
+  const isConnected = document.querySelector("[data-connected]").dataset.connected === "yes";
+  return isConnected
+    ? make(
+        "div",
+        { class: "state" },
+        make("h3", {}, "No segments yet"),
+        make("p", {}, "The store has none, or has not been synced. Sync now to look."),
+      )
+    : make(
+        "div",
+        { class: "state" },
+        make("h3", {}, "Not connected to Shopify"),
+        make("p", {}, "Ask your operator to connect the store with an Admin API token:"),
+        make("p", {}, make("code", {}, "quintile connect shopify --help")),
+      );
+}
+
+const load = list({
+  path: "/api/admin/segments",
+  filters: ["q"],
+  fragment: "",
+  caption: "Shopify's segments by name",
+  columns,
+  empty,
+  loaded: (answer) =>
+    dated(document.querySelector("[data-as-of]"), answer.as_of, answer.next_sync_at),
+});
+
+load();
+followRuns(load);

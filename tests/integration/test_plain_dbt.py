@@ -1,0 +1,154 @@
+"""Plain ``dbt build`` with the shipped profile, as an analytics engineer runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.config import Settings
+from service.db import connect, connect_as_owner
+from service.migrate import migrate
+from service.tenants import add_tenant
+from tests.conftest import PROJECT_DIR
+from tests.external import external_server
+
+OWNERS_AND_SECURITY = """
+    select
+        n.nspname || '.' || c.relname as relation,
+        r.rolname::text as owner,
+        c.relrowsecurity and c.relforcerowsecurity as is_forced,
+        (select count(*) from pg_policy as p where p.polrelid = c.oid) as policies,
+        obj_description(c.oid) is not null as is_described
+    from pg_class as c
+    inner join pg_namespace as n on c.relnamespace = n.oid
+    inner join pg_roles as r on c.relowner = r.oid
+    inner join pg_attribute as a on c.oid = a.attrelid and a.attname = 'tenant_id'
+    where n.nspname = 'marts' and c.relkind = 'r'
+    order by 1
+"""
+
+
+def dbt(url: str, target: Path, *arguments: str, expect: int = 0) -> str:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("QUINTILE_", "DBT_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", "--warn-error", *arguments],
+        cwd=PROJECT_DIR,
+        env={
+            **inherited,
+            "QUINTILE_DATABASE_URL": url,
+            "DBT_TARGET_PATH": str(target),
+            "DBT_LOG_PATH": str(target),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout
+
+
+def _land(settings: Settings, name: str, customers: int) -> None:
+    with connect_as_owner(settings) as owner:
+        tenant_id = add_tenant(owner, name)
+        owner.execute(
+            """
+            insert into shopify.orders (
+                tenant_id, order_id, customer_id, processed_at, currency,
+                total_minor, subtotal_minor, source, tags
+            )
+            select
+                %(tenant_id)s, n::text, 'c' || n %% %(customers)s,
+                '2026-06-30 12:00+00'::timestamptz - n * interval '9 hours', 'USD',
+                case when n %% 10 = 0 then 0 else 100 * n end,
+                case when n %% 10 = 0 then 0 else 100 * n end, 'csv',
+                case when n %% 10 = 0 then '{UGC}'::text[] else '{}' end
+            from generate_series(1, 5 * %(customers)s) as n
+            """,
+            {"tenant_id": tenant_id, "customers": customers},
+        )
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with external_server() as url:
+        yield url
+
+
+def test_everything_is_built_tested_and_protected(settings: Settings, tmp_path: Path) -> None:
+    """On the embedded server, by its socket: unit tests, data tests, warnings as errors."""
+    _land(settings, "demo", customers=20)
+    variables = json.dumps({"as_of": "2026-07-01"})
+    first = dbt(settings.database_url, tmp_path, "build", "--vars", variables)
+    assert "unit_test" in first
+    assert "WARN=0 ERROR=0 SKIP=0" in first
+    with connect(settings.database_url) as conn:
+        built = conn.execute(OWNERS_AND_SECURITY).fetchall()
+        assert {"marts.customer_rfm_segments", "marts.sample_orders"} <= {
+            row["relation"] for row in built
+        }
+        for row in built:
+            assert row["owner"] == "quintile_transform"
+            assert row["is_forced"]
+            assert row["policies"] == 2
+            assert row["is_described"]
+        rows = conn.execute("select ctid, * from marts.customer_rfm_segments").fetchall()
+        assert len(rows) == 20
+
+        # The same build again writes nothing: not one row has moved.
+        dbt(settings.database_url, tmp_path, "build", "--vars", variables)
+        again = conn.execute("select ctid, * from marts.customer_rfm_segments").fetchall()
+        assert sorted(map(str, again)) == sorted(map(str, rows))
+        assert conn.execute(OWNERS_AND_SECURITY).fetchall() == built
+
+        # Policies survive a table built anew.
+        dbt(settings.database_url, tmp_path, "build", "--full-refresh", "--vars", variables)
+        assert conn.execute(OWNERS_AND_SECURITY).fetchall() == built
+        assert conn.execute("select * from app.isolation_findings").fetchall() == []
+
+
+def test_one_tenant_is_built_and_the_other_left_alone(settings: Settings, tmp_path: Path) -> None:
+    _land(settings, "a", customers=10)
+    _land(settings, "b", customers=12)
+    by_tenant = """
+        select t.name, count(*) as customers, max(m.calculated_at)::date::text as as_of
+        from marts.customer_rfm_segments as m
+        inner join app.tenants as t on m.tenant_id = t.tenant_id
+        group by t.name order by t.name
+    """
+    with connect(settings.database_url) as conn:
+        dbt(settings.database_url, tmp_path, "build", "--vars", '{"as_of": "2026-07-01"}')
+        variables = json.dumps({"as_of": "2026-07-02", "tenants": ["a"]})
+        dbt(settings.database_url, tmp_path, "build", "--vars", variables)
+        assert conn.execute(by_tenant).fetchall() == [
+            {"name": "a", "customers": 10, "as_of": "2026-07-02"},
+            {"name": "b", "customers": 12, "as_of": "2026-07-01"},
+        ]
+        # A tenant whose last order left the window is emptied; the other still stands.
+        variables = json.dumps({"as_of": "2029-07-02", "tenants": ["a"]})
+        dbt(settings.database_url, tmp_path, "build", "--vars", variables)
+        assert conn.execute(by_tenant).fetchall() == [
+            {"name": "b", "customers": 12, "as_of": "2026-07-01"},
+        ]
+        unknown = dbt(
+            settings.database_url, tmp_path, "build", "--vars", '{"tenants": ["c"]}', expect=2
+        )
+        assert "No tenant is called c" in unknown
+
+
+def test_a_server_by_url_with_a_password_of_signs(server: str, tmp_path: Path) -> None:
+    settings = Settings(database_url=server, home=str(tmp_path), secret_key="x")
+    migrate(settings)
+    _land(settings, "demo", customers=8)
+    out = dbt(server, tmp_path, "build", "--vars", '{"as_of": "2026-07-01"}')
+    assert "WARN=0 ERROR=0 SKIP=0" in out
+    with connect(server) as conn:
+        for row in conn.execute(OWNERS_AND_SECURITY).fetchall():
+            assert row["owner"] == "quintile_transform"

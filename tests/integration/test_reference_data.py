@@ -1,0 +1,119 @@
+"""RFM against published data with a published answer, through the command line.
+
+The R package rfm scores the same orders by a rule whose counts, amounts, days and F scores must
+equal ours; its R and M scores differ where it adds one to a cut value.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from service.config import Settings
+from service.db import connect, connect_as_owner, create_pool
+from tests.command import quintile
+from tests.external import external_server
+
+
+@pytest.fixture(scope="module")
+def older_server() -> Iterator[str]:
+    with external_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["embedded 18", "older server by URL"])
+def database(request: pytest.FixtureRequest, cluster, tmp_path: Path) -> Iterator[Settings]:
+    """An empty database on each of the two servers."""
+    if request.param == "embedded 18":
+        name = cluster.create()
+        yield cluster.settings(name)
+        cluster.drop(name)
+        return
+    url = request.getfixturevalue("older_server")
+    with connect(url) as conn:
+        conn.execute("create database reference")
+    yield Settings(
+        database_url=url.replace("/postgres", "/reference"), home=str(tmp_path), secret_key="x"
+    )
+
+
+@pytest.fixture
+def orders_file(shared_dir: Path, tmp_path: Path) -> Path:
+    """The reference orders in the import's columns."""
+    path = tmp_path / "orders.csv"
+    with (
+        (shared_dir / "data/rfm/rfm_data_orders.csv").open(newline="") as source,
+        path.open("w", newline="") as target,
+    ):
+        writer = csv.writer(target)
+        writer.writerow(["order_id", "customer_id", "processed_at", "total"])
+        for number, row in enumerate(csv.DictReader(source), start=1):
+            writer.writerow([number, row["customer_id"], row["order_date"], row["revenue"]])
+    return path
+
+
+def test_the_reference_data_gives_the_published_answer(
+    database: Settings, orders_file: Path, shared_dir: Path
+) -> None:
+    quintile(database, "migrate")
+    quintile(database, "tenants", "add", "reference")
+    imported = quintile(database, "orders", "import", orders_file, "--tenant", "reference")
+    assert imported.stdout == "4906 orders landed, 0 unchanged, 0 rejected\n"
+    again = quintile(database, "orders", "import", orders_file, "--tenant", "reference")
+    assert again.stdout == "0 orders landed, 4906 unchanged, 0 rejected\n"
+
+    quintile(database, "build", "--tenant", "reference", "--as-of", "2006-12-31")
+    exported = quintile(database, "segments", "export", "--tenant", "reference").stdout
+    ours = {row["customer_id"]: row for row in csv.DictReader(io.StringIO(exported))}
+    published = shared_dir / "data/rfm/rfm_data_orders.w365_expected_R_rfm_0.3.0.csv"
+    with published.open(newline="") as file:
+        expected = {row["customer_id"]: row for row in csv.DictReader(file)}
+
+    assert len(expected) == 652
+    assert ours.keys() == expected.keys()
+    for customer_id, row in expected.items():
+        mine = ours[customer_id]
+        assert (
+            int(mine["recency_days"]),
+            int(mine["frequency_count"]),
+            Decimal(mine["monetary_total"]),
+            int(mine["f_score"]),
+        ) == (
+            int(row["recency_days"]),
+            int(row["transaction_count"]),
+            Decimal(row["amount"]),
+            int(row["frequency_score"]),
+        ), customer_id
+
+    examined = quintile(database, "doctor")
+    assert "error" not in examined.stdout
+    assert_isolated(database)
+
+
+def assert_isolated(database: Settings) -> None:
+    """A second tenant sees nothing of the first, and nobody sees anything without a tenant."""
+    quintile(database, "tenants", "add", "other")
+    with connect_as_owner(database) as owner:
+        tenants = {
+            row["name"]: row["tenant_id"]
+            for row in owner.execute("select name, tenant_id from app.tenants").fetchall()
+        }
+    pool = create_pool(database)
+    seen = {}
+    for name, tenant_id in {**tenants, "nobody": ""}.items():
+        with pool.connection() as conn, conn.transaction():
+            conn.execute("select set_config('app.tenant_id', %s, true)", [str(tenant_id)])
+            seen[name] = [
+                conn.execute(statement).fetchone()["n"]
+                for statement in (
+                    "select count(*) as n from shopify.orders",
+                    "select count(*) as n from marts.customer_rfm_segments",
+                )
+            ]
+    pool.close()
+    assert seen == {"reference": [4906, 652], "other": [0, 0], "nobody": [0, 0]}

@@ -1,0 +1,506 @@
+"""Syncing a shop: what lands, what a second sync does, and what failures cannot change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import stamina
+
+from service.config import Settings
+from service.connections import MissingScopeError, connect_shopify, credential
+from service.db import Connection, Pool, create_pool, connect_as_owner, tenant_transaction
+from service.errors import InvalidInputError, NotConnectedError
+from service.sandbox import Fault, Sandbox
+from service.sandbox.data import StoreData, generate_store
+from service.sandbox.data.specs import KESSEL
+from service.sandbox.shopify import Store
+from service.sandbox.shopify.cost import LeakyBucket
+from service.sandbox.shopify.store import ALL_SCOPES
+from service.shopify.client import (
+    ShopifyRefusedError,
+    ShopifyUnavailableError,
+)
+from service.shopify.sync import sync_shopify
+from service.tenants import add_tenant
+from tests.conftest import Cluster, MakeTenant, NullProgress
+
+ORDERS = 210
+ORDER_PAGES = 5
+
+
+def small_shop() -> StoreData:
+    """The smaller sandbox store, cut down to its latest orders and their customers."""
+    data = generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC))
+    orders = sorted(data.orders, key=lambda order: order.processed_at)[-ORDERS:]
+    buyers = {order.customer_number for order in orders}
+    return replace(
+        data,
+        orders=orders,
+        customers=[customer for customer in data.customers if customer.number in buyers],
+        segments=[replace(data.segments[0], is_large=True), *data.segments[1:]],
+    )
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(small_shop())
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, shop: Sandbox) -> Settings:
+    return replace(settings, shopify_url=shop.shopify_url)
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
+    tenant_id = make_tenant("kessel", store.data.domain)
+    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    return tenant_id
+
+
+Sync = Callable[[], dict[str, int]]
+
+
+@pytest.fixture
+def sync(here: Settings, pool: Pool, tenant: UUID) -> Sync:
+    def run() -> dict[str, int]:
+        progress = NullProgress()
+        sync_shopify(here, pool, tenant, progress)
+        return progress.counts
+
+    return run
+
+
+_TABLES = {
+    "customers": "customer_id",
+    "orders": "order_id",
+    "cached_segments": "segment_id",
+    "segment_members": "segment_id, customer_id",
+    "rejected_rows": "entity, source_id",
+    "sync_watermarks": "resource",
+}
+_CLOCKS = ("tenant_id", "landed_at", "synced_at", "rejected_at")
+
+
+def landed(pool: Pool, tenant_id: UUID) -> dict[str, list[dict[str, Any]]]:
+    """Everything landed for a tenant, but for our own clock."""
+    with tenant_transaction(pool, tenant_id) as conn:
+        return {
+            table: [
+                {name: value for name, value in row.items() if name not in _CLOCKS}
+                for row in conn.execute(f"select * from shopify.{table} order by {key}")
+            ]
+            for table, key in _TABLES.items()
+        }
+
+
+def row_versions(pool: Pool, tenant_id: UUID) -> list[Any]:
+    """Which transaction wrote each row: the same as before if none was written since."""
+    with tenant_transaction(pool, tenant_id) as conn:
+        return [
+            conn.execute(f"select xmin, ctid from shopify.{table} order by {key}").fetchall()
+            for table, key in _TABLES.items()
+            # These two say when they were last looked at.
+            if table not in ("cached_segments", "sync_watermarks")
+        ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster, migrated_template: str) -> dict[str, list[dict[str, Any]]]:
+    """What a sync of the shop lands when nothing goes wrong."""
+    store = Store(small_shop())
+    with cluster.database(migrated_template) as settings, Sandbox([store], []) as shop:
+        here = replace(settings, shopify_url=shop.shopify_url)
+        with connect_as_owner(settings) as owner:
+            tenant_id = add_tenant(owner, "kessel", store.data.domain)
+        pool = create_pool(here)
+        connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+        sync_shopify(here, pool, tenant_id, NullProgress())
+        rows = landed(pool, tenant_id)
+        pool.close()
+    return rows
+
+
+# -- what lands ---------------------------------------------------------------------------------
+
+
+def test_everything_lands_as_the_store_has_it(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    counts = sync()
+    rows = landed(pool, tenant)
+    data = store.data
+    assert counts["orders"] == len(rows["orders"]) == ORDERS
+    assert counts["customers"] == len(rows["customers"]) == len(data.customers)
+    assert counts["segments"] == len(rows["cached_segments"]) == len(data.segments)
+    assert counts["segment_members"] == len(rows["segment_members"])
+    assert counts["written"] == sum(
+        len(rows[table])
+        for table in ("orders", "customers", "cached_segments", "segment_members")
+    )
+    assert counts["rejected"] == 0
+    theirs = {str(order.number): order for order in data.orders}
+    customers = {customer.number: customer for customer in data.customers}
+    for row in rows["orders"]:
+        order = theirs[row["order_id"]]
+        customer = customers.get(order.customer_number or 0)
+        assert row["order_number"] == order.name
+        assert row["customer_id"] == (str(customer.number) if customer else None)
+        assert row["currency"] == "EUR"
+        assert row["total_minor"] == order.total
+        assert row["subtotal_minor"] == order.subtotal
+        assert row["refunded_minor"] == order.refunded
+        assert row["processed_at"] == order.processed_at.replace(microsecond=0)
+        assert row["is_test"] == order.test
+        assert row["tags"] == order.tags
+        assert row["note"] == order.note
+        assert row["source"] == "api"
+        assert row["fulfillment_status"] == order.fulfillment_status
+        assert [line["quantity"] for line in row["line_items"]] == [
+            line.quantity for line in order.line_items
+        ]
+        assert sum(line["total_minor"] for line in row["line_items"]) == order.subtotal
+    assert any(len(row["line_items"]) > 10 for row in rows["orders"])
+
+
+def test_the_members_of_each_segment_land_large_or_not(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    sync()
+    rows = landed(pool, tenant)
+    for segment in store.data.segments:
+        expected = {str(facts.customer.number) for facts in store.members_of(segment).rows}
+        found = {
+            row["customer_id"]
+            for row in rows["segment_members"]
+            if row["segment_id"] == str(segment.number)
+        }
+        cached = next(
+            row for row in rows["cached_segments"] if row["segment_id"] == str(segment.number)
+        )
+        assert found == expected
+        assert cached["member_count"] == len(expected)
+        assert cached["gone_at"] is None
+    assert any(segment.is_large for segment in store.data.segments)
+
+
+def test_the_tenant_takes_the_shops_currency_and_time_zone(
+    tenant: UUID, owner: Connection
+) -> None:
+    row = owner.execute(
+        "select currency, time_zone from app.tenants where tenant_id = %s", [tenant]
+    ).fetchone()
+    assert row == {"currency": "EUR", "time_zone": "Europe/Berlin"}
+
+
+def test_a_second_sync_writes_nothing(sync: Sync, pool: Pool, tenant: UUID) -> None:
+    sync()
+    before = row_versions(pool, tenant)
+    counts = sync()
+    assert counts["written"] == 0
+    assert counts["orders"] < ORDERS / 10
+    assert row_versions(pool, tenant) == before
+
+
+def test_another_tenant_sees_none_of_it(
+    sync: Sync, pool: Pool, make_tenant: MakeTenant
+) -> None:
+    sync()
+    other = make_tenant("other")
+    assert not any(landed(pool, other).values())
+
+
+# -- changes ------------------------------------------------------------------------------------
+
+
+def test_only_what_changed_is_read_and_written(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    sync()
+    number = store.data.orders[0].number
+    store.update_order(number, tags=["UGC "], note="rea\0d \U0001f600", refunded=150)
+    counts = sync()
+    assert counts["written"] == 1
+    row = next(r for r in landed(pool, tenant)["orders"] if r["order_id"] == str(number))
+    assert row["tags"] == ["UGC "]
+    assert row["refunded_minor"] == 150
+    assert row["note"] == "read \U0001f600"
+
+
+def test_older_news_does_not_overwrite_newer(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    sync()
+    newest = max(store.data.orders, key=lambda order: order.updated_at)
+    late = replace(newest, note="late", updated_at=newest.updated_at - timedelta(seconds=30))
+    store.upsert_order(late)
+    assert sync()["written"] == 0
+    row = next(r for r in landed(pool, tenant)["orders"] if r["order_id"] == str(newest.number))
+    assert row["note"] == newest.note
+
+
+def test_one_unreadable_order_is_set_aside_until_it_can_be_read(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    order = store.data.orders[7]
+    huge = [replace(order.line_items[0], unit_price=10**30)]
+    store.update_order(order.number, line_items=huge)
+    counts = sync()
+    rows = landed(pool, tenant)
+    assert counts["rejected"] == 1
+    assert len(rows["orders"]) == ORDERS - 1
+    (rejected,) = rows["rejected_rows"]
+    assert (rejected["entity"], rejected["source_id"]) == ("order", str(order.number))
+    assert "too large" in rejected["reason"]
+    assert rejected["payload"]["name"] == order.name
+
+    store.update_order(order.number, line_items=order.line_items)
+    sync()
+    rows = landed(pool, tenant)
+    assert len(rows["orders"]) == ORDERS
+    assert rows["rejected_rows"] == []
+
+
+def test_a_deleted_segment_is_marked_gone_and_emptied(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    sync()
+    deleted, kept = store.data.segments[0], store.data.segments[1]
+    store.delete_segment(deleted.number)
+    store.update_segment(kept.number, name="Renamed", query="number_of_orders >= 2")
+    sync()
+    rows = landed(pool, tenant)
+    gone = [row["segment_id"] for row in rows["cached_segments"] if row["gone_at"]]
+    assert gone == [str(deleted.number)]
+    assert str(deleted.number) not in {row["segment_id"] for row in rows["segment_members"]}
+    renamed = next(r for r in rows["cached_segments"] if r["segment_id"] == str(kept.number))
+    assert renamed["name"] == "Renamed"
+    members = [r for r in rows["segment_members"] if r["segment_id"] == str(kept.number)]
+    assert len(members) == renamed["member_count"]
+
+
+# -- failures -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=429, retry_after=1),
+        Fault(status=500),
+        Fault(status=503, html=True),
+        Fault(drop=True),
+        Fault(truncate=True),
+        Fault(status=502, html=True, probability=0.2, count=3),
+    ],
+    ids=["429", "500", "503 page", "dropped", "truncated", "now and then"],
+)
+def test_passing_failures_change_nothing(
+    sync: Sync,
+    pool: Pool,
+    tenant: UUID,
+    shop: Sandbox,
+    undisturbed: dict[str, Any],
+    fault: Fault,
+) -> None:
+    shop.fail_shopify(fault)
+    sync()
+    assert landed(pool, tenant) == undisturbed
+
+
+def test_being_throttled_changes_nothing(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store, undisturbed: dict[str, Any]
+) -> None:
+    store.bucket = LeakyBucket(700, 1500)
+    # Somebody else has just used it up, which no answer of ours could have told.
+    assert store.bucket.take(700)
+    sync()
+    assert landed(pool, tenant) == undisturbed
+
+
+def test_queries_wait_for_their_points_rather_than_being_throttled(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store, undisturbed: dict[str, Any]
+) -> None:
+    refused = []
+
+    class Watched(LeakyBucket):
+        def take(self, points: int) -> bool:
+            taken = super().take(points)
+            if not taken:
+                refused.append(points)
+            return taken
+
+    store.bucket = Watched(450, 1000)
+    sync()
+    assert landed(pool, tenant) == undisturbed
+    # Only the first query of a kind can be, whose price is not known yet.
+    assert len(refused) <= 1
+
+
+class _KilledError(Exception):
+    pass
+
+
+class _KilledAfter(NullProgress):
+    """Dies at the n-th page of the orders, after it has landed."""
+
+    def __init__(self, pages: int) -> None:
+        super().__init__()
+        self.pages = pages
+
+    def advance(self, done: int = 1) -> None:
+        if self.phases[-1] == "orders":
+            self.pages -= 1
+            if not self.pages:
+                raise _KilledError
+
+
+@pytest.mark.parametrize("pages", [1, 3, ORDER_PAGES])
+def test_a_killed_sync_goes_on_where_it_stopped(
+    here: Settings,
+    pool: Pool,
+    tenant: UUID,
+    sync: Sync,
+    undisturbed: dict[str, Any],
+    pages: int,
+) -> None:
+    with pytest.raises(_KilledError):
+        sync_shopify(here, pool, tenant, _KilledAfter(pages))
+    counts = sync()
+    assert counts["orders"] < ORDERS - 40 * (pages - 1)
+    assert landed(pool, tenant) == undisturbed
+
+
+def test_it_gives_up_in_the_end_and_keeps_what_has_landed(
+    sync: Sync, pool: Pool, tenant: UUID, shop: Sandbox, store: Store
+) -> None:
+    sync()
+    before = landed(pool, tenant)
+    shop.fail_shopify(Fault(status=503, count=100))
+    with (
+        stamina.set_testing(True, attempts=3),
+        pytest.raises(ShopifyUnavailableError, match="status 503") as raised,
+    ):
+        sync()
+    assert store.data.token not in str(raised.value)
+    assert landed(pool, tenant) == before
+
+
+# -- connecting ---------------------------------------------------------------------------------
+
+
+def connection(pool: Pool, tenant_id: UUID) -> dict[str, Any]:
+    with tenant_transaction(pool, tenant_id) as conn:
+        row = conn.execute("select * from app.connections").fetchone()
+    assert row is not None
+    return row
+
+
+def test_a_token_no_longer_accepted_marks_the_connection(
+    here: Settings, sync: Sync, pool: Pool, tenant: UUID, shop: Sandbox, store: Store
+) -> None:
+    shop.fail_shopify(Fault(status=401))
+    with pytest.raises(ShopifyRefusedError) as raised:
+        sync()
+    assert "connect-shopify" in raised.value.advice
+    row = connection(pool, tenant)
+    assert row["state"] == "refused"
+    assert "401" in row["state_reason"]
+    sync()
+    assert connection(pool, tenant)["state"] == "active"
+    assert connection(pool, tenant)["state_reason"] is None
+
+
+def test_the_token_is_sealed_and_nowhere_to_be_read(
+    here: Settings,
+    sync: Sync,
+    pool: Pool,
+    tenant: UUID,
+    shop: Sandbox,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    shop.fail_shopify(Fault(drop=True), Fault(status=500))
+    sync()
+    token = store.data.token
+    assert "stamina" in caplog.text or caplog.records
+    assert token not in caplog.text
+    row = connection(pool, tenant)
+    assert token.encode() not in row["sealed_secret"]
+    assert row["last_four"] == token[-4:]
+    with tenant_transaction(pool, tenant) as conn:
+        assert credential(here, conn, tenant, "shopify") == token
+
+
+def test_missing_scopes_are_named_with_what_they_are_for(
+    here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
+) -> None:
+    store.scopes = ALL_SCOPES - {"read_orders"}
+    tenant_id = make_tenant("kessel", store.data.domain)
+    with pytest.raises(MissingScopeError, match=r"read_orders \(for orders"):
+        connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    with tenant_transaction(pool, tenant_id) as conn, pytest.raises(NotConnectedError):
+        credential(here, conn, tenant_id, "shopify")
+
+
+def test_a_scope_taken_away_later_is_named_by_the_sync(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    store.scopes = ALL_SCOPES - {"read_orders"}
+    with pytest.raises(ShopifyRefusedError, match="read_orders"):
+        sync()
+    assert connection(pool, tenant)["state"] == "refused"
+
+
+def test_sixty_days_of_orders_are_told(
+    here: Settings, sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    store.scopes = ALL_SCOPES - {"read_all_orders"}
+    info = connect_shopify(here, pool, tenant, store.data.domain, store.data.token)
+    assert not info.has_all_orders
+    counts = sync()
+    assert counts["orders_limited_to_60_days"] == 1
+    assert 0 < counts["orders"] < ORDERS
+
+
+def test_another_shop_is_refused(
+    here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store, tenant: UUID
+) -> None:
+    with pytest.raises(InvalidInputError, match=r"shop is kessel-und-korn.*, not other"):
+        connect_shopify(here, pool, tenant, "other.myshopify.com", store.data.token)
+    elsewhere = make_tenant("elsewhere", "elsewhere.myshopify.com")
+    with pytest.raises(InvalidInputError, match="elsewhere.myshopify.com, not kessel"):
+        connect_shopify(here, pool, elsewhere, "elsewhere.myshopify.com", store.data.token)
+    nowhere = make_tenant("nowhere")
+    with pytest.raises(NotConnectedError, match="no shop"):
+        connect_shopify(here, pool, nowhere, store.data.domain, store.data.token)
+
+
+@pytest.mark.parametrize("token", ["", "short", "with space in it", "bad\nline-token", "tökentöken"])
+def test_what_cannot_be_a_token_is_refused_without_being_repeated(
+    here: Settings, pool: Pool, tenant: UUID, store: Store, token: str
+) -> None:
+    with pytest.raises(InvalidInputError, match="access token") as raised:
+        connect_shopify(here, pool, tenant, store.data.domain, token)
+    assert not token or token not in str(raised.value)
+
+
+def test_a_wrong_token_is_not_stored(
+    here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
+) -> None:
+    tenant_id = make_tenant("kessel", store.data.domain)
+    with pytest.raises(ShopifyRefusedError):
+        connect_shopify(here, pool, tenant_id, store.data.domain, "shpat_nobody_has_this")
+    with tenant_transaction(pool, tenant_id) as conn, pytest.raises(NotConnectedError):
+        credential(here, conn, tenant_id, "shopify")

@@ -1,0 +1,69 @@
+"""Logs: masked, structured, and on standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import structlog
+
+from service.config import Settings
+from service.logs import configure_logging, mask_secrets
+
+TOKEN = "qnt_0123456789abcdef0123456789abcdef_" + "x" * 43
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (f"GET with {TOKEN}!", "GET with qnt_***!"),
+        ("key pk_0123456789abcdef", "key pk_***"),
+        ("shpat_0123456789abcdef", "shpat_***"),
+        ("postgresql://app:s3cret@host/db", "postgresql://app:***@host/db"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("Authorization: Klaviyo-API-Key abc", "Authorization: Klaviyo-API-Key ***"),
+        ("postgresql://app@/db?host=/run", "postgresql://app@/db?host=/run"),
+        ("qnt_short", "qnt_short"),
+    ],
+)
+def test_what_looks_like_a_credential_is_masked(text: str, masked: str) -> None:
+    event = {"event": text, "inside": {"deep": [text]}}
+    assert mask_secrets(None, "info", event) == {"event": masked, "inside": {"deep": [masked]}}
+
+
+def test_both_kinds_of_loggers_write_json_with_the_bound_ids(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging(Settings(log_format="json"))
+    with structlog.contextvars.bound_contextvars(tenant_id="t", run_id="r"):
+        structlog.get_logger("ours").info("landed", rows=3)
+        logging.getLogger("theirs").warning("token %s refused", TOKEN)
+    out, err = capsys.readouterr()
+    ours, theirs = map(json.loads, err.splitlines())
+    assert out == ""
+    assert (ours["event"], ours["rows"], ours["tenant_id"], ours["run_id"]) == ("landed", 3, "t", "r")
+    assert (theirs["event"], theirs["logger"]) == ("token qnt_*** refused", "theirs")
+
+
+def test_a_traceback_is_masked_and_shows_no_local_variables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging(Settings(log_format="console"))
+    local = "local-value"
+    try:
+        raise ValueError(f"{TOKEN} is bad")
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    err = capsys.readouterr().err
+    assert "ValueError: qnt_*** is bad" in err
+    assert local not in err.replace('"local-value"', "")
+
+
+def test_the_level_is_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(Settings(log_level="warning"))
+    structlog.get_logger().info("quiet")
+    structlog.get_logger().warning("loud")
+    err = capsys.readouterr().err
+    assert "loud" in err
+    assert "quiet" not in err

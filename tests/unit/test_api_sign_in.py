@@ -1,0 +1,47 @@
+"""After sign-in, only the admin UI's own paths are gone to."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from service.ui import blueprint
+from service.ui.sign_in import local_path
+
+START = "/admin/segments"
+
+
+def go_on_to(text: str) -> str:
+    app = Flask(__name__)
+    app.register_blueprint(blueprint)
+    with app.test_request_context():
+        return local_path(text)
+
+
+@pytest.mark.parametrize(
+    "path", ["/admin", "/admin/samples", "/admin/samples?type=ugc&cursor=W10%3D", "/admin/x/y_z-1"]
+)
+def test_a_path_of_the_admin_ui_is_kept(path: str) -> None:
+    assert go_on_to(path) == path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "https://evil.example/admin",
+        "//evil.example/admin",
+        r"/\evil.example",
+        r"/admin\..\evil",
+        "/admin/../api",
+        "/administrator",
+        "/api/admin/me",
+        "javascript:alert(1)",
+        "/admin/samples\r\nSet-Cookie: a=b",
+        "/admin/samples?next=\\evil",
+        "/admin/sign-in?next=/admin/sign-in",
+        "http://[",
+    ],
+)
+def test_anything_else_becomes_the_start(text: str) -> None:
+    assert go_on_to(text) == START

@@ -1,0 +1,134 @@
+"""The manifest check finds each kind of breach and nothing in a project that keeps the rules."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+CHECK = Path(__file__).parents[1] / "dbt" / "check_manifest.py"
+MODEL_ID = "model.quintile.sizes"
+
+
+def load_check() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check_manifest", CHECK)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+check = load_check()
+
+
+def manifest() -> dict[str, Any]:
+    """Return a manifest of one mart that keeps every rule."""
+    return copy.deepcopy(
+        {
+            "metadata": {"project_name": "quintile"},
+            "nodes": {
+                MODEL_ID: {
+                    "unique_id": MODEL_ID,
+                    "resource_type": "model",
+                    "package_name": "quintile",
+                    "name": "sizes",
+                    "original_file_path": "models/marts/rfm/sizes.sql",
+                    "patch_path": "quintile://models/marts/rfm/sizes.yml",
+                    "description": "One row per tenant and day.",
+                    "columns": {
+                        "tenant_id": {"description": "Brand."},
+                        "counted_on": {"description": "Day."},
+                    },
+                    "config": {
+                        "contract": {"enforced": True},
+                        "unique_key": ["tenant_id", "counted_on"],
+                        "indexes": [{"columns": ["tenant_id", "counted_on"], "unique": True}],
+                    },
+                    "depends_on": {"nodes": ["model.quintile.stg_app__tenants"]},
+                },
+                "test.quintile.key": {
+                    "resource_type": "test",
+                    "attached_node": MODEL_ID,
+                    "test_metadata": {"name": "unique_within_tenant"},
+                },
+            },
+        }
+    )
+
+
+def move_to_shared_yml(model: dict[str, Any]) -> None:
+    model["patch_path"] = "quintile://models/marts/_models.yml"
+
+
+def put_tenant_second(model: dict[str, Any]) -> None:
+    model["columns"] = dict(reversed(model["columns"].items()))
+
+
+BREACHES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
+    ("has no description", lambda m: m.update(description=" ")),
+    ("file of its own", move_to_shared_yml),
+    ("tenant_id as its first column", put_tenant_second),
+    ("unique_key counted_on", lambda m: m["config"].update(unique_key="counted_on")),
+    ("unique_key ['counted_on'", lambda m: m["config"]["unique_key"].remove("tenant_id")),
+    ("index on ['counted_on'", lambda m: m["config"]["indexes"][0]["columns"].remove("tenant_id")),
+    ("without an enforced contract", lambda m: m["config"]["contract"].update(enforced=False)),
+    ("without a unique_key", lambda m: m["config"].update(unique_key=None)),
+    ("column counted_on has no", lambda m: m["columns"]["counted_on"].update(description="")),
+    ("reads source.", lambda m: m["depends_on"]["nodes"].append("source.quintile.app.tenants")),
+]
+
+
+def test_a_project_that_keeps_the_rules_has_no_breach() -> None:
+    assert check.breaches(manifest()) == []
+
+
+@pytest.mark.parametrize(("sentence", "damage"), BREACHES, ids=[name for name, _ in BREACHES])
+def test_each_breach_is_named_once(
+    sentence: str, damage: Callable[[dict[str, Any]], object]
+) -> None:
+    damaged = manifest()
+    damage(damaged["nodes"][MODEL_ID])
+    found = check.breaches(damaged)
+    assert len(found) == 1
+    assert found[0].startswith("sizes ")
+    assert sentence in found[0]
+
+
+def test_a_model_without_a_key_test_is_a_breach() -> None:
+    damaged = manifest()
+    damaged["nodes"]["test.quintile.key"]["test_metadata"]["name"] = "not_null"
+    assert check.breaches(damaged) == ["sizes has no key test (unique or unique_within_tenant)"]
+
+
+def test_the_command_prints_breaches_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "manifest.json"
+    damaged = manifest()
+    damaged["nodes"][MODEL_ID]["description"] = ""
+    path.write_text(json.dumps(damaged), encoding="utf-8")
+    assert check.main([str(path)]) == 1
+    assert capsys.readouterr().out == "sizes has no description\n"
+
+
+def test_the_command_passes_a_clean_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(manifest()), encoding="utf-8")
+    assert check.main([str(path)]) == 0
+
+
+@pytest.mark.parametrize("content", [None, {"metadata": {"project_name": "quintile"}, "nodes": {}}])
+def test_having_nothing_to_check_is_a_failure(
+    tmp_path: Path, content: dict[str, Any] | None
+) -> None:
+    path = tmp_path / "manifest.json"
+    if content is not None:
+        path.write_text(json.dumps(content), encoding="utf-8")
+    assert check.main([str(path)]) == 1

@@ -1,0 +1,93 @@
+"""Stored credentials open for their tenant and provider, and for nothing else."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from service.config import Settings
+from service.errors import InvalidSettingError, SealBrokenError
+from service.secrets import role_password, secret_key
+from service.vault import Sealed, seal, unseal
+
+KEY_A = base64.b64encode(b"a" * 32).decode()
+KEY_B = base64.b64encode(b"b" * 32).decode()
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Settings:
+    return Settings(secret_key="x", home=str(tmp_path))
+
+
+def test_what_is_sealed_opens(plain: Settings) -> None:
+    tenant = uuid4()
+    sealed = seal(plain, tenant, "klaviyo", "pk_secret")
+    assert b"pk_secret" not in sealed.ciphertext
+    assert unseal(plain, tenant, "klaviyo", sealed) == "pk_secret"
+
+
+def test_sealing_twice_gives_different_ciphertexts(plain: Settings) -> None:
+    tenant = uuid4()
+    assert seal(plain, tenant, "klaviyo", "s") != seal(plain, tenant, "klaviyo", "s")
+
+
+def test_it_does_not_open_for_another_tenant_or_provider(plain: Settings) -> None:
+    tenant = uuid4()
+    sealed = seal(plain, tenant, "klaviyo", "pk_secret")
+    with pytest.raises(SealBrokenError):
+        unseal(plain, uuid4(), "klaviyo", sealed)
+    with pytest.raises(SealBrokenError):
+        unseal(plain, tenant, "shopify", sealed)
+
+
+def test_an_altered_secret_does_not_open(plain: Settings) -> None:
+    tenant = uuid4()
+    sealed = seal(plain, tenant, "klaviyo", "pk_secret")
+    flipped = bytes([sealed.ciphertext[20] ^ 1])
+    altered = sealed.ciphertext[:20] + flipped + sealed.ciphertext[21:]
+    with pytest.raises(SealBrokenError):
+        unseal(plain, tenant, "klaviyo", Sealed(sealed.key_id, altered))
+
+
+def test_an_older_key_of_the_ring_still_opens_and_the_first_seals(plain: Settings) -> None:
+    tenant = uuid4()
+    old = replace(plain, encryption_keys=f"old:{KEY_A}")
+    both = replace(plain, encryption_keys=f"new:{KEY_B},old:{KEY_A}")
+    sealed = seal(old, tenant, "shopify", "token")
+    assert unseal(both, tenant, "shopify", sealed) == "token"
+    assert seal(both, tenant, "shopify", "token").key_id == "new"
+
+
+def test_a_key_that_left_the_ring_is_named(plain: Settings) -> None:
+    tenant = uuid4()
+    sealed = seal(replace(plain, encryption_keys=f"old:{KEY_A}"), tenant, "shopify", "token")
+    with pytest.raises(SealBrokenError, match="'old', which is not in the key ring"):
+        unseal(replace(plain, encryption_keys=f"new:{KEY_B}"), tenant, "shopify", sealed)
+
+
+@pytest.mark.parametrize("ring", ["nonsense", "a:%%%", "a:c2hvcnQ=", f":{KEY_A}", "a:"])
+def test_an_unreadable_ring_is_refused_without_being_printed(plain: Settings, ring: str) -> None:
+    with pytest.raises(InvalidSettingError) as caught:
+        seal(replace(plain, encryption_keys=ring), uuid4(), "shopify", "token")
+    assert ring not in caught.value.message
+
+
+def test_a_generated_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path / "home"))
+    first = secret_key(settings)
+    assert len(first) >= 32
+    assert secret_key(settings) == first
+    path = tmp_path / "home" / "secret.key"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [item.name for item in path.parent.iterdir()] == ["secret.key"]
+
+
+def test_passwords_of_roles_differ_and_follow_the_secret(plain: Settings) -> None:
+    app = role_password(plain, "quintile_app")
+    assert app != role_password(plain, "quintile_transform")
+    assert app != role_password(replace(plain, secret_key="y"), "quintile_app")
+    assert app == role_password(plain, "quintile_app")

@@ -1,0 +1,133 @@
+"""What the tests of the web service share: rows in the marts, and clients that are signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from psycopg.types.json import Jsonb
+
+from service.app import create_app
+from service.auth import create_sign_in_code, create_token
+from service.config import Settings
+from service.db import connect, connect_as_owner, transform_url
+
+CALCULATED_AT = datetime(2026, 7, 1, tzinfo=UTC)
+
+
+@contextmanager
+def running_app(settings: Settings) -> Iterator[APIFlask]:
+    """The application, its pool closed at the end."""
+    app = create_app(settings)
+    try:
+        yield app
+    finally:
+        app.extensions["quintile"].pool.close()
+
+
+def token_for(settings: Settings, tenant_id: UUID) -> str:
+    """A new API token of a tenant."""
+    with connect_as_owner(settings) as conn:
+        return create_token(conn, tenant_id, "tests")
+
+
+def code_for(settings: Settings, tenant_id: UUID, lifetime: timedelta = timedelta(hours=1)) -> str:
+    """A new single-use sign-in code of a tenant."""
+    with connect_as_owner(settings) as conn:
+        return create_sign_in_code(conn, tenant_id, lifetime)
+
+
+def client_of(app: APIFlask, settings: Settings, tenant_id: UUID) -> FlaskClient:
+    """A client that sends a token of the tenant with every request."""
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token_for(settings, tenant_id)}"
+    return client
+
+
+def add_scored_customers(
+    settings: Settings, tenant_id: UUID, customers: list[tuple[str, str, str]]
+) -> None:
+    """Put scored customers into the mart: id, segment, net spend in EUR."""
+    rows = [
+        {
+            "tenant_id": tenant_id,
+            "customer_id": customer_id,
+            "email": f"c{customer_id}@example.com",
+            "segment": segment,
+            "monetary_total": Decimal(total),
+            "at": CALCULATED_AT,
+        }
+        for customer_id, segment, total in customers
+    ]
+    with connect(transform_url(settings)) as conn, conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into marts.customer_rfm_segments (
+                tenant_id, customer_id, email, r_score, f_score, m_score, segment, recency_days,
+                frequency_count, monetary_total, currency, last_order_at, calculated_at
+            )
+            values (
+                %(tenant_id)s, %(customer_id)s, %(email)s, 5, 5, 5, %(segment)s, 3,
+                2, %(monetary_total)s, 'EUR', %(at)s, %(at)s
+            )
+            """,
+            rows,
+        )
+
+
+def add_samples(settings: Settings, tenant_id: UUID, samples: list[dict[str, Any]]) -> None:
+    """Put sample orders into the mart; each dictionary overrides the defaults below."""
+    defaults: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "order_number": None,
+        "customer_name": "Ada Example",
+        "customer_email": "ada@example.com",
+        "is_ugc": True,
+        "is_tiktok": False,
+        "matched_tags": ["ugc-sample"],
+        "matched_patterns": [],
+        "status": "pending",
+        "channel": "Online Store",
+        "line_items": Jsonb([{"title": "Serum", "sku": "S-1", "quantity": 1, "total_minor": 0}]),
+        "ordered_at": CALCULATED_AT,
+    }
+    with connect(transform_url(settings)) as conn, conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into marts.sample_orders (
+                tenant_id, order_id, order_number, customer_name, customer_email, is_ugc,
+                is_tiktok, matched_tags, matched_patterns, status, channel, tags, line_items,
+                goods_value, currency, ordered_at
+            )
+            values (
+                %(tenant_id)s, %(order_id)s, %(order_number)s, %(customer_name)s,
+                %(customer_email)s, %(is_ugc)s, %(is_tiktok)s, %(matched_tags)s,
+                %(matched_patterns)s, %(status)s, %(channel)s, %(matched_tags)s, %(line_items)s,
+                24.90, 'EUR', %(ordered_at)s
+            )
+            """,
+            [defaults | sample for sample in samples],
+        )
+
+
+def add_shopify_segments(settings: Settings, tenant_id: UUID, names: list[str]) -> None:
+    """Put cached segments into the landed data, ids 1, 2, …"""
+    with connect_as_owner(settings) as conn, conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into shopify.cached_segments (
+                tenant_id, segment_id, name, query, member_count, synced_at
+            )
+            values (%s, %s, %s, 'number_of_orders > 1', 7, %s)
+            """,
+            [
+                (tenant_id, str(number), name, CALCULATED_AT)
+                for number, name in enumerate(names, start=1)
+            ],
+        )
