@@ -18,8 +18,8 @@ from uuid import UUID
 from service.db import Connection, Pool, query, tenant_transaction
 
 Kind = Literal["qnt", "qsi"]
-TOKEN: Kind = "qnt"
-SIGN_IN_CODE: Kind = "qsi"
+API: Kind = "qnt"
+SIGN_IN: Kind = "qsi"
 
 _PATTERN = re.compile(r"(qnt|qsi)_([0-9a-f]{32})_([A-Za-z0-9_-]{43})", re.ASCII)
 
@@ -43,7 +43,7 @@ def parse_credential(text: str) -> Credential | None:
 
 def create_token(conn: Connection, tenant_id: UUID, label: str) -> str:
     """Make an API token and return it; it cannot be shown again. Needs the owner's connection."""
-    token = _generate(TOKEN, tenant_id)
+    token = _generate(API, tenant_id)
     conn.execute(
         query("sql/insert_token"),
         {
@@ -58,7 +58,7 @@ def create_token(conn: Connection, tenant_id: UUID, label: str) -> str:
 
 def create_sign_in_code(conn: Connection, tenant_id: UUID, lifetime: timedelta) -> str:
     """Make a single-use code for a sign-in link. Needs the owner's connection."""
-    code = _generate(SIGN_IN_CODE, tenant_id)
+    code = _generate(SIGN_IN, tenant_id)
     conn.execute(
         query("sql/insert_sign_in_code"),
         {"tenant_id": tenant_id, "code_hash": _digest(code), "lifetime": lifetime},
@@ -69,7 +69,7 @@ def create_sign_in_code(conn: Connection, tenant_id: UUID, lifetime: timedelta) 
 def find_token(pool: Pool, token: str) -> Credential | None:
     """The credential of a token that exists and is not revoked."""
     credential = parse_credential(token)
-    if credential is None or credential.kind != TOKEN:
+    if credential is None or credential.kind != API:
         return None
     return credential if is_token_valid(pool, credential.tenant_id, credential.digest) else None
 
@@ -90,7 +90,7 @@ def is_token_valid(pool: Pool, tenant_id: UUID, digest: bytes) -> bool:
 def use_sign_in_code(pool: Pool, code: str) -> Credential | None:
     """Spend a sign-in code; None when it is unknown, spent or too old."""
     credential = parse_credential(code)
-    if credential is None or credential.kind != SIGN_IN_CODE:
+    if credential is None or credential.kind != SIGN_IN:
         return None
     with tenant_transaction(pool, credential.tenant_id) as conn:
         row = conn.execute(

@@ -43,7 +43,7 @@ class Settings:
     )
     secret_key: str = _setting(
         "",
-        "Signs sessions and derives the database roles' passwords; generated under home when empty.",
+        "Signs sessions and derives the roles' passwords; generated under home when empty.",
         secret=True,
     )
     encryption_keys: str = _setting(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
@@ -45,8 +45,7 @@ _PACKAGE_DIR = Path(__file__).parent
 def query(name: str) -> sql.SQL:
     """The statement in ``service/<name>.sql``, for example ``jobs/sql/start_run``."""
     text = (_PACKAGE_DIR / f"{name}.sql").read_text(encoding="utf-8")
-    # Our own files are as literal as a literal in the code.
-    return sql.SQL(cast(LiteralString, text))
+    return sql.SQL(text)
 
 
 # -- who connects as what -----------------------------------------------------------------------
@@ -170,10 +169,9 @@ def refuse_overprivileged(conn: Connection) -> None:
         DatabaseUnavailableError: The database has not been migrated.
     """
     try:
-        row = conn.execute(query("sql/role_powers")).fetchone()
+        row = one(conn.execute(query("sql/role_powers")).fetchone())
     except (psycopg.errors.UndefinedObject, psycopg.errors.InvalidSchemaName):
         raise _not_migrated() from None
-    assert row is not None
     if not row["is_prepared"]:
         raise _not_migrated()
     if row["powers"]:
@@ -224,10 +222,10 @@ def find_tenant(conn: Connection, name: str) -> UUID:
         UnknownTenantError: No tenant has this name; the message lists those there are.
     """
     rows = conn.execute("select tenant_id, name from app.tenants order by name").fetchall()
-    for row in rows:
-        if row["name"] == name:
-            return cast(UUID, row["tenant_id"])
-    names = ", ".join(row["name"] for row in rows) or "none yet"
+    tenants: dict[str, UUID] = {row["name"]: row["tenant_id"] for row in rows}
+    if name in tenants:
+        return tenants[name]
+    names = ", ".join(tenants) or "none yet"
     raise UnknownTenantError(
         f"There is no tenant '{name}'.",
         advice=f"Tenants: {names}. A new one: quintile tenants add {name}",
@@ -236,7 +234,8 @@ def find_tenant(conn: Connection, name: str) -> UUID:
 
 def one(row: DictRow | None) -> dict[str, Any]:
     """The row of a statement that always returns one."""
-    assert row is not None
+    if row is None:
+        raise LookupError("the statement returned no row")
     return row
 
 

@@ -101,9 +101,7 @@ def _main_job(
     for tenant in tenants:
         _recorded(settings, pool, tenant, "shopify_sync", sync_shopify)
         with tenant_transaction(pool, tenant.tenant_id) as conn:
-            conn.execute(
-                query("sql/exclude_demo_customer"), {"tenant_id": tenant.tenant_id}
-            )
+            conn.execute(query("sql/exclude_demo_customer"), {"tenant_id": tenant.tenant_id})
     say("building the models with dbt")
     build(settings, quiet=True)
     outcomes = []
@@ -111,9 +109,7 @@ def _main_job(
         counts = _recorded(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)
         with tenant_transaction(pool, tenant.tenant_id, read_only=True) as conn:
             row = one(
-                conn.execute(
-                    query("sql/demo_outcome"), {"tenant_id": tenant.tenant_id}
-                ).fetchone()
+                conn.execute(query("sql/demo_outcome"), {"tenant_id": tenant.tenant_id}).fetchone()
             )
         members = list_size(settings, pool, tenant.tenant_id, tenant.list_id)
         outcomes.append(

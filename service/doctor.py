@@ -77,9 +77,7 @@ def _database(conn: Connection) -> Iterator[Finding]:
     applied = applied_migrations(conn)
     pending = [item.name for item in known_migrations() if item.name not in applied]
     if pending:
-        yield Finding(
-            "error", "migrations", f"{len(pending)} are pending", "Run: quintile migrate"
-        )
+        yield Finding("error", "migrations", f"{len(pending)} are pending", "Run: quintile migrate")
     else:
         yield Finding("ok", "migrations", f"all {len(applied)} applied")
 

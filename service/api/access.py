@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, cast
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
 from flask import current_app, g, request, session
 
 from service.api.problems import NotSignedInError, RefusedRequestError
-from service.auth import TOKEN, Credential, find_token, is_token_valid
+from service.auth import API, Credential, find_token, is_token_valid
 from service.config import Settings
 from service.db import Connection, Pool, query, tenant_transaction
 
@@ -108,7 +107,7 @@ def require_own_request() -> None:
         RefusedRequestError: The header is missing or the Origin is another site's.
     """
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if origin is not None and origin.partition("://")[2] != request.host:
         raise RefusedRequestError
     is_own_form = origin is not None and request.mimetype == "application/x-www-form-urlencoded"
     if request.headers.get(OWN_REQUEST_HEADER) != "1" and not is_own_form:
@@ -137,7 +136,7 @@ def _login_by_session() -> Login | None:
     if "digest" not in session:
         return None
     tenant, digest = UUID(hex=session["tenant"]), bytes.fromhex(session["digest"])
-    if session["kind"] == TOKEN:
+    if session["kind"] == API:
         is_valid = is_token_valid(state().pool, tenant, digest)
     else:
         is_valid = _is_code_session_valid(tenant, digest)

@@ -11,8 +11,7 @@ from service.api.access import state, tenant_id, transaction
 from service.api.paging import SAMPLES, SearchQuery, decode_cursor, split_page
 from service.api.schedule import next_time
 from service.api.schemas import SampleOrdersPage, SampleStats, SampleStatus, SampleType
-from service.api.tenant import read_tenant
-from service.db import query
+from service.db import one, query
 
 blueprint = APIBlueprint("samples", __name__, tag="Samples")
 
@@ -56,9 +55,13 @@ def count_sample_orders() -> dict[str, Any]:
     """How many samples there are, by type and status."""
     with transaction() as conn:
         rows = conn.execute(query("api/sql/sample_stats"), {"tenant_id": tenant_id()}).fetchall()
-        tenant = read_tenant(conn, tenant_id())
+        built = one(
+            conn.execute(
+                query("api/sql/sample_stats_as_of"), {"tenant_id": tenant_id()}
+            ).fetchone()
+        )
     return {
         "data": rows,
-        "as_of": tenant.last_built_at,
+        "as_of": built["as_of"],
         "next_build_at": next_time(state().settings.schedule_build),
     }

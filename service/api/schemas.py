@@ -182,7 +182,7 @@ class SampleStats(ResponseModel):
     """How many samples there are; an order of both types counts in both but once in all."""
 
     data: list[SampleCounts]
-    as_of: Instant | None = Field(description="End of the last good build.")
+    as_of: Instant | None = Field(description="When they were last known to be built.")
     next_build_at: Instant
 
 

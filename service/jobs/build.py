@@ -55,7 +55,7 @@ def build(
     if as_of is not None:
         dbt_vars["as_of"] = parse_as_of(as_of)
     command = [
-        *(sys.executable, "-m", "dbt.cli.main", "--no-use-colors", "--warn-error", "build"),
+        *(str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "--warn-error", "build"),
         # Unit tests prove the code, not the data: `make test` and plain `dbt build` run them.
         *("--exclude-resource-type", "unit_test"),
         *("--vars", json.dumps(dbt_vars)),

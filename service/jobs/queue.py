@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import LiteralString, cast
 
 from procrastinate.schema import SchemaManager
 from psycopg import sql
@@ -36,8 +35,7 @@ def apply_queue_schema(conn: Connection, report: Callable[[str], None]) -> None:
             for step in steps:
                 if step.stem not in known:
                     report(f"upgrading the job queue: {step.stem}")
-                    text = step.read_text(encoding="utf-8")
-                    conn.execute(sql.SQL(cast(LiteralString, text)))
+                    conn.execute(sql.SQL(step.read_text(encoding="utf-8")))
         with conn.cursor() as cursor:
             cursor.executemany(
                 "insert into jobs.applied_steps (name) values (%s) on conflict do nothing",

@@ -117,9 +117,7 @@ class Worker:
                 recorder.phase("dbt build")
             ids = [recorder.tenant_id for recorder in recorders]
             with connect(transform_url(self.settings)) as conn:
-                rows = conn.execute(
-                    query("jobs/sql/tenant_names"), {"tenant_ids": ids}
-                ).fetchall()
+                rows = conn.execute(query("jobs/sql/tenant_names"), {"tenant_ids": ids}).fetchall()
             build(self.settings, tenants=[row["name"] for row in rows], quiet=True)
 
     def _do(

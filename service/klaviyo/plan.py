@@ -59,7 +59,8 @@ def plan(
     try:
         _fill_members(conn, parameters)
         conn.execute(query("klaviyo/sql/fill_local"), parameters)
-    except psycopg.errors.UndefinedTable:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+        # The first build makes the marts, and grants their schema to the service.
         raise MartsMissingError from None
     conn.execute(query("klaviyo/sql/fill_plan"), parameters)
     counts = {

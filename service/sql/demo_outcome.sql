@@ -12,7 +12,9 @@ select
         select json_object_agg(s.segment, coalesce(c.customers, 0) order by s.priority)
         from marts.rfm_segments as s
         left join (
-            select r.segment, count(*) as customers
+            select
+                r.segment,
+                count(*) as customers
             from marts.customer_rfm_segments as r
             where r.tenant_id = %(tenant_id)s
             group by r.segment

@@ -1,4 +1,5 @@
--- Whether the schema is there, and what the connected role may do beyond quintile_app's job, one phrase each; none is right.
+-- Whether the schema is there, and what the connected role may do beyond quintile_app's job, one
+-- phrase each; none is right.
 -- session_user counts as well: a role that can return to being more is more.
 select
     session_user::text as role,

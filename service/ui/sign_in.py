@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 import structlog
 from flask import Response, make_response, redirect, render_template, request, session, url_for
@@ -88,7 +87,7 @@ def local_path(text: str) -> str:
 
     Only the UI's own paths pass, so a link cannot use the sign-in to lead anywhere else.
     """
-    parts = urlsplit(text)
-    is_local = not parts.scheme and not parts.netloc and _LOCAL_PATH.fullmatch(text) is not None
-    leads_back = parts.path.startswith(url_for("admin.show_sign_in"))
-    return text if is_local and not leads_back else url_for("admin.segments")
+    leads_back = text.startswith(url_for("admin.show_sign_in"))
+    if leads_back or _LOCAL_PATH.fullmatch(text) is None:
+        return url_for("admin.segments")
+    return text

@@ -48,7 +48,10 @@ begin atomic
             coalesce(c.reloptions::text[], '{}') as options
         from pg_class as c
         inner join pg_attribute as a on c.oid = a.attrelid
-        where c.oid = relation and a.attname = 'tenant_id' and not a.attisdropped
+        where
+            c.oid = isolation_findings_of.relation
+            and a.attname = 'tenant_id'
+            and not a.attisdropped
     ),
 
     policies as (
@@ -60,11 +63,11 @@ begin atomic
             pg_get_expr(p.polwithcheck, p.polrelid) as check_expression,
             (
                 select array_agg(coalesce(r.rolname::text, 'public') order by r.rolname)
-                from unnest(p.polroles) as role_oid
-                left join pg_roles as r on role_oid = r.oid
+                from unnest(p.polroles) as granted (role_oid)
+                left join pg_roles as r on granted.role_oid = r.oid
             ) as role_names
         from pg_policy as p
-        where p.polrelid = relation
+        where p.polrelid = isolation_findings_of.relation
     )
 
     select 'row level security is not enabled' as finding

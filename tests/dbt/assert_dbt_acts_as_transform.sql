@@ -1,6 +1,6 @@
 -- dbt sees all tenants because it acts as quintile_transform, which the policy all_tenants names
--- (assert_isolation_holds checks that it does). As a role without a policy it would see no rows, and
--- every other test would pass on nothing.
+-- (assert_isolation_holds checks that it does). As a role without a policy it would see no rows,
+-- and every other test would pass on nothing.
 {{ config(enabled=var('protect_relations')) }}
 
 select current_user as acting_role

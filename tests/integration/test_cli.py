@@ -206,9 +206,7 @@ def test_doctor_names_what_is_wrong_and_what_to_do(
     )
     done = quintile(settings, "doctor", "--json", expect=1)
     errors = [
-        finding
-        for finding in json.loads(done.stdout)["findings"]
-        if finding["level"] == "error"
+        finding for finding in json.loads(done.stdout)["findings"] if finding["level"] == "error"
     ]
     assert [(error["check"], bool(error["advice"])) for error in errors] == [
         ("isolation", True),

@@ -62,7 +62,7 @@ def test_an_edited_migration_is_noticed(settings: Settings, owner: Connection) -
 def test_a_failing_migration_leaves_the_former_state(
     settings: Settings, tmp_path: Path, owner: Connection
 ) -> None:
-    """A migration and its record are one transaction: psycopg's and PostgreSQL's, no bookkeeping."""
+    """A migration and its record are one transaction."""
     with pytest.raises(psycopg.errors.UndefinedTable), owner.transaction():
         owner.execute("create table app.half (tenant_id uuid)")
         owner.execute("select * from app.missing")

@@ -37,7 +37,7 @@ OWNERS_AND_SECURITY = """
 def dbt(url: str, target: Path, *arguments: str, expect: int = 0) -> str:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("QUINTILE_", "DBT_"))}
     done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", "--warn-error", *arguments],
+        [Path(sys.executable).with_name("dbt"), "--warn-error", *arguments],
         cwd=PROJECT_DIR,
         env={
             **inherited,

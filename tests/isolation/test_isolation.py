@@ -21,7 +21,6 @@ from service.db import (
 )
 from service.errors import OverprivilegedRoleError
 
-
 READABLE = """
     select n.nspname as schema, c.relname as name
     from pg_class as c

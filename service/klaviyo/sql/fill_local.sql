@@ -1,22 +1,24 @@
--- Keeps the addresses that can be written to: plausible (RFC 5321's lengths, one @, a domain of two
--- labels or more) and not a marketplace's relay, behind which there is no person to write to.
+-- Keeps the addresses that can be written to: plausible (RFC 5321's lengths, one @, a domain of at
+-- least two labels) and not a marketplace's relay, behind which there is no person to write to.
 insert into pg_temp.klaviyo_local (email, customer_id)
 with addresses as (
     select
         m.customer_id,
-        lower(btrim(m.email)) as email
+        lower(btrim(m.email)) as email,
+        split_part(lower(btrim(m.email)), '@', 2) as domain
     from pg_temp.klaviyo_members as m
 ),
 
 plausible as (
     select
         a.customer_id,
-        a.email
+        a.email,
+        a.domain
     from addresses as a
     where
         length(a.email) <= 254
-        and a.email
-        ~ '^[^\s@"(),:;<>\[\\\][:cntrl:]]{1,64}@([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$'
+        and a.email ~ '^[^\s@"(),:;<>\[\\\][:cntrl:]]{1,64}@[a-z0-9.-]+$'
+        and a.domain ~ '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$'
 )
 
 select distinct on (p.email)
@@ -24,6 +26,6 @@ select distinct on (p.email)
     p.customer_id
 from plausible as p
 where not exists (
-    select from marts.relay_domains as r where r.domain = split_part(p.email, '@', 2)
+    select from marts.relay_domains as r where r.domain = p.domain
 )
 order by p.email, p.customer_id

@@ -1,5 +1,7 @@
 -- Members of an RFM segment, as of the last build.
 insert into pg_temp.klaviyo_members (customer_id, email)
-select customer_id, email
+select
+    customer_id,
+    email
 from marts.customer_rfm_segments
 where tenant_id = %(tenant_id)s and segment = %(segment)s

@@ -39,7 +39,10 @@ compared as (
         r.email is not null as is_remote,
         b.state as base_state,
         b.changed_at,
-        (b.profile_id, b.customer_id) is distinct from (r.profile_id, l.customer_id) as is_news
+        (
+            b.profile_id is distinct from r.profile_id
+            or b.customer_id is distinct from l.customer_id
+        ) as is_news
     from pg_temp.klaviyo_local as l
     full outer join base as b on l.email = b.email
     left join remote as r on coalesce(l.email, b.email) = r.email
@@ -54,8 +57,8 @@ decided as (
             when c.base_state = 'rejected' and c.is_local then 'skip'
             when c.base_state = 'rejected' then 'forget'
             when c.is_local and not c.is_remote then 'add'
-            when c.is_local and (c.base_state = 'pending' or (c.base_state = 'synced' and c.is_news))
-                then 'confirm'
+            when c.is_local and c.base_state = 'pending' then 'confirm'
+            when c.is_local and c.base_state = 'synced' and c.is_news then 'confirm'
             when c.is_local then null
             when c.is_remote then 'remove'
             when c.base_state = 'pending' and c.changed_at > now() - interval '1 day' then 'wait'

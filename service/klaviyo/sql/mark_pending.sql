@@ -6,7 +6,7 @@ select
     a.email,
     a.customer_id,
     'pending'
-from unnest(%(emails)s::text [], %(customer_ids)s::text []) as a (email, customer_id)
+from unnest(%(emails)s::text[], %(customer_ids)s::text[]) as a (email, customer_id)
 on conflict (tenant_id, config_id, email) do update set
     customer_id = excluded.customer_id,
     state = excluded.state,

@@ -2,9 +2,10 @@
 
 Shopify publishes the outline (scalars are free, an object costs 1, a connection is sized by
 `first`, a mutation costs 10) but not the sizes. Those used here reproduce the `requestedQueryCost`
-of the recorded answers we hold (see tests/contract): a connection costs 2 plus its node cost times
-floor(2·ln(first)), amounts of money and page info are free, and a count costs 10. By the published
-linear rule 250 products would cost 252; Shopify answers 13.
+of the recorded answers we hold, but for a look-up of many types (see tests/contract): a
+connection costs 2 plus its node cost times floor(2·ln(first)), amounts of money and page info are
+free, and a count costs 10. By the published linear rule 250 products would cost 252; Shopify
+answers 13. The actual cost is an estimate: the requested one, in proportion to the nodes that came.
 """
 
 from __future__ import annotations

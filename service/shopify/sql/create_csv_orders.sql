@@ -16,7 +16,7 @@ create temporary table csv_orders (
     financial_status text,
     fulfillment_status text,
     channel text,
-    tags text [],
+    tags text[],
     updated_at timestamptz,
     reason text,
     payload jsonb

@@ -1,11 +1,11 @@
--- Lands the file's readable orders, of each the last line. A row that the API landed gives way only
--- to a line that is provably later, and keeps what no CSV file can hold; a row from a CSV file gives
--- way unless the line is provably older. What is marked deleted stays so.
+-- Lands the file's readable orders, of each the last line. A row that the API landed gives way
+-- only to a line that is provably later, and keeps what no CSV file can hold; a row from a CSV file
+-- gives way unless the line is provably older. What is marked deleted stays so.
 with incoming as (
     select distinct on (c.order_id) c.*
     from pg_temp.csv_orders as c
     where c.reason is null
-    order by c.order_id, c.line_number desc
+    order by c.order_id asc, c.line_number desc
 ),
 
 landed as (

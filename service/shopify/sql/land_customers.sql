@@ -6,11 +6,11 @@ with incoming as (
         email text,
         display_name text,
         marketing_state text,
-        tags text [],
+        tags text[],
         created_at timestamptz,
         shopify_updated_at timestamptz
     )
-    order by r.customer_id, r.shopify_updated_at desc
+    order by r.customer_id asc, r.shopify_updated_at desc
 ),
 
 written as (

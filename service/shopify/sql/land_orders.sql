@@ -18,14 +18,14 @@ with incoming as (
         financial_status text,
         fulfillment_status text,
         channel text,
-        tags text [],
+        tags text[],
         note text,
         line_items jsonb,
         first_fulfilled_at timestamptz,
         delivered_at timestamptz,
         shopify_updated_at timestamptz
     )
-    order by r.order_id, r.shopify_updated_at desc
+    order by r.order_id asc, r.shopify_updated_at desc
 ),
 
 written as (

@@ -8,7 +8,7 @@ with last_lines as (
         c.payload
     from pg_temp.csv_orders as c
     where c.order_id is not null
-    order by c.order_id, c.line_number desc
+    order by c.order_id asc, c.line_number desc
 ),
 
 rejected as (

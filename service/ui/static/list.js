@@ -26,7 +26,7 @@ export function list(options) {
       show(box, options, answer);
     } catch (problem) {
       if (isSignedOut(problem)) location.reload();
-      else box.replaceChildren(failure(problem, load));
+      else box.replaceChildren(failure(problem, options, load));
     }
     box.setAttribute("aria-busy", "false");
   };
@@ -110,18 +110,26 @@ function nothingFound({ filters, fragment }) {
   );
 }
 
-/** The error state: what happened, what to do, and a way to try again. */
-export function failure(problem, retry) {
-  const button = make("button", { type: "button" }, "Try again");
-  button.addEventListener("click", retry);
+// What happened, what to do about it, and the way out.
+function failure(problem, options, retry) {
   return make(
     "div",
     { class: "state bad", role: "alert" },
     make("h3", {}, problem.title || "That did not work"),
     make("p", {}, problem.message),
     problem.advice ? make("p", {}, problem.advice) : null,
-    button,
+    wayOut(problem, options, retry),
   );
+}
+
+function wayOut(problem, { fragment }, retry) {
+  if (problem.kind === "bad-cursor") {
+    const href = address({ cursor: null }, fragment);
+    return make("a", { class: "button", href }, "First page");
+  }
+  const button = make("button", { type: "button" }, "Try again");
+  button.addEventListener("click", retry);
+  return button;
 }
 
 function showPager({ fragment }, nextCursor) {

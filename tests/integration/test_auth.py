@@ -1,0 +1,71 @@
+"""API tokens and sign-in codes: shown once, kept as digests, useless to other tenants."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from service.auth import (
+    create_sign_in_code,
+    create_token,
+    find_token,
+    parse_credential,
+    use_sign_in_code,
+)
+from service.db import Connection, Pool
+
+
+def test_a_token_opens_its_tenant(pool: Pool, owner: Connection, make_tenant) -> None:
+    tenant_id = make_tenant("demo")
+    token = create_token(owner, tenant_id, "test")
+    credential = find_token(pool, token)
+    assert credential is not None
+    assert credential.tenant_id == tenant_id
+    used = owner.execute("select last_used_on = current_date as today from app.api_tokens")
+    assert used.fetchone() == {"today": True}
+
+
+def test_a_revoked_token_opens_nothing(pool: Pool, owner: Connection, make_tenant) -> None:
+    token = create_token(owner, make_tenant(), "test")
+    owner.execute("update app.api_tokens set revoked_at = now()")
+    assert find_token(pool, token) is None
+
+
+def test_a_token_that_claims_another_tenant_opens_nothing(
+    pool: Pool, owner: Connection, make_tenant
+) -> None:
+    a, b = make_tenant("a"), make_tenant("b")
+    token = create_token(owner, a, "test")
+    assert find_token(pool, token.replace(a.hex, b.hex)) is None
+
+
+@pytest.mark.parametrize("text", ["", "qnt", "qnt_x_y", "Bearer x", "qnt_" + "0" * 32 + "_é"])
+def test_what_is_no_token_is_not_looked_up(text: str) -> None:
+    assert parse_credential(text) is None
+
+
+def test_a_sign_in_code_works_once(pool: Pool, owner: Connection, make_tenant) -> None:
+    tenant_id = make_tenant()
+    code = create_sign_in_code(owner, tenant_id, timedelta(hours=1))
+    credential = use_sign_in_code(pool, code)
+    assert credential is not None
+    assert credential.tenant_id == tenant_id
+    assert use_sign_in_code(pool, code) is None
+    kept = owner.execute("select * from app.sign_in_codes").fetchall()
+    assert code not in str(kept)
+
+
+def test_an_old_sign_in_code_is_spent(pool: Pool, owner: Connection, make_tenant) -> None:
+    code = create_sign_in_code(owner, make_tenant(), timedelta(seconds=-1))
+    assert use_sign_in_code(pool, code) is None
+
+
+def test_codes_and_tokens_do_not_stand_in_for_each_other(
+    pool: Pool, owner: Connection, make_tenant
+) -> None:
+    tenant_id = make_tenant()
+    token = create_token(owner, tenant_id, "test")
+    code = create_sign_in_code(owner, tenant_id, timedelta(hours=1))
+    assert use_sign_in_code(pool, token) is None
+    assert find_token(pool, code) is None

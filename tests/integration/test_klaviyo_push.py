@@ -1,0 +1,720 @@
+"""Pushing a segment to a Klaviyo list: who is added, who is removed, and what a crash leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+import stamina
+
+from service.config import Settings
+from service.connections import connect_klaviyo, credential
+from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
+from service.errors import InvalidInputError, NotConnectedError
+from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, KlaviyoUnavailableError
+from service.klaviyo.configs import create_config, list_size, map_list
+from service.klaviyo.plan import MartsMissingError, plan
+from service.klaviyo.push import Limits
+from service.klaviyo.sync import sync_klaviyo
+from service.sandbox import Fault, Sandbox
+from service.sandbox.klaviyo import Account
+from service.tenants import add_tenant
+from tests.conftest import NullProgress
+
+KEY = "pk_sandbox_for_these_tests"
+
+
+@pytest.fixture
+def account() -> Account:
+    made = Account(KEY, name="Kessel & Korn", currency="EUR", timezone="UTC", prefix="KK")
+    made.add_list("Champions")
+    made.add_list("Loyal")
+    return made
+
+
+@pytest.fixture
+def klaviyo(account: Account) -> Iterator[Sandbox]:
+    with Sandbox([], [account]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(built_settings: Settings, klaviyo: Sandbox) -> Settings:
+    return replace(built_settings, klaviyo_url=klaviyo.klaviyo_url)
+
+
+@pytest.fixture
+def pool(here: Settings) -> Iterator[Pool]:
+    pool = create_pool(here)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def owner(here: Settings) -> Iterator[Connection]:
+    with connect_as_owner(here) as conn:
+        yield conn
+
+
+@pytest.fixture
+def admin(here: Settings) -> Iterator[Connection]:
+    with connect(here.database_url) as conn:
+        yield conn
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, owner: Connection) -> UUID:
+    tenant_id = add_tenant(owner, "kessel", None)
+    connect_klaviyo(here, pool, tenant_id, KEY)
+    return tenant_id
+
+
+@pytest.fixture
+def champions(account: Account) -> str:
+    return account.list_names()[0]["id"]
+
+
+@pytest.fixture
+def mapped(here: Settings, pool: Pool, tenant: UUID, champions: str) -> str:
+    map_list(here, pool, tenant, "rfm:champions", champions)
+    return champions
+
+
+SetSegment = Callable[..., None]
+
+
+@pytest.fixture
+def segment(admin: Connection, tenant: UUID) -> SetSegment:
+    """Makes the members of an RFM segment exactly these addresses, as a dbt build would."""
+
+    def become(*emails: str | None, name: str = "champions", tenant_id: UUID = tenant) -> None:
+        admin.execute(
+            "delete from marts.customer_rfm_segments where tenant_id = %s and segment = %s",
+            [tenant_id, name],
+        )
+        with admin.cursor() as cursor:
+            cursor.executemany(
+                """
+                insert into marts.customer_rfm_segments (
+                    tenant_id, customer_id, email, r_score, f_score, m_score, segment,
+                    recency_days, frequency_count, monetary_total, currency, last_order_at,
+                    calculated_at
+                )
+                values (%s, %s, %s, 5, 5, 5, %s, 1, 9, 99, 'EUR', '2026-06-01', '2026-07-01')
+                """,
+                [(tenant_id, f"{name}-{n}", email, name) for n, email in enumerate(emails)],
+            )
+
+    return become
+
+
+Sync = Callable[..., dict[str, int]]
+
+
+@pytest.fixture
+def sync(here: Settings, pool: Pool, tenant: UUID, klaviyo: Sandbox) -> Sync:
+    def run(**limits: int) -> dict[str, int]:
+        klaviyo.clear_requests()
+        progress = NullProgress()
+        sync_klaviyo(here, pool, tenant, progress, limits=Limits(**limits))
+        return progress.counts
+
+    return run
+
+
+def writes(klaviyo: Sandbox) -> list[str]:
+    return [r.path for r in klaviyo.klaviyo_requests() if r.method != "GET"]
+
+
+def ledger(pool: Pool, tenant_id: UUID) -> dict[str, str]:
+    with tenant_transaction(pool, tenant_id) as conn:
+        rows = conn.execute("select email, state from app.klaviyo_ledger order by email")
+        return {row["email"]: row["state"] for row in rows}
+
+
+def config(pool: Pool, tenant_id: UUID) -> dict[str, Any]:
+    with tenant_transaction(pool, tenant_id) as conn:
+        row = conn.execute("select * from app.klaviyo_sync_configs").fetchone()
+    assert row is not None
+    return row
+
+
+def addresses(count: int) -> list[str]:
+    return [f"person{n}@example.org" for n in range(count)]
+
+
+# -- who is on the list -------------------------------------------------------------------------
+
+
+def test_the_list_becomes_the_segments_addressable_members(
+    sync: Sync, segment: SetSegment, mapped: str, account: Account, pool: Pool, tenant: UUID
+) -> None:
+    segment(
+        "ada@example.org",
+        "  Bob@Example.org ",
+        "bob@example.org",
+        "o'neil+tag@mail.example.co.uk",
+        None,
+        "",
+        "not an address",
+        "@example.org",
+        "nobody@localhost",
+        "two@at@example.org",
+        "x" * 65 + "@example.org",
+        "buyer@scs.tiktokw.us",
+        "BUYER@SCS3.TIKTOK.COM",
+        "buyer@chat-seller-us.tiktok.com",
+        "fan@notscs.tiktokw.us.example.org",
+    )
+    counts = sync()
+    expected = {
+        "ada@example.org",
+        "bob@example.org",
+        "o'neil+tag@mail.example.co.uk",
+        "fan@notscs.tiktokw.us.example.org",
+    }
+    assert account.member_emails(mapped) == expected
+    assert ledger(pool, tenant) == dict.fromkeys(sorted(expected), "synced")
+    assert (counts["added"], counts["removed"], counts["rejected"]) == (4, 0, 0)
+    assert counts["skipped"] == 11
+    assert config(pool, tenant)["last_synced_at"] is not None
+
+
+def test_no_consent_changes(
+    sync: Sync, segment: SetSegment, mapped: str, account: Account, klaviyo: Sandbox
+) -> None:
+    segment("ada@example.org")
+    sync()
+    profile = account.profile_by_email("ada@example.org")
+    assert profile is not None
+    assert profile.consent == "NEVER_SUBSCRIBED"
+    assert not any("subscri" in path for path in writes(klaviyo))
+
+
+def test_without_a_change_nothing_is_written(
+    sync: Sync, segment: SetSegment, mapped: str, klaviyo: Sandbox, pool: Pool, tenant: UUID
+) -> None:
+    segment(*addresses(230))
+    assert sync()["added"] == 230
+    for _ in range(2):
+        counts = sync()
+        assert writes(klaviyo) == []
+        assert (counts["added"], counts["removed"]) == (0, 0)
+        # 230 profiles are three pages of a list.
+        assert counts["calls"] == 3
+
+
+def test_who_leaves_the_segment_leaves_the_list(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    segment("ada@example.org", "bob@example.org", "cyd@example.org")
+    sync()
+    segment("bob@example.org", "dee@example.org")
+    counts = sync()
+    assert (counts["added"], counts["removed"]) == (1, 2)
+    assert account.member_emails(mapped) == {"bob@example.org", "dee@example.org"}
+    assert ledger(pool, tenant) == {"bob@example.org": "synced", "dee@example.org": "synced"}
+    # Leaving a list leaves the profile.
+    assert account.profile_by_email("ada@example.org") is not None
+
+
+def test_who_was_added_by_hand_stays(
+    sync: Sync, segment: SetSegment, mapped: str, account: Account, pool: Pool, tenant: UUID
+) -> None:
+    by_hand = account.create_profile({"email": "Hand@Example.org"})
+    phone_only = account.create_profile({"phone_number": "+15005550006"})
+    account.join(account.lists[mapped], [by_hand.id, phone_only.id])
+    segment("ada@example.org", "hand@example.org")
+    assert sync()["added"] == 1
+    assert "hand@example.org" not in ledger(pool, tenant)
+    segment()
+    assert sync()["removed"] == 1
+    assert account.member_emails(mapped) == {"hand@example.org"}
+    assert phone_only.id in account.lists[mapped].members
+
+
+def test_who_was_taken_off_by_hand_is_put_back(
+    sync: Sync, segment: SetSegment, mapped: str, account: Account, pool: Pool, tenant: UUID
+) -> None:
+    segment("ada@example.org", "bob@example.org")
+    sync()
+    profile = account.profile_by_email("ada@example.org")
+    assert profile is not None
+    del account.lists[mapped].members[profile.id]
+    assert sync()["added"] == 1
+    assert account.member_emails(mapped) == {"ada@example.org", "bob@example.org"}
+
+
+def test_who_has_left_both_sides_is_forgotten_without_a_call(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    segment("ada@example.org")
+    sync()
+    account.lists[mapped].members.clear()
+    segment()
+    sync()
+    assert writes(klaviyo) == []
+    assert ledger(pool, tenant) == {}
+
+
+def test_a_shopify_segment_feeds_a_list_until_the_shop_deletes_it(
+    here: Settings, sync: Sync, pool: Pool, tenant: UUID, champions: str, account: Account
+) -> None:
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute(
+            """
+            insert into shopify.cached_segments (tenant_id, segment_id, name, query, synced_at)
+            values (%s, '7', 'VIP', 'x', now())
+            """,
+            [tenant],
+        )
+        conn.execute(
+            """
+            insert into shopify.segment_members (tenant_id, segment_id, customer_id, email)
+            values (%s, '7', '1', 'ada@example.org'), (%s, '7', '2', null)
+            """,
+            [tenant, tenant],
+        )
+    assert map_list(here, pool, tenant, "shopify:7", champions) == "Champions"
+    assert sync()["added"] == 1
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute("delete from shopify.segment_members")
+        conn.execute("update shopify.cached_segments set gone_at = now()")
+    sync()
+    assert account.member_emails(champions) == {"ada@example.org"}
+    assert config(pool, tenant)["is_paused"]
+    assert "Shopify" in config(pool, tenant)["paused_reason"]
+
+
+# -- bad addresses ------------------------------------------------------------------------------
+
+
+def test_a_bad_address_costs_one_row(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    segment("ada@example.org", "b..b@example.org", "cyd@example.org", "d..d@example.org")
+    counts = sync()
+    assert (counts["added"], counts["rejected"]) == (2, 2)
+    assert account.member_emails(mapped) == {"ada@example.org", "cyd@example.org"}
+    assert ledger(pool, tenant)["b..b@example.org"] == "rejected"
+    with tenant_transaction(pool, tenant) as conn:
+        row = conn.execute(
+            "select error_code, error_detail from app.klaviyo_ledger where state = 'rejected'"
+        ).fetchone()
+    assert row is not None
+    assert row["error_code"] == "invalid"
+    assert "email" in row["error_detail"].lower()
+
+    # It is not sent again and again, but once more when it has left and come back.
+    assert sync()["skipped"] == 2
+    assert writes(klaviyo) == []
+    segment("ada@example.org", "cyd@example.org")
+    sync()
+    assert "b..b@example.org" not in ledger(pool, tenant)
+    segment("ada@example.org", "b..b@example.org", "cyd@example.org")
+    assert sync()["rejected"] == 1
+
+
+def test_a_batch_of_nothing_but_bad_addresses_is_only_recorded(
+    sync: Sync, segment: SetSegment, mapped: str, pool: Pool, tenant: UUID
+) -> None:
+    segment("b..b@example.org")
+    assert sync()["rejected"] == 1
+    assert ledger(pool, tenant) == {"b..b@example.org": "rejected"}
+
+
+def test_who_fails_inside_an_import_is_never_called_synced(
+    sync: Sync, segment: SetSegment, mapped: str, account: Account, pool: Pool, tenant: UUID
+) -> None:
+    account.fail_import_of("bob@example.org")
+    segment("ada@example.org", "bob@example.org", "cyd@example.org")
+    counts = sync()
+    assert (counts["added"], counts["rejected"]) == (2, 1)
+    assert ledger(pool, tenant) == {
+        "ada@example.org": "synced",
+        "bob@example.org": "rejected",
+        "cyd@example.org": "synced",
+    }
+
+
+# -- failures -----------------------------------------------------------------------------------
+
+
+def test_batches_stay_within_their_limits(
+    sync: Sync, segment: SetSegment, mapped: str, account: Account, klaviyo: Sandbox
+) -> None:
+    segment(*addresses(25))
+    sync(import_profiles=10)
+    assert len(writes(klaviyo)) == 3
+    segment()
+    sync(remove_profiles=10)
+    assert len(writes(klaviyo)) == 3
+    assert account.member_emails(mapped) == set()
+    segment(*addresses(25))
+    sync(import_bytes=800)
+    assert len(writes(klaviyo)) == 3
+    assert account.member_emails(mapped) == set(addresses(25))
+
+
+class _KilledError(Exception):
+    pass
+
+
+class _KilledAtFirstBatch(NullProgress):
+    def advance(self, done: int = 1) -> None:
+        raise _KilledError
+
+
+def test_a_run_killed_between_batches_is_resumed(
+    here: Settings,
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    segment(*addresses(20))
+    limits = Limits(import_profiles=10, remove_profiles=10)
+    with pytest.raises(_KilledError):
+        sync_klaviyo(here, pool, tenant, _KilledAtFirstBatch(), limits=limits)
+    assert len(account.member_emails(mapped)) == 10
+    counts = sync(import_profiles=10)
+    assert counts["added"] == 10
+    assert len(writes(klaviyo)) == 1
+    assert account.member_emails(mapped) == set(addresses(20))
+
+    segment()
+    with pytest.raises(_KilledError):
+        sync_klaviyo(here, pool, tenant, _KilledAtFirstBatch(), limits=limits)
+    assert sync()["removed"] == 10
+    assert account.member_emails(mapped) == set()
+    assert ledger(pool, tenant) == {}
+
+
+def test_what_was_sent_before_a_crash_is_found_on_the_list(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    segment("ada@example.org", "bob@example.org")
+    # The import is accepted, and nothing is heard of it again.
+    klaviyo.fail_klaviyo(Fault(status=500, path="/api/profile-bulk-import-jobs/", count=100))
+    with (
+        stamina.set_testing(True, attempts=2),
+        pytest.raises(KlaviyoUnavailableError, match="status 500"),
+    ):
+        sync()
+    assert set(ledger(pool, tenant).values()) == {"pending"}
+    klaviyo.reset_faults()
+    time.sleep(account.job_seconds)
+    sync()
+    sync()
+    assert writes(klaviyo) == []
+    assert set(ledger(pool, tenant).values()) == {"synced"}
+    assert account.member_emails(mapped) == {"ada@example.org", "bob@example.org"}
+
+
+def test_what_was_sent_and_then_left_the_segment_does_not_stay(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    segment("ada@example.org")
+    klaviyo.fail_klaviyo(Fault(status=500, path="/api/profile-bulk-import-jobs", count=100))
+    with stamina.set_testing(True, attempts=2), pytest.raises(KlaviyoUnavailableError):
+        sync()
+    klaviyo.reset_faults()
+    segment()
+    # It may still be on its way, so it is not forgotten yet.
+    sync()
+    assert ledger(pool, tenant) == {"ada@example.org": "pending"}
+    profile = account.create_profile({"email": "ada@example.org"})
+    account.join(account.lists[mapped], [profile.id])
+    assert sync()["removed"] == 1
+    assert ledger(pool, tenant) == {}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=503),
+        Fault(drop=True),
+        Fault(truncate=True),
+        Fault(status=502, html=True),
+        Fault(drop=True, path="/api/profile-bulk-import-jobs"),
+        Fault(truncate=True, path="/api/profile-bulk-import-jobs"),
+    ],
+    ids=["503", "dropped", "truncated", "502 page", "import dropped", "import truncated"],
+)
+def test_passing_failures_change_nothing(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+    fault: Fault,
+) -> None:
+    segment(*addresses(5))
+    klaviyo.fail_klaviyo(fault)
+    assert sync()["added"] == 5
+    assert account.member_emails(mapped) == set(addresses(5))
+    assert set(ledger(pool, tenant).values()) == {"synced"}
+
+
+def test_a_429_is_obeyed(
+    sync: Sync, segment: SetSegment, mapped: str, account: Account, klaviyo: Sandbox
+) -> None:
+    segment("ada@example.org")
+    klaviyo.fail_klaviyo(Fault(status=429, retry_after=2))
+    started = time.monotonic()
+    assert sync()["added"] == 1
+    assert time.monotonic() - started >= 2
+
+
+def test_limits_are_kept_ahead_of_time(
+    sync: Sync, segment: SetSegment, mapped: str, account: Account, klaviyo: Sandbox
+) -> None:
+    segment(*addresses(24))
+    # Ten imports a second are allowed, and three looks at each are needed.
+    sync(import_profiles=2)
+    statuses = [request.status for request in klaviyo.klaviyo_requests()]
+    assert 429 not in statuses
+    assert account.member_emails(mapped) == set(addresses(24))
+
+
+def test_a_refused_key_marks_the_connection_and_is_named_nowhere(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    pool: Pool,
+    tenant: UUID,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    segment("ada@example.org")
+    account.revoke_key(KEY)
+    with pytest.raises(KlaviyoRefusedError) as raised:
+        sync()
+    assert "connect-klaviyo" in raised.value.advice
+    with tenant_transaction(pool, tenant) as conn:
+        row = conn.execute("select state, state_reason from app.connections").fetchone()
+    assert row is not None
+    assert row["state"] == "refused"
+    for text in (str(raised.value), repr(raised.value), row["state_reason"], caplog.text):
+        assert KEY not in text
+
+
+def test_a_list_that_is_gone_pauses_its_mapping_and_no_other(
+    here: Settings,
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    loyal = account.list_names()[1]["id"]
+    map_list(here, pool, tenant, "rfm:loyal", loyal)
+    segment("ada@example.org")
+    segment("bob@example.org", name="loyal")
+    del account.lists[mapped]
+    sync()
+    with tenant_transaction(pool, tenant) as conn:
+        rows = conn.execute(
+            "select list_id, paused_reason from app.klaviyo_sync_configs where is_paused"
+        ).fetchall()
+    assert [row["list_id"] for row in rows] == [mapped]
+    assert "no longer exists" in rows[0]["paused_reason"]
+    assert account.member_emails(loyal) == {"bob@example.org"}
+
+
+def test_trouble_with_one_list_does_not_keep_the_next_from_being_synced(
+    here: Settings,
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    loyal = account.list_names()[1]["id"]
+    map_list(here, pool, tenant, "rfm:loyal", loyal)
+    segment("ada@example.org")
+    segment("bob@example.org", name="loyal")
+    klaviyo.fail_klaviyo(Fault(status=418, path=f"/api/lists/{mapped}/profiles"))
+    with pytest.raises(KlaviyoError, match="418"):
+        sync()
+    assert account.member_emails(loyal) == {"bob@example.org"}
+
+
+def test_one_tenants_lists_are_not_anothers(
+    here: Settings,
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    pool: Pool,
+    owner: Connection,
+    null_progress: NullProgress,
+) -> None:
+    other = add_tenant(owner, "other", None)
+    connect_klaviyo(here, pool, other, KEY)
+    segment("ada@example.org")
+    segment("theirs@example.org", tenant_id=other)
+    sync()
+    assert account.member_emails(mapped) == {"ada@example.org"}
+    sync_klaviyo(here, pool, other, null_progress)
+    assert null_progress.counts["calls"] == 0
+    assert ledger(pool, other) == {}
+
+
+# -- the plan -----------------------------------------------------------------------------------
+
+
+def test_the_plan_can_be_seen_without_being_carried_out(
+    sync: Sync, segment: SetSegment, mapped: str, klaviyo: Sandbox, pool: Pool, tenant: UUID
+) -> None:
+    segment("ada@example.org", "bob@example.org", "b..b@example.org")
+    sync()
+    segment("bob@example.org", "b..b@example.org", "cyd@example.org", None)
+    known = config(pool, tenant)
+    with tenant_transaction(pool, tenant) as conn:
+        counts = plan(
+            conn,
+            tenant,
+            {"config_id": known["config_id"], "segment_key": known["segment_key"]},
+            [("Ada@Example.org", "P1"), ("bob@example.org", "P2"), ("hand@example.org", "P3")],
+        )
+        rows = conn.execute(
+            "select email, action, profile_id from pg_temp.klaviyo_plan order by email"
+        ).fetchall()
+    assert [tuple(row.values()) for row in rows] == [
+        ("ada@example.org", "remove", "P1"),
+        ("b..b@example.org", "skip", None),
+        ("bob@example.org", "confirm", "P2"),
+        ("cyd@example.org", "add", None),
+    ]
+    assert counts == {
+        "add": 1, "remove": 1, "confirm": 1, "forget": 0, "skip": 1, "wait": 0, "unaddressable": 1,
+    }  # fmt: skip
+
+
+def test_before_the_first_build_it_says_so(
+    settings: Settings, klaviyo: Sandbox, champions: str, null_progress: NullProgress
+) -> None:
+    here = replace(settings, klaviyo_url=klaviyo.klaviyo_url)
+    with connect_as_owner(here) as owner:
+        tenant_id = add_tenant(owner, "unbuilt", None)
+    pool = create_pool(here)
+    try:
+        connect_klaviyo(here, pool, tenant_id, KEY)
+        map_list(here, pool, tenant_id, "rfm:champions", champions)
+        with pytest.raises(MartsMissingError) as raised:
+            sync_klaviyo(here, pool, tenant_id, null_progress)
+    finally:
+        pool.close()
+    assert "quintile build" in raised.value.advice
+
+
+# -- connecting and mapping ---------------------------------------------------------------------
+
+
+def test_connecting_names_the_account_and_keeps_the_key_sealed(
+    here: Settings, pool: Pool, tenant: UUID
+) -> None:
+    assert connect_klaviyo(here, pool, tenant, f" {KEY}\n") == "Kessel & Korn"
+    with tenant_transaction(pool, tenant) as conn:
+        row = conn.execute("select * from app.connections").fetchone()
+        assert credential(here, conn, tenant, "klaviyo") == KEY
+    assert row is not None
+    assert (row["account_name"], row["last_four"]) == ("Kessel & Korn", KEY[-4:])
+    assert KEY.encode() not in row["sealed_secret"]
+
+
+def test_a_key_without_a_scope_is_refused_with_its_name(
+    here: Settings, pool: Pool, owner: Connection, account: Account
+) -> None:
+    account.add_key("pk_sandbox_without_profiles", {"accounts:read", "lists:read"})
+    tenant_id = add_tenant(owner, "new", None)
+    with pytest.raises(KlaviyoRefusedError, match="profiles:read"):
+        connect_klaviyo(here, pool, tenant_id, "pk_sandbox_without_profiles")
+    with tenant_transaction(pool, tenant_id) as conn, pytest.raises(NotConnectedError):
+        credential(here, conn, tenant_id, "klaviyo")
+
+
+def test_only_lists_and_segments_that_exist_are_mapped(
+    here: Settings, pool: Pool, tenant: UUID, champions: str
+) -> None:
+    with pytest.raises(InvalidInputError, match="no list 'Nope'") as raised:
+        map_list(here, pool, tenant, "rfm:champions", "Nope")
+    assert f"{champions} (Champions)" in raised.value.advice
+    with pytest.raises(InvalidInputError, match="not the id"):
+        map_list(here, pool, tenant, "rfm:champions", "../accounts")
+    with pytest.raises(InvalidInputError, match="not a segment") as raised:
+        map_list(here, pool, tenant, "rfm:winners", champions)
+    assert "rfm:hibernating" in raised.value.advice
+    with pytest.raises(InvalidInputError, match="no segment '9'"):
+        map_list(here, pool, tenant, "shopify:9", champions)
+
+
+def test_mapping_again_ends_a_pause(here: Settings, pool: Pool, tenant: UUID, mapped: str) -> None:
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute("update app.klaviyo_sync_configs set is_paused = true, paused_reason = 'x'")
+    before = config(pool, tenant)["config_id"]
+    map_list(here, pool, tenant, "rfm:champions", mapped)
+    after = config(pool, tenant)
+    assert (after["config_id"], after["is_paused"], after["paused_reason"]) == (before, False, None)
+
+
+def test_only_push_is_offered_so_far(pool: Pool, tenant: UUID, champions: str) -> None:
+    with (
+        tenant_transaction(pool, tenant) as conn,
+        pytest.raises(InvalidInputError, match="only push"),
+    ):
+        create_config(
+            conn, tenant, "rfm:champions", champions, "Champions", direction="bidirectional"
+        )
+
+
+def test_the_size_of_a_list_is_klaviyos(
+    here: Settings, sync: Sync, segment: SetSegment, pool: Pool, tenant: UUID, mapped: str
+) -> None:
+    segment("ada@example.org", "bob@example.org")
+    sync()
+    assert list_size(here, pool, tenant, mapped) == 2

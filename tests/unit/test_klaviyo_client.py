@@ -1,0 +1,121 @@
+"""The Klaviyo client: what it sends, how it waits, what its errors say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import stamina
+from pytest_httpserver import HTTPServer
+
+from service.config import Settings
+from service.klaviyo.client import (
+    KlaviyoClient,
+    KlaviyoError,
+    KlaviyoRefusedError,
+    KlaviyoUnavailableError,
+    Problem,
+    open_klaviyo,
+)
+
+KEY = "pk_for_these_tests"
+
+
+@pytest.fixture
+def client(httpserver: HTTPServer) -> Iterator[KlaviyoClient]:
+    settings = Settings(klaviyo_url=httpserver.url_for("/"))
+    with stamina.set_testing(True, attempts=3), open_klaviyo(settings, KEY) as client:
+        yield client
+
+
+def test_every_request_says_who_asks_and_for_which_revision(
+    client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request(
+        "/api/lists",
+        query_string={"page[size]": "10"},
+        headers={"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"},
+    ).respond_with_json({"data": []})
+    assert client.get("/api/lists", "/api/lists", {"page[size]": 10}) == {"data": []}
+    assert KEY not in repr(client) + repr(vars(client))
+
+
+def test_a_body_is_json_api(client: KlaviyoClient, httpserver: HTTPServer) -> None:
+    httpserver.expect_request(
+        "/api/x",
+        method="DELETE",
+        headers={"Content-Type": "application/vnd.api+json"},
+        json={"data": [1]},
+    ).respond_with_data("", status=204)
+    client.delete("/api/x", "/api/x", {"data": [1]})
+
+
+def test_pages_are_followed_on_the_same_server_only(
+    client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_ordered_request("/api/lists").respond_with_json(
+        {"data": [1], "links": {"next": httpserver.url_for("/api/lists?page[cursor]=x")}}
+    )
+    httpserver.expect_ordered_request(
+        "/api/lists", query_string="page[cursor]=x"
+    ).respond_with_json({"data": [2], "links": {"next": "https://elsewhere.example/api/lists"}})
+    read = []
+    with pytest.raises(KlaviyoError, match="own server"):
+        for page in client.pages("/api/lists", "/api/lists"):
+            read += page
+    assert read == [1, 2]
+    assert client.calls == 2
+
+
+def test_a_used_up_window_is_waited_out_for_that_operation_only(
+    client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    headers = {"RateLimit-Remaining": "0", "RateLimit-Reset": "1"}
+    httpserver.expect_request("/api/a").respond_with_json({"data": []}, headers=headers)
+    httpserver.expect_request("/api/b").respond_with_json({"data": []})
+    client.get("/api/a", "/api/a")
+    started = time.monotonic()
+    client.get("/api/b", "/api/b")
+    assert time.monotonic() - started < 0.9
+    client.get("/api/a", "/api/a")
+    assert time.monotonic() - started >= 0.9
+
+
+def test_errors_carry_code_detail_and_pointer(
+    client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/api/x").respond_with_json(
+        {
+            "errors": [
+                {"code": "invalid", "detail": "Bad address", "source": {"pointer": "/data/0"}},
+                {"code": "invalid", "detail": "Worse address", "source": {}},
+            ]
+        },
+        status=400,
+    )
+    with pytest.raises(KlaviyoError) as raised:
+        client.post("/api/x", "/api/x", {})
+    error = raised.value
+    assert (error.status, error.code, error.detail) == (400, "invalid", "Bad address")
+    assert error.pointer == "/data/0"
+    assert error.problems[1] == Problem("invalid", "Worse address", None)
+    assert client.calls == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_its_own_error(
+    client: KlaviyoClient, httpserver: HTTPServer, status: int
+) -> None:
+    httpserver.expect_request("/api/x").respond_with_json({"errors": []}, status=status)
+    with pytest.raises(KlaviyoRefusedError, match="no reason given") as raised:
+        client.get("/api/x", "/api/x")
+    assert "profiles:write" in raised.value.advice
+    assert KEY not in str(raised.value)
+
+
+def test_it_gives_up_after_some_attempts(client: KlaviyoClient, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/api/x").respond_with_data("<html>", content_type="text/html")
+    with pytest.raises(KlaviyoUnavailableError, match="not JSON"):
+        client.get("/api/x", "/api/x")
+    assert client.calls == 3

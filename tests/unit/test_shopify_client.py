@@ -1,0 +1,158 @@
+"""The Shopify client against a server that answers what the sandbox never would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import stamina
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from service.config import Settings
+from service.shopify.client import (
+    ShopifyClient,
+    ShopifyError,
+    ShopifyQueryError,
+    ShopifyRefusedError,
+    ShopifyUnavailableError,
+    open_shopify,
+    pages,
+)
+
+PATH = "/admin/api/2026-07/graphql.json"
+TOKEN = "shpat_for_these_tests"
+
+
+@pytest.fixture
+def client(httpserver: HTTPServer) -> Iterator[ShopifyClient]:
+    settings = Settings(shopify_url=httpserver.url_for("").rstrip("/"))
+    with (
+        stamina.set_testing(True, attempts=3),
+        open_shopify(settings, "x.myshopify.com", TOKEN) as client,
+    ):
+        yield client
+
+
+def error(code: str, message: str = "no") -> dict[str, Any]:
+    return {"errors": [{"message": message, "extensions": {"code": code}}]}
+
+
+def test_the_shop_is_part_of_the_url_and_the_token_a_header(httpserver: HTTPServer) -> None:
+    httpserver.expect_request(
+        f"/x.myshopify.com{PATH}", headers={"X-Shopify-Access-Token": TOKEN}
+    ).respond_with_json({"data": {"shop": {}}})
+    settings = Settings(shopify_url=httpserver.url_for("/{shop}").replace("%7B", "{"))
+    with open_shopify(settings, "x.myshopify.com", TOKEN) as client:
+        assert client.run("shop") == {"shop": {}}
+        assert TOKEN not in repr(client) + repr(vars(client))
+
+
+def test_a_page_that_costs_too_much_is_asked_for_in_smaller_ones(
+    client: ShopifyClient, httpserver: HTTPServer
+) -> None:
+    asked: list[tuple[int, str | None]] = []
+
+    def answer(request: Request) -> Response:
+        variables = request.get_json()["variables"]
+        asked.append((variables["first"], variables["after"]))
+        body: dict[str, Any] = error("MAX_COST_EXCEEDED")
+        if variables["first"] <= 60:
+            info = {"hasNextPage": variables["after"] is None, "endCursor": "c"}
+            body = {"data": {"customers": {"nodes": [], "pageInfo": info}}}
+        return Response(json.dumps(body), content_type="application/json")
+
+    httpserver.expect_request(PATH).respond_with_handler(answer)
+    assert len(list(pages(client, "customers", "customers", first=250, query=None))) == 2
+    assert asked == [(250, None), (125, None), (62, None), (31, None), (31, "c")]
+
+
+def test_paging_that_does_not_get_on_is_an_error(
+    client: ShopifyClient, httpserver: HTTPServer
+) -> None:
+    info = {"hasNextPage": True, "endCursor": "c"}
+    httpserver.expect_request(PATH).respond_with_json(
+        {"data": {"segments": {"nodes": [], "pageInfo": info}}}
+    )
+    with pytest.raises(ShopifyError, match="does not get on"):
+        list(pages(client, "segments", "segments", first=250))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "raised", "said"),
+    [
+        (error("ACCESS_DENIED", "needs read_orders"), 200, ShopifyRefusedError, "read_orders"),
+        (error("undefinedField", "no such field"), 200, ShopifyQueryError, "no such field"),
+        ({"errors": "Not Found"}, 404, ShopifyError, "no such shop"),
+        ({"errors": "x"}, 401, ShopifyRefusedError, "401"),
+        ({"errors": "x"}, 403, ShopifyRefusedError, "403"),
+        ({"errors": "Unavailable Shop"}, 402, ShopifyError, "frozen"),
+        ({"errors": "x"}, 423, ShopifyError, "locked"),
+        ({"errors": "x"}, 400, ShopifyError, "400"),
+        ({"errors": "a plain sentence"}, 200, ShopifyQueryError, "a plain sentence"),
+    ],
+)
+def test_final_errors_are_typed_and_not_repeated(
+    client: ShopifyClient,
+    httpserver: HTTPServer,
+    body: dict[str, Any],
+    status: int,
+    raised: type[ShopifyError],
+    said: str,
+) -> None:
+    httpserver.expect_request(PATH).respond_with_json(body, status=status)
+    with pytest.raises(raised, match=said) as caught:
+        client.run("shop")
+    assert client.calls == 1
+    assert TOKEN not in str(caught.value) + caught.value.advice
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        error("THROTTLED"),
+        error("INTERNAL_SERVER_ERROR"),
+        {"data": None},
+        {},
+        [],
+        "text",
+    ],
+)
+def test_answers_that_are_none_are_asked_for_again(
+    client: ShopifyClient, httpserver: HTTPServer, body: Any
+) -> None:
+    httpserver.expect_ordered_request(PATH).respond_with_json(body)
+    httpserver.expect_ordered_request(PATH).respond_with_json({"data": {"shop": {}}})
+    assert client.run("shop") == {"shop": {}}
+    assert client.calls == 2
+
+
+def test_it_gives_up_after_some_attempts(client: ShopifyClient, httpserver: HTTPServer) -> None:
+    httpserver.expect_request(PATH).respond_with_data("<html>", content_type="text/html")
+    with pytest.raises(ShopifyUnavailableError, match="not JSON"):
+        client.run("shop")
+    assert client.calls == 3
+
+
+def test_a_server_that_is_not_there_is_told_by_its_kind_of_failure() -> None:
+    # Port 9, discard, is bound by nobody.
+    settings = Settings(shopify_url="http://127.0.0.1:9")
+    with (
+        stamina.set_testing(True, attempts=2),
+        open_shopify(settings, "x.myshopify.com", TOKEN) as client,
+        pytest.raises(ShopifyUnavailableError, match="ConnectError"),
+    ):
+        client.run("shop")
+
+
+def test_text_that_postgresql_cannot_hold_is_taken_out(
+    client: ShopifyClient, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request(PATH).respond_with_data(
+        r'{"data": {"a\u0000": ["x\u0000y", "\ud83d\ude00", "half \ud83d.", 1, null]}}',
+        content_type="application/json",
+    )
+    (texts,) = client.run("shop").values()
+    assert texts == ["xy", "\U0001f600", "half \ufffd.", 1, None]

@@ -1,0 +1,212 @@
+"""GraphQL nodes as rows: what each column means, and what makes a node unreadable."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from service.shopify.parse import (
+    newest,
+    number_of,
+    parse_customer,
+    parse_member,
+    parse_order,
+    sort_out,
+)
+
+
+def money(amount: str, currency: str = "EUR") -> dict[str, Any]:
+    return {"shopMoney": {"amount": amount, "currencyCode": currency}}
+
+
+ORDER: dict[str, Any] = {
+    "id": "gid://shopify/Order/6832000000000",
+    "name": "#1401",
+    "email": "order@example.org",
+    "note": "Leave at desk",
+    "tags": ["Free sample", "x"],
+    "test": False,
+    "processedAt": "2026-04-22T14:05:00Z",
+    "updatedAt": "2026-04-23T18:45:00+02:00",
+    "cancelledAt": None,
+    "currencyCode": "EUR",
+    "displayFinancialStatus": "PARTIALLY_REFUNDED",
+    "displayFulfillmentStatus": "FULFILLMENT_NOT_REQUIRED",
+    "sourceName": "web",
+    "attribution": {"displayName": "TikTok Shop"},
+    "app": {"name": "TikTok"},
+    "publication": {"name": "Online Store"},
+    "customer": {
+        "id": "gid://shopify/Customer/77",
+        "displayName": "Ada L.",
+        "defaultEmailAddress": {"emailAddress": "ada@example.org"},
+    },
+    "totalPriceSet": money("130.0"),
+    "subtotalPriceSet": money("120.0"),
+    "totalRefundedSet": money("10.55"),
+    "fulfillments": [
+        {"status": "CANCELLED", "createdAt": "2026-04-22T15:00:00Z", "deliveredAt": None},
+        {
+            "status": "SUCCESS",
+            "createdAt": "2026-04-23T09:00:00Z",
+            "deliveredAt": "2026-04-25T09:00:00Z",
+        },
+        {
+            "status": "SUCCESS",
+            "createdAt": "2026-04-23T08:00:00Z",
+            "deliveredAt": "2026-04-26T09:00:00Z",
+        },
+    ],
+    "lineItems": {
+        "nodes": [
+            {
+                "title": "Tea",
+                "variantTitle": None,
+                "sku": "T-1",
+                "quantity": 3,
+                "originalUnitPriceSet": money("45.0"),
+                "discountedTotalSet": money("120.0"),
+            }
+        ],
+        "pageInfo": {"hasNextPage": False, "endCursor": None},
+    },
+}
+
+
+def order(**changes: Any) -> dict[str, Any]:
+    return {**deepcopy(ORDER), **changes}
+
+
+def test_an_order_in_columns() -> None:
+    assert parse_order(order()) == {
+        "order_id": "6832000000000",
+        "order_number": "#1401",
+        "customer_id": "77",
+        "customer_email": "ada@example.org",
+        "customer_name": "Ada L.",
+        "processed_at": "2026-04-22T14:05:00.000000+00:00",
+        "cancelled_at": None,
+        "is_test": False,
+        "currency": "EUR",
+        "total_minor": 13000,
+        "subtotal_minor": 12000,
+        "refunded_minor": 1055,
+        "financial_status": "PARTIALLY_REFUNDED",
+        "fulfillment_status": "FULFILLMENT_NOT_REQUIRED",
+        "channel": "TikTok Shop",
+        "tags": ["Free sample", "x"],
+        "note": "Leave at desk",
+        "line_items": [
+            {
+                "title": "Tea",
+                "variant_title": None,
+                "sku": "T-1",
+                "quantity": 3,
+                "unit_price_minor": 4500,
+                "total_minor": 12000,
+            }
+        ],
+        "first_fulfilled_at": "2026-04-23T08:00:00.000000+00:00",
+        "delivered_at": "2026-04-26T09:00:00.000000+00:00",
+        "shopify_updated_at": "2026-04-23T16:45:00.000000+00:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("missing", "channel"),
+    [
+        ({"attribution": None}, "TikTok"),
+        ({"attribution": None, "app": None}, "Online Store"),
+        ({"attribution": None, "app": None, "publication": None}, "web"),
+        ({"attribution": None, "app": None, "publication": None, "sourceName": None}, None),
+    ],
+)
+def test_the_channel_falls_back_on_less_telling_names(
+    missing: dict[str, Any], channel: str | None
+) -> None:
+    assert parse_order(order(**missing))["channel"] == channel
+
+
+def test_a_guest_has_the_orders_address_only() -> None:
+    row = parse_order(order(customer=None))
+    assert (row["customer_id"], row["customer_name"]) == (None, None)
+    assert row["customer_email"] == "order@example.org"
+
+
+def test_without_a_subtotal_the_lines_tell_what_the_goods_cost() -> None:
+    assert parse_order(order(subtotalPriceSet=None))["subtotal_minor"] == 12000
+
+
+def test_an_order_is_delivered_when_its_last_parcel_is() -> None:
+    under_way = {"status": "SUCCESS", "createdAt": "2026-04-24T09:00:00Z", "deliveredAt": None}
+    fulfillments = [*ORDER["fulfillments"], under_way]
+    assert parse_order(order(fulfillments=fulfillments))["delivered_at"] is None
+    row = parse_order(order(fulfillments=[]))
+    assert (row["first_fulfilled_at"], row["delivered_at"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"id": "gid://shopify/Order/x"}, "is not a Shopify id"),
+        ({"totalRefundedSet": money("1.0", "USD")}, "amounts in EUR and in USD"),
+        ({"totalPriceSet": money("1.005")}, "more decimals"),
+        ({"processedAt": "yesterday"}, "Invalid isoformat"),
+        ({"processedAt": "2026-04-22T14:05:00"}, "has no time zone"),
+        ({"processedAt": None}, "must be str"),
+        ({"tags": None}, "not iterable"),
+    ],
+)
+def test_an_unreadable_order_is_set_aside_with_the_reason(
+    changes: dict[str, Any], reason: str
+) -> None:
+    rows, rejections = sort_out([order(), order(**changes)], parse_order)
+    assert len(rows) == 1
+    (rejection,) = rejections
+    assert reason in rejection.reason
+    assert rejection.payload["name"] == "#1401"
+
+
+def test_a_missing_field_is_named() -> None:
+    node = order()
+    del node["updatedAt"]
+    _, (rejection,) = sort_out([node], parse_order)
+    assert rejection.source_id == "6832000000000"
+    assert "updatedAt" in rejection.reason
+
+
+def test_the_newest_change_counts_even_when_its_record_cannot_be_read() -> None:
+    unreadable = {"id": "?", "updatedAt": "2026-05-01T00:00:00Z"}
+    assert newest([order(), unreadable, {}]) == datetime(2026, 5, 1, tzinfo=UTC)
+    assert newest([]) is None
+
+
+def test_a_members_number_is_the_customers() -> None:
+    member = {"id": "gid://shopify/CustomerSegmentMember/77", "displayName": "Ada"}
+    assert parse_member(member) == {
+        "customer_id": "77",
+        "email": None,
+        "display_name": "Ada",
+        "marketing_state": None,
+    }
+
+
+def test_a_customer_without_an_address() -> None:
+    row = parse_customer(
+        {
+            "id": "gid://shopify/Customer/77",
+            "displayName": "Ada",
+            "tags": [],
+            "createdAt": "2026-01-01T00:00:00Z",
+            "updatedAt": "2026-01-02T00:00:00Z",
+            "defaultEmailAddress": None,
+        }
+    )
+    assert (row["customer_id"], row["email"], row["marketing_state"]) == ("77", None, None)
+
+
+def test_ids_may_carry_parameters() -> None:
+    assert number_of("gid://shopify/Order/7?x=1") == "7"
