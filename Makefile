@@ -53,7 +53,7 @@ lint: $(READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m tests.dbt.lint_sql
-	@$(BIN)/python -m tests.dbt.check_manifest
+	@$(BIN)/dbt --quiet --warn-error parse && $(BIN)/python -m tests.dbt.check_manifest
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .

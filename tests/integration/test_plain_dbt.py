@@ -67,9 +67,9 @@ def _land(settings: Settings, name: str, customers: int) -> None:
             select
                 %(tenant_id)s, n::text, 'c' || n %% %(customers)s,
                 '2026-06-30 12:00+00'::timestamptz - n * interval '9 hours', 'USD',
-                case when n %% 10 = 0 then 0 else 100 * n end,
-                case when n %% 10 = 0 then 0 else 100 * n end, 'csv',
-                case when n %% 10 = 0 then '{UGC}'::text[] else '{}' end
+                case when n %% 7 = 0 then 0 else 100 * n end,
+                case when n %% 7 = 0 then 0 else 100 * n end, 'csv',
+                case when n %% 7 = 0 then '{UGC}'::text[] else '{}' end
             from generate_series(1, 5 * %(customers)s) as n
             """,
             {"tenant_id": tenant_id, "customers": customers},

@@ -23,18 +23,20 @@ windows as (
     inner join settings as s on c.tenant_id = s.tenant_id
 ),
 
--- An order in another currency than the tenant's is an order, but its amount cannot be added.
+-- Amounts in two currencies have no sum: an order in another currency than the tenant's is left
+-- out altogether, so that frequency and monetary value speak of the same orders.
 final as (
     select
         o.tenant_id,
         o.customer_id,
         max(o.ordered_at) as last_order_at,
         count(*)::int as frequency_count,
-        coalesce(sum(o.net_minor) filter (where o.currency = w.currency), 0) as monetary_minor
+        sum(o.net_minor) as monetary_minor
     from orders as o
     inner join windows as w
         on
             o.tenant_id = w.tenant_id
+            and o.currency = w.currency
             and o.ordered_at >= w.starts_at
             and o.ordered_at < w.ends_at
     where o.is_counted
