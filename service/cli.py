@@ -36,7 +36,7 @@ from service.jobs.progress import Progress
 from service.jobs.runs import Kind, RunRecorder, recorded, start_run
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
-from service.tenants import add_tenant, change_tenant, list_tenants
+from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
 
 tenant_option = click.option(
     "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
@@ -228,14 +228,32 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
 @tenants.command("set")
 @click.argument("name")
 @click.option("--currency", help="ISO 4217 code of the shop's currency.")
-@click.option("--time-zone", help="IANA name, such as Europe/Berlin.")
+@click.option("--time-zone", help="The shop's time zone: an IANA name, such as Europe/Berlin.")
 @click.option("--window-days", type=int, help="How many days of orders RFM looks at.")
+@click.option("--rfm-time-zone", help="The time zone whose whole days RFM counts; UTC at first.")
+@click.option(
+    "--minimum-value",
+    "minimum_minor",
+    type=int,
+    metavar="N",
+    help="The least net value of an order that counts, in minor units (cents).",
+)
+@click.option("--count-samples/--ignore-samples", default=None, help="Whether paid samples count.")
 @click.option(
     "--exclude-customer",
     "excluded",
     multiple=True,
     metavar="ID",
-    help="A customer who is no person, such as a connector's default customer; replaces the list.",
+    help="A customer who is no person, such as a connector's default customer; replaces the list, "
+    "and '' empties it.",
+)
+@click.option(
+    "--exclude-domain",
+    "domains",
+    multiple=True,
+    metavar="DOMAIN",
+    help="A domain whose addresses are not to be scored, such as your own; replaces the list, "
+    "and '' empties it.",
 )
 @click.pass_obj
 def tenants_set(
@@ -244,17 +262,24 @@ def tenants_set(
     currency: str | None,
     time_zone: str | None,
     window_days: int | None,
+    rfm_time_zone: str | None,
+    minimum_minor: int | None,
+    count_samples: bool | None,
     excluded: tuple[str, ...],
+    domains: tuple[str, ...],
 ) -> None:
     """Change a tenant's settings; the next build uses them."""
+    rfm = RfmChange(
+        window_days=window_days,
+        time_zone=rfm_time_zone,
+        minimum_minor=minimum_minor,
+        is_sample_counted=count_samples,
+        excluded_customer_ids=[item for item in excluded if item] if excluded else None,
+        excluded_domains=[item.strip().lower() for item in domains if item] if domains else None,
+    )
     with connect_as_owner(settings) as conn:
         change_tenant(
-            conn,
-            find_tenant(conn, name),
-            currency=currency,
-            time_zone=time_zone,
-            window_days=window_days,
-            excluded_customer_ids=list(excluded) or None,
+            conn, find_tenant(conn, name), currency=currency, time_zone=time_zone, rfm=rfm
         )
     _say(f"changed {name}; it counts from the next build: quintile build --tenant {name}")
 

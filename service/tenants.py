@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -52,43 +53,59 @@ def list_tenants(conn: Connection) -> list[dict[str, Any]]:
     return conn.execute(query("sql/list_tenants")).fetchall()
 
 
+@dataclass(frozen=True)
+class RfmChange:
+    """How RFM is to count for a tenant; ``None`` leaves a setting as it is.
+
+    ``minimum_minor`` is in minor units of the tenant's currency, ``time_zone`` an IANA name.
+    """
+
+    window_days: int | None = None
+    time_zone: str | None = None
+    minimum_minor: int | None = None
+    is_sample_counted: bool | None = None
+    excluded_customer_ids: list[str] | None = None
+    excluded_domains: list[str] | None = None
+
+
+_IMPOSSIBLE = {
+    "tenants_currency_check": "The currency is three capital letters, like EUR.",
+    "rfm_settings_window_days_check": "The window is 1 to 3650 days.",
+    "rfm_settings_minimum_check": "The least value of an order is not below 0.",
+    "rfm_settings_domains_check": "A domain looks like example.com.",
+    "rfm_settings_time_zone_check": "The database does not know this time zone.",
+}
+
+
 def change_tenant(
     conn: Connection,
     tenant_id: UUID,
     *,
     currency: str | None = None,
     time_zone: str | None = None,
-    window_days: int | None = None,
-    excluded_customer_ids: list[str] | None = None,
+    rfm: RfmChange | None = None,
 ) -> None:
     """Change what is given and leave the rest.
 
     Raises:
         InvalidInputError: A value is not possible.
     """
-    if time_zone is not None and time_zone not in available_timezones():
-        raise InvalidInputError(
-            f"'{time_zone}' is not a time zone.", advice="It looks like Europe/Berlin."
-        )
+    rfm = rfm or RfmChange()
+    for zone in (time_zone, rfm.time_zone):
+        if zone is not None and zone not in available_timezones():
+            raise InvalidInputError(
+                f"'{zone}' is not a time zone.", advice="It looks like Europe/Berlin."
+            )
     try:
         with conn.transaction():
             conn.execute(
                 query("sql/change_tenant"),
                 {"tenant_id": tenant_id, "currency": currency, "time_zone": time_zone},
             )
-            conn.execute(
-                query("sql/change_rfm_settings"),
-                {
-                    "tenant_id": tenant_id,
-                    "window_days": window_days,
-                    "excluded_customer_ids": excluded_customer_ids,
-                },
-            )
+            conn.execute(query("sql/change_rfm_settings"), {"tenant_id": tenant_id, **asdict(rfm)})
     except psycopg.errors.CheckViolation as error:
-        what = {
-            "tenants_currency_check": "The currency is three capital letters, like EUR.",
-            "rfm_settings_window_days_check": "The window is 1 to 3650 days.",
-        }
         raise InvalidInputError(
-            what.get(error.diag.constraint_name or "", "A value is not possible.")
+            _IMPOSSIBLE.get(error.diag.constraint_name or "", "A value is not possible.")
         ) from None
+    except psycopg.errors.NumericValueOutOfRange:
+        raise InvalidInputError("A number is too large.") from None

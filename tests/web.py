@@ -20,6 +20,18 @@ from service.db import connect, connect_as_owner, transform_url
 
 CALCULATED_AT = datetime(2026, 7, 1, tzinfo=UTC)
 
+# What dates the scores of a tenant and names their currency, as a build writes it.
+BUILT = """
+    insert into marts.rfm_builds (
+        tenant_id, as_of, window_starts_at, window_days, time_zone, currency, currency_exponent
+    )
+    values (
+        %(tenant_id)s, %(at)s::timestamptz, %(at)s::timestamptz - interval '365 days', 365, 'UTC',
+        'EUR', 2
+    )
+    on conflict (tenant_id) do nothing
+"""
+
 
 @contextmanager
 def running_app(settings: Settings) -> Iterator[APIFlask]:
@@ -68,17 +80,18 @@ def add_scored_customers(
     with connect(transform_url(settings)) as conn, conn.cursor() as cursor:
         cursor.executemany(
             """
-            insert into marts.customer_rfm_segments (
-                tenant_id, customer_id, email, r_score, f_score, m_score, segment, recency_days,
-                frequency_count, monetary_total, currency, last_order_at, calculated_at
+            insert into marts.customer_rfm_scores (
+                tenant_id, instants_back, customer_id, email, r_score, f_score, m_score, segment,
+                frequency_count, monetary_minor, last_order_at
             )
             values (
-                %(tenant_id)s, %(customer_id)s, %(email)s, 5, 5, 5, %(segment)s, 3,
-                2, %(monetary_total)s, 'EUR', %(at)s, %(at)s
+                %(tenant_id)s, 0, %(customer_id)s, %(email)s, 5, 5, 5, %(segment)s,
+                2, 100 * %(monetary_total)s, %(at)s::timestamptz - interval '3 days'
             )
             """,
             rows,
         )
+        cursor.execute(BUILT, {"tenant_id": tenant_id, "at": CALCULATED_AT})
 
 
 def add_samples(settings: Settings, tenant_id: UUID, samples: list[dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 {#
     The incremental strategy `reconcile`: afterwards the table holds exactly what the model's query
-    gave, for the tenants that were built, and nothing else of the table has changed.
+    gave, for the tenants that were built, and nothing else of the table has changed. A model that
+    keeps history names the macro that says which of its rows this build speaks for.
 #}
 {% macro get_incremental_reconcile_sql(arg_dict) %}
     {%- set target = arg_dict['target_relation'] -%}
@@ -25,6 +26,8 @@
         {%- do differs.append('kept.' ~ column ~ ' is distinct from built.' ~ column) -%}
     {%- endfor -%}
 
+    {%- set spoken_for = config.get('meta', {}).get('reconciles') -%}
+
     -- Readers are not blocked; a second build of this table waits for its turn.
     lock table {{ target }} in share row exclusive mode;
 
@@ -33,7 +36,12 @@
         not exists (select from {{ built }} as built where {{ same_row }})
         {%- if var('tenants') %}
         and kept.tenant_id in ({{ built_tenant_ids() }})
+        {%- endif %}
+        {%- if spoken_for %}
+        and {{ context[spoken_for]() }}
         {%- endif %};
+
+    {%- if values %}
 
     update {{ target }} as kept
     set
@@ -46,6 +54,7 @@
         and (
             {{ differs | join('\n            or ') }}
         );
+    {%- endif %}
 
     insert into {{ target }} (
         {{ columns | join(',\n        ') }}

@@ -5,19 +5,22 @@ with
 counted as (
     select
         tenant_id,
+        instants_back,
         customer_id,
         r_score,
         f_score,
         m_score,
-        count(*) over (partition by tenant_id) as customer_count,
-        rank() over (partition by tenant_id order by last_order_at desc) - 1 as later_count,
-        rank() over (partition by tenant_id order by frequency_count) - 1 as fewer_count,
-        rank() over (partition by tenant_id order by monetary_total) - 1 as lower_count
-    from {{ ref('customer_rfm_segments') }}
+        count(*) over customers as customer_count,
+        rank() over (customers order by last_order_at desc) - 1 as later_count,
+        rank() over (customers order by frequency_count) - 1 as fewer_count,
+        rank() over (customers order by monetary_minor) - 1 as lower_count
+    from {{ ref('customer_rfm_scores') }}
+    window customers as (partition by tenant_id, instants_back)
 )
 
 select
     tenant_id,
+    instants_back,
     customer_id
 from counted
 where

@@ -47,11 +47,31 @@ def models_with_key_test(manifest: Manifest) -> set[str]:
     }
 
 
-def breaches_of_model(model: Node, *, has_key_test: bool) -> Iterator[str]:
-    """Yield what is wrong with any kind of model."""
+def models_with_unit_test(manifest: Manifest) -> set[str]:
+    """Return the ids of the models that a unit test runs."""
+    return {
+        parent for test in manifest.get("unit_tests", {}).values() for parent in tested_by(test)
+    }
+
+
+def tested_by(unit_test: Node) -> list[str]:
+    """Return the ids of the models whose SQL a unit test runs."""
+    parents = unit_test["depends_on"]["nodes"]
+    return [node for node in parents if node.endswith(f".{unit_test['model']}")]
+
+
+def breaches_of_model(
+    model: Node, *, has_key_test: bool, has_unit_test: bool = False
+) -> Iterator[str]:
+    """Yield what is wrong with any kind of model.
+
+    An ephemeral model has no rows of its own, and a data test would run all of its SQL once more:
+    a unit test may stand in for the key test, which the table that it ends in has.
+    """
     if not model["description"].strip():
         yield "has no description"
-    if not has_key_test:
+    is_proved = has_unit_test and model["config"].get("materialized") == "ephemeral"
+    if not has_key_test and not is_proved:
         yield "has no key test (unique or unique_within_tenant)"
     sql_path = PurePosixPath(model["original_file_path"])
     yml_path = (model.get("patch_path") or "").partition("://")[2]
@@ -90,9 +110,16 @@ def breaches_of_mart(model: Node) -> Iterator[str]:
 def breaches(manifest: Manifest) -> list[str]:
     """Return every breach as a sentence that begins with the model's name."""
     tested = models_with_key_test(manifest)
+    run = models_with_unit_test(manifest)
     found = []
     for model in models_of(manifest):
-        reasons = list(breaches_of_model(model, has_key_test=model["unique_id"] in tested))
+        reasons = list(
+            breaches_of_model(
+                model,
+                has_key_test=model["unique_id"] in tested,
+                has_unit_test=model["unique_id"] in run,
+            )
+        )
         if is_mart(model):
             reasons += breaches_of_mart(model)
         found += [f"{model['name']} {reason}" for reason in reasons]

@@ -166,7 +166,7 @@ def test_customers_come_by_spend_and_equal_ones_are_neither_skipped_nor_repeated
             "frequency_count": 2,
             "monetary_total": "10.01",
             "currency": "EUR",
-            "last_order_at": "2026-07-01T00:00:00Z",
+            "last_order_at": "2026-06-28T00:00:00Z",
         }
     ]
 

@@ -116,6 +116,9 @@ def test_an_unknown_tenant_is_named_and_the_known_ones_listed(
         (["tenants", "set", "demo", "--currency", "dollars"], "three capital letters"),
         (["tenants", "set", "demo", "--time-zone", "Mars/Base"], "is not a time zone"),
         (["tenants", "set", "demo", "--window-days", "0"], "1 to 3650 days"),
+        (["tenants", "set", "demo", "--rfm-time-zone", "Mars/Base"], "is not a time zone"),
+        (["tenants", "set", "demo", "--minimum-value", "-1"], "is not below 0"),
+        (["tenants", "set", "demo", "--exclude-domain", "a@b.example"], "looks like example.com"),
         (["tenants", "connect-shopify", "demo"], "has no shop"),
         (["tenants", "connect-klaviyo", "demo"], "Nothing came on standard input"),
         (["sync", "klaviyo"], "No tenant is connected to klaviyo"),
@@ -150,16 +153,24 @@ def test_settings_of_a_tenant_change_alone(
     make_tenant("demo")
     other = make_tenant("other")
     quintile(
-        settings, "tenants", "set", "demo", "--window-days", "90", "--exclude-customer", "7"
-    )  # fmt: skip
+        *(settings, "tenants", "set", "demo", "--window-days", "90", "--exclude-customer", "7"),
+        *("--rfm-time-zone", "Europe/Berlin", "--minimum-value", "500", "--count-samples"),
+        *("--exclude-domain", "Brand.example", "--exclude-domain", "agency.example"),
+    )
+    # What is not named stays, and an empty value empties a list.
+    quintile(settings, "tenants", "set", "demo", "--exclude-customer", "")
     rows = {
-        row["name"]: (row["window_days"], row["excluded_customer_ids"])
+        row.pop("name"): tuple(row.values())
         for row in owner.execute(
-            "select t.name, s.window_days, s.excluded_customer_ids from app.tenants as t "
+            "select t.name, s.window_days, s.time_zone, s.minimum_minor, s.is_sample_counted, "
+            "s.excluded_customer_ids, s.excluded_domains from app.tenants as t "
             "inner join app.rfm_settings as s on t.tenant_id = s.tenant_id"
         ).fetchall()
     }
-    assert rows == {"demo": (90, ["7"]), "other": (365, [])}
+    assert rows == {
+        "demo": (90, "Europe/Berlin", 500, True, [], ["brand.example", "agency.example"]),
+        "other": (365, "UTC", 0, False, [], []),
+    }
     assert other
 
 

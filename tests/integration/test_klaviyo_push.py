@@ -24,6 +24,7 @@ from service.sandbox import Fault, Sandbox
 from service.sandbox.klaviyo import Account
 from service.tenants import add_tenant
 from tests.conftest import NullProgress
+from tests.web import BUILT, CALCULATED_AT
 
 KEY = "pk_sandbox_for_these_tests"
 
@@ -93,21 +94,21 @@ def segment(admin: Connection, tenant: UUID) -> SetSegment:
 
     def become(*emails: str | None, name: str = "champions", tenant_id: UUID = tenant) -> None:
         admin.execute(
-            "delete from marts.customer_rfm_segments where tenant_id = %s and segment = %s",
+            "delete from marts.customer_rfm_scores where tenant_id = %s and segment = %s",
             [tenant_id, name],
         )
         with admin.cursor() as cursor:
             cursor.executemany(
                 """
-                insert into marts.customer_rfm_segments (
-                    tenant_id, customer_id, email, r_score, f_score, m_score, segment,
-                    recency_days, frequency_count, monetary_total, currency, last_order_at,
-                    calculated_at
+                insert into marts.customer_rfm_scores (
+                    tenant_id, instants_back, customer_id, email, r_score, f_score, m_score,
+                    segment, frequency_count, monetary_minor, last_order_at
                 )
-                values (%s, %s, %s, 5, 5, 5, %s, 1, 9, 99, 'EUR', '2026-06-01', '2026-07-01')
+                values (%s, 0, %s, %s, 5, 5, 5, %s, 9, 9900, '2026-06-01')
                 """,
                 [(tenant_id, f"{name}-{n}", email, name) for n, email in enumerate(emails)],
             )
+        admin.execute(BUILT, {"tenant_id": tenant_id, "at": CALCULATED_AT})
 
     return become
 

@@ -1,38 +1,35 @@
 with
 
-customers as (
-    select * from {{ ref('int_customers_eligible_for_rfm') }}
+scores as (
+    select * from {{ ref('customer_rfm_scores') }}
 ),
 
-currencies as (
-    select * from {{ ref('int_tenants_given_currency') }}
+builds as (
+    select * from {{ ref('rfm_builds') }}
 ),
 
-segment_grid as (
-    select * from {{ ref('rfm_segment_grid') }}
+transitions as (
+    select * from {{ ref('rfm_segment_transitions') }}
 ),
 
--- The k-th cut is the value that the first k fifths of a tenant's customers do not go beyond.
-cut_values as (
+current_scores as (
     select
-        tenant_id,
-        {{ cut_values('last_order_at', 'desc') }} as last_order_cuts,
-        {{ cut_values('frequency_count', 'asc') }} as frequency_cuts,
-        {{ cut_values('monetary_minor', 'asc') }} as monetary_cuts
-    from customers
-    group by tenant_id
+        s.*,
+        b.as_of,
+        b.time_zone,
+        b.currency,
+        {{ major_units('s.monetary_minor', 'b.currency_exponent') }} as monetary_total,
+        -- Whole days by the clock of the tenant's zone: 23 hours are no day.
+        extract(
+            day from (b.as_of at time zone b.time_zone) - (s.last_order_at at time zone b.time_zone)
+        )::int as recency_days
+    from scores as s
+    inner join builds as b on s.tenant_id = b.tenant_id
+    where s.instants_back = 0
 ),
 
-scored as (
-    select
-        c.*,
-        {{ score_below('c.last_order_at', 'v.last_order_cuts') }} as r_score,
-        {{ score_above('c.frequency_count', 'v.frequency_cuts') }} as f_score,
-        {{ score_above('c.monetary_minor', 'v.monetary_cuts') }} as m_score
-    from customers as c
-    inner join cut_values as v on c.tenant_id = v.tenant_id
-),
-
+-- The two look-ups are made for the rows that are asked for, and only where these columns are. A
+-- segment that the last transition does not know has changed in the build that is under way.
 final as (
     select
         -- ids
@@ -44,20 +41,73 @@ final as (
         s.r_score,
         s.f_score,
         s.m_score,
-        g.segment,
+        s.segment,
 
         -- measures
-        extract(day from {{ as_of() }} - s.last_order_at)::int as recency_days,
+        s.recency_days,
         s.frequency_count,
-        {{ major_units('s.monetary_minor', 'c.currency_exponent') }} as monetary_total,
-        c.currency,
+        s.monetary_total,
+        s.currency,
+
+        -- the scores in words
+        format(
+            case
+                when s.r_score = 5
+                    then '%s since the last order: fewer than 20 %% of customers ordered later'
+                else '%s since the last order: at least %s %% of customers ordered later'
+            end,
+            {{ counted('s.recency_days', 'day') }},
+            20 * (5 - s.r_score)
+        ) as r_reason,
+        format(
+            case
+                when s.f_score = 1 then '%s: fewer than 20 %% of customers ordered less often'
+                else '%s: more than %s %% of customers'
+            end,
+            {{ counted('s.frequency_count', 'order') }},
+            20 * (s.f_score - 1)
+        ) as f_reason,
+        format(
+            case
+                when s.m_score = 1 then '%s %s: fewer than 20 %% of customers spent less'
+                else '%s %s: more than %s %% of customers'
+            end,
+            s.monetary_total,
+            s.currency,
+            20 * (s.m_score - 1)
+        ) as m_reason,
+
+        -- change
+        (
+            select case when t.to_segment = s.segment then t.from_segment else t.to_segment end
+            from transitions as t
+            where
+                t.tenant_id = s.tenant_id
+                and t.customer_id = s.customer_id
+                and t.as_of <= s.as_of
+            order by t.as_of desc
+            limit 1
+        ) as previous_segment,
+        (
+            coalesce(
+                (
+                    select case when t.to_segment = s.segment then t.as_of end
+                    from transitions as t
+                    where
+                        t.tenant_id = s.tenant_id
+                        and t.customer_id = s.customer_id
+                        and t.as_of <= s.as_of
+                    order by t.as_of desc
+                    limit 1
+                ),
+                s.as_of
+            ) at time zone s.time_zone
+        )::date as segment_changed_on,
 
         -- timestamps
         s.last_order_at,
-        {{ as_of() }} as calculated_at
-    from scored as s
-    inner join currencies as c on s.tenant_id = c.tenant_id
-    inner join segment_grid as g on s.r_score = g.r_score and s.f_score = g.f_score
+        s.as_of as calculated_at
+    from current_scores as s
 )
 
 select
@@ -72,6 +122,11 @@ select
     frequency_count,
     monetary_total,
     currency,
+    r_reason,
+    f_reason,
+    m_reason,
+    previous_segment,
+    segment_changed_on,
     last_order_at,
     calculated_at
 from final

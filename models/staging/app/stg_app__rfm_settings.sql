@@ -13,7 +13,11 @@ final as (
     select
         t.tenant_id,
         coalesce(s.window_days, 365) as window_days,
-        coalesce(s.excluded_customer_ids, '{}') as excluded_customer_ids
+        coalesce(s.time_zone, 'UTC') as time_zone,
+        coalesce(s.minimum_minor, 0) as minimum_minor,
+        coalesce(s.is_sample_counted, false) as is_sample_counted,
+        coalesce(s.excluded_customer_ids, '{}') as excluded_customer_ids,
+        coalesce(s.excluded_domains, '{}') as excluded_domains
     from tenants as t
     left join source as s on t.tenant_id = s.tenant_id
 )

@@ -12,14 +12,6 @@ orders as (
     select * from {{ ref('stg_shopify__orders') }}
 ),
 
-settings as (
-    select * from {{ ref('stg_app__rfm_settings') }}
-),
-
-relay_domains as (
-    select * from {{ ref('relay_domains') }}
-),
-
 with_landed_address as (
     select
         m.*,
@@ -32,6 +24,7 @@ with_landed_address as (
 order_addresses as (
     select
         m.tenant_id,
+        m.instants_back,
         m.customer_id,
         min(o.customer_email) as email
     from with_landed_address as m
@@ -41,27 +34,24 @@ order_addresses as (
             and m.customer_id = o.customer_id
             and m.last_order_at = o.ordered_at
     where m.email is null
-    group by m.tenant_id, m.customer_id
+    group by m.tenant_id, m.instants_back, m.customer_id
 ),
 
-with_address as (
+final as (
     select
         m.tenant_id,
+        m.instants_back,
         m.customer_id,
         m.last_order_at,
         m.frequency_count,
         m.monetary_minor,
         coalesce(m.email, a.email) as email
     from with_landed_address as m
-    left join order_addresses as a on m.tenant_id = a.tenant_id and m.customer_id = a.customer_id
-),
-
-final as (
-    select w.*
-    from with_address as w
-    inner join settings as s on w.tenant_id = s.tenant_id
-    left join relay_domains as r on lower(split_part(btrim(w.email), '@', -1)) = r.domain
-    where r.domain is null and w.customer_id <> all(s.excluded_customer_ids)
+    left join order_addresses as a
+        on
+            m.tenant_id = a.tenant_id
+            and m.instants_back = a.instants_back
+            and m.customer_id = a.customer_id
 )
 
 select * from final

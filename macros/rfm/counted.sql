@@ -1,0 +1,3 @@
+{% macro counted(number, noun) -%}
+    {{ number }} || case when {{ number }} = 1 then ' {{ noun }}' else ' {{ noun }}s' end
+{%- endmacro %}

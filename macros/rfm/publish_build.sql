@@ -1,0 +1,39 @@
+{% macro publish_build() -%}
+    insert into {{ ref('rfm_builds') }} as b (
+        tenant_id, as_of, window_starts_at, window_days, time_zone, currency, currency_exponent,
+        recorded_until
+    )
+    select
+        w.tenant_id,
+        w.as_of,
+        w.window_starts_at,
+        w.window_days,
+        w.time_zone,
+        w.currency,
+        w.currency_exponent,
+        case when w.is_recorded then w.as_of end
+    from {{ ref('int_windows_built_for_rfm') }} as w
+    where
+        w.instants_back = 0
+        {%- if var('tenants') %}
+        and w.tenant_id in ({{ built_tenant_ids() }})
+        {%- endif %}
+    on conflict (tenant_id) do update set
+        as_of = excluded.as_of,
+        window_starts_at = excluded.window_starts_at,
+        window_days = excluded.window_days,
+        time_zone = excluded.time_zone,
+        currency = excluded.currency,
+        currency_exponent = excluded.currency_exponent,
+        recorded_until = coalesce(excluded.recorded_until, b.recorded_until)
+    where
+        b.tenant_id = excluded.tenant_id
+        and (
+            b.as_of, b.window_starts_at, b.window_days, b.time_zone, b.currency,
+            b.currency_exponent, b.recorded_until
+        ) is distinct from (
+            excluded.as_of, excluded.window_starts_at, excluded.window_days, excluded.time_zone,
+            excluded.currency, excluded.currency_exponent,
+            coalesce(excluded.recorded_until, b.recorded_until)
+        )
+{%- endmacro %}

@@ -1,0 +1,50 @@
+-- The rows are written by customer_rfm_scores, in the transaction that replaces the scores, so that
+-- nobody ever sees scores under another build's date (macro publish_build). This makes the table,
+-- and forgets tenants that are gone.
+with
+
+tenants as (
+    select * from {{ ref('int_tenants_built') }}
+),
+
+builds as (
+    {%- if is_incremental() %}
+    select * from {{ this }}
+    {%- else %}
+    select
+        null::uuid as tenant_id,
+        null::timestamptz as as_of,
+        null::timestamptz as window_starts_at,
+        null::int as window_days,
+        null::text as time_zone,
+        null::text as currency,
+        null::int as currency_exponent,
+        null::timestamptz as recorded_until
+    where false
+    {%- endif %}
+),
+
+final as (
+    select
+        b.tenant_id,
+        b.as_of,
+        b.window_starts_at,
+        b.window_days,
+        b.time_zone,
+        b.currency,
+        b.currency_exponent,
+        b.recorded_until
+    from builds as b
+    inner join tenants as t on b.tenant_id = t.tenant_id
+)
+
+select
+    tenant_id,
+    as_of,
+    window_starts_at,
+    window_days,
+    time_zone,
+    currency,
+    currency_exponent,
+    recorded_until
+from final

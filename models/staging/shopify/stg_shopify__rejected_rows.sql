@@ -1,0 +1,17 @@
+with
+
+source as (
+    select * from {{ source('shopify', 'rejected_rows') }}
+),
+
+final as (
+    select
+        tenant_id,
+        entity,
+        source_id,
+        reason,
+        rejected_at
+    from source
+)
+
+select * from final
