@@ -36,13 +36,30 @@ class StartedRun:
     created: bool
 
 
-def start_run(conn: Connection, tenant_id: UUID, kind: Kind, trigger: Trigger) -> StartedRun:
-    """Queue a run, or find the unfinished one of this kind; a dead one is closed first."""
+def start_run(
+    conn: Connection,
+    tenant_id: UUID,
+    kind: Kind,
+    trigger: Trigger,
+    *,
+    behind_running: bool = False,
+) -> StartedRun:
+    """Queue a run, or find the unfinished one of this kind; a dead one is closed first.
+
+    Args:
+        conn: A transaction of the tenant.
+        tenant_id: Whose run.
+        kind: What is to be done.
+        trigger: Who asks for it.
+        behind_running: Queue one behind a run that is going on, which began before what is to be
+            done now was known. One that is still waiting is enough in any case.
+    """
     parameters = {
         "tenant_id": tenant_id,
         "kind": kind,
         "trigger": trigger,
         "stale_after": STALE_AFTER_SECONDS,
+        "in_the_way": ["queued"] if behind_running else ["queued", "running"],
     }
     conn.execute(query("jobs/sql/close_stale_run"), parameters)
     created = conn.execute(query("jobs/sql/start_run"), parameters).fetchone()
@@ -51,7 +68,7 @@ def start_run(conn: Connection, tenant_id: UUID, kind: Kind, trigger: Trigger) -
     found = conn.execute(query("jobs/sql/find_unfinished_run"), parameters).fetchone()
     if found is None:
         # The other run ended between the two statements: this one's turn.
-        return start_run(conn, tenant_id, kind, trigger)
+        return start_run(conn, tenant_id, kind, trigger, behind_running=behind_running)
     return StartedRun(found, created=False)
 
 

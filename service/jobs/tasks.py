@@ -45,14 +45,21 @@ _deferring = procrastinate.App(connector=SyncPsycopgConnector())
 
 
 def enqueue(
-    conn: Connection, tenant_id: UUID, kind: Enqueueable, trigger: Trigger = "person"
+    conn: Connection,
+    tenant_id: UUID,
+    kind: Enqueueable,
+    trigger: Trigger = "person",
+    *,
+    behind_running: bool = False,
 ) -> dict[str, Any]:
     """Queue a run and its job in the caller's transaction; an unfinished run is returned as it is.
+
+    ``behind_running`` is as in :func:`service.jobs.runs.start_run`.
 
     Returns:
         The run's row.
     """
-    started = start_run(conn, tenant_id, kind, trigger)
+    started = start_run(conn, tenant_id, kind, trigger, behind_running=behind_running)
     if started.created:
         # The queue's functions name its tables without a schema.
         conn.execute("set local search_path = jobs, pg_temp")

@@ -150,3 +150,21 @@ def test_a_job_is_queued_with_its_run_or_not_at_all(
         assert enqueue(conn, tenant_id, "build")["run_id"] == run["run_id"]
     jobs = superuser.execute("select args from jobs.procrastinate_jobs").fetchall()
     assert jobs == [{"args": {"tenant_id": str(tenant_id), "run_id": str(run["run_id"])}}]
+
+
+def test_what_changed_meanwhile_waits_behind_the_running_run(pool: Pool, make_tenant) -> None:
+    tenant_id = make_tenant()
+    running = _start(pool, tenant_id).run["run_id"]
+    with recorded(pool, tenant_id, running):
+        assert not _start(pool, tenant_id).created
+        with tenant_transaction(pool, tenant_id) as conn:
+            behind = start_run(conn, tenant_id, "build", "person", behind_running=True)
+            again = start_run(conn, tenant_id, "build", "person", behind_running=True)
+        assert behind.created
+        assert behind.run["run_id"] != running
+        assert again.run["run_id"] == behind.run["run_id"]
+        with pytest.raises(AlreadyRunningError), recorded(pool, tenant_id, behind.run["run_id"]):
+            pytest.fail("two runs of a kind ran at once")
+    with recorded(pool, tenant_id, behind.run["run_id"]):
+        pass
+    assert _read(pool, tenant_id, behind.run["run_id"])["state"] == "succeeded"

@@ -11,4 +11,13 @@ where
             and heartbeat_at < now() - make_interval(secs => %(stale_after)s)
         )
     )
+    -- Two of a kind never run at once, whoever started them.
+    and not exists (
+        select from app.runs as other
+        where
+            other.tenant_id = %(tenant_id)s
+            and other.kind = runs.kind
+            and other.state = 'running'
+            and other.run_id <> %(run_id)s
+    )
 returning kind

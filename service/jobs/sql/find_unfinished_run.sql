@@ -1,4 +1,4 @@
--- The run that is queued or running now.
+-- The run that is queued or running now; the waiting one if there are both.
 select
     run_id,
     kind,
@@ -15,3 +15,5 @@ select
     finished_at
 from app.runs
 where tenant_id = %(tenant_id)s and kind = %(kind)s and state in ('queued', 'running')
+order by state
+limit 1

@@ -1,0 +1,103 @@
+"""RFM settings over the API: bad values are refused, a good one rebuilds the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from service.config import Settings
+from service.db import connect_as_owner
+from service.tenants import add_tenant
+from tests.web import client_of, running_app
+
+PATH = "/api/admin/segments/rfm/settings"
+DEFAULTS = {
+    "window_days": 365,
+    "time_zone": "UTC",
+    "minimum_minor": 0,
+    "is_sample_counted": False,
+    "excluded_customer_ids": [],
+    "excluded_domains": [],
+}
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[APIFlask]:
+    with running_app(settings) as app:
+        yield app
+
+
+@pytest.fixture
+def tenants(settings: Settings) -> list[UUID]:
+    with connect_as_owner(settings) as conn:
+        return [add_tenant(conn, name) for name in ("north", "south")]
+
+
+@pytest.fixture
+def client(app: APIFlask, settings: Settings, tenants: list[UUID]) -> FlaskClient:
+    return client_of(app, settings, tenants[0])
+
+
+def runs_of(settings: Settings) -> list[tuple[UUID, str, str]]:
+    with connect_as_owner(settings) as conn:
+        rows = conn.execute("select tenant_id, kind, state from app.runs").fetchall()
+    return [(row["tenant_id"], row["kind"], row["state"]) for row in rows]
+
+
+def test_a_new_tenant_has_the_defaults(client: FlaskClient) -> None:
+    answer = client.get(PATH).get_json()
+    assert {key: answer[key] for key in DEFAULTS} == DEFAULTS
+
+
+def test_a_change_is_kept_and_builds_that_tenant_alone(
+    client: FlaskClient, app: APIFlask, settings: Settings, tenants: list[UUID]
+) -> None:
+    change = {"window_days": 90, "excluded_domains": ["brand.example"], "minimum_minor": 500}
+    answer = client.patch(PATH, json=change)
+    assert answer.status_code == 202
+    body = answer.get_json()
+    expected = DEFAULTS | change
+    assert {key: body["settings"][key] for key in DEFAULTS} == expected
+    assert (body["run"]["kind"], body["run"]["state"]) == ("build", "queued")
+    assert runs_of(settings) == [(tenants[0], "build", "queued")]
+    assert {key: client.get(PATH).get_json()[key] for key in DEFAULTS} == expected
+    other = client_of(app, settings, tenants[1])
+    assert {key: other.get(PATH).get_json()[key] for key in DEFAULTS} == DEFAULTS
+
+
+def test_an_exclusion_can_be_taken_back(client: FlaskClient) -> None:
+    client.patch(PATH, json={"excluded_customer_ids": ["7"]})
+    answer = client.patch(PATH, json={"excluded_customer_ids": []})
+    assert answer.get_json()["settings"]["excluded_customer_ids"] == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"window_days": 0},
+        {"window_days": 3651},
+        {"window_days": "many"},
+        {"time_zone": "Mars/Base"},
+        {"minimum_minor": -1},
+        {"minimum_minor": 2**70},
+        {"excluded_domains": ["not a domain"]},
+        {"excluded_domains": ["UPPER.example"]},
+        {"excluded_customer_ids": [""]},
+        {"excluded_customer_ids": ["x"] * 1001},
+        {"unknown": 1},
+    ],
+    ids=str,
+)
+def test_a_bad_value_is_a_problem_and_changes_nothing(
+    client: FlaskClient, settings: Settings, change: dict[str, Any]
+) -> None:
+    answer = client.patch(PATH, json=change)
+    assert 400 <= answer.status_code < 500
+    assert answer.mimetype == "application/problem+json"
+    assert {key: client.get(PATH).get_json()[key] for key in DEFAULTS} == DEFAULTS
+    assert runs_of(settings) == []
