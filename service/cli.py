@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import click
@@ -37,6 +37,8 @@ from service.jobs.runs import Kind, RunRecorder, recorded, start_run
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
 from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
+
+_DAY = click.DateTime(["%Y-%m-%d"])
 
 tenant_option = click.option(
     "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
@@ -451,6 +453,40 @@ def build(
         for name in names:
             find_tenant(conn, name)
     run_build(settings, tenants=names, as_of=as_of, full_refresh=full_refresh)
+
+
+@main.command()
+@click.option(
+    "--from", "first", required=True, type=_DAY, help="The first day; history starts anew there."
+)
+@click.option("--to", "last", type=_DAY, help="The last day; today otherwise.")
+@click.option(
+    "--every", type=click.Choice(["day", "week", "month"]), default="week", show_default=True
+)
+@click.option("--tenant", "names", multiple=True, metavar="T", help="Only these tenants.")
+@click.option(
+    "--as-of", metavar="TS", help="End with the state as of then; the newest build otherwise."
+)
+@click.pass_obj
+def backfill(
+    settings: Settings,
+    first: datetime,
+    last: datetime | None,
+    every: Literal["day", "week", "month"],
+    names: tuple[str, ...],
+    as_of: str | None,
+) -> None:
+    """Compute RFM history from the orders, so that trends exist on the first day."""
+    from service.jobs.backfill import backfill as run_backfill
+
+    with connect_as_owner(settings) as conn:
+        for name in names:
+            find_tenant(conn, name)
+    last_day = last.date() if last else datetime.now(UTC).date()
+    count = run_backfill(
+        settings, first=first.date(), last=last_day, every=every, tenants=names, as_of=as_of
+    )
+    _say(f"history begins anew on {first:%Y-%m-%d}: {count} days, and the current state")
 
 
 @main.group()

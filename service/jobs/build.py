@@ -39,12 +39,14 @@ def build(
     *,
     tenants: Sequence[str] = (),
     as_of: str | None = None,
+    backfill: Sequence[str] = (),
     full_refresh: bool = False,
     quiet: bool = False,
 ) -> None:
     """Build and test every model, for some tenants (by name) or for all.
 
-    One build runs at a time; a second one waits.
+    ``backfill`` are earlier instants (ISO 8601), from the first of which on RFM history is written
+    anew. One build runs at a time; a second one waits.
 
     Raises:
         BuildFailedError: dbt did not succeed; the message is its last word on why.
@@ -54,6 +56,8 @@ def build(
         dbt_vars["tenants"] = list(tenants)
     if as_of is not None:
         dbt_vars["as_of"] = parse_as_of(as_of)
+    if backfill:
+        dbt_vars["backfill"] = list(backfill)
     command = [
         *(str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "--warn-error", "build"),
         # Unit tests prove the code, not the data: `make test` and plain `dbt build` run them.

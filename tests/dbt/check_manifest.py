@@ -65,12 +65,12 @@ def breaches_of_model(
 ) -> Iterator[str]:
     """Yield what is wrong with any kind of model.
 
-    An ephemeral model has no rows of its own, and a data test would run all of its SQL once more:
-    a unit test may stand in for the key test, which the table that it ends in has.
+    An ephemeral model or a view has no rows of its own, and a data test would run all of its SQL
+    once more: a unit test may stand in for the key test, which the tables around it have.
     """
     if not model["description"].strip():
         yield "has no description"
-    is_proved = has_unit_test and model["config"].get("materialized") == "ephemeral"
+    is_proved = has_unit_test and model["config"].get("materialized") in {"ephemeral", "view"}
     if not has_key_test and not is_proved:
         yield "has no key test (unique or unique_within_tenant)"
     sql_path = PurePosixPath(model["original_file_path"])

@@ -8,7 +8,8 @@ settings as (
     select * from {{ ref('stg_app__rfm_settings') }}
 ),
 
-customers as (
+-- Not materialized, so that the index on the domain serves.
+customers as not materialized (
     select * from {{ ref('stg_shopify__customers') }}
 ),
 

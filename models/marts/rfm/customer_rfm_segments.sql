@@ -19,10 +19,7 @@ current_scores as (
         b.time_zone,
         b.currency,
         {{ major_units('s.monetary_minor', 'b.currency_exponent') }} as monetary_total,
-        -- Whole days by the clock of the tenant's zone: 23 hours are no day.
-        extract(
-            day from (b.as_of at time zone b.time_zone) - (s.last_order_at at time zone b.time_zone)
-        )::int as recency_days
+        {{ days_between('s.last_order_at', 'b.as_of', 'b.time_zone') }} as recency_days
     from scores as s
     inner join builds as b on s.tenant_id = b.tenant_id
     where s.instants_back = 0

@@ -1,0 +1,54 @@
+with
+
+tenants as (
+    select * from {{ ref('int_tenants_built') }}
+),
+
+builds as (
+    select * from {{ ref('rfm_builds') }}
+),
+
+customers as (
+    select * from {{ ref('customers') }}
+),
+
+-- Everybody who has bought, by the month of the first time.
+cohort_customers as (
+    select
+        c.tenant_id,
+        date_trunc('month', c.first_order_at at time zone b.time_zone)::date as cohort_month,
+        coalesce(c.rfm_segment, 'none') as segment,
+        c.lifetime_total,
+        c.window_total,
+        b.currency,
+        b.as_of
+    from customers as c
+    inner join tenants as t on c.tenant_id = t.tenant_id
+    inner join builds as b on c.tenant_id = b.tenant_id
+    where c.first_order_at is not null and not c.is_excluded_from_rfm
+),
+
+final as (
+    select
+        tenant_id,
+        cohort_month,
+        segment,
+        count(*)::int as customers,
+        sum(lifetime_total) as lifetime_revenue,
+        sum(window_total) as window_revenue,
+        currency,
+        as_of as calculated_at
+    from cohort_customers
+    group by tenant_id, cohort_month, segment, currency, as_of
+)
+
+select
+    tenant_id,
+    cohort_month,
+    segment,
+    customers,
+    lifetime_revenue,
+    window_revenue,
+    currency,
+    calculated_at
+from final

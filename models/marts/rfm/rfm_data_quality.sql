@@ -1,0 +1,125 @@
+with
+
+tenants as (
+    select * from {{ ref('int_tenants_built') }}
+),
+
+builds as (
+    select * from {{ ref('rfm_builds') }}
+),
+
+scores as (
+    select * from {{ ref('customer_rfm_scores') }}
+),
+
+customers as (
+    select * from {{ ref('customers') }}
+),
+
+order_spans as (
+    select
+        tenant_id,
+        min(first_order_at) as first_order_at,
+        max(last_order_at) as last_order_at
+    from customers
+    group by tenant_id
+),
+
+-- How many customers of the window have one and the same number of orders.
+ties as (
+    select
+        tenant_id,
+        frequency_count,
+        count(*)::int as customers,
+        sum(count(*)) over by_tenant::int as all_customers,
+        min(frequency_count) over by_tenant as lowest_count
+    from scores
+    where instants_back = 0
+    group by tenant_id, frequency_count
+    window by_tenant as (partition by tenant_id)
+),
+
+largest_ties as (
+    select distinct on (tenant_id)
+        tenant_id,
+        all_customers,
+        frequency_count as tied_order_count,
+        round(customers / all_customers::numeric, 4) as tied_share,
+        frequency_count > lowest_count as is_tie_above_lowest
+    from ties
+    order by tenant_id asc, customers desc, frequency_count asc
+),
+
+measured as (
+    select
+        b.tenant_id,
+        coalesce(l.all_customers, 0) as customers,
+        coalesce(extract(day from b.as_of - o.first_order_at), 0)::int as history_days,
+        extract(day from b.as_of - o.last_order_at)::int as days_without_order,
+        l.tied_order_count,
+        l.tied_share,
+        coalesce(l.is_tie_above_lowest, false) as is_tie_above_lowest,
+        b.as_of
+    from builds as b
+    inner join tenants as t on b.tenant_id = t.tenant_id
+    left join order_spans as o on b.tenant_id = o.tenant_id
+    left join largest_ties as l on b.tenant_id = l.tenant_id
+),
+
+judged as (
+    select
+        *,
+        array_remove(
+            array[
+                case
+                    when customers < {{ var('rfm_minimum_customers') }} then 'few_customers'
+                end,
+                case
+                    when history_days < {{ var('rfm_minimum_history_days') }} then 'short_history'
+                end,
+                case
+                    when history_days <= {{ var('rfm_limited_history_days') }}
+                        then 'limited_history'
+                end,
+                case
+                    when
+                        coalesce(
+                            days_without_order > {{ var('rfm_maximum_days_without_order') }}, true
+                        )
+                        then 'no_recent_order'
+                end,
+                case
+                    when is_tie_above_lowest and tied_share > {{ var('rfm_maximum_tied_share') }}
+                        then 'mostly_tied'
+                end
+            ],
+            null
+        ) as reasons
+    from measured
+),
+
+final as (
+    select
+        tenant_id,
+        case when cardinality(reasons) = 0 then 'sufficient' else 'insufficient' end as verdict,
+        reasons,
+        customers,
+        history_days,
+        days_without_order,
+        tied_order_count,
+        tied_share,
+        as_of as calculated_at
+    from judged
+)
+
+select
+    tenant_id,
+    verdict,
+    reasons,
+    customers,
+    history_days,
+    days_without_order,
+    tied_order_count,
+    tied_share,
+    calculated_at
+from final

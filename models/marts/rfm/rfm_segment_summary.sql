@@ -1,0 +1,88 @@
+with
+
+tenants as (
+    select * from {{ ref('int_tenants_built') }}
+),
+
+builds as (
+    select * from {{ ref('rfm_builds') }}
+),
+
+segments as (
+    select * from {{ ref('rfm_segments') }}
+),
+
+customers as (
+    select * from {{ ref('customer_rfm_segments') }}
+),
+
+sizes as (
+    select
+        tenant_id,
+        segment,
+        count(*)::int as customers,
+        sum(monetary_total) as revenue,
+        sum(frequency_count)::int as orders,
+        percentile_disc(0.5) within group (order by recency_days) as median_recency_days,
+        count(*) filter (where frequency_count > 1)::int as repeat_customers
+    from customers
+    group by tenant_id, segment
+),
+
+-- Every segment has a row, empty or not; a ratio of nothing is null.
+every_segment as (
+    select
+        b.tenant_id,
+        s.segment,
+        s.priority,
+        coalesce(z.customers, 0) as customers,
+        coalesce(z.orders, 0) as orders,
+        coalesce(z.revenue, 0) as revenue,
+        z.median_recency_days,
+        z.repeat_customers,
+        b.currency,
+        b.currency_exponent,
+        b.as_of
+    from builds as b
+    inner join tenants as t on b.tenant_id = t.tenant_id
+    cross join segments as s
+    left join sizes as z on b.tenant_id = z.tenant_id and s.segment = z.segment
+),
+
+final as (
+    select
+        tenant_id,
+        segment,
+        priority,
+        customers,
+        round(
+            customers / nullif(sum(customers) over (partition by tenant_id), 0)::numeric, 4
+        ) as customer_share,
+        orders,
+        revenue,
+        round(
+            revenue / nullif(sum(revenue) over (partition by tenant_id), 0), 4
+        ) as revenue_share,
+        round(revenue / nullif(orders, 0), currency_exponent) as average_order_value,
+        median_recency_days,
+        round(repeat_customers / nullif(customers, 0)::numeric, 4) as repeat_rate,
+        currency,
+        as_of as calculated_at
+    from every_segment
+)
+
+select
+    tenant_id,
+    segment,
+    priority,
+    customers,
+    customer_share,
+    orders,
+    revenue,
+    revenue_share,
+    average_order_value,
+    median_recency_days,
+    repeat_rate,
+    currency,
+    calculated_at
+from final

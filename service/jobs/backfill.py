@@ -1,0 +1,114 @@
+"""``quintile backfill``: RFM history of days gone by, computed from the orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import takewhile
+from typing import Literal
+
+import psycopg
+
+from service.config import Settings
+from service.db import connect, one, query, transform_url
+from service.errors import InvalidInputError
+from service.jobs.build import build, parse_as_of
+
+Step = Literal["day", "week", "month"]
+
+# Every instant is one more pass over a window of orders, in one statement.
+MAX_INSTANTS = 750
+
+
+def backfill(
+    settings: Settings,
+    *,
+    first: date,
+    last: date,
+    every: Step = "week",
+    tenants: Sequence[str] = (),
+    as_of: str | None = None,
+    quiet: bool = False,
+) -> int:
+    """Write RFM history anew from ``first`` on, and end with the current state.
+
+    History holds ``first`` and every day, week or month after it up to ``last``, each at midnight
+    UTC; instants after ``last`` that history has already are computed again. One dbt run builds
+    them all, each from the orders placed before it. The current state is that of the newest build
+    of these tenants unless ``as_of`` says otherwise, or of now if ``last`` is later than that.
+
+    Returns:
+        How many past instants were computed.
+
+    Raises:
+        InvalidInputError: The days are in the wrong order, in the future or too many.
+        BuildFailedError: dbt did not succeed; history is as it was.
+    """
+    if last < first:
+        raise InvalidInputError(f"The last day, {last}, is before the first, {first}.")
+    newest, recorded = _history(settings, last, tenants)
+    ends_at = _instant(parse_as_of(as_of)) if as_of else newest or datetime.now(UTC)
+    if _midnight(last) > ends_at:
+        raise InvalidInputError(f"{last} is in the future.", advice="History is what has been.")
+    chosen = {_midnight(day) for day in days(first, last, every)}
+    instants = sorted(instant for instant in chosen | recorded if instant < ends_at)
+    if len(instants) > MAX_INSTANTS:
+        raise InvalidInputError(
+            f"These are {len(instants)} days, more than {MAX_INSTANTS}.",
+            advice="Start later, or take --every week or month.",
+        )
+    build(
+        settings,
+        tenants=tenants,
+        as_of=ends_at.isoformat(),
+        backfill=[instant.isoformat() for instant in instants],
+        quiet=quiet,
+    )
+    return len(instants)
+
+
+def days(first: date, last: date, every: Step) -> list[date]:
+    """The first day and all that follow it by whole steps, up to the last.
+
+    A month after the 31st is the last day of a shorter month.
+    """
+    steps = _months(first) if every == "month" else _by(first, 7 if every == "week" else 1)
+    return list(takewhile(lambda day: day <= last, steps))
+
+
+def _by(first: date, step: int) -> Iterator[date]:
+    while True:
+        yield first
+        first += timedelta(days=step)
+
+
+def _months(first: date) -> Iterator[date]:
+    month = first.replace(day=1)
+    while True:
+        next_month = (month + timedelta(days=31)).replace(day=1)
+        yield min(month + timedelta(days=first.day - 1), next_month - timedelta(days=1))
+        month = next_month
+
+
+def _history(
+    settings: Settings, last: date, tenants: Sequence[str]
+) -> tuple[datetime | None, set[datetime]]:
+    """The newest build there is, and the instants in history, both only if after ``last``."""
+    parameters = {"last": _midnight(last), "tenants": list(tenants) or None}
+    with connect(transform_url(settings)) as conn:
+        try:
+            newest = one(conn.execute(query("jobs/sql/newest_build"), parameters).fetchone())
+            rows = conn.execute(query("jobs/sql/recorded_instants"), parameters).fetchall()
+        except psycopg.errors.UndefinedTable:
+            # Nothing has been built yet.
+            return None, set()
+    return newest["as_of"], {row["as_of"] for row in rows}
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _instant(text: str) -> datetime:
+    given = datetime.fromisoformat(text)
+    return given if given.tzinfo else given.replace(tzinfo=UTC)

@@ -1,0 +1,296 @@
+"""RFM over time: what builds, repeated builds, looks back and backfills leave in history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.config import Settings
+from service.db import Connection, connect, connect_as_owner
+from service.errors import InvalidInputError
+from service.jobs.backfill import backfill, days
+from service.tenants import add_tenant
+from tests.command import quintile
+from tests.integration.test_plain_dbt import dbt
+
+RFM = ("--select", "+customer_rfm_segments", "+rfm_segment_history")
+
+TRANSITIONS = """
+    select
+        t.customer_id, t.from_segment, t.to_segment, (t.as_of at time zone 'UTC')::date::text as on
+    from marts.rfm_segment_transitions as t
+    inner join app.tenants as n on t.tenant_id = n.tenant_id
+    where n.name = %s
+    order by t.as_of, t.customer_id
+"""
+HISTORY = """
+    select
+        h.recorded_on::text as on, sum(h.customers) as customers, count(*) as segments,
+        sum(h.revenue)::text as revenue
+    from marts.rfm_segment_history as h
+    inner join app.tenants as n on h.tenant_id = n.tenant_id
+    where n.name = %s
+    group by h.recorded_on
+    order by h.recorded_on
+"""
+CURRENT = """
+    select
+        r.customer_id, r.segment, r.previous_segment, r.segment_changed_on::text as changed_on,
+        r.recency_days
+    from marts.customer_rfm_segments as r
+    inner join app.tenants as n on r.tenant_id = n.tenant_id
+    where n.name = %s
+    order by r.customer_id
+"""
+
+
+def rows(conn: Connection, statement: str, name: str = "demo") -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in conn.execute(statement, [name]).fetchall()]
+
+
+def land(settings: Settings, name: str, orders: list[tuple[str, str]]) -> None:
+    """Orders of 1.00 USD by customer and day; the tenant is added when it is new."""
+    with connect_as_owner(settings) as owner:
+        found = owner.execute("select tenant_id from app.tenants where name = %s", [name])
+        row = found.fetchone()
+        tenant_id = row["tenant_id"] if row else add_tenant(owner, name)
+        with owner.cursor() as cursor:
+            cursor.executemany(
+                """
+                insert into shopify.orders (
+                    tenant_id, order_id, customer_id, processed_at, currency, total_minor,
+                    subtotal_minor, source
+                )
+                values (%s, %s, %s, %s::timestamptz, 'USD', 100, 100, 'csv')
+                """,
+                [(tenant_id, f"{who}-{at}", who, f"{at} 12:00+00") for who, at in orders],
+            )
+
+
+# Ann buys once and leaves the window a year later; Bo and Cy keep buying.
+ORDERS = [
+    ("ann", "2025-01-10"),
+    *[("bo", f"2025-{month:02}-20") for month in range(1, 13)],
+    *[("cy", f"2025-{month:02}-15") for month in range(4, 13)],
+]
+
+
+@pytest.fixture
+def built(built_settings: Settings, tmp_path: Path) -> Iterator[Build]:
+    land(built_settings, "demo", ORDERS)
+    with connect(built_settings.database_url) as conn:
+        yield Build(built_settings, tmp_path, conn)
+
+
+class Build:
+    """dbt on one database: builds RFM as of a day, and reads what it left."""
+
+    def __init__(self, settings: Settings, target: Path, conn: Connection) -> None:
+        self.settings, self.target, self.conn = settings, target, conn
+
+    def __call__(self, as_of: str, *more: str, expect: int = 0, **variables: object) -> str:
+        given = json.dumps({"as_of": as_of, **variables})
+        return dbt(
+            self.settings.database_url,
+            *(self.target, "run", *RFM, "--vars", given, *more),
+            expect=expect,
+        )
+
+
+def test_history_grows_by_what_changed_and_by_nothing_else(built: Build) -> None:
+    built("2025-04-01")
+    first = rows(built.conn, TRANSITIONS)
+    assert {who for who, *_ in first} == {"ann", "bo"}
+    assert {before for _, before, *_ in first} == {None}
+
+    # The same instant again: not one row more, and not one row written.
+    placed = built.conn.execute("select ctid, * from marts.rfm_segment_transitions").fetchall()
+    sizes = built.conn.execute("select ctid, * from marts.rfm_segment_history").fetchall()
+    built("2025-04-01")
+    again = built.conn.execute("select ctid, * from marts.rfm_segment_transitions").fetchall()
+    assert sorted(map(str, again)) == sorted(map(str, placed))
+    again = built.conn.execute("select ctid, * from marts.rfm_segment_history").fetchall()
+    assert sorted(map(str, again)) == sorted(map(str, sizes))
+
+    # Ann has left the window by then: she is gone from the segments and told in the log.
+    built("2026-02-01")
+    moves = rows(built.conn, TRANSITIONS)
+    assert moves[:2] == first
+    left = [move for move in moves if move[0] == "ann" and move[3] == "2026-02-01"]
+    assert left == [("ann", first[0][2], None, "2026-02-01")]
+    assert ("cy", None) in [(who, before) for who, before, *_ in moves]
+    assert [who for who, *_ in rows(built.conn, CURRENT)] == ["bo", "cy"]
+    assert [(on, customers) for on, customers, *_ in rows(built.conn, HISTORY)] == [
+        ("2025-04-01", 2),
+        ("2026-02-01", 2),
+    ]
+
+
+def test_data_that_came_late_corrects_the_instant_that_is_built_again(built: Build) -> None:
+    built("2025-03-01")
+    before = rows(built.conn, TRANSITIONS)
+    built("2025-06-01")
+    land(built.settings, "demo", [("late", "2025-05-30")])
+    built("2025-06-01")
+    moves = rows(built.conn, TRANSITIONS)
+    assert moves[: len(before)] == before
+    assert [move[0] for move in moves if move[1] is None and move[3] == "2025-06-01"] == [
+        "cy",
+        "late",
+    ]
+    assert len(moves) == len({(who, on) for who, _, _, on in moves})
+
+
+def test_a_build_of_the_past_is_a_look_back(built: Build) -> None:
+    built("2025-03-01")
+    built("2025-06-01")
+    written = rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)
+    current = rows(built.conn, CURRENT)
+
+    built("2025-04-01")
+    assert (rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)) == written
+    looked_back = rows(built.conn, CURRENT)
+    assert [(who, recency) for who, *_, recency in looked_back] == [("ann", 80), ("bo", 11)]
+    # Even at a day that history has: it keeps what it was told then.
+    built("2025-03-01")
+    assert (rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)) == written
+
+    # The next build goes on from where history ends.
+    built("2025-06-01")
+    assert rows(built.conn, CURRENT) == current
+    assert (rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)) == written
+
+
+def test_a_build_that_stops_half_way_leaves_the_last_good_state(built: Build) -> None:
+    built("2025-03-01")
+    good = rows(built.conn, CURRENT), rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)
+    land(built.settings, "demo", [("new", "2025-05-30")])
+
+    # Everything before the scores has been built: readers see nothing of it.
+    built("2025-06-01", "--exclude", "customer_rfm_scores+")
+    assert (
+        rows(built.conn, CURRENT),
+        rows(built.conn, TRANSITIONS),
+        rows(built.conn, HISTORY),
+    ) == good
+
+    # The scores cannot be written: they and their date stay.
+    with connect(built.settings.database_url) as admin:
+        admin.execute(
+            "alter table marts.customer_rfm_scores add constraint stop check (customer_id <> 'new')"
+        )
+        built("2025-06-01", expect=1)
+        assert (
+            rows(built.conn, CURRENT),
+            rows(built.conn, TRANSITIONS),
+            rows(built.conn, HISTORY),
+        ) == good
+        admin.execute("alter table marts.customer_rfm_scores drop constraint stop")
+
+    # The scores are there, the log is not: what is shown is consistent, and the next build, be it
+    # of a later instant, tells the change once.
+    built("2025-06-01", "--exclude", "rfm_segment_transitions+", "rfm_segment_history+")
+    assert [(who, changed) for who, _, _, changed, _ in rows(built.conn, CURRENT)][-1] == (
+        "new",
+        "2025-06-01",
+    )
+    assert rows(built.conn, TRANSITIONS) == good[1]
+    built("2025-06-02")
+    told = [move for move in rows(built.conn, TRANSITIONS) if move[0] == "new"]
+    assert [(before, on) for _, before, _, on in told] == [(None, "2025-06-02")]
+
+
+def test_one_tenant_s_builds_leave_the_history_of_others_alone(built: Build) -> None:
+    land(built.settings, "other", ORDERS)
+    built("2025-03-01")
+    written = rows(built.conn, TRANSITIONS, "other"), rows(built.conn, HISTORY, "other")
+    built("2025-06-01", tenants=["demo"])
+    assert (
+        rows(built.conn, TRANSITIONS, "other"),
+        rows(built.conn, HISTORY, "other"),
+    ) == written
+    # Its last customer has left the window: an empty tenant has a history, too.
+    built("2028-01-01", tenants=["demo"])
+    assert rows(built.conn, CURRENT) == []
+    assert rows(built.conn, HISTORY)[-1] == ("2028-01-01", 0, 6, "0.00")
+    assert {to for _, _, to, on in rows(built.conn, TRANSITIONS) if on == "2028-01-01"} == {None}
+    assert rows(built.conn, CURRENT, "other") != []
+
+
+def test_a_backfill_leaves_what_builds_day_by_day_would_have(built: Build) -> None:
+    """One run over many instants tells the same story as a run for each of them, in order."""
+    for as_of in ("2025-02-01", "2025-03-01", "2025-04-01", "2026-01-15"):
+        built(as_of)
+    one_by_one = [rows(built.conn, statement) for statement in (TRANSITIONS, HISTORY, CURRENT)]
+
+    land(built.settings, "other", ORDERS)
+    done = quintile(
+        *(built.settings, "backfill", "--from", "2025-02-01", "--to", "2025-04-01"),
+        *("--every", "month", "--as-of", "2026-01-15"),
+    )
+    assert "history begins anew on 2025-02-01: 3 days" in done.stderr
+    for name in ("demo", "other"):
+        at_once = [
+            rows(built.conn, statement, name) for statement in (TRANSITIONS, HISTORY, CURRENT)
+        ]
+        assert at_once == one_by_one
+
+    # What was recorded after the last day is computed again, and the present stays as it is.
+    assert backfill(
+        built.settings,
+        first=date(2025, 2, 1),
+        last=date(2025, 3, 1),
+        every="month",
+        tenants=["demo"],
+        quiet=True,
+    ) == len(["2025-02-01", "2025-03-01", "2025-04-01"])
+    assert [
+        rows(built.conn, statement) for statement in (TRANSITIONS, HISTORY, CURRENT)
+    ] == one_by_one
+
+    # An earlier start changes what follows: everybody enters on the first day.
+    backfill(
+        built.settings,
+        first=date(2025, 1, 15),
+        last=date(2025, 1, 15),
+        tenants=["demo"],
+        quiet=True,
+    )
+    history = rows(built.conn, HISTORY)
+    assert [on for on, *_ in history] == [
+        *("2025-01-15", "2025-02-01", "2025-03-01", "2025-04-01", "2026-01-15"),
+    ]
+    assert rows(built.conn, CURRENT)[0][0] == one_by_one[2][0][0]
+
+
+def test_days_that_cannot_be_history_are_refused(settings: Settings) -> None:
+    for first, last, sentence in [
+        (date(2026, 1, 2), date(2026, 1, 1), "is before the first"),
+        (date(2026, 1, 1), date(2999, 1, 1), "is in the future"),
+        (date(2000, 1, 1), date(2026, 1, 1), "more than 750"),
+    ]:
+        with pytest.raises(InvalidInputError, match=sentence):
+            backfill(settings, first=first, last=last, every="day")
+
+
+def test_steps_are_whole_days_weeks_and_months() -> None:
+    assert days(date(2026, 1, 30), date(2026, 2, 1), "day") == [
+        date(2026, 1, 30),
+        date(2026, 1, 31),
+        date(2026, 2, 1),
+    ]
+    assert days(date(2026, 1, 1), date(2026, 1, 21), "week") == [
+        date(2026, 1, 1),
+        date(2026, 1, 8),
+        date(2026, 1, 15),
+    ]
+    assert days(date(2026, 1, 31), date(2026, 4, 1), "month") == [
+        date(2026, 1, 31),
+        date(2026, 2, 28),
+        date(2026, 3, 31),
+    ]

@@ -1,0 +1,198 @@
+"""The models agree with the definition on stores at random, all of them in one run of dbt."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from service.config import Settings
+from service.db import Connection, connect
+from tests.conftest import Cluster
+from tests.integration.test_plain_dbt import dbt
+from tests.property.stores import AS_OF, SECOND, Answer, Store, batches, by_definition
+
+STORES = 60
+
+# A model run takes seconds, so a failing batch is shown as it is instead of being made smaller.
+PROFILE = settings(
+    max_examples=2,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+
+CUSTOMERS = """
+    select
+        tenant_id, customer_id, r_score, f_score, m_score, segment, recency_days, frequency_count,
+        (monetary_total * 100)::bigint as spent, last_order_at
+    from marts.customer_rfm_segments
+"""
+EXCLUDED = "select tenant_id, order_id, primary_reason, exclusion_reasons from {}"
+THRESHOLDS = "select tenant_id, metric, score, cut_value, cut_minor, cut_at from {}"
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dbt")
+
+
+def land(conn: Connection, name: str, store: Store, order_of_rows: list[int]) -> UUID:
+    """A tenant with the store's settings and orders, written in the order that is given."""
+    row = conn.execute(
+        "insert into app.tenants (name, currency) values (%s, 'USD') returning tenant_id", [name]
+    ).fetchone()
+    assert row is not None
+    tenant_id: UUID = row["tenant_id"]
+    conn.execute(
+        """
+        insert into app.rfm_settings (
+            tenant_id, window_days, minimum_minor, is_sample_counted, excluded_customer_ids,
+            excluded_domains
+        )
+        values (%s, %s, %s, %s, %s, %s)
+        """,
+        [
+            *(tenant_id, store.window_days, store.minimum, store.is_sample_counted),
+            *(list(store.excluded_customers), list(store.excluded_domains)),
+        ],
+    )
+    conn.execute(
+        "insert into app.samples_config (tenant_id, zero_price_only) values (%s, false)",
+        [tenant_id],
+    )
+    with (
+        conn.cursor() as cursor,
+        cursor.copy(
+            "copy shopify.orders (tenant_id, order_id, customer_id, customer_email, processed_at,"
+            " currency, total_minor, subtotal_minor, refunded_minor, financial_status,"
+            " cancelled_at, is_test, tags, source) from stdin"
+        ) as copy,
+    ):
+        for index in order_of_rows:
+            order = store.orders[index]
+            copy.write_row(
+                (
+                    *(tenant_id, str(index), order.customer, f"someone@{order.domain}"),
+                    *(AS_OF - order.age, order.currency, order.total, order.total),
+                    *(order.refunded, order.status, AS_OF if order.is_cancelled else None),
+                    *(order.is_test, ["ugc"] if order.is_sample else [], "csv"),
+                )
+            )
+    return tenant_id
+
+
+@given(stores=batches(STORES))
+@PROFILE
+def test_the_models_say_what_the_definition_says(
+    cluster: Cluster, built_template: str, target: Path, stores: list[Store]
+) -> None:
+    with cluster.database(built_template) as database:
+        with connect(database.database_url) as conn, conn.transaction():
+            ids, twins = [], []
+            for number, store in enumerate(stores):
+                rows = list(range(len(store.orders)))
+                ids.append(land(conn, f"store-{number}", store, rows))
+                # The same orders in another order: equal customers must not be told apart by it.
+                random.Random(number).shuffle(rows)  # noqa: S311
+                twins.append(land(conn, f"twin-{number}", store, rows))
+        chosen = "+customer_rfm_segments +rfm_excluded_orders +rfm_thresholds"
+        variables = f'{{"as_of": "{AS_OF.isoformat()}"}}'
+        dbt(
+            database.database_url,
+            *(target, "run", "--select", *chosen.split(), "--vars", variables),
+        )
+        found = read(database)
+        for store, tenant_id, twin_id in zip(stores, ids, twins, strict=True):
+            expected = by_definition(store)
+            assert found.customers[tenant_id] == told(expected), store
+            assert found.excluded[tenant_id] == expected.excluded, store
+            assert found.customers[twin_id] == found.customers[tenant_id], store
+            assert found.excluded[twin_id] == expected.excluded, store
+            assert_cuts_explain_scores(found, tenant_id, expected, store)
+
+
+class Found:
+    """What the marts hold, by tenant."""
+
+    def __init__(self) -> None:
+        self.customers: dict[UUID, dict[str, tuple[object, ...]]] = defaultdict(dict)
+        self.excluded: dict[UUID, dict[int, set[str]]] = defaultdict(dict)
+        self.cuts: dict[UUID, dict[tuple[str, int], dict[str, object]]] = defaultdict(dict)
+
+
+def read(database: Settings) -> Found:
+    found = Found()
+    with connect(database.database_url) as conn:
+        for row in conn.execute(CUSTOMERS).fetchall():
+            tenant_id, customer_id, *rest = row.values()
+            found.customers[tenant_id][customer_id] = tuple(rest)
+        for row in conn.execute(EXCLUDED.format("marts.rfm_excluded_orders")).fetchall():
+            reasons = row["exclusion_reasons"]
+            assert row["primary_reason"] == reasons[0]
+            assert len(reasons) == len(set(reasons))
+            found.excluded[row["tenant_id"]][int(row["order_id"])] = set(reasons)
+        for row in conn.execute(THRESHOLDS.format("marts.rfm_thresholds")).fetchall():
+            found.cuts[row["tenant_id"]][row["metric"], row["score"]] = row
+    return found
+
+
+def told(answer: Answer) -> dict[str, tuple[object, ...]]:
+    """The definition's answer in the columns of the mart."""
+    return {
+        customer_id: (
+            *one.scores,
+            one.segment,
+            one.last.days,
+            one.orders,
+            one.spent,
+            AS_OF - one.last,
+        )
+        for customer_id, one in answer.customers.items()
+    }
+
+
+def assert_cuts_explain_scores(
+    found: Found, tenant_id: UUID, expected: Answer, store: Store
+) -> None:
+    """Counting the cut values that a customer passes gives the score."""
+    cuts = found.cuts[tenant_id]
+    for one in expected.customers.values():
+        passed = (
+            sum(AS_OF - one.last >= cuts["recency", score]["cut_at"] for score in range(2, 6)),
+            sum(one.orders > cuts["frequency", score]["cut_value"] for score in range(2, 6)),
+            sum(one.spent > cuts["monetary", score]["cut_minor"] for score in range(2, 6)),
+        )
+        assert tuple(1 + number for number in passed) == one.scores, store
+
+
+def test_the_definition_itself_on_a_store_that_fits_on_a_hand() -> None:
+    """Five customers, counted by hand, keep the definition honest."""
+    from datetime import timedelta
+
+    from tests.property.stores import Order
+
+    store = Store(
+        orders=(
+            Order("a", timedelta(1), 100),
+            Order("b", timedelta(2), 200),
+            Order("b", timedelta(9), 200),
+            Order("c", timedelta(2), 100),
+            Order("d", timedelta(4), 900, refunded=100),
+            Order("e", timedelta(365), 900),
+            Order("e", timedelta(365) + SECOND, 900),
+        )
+    )
+    answer = by_definition(store)
+    assert {name: one.scores for name, one in answer.customers.items()} == {
+        "a": (5, 1, 1),
+        "b": (4, 5, 3),
+        "c": (4, 1, 1),
+        "d": (2, 1, 4),
+        "e": (1, 1, 5),
+    }
+    assert answer.excluded == {6: {"outside_window"}}
