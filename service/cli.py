@@ -38,6 +38,8 @@ from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
 from service.tenants import add_tenant, change_tenant, list_tenants
 
+_SHOWN_REJECTIONS = 20
+
 tenant_option = click.option(
     "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
 )
@@ -401,13 +403,16 @@ def orders_import(settings: Settings, file: Path, tenant: str) -> None:
         file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream,
     ):
         report = import_orders(pool, tenant_id, stream, progress)
-    for line, reason in report.rejected[:20]:
+    if report.ignored_columns:
+        _say(f"ignored columns: {', '.join(report.ignored_columns)}")
+    shown = report.rejected[:_SHOWN_REJECTIONS]
+    for line, reason in shown:
         _say(f"line {line}: {reason}")
-    if len(report.rejected) > 20:  # noqa: PLR2004
-        _say(f"and {len(report.rejected) - 20} more rejected lines")
+    if report.rejected_count > len(shown):
+        _say(f"and {report.rejected_count - len(shown)} more rejected lines")
     click.echo(
         f"{report.landed} orders landed, {report.unchanged} unchanged, "
-        f"{len(report.rejected)} rejected"
+        f"{report.rejected_count} rejected"
     )
 
 

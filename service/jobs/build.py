@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,10 @@ from service.config import PROJECT_DIR, Settings
 from service.db import connect, one, transform_url
 from service.errors import BuildFailedError, InvalidInputError
 
+Report = Callable[[int, int], None]
+
+# dbt numbers its steps as it starts them: "16:33:29  79 of 89 START test …".
+_STEP = re.compile(r" (\d+) of (\d+) START ")
 _LOCK = "select hashtextextended('quintile build', 0)"
 
 
@@ -41,10 +46,12 @@ def build(
     as_of: str | None = None,
     full_refresh: bool = False,
     quiet: bool = False,
+    report: Report = lambda _done, _total: None,
 ) -> None:
     """Build and test every model, for some tenants (by name) or for all.
 
-    One build runs at a time; a second one waits.
+    One build runs at a time; a second one waits. ``report`` is told how many of dbt's steps are
+    done, of how many.
 
     Raises:
         BuildFailedError: dbt did not succeed; the message is its last word on why.
@@ -62,10 +69,10 @@ def build(
         *(["--full-refresh"] if full_refresh else []),
     ]
     with _one_build_at_a_time(settings):
-        _run_dbt(command, settings, quiet=quiet)
+        _run_dbt(command, settings, quiet=quiet, report=report)
 
 
-def _run_dbt(command: list[str], settings: Settings, *, quiet: bool) -> None:
+def _run_dbt(command: list[str], settings: Settings, *, quiet: bool, report: Report) -> None:
     environment = {
         **os.environ,
         "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
@@ -87,6 +94,9 @@ def _run_dbt(command: list[str], settings: Settings, *, quiet: bool) -> None:
     ) as process:
         for line in process.stdout or ():
             tail.append(line.rstrip())
+            step = _STEP.search(line)
+            if step is not None:
+                report(int(step[1]) - 1, int(step[2]))
             if not quiet:
                 sys.stderr.write(line)
     if process.returncode != 0:

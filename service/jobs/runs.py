@@ -86,6 +86,11 @@ class RunRecorder:
         self.done += done
         self._write_now_and_then()
 
+    def reach(self, done: int, total: int) -> None:
+        """So many units of the phase are done by now, of so many."""
+        self.done, self.total = done, total
+        self._write_now_and_then()
+
     def count(self, **counts: int) -> None:
         """Add to the run's counters."""
         self.counts.update(counts)

@@ -114,11 +114,16 @@ class Worker:
             if not recorders:
                 return
             for recorder in recorders:
-                recorder.phase("dbt build")
+                recorder.phase("models and tests")
+
+            def report(done: int, total: int) -> None:
+                for recorder in recorders:
+                    recorder.reach(done, total)
+
             ids = [recorder.tenant_id for recorder in recorders]
             with connect(transform_url(self.settings)) as conn:
                 rows = conn.execute(query("jobs/sql/tenant_names"), {"tenant_ids": ids}).fetchall()
-            build(self.settings, tenants=[row["name"] for row in rows], quiet=True)
+            build(self.settings, tenants=[row["name"] for row in rows], quiet=True, report=report)
 
     def _do(
         self,

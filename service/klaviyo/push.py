@@ -22,7 +22,6 @@ from service.klaviyo.client import (
     Document,
     KlaviyoClient,
     KlaviyoError,
-    KlaviyoUnavailableError,
     Resource,
 )
 from service.spool import Row
@@ -152,7 +151,7 @@ def _await_import(client: KlaviyoClient, job: str) -> Resource:
         if found["attributes"]["status"] in ("complete", "cancelled"):
             return found
         if time.monotonic() > give_up_at:
-            raise KlaviyoUnavailableError("Klaviyo has not finished an import in ten minutes.")
+            raise KlaviyoError("Klaviyo has not finished an import in ten minutes.")
         time.sleep(pause)
         pause = min(pause * 2, _SLOWEST_LOOK_SECONDS)
 

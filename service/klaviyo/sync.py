@@ -12,7 +12,12 @@ from service.connections import credential, note_accepted, note_refused
 from service.db import Connection, Pool, query, tenant_transaction
 from service.errors import QuintileError
 from service.jobs.progress import Progress
-from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, open_klaviyo
+from service.klaviyo.client import (
+    KlaviyoError,
+    KlaviyoRefusedError,
+    KlaviyoUnavailableError,
+    open_klaviyo,
+)
 from service.klaviyo.plan import SegmentGoneError, plan, settle
 from service.klaviyo.push import Limits, Target, add, remove
 from service.spool import Row, Spool, open_spool
@@ -36,11 +41,12 @@ def sync_klaviyo(
     no change costs no writing call.
 
     A list or segment that no longer exists pauses its configuration with the reason. Trouble with
-    one list does not keep the others from being synced; it is raised at the end.
+    one list does not keep the others from being synced; the first of it is raised at the end.
 
     Raises:
         NotConnectedError: The tenant is not connected to Klaviyo.
         KlaviyoRefusedError: The key is not accepted; the connection now says so.
+        KlaviyoUnavailableError: Klaviyo cannot be reached; at once.
         MartsMissingError: dbt has not built the marts yet.
         KlaviyoError: Klaviyo did not do what was asked; what it accepted is recorded.
     """
@@ -57,7 +63,8 @@ def sync_klaviyo(
                 progress.phase(f"list {config['list_name']}")
                 try:
                     _sync_list(target, config["segment_key"], limits, progress)
-                except KlaviyoRefusedError:
+                except (KlaviyoRefusedError, KlaviyoUnavailableError):
+                    # The next list would meet the same.
                     raise
                 except QuintileError as error:
                     failures.append(error)
