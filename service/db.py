@@ -151,6 +151,8 @@ def create_pool(settings: Settings) -> Pool:
         url,
         min_size=1,
         max_size=settings.pool_size,
+        # A request that gets no connection in this many seconds is better told so than kept.
+        timeout=5,
         # Autocommit, so that conn.transaction() is a transaction and not a savepoint inside one
         # that would outlive the tenant's block. No prepared statements: they do not survive
         # PgBouncer's transaction mode.
