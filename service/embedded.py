@@ -15,7 +15,7 @@ from psycopg import sql
 from service.errors import EmbeddedDatabaseError
 
 DATABASE = "quintile"
-_MINIMUM_FREE_BYTES = 512 * 1024 * 1024
+_NEEDED_BYTES = 512 * 2**20
 
 
 def start(data_dir: Path) -> str:
@@ -26,10 +26,12 @@ def start(data_dir: Path) -> str:
     Raises:
         EmbeddedDatabaseError: It cannot start; the message says why.
     """
-    _check_disk(data_dir)
+    require_disk(data_dir, _NEEDED_BYTES)
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        server = _pgserver().get_server(data_dir, cleanup_mode=None)
+        server = _pgserver().get_server(data_dir, cleanup_mode=None, start=False)
+        # The library remembers a server of this process that has been stopped since.
+        server.start()
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         raise EmbeddedDatabaseError(
             f"The embedded PostgreSQL did not start: {_first_line(error)}",
@@ -76,12 +78,18 @@ def _create_database(url: str) -> None:
             conn.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
 
 
-def _check_disk(data_dir: Path) -> None:
-    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+def require_disk(directory: Path, needed_bytes: int) -> None:
+    """Refuse to start what would run out of disk at once.
+
+    Raises:
+        EmbeddedDatabaseError: Less than that is free where the directory is or will be.
+    """
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    if free < _MINIMUM_FREE_BYTES:
+    if free < needed_bytes:
         raise EmbeddedDatabaseError(
-            f"Only {free // 2**20} MiB of disk are free under {existing}; 512 MiB are needed.",
+            f"Only {free // 2**20} MiB of disk are free under {existing};"
+            f" {needed_bytes // 2**20} MiB are needed.",
             advice="Free some space, or set QUINTILE_HOME to a directory on another disk.",
         )
 
