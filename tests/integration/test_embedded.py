@@ -56,3 +56,10 @@ def test_a_directory_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(EmbeddedDatabaseError, match="did not start"):
         embedded.start(tmp_path / "file" / "pg")
+
+
+def test_no_other_user_can_reach_its_socket(data_dir: Path) -> None:
+    """It trusts whoever reaches it."""
+    with connect(embedded.start(data_dir)) as conn:
+        row = conn.execute("show unix_socket_permissions").fetchone()
+    assert row == {"unix_socket_permissions": "0700"}
