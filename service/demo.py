@@ -87,6 +87,8 @@ def _connect_tenants(
         with connect_as_owner(settings) as owner:
             known = {row["name"]: row["tenant_id"] for row in list_tenants(owner)}
             tenant_id = known.get(name) or add_tenant(owner, name, shop)
+        with tenant_transaction(pool, tenant_id) as conn:
+            conn.execute(query("sql/forget_demo_lists"), {"tenant_id": tenant_id})
         say(f"connecting {name}")
         connect_shopify(settings, pool, tenant_id, shop, store["token"])
         connect_klaviyo(settings, pool, tenant_id, account["key"])

@@ -27,10 +27,7 @@ def add_tenant(conn: Connection, name: str, shop: str | None = None) -> UUID:
             f"'{name}' cannot be a tenant's name.",
             advice="Lower-case letters, digits, - and _, at most 63, starting with no sign.",
         )
-    if shop is not None and not _SHOP.fullmatch(shop):
-        raise InvalidInputError(
-            f"'{shop}' is not a shop's domain.", advice="It looks like my-brand.myshopify.com."
-        )
+    _check_shop(shop)
     try:
         with conn.transaction():
             row = one(
@@ -40,10 +37,7 @@ def add_tenant(conn: Connection, name: str, shop: str | None = None) -> UUID:
             conn.execute(query("sql/add_rfm_settings"), {"tenant_id": tenant_id})
             conn.execute(query("sql/add_samples_config"), {"tenant_id": tenant_id})
     except psycopg.errors.UniqueViolation as error:
-        taken = "shop" if "shop" in (error.diag.constraint_name or "") else "name"
-        raise InvalidInputError(
-            f"There is a tenant with this {taken} already.", advice="See: quintile tenants list"
-        ) from None
+        raise _taken(error) from None
     return tenant_id
 
 
@@ -56,6 +50,7 @@ def change_tenant(
     conn: Connection,
     tenant_id: UUID,
     *,
+    shop: str | None = None,
     currency: str | None = None,
     time_zone: str | None = None,
     window_days: int | None = None,
@@ -63,19 +58,52 @@ def change_tenant(
 ) -> None:
     """Change what is given and leave the rest.
 
+    Args:
+        conn: The owner's connection.
+        tenant_id: Whose settings.
+        shop: The store's myshopify.com domain; fixed once the store is connected.
+        currency: ISO 4217 code.
+        time_zone: IANA name.
+        window_days: How many days of orders RFM looks at.
+        excluded_customer_ids: Customers who are no people; replaces the list, ``[]`` clears it.
+
     Raises:
-        InvalidInputError: A value is not possible.
+        InvalidInputError: Nothing is given, or a value is not possible or taken.
     """
+    given = (shop, currency, time_zone, window_days, excluded_customer_ids)
+    if all(value is None for value in given):
+        raise InvalidInputError(
+            "There is nothing to change.", advice="See: quintile tenants set --help"
+        )
+    _check_shop(shop)
+    if excluded_customer_ids is not None:
+        excluded_customer_ids = [customer_id.strip() for customer_id in excluded_customer_ids]
+        if not all(excluded_customer_ids):
+            raise InvalidInputError(
+                "A customer to exclude needs an id.",
+                advice="To exclude nobody any more: --no-excluded-customers",
+            )
     if time_zone is not None and time_zone not in available_timezones():
         raise InvalidInputError(
             f"'{time_zone}' is not a time zone.", advice="It looks like Europe/Berlin."
         )
     try:
         with conn.transaction():
-            conn.execute(
+            changed = conn.execute(
                 query("sql/change_tenant"),
-                {"tenant_id": tenant_id, "currency": currency, "time_zone": time_zone},
-            )
+                {
+                    "tenant_id": tenant_id,
+                    "shop": shop,
+                    "currency": currency,
+                    "time_zone": time_zone,
+                },
+            ).fetchone()
+            if changed is None:
+                raise InvalidInputError(
+                    "This tenant is connected to another shop already.",
+                    advice="Another shop is another tenant: quintile tenants add NAME --shop "
+                    f"{shop}",
+                )
             conn.execute(
                 query("sql/change_rfm_settings"),
                 {
@@ -84,6 +112,8 @@ def change_tenant(
                     "excluded_customer_ids": excluded_customer_ids,
                 },
             )
+    except psycopg.errors.UniqueViolation as error:
+        raise _taken(error) from None
     except psycopg.errors.CheckViolation as error:
         what = {
             "tenants_currency_check": "The currency is three capital letters, like EUR.",
@@ -92,3 +122,17 @@ def change_tenant(
         raise InvalidInputError(
             what.get(error.diag.constraint_name or "", "A value is not possible.")
         ) from None
+
+
+def _check_shop(shop: str | None) -> None:
+    if shop is not None and not _SHOP.fullmatch(shop):
+        raise InvalidInputError(
+            f"'{shop}' is not a shop's domain.", advice="It looks like my-brand.myshopify.com."
+        )
+
+
+def _taken(error: psycopg.errors.UniqueViolation) -> InvalidInputError:
+    taken = "shop" if "shop" in (error.diag.constraint_name or "") else "name"
+    return InvalidInputError(
+        f"There is a tenant with this {taken} already.", advice="See: quintile tenants list"
+    )

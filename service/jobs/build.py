@@ -8,13 +8,15 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from service.config import PROJECT_DIR, Settings
-from service.db import connect, one_at_a_time, transform_url
+from service.db import Pool, connect, one_at_a_time, transform_url
 from service.errors import BuildFailedError, InvalidInputError
+from service.jobs.runs import recorded_together
 
 Report = Callable[[int, int], None]
 
@@ -74,6 +76,42 @@ def build(
         _run_dbt(command, settings, quiet=quiet, report=report)
 
 
+def recorded_build(
+    settings: Settings,
+    pool: Pool,
+    runs: Mapping[UUID, UUID],
+    *,
+    tenants: Sequence[str] = (),
+    as_of: str | None = None,
+    full_refresh: bool = False,
+    quiet: bool = False,
+) -> None:
+    """As :func:`build`, told in the tenants' runs (tenant ids and run ids of queued ones).
+
+    Raises:
+        BuildFailedError: dbt did not succeed; the runs say so too.
+    """
+    with recorded_together(pool, runs) as recorders:
+        if runs and not recorders:
+            # Another process has taken them all meanwhile, and builds.
+            return
+        for recorder in recorders:
+            recorder.phase("models and tests")
+
+        def report(done: int, total: int) -> None:
+            for recorder in recorders:
+                recorder.reach(done, total)
+
+        build(
+            settings,
+            tenants=tenants,
+            as_of=as_of,
+            full_refresh=full_refresh,
+            quiet=quiet,
+            report=report,
+        )
+
+
 def _run_dbt(command: list[str], settings: Settings, *, quiet: bool, report: Report) -> None:
     environment = {
         **os.environ,
@@ -103,8 +141,9 @@ def _run_dbt(command: list[str], settings: Settings, *, quiet: bool, report: Rep
                 sys.stderr.write(line)
     if process.returncode != 0:
         raise BuildFailedError(
-            f"The dbt build failed: {_reason(tail)}",
-            advice=f"dbt's log: {Path(settings.home_dir) / 'dbt' / 'logs' / 'dbt.log'}",
+            "The build of the models failed.",
+            advice="The operator finds the reason in dbt's log.",
+            detail=f"{_reason(tail)} (log: {settings.home_dir / 'dbt' / 'logs' / 'dbt.log'})",
         )
 
 

@@ -216,6 +216,7 @@ def test_a_user_s_first_day(settings: Settings, served_sandbox: dict[str, Any]) 
     assert 0 < size <= len(champions)
     examined = quintile(settings, "doctor")
     assert "error" not in examined.stdout
+    assert "paused" not in pushed.stderr + examined.stdout
     for output in (synced, pushed, examined):
         for secret in (store["token"], account["key"]):
             assert secret not in output.stdout + output.stderr
