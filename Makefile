@@ -7,12 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 SIZE ?= 1m
-SERVICE_SQL := sql $(shell find service -name '*.sql' -exec dirname {} + 2>/dev/null | sort -u)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo test lint format bench clean purge
 
 help:
 	@echo "make demo         the whole product on demo stores, at http://127.0.0.1:8000"
@@ -20,7 +19,9 @@ help:
 	@echo "make test         every test"
 	@echo "make lint         every check of style, types and the dbt manifest"
 	@echo "make format       put Python and SQL into the house format"
-	@echo "make clean        remove the virtual environment, the embedded database and caches"
+	@echo "make bench        what builds cost; SIZE=100k, 1m (unless set) or 10m"
+	@echo "make clean        remove the virtual environment and caches"
+	@echo "make purge        make clean, and remove the embedded database with all its data"
 
 setup: $(READY)
 
@@ -63,5 +64,10 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench --size $(SIZE)
 
 clean:
-	@[ ! -x $(BIN)/quintile ] || $(BIN)/quintile db stop
-	@rm -rf $(VENV) .quintile target logs .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .quintile/dbt .quintile/lint target logs .pytest_cache .mypy_cache .ruff_cache
+
+# The secret stays: credentials in another database may be sealed with it.
+purge:
+	@[ ! -x $(BIN)/quintile ] || QUINTILE_DATABASE_URL= $(BIN)/quintile db stop
+	@rm -rf .quintile/pg .quintile/demo-anchor
+	@$(MAKE) --no-print-directory clean

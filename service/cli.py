@@ -15,30 +15,34 @@ from typing import Any, Literal
 from uuid import UUID
 
 import click
-from psycopg.conninfo import conninfo_to_dict
+import psycopg
 
 from service import embedded
 from service.auth import create_sign_in_code, create_token
-from service.config import Settings, load_settings
+from service.config import Settings, load_settings, unknown_variables
 from service.db import (
     Pool,
     admin_url,
     app_url,
+    connect,
     connect_as_owner,
     find_tenant,
     open_pool,
     query,
     tenant_transaction,
     transform_url,
+    url_parts,
 )
 from service.errors import AlreadyRunningError, InvalidInputError, NotConnectedError, QuintileError
 from service.jobs.progress import Progress
-from service.jobs.runs import Kind, RunRecorder, recorded, start_run
+from service.jobs.runs import Kind, RunRecorder, recorded, start_builds, start_run
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
 from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
 
 _DAY = click.DateTime(["%Y-%m-%d"])
+
+_SHOWN_REJECTIONS = 20
 
 tenant_option = click.option(
     "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
@@ -53,9 +57,20 @@ class Group(click.Group):
         try:
             return super().invoke(ctx)
         except QuintileError as error:
-            click.echo(f"Error: {error.message}", err=True)
-            if error.advice:
-                click.echo(error.advice, err=True)
+            for line in (f"Error: {error.message}", error.detail, error.advice):
+                if line:
+                    click.echo(line, err=True)
+            ctx.exit(1)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
+            # Only PostgreSQL's own first line: a statement's parameters may hold anything.
+            click.echo(f"Error: {error.diag.message_primary}.", err=True)
+            click.echo(
+                "The database is not ready for this: quintile migrate, then quintile build.",
+                err=True,
+            )
+            ctx.exit(1)
+        except psycopg.OperationalError:
+            click.echo("Error: The connection to the database was lost.", err=True)
             ctx.exit(1)
         except BrokenPipeError:
             # The reader of a pipe, head for example, has seen enough.
@@ -72,16 +87,23 @@ def main(ctx: click.Context) -> None:
         # A command tells its progress in its own words; the log is for what goes wrong.
         settings = replace(settings, log_level="WARNING")
     configure_logging(settings)
+    for name in unknown_variables():
+        _say(f"Warning: {name} is not a setting; docs/settings.md lists those there are.")
 
 
 # -- database -----------------------------------------------------------------------------------
 
 
 @main.command()
+@click.option(
+    "--reset-passwords",
+    is_flag=True,
+    help="Give the database roles this installation's passwords though they have others.",
+)
 @click.pass_obj
-def migrate(settings: Settings) -> None:
+def migrate(settings: Settings, reset_passwords: bool) -> None:
     """Prepare or upgrade the database: schemas, roles, row level security."""
-    applied = run_migrations(settings, _say)
+    applied = run_migrations(settings, _say, reset_passwords=reset_passwords)
     _say(f"{len(applied)} migrations applied" if applied else "the database is up to date")
 
 
@@ -128,8 +150,12 @@ def db_stop(settings: Settings) -> None:
 @click.pass_obj
 def db_psql(settings: Settings, arguments: tuple[str, ...]) -> None:
     """Open a shell on the database; further arguments go to psql."""
+    url = admin_url(settings)
+    # Asked first here: psql's own error may repeat a part of the password.
+    with connect(url):
+        pass
     # The URL may hold a password: it goes through the environment, not where ps can read it.
-    environment = {**os.environ, **_libpq_environment(admin_url(settings))}
+    environment = {**os.environ, **_libpq_environment(url)}
     os.execve(embedded.psql_path(), ["psql", *arguments], environment)
 
 
@@ -142,8 +168,7 @@ def _libpq_environment(url: str) -> dict[str, str]:
         "dbname": "PGDATABASE",
         "sslmode": "PGSSLMODE",
     }
-    parts = conninfo_to_dict(url)
-    return {names[key]: str(value) for key, value in parts.items() if key in names}
+    return {names[key]: value for key, value in url_parts(url).items() if key in names}
 
 
 def _require_embedded(settings: Settings) -> None:
@@ -186,7 +211,16 @@ def tenants_add(settings: Settings, name: str, shop: str | None) -> None:
     """Add a tenant."""
     with connect_as_owner(settings) as conn:
         add_tenant(conn, name, shop)
-    _say(f"added {name}; next: quintile tenants connect-shopify {name}, or quintile orders import")
+    if shop is None:
+        _say(
+            f"added {name}; next: quintile orders import FILE.csv --tenant {name}, or, to connect "
+            f"a store, quintile tenants set {name} --shop x.myshopify.com"
+        )
+    else:
+        _say(
+            f"added {name}; next: quintile tenants connect-shopify {name}, "
+            f"or quintile orders import FILE.csv --tenant {name}"
+        )
 
 
 @tenants.command("list")
@@ -229,6 +263,11 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
 
 @tenants.command("set")
 @click.argument("name")
+@click.option(
+    "--shop",
+    metavar="x.myshopify.com",
+    help="The store's myshopify.com domain; fixed once the store is connected.",
+)
 @click.option("--currency", help="ISO 4217 code of the shop's currency.")
 @click.option("--time-zone", help="The shop's time zone: an IANA name, such as Europe/Berlin.")
 @click.option("--window-days", type=int, help="How many days of orders RFM looks at.")
@@ -246,21 +285,26 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
     "excluded",
     multiple=True,
     metavar="ID",
-    help="A customer who is no person, such as a connector's default customer; replaces the list, "
-    "and '' empties it.",
+    help="A customer who is no person, such as a connector's default customer; replaces the list.",
 )
 @click.option(
     "--exclude-domain",
     "domains",
     multiple=True,
     metavar="DOMAIN",
-    help="A domain whose addresses are not to be scored, such as your own; replaces the list, "
-    "and '' empties it.",
+    help="A domain whose addresses are not to be scored, such as your own; replaces the list.",
+)
+@click.option(
+    "--no-excluded-customers", "exclude_nobody", is_flag=True, help="Exclude no customer."
+)
+@click.option(
+    "--no-excluded-domains", "exclude_no_domain", is_flag=True, help="Exclude no domain."
 )
 @click.pass_obj
 def tenants_set(
     settings: Settings,
     name: str,
+    shop: str | None,
     currency: str | None,
     time_zone: str | None,
     window_days: int | None,
@@ -269,21 +313,36 @@ def tenants_set(
     count_samples: bool | None,
     excluded: tuple[str, ...],
     domains: tuple[str, ...],
+    exclude_nobody: bool,
+    exclude_no_domain: bool,
 ) -> None:
-    """Change a tenant's settings; the next build uses them."""
+    """Change a tenant's settings; the next build uses them.
+
+    What is not given stays as it is.
+    """
+    if (excluded and exclude_nobody) or (domains and exclude_no_domain):
+        raise InvalidInputError("To exclude somebody and to exclude nobody contradict each other.")
     rfm = RfmChange(
         window_days=window_days,
         time_zone=rfm_time_zone,
         minimum_minor=minimum_minor,
         is_sample_counted=count_samples,
-        excluded_customer_ids=[item for item in excluded if item] if excluded else None,
-        excluded_domains=[item.strip().lower() for item in domains if item] if domains else None,
+        excluded_customer_ids=list(excluded) if excluded or exclude_nobody else None,
+        excluded_domains=list(domains) if domains or exclude_no_domain else None,
     )
     with connect_as_owner(settings) as conn:
         change_tenant(
-            conn, find_tenant(conn, name), currency=currency, time_zone=time_zone, rfm=rfm
+            conn,
+            find_tenant(conn, name),
+            shop=shop,
+            currency=currency,
+            time_zone=time_zone,
+            rfm=rfm,
         )
-    _say(f"changed {name}; it counts from the next build: quintile build --tenant {name}")
+    if shop is None:
+        _say(f"changed {name}; it counts from the next build: quintile build --tenant {name}")
+    else:
+        _say(f"changed {name}; its shop is {shop}: quintile tenants connect-shopify {name}")
 
 
 @tenants.command("connect-shopify")
@@ -299,7 +358,7 @@ def tenants_connect_shopify(settings: Settings, name: str) -> None:
     if shop is None:
         raise InvalidInputError(
             f"Tenant '{name}' has no shop.",
-            advice="Add it with one: quintile tenants add NAME --shop x.myshopify.com",
+            advice=f"Set it: quintile tenants set {name} --shop x.myshopify.com",
         )
     token = _read_secret("Admin API access token")
     with open_pool(settings) as pool:
@@ -344,6 +403,22 @@ def tenants_map_list(settings: Settings, name: str, segment: str, list_id: str) 
     _say(f"{segment} feeds list '{list_name}'; quintile sync klaviyo --tenant {name} does it now")
 
 
+@tenants.command("unmap-list")
+@click.argument("name")
+@click.option("--segment", required=True, metavar="KEY", help="The segment that feeds the list.")
+@click.option("--list", "list_id", required=True, metavar="ID", help="The Klaviyo list's id.")
+@click.pass_obj
+def tenants_unmap_list(settings: Settings, name: str, segment: str, list_id: str) -> None:
+    """Let a segment feed a Klaviyo list no longer; who is on the list stays."""
+    from service.klaviyo.configs import unmap_list
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
+        list_name = unmap_list(conn, tenant_id, segment, list_id)
+    _say(f"{segment} feeds list '{list_name}' no longer; who is on it stays")
+
+
 def _read_secret(what: str) -> str:
     """From standard input, never from argv, where every user of the machine could read it."""
     if sys.stdin.isatty():
@@ -382,8 +457,20 @@ def sync(settings: Settings, provider: str, tenant: str | None) -> None:
                 if error.advice:
                     click.echo(error.advice, err=True)
                 failures += 1
+            if provider == "klaviyo":
+                _say_paused(pool, name, tenant_id)
     if failures:
         sys.exit(1)
+
+
+def _say_paused(pool: Pool, name: str, tenant_id: UUID) -> None:
+    """At every sync, not only the one that paused a list: nobody else may have seen that one."""
+    from service.klaviyo.configs import paused_lists
+
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        paused = paused_lists(conn, tenant_id)
+    for item in paused:
+        _say(f"Warning: {name}: {item.message()}\n{item.advice(name)}")
 
 
 def _connected_tenants(settings: Settings, provider: str, tenant: str | None) -> dict[str, UUID]:
@@ -412,6 +499,8 @@ def orders() -> None:
 def orders_import(settings: Settings, file: Path, tenant: str) -> None:
     """Import orders from a CSV file with a header; importing it again changes nothing.
 
+    Lines that cannot be read are named and left out; when there is no other, it exits 1.
+
     Required columns: order_id, customer_id, processed_at, total. Optional: customer_email,
     customer_name, order_number, subtotal (goods after discounts), refunded, currency,
     financial_status, fulfillment_status, channel, tags (separated by ;), cancelled_at, test,
@@ -428,14 +517,20 @@ def orders_import(settings: Settings, file: Path, tenant: str) -> None:
         file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream,
     ):
         report = import_orders(pool, tenant_id, stream, progress)
-    for line, reason in report.rejected[:20]:
+    if report.ignored_columns:
+        _say(f"ignored columns: {', '.join(report.ignored_columns)}")
+    shown = report.rejected[:_SHOWN_REJECTIONS]
+    for line, reason in shown:
         _say(f"line {line}: {reason}")
-    if len(report.rejected) > 20:  # noqa: PLR2004
-        _say(f"and {len(report.rejected) - 20} more rejected lines")
+    if report.rejected_count > len(shown):
+        _say(f"and {report.rejected_count - len(shown)} more rejected lines")
     click.echo(
         f"{report.landed} orders landed, {report.unchanged} unchanged, "
-        f"{len(report.rejected)} rejected"
+        f"{report.rejected_count} rejected"
     )
+    if report.rejected_count and not report.landed and not report.unchanged:
+        # Some bad lines are what an import lives with; nothing but bad lines is the wrong file.
+        sys.exit(1)
 
 
 @main.command()
@@ -447,12 +542,21 @@ def build(
     settings: Settings, names: tuple[str, ...], as_of: str | None, full_refresh: bool
 ) -> None:
     """Build and test the models: a thin wrapper on dbt build."""
-    from service.jobs.build import build as run_build
+    from service.jobs.build import parse_as_of, recorded_build
 
+    as_of = parse_as_of(as_of) if as_of is not None else None
     with connect_as_owner(settings) as conn:
-        for name in names:
-            find_tenant(conn, name)
-    run_build(settings, tenants=names, as_of=as_of, full_refresh=full_refresh)
+        known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}
+        chosen = {name: find_tenant(conn, name) for name in names} or known
+    with open_pool(settings) as pool:
+        recorded_build(
+            settings,
+            pool,
+            start_builds(pool, chosen.values(), "cli"),
+            tenants=names,
+            as_of=as_of,
+            full_refresh=full_refresh,
+        )
 
 
 @main.command()

@@ -13,7 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from croniter import croniter
+
 from service.errors import InvalidSettingError
+
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_PORTS = 65536
+# Read by the tests, not by the service.
+_OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 
@@ -91,7 +98,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        InvalidSettingError: A number is not one, or a QUINTILE_ variable is not a setting.
+        InvalidSettingError: A value cannot be what the setting is.
     """
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
@@ -108,6 +115,29 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         else:
             values[item.name] = text
     settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Variables named like settings that are none: misspelt ones, most likely."""
+    environ = os.environ if environ is None else environ
+    known = {environment_name(item.name) for item in fields(Settings)} | _OTHER_VARIABLES
+    return sorted(name for name in environ if name.startswith("QUINTILE_") and name not in known)
+
+
+def _check(settings: Settings) -> None:
     if settings.log_format not in ("console", "json"):
         raise InvalidSettingError("QUINTILE_LOG_FORMAT must be console or json.")
-    return settings
+    if settings.log_level.upper() not in _LOG_LEVELS:
+        raise InvalidSettingError(f"QUINTILE_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
+    if not 0 < settings.port < _PORTS:
+        raise InvalidSettingError("QUINTILE_PORT must be from 1 to 65535.")
+    for item in fields(Settings):
+        if item.name.startswith("schedule_") and not croniter.is_valid(
+            getattr(settings, item.name)
+        ):
+            raise InvalidSettingError(
+                f"{environment_name(item.name)} is not a cron expression.",
+                advice="It has five fields, for example 0 3 * * * for three o'clock.",
+            )

@@ -112,7 +112,7 @@ def shop_domain(conn: Connection, tenant_id: UUID) -> str:
     if row["shop_domain"] is None:
         raise NotConnectedError(
             "This tenant has no shop.",
-            advice="An operator sets it: quintile tenants add NAME --shop example.myshopify.com",
+            advice="An operator sets it: quintile tenants set NAME --shop example.myshopify.com",
         )
     return cast("str", row["shop_domain"])
 

@@ -7,8 +7,8 @@ fan-out, which must know all tenants, connect as ``quintile_owner`` or ``quintil
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,7 @@ def with_user(url: str, user: str, password: str) -> str:
     Raises:
         InvalidSettingError: The URL is not one of PostgreSQL's.
     """
-    try:
-        parts = {key: str(value) for key, value in conninfo_to_dict(url).items()}
-    except psycopg.ProgrammingError:
-        raise InvalidSettingError(
-            "QUINTILE_DATABASE_URL is not a PostgreSQL URL.",
-            advice="It looks like postgresql://user:password@host:5432/database.",
-        ) from None
+    parts = url_parts(url)
     parts.pop("user", None)
     parts.pop("password", None)
     host, port = parts.pop("host", ""), parts.pop("port", "")
@@ -98,19 +92,60 @@ def with_user(url: str, user: str, password: str) -> str:
     return f"postgresql://{authority}/{database}{suffix}"
 
 
+def url_parts(url: str) -> dict[str, str]:
+    """The parameters in a connection URL, by libpq's names.
+
+    Raises:
+        InvalidSettingError: It is not a URL of PostgreSQL's. The message does not repeat it, for
+            it may hold a password, and neither does the error's cause.
+    """
+    try:
+        return {key: str(value) for key, value in conninfo_to_dict(url).items()}
+    except psycopg.Error:
+        raise InvalidSettingError(
+            "A database URL cannot be read.",
+            advice="It looks like postgresql://user:password@host:5432/database, and signs in the"
+            " password are percent-encoded: % is %25, @ is %40, : is %3A, / is %2F, # is %23.",
+        ) from None
+
+
 def connect(url: str) -> Connection:
     """One autocommit connection with rows as dictionaries.
 
     Raises:
         DatabaseUnavailableError: Nothing answers, or the password is refused.
+        InvalidSettingError: The URL cannot be read.
     """
+    url_parts(url)
     try:
         return psycopg.connect(url, autocommit=True, row_factory=dict_row)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(
-            f"The database cannot be reached: {str(error).strip().splitlines()[-1]}",
-            advice="Is it running, and is QUINTILE_DATABASE_URL right? Then: quintile migrate.",
-        ) from error
+            f"The database cannot be reached: {_why_unreachable(error)}.",
+            advice="Is it running, and is QUINTILE_DATABASE_URL right?",
+        ) from None
+
+
+def _why_unreachable(error: psycopg.OperationalError) -> str:
+    """The driver's reason without the host, which is part of a password when a sign is not encoded.
+
+    The reasons are PostgreSQL's own words; what else there may be is in its log.
+    """
+    text = str(error)
+    for words in (
+        "password authentication failed",
+        "Connection refused",
+        "No such file or directory",
+        "no pg_hba.conf entry",
+        "timeout expired",
+        "the database system is starting up",
+        "too many clients",
+    ):
+        if words in text:
+            return words
+    if "does not exist" in text:
+        return "it has no such database or role"
+    return "its host does not answer or is unknown"
 
 
 @contextmanager
@@ -119,8 +154,11 @@ def connect_as_owner(settings: Settings) -> Iterator[Connection]:
     with connect(admin_url(settings)) as conn:
         try:
             conn.execute("set role quintile_owner")
-        except psycopg.errors.InvalidParameterValue:
+            prepared = conn.execute("select to_regclass('app.tenants') as found").fetchone()
+        except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege):
             raise _not_migrated() from None
+        if one(prepared)["found"] is None:
+            raise _not_migrated()
         yield conn
 
 
@@ -151,6 +189,8 @@ def create_pool(settings: Settings) -> Pool:
         url,
         min_size=1,
         max_size=settings.pool_size,
+        # A request that gets no connection in this many seconds is better told so than kept.
+        timeout=5,
         # Autocommit, so that conn.transaction() is a transaction and not a savepoint inside one
         # that would outlive the tenant's block. No prepared statements: they do not survive
         # PgBouncer's transaction mode.
@@ -210,6 +250,24 @@ def tenant_transaction(
             },
         )
         yield conn
+
+
+@contextmanager
+def one_at_a_time(conn: Connection, work: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Let one process of all do this work at a time; the others wait, and say so.
+
+    The lock belongs to the connection, so a process that dies leaves nothing to clean up.
+    """
+    parameters = {"work": f"quintile {work}"}
+    if not one(conn.execute(query("sql/try_lock"), parameters).fetchone())["is_locked"]:
+        say(f"waiting for another {work} to finish")
+        conn.execute(query("sql/lock"), parameters)
+    try:
+        yield
+    finally:
+        # A connection that was lost meanwhile has given the lock back already.
+        with suppress(psycopg.OperationalError):
+            conn.execute(query("sql/unlock"), parameters)
 
 
 # -- tenants by name, for operators -------------------------------------------------------------

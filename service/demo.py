@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -86,6 +87,8 @@ def _connect_tenants(
         with connect_as_owner(settings) as owner:
             known = {row["name"]: row["tenant_id"] for row in list_tenants(owner)}
             tenant_id = known.get(name) or add_tenant(owner, name, shop)
+        with tenant_transaction(pool, tenant_id) as conn:
+            conn.execute(query("sql/forget_demo_lists"), {"tenant_id": tenant_id})
         say(f"connecting {name}")
         connect_shopify(settings, pool, tenant_id, shop, store["token"])
         connect_klaviyo(settings, pool, tenant_id, account["key"])
@@ -143,7 +146,12 @@ def _serve(settings: Settings, tenants: list[DemoTenant], say: Say) -> None:
         **os.environ,
         environment_name("shopify_url"): settings.shopify_url,
         environment_name("klaviyo_url"): settings.klaviyo_url,
+        # The terminal is for the sign-in links, unless somebody wants to see more.
+        environment_name("log_level"): os.environ.get(environment_name("log_level"), "WARNING"),
     }
+    # Being told to end is the same as Ctrl-C: the two processes end too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     processes = [
         subprocess.Popen(serve_command(settings), env=environment),
         subprocess.Popen([sys.executable, "-m", "service", "worker"], env=environment),

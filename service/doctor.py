@@ -18,7 +18,9 @@ from service.db import (
     transform_url,
 )
 from service.errors import QuintileError, SealBrokenError
+from service.klaviyo.configs import paused_lists
 from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
+from service.tenants import list_tenants
 from service.vault import Sealed, unseal
 
 Level = Literal["ok", "warning", "error"]
@@ -55,7 +57,12 @@ def examine(settings: Settings) -> list[Finding]:
     if any(finding.level == "error" for finding in findings):
         return findings
     with connect_as_owner(settings) as conn:
-        findings += [*_isolation(conn), *_credentials(settings, conn), *_freshness(conn)]
+        findings += [
+            *_isolation(conn),
+            *_credentials(settings, conn),
+            *_paused_lists(conn),
+            *_freshness(conn),
+        ]
     return findings
 
 
@@ -124,6 +131,17 @@ def _credentials(settings: Settings, conn: Connection) -> Iterator[Finding]:
                 "connections",
                 f"{label}: {row['state_reason']}",
                 f"Run: quintile tenants connect-{row['provider']} {row['name']}",
+            )
+
+
+def _paused_lists(conn: Connection) -> Iterator[Finding]:
+    for tenant in list_tenants(conn):
+        for paused in paused_lists(conn, tenant["tenant_id"]):
+            yield Finding(
+                "warning",
+                "klaviyo",
+                f"{tenant['name']}: {paused.message()}",
+                paused.advice(tenant["name"]),
             )
 
 

@@ -11,11 +11,16 @@ class QuintileError(Exception):
     """Something Quintile can explain went wrong."""
 
     advice: str = ""
+    # For the operator's eyes only: names of files, a tool's own words.
+    detail: str = ""
 
-    def __init__(self, message: str | None = None, *, advice: str | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, advice: str | None = None, detail: str = ""
+    ) -> None:
         super().__init__(message or type(self).__doc__ or "")
         if advice is not None:
             self.advice = advice
+        self.detail = detail
 
     @property
     def message(self) -> str:
@@ -41,6 +46,21 @@ class NewerDatabaseError(QuintileError):
 
 class MissingGrantError(QuintileError):
     """The database role lacks a right that the migration needs."""
+
+
+class ForeignRolesError(QuintileError):
+    """A database role of Quintile's has a password that this installation does not know."""
+
+    advice = (
+        "Another installation on this server uses the role, or QUINTILE_SECRET_KEY (or the file"
+        " secret.key under QUINTILE_HOME) is not the one it was set up with. Use that one; or, if"
+        " nothing else uses the role: quintile migrate --reset-passwords"
+    )
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            f"Role {role} exists already, with a password that this installation does not know."
+        )
 
 
 class OverprivilegedRoleError(QuintileError):

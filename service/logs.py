@@ -66,6 +66,8 @@ def configure_logging(settings: Settings) -> None:
     # Our own access line says the same and more.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # It repeats, at length, what the run's own lines say.
+    logging.getLogger("procrastinate").setLevel(logging.WARNING)
 
 
 class _StderrHandler(logging.Handler):

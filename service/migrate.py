@@ -7,8 +7,7 @@ connection, so a killed run leaves nothing to clean up.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,18 @@ import psycopg
 from psycopg import sql
 
 from service.config import PROJECT_DIR, Settings
-from service.db import APP, TRANSFORM, Connection, admin_url, connect, one, with_user
+from service.db import (
+    APP,
+    TRANSFORM,
+    Connection,
+    admin_url,
+    connect,
+    one,
+    one_at_a_time,
+    with_user,
+)
 from service.errors import (
+    ForeignRolesError,
     MissingGrantError,
     NewerDatabaseError,
     QuintileError,
@@ -55,25 +64,40 @@ def known_migrations() -> list[Migration]:
     return [Migration(path.stem, path) for path in sorted((_SQL_DIR / "migrations").glob("*.sql"))]
 
 
-def migrate(settings: Settings, report: Report = lambda _: None) -> list[str]:
+def migrate(
+    settings: Settings,
+    report: Report = lambda _: None,
+    *,
+    reset_passwords: bool = False,
+    migrations: Sequence[Migration] | None = None,
+) -> list[str]:
     """Bring the database to this release and return the migrations applied now.
 
     Idempotent: a database that is already there is checked and left alone.
+
+    Args:
+        settings: Which database, and the secret that the roles' passwords derive from.
+        report: Told what is being done.
+        reset_passwords: Give the roles this installation's passwords even though they have others.
+        migrations: What to apply; this release's when not given.
 
     Raises:
         UnsupportedDatabaseError: PostgreSQL older than 15.
         NewerDatabaseError: The database knows migrations that this release does not.
         MissingGrantError: The admin lacks a right; the advice is the statement that grants it.
+        ForeignRolesError: The roles have passwords that this installation's secret does not give.
         QuintileError: A migration was edited after it was applied, or isolation does not hold.
     """
     with connect(admin_url(settings)) as conn:
         _check_server_version(conn)
-        with _one_at_a_time(conn, report):
-            _check_not_newer(conn)
+        with one_at_a_time(conn, "migration", report):
+            migrations = known_migrations() if migrations is None else migrations
+            _check_not_newer(conn, migrations)
+            existing = _existing_roles(conn)
             _create_roles(conn)
-            _set_passwords(settings, conn)
+            _set_passwords(settings, conn, existing if not reset_passwords else set())
             conn.execute("set role quintile_owner")
-            applied = _apply_as_owner(conn, report)
+            applied = _apply_as_owner(conn, report, migrations)
             conn.execute("reset role")
             _check_isolation(conn)
     return applied
@@ -98,28 +122,14 @@ def _check_server_version(conn: Connection) -> None:
         )
 
 
-@contextmanager
-def _one_at_a_time(conn: Connection, report: Report) -> Iterator[None]:
-    key = "select hashtextextended('quintile migrate', 0)"
-    if not one(conn.execute(f"select pg_try_advisory_lock(({key})) as got").fetchone())["got"]:
-        report("waiting for another migration to finish")
-        conn.execute(f"select pg_advisory_lock(({key}))")
-    try:
-        yield
-    finally:
-        if not conn.closed:
-            conn.execute("reset role")
-            conn.execute(f"select pg_advisory_unlock(({key}))")
-
-
-def _check_not_newer(conn: Connection) -> None:
+def _check_not_newer(conn: Connection, migrations: Sequence[Migration]) -> None:
     try:
         applied = applied_migrations(conn)
     except psycopg.errors.InsufficientPrivilege:
         conn.execute("set role quintile_owner")
         applied = applied_migrations(conn)
         conn.execute("reset role")
-    known = {migration.name: migration for migration in known_migrations()}
+    known = {migration.name: migration for migration in migrations}
     unknown = sorted(set(applied) - set(known))
     if unknown:
         raise NewerDatabaseError(
@@ -173,8 +183,19 @@ def _missing_grant(conn: Connection, error: psycopg.Error) -> MissingGrantError:
     )
 
 
-def _set_passwords(settings: Settings, conn: Connection) -> None:
-    """Give the login roles their derived passwords, unless they already connect with them."""
+def _existing_roles(conn: Connection) -> set[str]:
+    rows = conn.execute(
+        "select rolname::text as name from pg_roles where rolname = any(%s)", [[APP, TRANSFORM]]
+    ).fetchall()
+    return {row["name"] for row in rows}
+
+
+def _set_passwords(settings: Settings, conn: Connection, existing: set[str]) -> None:
+    """Give the login roles their derived passwords, unless they already connect with them.
+
+    Roles belong to the whole server. One that existed before and has another password serves
+    another installation, or this one under another secret: changing it would lock that out.
+    """
     given = {APP: settings.app_database_url, TRANSFORM: settings.transform_database_url}
     for role, own_url in given.items():
         if own_url or not settings.database_url:
@@ -183,18 +204,30 @@ def _set_passwords(settings: Settings, conn: Connection) -> None:
         try:
             psycopg.connect(with_user(settings.database_url, role, password)).close()
         except psycopg.OperationalError:
-            # Only the verifier is sent, so no log of the server can hold the password.
-            verifier = conn.pgconn.encrypt_password(
-                password.encode(), role.encode(), b"scram-sha-256"
-            ).decode()
-            conn.execute(
-                sql.SQL("alter role {} password {}").format(
-                    sql.Identifier(role), sql.Literal(verifier)
-                )
-            )
+            if role in existing:
+                raise ForeignRolesError(role) from None
+            _set_password(conn, role, password)
 
 
-def _apply_as_owner(conn: Connection, report: Report) -> list[str]:
+def _set_password(conn: Connection, role: str, password: str) -> None:
+    # Only the verifier is sent, so no log of the server can hold the password.
+    verifier = conn.pgconn.encrypt_password(
+        password.encode(), role.encode(), b"scram-sha-256"
+    ).decode()
+    statement = sql.SQL("alter role {} password {}").format(
+        sql.Identifier(role), sql.Literal(verifier)
+    )
+    try:
+        conn.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        raise MissingGrantError(
+            f"The admin may not set the password of {role}.",
+            advice="Give the admin CREATEROLE (and, from PostgreSQL 16, ADMIN of the role), or set"
+            " QUINTILE_APP_DATABASE_URL and QUINTILE_TRANSFORM_DATABASE_URL.",
+        ) from None
+
+
+def _apply_as_owner(conn: Connection, report: Report, migrations: Sequence[Migration]) -> list[str]:
     conn.execute(
         """
         create table if not exists app.schema_migrations (
@@ -207,7 +240,7 @@ def _apply_as_owner(conn: Connection, report: Report) -> list[str]:
     with conn.transaction():
         conn.execute(_file("rls/protect.sql"))
     applied = applied_migrations(conn)
-    pending = [migration for migration in known_migrations() if migration.name not in applied]
+    pending = [migration for migration in migrations if migration.name not in applied]
     for migration in pending:
         report(f"applying {migration.name}")
         with conn.transaction():

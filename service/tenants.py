@@ -28,10 +28,7 @@ def add_tenant(conn: Connection, name: str, shop: str | None = None) -> UUID:
             f"'{name}' cannot be a tenant's name.",
             advice="Lower-case letters, digits, - and _, at most 63, starting with no sign.",
         )
-    if shop is not None and not _SHOP.fullmatch(shop):
-        raise InvalidInputError(
-            f"'{shop}' is not a shop's domain.", advice="It looks like my-brand.myshopify.com."
-        )
+    _check_shop(shop)
     try:
         with conn.transaction():
             row = one(
@@ -41,10 +38,7 @@ def add_tenant(conn: Connection, name: str, shop: str | None = None) -> UUID:
             conn.execute(query("sql/add_rfm_settings"), {"tenant_id": tenant_id})
             conn.execute(query("sql/add_samples_config"), {"tenant_id": tenant_id})
     except psycopg.errors.UniqueViolation as error:
-        taken = "shop" if "shop" in (error.diag.constraint_name or "") else "name"
-        raise InvalidInputError(
-            f"There is a tenant with this {taken} already.", advice="See: quintile tenants list"
-        ) from None
+        raise _taken(error) from None
     return tenant_id
 
 
@@ -81,31 +75,103 @@ def change_tenant(
     conn: Connection,
     tenant_id: UUID,
     *,
+    shop: str | None = None,
     currency: str | None = None,
     time_zone: str | None = None,
     rfm: RfmChange | None = None,
 ) -> None:
     """Change what is given and leave the rest.
 
+    Args:
+        conn: The owner's connection.
+        tenant_id: Whose settings.
+        shop: The store's myshopify.com domain; fixed once the store is connected.
+        currency: ISO 4217 code.
+        time_zone: IANA name of the shop's zone.
+        rfm: What to change of how RFM counts.
+
     Raises:
-        InvalidInputError: A value is not possible.
+        InvalidInputError: Nothing is given, or a value is not possible or taken.
     """
     rfm = rfm or RfmChange()
-    for zone in (time_zone, rfm.time_zone):
-        if zone is not None and zone not in available_timezones():
-            raise InvalidInputError(
-                f"'{zone}' is not a time zone.", advice="It looks like Europe/Berlin."
-            )
+    if all(value is None for value in (shop, currency, time_zone, *asdict(rfm).values())):
+        raise InvalidInputError(
+            "There is nothing to change.", advice="See: quintile tenants set --help"
+        )
+    _check_shop(shop)
+    _check_time_zone(time_zone)
     try:
         with conn.transaction():
-            conn.execute(
+            changed = conn.execute(
                 query("sql/change_tenant"),
-                {"tenant_id": tenant_id, "currency": currency, "time_zone": time_zone},
-            )
-            conn.execute(query("sql/change_rfm_settings"), {"tenant_id": tenant_id, **asdict(rfm)})
+                {
+                    "tenant_id": tenant_id,
+                    "shop": shop,
+                    "currency": currency,
+                    "time_zone": time_zone,
+                },
+            ).fetchone()
+            if changed is None:
+                raise InvalidInputError(
+                    "This tenant is connected to another shop already.",
+                    advice="Another shop is another tenant: quintile tenants add NAME --shop "
+                    f"{shop}",
+                )
+            change_rfm_settings(conn, tenant_id, rfm)
+    except psycopg.errors.UniqueViolation as error:
+        raise _taken(error) from None
     except psycopg.errors.CheckViolation as error:
-        raise InvalidInputError(
-            _IMPOSSIBLE.get(error.diag.constraint_name or "", "A value is not possible.")
-        ) from None
+        raise _impossible(error) from None
+
+
+def change_rfm_settings(conn: Connection, tenant_id: UUID, rfm: RfmChange) -> None:
+    """Change how RFM counts, in the caller's transaction; what is None stays.
+
+    Raises:
+        InvalidInputError: A value is not possible; the transaction is as it was before.
+    """
+    _check_time_zone(rfm.time_zone)
+    values = asdict(rfm)
+    if rfm.excluded_customer_ids is not None:
+        values["excluded_customer_ids"] = [text.strip() for text in rfm.excluded_customer_ids]
+        if not all(values["excluded_customer_ids"]):
+            raise InvalidInputError(
+                "A customer to exclude needs an id.",
+                advice="To exclude nobody any more: --no-excluded-customers",
+            )
+    if rfm.excluded_domains is not None:
+        values["excluded_domains"] = [text.strip().lower() for text in rfm.excluded_domains]
+    try:
+        with conn.transaction():
+            conn.execute(query("sql/change_rfm_settings"), {"tenant_id": tenant_id, **values})
+    except psycopg.errors.CheckViolation as error:
+        raise _impossible(error) from None
     except psycopg.errors.NumericValueOutOfRange:
         raise InvalidInputError("A number is too large.") from None
+
+
+def _impossible(error: psycopg.errors.CheckViolation) -> InvalidInputError:
+    return InvalidInputError(
+        _IMPOSSIBLE.get(error.diag.constraint_name or "", "A value is not possible.")
+    )
+
+
+def _check_time_zone(zone: str | None) -> None:
+    if zone is not None and zone not in available_timezones():
+        raise InvalidInputError(
+            f"'{zone}' is not a time zone.", advice="It looks like Europe/Berlin."
+        )
+
+
+def _check_shop(shop: str | None) -> None:
+    if shop is not None and not _SHOP.fullmatch(shop):
+        raise InvalidInputError(
+            f"'{shop}' is not a shop's domain.", advice="It looks like my-brand.myshopify.com."
+        )
+
+
+def _taken(error: psycopg.errors.UniqueViolation) -> InvalidInputError:
+    taken = "shop" if "shop" in (error.diag.constraint_name or "") else "name"
+    return InvalidInputError(
+        f"There is a tenant with this {taken} already.", advice="See: quintile tenants list"
+    )

@@ -6,6 +6,7 @@ gets a migrated (or built, or demo) database of its own in a few hundredths of a
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -36,6 +37,15 @@ SHARED_DIR = PROJECT_DIR.parent / "shared"
 # The sandbox's two years of history end here, and the demo templates are built as of here.
 ANCHOR = date(2026, 7, 1)
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where everything has to be there, a skipped test is a failed run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", [])) if reporter else 0
+    if skipped and os.environ.get("QUINTILE_REQUIRE_ALL_TESTS"):
+        reporter.write_line(f"{skipped} skipped, and QUINTILE_REQUIRE_ALL_TESTS is set", red=True)
+        session.exitstatus = exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

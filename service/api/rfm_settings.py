@@ -8,11 +8,11 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from pydantic import Field
 
+from service import tenants
 from service.api.access import tenant_id, transaction
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run
 from service.db import Connection, one, query
 from service.jobs.tasks import enqueue
-from service.tenants import RfmChange, change_tenant
 
 blueprint = APIBlueprint("rfm_settings", __name__, tag="Segments")
 
@@ -74,7 +74,9 @@ def change_rfm_settings(change: RfmSettingsChange) -> dict[str, Any]:
     that is already running another is queued.
     """
     with transaction() as conn:
-        change_tenant(conn, tenant_id(), rfm=RfmChange(**change.model_dump()))
+        tenants.change_rfm_settings(
+            conn, tenant_id(), tenants.RfmChange(**change.model_dump())
+        )
         run = enqueue(conn, tenant_id(), "build", behind_running=True)
         return {"settings": _read(conn, tenant_id()), "run": run}
 

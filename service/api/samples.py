@@ -56,9 +56,7 @@ def count_sample_orders() -> dict[str, Any]:
     with transaction() as conn:
         rows = conn.execute(query("api/sql/sample_stats"), {"tenant_id": tenant_id()}).fetchall()
         built = one(
-            conn.execute(
-                query("api/sql/sample_stats_as_of"), {"tenant_id": tenant_id()}
-            ).fetchone()
+            conn.execute(query("api/sql/sample_stats_as_of"), {"tenant_id": tenant_id()}).fetchone()
         )
     return {
         "data": rows,

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from service.config import PROJECT_DIR, Settings
-from service.db import connect, one, transform_url
+from service.db import Pool, connect, one_at_a_time, transform_url
 from service.errors import BuildFailedError, InvalidInputError
+from service.jobs.runs import recorded_together
 
-_LOCK = "select hashtextextended('quintile build', 0)"
+Report = Callable[[int, int], None]
+
+# dbt numbers its steps as it starts them: "16:33:29  79 of 89 START test …".
+_STEP = re.compile(r" (\d+) of (\d+) START ")
 
 
 def parse_as_of(text: str) -> str:
@@ -42,11 +47,13 @@ def build(
     backfill: Sequence[str] = (),
     full_refresh: bool = False,
     quiet: bool = False,
+    report: Report = lambda _done, _total: None,
 ) -> None:
     """Build and test every model, for some tenants (by name) or for all.
 
     ``backfill`` are earlier instants (ISO 8601), from the first of which on RFM history is written
-    anew. One build runs at a time; a second one waits.
+    anew. One build runs at a time; a second one waits. ``report`` is told how many of dbt's steps
+    are done, of how many.
 
     Raises:
         BuildFailedError: dbt did not succeed; the message is its last word on why.
@@ -65,11 +72,51 @@ def build(
         *("--vars", json.dumps(dbt_vars)),
         *(["--full-refresh"] if full_refresh else []),
     ]
-    with _one_build_at_a_time(settings):
-        _run_dbt(command, settings, quiet=quiet)
+    # Two builds would replace each other's views.
+    with (
+        connect(transform_url(settings)) as conn,
+        one_at_a_time(conn, "build", lambda text: print(text, file=sys.stderr)),
+    ):
+        _run_dbt(command, settings, quiet=quiet, report=report)
 
 
-def _run_dbt(command: list[str], settings: Settings, *, quiet: bool) -> None:
+def recorded_build(
+    settings: Settings,
+    pool: Pool,
+    runs: Mapping[UUID, UUID],
+    *,
+    tenants: Sequence[str] = (),
+    as_of: str | None = None,
+    full_refresh: bool = False,
+    quiet: bool = False,
+) -> None:
+    """As :func:`build`, told in the tenants' runs (tenant ids and run ids of queued ones).
+
+    Raises:
+        BuildFailedError: dbt did not succeed; the runs say so too.
+    """
+    with recorded_together(pool, runs) as recorders:
+        if runs and not recorders:
+            # Another process has taken them all meanwhile, and builds.
+            return
+        for recorder in recorders:
+            recorder.phase("models and tests")
+
+        def report(done: int, total: int) -> None:
+            for recorder in recorders:
+                recorder.reach(done, total)
+
+        build(
+            settings,
+            tenants=tenants,
+            as_of=as_of,
+            full_refresh=full_refresh,
+            quiet=quiet,
+            report=report,
+        )
+
+
+def _run_dbt(command: list[str], settings: Settings, *, quiet: bool, report: Report) -> None:
     environment = {
         **os.environ,
         "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
@@ -91,12 +138,16 @@ def _run_dbt(command: list[str], settings: Settings, *, quiet: bool) -> None:
     ) as process:
         for line in process.stdout or ():
             tail.append(line.rstrip())
+            step = _STEP.search(line)
+            if step is not None:
+                report(int(step[1]) - 1, int(step[2]))
             if not quiet:
                 sys.stderr.write(line)
     if process.returncode != 0:
         raise BuildFailedError(
-            f"The dbt build failed: {_reason(tail)}",
-            advice=f"dbt's log: {Path(settings.home_dir) / 'dbt' / 'logs' / 'dbt.log'}",
+            "The build of the models failed.",
+            advice="The operator finds the reason in dbt's log.",
+            detail=f"{_reason(tail)} (log: {settings.home_dir / 'dbt' / 'logs' / 'dbt.log'})",
         )
 
 
@@ -107,15 +158,3 @@ def _reason(tail: Iterable[str]) -> str:
         if "Error in " in line or "Failure in " in line or " Error" in line:
             return line
     return next((line for line in reversed(words) if line), "no output")
-
-
-@contextmanager
-def _one_build_at_a_time(settings: Settings) -> Iterator[None]:
-    """Two builds would replace each other's views; the lock goes with the connection."""
-    with connect(transform_url(settings)) as conn:
-        if not one(conn.execute(f"select pg_try_advisory_lock(({_LOCK})) as got").fetchone())[
-            "got"
-        ]:
-            sys.stderr.write("waiting for another build to finish\n")
-            conn.execute(f"select pg_advisory_lock(({_LOCK}))")
-        yield

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -86,6 +86,7 @@ class RunRecorder:
         self.pool = pool
         self.tenant_id = tenant_id
         self.run_id = run_id
+        self.named = {"tenant_id": str(tenant_id), "run_id": str(run_id)}
         self.phase_name: str | None = None
         self.done = 0
         self.total: int | None = None
@@ -101,6 +102,11 @@ class RunRecorder:
     def advance(self, done: int = 1) -> None:
         """So many more units of the phase are done."""
         self.done += done
+        self._write_now_and_then()
+
+    def reach(self, done: int, total: int) -> None:
+        """So many units of the phase are done by now, of so many."""
+        self.done, self.total = done, total
         self._write_now_and_then()
 
     def count(self, **counts: int) -> None:
@@ -137,52 +143,74 @@ def recorded(pool: Pool, tenant_id: UUID, run_id: UUID) -> Iterator[RunRecorder]
     Raises:
         AlreadyRunningError: Another process is at it, or the run is over.
     """
+    with recorded_together(pool, {tenant_id: run_id}) as recorders:
+        if not recorders:
+            raise AlreadyRunningError(advice=f"Follow it as run {run_id}.")
+        bound = {"tenant_id": str(tenant_id), "run_id": str(run_id)}
+        with structlog.contextvars.bound_contextvars(**bound):
+            yield recorders[0]
+
+
+@contextmanager
+def recorded_together(pool: Pool, runs: Mapping[UUID, UUID]) -> Iterator[list[RunRecorder]]:
+    """As :func:`recorded`, for one piece of work that many tenants' runs share.
+
+    A run that another process has taken meanwhile is left out; there may be none left.
+    """
+    recorders = [
+        RunRecorder(pool, tenant_id, run_id)
+        for tenant_id, run_id in runs.items()
+        if _begin(pool, tenant_id, run_id)
+    ]
+    with _heartbeat(recorders):
+        try:
+            yield recorders
+        except BaseException as error:
+            for recorder in recorders:
+                _finish(recorder, error)
+            raise
+    for recorder in recorders:
+        _finish(recorder, None)
+
+
+def start_builds(pool: Pool, tenants: Iterable[UUID], trigger: Trigger) -> dict[UUID, UUID]:
+    """Queue a build of each tenant, or find the one that waits; tenant ids and run ids.
+
+    A tenant that is being built by another process right now is left out.
+    """
+    runs: dict[UUID, UUID] = {}
+    for tenant_id in tenants:
+        with tenant_transaction(pool, tenant_id) as conn:
+            started = start_run(conn, tenant_id, "build", trigger)
+        if started.run["state"] == "queued":
+            runs[tenant_id] = started.run["run_id"]
+    return runs
+
+
+def _begin(pool: Pool, tenant_id: UUID, run_id: UUID) -> bool:
     with tenant_transaction(pool, tenant_id) as conn:
         begun = conn.execute(
             query("jobs/sql/begin_run"),
             {"tenant_id": tenant_id, "run_id": run_id, "stale_after": STALE_AFTER_SECONDS},
         ).fetchone()
-    if begun is None:
-        raise AlreadyRunningError(advice=f"Follow it as run {run_id}.")
-    recorder = RunRecorder(pool, tenant_id, run_id)
-    with (
-        structlog.contextvars.bound_contextvars(tenant_id=str(tenant_id), run_id=str(run_id)),
-        _heartbeat(recorder),
-    ):
-        log.info("run started", kind=begun["kind"])
-        try:
-            yield recorder
-        except BaseException as error:
-            _finish(recorder, error)
-            raise
-        _finish(recorder, None)
-
-
-@contextmanager
-def recorded_together(pool: Pool, runs: dict[UUID, UUID]) -> Iterator[list[RunRecorder]]:
-    """As :func:`recorded`, for one piece of work that many tenants' runs share.
-
-    A run that another process has taken meanwhile is left out.
-    """
-    with ExitStack() as stack:
-        recorders = []
-        for tenant_id, run_id in runs.items():
-            with suppress(AlreadyRunningError):
-                recorders.append(stack.enter_context(recorded(pool, tenant_id, run_id)))
-        yield recorders
+    if begun is not None:
+        log.info("run started", kind=begun["kind"], tenant_id=str(tenant_id), run_id=str(run_id))
+    return begun is not None
 
 
 def _finish(recorder: RunRecorder, error: BaseException | None) -> None:
     message = advice = None
     if isinstance(error, QuintileError):
         message, advice = error.message, error.advice or None
+        if error.detail:
+            log.error("run failed", detail=error.detail, **recorder.named)
     elif isinstance(error, (KeyboardInterrupt, SystemExit)):
         message, advice = "The run was interrupted.", "Start it again; it takes up where it was."
     elif error is not None:
         # The text of an unforeseen error may hold anything: it goes to the log, not to the page.
         message = f"Something unforeseen went wrong ({type(error).__name__})."
         advice = "The log has the details under this run's id."
-        log.error("run failed", exc_info=error)
+        log.error("run failed", exc_info=error, **recorder.named)
     with tenant_transaction(recorder.pool, recorder.tenant_id) as conn:
         finished = one(
             conn.execute(
@@ -198,18 +226,25 @@ def _finish(recorder: RunRecorder, error: BaseException | None) -> None:
                 },
             ).fetchone()
         )
-    log.info("run finished", state=finished["state"], error=message, **recorder.counts)
+    log.info(
+        "run finished",
+        state=finished["state"],
+        error=message,
+        **recorder.counts,
+        **recorder.named,
+    )
 
 
 @contextmanager
-def _heartbeat(recorder: RunRecorder) -> Iterator[None]:
+def _heartbeat(recorders: Sequence[RunRecorder]) -> Iterator[None]:
     """Write a sign of life while a long step reports nothing of its own."""
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(_HEARTBEAT_SECONDS):
             try:
-                recorder.write()
+                for recorder in recorders:
+                    recorder.write()
             except Exception:
                 # The database may be restarting; the work itself will find out if it is gone.
                 log.warning("heartbeat failed", exc_info=True)

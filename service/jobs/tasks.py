@@ -14,14 +14,22 @@ from procrastinate import PsycopgConnector, SyncPsycopgConnector
 from psycopg.conninfo import make_conninfo
 
 from service.config import Settings
-from service.db import Connection, Pool, connect, query, tenant_transaction, transform_url
+from service.db import (
+    Connection,
+    Pool,
+    connect,
+    one,
+    query,
+    tenant_transaction,
+    transform_url,
+)
 from service.errors import AlreadyRunningError, QuintileError
-from service.jobs.build import build
+from service.jobs.build import recorded_build
 from service.jobs.runs import (
     STALE_AFTER_SECONDS,
     Trigger,
     recorded,
-    recorded_together,
+    start_builds,
     start_run,
 )
 from service.klaviyo.sync import sync_klaviyo
@@ -37,7 +45,8 @@ TASKS: dict[str, str] = {
 }
 Enqueueable = Literal["shopify_sync", "klaviyo_sync", "build"]
 
-# Attempts after the first; procrastinate counts retries.
+# Attempts after the first, for what keeps a job from beginning its run: a run that has begun ends
+# in success or failure, and what a failure needs is told there.
 _RETRY = procrastinate.RetryStrategy(max_attempts=3, exponential_wait=5)
 
 # Deferring needs no connector of its own: the job goes in on the caller's connection.
@@ -90,18 +99,18 @@ class Worker:
 
     def build_one(self, tenant_id: str, run_id: str) -> None:
         """Build one tenant's models."""
-        self._build({UUID(tenant_id): UUID(run_id)})
+        with connect(transform_url(self.settings)) as conn:
+            row = one(
+                conn.execute(query("jobs/sql/tenant_name"), {"tenant_id": tenant_id}).fetchone()
+            )
+        runs = {UUID(tenant_id): UUID(run_id)}
+        recorded_build(self.settings, self.pool, runs, tenants=[row["name"]], quiet=True)
 
     def build_all(self) -> None:
         """Build every tenant's models in one dbt build."""
-        runs: dict[UUID, UUID] = {}
-        for tenant_id in self.tenants(""):
-            with tenant_transaction(self.pool, tenant_id) as conn:
-                started = start_run(conn, tenant_id, "build", "schedule")
-            if started.created:
-                runs[tenant_id] = started.run["run_id"]
+        runs = start_builds(self.pool, self.tenants(""), "schedule")
         if runs:
-            self._build(runs)
+            recorded_build(self.settings, self.pool, runs, quiet=True)
 
     def fan_out(self, kind: Literal["shopify_sync", "klaviyo_sync"]) -> None:
         """Queue a sync for every tenant that is connected."""
@@ -115,17 +124,6 @@ class Worker:
         with connect(transform_url(self.settings)) as conn:
             rows = conn.execute(query("jobs/sql/list_tenants"), {"provider": provider}).fetchall()
         return [row["tenant_id"] for row in rows]
-
-    def _build(self, runs: dict[UUID, UUID]) -> None:
-        with recorded_together(self.pool, runs) as recorders:
-            if not recorders:
-                return
-            for recorder in recorders:
-                recorder.phase("dbt build")
-            ids = [recorder.tenant_id for recorder in recorders]
-            with connect(transform_url(self.settings)) as conn:
-                rows = conn.execute(query("jobs/sql/tenant_names"), {"tenant_ids": ids}).fetchall()
-            build(self.settings, tenants=[row["name"] for row in rows], quiet=True)
 
     def _do(
         self,
@@ -146,9 +144,12 @@ def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
     conninfo = make_conninfo(transform_url(settings), options="-c search_path=jobs,pg_temp")
     app = procrastinate.App(connector=PsycopgConnector(conninfo=conninfo))
     worker = Worker(settings, pool)
-    app.task(name=TASKS["shopify_sync"], queue="syncs")(_explained(worker.shopify_sync))
-    app.task(name=TASKS["klaviyo_sync"], queue="syncs")(_explained(worker.klaviyo_sync))
-    app.task(name=TASKS["build"], queue="builds")(_explained(worker.build_one))
+    for kind, queue, work in (
+        ("shopify_sync", "syncs", worker.shopify_sync),
+        ("klaviyo_sync", "syncs", worker.klaviyo_sync),
+        ("build", "builds", worker.build_one),
+    ):
+        app.task(name=TASKS[kind], queue=queue, retry=_RETRY)(_explained(work))
     _schedule(app, settings.schedule_segments, "shopify", lambda: worker.fan_out("shopify_sync"))
     _schedule(app, settings.schedule_klaviyo, "klaviyo", lambda: worker.fan_out("klaviyo_sync"))
     _schedule(app, settings.schedule_build, "build", worker.build_all)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import cast
 from uuid import UUID
@@ -16,6 +17,31 @@ from service.klaviyo.account import read_list_name, read_list_names, read_list_s
 from service.klaviyo.client import open_klaviyo
 
 _LIST_ID = re.compile(r"[A-Za-z0-9]{1,64}")
+
+
+@dataclass(frozen=True)
+class PausedList:
+    """A configuration that a sync has paused, and why."""
+
+    segment_key: str
+    list_id: str
+    list_name: str
+    paused_reason: str
+
+    def message(self) -> str:
+        """What has happened, in a sentence or two."""
+        return (
+            f"list '{self.list_name}', fed by {self.segment_key}, is paused. {self.paused_reason}"
+        )
+
+    def advice(self, tenant: str) -> str:
+        """The commands by which an operator ends it."""
+        return (
+            "Map another list or segment, or this one again once it is back: "
+            f"quintile tenants map-list {tenant} --segment KEY --list ID. To give it up: "
+            f"quintile tenants unmap-list {tenant} --segment {self.segment_key} "
+            f"--list {self.list_id}"
+        )
 
 
 def create_config(
@@ -78,6 +104,35 @@ def map_list(
     with tenant_transaction(pool, tenant_id) as conn:
         create_config(conn, tenant_id, segment_key, list_id, name)
     return name
+
+
+def unmap_list(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> str:
+    """Let a segment feed a list no longer, and forget what it held; returns the list's name.
+
+    Who is on the list stays on it.
+
+    Args:
+        conn: A transaction of the tenant.
+        tenant_id: Whose list.
+        segment_key: ``rfm:<segment>`` or ``shopify:<segment id>``.
+        list_id: Klaviyo's id of the list.
+
+    Raises:
+        InvalidInputError: The segment does not feed the list.
+    """
+    row = conn.execute(
+        query("klaviyo/sql/delete_config"),
+        {"tenant_id": tenant_id, "segment_key": segment_key, "list_id": list_id},
+    ).fetchone()
+    if row is None:
+        raise InvalidInputError(f"Segment '{segment_key}' feeds no list '{list_id}'.")
+    return cast("str", row["list_name"])
+
+
+def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
+    """The tenant's configurations that are not synced until a person has seen to them."""
+    rows = conn.execute(query("klaviyo/sql/list_paused"), {"tenant_id": tenant_id}).fetchall()
+    return [PausedList(**row) for row in rows]
 
 
 def list_size(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str) -> int:

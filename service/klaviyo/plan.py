@@ -11,7 +11,7 @@ from uuid import UUID
 
 import psycopg
 
-from service.db import Connection, one, query
+from service.db import Connection, query
 from service.errors import QuintileError
 from service.spool import Row
 
@@ -88,6 +88,6 @@ def _fill_members(conn: Connection, parameters: Mapping[str, object]) -> None:
         return
     named = {**parameters, "segment_id": name}
     row = conn.execute(query("klaviyo/sql/find_shopify_segment"), named).fetchone()
-    if row is None or one(row)["is_gone"]:
+    if row is None or row["is_gone"]:
         raise SegmentGoneError
     conn.execute(query("klaviyo/sql/fill_members_shopify"), named)

@@ -22,7 +22,6 @@ from service.klaviyo.client import (
     Document,
     KlaviyoClient,
     KlaviyoError,
-    KlaviyoUnavailableError,
     Resource,
 )
 from service.spool import Row
@@ -68,12 +67,15 @@ class Refusal:
 
 
 def remove(target: Target, removals: Iterable[Row], limits: Limits, progress: Progress) -> None:
-    """Take profiles off the list, then out of the ledger; each row is address, _, profile id.
+    """Take profiles off the list, then out of the ledger; rows are address, customer, profile id.
 
     Raises:
-        KlaviyoError: A batch was not accepted; those before it are recorded.
+        KlaviyoError: A batch was not accepted; it is marked pending and done over next time.
     """
     for batch in _batches(removals, limits.remove_profiles, limits.import_bytes):
+        # Were these still called synced after a crash, those back in the segment by the next sync
+        # would seem to have been taken off by a person.
+        _mark_pending(target, batch)
         body = {"data": [{"type": "profile", "id": profile_id} for _, _, profile_id in batch]}
         path = f"/api/lists/{target.list_id}/relationships/profiles"
         target.client.delete(_REMOVALS, path, body)
@@ -91,12 +93,7 @@ def add(target: Target, additions: Iterable[Row], limits: Limits, progress: Prog
         KlaviyoError: A batch was not accepted; it is marked pending and done over next time.
     """
     for batch in _batches(additions, limits.import_profiles, limits.import_bytes):
-        _record(
-            target,
-            "mark_pending",
-            emails=[email for email, _, _ in batch],
-            customer_ids=[customer_id for _, customer_id, _ in batch],
-        )
+        _mark_pending(target, batch)
         synced = _import(target, [str(email) for email, _, _ in batch], progress)
         _record(target, "mark_synced", emails=synced)
         progress.count(added=len(synced))
@@ -152,7 +149,7 @@ def _await_import(client: KlaviyoClient, job: str) -> Resource:
         if found["attributes"]["status"] in ("complete", "cancelled"):
             return found
         if time.monotonic() > give_up_at:
-            raise KlaviyoUnavailableError("Klaviyo has not finished an import in ten minutes.")
+            raise KlaviyoError("Klaviyo has not finished an import in ten minutes.")
         time.sleep(pause)
         pause = min(pause * 2, _SLOWEST_LOOK_SECONDS)
 
@@ -205,6 +202,15 @@ def _reject(target: Target, refusals: Sequence[Refusal], progress: Progress) -> 
     rows = [{"email": r.email, "code": r.code, "detail": r.detail} for r in refusals]
     _record(target, "mark_rejected", refusals=Jsonb(rows))
     progress.count(rejected=len(refusals))
+
+
+def _mark_pending(target: Target, batch: Sequence[Row]) -> None:
+    _record(
+        target,
+        "mark_pending",
+        emails=[email for email, _, _ in batch],
+        customer_ids=[customer_id for _, customer_id, _ in batch],
+    )
 
 
 def _record(target: Target, statement: str, **parameters: object) -> None:

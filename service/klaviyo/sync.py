@@ -12,7 +12,12 @@ from service.connections import credential, note_accepted, note_refused
 from service.db import Connection, Pool, query, tenant_transaction
 from service.errors import QuintileError
 from service.jobs.progress import Progress
-from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, open_klaviyo
+from service.klaviyo.client import (
+    KlaviyoError,
+    KlaviyoRefusedError,
+    KlaviyoUnavailableError,
+    open_klaviyo,
+)
 from service.klaviyo.plan import SegmentGoneError, plan, settle
 from service.klaviyo.push import Limits, Target, add, remove
 from service.spool import Row, Spool, open_spool
@@ -32,15 +37,17 @@ def sync_klaviyo(
     """Bring every list of the tenant that is not paused in step with its segment.
 
     Counts, by way of ``progress``: addresses added, removed and rejected; skipped, which are
-    members that cannot be written to or were rejected before; calls to Klaviyo. A list that needs
-    no change costs no writing call.
+    members that cannot be written to, were rejected before or were taken off the list by a person;
+    lists paused; calls to Klaviyo. A list that needs no change costs no writing call.
 
-    A list or segment that no longer exists pauses its configuration with the reason. Trouble with
-    one list does not keep the others from being synced; it is raised at the end.
+    A list or segment that no longer exists pauses its configuration with the reason, which
+    :func:`service.klaviyo.configs.paused_lists` tells. Trouble with one list does not keep the
+    others from being synced; the first of it is raised at the end.
 
     Raises:
         NotConnectedError: The tenant is not connected to Klaviyo.
         KlaviyoRefusedError: The key is not accepted; the connection now says so.
+        KlaviyoUnavailableError: Klaviyo cannot be reached; at once.
         MartsMissingError: dbt has not built the marts yet.
         KlaviyoError: Klaviyo did not do what was asked; what it accepted is recorded.
     """
@@ -57,7 +64,8 @@ def sync_klaviyo(
                 progress.phase(f"list {config['list_name']}")
                 try:
                     _sync_list(target, config["segment_key"], limits, progress)
-                except KlaviyoRefusedError:
+                except (KlaviyoRefusedError, KlaviyoUnavailableError):
+                    # The next list would meet the same.
                     raise
                 except QuintileError as error:
                     failures.append(error)
@@ -81,13 +89,13 @@ def _sync_list(target: Target, segment_key: str, limits: Limits, progress: Progr
         except KlaviyoError as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
-            _pause(target, "The list no longer exists in Klaviyo.")
+            _pause(target, "The list no longer exists in Klaviyo.", progress)
             return
         try:
             counts = _plan(target, segment_key, remote, removals, additions)
         except SegmentGoneError as error:
             # An empty segment empties its list, a deleted one must not.
-            _pause(target, error.message)
+            _pause(target, error.message, progress)
             return
         progress.count(
             added=0,
@@ -138,8 +146,9 @@ def _planned(conn: Connection, action: str) -> Iterator[Row]:
             yield row["email"], row["customer_id"], row["profile_id"]
 
 
-def _pause(target: Target, reason: str) -> None:
+def _pause(target: Target, reason: str, progress: Progress) -> None:
     _run(target, "pause_config", reason=reason)
+    progress.count(paused=1)
 
 
 def _run(target: Target, statement: str, **parameters: object) -> None:

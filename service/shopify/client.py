@@ -129,12 +129,15 @@ class ShopifyClient:
     def _check_errors(self, name: str, errors: Any) -> None:
         if not errors:
             return
-        found = errors if isinstance(errors, list) else [{"message": str(errors)}]
+        listed = errors if isinstance(errors, list) else [errors]
+        found = [e if isinstance(e, dict) else {"message": str(e)} for e in listed]
         codes = frozenset(str((e.get("extensions") or {}).get("code")) for e in found)
-        message = "; ".join(str(e.get("message")) for e in found)[:300]
+        message = "; ".join(str(e.get("message") or e) for e in found)[:300]
         if "THROTTLED" in codes:
-            wait = self._bucket.seconds_until(self._costs[name]) if self._bucket else None
-            raise TransientError("it throttled us", retry_after=wait and max(wait, 0.1))
+            cost = self._costs.get(name, 0.0)
+            wait = self._bucket.seconds_until(cost) if self._bucket else 0.0
+            # Nothing to wait for means that we do not know: then as long as for other failures.
+            raise TransientError("it throttled us", retry_after=wait or None)
         if codes & {"INTERNAL_SERVER_ERROR", "TIMEOUT"}:
             raise TransientError("it reported an internal error")
         if "ACCESS_DENIED" in codes:

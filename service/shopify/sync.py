@@ -8,7 +8,7 @@ so a sync that is killed goes on where it stopped, and the tables end up the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -33,7 +33,7 @@ from service.shopify.landing import (
 )
 from service.shopify.parse import Node, Row, newest, parse_customer, parse_order, sort_out
 from service.shopify.segments import Source, sync_segments
-from service.shopify.shop import read_shop
+from service.shopify.shop import ShopInfo, read_shop
 
 # Shopify's search index runs behind its data: what changed just before the last change landed may
 # not have been listed yet. Reading it twice costs a page and writes nothing.
@@ -42,17 +42,24 @@ _OVERLAP = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class _Resource:
-    """Something read by updated_at and landed page by page."""
+    """Something read by updated_at and landed page by page.
+
+    ``watermark`` names how far it has been read; ``name`` is Shopify's.
+    """
 
     name: str
+    watermark: str
     entity: str
     per_page: int
     parse: Callable[[Node], Row]
     land: Callable[[Connection, UUID, Sequence[Row]], int]
 
 
-_CUSTOMERS = _Resource("customers", "customer", 250, parse_customer, land_customers)
-_ORDERS = _Resource("orders", "order", 50, parse_order, land_orders)
+_CUSTOMERS = _Resource("customers", "customers", "customer", 250, parse_customer, land_customers)
+_ORDERS = _Resource("orders", "orders", "order", 50, parse_order, land_orders)
+# Having read the last 60 days says nothing of the years before: when the token gets the scope for
+# all orders, they are read from the start.
+_RECENT_ORDERS = replace(_ORDERS, watermark="recent_orders")
 
 
 def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Progress) -> None:
@@ -73,10 +80,10 @@ def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Prog
     with open_shopify(settings, shop, token) as client:
         source = Source(client, pool, tenant_id, progress)
         try:
-            _sync_shop(source, shop)
+            info = _sync_shop(source, shop)
             sync_segments(source)
             _sync_changes(source, _CUSTOMERS)
-            _sync_changes(source, _ORDERS)
+            _sync_changes(source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
         except ShopifyRefusedError as error:
             with tenant_transaction(pool, tenant_id) as conn:
                 note_refused(conn, tenant_id, "shopify", error.message)
@@ -85,7 +92,7 @@ def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Prog
             progress.count(calls=client.calls)
 
 
-def _sync_shop(source: Source, shop: str) -> None:
+def _sync_shop(source: Source, shop: str) -> ShopInfo:
     source.progress.phase("shop")
     info = read_shop(source.client)
     if info.shop != shop:
@@ -96,12 +103,13 @@ def _sync_shop(source: Source, shop: str) -> None:
         note_accepted(conn, source.tenant_id, "shopify", sorted(info.scopes))
     if not info.has_all_orders:
         source.progress.count(orders_limited_to_60_days=1)
+    return info
 
 
 def _sync_changes(source: Source, resource: _Resource) -> None:
     client = source.client
     with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
-        watermark = read_watermark(conn, source.tenant_id, resource.name)
+        watermark = read_watermark(conn, source.tenant_id, resource.watermark)
     search = None if watermark is None else _changed_since(watermark - _OVERLAP)
     count = client.run(f"{resource.name}_count", query=search)[f"{resource.name}Count"]
     source.progress.phase(resource.name, total=count["count"] if count else None)
@@ -110,14 +118,14 @@ def _sync_changes(source: Source, resource: _Resource) -> None:
 
 
 def _land_page(source: Source, resource: _Resource, nodes: list[Node]) -> None:
-    if resource is _ORDERS:
+    if resource.name == "orders":
         for order in nodes:
             _complete_lines(source.client, order)
     rows, rejections = sort_out(nodes, resource.parse)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         written = resource.land(conn, source.tenant_id, rows)
         set_aside(conn, source.tenant_id, resource.entity, rejections)
-        advance_watermark(conn, source.tenant_id, resource.name, newest(nodes))
+        advance_watermark(conn, source.tenant_id, resource.watermark, newest(nodes))
     source.progress.count(**{resource.name: len(nodes)}, rejected=len(rejections), written=written)
     source.progress.advance(len(nodes))
 

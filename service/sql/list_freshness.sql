@@ -1,24 +1,45 @@
--- How long ago each connected tenant's store was synced and every tenant was built, in whole
--- hours; stale is twice the default interval. Read as quintile_owner.
+-- How many hours ago each connected tenant was synced and every tenant built. Read as
+-- quintile_owner.
 with latest as (
     select
         r.tenant_id,
         r.kind,
         max(r.finished_at) as finished_at
     from app.runs as r
-    where r.state = 'succeeded' and r.kind in ('shopify_sync', 'klaviyo_sync')
+    where r.state = 'succeeded'
     group by r.tenant_id, r.kind
+),
+
+-- What is expected of a tenant, since when, and how long it may take: twice the default interval.
+expected as (
+    select
+        c.tenant_id,
+        c.provider || '_sync' as kind,
+        case c.provider when 'shopify' then 'Shopify sync' else 'Klaviyo sync' end as what,
+        c.connected_at as expected_since,
+        case c.provider when 'shopify' then interval '12 hours' else interval '1 hour' end
+            as most
+    from app.connections as c
+    where c.state = 'active'
+
+    union all
+
+    select
+        t.tenant_id,
+        'build' as kind,
+        'build' as what,
+        t.created_at as expected_since,
+        interval '48 hours' as most
+    from app.tenants as t
 )
 
 select
     t.name,
-    case c.provider when 'shopify' then 'Shopify sync' else 'Klaviyo sync' end as what,
-    floor(extract(epoch from now() - coalesce(l.finished_at, c.connected_at)) / 3600)::int as hours,
-    coalesce(l.finished_at, c.connected_at)
-    < now() - case c.provider when 'shopify' then interval '12 hours' else interval '1 hour' end
-        as is_stale
+    e.what,
+    floor(extract(epoch from now() - coalesce(l.finished_at, e.expected_since)) / 3600)::int
+        as hours,
+    coalesce(l.finished_at, e.expected_since) < now() - e.most as is_stale
 from app.tenants as t
-inner join app.connections as c on t.tenant_id = c.tenant_id
-left join latest as l on c.tenant_id = l.tenant_id and c.provider || '_sync' = l.kind
-where c.state = 'active'
-order by t.name, c.provider
+inner join expected as e on t.tenant_id = e.tenant_id
+left join latest as l on e.tenant_id = l.tenant_id and e.kind = l.kind
+order by t.name, e.what

@@ -11,7 +11,7 @@ import re
 from http import HTTPStatus
 
 import structlog
-from flask import Response, make_response, redirect, render_template, request, session, url_for
+from flask import Response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
@@ -43,13 +43,13 @@ def sign_in() -> ResponseReturnValue:
     target = request.form.get("next", "")
     credential = find_token(state().pool, request.form.get("token", ""))
     if credential is None:
-        log.warning("sign-in refused", with_="token")
+        log.warning("sign-in refused", how="token")
         page = render_template(
             "sign_in.html", next=target, message="This token is not valid, or has been revoked."
         )
         return Response(page, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
     begin_session(credential)
-    log.info("signed in", with_="token", tenant_id=str(credential.tenant_id))
+    log.info("signed in", how="token", tenant_id=str(credential.tenant_id))
     return redirect(local_path(target), HTTPStatus.SEE_OTHER)
 
 
@@ -62,24 +62,21 @@ def sign_in_with_code() -> ResponseReturnValue:
         raise InvalidInputError('The body must be {"code": "qsi_…"}.') from None
     credential = use_sign_in_code(state().pool, body.code)
     if credential is None:
-        log.warning("sign-in refused", with_="code")
+        log.warning("sign-in refused", how="code")
         return problem(
             "sign-in-failed",
             "This sign-in link has been used already, or is too old.",
             advice="Ask your operator for a new link, or for an API token: quintile tenants token",
         )
     begin_session(credential)
-    log.info("signed in", with_="code", tenant_id=str(credential.tenant_id))
+    log.info("signed in", how="code", tenant_id=str(credential.tenant_id))
     return {"next": url_for("admin.segments")}
 
 
 def sign_out() -> ResponseReturnValue:
     """End the session and show the sign-in form."""
     session.clear()
-    response = make_response(redirect(url_for("admin.show_sign_in"), HTTPStatus.SEE_OTHER))
-    # What this browser still holds of the pages goes too.
-    response.headers["Clear-Site-Data"] = '"cache"'
-    return response
+    return redirect(url_for("admin.show_sign_in"), HTTPStatus.SEE_OTHER)
 
 
 def local_path(text: str) -> str:

@@ -200,6 +200,59 @@ begin
 end
 $$;
 
+-- What is wrong with the isolation of the job queue, whose tables are the library's and have no
+-- tenant_id: sql/rls/queue.sql gives them policies of their own.
+create or replace view app.queue_findings with (security_invoker = true) as
+with wanted (relation, policies) as (
+    values
+    (
+        'procrastinate_jobs',
+        array[
+            'all_tenants true',
+            'tenant_isolation ((args ->> ''tenant_id''::text) = ( SELECT'
+            || ' NULLIF(current_setting(''app.tenant_id''::text, true), ''''::text) AS "nullif"))'
+        ]
+    ),
+    (
+        'procrastinate_events',
+        array[
+            'all_tenants true',
+            'tenant_isolation (EXISTS ( SELECT FROM jobs.procrastinate_jobs j WHERE'
+            || ' (j.id = procrastinate_events.job_id)))'
+        ]
+    )
+),
+
+found as (
+    select
+        w.relation,
+        w.policies as wanted_policies,
+        c.relrowsecurity and c.relforcerowsecurity as is_forced,
+        array(
+            select
+                p.polname || ' '
+                || regexp_replace(
+                    replace(pg_get_expr(p.polqual, p.polrelid), 'FROM procr', 'FROM jobs.procr'),
+                    '\s+', ' ', 'g'
+                )
+            from pg_catalog.pg_policy as p
+            where
+                p.polrelid = c.oid
+                and pg_get_expr(p.polqual, p.polrelid)
+                = pg_get_expr(p.polwithcheck, p.polrelid)
+            order by p.polname
+        ) as policies
+    from wanted as w
+    inner join pg_catalog.pg_namespace as n on n.nspname = 'jobs'
+    inner join pg_catalog.pg_class as c on n.oid = c.relnamespace and w.relation = c.relname
+)
+
+select
+    'jobs.' || f.relation as relation,
+    'row level security of the job queue is off or altered' as finding
+from found as f
+where not f.is_forced or f.policies <> f.wanted_policies;
+
 -- Everything wrong with isolation in this database. Empty is the only good answer.
 create or replace view app.isolation_findings with (security_invoker = true) as
 select
@@ -213,6 +266,13 @@ cross join lateral app.isolation_findings_of(c.oid) as f
 where
     c.relkind in ('r', 'p', 'v', 'm')
     and n.nspname in ('shopify', 'app', 'staging', 'intermediate', 'marts')
+
+union all
+
+select
+    q.relation,
+    q.finding
+from app.queue_findings as q
 
 union all
 
@@ -247,4 +307,4 @@ where
 
 grant usage on schema app to quintile_app, quintile_transform;
 grant usage on schema shopify to quintile_app, quintile_transform;
-grant select on app.isolation_findings to quintile_app, quintile_transform;
+grant select on app.isolation_findings, app.queue_findings to quintile_app, quintile_transform;

@@ -20,16 +20,11 @@ to quintile_app;
 do $$
 begin
     -- Nothing is locked when all is in place.
-    if (
-        select count(*) = 2 from pg_policy
-        where
-            polrelid = 'jobs.procrastinate_jobs'::regclass
-            and polname in ('tenant_isolation', 'all_tenants')
-    ) then
+    if not exists (select from app.queue_findings) then
         return;
     end if;
+
     drop policy if exists tenant_isolation on jobs.procrastinate_jobs;
-    drop policy if exists all_tenants on jobs.procrastinate_jobs;
     create policy tenant_isolation on jobs.procrastinate_jobs for all to quintile_app
     using (
         args ->> 'tenant_id' = (select nullif(current_setting('app.tenant_id', true), ''))
@@ -37,8 +32,24 @@ begin
     with check (
         args ->> 'tenant_id' = (select nullif(current_setting('app.tenant_id', true), ''))
     );
-    create policy all_tenants on jobs.procrastinate_jobs for all to quintile_transform
+    drop policy if exists all_tenants on jobs.procrastinate_jobs;
+    create policy all_tenants on jobs.procrastinate_jobs
+    for all to quintile_owner, quintile_transform
     using (true) with check (true);
     alter table jobs.procrastinate_jobs enable row level security;
+    alter table jobs.procrastinate_jobs force row level security;
+
+    -- Adding a job notes the event by a trigger; the event of a job one cannot see is refused in
+    -- the same words whether there is such a job or not.
+    drop policy if exists tenant_isolation on jobs.procrastinate_events;
+    create policy tenant_isolation on jobs.procrastinate_events for all to quintile_app
+    using (exists (select from jobs.procrastinate_jobs as j where j.id = job_id))
+    with check (exists (select from jobs.procrastinate_jobs as j where j.id = job_id));
+    drop policy if exists all_tenants on jobs.procrastinate_events;
+    create policy all_tenants on jobs.procrastinate_events
+    for all to quintile_owner, quintile_transform
+    using (true) with check (true);
+    alter table jobs.procrastinate_events enable row level security;
+    alter table jobs.procrastinate_events force row level security;
 end
 $$;

@@ -71,9 +71,11 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on(
         "console",
         # What the browser notes about an answer's status is that answer's business, not an error.
-        lambda message: errors.append(message.text)
-        if message.type == "error" and "Failed to load resource" not in message.text
-        else None,
+        lambda message: (
+            errors.append(message.text)
+            if message.type == "error" and "Failed to load resource" not in message.text
+            else None
+        ),
     )
     page.set_default_timeout(15_000)
     yield page

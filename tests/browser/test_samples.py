@@ -107,9 +107,7 @@ def test_a_cursor_that_is_none_leads_back_to_the_first_page(site: Site, signed_i
     expect(page.locator(".rows tbody tr")).to_have_count(50)
 
 
-def test_a_session_that_has_ended_leads_to_the_sign_in_form(
-    site: Site, signed_in: Page
-) -> None:
+def test_a_session_that_has_ended_leads_to_the_sign_in_form(site: Site, signed_in: Page) -> None:
     page = signed_in
     page.goto(f"{site.url}/admin/samples")
     expect(page.locator(".rows tbody tr")).to_have_count(50)

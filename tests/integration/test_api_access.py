@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -60,7 +61,9 @@ def client(app: APIFlask, settings: Settings, tenant: UUID) -> FlaskClient:
 def browser(app: APIFlask, settings: Settings, tenant: UUID) -> FlaskClient:
     """A client with a session instead of a token."""
     client = app.test_client()
-    response = client.post("/admin/sign-in", data={"token": token_for(settings, tenant)}, headers=OWN)
+    response = client.post(
+        "/admin/sign-in", data={"token": token_for(settings, tenant)}, headers=OWN
+    )
     assert response.status_code == 303
     return client
 
@@ -149,7 +152,11 @@ def test_every_error_is_a_problem_document(client: FlaskClient, app: APIFlask) -
         (client.post("/api/admin/segments/sync"), 409, "not-connected"),
         (client.post("/admin/sign-in/code", data="{", headers=OWN), 415, "unsupported-media-type"),
         (client.post("/admin/sign-in/code", json=[], headers=OWN), 422, "invalid-input"),
-        (client.post("/admin/sign-in/code", json={"code": "x"}, headers=OWN), 401, "sign-in-failed"),
+        (
+            client.post("/admin/sign-in/code", json={"code": "x"}, headers=OWN),
+            401,
+            "sign-in-failed",
+        ),
         (client.post("/admin/sign-in/code", json={"code": "x"}), 403, "request-refused"),
         (app.test_client().get("/api/admin/me"), 401, "sign-in-required"),
     ]
@@ -185,9 +192,7 @@ def test_a_problems_type_can_be_looked_up(app: APIFlask) -> None:
     assert "belongs to another list" in response.text
 
 
-def test_what_was_never_built_is_said_to_be_so(
-    settings: Settings, client: FlaskClient
-) -> None:
+def test_what_was_never_built_is_said_to_be_so(settings: Settings, client: FlaskClient) -> None:
     with connect(transform_url(settings)) as conn:
         conn.execute("drop table marts.sample_orders")
     response = client.get("/api/admin/samples")
@@ -195,6 +200,18 @@ def test_what_was_never_built_is_said_to_be_so(
     problem = problem_of(response)
     assert (problem["type"], problem["advice"]) == ("/problems/not-built", "Run: quintile build")
     assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_database_that_is_gone_makes_the_service_not_ready(
+    cluster: Any, settings: Settings, app: APIFlask
+) -> None:
+    client = app.test_client()
+    assert client.get("/readyz").status_code == 200
+    cluster.drop(settings.database_url.partition("@/")[2].partition("?")[0])
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert problem_of(response)["type"] == "/problems/database-unavailable"
     assert client.get("/healthz").status_code == 200
 
 
@@ -323,7 +340,10 @@ def test_a_code_that_is_too_old_does_not_work(
 
 @pytest.mark.parametrize(
     "ending",
-    ["delete from app.sign_in_codes", "update app.sign_in_codes set used_at = now() - interval '13 h'"],
+    [
+        "delete from app.sign_in_codes",
+        "update app.sign_in_codes set used_at = used_at - interval '1 day'",
+    ],
 )
 def test_a_session_that_a_code_opened_ends(
     app: APIFlask, settings: Settings, tenant: UUID, ending: str
@@ -402,7 +422,9 @@ def test_the_log_has_a_line_per_request_and_no_secret(
     token, code = token_for(settings, tenant), code_for(settings, tenant)
     with running_app(replace(settings, log_format="json", log_level="DEBUG")) as app:
         client = app.test_client()
-        client.get("/api/admin/samples?q=ada@example.com", headers={"Authorization": f"Bearer {token}"})
+        client.get(
+            "/api/admin/samples?q=ada@example.com", headers={"Authorization": f"Bearer {token}"}
+        )
         client.post("/admin/sign-in", data={"token": token}, headers=OWN)
         client.post("/admin/sign-in/code", json={"code": code}, headers=OWN)
     log = capsys.readouterr().err

@@ -94,7 +94,9 @@ def test_shopify_segments_come_by_name_whatever_their_case(
 def test_a_search_takes_percent_and_underscore_literally(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
-    add_shopify_segments(settings, tenant, ["100% cotton", "100 cotton", "a_b", "aXb", r"back\slash"])
+    add_shopify_segments(
+        settings, tenant, ["100% cotton", "100 cotton", "a_b", "aXb", r"back\slash"]
+    )
 
     def found(q: str) -> list[str]:
         answer = client.get("/api/admin/segments", query_string={"q": q}).get_json()
@@ -203,9 +205,7 @@ def test_samples_come_newest_first_with_their_evidence(
     both = client.get("/api/admin/samples").get_json()["data"][1]
     assert both["types"] == ["ugc", "tiktok"]
     assert (both["matched_tags"], both["matched_patterns"]) == (["ugc-sample"], ["tiktok%"])
-    assert both["items"] == [
-        {"title": "Serum", "variant_title": None, "sku": "S-1", "quantity": 1}
-    ]
+    assert both["items"] == [{"title": "Serum", "variant_title": None, "sku": "S-1", "quantity": 1}]
     assert (both["goods_value"], both["currency"]) == ("24.90", "EUR")
 
     def found(**query: str) -> list[str]:

@@ -12,7 +12,8 @@ import pytest
 
 from service.cli import main, serve_command
 from service.config import Settings
-from service.db import Connection
+from service.db import Connection, connect_as_owner
+from service.tenants import add_tenant
 from tests.command import quintile
 
 
@@ -119,6 +120,19 @@ def test_an_unknown_tenant_is_named_and_the_known_ones_listed(
         (["tenants", "set", "demo", "--rfm-time-zone", "Mars/Base"], "is not a time zone"),
         (["tenants", "set", "demo", "--minimum-value", "-1"], "is not below 0"),
         (["tenants", "set", "demo", "--exclude-domain", "a@b.example"], "looks like example.com"),
+        (["tenants", "set", "demo"], "There is nothing to change"),
+        (["tenants", "set", "demo", "--shop", "https://x.com"], "is not a shop's domain"),
+        (["tenants", "set", "demo", "--shop", ""], "is not a shop's domain"),
+        (["tenants", "set", "demo", "--exclude-customer", ""], "needs an id"),
+        (["tenants", "set", "demo", "--exclude-customer", "7", "--exclude-customer", " "], "an id"),
+        (
+            ["tenants", "set", "demo", "--exclude-customer", "7", "--no-excluded-customers"],
+            "contradict each other",
+        ),
+        (
+            ["tenants", "unmap-list", "demo", "--segment", "rfm:loyal", "--list", "Xy"],
+            "feeds no list 'Xy'",
+        ),
         (["tenants", "connect-shopify", "demo"], "has no shop"),
         (["tenants", "connect-klaviyo", "demo"], "Nothing came on standard input"),
         (["sync", "klaviyo"], "No tenant is connected to klaviyo"),
@@ -147,6 +161,16 @@ def test_a_taken_port_is_said_before_anything_starts(settings: Settings) -> None
     assert f"Port {port} on 127.0.0.1 is taken." in done.stderr
 
 
+def test_the_sandbox_says_when_its_port_is_taken(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = quintile(settings, "sandbox", "--shopify-port", str(port), expect=1)
+    assert done.stderr.startswith(f"Error: Port {port} on 127.0.0.1 is taken.")
+    assert done.stdout == ""
+
+
 def test_settings_of_a_tenant_change_alone(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
@@ -172,6 +196,81 @@ def test_settings_of_a_tenant_change_alone(
         "other": (365, "UTC", 0, False, [], []),
     }
     assert other
+
+
+def test_excluded_customers_are_replaced_and_cleared(
+    settings: Settings, owner: Connection, make_tenant
+) -> None:
+    tenant_id = make_tenant("demo", excluded_customer_ids=["6"], window_days=90)
+
+    def kept() -> tuple[int, list[str]]:
+        row = owner.execute(
+            "select window_days, excluded_customer_ids from app.rfm_settings where tenant_id = %s",
+            [tenant_id],
+        ).fetchone()
+        assert row is not None
+        return row["window_days"], row["excluded_customer_ids"]
+
+    change = ("tenants", "set", "demo")
+    quintile(settings, *change, "--exclude-customer", "7", "--exclude-customer", " 8 ")
+    assert kept() == (90, ["7", "8"])
+    quintile(settings, *change, "--window-days", "30")
+    assert kept() == (30, ["7", "8"])
+    quintile(settings, *change, "--no-excluded-customers")
+    assert kept() == (30, [])
+
+
+def test_a_tenant_without_a_shop_gets_one_by_the_command_that_is_advised(
+    settings: Settings, owner: Connection, make_tenant
+) -> None:
+    added = quintile(settings, "tenants", "add", "demo")
+    assert "connect-shopify" not in added.stderr
+    assert "quintile tenants set demo --shop" in added.stderr
+    refused = quintile(settings, "tenants", "connect-shopify", "demo", stdin="x" * 40, expect=1)
+    assert "quintile tenants set demo --shop x.myshopify.com" in refused.stderr
+
+    make_tenant("other", "taken.myshopify.com")
+    set_shop = ("tenants", "set", "demo", "--shop")
+    taken = quintile(settings, *set_shop, "taken.myshopify.com", expect=1)
+    assert "There is a tenant with this shop already." in taken.stderr
+    # One that was misspelt can be set right until the store is connected: then its orders land.
+    quintile(settings, *set_shop, "demmo.myshopify.com")
+    done = quintile(settings, *set_shop, "demo.myshopify.com")
+    assert "quintile tenants connect-shopify demo" in done.stderr
+    owner.execute(
+        "insert into app.connections (tenant_id, provider, sealed_secret, key_id, last_four) "
+        "select tenant_id, 'shopify', 'x', 'k', 'abcd' from app.tenants where name = 'demo'"
+    )
+    fixed = quintile(settings, *set_shop, "new.myshopify.com", "--currency", "SEK", expect=1)
+    assert "connected to another shop already" in fixed.stderr
+    quintile(settings, *set_shop, "demo.myshopify.com")
+    listed = json.loads(quintile(settings, "tenants", "list", "--json").stdout)
+    assert [(row["name"], row["shop_domain"], row["currency"]) for row in listed] == [
+        ("demo", "demo.myshopify.com", None),
+        ("other", "taken.myshopify.com", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        (["1,c,never,5"], 1),
+        (["1,c,never,5", "2,c,2026-01-01,5"], 0),
+        ([], 0),
+    ],
+    ids=["only bad lines", "bad and good lines", "no lines"],
+)
+def test_an_import_of_nothing_but_bad_lines_fails(
+    settings: Settings, make_tenant, tmp_path: Path, lines: list[str], code: int
+) -> None:
+    make_tenant("demo")
+    file = tmp_path / "orders.csv"
+    file.write_text("\n".join(["order_id,customer_id,processed_at,total", *lines]))
+    done = quintile(settings, "orders", "import", file, "--tenant", "demo", expect=code)
+    assert done.stdout.endswith(f"{int('1,c,never,5' in lines)} rejected\n")
+    # An import that changes nothing is a success too.
+    again = quintile(settings, "orders", "import", file, "--tenant", "demo", expect=code)
+    assert again.stdout.startswith("0 orders landed")
 
 
 def test_the_list_of_tenants(settings: Settings, make_tenant) -> None:
@@ -227,6 +326,34 @@ def test_doctor_names_what_is_wrong_and_what_to_do(
     assert "'lost', which is not in the key ring" in errors[1]["message"]
 
 
+def test_doctor_warns_of_a_paused_list_until_it_is_given_up(
+    settings: Settings, owner: Connection, make_tenant
+) -> None:
+    tenant_id = make_tenant("demo")
+    make_tenant("other")
+    owner.execute(
+        "insert into app.klaviyo_sync_configs "
+        "(tenant_id, segment_key, list_id, list_name, is_paused, paused_reason) values "
+        "(%(t)s, 'rfm:champions', 'Xy', 'VIPs', true, 'The list no longer exists in Klaviyo.'), "
+        "(%(t)s, 'rfm:loyal', 'Zz', 'Loyal', false, null)",
+        {"t": tenant_id},
+    )
+
+    def warnings() -> list[dict[str, str]]:
+        findings = json.loads(quintile(settings, "doctor", "--json").stdout)["findings"]
+        return [finding for finding in findings if finding["level"] == "warning"]
+
+    (warning,) = warnings()
+    assert warning["message"] == (
+        "demo: list 'VIPs', fed by rfm:champions, is paused. The list no longer exists in Klaviyo."
+    )
+    advised = "quintile tenants unmap-list demo --segment rfm:champions --list Xy"
+    assert "quintile tenants map-list demo" in warning["advice"]
+    assert advised in warning["advice"]
+    quintile(settings, *advised.split()[1:])
+    assert warnings() == []
+
+
 def test_doctor_says_when_nothing_answers(settings: Settings, tmp_path: Path) -> None:
     nowhere = replace(settings, database_url="postgresql://x@127.0.0.1:1/none")
     done = quintile(nowhere, "doctor", expect=1)
@@ -236,3 +363,54 @@ def test_doctor_says_when_nothing_answers(settings: Settings, tmp_path: Path) ->
 def test_the_web_service_is_gunicorn_on_the_settings_address(settings: Settings) -> None:
     command = serve_command(replace(settings, port=8123))
     assert command[command.index("--bind") + 1] == "127.0.0.1:8123"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://admin:pa%zzsecret@127.0.0.1/db",
+        "postgres//admin:topsecret@127.0.0.1/db",
+        "postgresql://admin:top#secret@nowhere.invalid/db",
+        "postgresql://admin:top@secret@127.0.0.1:1/db",
+        "postgresql://admin:topsecret@127.0.0.1:1/db",
+    ],
+)
+@pytest.mark.parametrize(
+    "arguments", [["tenants", "list"], ["migrate"], ["db", "psql"], ["doctor"], ["build"]], ids=str
+)
+def test_a_wrong_url_never_prints_its_password(
+    settings: Settings, url: str, arguments: list[str]
+) -> None:
+    wrong = replace(settings, database_url=url)
+    done = quintile(wrong, *arguments, expect=1)
+    assert "secret" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unprepared_or_unbuilt_database_says_what_to_run(
+    cluster, settings: Settings, make_tenant
+) -> None:
+    make_tenant("demo")
+    unbuilt = quintile(settings, "segments", "export", "--tenant", "demo", expect=1)
+    assert "quintile build" in unbuilt.stderr
+    assert "Traceback" not in unbuilt.stderr
+    name = cluster.create()
+    try:
+        empty = quintile(cluster.settings(name), "tenants", "list", expect=1)
+        assert empty.stderr.endswith("Run: quintile migrate\n")
+    finally:
+        cluster.drop(name)
+
+
+def test_a_build_by_hand_leaves_a_run_like_any_other(
+    built_settings: Settings,
+) -> None:
+    with connect_as_owner(built_settings) as owner:
+        add_tenant(owner, "demo")
+        quintile(built_settings, "build", "--as-of", "2026-07-01")
+        runs = owner.execute("select kind, trigger, state, done, total from app.runs").fetchall()
+    assert [(run["kind"], run["trigger"], run["state"]) for run in runs] == [
+        ("build", "cli", "succeeded")
+    ]
+    assert runs[0]["total"] > 20
+    assert runs[0]["done"] >= runs[0]["total"] - 1

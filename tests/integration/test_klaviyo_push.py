@@ -16,13 +16,14 @@ from service.connections import connect_klaviyo, credential
 from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
 from service.errors import InvalidInputError, NotConnectedError
 from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, KlaviyoUnavailableError
-from service.klaviyo.configs import create_config, list_size, map_list
+from service.klaviyo.configs import create_config, list_size, map_list, paused_lists, unmap_list
 from service.klaviyo.plan import MartsMissingError, plan
 from service.klaviyo.push import Limits
 from service.klaviyo.sync import sync_klaviyo
 from service.sandbox import Fault, Sandbox
 from service.sandbox.klaviyo import Account
-from service.tenants import add_tenant
+from service.tenants import add_tenant, change_tenant
+from tests.command import quintile
 from tests.conftest import NullProgress
 from tests.web import BUILT, CALCULATED_AT
 
@@ -185,6 +186,42 @@ def test_the_list_becomes_the_segments_addressable_members(
     assert config(pool, tenant)["last_synced_at"] is not None
 
 
+def test_customers_who_are_no_people_are_left_out_and_taken_off(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    owner: Connection,
+    tenant: UUID,
+) -> None:
+    """From the next sync on, even before a build has taken them out of the mart."""
+    other = add_tenant(owner, "other", None)
+    change_tenant(owner, other, excluded_customer_ids=["champions-0"])
+    change_tenant(owner, tenant, excluded_customer_ids=["champions-1", "of nobody"])
+    segment("ada@example.org", "default@example.org")
+    counts = sync()
+    assert (counts["added"], counts["skipped"]) == (1, 1)
+    assert account.member_emails(mapped) == {"ada@example.org"}
+    change_tenant(owner, tenant, excluded_customer_ids=["champions-0"])
+    counts = sync()
+    assert (counts["added"], counts["removed"]) == (1, 1)
+    assert account.member_emails(mapped) == {"default@example.org"}
+
+
+def test_an_address_shared_with_a_customer_who_is_no_person_is_the_persons(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    owner: Connection,
+    tenant: UUID,
+) -> None:
+    change_tenant(owner, tenant, excluded_customer_ids=["champions-0"])
+    segment("ada@example.org", "Ada@Example.org")
+    assert sync()["added"] == 1
+    assert account.member_emails(mapped) == {"ada@example.org"}
+
+
 def test_no_consent_changes(
     sync: Sync, segment: SetSegment, mapped: str, account: Account, klaviyo: Sandbox
 ) -> None:
@@ -244,16 +281,48 @@ def test_who_was_added_by_hand_stays(
     assert phone_only.id in account.lists[mapped].members
 
 
-def test_who_was_taken_off_by_hand_is_put_back(
-    sync: Sync, segment: SetSegment, mapped: str, account: Account, pool: Pool, tenant: UUID
+def test_who_was_taken_off_by_hand_stays_off_until_they_have_left_the_segment(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
 ) -> None:
     segment("ada@example.org", "bob@example.org")
     sync()
     profile = account.profile_by_email("ada@example.org")
     assert profile is not None
     del account.lists[mapped].members[profile.id]
+    for _ in range(2):
+        counts = sync()
+        assert (counts["added"], counts["removed"], counts["skipped"]) == (0, 0, 1)
+        assert writes(klaviyo) == []
+        assert account.member_emails(mapped) == {"bob@example.org"}
+        assert ledger(pool, tenant) == {"ada@example.org": "synced", "bob@example.org": "synced"}
+
+    segment("bob@example.org")
+    sync()
+    assert ledger(pool, tenant) == {"bob@example.org": "synced"}
+    segment("ada@example.org", "bob@example.org")
     assert sync()["added"] == 1
     assert account.member_emails(mapped) == {"ada@example.org", "bob@example.org"}
+
+
+def test_who_was_put_back_by_hand_is_ours_as_before(
+    sync: Sync, segment: SetSegment, mapped: str, account: Account
+) -> None:
+    segment("ada@example.org")
+    sync()
+    profile = account.profile_by_email("ada@example.org")
+    assert profile is not None
+    del account.lists[mapped].members[profile.id]
+    sync()
+    account.join(account.lists[mapped], [profile.id])
+    segment()
+    assert sync()["removed"] == 1
+    assert account.member_emails(mapped) == set()
 
 
 def test_who_has_left_both_sides_is_forgotten_without_a_call(
@@ -297,10 +366,11 @@ def test_a_shopify_segment_feeds_a_list_until_the_shop_deletes_it(
     with tenant_transaction(pool, tenant) as conn:
         conn.execute("delete from shopify.segment_members")
         conn.execute("update shopify.cached_segments set gone_at = now()")
-    sync()
+    assert sync()["paused"] == 1
     assert account.member_emails(champions) == {"ada@example.org"}
     assert config(pool, tenant)["is_paused"]
     assert "Shopify" in config(pool, tenant)["paused_reason"]
+    assert "paused" not in sync()
 
 
 # -- bad addresses ------------------------------------------------------------------------------
@@ -467,6 +537,35 @@ def test_what_was_sent_and_then_left_the_segment_does_not_stay(
     assert ledger(pool, tenant) == {}
 
 
+def test_who_came_back_after_a_crash_amid_a_removal_is_added_again(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    """What we took off ourselves must not pass for what a person took off."""
+    segment("ada@example.org", "bob@example.org")
+    sync()
+    segment("bob@example.org")
+    klaviyo.fail_klaviyo(
+        Fault(status=500, path=f"/api/lists/{mapped}/relationships/profiles", count=100)
+    )
+    with stamina.set_testing(True, attempts=2), pytest.raises(KlaviyoUnavailableError):
+        sync()
+    klaviyo.reset_faults()
+    # Klaviyo has done it all the same; only the answer was lost.
+    profile = account.profile_by_email("ada@example.org")
+    assert profile is not None
+    del account.lists[mapped].members[profile.id]
+    segment("ada@example.org", "bob@example.org")
+    assert sync()["added"] == 1
+    assert account.member_emails(mapped) == {"ada@example.org", "bob@example.org"}
+    assert set(ledger(pool, tenant).values()) == {"synced"}
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -554,7 +653,7 @@ def test_a_list_that_is_gone_pauses_its_mapping_and_no_other(
     segment("ada@example.org")
     segment("bob@example.org", name="loyal")
     del account.lists[mapped]
-    sync()
+    assert sync()["paused"] == 1
     with tenant_transaction(pool, tenant) as conn:
         rows = conn.execute(
             "select list_id, paused_reason from app.klaviyo_sync_configs where is_paused"
@@ -562,6 +661,19 @@ def test_a_list_that_is_gone_pauses_its_mapping_and_no_other(
     assert [row["list_id"] for row in rows] == [mapped]
     assert "no longer exists" in rows[0]["paused_reason"]
     assert account.member_emails(loyal) == {"bob@example.org"}
+
+
+def test_the_command_says_that_a_list_is_paused_and_what_to_do(
+    here: Settings, segment: SetSegment, mapped: str, account: Account
+) -> None:
+    segment("ada@example.org")
+    del account.lists[mapped]
+    first = quintile(here, "sync", "klaviyo", "--tenant", "kessel")
+    assert "1 paused" in first.stderr
+    for done in (first, quintile(here, "sync", "klaviyo")):
+        assert "list 'Champions', fed by rfm:champions, is paused" in done.stderr
+        assert "The list no longer exists in Klaviyo." in done.stderr
+        assert f"unmap-list kessel --segment rfm:champions --list {mapped}" in done.stderr
 
 
 def test_trouble_with_one_list_does_not_keep_the_next_from_being_synced(
@@ -701,6 +813,41 @@ def test_mapping_again_ends_a_pause(here: Settings, pool: Pool, tenant: UUID, ma
     map_list(here, pool, tenant, "rfm:champions", mapped)
     after = config(pool, tenant)
     assert (after["config_id"], after["is_paused"], after["paused_reason"]) == (before, False, None)
+
+
+def test_a_list_that_is_given_up_is_no_longer_fed_and_keeps_its_members(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    pool: Pool,
+    tenant: UUID,
+) -> None:
+    segment("ada@example.org")
+    sync()
+    with tenant_transaction(pool, tenant) as conn:
+        assert unmap_list(conn, tenant, "rfm:champions", mapped) == "Champions"
+    segment()
+    assert sync()["calls"] == 0
+    assert account.member_emails(mapped) == {"ada@example.org"}
+    assert ledger(pool, tenant) == {}
+    with (
+        tenant_transaction(pool, tenant) as conn,
+        pytest.raises(InvalidInputError, match="feeds no list"),
+    ):
+        unmap_list(conn, tenant, "rfm:champions", mapped)
+
+
+def test_only_paused_lists_are_told_as_paused(
+    pool: Pool, owner: Connection, tenant: UUID, mapped: str
+) -> None:
+    other = add_tenant(owner, "other", None)
+    with tenant_transaction(pool, tenant) as conn:
+        assert paused_lists(conn, tenant) == []
+        conn.execute("update app.klaviyo_sync_configs set is_paused = true, paused_reason = 'x'")
+        (paused,) = paused_lists(conn, tenant)
+        assert (paused.segment_key, paused.list_id) == ("rfm:champions", mapped)
+        assert paused_lists(conn, other) == []
 
 
 def test_only_push_is_offered_so_far(pool: Pool, tenant: UUID, champions: str) -> None:

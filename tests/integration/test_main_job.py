@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,7 @@ import pytest
 from service import embedded
 from service.config import Settings
 from service.db import app_url, connect, connect_as_owner
-from tests.command import quintile
+from tests.command import environment_of, quintile
 from tests.conftest import PROJECT_DIR
 
 SIX = {"champions", "loyal", "new", "at_risk", "hibernating", "potential"}
@@ -61,6 +64,55 @@ def test_the_demo_runs_from_nothing_and_again(empty_home: Settings) -> None:
     # The second run finds the same stores and the same answers.
     second = _demo(empty_home)
     assert second["tenants"] == first["tenants"]
+
+    _assert_serves_until_told_to_end(empty_home)
+
+
+def _assert_serves_until_told_to_end(settings: Settings) -> None:
+    """Without --once it serves, prints links that sign in, and leaves nothing behind."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        settings = replace(settings, port=probe.getsockname()[1])
+    base = f"http://127.0.0.1:{settings.port}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "service", "demo"],
+        cwd=PROJECT_DIR,
+        env=environment_of(settings),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        links = []
+        for line in process.stderr:
+            links += re.findall(rf"{base}/admin/sign-in#code=(\S+)", line)
+            if "Stop with Ctrl-C" in line:
+                break
+        assert len(links) == 2
+        with httpx.Client(base_url=base) as client:
+            _wait_until_served(client)
+            signed_in = client.post(
+                "/admin/sign-in/code",
+                json={"code": links[0]},
+                headers={"X-Quintile-Request": "1", "Origin": base},
+            )
+            assert signed_in.is_success, signed_in.text
+            summary = client.get("/api/admin/segments/rfm").json()
+            assert {row["segment"] for row in summary["data"]} == SIX
+        process.terminate()
+        process.stderr.read()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{base}/healthz")
+
+
+def _wait_until_served(client: httpx.Client) -> None:
+    for _ in range(100):
+        try:
+            if client.get("/readyz").is_success:
+                return
+        except httpx.ConnectError:
+            pass
+        time.sleep(0.2)
+    pytest.fail("the web service did not come up")
 
 
 def _demo(settings: Settings) -> dict[str, Any]:
@@ -164,6 +216,7 @@ def test_a_user_s_first_day(settings: Settings, served_sandbox: dict[str, Any]) 
     assert 0 < size <= len(champions)
     examined = quintile(settings, "doctor")
     assert "error" not in examined.stdout
+    assert "paused" not in pushed.stderr + examined.stdout
     for output in (synced, pushed, examined):
         for secret in (store["token"], account["key"]):
             assert secret not in output.stdout + output.stderr

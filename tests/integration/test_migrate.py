@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,18 +17,20 @@ from service.db import (
     app_url,
     connect,
     connect_as_owner,
+    one_at_a_time,
     open_pool,
     tenant_transaction,
     transform_url,
 )
 from service.errors import (
     DatabaseUnavailableError,
+    ForeignRolesError,
     InvalidSettingError,
     MissingGrantError,
     NewerDatabaseError,
     QuintileError,
 )
-from service.migrate import known_migrations, migrate
+from service.migrate import Migration, applied_migrations, known_migrations, migrate
 from service.tenants import add_tenant
 from tests.external import external_server
 
@@ -62,12 +66,19 @@ def test_an_edited_migration_is_noticed(settings: Settings, owner: Connection) -
 def test_a_failing_migration_leaves_the_former_state(
     settings: Settings, tmp_path: Path, owner: Connection
 ) -> None:
-    """A migration and its record are one transaction."""
-    with pytest.raises(psycopg.errors.UndefinedTable), owner.transaction():
-        owner.execute("create table app.half (tenant_id uuid)")
-        owner.execute("select * from app.missing")
+    """What the file did before it failed is undone, and it is not on record; mended, it goes on."""
+    path = tmp_path / "9000_broken.sql"
+    migrations = [*known_migrations(), Migration("9000_broken", path)]
+    path.write_text("create table app.half (tenant_id uuid); select * from app.missing;")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        migrate(settings, migrations=migrations)
     found = owner.execute("select to_regclass('app.half') as found").fetchone()
     assert found == {"found": None}
+    assert "9000_broken" not in applied_migrations(owner)
+
+    path.write_text("create table app.whole (id int);")
+    assert migrate(settings, migrations=migrations) == ["9000_broken"]
+    assert migrate(settings, migrations=migrations) == []
 
 
 def test_nobody_answers(tmp_path: Path) -> None:
@@ -137,10 +148,27 @@ def test_an_older_server_with_passwords(server: str, tmp_path: Path) -> None:
     assert "pass%25word" not in app_url(settings)
 
 
+def test_another_secret_does_not_lock_the_first_installation_out(
+    server: str, tmp_path: Path
+) -> None:
+    """Roles belong to the whole server: a second installation must not take them over unasked."""
+    first = _database(server, "shared", tmp_path)
+    migrate(first, reset_passwords=True)
+    second = replace(first, secret_key="another")
+    with pytest.raises(ForeignRolesError, match="quintile_app exists already"):
+        migrate(second)
+    _assert_serves(first)
+    migrate(second, reset_passwords=True)
+    with open_pool(second):
+        pass
+    migrate(first, reset_passwords=True)
+
+
 def test_an_admin_who_is_no_superuser(server: str, tmp_path: Path) -> None:
     """As on managed PostgreSQL: CREATEROLE, and owner of the database."""
     with connect(server) as conn:
-        conn.execute("drop database if exists plain with (force)")
+        for name in ("plain", "shared"):
+            conn.execute(f"drop database if exists {name} with (force)")  # type: ignore[call-overload]
         for role in ("quintile_app", "quintile_transform", "quintile_owner"):
             conn.execute(f"drop role if exists {role}")  # type: ignore[call-overload]
         conn.execute("create role managed login createrole password 'managed'")
@@ -183,3 +211,32 @@ def test_an_admin_who_lacks_a_right_is_told_which(
         conn.execute("grant all on database lacking to lacking with grant option")
     assert migrate(settings) != []
     _assert_serves(settings)
+
+
+def test_the_second_of_two_waits_for_the_first(settings: Settings) -> None:
+    said: list[str] = []
+    order: list[str] = []
+
+    def second() -> None:
+        with connect(settings.database_url) as conn, one_at_a_time(conn, "test", said.append):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with connect(settings.database_url) as conn:
+        with one_at_a_time(conn, "test", said.append):
+            thread.start()
+            while not said:
+                time.sleep(0.01)
+            order.append("first")
+        thread.join(timeout=10)
+    assert said == ["waiting for another test to finish"]
+    assert order == ["first", "second"]
+
+
+def test_a_process_that_dies_leaves_no_lock(settings: Settings) -> None:
+    with connect(settings.database_url) as conn, one_at_a_time(conn, "test", lambda _: None):
+        conn.close()
+    said: list[str] = []
+    with connect(settings.database_url) as conn, one_at_a_time(conn, "test", said.append):
+        pass
+    assert said == []

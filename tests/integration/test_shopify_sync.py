@@ -468,6 +468,12 @@ def test_sixty_days_of_orders_are_told(
     assert counts["orders_limited_to_60_days"] == 1
     assert 0 < counts["orders"] < ORDERS
 
+    # With the scope, the orders that could not be seen are read although they did not change.
+    store.scopes = ALL_SCOPES
+    store.upsert_customer(store.data.customers[0])  # the store looks again at what may be seen
+    assert "orders_limited_to_60_days" not in sync()
+    assert len(landed(pool, tenant)["orders"]) == ORDERS
+
 
 def test_another_shop_is_refused(
     here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store, tenant: UUID

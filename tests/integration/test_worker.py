@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
 
 from service.config import Settings
 from service.db import Pool, connect_as_owner, create_pool, tenant_transaction
+from service.jobs.runs import start_run
 from service.jobs.tasks import Worker, enqueue, worker_app
 from service.tenants import add_tenant
 
@@ -42,9 +44,15 @@ def _runs(settings: Settings) -> list[dict]:
 
 
 def _work(settings: Settings, pool: Pool) -> None:
-    app = worker_app(settings, pool)
-    with app.open():
-        app.run_worker(wait=False, install_signal_handlers=False, queues=["syncs", "builds"])
+    """Do what is queued. In a thread: the browser tests keep an event loop in this one."""
+
+    def work() -> None:
+        app = worker_app(settings, pool)
+        with app.open():
+            app.run_worker(wait=False, install_signal_handlers=False, queues=["syncs", "builds"])
+
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        executor.submit(work).result()
 
 
 def test_a_queued_build_is_built(built_settings: Settings, built_pool: Pool) -> None:
@@ -124,3 +132,35 @@ def test_the_three_schedules_are_the_settings(built_settings: Settings, built_po
         "klaviyo": "*/30 * * * *",
         "stalled": "* * * * *",
     }
+
+
+def test_a_run_left_waiting_by_a_dead_process_is_taken_up(
+    built_settings: Settings, built_pool: Pool
+) -> None:
+    """Queued, with no job behind it, as a kill between the two leaves it."""
+    tenant_id = _add(built_settings, "demo")
+    with tenant_transaction(built_pool, tenant_id) as conn:
+        start_run(conn, tenant_id, "build", "schedule")
+    Worker(built_settings, built_pool).build_all()
+    assert [run["state"] for run in _runs(built_settings)] == ["succeeded"]
+
+
+def test_a_run_that_waits_in_vain_does_not_block_the_next(
+    built_settings: Settings, built_pool: Pool
+) -> None:
+    tenant_id = _add(built_settings, "demo")
+    with tenant_transaction(built_pool, tenant_id) as conn:
+        start_run(conn, tenant_id, "build", "schedule")
+    with connect_as_owner(built_settings) as owner:
+        owner.execute("update app.runs set created_at = now() - interval '10 minutes'")
+    with tenant_transaction(built_pool, tenant_id) as conn:
+        waiting = enqueue(conn, tenant_id, "build")
+    assert sorted(run["state"] for run in _runs(built_settings)) == ["failed", "queued"]
+    # One that a job stands behind may wait as long as it takes.
+    with connect_as_owner(built_settings) as owner:
+        owner.execute(
+            "update app.runs set created_at = now() - interval '10 minutes' where run_id = %s",
+            [waiting["run_id"]],
+        )
+    with tenant_transaction(built_pool, tenant_id) as conn:
+        assert enqueue(conn, tenant_id, "build")["run_id"] == waiting["run_id"]

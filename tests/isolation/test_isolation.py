@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import psycopg
@@ -20,6 +23,9 @@ from service.db import (
     transform_url,
 )
 from service.errors import OverprivilegedRoleError
+from service.jobs.build import build
+from service.migrate import migrate
+from tests.conftest import AS_OF
 
 READABLE = """
     select n.nspname as schema, c.relname as name
@@ -148,7 +154,7 @@ def test_a_tenant_that_does_not_exist_sees_nothing(demo_pool: Pool) -> None:
 def test_the_tenant_ends_with_its_transaction(settings: Settings, make_tenant) -> None:
     """A pooled connection carries nothing to its next user."""
     tenant_id = make_tenant("a")
-    pool = create_pool(settings)
+    pool = create_pool(replace(settings, pool_size=1))
     try:
         with pool.connection() as conn:
             pid = conn.info.backend_pid
@@ -221,10 +227,31 @@ def test_the_service_cannot_become_more_than_it_is(settings: Settings) -> None:
             conn.execute("insert into app.tenants (name) values ('mine')")
 
 
+@pytest.mark.parametrize(
+    "grant",
+    ["grant postgres to sneaky", "alter role sneaky createrole", "grant quintile_app to sneaky"],
+)
+def test_the_service_refuses_a_role_that_could_become_more(settings: Settings, grant: str) -> None:
+    """Membership in any stronger role counts, not only in ours; in quintile_app it is harmless."""
+    with connect(settings.database_url) as conn:
+        conn.execute("create role sneaky login")
+        conn.execute(grant)  # type: ignore[call-overload]
+    sneaky = replace(
+        settings, app_database_url=settings.database_url.replace("postgres@", "sneaky@")
+    )
+    try:
+        if "quintile_app" in grant:
+            create_pool(sneaky).close()
+        else:
+            with pytest.raises(OverprivilegedRoleError):
+                create_pool(sneaky)
+    finally:
+        with connect(settings.database_url) as conn:
+            conn.execute("drop role sneaky")
+
+
 @pytest.mark.parametrize("url", ["admin", "transform", "owner"])
 def test_the_service_refuses_a_role_that_could_see_more(settings: Settings, url: str) -> None:
-    from dataclasses import replace
-
     with connect(settings.database_url) as conn:
         conn.execute("alter role quintile_owner login")
     urls = {
@@ -251,6 +278,42 @@ def test_dbt_sees_every_tenant(built_demo: Settings, demo_tenants: list[UUID]) -
             assert seen == set(demo_tenants)
 
 
+def test_a_rebuild_opens_no_gap(
+    built_demo: Settings, demo_pool: Pool, demo_tenants: list[UUID]
+) -> None:
+    """While every mart is built anew, readers see their tenant's rows and no others, always."""
+    a, _ = demo_tenants
+    statement = "select tenant_id, count(*) as n from marts.{} group by tenant_id"
+    marts = ("customer_rfm_segments", "sample_orders")
+    over = threading.Event()
+    seen: dict[str, set[tuple[UUID, int]]] = {mart: set() for mart in marts}
+    unseen: list[int] = []
+
+    def read() -> None:
+        while not over.is_set():
+            for mart in marts:
+                query = sql.SQL(statement).format(sql.Identifier(mart))
+                with tenant_transaction(demo_pool, a) as conn:
+                    rows = conn.execute(query).fetchall()
+                    seen[mart] |= {(row["tenant_id"], row["n"]) for row in rows} or {(a, 0)}
+                with demo_pool.connection() as conn:
+                    unseen.append(len(conn.execute(query).fetchall()))
+
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        reading = executor.submit(read)
+        try:
+            build(built_demo, as_of=AS_OF.isoformat(), full_refresh=True, quiet=True)
+        finally:
+            over.set()
+        reading.result()
+    assert len(unseen) > 100
+    assert set(unseen) == {0}
+    for mart in marts:
+        assert len(seen[mart]) == 1, seen[mart]
+        assert next(iter(seen[mart]))[0] == a
+        assert next(iter(seen[mart]))[1] > 0
+
+
 # -- the verification itself ---------------------------------------------------------------------
 
 TAMPER = {
@@ -270,6 +333,9 @@ TAMPER = {
     "create table marts.bare (tenant_id uuid)": "not enabled",
     "create function app.peek() returns int security definer return 1": "SECURITY DEFINER",
     "alter role quintile_app bypassrls": "may bypass",
+    "alter table jobs.procrastinate_jobs disable row level security": "of the job queue",
+    "alter policy tenant_isolation on jobs.procrastinate_jobs using (true)": "of the job queue",
+    "drop policy tenant_isolation on jobs.procrastinate_events": "of the job queue",
     "alter table shopify.rejected_rows owner to quintile_app": "own nothing",
     "alter table shopify.orders add column other_id text;"
     " alter table shopify.customers add unique (customer_id);"
@@ -294,8 +360,6 @@ def test_the_verification_notices(superuser: Connection, statement: str) -> None
 
 
 def test_protect_mends_what_was_tampered_with(settings: Settings) -> None:
-    from service.migrate import migrate
-
     with connect(settings.database_url) as conn:
         conn.execute("alter table shopify.orders disable row level security")
         conn.execute("alter policy tenant_isolation on shopify.orders using (true)")
@@ -304,6 +368,14 @@ def test_protect_mends_what_was_tampered_with(settings: Settings) -> None:
         conn.execute("reset role")
         assert conn.execute("select * from app.isolation_findings").fetchall() == []
     migrate(settings)
+
+
+def test_migrate_mends_the_queue(settings: Settings) -> None:
+    with connect(settings.database_url) as conn:
+        conn.execute("alter table jobs.procrastinate_jobs disable row level security")
+        conn.execute("alter policy tenant_isolation on jobs.procrastinate_jobs using (true)")
+        migrate(settings)
+        assert conn.execute("select * from app.isolation_findings").fetchall() == []
 
 
 def test_protect_takes_no_lock_when_all_is_right(settings: Settings, owner: Connection) -> None:

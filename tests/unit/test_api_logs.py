@@ -42,7 +42,12 @@ def test_both_kinds_of_loggers_write_json_with_the_bound_ids(
     out, err = capsys.readouterr()
     ours, theirs = map(json.loads, err.splitlines())
     assert out == ""
-    assert (ours["event"], ours["rows"], ours["tenant_id"], ours["run_id"]) == ("landed", 3, "t", "r")
+    assert (ours["event"], ours["rows"], ours["tenant_id"], ours["run_id"]) == (
+        "landed",
+        3,
+        "t",
+        "r",
+    )
     assert (theirs["event"], theirs["logger"]) == ("token qnt_*** refused", "theirs")
 
 
@@ -50,14 +55,18 @@ def test_a_traceback_is_masked_and_shows_no_local_variables(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging(Settings(log_format="console"))
-    local = "local-value"
+
+    def fail() -> None:
+        held = "".join(["a-", "local"])
+        raise ValueError(f"{TOKEN} is bad for {len(held)} reasons")
+
     try:
-        raise ValueError(f"{TOKEN} is bad")
+        fail()
     except ValueError:
         structlog.get_logger().exception("failed")
     err = capsys.readouterr().err
     assert "ValueError: qnt_*** is bad" in err
-    assert local not in err.replace('"local-value"', "")
+    assert "a-local" not in err
 
 
 def test_the_level_is_obeyed(capsys: pytest.CaptureFixture[str]) -> None:

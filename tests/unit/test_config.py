@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from service.config import Settings, environment_name, load_settings
+from service.config import Settings, environment_name, load_settings, unknown_variables
 from service.errors import InvalidSettingError
 from tests.conftest import PROJECT_DIR
 
@@ -22,7 +22,16 @@ def test_the_environment_sets_what_it_names() -> None:
     assert (settings.port, settings.log_format) == (9000, "json")
 
 
-@pytest.mark.parametrize("environ", [{"QUINTILE_PORT": "many"}, {"QUINTILE_LOG_FORMAT": "xml"}])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"QUINTILE_PORT": "many"},
+        {"QUINTILE_PORT": "99999"},
+        {"QUINTILE_LOG_FORMAT": "xml"},
+        {"QUINTILE_LOG_LEVEL": "verbose"},
+        {"QUINTILE_SCHEDULE_BUILD": "hourly"},
+    ],
+)
 def test_what_cannot_be_read_is_named(environ: dict[str, str]) -> None:
     with pytest.raises(InvalidSettingError, match=next(iter(environ))):
         load_settings(environ)
@@ -43,3 +52,8 @@ def test_the_settings_page_names_no_setting_that_is_gone() -> None:
     page = (PROJECT_DIR / "docs" / "settings.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `(QUINTILE_[A-Z_]+)` \|", page, re.MULTILINE))
     assert named == {environment_name(item.name) for item in fields(Settings)}
+
+
+def test_a_misspelt_variable_is_noticed() -> None:
+    environ = {"QUINTILE_DATABSE_URL": "x", "QUINTILE_PORT": "1", "QUINTILE_CHROMIUM": "x"}
+    assert unknown_variables(environ) == ["QUINTILE_DATABSE_URL"]

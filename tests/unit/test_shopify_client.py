@@ -92,6 +92,8 @@ def test_paging_that_does_not_get_on_is_an_error(
         ({"errors": "x"}, 423, ShopifyError, "locked"),
         ({"errors": "x"}, 400, ShopifyError, "400"),
         ({"errors": "a plain sentence"}, 200, ShopifyQueryError, "a plain sentence"),
+        ({"errors": ["one", "two"]}, 200, ShopifyQueryError, "one; two"),
+        ({"errors": {"query": "missing"}}, 200, ShopifyQueryError, "missing"),
     ],
 )
 def test_final_errors_are_typed_and_not_repeated(

@@ -28,7 +28,6 @@ priced_orders as (
     from orders as o
     inner join tenants as t on o.tenant_id = t.tenant_id
     inner join settings as s on o.tenant_id = s.tenant_id
-    where not o.is_test
 ),
 
 sample_tags as (

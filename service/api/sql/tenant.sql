@@ -5,10 +5,7 @@ select
     t.shop_domain,
     t.currency,
     t.time_zone,
-    exists (
-        select from app.connections as c
-        where c.tenant_id = %(tenant_id)s and c.provider = 'shopify'
-    ) as is_shopify_connected,
+    c.provider is not null as is_shopify_connected,
     (
         select max(r.finished_at)
         from app.runs as r
@@ -26,4 +23,5 @@ select
             and r.state = 'succeeded'
     ) as last_built_at
 from app.tenants as t
+left join app.connections as c on t.tenant_id = c.tenant_id and c.provider = 'shopify'
 where t.tenant_id = %(tenant_id)s

@@ -1,12 +1,12 @@
 -- The three-way comparison of base (ledger), local (segment) and remote (list), for a push:
 --
---   add      in the segment and not on the list. Also what a person has taken off: a pushed list
---            follows its segment. Also what was sent and never confirmed
+--   add      in the segment and on neither the list nor the ledger, or sent and never confirmed
 --   remove   on the list because of us, and no longer in the segment. Who was on the list without
 --            us is in no ledger, so they stay
 --   confirm  ours and found on the list: what was sent has arrived, or its id is news
 --   forget   neither in the segment nor on the list, or rejected and gone from the segment
---   skip     rejected before, and nothing has changed
+--   skip     in the segment and not to be added: rejected before, or put on the list by us and
+--            taken off by a person since; the ledger remembers either while they are in the segment
 --   wait     no longer in the segment, but an import we sent may still be putting it on the list
 --
 -- An address that is on the list without us, or ours and unchanged, needs nothing and has no row.
@@ -56,6 +56,7 @@ decided as (
         case
             when c.base_state = 'rejected' and c.is_local then 'skip'
             when c.base_state = 'rejected' then 'forget'
+            when c.is_local and not c.is_remote and c.base_state = 'synced' then 'skip'
             when c.is_local and not c.is_remote then 'add'
             when c.is_local and c.base_state = 'pending' then 'confirm'
             when c.is_local and c.base_state = 'synced' and c.is_news then 'confirm'

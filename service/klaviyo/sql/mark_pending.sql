@@ -1,4 +1,5 @@
--- A batch is about to be sent: should we die now, these are looked for on the list next time.
+-- A batch is about to be added or removed: should we die now, the next sync looks on the list for
+-- what became of it, and takes nothing that we left undone for a person's doing.
 insert into app.klaviyo_ledger as l (tenant_id, config_id, email, customer_id, state)
 select
     %(tenant_id)s,

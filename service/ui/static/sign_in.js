@@ -20,5 +20,11 @@ async function useLink(code) {
   }
 }
 
-const code = new URLSearchParams(location.hash.slice(1)).get("code");
-if (code) useLink(code);
+function start() {
+  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  if (code) useLink(code);
+}
+
+start();
+// A link opened where this page already is changes the fragment and loads nothing.
+addEventListener("hashchange", start);

@@ -1,0 +1,122 @@
+"""The API keeps to its own description: OpenAPI, docs/api.md, and every input anyone may send."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import schemathesis
+from apiflask import APIFlask
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from service.config import Settings
+from service.db import connect_as_owner
+from service.tenants import add_tenant
+from tests.web import (
+    add_samples,
+    add_scored_customers,
+    add_shopify_segments,
+    running_app,
+    token_for,
+)
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
+
+
+@pytest.fixture(scope="module")
+def settings(cluster: Any, built_template: str) -> Iterator[Settings]:
+    with cluster.database(built_template) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def app(settings: Settings) -> Iterator[APIFlask]:
+    with running_app(settings) as app:
+        yield app
+
+
+@pytest.fixture(scope="module")
+def tenant(settings: Settings) -> UUID:
+    with connect_as_owner(settings) as conn:
+        tenant_id = add_tenant(conn, "north", None)
+    add_scored_customers(settings, tenant_id, [("1", "new", "1.50"), ("2", "loyal", "2.50")])
+    add_samples(settings, tenant_id, [{"order_id": "1"}, {"order_id": "2", "is_tiktok": True}])
+    add_shopify_segments(settings, tenant_id, ["One", "Two"])
+    return tenant_id
+
+
+@pytest.fixture(scope="module")
+def token(settings: Settings, tenant: UUID) -> str:
+    return token_for(settings, tenant)
+
+
+@pytest.fixture(scope="module")
+def described(app: APIFlask) -> Any:
+    return schemathesis.openapi.from_wsgi("/openapi.json", app)
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_every_answer_is_as_openapi_describes_it(
+    described: Any, token: str, mode: GenerationMode
+) -> None:
+    for result in described.get_all_operations():
+        call_with_many_inputs(result.ok(), token, mode)
+
+
+def call_with_many_inputs(operation: Any, token: str, mode: GenerationMode) -> None:
+    """Valid inputs are answered, invalid ones refused, and both as described."""
+
+    @hypothesis_settings(
+        max_examples=15,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def call(case: Any) -> None:
+        case.call_and_validate(
+            headers={"Authorization": f"Bearer {token}"},
+            # A cursor is any text to OpenAPI, and none to a list that did not give it.
+            excluded_checks=[positive_data_acceptance],
+        )
+
+    try:
+        call()
+    except Unsatisfiable:
+        assert mode is GenerationMode.NEGATIVE, "an operation without input has no invalid one"
+
+
+def test_every_route_is_documented(app: APIFlask) -> None:
+    documented = set(
+        re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?]*)`", DOCS.read_text(encoding="utf-8"))
+    )
+    routes = {
+        (method, re.sub(r"<uuid:", "<", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert routes == documented
+
+
+def test_openapi_describes_the_whole_api(app: APIFlask) -> None:
+    described = app.test_client().get("/openapi.json").get_json()["paths"]
+    routes = {
+        re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/")
+    }
+    assert set(described) == routes
+    for operations in described.values():
+        for operation in operations.values():
+            assert operation["security"] == [{"token": []}, {"session": []}]
+            assert operation["summary"]
+            assert "default" in operation["responses"]
