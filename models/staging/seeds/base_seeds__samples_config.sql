@@ -1,0 +1,20 @@
+{{ config(enabled=not var('use_service_schemas')) }}
+
+with
+
+source as (
+    select * from {{ own_seed('samples_config_by_tenant') }}
+),
+
+-- An empty cell is a setting that the tenant has not decided.
+final as (
+    select
+        tenant_id::uuid as tenant_id,
+        ugc_tags::text[] as ugc_tags,
+        tiktok_tags::text[] as tiktok_tags,
+        channel_patterns::text[] as channel_patterns,
+        zero_price_only::boolean as zero_price_only
+    from source
+)
+
+select * from final
