@@ -6,12 +6,13 @@ source as (
     select * from {{ own_seed('rfm_settings_by_tenant') }}
 ),
 
--- An empty cell is a setting that the tenant has not decided.
+-- An empty cell is a setting that the tenant has not decided. Casts go by way of text, because a
+-- column whose cells are all empty has a type of dbt's choosing.
 final as (
     select
         tenant_id::uuid as tenant_id,
-        window_days::int as window_days,
-        excluded_customer_ids::text[] as excluded_customer_ids
+        window_days::text::int as window_days,
+        excluded_customer_ids::text::text[] as excluded_customer_ids
     from source
 )
 

@@ -9,7 +9,7 @@ source as (
 final as (
     select
         tenant_id::uuid as tenant_id,
-        name,
+        name::text as name,
         shop_domain::text as shop_domain,
         upper(currency::text) as currency,
         coalesce(time_zone::text, 'UTC') as time_zone,
