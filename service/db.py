@@ -7,7 +7,7 @@ fan-out, which must know all tenants, connect as ``quintile_owner`` or ``quintil
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -151,6 +151,8 @@ def create_pool(settings: Settings) -> Pool:
         url,
         min_size=1,
         max_size=settings.pool_size,
+        # A request that gets no connection in this many seconds is better told so than kept.
+        timeout=5,
         # Autocommit, so that conn.transaction() is a transaction and not a savepoint inside one
         # that would outlive the tenant's block. No prepared statements: they do not survive
         # PgBouncer's transaction mode.
@@ -210,6 +212,23 @@ def tenant_transaction(
             },
         )
         yield conn
+
+
+@contextmanager
+def one_at_a_time(conn: Connection, work: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Let one process of all do this work at a time; the others wait, and say so.
+
+    The lock belongs to the connection, so a process that dies leaves nothing to clean up.
+    """
+    parameters = {"work": f"quintile {work}"}
+    if not one(conn.execute(query("sql/try_lock"), parameters).fetchone())["is_locked"]:
+        say(f"waiting for another {work} to finish")
+        conn.execute(query("sql/lock"), parameters)
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute(query("sql/unlock"), parameters)
 
 
 # -- tenants by name, for operators -------------------------------------------------------------

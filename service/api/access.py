@@ -24,6 +24,7 @@ from service.db import Connection, Pool, query, tenant_transaction
 
 PUBLIC_ENDPOINTS = frozenset(
     {
+        "health.start",
         "health.alive",
         "health.ready",
         "health.explain_problem",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from apiflask import APIBlueprint
-from flask import Response, g
+from flask import Response, g, redirect, url_for
+from flask.typing import ResponseReturnValue
 
 from service.api.access import state
 from service.api.problems import KINDS, NotBuiltError, NotFoundError
@@ -30,6 +31,12 @@ def ready() -> dict[str, str]:
     if not row["is_built"]:
         raise NotBuiltError
     return {"status": "ok"}
+
+
+@blueprint.get("/")
+def start() -> ResponseReturnValue:
+    """People who come to the bare address want the admin UI."""
+    return redirect(url_for("admin.home"))
 
 
 @blueprint.get("/problems/<slug>")

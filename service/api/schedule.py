@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from croniter import croniter  # type: ignore[import-untyped]
+from croniter import croniter
 
 
 def next_time(cron: str, after: datetime | None = None) -> datetime:

@@ -8,20 +8,18 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from service.config import PROJECT_DIR, Settings
-from service.db import connect, one, transform_url
+from service.db import connect, one_at_a_time, transform_url
 from service.errors import BuildFailedError, InvalidInputError
 
 Report = Callable[[int, int], None]
 
 # dbt numbers its steps as it starts them: "16:33:29  79 of 89 START test …".
 _STEP = re.compile(r" (\d+) of (\d+) START ")
-_LOCK = "select hashtextextended('quintile build', 0)"
 
 
 def parse_as_of(text: str) -> str:
@@ -68,7 +66,11 @@ def build(
         *("--vars", json.dumps(dbt_vars)),
         *(["--full-refresh"] if full_refresh else []),
     ]
-    with _one_build_at_a_time(settings):
+    # Two builds would replace each other's views.
+    with (
+        connect(transform_url(settings)) as conn,
+        one_at_a_time(conn, "build", lambda text: print(text, file=sys.stderr)),
+    ):
         _run_dbt(command, settings, quiet=quiet, report=report)
 
 
@@ -113,15 +115,3 @@ def _reason(tail: Iterable[str]) -> str:
         if "Error in " in line or "Failure in " in line or " Error" in line:
             return line
     return next((line for line in reversed(words) if line), "no output")
-
-
-@contextmanager
-def _one_build_at_a_time(settings: Settings) -> Iterator[None]:
-    """Two builds would replace each other's views; the lock goes with the connection."""
-    with connect(transform_url(settings)) as conn:
-        if not one(conn.execute(f"select pg_try_advisory_lock(({_LOCK})) as got").fetchone())[
-            "got"
-        ]:
-            sys.stderr.write("waiting for another build to finish\n")
-            conn.execute(f"select pg_advisory_lock(({_LOCK}))")
-        yield

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from service.errors import QuintileError
+
 from . import klaviyo, shopify
 from .data import anchor_at, generate_stores
 from .faults import Fault
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 
 
-class SandboxPortTakenError(Exception):
+class SandboxPortTakenError(QuintileError):
     """The port asked for a sandbox server is in use."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(f"Port {port} on {HOST} is in use: stop what uses it or choose another.")
+        super().__init__(
+            f"Port {port} on {HOST} is taken.",
+            advice="Stop what listens there, or choose another; 0 takes a free one.",
+        )
         self.port = port
 
 

@@ -11,7 +11,7 @@ import re
 from http import HTTPStatus
 
 import structlog
-from flask import Response, make_response, redirect, render_template, request, session, url_for
+from flask import Response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
@@ -76,10 +76,7 @@ def sign_in_with_code() -> ResponseReturnValue:
 def sign_out() -> ResponseReturnValue:
     """End the session and show the sign-in form."""
     session.clear()
-    response = make_response(redirect(url_for("admin.show_sign_in"), HTTPStatus.SEE_OTHER))
-    # What this browser still holds of the pages goes too.
-    response.headers["Clear-Site-Data"] = '"cache"'
-    return response
+    return redirect(url_for("admin.show_sign_in"), HTTPStatus.SEE_OTHER)
 
 
 def local_path(text: str) -> str:

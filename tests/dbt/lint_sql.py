@@ -11,7 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import PROJECT_DIR
+from service import embedded
+from service.config import PROJECT_DIR, Settings
+from service.db import admin_url
+from service.migrate import migrate
 
 # What sqlfluff misreads in plain SQL: .sqlfluff says why, rule by rule.
 _MISREAD = "ST06,ST11,LT02,LT14,RF01,RF02,RF03,RF04,AL03"
@@ -36,17 +39,23 @@ RUNS = (
 def main() -> int:
     """Lint both kinds; 0 when nothing is to be said."""
     sqlfluff = Path(sys.executable).with_name("sqlfluff")
-    # dbt compiles without a database as long as it has somewhere it need not go.
-    environment = {"QUINTILE_DATABASE_URL": "postgresql://lint@127.0.0.1:1/lint", **os.environ}
-    codes = [
-        subprocess.run(
-            [sqlfluff, "lint", "--disable-progress-bar", *arguments],
-            cwd=PROJECT_DIR,
-            env=environment,
-            check=False,
-        ).returncode
-        for arguments in RUNS
-    ]
+    # Compiling an incremental model asks the database whether the table is there: a database of
+    # the linter's own, for the one in use is none of its business.
+    settings = Settings(home=str(PROJECT_DIR / ".quintile" / "lint"))
+    migrate(settings)
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("QUINTILE_")}
+    try:
+        codes = [
+            subprocess.run(
+                [sqlfluff, "lint", "--disable-progress-bar", *arguments],
+                cwd=PROJECT_DIR,
+                env={**inherited, "QUINTILE_DATABASE_URL": admin_url(settings)},
+                check=False,
+            ).returncode
+            for arguments in RUNS
+        ]
+    finally:
+        embedded.stop(settings.home_dir / "pg")
     return max(codes)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -199,6 +200,18 @@ def test_what_was_never_built_is_said_to_be_so(settings: Settings, client: Flask
     problem = problem_of(response)
     assert (problem["type"], problem["advice"]) == ("/problems/not-built", "Run: quintile build")
     assert client.get("/readyz").status_code == 503
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_database_that_is_gone_makes_the_service_not_ready(
+    cluster: Any, settings: Settings, app: APIFlask
+) -> None:
+    client = app.test_client()
+    assert client.get("/readyz").status_code == 200
+    cluster.drop(settings.database_url.partition("@/")[2].partition("?")[0])
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert problem_of(response)["type"] == "/problems/database-unavailable"
     assert client.get("/healthz").status_code == 200
 
 

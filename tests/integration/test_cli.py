@@ -144,6 +144,16 @@ def test_a_taken_port_is_said_before_anything_starts(settings: Settings) -> None
     assert f"Port {port} on 127.0.0.1 is taken." in done.stderr
 
 
+def test_the_sandbox_says_when_its_port_is_taken(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = quintile(settings, "sandbox", "--shopify-port", str(port), expect=1)
+    assert done.stderr.startswith(f"Error: Port {port} on 127.0.0.1 is taken.")
+    assert done.stdout == ""
+
+
 def test_settings_of_a_tenant_change_alone(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from service.db import (
     app_url,
     connect,
     connect_as_owner,
+    one_at_a_time,
     open_pool,
     tenant_transaction,
     transform_url,
@@ -183,3 +186,32 @@ def test_an_admin_who_lacks_a_right_is_told_which(
         conn.execute("grant all on database lacking to lacking with grant option")
     assert migrate(settings) != []
     _assert_serves(settings)
+
+
+def test_the_second_of_two_waits_for_the_first(settings: Settings) -> None:
+    said: list[str] = []
+    order: list[str] = []
+
+    def second() -> None:
+        with connect(settings.database_url) as conn, one_at_a_time(conn, "test", said.append):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with connect(settings.database_url) as conn:
+        with one_at_a_time(conn, "test", said.append):
+            thread.start()
+            while not said:
+                time.sleep(0.01)
+            order.append("first")
+        thread.join(timeout=10)
+    assert said == ["waiting for another test to finish"]
+    assert order == ["first", "second"]
+
+
+def test_a_process_that_dies_leaves_no_lock(settings: Settings) -> None:
+    with connect(settings.database_url) as conn, one_at_a_time(conn, "test", lambda _: None):
+        conn.close()
+    said: list[str] = []
+    with connect(settings.database_url) as conn, one_at_a_time(conn, "test", said.append):
+        pass
+    assert said == []

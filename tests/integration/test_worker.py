@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
@@ -42,9 +43,15 @@ def _runs(settings: Settings) -> list[dict]:
 
 
 def _work(settings: Settings, pool: Pool) -> None:
-    app = worker_app(settings, pool)
-    with app.open():
-        app.run_worker(wait=False, install_signal_handlers=False, queues=["syncs", "builds"])
+    """Do what is queued. In a thread: the browser tests keep an event loop in this one."""
+
+    def work() -> None:
+        app = worker_app(settings, pool)
+        with app.open():
+            app.run_worker(wait=False, install_signal_handlers=False, queues=["syncs", "builds"])
+
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        executor.submit(work).result()
 
 
 def test_a_queued_build_is_built(built_settings: Settings, built_pool: Pool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import psycopg
@@ -148,7 +149,7 @@ def test_a_tenant_that_does_not_exist_sees_nothing(demo_pool: Pool) -> None:
 def test_the_tenant_ends_with_its_transaction(settings: Settings, make_tenant) -> None:
     """A pooled connection carries nothing to its next user."""
     tenant_id = make_tenant("a")
-    pool = create_pool(settings)
+    pool = create_pool(replace(settings, pool_size=1))
     try:
         with pool.connection() as conn:
             pid = conn.info.backend_pid
@@ -223,8 +224,6 @@ def test_the_service_cannot_become_more_than_it_is(settings: Settings) -> None:
 
 @pytest.mark.parametrize("url", ["admin", "transform", "owner"])
 def test_the_service_refuses_a_role_that_could_see_more(settings: Settings, url: str) -> None:
-    from dataclasses import replace
-
     with connect(settings.database_url) as conn:
         conn.execute("alter role quintile_owner login")
     urls = {

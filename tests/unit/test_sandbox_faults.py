@@ -145,7 +145,7 @@ def test_requests_are_logged_and_controls_are_not(sandbox: Sandbox) -> None:
 
 def test_a_taken_port_is_a_sentence(sandbox: Sandbox) -> None:
     port = int(sandbox.shopify_url.rsplit(":", 1)[1])
-    with pytest.raises(SandboxPortTakenError, match=f"Port {port} on 127.0.0.1 is in use"):
+    with pytest.raises(SandboxPortTakenError, match=f"Port {port} on 127.0.0.1 is taken"):
         Sandbox([], [], klaviyo_port=port)
 
 

@@ -27,8 +27,9 @@ async function resume(button, finished) {
 }
 
 async function follow(button, finished, start) {
-  if (button.disabled) return;
-  button.disabled = true;
+  if (button.ariaDisabled === "true") return;
+  // Not `disabled`, which would take the focus from whoever has just pressed it.
+  button.ariaDisabled = "true";
   try {
     tell("Starting …", { isBusy: true });
     let run = await start();
@@ -47,7 +48,7 @@ async function follow(button, finished, start) {
     if (isSignedOut(problem)) location.reload();
     else tell(problem.message, { isBad: true, advice: problem.advice });
   } finally {
-    button.disabled = false;
+    button.ariaDisabled = null;
   }
 }
 

@@ -1,0 +1,2 @@
+-- Give the lock back.
+select pg_advisory_unlock(hashtextextended(%(work)s, 0))

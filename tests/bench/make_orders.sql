@@ -1,0 +1,56 @@
+-- Orders over two years: tenants by Zipf's law, customers skewed (most order once), 1 %% samples.
+insert into shopify.orders (
+    tenant_id, order_id, order_number, customer_id, customer_email, processed_at, currency,
+    total_minor, subtotal_minor, refunded_minor, financial_status, fulfillment_status, channel,
+    tags, source, shopify_updated_at
+)
+with seeded as (
+    select setseed(0.5) as nothing
+),
+
+tenants as (
+    select
+        tenant_id,
+        1.0 / row_number() over (order by name) as weight
+    from app.tenants
+),
+
+sizes as (
+    select
+        tenant_id,
+        greatest(1, (%(size)s * weight / sum(weight) over ())::int) as orders
+    from tenants
+),
+
+drawn as (
+    select
+        s.tenant_id,
+        s.orders,
+        n,
+        random() as whose,
+        random() as when_ordered,
+        random() as how_much,
+        random() as what_kind
+    from sizes as s
+    cross join seeded
+    cross join lateral generate_series(1, s.orders) as n
+)
+
+select
+    tenant_id,
+    n::text,
+    '#' || n,
+    (1 + floor(0.6 * orders * power(whose, 2.5)))::bigint::text,
+    'c' || (1 + floor(0.6 * orders * power(whose, 2.5)))::bigint || '@example.com',
+    timestamptz '2026-07-01 00:00+00' - when_ordered * interval '730 days',
+    'USD',
+    case when what_kind < 0.01 then 0 else (500 + 20000 * power(how_much, 4))::bigint end,
+    case when what_kind < 0.01 then 0 else (500 + 20000 * power(how_much, 4))::bigint end,
+    case when what_kind > 0.97 then 500 else 0 end,
+    'PAID',
+    'FULFILLED',
+    case when what_kind between 0.005 and 0.03 then 'TikTok Shop' else 'Online Store' end,
+    case when what_kind < 0.005 then '{UGC-sample}'::text[] else '{}' end,
+    'api',
+    timestamptz '2026-07-01 00:00+00' - when_ordered * interval '730 days'
+from drawn
