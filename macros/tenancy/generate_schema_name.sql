@@ -1,3 +1,8 @@
 {% macro generate_schema_name(custom_schema_name, node) -%}
-    {{ (custom_schema_name or target.schema) | trim }}
+    {%- if project_name == 'quintile' -%}
+        {{ (custom_schema_name or target.schema) | trim }}
+    {%- else -%}
+        {%- set theirs = context.get(project_name, {}).get('generate_schema_name') -%}
+        {{ (theirs or dbt.generate_schema_name)(custom_schema_name, node) }}
+    {%- endif -%}
 {%- endmacro %}

@@ -1,12 +1,17 @@
+{% macro are_relations_protected() -%}
+    {{ return(var('use_service_schemas') and var('protect_relations')) }}
+{%- endmacro %}
+
+
 {% macro protect(relation) -%}
-    {%- if var('protect_relations') -%}
+    {%- if are_relations_protected() -%}
         call {{ adapter.quote(var('app_schema')) }}.protect('{{ relation }}')
     {%- endif -%}
 {%- endmacro %}
 
 
 {% macro open_marts_to_the_service() -%}
-    {%- if var('protect_relations') -%}
+    {%- if are_relations_protected() -%}
         do $$
         begin
             if not has_schema_privilege('quintile_app', 'marts', 'usage') then
@@ -15,4 +20,21 @@
         end
         $$
     {%- endif -%}
+{%- endmacro %}
+
+
+{#
+    dbt's own grants, but for the service's role where there is no service, or where nothing would
+    hold it to one tenant's rows.
+#}
+{% macro apply_grants(relation, grant_config, should_revoke) -%}
+    {%- set granted = {} -%}
+    {%- for privilege, grantees in (grant_config or {}).items() -%}
+        {%- set grantees = [grantees] if grantees is string else grantees -%}
+        {%- do granted.update({
+            privilege: grantees if are_relations_protected()
+            else grantees | reject('equalto', 'quintile_app') | list
+        }) -%}
+    {%- endfor -%}
+    {{ return(dbt.apply_grants(relation, granted, should_revoke)) }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
 -- Every relation with a tenant_id is under row level security as sql/rls defines it, and every key,
 -- index and foreign key of it leads with tenant_id.
-{{ config(enabled=var('protect_relations')) }}
+{{ config(enabled=are_relations_protected()) }}
 
 select
     relation,

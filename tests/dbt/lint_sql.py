@@ -1,6 +1,7 @@
 """sqlfluff over everything that is SQL: ``python -m tests.dbt.lint_sql``.
 
-Models and dbt's tests are compiled by dbt first; plain SQL only has its parameters filled in.
+Models and dbt's tests are compiled by dbt first; plain SQL only has its parameters filled in. The
+models of a source layout are there only while it is chosen, so each layout is a run of its own.
 """
 
 from __future__ import annotations
@@ -18,9 +19,20 @@ from service.migrate import migrate
 # What sqlfluff misreads in plain SQL: .sqlfluff says why, rule by rule.
 _MISREAD = "ST06,ST11,LT02,LT14,RF01,RF02,RF03,RF04,AL03"
 
+_PLAIN = ["sql", "service", "tests/dbt/package/fixtures"]
+_DBT_TESTS = ["tests/dbt/generic", *sorted(map(str, (PROJECT_DIR / "tests" / "dbt").glob("*.sql")))]
+
 RUNS = (
-    ["models", "tests/dbt"],
-    ["--templater", "placeholder", "--exclude-rules", _MISREAD, "sql", "service"],
+    ["models", *_DBT_TESTS],
+    ["--templater", "placeholder", "--exclude-rules", _MISREAD, *_PLAIN],
+    *(
+        [
+            *("--config", f"tests/dbt/package/{layout}.sqlfluff"),
+            *(f"models/staging/{folder}" for folder in (layout, "connectors", "seeds")),
+            "tests/dbt/assert_every_schema_has_one_tenant.sql",
+        ]
+        for layout in ("fivetran", "airbyte")
+    ),
 )
 
 

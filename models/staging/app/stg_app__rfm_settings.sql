@@ -1,11 +1,11 @@
 with
 
 tenants as (
-    select * from {{ source('app', 'tenants') }}
+    select * from {{ app_table('tenants') }}
 ),
 
 source as (
-    select * from {{ source('app', 'rfm_settings') }}
+    select * from {{ app_table('rfm_settings') }}
 ),
 
 -- A tenant without a row of its own has the column defaults of app.rfm_settings.

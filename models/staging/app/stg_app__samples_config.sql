@@ -1,11 +1,11 @@
 with
 
 tenants as (
-    select * from {{ source('app', 'tenants') }}
+    select * from {{ app_table('tenants') }}
 ),
 
 source as (
-    select * from {{ source('app', 'samples_config') }}
+    select * from {{ app_table('samples_config') }}
 ),
 
 -- A tenant without a row of its own has the column defaults of app.samples_config.

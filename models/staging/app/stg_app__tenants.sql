@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('app', 'tenants') }}
+    select * from {{ app_table('tenants') }}
 ),
 
 final as (

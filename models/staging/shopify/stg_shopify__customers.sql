@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('shopify', 'customers') }}
+    select * from {{ shopify_table('customers') }}
 ),
 
 final as (

@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('shopify', 'orders') }}
+    select * from {{ shopify_table('orders') }}
 ),
 
 final as (

@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('shopify', 'segment_members') }}
+    select * from {{ shopify_table('segment_members') }}
 ),
 
 final as (

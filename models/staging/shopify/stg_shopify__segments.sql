@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('shopify', 'cached_segments') }}
+    select * from {{ shopify_table('cached_segments') }}
 ),
 
 final as (

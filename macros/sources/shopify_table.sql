@@ -1,0 +1,14 @@
+{% macro shopify_table(name) -%}
+    {%- set layout = var('source_layout') -%}
+    {%- if layout == 'native' -%}
+        {{ return(source('shopify', name)) }}
+    {%- elif layout not in ['fivetran', 'airbyte'] -%}
+        {%- do exceptions.raise_compiler_error(
+            "The var source_layout is '" ~ layout ~ "'. It can be native, fivetran or airbyte."
+        ) -%}
+    {%- elif name in ['orders', 'customers'] -%}
+        {{ return(ref('base_' ~ layout ~ '__' ~ name)) }}
+    {%- else -%}
+        {{ return(ref('base_connectors__' ~ name)) }}
+    {%- endif -%}
+{%- endmacro %}

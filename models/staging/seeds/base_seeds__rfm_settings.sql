@@ -1,0 +1,19 @@
+{{ config(enabled=not var('use_service_schemas')) }}
+
+with
+
+source as (
+    select * from {{ own_seed('rfm_settings_by_tenant') }}
+),
+
+-- An empty cell is a setting that the tenant has not decided. Casts go by way of text, because a
+-- column whose cells are all empty has a type of dbt's choosing.
+final as (
+    select
+        tenant_id::uuid as tenant_id,
+        window_days::text::int as window_days,
+        excluded_customer_ids::text::text[] as excluded_customer_ids
+    from source
+)
+
+select * from final

@@ -1,0 +1,21 @@
+{{ config(enabled=not var('use_service_schemas')) }}
+
+with
+
+source as (
+    select * from {{ own_seed('samples_config_by_tenant') }}
+),
+
+-- An empty cell is a setting that the tenant has not decided. Casts go by way of text, because a
+-- column whose cells are all empty has a type of dbt's choosing.
+final as (
+    select
+        tenant_id::uuid as tenant_id,
+        ugc_tags::text::text[] as ugc_tags,
+        tiktok_tags::text::text[] as tiktok_tags,
+        channel_patterns::text::text[] as channel_patterns,
+        zero_price_only::text::boolean as zero_price_only
+    from source
+)
+
+select * from final

@@ -1,0 +1,29 @@
+-- Every schema that the var source_schemas lists belongs to one tenant. Rows of a schema without
+-- one would be left out without a word, and those of a schema with two would be shown to both.
+{{ config(enabled=var('source_layout') != 'native') }}
+
+with
+
+listed as (
+    select unnest(array[
+        {%- for schema in source_schemas() %}
+        {{ dbt.string_literal(dbt.escape_single_quotes(schema)) }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    ]::text[]) as source_schema
+),
+
+owned as (
+    select
+        s.source_schema,
+        t.tenant_id
+    from {{ own_seed('tenants_by_schema') }} as s
+    inner join {{ ref('stg_app__tenants') }} as t on s.tenant_id::uuid = t.tenant_id
+)
+
+select
+    l.source_schema,
+    count(o.tenant_id) as tenant_count
+from listed as l
+left join owned as o on l.source_schema = o.source_schema
+group by l.source_schema
+having count(o.tenant_id) <> 1
