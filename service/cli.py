@@ -297,9 +297,7 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
 @click.option(
     "--no-excluded-customers", "exclude_nobody", is_flag=True, help="Exclude no customer."
 )
-@click.option(
-    "--no-excluded-domains", "exclude_no_domain", is_flag=True, help="Exclude no domain."
-)
+@click.option("--no-excluded-domains", "exclude_no_domain", is_flag=True, help="Exclude no domain.")
 @click.pass_obj
 def tenants_set(
     settings: Settings,

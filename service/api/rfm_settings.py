@@ -74,9 +74,7 @@ def change_rfm_settings(change: RfmSettingsChange) -> dict[str, Any]:
     that is already running another is queued.
     """
     with transaction() as conn:
-        tenants.change_rfm_settings(
-            conn, tenant_id(), tenants.RfmChange(**change.model_dump())
-        )
+        tenants.change_rfm_settings(conn, tenant_id(), tenants.RfmChange(**change.model_dump()))
         run = enqueue(conn, tenant_id(), "build", behind_running=True)
         return {"settings": _read(conn, tenant_id()), "run": run}
 

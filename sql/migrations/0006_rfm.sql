@@ -1,9 +1,10 @@
 -- RFM as each tenant wants it counted, and the look-ups that its exclusions need.
 
 -- A time zone that PostgreSQL does not know makes every conversion to it an error: none may be
--- stored. PL/pgSQL, because only it can answer an error with false.
+-- stored. PL/pgSQL, because only it can answer an error with false; that takes a subtransaction,
+-- which a parallel worker may not begin.
 create function app.is_time_zone(zone text) returns boolean
-language plpgsql immutable parallel safe
+language plpgsql immutable parallel unsafe
 as $$
 begin
     perform '2000-01-01 00:00:00+00'::timestamptz at time zone zone;

@@ -13,7 +13,7 @@ import pytest
 from service.cli import main, serve_command
 from service.config import Settings
 from service.db import Connection, connect_as_owner
-from service.tenants import add_tenant
+from service.tenants import RfmChange, add_tenant
 from tests.command import quintile
 
 
@@ -201,7 +201,7 @@ def test_settings_of_a_tenant_change_alone(
 def test_excluded_customers_are_replaced_and_cleared(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
-    tenant_id = make_tenant("demo", excluded_customer_ids=["6"], window_days=90)
+    tenant_id = make_tenant("demo", rfm=RfmChange(excluded_customer_ids=["6"], window_days=90))
 
     def kept() -> tuple[int, list[str]]:
         row = owner.execute(

@@ -22,7 +22,7 @@ from service.klaviyo.push import Limits
 from service.klaviyo.sync import sync_klaviyo
 from service.sandbox import Fault, Sandbox
 from service.sandbox.klaviyo import Account
-from service.tenants import add_tenant, change_tenant
+from service.tenants import RfmChange, add_tenant, change_tenant
 from tests.command import quintile
 from tests.conftest import NullProgress
 from tests.web import BUILT, CALCULATED_AT
@@ -196,13 +196,13 @@ def test_customers_who_are_no_people_are_left_out_and_taken_off(
 ) -> None:
     """From the next sync on, even before a build has taken them out of the mart."""
     other = add_tenant(owner, "other", None)
-    change_tenant(owner, other, excluded_customer_ids=["champions-0"])
-    change_tenant(owner, tenant, excluded_customer_ids=["champions-1", "of nobody"])
+    change_tenant(owner, other, rfm=RfmChange(excluded_customer_ids=["champions-0"]))
+    change_tenant(owner, tenant, rfm=RfmChange(excluded_customer_ids=["champions-1", "of nobody"]))
     segment("ada@example.org", "default@example.org")
     counts = sync()
     assert (counts["added"], counts["skipped"]) == (1, 1)
     assert account.member_emails(mapped) == {"ada@example.org"}
-    change_tenant(owner, tenant, excluded_customer_ids=["champions-0"])
+    change_tenant(owner, tenant, rfm=RfmChange(excluded_customer_ids=["champions-0"]))
     counts = sync()
     assert (counts["added"], counts["removed"]) == (1, 1)
     assert account.member_emails(mapped) == {"default@example.org"}
@@ -216,7 +216,7 @@ def test_an_address_shared_with_a_customer_who_is_no_person_is_the_persons(
     owner: Connection,
     tenant: UUID,
 ) -> None:
-    change_tenant(owner, tenant, excluded_customer_ids=["champions-0"])
+    change_tenant(owner, tenant, rfm=RfmChange(excluded_customer_ids=["champions-0"]))
     segment("ada@example.org", "Ada@Example.org")
     assert sync()["added"] == 1
     assert account.member_emails(mapped) == {"ada@example.org"}

@@ -12,7 +12,11 @@ final as (
     select
         tenant_id::uuid as tenant_id,
         window_days::text::int as window_days,
-        excluded_customer_ids::text::text[] as excluded_customer_ids
+        time_zone::text as time_zone,
+        minimum_minor::text::bigint as minimum_minor,
+        is_sample_counted::text::boolean as is_sample_counted,
+        excluded_customer_ids::text::text[] as excluded_customer_ids,
+        excluded_domains::text::text[] as excluded_domains
     from source
 )
 

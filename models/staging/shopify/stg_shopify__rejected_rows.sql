@@ -1,7 +1,7 @@
 with
 
 source as (
-    select * from {{ source('shopify', 'rejected_rows') }}
+    select * from {{ shopify_table('rejected_rows') }}
 ),
 
 final as (
