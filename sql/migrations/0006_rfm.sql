@@ -40,7 +40,7 @@ comment on column app.rfm_settings.excluded_domains is
 comment on column app.rfm_settings.is_sample_counted is
 'Whether a sample that has a net value counts like any order.';
 
--- Who is behind an excluded domain: a few rows of many, found without reading the rest.
+-- Who is behind an excluded domain: a few rows of many.
 create index orders_domain_idx on shopify.orders (
     tenant_id, lower(split_part(btrim(customer_email), '@', -1))
 );

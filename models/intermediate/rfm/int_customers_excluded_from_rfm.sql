@@ -8,7 +8,8 @@ settings as (
     select * from {{ ref('stg_app__rfm_settings') }}
 ),
 
-customers as (
+-- Not materialized, so that the planner may choose per use how to read it.
+customers as not materialized (
     select * from {{ ref('stg_shopify__customers') }}
 ),
 

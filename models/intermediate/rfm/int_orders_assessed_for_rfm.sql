@@ -6,7 +6,7 @@
     'test': "o.is_test",
     'cancelled': "(o.cancelled_at is not null)",
     'voided': "coalesce(upper(o.financial_status) = 'VOIDED', false)",
-    'sample': "(s.order_id is not null and not w.is_sample_counted)",
+    'sample': "(s.order_id is not null)",
     'refunded_in_full': "(o.total_minor > 0 and o.total_minor <= o.refunded_minor)",
     'zero_value': "(o.total_minor <= 0 or (o.total_minor > o.refunded_minor"
         " and o.total_minor - o.refunded_minor < w.minimum_minor))",
@@ -67,7 +67,8 @@ final as (
         w.as_of
     from orders as o
     inner join windows as w on o.tenant_id = w.tenant_id
-    left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
+    left join samples as s
+        on o.tenant_id = s.tenant_id and o.order_id = s.order_id and not w.is_sample_counted
     left join excluded_customers as x
         on o.tenant_id = x.tenant_id and o.customer_id = x.customer_id
 )
