@@ -1,4 +1,4 @@
--- RFM as each tenant wants it counted, and the look-ups that its exclusions need.
+-- RFM as each tenant wants it counted.
 
 -- A time zone that PostgreSQL does not know makes every conversion to it an error: none may be
 -- stored. PL/pgSQL, because only it can answer an error with false; that takes a subtransaction,
@@ -40,11 +40,3 @@ comment on column app.rfm_settings.excluded_domains is
 'Domains, in lower case, whose addresses stand for nobody to be scored, such as the brand''s own.';
 comment on column app.rfm_settings.is_sample_counted is
 'Whether a sample that has a net value counts like any order.';
-
--- Who is behind an excluded domain: a few rows of many, found without reading the rest.
-create index orders_domain_idx on shopify.orders (
-    tenant_id, lower(split_part(btrim(customer_email), '@', -1))
-);
-create index customers_domain_idx on shopify.customers (
-    tenant_id, lower(split_part(btrim(email), '@', -1))
-);

@@ -8,7 +8,7 @@ settings as (
     select * from {{ ref('stg_app__rfm_settings') }}
 ),
 
--- Not materialized, so that the index on the domain serves.
+-- Not materialized, so that the planner may choose per use how to read it.
 customers as not materialized (
     select * from {{ ref('stg_shopify__customers') }}
 ),
