@@ -35,7 +35,14 @@ from service.db import (
 )
 from service.errors import AlreadyRunningError, InvalidInputError, NotConnectedError, QuintileError
 from service.jobs.progress import Progress
-from service.jobs.runs import Kind, RunRecorder, recorded, start_builds, start_run
+from service.jobs.runs import (
+    Kind,
+    RunRecorder,
+    recorded,
+    recorded_together,
+    start_builds,
+    start_run,
+)
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
 from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
@@ -563,7 +570,11 @@ def build(
 )
 @click.option("--to", "last", type=_DAY, help="The last day; today otherwise.")
 @click.option(
-    "--every", type=click.Choice(["day", "week", "month"]), default="week", show_default=True
+    "--every",
+    type=click.Choice(["day", "week", "month"]),
+    default="week",
+    show_default=True,
+    help="How far apart the days are.",
 )
 @click.option("--tenant", "names", multiple=True, metavar="T", help="Only these tenants.")
 @click.option(
@@ -582,12 +593,18 @@ def backfill(
     from service.jobs.backfill import backfill as run_backfill
 
     with connect_as_owner(settings) as conn:
-        for name in names:
-            find_tenant(conn, name)
+        known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}
+        chosen = {name: find_tenant(conn, name) for name in names} or known
     last_day = last.date() if last else datetime.now(UTC).date()
-    count = run_backfill(
-        settings, first=first.date(), last=last_day, every=every, tenants=names, as_of=as_of
-    )
+    with (
+        open_pool(settings) as pool,
+        recorded_together(pool, start_builds(pool, chosen.values(), "cli")) as recorders,
+    ):
+        for recorder in recorders:
+            recorder.phase("history")
+        count = run_backfill(
+            settings, first=first.date(), last=last_day, every=every, tenants=names, as_of=as_of
+        )
     _say(f"history begins anew on {first:%Y-%m-%d}: {count} days, and the current state")
 
 
