@@ -3,8 +3,9 @@
 -- session_user counts as well: a role that can return to being more is more.
 select
     session_user::text as role,
-    exists (
-        select from pg_class as c
+    (
+        select count(*) > 0
+        from pg_class as c
         inner join pg_namespace as n on c.relnamespace = n.oid
         where n.nspname = 'app' and c.relname = 'tenants'
     ) as is_prepared,

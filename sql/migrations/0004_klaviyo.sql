@@ -47,7 +47,7 @@ create table app.klaviyo_ledger (
 
 comment on table app.klaviyo_ledger is 'What each synced list holds because of us, row by row.';
 comment on column app.klaviyo_ledger.state is
-'pending: sent, not yet confirmed; synced: on the list; rejected: refused, with the reason.';
+'pending: a change is on its way; synced: put on the list by us; rejected: refused, and why.';
 
 call app.protect('app.klaviyo_sync_configs');
 call app.protect('app.klaviyo_ledger');
