@@ -22,6 +22,8 @@ instants as (
     where w.is_recorded
 ),
 
+{%- if is_incremental() %}
+
 first_instants as (
     select
         tenant_id,
@@ -30,8 +32,6 @@ first_instants as (
     from instants
     group by tenant_id
 ),
-
-{%- if is_incremental() %}
 
 -- Where everybody stood before, as the transitions written then tell.
 last_transitions as (
