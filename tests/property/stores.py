@@ -96,8 +96,7 @@ def reasons_against(store: Store, order: Order, is_nobody: bool) -> set[str]:
         "test": order.is_test,
         "cancelled": order.is_cancelled,
         "voided": (order.status or "").upper() == "VOIDED",
-        # Only what is no test is matched as a sample at all.
-        "sample": order.is_sample and not order.is_test and not store.is_sample_counted,
+        "sample": order.is_sample and not store.is_sample_counted,
         "refunded_in_full": is_refunded,
         "zero_value": not is_refunded and (order.total <= 0 or net < store.minimum),
         "foreign_currency": order.currency != "USD",
