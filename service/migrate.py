@@ -23,6 +23,7 @@ from service.db import (
     connect,
     one,
     one_at_a_time,
+    query,
     with_user,
 )
 from service.errors import (
@@ -193,8 +194,9 @@ def _existing_roles(conn: Connection) -> set[str]:
 def _set_passwords(settings: Settings, conn: Connection, existing: set[str]) -> None:
     """Give the login roles their derived passwords, unless they already connect with them.
 
-    Roles belong to the whole server. One that existed before and has another password serves
-    another installation, or this one under another secret: changing it would lock that out.
+    Roles belong to the whole server. One that existed before, has another password and is used by
+    another database serves another installation; if this database was prepared before, it was
+    under another secret. To change the password would lock that installation out.
     """
     given = {APP: settings.app_database_url, TRANSFORM: settings.transform_database_url}
     for role, own_url in given.items():
@@ -204,7 +206,8 @@ def _set_passwords(settings: Settings, conn: Connection, existing: set[str]) -> 
         try:
             psycopg.connect(with_user(settings.database_url, role, password)).close()
         except psycopg.OperationalError:
-            if role in existing:
+            taken = one(conn.execute(query("sql/is_role_taken"), {"role": role}).fetchone())
+            if role in existing and taken["is_taken"]:
                 raise ForeignRolesError(role) from None
             _set_password(conn, role, password)
 

@@ -158,16 +158,25 @@ def test_another_secret_does_not_lock_the_first_installation_out(
     with pytest.raises(ForeignRolesError, match="quintile_app exists already"):
         migrate(second)
     _assert_serves(first)
+    elsewhere = _database(server, "elsewhere", tmp_path)
+    with pytest.raises(ForeignRolesError):
+        migrate(replace(elsewhere, secret_key="another"))
     migrate(second, reset_passwords=True)
     with open_pool(second):
         pass
-    migrate(first, reset_passwords=True)
+    # Once the other database is gone nobody is left to be locked out.
+    with connect(server) as conn:
+        for name in ("plain", "shared"):
+            conn.execute(f"drop database if exists {name} with (force)")  # type: ignore[call-overload]
+    migrate(replace(elsewhere, secret_key="a third"))
+    with open_pool(replace(elsewhere, secret_key="a third")):
+        pass
 
 
 def test_an_admin_who_is_no_superuser(server: str, tmp_path: Path) -> None:
     """As on managed PostgreSQL: CREATEROLE, and owner of the database."""
     with connect(server) as conn:
-        for name in ("plain", "shared"):
+        for name in ("plain", "shared", "elsewhere"):
             conn.execute(f"drop database if exists {name} with (force)")  # type: ignore[call-overload]
         for role in ("quintile_app", "quintile_transform", "quintile_owner"):
             conn.execute(f"drop role if exists {role}")  # type: ignore[call-overload]
