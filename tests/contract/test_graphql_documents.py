@@ -12,8 +12,6 @@ from service.sandbox.shopify.schema import executable_schema
 
 SERVICE = Path(__file__).resolve().parents[2] / "service"
 DOCUMENTS = sorted(path for path in SERVICE.rglob("*.graphql") if path.name != "schema.graphql")
-# Documents the sandbox cannot run yet, by file name.
-NOT_IN_SANDBOX: frozenset[str] = frozenset()
 LARGEST_PAGE = 250
 
 
@@ -32,8 +30,6 @@ def test_document_is_valid_for_shopify(document: Path, official_shopify: GraphQL
 
 
 def test_document_is_valid_for_the_sandbox(document: Path) -> None:
-    if document.name in NOT_IN_SANDBOX:
-        pytest.skip("an operation the sandbox does not offer")
     assert validate(executable_schema(), parse(document.read_text(encoding="utf-8"))) == []
 
 
