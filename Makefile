@@ -64,7 +64,7 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench --size $(SIZE)
 
 clean:
-	@rm -rf $(VENV) .quintile/dbt .quintile/lint target logs .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .quintile/dbt target logs .pytest_cache .mypy_cache .ruff_cache
 
 # The secret stays: credentials in another database may be sealed with it.
 purge:

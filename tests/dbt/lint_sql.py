@@ -7,8 +7,10 @@ models of a source layout are there only while it is chosen, so each layout is a
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from service import embedded
@@ -40,11 +42,13 @@ def main() -> int:
     """Lint both kinds; 0 when nothing is to be said."""
     sqlfluff = Path(sys.executable).with_name("sqlfluff")
     # Compiling an incremental model asks the database whether the table is there: a database of
-    # the linter's own, for the one in use is none of its business.
-    settings = Settings(home=str(PROJECT_DIR / ".quintile" / "lint"))
-    migrate(settings)
+    # the linter's own, for the one in use is none of its business; and a new one every time, so
+    # that a migration still being written may be edited.
+    home = Path(tempfile.mkdtemp(prefix="quintile-lint-"))
+    settings = Settings(home=str(home), secret_key="the linter's")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("QUINTILE_")}
     try:
+        migrate(settings)
         codes = [
             subprocess.run(
                 [sqlfluff, "lint", "--disable-progress-bar", *arguments],
@@ -56,6 +60,7 @@ def main() -> int:
         ]
     finally:
         embedded.stop(settings.home_dir / "pg")
+        shutil.rmtree(home)
     return max(codes)
 
 
