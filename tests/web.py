@@ -80,13 +80,15 @@ def add_scored_customers(
     with connect(transform_url(settings)) as conn, conn.cursor() as cursor:
         cursor.executemany(
             """
-            insert into marts.customer_rfm_scores (
-                tenant_id, instants_back, customer_id, email, r_score, f_score, m_score, segment,
-                frequency_count, monetary_minor, last_order_at
+            insert into marts.customer_facts (
+                tenant_id, customer_id, email, is_excluded_from_rfm, lifetime_order_count,
+                lifetime_minor, window_order_count, window_minor, last_order_at, r_score, f_score,
+                m_score, segment
             )
             values (
-                %(tenant_id)s, 0, %(customer_id)s, %(email)s, 5, 5, 5, %(segment)s,
-                2, 100 * %(monetary_total)s, %(at)s::timestamptz - interval '3 days'
+                %(tenant_id)s, %(customer_id)s, %(email)s, false, 2, 100 * %(monetary_total)s, 2,
+                100 * %(monetary_total)s, %(at)s::timestamptz - interval '3 days', 5, 5, 5,
+                %(segment)s
             )
             """,
             rows,

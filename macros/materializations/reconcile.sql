@@ -1,7 +1,8 @@
 {#
     The incremental strategy `reconcile`: afterwards the table holds exactly what the model's query
-    gave, for the tenants that were built, and nothing else of the table has changed. A model that
-    keeps history names the macro that says which of its rows this build speaks for.
+    gave, for the tenants that were built, and nothing else of the table has changed. A model whose
+    query gives only some of its rows names the macro that says which those are: a list of
+    conditions, any of which puts a row among those that are deleted unless the query gave them.
 #}
 {% macro get_incremental_reconcile_sql(arg_dict) %}
     {%- set target = arg_dict['target_relation'] -%}
@@ -27,19 +28,19 @@
     {%- endfor -%}
 
     {%- set spoken_for = config.get('meta', {}).get('reconciles') -%}
+    {%- set deletable = context[spoken_for]() if spoken_for else ['true'] -%}
 
     -- Readers are not blocked; a second build of this table waits for its turn.
     lock table {{ target }} in share row exclusive mode;
 
+    {%- for condition in deletable %}
+
     delete from {{ target }} as kept
     where
-        not exists (select from {{ built }} as built where {{ same_row }})
-        {%- if var('tenants') %}
-        and kept.tenant_id in ({{ built_tenant_ids() }})
-        {%- endif %}
-        {%- if spoken_for %}
-        and {{ context[spoken_for]() }}
-        {%- endif %};
+        {{ of_built_tenants('kept.tenant_id') }}
+        and {{ condition }}
+        and not exists (select from {{ built }} as built where {{ same_row }});
+    {%- endfor %}
 
     {%- if values %}
 

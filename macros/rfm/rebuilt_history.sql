@@ -1,17 +1,28 @@
 {% macro rebuilt_transitions() -%}
-    exists (
-        select from {{ ref('int_windows_built_for_rfm') }} as w
-        where w.tenant_id = kept.tenant_id and w.is_recorded and kept.as_of >= w.as_of
-    )
+    {{ return([
+        'exists (select from ' ~ ref('int_windows_built_for_rfm') ~ ' as w where'
+        ~ ' w.tenant_id = kept.tenant_id and w.is_recorded and kept.as_of >= w.as_of)',
+        gone_tenants()
+    ]) }}
 {%- endmacro %}
 
 
 {% macro rebuilt_days() -%}
-    exists (
-        select from {{ ref('int_windows_built_for_rfm') }} as w
-        where
-            w.tenant_id = kept.tenant_id
-            and w.is_recorded
-            and kept.recorded_on >= (w.as_of at time zone w.time_zone)::date
-    )
+    {{ return([
+        'exists (select from ' ~ ref('int_windows_built_for_rfm') ~ ' as w where'
+        ~ ' w.tenant_id = kept.tenant_id and w.is_recorded'
+        ~ ' and kept.recorded_on >= (w.as_of at time zone w.time_zone)::date)',
+        gone_tenants()
+    ]) }}
+{%- endmacro %}
+
+
+{% macro measured_customers() -%}
+    {{ return([
+        'exists (select from ' ~ ref('int_windows_built_for_rfm') ~ ' as w where'
+        ~ ' w.tenant_id = kept.tenant_id and w.is_measured_anew)',
+        'exists (select from ' ~ ref('int_customers_touched') ~ ' as t where'
+        ~ ' t.tenant_id = kept.tenant_id and t.customer_id = kept.customer_id)',
+        gone_tenants()
+    ]) }}
 {%- endmacro %}

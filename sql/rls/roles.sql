@@ -16,6 +16,11 @@ begin
                 wanted,
                 case wanted when 'quintile_owner' then 'nologin' else 'login' end
             );
+            -- Aggregates over all customers of a store go to disk with the usual 4 MB. Set once,
+            -- so that whoever runs the server may set something else.
+            if wanted = 'quintile_transform' then
+                alter role quintile_transform set work_mem = '64MB';
+            end if;
         end if;
         -- The admin acts as each of them in turn; a superuser may do so unasked.
         if not (select rolsuper from pg_roles where rolname = current_user)

@@ -95,17 +95,18 @@ def segment(admin: Connection, tenant: UUID) -> SetSegment:
 
     def become(*emails: str | None, name: str = "champions", tenant_id: UUID = tenant) -> None:
         admin.execute(
-            "delete from marts.customer_rfm_scores where tenant_id = %s and segment = %s",
+            "delete from marts.customer_facts where tenant_id = %s and segment = %s",
             [tenant_id, name],
         )
         with admin.cursor() as cursor:
             cursor.executemany(
                 """
-                insert into marts.customer_rfm_scores (
-                    tenant_id, instants_back, customer_id, email, r_score, f_score, m_score,
-                    segment, frequency_count, monetary_minor, last_order_at
+                insert into marts.customer_facts (
+                    tenant_id, customer_id, email, is_excluded_from_rfm, lifetime_order_count,
+                    lifetime_minor, window_order_count, window_minor, last_order_at, r_score,
+                    f_score, m_score, segment
                 )
-                values (%s, 0, %s, %s, 5, 5, 5, %s, 9, 9900, '2026-06-01')
+                values (%s, %s, %s, false, 9, 9900, 9, 9900, '2026-06-01', 5, 5, 5, %s)
                 """,
                 [(tenant_id, f"{name}-{n}", email, name) for n, email in enumerate(emails)],
             )

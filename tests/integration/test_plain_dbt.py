@@ -91,20 +91,18 @@ def test_everything_is_built_tested_and_protected(settings: Settings, tmp_path: 
     assert "WARN=0 ERROR=0 SKIP=0" in first
     with connect(settings.database_url) as conn:
         built = conn.execute(OWNERS_AND_SECURITY).fetchall()
-        assert {"marts.customer_rfm_scores", "marts.sample_orders"} <= {
-            row["relation"] for row in built
-        }
+        assert {"marts.customer_facts", "marts.sample_orders"} <= {row["relation"] for row in built}
         for row in built:
             assert row["owner"] == "quintile_transform"
             assert row["is_forced"]
             assert row["policies"] == 2
             assert row["is_described"]
-        rows = conn.execute("select ctid, * from marts.customer_rfm_scores").fetchall()
+        rows = conn.execute("select ctid, * from marts.customer_facts").fetchall()
         assert len(rows) == 20
 
         # The same build again writes nothing: not one row has moved.
         dbt(settings.database_url, tmp_path, "build", "--vars", variables)
-        again = conn.execute("select ctid, * from marts.customer_rfm_scores").fetchall()
+        again = conn.execute("select ctid, * from marts.customer_facts").fetchall()
         assert sorted(map(str, again)) == sorted(map(str, rows))
         assert conn.execute(OWNERS_AND_SECURITY).fetchall() == built
 

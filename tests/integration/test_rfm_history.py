@@ -172,7 +172,7 @@ def test_a_build_that_stops_half_way_leaves_the_last_good_state(built: Build) ->
     land(built.settings, "demo", [("new", "2025-05-30")])
 
     # Everything before the scores has been built: readers see nothing of it.
-    built("2025-06-01", "--exclude", "customer_rfm_scores+")
+    built("2025-06-01", "--exclude", "customer_facts+")
     assert (
         rows(built.conn, CURRENT),
         rows(built.conn, TRANSITIONS),
@@ -182,7 +182,7 @@ def test_a_build_that_stops_half_way_leaves_the_last_good_state(built: Build) ->
     # The scores cannot be written: they and their date stay.
     with connect(built.settings.database_url) as admin:
         admin.execute(
-            "alter table marts.customer_rfm_scores add constraint stop check (customer_id <> 'new')"
+            "alter table marts.customer_facts add constraint stop check (customer_id <> 'new')"
         )
         built("2025-06-01", expect=1)
         assert (
@@ -190,7 +190,7 @@ def test_a_build_that_stops_half_way_leaves_the_last_good_state(built: Build) ->
             rows(built.conn, TRANSITIONS),
             rows(built.conn, HISTORY),
         ) == good
-        admin.execute("alter table marts.customer_rfm_scores drop constraint stop")
+        admin.execute("alter table marts.customer_facts drop constraint stop")
 
     # The scores are there, the log is not: what is shown is consistent, and the next build, be it
     # of a later instant, tells the change once.

@@ -7,7 +7,7 @@ order, in exact integers. It is slow and short, and shares nothing with the SQL.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
@@ -46,6 +46,22 @@ class Store:
     excluded_customers: tuple[str, ...] = ()
     excluded_domains: tuple[str, ...] = ()
 
+    def changed_into(self, other: Store, dice: random.Random) -> Store:
+        """The store two days later: orders stay, become others, go and come; settings may change.
+
+        Orders that stay are two days older.
+        """
+        kept = self.orders[: dice.randint(len(self.orders) // 2, len(self.orders))]
+        came = other.orders[len(kept) : len(kept) + dice.randint(0, 3)]
+        orders = tuple(
+            dice.choice(other.orders)
+            if dice.random() < 0.1
+            else replace(order, age=order.age + timedelta(days=2))
+            for order in kept
+        )
+        settings = self if dice.random() < 0.7 else other
+        return replace(settings, orders=orders + came)
+
 
 @dataclass
 class Customer:
@@ -70,7 +86,13 @@ def by_definition(store: Store) -> Answer:
     """What RFM says of the store."""
     answer = Answer()
     banned = {RELAY, *store.excluded_domains}
-    nobody = {order.customer for order in store.orders if order.domain in banned}
+    addresses = {
+        order.customer: order.domain
+        for _, order in sorted(
+            enumerate(store.orders), key=lambda each: (-each[1].age, str(each[0]))
+        )
+    }
+    nobody = {customer for customer, domain in addresses.items() if domain in banned}
     nobody |= set(store.excluded_customers)
     for index, order in enumerate(store.orders):
         reasons = reasons_against(store, order, order.customer in nobody - {None})

@@ -6,10 +6,61 @@ tenants as (
 
 orders as (
     select * from {{ ref('stg_shopify__orders') }}
+    where {{ of_built_tenants() }}
+),
+
+builds as (
+    select * from {{ ref('rfm_builds') }}
 ),
 
 currency_exponents as (
     select * from {{ ref('currency_exponents') }}
+),
+
+{% if reads_changes_only() -%}
+order_changes as (
+    select * from {{ ref('stg_shopify__order_changes') }}
+),
+
+-- Orders are counted again when there are other ones, or when they have never been. The look-up is
+-- one per tenant in an index; as a join the planner would read all orders for it.
+last_counts as (
+    select
+        b.tenant_id,
+        b.currency,
+        (
+            select o.landed_xid from order_changes as o
+            where o.tenant_id = b.tenant_id and o.landed_xid is not null
+            order by o.landed_xid desc
+            limit 1
+        ) >= b.changes_from as has_changed
+    from builds as b
+    inner join tenants as t on b.tenant_id = t.tenant_id
+    where t.currency is null and b.changes_from <= pg_snapshot_xmax(pg_current_snapshot())
+),
+
+counted_before as (
+    select
+        tenant_id,
+        currency
+    from last_counts
+    where not coalesce(has_changed, false)
+),
+{%- else -%}
+counted_before as (
+    select
+        tenant_id,
+        currency
+    from builds
+    where false
+),
+{%- endif %}
+
+tenants_to_count as (
+    select t.tenant_id
+    from tenants as t
+    left join counted_before as k on t.tenant_id = k.tenant_id
+    where t.currency is null and k.tenant_id is null
 ),
 
 orders_per_currency as (
@@ -18,8 +69,7 @@ orders_per_currency as (
         o.currency,
         count(*) as order_count
     from orders as o
-    inner join tenants as t on o.tenant_id = t.tenant_id
-    where t.currency is null
+    inner join tenants_to_count as t on o.tenant_id = t.tenant_id
     group by o.tenant_id, o.currency
 ),
 
@@ -34,9 +84,10 @@ most_used_currencies as (
 settled as (
     select
         t.tenant_id,
-        coalesce(t.currency, m.currency) as currency
+        coalesce(t.currency, m.currency, k.currency) as currency
     from tenants as t
     left join most_used_currencies as m on t.tenant_id = m.tenant_id
+    left join counted_before as k on t.tenant_id = k.tenant_id
 ),
 
 final as (

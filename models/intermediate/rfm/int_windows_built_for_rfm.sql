@@ -8,6 +8,10 @@ settings as (
     select * from {{ ref('stg_app__rfm_settings') }}
 ),
 
+relay_domains as (
+    select * from {{ ref('relay_domains') }}
+),
+
 builds as (
     select * from {{ ref('rfm_builds') }}
 ),
@@ -26,12 +30,30 @@ past_and_present as (
     where as_of <= {{ as_of() }}
 ),
 
+-- Everything but the window's ends that a customer's figures depend on, the rule itself included.
+keyed_settings as (
+    select
+        s.*,
+        c.currency,
+        c.currency_exponent,
+        md5(
+            row(
+                '{{ rfm_rule() }}',
+                s.*,
+                c.currency,
+                (select array_agg(r.domain order by r.domain) from relay_domains as r)
+            )::text
+        ) as settings_key
+    from currencies as c
+    inner join settings as s on c.tenant_id = s.tenant_id
+),
+
 final as (
     select
         -- ids
-        c.tenant_id,
+        s.tenant_id,
         (
-            row_number() over (partition by c.tenant_id order by i.as_of desc) - 1
+            row_number() over (partition by s.tenant_id order by i.as_of desc) - 1
         )::int as instants_back,
 
         -- the window, in days of the tenant's time zone
@@ -43,24 +65,49 @@ final as (
         s.time_zone,
 
         -- what counts in it
-        c.currency,
-        c.currency_exponent,
+        s.currency,
+        s.currency_exponent,
         s.minimum_minor,
         s.is_sample_counted,
 
         {%- if var('backfill') %}
 
         -- A backfill writes history anew from its first instant on.
-        true as is_recorded
+        true as is_recorded,
         {%- else %}
 
         -- A build of the past is a look back, which leaves history alone.
-        coalesce(i.as_of >= b.recorded_until, true) as is_recorded
+        coalesce(i.as_of >= b.recorded_until, true) as is_recorded,
         {%- endif %}
-    from currencies as c
+
+        -- what the last build leaves to do: transactions below the mark are over, and it saw them
+        s.settings_key,
+        pg_snapshot_xmin(pg_current_snapshot()) as changes_from,
+        {{ 'false' if reads_changes_only() else 'true' }}
+        or coalesce(
+            b.settings_key <> s.settings_key
+            -- A mark from the future is another server's, out of a dump.
+            or b.changes_from > pg_snapshot_xmax(pg_current_snapshot()),
+            true
+        ) as is_measured_anew
+    from keyed_settings as s
     cross join past_and_present as i
-    inner join settings as s on c.tenant_id = s.tenant_id
-    left join builds as b on c.tenant_id = b.tenant_id
+    left join builds as b on s.tenant_id = b.tenant_id
 )
 
-select * from final
+select
+    tenant_id,
+    instants_back,
+    as_of,
+    window_starts_at,
+    window_days,
+    time_zone,
+    currency,
+    currency_exponent,
+    minimum_minor,
+    is_sample_counted,
+    is_recorded,
+    settings_key,
+    changes_from,
+    is_measured_anew
+from final

@@ -6,6 +6,7 @@ tenants as (
 
 orders as (
     select * from {{ ref('stg_shopify__orders') }}
+    where {{ of_built_tenants() }}
 ),
 
 settings as (
@@ -18,6 +19,7 @@ priced_orders as (
     select
         o.tenant_id,
         o.order_id,
+        o.customer_id,
         o.channel,
         o.tags,
         not s.is_zero_price_only
@@ -52,6 +54,7 @@ tag_matches as (
     select
         o.tenant_id,
         o.order_id,
+        o.customer_id,
         s.sample_type,
         tag as matched_tag,
         null::text as matched_pattern
@@ -90,6 +93,7 @@ channel_matches as (
     select
         o.tenant_id,
         o.order_id,
+        o.customer_id,
         'tiktok' as sample_type,
         null::text as matched_tag,
         p.pattern as matched_pattern
@@ -110,12 +114,13 @@ final as (
     select
         tenant_id,
         order_id,
+        customer_id,
         bool_or(sample_type = 'ugc') as is_ugc,
         bool_or(sample_type = 'tiktok') as is_tiktok,
         {{ distinct_texts('matched_tag') }} as matched_tags,
         {{ distinct_texts('matched_pattern') }} as matched_patterns
     from matches
-    group by tenant_id, order_id
+    group by tenant_id, order_id, customer_id
 )
 
 select * from final

@@ -1,7 +1,7 @@
 with
 
-scores as (
-    select * from {{ ref('customer_rfm_scores') }}
+facts as (
+    select * from {{ ref('customer_facts') }}
 ),
 
 builds as (
@@ -14,15 +14,23 @@ transitions as (
 
 current_scores as (
     select
-        s.*,
+        s.tenant_id,
+        s.customer_id,
+        s.email,
+        s.r_score,
+        s.f_score,
+        s.m_score,
+        s.segment,
+        s.window_order_count as frequency_count,
+        s.last_order_at,
         b.as_of,
         b.time_zone,
         b.currency,
-        {{ major_units('s.monetary_minor', 'b.currency_exponent') }} as monetary_total,
+        {{ major_units('s.window_minor', 'b.currency_exponent') }} as monetary_total,
         {{ days_between('s.last_order_at', 'b.as_of', 'b.time_zone') }} as recency_days
-    from scores as s
+    from facts as s
     inner join builds as b on s.tenant_id = b.tenant_id
-    where s.instants_back = 0
+    where s.segment is not null
 ),
 
 -- The two look-ups are made for the rows that are asked for, and only where these columns are. A

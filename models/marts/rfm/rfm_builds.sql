@@ -1,4 +1,4 @@
--- The rows are written by customer_rfm_scores, in the transaction that replaces the scores, so that
+-- The rows are written by customer_facts, in the transaction that replaces the scores, so that
 -- nobody ever sees scores under another build's date (macro publish_build). This makes the table,
 -- and forgets tenants that are gone.
 with
@@ -9,7 +9,18 @@ tenants as (
 
 builds as (
     {%- if is_incremental() %}
-    select * from {{ this }}
+    select
+        tenant_id,
+        as_of,
+        window_starts_at,
+        window_days,
+        time_zone,
+        currency,
+        currency_exponent,
+        recorded_until,
+        {{ column_or_null('settings_key', 'text') }} as settings_key,
+        {{ column_or_null('changes_from', 'xid8') }} as changes_from
+    from {{ this }}
     {%- else %}
     select
         null::uuid as tenant_id,
@@ -19,7 +30,9 @@ builds as (
         null::text as time_zone,
         null::text as currency,
         null::int as currency_exponent,
-        null::timestamptz as recorded_until
+        null::timestamptz as recorded_until,
+        null::text as settings_key,
+        null::xid8 as changes_from
     where false
     {%- endif %}
 ),
@@ -33,7 +46,9 @@ final as (
         b.time_zone,
         b.currency,
         b.currency_exponent,
-        b.recorded_until
+        b.recorded_until,
+        b.settings_key,
+        b.changes_from
     from builds as b
     inner join tenants as t on b.tenant_id = t.tenant_id
 )
@@ -46,5 +61,7 @@ select
     time_zone,
     currency,
     currency_exponent,
-    recorded_until
+    recorded_until,
+    settings_key,
+    changes_from
 from final

@@ -9,7 +9,8 @@ builds as (
 ),
 
 customers as (
-    select * from {{ ref('customers') }}
+    select * from {{ ref('customer_facts') }}
+    where {{ of_built_tenants() }}
 ),
 
 -- Everybody who has bought, by the month of the first time.
@@ -17,10 +18,11 @@ cohort_customers as (
     select
         c.tenant_id,
         date_trunc('month', c.first_order_at at time zone b.time_zone)::date as cohort_month,
-        coalesce(c.rfm_segment, 'none') as segment,
-        c.lifetime_total,
-        c.window_total,
+        coalesce(c.segment, 'none') as segment,
+        c.lifetime_minor,
+        c.window_minor,
         b.currency,
+        b.currency_exponent,
         b.as_of
     from customers as c
     inner join tenants as t on c.tenant_id = t.tenant_id
@@ -34,12 +36,12 @@ final as (
         cohort_month,
         segment,
         count(*)::int as customers,
-        sum(lifetime_total) as lifetime_revenue,
-        sum(window_total) as window_revenue,
+        {{ major_units('sum(lifetime_minor)', 'currency_exponent') }} as lifetime_revenue,
+        {{ major_units('sum(window_minor)', 'currency_exponent') }} as window_revenue,
         currency,
         as_of as calculated_at
     from cohort_customers
-    group by tenant_id, cohort_month, segment, currency, as_of
+    group by tenant_id, cohort_month, segment, currency, currency_exponent, as_of
 )
 
 select

@@ -8,12 +8,21 @@ builds as (
     select * from {{ ref('rfm_builds') }}
 ),
 
-scores as (
-    select * from {{ ref('customer_rfm_scores') }}
+facts as (
+    select * from {{ ref('customer_facts') }}
+    where {{ of_built_tenants() }}
 ),
 
-customers as (
-    select * from {{ ref('customers') }}
+-- Nobody who is not scored has a number of orders here.
+customers_by_count as (
+    select
+        tenant_id,
+        case when segment is not null then window_order_count end as frequency_count,
+        count(*)::int as customers,
+        min(first_order_at) as first_order_at,
+        max(last_order_at) as last_order_at
+    from facts
+    group by tenant_id, case when segment is not null then window_order_count end
 ),
 
 order_spans as (
@@ -21,7 +30,7 @@ order_spans as (
         tenant_id,
         min(first_order_at) as first_order_at,
         max(last_order_at) as last_order_at
-    from customers
+    from customers_by_count
     group by tenant_id
 ),
 
@@ -30,12 +39,11 @@ ties as (
     select
         tenant_id,
         frequency_count,
-        count(*)::int as customers,
-        sum(count(*)) over by_tenant::int as all_customers,
+        customers,
+        (sum(customers) over by_tenant)::int as all_customers,
         min(frequency_count) over by_tenant as lowest_count
-    from scores
-    where instants_back = 0
-    group by tenant_id, frequency_count
+    from customers_by_count
+    where frequency_count is not null
     window by_tenant as (partition by tenant_id)
 ),
 

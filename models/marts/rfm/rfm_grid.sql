@@ -12,8 +12,9 @@ segment_grid as (
     select * from {{ ref('rfm_segment_grid') }}
 ),
 
-scores as (
-    select * from {{ ref('customer_rfm_scores') }}
+counted as (
+    select * from {{ ref('int_customers_counted_by_score') }}
+    where {{ of_built_tenants() }}
 ),
 
 cells as (
@@ -21,10 +22,9 @@ cells as (
         tenant_id,
         r_score,
         f_score,
-        count(*)::int as customers,
-        sum(monetary_minor) as revenue_minor
-    from scores
-    where instants_back = 0
+        sum(customers)::int as customers,
+        sum(revenue_minor) as revenue_minor
+    from counted
     group by tenant_id, r_score, f_score
 ),
 

@@ -8,8 +8,14 @@ tenants as (
     select * from {{ ref('int_tenants_built') }}
 ),
 
-scores as (
-    select * from {{ ref('customer_rfm_scores') }}
+counted as (
+    select * from {{ ref('int_customers_counted_by_score') }}
+    where {{ of_built_tenants() }}
+),
+
+backfilled as (
+    select * from {{ ref('int_customers_backfilled_for_rfm') }}
+    where {{ of_built_tenants() }}
 ),
 
 segments as (
@@ -34,11 +40,22 @@ days as (
 sizes as (
     select
         tenant_id,
+        0 as instants_back,
+        segment,
+        sum(customers)::int as customers,
+        sum(revenue_minor) as revenue_minor
+    from counted
+    group by tenant_id, segment
+
+    union all
+
+    select
+        tenant_id,
         instants_back,
         segment,
         count(*)::int as customers,
-        sum(monetary_minor) as revenue_minor
-    from scores
+        sum(net_minor) as revenue_minor
+    from backfilled
     group by tenant_id, instants_back, segment
 ),
 

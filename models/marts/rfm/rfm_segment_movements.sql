@@ -17,7 +17,7 @@ transitions as (
 ),
 
 scores as (
-    select * from {{ ref('customer_rfm_scores') }}
+    select * from {{ ref('customer_facts') }}
 ),
 
 -- The newest day in history that is so many days back, or more.
@@ -57,7 +57,7 @@ states_now as (
         s.segment
     from scores as s
     inner join starts as f on s.tenant_id = f.tenant_id
-    where s.instants_back = 0
+    where s.segment is not null
 ),
 
 -- In none of the two is somebody who had left by then and has not come back.

@@ -12,20 +12,35 @@ segments as (
     select * from {{ ref('rfm_segments') }}
 ),
 
-customers as (
-    select * from {{ ref('customer_rfm_segments') }}
+counted as (
+    select * from {{ ref('int_customers_counted_by_score') }}
+    where {{ of_built_tenants() }}
+),
+
+facts as (
+    select * from {{ ref('customer_facts') }}
+    where segment is not null and {{ of_built_tenants() }}
 ),
 
 sizes as (
     select
         tenant_id,
         segment,
-        count(*)::int as customers,
-        sum(monetary_total) as revenue,
-        sum(frequency_count)::int as orders,
-        percentile_disc(0.5) within group (order by recency_days) as median_recency_days,
-        count(*) filter (where frequency_count > 1)::int as repeat_customers
-    from customers
+        sum(customers)::int as customers,
+        sum(revenue_minor) as revenue_minor,
+        sum(orders)::int as orders,
+        sum(repeat_customers)::int as repeat_customers
+    from counted
+    group by tenant_id, segment
+),
+
+-- Days grow as last orders get older: the median of the one is at the median of the other.
+medians as (
+    select
+        tenant_id,
+        segment,
+        percentile_disc(0.5) within group (order by last_order_at desc) as last_order_at
+    from facts
     group by tenant_id, segment
 ),
 
@@ -37,8 +52,8 @@ every_segment as (
         s.priority,
         coalesce(z.customers, 0) as customers,
         coalesce(z.orders, 0) as orders,
-        coalesce(z.revenue, 0) as revenue,
-        z.median_recency_days,
+        {{ major_units('coalesce(z.revenue_minor, 0)', 'b.currency_exponent') }} as revenue,
+        {{ days_between('m.last_order_at', 'b.as_of', 'b.time_zone') }} as median_recency_days,
         z.repeat_customers,
         b.currency,
         b.currency_exponent,
@@ -47,6 +62,7 @@ every_segment as (
     inner join tenants as t on b.tenant_id = t.tenant_id
     cross join segments as s
     left join sizes as z on b.tenant_id = z.tenant_id and s.segment = z.segment
+    left join medians as m on b.tenant_id = m.tenant_id and s.segment = m.segment
 ),
 
 final as (

@@ -8,8 +8,14 @@ tenants as (
     select * from {{ ref('int_tenants_built') }}
 ),
 
-scores as (
-    select * from {{ ref('customer_rfm_scores') }}
+facts as (
+    select * from {{ ref('customer_facts') }}
+    where segment is not null and {{ of_built_tenants() }}
+),
+
+backfilled as (
+    select * from {{ ref('int_customers_backfilled_for_rfm') }}
+    where {{ of_built_tenants() }}
 ),
 
 instants as (
@@ -22,8 +28,28 @@ instants as (
     where w.is_recorded
 ),
 
-{%- if is_incremental() %}
+states as (
+    select
+        f.tenant_id,
+        f.customer_id,
+        i.instants_back,
+        f.segment
+    from facts as f
+    inner join instants as i on f.tenant_id = i.tenant_id
+    where i.instants_back = 0
 
+    union all
+
+    select
+        b.tenant_id,
+        b.customer_id,
+        b.instants_back,
+        b.segment
+    from backfilled as b
+    inner join instants as i on b.tenant_id = i.tenant_id and b.instants_back = i.instants_back
+),
+
+{% if is_incremental() -%}
 first_instants as (
     select
         tenant_id,
@@ -33,62 +59,113 @@ first_instants as (
     group by tenant_id
 ),
 
--- Where everybody stood before, as the transitions written then tell.
-last_transitions as (
-    select distinct on (t.tenant_id, t.customer_id)
-        t.tenant_id,
-        t.customer_id,
-        f.instants_back + 1 as instants_back,
-        t.to_segment as segment
+-- Where everybody stood before the first instant: the row that had not ended by then.
+standing as (
+    select
+        t.*,
+        f.instants_back
     from {{ this }} as t
-    inner join first_instants as f on t.tenant_id = f.tenant_id and t.as_of < f.as_of
-    order by t.tenant_id asc, t.customer_id asc, t.as_of desc
+    inner join first_instants as f on t.tenant_id = f.tenant_id
+    where
+        {{ of_built_tenants('t.tenant_id') }}
+        and t.as_of < f.as_of
+        and (t.ended_as_of is null or t.ended_as_of >= f.as_of)
+),
+{%- else -%}
+standing as (
+    select
+        null::uuid as tenant_id,
+        null::text as customer_id,
+        null::text as from_segment,
+        null::text as to_segment,
+        null::timestamptz as as_of,
+        null::timestamptz as ended_as_of,
+        null::int as instants_back
+    where false
 ),
 {%- endif %}
 
-states as (
+-- What each instant finds before it, under the number of that instant.
+states_before as (
     select
-        s.tenant_id,
-        s.customer_id,
-        s.instants_back,
-        s.segment
-    from scores as s
-    inner join instants as i on s.tenant_id = i.tenant_id and s.instants_back = i.instants_back
-    {%- if is_incremental() %}
+        tenant_id,
+        customer_id,
+        instants_back,
+        from_segment,
+        to_segment as segment,
+        as_of,
+        ended_as_of
+    from standing
 
     union all
 
-    select * from last_transitions
-    where segment is not null
-    {%- endif %}
+    select
+        tenant_id,
+        customer_id,
+        instants_back - 1 as instants_back,
+        null as from_segment,
+        segment,
+        null as as_of,
+        null as ended_as_of
+    from backfilled
 ),
 
--- Each state (a) beside the one an instant before (b): none before is entering, none after leaving.
-changes as (
+-- None before is entering, none after is leaving. A row that ended may have to go on after all.
+compared as (
     select
         coalesce(a.tenant_id, b.tenant_id) as tenant_id,
         coalesce(a.customer_id, b.customer_id) as customer_id,
-        coalesce(a.instants_back, b.instants_back - 1) as instants_back,
+        coalesce(a.instants_back, b.instants_back) as instants_back,
+        a.segment as to_segment,
         b.segment as from_segment,
-        a.segment as to_segment
+        (a.segment is distinct from b.segment) as has_moved,
+        b.from_segment as from_segment_before,
+        b.as_of as as_of_before
     from states as a
-    full join states as b
+    full join states_before as b
         on
             a.tenant_id = b.tenant_id
             and a.customer_id = b.customer_id
-            and a.instants_back + 1 = b.instants_back
-    where a.segment is distinct from b.segment
+            and a.instants_back = b.instants_back
+    where
+        a.segment is distinct from b.segment
+        or b.ended_as_of is not null
+        -- In a backfill, whoever stays at the first instant may still move at one that follows.
+        or (b.as_of is not null and {{ 'true' if var('backfill') else 'false' }})
 ),
 
-final as (
+moves as (
     select
         c.tenant_id,
         c.customer_id,
         c.from_segment,
         c.to_segment,
         i.as_of
-    from changes as c
+    from compared as c
     inner join instants as i on c.tenant_id = i.tenant_id and c.instants_back = i.instants_back
+    where c.has_moved
+
+    union all
+
+    select
+        tenant_id,
+        customer_id,
+        from_segment_before as from_segment,
+        from_segment as to_segment,
+        as_of_before as as_of
+    from compared
+    where as_of_before is not null
+),
+
+final as (
+    select
+        tenant_id,
+        customer_id,
+        from_segment,
+        to_segment,
+        as_of,
+        lead(as_of) over (partition by tenant_id, customer_id order by as_of) as ended_as_of
+    from moves
 )
 
 select
@@ -96,5 +173,6 @@ select
     customer_id,
     from_segment,
     to_segment,
-    as_of
+    as_of,
+    ended_as_of
 from final

@@ -8,15 +8,10 @@ builds as (
     select * from {{ ref('rfm_builds') }}
 ),
 
-scores as (
-    select * from {{ ref('customer_rfm_scores') }}
-),
-
-current_scores as (
-    select s.*
-    from scores as s
-    inner join tenants as t on s.tenant_id = t.tenant_id
-    where s.instants_back = 0
+counted as (
+    select c.*
+    from {{ ref('int_customers_counted_by_score') }} as c
+    inner join tenants as t on c.tenant_id = t.tenant_id
 ),
 
 -- A cut value is the last value below a score, which is some customer's: f > cut is score or more.
@@ -25,10 +20,10 @@ extremes as (
         tenant_id,
         'recency' as metric,
         r_score as score,
-        count(*) as customers,
+        sum(customers) as customers,
         null::numeric as highest,
-        min(last_order_at) as earliest
-    from current_scores
+        min(earliest_last_order_at) as earliest
+    from counted
     group by tenant_id, r_score
 
     union all
@@ -37,10 +32,10 @@ extremes as (
         tenant_id,
         'frequency' as metric,
         f_score as score,
-        count(*) as customers,
-        max(frequency_count)::numeric as highest,
+        sum(customers) as customers,
+        max(highest_order_count)::numeric as highest,
         null::timestamptz as earliest
-    from current_scores
+    from counted
     group by tenant_id, f_score
 
     union all
@@ -49,10 +44,10 @@ extremes as (
         tenant_id,
         'monetary' as metric,
         m_score as score,
-        count(*) as customers,
-        max(monetary_minor) as highest,
+        sum(customers) as customers,
+        max(highest_minor) as highest,
         null::timestamptz as earliest
-    from current_scores
+    from counted
     group by tenant_id, m_score
 ),
 

@@ -10,6 +10,7 @@ matches as (
 
 orders as (
     select * from {{ ref('stg_shopify__orders') }}
+    where {{ of_built_tenants() }}
 ),
 
 customers as (

@@ -69,7 +69,13 @@ landed as (
         tags = excluded.tags,
         source = excluded.source,
         shopify_updated_at = excluded.shopify_updated_at,
-        landed_at = excluded.landed_at
+        landed_at = excluded.landed_at,
+        landed_xid = excluded.landed_xid,
+        former_customer_ids = case
+            when o.customer_id is distinct from excluded.customer_id
+                then array_append(o.former_customer_ids, o.customer_id)
+            else o.former_customer_ids
+        end
     where
         o.tenant_id = %(tenant_id)s
         and case o.source

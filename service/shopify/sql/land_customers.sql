@@ -42,6 +42,7 @@ written as (
         created_at = excluded.created_at,
         shopify_updated_at = excluded.shopify_updated_at,
         landed_at = excluded.landed_at,
+        landed_xid = excluded.landed_xid,
         deleted_at = null
     where
         c.tenant_id = %(tenant_id)s

@@ -1,0 +1,39 @@
+with
+
+facts as (
+    select * from {{ ref('customer_facts') }}
+    where segment is not null and {{ of_built_tenants() }}
+),
+
+final as (
+    select
+        tenant_id,
+        r_score,
+        f_score,
+        m_score,
+        segment,
+        count(*)::int as customers,
+        (count(*) filter (where window_order_count > 1))::int as repeat_customers,
+        sum(window_order_count)::int as orders,
+        sum(window_minor) as revenue_minor,
+        max(window_order_count) as highest_order_count,
+        max(window_minor) as highest_minor,
+        min(last_order_at) as earliest_last_order_at
+    from facts
+    group by tenant_id, r_score, f_score, m_score, segment
+)
+
+select
+    tenant_id,
+    r_score,
+    f_score,
+    m_score,
+    segment,
+    customers,
+    repeat_customers,
+    orders,
+    revenue_minor,
+    highest_order_count,
+    highest_minor,
+    earliest_last_order_at
+from final

@@ -1,0 +1,350 @@
+-- depends_on: {{ ref('rfm_builds') }}
+{%- set figures = [
+    'tenant_id', 'customer_id', 'email', 'display_name', 'marketing_state', 'is_excluded_from_rfm',
+    'lifetime_order_count', 'lifetime_minor', 'first_order_at', 'last_order_at',
+    'window_order_count', 'window_minor', 'sample_order_ids'
+] %}
+
+with
+
+windows as (
+    select * from {{ ref('int_windows_built_for_rfm') }}
+    where instants_back = 0 and {{ of_built_tenants() }}
+),
+
+orders as not materialized (
+    select * from {{ ref('stg_shopify__orders') }}
+    where {{ of_built_tenants() }}
+),
+
+landed_customers as not materialized (
+    select * from {{ ref('stg_shopify__customers') }}
+    where {{ of_built_tenants() }}
+),
+
+samples as not materialized (
+    select * from {{ ref('int_orders_matched_as_samples') }}
+    where {{ of_built_tenants() }}
+),
+
+settings as (
+    select * from {{ ref('stg_app__rfm_settings') }}
+),
+
+relay_domains as (
+    select * from {{ ref('relay_domains') }}
+),
+
+segment_grid as (
+    select * from {{ ref('rfm_segment_grid') }}
+),
+
+tenants_measured_anew as (
+    select tenant_id
+    from windows
+    {%- if is_incremental() %}
+    where is_measured_anew
+    {%- endif %}
+),
+
+touched_by_changes as (
+    select * from {{ ref('int_customers_touched') }}
+    where {{ of_built_tenants() }}
+),
+
+samples_of_customers as (
+    select
+        tenant_id,
+        customer_id,
+        array_agg(order_id order by order_id) as sample_order_ids
+    from samples
+    where customer_id is not null
+    group by tenant_id, customer_id
+),
+
+{% if is_incremental() -%}
+known_facts as not materialized (
+    select * from {{ this }}
+    where {{ of_built_tenants() }}
+),
+
+known_samples as (
+    select
+        tenant_id,
+        customer_id,
+        sample_order_ids
+    from known_facts
+    where sample_order_ids is not null
+),
+
+-- Samples come and go with the settings, without any change of the orders.
+touched_by_samples as (
+    select
+        coalesce(s.tenant_id, k.tenant_id) as tenant_id,
+        coalesce(s.customer_id, k.customer_id) as customer_id
+    from samples_of_customers as s
+    full join known_samples as k on s.tenant_id = k.tenant_id and s.customer_id = k.customer_id
+    where s.sample_order_ids is distinct from k.sample_order_ids
+),
+
+touched as (
+    select * from touched_by_changes
+
+    union distinct
+
+    select * from touched_by_samples
+),
+{%- else -%}
+touched as (
+    select * from touched_by_changes
+),
+{%- endif %}
+
+customers_touched as (
+    select
+        t.tenant_id,
+        t.customer_id
+    from touched as t
+    left join tenants_measured_anew as a on t.tenant_id = a.tenant_id
+    where a.tenant_id is null
+),
+
+-- `offset 0` keeps these look-ups what they are, one per customer in an index, however few or many
+-- the planner takes them for.
+orders_to_measure as (
+    select o.*
+    from orders as o
+    inner join tenants_measured_anew as a on o.tenant_id = a.tenant_id
+
+    union all
+
+    select o.*
+    from customers_touched as t
+    cross join lateral (
+        select o.* from orders as o
+        where o.tenant_id = t.tenant_id and o.customer_id = t.customer_id
+        offset 0 -- noqa: AM09
+    ) as o
+),
+
+customers_to_measure as (
+    select c.*
+    from landed_customers as c
+    inner join tenants_measured_anew as a on c.tenant_id = a.tenant_id
+
+    union all
+
+    select c.*
+    from customers_touched as t
+    cross join lateral (
+        select c.* from landed_customers as c
+        where c.tenant_id = t.tenant_id and c.customer_id = t.customer_id
+        offset 0 -- noqa: AM09
+    ) as c
+),
+
+-- Here `offset 0` has the rule applied once to an order, and not once for each figure below.
+sales as (
+    select
+        o.tenant_id,
+        o.customer_id,
+        w.window_starts_at,
+        case
+            when
+                o.ordered_at < w.as_of
+                and {{ none_of(reasons_about_the_order()) }}
+                then o.ordered_at
+        end as sold_at,
+        o.total_minor - o.refunded_minor as net_minor
+    from orders_to_measure as o
+    inner join windows as w on o.tenant_id = w.tenant_id
+    left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
+    where o.customer_id is not null
+    offset 0 -- noqa: AM09
+),
+
+ordering_customers as (
+    select
+        tenant_id,
+        customer_id,
+        count(sold_at)::int as lifetime_order_count,
+        coalesce(sum(net_minor) filter (where sold_at is not null), 0) as lifetime_minor,
+        min(sold_at) as first_order_at,
+        max(sold_at) as last_order_at,
+        (count(*) filter (where sold_at >= window_starts_at))::int as window_order_count,
+        coalesce(
+            sum(net_minor) filter (where sold_at >= window_starts_at), 0
+        ) as window_minor
+    from sales
+    group by tenant_id, customer_id
+),
+
+known_customers as (
+    select
+        coalesce(o.tenant_id, c.tenant_id) as tenant_id,
+        coalesce(o.customer_id, c.customer_id) as customer_id,
+        c.email,
+        c.display_name,
+        c.marketing_state,
+        coalesce(o.lifetime_order_count, 0) as lifetime_order_count,
+        coalesce(o.lifetime_minor, 0) as lifetime_minor,
+        o.first_order_at,
+        o.last_order_at,
+        coalesce(o.window_order_count, 0) as window_order_count,
+        coalesce(o.window_minor, 0) as window_minor
+    from ordering_customers as o
+    full join customers_to_measure as c
+        on o.tenant_id = c.tenant_id and o.customer_id = c.customer_id
+),
+
+-- Imported orders may name customers that the store never sent: the last order that has an address
+-- serves.
+addresses_of_orders as (
+    select distinct on (o.tenant_id, o.customer_id)
+        o.tenant_id,
+        o.customer_id,
+        o.customer_email as email
+    from known_customers as k
+    inner join orders as o on k.tenant_id = o.tenant_id and k.customer_id = o.customer_id
+    where k.email is null and o.customer_email is not null
+    order by o.tenant_id asc, o.customer_id asc, o.ordered_at desc, o.order_id desc
+),
+
+excluded_domains as (
+    select
+        tenant_id,
+        unnest(excluded_domains) as address_domain
+    from settings
+
+    union distinct
+
+    select
+        s.tenant_id,
+        r.domain as address_domain
+    from settings as s
+    cross join relay_domains as r
+),
+
+excluded_customers as (
+    select distinct
+        tenant_id,
+        unnest(excluded_customer_ids) as customer_id
+    from settings
+),
+
+addressed_customers as (
+    select
+        k.*,
+        coalesce(k.email, a.email) as known_email
+    from known_customers as k
+    left join addresses_of_orders as a
+        on k.tenant_id = a.tenant_id and k.customer_id = a.customer_id
+),
+
+measured as materialized (
+    select
+        k.tenant_id,
+        k.customer_id,
+        k.known_email as email,
+        k.display_name,
+        k.marketing_state,
+        x.customer_id is not null or d.address_domain is not null as is_excluded_from_rfm,
+        k.lifetime_order_count,
+        k.lifetime_minor,
+        k.first_order_at,
+        k.last_order_at,
+        k.window_order_count,
+        k.window_minor,
+        s.sample_order_ids
+    from addressed_customers as k
+    left join samples_of_customers as s
+        on k.tenant_id = s.tenant_id and k.customer_id = s.customer_id
+    left join excluded_customers as x
+        on k.tenant_id = x.tenant_id and k.customer_id = x.customer_id
+    left join excluded_domains as d
+        on
+            k.tenant_id = d.tenant_id
+            and {{ domain_of('k.known_email') }} = d.address_domain
+),
+
+-- Those who are measured now, and those of whom the last build's figures still hold.
+everyone as not materialized (
+    select
+        {{ figures | join(',\n        ') }},
+        true as is_measured_now,
+        null::smallint as known_r_score,
+        null::smallint as known_f_score,
+        null::smallint as known_m_score,
+        null::text as known_segment
+    from measured
+    {%- if is_incremental() %}
+
+    union all
+
+    select
+        {{ figures | join(',\n        ') }},
+        false as is_measured_now,
+        r_score as known_r_score,
+        f_score as known_f_score,
+        m_score as known_m_score,
+        segment as known_segment
+    from known_facts as k
+    where
+        not exists (
+            select from customers_touched as t
+            where t.tenant_id = k.tenant_id and t.customer_id = k.customer_id
+        )
+        and not exists (
+            select from tenants_measured_anew as a
+            where a.tenant_id = k.tenant_id
+        )
+    {%- endif %}
+),
+
+-- The k-th cut is the value that the first k fifths of a tenant's customers do not go beyond.
+cut_values as (
+    select
+        tenant_id,
+        {{ cut_values('last_order_at', 'desc') }} as last_order_cuts,
+        {{ cut_values('window_order_count', 'asc') }} as frequency_cuts,
+        {{ cut_values('window_minor', 'asc') }} as monetary_cuts
+    from everyone
+    where window_order_count > 0 and not is_excluded_from_rfm
+    group by tenant_id
+),
+
+scored as (
+    select
+        e.*,
+        {{ score_below('e.last_order_at', 'v.last_order_cuts') }} as r_score,
+        {{ score_above('e.window_order_count', 'v.frequency_cuts') }} as f_score,
+        {{ score_above('e.window_minor', 'v.monetary_cuts') }} as m_score
+    from everyone as e
+    left join cut_values as v
+        on
+            e.tenant_id = v.tenant_id
+            and e.window_order_count > 0
+            and not e.is_excluded_from_rfm
+),
+
+final as (
+    select
+        s.*,
+        g.segment
+    from scored as s
+    left join segment_grid as g on s.r_score = g.r_score and s.f_score = g.f_score
+    where
+        s.is_measured_now
+        or s.known_r_score is distinct from s.r_score
+        or s.known_f_score is distinct from s.f_score
+        or s.known_m_score is distinct from s.m_score
+        or s.known_segment is distinct from g.segment
+)
+
+select
+    {{ figures | join(',\n    ') }},
+    r_score,
+    f_score,
+    m_score,
+    segment
+from final

@@ -1,0 +1,16 @@
+-- What a connected store has besides its orders: a currency and its customers.
+with stores as (
+    update app.tenants set currency = 'USD'
+    returning tenant_id
+)
+
+insert into shopify.customers (tenant_id, customer_id, email, display_name, shopify_updated_at)
+select
+    o.tenant_id,
+    o.customer_id,
+    'c' || o.customer_id || '@example.com',
+    'Customer ' || o.customer_id,
+    max(o.shopify_updated_at)
+from shopify.orders as o
+inner join stores as s on o.tenant_id = s.tenant_id
+group by o.tenant_id, o.customer_id
