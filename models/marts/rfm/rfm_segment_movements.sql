@@ -1,12 +1,6 @@
+-- Meant to be asked for one tenant and two days. All three are keys of every grouping below, so that
+-- such a question reads that tenant's transitions and no more; without them it is every pair of days.
 with
-
-tenants as (
-    select * from {{ ref('int_tenants_built') }}
-),
-
-builds as (
-    select * from {{ ref('rfm_builds') }}
-),
 
 history as (
     select * from {{ ref('rfm_segment_history') }}
@@ -16,86 +10,62 @@ transitions as (
     select * from {{ ref('rfm_segment_transitions') }}
 ),
 
-scores as (
-    select * from {{ ref('customer_rfm_scores') }}
-),
-
--- The newest day in history that is so many days back, or more.
-starts as (
-    select distinct on (b.tenant_id, days_back)
-        b.tenant_id,
-        days_back,
-        h.recorded_on as from_on,
-        h.as_of as from_as_of,
-        (b.as_of at time zone b.time_zone)::date as to_on
-    from builds as b
-    inner join tenants as t on b.tenant_id = t.tenant_id
-    cross join unnest(array{{ var('rfm_movement_days') }}) as days_back
-    inner join history as h
-        on
-            b.tenant_id = h.tenant_id
-            and h.recorded_on <= (b.as_of at time zone b.time_zone)::date - days_back
-    order by b.tenant_id asc, days_back asc, h.recorded_on desc
-),
-
-states_then as (
-    select distinct on (t.tenant_id, s.days_back, t.customer_id)
-        t.tenant_id,
-        s.days_back,
-        t.customer_id,
-        t.to_segment as segment
-    from transitions as t
-    inner join starts as s on t.tenant_id = s.tenant_id and t.as_of <= s.from_as_of
-    order by t.tenant_id asc, s.days_back asc, t.customer_id asc, t.as_of desc
-),
-
-states_now as (
+-- Materialized, it would be made for all tenants and days before any of them is chosen.
+days as not materialized (
     select
-        s.tenant_id,
-        f.days_back,
-        s.customer_id,
-        s.segment
-    from scores as s
-    inner join starts as f on s.tenant_id = f.tenant_id
-    where s.instants_back = 0
+        tenant_id,
+        recorded_on,
+        as_of
+    from history
+    group by tenant_id, recorded_on, as_of
+),
+
+pairs as (
+    select
+        b.tenant_id,
+        b.recorded_on as from_on,
+        a.recorded_on as to_on,
+        b.as_of as from_as_of,
+        a.as_of as to_as_of
+    from days as b
+    inner join days as a on b.tenant_id = a.tenant_id and b.recorded_on < a.recorded_on
+),
+
+-- The last transition up to an instant tells where a customer stood then.
+states as (
+    select
+        p.tenant_id,
+        p.from_on,
+        p.to_on,
+        t.customer_id,
+        (
+            array_agg(t.to_segment order by t.as_of desc) filter (where t.as_of <= p.from_as_of)
+        )[1] as from_segment,
+        (array_agg(t.to_segment order by t.as_of desc))[1] as to_segment
+    from pairs as p
+    inner join transitions as t on p.tenant_id = t.tenant_id and p.to_as_of >= t.as_of
+    group by p.tenant_id, p.from_on, p.to_on, t.customer_id
 ),
 
 -- In none of the two is somebody who had left by then and has not come back.
-moves as (
-    select
-        coalesce(b.tenant_id, a.tenant_id) as tenant_id,
-        coalesce(b.days_back, a.days_back) as days_back,
-        coalesce(b.segment, 'none') as from_segment,
-        coalesce(a.segment, 'none') as to_segment
-    from states_then as b
-    full join states_now as a
-        on
-            b.tenant_id = a.tenant_id
-            and b.days_back = a.days_back
-            and b.customer_id = a.customer_id
-    where b.segment is not null or a.segment is not null
-),
-
 final as (
     select
-        m.tenant_id,
-        m.days_back,
-        m.from_segment,
-        m.to_segment,
-        count(*)::int as customers,
-        s.from_on,
-        s.to_on
-    from moves as m
-    inner join starts as s on m.tenant_id = s.tenant_id and m.days_back = s.days_back
-    group by m.tenant_id, m.days_back, m.from_segment, m.to_segment, s.from_on, s.to_on
+        tenant_id,
+        from_on,
+        to_on,
+        coalesce(from_segment, 'none') as from_segment,
+        coalesce(to_segment, 'none') as to_segment,
+        count(*)::int as customers
+    from states
+    where from_segment is not null or to_segment is not null
+    group by tenant_id, from_on, to_on, coalesce(from_segment, 'none'), coalesce(to_segment, 'none')
 )
 
 select
     tenant_id,
-    days_back,
+    from_on,
+    to_on,
     from_segment,
     to_segment,
-    customers,
-    from_on,
-    to_on
+    customers
 from final
