@@ -79,7 +79,9 @@ MOVEMENTS_OFF = """
 
     select
         (select count(*) from pairs) as pairs,
-        (select count(*) from marts.rfm_segment_movements where from_segment <> to_segment) as moves,
+        (
+            select count(*) from marts.rfm_segment_movements where from_segment <> to_segment
+        ) as moves,
         array(
             select (tenant_id, from_on, to_on, kind, segment, z.customers, s.customers)::text
             from sizes as z
@@ -319,7 +321,7 @@ def test_a_backfill_leaves_what_builds_day_by_day_would_have(built: Build) -> No
 
 def test_the_movements_between_any_two_days_add_up_to_the_sizes(built: Build) -> None:
     """For tenants who begin on different days, days built twice, looks back and a backfill."""
-    dice = random.Random(7)
+    dice = random.Random(7)  # noqa: S311
     for name in ("demo", "other"):
         first = date(2024, 6, 1)
         made = {
@@ -355,7 +357,7 @@ def test_the_movements_between_any_two_days_add_up_to_the_sizes(built: Build) ->
 
 
 def test_a_question_for_one_tenant_reads_its_rows_only(built: Build) -> None:
-    """The views' conditions reach the tables, so that nothing is made for all and then thrown away."""
+    """The conditions reach the tables: nothing is made for everybody and then thrown away."""
     built("2025-08-01")
     built("2025-10-01")
     tenant_id = built.conn.execute("select tenant_id::text from app.tenants").fetchone()
