@@ -319,6 +319,27 @@ def test_a_backfill_leaves_what_builds_day_by_day_would_have(built: Build) -> No
     assert rows(built.conn, CURRENT)[0][0] == one_by_one[2][0][0]
 
 
+def test_a_backfill_takes_back_what_a_build_of_the_future_recorded(built: Build) -> None:
+    """Plain dbt builds whatever instant it is given; the commands do not, and repair it."""
+    built("2025-06-01")
+    built("2999-01-01")
+    # Everything until then is a look back.
+    built("2025-09-01")
+    assert [on for on, *_ in rows(built.conn, HISTORY)] == ["2025-06-01", "2999-01-01"]
+
+    backfill(built.settings, first=date(2025, 7, 1), last=date(2025, 7, 1), quiet=True)
+    *before, now = (on for on, *_ in rows(built.conn, HISTORY))
+    assert before == ["2025-06-01", "2025-07-01"]
+    assert now < "2999-01-01"
+    assert {on for _, _, _, on in rows(built.conn, TRANSITIONS)} <= {*before, now}
+
+    quintile(built.settings, "build")
+    recorded = built.conn.execute(
+        "select recorded_until = as_of as is_newest from marts.rfm_builds"
+    )
+    assert recorded.fetchall() == [{"is_newest": True}]
+
+
 def test_the_movements_between_any_two_days_add_up_to_the_sizes(built: Build) -> None:
     """For tenants who begin on different days, days built twice, looks back and a backfill."""
     dice = random.Random(7)  # noqa: S311
