@@ -164,10 +164,15 @@ def test_customers_come_by_spend_and_equal_ones_are_neither_skipped_nor_repeated
             "r_score": 5,
             "f_score": 5,
             "m_score": 5,
+            "r_reason": "3 days since the last order: fewer than 20 % of customers ordered later",
+            "f_reason": "2 orders: more than 80 % of customers",
+            "m_reason": "10.01 EUR: more than 80 % of customers",
             "recency_days": 3,
             "frequency_count": 2,
             "monetary_total": "10.01",
             "currency": "EUR",
+            "previous_segment": None,
+            "segment_changed_on": "2026-07-01",
             "last_order_at": "2026-06-28T00:00:00Z",
         }
     ]

@@ -1,5 +1,6 @@
--- Meant to be asked for one tenant and two days. All three are keys of every grouping below, so that
--- such a question reads that tenant's transitions and no more; without them it is every pair of days.
+-- Meant to be asked for one tenant and two days. All three are keys of every grouping below, so
+-- that such a question reads that tenant's transitions and no more; without them it is every pair
+-- of days.
 with
 
 history as (
