@@ -15,6 +15,7 @@ from service.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.web import (
     CALCULATED_AT,
+    add_explanations,
     add_samples,
     add_scored_customers,
     add_shopify_segments,
@@ -312,8 +313,10 @@ def test_the_pages_say_it_when_nothing_was_calculated(client: FlaskClient) -> No
     assert "data-list" not in page
 
 
-def test_a_few_customers_are_shown_with_a_warning(
+def test_customers_are_shown_with_what_speaks_against_the_data(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     add_scored_customers(settings, tenant, [("1", "champions", "1")])
-    assert "mean little until there are at least 5" in client.get("/admin/segments?tab=rfm").text
+    add_explanations(settings, tenant, ("few_customers",), customers=1)
+    page = client.get("/admin/segments?tab=rfm").text
+    assert "Only 1 customer ordered in the window." in page
