@@ -129,8 +129,10 @@ def test_a_customer_s_scores_are_explained_in_words(
     expect(button).to_have_attribute("aria-expanded", "true")
     why = page.locator("tr.detail")
     expect(why.locator("dt")).to_have_text(
-        [re.compile("Recency [1-5]"), re.compile("Frequency [1-5]"), re.compile("Net spend [1-5]")]
-        + [re.compile("Champions|Loyal|New|At risk|Hibernating|Potential")]
+        [
+            *(re.compile(f"^{metric} [1-5]$") for metric in ("Recency", "Frequency", "Net spend")),
+            re.compile("^(Champions|Loyal|New|At risk|Hibernating|Potential)$"),
+        ]
     )
     expect(why).to_contain_text(re.compile(r"\d+ days? since the last order: "))
     expect(why).to_contain_text(re.compile(r"\d+ orders?: .+ of customers"))
@@ -217,7 +219,7 @@ def test_settings_are_saved_recalculated_and_taken_back(
 
     before = saved()
     status = page.locator("[data-settings-status]")
-    save = page.get_by_role("button", name="Save and recalculate")
+    save = page.get_by_role("button", name="Save settings")
     save.click()
     expect(status).to_have_text("Nothing has been changed.")
 
@@ -252,7 +254,7 @@ def test_a_setting_that_is_wrong_is_told_at_its_field(
         field = page.get_by_label(label)
         right = field.input_value()
         field.fill(value)
-        page.get_by_role("button", name="Save and recalculate").click()
+        page.get_by_role("button", name="Save settings").click()
         expect(field).to_have_attribute("aria-invalid", "true")
         expect(field).to_have_accessible_description(re.compile(re.escape(said)))
         expect(field).to_be_focused()
@@ -264,13 +266,13 @@ def test_a_setting_that_is_wrong_is_told_at_its_field(
 def test_what_somebody_is_writing_survives_the_end_of_a_run(site: Site, signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("button", name="Recalculate").click()
-    expect(page.get_by_role("status").first).to_contain_text("Waiting for its turn")
+    expect(page.get_by_role("status")).to_contain_text("Waiting for its turn")
     page.get_by_label("Window in days").fill("77")
     with connect_as_owner(site.settings) as conn:
         conn.execute(
             "update app.runs set state = 'succeeded', finished_at = now() where state = 'queued'"
         )
-    expect(page.get_by_role("status").first).to_contain_text("Done")
+    expect(page.get_by_role("status")).to_contain_text("Done")
     expect(page.get_by_label("Window in days")).to_have_value("77")
     expect(page.get_by_label("Window in days")).to_be_focused()
     expect(page.locator("main > section").last).to_have_id("settings")
