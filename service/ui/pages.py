@@ -115,11 +115,15 @@ def _movements(conn: psycopg.Connection[Any]) -> tuple[RfmMovements | None, dict
     """The matrix between the address's dates or, by parameter, what is wrong with them."""
     try:
         days = DaysQuery.model_validate(_given_days())
-        return read_rfm_movements(conn, tenant_id(), days), {}
+        # The rest of the page does not depend on the one figure that grows with the span.
+        with conn.transaction():
+            return read_rfm_movements(conn, tenant_id(), days), {}
     except ValidationError as error:
         return None, {str(part["loc"][0]): part["msg"] for part in error.errors()}
     except InvalidInputError as error:
         return None, {error.field: f"{error.message} {error.advice}".strip()}
+    except psycopg.errors.QueryCanceled:
+        return None, {"from": "The database did not finish in time; choose dates closer together."}
 
 
 def _given_days() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from service.config import Settings
-from service.db import connect_as_owner
+from service.db import connect, connect_as_owner, transform_url
 from service.tenants import add_tenant
 from tests.web import (
     add_explanations,
@@ -202,6 +203,28 @@ def test_dates_that_make_no_sense_are_refused_by_name(
     answer = client.get(f"{RFM}/{path}?{query}")
     assert answer.status_code == 422
     assert answer.get_json()["errors"] == [{"parameter": parameter, "detail": said}]
+
+
+def test_a_page_whose_matrix_takes_too_long_shows_all_the_rest(
+    settings: Settings, tenants: list[UUID]
+) -> None:
+    add_history(settings, tenants[0], STATES)
+    with connect(transform_url(settings)) as conn:
+        # Slow, and found nowhere but in the matrix.
+        conn.execute(
+            """
+            create or replace view marts.rfm_segment_movements with (security_invoker) as
+            select h.tenant_id, h.recorded_on as from_on, h.recorded_on as to_on, 'new' as
+                from_segment, 'new' as to_segment, length(pg_sleep(9)::text) as customers
+            from marts.rfm_segment_history as h
+            """
+        )
+    with running_app(replace(settings, statement_timeout_ms=1500)) as app:
+        client = client_of(app, settings, tenants[0])
+        page = client.get("/admin/segments?tab=rfm&from=2026-05-01&to=2026-05-01")
+        assert page.status_code == 200
+        assert "choose dates closer together" in page.text
+        assert "What a score takes" in page.text
 
 
 def test_more_history_than_one_answer_holds_is_refused(

@@ -1,9 +1,10 @@
 -- Meant to be asked for one tenant and two days. All three are keys of every grouping below, so
--- that such a question reads that tenant's transitions and no more; without them it is every pair
--- of days.
+-- that such a question reads that tenant's transitions between the two and no more; without them it
+-- is every pair of days. A CTE that is read more than once has to say that it is not materialized,
+-- or it would be made for all tenants and days before any of them is chosen.
 with
 
-history as (
+history as not materialized (
     select * from {{ ref('rfm_segment_history') }}
 ),
 
@@ -11,7 +12,6 @@ transitions as (
     select * from {{ ref('rfm_segment_transitions') }}
 ),
 
--- Materialized, it would be made for all tenants and days before any of them is chosen.
 days as not materialized (
     select
         tenant_id,
@@ -21,7 +21,7 @@ days as not materialized (
     group by tenant_id, recorded_on, as_of
 ),
 
-pairs as (
+pairs as not materialized (
     select
         b.tenant_id,
         b.recorded_on as from_on,
@@ -32,34 +32,61 @@ pairs as (
     inner join days as a on b.tenant_id = a.tenant_id and b.recorded_on < a.recorded_on
 ),
 
--- The last transition up to an instant tells where a customer stood then.
-states as (
+-- Whoever has a transition in between: where the first one led from, and the last one to. Both
+-- take the same order, so that it is made once.
+moves as (
     select
         p.tenant_id,
         p.from_on,
         p.to_on,
         t.customer_id,
-        (
-            array_agg(t.to_segment order by t.as_of desc) filter (where t.as_of <= p.from_as_of)
-        )[1] as from_segment,
-        (array_agg(t.to_segment order by t.as_of desc))[1] as to_segment
+        (array_agg(t.from_segment order by t.as_of asc))[1] as from_segment,
+        (array_agg(t.to_segment order by t.as_of asc))[count(*)] as to_segment
     from pairs as p
-    inner join transitions as t on p.tenant_id = t.tenant_id and p.to_as_of >= t.as_of
+    inner join transitions as t
+        on p.tenant_id = t.tenant_id and p.from_as_of < t.as_of and p.to_as_of >= t.as_of
     group by p.tenant_id, p.from_on, p.to_on, t.customer_id
 ),
 
--- In none of the two is somebody who had left by then and has not come back.
+-- Everybody is first where they were; who has moved is then taken from there and put elsewhere.
+cells as (
+    select
+        p.tenant_id,
+        p.from_on,
+        p.to_on,
+        h.segment as from_segment,
+        h.segment as to_segment,
+        h.customers
+    from pairs as p
+    inner join history as h on p.tenant_id = h.tenant_id and p.from_on = h.recorded_on
+
+    union all
+
+    select
+        m.tenant_id,
+        m.from_on,
+        m.to_on,
+        coalesce(m.from_segment, 'none') as from_segment,
+        coalesce(case when change = 1 then m.to_segment else m.from_segment end, 'none')
+            as to_segment,
+        change as customers
+    from moves as m
+    cross join unnest(array[-1, 1]) as change
+),
+
+-- In none of the two is whoever came and left in between, or has been gone all the time.
 final as (
     select
         tenant_id,
         from_on,
         to_on,
-        coalesce(from_segment, 'none') as from_segment,
-        coalesce(to_segment, 'none') as to_segment,
-        count(*)::int as customers
-    from states
-    where from_segment is not null or to_segment is not null
-    group by tenant_id, from_on, to_on, coalesce(from_segment, 'none'), coalesce(to_segment, 'none')
+        from_segment,
+        to_segment,
+        sum(customers)::int as customers
+    from cells
+    where from_segment <> 'none' or to_segment <> 'none'
+    group by tenant_id, from_on, to_on, from_segment, to_segment
+    having sum(customers) <> 0
 )
 
 select
