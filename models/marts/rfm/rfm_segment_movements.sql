@@ -67,11 +67,11 @@ cells as (
         m.from_on,
         m.to_on,
         coalesce(m.from_segment, 'none') as from_segment,
-        coalesce(case when change = 1 then m.to_segment else m.from_segment end, 'none')
+        coalesce(case when delta = 1 then m.to_segment else m.from_segment end, 'none')
             as to_segment,
-        change as customers
+        delta as customers
     from moves as m
-    cross join unnest(array[-1, 1]) as change
+    cross join unnest(array[-1, 1]) as delta
 ),
 
 -- In none of the two is whoever came and left in between, or has been gone all the time.
