@@ -540,7 +540,11 @@ def orders_import(settings: Settings, file: Path, tenant: str) -> None:
 
 @main.command()
 @click.option("--tenant", "names", multiple=True, metavar="T", help="Only these tenants.")
-@click.option("--as-of", metavar="TS", help="Build as of this date or time; now otherwise.")
+@click.option(
+    "--as-of",
+    metavar="TS",
+    help="Build as of this date or time, at most a day ahead; now otherwise.",
+)
 @click.option("--full-refresh", is_flag=True, help="Build every model anew.")
 @click.pass_obj
 def build(
@@ -549,7 +553,8 @@ def build(
     """Build and test the models: a thin wrapper on dbt build."""
     from service.jobs.build import parse_as_of, recorded_build
 
-    as_of = parse_as_of(as_of) if as_of is not None else None
+    if as_of is not None:
+        parse_as_of(as_of)
     with connect_as_owner(settings) as conn:
         known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}
         chosen = {name: find_tenant(conn, name) for name in names} or known

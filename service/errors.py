@@ -78,6 +78,18 @@ class UnknownTenantError(QuintileError):
 class InvalidInputError(QuintileError):
     """What was given cannot be used."""
 
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        advice: str | None = None,
+        detail: str = "",
+        field: str = "",
+    ) -> None:
+        super().__init__(message, advice=advice, detail=detail)
+        # The one setting or parameter that is wrong, by its name in the API.
+        self.field = field
+
 
 class NotConnectedError(QuintileError):
     """The tenant is not connected to this service yet."""

@@ -62,12 +62,16 @@ class RfmChange:
     excluded_domains: list[str] | None = None
 
 
+# By constraint: the field and what is wrong with it.
 _IMPOSSIBLE = {
-    "tenants_currency_check": "The currency is three capital letters, like EUR.",
-    "rfm_settings_window_days_check": "The window is 1 to 3650 days.",
-    "rfm_settings_minimum_check": "The least value of an order is not below 0.",
-    "rfm_settings_domains_check": "A domain looks like example.com.",
-    "rfm_settings_time_zone_check": "The database does not know this time zone.",
+    "tenants_currency_check": ("currency", "The currency is three capital letters, like EUR."),
+    "rfm_settings_window_days_check": ("window_days", "The window is 1 to 3650 days."),
+    "rfm_settings_minimum_check": (
+        "minimum_minor",
+        "The least value of an order is not below 0.",
+    ),
+    "rfm_settings_domains_check": ("excluded_domains", "A domain looks like example.com."),
+    "rfm_settings_time_zone_check": ("time_zone", "The database does not know this time zone."),
 }
 
 
@@ -138,6 +142,7 @@ def change_rfm_settings(conn: Connection, tenant_id: UUID, rfm: RfmChange) -> No
             raise InvalidInputError(
                 "A customer to exclude needs an id.",
                 advice="To exclude nobody any more: --no-excluded-customers",
+                field="excluded_customer_ids",
             )
     if rfm.excluded_domains is not None:
         values["excluded_domains"] = [text.strip().lower() for text in rfm.excluded_domains]
@@ -151,15 +156,18 @@ def change_rfm_settings(conn: Connection, tenant_id: UUID, rfm: RfmChange) -> No
 
 
 def _impossible(error: psycopg.errors.CheckViolation) -> InvalidInputError:
-    return InvalidInputError(
-        _IMPOSSIBLE.get(error.diag.constraint_name or "", "A value is not possible.")
+    field, message = _IMPOSSIBLE.get(
+        error.diag.constraint_name or "", ("", "A value is not possible.")
     )
+    return InvalidInputError(message, field=field)
 
 
 def _check_time_zone(zone: str | None) -> None:
     if zone is not None and zone not in available_timezones():
         raise InvalidInputError(
-            f"'{zone}' is not a time zone.", advice="It looks like Europe/Berlin."
+            f"'{zone}' is not a time zone.",
+            advice="It looks like Europe/Berlin.",
+            field="time_zone",
         )
 
 

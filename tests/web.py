@@ -96,6 +96,88 @@ def add_scored_customers(
         cursor.execute(BUILT, {"tenant_id": tenant_id, "at": CALCULATED_AT})
 
 
+def add_history(
+    settings: Settings, tenant_id: UUID, states: dict[str, dict[str, str | None]]
+) -> None:
+    """Record RFM on days: by day, the customers and their segments (None: in none)."""
+    before: dict[str, str | None] = {}
+    with connect(transform_url(settings)) as conn, conn.cursor() as cursor:
+        for day, segments in sorted(states.items()):
+            cursor.executemany(
+                """
+                insert into marts.rfm_segment_transitions (
+                    tenant_id, customer_id, from_segment, to_segment, as_of
+                )
+                values (%s, %s, %s, %s, %s::date)
+                """,
+                [
+                    (tenant_id, customer, before.get(customer), segment, day)
+                    for customer, segment in segments.items()
+                    if before.get(customer) != segment
+                ],
+            )
+            before |= segments
+            cursor.execute(
+                """
+                insert into marts.rfm_segment_history (
+                    tenant_id, recorded_on, segment, customers, revenue, currency, as_of
+                )
+                select
+                    %(tenant_id)s, %(day)s::date, s.segment, count(c.segment),
+                    10.50 * count(c.segment), 'EUR', %(day)s::date
+                from marts.rfm_segments as s
+                left join unnest(%(states)s::text[]) as c (segment) on s.segment = c.segment
+                group by s.segment
+                """,
+                {"tenant_id": tenant_id, "day": day, "states": list(segments.values())},
+            )
+
+
+def add_explanations(
+    settings: Settings, tenant_id: UUID, reasons: tuple[str, ...] = (), **measured: Any
+) -> None:
+    """Judge the data of a tenant and give it cut values."""
+    values = {"customers": 400, "history_days": 500, "days_without_order": 1} | measured
+    with connect(transform_url(settings)) as conn, conn.cursor() as cursor:
+        cursor.execute(
+            """
+            insert into marts.rfm_data_quality (
+                tenant_id, verdict, reasons, customers, history_days, days_without_order,
+                tied_order_count, tied_share, calculated_at
+            )
+            values (
+                %(tenant_id)s, %(verdict)s, %(reasons)s, %(customers)s, %(history_days)s,
+                %(days_without_order)s, 2, 0.625, %(at)s
+            )
+            """,
+            {
+                "tenant_id": tenant_id,
+                "verdict": "insufficient" if reasons else "sufficient",
+                "reasons": list(reasons),
+                "at": CALCULATED_AT,
+                **values,
+            },
+        )
+        cursor.executemany(
+            """
+            insert into marts.rfm_thresholds (
+                tenant_id, metric, score, cut_value, rule_in_words, customers, currency,
+                calculated_at
+            )
+            values (%s, %s, %s, %s, %s, 7, %s, %s)
+            """,
+            [
+                (tenant_id, metric, score, score, words, currency, CALCULATED_AT)
+                for metric, words, currency in (
+                    ("monetary", "more than {} EUR", "EUR"),
+                    ("recency", "last order within {} days", None),
+                    ("frequency", "{} or more orders", None),
+                )
+                for score, words in ((n, words.format(n)) for n in range(2, 6))
+            ],
+        )
+
+
 def add_samples(settings: Settings, tenant_id: UUID, samples: list[dict[str, Any]]) -> None:
     """Put sample orders into the mart; each dictionary overrides the defaults below."""
     defaults: dict[str, Any] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apiflask import APIBlueprint
 
-from service.api import health, rfm_settings, runs, samples, segments, tenant
+from service.api import health, rfm, rfm_settings, runs, samples, segments, tenant
 
 
 def blueprints() -> tuple[APIBlueprint, ...]:
@@ -13,6 +13,7 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         health.blueprint,
         tenant.blueprint,
         segments.blueprint,
+        rfm.blueprint,
         rfm_settings.blueprint,
         samples.blueprint,
         runs.blueprint,

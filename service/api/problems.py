@@ -235,7 +235,14 @@ def _from_explained_error(error: QuintileError) -> Response:
     slug = next((slug for kind, slug in _BY_ERROR if isinstance(error, kind)), "failed")
     if slug == "failed":
         log.error("request failed", reason=error.message, exc_info=error)
-    return problem(slug, error.message, advice=error.advice)
+    return problem(slug, error.message, advice=error.advice, errors=_rejected_field(error))
+
+
+def _rejected_field(error: QuintileError) -> list[dict[str, str]]:
+    if not isinstance(error, InvalidInputError) or not error.field:
+        return []
+    location = "query" if request.method in ("GET", "HEAD") else "json"
+    return [_rejected_part(location, error.field, error.message)]
 
 
 def _from_http_error(error: HTTPException) -> Response | HTTPException:

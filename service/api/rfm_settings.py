@@ -61,7 +61,7 @@ class RfmSettingsSaved(ResponseModel):
 def show_rfm_settings() -> dict[str, Any]:
     """How RFM counts for this tenant."""
     with transaction() as conn:
-        return _read(conn, tenant_id())
+        return read_rfm_settings(conn, tenant_id())
 
 
 @blueprint.patch("/api/admin/segments/rfm/settings")
@@ -76,8 +76,9 @@ def change_rfm_settings(change: RfmSettingsChange) -> dict[str, Any]:
     with transaction() as conn:
         tenants.change_rfm_settings(conn, tenant_id(), tenants.RfmChange(**change.model_dump()))
         run = enqueue(conn, tenant_id(), "build", behind_running=True)
-        return {"settings": _read(conn, tenant_id()), "run": run}
+        return {"settings": read_rfm_settings(conn, tenant_id()), "run": run}
 
 
-def _read(conn: Connection, tenant: UUID) -> dict[str, Any]:
+def read_rfm_settings(conn: Connection, tenant: UUID) -> dict[str, Any]:
+    """How RFM counts for a tenant, as the model of the answer has it."""
     return one(conn.execute(query("api/sql/rfm_settings"), {"tenant_id": tenant}).fetchone())

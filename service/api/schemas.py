@@ -6,7 +6,7 @@ with a final Z.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
@@ -116,10 +116,17 @@ class RfmCustomer(ResponseModel):
     r_score: int = Field(ge=1, le=5)
     f_score: int = Field(ge=1, le=5)
     m_score: int = Field(ge=1, le=5)
+    r_reason: str = Field(description="The recency score in words.")
+    f_reason: str = Field(description="The frequency score in words.")
+    m_reason: str = Field(description="The monetary score in words.")
     recency_days: int = Field(description="Whole days since the last order.")
     frequency_count: int = Field(description="Orders inside the window.")
     monetary_total: Money = Field(description="Net spend inside the window.")
     currency: str
+    previous_segment: Segment | None = Field(
+        description="Segment before the last change; null for who was in none."
+    )
+    segment_changed_on: date = Field(description="Day of the last change, in RFM's time zone.")
     last_order_at: Instant
 
 

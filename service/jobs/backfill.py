@@ -12,7 +12,7 @@ import psycopg
 from service.config import Settings
 from service.db import connect, one, query, transform_url
 from service.errors import InvalidInputError
-from service.jobs.build import build, parse_as_of
+from service.jobs.build import build, is_future, parse_as_of
 
 Step = Literal["day", "week", "month"]
 
@@ -35,19 +35,24 @@ def backfill(
     History holds ``first`` and every day, week or month after it up to ``last``, each at midnight
     UTC; instants after ``last`` that history has already are computed again. One dbt run builds
     them all, each from the orders placed before it. The current state is that of the newest build
-    of these tenants unless ``as_of`` says otherwise, or of now if ``last`` is later than that.
+    of these tenants unless ``as_of`` says otherwise, or of now if ``last`` is later than that. What
+    a build of the future has recorded goes.
 
     Returns:
         How many past instants were computed.
 
     Raises:
-        InvalidInputError: The days are in the wrong order, in the future or too many.
+        InvalidInputError: The days are in the wrong order, in the future or too many, or ``as_of``
+            is in the future.
         BuildFailedError: dbt did not succeed; history is as it was.
     """
     if last < first:
         raise InvalidInputError(f"The last day, {last}, is before the first, {first}.")
     newest, recorded = _history(settings, last, tenants)
-    ends_at = _instant(parse_as_of(as_of)) if as_of else newest or datetime.now(UTC)
+    if as_of:
+        ends_at = parse_as_of(as_of)
+    else:
+        ends_at = datetime.now(UTC) if newest is None or is_future(newest) else newest
     if _midnight(last) > ends_at:
         raise InvalidInputError(f"{last} is in the future.", advice="History is what has been.")
     chosen = {_midnight(day) for day in days(first, last, every)}
@@ -107,8 +112,3 @@ def _history(
 
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _instant(text: str) -> datetime:
-    given = datetime.fromisoformat(text)
-    return given if given.tzinfo else given.replace(tzinfo=UTC)

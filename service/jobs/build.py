@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -24,19 +24,44 @@ Report = Callable[[int, int], None]
 _STEP = re.compile(r" (\d+) of (\d+) START ")
 
 
-def parse_as_of(text: str) -> str:
-    """An ISO 8601 date or time as dbt's ``as_of``; UTC where no offset is given.
+# A day begins earlier elsewhere, and clocks differ.
+_LONGEST_AHEAD = timedelta(days=1)
+
+
+def parse_instant(text: str) -> datetime:
+    """An ISO 8601 date or time as an instant; UTC where no offset is given.
 
     Raises:
         InvalidInputError: It is neither.
     """
     try:
-        datetime.fromisoformat(text)
+        given = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidInputError(
             f"'{text}' is not a date or time.", advice="For example 2026-12-31 or 2026-12-31T03:00Z"
         ) from None
-    return text
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+def is_future(instant: datetime) -> bool:
+    """Whether an instant is more than a day ahead."""
+    return instant - datetime.now(UTC) > _LONGEST_AHEAD
+
+
+def parse_as_of(text: str) -> datetime:
+    """An instant that may become part of history, as :func:`parse_instant` reads it.
+
+    Raises:
+        InvalidInputError: It is no date or time, or it is in the future: every build until then
+            would be a look back, which history does not record.
+    """
+    instant = parse_instant(text)
+    if is_future(instant):
+        raise InvalidInputError(
+            f"{text} is in the future.",
+            advice="Builds before it would not be recorded until then. Leave --as-of out for now.",
+        )
+    return instant
 
 
 def build(
@@ -62,7 +87,7 @@ def build(
     if tenants:
         dbt_vars["tenants"] = list(tenants)
     if as_of is not None:
-        dbt_vars["as_of"] = parse_as_of(as_of)
+        dbt_vars["as_of"] = parse_instant(as_of).isoformat()
     if backfill:
         dbt_vars["backfill"] = list(backfill)
     command = [

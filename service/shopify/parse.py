@@ -192,7 +192,7 @@ def _instant_or_none(text: str | None) -> str | None:
 
 
 def _source_id(node: Any) -> str:
-    gid = str(node.get("id")) if isinstance(node, dict) else "unknown"
+    gid = str((node.get("id") if isinstance(node, dict) else None) or "unknown")
     match = _GID.fullmatch(gid)
     return match[1] if match else gid[:255]
 

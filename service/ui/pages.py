@@ -13,14 +13,27 @@ from typing import Any
 import psycopg
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from pydantic import ValidationError
 
 from service.api.access import state, tenant_id, transaction
 from service.api.problems import NotBuiltError
+from service.api.rfm import (
+    DaysQuery,
+    RfmMovements,
+    read_rfm_history,
+    read_rfm_movements,
+    read_rfm_quality,
+    read_rfm_thresholds,
+)
+from service.api.rfm_settings import read_rfm_settings
 from service.api.schedule import next_time
 from service.api.schemas import RfmSummary
 from service.api.segments import read_rfm_summary
 from service.api.tenant import read_tenant
+from service.errors import InvalidInputError
+from service.shopify.money import exponent_of
 from service.ui import sign_in as signing
+from service.ui.chart import arrange_movements, draw_history
 
 blueprint = Blueprint(
     "admin", __name__, url_prefix="/admin", template_folder="templates", static_folder="static"
@@ -29,9 +42,6 @@ blueprint.add_url_rule("/sign-in", view_func=signing.show_sign_in)
 blueprint.add_url_rule("/sign-in", view_func=signing.sign_in, methods=["POST"])
 blueprint.add_url_rule("/sign-in/code", view_func=signing.sign_in_with_code, methods=["POST"])
 blueprint.add_url_rule("/sign-out", view_func=signing.sign_out, methods=["POST"])
-
-# Fewer customers than there are scores cannot be cut into fifths that mean much.
-ENOUGH_CUSTOMERS = 5
 
 
 @blueprint.get("")
@@ -48,12 +58,17 @@ def segments() -> str:
     with transaction() as conn:
         page["tenant"] = read_tenant(conn, tenant_id())
         if tab == "rfm":
-            page["enough_customers"] = ENOUGH_CUSTOMERS
+            page["settings"] = read_rfm_settings(conn, tenant_id())
             page["summary"] = _summary_if_built(conn)
+            if page["summary"]:
+                page |= _explanations(conn, page["summary"])
     if tab == "shopify":
         return render_template("segments_shopify.html", **page)
     page["next_build_at"] = next_time(state().settings.schedule_build)
     page["chosen"] = _chosen_segment(page["summary"])
+    page["days"] = _given_days()
+    page["currency"] = page["tenant"].currency or (page["summary"] and page["summary"].currency)
+    page["exponent"] = exponent_of(page["currency"]) if page["currency"] else 0
     return render_template("segments_rfm.html", **page)
 
 
@@ -78,6 +93,41 @@ def _summary_if_built(conn: psycopg.Connection[Any]) -> RfmSummary | None:
             return read_rfm_summary(conn, tenant_id())
     except (NotBuiltError, psycopg.errors.UndefinedTable):
         return None
+
+
+def _explanations(conn: psycopg.Connection[Any], summary: RfmSummary) -> dict[str, Any]:
+    """What the segments rest on, what scores take, and how the segments have changed."""
+    tenant = tenant_id()
+    history = read_rfm_history(conn, tenant, DaysQuery.model_validate({}))
+    movements, date_errors = _movements(conn)
+    return {
+        "quality": read_rfm_quality(conn, tenant),
+        "thresholds": read_rfm_thresholds(conn, tenant).data,
+        "history": history,
+        "chart": draw_history(history, summary.data),
+        "movements": movements,
+        "matrix": arrange_movements(movements, summary.data) if movements else None,
+        "date_errors": date_errors,
+    }
+
+
+def _movements(conn: psycopg.Connection[Any]) -> tuple[RfmMovements | None, dict[str, str]]:
+    """The matrix between the address's dates or, by parameter, what is wrong with them."""
+    try:
+        days = DaysQuery.model_validate(_given_days())
+        # The rest of the page does not depend on the one figure that grows with the span.
+        with conn.transaction():
+            return read_rfm_movements(conn, tenant_id(), days), {}
+    except ValidationError as error:
+        return None, {str(part["loc"][0]): part["msg"] for part in error.errors()}
+    except InvalidInputError as error:
+        return None, {error.field: f"{error.message} {error.advice}".strip()}
+    except psycopg.errors.QueryCanceled:
+        return None, {"from": "The database did not finish in time; choose dates closer together."}
+
+
+def _given_days() -> dict[str, str]:
+    return {name: request.args[name] for name in ("from", "to") if request.args.get(name)}
 
 
 def _chosen_segment(summary: RfmSummary | None) -> Any:

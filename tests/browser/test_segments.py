@@ -15,6 +15,7 @@ from service.config import Settings
 from service.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
+from tests.web import add_explanations, add_history, add_scored_customers
 
 BUILD_PATIENCE_MS = 90_000
 
@@ -116,6 +117,186 @@ def test_a_run_that_fails_says_why_and_what_to_do(
     expect(page.get_by_text("Free some.")).to_be_visible()
     expect(page.get_by_role("button", name="Recalculate")).to_be_enabled()
     inspect(page)
+
+
+def test_a_customer_s_scores_are_explained_in_words(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+    button = page.get_by_role("button", name=re.compile("^Why[?] .+@")).first
+    expect(button).to_have_attribute("aria-expanded", "false")
+    button.press("Enter")
+    expect(button).to_have_attribute("aria-expanded", "true")
+    why = page.locator("tr.detail")
+    expect(why.locator("dt")).to_have_text(
+        [
+            *(re.compile(f"^{metric} [1-5]$") for metric in ("Recency", "Frequency", "Net spend")),
+            re.compile("^(Champions|Loyal|New|At risk|Hibernating|Potential)$"),
+        ]
+    )
+    expect(why).to_contain_text(re.compile(r"\d+ days? since the last order: "))
+    expect(why).to_contain_text(re.compile(r"\d+ orders?: .+ of customers"))
+    expect(why).to_contain_text("since 1 Jul 2026, before that in no segment")
+    inspect(page)
+    button.press("Enter")
+    expect(why).to_be_hidden()
+
+
+def test_thresholds_say_what_a_score_takes(site: Site, signed_in: Page) -> None:
+    rows = signed_in.locator("#thresholds tbody tr")
+    expect(rows).to_have_count(4)
+    for row in rows.all():
+        expect(row.locator("td").first).to_contain_text(re.compile(r"last order within \d+ day"))
+        expect(row.locator("td").nth(1)).to_contain_text(re.compile("or more orders|nobody"))
+        expect(row.locator("td").nth(2)).to_contain_text(re.compile(r"more than [\d.]+ [A-Z]{3}"))
+
+
+def test_trend_and_movements_follow_the_recorded_days(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    add_history(
+        site.settings,
+        site.tenant_id,
+        {
+            "2026-05-01": {"x": "new", "y": "new", "z": "loyal"},
+            "2026-06-01": {"x": "loyal", "y": "new", "z": None},
+        },
+    )
+    page = signed_in
+    page.reload()
+    expect(page.get_by_role("img", name="Customers by segment over time")).to_be_visible()
+    assert page.locator(".trend polyline").count() == 6
+    page.get_by_text("The same as a table").click()
+    days = page.locator("#trend tbody tr")
+    expect(days.locator("th")).to_have_text(["1 Jul 2026", "1 Jun 2026", "1 May 2026"])
+    expect(days.last.locator("td")).to_have_text(["0", "1", "2", "0", "0", "0"])
+
+    # No calculation on either date: the newest one before it stands for it.
+    page.get_by_label("From").fill("2026-05-20")
+    page.get_by_label("To", exact=True).fill("2026-06-30")
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**from=2026-05-20&to=2026-06-30*")
+    moves = page.locator("#movements")
+    expect(moves).to_contain_text("2 customers changed place")
+    expect(moves).to_contain_text("of 1 May 2026 and 1 Jun 2026")
+    matrix = moves.get_by_role("row")
+    expect(matrix.nth(2).locator("td")).to_have_text(["0", "0", "0", "0", "0", "0", "1", "1"])
+    expect(matrix.nth(3).locator("td")).to_have_text(["0", "1", "1", "0", "0", "0", "0", "2"])
+    expect(matrix.last.locator("td")).to_have_text(["0", "1", "1", "0", "0", "0", "1", ""])
+    inspect(page)
+
+    # The dates stay while the rest of the page is used.
+    page.get_by_role("link", name="Champions", exact=True).click()
+    page.wait_for_url("**segment=champions&from=2026-05-20&to=2026-06-30*")
+    expect(moves).to_contain_text("2 customers changed place")
+
+    page.get_by_label("From").fill("2026-04-01")
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**segment=champions&from=2026-04-01*")
+    expect(page.get_by_label("From")).to_have_accessible_description(
+        re.compile("^History begins on 2026-05-01.")
+    )
+    inspect(page)
+
+
+def test_settings_are_saved_recalculated_and_taken_back(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+
+    def saved() -> tuple[object, ...]:
+        with connect_as_owner(site.settings) as conn:
+            row = conn.execute(
+                """
+                select window_days, minimum_minor, excluded_domains, is_sample_counted
+                from app.rfm_settings
+                where tenant_id = %s
+                """,
+                [site.tenant_id],
+            ).fetchone()
+        assert row is not None
+        return tuple(row.values())
+
+    before = saved()
+    status = page.locator("[data-settings-status]")
+    save = page.get_by_role("button", name="Save settings")
+    save.click()
+    expect(status).to_have_text("Nothing has been changed.")
+
+    page.get_by_label("Window in days").fill("90")
+    page.get_by_label("Least value of an order in USD").fill("12.5")
+    page.get_by_label("Samples count").check()
+    page.get_by_label("Excluded e-mail domains").fill("Brand.example\n\n  shop.example ")
+    save.click()
+    expect(status).to_contain_text("Saved.")
+    assert saved() == (90, 1250, ["brand.example", "shop.example"], True)
+    expect(page.get_by_label("Least value of an order in USD")).to_have_value("12.50")
+    expect(page.locator("[data-run-status]")).to_contain_text("Waiting for its turn")
+    inspect(page)
+
+    page.get_by_role("button", name="Undo").click()
+    expect(status).to_have_text("Taken back.")
+    assert saved() == before
+    expect(page.get_by_label("Window in days")).to_have_value("365")
+
+
+def test_a_setting_that_is_wrong_is_told_at_its_field(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+    wrong = {
+        "Window in days": ("0", "greater than or equal to 1"),
+        "Time zone of a day": ("Mars/Base", "'Mars/Base' is not a time zone."),
+        "Least value of an order in USD": ("ten", "it looks like 25.00"),
+        "Excluded e-mail domains": ("not a domain", "A domain looks like example.com."),
+    }
+    for label, (value, said) in wrong.items():
+        field = page.get_by_label(label)
+        right = field.input_value()
+        field.fill(value)
+        page.get_by_role("button", name="Save settings").click()
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(field).to_have_accessible_description(re.compile(re.escape(said)))
+        expect(field).to_be_focused()
+        expect(page.locator("[data-settings-status]")).to_have_text("Not saved: see above.")
+        field.fill(right)
+    inspect(page)
+
+
+def test_what_somebody_is_writing_survives_the_end_of_a_run(site: Site, signed_in: Page) -> None:
+    page = signed_in
+    page.get_by_role("button", name="Recalculate").click()
+    expect(page.get_by_role("status")).to_contain_text("Waiting for its turn")
+    page.get_by_label("Window in days").fill("77")
+    with connect_as_owner(site.settings) as conn:
+        conn.execute(
+            "update app.runs set state = 'succeeded', finished_at = now() where state = 'queued'"
+        )
+    expect(page.get_by_role("status")).to_contain_text("Done")
+    expect(page.get_by_label("Window in days")).to_have_value("77")
+    expect(page.get_by_label("Window in days")).to_be_focused()
+    expect(page.locator("main > section").last).to_have_id("settings")
+
+
+def test_data_that_say_little_and_history_of_one_day_say_so(
+    built_settings: Settings, page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    with connect_as_owner(built_settings) as conn:
+        tenant_id = add_tenant(conn, "young", None)
+    add_scored_customers(built_settings, tenant_id, [("1", "new", "5.00")])
+    add_explanations(
+        built_settings, tenant_id, ("few_customers", "short_history"), customers=1, history_days=9
+    )
+    add_history(built_settings, tenant_id, {"2026-07-01": {"1": "new"}})
+    with serve(built_settings, "young") as site:
+        page.goto(site.sign_in_link())
+        warning = page.locator(".quality li")
+        expect(warning).to_have_count(2)
+        expect(warning.first).to_contain_text("Only 1 customer ordered in the window.")
+        expect(warning.last).to_contain_text("Import older orders")
+        expect(page.get_by_role("heading", name="One day so far")).to_be_visible()
+        expect(page.get_by_role("heading", name="Nothing to compare yet")).to_be_visible()
+        inspect(page)
 
 
 def test_the_shopify_tab_lists_the_stores_segments(

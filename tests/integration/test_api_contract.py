@@ -21,6 +21,8 @@ from service.config import Settings
 from service.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.web import (
+    add_explanations,
+    add_history,
     add_samples,
     add_scored_customers,
     add_shopify_segments,
@@ -48,6 +50,8 @@ def tenant(settings: Settings) -> UUID:
     with connect_as_owner(settings) as conn:
         tenant_id = add_tenant(conn, "north", None)
     add_scored_customers(settings, tenant_id, [("1", "new", "1.50"), ("2", "loyal", "2.50")])
+    add_explanations(settings, tenant_id, ("few_customers", "no_recent_order"))
+    add_history(settings, tenant_id, {"2026-06-01": {"1": "new"}, "2026-07-01": {"1": "loyal"}})
     add_samples(settings, tenant_id, [{"order_id": "1"}, {"order_id": "2", "is_tiktok": True}])
     add_shopify_segments(settings, tenant_id, ["One", "Two"])
     return tenant_id

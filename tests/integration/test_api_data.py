@@ -15,6 +15,7 @@ from service.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.web import (
     CALCULATED_AT,
+    add_explanations,
     add_samples,
     add_scored_customers,
     add_shopify_segments,
@@ -164,10 +165,15 @@ def test_customers_come_by_spend_and_equal_ones_are_neither_skipped_nor_repeated
             "r_score": 5,
             "f_score": 5,
             "m_score": 5,
+            "r_reason": "3 days since the last order: fewer than 20 % of customers ordered later",
+            "f_reason": "2 orders: more than 80 % of customers",
+            "m_reason": "10.01 EUR: more than 80 % of customers",
             "recency_days": 3,
             "frequency_count": 2,
             "monetary_total": "10.01",
             "currency": "EUR",
+            "previous_segment": None,
+            "segment_changed_on": "2026-07-01",
             "last_order_at": "2026-06-28T00:00:00Z",
         }
     ]
@@ -307,8 +313,10 @@ def test_the_pages_say_it_when_nothing_was_calculated(client: FlaskClient) -> No
     assert "data-list" not in page
 
 
-def test_a_few_customers_are_shown_with_a_warning(
+def test_customers_are_shown_with_what_speaks_against_the_data(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     add_scored_customers(settings, tenant, [("1", "champions", "1")])
-    assert "mean little until there are at least 5" in client.get("/admin/segments?tab=rfm").text
+    add_explanations(settings, tenant, ("few_customers",), customers=1)
+    page = client.get("/admin/segments?tab=rfm").text
+    assert "Only 1 customer ordered in the window." in page

@@ -77,6 +77,23 @@ def test_an_exclusion_can_be_taken_back(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"window_days": 0}, "Input should be greater than or equal to 1"),
+        ({"time_zone": "Mars/Base"}, "'Mars/Base' is not a time zone."),
+        ({"excluded_domains": ["not a domain"]}, "A domain looks like example.com."),
+    ],
+    ids=str,
+)
+def test_a_bad_value_is_told_by_its_field(
+    client: FlaskClient, change: dict[str, Any], said: str
+) -> None:
+    (field,) = change
+    answer = client.patch(PATH, json=change)
+    assert answer.get_json()["errors"] == [{"pointer": f"#/{field}", "detail": said}]
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"window_days": 0},

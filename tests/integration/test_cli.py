@@ -138,6 +138,8 @@ def test_an_unknown_tenant_is_named_and_the_known_ones_listed(
         (["sync", "klaviyo"], "No tenant is connected to klaviyo"),
         (["sync", "klaviyo", "--tenant", "demo"], "not connected to Klaviyo"),
         (["build", "--as-of", "yesterday"], "is not a date or time"),
+        (["build", "--as-of", "2999-01-01"], "2999-01-01 is in the future"),
+        (["backfill", "--from", "2026-01-01", "--as-of", "2999-01-01"], "is in the future"),
         (["db", "stop"], "there is no embedded one to manage"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

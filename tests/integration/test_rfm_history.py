@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,55 @@ HISTORY = """
     where n.name = %s
     group by h.recorded_on
     order by h.recorded_on
+"""
+# Rows of the matrix that are not as large as the segment was on from_on, and columns that are not
+# as large as it was on to_on, over all pairs of days; and how many pairs there are.
+MOVEMENTS_OFF = """
+    with days as (
+        select distinct tenant_id, recorded_on from marts.rfm_segment_history
+    ),
+
+    pairs as (
+        select b.tenant_id, b.recorded_on as from_on, a.recorded_on as to_on
+        from days as b
+        inner join days as a on b.tenant_id = a.tenant_id and b.recorded_on < a.recorded_on
+    ),
+
+    sizes as (
+        select p.*, 'row' as kind, h.segment, h.customers
+        from pairs as p
+        inner join marts.rfm_segment_history as h
+            on p.tenant_id = h.tenant_id and p.from_on = h.recorded_on
+        union all
+        select p.*, 'column' as kind, h.segment, h.customers
+        from pairs as p
+        inner join marts.rfm_segment_history as h
+            on p.tenant_id = h.tenant_id and p.to_on = h.recorded_on
+    ),
+
+    sums as (
+        select tenant_id, from_on, to_on, 'row' as kind, from_segment as segment,
+            sum(customers) as customers
+        from marts.rfm_segment_movements
+        group by tenant_id, from_on, to_on, from_segment
+        union all
+        select tenant_id, from_on, to_on, 'column' as kind, to_segment as segment,
+            sum(customers) as customers
+        from marts.rfm_segment_movements
+        group by tenant_id, from_on, to_on, to_segment
+    )
+
+    select
+        (select count(*) from pairs) as pairs,
+        (
+            select count(*) from marts.rfm_segment_movements where from_segment <> to_segment
+        ) as moves,
+        array(
+            select (tenant_id, from_on, to_on, kind, segment, z.customers, s.customers)::text
+            from sizes as z
+            full join sums as s using (tenant_id, from_on, to_on, kind, segment)
+            where segment <> 'none' and coalesce(z.customers, -1) <> coalesce(s.customers, 0)
+        ) as wrong
 """
 CURRENT = """
     select
@@ -266,6 +317,89 @@ def test_a_backfill_leaves_what_builds_day_by_day_would_have(built: Build) -> No
         *("2025-01-15", "2025-02-01", "2025-03-01", "2025-04-01", "2026-01-15"),
     ]
     assert rows(built.conn, CURRENT)[0][0] == one_by_one[2][0][0]
+
+
+def test_a_backfill_takes_back_what_a_build_of_the_future_recorded(built: Build) -> None:
+    """Plain dbt builds whatever instant it is given; the commands do not, and repair it."""
+    built("2025-06-01")
+    built("2999-01-01")
+    # Everything until then is a look back.
+    built("2025-09-01")
+    assert [on for on, *_ in rows(built.conn, HISTORY)] == ["2025-06-01", "2999-01-01"]
+
+    backfill(built.settings, first=date(2025, 7, 1), last=date(2025, 7, 1), quiet=True)
+    *before, now = (on for on, *_ in rows(built.conn, HISTORY))
+    assert before == ["2025-06-01", "2025-07-01"]
+    assert now < "2999-01-01"
+    assert {on for _, _, _, on in rows(built.conn, TRANSITIONS)} <= {*before, now}
+
+    quintile(built.settings, "build")
+    recorded = built.conn.execute(
+        "select recorded_until = as_of as is_newest from marts.rfm_builds"
+    )
+    assert recorded.fetchall() == [{"is_newest": True}]
+
+
+def test_the_movements_between_any_two_days_add_up_to_the_sizes(built: Build) -> None:
+    """For tenants who begin on different days, days built twice, looks back and a backfill."""
+    dice = random.Random(7)  # noqa: S311
+    for name in ("demo", "other"):
+        first = date(2024, 6, 1)
+        made = {
+            (f"c{int(80 * dice.random() ** 2)}", str(first + timedelta(dice.randrange(500))))
+            for _ in range(400)
+        }
+        land(built.settings, name, sorted(made))
+    built("2025-08-01")
+    built("2025-10-01T03:00Z", tenants=["demo"])
+    built("2025-10-01T21:00Z")
+    built("2025-10-01T12:00Z", tenants=["demo"])
+    # Its last customer has left the window.
+    built("2028-01-01", tenants=["other"])
+
+    def check(pairs: int) -> None:
+        found = built.conn.execute(MOVEMENTS_OFF).fetchone()
+        assert found is not None
+        assert found["wrong"] == []
+        assert found["pairs"] == pairs
+        assert found["moves"] > pairs
+
+    check(pairs=1 + 3)
+    backfill(
+        built.settings,
+        first=date(2025, 5, 1),
+        last=date(2025, 9, 30),
+        every="month",
+        tenants=["demo"],
+        quiet=True,
+    )
+    # The first of May to September, and the day that was there.
+    check(pairs=15 + 3)
+
+
+def test_a_question_for_one_tenant_reads_its_rows_only(built: Build) -> None:
+    """The conditions reach the tables: nothing is made for everybody and then thrown away."""
+    built("2025-08-01")
+    built("2025-10-01")
+    tenant_id = built.conn.execute("select tenant_id::text from app.tenants").fetchone()
+    assert tenant_id is not None
+    for question in (
+        """
+        select * from marts.rfm_segment_movements
+        where tenant_id = %(tenant_id)s and from_on = '2025-08-01' and to_on = '2025-10-01'
+        """,
+        """
+        select previous_segment, segment_changed_on from marts.customer_rfm_segments
+        where tenant_id = %(tenant_id)s and customer_id = 'ann'
+        """,
+    ):
+        plan = "\n".join(
+            str(row["QUERY PLAN"])
+            for row in built.conn.execute(f"explain (costs off) {question}", tenant_id)
+        )
+        assert "CTE Scan" not in plan
+        scans = re.findall("(?:Seq|Index|Index Only|Heap) Scan", plan)
+        assert 2 <= len(scans) <= plan.count("(tenant_id = "), plan
 
 
 def test_days_that_cannot_be_history_are_refused(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -10,6 +11,9 @@ from psycopg.rows import tuple_row
 
 from service.config import Settings
 from service.db import Connection, Pool, connect_as_owner, open_pool, tenant_transaction
+from service.shopify.orders_csv import import_orders
+from service.tenants import add_tenant
+from tests.conftest import NullProgress
 
 
 @pytest.fixture
@@ -50,7 +54,11 @@ def test_every_order_counts_or_is_explained(tenants: list[tuple[UUID, Pool]]) ->
             assert (
                 unreadable
                 == figures(
-                    conn, "select count(*) from shopify.rejected_rows where entity = 'order'"
+                    conn,
+                    """
+                    select count(*) from shopify.rejected_rows
+                    where entity in ('order', 'csv_line')
+                    """,
                 )[0]
             )
             reasons = {
@@ -60,6 +68,34 @@ def test_every_order_counts_or_is_explained(tenants: list[tuple[UUID, Pool]]) ->
                 )
             }
             assert {"outside_window", "sample", "no_customer"} <= reasons
+
+
+def test_a_line_without_an_order_is_explained_until_it_is_corrected(
+    built_settings: Settings, null_progress: NullProgress
+) -> None:
+    header = "order_id,customer_id,processed_at,total\n"
+    explained = """
+        select order_id, line_number, exclusion_reasons, detail
+        from marts.rfm_excluded_orders
+        where tenant_id = %s
+        order by line_number nulls first, order_id
+    """
+    with connect_as_owner(built_settings) as owner:
+        tenant_id = add_tenant(owner, "demo")
+    with open_pool(built_settings) as pool:
+
+        def load(lines: str) -> list[tuple[object, ...]]:
+            import_orders(pool, tenant_id, io.StringIO(header + lines, newline=""), null_progress)
+            with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                cursor = conn.cursor(row_factory=tuple_row)
+                return cursor.execute(explained, [tenant_id]).fetchall()
+
+        assert load(",ann,2026-06-01,5\n2,ann,never,5\n3,ann,2026-06-01,5\n,bo,2026-06-01\n") == [
+            ("2", None, ["unreadable"], "processed_at 'never' is not an ISO date or time"),
+            (None, 2, ["unreadable"], "order_id is empty"),
+            (None, 5, ["unreadable"], "it has 3 fields, the header 4"),
+        ]
+        assert load("1,ann,2026-06-01,5\n2,ann,2026-06-01,5\n3,ann,2026-06-01,5\n") == []
 
 
 def test_the_marts_add_up_to_the_same_customers_and_revenue(

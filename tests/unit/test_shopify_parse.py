@@ -178,6 +178,12 @@ def test_a_missing_field_is_named() -> None:
     assert "updatedAt" in rejection.reason
 
 
+@pytest.mark.parametrize("node", [None, {}, {"id": None}], ids=str)
+def test_a_record_without_an_id_is_set_aside_as_unknown(node: Any) -> None:
+    _, (rejection,) = sort_out([node], parse_order)
+    assert rejection.source_id == "unknown"
+
+
 def test_the_newest_change_counts_even_when_its_record_cannot_be_read() -> None:
     unreadable = {"id": "?", "updatedAt": "2026-05-01T00:00:00Z"}
     assert newest([order(), unreadable, {}]) == datetime(2026, 5, 1, tzinfo=UTC)

@@ -8,7 +8,8 @@ builds as (
     select * from {{ ref('rfm_builds') }}
 ),
 
-transitions as (
+-- Materialized, the log would be read from end to end for every customer who is asked for.
+transitions as not materialized (
     select * from {{ ref('rfm_segment_transitions') }}
 ),
 

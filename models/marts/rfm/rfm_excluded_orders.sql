@@ -20,6 +20,7 @@ excluded as (
     select
         o.tenant_id,
         o.order_id,
+        null::bigint as line_number,
         o.order_number,
         o.customer_id,
         o.exclusion_reasons[1] as primary_reason,
@@ -33,11 +34,13 @@ excluded as (
     where o.instants_back = 0 and not o.is_counted
 ),
 
--- An order of which an earlier version is known is judged by that one.
+-- An order of which an earlier version is known is judged by that one. A line of a file that names
+-- no order may be one all the same.
 unreadable as (
     select
         r.tenant_id,
-        r.source_id as order_id,
+        case when r.entity = 'order' then r.source_id end as order_id,
+        case when r.entity = 'csv_line' then r.source_id::bigint end as line_number,
         null::text as order_number,
         null::text as customer_id,
         'unreadable' as primary_reason,
@@ -47,8 +50,9 @@ unreadable as (
         null::text as currency,
         null::timestamptz as ordered_at
     from rejected_rows as r
-    left join known_orders as o on r.tenant_id = o.tenant_id and r.source_id = o.order_id
-    where r.entity = 'order' and o.order_id is null
+    left join known_orders as o
+        on r.tenant_id = o.tenant_id and r.source_id = o.order_id and r.entity = 'order'
+    where r.entity in ('order', 'csv_line') and o.order_id is null
 ),
 
 final as (
@@ -62,6 +66,7 @@ final as (
 select
     tenant_id,
     order_id,
+    line_number,
     order_number,
     customer_id,
     primary_reason,

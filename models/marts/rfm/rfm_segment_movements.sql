@@ -1,14 +1,10 @@
+-- Meant to be asked for one tenant and two days. All three are keys of every grouping below, so
+-- that such a question reads that tenant's transitions between the two and no more; without them it
+-- is every pair of days. A CTE that is read more than once has to say that it is not materialized,
+-- or it would be made for all tenants and days before any of them is chosen.
 with
 
-tenants as (
-    select * from {{ ref('int_tenants_built') }}
-),
-
-builds as (
-    select * from {{ ref('rfm_builds') }}
-),
-
-history as (
+history as not materialized (
     select * from {{ ref('rfm_segment_history') }}
 ),
 
@@ -16,86 +12,88 @@ transitions as (
     select * from {{ ref('rfm_segment_transitions') }}
 ),
 
-scores as (
-    select * from {{ ref('customer_facts') }}
-),
-
--- The newest day in history that is so many days back, or more.
-starts as (
-    select distinct on (b.tenant_id, days_back)
-        b.tenant_id,
-        days_back,
-        h.recorded_on as from_on,
-        h.as_of as from_as_of,
-        (b.as_of at time zone b.time_zone)::date as to_on
-    from builds as b
-    inner join tenants as t on b.tenant_id = t.tenant_id
-    cross join unnest(array{{ var('rfm_movement_days') }}) as days_back
-    inner join history as h
-        on
-            b.tenant_id = h.tenant_id
-            and h.recorded_on <= (b.as_of at time zone b.time_zone)::date - days_back
-    order by b.tenant_id asc, days_back asc, h.recorded_on desc
-),
-
-states_then as (
-    select distinct on (t.tenant_id, s.days_back, t.customer_id)
-        t.tenant_id,
-        s.days_back,
-        t.customer_id,
-        t.to_segment as segment
-    from transitions as t
-    inner join starts as s on t.tenant_id = s.tenant_id and t.as_of <= s.from_as_of
-    order by t.tenant_id asc, s.days_back asc, t.customer_id asc, t.as_of desc
-),
-
-states_now as (
+days as not materialized (
     select
-        s.tenant_id,
-        f.days_back,
-        s.customer_id,
-        s.segment
-    from scores as s
-    inner join starts as f on s.tenant_id = f.tenant_id
-    where s.segment is not null
+        tenant_id,
+        recorded_on,
+        as_of
+    from history
+    group by tenant_id, recorded_on, as_of
 ),
 
--- In none of the two is somebody who had left by then and has not come back.
+pairs as not materialized (
+    select
+        b.tenant_id,
+        b.recorded_on as from_on,
+        a.recorded_on as to_on,
+        b.as_of as from_as_of,
+        a.as_of as to_as_of
+    from days as b
+    inner join days as a on b.tenant_id = a.tenant_id and b.recorded_on < a.recorded_on
+),
+
+-- Whoever has a transition in between: where the first one led from, and the last one to. Both
+-- take the same order, so that it is made once.
 moves as (
     select
-        coalesce(b.tenant_id, a.tenant_id) as tenant_id,
-        coalesce(b.days_back, a.days_back) as days_back,
-        coalesce(b.segment, 'none') as from_segment,
-        coalesce(a.segment, 'none') as to_segment
-    from states_then as b
-    full join states_now as a
-        on
-            b.tenant_id = a.tenant_id
-            and b.days_back = a.days_back
-            and b.customer_id = a.customer_id
-    where b.segment is not null or a.segment is not null
+        p.tenant_id,
+        p.from_on,
+        p.to_on,
+        t.customer_id,
+        (array_agg(t.from_segment order by t.as_of asc))[1] as from_segment,
+        (array_agg(t.to_segment order by t.as_of asc))[count(*)] as to_segment
+    from pairs as p
+    inner join transitions as t
+        on p.tenant_id = t.tenant_id and p.from_as_of < t.as_of and p.to_as_of >= t.as_of
+    group by p.tenant_id, p.from_on, p.to_on, t.customer_id
 ),
 
-final as (
+-- Everybody is first where they were; who has moved is then taken from there and put elsewhere.
+cells as (
+    select
+        p.tenant_id,
+        p.from_on,
+        p.to_on,
+        h.segment as from_segment,
+        h.segment as to_segment,
+        h.customers
+    from pairs as p
+    inner join history as h on p.tenant_id = h.tenant_id and p.from_on = h.recorded_on
+
+    union all
+
     select
         m.tenant_id,
-        m.days_back,
-        m.from_segment,
-        m.to_segment,
-        count(*)::int as customers,
-        s.from_on,
-        s.to_on
+        m.from_on,
+        m.to_on,
+        coalesce(m.from_segment, 'none') as from_segment,
+        coalesce(case when delta = 1 then m.to_segment else m.from_segment end, 'none')
+            as to_segment,
+        delta as customers
     from moves as m
-    inner join starts as s on m.tenant_id = s.tenant_id and m.days_back = s.days_back
-    group by m.tenant_id, m.days_back, m.from_segment, m.to_segment, s.from_on, s.to_on
+    cross join unnest(array[-1, 1]) as delta
+),
+
+-- In none of the two is whoever came and left in between, or has been gone all the time.
+final as (
+    select
+        tenant_id,
+        from_on,
+        to_on,
+        from_segment,
+        to_segment,
+        sum(customers)::int as customers
+    from cells
+    where from_segment <> 'none' or to_segment <> 'none'
+    group by tenant_id, from_on, to_on, from_segment, to_segment
+    having sum(customers) <> 0
 )
 
 select
     tenant_id,
-    days_back,
+    from_on,
+    to_on,
     from_segment,
     to_segment,
-    customers,
-    from_on,
-    to_on
+    customers
 from final

@@ -7,6 +7,7 @@ export class Problem extends Error {
     this.status = status;
     this.title = body.title || "That did not work";
     this.advice = body.advice || "";
+    this.errors = body.errors || [];
     this.kind = (body.type || "").split("/").pop();
   }
 }

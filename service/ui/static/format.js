@@ -6,6 +6,7 @@ const percents = new Intl.NumberFormat(undefined, { style: "percent", maximumFra
 const moments = dateFormat({ dateStyle: "medium", timeStyle: "short" });
 const times = dateFormat({ timeStyle: "short" });
 const days = dateFormat({ dateStyle: "medium" });
+const dates = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
 
 // A browser may not know a zone that the database knows; UTC, then, and it says so.
 function dateFormat(options) {
@@ -24,6 +25,9 @@ function dateFormat(options) {
 export const number = (value) => numbers.format(value);
 export const percent = (share) => percents.format(share);
 export const day = (at) => days.format(new Date(at));
+
+/** A calendar day such as "2026-12-31", which is no instant and knows no time zone. */
+export const date = (on) => dates.format(new Date(on));
 
 /** A time of today as a time, any other with its date. */
 export function moment(at) {
@@ -61,6 +65,7 @@ export function localise(root) {
     percent: (item) => percent(item.value),
     money: (item) => money(item.value, item.dataset.currency),
     moment: (item) => moment(item.dateTime),
+    date: (item) => date(item.dateTime),
   };
   for (const item of root.querySelectorAll("[data-format]")) {
     item.textContent = formats[item.dataset.format](item);

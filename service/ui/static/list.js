@@ -12,6 +12,7 @@ const SKELETON_ROWS = 6;
  * @param options.filters   parameters of the page's address that the API takes as they are
  * @param options.caption   what the table holds, for those who hear it
  * @param options.columns   [{ label, kind, cell(row) }]; kind "num" or undefined
+ * @param options.detail    { label, about(row), cell(row) }: what a button in each row unfolds
  * @param options.empty     () => element, when there is nothing at all
  * @param options.fragment  where on the page the list is, for its links
  * @param options.loaded    (answer) => void
@@ -60,7 +61,10 @@ function table(options, rows) {
   const head = options.columns.map(({ label, kind }) =>
     make("th", { scope: "col", class: kind }, label),
   );
-  const body = rows.map((row) =>
+  if (options.detail) {
+    head.push(make("td", {}, make("span", { class: "visually-hidden" }, options.detail.label)));
+  }
+  const body = rows.map((row, number) =>
     make(
       "tr",
       {},
@@ -69,6 +73,7 @@ function table(options, rows) {
           ? make("th", { scope: "row" }, cell(row))
           : make("td", { class: kind, "data-label": label }, cell(row)),
       ),
+      options.detail ? make("td", { class: "num" }, unfolding(options, row, number)) : null,
     ),
   );
   return make(
@@ -82,6 +87,30 @@ function table(options, rows) {
       make("tbody", {}, ...body),
     ),
   );
+}
+
+// The row that a button unfolds is made when it is first asked for.
+function unfolding({ detail, columns }, row, number) {
+  const id = `detail-${number}`;
+  const button = make(
+    "button",
+    { class: "quiet", type: "button", "aria-expanded": "false" },
+    detail.label,
+    make("span", { class: "visually-hidden" }, ` ${detail.about(row)}`),
+  );
+  button.addEventListener("click", () => {
+    const isOpen = button.getAttribute("aria-expanded") === "true";
+    let unfolded = document.getElementById(id);
+    if (!unfolded) {
+      const cell = make("td", { colspan: columns.length + 1 }, detail.cell(row));
+      unfolded = make("tr", { class: "detail", id }, cell);
+      button.closest("tr").after(unfolded);
+      button.setAttribute("aria-controls", id);
+    }
+    unfolded.hidden = isOpen;
+    button.setAttribute("aria-expanded", String(!isOpen));
+  });
+  return button;
 }
 
 function skeleton({ columns }) {

@@ -7,27 +7,45 @@ const POLL_MS = 1000;
 const PATIENCE_MS = 20_000;
 const UNFINISHED = ["queued", "running"];
 
-/** Wire the page's run button; `finished` is called when a run has succeeded. */
+/**
+ * Wire the page's run button; `finished` is called when a run has succeeded.
+ * @returns a function that follows a run which something else on the page has started
+ */
 export function followRuns(finished) {
   const button = document.querySelector("[data-start-run]");
-  if (!button) return;
-  button.addEventListener("click", () =>
-    follow(button, finished, () => call(button.dataset.startRun, { method: "POST" })),
-  );
-  resume(button, finished);
+  if (!button) return () => {};
+  let next = null;
+  const isBusy = () => button.ariaDisabled === "true";
+  const watch = async (start) => {
+    await follow(button, finished, start);
+    while (next) {
+      const run = next;
+      next = null;
+      await follow(button, finished, async () => run);
+    }
+  };
+  button.addEventListener("click", () => {
+    if (!isBusy()) watch(() => call(button.dataset.startRun, { method: "POST" }));
+  });
+  resume(button, watch);
+  return (run) => {
+    // It waits behind the one that is being followed.
+    if (isBusy()) next = run;
+    else watch(async () => run);
+  };
 }
 
 // A run that somebody else or the schedule has started is shown as well.
-async function resume(button, finished) {
+async function resume(button, watch) {
   const params = { kind: button.dataset.runKind, limit: 1 };
   // The page does not depend on it: when this fails, the button still works and will say why.
   const answer = await call("/api/admin/runs", { params }).catch(() => ({ data: [] }));
   const [latest] = answer.data;
-  if (latest && UNFINISHED.includes(latest.state)) follow(button, finished, async () => latest);
+  const isFollowed = button.ariaDisabled === "true";
+  if (latest && UNFINISHED.includes(latest.state) && !isFollowed) watch(async () => latest);
 }
 
 async function follow(button, finished, start) {
-  if (button.ariaDisabled === "true") return;
   // Not `disabled`, which would take the focus from whoever has just pressed it.
   button.ariaDisabled = "true";
   try {

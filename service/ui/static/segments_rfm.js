@@ -1,8 +1,9 @@
-// The RFM tab: the chart is the server's, the customers come from the API.
+// The RFM tab: the charts are the server's, the customers come from the API.
 
 import { make } from "./dom.js";
-import { day, localise, money, number, timeElement } from "./format.js";
+import { date, day, localise, money, number, timeElement } from "./format.js";
 import { list } from "./list.js";
+import { settingsForm } from "./rfm_settings.js";
 import { followRuns } from "./runs.js";
 
 const labels = {
@@ -42,6 +43,26 @@ function scores(row) {
   );
 }
 
+// Why the scores are what they are, in the models' own words, and how the customer came here.
+function reasons(row) {
+  return make(
+    "dl",
+    { class: "reasons" },
+    ...reason(`Recency ${row.r_score}`, row.r_reason),
+    ...reason(`Frequency ${row.f_score}`, row.f_reason),
+    ...reason(`Net spend ${row.m_score}`, row.m_reason),
+    ...reason(labels[row.segment] || row.segment, since(row)),
+  );
+}
+
+const reason = (term, words) => [make("dt", {}, term), make("dd", {}, words)];
+
+function since(row) {
+  const on = date(row.segment_changed_on);
+  if (!row.previous_segment) return `since ${on}, before that in no segment`;
+  return `since ${on}, before that ${labels[row.previous_segment] || row.previous_segment}`;
+}
+
 function start() {
   if (!document.querySelector("[data-list]")) return;
   list({
@@ -50,22 +71,25 @@ function start() {
     fragment: "#customers",
     caption: "Scored customers, highest net spend first",
     columns,
+    detail: { label: "Why?", about: (row) => row.email || row.customer_id, cell: reasons },
     empty: () => make("div", { class: "state" }, make("h3", {}, "No customer is scored")),
   })();
 }
 
-// After a run the same address is asked for again, and what it shows below the tabs is exchanged.
+// After a run the same address is asked for again, and what it shows below the tabs is exchanged,
+// but for what somebody may be writing in.
 async function refresh() {
   const response = await fetch(location.href, { credentials: "same-origin" });
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  const isSection = (element) => element.tagName === "SECTION";
+  const isExchanged = (element) => element.matches("nav.contents, section:not([data-keep])");
   const main = document.querySelector("main");
-  [...main.children].filter(isSection).forEach((section) => section.remove());
-  main.append(...[...fresh.querySelector("main").children].filter(isSection));
+  const kept = main.querySelector("section[data-keep]");
+  [...main.children].filter(isExchanged).forEach((part) => part.remove());
+  kept.before(...[...fresh.querySelector("main").children].filter(isExchanged));
   localise(main);
   start();
 }
 
 localise(document);
 start();
-followRuns(refresh);
+settingsForm(followRuns(refresh));

@@ -1,0 +1,98 @@
+"""What charts are drawn from: coordinates, and a matrix with all its rows and columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from service.api.rfm import RfmHistory, RfmMovements
+from service.api.schemas import RfmSegment
+from service.ui.chart import arrange_movements, draw_history
+
+NAMES = ("champions", "loyal", "new", "at_risk", "hibernating", "potential")
+SEGMENTS = [
+    RfmSegment.model_validate(
+        {
+            **dict.fromkeys(("description", "suggested_action"), ""),
+            **dict.fromkeys(("customers", "share", "revenue", "revenue_share"), 0),
+            "segment": name,
+            "label": name.title(),
+            "colour": "#000000",
+        }
+    )
+    for name in NAMES
+]
+NOTHING: dict[str, Any] = dict.fromkeys(
+    ("from_on", "to_on", "first_recorded_on", "last_recorded_on")
+)
+
+
+def history(**champions: int) -> RfmHistory:
+    """By day (``d_01`` of January), how many champions there were."""
+    return RfmHistory.model_validate(
+        NOTHING
+        | {
+            "data": [
+                {
+                    "recorded_on": f"2026-01-{day[2:]}",
+                    "as_of": f"2026-01-{day[2:]}T00:00:00Z",
+                    "currency": "EUR",
+                    "sizes": [
+                        {
+                            "segment": name,
+                            "customers": size if name == "champions" else 0,
+                            "revenue": "0",
+                        }
+                        for name in NAMES
+                    ],
+                }
+                for day, size in champions.items()
+            ]
+        }
+    )
+
+
+def test_a_line_goes_from_the_first_day_to_the_last_at_its_dates() -> None:
+    chart = draw_history(history(d_01=0, d_02=5, d_11=10), SEGMENTS)
+    assert chart is not None
+    champions, loyal, *_ = chart.lines
+    assert champions.points == "0.0,200.0 100.0,100.0 1000.0,0.0"
+    assert loyal.points == "0.0,200.0 100.0,200.0 1000.0,200.0"
+    assert (champions.last, loyal.last, chart.top) == (10, 0, 10)
+    assert len({line.dashes for line in chart.lines}) == len(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("largest", "top"), [(0, 2), (1, 2), (3, 4), (10, 10), (11, 20), (950, 1000), (1001, 2000)]
+)
+def test_the_scale_ends_at_a_round_number_whose_half_is_whole(largest: int, top: int) -> None:
+    chart = draw_history(history(d_01=0, d_02=largest), SEGMENTS)
+    assert chart is not None
+    assert chart.top == top
+
+
+def test_one_day_makes_no_line() -> None:
+    assert draw_history(history(d_01=3), SEGMENTS) is None
+    assert draw_history(history(), SEGMENTS) is None
+
+
+def test_the_matrix_has_every_segment_whether_anybody_moved_or_not() -> None:
+    moves = [("new", "loyal", 3), ("new", "new", 2), ("none", "new", 1), ("loyal", "none", 4)]
+    matrix = arrange_movements(
+        RfmMovements.model_validate(
+            NOTHING
+            | {
+                "data": [
+                    {"from_segment": before, "to_segment": after, "customers": customers}
+                    for before, after, customers in moves
+                ]
+            }
+        ),
+        SEGMENTS,
+    )
+    assert matrix.labels == [*(name.title() for name in NAMES), "No segment"]
+    assert [row.total for row in matrix.rows] == [0, 4, 5, 0, 0, 0, 1]
+    assert matrix.totals == [0, 3, 3, 0, 0, 0, 4]
+    assert (matrix.rows[2].cells, matrix.rows[2].place) == ([0, 3, 2, 0, 0, 0, 0], 3)
+    assert matrix.moved == 3 + 1 + 4
