@@ -294,10 +294,7 @@ everyone as not materialized (
             select from customers_touched as t
             where t.tenant_id = k.tenant_id and t.customer_id = k.customer_id
         )
-        and not exists (
-            select from tenants_measured_anew as a
-            where a.tenant_id = k.tenant_id
-        )
+        and k.tenant_id not in (select a.tenant_id from tenants_measured_anew as a)
     {%- endif %}
 ),
 
