@@ -30,6 +30,10 @@
     {%- set spoken_for = config.get('meta', {}).get('reconciles') -%}
     {%- set deletable = context[spoken_for]() if spoken_for else ['true'] -%}
 
+    -- Nothing is known of a temporary table, and a guess has looked up rows one by one, in the
+    -- wrong index.
+    analyze {{ built }};
+
     -- Readers are not blocked; a second build of this table waits for its turn.
     lock table {{ target }} in share row exclusive mode;
 
