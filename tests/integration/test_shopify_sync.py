@@ -90,7 +90,7 @@ _TABLES = {
     "rejected_rows": "entity, source_id",
     "sync_watermarks": "resource",
 }
-_CLOCKS = ("tenant_id", "landed_at", "synced_at", "rejected_at")
+_CLOCKS = ("tenant_id", "landed_at", "landed_xid", "synced_at", "rejected_at")
 
 
 def landed(pool: Pool, tenant_id: UUID) -> dict[str, list[dict[str, Any]]]:
