@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from apiflask import APIBlueprint
 
-from service.api import health, rfm_settings, runs, samples, segments, tenant
+from service.api import (
+    health,
+    rfm_settings,
+    runs,
+    samples,
+    samples_settings,
+    segments,
+    tenant,
+)
 
 
 def blueprints() -> tuple[APIBlueprint, ...]:
@@ -15,5 +23,6 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         segments.blueprint,
         rfm_settings.blueprint,
         samples.blueprint,
+        samples_settings.blueprint,
         runs.blueprint,
     )

@@ -24,9 +24,9 @@ MAX_LIMIT = 200
 MAX_QUERY_LENGTH = 200
 _MAX_CURSOR_LENGTH = 2000
 # PostgreSQL's text cannot hold NUL.
-_WITHOUT_NUL = r"^[^\x00]*$"
+WITHOUT_NUL = r"^[^\x00]*$"
 
-Text = Annotated[str, StringConstraints(pattern=_WITHOUT_NUL)]
+Text = Annotated[str, StringConstraints(pattern=WITHOUT_NUL)]
 Amount = Annotated[Decimal, Field(max_digits=38)]
 
 Position = TypeVar("Position", bound=tuple[Any, ...])
@@ -58,7 +58,7 @@ class SearchQuery(PageQuery):
     q: Annotated[
         str | None,
         Field(None, max_length=MAX_QUERY_LENGTH, description="Text to look for, case ignored."),
-        StringConstraints(pattern=_WITHOUT_NUL, strip_whitespace=True),
+        StringConstraints(pattern=WITHOUT_NUL, strip_whitespace=True),
     ]
 
     @property

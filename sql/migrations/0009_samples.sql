@@ -119,7 +119,7 @@ comment on table app.samples_config_changes is 'Who changed the sample settings 
 
 -- The tags without those that mean the same as an earlier one, trimmed.
 create function app.distinct_tags(tags text[]) returns text[]
-language sql immutable parallel safe
+language sql immutable strict parallel safe
 return (
     select coalesce(array_agg(btrim(first.tag, e' \t\r\n') order by first.position), '{}')
     from (
