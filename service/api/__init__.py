@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiflask import APIBlueprint
 
 from service.api import (
+    creators,
     health,
     rfm_settings,
     runs,
@@ -24,5 +25,6 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         rfm_settings.blueprint,
         samples.blueprint,
         samples_settings.blueprint,
+        creators.blueprint,
         runs.blueprint,
     )

@@ -59,61 +59,9 @@ followed as (
         on upper(btrim(s.fulfillment_status)) = f.fulfillment_status
 ),
 
--- A person's choice counts, be it that there is nobody.
-linked as (
+waiting as (
     select
-        f.tenant_id,
-        f.order_id,
-        a.creator_id as automatic_creator_id,
-        a.matched_by as automatic_link,
-        case when m.order_id is not null then m.creator_id else a.creator_id end as creator_id,
-        case
-            when m.order_id is null then a.matched_by
-            when m.creator_id is null then 'unlinked'
-            else 'manual'
-        end as creator_link
-    from followed as f
-    left join automatic_links as a on f.tenant_id = a.tenant_id and f.order_id = a.order_id
-    left join manual_links as m on f.tenant_id = m.tenant_id and f.order_id = m.order_id
-),
-
-final as (
-    select
-        -- ids
-        f.tenant_id,
-        f.order_id,
-        f.order_number,
-        f.customer_id,
-        f.customer_name,
-        f.customer_email,
-
-        -- what makes it a sample
-        f.is_ugc,
-        f.is_tiktok,
-        f.matched_tags,
-        f.matched_patterns,
-        f.price_reason,
-        concat_ws(
-            '; ',
-            case
-                when f.matched_tags <> '{}'
-                    then 'tagged “' || array_to_string(f.matched_tags, '”, “') || '”'
-            end,
-            case
-                when f.matched_patterns <> '{}' then
-                    'channel “' || f.channel || '” is like “'
-                    || array_to_string(f.matched_patterns, '”, “') || '”'
-            end,
-            case f.price_reason
-                when 'free' then 'the goods cost nothing'
-                when 'refunded' then 'the goods were paid for and refunded'
-                else 'any price counts'
-            end
-        ) as evidence,
-
-        -- how far it has come
-        f.status,
-        f.fulfillment_status,
+        f.*,
         case
             when f.first_fulfilled_at is not null or f.status in ('pending', 'partial') then
                 greatest(
@@ -124,14 +72,75 @@ final as (
                         ) / 86400
                     )
                 )::int
-        end as days_waiting,
+        end as days_waiting
+    from followed as f
+),
+
+-- A person's choice counts, be it that there is nobody.
+linked as (
+    select
+        w.tenant_id,
+        w.order_id,
+        a.creator_id as automatic_creator_id,
+        a.matched_by as automatic_link,
+        case when m.order_id is not null then m.creator_id else a.creator_id end as creator_id,
+        case
+            when m.order_id is null then a.matched_by
+            when m.creator_id is null then 'unlinked'
+            else 'manual'
+        end as creator_link
+    from waiting as w
+    left join automatic_links as a on w.tenant_id = a.tenant_id and w.order_id = a.order_id
+    left join manual_links as m on w.tenant_id = m.tenant_id and w.order_id = m.order_id
+),
+
+final as (
+    select
+        -- ids
+        w.tenant_id,
+        w.order_id,
+        w.order_number,
+        w.customer_id,
+        w.customer_name,
+        w.customer_email,
+
+        -- what makes it a sample
+        w.is_ugc,
+        w.is_tiktok,
+        w.matched_tags,
+        w.matched_patterns,
+        w.price_reason,
+        concat_ws(
+            '; ',
+            case
+                when w.matched_tags <> '{}'
+                    then 'tagged “' || array_to_string(w.matched_tags, '”, “') || '”'
+            end,
+            case
+                when w.matched_patterns <> '{}' then
+                    'channel “' || w.channel || '” is like “'
+                    || array_to_string(w.matched_patterns, '”, “') || '”'
+            end,
+            case w.price_reason
+                when 'free' then 'the goods cost nothing'
+                when 'refunded' then 'the goods were paid for and refunded'
+                else 'any price counts'
+            end
+        ) as evidence,
+
+        -- how far it has come
+        w.status,
+        w.fulfillment_status,
+        w.days_waiting,
 
         -- what it is
-        f.channel,
-        f.tags,
-        f.line_items,
+        w.channel,
+        w.tags,
+        w.line_items,
         {{ major_units('g.value_minor', 'coalesce(e.exponent, 2)') }} as goods_value,
-        f.currency,
+        coalesce(least(g.value_minor, 9223372036854775807)::bigint, -1) as goods_value_rank,
+        coalesce(w.days_waiting, -1) as days_waiting_rank,
+        w.currency,
 
         -- whom it was sent to
         l.creator_id,
@@ -142,15 +151,15 @@ final as (
         l.automatic_link,
 
         -- timestamps
-        f.ordered_at,
-        f.cancelled_at,
-        f.first_fulfilled_at,
-        f.delivered_at
-    from followed as f
-    inner join linked as l on f.tenant_id = l.tenant_id and f.order_id = l.order_id
-    left join goods as g on f.tenant_id = g.tenant_id and f.order_id = g.order_id
+        w.ordered_at,
+        w.cancelled_at,
+        w.first_fulfilled_at,
+        w.delivered_at
+    from waiting as w
+    inner join linked as l on w.tenant_id = l.tenant_id and w.order_id = l.order_id
+    left join goods as g on w.tenant_id = g.tenant_id and w.order_id = g.order_id
     left join creators as c on l.tenant_id = c.tenant_id and l.creator_id = c.creator_id
-    left join currency_exponents as e on f.currency = e.currency
+    left join currency_exponents as e on w.currency = e.currency
 )
 
 select
@@ -173,6 +182,8 @@ select
     tags,
     line_items,
     goods_value,
+    goods_value_rank,
+    days_waiting_rank,
     currency,
     creator_id,
     creator_handle,

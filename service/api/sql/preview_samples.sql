@@ -1,5 +1,5 @@
--- What the settings being tried would change of the samples there are: counts, and ten examples each
--- way, newest first. Both sides are read once.
+-- What the settings being tried would change of the samples there are: counts, and ten examples
+-- each way, newest first. Both sides are read once.
 with proposed as materialized (
     select
         order_id,

@@ -1,4 +1,5 @@
--- Let marts.sample_preview see, until the transaction ends, the settings with what is given changed.
+-- Let marts.sample_preview see, until the transaction ends, the settings with what is given
+-- changed.
 select
     set_config(
         'app.samples_preview',
