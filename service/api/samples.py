@@ -23,6 +23,7 @@ from service.api.samples_list import export_samples, find_sample, list_samples
 from service.api.schedule import next_time
 from service.api.schemas import (
     RequestModel,
+    SampleMonth,
     SampleOrderDetail,
     SampleOrdersPage,
     SampleSort,
@@ -115,14 +116,21 @@ def export_sample_orders(filters: SampleFilters) -> Response:
     )
 
 
+def read_sample_months(conn: Connection) -> list[SampleMonth]:
+    """The tenant's samples by month and type, the newest month first."""
+    parameters = {"tenant_id": tenant_id(), "months": _MONTHS}
+    rows = conn.execute(query("api/sql/sample_months"), parameters).fetchall()
+    return [SampleMonth.model_validate(row) for row in rows]
+
+
 @blueprint.get("/api/admin/samples/stats")
 @blueprint.output(SampleStats)
 def count_sample_orders() -> dict[str, Any]:
     """How many samples there are, how far they have come and what they are worth; by month too."""
-    parameters = {"tenant_id": tenant_id(), "months": _MONTHS}
+    parameters = {"tenant_id": tenant_id()}
     with transaction() as conn:
         rows = conn.execute(query("api/sql/sample_stats"), parameters).fetchall()
-        months = conn.execute(query("api/sql/sample_months"), parameters).fetchall()
+        months = read_sample_months(conn)
         unknown = conn.execute(query("api/sql/sample_unknown_statuses"), parameters).fetchall()
         built = one(conn.execute(query("api/sql/sample_stats_as_of"), parameters).fetchone())
     return {

@@ -26,7 +26,8 @@ async function resume(button, finished) {
   if (latest && UNFINISHED.includes(latest.state)) follow(button, finished, async () => latest);
 }
 
-async function follow(button, finished, start) {
+/** Follow the run that `start` gives; `button` rests meanwhile. */
+export async function follow(button, finished, start) {
   if (button.ariaDisabled === "true") return;
   // Not `disabled`, which would take the focus from whoever has just pressed it.
   button.ariaDisabled = "true";
