@@ -79,8 +79,7 @@ waiting as (
 -- A person's choice counts, be it that there is nobody.
 linked as (
     select
-        w.tenant_id,
-        w.order_id,
+        w.*,
         a.creator_id as automatic_creator_id,
         a.matched_by as automatic_link,
         case when m.order_id is not null then m.creator_id else a.creator_id end as creator_id,
@@ -97,31 +96,31 @@ linked as (
 final as (
     select
         -- ids
-        w.tenant_id,
-        w.order_id,
-        w.order_number,
-        w.customer_id,
-        w.customer_name,
-        w.customer_email,
+        l.tenant_id,
+        l.order_id,
+        l.order_number,
+        l.customer_id,
+        l.customer_name,
+        l.customer_email,
 
         -- what makes it a sample
-        w.is_ugc,
-        w.is_tiktok,
-        w.matched_tags,
-        w.matched_patterns,
-        w.price_reason,
+        l.is_ugc,
+        l.is_tiktok,
+        l.matched_tags,
+        l.matched_patterns,
+        l.price_reason,
         concat_ws(
             '; ',
             case
-                when w.matched_tags <> '{}'
-                    then 'tagged “' || array_to_string(w.matched_tags, '”, “') || '”'
+                when l.matched_tags <> '{}'
+                    then 'tagged “' || array_to_string(l.matched_tags, '”, “') || '”'
             end,
             case
-                when w.matched_patterns <> '{}' then
-                    'channel “' || w.channel || '” is like “'
-                    || array_to_string(w.matched_patterns, '”, “') || '”'
+                when l.matched_patterns <> '{}' then
+                    'channel “' || l.channel || '” is like “'
+                    || array_to_string(l.matched_patterns, '”, “') || '”'
             end,
-            case w.price_reason
+            case l.price_reason
                 when 'free' then 'the goods cost nothing'
                 when 'refunded' then 'the goods were paid for and refunded'
                 else 'any price counts'
@@ -129,18 +128,18 @@ final as (
         ) as evidence,
 
         -- how far it has come
-        w.status,
-        w.fulfillment_status,
-        w.days_waiting,
+        l.status,
+        l.fulfillment_status,
+        l.days_waiting,
 
         -- what it is
-        w.channel,
-        w.tags,
-        w.line_items,
+        l.channel,
+        l.tags,
+        l.line_items,
         {{ major_units('g.value_minor', 'coalesce(e.exponent, 2)') }} as goods_value,
         coalesce(least(g.value_minor, 9223372036854775807)::bigint, -1) as goods_value_rank,
-        coalesce(w.days_waiting, -1) as days_waiting_rank,
-        w.currency,
+        coalesce(l.days_waiting, -1) as days_waiting_rank,
+        l.currency,
 
         -- whom it was sent to
         l.creator_id,
@@ -151,15 +150,14 @@ final as (
         l.automatic_link,
 
         -- timestamps
-        w.ordered_at,
-        w.cancelled_at,
-        w.first_fulfilled_at,
-        w.delivered_at
-    from waiting as w
-    inner join linked as l on w.tenant_id = l.tenant_id and w.order_id = l.order_id
-    left join goods as g on w.tenant_id = g.tenant_id and w.order_id = g.order_id
+        l.ordered_at,
+        l.cancelled_at,
+        l.first_fulfilled_at,
+        l.delivered_at
+    from linked as l
+    left join goods as g on l.tenant_id = g.tenant_id and l.order_id = g.order_id
     left join creators as c on l.tenant_id = c.tenant_id and l.creator_id = c.creator_id
-    left join currency_exponents as e on w.currency = e.currency
+    left join currency_exponents as e on l.currency = e.currency
 )
 
 select
