@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,8 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from service.config import Settings
-from service.db import connect, connect_as_owner, transform_url
+from service.db import connect, connect_as_owner, open_pool, transform_url
+from service.jobs.tasks import Worker
 from service.tenants import add_tenant
 from tests.samples import configure, land
 from tests.web import add_samples, client_of, running_app
@@ -224,3 +226,37 @@ def written(settings: Settings) -> dict[str, str]:
             conn.execute("select ctid, xmin, * from marts.sample_orders").fetchall()
         )
     return found
+
+
+def test_a_saved_change_rebuilds_samples_creators_and_rfm(
+    client: FlaskClient, settings: Settings, tenants: list[UUID]
+) -> None:
+    """As the worker does it: what became a sample is no purchase any more."""
+    north = tenants[0]
+    # The worker builds as of now.
+    bought = {"subtotal_minor": 900, "processed_at": datetime.now(UTC) - timedelta(days=5)}
+    with connect_as_owner(settings) as owner:
+        land(
+            owner,
+            north,
+            [
+                {"order_id": "1", "customer_id": "7", "tags": ["gift"], **bought},
+                {"order_id": "2", "customer_id": "7", **bought, "note": "for @ada"},
+                {"order_id": "3", "customer_id": "8", "tags": ["gift"], "note": "@ada", **bought},
+            ],
+        )
+    creator = client.post("/api/admin/creators", json={"handle": "ada"}).get_json()
+    change = {"ugc_tags": ["Gift"], "zero_price_only": False}
+    run = client.patch(PATH, json=change).get_json()["run"]
+    with open_pool(settings) as pool:
+        Worker(settings, pool).build_one(str(north), run["run_id"])
+    listed = client.get("/api/admin/samples?sort=oldest").get_json()["data"]
+    assert [(row["order_id"], row["creator_link"]) for row in listed] == [
+        ("1", None),
+        ("3", "handle"),
+    ]
+    assert listed[1]["creator_id"] == creator["creator_id"]
+    figures = client.get(f"/api/admin/creators/{creator['creator_id']}").get_json()
+    assert (figures["samples"], figures["own_orders"]) == (1, 0)
+    scored = client.get("/api/admin/segments/rfm/customers").get_json()["data"]
+    assert [(row["customer_id"], row["frequency_count"]) for row in scored] == [("7", 1)]
