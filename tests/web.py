@@ -189,7 +189,13 @@ def add_samples(settings: Settings, tenant_id: UUID, samples: list[dict[str, Any
         "is_tiktok": False,
         "matched_tags": ["ugc-sample"],
         "matched_patterns": [],
+        "price_reason": "free",
+        "evidence": "tagged “ugc-sample”; the goods cost nothing",
         "status": "pending",
+        "days_waiting": 3,
+        "goods_value": Decimal("24.90"),
+        "creator_id": None,
+        "creator_link": None,
         "channel": "Online Store",
         "line_items": Jsonb([{"title": "Serum", "sku": "S-1", "quantity": 1, "total_minor": 0}]),
         "ordered_at": CALCULATED_AT,
@@ -199,14 +205,19 @@ def add_samples(settings: Settings, tenant_id: UUID, samples: list[dict[str, Any
             """
             insert into marts.sample_orders (
                 tenant_id, order_id, order_number, customer_name, customer_email, is_ugc,
-                is_tiktok, matched_tags, matched_patterns, status, channel, tags, line_items,
-                goods_value, currency, ordered_at
+                is_tiktok, matched_tags, matched_patterns, price_reason, evidence, status,
+                days_waiting, days_waiting_rank, channel, tags, line_items, goods_value,
+                goods_value_rank, currency, creator_id, creator_link, automatic_creator_id,
+                automatic_link, ordered_at
             )
             values (
                 %(tenant_id)s, %(order_id)s, %(order_number)s, %(customer_name)s,
                 %(customer_email)s, %(is_ugc)s, %(is_tiktok)s, %(matched_tags)s,
-                %(matched_patterns)s, %(status)s, %(channel)s, %(matched_tags)s, %(line_items)s,
-                24.90, 'EUR', %(ordered_at)s
+                %(matched_patterns)s, %(price_reason)s, %(evidence)s, %(status)s,
+                %(days_waiting)s, coalesce(%(days_waiting)s, -1), %(channel)s, %(matched_tags)s,
+                %(line_items)s, %(goods_value)s, coalesce(100 * %(goods_value)s::numeric, -1),
+                'EUR', %(creator_id)s, %(creator_link)s, %(creator_id)s, %(creator_link)s,
+                %(ordered_at)s
             )
             """,
             [defaults | sample for sample in samples],

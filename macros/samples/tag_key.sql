@@ -1,3 +1,3 @@
 {% macro tag_key(tag) -%}
-    lower(btrim({{ tag }}, e' \t\r\n'))
+    lower(btrim(normalize({{ tag }}, nfc), e' \t\r\n'))
 {%- endmacro %}

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from apiflask import APIBlueprint
 
-from service.api import health, rfm, rfm_settings, runs, samples, segments, tenant
+from service.api import (
+    creators,
+    health,
+    rfm,
+    rfm_settings,
+    runs,
+    samples,
+    samples_settings,
+    segments,
+    tenant,
+)
 
 
 def blueprints() -> tuple[APIBlueprint, ...]:
@@ -16,5 +26,7 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         rfm.blueprint,
         rfm_settings.blueprint,
         samples.blueprint,
+        samples_settings.blueprint,
+        creators.blueprint,
         runs.blueprint,
     )

@@ -20,7 +20,7 @@ from flask import current_app, g, request, session
 from service.api.problems import NotSignedInError, RefusedRequestError
 from service.auth import API, Credential, find_token, is_token_valid
 from service.config import Settings
-from service.db import Connection, Pool, query, tenant_transaction
+from service.db import Connection, Pool, one, query, tenant_transaction
 
 PUBLIC_ENDPOINTS = frozenset(
     {
@@ -46,6 +46,7 @@ class Login:
 
     tenant_id: UUID
     via: Literal["token", "session"]
+    digest: bytes
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ def transaction() -> Iterator[Connection]:
         timeout_ms=state().settings.statement_timeout_ms,
     ) as conn:
         yield conn
+
+
+def who(conn: Connection) -> str:
+    """Who is asking, in words to keep beside what they change."""
+    login = cast("Login", g.login)
+    parameters = {"tenant_id": login.tenant_id, "digest": login.digest}
+    return str(one(conn.execute(query("api/sql/who"), parameters).fetchone())["who"])
 
 
 def require_login() -> None:
@@ -129,7 +137,7 @@ def _login_by_token() -> Login | None:
     if scheme.lower() != "bearer":
         return None
     credential = find_token(state().pool, token)
-    return Login(credential.tenant_id, "token") if credential else None
+    return Login(credential.tenant_id, "token", credential.digest) if credential else None
 
 
 def _login_by_session() -> Login | None:
@@ -144,7 +152,7 @@ def _login_by_session() -> Login | None:
     if not is_valid:
         session.clear()
         return None
-    return Login(tenant, "session")
+    return Login(tenant, "session", digest)
 
 
 def _is_code_session_valid(tenant: UUID, digest: bytes) -> bool:

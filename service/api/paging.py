@@ -24,22 +24,30 @@ MAX_LIMIT = 200
 MAX_QUERY_LENGTH = 200
 _MAX_CURSOR_LENGTH = 2000
 # PostgreSQL's text cannot hold NUL.
-_WITHOUT_NUL = r"^[^\x00]*$"
+WITHOUT_NUL = r"^[^\x00]*$"
 
-Text = Annotated[str, StringConstraints(pattern=_WITHOUT_NUL)]
+Text = Annotated[str, StringConstraints(pattern=WITHOUT_NUL)]
 Amount = Annotated[Decimal, Field(max_digits=38)]
+
+Bigint = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 Position = TypeVar("Position", bound=tuple[Any, ...])
 
 # What the next page of each list comes after: the list's name, then its sort key.
 SegmentPosition = tuple[Literal["segments"], Text, Text]
 CustomerPosition = tuple[Literal["customers"], Amount, Text]
-SamplePosition = tuple[Literal["samples"], AwareDatetime, Text]
+SampleTimePosition = tuple[Literal["samples newest", "samples oldest"], AwareDatetime, Text]
+SampleRankPosition = tuple[Literal["samples value", "samples waiting"], Bigint, Text]
+SuggestionPosition = tuple[Literal["suggestions"], AwareDatetime, Text]
+CreatorPosition = tuple[Literal["creators"], Text, UUID]
 RunPosition = tuple[Literal["runs"], AwareDatetime, UUID]
 
 SEGMENTS: TypeAdapter[SegmentPosition] = TypeAdapter(SegmentPosition)
 CUSTOMERS: TypeAdapter[CustomerPosition] = TypeAdapter(CustomerPosition)
-SAMPLES: TypeAdapter[SamplePosition] = TypeAdapter(SamplePosition)
+SAMPLES_BY_TIME: TypeAdapter[SampleTimePosition] = TypeAdapter(SampleTimePosition)
+SAMPLES_BY_RANK: TypeAdapter[SampleRankPosition] = TypeAdapter(SampleRankPosition)
+SUGGESTIONS: TypeAdapter[SuggestionPosition] = TypeAdapter(SuggestionPosition)
+CREATORS: TypeAdapter[CreatorPosition] = TypeAdapter(CreatorPosition)
 RUNS: TypeAdapter[RunPosition] = TypeAdapter(RunPosition)
 
 
@@ -52,13 +60,13 @@ class PageQuery(RequestModel):
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Rows per page.")
 
 
-class SearchQuery(PageQuery):
-    """Which page of a list, of the rows that contain a text."""
+class Search(RequestModel):
+    """Which rows of a list: those that contain a text."""
 
     q: Annotated[
         str | None,
         Field(None, max_length=MAX_QUERY_LENGTH, description="Text to look for, case ignored."),
-        StringConstraints(pattern=_WITHOUT_NUL, strip_whitespace=True),
+        StringConstraints(pattern=WITHOUT_NUL, strip_whitespace=True),
     ]
 
     @property
@@ -67,12 +75,16 @@ class SearchQuery(PageQuery):
         return f"%{escape_like(self.q)}%" if self.q else None
 
 
+class SearchQuery(Search, PageQuery):
+    """Which page of a list, of the rows that contain a text."""
+
+
 def escape_like(text: str) -> str:
     r"""The text with LIKE's own characters (``\``, ``%``, ``_``) made literal."""
     return text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
 
 
-def encode_cursor(*position: str | Decimal | datetime | UUID) -> str:
+def encode_cursor(*position: str | int | Decimal | datetime | UUID) -> str:
     """The cursor of a position: the list's name and the sort key of the page's last row."""
     raw = TypeAdapter(tuple[Any, ...]).dump_json(position)
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -33,6 +33,10 @@ Share = Annotated[
 Segment = Literal["champions", "loyal", "new", "at_risk", "hibernating", "potential"]
 SampleType = Literal["ugc", "tiktok"]
 SampleStatus = Literal["pending", "partial", "fulfilled", "cancelled"]
+SampleSort = Literal["newest", "oldest", "value", "waiting"]
+SuggestionReason = Literal["tag_not_free", "channel_not_free", "tag_looks_like_sample"]
+CreatorLink = Literal["manual", "email", "handle", "unlinked"]
+Platform = Literal["tiktok", "instagram", "youtube", "other"]
 RunKind = Literal["shopify_sync", "klaviyo_sync", "build", "orders_import"]
 RunState = Literal["queued", "running", "succeeded", "failed"]
 
@@ -147,7 +151,7 @@ class SampleItem(ResponseModel):
 
 
 class SampleOrder(ResponseModel):
-    """An order that is a sample, and why."""
+    """An order that is a sample, why, how far it has come and whom it was sent to."""
 
     order_id: str
     order_number: str | None
@@ -157,25 +161,50 @@ class SampleOrder(ResponseModel):
     types: list[SampleType] = Field(description="Both may hold at once.")
     matched_tags: list[str] = Field(description="The order's tags that make it a sample.")
     matched_patterns: list[str] = Field(description="The patterns that its channel matches.")
+    evidence: str = Field(description="What makes it a sample, in words.")
     status: SampleStatus
+    days_waiting: int | None = Field(
+        description="Days until something was sent or, while nothing was, until the last build."
+    )
     channel: str | None
     items: list[SampleItem]
     goods_value: Money | None = Field(description="Retail value of the goods before discounts.")
     currency: str
+    creator_id: UUID | None
+    creator_handle: str | None
+    creator_name: str | None
+    creator_link: CreatorLink | None = Field(
+        description="manual, a person chose; email or handle, found by it; unlinked, a person said"
+        " that there is nobody; null, nobody was found."
+    )
     ordered_at: Instant
+    cancelled_at: Instant | None
     first_fulfilled_at: Instant | None
     delivered_at: Instant | None
 
 
+class SampleOrderDetail(SampleOrder):
+    """A sample order with all that is known about it."""
+
+    price_reason: Literal["free", "refunded", "any"] = Field(
+        description="Why its price counts: free, refunded since, or the tenant takes any price."
+    )
+    fulfillment_status: str | None = Field(description="Shopify's own word.")
+    tags: list[str] = Field(description="All tags of the order.")
+    note: str | None
+    linked_by: str | None = Field(description="Who decided about the creator.")
+    linked_at: Instant | None
+
+
 class SampleOrdersPage(ResponseModel):
-    """A page of sample orders, newest first."""
+    """A page of sample orders."""
 
     data: list[SampleOrder]
     next_cursor: str | None
 
 
 class SampleCounts(ResponseModel):
-    """Sample orders of one type, or of all, by status."""
+    """Sample orders of one type, or of all, by status, and what they are worth."""
 
     type: Literal["all", "ugc", "tiktok"]
     total: int
@@ -183,14 +212,95 @@ class SampleCounts(ResponseModel):
     partial: int
     fulfilled: int
     cancelled: int
+    goods_value: Money | None = Field(description="Retail value of what was not cancelled.")
+    currency: str | None
+
+
+class SampleFigures(SampleCounts):
+    """The counts of all time, how long samples take, and how many there were lately."""
+
+    median_days_to_fulfil: float | None
+    last_30_days: int
+    previous_30_days: int
+
+
+class SampleMonth(SampleCounts):
+    """The counts of a month."""
+
+    month: date
+
+
+class UnknownStatus(ResponseModel):
+    """A fulfilment status that counts as pending because nobody has said what it means."""
+
+    fulfillment_status: str
+    samples: int
 
 
 class SampleStats(ResponseModel):
     """How many samples there are; an order of both types counts in both but once in all."""
 
-    data: list[SampleCounts]
+    data: list[SampleFigures]
+    months: list[SampleMonth] = Field(description="The last months with samples, newest first.")
+    unknown_statuses: list[UnknownStatus] = Field(
+        description="Statuses that the seed fulfillment_statuses does not have."
+    )
     as_of: Instant | None = Field(description="When they were last known to be built.")
     next_build_at: Instant
+
+
+class SampleSuggestion(ResponseModel):
+    """An order that is nearly a sample, and why it is none."""
+
+    order_id: str
+    order_number: str | None
+    customer_name: str | None
+    customer_email: str | None
+    reason: SuggestionReason
+    evidence: list[str] = Field(description="The tags or, for channel_not_free, the patterns.")
+    channel: str | None
+    tags: list[str]
+    goods_paid: Money
+    currency: str
+    ordered_at: Instant
+
+
+class SampleSuggestionsPage(ResponseModel):
+    """A page of orders that are nearly samples, newest first."""
+
+    data: list[SampleSuggestion]
+    next_cursor: str | None
+
+
+class Creator(ResponseModel):
+    """A person whom samples are sent to, with figures as of the last build."""
+
+    creator_id: UUID
+    handle: str | None = Field(description="Name on the platform, in lower case, without @.")
+    platform: Platform
+    name: str | None
+    email: str | None
+    profile_url: str | None
+    notes: str | None
+    also_known_as: list[str] = Field(description="Handles and addresses merged into this one.")
+    samples: int = Field(description="Samples that were not cancelled.")
+    samples_sent: int = Field(description="Of them, those of which something was sent.")
+    goods_value: Money | None = Field(description="Retail value of these samples.")
+    last_sample_at: Instant | None
+    last_sent_at: Instant | None
+    own_orders: int = Field(description="Orders they paid for themselves.")
+    own_orders_total: Money | None
+    last_own_order_at: Instant | None
+    currency: str | None
+    created_at: Instant
+    updated_at: Instant
+
+
+class CreatorsPage(ResponseModel):
+    """A page of creators, by handle or name."""
+
+    data: list[Creator]
+    next_cursor: str | None
 
 
 class Run(ResponseModel):

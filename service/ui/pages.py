@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -26,8 +27,9 @@ from service.api.rfm import (
     read_rfm_thresholds,
 )
 from service.api.rfm_settings import read_rfm_settings
+from service.api.samples import read_sample_months
 from service.api.schedule import next_time
-from service.api.schemas import RfmSummary
+from service.api.schemas import RfmSummary, SampleMonth
 from service.api.segments import read_rfm_summary
 from service.api.tenant import read_tenant
 from service.errors import InvalidInputError
@@ -77,13 +79,61 @@ def samples() -> str:
     """Sample orders."""
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
+        months = _months_if_built(conn)
     return render_template(
         "samples.html",
         tenant=tenant,
         section="samples",
         type=request.args.get("type", ""),
         status=request.args.get("status", ""),
+        months=months,
+        most=max((month.total for month in months), default=1),
     )
+
+
+@blueprint.get("/samples/orders/<order_id>")
+def sample_order(order_id: str) -> str:
+    """One sample order."""
+    return _samples_page("sample_order.html", order_id=order_id)
+
+
+@blueprint.get("/samples/suggestions")
+def sample_suggestions() -> str:
+    """Orders that are nearly samples."""
+    return _samples_page("sample_suggestions.html")
+
+
+@blueprint.get("/samples/creators")
+def creators() -> str:
+    """The people samples are sent to."""
+    return _samples_page("creators.html")
+
+
+@blueprint.get("/samples/creators/<uuid:creator_id>")
+def creator(creator_id: UUID) -> str:
+    """One of them."""
+    return _samples_page("creator.html", creator_id=creator_id)
+
+
+@blueprint.get("/samples/settings")
+def sample_settings() -> str:
+    """What makes an order a sample."""
+    return _samples_page("sample_settings.html")
+
+
+def _samples_page(template: str, **values: Any) -> str:
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+    return render_template(template, tenant=tenant, section="samples", **values)
+
+
+def _months_if_built(conn: psycopg.Connection[Any]) -> list[SampleMonth]:
+    """All samples by month, the newest first; none before the first build."""
+    try:
+        with conn.transaction():
+            return [month for month in read_sample_months(conn) if month.type == "all"]
+    except psycopg.errors.UndefinedTable:
+        return []
 
 
 def _summary_if_built(conn: psycopg.Connection[Any]) -> RfmSummary | None:

@@ -11,7 +11,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from service.config import Settings
-from service.db import connect_as_owner
+from service.db import connect, connect_as_owner, transform_url
 from service.tenants import add_tenant
 from tests.web import (
     CALCULATED_AT,
@@ -225,25 +225,52 @@ def test_samples_come_newest_first_with_their_evidence(
     assert found(q="nobody") == []
 
 
-def test_an_order_of_both_types_counts_in_both_and_once_in_all(
+def test_sample_stats_are_those_of_the_build_and_zeros_before_it(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
-    add_samples(
-        settings,
-        tenant,
-        [
-            {"order_id": "1", "is_tiktok": True},
-            {"order_id": "2", "status": "fulfilled"},
-            {"order_id": "3", "status": "cancelled"},
-        ],
-    )
+    zero = {"pending": 0, "partial": 0, "fulfilled": 0, "cancelled": 0}
     data = client.get("/api/admin/samples/stats").get_json()["data"]
-    zero = {"partial": 0}
-    assert data == [
-        {"type": "all", "total": 3, "pending": 1, "fulfilled": 1, "cancelled": 1} | zero,
-        {"type": "ugc", "total": 3, "pending": 1, "fulfilled": 1, "cancelled": 1} | zero,
-        {"type": "tiktok", "total": 1, "pending": 1, "fulfilled": 0, "cancelled": 0} | zero,
-    ]
+    assert [row["type"] for row in data] == ["all", "ugc", "tiktok"]
+    assert all(row.items() >= (zero | {"total": 0, "goods_value": None}).items() for row in data)
+    with connect(transform_url(settings)) as conn:
+        conn.execute(
+            """
+            insert into marts.sample_stats (
+                tenant_id, sample_type, samples, pending, partly_fulfilled, fulfilled, cancelled,
+                goods_value, currency, median_days_to_fulfil, last_30_days, previous_30_days,
+                calculated_at
+            )
+            values (%s, 'ugc', 7, 1, 2, 3, 1, 12.50, 'EUR', 2.5, 4, 3, %s)
+            """,
+            [tenant, CALCULATED_AT],
+        )
+        conn.execute(
+            """
+            insert into marts.sample_stats_by_month (
+                tenant_id, sample_type, ordered_month, samples, pending, partly_fulfilled,
+                fulfilled, cancelled, goods_value, currency
+            )
+            values (%s, 'ugc', '2026-06-01', 7, 1, 2, 3, 1, 12.50, 'EUR')
+            """,
+            [tenant],
+        )
+    answer = client.get("/api/admin/samples/stats").get_json()
+    counts = {
+        "type": "ugc",
+        "total": 7,
+        "pending": 1,
+        "partial": 2,
+        "fulfilled": 3,
+        "cancelled": 1,
+        "goods_value": "12.50",
+        "currency": "EUR",
+    }
+    assert answer["data"][1] == counts | {
+        "median_days_to_fulfil": 2.5,
+        "last_30_days": 4,
+        "previous_30_days": 3,
+    }
+    assert answer["months"] == [counts | {"month": "2026-06-01"}]
 
 
 def test_calculating_twice_finds_the_first_run(client: FlaskClient, settings: Settings) -> None:

@@ -52,6 +52,7 @@ COMMON = {
     "rfm_segments",
     "fulfillment_statuses",
     "relay_domains",
+    "sample_words",
     "currency_exponents",
 }
 

@@ -1,20 +1,19 @@
 with
 
-tenants as (
-    select * from {{ ref('int_tenants_built') }}
+samples as (
+    select * from {{ ref('int_samples_described') }}
 ),
 
-matches as (
-    select * from {{ ref('int_orders_matched_as_samples') }}
+automatic_links as (
+    select * from {{ ref('int_samples_matched_to_creators') }}
 ),
 
-orders as (
-    select * from {{ ref('stg_shopify__orders') }}
-    where {{ of_built_tenants() }}
+manual_links as (
+    select * from {{ ref('stg_app__sample_creator_links') }}
 ),
 
-customers as (
-    select * from {{ ref('stg_shopify__customers') }}
+creators as (
+    select * from {{ ref('stg_app__creators') }}
 ),
 
 fulfillment_statuses as (
@@ -23,18 +22,6 @@ fulfillment_statuses as (
 
 currency_exponents as (
     select * from {{ ref('currency_exponents') }}
-),
-
-sample_orders as (
-    select
-        m.is_ugc,
-        m.is_tiktok,
-        m.matched_tags,
-        m.matched_patterns,
-        o.*
-    from matches as m
-    inner join tenants as t on m.tenant_id = t.tenant_id
-    inner join orders as o on m.tenant_id = o.tenant_id and m.order_id = o.order_id
 ),
 
 -- Lines are read with a JSON path because it passes over what is not a line instead of failing.
@@ -46,7 +33,7 @@ lines as (
             line_items,
             '$[*] ? (@.unit_price_minor.type() == "number" && @.quantity.type() == "number")'
         ) as line_item
-    from sample_orders
+    from samples
 ),
 
 goods as (
@@ -60,46 +47,117 @@ goods as (
     group by tenant_id, order_id
 ),
 
+followed as (
+    select
+        s.*,
+        case
+            when s.cancelled_at is not null then 'cancelled'
+            else coalesce(f.status, 'pending')
+        end as status
+    from samples as s
+    left join fulfillment_statuses as f
+        on upper(btrim(s.fulfillment_status)) = f.fulfillment_status
+),
+
+waiting as (
+    select
+        f.*,
+        case
+            when f.first_fulfilled_at is not null or f.status in ('pending', 'partial') then
+                greatest(
+                    0,
+                    floor(
+                        extract(
+                            epoch from coalesce(f.first_fulfilled_at, {{ as_of() }}) - f.ordered_at
+                        ) / 86400
+                    )
+                )::int
+        end as days_waiting
+    from followed as f
+),
+
+-- A person's choice counts, be it that there is nobody.
+linked as (
+    select
+        w.*,
+        a.creator_id as automatic_creator_id,
+        a.matched_by as automatic_link,
+        case when m.order_id is not null then m.creator_id else a.creator_id end as creator_id,
+        case
+            when m.order_id is null then a.matched_by
+            when m.creator_id is null then 'unlinked'
+            else 'manual'
+        end as creator_link
+    from waiting as w
+    left join automatic_links as a on w.tenant_id = a.tenant_id and w.order_id = a.order_id
+    left join manual_links as m on w.tenant_id = m.tenant_id and w.order_id = m.order_id
+),
+
 final as (
     select
         -- ids
-        o.tenant_id,
-        o.order_id,
-        o.order_number,
-        o.customer_id,
-        coalesce(o.customer_name, c.display_name) as customer_name,
-        coalesce(o.customer_email, c.email) as customer_email,
+        l.tenant_id,
+        l.order_id,
+        l.order_number,
+        l.customer_id,
+        l.customer_name,
+        l.customer_email,
 
         -- what makes it a sample
-        o.is_ugc,
-        o.is_tiktok,
-        o.matched_tags,
-        o.matched_patterns,
+        l.is_ugc,
+        l.is_tiktok,
+        l.matched_tags,
+        l.matched_patterns,
+        l.price_reason,
+        concat_ws(
+            '; ',
+            case
+                when l.matched_tags <> '{}'
+                    then 'tagged “' || array_to_string(l.matched_tags, '”, “') || '”'
+            end,
+            case
+                when l.matched_patterns <> '{}' then
+                    'channel “' || l.channel || '” is like “'
+                    || array_to_string(l.matched_patterns, '”, “') || '”'
+            end,
+            case l.price_reason
+                when 'free' then 'the goods cost nothing'
+                when 'refunded' then 'the goods were paid for and refunded'
+                else 'any price counts'
+            end
+        ) as evidence,
 
         -- how far it has come
-        case
-            when o.cancelled_at is not null then 'cancelled'
-            else coalesce(f.status, 'pending')
-        end as status,
-        o.fulfillment_status,
+        l.status,
+        l.fulfillment_status,
+        l.days_waiting,
 
         -- what it is
-        o.channel,
-        coalesce(o.tags, '{}') as tags,
-        coalesce(o.line_items, '[]') as line_items,
+        l.channel,
+        l.tags,
+        l.line_items,
         {{ major_units('g.value_minor', 'coalesce(e.exponent, 2)') }} as goods_value,
-        o.currency,
+        coalesce(least(g.value_minor, 9223372036854775807)::bigint, -1) as goods_value_rank,
+        coalesce(l.days_waiting, -1) as days_waiting_rank,
+        l.currency,
+
+        -- whom it was sent to
+        l.creator_id,
+        c.handle as creator_handle,
+        c.display_name as creator_name,
+        l.creator_link,
+        l.automatic_creator_id,
+        l.automatic_link,
 
         -- timestamps
-        o.ordered_at,
-        o.first_fulfilled_at,
-        o.delivered_at
-    from sample_orders as o
-    left join goods as g on o.tenant_id = g.tenant_id and o.order_id = g.order_id
-    left join customers as c on o.tenant_id = c.tenant_id and o.customer_id = c.customer_id
-    left join fulfillment_statuses as f
-        on upper(btrim(o.fulfillment_status)) = f.fulfillment_status
-    left join currency_exponents as e on o.currency = e.currency
+        l.ordered_at,
+        l.cancelled_at,
+        l.first_fulfilled_at,
+        l.delivered_at
+    from linked as l
+    left join goods as g on l.tenant_id = g.tenant_id and l.order_id = g.order_id
+    left join creators as c on l.tenant_id = c.tenant_id and l.creator_id = c.creator_id
+    left join currency_exponents as e on l.currency = e.currency
 )
 
 select
@@ -113,14 +171,26 @@ select
     is_tiktok,
     matched_tags,
     matched_patterns,
+    price_reason,
+    evidence,
     status,
     fulfillment_status,
+    days_waiting,
     channel,
     tags,
     line_items,
     goods_value,
+    goods_value_rank,
+    days_waiting_rank,
     currency,
+    creator_id,
+    creator_handle,
+    creator_name,
+    creator_link,
+    automatic_creator_id,
+    automatic_link,
     ordered_at,
+    cancelled_at,
     first_fulfilled_at,
     delivered_at
 from final

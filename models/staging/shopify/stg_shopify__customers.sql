@@ -1,22 +1,13 @@
-with
-
-source as (
-    select * from {{ shopify_table('customers') }}
-),
-
-final as (
-    select
-        tenant_id,
-        customer_id,
-        email,
-        display_name,
-        marketing_state,
-        tags,
-        created_at,
-        shopify_updated_at,
-        landed_at
-    from source
-    where deleted_at is null
-)
-
-select * from final
+-- One plain select, as stg_shopify__orders is and for its reason.
+select
+    tenant_id,
+    customer_id,
+    email,
+    display_name,
+    marketing_state,
+    tags,
+    created_at,
+    shopify_updated_at,
+    landed_at
+from {{ shopify_table('customers') }}
+where deleted_at is null

@@ -1,37 +1,29 @@
-with
-
-source as (
-    select * from {{ shopify_table('orders') }}
-),
-
-final as (
-    select
-        tenant_id,
-        order_id,
-        order_number,
-        customer_id,
-        customer_email,
-        customer_name,
-        currency,
-        total_minor,
-        subtotal_minor,
-        refunded_minor,
-        financial_status,
-        fulfillment_status,
-        channel,
-        tags,
-        note,
-        line_items,
-        source,
-        is_test,
-        processed_at as ordered_at,
-        cancelled_at,
-        first_fulfilled_at,
-        delivered_at,
-        shopify_updated_at,
-        landed_at
-    from source
-    where deleted_at is null
-)
-
-select * from final
+-- One plain select: only then does PostgreSQL merge a view into the query that reads it, so that
+-- the keys of a join and the order of an index reach the table.
+select
+    tenant_id,
+    order_id,
+    order_number,
+    customer_id,
+    customer_email,
+    customer_name,
+    currency,
+    total_minor,
+    subtotal_minor,
+    refunded_minor,
+    financial_status,
+    fulfillment_status,
+    channel,
+    tags,
+    note,
+    line_items,
+    source,
+    is_test,
+    processed_at as ordered_at,
+    cancelled_at,
+    first_fulfilled_at,
+    delivered_at,
+    shopify_updated_at,
+    landed_at
+from {{ shopify_table('orders') }}
+where deleted_at is null

@@ -35,7 +35,7 @@ export async function call(path, { method = "GET", params = {}, body, signal } =
     });
   }
   if (!response.ok) throw new Problem(response.status, await readProblem(response));
-  return response.json();
+  return response.status === 204 ? null : response.json();
 }
 
 /** When the session has ended, the same address shows the sign-in form and leads back here. */

@@ -43,6 +43,16 @@ export function money(amount, currency) {
   return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount);
 }
 
+/** The same without decimals, for a sum that is large. */
+export function roundMoney(amount, currency) {
+  if (!currency) return number(amount);
+  return new Intl.NumberFormat(undefined, {
+    style: "currency",
+    currency,
+    maximumFractionDigits: 0,
+  }).format(amount);
+}
+
 /** A <time> element. */
 export function timeElement(at, format = moment) {
   const element = document.createElement("time");

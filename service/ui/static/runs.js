@@ -45,7 +45,9 @@ async function resume(button, watch) {
   if (latest && UNFINISHED.includes(latest.state) && !isFollowed) watch(async () => latest);
 }
 
-async function follow(button, finished, start) {
+/** Follow the run that `start` gives; `button` rests meanwhile. */
+export async function follow(button, finished, start) {
+  if (button.ariaDisabled === "true") return;
   // Not `disabled`, which would take the focus from whoever has just pressed it.
   button.ariaDisabled = "true";
   try {

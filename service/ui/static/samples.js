@@ -2,59 +2,41 @@
 
 import { call } from "./api.js";
 import { make } from "./dom.js";
-import { dated, day, number, timeElement } from "./format.js";
+import { dated, day, money, number, roundMoney, timeElement } from "./format.js";
 import { list } from "./list.js";
+import {
+  creatorOf,
+  customer,
+  evidence,
+  orderPage,
+  statusBadge,
+  typeBadges,
+} from "./sample_parts.js";
 
-const types = { ugc: "UGC", tiktok: "TikTok" };
-const statuses = {
-  pending: "Pending",
-  partial: "Partly fulfilled",
-  fulfilled: "Fulfilled",
-  cancelled: "Cancelled",
-};
+const filters = ["type", "status", "q", "creator_id", "ordered_from", "ordered_until", "sort"];
 
 const columns = [
-  { label: "Order", cell: (row) => make("span", { class: "strong" }, row.order_number || row.order_id) },
+  {
+    label: "Order",
+    cell: (row) =>
+      make("a", { class: "strong", href: orderPage(row.order_id) }, row.order_number || row.order_id),
+  },
   { label: "Customer", cell: customer },
-  { label: "Type", cell: (row) => badges(row.types.map((type) => types[type]), "type") },
+  { label: "Type", cell: typeBadges },
   { label: "Evidence", cell: evidence },
-  { label: "Status", cell: (row) => make("span", { class: `badge ${row.status}` }, statuses[row.status]) },
+  { label: "Status", cell: statusBadge },
+  { label: "Waited", kind: "num", cell: waited },
+  { label: "Creator", cell: creatorOf },
+  {
+    label: "Value",
+    kind: "num",
+    cell: (row) => (row.goods_value === null ? "–" : money(row.goods_value, row.currency)),
+  },
   { label: "Ordered", kind: "num", cell: (row) => timeElement(row.ordered_at, day) },
-  { label: "Channel", cell: (row) => row.channel || "Unknown" },
 ];
 
-function badges(texts, kind) {
-  return make(
-    "span",
-    { class: "badges" },
-    ...texts.map((text) => make("span", { class: `badge ${kind}` }, text)),
-  );
-}
-
-function customer(row) {
-  if (!row.customer_name && !row.customer_email) return "Guest";
-  return make(
-    "span",
-    { class: "stack" },
-    make("span", {}, row.customer_name || row.customer_email),
-    row.customer_name && row.customer_email
-      ? make("span", { class: "muted" }, row.customer_email)
-      : null,
-  );
-}
-
-function evidence(row) {
-  const found = [
-    ...row.matched_tags.map((tag) => ["Tag", tag]),
-    ...row.matched_patterns.map((pattern) => ["Channel like", pattern]),
-  ];
-  return make(
-    "ul",
-    { class: "evidence" },
-    ...found.map(([what, value]) =>
-      make("li", {}, make("span", { class: "muted" }, `${what} `), make("code", {}, value)),
-    ),
-  );
+function waited({ days_waiting: days }) {
+  return days === null ? "–" : days === 1 ? "1 day" : `${number(days)} days`;
 }
 
 function empty() {
@@ -68,6 +50,7 @@ function empty() {
       "An order counts as a sample when it has one of your sample tags, or came through a TikTok" +
         " channel, and its goods cost nothing.",
     ),
+    make("a", { class: "button", href: "/admin/samples/settings" }, "Look at the settings"),
   );
 }
 
@@ -79,28 +62,63 @@ async function showStats() {
   try {
     const stats = await call("/api/admin/samples/stats");
     const by = Object.fromEntries(stats.data.map((row) => [row.type, row]));
-    put("total", number(by.all.total));
+    const { all } = by;
+    put("total", number(all.total));
     put("ugc", number(by.ugc.total));
     put("tiktok", number(by.tiktok.total));
-    put("pending", number(by.all.pending));
-    put("fulfilled", number(by.all.fulfilled));
+    put("pending", number(all.pending));
+    put("fulfilled", number(all.fulfilled));
+    put("cancelled", number(all.cancelled));
+    put("value", all.goods_value === null ? "–" : roundMoney(all.goods_value, all.currency));
+    put("days", all.median_days_to_fulfil === null ? "–" : number(all.median_days_to_fulfil));
+    put("lately", number(all.last_30_days));
+    put("before", number(all.previous_30_days));
     for (const [type, row] of Object.entries(by)) {
       document.querySelector(`[data-tab-count="${type}"]`).textContent = number(row.total);
     }
+    showUnknown(stats.unknown_statuses);
     dated(document.querySelector("[data-as-of]"), stats.as_of, stats.next_build_at);
   } catch {
     // The list below says what is wrong; the cards only stop pretending to load.
-    for (const name of ["total", "ugc", "tiktok", "pending", "fulfilled"]) put(name, "–");
+    for (const card of cards.querySelectorAll("[data-card]")) put(card.dataset.card, "–");
   }
   cards.setAttribute("aria-busy", "false");
 }
 
+function showUnknown(found) {
+  const box = document.querySelector("[data-unknown]");
+  box.hidden = found.length === 0;
+  if (box.hidden) return;
+  const words = found.map((one) => `${one.fulfillment_status} (${number(one.samples)})`).join(", ");
+  box.replaceChildren(
+    make(
+      "p",
+      { class: "note warn" },
+      `Shopify uses fulfilment statuses that Quintile does not know: ${words}. They count as` +
+        " pending until the operator adds them to the seed fulfillment_statuses.",
+    ),
+  );
+}
+
+// The file holds what the list shows, all pages of it.
+function wireDownload() {
+  const link = document.querySelector("[data-csv]");
+  const given = new URLSearchParams(location.search);
+  const wanted = new URLSearchParams();
+  for (const name of filters) {
+    const value = given.get(name)?.trim();
+    if (value) wanted.set(name, value);
+  }
+  if (wanted.size > 0) link.href = `${link.pathname}?${wanted}`;
+}
+
+wireDownload();
 showStats();
 list({
   path: "/api/admin/samples",
-  filters: ["type", "status", "q"],
+  filters,
   fragment: "",
-  caption: "Sample orders, newest first",
+  caption: "Sample orders",
   columns,
   empty,
 })();

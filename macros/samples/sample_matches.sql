@@ -1,0 +1,97 @@
+{#
+    The candidates whose price makes them samples. A channel match is free from the start, unless
+    the tenant takes any price; a tagged sample may also have been paid first and refunded since.
+    Shipping is not goods, so the total does not come into it.
+#}
+{% macro sample_matches(channels_by_index) -%}
+{%- set columns = "
+            n.tenant_id,
+            n.order_id,
+            n.customer_id,
+            n.subtotal_minor,
+            n.refunded_minor" -%}
+
+-- Two looks, because only those for free have an index of their own.
+channel_matches as (
+    select
+        o.*,
+        c.matched_patterns
+    from sampling_channels as c
+    cross join lateral (
+        select
+            {{- columns }}
+        from orders as n
+        where n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor <= 0
+        {%- if channels_by_index %}
+        offset 0 -- noqa: AM09
+        {%- endif %}
+    ) as o
+
+    union all
+
+    select
+        o.*,
+        c.matched_patterns
+    from sampling_channels as c
+    cross join lateral (
+        select
+            {{- columns }}
+        from orders as n
+        where n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor > 0
+        {%- if channels_by_index %}
+        offset 0 -- noqa: AM09
+        {%- endif %}
+    ) as o
+    where not c.is_zero_price_only
+),
+
+matches as (
+    select
+        m.tenant_id,
+        m.order_id,
+        m.customer_id,
+        m.subtotal_minor,
+        m.refunded_minor,
+        m.sample_type,
+        m.matched_tag,
+        '{}'::text[] as matched_patterns
+    from tag_matches as m
+    inner join settings as s on m.tenant_id = s.tenant_id
+    where
+        not s.is_zero_price_only
+        or m.subtotal_minor <= 0
+        or m.subtotal_minor <= m.refunded_minor
+
+    union all
+
+    select
+        m.tenant_id,
+        m.order_id,
+        m.customer_id,
+        m.subtotal_minor,
+        m.refunded_minor,
+        'tiktok' as sample_type,
+        null::text as matched_tag,
+        m.matched_patterns
+    from channel_matches as m
+),
+
+matched_samples as (
+    select
+        tenant_id,
+        order_id,
+        customer_id,
+        bool_or(sample_type = 'ugc') as is_ugc,
+        bool_or(sample_type = 'tiktok') as is_tiktok,
+        {{ distinct_texts('matched_tag') }} as matched_tags,
+        -- At most one row of an order has patterns: it has one channel.
+        max(matched_patterns) as matched_patterns,
+        case
+            when subtotal_minor <= 0 then 'free'
+            when count(matched_tag) > 0 and subtotal_minor <= refunded_minor then 'refunded'
+            else 'any'
+        end as price_reason
+    from matches
+    group by tenant_id, order_id, customer_id, subtotal_minor, refunded_minor
+)
+{%- endmacro %}

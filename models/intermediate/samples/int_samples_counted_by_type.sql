@@ -1,0 +1,66 @@
+with
+
+tenants as (
+    select * from {{ ref('int_tenants_built') }}
+),
+
+samples as (
+    select * from {{ ref('sample_orders') }}
+),
+
+settings as (
+    select * from {{ ref('stg_app__rfm_settings') }}
+),
+
+built_samples as (
+    select
+        s.*,
+        t.currency as shop_currency
+    from samples as s
+    inner join tenants as t on s.tenant_id = t.tenant_id
+),
+
+-- Amounts in two currencies have no sum: the shop's counts or, while it is not known, the one that
+-- most samples have.
+currencies as (
+    select
+        tenant_id,
+        coalesce(
+            min(shop_currency), mode() within group (order by currency asc)
+        ) as currency
+    from built_samples
+    group by tenant_id
+),
+
+-- An order of both types is counted in both, and once in all.
+final as (
+    select
+        s.tenant_id,
+        sample_type,
+        s.order_id,
+        s.status,
+        s.ordered_at,
+        date_trunc('month', s.ordered_at at time zone z.time_zone)::date as ordered_month,
+        c.currency,
+        case when s.currency = c.currency then s.goods_value end as goods_value,
+        case
+            when s.status <> 'cancelled' then
+                extract(epoch from s.first_fulfilled_at - s.ordered_at)::double precision
+                / 86400
+        end as days_to_fulfil
+    from built_samples as s
+    inner join currencies as c on s.tenant_id = c.tenant_id
+    inner join settings as z on s.tenant_id = z.tenant_id
+    cross join unnest(
+        array_remove(
+            array[
+                'all',
+                case when s.is_ugc then 'ugc' end,
+                case when s.is_tiktok then 'tiktok' end
+            ],
+            null
+        )
+    ) as sample_type
+)
+
+select * from final

@@ -1,0 +1,184 @@
+{%- set by_index = are_orders_indexed() -%}
+
+with
+
+tenants as (
+    select * from {{ ref('int_tenants_built') }}
+),
+
+orders as not materialized (
+    select * from {{ ref('stg_shopify__orders') }}
+),
+
+samples_config as (
+    select * from {{ ref('stg_app__samples_config') }}
+),
+
+sample_words as (
+    select * from {{ ref('sample_words') }}
+),
+
+samples as (
+    select * from {{ ref('int_orders_matched_as_samples') }}
+),
+
+customers as not materialized (
+    select * from {{ ref('stg_shopify__customers') }}
+),
+
+currency_exponents as (
+    select * from {{ ref('currency_exponents') }}
+),
+
+settings as (
+    select s.*
+    from samples_config as s
+    inner join tenants as t on s.tenant_id = t.tenant_id
+),
+
+{{ sample_candidates(by_index, by_index) }},
+
+-- The tag is one of the tenant's, and the goods were paid for: a refund makes it a sample.
+paid_with_a_tag as (
+    select
+        tenant_id,
+        order_id,
+        'tag_not_free' as reason,
+        {{ distinct_texts('matched_tag') }} as evidence
+    from tag_matches
+    group by tenant_id, order_id
+),
+
+-- Old sales through a channel teach nobody anything, and in some shops they are half of all orders.
+paid_through_a_channel as (
+    select
+        c.tenant_id,
+        o.order_id,
+        'channel_not_free' as reason,
+        c.matched_patterns as evidence
+    from sampling_channels as c
+    cross join lateral (
+        select n.order_id
+        from orders as n
+        where
+            not n.is_test
+            and n.tenant_id = c.tenant_id
+            and n.channel = c.channel
+            and n.subtotal_minor > 0
+            and n.ordered_at
+            >= {{ as_of() }} - {{ var('sample_near_miss_days') }} * interval '1 day'
+        {{ 'offset 0' if by_index }} -- noqa: AM09
+    ) as o
+),
+
+free_orders as (
+    select
+        s.tenant_id,
+        o.order_id,
+        o.tags
+    from settings as s
+    cross join lateral (
+        select
+            n.order_id,
+            n.tags
+        from orders as n
+        where n.tenant_id = s.tenant_id and n.subtotal_minor <= 0
+        {{ 'offset 0' if by_index }} -- noqa: AM09
+    ) as o
+),
+
+free_with_a_telling_tag as (
+    select
+        o.tenant_id,
+        o.order_id,
+        'tag_looks_like_sample' as reason,
+        {{ distinct_texts('tag') }} as evidence
+    from free_orders as o
+    cross join lateral unnest(o.tags) as tag
+    inner join sample_words as w on position(w.word in {{ tag_key('tag') }}) > 0
+    group by o.tenant_id, o.order_id
+),
+
+found as (
+    select
+        *,
+        1 as priority
+    from paid_with_a_tag
+
+    union all
+
+    select
+        *,
+        2 as priority
+    from paid_through_a_channel
+
+    union all
+
+    select
+        *,
+        3 as priority
+    from free_with_a_telling_tag
+),
+
+-- One reason per order, the most telling one; what is a sample is not a near miss.
+near_misses as (
+    select distinct on (f.tenant_id, f.order_id)
+        f.tenant_id,
+        f.order_id,
+        f.reason,
+        f.evidence
+    from found as f
+    left join samples as s on f.tenant_id = s.tenant_id and f.order_id = s.order_id
+    where s.order_id is null
+    order by f.tenant_id asc, f.order_id asc, f.priority asc
+),
+
+described as (
+    select
+        n.reason,
+        n.evidence,
+        o.*
+    from near_misses as n
+    cross join lateral (
+        select d.*
+        from orders as d
+        where d.tenant_id = n.tenant_id and d.order_id = n.order_id
+        {{ 'offset 0' if by_index }} -- noqa: AM09
+    ) as o
+),
+
+final as (
+    select
+        d.tenant_id,
+        d.order_id,
+        d.reason,
+        d.evidence,
+        d.order_number,
+        d.customer_id,
+        coalesce(d.customer_name, c.display_name) as customer_name,
+        coalesce(d.customer_email, c.email) as customer_email,
+        d.channel,
+        coalesce(d.tags, '{}') as tags,
+        {{ major_units('d.subtotal_minor', 'coalesce(e.exponent, 2)') }} as goods_paid,
+        d.currency,
+        d.ordered_at
+    from described as d
+    left join customers as c on d.tenant_id = c.tenant_id and d.customer_id = c.customer_id
+    left join currency_exponents as e on d.currency = e.currency
+)
+
+select
+    tenant_id,
+    order_id,
+    reason,
+    evidence,
+    order_number,
+    customer_id,
+    customer_name,
+    customer_email,
+    channel,
+    tags,
+    goods_paid,
+    currency,
+    ordered_at
+from final

@@ -1,0 +1,185 @@
+"""Reading sample orders: a page, one of them, or all as CSV; one statement for all three."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from psycopg import sql
+from pydantic import TypeAdapter
+
+from service.api.paging import SAMPLES_BY_RANK, SAMPLES_BY_TIME, decode_cursor, split_page
+from service.api.problems import BadCursorError
+from service.api.schemas import SampleSort
+from service.db import Connection, query, tenant_transaction
+
+if TYPE_CHECKING:
+    from service.api.access import State
+    from service.api.samples import SampleFilters
+
+_CSV_COLUMNS = (
+    "order_id",
+    "order_number",
+    "ordered_at",
+    "types",
+    "status",
+    "days_waiting",
+    "customer_id",
+    "customer_name",
+    "customer_email",
+    "creator_handle",
+    "creator_name",
+    "goods_value",
+    "currency",
+    "channel",
+    "tags",
+    "evidence",
+    "first_fulfilled_at",
+    "delivered_at",
+    "cancelled_at",
+)
+_ROWS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class _Sort:
+    """A sort key with an index that ends in the order's id, so that any page is found at once."""
+
+    column: str
+    order: sql.SQL
+    after: sql.SQL
+    positions: TypeAdapter[Any]
+
+
+_SORTS: dict[SampleSort, _Sort] = {
+    "newest": _Sort(
+        "ordered_at",
+        sql.SQL("s.ordered_at desc, s.order_id desc"),
+        sql.SQL("(s.ordered_at, s.order_id) < (%(after_key)s::timestamptz, %(after_id)s)"),
+        SAMPLES_BY_TIME,
+    ),
+    "oldest": _Sort(
+        "ordered_at",
+        sql.SQL("s.ordered_at, s.order_id"),
+        sql.SQL("(s.ordered_at, s.order_id) > (%(after_key)s::timestamptz, %(after_id)s)"),
+        SAMPLES_BY_TIME,
+    ),
+    "value": _Sort(
+        "goods_value_rank",
+        sql.SQL("s.goods_value_rank desc, s.order_id desc"),
+        sql.SQL("(s.goods_value_rank, s.order_id) < (%(after_key)s::bigint, %(after_id)s)"),
+        SAMPLES_BY_RANK,
+    ),
+    "waiting": _Sort(
+        "days_waiting_rank",
+        sql.SQL("s.days_waiting_rank desc, s.order_id desc"),
+        sql.SQL("(s.days_waiting_rank, s.order_id) < (%(after_key)s::bigint, %(after_id)s)"),
+        SAMPLES_BY_RANK,
+    ),
+}
+_FIRST = sql.SQL("true")
+
+
+def list_samples(
+    conn: Connection,
+    tenant_id: UUID,
+    filters: SampleFilters,
+    sort: SampleSort,
+    cursor: str | None,
+    limit: int,
+) -> dict[str, Any]:
+    """A page of a tenant's sample orders, and the next page's cursor.
+
+    Raises:
+        BadCursorError: The cursor is not one of this list in this order.
+    """
+    chosen, list_name = _SORTS[sort], f"samples {sort}"
+    after = decode_cursor(chosen.positions, cursor)
+    if after is not None and after[0] != list_name:
+        raise BadCursorError
+    rows = conn.execute(
+        _statement(chosen, chosen.after if after else _FIRST),
+        _parameters(
+            tenant_id,
+            filters,
+            after_key=after[1] if after else None,
+            after_id=after[2] if after else None,
+            row_limit=limit + 1,
+        ),
+    ).fetchall()
+    data, next_cursor = split_page(rows, limit, list_name, chosen.column, "order_id")
+    return {"data": data, "next_cursor": next_cursor}
+
+
+def find_sample(conn: Connection, tenant_id: UUID, order_id: str) -> dict[str, Any] | None:
+    """One sample order with the note on it; None when it is no sample."""
+    if "\0" in order_id:
+        return None
+    parameters = _parameters(tenant_id, None, order_id=order_id)
+    found = conn.execute(_statement(_SORTS["newest"], _FIRST), parameters).fetchone()
+    if found is None:
+        return None
+    note = conn.execute(query("api/sql/sample_note"), parameters).fetchone()
+    return {**found, "note": note["note"] if note else None}
+
+
+def export_samples(
+    state: State, tenant_id: UUID, filters: SampleFilters, sort: SampleSort
+) -> Iterator[str]:
+    """The sample orders as lines of CSV, the header first.
+
+    However many there are, no more than a batch is in memory: the cursor is the database's, and
+    the statement timeout holds for a batch, not for how long a slow reader takes.
+    """
+    with (
+        tenant_transaction(
+            state.pool,
+            tenant_id,
+            read_only=True,
+            timeout_ms=state.settings.statement_timeout_ms,
+        ) as conn,
+        conn.cursor(name="samples_export") as rows,
+    ):
+        rows.itersize = _ROWS_AT_ONCE
+        rows.execute(_statement(_SORTS[sort], _FIRST), _parameters(tenant_id, filters))
+        yield _line(_CSV_COLUMNS)
+        for row in rows:
+            yield _line(_cell(row[column]) for column in _CSV_COLUMNS)
+
+
+def _statement(sort: _Sort, is_after: sql.SQL) -> sql.Composed:
+    return query("api/sql/sample_orders").format(is_after=is_after, sort_key=sort.order)
+
+
+def _parameters(tenant_id: UUID, filters: SampleFilters | None, **others: Any) -> Mapping[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "order_id": None,
+        "type": filters.type if filters else None,
+        "status": filters.status if filters else None,
+        "creator_id": filters.creator_id if filters else None,
+        "ordered_from": filters.ordered_from if filters else None,
+        "ordered_until": filters.ordered_until if filters else None,
+        "pattern": filters.pattern if filters else None,
+        "row_limit": None,
+        **others,
+    }
+
+
+def _line(cells: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell that no spreadsheet takes for a formula."""
+    if isinstance(value, list):
+        value = ";".join("" if item is None else str(item) for item in value)
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -1,0 +1,75 @@
+// What several pages show of samples.
+
+import { make } from "./dom.js";
+
+const types = { ugc: "UGC", tiktok: "TikTok" };
+export const statuses = {
+  pending: "Pending",
+  partial: "Partly fulfilled",
+  fulfilled: "Fulfilled",
+  cancelled: "Cancelled",
+};
+const links = {
+  manual: "chosen by a person",
+  email: "found by e-mail",
+  handle: "found by handle",
+  unlinked: "unlinked by a person",
+};
+
+export const orderPage = (id) => `/admin/samples/orders/${encodeURIComponent(id)}`;
+export const creatorPage = (id) => `/admin/samples/creators/${encodeURIComponent(id)}`;
+
+export function typeBadges(row) {
+  return make(
+    "span",
+    { class: "badges" },
+    ...row.types.map((type) => make("span", { class: "badge type" }, types[type])),
+  );
+}
+
+export function statusBadge(row) {
+  return make("span", { class: `badge ${row.status}` }, statuses[row.status]);
+}
+
+export function customer(row) {
+  if (!row.customer_name && !row.customer_email) return "Guest";
+  return make(
+    "span",
+    { class: "stack" },
+    make("span", {}, row.customer_name || row.customer_email),
+    row.customer_name && row.customer_email
+      ? make("span", { class: "muted" }, row.customer_email)
+      : null,
+  );
+}
+
+export function evidence(row) {
+  const found = [
+    ...row.matched_tags.map((tag) => ["Tag", tag]),
+    ...row.matched_patterns.map((pattern) => ["Channel like", pattern]),
+  ];
+  return make(
+    "ul",
+    { class: "evidence" },
+    ...found.map(([what, value]) =>
+      make("li", {}, make("span", { class: "muted" }, `${what} `), make("code", {}, value)),
+    ),
+  );
+}
+
+export function creatorName(row) {
+  return row.handle ? `@${row.handle}` : row.name || row.email;
+}
+
+/** The creator of a sample with how that is known. */
+export function creatorOf(row) {
+  const how = row.creator_link && make("span", { class: "muted" }, links[row.creator_link]);
+  if (!row.creator_id) return how || "–";
+  const name = row.creator_handle ? `@${row.creator_handle}` : row.creator_name || "Creator";
+  return make(
+    "span",
+    { class: "stack" },
+    make("a", { href: creatorPage(row.creator_id) }, name),
+    how,
+  );
+}

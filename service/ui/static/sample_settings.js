@@ -1,0 +1,194 @@
+// What makes an order a sample: change it, see first what that would do, and take it back.
+
+import { call, isSignedOut } from "./api.js";
+import { make } from "./dom.js";
+import { day, moment, number, timeElement } from "./format.js";
+import { follow } from "./runs.js";
+import { evidence, orderPage } from "./sample_parts.js";
+
+const path = "/api/admin/samples/settings";
+const lists = ["ugc_tags", "tiktok_tags", "channel_patterns"];
+const labels = { ugc_tags: "UGC tags", tiktok_tags: "TikTok tags", channel_patterns: "Channels" };
+const form = document.querySelector("[data-settings]");
+const told = document.querySelector("[data-told]");
+const confirm = document.querySelector("[data-confirm]");
+const field = (name) => document.getElementById(name);
+
+function read() {
+  const lines = (name) =>
+    field(name)
+      .value.split("\n")
+      .map((line) => line.trim())
+      .filter(Boolean);
+  return {
+    ...Object.fromEntries(lists.map((name) => [name, lines(name)])),
+    zero_price_only: field("zero_price_only").checked,
+  };
+}
+
+function fill(settings) {
+  for (const name of lists) field(name).value = settings[name].join("\n");
+  field("zero_price_only").checked = settings.zero_price_only;
+  document
+    .querySelector("[data-changed]")
+    .replaceChildren(
+      ...(settings.updated_by
+        ? ["Changed ", timeElement(settings.updated_at, moment), ` by ${settings.updated_by}`]
+        : ["Never changed so far"]),
+    );
+}
+
+// Every pattern without a sign of its own has to be confirmed.
+function showConfirm() {
+  confirm.hidden = !read().channel_patterns.some((pattern) => /^[%_]+$/.test(pattern));
+  if (confirm.hidden) field("confirm_broad").checked = false;
+}
+
+function fail(problem) {
+  if (isSignedOut(problem)) location.reload();
+  else told.textContent = `${problem.message} ${problem.advice || ""}`;
+}
+
+function examples(title, count, orders) {
+  const line = (order) =>
+    make(
+      "tr",
+      {},
+      make(
+        "th",
+        { scope: "row" },
+        make("a", { href: orderPage(order.order_id) }, order.order_number || order.order_id),
+      ),
+      make("td", { "data-label": "Customer" }, order.customer_name || "Guest"),
+      make("td", { "data-label": "Evidence" }, evidence(order)),
+      make("td", { class: "num", "data-label": "Ordered" }, timeElement(order.ordered_at, day)),
+    );
+  const head = `${title}: ${number(count)}`;
+  if (orders.length === 0) return make("h3", {}, head);
+  return make(
+    "div",
+    { class: "examples" },
+    make("h3", {}, head),
+    make(
+      "div",
+      { class: "panel" },
+      make(
+        "table",
+        { class: "rows" },
+        make("caption", { class: "visually-hidden" }, `${head}, the newest of them`),
+        make(
+          "thead",
+          {},
+          make(
+            "tr",
+            {},
+            make("th", { scope: "col" }, "Order"),
+            make("th", { scope: "col" }, "Customer"),
+            make("th", { scope: "col" }, "Evidence"),
+            make("th", { scope: "col", class: "num" }, "Ordered"),
+          ),
+        ),
+        make("tbody", {}, ...orders.map(line)),
+      ),
+    ),
+  );
+}
+
+async function preview() {
+  told.textContent = "Counting …";
+  try {
+    const answer = await call(`${path}/preview`, { method: "POST", body: read() });
+    document.querySelector("[data-preview-section]").hidden = false;
+    document.querySelector("[data-previewed]").replaceChildren(
+      make(
+        "p",
+        { class: "note" },
+        `There are ${number(answer.current_count)} samples now and would be` +
+          ` ${number(answer.proposed_count)}. Nothing has been saved.`,
+      ),
+      examples("Would enter", answer.entering_count, answer.entering),
+      examples("Would leave", answer.leaving_count, answer.leaving),
+    );
+    told.textContent = "";
+    document.querySelector("#preview-title").focus();
+  } catch (problem) {
+    fail(problem);
+  }
+}
+
+async function showHistory() {
+  const { data } = await call(`${path}/history`);
+  const box = document.querySelector("[data-history]");
+  if (data.length === 0) {
+    box.replaceChildren(make("p", { class: "muted" }, "The settings are as they were given to you."));
+    return;
+  }
+  box.replaceChildren(...data.map(former));
+}
+
+function former(change) {
+  const button = make("button", { type: "button" }, "Put these back");
+  button.addEventListener("click", () =>
+    save(button, () =>
+      call(`${path}/undo`, { method: "POST", body: { change_id: change.change_id } }),
+    ),
+  );
+  const rows = lists.map((name) =>
+    make("div", {}, make("dt", {}, labels[name]), make("dd", {}, change[name].join(", ") || "none")),
+  );
+  return make(
+    "div",
+    { class: "panel padded former" },
+    make(
+      "p",
+      {},
+      "Until ",
+      timeElement(change.changed_at, moment),
+      make("span", { class: "muted" }, `, when ${change.changed_by} changed them`),
+    ),
+    make(
+      "dl",
+      { class: "facts" },
+      ...rows,
+      make(
+        "div",
+        {},
+        make("dt", {}, "Goods must be free"),
+        make("dd", {}, change.zero_price_only ? "yes" : "no"),
+      ),
+    ),
+    button,
+  );
+}
+
+// Saving starts a build; both are told where the page's runs are told.
+async function save(button, request) {
+  told.textContent = "";
+  try {
+    const { settings, run } = await request();
+    fill(settings);
+    showConfirm();
+    await showHistory();
+    told.textContent = run
+      ? "Saved. Samples and RFM are being rebuilt, because samples do not count as purchases."
+      : "Nothing was different, so nothing was changed.";
+    if (run) await follow(button, async () => {}, async () => run);
+  } catch (problem) {
+    fail(problem);
+  }
+}
+
+form.addEventListener("input", showConfirm);
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const body = { ...read(), confirm_broad: field("confirm_broad").checked };
+  save(event.submitter, () => call(path, { method: "PATCH", body }));
+});
+document.querySelector("[data-preview]").addEventListener("click", preview);
+
+call(path)
+  .then((settings) => {
+    fill(settings);
+    return showHistory();
+  })
+  .catch(fail);

@@ -1,0 +1,313 @@
+"""Samples over the API: filters, sorts, pages, the creators people choose, and the CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from service.config import Settings
+from service.db import connect, connect_as_owner, transform_url
+from service.tenants import add_tenant
+from tests.samples import land
+from tests.web import CALCULATED_AT, add_samples, client_of, running_app
+
+PATH = "/api/admin/samples"
+CREATORS = "/api/admin/creators"
+
+
+@pytest.fixture
+def settings(built_settings: Settings) -> Settings:
+    return built_settings
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[APIFlask]:
+    with running_app(settings) as app:
+        yield app
+
+
+@pytest.fixture
+def tenants(settings: Settings) -> list[UUID]:
+    with connect_as_owner(settings) as conn:
+        return [add_tenant(conn, name) for name in ("north", "south")]
+
+
+@pytest.fixture
+def tenant(tenants: list[UUID]) -> UUID:
+    return tenants[0]
+
+
+@pytest.fixture
+def client(app: APIFlask, settings: Settings, tenant: UUID) -> FlaskClient:
+    return client_of(app, settings, tenant)
+
+
+def found(client: FlaskClient, **query: str) -> list[str]:
+    answer = client.get(PATH, query_string=query)
+    assert answer.status_code == 200, answer.get_json()
+    return [row["order_id"] for row in answer.get_json()["data"]]
+
+
+def walk(client: FlaskClient, **query: str) -> list[str]:
+    """Every order's id, two at a time."""
+    ids: list[str] = []
+    cursor: str | None = None
+    while True:
+        answer = client.get(
+            PATH, query_string={"limit": "2", **query, **({"cursor": cursor} if cursor else {})}
+        ).get_json()
+        ids += [row["order_id"] for row in answer["data"]]
+        cursor = answer["next_cursor"]
+        if cursor is None:
+            return ids
+
+
+def new_creator(client: FlaskClient, **fields: Any) -> dict[str, Any]:
+    answer = client.post(CREATORS, json=fields)
+    assert answer.status_code == 201, answer.get_json()
+    created: dict[str, Any] = answer.get_json()
+    return created
+
+
+def test_every_sort_walks_every_order_once_and_equal_ones_too(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    add_samples(
+        settings,
+        tenant,
+        [
+            {
+                "order_id": str(number),
+                "ordered_at": CALCULATED_AT - timedelta(days=number // 2),
+                "goods_value": None if number == 3 else Decimal(number % 3),
+                "days_waiting": None if number == 5 else number % 2,
+            }
+            for number in range(7)
+        ],
+    )
+    assert walk(client) == ["1", "0", "3", "2", "5", "4", "6"]
+    assert walk(client, sort="oldest") == ["6", "4", "5", "2", "3", "0", "1"]
+    assert walk(client, sort="value") == ["5", "2", "4", "1", "6", "0", "3"]
+    assert walk(client, sort="waiting") == ["3", "1", "6", "4", "2", "0", "5"]
+    cursor = client.get(f"{PATH}?limit=2").get_json()["next_cursor"]
+    for sort in ("oldest", "value"):
+        answer = client.get(PATH, query_string={"sort": sort, "cursor": cursor})
+        assert (answer.status_code, answer.get_json()["type"]) == (400, "/problems/bad-cursor")
+
+
+def test_days_are_the_tenant_s_and_both_ends_count(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    with connect_as_owner(settings) as owner:
+        owner.execute(
+            "update app.tenants set time_zone = 'Asia/Tokyo' where tenant_id = %s", [tenant]
+        )
+    # Midnight in Tokyo is 15:00 UTC.
+    for number, at in enumerate(["2026-06-30T14:59", "2026-06-30T15:00", "2026-07-01T14:59"]):
+        instant = datetime.fromisoformat(at).replace(tzinfo=UTC)
+        add_samples(settings, tenant, [{"order_id": str(number), "ordered_at": instant}])
+    assert found(client, ordered_from="2026-07-01") == ["2", "1"]
+    assert found(client, ordered_until="2026-06-30") == ["0"]
+    assert found(client, ordered_from="2026-07-01", ordered_until="2026-07-01") == ["2", "1"]
+    assert client.get(PATH, query_string={"ordered_from": "soon"}).status_code == 422
+
+
+def test_a_chosen_creator_shows_at_once_and_an_unlinked_one_stays_away(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    ada = new_creator(client, handle=" @Ada.Creates ", platform="tiktok", email="ADA@example.com")
+    bo = new_creator(client, name="Bo Möller")
+    assert (ada["handle"], ada["email"]) == ("ada.creates", "ada@example.com")
+    add_samples(
+        settings,
+        tenant,
+        [
+            {"order_id": "auto", "creator_id": ada["creator_id"], "creator_link": "email"},
+            {"order_id": "bare"},
+        ],
+    )
+    row = client.get(f"{PATH}/auto").get_json()
+    assert (row["creator_handle"], row["creator_link"]) == ("ada.creates", "email")
+    assert found(client, creator_id=ada["creator_id"]) == ["auto"]
+    assert found(client, q="ADA.CRE") == ["auto"]
+
+    chosen = client.post(f"{PATH}/bare/creator", json={"creator_id": bo["creator_id"]}).get_json()
+    assert (chosen["creator_name"], chosen["creator_link"]) == ("Bo Möller", "manual")
+    assert chosen["linked_by"].startswith("API token")
+    assert found(client, q="möller") == ["bare"]
+
+    unlinked = client.delete(f"{PATH}/auto/creator").get_json()
+    assert (unlinked["creator_id"], unlinked["creator_link"]) == (None, "unlinked")
+    assert found(client, creator_id=ada["creator_id"]) == []
+    again = client.post(f"{PATH}/auto/creator", json={"automatic": True}).get_json()
+    assert (again["creator_handle"], again["creator_link"]) == ("ada.creates", "email")
+
+
+def test_links_need_an_order_and_a_creator_of_this_tenant(
+    client: FlaskClient, app: APIFlask, settings: Settings, tenants: list[UUID]
+) -> None:
+    add_samples(settings, tenants[0], [{"order_id": "1"}])
+    add_samples(settings, tenants[1], [{"order_id": "2"}])
+    other = new_creator(client_of(app, settings, tenants[1]), handle="zoe")
+    for creator_id in (other["creator_id"], str(uuid4())):
+        answer = client.post(f"{PATH}/1/creator", json={"creator_id": creator_id})
+        assert answer.status_code == 422
+    assert client.delete(f"{PATH}/2/creator").status_code == 404
+    assert client.get(f"{PATH}/2").status_code == 404
+    assert client.get(f"{PATH}/%00").status_code == 404
+    assert client.get(f"{CREATORS}/{other['creator_id']}").status_code == 404
+    assert client.delete(f"{CREATORS}/{other['creator_id']}").status_code == 404
+    answer = client.post(f"{PATH}/1/creator", json={})
+    assert answer.status_code == 422
+    assert client.get(f"{PATH}/1").get_json()["creator_link"] is None
+
+
+def test_the_detail_tells_items_note_and_tags(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    add_samples(settings, tenant, [{"order_id": "1"}])
+    with connect_as_owner(settings) as owner:
+        land(owner, tenant, [{"order_id": "1", "note": "for the spring shoot"}])
+    row = client.get(f"{PATH}/1").get_json()
+    assert row["items"] == [{"title": "Serum", "variant_title": None, "sku": "S-1", "quantity": 1}]
+    assert (row["note"], row["price_reason"]) == ("for the spring shoot", "free")
+    assert row["evidence"] == "tagged “ugc-sample”; the goods cost nothing"
+
+
+def test_creators_are_changed_cleared_and_kept_apart(client: FlaskClient) -> None:
+    ada = new_creator(client, handle="ada", platform="tiktok", email="a@example.com")
+    new_creator(client, handle="ada", platform="instagram", name="Another")
+    path = f"{CREATORS}/{ada['creator_id']}"
+    changed = client.patch(path, json={"email": None, "notes": "likes serums"}).get_json()
+    assert (changed["handle"], changed["email"], changed["notes"]) == (
+        *("ada", None, "likes serums"),
+    )
+    for fields in (
+        {"handle": "ada", "platform": "instagram"},
+        {"handle": None},
+        {"handle": "two words"},
+        {"profile_url": "javascript:alert(1)"},
+        {"email": "nobody"},
+        {"platform": "myspace"},
+    ):
+        assert client.patch(path, json=fields).status_code == 422, fields
+    assert client.post(CREATORS, json={"notes": "who"}).status_code == 422
+    answer = client.post(CREATORS, json={"handle": "ADA", "platform": "tiktok"})
+    assert answer.status_code == 422
+    assert "merge" in answer.get_json()["advice"]
+    names = [row["handle"] for row in client.get(CREATORS).get_json()["data"]]
+    assert names == ["ada", "ada"]
+    assert client.delete(path).status_code == 204
+    assert client.get(path).status_code == 404
+
+
+def test_creators_come_by_name_page_by_page(client: FlaskClient) -> None:
+    for handle in ("zoe", "ada", "kim"):
+        new_creator(client, handle=handle)
+    new_creator(client, name="Bo")
+    names: list[str] = []
+    cursor = None
+    while True:
+        query = {"limit": "1", **({"cursor": cursor} if cursor else {})}
+        answer = client.get(CREATORS, query_string=query).get_json()
+        names += [row["handle"] or row["name"] for row in answer["data"]]
+        cursor = answer["next_cursor"]
+        if cursor is None:
+            break
+    assert names == ["ada", "Bo", "kim", "zoe"]
+    assert [row["handle"] for row in client.get(f"{CREATORS}?q=KI").get_json()["data"]] == ["kim"]
+
+
+def test_a_merge_keeps_what_both_had_and_rebuilds(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    stays = new_creator(client, handle="ada", platform="tiktok", notes="first")
+    goes = new_creator(
+        client, handle="ada.old", platform="tiktok", email="a@example.com", notes="second"
+    )
+    add_samples(settings, tenant, [{"order_id": "1"}])
+    client.post(f"{PATH}/1/creator", json={"creator_id": goes["creator_id"]})
+    answer = client.post(
+        f"{CREATORS}/{stays['creator_id']}/merge", json={"creator_id": goes["creator_id"]}
+    )
+    assert answer.status_code == 202
+    merged = answer.get_json()["creator"]
+    assert (merged["handle"], merged["email"], merged["notes"]) == (
+        *("ada", "a@example.com", "first\nsecond"),
+    )
+    assert merged["also_known_as"] == ["a@example.com", "ada.old"]
+    assert answer.get_json()["run"]["kind"] == "build"
+    assert client.get(f"{PATH}/1").get_json()["creator_id"] == stays["creator_id"]
+    assert client.get(f"{CREATORS}/{goes['creator_id']}").status_code == 404
+    itself = client.post(
+        f"{CREATORS}/{stays['creator_id']}/merge", json={"creator_id": stays["creator_id"]}
+    )
+    assert itself.status_code == 422
+
+
+def test_the_csv_has_every_order_that_fits_and_no_formula(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    add_samples(
+        settings,
+        tenant,
+        [
+            *({"order_id": f"{number:04}"} for number in range(2500)),
+            {
+                "order_id": "odd",
+                "customer_name": "=HYPERLINK(1)",
+                "matched_tags": ["a,b", 'q"'],
+                "is_ugc": False,
+                "is_tiktok": True,
+            },
+        ],
+    )
+    answer = client.get(f"{PATH}.csv")
+    assert (answer.status_code, answer.mimetype) == (200, "text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len(rows) == 2501
+    assert len({row["order_id"] for row in rows}) == 2501
+    [odd] = csv.DictReader(io.StringIO(client.get(f"{PATH}.csv?type=tiktok").text))
+    assert (odd["order_id"], odd["types"], odd["tags"]) == ("odd", "tiktok", 'a,b;q"')
+    assert odd["customer_name"] == "'=HYPERLINK(1)"
+    assert client.get(f"{PATH}.csv?status=cancelled").text.count("\n") == 1
+    assert client.get(f"{PATH}.csv?status=lost").mimetype == "application/problem+json"
+
+
+def test_suggestions_and_unknown_statuses_are_told(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    with connect(transform_url(settings)) as conn:
+        for number, reason in enumerate(["tag_not_free", "channel_not_free", "tag_not_free"]):
+            conn.execute(
+                """
+                insert into marts.sample_near_misses (
+                    tenant_id, order_id, reason, evidence, tags, goods_paid, currency, ordered_at
+                )
+                values (%s, %s, %s, '{ugc}', '{ugc}', 9.50, 'EUR', %s)
+                """,
+                [tenant, str(number), reason, CALCULATED_AT + timedelta(days=number)],
+            )
+        conn.execute(
+            "insert into marts.sample_unknown_statuses values (%s, 'BY_PIGEON', 2, %s)",
+            [tenant, CALCULATED_AT],
+        )
+    path = f"{PATH}/suggestions"
+    first = client.get(f"{path}?limit=2").get_json()
+    assert [row["order_id"] for row in first["data"]] == ["2", "1"]
+    assert (first["data"][0]["goods_paid"], first["data"][0]["evidence"]) == ("9.50", ["ugc"])
+    rest = client.get(path, query_string={"limit": "2", "cursor": first["next_cursor"]}).get_json()
+    assert ([row["order_id"] for row in rest["data"]], rest["next_cursor"]) == (["0"], None)
+    only = client.get(f"{path}?reason=channel_not_free").get_json()["data"]
+    assert [row["order_id"] for row in only] == ["1"]
+    stats = client.get(f"{PATH}/stats").get_json()
+    assert stats["unknown_statuses"] == [{"fulfillment_status": "BY_PIGEON", "samples": 2}]

@@ -1,0 +1,265 @@
+"""Which orders are samples, by index and without, however odd tags, channels and settings are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.db import Connection, connect, create_pool, tenant_transaction, transform_url
+from tests.conftest import MakeTenant
+from tests.samples import build_samples, configure, land
+
+Found = dict[str, tuple[list[str], list[str], str]]
+
+
+def samples(conn: Connection, tenant_id: UUID) -> Found:
+    rows = conn.execute(
+        """
+        select order_id, matched_tags, matched_patterns, price_reason
+        from intermediate.int_orders_matched_as_samples
+        where tenant_id = %s
+        """,
+        [tenant_id],
+    ).fetchall()
+    return {
+        row["order_id"]: (row["matched_tags"], row["matched_patterns"], row["price_reason"])
+        for row in rows
+    }
+
+
+def previewed(settings: Settings, conn: Connection, tenant_id: UUID) -> Found:
+    """What the same settings find without the index on tags, as the service sees the orders."""
+    config = conn.execute(
+        "select to_jsonb(s) as config from app.samples_config as s where tenant_id = %s",
+        [tenant_id],
+    ).fetchone()
+    assert config is not None
+    pool = create_pool(settings)
+    try:
+        with tenant_transaction(pool, tenant_id, read_only=True) as own:
+            own.execute(
+                "select set_config('app.samples_preview', %s, true)", [json.dumps(config["config"])]
+            )
+            rows = own.execute("select * from marts.sample_preview").fetchall()
+    finally:
+        pool.close()
+    return {
+        row["order_id"]: (row["matched_tags"], row["matched_patterns"], row["price_reason"])
+        for row in rows
+    }
+
+
+@pytest.fixture
+def reader(settings: Settings) -> Iterator[Connection]:
+    """dbt's role, which reads every tenant's marts."""
+    with connect(transform_url(settings)) as conn:
+        yield conn
+
+
+@pytest.fixture
+def build(settings: Settings, tmp_path: Path) -> Callable[..., None]:
+    def run(command: str = "build") -> None:
+        build_samples(settings, tmp_path, command)
+
+    return run
+
+
+# Each tag with a way of writing it that means the same.
+ODD_TAGS = {
+    "quote's": "QUOTE'S",
+    '"quoted"': ' "Quoted" ',
+    "a, b": "A, B",
+    "100%": "100% ",
+    "under_score": "UNDER_SCORE",
+    "back\\slash": "BACK\\slash",
+    "{curly}": "{CURLY}",
+    "null": "NULL",
+    "🎁 gift": "🎁 GIFT\n",
+    "caf\u00e9": "CAFE\u0301",
+    "\uac00": "\u1100\u1161",
+    "x" * 4000: "X" * 4000,
+}
+
+
+def test_odd_tags_settings_and_channels_are_found_by_index_and_without(
+    settings: Settings,
+    owner: Connection,
+    reader: Connection,
+    make_tenant: MakeTenant,
+    build: Callable[..., None],
+) -> None:
+    tagged = make_tenant("tagged")
+    configure(owner, tagged, ugc_tags=list(ODD_TAGS), tiktok_tags=["100%"])
+    land(
+        owner,
+        tagged,
+        [
+            *(
+                {"order_id": f"odd {number}", "tags": [tag]}
+                for number, tag in enumerate(ODD_TAGS.values())
+            ),
+            {"order_id": "many", "tags": [f"tag {n}" for n in range(249)] + ["a, b"]},
+            {"order_id": "many others", "tags": [f"tag {n}" for n in range(250)]},
+            {"order_id": "none", "tags": []},
+            {"order_id": "nulls", "tags": [None, ""]},
+            {"order_id": "part", "tags": ["a", "b", "100", "caf", "cafe"]},
+        ],
+    )
+    channels = make_tenant("channels")
+    configure(owner, channels, channel_patterns=["channel 77__", "no such%"])
+    land(
+        owner,
+        channels,
+        ({"order_id": str(n), "channel": f"Channel {n}"} for n in range(10_000)),
+    )
+    wild = {
+        "all": ["%"],
+        "all_again": ["%%%%%"],
+        "one_sign": ["_"],
+        "literal": [r"\%"],
+        "backslash": ["\\\\"],
+        "nothing": [],
+    }
+    for name, patterns in wild.items():
+        tenant = make_tenant(name)
+        configure(owner, tenant, channel_patterns=patterns)
+        land(
+            owner,
+            tenant,
+            [
+                {"order_id": f"{name} {channel}", "channel": channel}
+                for channel in ("x", "%", "\\", "Online Store", None)
+            ],
+        )
+    build()
+
+    found = samples(reader, tagged)
+    assert set(found) == {f"odd {number}" for number in range(len(ODD_TAGS))} | {"many"}
+    assert [found[f"odd {n}"][0] for n in range(len(ODD_TAGS))] == [
+        [tag] for tag in ODD_TAGS.values()
+    ]
+    both = reader.execute(
+        "select order_id from intermediate.int_orders_matched_as_samples where is_ugc and is_tiktok"
+    ).fetchall()
+    assert [row["order_id"] for row in both] == [f"odd {list(ODD_TAGS).index('100%')}"]
+
+    assert set(samples(reader, channels)) == {str(n) for n in range(7700, 7800)}
+
+    tenants = {
+        row["name"]: row["tenant_id"]
+        for row in owner.execute("select name, tenant_id from app.tenants").fetchall()
+    }
+    matched = {
+        name: {order.removeprefix(f"{name} ") for order in samples(reader, tenants[name])}
+        for name in wild
+    }
+    assert matched == {
+        "all": {"x", "%", "\\", "Online Store"},
+        "all_again": {"x", "%", "\\", "Online Store"},
+        "one_sign": {"x", "%", "\\"},
+        "literal": {"%"},
+        "backslash": {"\\"},
+        "nothing": set(),
+    }
+    for tenant in tenants.values():
+        assert previewed(settings, reader, tenant) == samples(reader, tenant)
+
+
+def test_an_order_enters_and_leaves_as_it_changes(
+    owner: Connection, reader: Connection, make_tenant: MakeTenant, build: Callable[..., None]
+) -> None:
+    tenant = make_tenant()
+    configure(owner, tenant, ugc_tags=["ugc"], channel_patterns=["tiktok%"])
+    land(
+        owner,
+        tenant,
+        [
+            {"order_id": "paid", "tags": ["ugc"], "subtotal_minor": 900, "customer_id": "7"},
+            {"order_id": "sold", "channel": "TikTok Shop", "subtotal_minor": 900},
+            {"order_id": "retagged", "tags": ["UGC"]},
+            {"order_id": "deleted", "tags": ["ugc"]},
+            {"order_id": "cancelled", "tags": ["ugc"], "fulfillment_status": "FULFILLED"},
+            {"order_id": "gifted", "tags": ["Gifted"]},
+        ],
+    )
+    build()
+    assert set(samples(reader, tenant)) == {"retagged", "deleted", "cancelled"}
+    assert near_misses(reader, tenant) == {
+        ("paid", "tag_not_free"),
+        ("sold", "channel_not_free"),
+        ("gifted", "tag_looks_like_sample"),
+    }
+
+    for change in (
+        "refunded_minor = 900 where order_id in ('paid', 'sold')",
+        "tags = '{vip}' where order_id = 'retagged'",
+        "deleted_at = now() where order_id = 'deleted'",
+        "cancelled_at = now() where order_id = 'cancelled'",
+    ):
+        owner.execute(f"update shopify.orders set {change}")  # type: ignore[call-overload]
+    build()
+    assert samples(reader, tenant) == {
+        "paid": (["ugc"], [], "refunded"),
+        "cancelled": (["ugc"], [], "free"),
+    }
+    statuses = reader.execute("select order_id, status from marts.sample_orders order by 1")
+    assert [(row["order_id"], row["status"]) for row in statuses.fetchall()] == [
+        ("cancelled", "cancelled"),
+        ("paid", "pending"),
+    ]
+    assert near_misses(reader, tenant) == {
+        ("sold", "channel_not_free"),
+        ("gifted", "tag_looks_like_sample"),
+    }
+
+
+def near_misses(conn: Connection, tenant_id: UUID) -> set[tuple[str, str]]:
+    rows = conn.execute(
+        "select order_id, reason from marts.sample_near_misses where tenant_id = %s", [tenant_id]
+    ).fetchall()
+    return {(row["order_id"], row["reason"]) for row in rows}
+
+
+def test_finding_samples_reads_the_candidates_and_not_all_orders(
+    owner: Connection, reader: Connection, make_tenant: MakeTenant, build: Callable[..., None]
+) -> None:
+    """20,000 orders of which 20 are samples: what is read of the table stays far below it."""
+    tenant = make_tenant()
+    configure(owner, tenant, ugc_tags=["ugc"], channel_patterns=["tiktok%"])
+    owner.execute(
+        """
+        insert into shopify.orders (
+            tenant_id, order_id, processed_at, currency, total_minor, subtotal_minor, channel,
+            tags, source
+        )
+        select
+            %s, n::text, '2026-06-01', 'EUR', 100, case when n %% 1000 = 0 then 0 else 100 end,
+            'Online Store', case when n %% 1000 = 0 then '{ugc}'::text[] else '{}' end, 'api'
+        from generate_series(1, 20000) as n
+        """,
+        [tenant],
+    )
+    owner.execute("analyze shopify.orders")
+    build()
+    assert len(samples(reader, tenant)) == 20
+    before = rows_read(reader)
+    build(command="run")
+    assert rows_read(reader) - before < 1000
+
+
+def rows_read(conn: Connection) -> int:
+    """Rows of the landed orders that scans have read so far, in sessions that have ended."""
+    conn.execute("select pg_stat_clear_snapshot()")
+    row = conn.execute(
+        """
+        select coalesce(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)), 0)::bigint as n
+        from pg_stat_user_tables where schemaname = 'shopify' and relname = 'orders'
+        """
+    ).fetchone()
+    assert row is not None
+    return int(row["n"])
