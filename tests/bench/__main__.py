@@ -12,10 +12,8 @@ build writes.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,18 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service import embedded
-from service.config import PROJECT_DIR, Settings
+from service.config import Settings
 from service.db import Connection, admin_url, connect, connect_as_owner, one, transform_url
 from service.migrate import migrate
 from service.tenants import add_tenant
-from tests.command import environment_of
+from tests.bench import AS_OF, SIZES, TENANTS, compiled, dbt, sql
+from tests.bench.samples import bench_samples
 
-SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
-TENANTS = 50
-AS_OF = "2026-07-01"
 NEXT_DAY = "2026-07-02"
 FLOOR_RUNS = 3
-SQL_DIR = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -92,6 +87,7 @@ def _bench(settings: Settings, size: int) -> None:
             f"{build.label:<24}{build.seconds:>9.2f}{build.seconds / floor:>9.2f}"
             f"{build.seconds / builds[0].seconds:>9.2f}{build.rows:>14,}{build.wal_mib:>9.1f}"
         )
+    bench_samples(settings)
 
 
 def _floor(settings: Settings) -> float:
@@ -109,41 +105,21 @@ def _build(
     settings: Settings, admin: Connection, label: str, as_of: str, tenants: list[str] | None = None
 ) -> Measured:
     before = _counts(admin)
-    target = settings.home_dir / "target"
-    done = subprocess.run(
-        [
-            *(Path(sys.executable).with_name("dbt"), "--quiet", "--warn-error", "build"),
-            *("--threads", "1", "--resource-type", "model", "--resource-type", "seed"),
-            *("--vars", json.dumps({"as_of": as_of, "tenants": tenants or []})),
-        ],
-        cwd=PROJECT_DIR,
-        env={
-            **environment_of(settings),
-            "QUINTILE_DATABASE_URL": admin_url(settings),
-            "DBT_TARGET_PATH": str(target),
-            "DBT_LOG_PATH": str(target),
-        },
-        check=False,
-    )
-    if done.returncode != 0:
-        sys.exit("the build failed")
+    resources = ("--resource-type", "model", "--resource-type", "seed")
+    dbt(settings, "build", *resources, as_of=as_of, tenants=tenants or [])
     after = _counts(admin)
     seconds = (after["active_ms"] - before["active_ms"]) / 1000
     _say(f"{label}: {seconds:.2f} s")
-    rows, wal_mib = (
-        after["rows"] - before["rows"],
-        (after["wal_bytes"] - before["wal_bytes"]) / 2**20,
-    )
-    return Measured(label, seconds, int(rows), wal_mib)
+    rows, wal = after["rows"] - before["rows"], after["wal_bytes"] - before["wal_bytes"]
+    return Measured(label, seconds, int(rows), wal / 2**20)
 
 
 def _scores(settings: Settings) -> Measured:
     """The query of the full build just made, once more: it measures and scores everybody."""
-    compiled = settings.home_dir / "target/compiled/quintile/models/marts/customers"
-    query = (compiled / "customer_facts.sql").read_text()
+    everybody = compiled(settings, "marts/customers/customer_facts")
     with connect(transform_url(settings)) as conn:
         began = time.perf_counter()
-        conn.execute(f"select count(*) from (select * from ({query}) as q offset 0) as all_rows")  # type: ignore[call-overload]
+        conn.execute(f"select count(*) from (select * from ({everybody}) as q offset 0) as q")  # type: ignore[call-overload]
         return Measured("scores, read only", time.perf_counter() - began, 0, 0)
 
 
@@ -152,11 +128,11 @@ def _counts(admin: Connection) -> dict[str, float]:
     # Backends report their counts when they end; give the last one its moment.
     time.sleep(1)
     admin.execute("select pg_stat_force_next_flush()")
-    return one(admin.execute((SQL_DIR / "counts.sql").read_text()).fetchone())  # type: ignore[call-overload]
+    return one(admin.execute(sql("counts")).fetchone())  # type: ignore[call-overload]
 
 
 def _execute(conn: Connection, name: str, **parameters: object) -> None:
-    conn.execute((SQL_DIR / f"{name}.sql").read_text(), parameters)  # type: ignore[call-overload]
+    conn.execute(sql(name), parameters)  # type: ignore[call-overload]
 
 
 def _say(text: str) -> None:
