@@ -106,6 +106,8 @@ def _only_us(server: Any, data_dir: Path) -> None:
         server.ensure_pgdata_inited()
         with (data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write("\nunix_socket_permissions = 0700\n")
+            # Twice the default: indexes of a few million customers stay in memory.
+            file.write("shared_buffers = 256MB\n")
 
 
 def _create_database(url: str) -> None:

@@ -67,5 +67,11 @@
     select
         built.{{ columns | join(',\n        built.') }}
     from {{ built }} as built
-    where not exists (select from {{ target }} as kept where {{ same_row }});
+    where not exists (select from {{ target }} as kept where {{ same_row }})
+    -- In the order of the key, and not before all are known: a search that believes the table to be
+    -- empty would else read, for every row, those that this statement has just written.
+    order by
+        {%- for column in key %}
+        built.{{ column }}{{ ',' if not loop.last }}
+        {%- endfor %};
 {% endmacro %}
