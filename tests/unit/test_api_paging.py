@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from service.api.paging import (
     CUSTOMERS,
-    SAMPLES,
+    SAMPLES_BY_RANK,
+    SAMPLES_BY_TIME,
     decode_cursor,
     encode_cursor,
     escape_like,
@@ -31,8 +32,14 @@ def test_a_cursor_leads_back_to_the_same_instant_and_id(
     naive: datetime, hours: int, order_id: str
 ) -> None:
     at = naive.replace(tzinfo=UTC) - timedelta(hours=hours)
-    decoded = decode_cursor(SAMPLES, encode_cursor("samples", at, order_id))
-    assert decoded == ("samples", at, order_id)
+    decoded = decode_cursor(SAMPLES_BY_TIME, encode_cursor("samples newest", at, order_id))
+    assert decoded == ("samples newest", at, order_id)
+
+
+@given(st.integers(-(2**63), 2**63 - 1), ids)
+def test_a_cursor_keeps_a_rank_of_any_size(rank: int, order_id: str) -> None:
+    decoded = decode_cursor(SAMPLES_BY_RANK, encode_cursor("samples value", rank, order_id))
+    assert decoded == ("samples value", rank, order_id)
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=0, places=3, max_value=10**12))
@@ -50,16 +57,16 @@ def test_a_cursor_keeps_an_amount_to_the_last_digit(amount: Decimal) -> None:
         "AAAA",
         "e30",
         encode_cursor("customers", Decimal(1), "7"),
-        encode_cursor("samples", "2026-07-01T00:00:00", "7"),
-        encode_cursor("samples", "2026-07-01T00:00:00Z", "nul\0"),
-        encode_cursor("samples", "2026-07-01T00:00:00Z"),
+        encode_cursor("samples newest", "2026-07-01T00:00:00", "7"),
+        encode_cursor("samples newest", "2026-07-01T00:00:00Z", "nul\0"),
+        encode_cursor("samples newest", "2026-07-01T00:00:00Z"),
         "ä" * 20,
     ],
     ids=["empty", "alphabet", "bytes", "object", "other-list", "naive", "nul", "short", "unicode"],
 )
 def test_a_cursor_that_this_list_did_not_give_is_refused(cursor: str) -> None:
     with pytest.raises(BadCursorError):
-        decode_cursor(SAMPLES, cursor)
+        decode_cursor(SAMPLES_BY_TIME, cursor)
 
 
 @pytest.mark.parametrize("amount", ["NaN", "Infinity", "1e999999", "9" * 60])
@@ -69,7 +76,7 @@ def test_a_cursor_with_an_amount_the_database_cannot_hold_is_refused(amount: str
 
 
 def test_the_first_page_has_no_position() -> None:
-    assert decode_cursor(SAMPLES, None) is None
+    assert decode_cursor(SAMPLES_BY_TIME, None) is None
 
 
 def test_likes_own_characters_are_taken_literally() -> None:
