@@ -153,6 +153,7 @@ def _run_dbt(command: list[str], settings: Settings, *, quiet: bool, report: Rep
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     tail: deque[str] = deque(maxlen=60)
+    total = 0
     with subprocess.Popen(
         command,
         cwd=PROJECT_DIR,
@@ -165,7 +166,8 @@ def _run_dbt(command: list[str], settings: Settings, *, quiet: bool, report: Rep
             tail.append(line.rstrip())
             step = _STEP.search(line)
             if step is not None:
-                report(int(step[1]) - 1, int(step[2]))
+                total = int(step[2])
+                report(int(step[1]) - 1, total)
             if not quiet:
                 sys.stderr.write(line)
     if process.returncode != 0:
@@ -174,6 +176,8 @@ def _run_dbt(command: list[str], settings: Settings, *, quiet: bool, report: Rep
             advice="The operator finds the reason in dbt's log.",
             detail=f"{_reason(tail)} (log: {settings.home_dir / 'dbt' / 'logs' / 'dbt.log'})",
         )
+    # Steps that do nothing, such as an exposure, never start.
+    report(total, total)
 
 
 def _reason(tail: Iterable[str]) -> str:
