@@ -273,6 +273,39 @@ def test_one_tenant_s_builds_leave_the_history_of_others_alone(built: Build) -> 
     assert rows(built.conn, CURRENT, "other") != []
 
 
+def test_a_tenant_that_is_gone_leaves_nothing_and_lost_tables_come_back(built: Build) -> None:
+    land(built.settings, "other", ORDERS)
+    built("2025-03-01")
+    built("2025-06-01")
+    before = rows(built.conn, TRANSITIONS), rows(built.conn, CURRENT)
+    ended = """
+        select t.customer_id, t.as_of, t.ended_as_of
+        from marts.rfm_segment_transitions as t
+        inner join app.tenants as n on t.tenant_id = n.tenant_id
+        order by 1, 2
+    """
+    with connect(built.settings.database_url) as admin:
+        admin.execute("delete from app.tenants where name = 'other'")
+        # A log from before its rows said when they ended, and a table that somebody has dropped.
+        expected = admin.execute(ended).fetchall()
+        admin.execute("alter table marts.rfm_segment_transitions drop column ended_as_of cascade")
+        admin.execute("drop table marts.customer_facts cascade")
+        built("2025-06-01")
+        assert (rows(built.conn, TRANSITIONS), rows(built.conn, CURRENT)) == before
+        assert any(row["ended_as_of"] for row in expected)
+        assert admin.execute(ended).fetchall() == expected
+        for table in (
+            "customer_facts",
+            "rfm_builds",
+            "rfm_segment_transitions",
+            "rfm_segment_history",
+        ):
+            left = admin.execute(
+                f"select count(distinct tenant_id) as n from marts.{table}"  # type: ignore[arg-type]
+            ).fetchone()
+            assert left == {"n": 1}, table
+
+
 def test_a_backfill_leaves_what_builds_day_by_day_would_have(built: Build) -> None:
     """One run over many instants tells the same story as a run for each of them, in order."""
     for as_of in ("2025-02-01", "2025-03-01", "2025-04-01", "2026-01-15"):
