@@ -104,17 +104,18 @@ def decode_json(response: httpx.Response) -> Any:
         body = response.json()
     except ValueError:
         raise TransientError("it answered with something that is not JSON") from None
-    return _storable(body) if _UNSTORABLE.search(response.content) else body
+    return storable(body) if _UNSTORABLE.search(response.content) else body
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """A JSON value without the characters that PostgreSQL's text cannot hold."""
     if isinstance(value, str):
         whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return whole.replace("\0", "")
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [storable(item) for item in value]
     if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
+        return {storable(key): storable(item) for key, item in value.items()}
     return value
 
 
