@@ -244,7 +244,8 @@ class _Reader:
                 return self._set_aside(segment, error)
             with tenant_transaction(source.pool, source.tenant_id) as conn:
                 written = _land(conn, source.tenant_id, segment, read_at, members, reading)
-        self._has_landed = True
+        # An empty segment proves nothing: there was nothing to misread.
+        self._has_landed = self._has_landed or bool(members)
         source.progress.count(rejected=reading.rejected, written=written)
         return _Outcome.LANDED
 
@@ -252,7 +253,7 @@ class _Reader:
         """One bad segment is set aside; when all are, something else is wrong."""
         if self._failure is not None and not self._has_landed:
             raise ShopifyError(
-                f"None of the shop's segments could be read: {self._failure.message}",
+                f"No segment that has members could be read: {self._failure.message}",
                 advice="The segments and members landed before are kept. quintile doctor says"
                 " whether the connection works.",
             )
