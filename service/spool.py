@@ -30,6 +30,12 @@ class Spool:
         self._file.write("\n")
         self._length += 1
 
+    def clear(self) -> None:
+        """Forget every row, so that others can be written."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._length = 0
+
     def __len__(self) -> int:
         return self._length
 

@@ -215,7 +215,7 @@ def pages(
         if not info["hasNextPage"]:
             return
         if info["endCursor"] in (None, after):
-            raise ShopifyError(f"Shopify's paging of {connection} does not get on.")
+            raise ShopifyQueryError(f"Shopify's paging of {connection} does not get on.")
         after = info["endCursor"]
 
 

@@ -97,7 +97,9 @@ def member_document(store: Store, facts: CustomerFacts) -> Document:
     last = facts.last_order_number
     return {
         **_person(facts, store.data.currency),
-        "id": gid("CustomerSegmentMember", facts.customer.number),
+        "id": gid(
+            "CustomerSegmentMember", facts.customer.number + store.segment_faults.member_offset
+        ),
         "lastOrderId": gid("Order", last) if last is not None else None,
     }
 

@@ -22,6 +22,7 @@ from .store import Store, index_members
 
 Resolver = Callable[..., Any]
 MAX_MEMBERS_PAGE = 1000
+BROKEN = "INTERNAL_SERVER_ERROR"
 _GID = re.compile(r"gid://shopify/(\w+)/(.+)")
 
 _ORDER_SORTS = {
@@ -134,6 +135,10 @@ def segment_members(store: Store, **args: Any) -> Document:
     """`customerSegmentMembers` of exactly one of a segment, a query, or a finished query."""
     if args.get("sortKey"):
         raise BadRequestError("The sandbox lists segment members by id only.")
+    faults = store.segment_faults
+    if args.get("after") is not None and faults.expired_cursors:
+        faults.expired_cursors -= 1
+        raise BadRequestError(f"`{args['after']}` is not a valid cursor.")
     index = _members(store, args)
     page = connection(
         index,
@@ -141,7 +146,8 @@ def segment_members(store: Store, **args: Any) -> Document:
         partial(documents.member_document, store),
     )
     statistics = {"attributeStatistics": partial(_attribute_statistics, index)}
-    return {**page, "totalCount": len(index.rows), "statistics": statistics}
+    total = len(index.rows) + faults.phantom_members
+    return {**page, "totalCount": total, "statistics": statistics}
 
 
 def segment_members_query(store: Store, id: str) -> Document:  # noqa: A002 - Shopify's name
@@ -193,6 +199,8 @@ def _members(store: Store, args: dict[str, Any]) -> Index[CustomerFacts]:
     found = store.segments.get(number_of("Segment", args["segmentId"]))
     if found is None:
         raise NotFoundError("Segment does not exist")
+    if found.number in store.segment_faults.broken:
+        raise ShopifyError("Internal error. Looks like something went wrong on our end.", BROKEN)
     if found.is_large:
         raise ShopifyError(
             "This segment is too large to be read directly: "

@@ -27,16 +27,34 @@ _Row = TypeVar("_Row")
 
 @dataclass(slots=True)
 class MembersQuery:
-    """An asynchronous query for the members of a segment. Done from the second look on."""
+    """An asynchronous query for the members of a segment. Done after so many looks."""
 
     id: str
     members: tuple[int, ...]
     looks: int = 0
+    looks_needed: int = 2
 
     @property
     def is_done(self) -> bool:
         """Whether its members can be read."""
-        return self.looks > 1
+        return self.looks >= self.looks_needed
+
+
+@dataclass(slots=True)
+class SegmentFaults:
+    """What goes wrong with a store's segments, for tests.
+
+    `looks_needed` is how often an asynchronous query must be looked at before it is done. The next
+    `expired_cursors` pages asked for by a cursor are refused. `member_offset` is added to the
+    number in members' ids, and `phantom_members` to their count. The members of `broken` segments
+    end in an internal error.
+    """
+
+    looks_needed: int = 2
+    expired_cursors: int = 0
+    member_offset: int = 0
+    phantom_members: int = 0
+    broken: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -67,6 +85,8 @@ class Store:
         self._orders = {order.number: order for order in data.orders}
         self.segments = {segment.number: segment for segment in data.segments}
         self.members_queries: dict[str, MembersQuery] = {}
+        self.segment_faults = SegmentFaults()
+        self._members_queries_started = 0
         self._cache = _Cache()
 
     # Reading
@@ -117,14 +137,20 @@ class Store:
     def start_members_query(self, members: list[CustomerFacts]) -> MembersQuery:
         """Begin an asynchronous query whose answer is `members` as they are now."""
         with self.lock:
-            serial = len(self.members_queries)
-            unique = uuid5(NAMESPACE_URL, f"{self.data.domain}/{serial}")
+            self._members_queries_started += 1
+            unique = uuid5(NAMESPACE_URL, f"{self.data.domain}/{self._members_queries_started}")
             query = MembersQuery(
                 id=f"gid://shopify/CustomerSegmentMembersQuery/{unique}",
                 members=tuple(facts.customer.number for facts in members),
+                looks_needed=self.segment_faults.looks_needed,
             )
             self.members_queries[query.id] = query
             return query
+
+    def lose_members_queries(self) -> None:
+        """Forget the asynchronous queries, as Shopify does after a while."""
+        with self.lock:
+            self.members_queries.clear()
 
     # Changing, for tests: every change moves `updated_at` forward, as in a real store.
 
@@ -169,6 +195,12 @@ class Store:
             for order in self._orders.values():
                 if order.customer_number == number:
                     order.customer_number = None
+            self._cache = _Cache()
+
+    def add_segment(self, segment: Segment) -> None:
+        """Add a segment."""
+        with self.lock:
+            self.segments[segment.number] = segment
             self._cache = _Cache()
 
     def update_segment(self, number: int, **fields: Any) -> Segment:

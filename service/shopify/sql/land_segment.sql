@@ -1,4 +1,6 @@
--- Lands one segment, whose synced_at always moves; says whether anything else did.
+-- Lands one segment as it was when its reading began, which is its synced_at. A reading that began
+-- later, or that has found the segment gone since, is newer news: then nothing is landed. Says
+-- whether it landed, and whether anything but synced_at changed.
 with before as (
     select
         s.name,
@@ -30,7 +32,7 @@ landed as (
         %(member_count)s,
         %(created_at)s,
         %(last_edited_at)s,
-        now()
+        %(read_at)s
     )
     on conflict (tenant_id, segment_id) do update set
         name = excluded.name,
@@ -40,10 +42,15 @@ landed as (
         last_edited_at = excluded.last_edited_at,
         synced_at = excluded.synced_at,
         gone_at = null
-    where s.tenant_id = %(tenant_id)s
+    where
+        s.tenant_id = %(tenant_id)s
+        and s.synced_at <= excluded.synced_at
+        and coalesce(s.gone_at <= excluded.synced_at, true)
     returning s.name, s.query, s.member_count, s.created_at, s.last_edited_at, s.gone_at
 )
 
-select count(*) as written
+select
+    count(*) as landed,
+    count(*) filter (where not exists (select from before as b where b is not distinct from l))
+        as written
 from landed as l
-where not exists (select from before as b where b is not distinct from l)

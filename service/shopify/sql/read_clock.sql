@@ -1,0 +1,2 @@
+-- The database's clock, which all processes share.
+select now() as now

@@ -1,0 +1,423 @@
+"""Shopify's segments: each read whole or not at all, whatever happens to the store meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from threading import Timer
+from typing import Any
+
+import pytest
+import stamina
+
+from service.config import Settings
+from service.connections import connect_shopify
+from service.db import Pool, tenant_transaction
+from service.sandbox import Sandbox
+from service.sandbox.shopify import Store
+from service.sandbox.shopify.store import SegmentFaults
+from service.shopify import segments
+from service.shopify.client import ShopifyError, ShopifyUnavailableError, open_shopify
+from service.shopify.landing import set_aside
+from service.shopify.parse import Rejection
+from service.shopify.segments import Source, sync_one_segment, sync_segments
+from tests.conftest import MakeTenant, NullProgress
+from tests.integration.test_shopify_sync import small_shop
+
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(small_shop())
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def source(
+    settings: Settings, shop: Sandbox, pool: Pool, make_tenant: MakeTenant, store: Store
+) -> Iterator[Source]:
+    here = replace(settings, shopify_url=shop.shopify_url)
+    tenant_id = make_tenant("kessel", store.data.domain)
+    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    with open_shopify(here, store.data.domain, store.data.token) as client:
+        yield Source(client, pool, tenant_id, NullProgress())
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of ten members, so that there are several."""
+    monkeypatch.setattr(segments, "_MEMBERS_PER_PAGE", 10)
+
+
+class Acting(NullProgress):
+    """Does something to the store once, when the first page of a segment has been read."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self.act: Callable[[], object] | None = act
+
+    def count(self, **counts: int) -> None:
+        super().count(**counts)
+        if counts.get("segment_members") and self.act is not None:
+            act, self.act = self.act, None
+            act()
+
+
+def landed(source: Source) -> dict[str, Row]:
+    """The cached segments by id, each with its members' ids."""
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        rows = conn.execute(
+            """
+            select s.*, array(
+                select m.customer_id from shopify.segment_members as m
+                where m.segment_id = s.segment_id
+                order by m.customer_id
+            ) as members
+            from shopify.cached_segments as s
+            """
+        ).fetchall()
+    return {row["segment_id"]: row for row in rows}
+
+
+def rejected(source: Source) -> dict[tuple[str, str], str]:
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        rows = conn.execute("select * from shopify.rejected_rows").fetchall()
+    return {(row["entity"], row["source_id"]): row["reason"] for row in rows}
+
+
+def members_of(store: Store, number: int) -> list[str]:
+    facts = store.members_of(store.segments[number]).rows
+    return sorted(str(member.customer.number) for member in facts)
+
+
+def assert_in_step(source: Source, store: Store) -> None:
+    """Every segment of the store is landed as it is now, and no other is there."""
+    rows = {key: row for key, row in landed(source).items() if row["gone_at"] is None}
+    assert set(rows) == {str(number) for number in store.segments}
+    for number, segment in store.segments.items():
+        row = rows[str(number)]
+        assert (row["name"], row["query"]) == (segment.name, segment.query)
+        assert row["members"] == members_of(store, number)
+        assert row["member_count"] == len(row["members"])
+
+
+def direct(store: Store) -> int:
+    """The segment with the most members that is read without an asynchronous query."""
+    numbers = [number for number, segment in store.segments.items() if not segment.is_large]
+    return max(numbers, key=lambda number: len(members_of(store, number)))
+
+
+def large(store: Store) -> int:
+    return next(number for number, segment in store.segments.items() if segment.is_large)
+
+
+# -- one segment at a time ----------------------------------------------------------------------
+
+
+def test_one_segment_is_read_again_and_the_others_are_left_alone(
+    source: Source, store: Store
+) -> None:
+    sync_segments(source)
+    before = landed(source)
+    number = direct(store)
+    store.update_segment(number, name="Renamed", query="number_of_orders >= 2")
+    assert sync_one_segment(source, str(number))
+    after = landed(source)
+    assert after[str(number)]["name"] == "Renamed"
+    assert after[str(number)]["members"] == members_of(store, number)
+    assert {**after, str(number): None} == {**before, str(number): None}
+
+
+def test_one_segment_that_is_new_or_large_lands(source: Source, store: Store) -> None:
+    for number in (direct(store), large(store)):
+        assert sync_one_segment(source, str(number))
+        assert landed(source)[str(number)]["members"] == members_of(store, number)
+
+
+def test_one_segment_that_is_gone_is_marked_and_emptied(source: Source, store: Store) -> None:
+    sync_segments(source)
+    number = direct(store)
+    store.delete_segment(number)
+    assert not sync_one_segment(source, str(number))
+    row = landed(source)[str(number)]
+    assert row["gone_at"] is not None
+    assert (row["members"], row["member_count"]) == ([], 0)
+    assert not sync_one_segment(source, "999999999999")
+    assert_in_step(source, store)
+
+
+def test_a_segment_that_comes_back_is_no_longer_gone(source: Source, store: Store) -> None:
+    sync_segments(source)
+    number = direct(store)
+    segment = store.segments[number]
+    store.delete_segment(number)
+    sync_one_segment(source, str(number))
+    store.add_segment(segment)
+    sync_one_segment(source, str(number))
+    assert_in_step(source, store)
+
+
+def test_a_reading_that_began_earlier_does_not_overwrite_a_later_one(
+    source: Source, store: Store
+) -> None:
+    sync_segments(source)
+    number = direct(store)
+
+    def read_meanwhile() -> None:
+        store.update_segment(number, name="Newer", query="number_of_orders >= 3")
+        sync_one_segment(replace(source, progress=NullProgress()), str(number))
+
+    slow = replace(source, progress=Acting(read_meanwhile))
+    sync_one_segment(slow, str(number))
+    assert landed(source)[str(number)]["name"] == "Newer"
+    assert_in_step(source, store)
+
+
+def test_a_segment_deleted_during_a_slow_reading_stays_gone(source: Source, store: Store) -> None:
+    sync_segments(source)
+    number = direct(store)
+
+    def delete_meanwhile() -> None:
+        store.delete_segment(number)
+        sync_one_segment(replace(source, progress=NullProgress()), str(number))
+
+    sync_one_segment(replace(source, progress=Acting(delete_meanwhile)), str(number))
+    assert landed(source)[str(number)]["gone_at"] is not None
+
+
+def test_a_segment_made_while_all_are_read_is_not_taken_for_gone(
+    source: Source, store: Store
+) -> None:
+    made = replace(store.segments[direct(store)], number=77, name="Made meanwhile")
+
+    def make() -> None:
+        store.add_segment(made)
+        sync_one_segment(replace(source, progress=NullProgress()), "77")
+
+    sync_segments(replace(source, progress=Acting(make)))
+    assert_in_step(source, store)
+
+
+# -- a store that changes, and a Shopify that fails -----------------------------------------------
+
+
+def test_a_segment_deleted_between_two_pages_is_gone(
+    source: Source, store: Store, small_pages: None
+) -> None:
+    sync_segments(source)
+    number = direct(store)
+    sync_segments(replace(source, progress=Acting(lambda: store.delete_segment(number))))
+    # The first segment read was another one, or this one: gone in either case.
+    assert landed(source)[str(number)]["gone_at"] is not None
+    assert_in_step(source, store)
+    assert rejected(source) == {}
+
+
+def test_a_large_segment_deleted_while_it_is_prepared_is_gone(source: Source, store: Store) -> None:
+    sync_segments(source)
+    number = large(store)
+    store.segment_faults = SegmentFaults(looks_needed=10**6)
+
+    def delete() -> None:
+        store.lose_members_queries()
+        store.delete_segment(number)
+
+    began = Timer(0.5, delete)
+    began.start()
+    assert not sync_one_segment(source, str(number))
+    began.join()
+    assert_in_step(source, store)
+
+
+def test_members_who_come_and_go_while_they_are_paged_are_mended_by_the_next_sync(
+    source: Source, store: Store, small_pages: None
+) -> None:
+    number = direct(store)
+    leaving = store.members_of(store.segments[number]).rows[3].customer.number
+
+    sync_one_segment(
+        replace(source, progress=Acting(lambda: store.delete_customer(leaving))), str(number)
+    )
+    row = landed(source)[str(number)]
+    assert set(members_of(store, number)) <= set(row["members"])
+    assert row["member_count"] == len(members_of(store, number))
+    sync_segments(source)
+    assert_in_step(source, store)
+
+
+def test_a_cursor_that_expires_begins_the_segment_anew(
+    source: Source, store: Store, small_pages: None
+) -> None:
+    store.segment_faults = SegmentFaults(expired_cursors=1)
+    sync_segments(source)
+    assert_in_step(source, store)
+    assert rejected(source) == {}
+    counts = source.progress.counts
+    assert counts["segment_members"] == sum(len(members_of(store, n)) for n in store.segments)
+
+
+def test_a_cursor_that_always_expires_sets_the_segment_aside(
+    source: Source, store: Store, small_pages: None
+) -> None:
+    sync_segments(source)
+    before = landed(source)
+    number = direct(store)
+    store.segment_faults = SegmentFaults(expired_cursors=10**6)
+    assert sync_one_segment(source, str(number))
+    assert landed(source) == before
+    assert "not a valid cursor" in rejected(source)["segment", str(number)]
+    store.segment_faults = SegmentFaults()
+    sync_one_segment(source, str(number))
+    assert rejected(source) == {}
+
+
+def test_a_prepared_query_that_is_lost_is_started_anew(
+    source: Source, store: Store, small_pages: None
+) -> None:
+    number = large(store)
+    losing = replace(source, progress=Acting(store.lose_members_queries))
+    assert sync_one_segment(losing, str(number))
+    assert landed(source)[str(number)]["members"] == members_of(store, number)
+    assert rejected(source) == {}
+
+
+def test_a_query_that_never_finishes_holds_up_only_its_segment(
+    source: Source, store: Store
+) -> None:
+    sync_segments(source)
+    number = large(store)
+    kept = landed(source)[str(number)]["members"]
+    other = direct(store)
+    store.update_segment(other, name="Renamed")
+    store.segment_faults = SegmentFaults(looks_needed=10**6)
+    sync_segments(replace(source, patience=0.5))
+    assert landed(source)[str(number)]["members"] == kept
+    assert landed(source)[str(other)]["name"] == "Renamed"
+    assert rejected(source) == {
+        ("segment", str(number)): f"Shopify did not prepare the members of segment {number} within"
+        " 0 seconds."
+    }
+
+
+def test_the_query_a_killed_sync_left_behind_is_in_nobodys_way(
+    source: Source, store: Store
+) -> None:
+    number = large(store)
+
+    class KilledError(Exception):
+        pass
+
+    def die() -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        sync_one_segment(replace(source, progress=Acting(die)), str(number))
+    assert len(store.members_queries) == 1
+    assert landed(source) == {}
+    store.update_segment(number, query="number_of_orders >= 2")
+    assert sync_one_segment(source, str(number))
+    assert landed(source)[str(number)]["members"] == members_of(store, number)
+
+
+def test_one_segment_that_always_fails_does_not_stop_the_others(
+    source: Source, store: Store
+) -> None:
+    sync_segments(source)
+    broken = min(store.segments)
+    kept = landed(source)[str(broken)]["members"]
+    store.segment_faults = SegmentFaults(broken=frozenset({broken}))
+    other = max(store.segments)
+    store.update_segment(other, name="Renamed")
+    with stamina.set_testing(True, attempts=2):
+        sync_segments(source)
+        assert landed(source)[str(broken)]["members"] == kept
+        assert landed(source)[str(broken)]["gone_at"] is None
+        assert landed(source)[str(other)]["name"] == "Renamed"
+        assert set(rejected(source)) == {("segment", str(broken))}
+        # By itself it is tried again later, by whoever asked for it.
+        with pytest.raises(ShopifyUnavailableError):
+            sync_one_segment(source, str(broken))
+
+
+def test_a_shopify_that_fails_for_every_segment_is_not_asked_for_all_of_them(
+    source: Source, store: Store
+) -> None:
+    store.segment_faults = SegmentFaults(broken=frozenset(store.segments))
+    with stamina.set_testing(True, attempts=2), pytest.raises(ShopifyUnavailableError):
+        sync_segments(source)
+    assert len(rejected(source)) == 2
+    assert len(store.segments) > 3
+
+
+# -- listings that cannot be true -----------------------------------------------------------------
+
+
+def test_members_who_are_not_listed_keep_a_segment_as_it_was(source: Source, store: Store) -> None:
+    sync_segments(source)
+    number = direct(store)
+    before = landed(source)
+    store.update_segment(number, query="number_of_orders >= 2")
+    store.segment_faults = SegmentFaults(phantom_members=50)
+    sync_one_segment(source, str(number))
+    assert landed(source) == before
+    assert "and listed" in rejected(source)["segment", str(number)]
+
+
+def test_member_ids_that_are_not_the_customers_land_nowhere(source: Source, store: Store) -> None:
+    store.segment_faults = SegmentFaults(member_offset=5)
+    with pytest.raises(ShopifyError, match="not numbered as customers") as raised:
+        sync_segments(source)
+    assert "@" not in raised.value.message
+    assert not any(row["members"] for row in landed(source).values())
+
+
+def test_the_numbers_of_members_are_looked_up_once_per_sync(source: Source, store: Store) -> None:
+    large_ones = sum(segment.is_large for segment in store.segments.values())
+    sync_segments(source)
+    # The list, a page of each segment, one customer; large ones are refused first, then started
+    # and looked at twice.
+    assert source.client.calls == 1 + len(store.segments) + 1 + 4 * large_ones
+
+
+def test_a_segment_without_addresses_is_checked_by_its_customers(
+    source: Source, store: Store
+) -> None:
+    for number in list(store.customers):
+        store.update_customer(number, email=None)
+    sync_segments(source)
+    assert_in_step(source, store)
+
+
+def test_a_reading_lists_members_who_cannot_be_told_apart_until_they_can(
+    source: Source, store: Store
+) -> None:
+    number = direct(store)
+    sync_one_segment(source, str(number))
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        set_aside(
+            conn,
+            source.tenant_id,
+            "segment_member",
+            [Rejection(f"{number}/odd", "cannot be read", {}), Rejection("1/odd", "other", {})],
+        )
+    sync_one_segment(source, str(number))
+    assert set(rejected(source)) == {("segment_member", "1/odd")}
+
+
+def test_a_second_sync_touches_nothing_but_the_clock(source: Source, store: Store) -> None:
+    sync_segments(source)
+    before = landed(source)
+    again = replace(source, progress=NullProgress())
+    sync_segments(again)
+    assert again.progress.counts["written"] == 0
+    after = landed(source)
+    assert {key: {**row, "synced_at": None} for key, row in after.items()} == {
+        key: {**row, "synced_at": None} for key, row in before.items()
+    }
+    assert all(after[key]["synced_at"] > row["synced_at"] for key, row in before.items())
