@@ -120,7 +120,7 @@ def _sync_changes(source: Source, resource: _Resource) -> None:
 def _land_page(source: Source, resource: _Resource, nodes: list[Node]) -> None:
     if resource.name == "orders":
         for order in nodes:
-            _complete_lines(source.client, order)
+            complete_lines(source.client, order)
     rows, rejections = sort_out(nodes, resource.parse)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         written = resource.land(conn, source.tenant_id, rows)
@@ -130,7 +130,7 @@ def _land_page(source: Source, resource: _Resource, nodes: list[Node]) -> None:
     source.progress.advance(len(nodes))
 
 
-def _complete_lines(client: ShopifyClient, order: Data) -> None:
+def complete_lines(client: ShopifyClient, order: Data) -> None:
     """Fetch the lines of a long order that its page had no room for."""
     lines = order["lineItems"]
     while lines["pageInfo"]["hasNextPage"]:
