@@ -66,6 +66,15 @@ class Settings:
         "https://{shop}", "Base URL of Shopify's Admin API; {shop} stands for the shop's domain."
     )
     shopify_api_version: str = _setting("2026-07", "Version of Shopify's Admin API.")
+    shopify_client_id: str = _setting(
+        "", "Client id of your Shopify app; needed to refresh access tokens that expire."
+    )
+    shopify_client_secret: str = _setting(
+        "",
+        "Client secret of your Shopify app, newest first and comma-separated while it is replaced; "
+        "it signs webhooks and refreshes access tokens that expire.",
+        secret=True,
+    )
     klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
     host: str = _setting("127.0.0.1", "Address the web service listens on.")

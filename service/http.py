@@ -1,7 +1,8 @@
 """HTTP with patience: which failures pass by themselves, and how long to wait for them.
 
-Both APIs are read and written only in ways that may be repeated, so a call whose answer was lost is
-simply made again. Nothing here ever shows a header, where the credentials are.
+Most calls may be repeated, so one whose answer was lost is simply made again; of the others a
+failure tells whether the call has certainly done nothing. Nothing here ever shows a header, where
+the credentials are.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _LONGEST_OBEYED_SECONDS = 300.0
 _PASSING_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
 
@@ -29,11 +31,16 @@ class TransientError(Exception):
     Args:
         reason: One phrase without any secret in it.
         retry_after: Seconds the server asked to be left alone, if it did.
+        is_undone: Whether the call has certainly done nothing: it was never sent or was turned
+            away. Otherwise it may have been done and only its answer lost.
     """
 
-    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, reason: str, *, retry_after: float | None = None, is_undone: bool = False
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.is_undone = is_undone
 
 
 def open_client(headers: dict[str, str]) -> httpx.Client:
@@ -72,11 +79,15 @@ def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.R
         response = client.request(method, url, **content)
     except httpx.RequestError as error:
         # The kind of failure only: httpx quotes the request, some of its messages a header.
-        raise TransientError(f"the connection failed ({type(error).__name__})") from None
+        raise TransientError(
+            f"the connection failed ({type(error).__name__})",
+            is_undone=isinstance(error, _NEVER_SENT),
+        ) from None
     if response.status_code in _PASSING_STATUSES:
         raise TransientError(
             f"it answered with status {response.status_code}",
             retry_after=_seconds(response.headers.get("Retry-After")),
+            is_undone=response.status_code == httpx.codes.TOO_MANY_REQUESTS,
         )
     return response
 

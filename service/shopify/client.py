@@ -36,6 +36,15 @@ class ShopifyUnavailableError(ShopifyError):
     advice = "What has been read so far is kept; the next sync goes on from there."
 
 
+class ShopifyUnknownOutcomeError(ShopifyUnavailableError):
+    """Shopify's answer to a change was lost, so it may have been made or not.
+
+    Raised only for calls that must not be repeated blindly; look what there is, then decide.
+    """
+
+    advice = "Look in Shopify whether it has happened before trying again."
+
+
 class ShopifyRefusedError(ShopifyError):
     """Shopify does not accept the access token."""
 
@@ -81,21 +90,38 @@ class ShopifyClient:
         self._costs: dict[str, float] = {}
         self.calls = 0
 
-    def run(self, name: str, **variables: Any) -> Data:
+    def run(self, name: str, *, is_repeatable: bool = True, **variables: Any) -> Data:
         """The ``data`` of the document ``graphql/<name>.graphql``.
+
+        Args:
+            name: The document.
+            is_repeatable: Whether asking twice does no harm. A call that is not is asked again
+                only when it has certainly not been done, as after THROTTLED or 429.
+            variables: The document's variables.
 
         Raises:
             ShopifyRefusedError: The token is not accepted, or lacks a scope.
             ShopifyQueryError: The answer holds errors; their codes are in ``codes``.
+            ShopifyUnknownOutcomeError: A call that is not repeatable may have been done or not.
             ShopifyUnavailableError: No usable answer after several tries.
             ShopifyError: The shop or the version of the API does not exist.
         """
         try:
-            return patiently(lambda: self._attempt(name, variables))
+            return patiently(lambda: self._attempt(name, variables, is_repeatable))
         except TransientError as error:
             raise ShopifyUnavailableError(f"Shopify keeps failing: {error}.") from None
 
-    def _attempt(self, name: str, variables: Mapping[str, Any]) -> Data:
+    def _attempt(self, name: str, variables: Mapping[str, Any], is_repeatable: bool) -> Data:
+        try:
+            return self._ask(name, variables)
+        except TransientError as error:
+            if is_repeatable or error.is_undone:
+                raise
+            raise ShopifyUnknownOutcomeError(
+                f"Whether Shopify has done {name} is not known: {error}."
+            ) from None
+
+    def _ask(self, name: str, variables: Mapping[str, Any]) -> Data:
         if self._bucket is not None:
             wait = self._bucket.seconds_until(self._costs.get(name, 0.0))
             time.sleep(min(wait, _LONGEST_PAUSE_SECONDS))
@@ -137,7 +163,7 @@ class ShopifyClient:
             cost = self._costs.get(name, 0.0)
             wait = self._bucket.seconds_until(cost) if self._bucket else 0.0
             # Nothing to wait for means that we do not know: then as long as for other failures.
-            raise TransientError("it throttled us", retry_after=wait or None)
+            raise TransientError("it throttled us", retry_after=wait or None, is_undone=True)
         if codes & {"INTERNAL_SERVER_ERROR", "TIMEOUT"}:
             raise TransientError("it reported an internal error")
         if "ACCESS_DENIED" in codes:

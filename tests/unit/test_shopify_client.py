@@ -18,6 +18,7 @@ from service.shopify.client import (
     ShopifyQueryError,
     ShopifyRefusedError,
     ShopifyUnavailableError,
+    ShopifyUnknownOutcomeError,
     open_shopify,
     pages,
 )
@@ -128,6 +129,30 @@ def test_answers_that_are_none_are_asked_for_again(
     httpserver.expect_ordered_request(PATH).respond_with_json(body)
     httpserver.expect_ordered_request(PATH).respond_with_json({"data": {"shop": {}}})
     assert client.run("shop") == {"shop": {}}
+    assert client.calls == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(error("INTERNAL_SERVER_ERROR"), 200), ({"data": None}, 200), ("text", 200), ({}, 503)],
+)
+def test_a_change_whose_outcome_is_unknown_is_not_asked_for_again(
+    client: ShopifyClient, httpserver: HTTPServer, body: Any, status: int
+) -> None:
+    httpserver.expect_request(PATH).respond_with_json(body, status=status)
+    with pytest.raises(ShopifyUnknownOutcomeError, match="segment_members_query_create"):
+        client.run("segment_members_query_create", is_repeatable=False, segmentId="s")
+    assert client.calls == 1
+
+
+@pytest.mark.parametrize(("body", "status"), [(error("THROTTLED"), 200), ({"errors": "x"}, 429)])
+def test_a_change_that_was_turned_away_is_asked_for_again(
+    client: ShopifyClient, httpserver: HTTPServer, body: Any, status: int
+) -> None:
+    httpserver.expect_ordered_request(PATH).respond_with_json(body, status=status)
+    httpserver.expect_ordered_request(PATH).respond_with_json({"data": {"done": True}})
+    answer = client.run("segment_members_query_create", is_repeatable=False, segmentId="s")
+    assert answer == {"done": True}
     assert client.calls == 2
 
 
