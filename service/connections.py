@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import re
-from typing import cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 from uuid import UUID
 
 from service.config import Settings
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import InvalidInputError, NotConnectedError
+from service.http import ATTEMPTS
 from service.klaviyo.account import read_account_name
 from service.klaviyo.client import open_klaviyo
-from service.shopify.client import open_shopify
+from service.shopify.bucket import SharedBucket
+from service.shopify.client import ShopifyClient, base_url, open_shopify
+from service.shopify.domain import check_shop_domain
+from service.shopify.errors import ShopifyRefusedError
 from service.shopify.landing import save_shop
 from service.shopify.shop import ShopInfo, read_shop
+from service.shopify.tokens import (
+    FixedToken,
+    MissingClientError,
+    StoredTokens,
+    TokenSet,
+    parse_tokens,
+    read_stored,
+)
 from service.vault import Sealed, seal, unseal
 
 _NAMES = {"shopify": "Shopify", "klaviyo": "Klaviyo"}
@@ -26,32 +40,48 @@ class MissingScopeError(InvalidInputError):
 
 
 def connect_shopify(
-    settings: Settings, pool: Pool, tenant_id: UUID, shop: str, token: str
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    shop: str,
+    token: str | TokenSet,
+    *,
+    attempts: int = ATTEMPTS,
 ) -> ShopInfo:
     """Connect a tenant to its shop by an Admin API access token.
 
     The tenant takes over the shop's currency and time zone. A token without ``read_all_orders`` is
     accepted; ``ShopInfo.has_all_orders`` tells.
 
+    Args:
+        settings: The service's settings.
+        pool: The service's pool.
+        tenant_id: Whom to connect.
+        shop: The shop's domain, which must be the tenant's.
+        token: A token, or the JSON object that Shopify answers with one that expires.
+        attempts: How often the shop is asked at most.
+
     Raises:
         InvalidInputError: The shop is not this tenant's, or the token is not one.
+        MissingClientError: The token expires and the app's id and secret are not set.
         MissingScopeError: The token lacks a scope; the message says what each is for.
         ShopifyError: The shop does not accept the token or cannot be reached.
     """
-    secret = _checked_secret(token, "access token")
-    wanted = shop.strip().lower()
+    tokens = _checked_tokens(settings, token)
+    wanted = check_shop_domain(shop)
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         _check_shop(shop_domain(conn, tenant_id), wanted)
-    with open_shopify(settings, wanted, secret) as client:
+    with open_shopify(
+        settings,
+        wanted,
+        FixedToken(tokens.access_token),
+        bucket=SharedBucket(pool, tenant_id),
+        attempts=attempts,
+    ) as client:
         info = read_shop(client)
     _check_shop(wanted, info.shop)
     if info.missing_scopes:
-        raise MissingScopeError(
-            "The access token lacks "
-            + " and ".join(f"{scope} (for {why})" for scope, why in info.missing_scopes.items())
-            + ".",
-            advice="Give the app these Admin API scopes in Shopify, then connect again.",
-        )
+        raise _lacks_scopes(info)
     with tenant_transaction(pool, tenant_id) as conn:
         save_shop(conn, tenant_id, info)
         _store(
@@ -60,10 +90,86 @@ def connect_shopify(
             tenant_id,
             "shopify",
             account_name=info.name,
-            secret=secret,
+            secret=tokens.sealable(),
+            last_four=tokens.last_four,
             scopes=sorted(info.scopes),
+            plan=info.plan,
+            expires_in=tokens.expires_in,
+            refresh_expires_in=tokens.refresh_expires_in,
+            api_version_asked=settings.shopify_api_version,
+            api_version_served=info.api_version,
         )
     return info
+
+
+@contextmanager
+def open_connected(
+    settings: Settings, pool: Pool, tenant_id: UUID, *, attempts: int = ATTEMPTS
+) -> Iterator[ShopifyClient]:
+    """The client of a connected tenant: refreshes its token, shares its points, notes a refusal.
+
+    Raises:
+        NotConnectedError: The tenant has no shop or no access token.
+        SealBrokenError: The stored token cannot be opened with the keys at hand.
+        ShopifyRefusedError: The token is not accepted; the connection now says so.
+    """
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        shop = shop_domain(conn, tenant_id)
+        stored = read_stored(settings, conn, tenant_id)
+    if stored is None:
+        raise _not_connected("shopify")
+    url = f"{base_url(settings, shop)}/admin/oauth/access_token"
+    tokens = StoredTokens(settings, pool, tenant_id, url, stored)
+    bucket = SharedBucket(pool, tenant_id)
+    try:
+        with open_shopify(settings, shop, tokens, bucket=bucket, attempts=attempts) as client:
+            yield client
+    except ShopifyRefusedError as error:
+        with tenant_transaction(pool, tenant_id) as conn:
+            note_refused(conn, tenant_id, "shopify", error.message)
+        raise
+
+
+def verify_shopify(
+    settings: Settings, pool: Pool, tenant_id: UUID, client: ShopifyClient
+) -> ShopInfo:
+    """Ask the shop who it is and what the token may do, and remember the answer.
+
+    Raises:
+        ShopifyRefusedError: The token is not accepted, or belongs to another shop.
+        ShopifyError: The shop cannot be reached.
+    """
+    info = read_shop(client)
+    with tenant_transaction(pool, tenant_id) as conn:
+        shop = shop_domain(conn, tenant_id)
+        if info.shop != shop:
+            # Another shop's orders must never land under this tenant.
+            raise ShopifyRefusedError(f"The access token belongs to {info.shop}, not to {shop}.")
+        save_shop(conn, tenant_id, info)
+        conn.execute(
+            query("shopify/sql/note_verified"),
+            {
+                "tenant_id": tenant_id,
+                "account_name": info.name,
+                "scopes": sorted(info.scopes),
+                "plan": info.plan,
+                "api_version_asked": settings.shopify_api_version,
+                "api_version_served": info.api_version,
+            },
+        )
+    return info
+
+
+def disconnect(conn: Connection, tenant_id: UUID, provider: str, reason: str) -> bool:
+    """Forget a connection's secret; nothing is synced until it is connected again.
+
+    What has been landed stays, and so does the shop it belongs to.
+
+    Returns:
+        Whether there was a connection.
+    """
+    parameters = {"tenant_id": tenant_id, "provider": provider, "reason": reason}
+    return conn.execute(query("sql/disconnect"), parameters).fetchone() is not None
 
 
 def connect_klaviyo(settings: Settings, pool: Pool, tenant_id: UUID, api_key: str) -> str:
@@ -80,25 +186,38 @@ def connect_klaviyo(settings: Settings, pool: Pool, tenant_id: UUID, api_key: st
     with open_klaviyo(settings, secret) as client:
         name = read_account_name(client)
     with tenant_transaction(pool, tenant_id) as conn:
-        _store(settings, conn, tenant_id, "klaviyo", account_name=name, secret=secret, scopes=[])
+        _store(
+            settings,
+            conn,
+            tenant_id,
+            "klaviyo",
+            account_name=name,
+            secret=secret,
+            last_four=secret[-_SHOWN_CHARACTERS:],
+        )
     return name
 
 
 def credential(settings: Settings, conn: Connection, tenant_id: UUID, provider: str) -> str:
     """The opened secret of a connection, for use in a request and nowhere else.
 
+    Of a token that expires it is the access token, which may have expired: a client of Shopify
+    comes from :func:`open_connected`.
+
     Raises:
         NotConnectedError: The tenant has not been connected to the provider.
         SealBrokenError: The stored secret cannot be opened with the keys at hand.
     """
+    if provider == "shopify":
+        stored = read_stored(settings, conn, tenant_id)
+        if stored is None:
+            raise _not_connected(provider)
+        return stored.tokens.access_token
     row = conn.execute(
         query("sql/find_connection"), {"tenant_id": tenant_id, "provider": provider}
     ).fetchone()
     if row is None:
-        raise NotConnectedError(
-            f"This tenant is not connected to {_NAMES[provider]} yet.",
-            advice=f"Connect it first: quintile tenants connect-{provider} NAME",
-        )
+        raise _not_connected(provider)
     return unseal(settings, tenant_id, provider, Sealed(row["key_id"], bytes(row["sealed_secret"])))
 
 
@@ -133,12 +252,40 @@ def note_accepted(conn: Connection, tenant_id: UUID, provider: str, scopes: list
     )
 
 
-def _checked_secret(text: str, kind: str) -> str:
+def _not_connected(provider: str) -> NotConnectedError:
+    return NotConnectedError(
+        f"This tenant is not connected to {_NAMES[provider]} yet.",
+        advice=f"Connect it first: quintile tenants connect-{provider} NAME",
+    )
+
+
+def _lacks_scopes(info: ShopInfo) -> MissingScopeError:
+    return MissingScopeError(
+        "The access token lacks "
+        + " and ".join(f"{scope} (for {why})" for scope, why in info.missing_scopes.items())
+        + ".",
+        advice="Give the app these Admin API scopes in Shopify, then connect again.",
+        field="access_token",
+    )
+
+
+def _checked_tokens(settings: Settings, token: str | TokenSet) -> TokenSet:
+    tokens = parse_tokens(token) if isinstance(token, str) else token
+    _checked_secret(tokens.access_token, "access token", field="access_token")
+    if tokens.refresh_token is not None:
+        _checked_secret(tokens.refresh_token, "refresh token", field="refresh_token")
+        if not settings.shopify_client_id or not settings.shopify_client_secret:
+            raise MissingClientError
+    return tokens
+
+
+def _checked_secret(text: str, kind: str, *, field: str = "") -> str:
     secret = text.strip()
     # Refused here because a client library would quote it in its complaint.
     if not _SECRET.fullmatch(secret):
         raise InvalidInputError(
-            f"This is not a valid {kind}: it must be 8 to 512 characters without spaces."
+            f"This is not a valid {kind}: it must be 8 to 512 characters without spaces.",
+            field=field,
         )
     return secret
 
@@ -148,6 +295,7 @@ def _check_shop(expected: str, found: str) -> None:
         raise InvalidInputError(
             f"This tenant's shop is {expected}, not {found}.",
             advice="Another shop is another tenant: quintile tenants add NAME --shop DOMAIN",
+            field="shop",
         )
 
 
@@ -157,20 +305,22 @@ def _store(
     tenant_id: UUID,
     provider: str,
     *,
-    account_name: str,
     secret: str,
-    scopes: list[str],
+    **told: Any,
 ) -> None:
     sealed = seal(settings, tenant_id, provider, secret)
+    nothing = dict.fromkeys(
+        ("plan", "expires_in", "refresh_expires_in", "api_version_asked", "api_version_served")
+    )
     conn.execute(
         query("sql/store_connection"),
         {
             "tenant_id": tenant_id,
             "provider": provider,
-            "account_name": account_name,
             "sealed_secret": sealed.ciphertext,
             "key_id": sealed.key_id,
-            "last_four": secret[-_SHOWN_CHARACTERS:],
-            "scopes": scopes,
+            "scopes": [],
+            **nothing,
+            **told,
         },
     )

@@ -43,10 +43,13 @@ class TransientError(Exception):
         self.is_undone = is_undone
 
 
-def open_client(headers: dict[str, str]) -> httpx.Client:
-    """A client that sends these headers, follows no redirect and does not wait for ever."""
+def open_client(headers: dict[str, str], *, timeout: float = 60) -> httpx.Client:
+    """A client that sends these headers, follows no redirect and does not wait for ever.
+
+    ``timeout`` is in seconds of silence.
+    """
     return httpx.Client(
-        headers={"User-Agent": "Quintile", **headers}, timeout=httpx.Timeout(60, connect=10)
+        headers={"User-Agent": "Quintile", **headers}, timeout=httpx.Timeout(timeout, connect=10)
     )
 
 

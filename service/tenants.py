@@ -12,8 +12,8 @@ import psycopg
 
 from service.db import Connection, one, query
 from service.errors import InvalidInputError
+from service.shopify.domain import check_shop_domain
 
-_SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com", re.ASCII)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 
 
@@ -28,7 +28,7 @@ def add_tenant(conn: Connection, name: str, shop: str | None = None) -> UUID:
             f"'{name}' cannot be a tenant's name.",
             advice="Lower-case letters, digits, - and _, at most 63, starting with no sign.",
         )
-    _check_shop(shop)
+    shop = None if shop is None else check_shop_domain(shop)
     try:
         with conn.transaction():
             row = one(
@@ -102,7 +102,7 @@ def change_tenant(
         raise InvalidInputError(
             "There is nothing to change.", advice="See: quintile tenants set --help"
         )
-    _check_shop(shop)
+    shop = None if shop is None else check_shop_domain(shop)
     _check_time_zone(time_zone)
     try:
         with conn.transaction():
@@ -168,13 +168,6 @@ def _check_time_zone(zone: str | None) -> None:
             f"'{zone}' is not a time zone.",
             advice="It looks like Europe/Berlin.",
             field="time_zone",
-        )
-
-
-def _check_shop(shop: str | None) -> None:
-    if shop is not None and not _SHOP.fullmatch(shop):
-        raise InvalidInputError(
-            f"'{shop}' is not a shop's domain.", advice="It looks like my-brand.myshopify.com."
         )
 
 

@@ -39,7 +39,10 @@ class SandboxPortTakenError(QuintileError):
 
 
 class Sandbox:
-    """Two running servers. A context manager: leaving it stops them."""
+    """Two running servers. A context manager: leaving it stops them.
+
+    `tokens` issues the Shopify server's tokens that expire.
+    """
 
     def __init__(
         self,
@@ -55,7 +58,8 @@ class Sandbox:
         """
         self.stores = {store.data.domain: store for store in stores}
         self.accounts = {account.key: account for account in accounts}
-        shopify_app = shopify.create_shopify_app(stores)
+        self.tokens = shopify.TokenDesk(stores)
+        shopify_app = shopify.create_shopify_app(stores, self.tokens)
         klaviyo_app = klaviyo.create_klaviyo_app(accounts)
         self._shopify_faults, self._shopify_log = instrument(
             shopify_app, shopify.error_body, "application/json"

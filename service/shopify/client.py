@@ -1,15 +1,13 @@
 """Shopify's Admin GraphQL API: one call at a time, paced by what the shop's bucket holds.
 
-Every answer says how many points are left and how fast they come back; the next query waits for its
-points ahead of time, so being throttled is the exception.
+Every answer says how many points are left and how fast they come back; a query's points are
+reserved ahead of time, so being throttled is the exception.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,78 +15,64 @@ from typing import Any
 import httpx
 
 from service.config import Settings
-from service.errors import QuintileError
-from service.http import TransientError, decode_json, open_client, patiently, send
+from service.http import (
+    ATTEMPTS,
+    TransientError,
+    decode_json,
+    open_client,
+    patiently,
+    send,
+)
+from service.shopify.bucket import Bucket, LocalBucket, Throttle
+from service.shopify.errors import (
+    ShopifyError,
+    ShopifyQueryError,
+    ShopifyRefusedError,
+    ShopifyUnavailableError,
+    ShopifyUnknownOutcomeError,
+    ShopifyUnsupportedVersionError,
+)
+from service.shopify.tokens import FixedToken, Tokens
+
+__all__ = [
+    "ShopifyClient",
+    "ShopifyError",
+    "ShopifyQueryError",
+    "ShopifyRefusedError",
+    "ShopifyUnavailableError",
+    "ShopifyUnknownOutcomeError",
+    "ShopifyUnsupportedVersionError",
+    "document",
+    "open_shopify",
+    "pages",
+]
 
 _GRAPHQL_DIR = Path(__file__).parent / "graphql"
-_LONGEST_PAUSE_SECONDS = 60.0
+# What one query may cost at most; a document that has never been priced may cost it.
+_HIGHEST_COST = 1000.0
+_UNAUTHORIZED = 401
 
 Data = dict[str, Any]
-
-
-class ShopifyError(QuintileError):
-    """Shopify did not do what was asked."""
-
-
-class ShopifyUnavailableError(ShopifyError):
-    """Shopify could not be reached, or kept failing."""
-
-    advice = "What has been read so far is kept; the next sync goes on from there."
-
-
-class ShopifyUnknownOutcomeError(ShopifyUnavailableError):
-    """Shopify's answer to a change was lost, so it may have been made or not.
-
-    Raised only for calls that must not be repeated blindly; look what there is, then decide.
-    """
-
-    advice = "Look in Shopify whether it has happened before trying again."
-
-
-class ShopifyRefusedError(ShopifyError):
-    """Shopify does not accept the access token."""
-
-    advice = "Connect it again with a valid access token: quintile tenants connect-shopify NAME"
-
-
-class ShopifyQueryError(ShopifyError):
-    """Shopify answered a query with errors.
-
-    ``codes`` are the ``extensions.code`` of its errors, which callers may know how to handle.
-    """
-
-    def __init__(self, message: str, codes: frozenset[str] = frozenset()) -> None:
-        super().__init__(message)
-        self.codes = codes
-
-
-@dataclass
-class _Bucket:
-    """The shop's points as the last answer told them."""
-
-    maximum: float
-    available: float
-    restore_rate: float
-    told_at: float
-
-    def seconds_until(self, points: float) -> float:
-        restored = (time.monotonic() - self.told_at) * self.restore_rate
-        missing = min(points, self.maximum) - min(self.available + restored, self.maximum)
-        return max(missing, 0.0) / self.restore_rate
 
 
 class ShopifyClient:
     """The Admin API of one shop; not to be shared between threads.
 
-    ``calls`` counts the requests made, retries included.
+    ``calls`` counts the requests made, retries included. ``served_version`` is the version of the
+    API that answered last: Shopify serves a version it has retired with the oldest it still has.
     """
 
-    def __init__(self, http: httpx.Client, url: str) -> None:
+    def __init__(
+        self, http: httpx.Client, url: str, *, tokens: Tokens, bucket: Bucket, attempts: int
+    ) -> None:
         self._http = http
         self._url = url
-        self._bucket: _Bucket | None = None
-        self._costs: dict[str, float] = {}
+        self._tokens = tokens
+        self._bucket = bucket
+        self._attempts = attempts
+        self._costs: dict[tuple[str, object], float] = {}
         self.calls = 0
+        self.served_version: str | None = None
 
     def run(self, name: str, *, is_repeatable: bool = True, **variables: Any) -> Data:
         """The ``data`` of the document ``graphql/<name>.graphql``.
@@ -107,7 +91,9 @@ class ShopifyClient:
             ShopifyError: The shop or the version of the API does not exist.
         """
         try:
-            return patiently(lambda: self._attempt(name, variables, is_repeatable))
+            return patiently(
+                lambda: self._attempt(name, variables, is_repeatable), attempts=self._attempts
+            )
         except TransientError as error:
             raise ShopifyUnavailableError(f"Shopify keeps failing: {error}.") from None
 
@@ -122,37 +108,43 @@ class ShopifyClient:
             ) from None
 
     def _ask(self, name: str, variables: Mapping[str, Any]) -> Data:
-        if self._bucket is not None:
-            wait = self._bucket.seconds_until(self._costs.get(name, 0.0))
-            time.sleep(min(wait, _LONGEST_PAUSE_SECONDS))
-        self.calls += 1
-        payload = {"query": document(name), "variables": variables}
-        response = send(self._http, "POST", self._url, json=payload)
-        _check_status(response)
-        body = decode_json(response)
-        if not isinstance(body, dict):
-            raise TransientError("it answered with something that is not a GraphQL answer")
-        self._note_cost(name, body)
-        self._check_errors(name, body.get("errors"))
+        # The size of a page makes most of a document's price.
+        priced = (name, variables.get("first"))
+        points = self._bucket.reserve(self._costs.get(priced, _HIGHEST_COST))
+        spent, throttle = 0.0, None
+        try:
+            response = self._send({"query": document(name), "variables": variables})
+            _check_status(response)
+            self.served_version = response.headers.get("X-Shopify-API-Version")
+            body = decode_json(response)
+            if not isinstance(body, dict):
+                raise TransientError("it answered with something that is not a GraphQL answer")
+            cost = (body.get("extensions") or {}).get("cost") or {}
+            throttle = _throttle(cost)
+            if throttle is not None:
+                spent = float(cost.get("actualQueryCost") or 0)
+                self._costs[priced] = float(cost.get("requestedQueryCost") or 0)
+        finally:
+            self._bucket.settle(points, spent, throttle)
+        self._check_errors(name, body.get("errors"), self._costs.get(priced, 0.0), throttle)
         data = body.get("data")
         if not isinstance(data, dict):
             raise TransientError("it answered without data")
         return data
 
-    def _note_cost(self, name: str, body: Data) -> None:
-        cost = (body.get("extensions") or {}).get("cost") or {}
-        status = cost.get("throttleStatus")
-        if not status:
-            return
-        self._costs[name] = float(cost.get("requestedQueryCost") or 0)
-        self._bucket = _Bucket(
-            maximum=float(status["maximumAvailable"]),
-            available=float(status["currentlyAvailable"]),
-            restore_rate=max(float(status["restoreRate"]), 1.0),
-            told_at=time.monotonic(),
-        )
+    def _send(self, payload: Data) -> httpx.Response:
+        token = self._tokens.current()
+        response = self._post(payload, token)
+        if response.status_code == _UNAUTHORIZED and self._tokens.renew(token):
+            response = self._post(payload, self._tokens.current())
+        return response
 
-    def _check_errors(self, name: str, errors: Any) -> None:
+    def _post(self, payload: Data, token: str) -> httpx.Response:
+        self.calls += 1
+        headers = {"X-Shopify-Access-Token": token}
+        return send(self._http, "POST", self._url, json=payload, headers=headers)
+
+    def _check_errors(self, name: str, errors: Any, cost: float, throttle: Throttle | None) -> None:
         if not errors:
             return
         listed = errors if isinstance(errors, list) else [errors]
@@ -160,9 +152,8 @@ class ShopifyClient:
         codes = frozenset(str((e.get("extensions") or {}).get("code")) for e in found)
         message = "; ".join(str(e.get("message") or e) for e in found)[:300]
         if "THROTTLED" in codes:
-            cost = self._costs.get(name, 0.0)
-            wait = self._bucket.seconds_until(cost) if self._bucket else 0.0
             # Nothing to wait for means that we do not know: then as long as for other failures.
+            wait = _seconds_until(cost, throttle) if throttle else None
             raise TransientError("it throttled us", retry_after=wait or None, is_undone=True)
         if codes & {"INTERNAL_SERVER_ERROR", "TIMEOUT"}:
             raise TransientError("it reported an internal error")
@@ -175,12 +166,37 @@ class ShopifyClient:
 
 
 @contextmanager
-def open_shopify(settings: Settings, shop: str, token: str) -> Iterator[ShopifyClient]:
-    """A client for one shop, such as ``example.myshopify.com``; closed at the end of the block."""
-    base = settings.shopify_url.replace("{shop}", shop).rstrip("/")
-    url = f"{base}/admin/api/{settings.shopify_api_version}/graphql.json"
-    with open_client({"X-Shopify-Access-Token": token}) as http:
-        yield ShopifyClient(http, url)
+def open_shopify(
+    settings: Settings,
+    shop: str,
+    token: str | Tokens,
+    *,
+    bucket: Bucket | None = None,
+    attempts: int = ATTEMPTS,
+) -> Iterator[ShopifyClient]:
+    """A client for one shop, such as ``example.myshopify.com``; closed at the end of the block.
+
+    For a tenant that is connected use :func:`service.connections.open_connected`: it refreshes
+    the token and shares the bucket with the tenant's other processes.
+
+    Args:
+        settings: Where Shopify is and which version of its API is asked.
+        shop: The shop's domain.
+        token: An access token, or where to have it from.
+        bucket: Who counts the points; the client for itself unless given.
+        attempts: How often a call is tried at most.
+    """
+    url = f"{base_url(settings, shop)}/admin/api/{settings.shopify_api_version}/graphql.json"
+    tokens = FixedToken(token) if isinstance(token, str) else token
+    with open_client({}) as http:
+        yield ShopifyClient(
+            http, url, tokens=tokens, bucket=bucket or LocalBucket(), attempts=attempts
+        )
+
+
+def base_url(settings: Settings, shop: str) -> str:
+    """Where a shop answers, without a final slash."""
+    return settings.shopify_url.replace("{shop}", shop).rstrip("/")
 
 
 def pages(
@@ -225,6 +241,21 @@ def document(name: str) -> str:
     return (_GRAPHQL_DIR / f"{name}.graphql").read_text(encoding="utf-8")
 
 
+def _throttle(cost: Data) -> Throttle | None:
+    status = cost.get("throttleStatus")
+    if not status:
+        return None
+    return Throttle(
+        maximum=max(float(status["maximumAvailable"]), 1.0),
+        available=float(status["currentlyAvailable"]),
+        restore_rate=max(float(status["restoreRate"]), 1.0),
+    )
+
+
+def _seconds_until(points: float, told: Throttle) -> float:
+    return max(min(points, told.maximum) - told.available, 0.0) / told.restore_rate
+
+
 def _check_status(response: httpx.Response) -> None:
     status = response.status_code
     if status == httpx.codes.OK:
@@ -232,7 +263,7 @@ def _check_status(response: httpx.Response) -> None:
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise ShopifyRefusedError(f"Shopify does not accept the access token (status {status}).")
     if status == httpx.codes.NOT_FOUND:
-        raise ShopifyError(
+        raise ShopifyUnsupportedVersionError(
             "Shopify knows no such shop, or not this version of its API (status 404).",
             advice="Check the shop's domain and QUINTILE_SHOPIFY_API_VERSION.",
         )

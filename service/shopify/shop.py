@@ -1,7 +1,8 @@
-"""The shop itself: its name, currency and time zone, and what the access token may read."""
+"""The shop itself: its name, currency, time zone and plan, and what the access token may do."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,29 +15,48 @@ NEEDED_SCOPES = MappingProxyType(
     }
 )
 ALL_ORDERS_SCOPE = "read_all_orders"
+OPTIONAL_SCOPES = MappingProxyType(
+    {
+        ALL_ORDERS_SCOPE: "orders older than 60 days, without which a year of RFM is wrong",
+        "write_discounts": "promo codes whose segments Quintile keeps in step",
+    }
+)
 
 
 @dataclass(frozen=True)
 class ShopInfo:
-    """What a shop says of itself. ``currency`` is ISO 4217, ``time_zone`` an IANA name."""
+    """What a shop says of itself. ``currency`` is ISO 4217, ``time_zone`` an IANA name.
+
+    ``api_version`` is the one that answered, which is another than the one asked for when Shopify
+    has retired that.
+    """
 
     shop: str
     name: str
     currency: str
     time_zone: str
+    plan: str
     scopes: frozenset[str]
+    api_version: str | None
 
     @property
     def missing_scopes(self) -> dict[str, str]:
         """Scopes a sync cannot do without and the token lacks, with what each is for."""
         return {
-            scope: purpose for scope, purpose in NEEDED_SCOPES.items() if scope not in self.scopes
+            scope: purpose
+            for scope, purpose in NEEDED_SCOPES.items()
+            if not is_granted(scope, self.scopes)
         }
 
     @property
     def has_all_orders(self) -> bool:
         """Whether orders older than 60 days can be read; a year of RFM is wrong without them."""
         return ALL_ORDERS_SCOPE in self.scopes
+
+
+def is_granted(scope: str, scopes: Collection[str]) -> bool:
+    """Whether the scopes hold this one; to write something includes to read it."""
+    return scope in scopes or scope.replace("read_", "write_", 1) in scopes
 
 
 def read_shop(client: ShopifyClient) -> ShopInfo:
@@ -52,7 +72,9 @@ def read_shop(client: ShopifyClient) -> ShopInfo:
         name=shop["name"],
         currency=shop["currencyCode"],
         time_zone=shop["ianaTimezone"],
+        plan=shop["plan"]["publicDisplayName"],
         scopes=frozenset(
             scope["handle"] for scope in data["currentAppInstallation"]["accessScopes"]
         ),
+        api_version=client.served_version,
     )

@@ -12,28 +12,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import structlog
+
 from service.config import Settings
-from service.connections import credential, note_accepted, note_refused, shop_domain
+from service.connections import open_connected, verify_shopify
 from service.db import Connection, Pool, tenant_transaction
 from service.jobs.progress import Progress
-from service.shopify.client import (
-    Data,
-    ShopifyClient,
-    ShopifyRefusedError,
-    open_shopify,
-    pages,
-)
+from service.shopify.client import Data, ShopifyClient, pages
 from service.shopify.landing import (
     advance_watermark,
     land_customers,
     land_orders,
     read_watermark,
-    save_shop,
     set_aside,
 )
 from service.shopify.parse import Node, Row, newest, parse_customer, parse_order, sort_out
 from service.shopify.segments import Source, sync_segments
-from service.shopify.shop import ShopInfo, read_shop
+from service.shopify.shop import ShopInfo
+
+log = structlog.get_logger(__name__)
 
 # Shopify's search index runs behind its data: what changed just before the last change landed may
 # not have been listed yet. Reading it twice costs a page and writes nothing.
@@ -67,42 +64,38 @@ def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Prog
 
     Counts, by way of ``progress``: what was read (segments, segment_members, customers, orders),
     rejected records, calls to Shopify, and rows written; and orders_limited_to_60_days when the
-    token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong.
+    token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong; and
+    unsupported_api_version when Shopify answered with another version than was asked for.
 
     Raises:
         NotConnectedError: The tenant has no shop or no access token.
         ShopifyRefusedError: The token is not accepted; the connection now says so.
         ShopifyError: The shop cannot be read; what was landed before stays.
     """
-    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-        shop = shop_domain(conn, tenant_id)
-        token = credential(settings, conn, tenant_id, "shopify")
-    with open_shopify(settings, shop, token) as client:
+    with open_connected(settings, pool, tenant_id) as client:
         source = Source(client, pool, tenant_id, progress)
         try:
-            info = _sync_shop(source, shop)
+            info = _sync_shop(settings, source)
             sync_segments(source)
             _sync_changes(source, _CUSTOMERS)
             _sync_changes(source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
-        except ShopifyRefusedError as error:
-            with tenant_transaction(pool, tenant_id) as conn:
-                note_refused(conn, tenant_id, "shopify", error.message)
-            raise
         finally:
             progress.count(calls=client.calls)
 
 
-def _sync_shop(source: Source, shop: str) -> ShopInfo:
+def _sync_shop(settings: Settings, source: Source) -> ShopInfo:
     source.progress.phase("shop")
-    info = read_shop(source.client)
-    if info.shop != shop:
-        # Another shop's orders must never land under this tenant.
-        raise ShopifyRefusedError(f"The access token belongs to {info.shop}, not to {shop}.")
-    with tenant_transaction(source.pool, source.tenant_id) as conn:
-        save_shop(conn, source.tenant_id, info)
-        note_accepted(conn, source.tenant_id, "shopify", sorted(info.scopes))
+    info = verify_shopify(settings, source.pool, source.tenant_id, source.client)
     if not info.has_all_orders:
         source.progress.count(orders_limited_to_60_days=1)
+    if info.api_version not in (None, settings.shopify_api_version):
+        source.progress.count(unsupported_api_version=1)
+        log.warning(
+            "unsupported API version",
+            asked=settings.shopify_api_version,
+            served=info.api_version,
+            tenant_id=str(source.tenant_id),
+        )
     return info
 
 

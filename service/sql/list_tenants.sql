@@ -8,7 +8,7 @@ select
     array(
         select c.provider
         from app.connections as c
-        where c.tenant_id = t.tenant_id
+        where c.tenant_id = t.tenant_id and c.state <> 'disconnected'
         order by c.provider
     ) as connected
 from app.tenants as t

@@ -5,4 +5,4 @@ set
     state_reason = null,
     scopes = %(scopes)s,
     verified_at = now()
-where tenant_id = %(tenant_id)s and provider = %(provider)s
+where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'disconnected'

@@ -7,6 +7,11 @@ insert into app.connections as c (
     key_id,
     last_four,
     scopes,
+    plan,
+    access_expires_at,
+    refresh_expires_at,
+    api_version_asked,
+    api_version_served,
     verified_at
 )
 values (
@@ -17,6 +22,11 @@ values (
     %(key_id)s,
     %(last_four)s,
     %(scopes)s,
+    %(plan)s,
+    now() + make_interval(secs => %(expires_in)s),
+    now() + make_interval(secs => %(refresh_expires_in)s),
+    %(api_version_asked)s,
+    %(api_version_served)s,
     now()
 )
 on conflict (tenant_id, provider) do update set
@@ -25,6 +35,13 @@ on conflict (tenant_id, provider) do update set
     key_id = excluded.key_id,
     last_four = excluded.last_four,
     scopes = excluded.scopes,
+    plan = excluded.plan,
+    access_expires_at = excluded.access_expires_at,
+    refresh_expires_at = excluded.refresh_expires_at,
+    refresher = null,
+    refresher_until = null,
+    api_version_asked = excluded.api_version_asked,
+    api_version_served = excluded.api_version_served,
     state = excluded.state,
     state_reason = null,
     connected_at = excluded.connected_at,

@@ -96,8 +96,15 @@ def test_a_wrong_or_missing_token_is_refused(shop: Shop) -> None:
         assert response.json()["errors"].startswith("[API] Invalid API key")
 
 
-def test_an_unknown_version_or_path_is_not_found(shop: Shop) -> None:
-    assert shop.post(b'{"query": "{shop{name}}"}', version="2019-04").status_code == 404
+def test_a_retired_version_is_served_by_the_oldest_there_is(shop: Shop) -> None:
+    for asked, served in (("2026-10", "2026-10"), ("2019-04", "2026-07")):
+        answer = shop.post(b'{"query": "{shop{name}}"}', version=asked)
+        assert (answer.status_code, answer.headers["X-Shopify-API-Version"]) == (200, served)
+
+
+@pytest.mark.parametrize("version", ["2031-01", "2019-05", "next"])
+def test_an_unknown_version_or_path_is_not_found(shop: Shop, version: str) -> None:
+    assert shop.post(b'{"query": "{shop{name}}"}', version=version).status_code == 404
     assert HTTP.get(f"{shop.sandbox.shopify_url}/admin").json() == {"errors": "Not Found"}
 
 

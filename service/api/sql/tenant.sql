@@ -23,5 +23,9 @@ select
             and r.state = 'succeeded'
     ) as last_built_at
 from app.tenants as t
-left join app.connections as c on t.tenant_id = c.tenant_id and c.provider = 'shopify'
+left join app.connections as c
+    on
+        t.tenant_id = c.tenant_id
+        and c.provider = 'shopify'
+        and c.state <> 'disconnected'
 where t.tenant_id = %(tenant_id)s

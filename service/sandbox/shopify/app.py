@@ -26,30 +26,38 @@ from .cost import MAX_QUERY_COST, CostModel, cost_model
 from .errors import MaxCostExceededError, ThrottledError, as_shopify_reports, invalid_global_id
 from .schema import executable_schema
 from .store import Store
+from .tokens import TokenDesk
 
 API_VERSIONS = ("2026-07", "2026-10")
 _UNKNOWN_CALLER = "[API] Invalid API key or access token (unrecognized login or wrong password)"
+_VERSION = re.compile(r"20\d\d-(?:01|04|07|10)")
 _GLOBAL_ID = re.compile(r"gid://shopify/\w+/\S+")
 Body = dict[str, Any]
 
 
-def create_shopify_app(stores: Iterable[Store]) -> Flask:
-    """A WSGI application that serves each of `stores` to whoever shows its token."""
+def create_shopify_app(stores: Iterable[Store], tokens: TokenDesk | None = None) -> Flask:
+    """A WSGI application that serves each of `stores` to whoever shows a token of its."""
     app = Flask("quintile.sandbox.shopify", static_folder=None)
-    by_token = {store.data.token: store for store in stores}
+    desk = tokens or TokenDesk(stores)
 
     @app.post("/admin/api/<version>/graphql.json")
     def graphql(version: str) -> Response:
-        if version not in API_VERSIONS:
+        served = served_version(version)
+        if served is None:
             return _answer({"errors": "Not Found"}, 404)
-        store = by_token.get(request.headers.get("X-Shopify-Access-Token", ""))
+        store = desk.store_of(request.headers.get("X-Shopify-Access-Token", ""))
         if store is None:
             return _answer({"errors": _UNKNOWN_CALLER}, 401)
         payload = request.get_json(silent=True)
         if not isinstance(payload, dict) or not _is_object(payload.get("variables")):
             return _answer({"errors": "Bad Request"}, 400)
         body = run_query(store, payload)
-        return _answer(body, 200, {"X-Shopify-API-Version": version})
+        return _answer(body, 200, {"X-Shopify-API-Version": served})
+
+    @app.post("/admin/oauth/access_token")
+    def exchange_token() -> Response:
+        body, status = desk.exchange(request.form)
+        return _answer(body, status)
 
     @app.errorhandler(404)
     @app.errorhandler(405)
@@ -57,6 +65,16 @@ def create_shopify_app(stores: Iterable[Store]) -> Flask:
         return _answer({"errors": "Not Found"}, 404)
 
     return app
+
+
+def served_version(asked: str) -> str | None:
+    """The version that answers: a retired one is served by the oldest there is, as at Shopify.
+
+    None for a version that does not exist yet, or is none.
+    """
+    if asked in API_VERSIONS:
+        return asked
+    return API_VERSIONS[0] if _VERSION.fullmatch(asked) and asked < API_VERSIONS[0] else None
 
 
 def error_body(status: int) -> Body:

@@ -1,0 +1,45 @@
+"""What can go wrong with Shopify, each with what to do about it."""
+
+from __future__ import annotations
+
+from service.errors import QuintileError
+
+
+class ShopifyError(QuintileError):
+    """Shopify did not do what was asked."""
+
+
+class ShopifyUnavailableError(ShopifyError):
+    """Shopify could not be reached, or kept failing."""
+
+    advice = "What has been read so far is kept; the next sync goes on from there."
+
+
+class ShopifyUnknownOutcomeError(ShopifyUnavailableError):
+    """Shopify's answer to a change was lost, so it may have been made or not.
+
+    Raised only for calls that must not be repeated blindly; look what there is, then decide.
+    """
+
+    advice = "Look in Shopify whether it has happened before trying again."
+
+
+class ShopifyRefusedError(ShopifyError):
+    """Shopify does not accept the access token."""
+
+    advice = "Connect it again with a valid access token: quintile tenants connect-shopify NAME"
+
+
+class ShopifyQueryError(ShopifyError):
+    """Shopify answered a query with errors.
+
+    ``codes`` are the ``extensions.code`` of its errors, which callers may know how to handle.
+    """
+
+    def __init__(self, message: str, codes: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.codes = codes
+
+
+class ShopifyUnsupportedVersionError(ShopifyError):
+    """Shopify does not have this version of its API."""

@@ -1,0 +1,26 @@
+-- Gives back what a query was reserved and did not cost, and believes Shopify when it tells of fewer
+-- points than we count. It cannot tell of more: what others have reserved it does not know of.
+with counted as (
+    select
+        tenant_id,
+        -- A bucket of another size was as full as this one.
+        least(
+            maximum,
+            available
+            + greatest(extract(epoch from clock_timestamp() - counted_at), 0) * restore_rate
+        )
+        + %(given_back)s
+        + coalesce(%(maximum)s - maximum, 0) as available
+    from app.shopify_buckets
+    where tenant_id = %(tenant_id)s
+    for update
+)
+
+update app.shopify_buckets as b
+set
+    maximum = coalesce(%(maximum)s, b.maximum),
+    restore_rate = coalesce(%(restore_rate)s, b.restore_rate),
+    available = least(c.available, coalesce(%(available)s, b.maximum)),
+    counted_at = clock_timestamp()
+from counted as c
+where b.tenant_id = %(tenant_id)s and c.tenant_id = b.tenant_id
