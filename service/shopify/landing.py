@@ -32,6 +32,40 @@ def land_orders(conn: Connection, tenant_id: UUID, rows: Sequence[Row]) -> int:
     return _land(conn, tenant_id, "order", "orders", rows)
 
 
+def mark_orders_deleted(conn: Connection, tenant_id: UUID, order_ids: Sequence[str]) -> int:
+    """Mark orders the store no longer has, and return how many were not marked yet."""
+    return _written(
+        conn,
+        "mark_orders_deleted",
+        {"tenant_id": tenant_id, "order_ids": list(order_ids)},
+    )
+
+
+def mark_customers_deleted(conn: Connection, tenant_id: UUID, customer_ids: Sequence[str]) -> int:
+    """Mark customers the store no longer has, and return how many were not marked yet.
+
+    Their orders stay whose they are until the store says otherwise.
+    """
+    return _written(
+        conn,
+        "mark_customers_deleted",
+        {"tenant_id": tenant_id, "customer_ids": list(customer_ids)},
+    )
+
+
+def merge_customers(conn: Connection, tenant_id: UUID, kept_id: str, gone_id: str) -> int:
+    """Follow a merge of two customers: ``gone_id``'s orders become ``kept_id``'s.
+
+    Doing it twice changes nothing. Returns how many rows were written: orders that moved, and the
+    customer who is marked as deleted.
+    """
+    return _written(
+        conn,
+        "merge_customers",
+        {"tenant_id": tenant_id, "kept_id": kept_id, "gone_id": gone_id},
+    )
+
+
 def set_aside(
     conn: Connection, tenant_id: UUID, entity: str, rejections: Sequence[Rejection]
 ) -> None:
@@ -74,13 +108,14 @@ def advance_watermark(
     )
 
 
+def _written(conn: Connection, name: str, parameters: dict[str, object]) -> int:
+    """Run a statement of this package that counts what it wrote."""
+    return int(one(conn.execute(query(f"shopify/sql/{name}"), parameters).fetchone())["written"])
+
+
 def _land(conn: Connection, tenant_id: UUID, entity: str, table: str, rows: Sequence[Row]) -> int:
     if not rows:
         return 0
-    written = one(
-        conn.execute(
-            query(f"shopify/sql/land_{table}"), {"tenant_id": tenant_id, "rows": Jsonb(rows)}
-        ).fetchone()
-    )["written"]
+    written = _written(conn, f"land_{table}", {"tenant_id": tenant_id, "rows": Jsonb(rows)})
     take_back(conn, tenant_id, entity, [row[f"{entity}_id"] for row in rows])
-    return int(written)
+    return written
