@@ -22,6 +22,7 @@ from graphql import (
 )
 from graphql import get_named_type as named_type
 
+from .bulk import BULK_PATH, download
 from .cost import MAX_QUERY_COST, CostModel, cost_model
 from .errors import MaxCostExceededError, ThrottledError, as_shopify_reports, invalid_global_id
 from .schema import executable_schema
@@ -36,7 +37,8 @@ Body = dict[str, Any]
 def create_shopify_app(stores: Iterable[Store]) -> Flask:
     """A WSGI application that serves each of `stores` to whoever shows its token."""
     app = Flask("quintile.sandbox.shopify", static_folder=None)
-    by_token = {store.data.token: store for store in stores}
+    served = list(stores)
+    by_token = {store.data.token: store for store in served}
 
     @app.post("/admin/api/<version>/graphql.json")
     def graphql(version: str) -> Response:
@@ -50,6 +52,10 @@ def create_shopify_app(stores: Iterable[Store]) -> Flask:
             return _answer({"errors": "Bad Request"}, 400)
         body = run_query(store, payload)
         return _answer(body, 200, {"X-Shopify-API-Version": version})
+
+    @app.get(f"{BULK_PATH}<name>")
+    def bulk_output(name: str) -> Response:
+        return download(served, name)
 
     @app.errorhandler(404)
     @app.errorhandler(405)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 from ..data import Customer, Order, Segment, StoreData
+from .bulk import BulkJobs
 from .cost import LeakyBucket
 from .paging import Index, SortKey
 from .segment_query import CustomerFacts, Predicate, parse_segment_query
@@ -67,6 +68,7 @@ class Store:
         self._orders = {order.number: order for order in data.orders}
         self.segments = {segment.number: segment for segment in data.segments}
         self.members_queries: dict[str, MembersQuery] = {}
+        self.bulk = BulkJobs()
         self._cache = _Cache()
 
     # Reading
@@ -75,6 +77,10 @@ class Store:
     def now(self) -> datetime:
         """The store's present: the end of its history."""
         return self.data.anchor
+
+    def clock(self) -> datetime:
+        """What the store's clock shows: the end of its history, or the last change since."""
+        return max(self.now, self._next_update() - timedelta(seconds=1))
 
     def order(self, number: int) -> Order | None:
         """The order with this id, if the app may see it."""
@@ -171,6 +177,15 @@ class Store:
                     order.customer_number = None
             self._cache = _Cache()
 
+    def merge_customers(self, kept: int, gone: int) -> None:
+        """Merge a customer into another, who gets the orders; these are not "updated" by it."""
+        with self.lock:
+            for order in self._orders.values():
+                if order.customer_number == gone:
+                    order.customer_number = kept
+            del self.customers[gone]
+            self.update_customer(kept)
+
     def update_segment(self, number: int, **fields: Any) -> Segment:
         """Rename a segment or change its query; its members follow."""
         with self.lock:
@@ -192,9 +207,10 @@ class Store:
         return order.created_at >= self.now - timedelta(days=RECENT_ORDER_DAYS)
 
     def _next_update(self) -> datetime:
-        latest_order = max(order.updated_at for order in self._orders.values())
-        latest_customer = max(customer.updated_at for customer in self.customers.values())
-        return max(latest_order, latest_customer) + timedelta(seconds=1)
+        orders = (order.updated_at for order in self._orders.values())
+        customers = (customer.updated_at for customer in self.customers.values())
+        latest = max(max(orders, default=self.now), max(customers, default=self.now))
+        return latest + timedelta(seconds=1)
 
     def _index(self, kind: str, sort: str, rows: Callable[[], list[_Row]]) -> Index[_Row]:
         with self.lock:
