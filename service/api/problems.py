@@ -26,6 +26,7 @@ from service.errors import (
     NotConnectedError,
     QuintileError,
 )
+from service.webhooks.signature import NotSignedError
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +80,9 @@ KINDS: dict[str, Kind] = {
     "sign-in-failed": Kind(
         401, "Sign-in failed", "The token is not valid, or the sign-in link was used or is too old."
     ),
+    "not-signed": Kind(
+        401, "Not signed", "The webhook's signature does not fit its body, or fits another shop's."
+    ),
     "request-refused": Kind(
         403,
         "Request refused",
@@ -120,6 +124,7 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (BadCursorError, "bad-cursor"),
     (NotSignedInError, "sign-in-required"),
     (RefusedRequestError, "request-refused"),
+    (NotSignedError, "not-signed"),
     (NotFoundError, "not-found"),
     (NotConnectedError, "not-connected"),
     (AlreadyRunningError, "already-running"),
@@ -181,7 +186,7 @@ def problem(
         response = Response(json.dumps(body), status, content_type=CONTENT_TYPE)
     for name, value in (headers or {}).items():
         response.headers[name] = value
-    if status == HTTPStatus.UNAUTHORIZED:
+    if status == HTTPStatus.UNAUTHORIZED and slug != "not-signed":
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from service.db import Connection, one, query
+from service.privacy.erased import forget_erased, forget_erased_rejections
 from service.shopify.parse import Rejection, Row
 from service.shopify.shop import ShopInfo
 
@@ -80,6 +81,7 @@ def set_aside(
         query("shopify/sql/set_aside"),
         {"tenant_id": tenant_id, "entity": entity, "rows": Jsonb(rows)},
     )
+    forget_erased_rejections(conn, tenant_id)
 
 
 def take_back(conn: Connection, tenant_id: UUID, entity: str, source_ids: list[str]) -> None:
@@ -118,4 +120,5 @@ def _land(conn: Connection, tenant_id: UUID, entity: str, table: str, rows: Sequ
         return 0
     written = _written(conn, f"land_{table}", {"tenant_id": tenant_id, "rows": Jsonb(rows)})
     take_back(conn, tenant_id, entity, [row[f"{entity}_id"] for row in rows])
+    forget_erased(conn, tenant_id)
     return written

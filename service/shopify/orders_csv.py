@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import InvalidInputError
 from service.jobs.progress import Progress
+from service.privacy.erased import forget_erased, forget_erased_rejections
 from service.shopify.money import exponent_of, to_minor
 
 REQUIRED_COLUMNS = ("order_id", "customer_id", "processed_at", "total")
@@ -110,6 +111,8 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
             conn.execute(query("shopify/sql/land_csv_orders"), {"tenant_id": tenant_id}).fetchone()
         )
         conn.execute(query("shopify/sql/reject_csv_lines"), {"tenant_id": tenant_id})
+        forget_erased(conn, tenant_id)
+        forget_erased_rejections(conn, tenant_id)
     landed, readable = int(outcome["landed"]), int(outcome["readable"])
     progress.count(orders=readable, rejected=rejected.count, written=landed)
     known = {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS}

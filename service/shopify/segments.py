@@ -18,6 +18,7 @@ from uuid import UUID
 
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.jobs.progress import Progress
+from service.privacy.erased import forget_erased_members
 from service.shopify.client import (
     ShopifyClient,
     ShopifyError,
@@ -423,6 +424,7 @@ def _land(
         {**parameters, "source_ids": [item.source_id for item in reading.rejections]},
     )
     set_aside(conn, tenant_id, "segment_member", reading.rejections)
+    forget_erased_members(conn, tenant_id, [segment_id])
     return int(landed["written"]) + int(changed["written"])
 
 

@@ -16,10 +16,9 @@ from psycopg.types.json import Jsonb
 
 from service.config import Settings
 from service.db import Connection, Pool, one, query, tenant_transaction
-from service.errors import QuintileError
 from service.http import storable
 from service.jobs.webhooks import defer_notices, defer_privacy
-from service.webhooks.signature import client_secrets, is_signed
+from service.webhooks.signature import NotSignedError, client_secrets, is_signed
 from service.webhooks.topics import PRIVACY_KINDS, TOPICS, Notice, read_notice
 
 # With `includeFields` a webhook has some hundred bytes; a subscription made by other means may send
@@ -29,15 +28,6 @@ _LONGEST_ID = 255
 _DOMAIN_FIELDS = ("shop_domain", "myshopify_domain")
 
 log = structlog.get_logger(__name__)
-
-
-class NotSignedError(QuintileError):
-    """The webhook's signature does not fit its body."""
-
-    advice = (
-        "Shopify signs webhooks with the app's client secret: set QUINTILE_SHOPIFY_CLIENT_SECRET"
-        " to it, and while it is being replaced to both, the new one first."
-    )
 
 
 class Receipt(Enum):

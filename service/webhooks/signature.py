@@ -7,6 +7,16 @@ import hashlib
 import hmac
 
 from service.config import Settings
+from service.errors import QuintileError
+
+
+class NotSignedError(QuintileError):
+    """The webhook's signature does not fit its body."""
+
+    advice = (
+        "Shopify signs webhooks with the app's client secret: set QUINTILE_SHOPIFY_CLIENT_SECRET"
+        " to it, and while it is being replaced to both, the new one first."
+    )
 
 
 def is_signed(settings: Settings, body: bytes, signature: str) -> bool:

@@ -18,17 +18,13 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from service.config import Settings
-from service.connections import credential, note_refused, shop_domain
+from service.connections import disconnect, open_connected
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import NotConnectedError, QuintileError
 from service.jobs.webhooks import defer_notices, wait_for_receivers
-from service.shopify.client import (
-    ShopifyClient,
-    ShopifyQueryError,
-    ShopifyRefusedError,
-    ShopifyUnavailableError,
-    open_shopify,
-)
+from service.privacy.erased import forget_erased_members
+from service.shopify.client import ShopifyClient
+from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.landing import (
     land_customers,
     land_orders,
@@ -110,10 +106,9 @@ class _Session:
             NotConnectedError: It is not.
         """
         if self._source is None:
-            with tenant_transaction(self.pool, self.tenant_id, read_only=True) as conn:
-                shop = shop_domain(conn, self.tenant_id)
-                token = credential(self.settings, conn, self.tenant_id, "shopify")
-            client = self.stack.enter_context(open_shopify(self.settings, shop, token))
+            client = self.stack.enter_context(
+                open_connected(self.settings, self.pool, self.tenant_id)
+            )
             self._source = Source(client, self.pool, self.tenant_id, _Silent())
         return self._source
 
@@ -387,6 +382,7 @@ def _memberships(session: _Session, dues: Sequence[Due]) -> None:
                 **parse_member(customer),
             },
         )
+        forget_erased_members(conn, session.tenant_id, segment_ids)
         _finish(conn, session.tenant_id, due)
 
 

@@ -305,7 +305,16 @@ from pg_catalog.pg_proc as p
 inner join pg_catalog.pg_namespace as n on p.pronamespace = n.oid
 where
     p.prosecdef
-    and n.nspname in ('shopify', 'app', 'jobs', 'staging', 'intermediate', 'marts');
+    and n.nspname in ('shopify', 'app', 'jobs', 'staging', 'intermediate', 'marts')
+    -- The look-up of a webhook's tenant, word for word: an id comes out of it and nothing else.
+    and not (
+        n.nspname = 'app'
+        and p.proname = 'tenant_of_shop'
+        and p.prosrc = 'select tenant_id from app.tenants where shop_domain = shop'
+        and p.prorettype = 'uuid'::regtype
+        and p.proconfig = array['search_path=""']
+        and p.proowner = 'quintile_owner'::regrole
+    );
 
 grant usage on schema app to quintile_app, quintile_transform;
 grant usage on schema shopify to quintile_app, quintile_transform;

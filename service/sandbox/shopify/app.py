@@ -22,6 +22,7 @@ from graphql import (
 )
 from graphql import get_named_type as named_type
 
+from .bulk import BULK_PATH, download
 from .cost import MAX_QUERY_COST, CostModel, cost_model
 from .errors import MaxCostExceededError, ThrottledError, as_shopify_reports, invalid_global_id
 from .schema import executable_schema
@@ -38,7 +39,8 @@ Body = dict[str, Any]
 def create_shopify_app(stores: Iterable[Store], tokens: TokenDesk | None = None) -> Flask:
     """A WSGI application that serves each of `stores` to whoever shows a token of its."""
     app = Flask("quintile.sandbox.shopify", static_folder=None)
-    desk = tokens or TokenDesk(stores)
+    every_store = list(stores)
+    desk = tokens or TokenDesk(every_store)
 
     @app.post("/admin/api/<version>/graphql.json")
     def graphql(version: str) -> Response:
@@ -46,7 +48,7 @@ def create_shopify_app(stores: Iterable[Store], tokens: TokenDesk | None = None)
         if served is None:
             return _answer({"errors": "Not Found"}, 404)
         store = desk.store_of(request.headers.get("X-Shopify-Access-Token", ""))
-        if store is None:
+        if store is None or not store.is_installed:
             return _answer({"errors": _UNKNOWN_CALLER}, 401)
         payload = request.get_json(silent=True)
         if not isinstance(payload, dict) or not _is_object(payload.get("variables")):
@@ -58,6 +60,10 @@ def create_shopify_app(stores: Iterable[Store], tokens: TokenDesk | None = None)
     def exchange_token() -> Response:
         body, status = desk.exchange(request.form)
         return _answer(body, status)
+
+    @app.get(f"{BULK_PATH}<name>")
+    def bulk_output(name: str) -> Response:
+        return download(every_store, name)
 
     @app.errorhandler(404)
     @app.errorhandler(405)

@@ -162,6 +162,9 @@ class CostModel:
             if argument.name.value in ("first", "last"):
                 value = value_from_ast_untyped(argument.value, dict(self.variables))
                 return value if isinstance(value, int) and value > 0 else 0
+            if argument.name.value == "ids":
+                value = value_from_ast_untyped(argument.value, dict(self.variables))
+                return len(value) if isinstance(value, list) else 0
         return 0
 
 

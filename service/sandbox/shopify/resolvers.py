@@ -1,7 +1,4 @@
-"""The root fields: who may ask, what is found, how it is paged.
-
-Bulk operations will be further root fields here, with their own module for the jobs.
-"""
+"""The root fields: who may ask, what is found, how it is paged."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from . import documents
+from . import bulk, documents, webhook_fields
 from .documents import MAX_PAGE, Document
 from .errors import AccessDeniedError, BadRequestError, NotFoundError, ShopifyError
 from .paging import Index, connection, window
@@ -110,6 +107,29 @@ def customers_count(store: Store, **args: Any) -> Document:
     return _count(len(_searched(store.customers_by("number"), args, _CUSTOMER_TIMES).rows), args)
 
 
+def nodes(_root: object, info: GraphQLResolveInfo[Any], ids: list[str]) -> list[Document | None]:
+    """`nodes(ids:)` of orders and customers; null in the place of what does not exist."""
+    store: Store = info.context
+    if len(ids) > MAX_PAGE:
+        raise BadRequestError(f"The input array size of {len(ids)} is greater than {MAX_PAGE}.")
+    return [_node(store, info, each) for each in ids]
+
+
+def _node(store: Store, info: GraphQLResolveInfo[Any], global_id: str) -> Document | None:
+    match = _GID.fullmatch(global_id)
+    kind = match[1] if match else ""
+    scope, find = {
+        "Order": ("read_orders", order),
+        "Customer": ("read_customers", customer),
+    }.get(kind, ("", None))
+    if find is None:
+        raise BadRequestError(f"The sandbox finds no {kind or 'node'} by its id.")
+    if scope not in store.scopes:
+        raise AccessDeniedError(info.field_name, scope)
+    found = find(store, global_id)
+    return None if found is None else {**found, "__typename": kind}
+
+
 def segment(store: Store, id: str) -> Document:  # noqa: A002 - Shopify's name
     """`segment(id:)`: unlike orders, a missing segment is an error beside the null."""
     found = store.segments.get(number_of("Segment", id))
@@ -157,6 +177,22 @@ def segment_members_query(store: Store, id: str) -> Document:  # noqa: A002 - Sh
         raise NotFoundError("Customer segment members query does not exist")
     query.looks += 1
     return documents.members_query_document(query)
+
+
+def segment_membership(
+    store: Store,
+    customerId: str,  # noqa: N803 - Shopify's name
+    segmentIds: list[str],  # noqa: N803 - Shopify's name
+) -> Document:
+    """`customerSegmentMembership`: a segment that does not exist has no members."""
+    number = number_of("Customer", customerId)
+    memberships = []
+    for segment_id in segmentIds:
+        found = store.segments.get(number_of("Segment", segment_id))
+        members = store.members_of(found).rows if found else []
+        is_member = any(facts.customer.number == number for facts in members)
+        memberships.append({"segmentId": segment_id, "isMember": is_member})
+    return {"memberships": memberships}
 
 
 def create_segment_members_query(store: Store, input: dict[str, Any]) -> Document:  # noqa: A002
@@ -253,8 +289,10 @@ def _count(exact: int, args: dict[str, Any]) -> Document:
 
 
 QUERY_RESOLVERS: dict[str, Resolver] = {
+    "bulkOperation": open_to_all(bulk.find),
     "currentAppInstallation": open_to_all(current_app_installation),
     "shop": open_to_all(shop),
+    "nodes": nodes,
     "order": needs("read_orders", order),
     "orders": needs("read_orders", orders),
     "ordersCount": needs("read_orders", orders_count),
@@ -266,7 +304,14 @@ QUERY_RESOLVERS: dict[str, Resolver] = {
     "segmentsCount": needs("read_customers", segments_count),
     "customerSegmentMembers": needs("read_customers", segment_members),
     "customerSegmentMembersQuery": needs("read_customers", segment_members_query),
+    "customerSegmentMembership": needs("read_customers", segment_membership),
+    "webhookSubscriptions": open_to_all(webhook_fields.subscriptions),
 }
 MUTATION_RESOLVERS: dict[str, Resolver] = {
+    "bulkOperationCancel": open_to_all(bulk.cancel),
+    "bulkOperationRunQuery": open_to_all(bulk.run_query),
     "customerSegmentMembersQueryCreate": needs("read_customers", create_segment_members_query),
+    "webhookSubscriptionCreate": open_to_all(webhook_fields.create),
+    "webhookSubscriptionDelete": open_to_all(webhook_fields.delete),
+    "webhookSubscriptionUpdate": open_to_all(webhook_fields.update),
 }

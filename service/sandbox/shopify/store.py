@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 from ..data import Customer, Order, Segment, StoreData
+from .bulk import BulkJobs
 from .cost import LeakyBucket
 from .paging import Index, SortKey
 from .segment_query import CustomerFacts, Predicate, parse_segment_query
+from .webhooks import Announced, Webhooks
 
 ALL_SCOPES = frozenset(
     {"read_all_orders", "read_customers", "read_orders", "write_customers", "write_discounts"}
@@ -87,6 +89,10 @@ class Store:
         self.members_queries: dict[str, MembersQuery] = {}
         self.segment_faults = SegmentFaults()
         self._members_queries_started = 0
+        self.bulk = BulkJobs()
+        self.is_installed = True
+        self.webhooks = Webhooks(data.domain)
+        self._announced = Announced()
         self._cache = _Cache()
 
     # Reading
@@ -95,6 +101,10 @@ class Store:
     def now(self) -> datetime:
         """The store's present: the end of its history."""
         return self.data.anchor
+
+    def clock(self) -> datetime:
+        """What the store's clock shows: the end of its history, or the last change since."""
+        return max(self.now, self._next_update() - timedelta(seconds=1))
 
     def order(self, number: int) -> Order | None:
         """The order with this id, if the app may see it."""
@@ -157,8 +167,11 @@ class Store:
     def upsert_order(self, order: Order) -> None:
         """Add an order, or put it in the place of the one with the same number."""
         with self.lock:
+            former = self._orders.get(order.number)
             self._orders[order.number] = order
             self._cache = _Cache()
+            self.webhooks.order_changed(former, order, self.customers)
+            self._announce_members()
 
     def update_order(self, number: int, **fields: Any) -> Order:
         """Change fields of an order; `updated_at` moves a second past the store's latest."""
@@ -172,12 +185,17 @@ class Store:
         with self.lock:
             del self._orders[number]
             self._cache = _Cache()
+            self.webhooks.emit("orders/delete", {"id": number})
+            self._announce_members()
 
     def upsert_customer(self, customer: Customer) -> None:
         """Add a customer, or put them in the place of the one with the same number."""
         with self.lock:
+            former = self.customers.get(customer.number)
             self.customers[customer.number] = customer
             self._cache = _Cache()
+            self.webhooks.customer_changed(former, customer)
+            self._announce_members()
 
     def update_customer(self, number: int, **fields: Any) -> Customer:
         """Change fields of a customer; `updated_at` moves a second past the store's latest."""
@@ -196,12 +214,26 @@ class Store:
                 if order.customer_number == number:
                     order.customer_number = None
             self._cache = _Cache()
+            self.webhooks.emit("customers/delete", {"id": number})
+            self._announce_members()
 
     def add_segment(self, segment: Segment) -> None:
         """Add a segment."""
         with self.lock:
             self.segments[segment.number] = segment
             self._cache = _Cache()
+            self.webhooks.segment_changed("segments/create", segment)
+            self._announce_members()
+
+    def merge_customers(self, kept: int, gone: int) -> None:
+        """Merge a customer into another, who gets the orders; these are not "updated" by it."""
+        with self.lock:
+            for order in self._orders.values():
+                if order.customer_number == gone:
+                    order.customer_number = kept
+            del self.customers[gone]
+            self.update_customer(kept)
+            self.webhooks.customers_merged(kept, gone)
 
     def update_segment(self, number: int, **fields: Any) -> Segment:
         """Rename a segment or change its query; its members follow."""
@@ -210,6 +242,8 @@ class Store:
             changed = replace(self.segments[number], **{"last_edit_date": edited, **fields})
             self.segments[number] = changed
             self._cache = _Cache()
+            self.webhooks.segment_changed("segments/update", changed)
+            self._announce_members()
             return changed
 
     def delete_segment(self, number: int) -> None:
@@ -217,6 +251,36 @@ class Store:
         with self.lock:
             del self.segments[number]
             self._cache = _Cache()
+            self.webhooks.emit("segments/delete", {"id": number})
+            self._announce_members()
+
+    def uninstall(self) -> None:
+        """Remove the app: its tokens open nothing any more, and its subscriptions are gone."""
+        with self.lock:
+            self.is_installed = False
+            self.webhooks.emit(
+                "app/uninstalled",
+                {
+                    "id": self.data.number,
+                    "name": self.data.name,
+                    "email": self.data.email,
+                    "myshopify_domain": self.data.domain,
+                },
+            )
+            self.webhooks.subscriptions.clear()
+
+    def install(self) -> None:
+        """Install the app again, with the token it had."""
+        self.is_installed = True
+
+    def _announce_members(self) -> None:
+        """Tell who has joined and left segments, if anybody has subscribed to that."""
+        if self.webhooks.are_members_followed():
+            members = {
+                number: {facts.customer.number for facts in self.members_of(segment).rows}
+                for number, segment in self.segments.items()
+            }
+            self.webhooks.members_changed(self._announced, members)
 
     def _may_see(self, order: Order) -> bool:
         if "read_all_orders" in self.scopes:
@@ -224,9 +288,10 @@ class Store:
         return order.created_at >= self.now - timedelta(days=RECENT_ORDER_DAYS)
 
     def _next_update(self) -> datetime:
-        latest_order = max(order.updated_at for order in self._orders.values())
-        latest_customer = max(customer.updated_at for customer in self.customers.values())
-        return max(latest_order, latest_customer) + timedelta(seconds=1)
+        orders = (order.updated_at for order in self._orders.values())
+        customers = (customer.updated_at for customer in self.customers.values())
+        latest = max(max(orders, default=self.now), max(customers, default=self.now))
+        return latest + timedelta(seconds=1)
 
     def _index(self, kind: str, sort: str, rows: Callable[[], list[_Row]]) -> Index[_Row]:
         with self.lock:

@@ -1,0 +1,218 @@
+-- Erases a person from the landed tables and the application's own, and remembers by digests that
+-- they are erased. Of their orders the figures stay, without anything that leads to somebody.
+with orders as (
+    update shopify.orders as o
+    set
+        order_number = null,
+        customer_id = null,
+        customer_email = null,
+        customer_name = null,
+        note = null,
+        tags = '{}',
+        line_items = '[]',
+        former_customer_ids = array(
+            select f.customer_id
+            from unnest(o.former_customer_ids) as f (customer_id)
+            where f.customer_id <> all(%(customer_ids)s)
+        ),
+        landed_at = default,
+        landed_xid = default
+    where o.tenant_id = %(tenant_id)s and o.order_id = any(%(order_ids)s)
+    returning 1
+),
+
+former_orders as (
+    update shopify.orders as o
+    set
+        former_customer_ids = array(
+            select f.customer_id
+            from unnest(o.former_customer_ids) as f (customer_id)
+            where f.customer_id <> all(%(customer_ids)s)
+        ),
+        landed_at = default,
+        landed_xid = default
+    where
+        o.tenant_id = %(tenant_id)s
+        and o.former_customer_ids && %(customer_ids)s
+        and o.order_id <> all(%(order_ids)s)
+    returning 1
+),
+
+customers as (
+    delete from shopify.customers as c
+    where c.tenant_id = %(tenant_id)s and c.customer_id = any(%(customer_ids)s)
+    returning 1
+),
+
+members as (
+    delete from shopify.segment_members as m
+    where m.tenant_id = %(tenant_id)s and m.customer_id = any(%(customer_ids)s)
+    returning 1
+),
+
+rejected as (
+    delete from shopify.rejected_rows as r
+    where
+        r.tenant_id = %(tenant_id)s
+        and (
+            (r.entity = 'order' and r.source_id = any(%(order_ids)s))
+            or (r.entity = 'customer' and r.source_id = any(%(customer_ids)s))
+            or (
+                r.entity = 'segment_member'
+                and split_part(r.source_id, '/', 2) = any(%(customer_ids)s)
+            )
+            or app.mentions(
+                r.payload, %(customer_ids)s::text[] || %(order_ids)s::text[], %(emails)s
+            )
+        )
+    returning 1
+),
+
+ledger as (
+    delete from app.klaviyo_ledger as k
+    where
+        k.tenant_id = %(tenant_id)s
+        and (k.customer_id = any(%(customer_ids)s) or k.email = any(%(emails)s))
+    returning 1
+),
+
+-- Creators who are this person: by their address, or because all samples that somebody gave them
+-- went to this person.
+creators as (
+    delete from app.creators as c
+    where
+        c.tenant_id = %(tenant_id)s
+        and (
+            c.email = any(%(emails)s)
+            or exists (
+                select from app.creator_aliases as a
+                where
+                    a.tenant_id = %(tenant_id)s
+                    and a.creator_id = c.creator_id
+                    and a.kind = 'email'
+                    and a.alias = any(%(emails)s)
+            )
+            or (
+                select bool_and(l.order_id = any(%(order_ids)s))
+                from app.sample_creator_links as l
+                where l.tenant_id = %(tenant_id)s and l.creator_id = c.creator_id
+            )
+        )
+    returning c.creator_id
+),
+
+links as (
+    delete from app.sample_creator_links as l
+    where l.tenant_id = %(tenant_id)s and l.order_id = any(%(order_ids)s)
+    returning 1
+),
+
+settings as (
+    update app.rfm_settings as s
+    set
+        excluded_customer_ids = array(
+            select e.customer_id
+            from unnest(s.excluded_customer_ids) as e (customer_id)
+            where e.customer_id <> all(%(customer_ids)s)
+        )
+    where s.tenant_id = %(tenant_id)s and s.excluded_customer_ids && %(customer_ids)s
+    returning 1
+),
+
+events as (
+    update app.webhook_events as e
+    set
+        state = 'done',
+        subject = null,
+        notice = null,
+        payload = null,
+        reason = 'It was about somebody who has been erased.',
+        advice = null,
+        finished_at = coalesce(e.finished_at, now())
+    where
+        e.tenant_id = %(tenant_id)s
+        and e.webhook_id <> %(webhook_id)s
+        and e.state <> 'done'
+        and (
+            (
+                e.kind in (
+                    'customer', 'customer_deleted', 'merge', 'membership', 'data_request',
+                    'customer_redact'
+                )
+                and e.subject = any(%(customer_ids)s)
+            )
+            or (e.kind in ('order', 'order_deleted') and e.subject = any(%(order_ids)s))
+            or app.mentions(e.notice, %(customer_ids)s, %(emails)s)
+            or app.mentions(e.payload, %(customer_ids)s, %(emails)s)
+        )
+    returning 1
+),
+
+runs as (
+    update app.runs as r
+    set error = 'The error named somebody who has been erased.', advice = null
+    where
+        r.tenant_id = %(tenant_id)s
+        and exists (
+            select from unnest(%(emails)s::text[]) as e (email)
+            where position(e.email in lower(concat_ws(' ', r.error, r.advice))) > 0
+        )
+    returning 1
+),
+
+exports as (
+    delete from app.privacy_exports as x
+    where x.tenant_id = %(tenant_id)s and x.subject = %(subject)s
+    returning 1
+),
+
+subjects as (
+    select
+        'customer' as kind,
+        unnest(%(customer_ids)s::text[]) as subject
+    union all
+    select
+        'order' as kind,
+        unnest(%(order_ids)s::text[]) as subject
+),
+
+remembered as (
+    insert into app.erased_subjects (tenant_id, digest)
+    select
+        %(tenant_id)s,
+        app.erasure_digest(k.erasure_key, s.kind, s.subject)
+    from subjects as s
+    inner join app.erasure_keys as k on k.tenant_id = %(tenant_id)s
+    on conflict (tenant_id, digest) do nothing
+    returning 1
+),
+
+counted (relation, rows_erased) as (
+    select 'shopify.orders', (select count(*) from orders) + (select count(*) from former_orders)
+    union all
+    select 'shopify.customers', (select count(*) from customers)
+    union all
+    select 'shopify.segment_members', (select count(*) from members)
+    union all
+    select 'shopify.rejected_rows', (select count(*) from rejected)
+    union all
+    select 'app.klaviyo_ledger', (select count(*) from ledger)
+    union all
+    select 'app.creators', (select count(*) from creators)
+    union all
+    select 'app.sample_creator_links', (select count(*) from links)
+    union all
+    select 'app.rfm_settings', (select count(*) from settings)
+    union all
+    select 'app.webhook_events', (select count(*) from events)
+    union all
+    select 'app.runs', (select count(*) from runs)
+    union all
+    select 'app.privacy_exports', (select count(*) from exports)
+)
+
+select
+    coalesce(
+        jsonb_object_agg(c.relation, c.rows_erased) filter (where c.rows_erased > 0), '{}'
+    ) as counts
+from counted as c

@@ -1,0 +1,81 @@
+-- Whom a request is about: the customer's addresses, as far as nobody else has them, and their
+-- orders. An order without a customer, or of one the store has no record of (as files bring them),
+-- is theirs by its address.
+with addresses as (
+    select unnest(%(emails)s::text[]) as email
+    union
+    select lower(btrim(c.email))
+    from shopify.customers as c
+    where c.tenant_id = %(tenant_id)s and c.customer_id = %(customer_id)s
+    union
+    select lower(btrim(m.email))
+    from shopify.segment_members as m
+    where m.tenant_id = %(tenant_id)s and m.customer_id = %(customer_id)s
+    union
+    select k.email
+    from app.klaviyo_ledger as k
+    where k.tenant_id = %(tenant_id)s and k.customer_id = %(customer_id)s
+    union
+    select lower(btrim(o.customer_email))
+    from shopify.orders as o
+    where o.tenant_id = %(tenant_id)s and o.customer_id = %(customer_id)s
+),
+
+emails as (
+    select a.email
+    from addresses as a
+    where
+        a.email <> ''
+        and not exists (
+            select from shopify.customers as c
+            where
+                c.tenant_id = %(tenant_id)s
+                and c.customer_id <> %(customer_id)s
+                and c.deleted_at is null
+                and lower(btrim(c.email)) = a.email
+        )
+),
+
+orders as (
+    select
+        o.order_id,
+        o.customer_id
+    from shopify.orders as o
+    where
+        o.tenant_id = %(tenant_id)s
+        and (
+            o.customer_id = %(customer_id)s
+            or o.order_id = any(%(order_ids)s)
+            or (
+                lower(btrim(o.customer_email)) in (select e.email from emails as e)
+                and not exists (
+                    select from shopify.customers as c
+                    where
+                        c.tenant_id = %(tenant_id)s
+                        and c.customer_id = o.customer_id
+                        and c.customer_id <> %(customer_id)s
+                )
+            )
+        )
+)
+
+select
+    array(
+        select %(customer_id)s::text
+        union
+        select o.customer_id
+        from orders as o
+        where
+            o.customer_id is not null
+            and not exists (
+                select from shopify.customers as c
+                where c.tenant_id = %(tenant_id)s and c.customer_id = o.customer_id
+            )
+            and o.order_id <> all(%(order_ids)s)
+    ) as customer_ids,
+    array(
+        select o.order_id from orders as o
+        union
+        select unnest(%(order_ids)s::text[])
+    ) as order_ids,
+    array(select e.email from emails as e order by e.email) as emails

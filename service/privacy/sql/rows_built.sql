@@ -1,0 +1,5 @@
+-- All that dbt built of a person. Read as quintile_transform, whose tables these are.
+select
+    app.rows_built_of_person(
+        %(tenant_id)s, %(customer_ids)s, %(order_ids)s, %(emails)s
+    ) as built

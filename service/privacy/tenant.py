@@ -1,0 +1,38 @@
+"""Erasing a tenant wholly, as shop/redact asks or an operator decides."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from service.config import Settings
+from service.db import connect, one_at_a_time, query, transform_url
+
+log = structlog.get_logger(__name__)
+
+
+def erase_tenant(
+    settings: Settings, tenant_id: UUID, request_id: str, requested_at: datetime
+) -> None:
+    """Erase all that there is of a tenant: landed, built, settings, credentials, ledgers, jobs.
+
+    One transaction, as dbt's role, which may delete tenants while the service's may not; it waits
+    for a build that is under way, which would write the tenant's rows again. What stays is a
+    receipt with counts. Whatever else is running for the tenant fails at its next write.
+    """
+    with (
+        connect(transform_url(settings)) as conn,
+        one_at_a_time(conn, "build", lambda text: log.info(text)),
+        conn.transaction(),
+    ):
+        parameters = {
+            "tenant_id": tenant_id,
+            "webhook_id": request_id,
+            "requested_at": requested_at,
+        }
+        conn.execute(query("privacy/sql/add_shop_receipt"), parameters)
+        conn.execute(query("privacy/sql/delete_jobs"), {"tenant_id": str(tenant_id)})
+        conn.execute(query("privacy/sql/delete_tenant"), parameters)
+    log.info("tenant erased", tenant_id=str(tenant_id))
