@@ -187,12 +187,13 @@ def _require_embedded(settings: Settings) -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
+@click.option("--fix", is_flag=True, help="Create and mend webhook subscriptions in the stores.")
 @click.pass_obj
-def doctor(settings: Settings, as_json: bool) -> None:
-    """Check database, roles, isolation, secrets, connections and freshness."""
+def doctor(settings: Settings, as_json: bool, fix: bool) -> None:
+    """Check database, roles, isolation, secrets, connections, webhooks and freshness."""
     from service.doctor import examine
 
-    findings = examine(settings)
+    findings = examine(settings, fix=fix)
     if as_json:
         click.echo(json.dumps({"findings": [finding.as_dict() for finding in findings]}))
     else:
@@ -348,6 +349,21 @@ def tenants_set(
         _say(f"changed {name}; it counts from the next build: quintile build --tenant {name}")
     else:
         _say(f"changed {name}; its shop is {shop}: quintile tenants connect-shopify {name}")
+
+
+@tenants.command("erase")
+@click.argument("name")
+@click.option("--confirm", metavar="NAME", help="The name again, instead of being asked for it.")
+@click.pass_obj
+def tenants_erase(settings: Settings, name: str, confirm: str | None) -> None:
+    """Erase a tenant and everything that is theirs; nothing brings it back."""
+    from service.privacy.tenant import erase_tenant
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+    _confirm(name, confirm, f"This erases {name} for good: orders, segments, settings, access.")
+    erase_tenant(settings, tenant_id, "operator", datetime.now(UTC))
+    _say(f"erased {name}; a receipt without personal data is kept: quintile privacy receipts")
 
 
 @tenants.command("connect-shopify")
@@ -611,6 +627,139 @@ def backfill(
             settings, first=first.date(), last=last_day, every=every, tenants=names, as_of=as_of
         )
     _say(f"history begins anew on {first:%Y-%m-%d}: {count} days, and the current state")
+
+
+@main.group()
+def webhooks() -> None:
+    """Webhooks that could not be processed."""
+
+
+@webhooks.command("list")
+@tenant_option
+@click.pass_obj
+def webhooks_list(settings: Settings, tenant: str) -> None:
+    """List the webhooks that were set aside, with the reason, as JSON lines."""
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, tenant)
+    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        rows = conn.execute(query("sql/list_set_aside"), {"tenant_id": tenant_id})
+        for row in rows:
+            click.echo(json.dumps(row, default=str))
+
+
+@webhooks.command("retry")
+@tenant_option
+@click.option("--id", "webhook_id", metavar="ID", help="Only this one; all of them otherwise.")
+@click.pass_obj
+def webhooks_retry(settings: Settings, tenant: str, webhook_id: str | None) -> None:
+    """Try webhooks that were set aside once more; quintile worker does the work."""
+    from service.webhooks.retry import retry_webhooks
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, tenant)
+    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
+        retried = retry_webhooks(conn, tenant_id, webhook_id)
+    if webhook_id is not None and not retried:
+        raise InvalidInputError(
+            f"No webhook '{webhook_id}' of {tenant} has been set aside.",
+            advice=f"See: quintile webhooks list --tenant {tenant}",
+        )
+    queued = sum(row["state"] == "queued" for row in retried)
+    _say(f"{queued} webhooks queued again, {len(retried) - queued} still not understood")
+
+
+@main.group()
+def privacy() -> None:
+    """What is held of a person: told, erased, and the receipts of it."""
+
+
+@privacy.command("export")
+@tenant_option
+@click.option("--customer", metavar="ID", help="Make a new one of this customer.")
+@click.option("--id", "export_id", type=click.UUID, help="Print one that was made before.")
+@click.pass_obj
+def privacy_export(
+    settings: Settings, tenant: str, customer: str | None, export_id: UUID | None
+) -> None:
+    """Print everything held of a customer as JSON."""
+    from service.privacy.exports import newest_export, open_export
+    from service.privacy.requests import add_request, meet_request
+
+    if (customer is None) == (export_id is None):
+        raise InvalidInputError("Give one of --customer and --id.")
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, tenant)
+    with open_pool(settings) as pool:
+        if customer is not None:
+            with tenant_transaction(pool, tenant_id) as conn:
+                webhook_id = add_request(conn, tenant_id, "data_request", customer, [])
+            meet_request(settings, pool, tenant_id, webhook_id)
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            wanted = export_id or newest_export(conn, tenant_id)
+            document = open_export(settings, conn, tenant_id, wanted)
+    if document is None:
+        raise InvalidInputError(
+            "There is no such export, or it has expired.",
+            advice=f"See: quintile privacy exports --tenant {tenant}",
+        )
+    click.echo(document)
+
+
+@privacy.command("exports")
+@tenant_option
+@click.pass_obj
+def privacy_exports(settings: Settings, tenant: str) -> None:
+    """List the answers to data requests that can still be fetched, as JSON lines."""
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, tenant)
+    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        for row in conn.execute(query("sql/list_exports"), {"tenant_id": tenant_id}):
+            click.echo(json.dumps(row, default=str))
+
+
+@privacy.command("redact")
+@tenant_option
+@click.option("--customer", required=True, metavar="ID", help="The customer's id in Shopify.")
+@click.option("--email", "emails", multiple=True, help="A further address of theirs.")
+@click.option("--confirm", metavar="ID", help="The id again, instead of being asked for it.")
+@click.pass_obj
+def privacy_redact(
+    settings: Settings, tenant: str, customer: str, emails: tuple[str, ...], confirm: str | None
+) -> None:
+    """Erase a customer everywhere; of their orders only the figures stay."""
+    from service.privacy.requests import add_request, meet_request
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, tenant)
+    _confirm(customer, confirm, f"This erases customer {customer} of {tenant} for good.")
+    addresses = sorted({email.strip().lower() for email in emails})
+    with open_pool(settings) as pool:
+        with tenant_transaction(pool, tenant_id) as conn:
+            webhook_id = add_request(conn, tenant_id, "customer_redact", customer, addresses)
+        meet_request(settings, pool, tenant_id, webhook_id)
+    _say(f"erased; the receipt: quintile privacy receipts --tenant {tenant}")
+
+
+@privacy.command("receipts")
+@click.option("--tenant", metavar="T", help="Only this tenant's; all, erased ones too, otherwise.")
+@click.pass_obj
+def privacy_receipts(settings: Settings, tenant: str | None) -> None:
+    """List the receipts of privacy requests that were met, as JSON lines."""
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, tenant) if tenant is not None else None
+        for row in conn.execute(query("sql/list_receipts"), {"tenant_id": tenant_id}):
+            click.echo(json.dumps(row, default=str))
+
+
+def _confirm(what: str, given: str | None, warning: str) -> None:
+    """Go on only when somebody has written down what is to be erased."""
+    if given is None:
+        if not sys.stdin.isatty():
+            raise InvalidInputError("This needs to be confirmed.", advice=f"Add: --confirm {what}")
+        click.echo(warning, err=True)
+        given = click.prompt(f"Type {what} to go on", err=True)
+    if given != what:
+        raise InvalidInputError(f"'{given}' is not '{what}'; nothing was erased.")
 
 
 @main.group()

@@ -75,6 +75,17 @@ class Settings:
         "it signs webhooks and refreshes access tokens that expire.",
         secret=True,
     )
+    public_url: str = _setting(
+        "",
+        "Address under which Shopify reaches this service, such as https://quintile.example.com; "
+        "needed to subscribe to webhooks.",
+    )
+    webhook_days: int = _setting(
+        30, "How long webhooks are remembered after they have been processed, in days."
+    )
+    privacy_export_days: int = _setting(
+        30, "How long the answer to a data request can be fetched, in days."
+    )
     klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
     host: str = _setting("127.0.0.1", "Address the web service listens on.")
@@ -89,6 +100,9 @@ class Settings:
     schedule_segments: str = _setting("0 */6 * * *", "When Shopify is synced (cron, UTC).")
     schedule_build: str = _setting("0 3 * * *", "When RFM and samples are built (cron, UTC).")
     schedule_klaviyo: str = _setting("*/30 * * * *", "When Klaviyo lists are synced (cron, UTC).")
+    schedule_housekeeping: str = _setting(
+        "30 4 * * *", "When old webhooks, exports and jobs are deleted (cron, UTC)."
+    )
     log_level: str = _setting("INFO", "Least severe log level that is written.")
     log_format: str = _setting("console", "How log lines are written: console or json.")
 

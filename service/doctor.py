@@ -22,6 +22,7 @@ from service.klaviyo.configs import paused_lists
 from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
 from service.tenants import list_tenants
 from service.vault import Sealed, unseal
+from service.webhooks.doctor import examine_webhooks
 
 Level = Literal["ok", "warning", "error"]
 
@@ -45,8 +46,11 @@ class Finding:
         return f"{self.level:<8} {self.check:<13} {self.message}{advice}"
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Look at everything that can be looked at; what cannot be reached is itself a finding."""
+def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
+    """Look at everything that can be looked at; what cannot be reached is itself a finding.
+
+    With ``fix``, webhook subscriptions that are missing or wrong are mended.
+    """
     findings: list[Finding] = []
     try:
         with connect(admin_url(settings)) as conn:
@@ -61,6 +65,7 @@ def examine(settings: Settings) -> list[Finding]:
             *_isolation(conn),
             *_credentials(settings, conn),
             *_paused_lists(conn),
+            *_webhooks(settings, conn, fix=fix),
             *_freshness(conn),
         ]
     return findings
@@ -143,6 +148,11 @@ def _paused_lists(conn: Connection) -> Iterator[Finding]:
                 f"{tenant['name']}: {paused.message()}",
                 paused.advice(tenant["name"]),
             )
+
+
+def _webhooks(settings: Settings, conn: Connection, *, fix: bool) -> Iterator[Finding]:
+    for remark in examine_webhooks(settings, conn, fix=fix):
+        yield Finding(remark.level, "webhooks", remark.message, remark.advice)
 
 
 def _freshness(conn: Connection) -> Iterator[Finding]:

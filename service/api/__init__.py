@@ -7,6 +7,7 @@ from apiflask import APIBlueprint
 from service.api import (
     creators,
     health,
+    privacy,
     rfm,
     rfm_settings,
     runs,
@@ -14,6 +15,7 @@ from service.api import (
     samples_settings,
     segments,
     tenant,
+    webhooks,
 )
 
 
@@ -29,4 +31,7 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         samples_settings.blueprint,
         creators.blueprint,
         runs.blueprint,
+        webhooks.blueprint,
+        webhooks.admin_blueprint,
+        privacy.blueprint,
     )

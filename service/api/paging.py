@@ -40,6 +40,9 @@ SampleTimePosition = tuple[Literal["samples newest", "samples oldest"], AwareDat
 SampleRankPosition = tuple[Literal["samples value", "samples waiting"], Bigint, Text]
 SuggestionPosition = tuple[Literal["suggestions"], AwareDatetime, Text]
 CreatorPosition = tuple[Literal["creators"], Text, UUID]
+WebhookPosition = tuple[Literal["webhooks"], AwareDatetime, Text]
+ExportPosition = tuple[Literal["privacy exports"], AwareDatetime, UUID]
+ReceiptPosition = tuple[Literal["privacy receipts"], AwareDatetime, UUID]
 RunPosition = tuple[Literal["runs"], AwareDatetime, UUID]
 
 SEGMENTS: TypeAdapter[SegmentPosition] = TypeAdapter(SegmentPosition)
@@ -48,6 +51,9 @@ SAMPLES_BY_TIME: TypeAdapter[SampleTimePosition] = TypeAdapter(SampleTimePositio
 SAMPLES_BY_RANK: TypeAdapter[SampleRankPosition] = TypeAdapter(SampleRankPosition)
 SUGGESTIONS: TypeAdapter[SuggestionPosition] = TypeAdapter(SuggestionPosition)
 CREATORS: TypeAdapter[CreatorPosition] = TypeAdapter(CreatorPosition)
+WEBHOOKS: TypeAdapter[WebhookPosition] = TypeAdapter(WebhookPosition)
+EXPORTS: TypeAdapter[ExportPosition] = TypeAdapter(ExportPosition)
+RECEIPTS: TypeAdapter[ReceiptPosition] = TypeAdapter(ReceiptPosition)
 RUNS: TypeAdapter[RunPosition] = TypeAdapter(RunPosition)
 
 

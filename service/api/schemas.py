@@ -328,6 +328,59 @@ class RunsPage(ResponseModel):
     next_cursor: str | None
 
 
+class Webhook(ResponseModel):
+    """A webhook that could not be processed, without what it said."""
+
+    webhook_id: str
+    topic: str
+    state: Literal["queued", "set_aside"]
+    attempts: int
+    reason: str | None
+    advice: str | None
+    received_at: Instant
+    triggered_at: Instant | None
+
+
+class WebhooksPage(ResponseModel):
+    """A page of webhooks that were set aside, newest first."""
+
+    data: list[Webhook]
+    next_cursor: str | None
+
+
+class PrivacyExport(ResponseModel):
+    """The answer to a customer's data request."""
+
+    export_id: UUID
+    created_at: Instant
+    expires_at: Instant
+
+
+class PrivacyExportsPage(ResponseModel):
+    """A page of answers to data requests that have not expired, newest first."""
+
+    data: list[PrivacyExport]
+    next_cursor: str | None
+
+
+class PrivacyReceipt(ResponseModel):
+    """That a privacy request was met; nothing about whom it was."""
+
+    receipt_id: UUID
+    kind: Literal["data_request", "customer_redact", "shop_redact"]
+    webhook_id: str
+    counts: dict[str, int] = Field(description="Rows exported, changed or deleted, by table.")
+    requested_at: Instant
+    completed_at: Instant
+
+
+class PrivacyReceiptsPage(ResponseModel):
+    """A page of receipts, newest first."""
+
+    data: list[PrivacyReceipt]
+    next_cursor: str | None
+
+
 class Problem(ResponseModel):
     """A problem document (RFC 9457)."""
 

@@ -9,7 +9,7 @@ from flask import g, request
 from pydantic import Field
 
 from service.api.access import state, tenant_id, transaction
-from service.api.paging import WEBHOOKS, PageQuery, decode_cursor, split_page
+from service.api.paging import WEBHOOKS, WITHOUT_NUL, PageQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
 from service.api.schemas import Webhook, WebhooksPage
 from service.db import query
@@ -28,7 +28,7 @@ def receive_shopify() -> tuple[str, int]:
     """
     g.is_quiet = True
     request.max_content_length = MAX_BODY_BYTES
-    delivery = Delivery.of(request.headers, request.get_data(cache=False))
+    delivery = Delivery.of(dict(request.headers), request.get_data(cache=False))
     receive(state().settings, state().pool, delivery)
     return "", 200
 
@@ -36,7 +36,9 @@ def receive_shopify() -> tuple[str, int]:
 class WebhooksQuery(PageQuery):
     """Which page of the webhooks that were set aside."""
 
-    topic: str | None = Field(None, max_length=100, description="Only webhooks of this topic.")
+    topic: str | None = Field(
+        None, max_length=100, pattern=WITHOUT_NUL, description="Only webhooks of this topic."
+    )
 
 
 @admin_blueprint.get("/api/admin/webhooks")
@@ -64,6 +66,8 @@ def list_set_aside_webhooks(page: WebhooksQuery) -> dict[str, Any]:
 @admin_blueprint.output(Webhook, status_code=202)
 def retry_webhook(webhook_id: str) -> dict[str, Any]:
     """Try a webhook that was set aside once more."""
+    if "\0" in webhook_id:
+        raise NotFoundError("No webhook with this id has been set aside.")
     with transaction() as conn:
         retried = retry_webhooks(conn, tenant_id(), webhook_id)
     if not retried:

@@ -32,8 +32,13 @@ from service.jobs.runs import (
     start_builds,
     start_run,
 )
+from service.jobs.webhooks import NOTICES_TASK, PRIVACY_TASK
+from service.jobs.webhooks import QUEUE as WEBHOOK_QUEUE
 from service.klaviyo.sync import sync_klaviyo
+from service.privacy.requests import process_request
 from service.shopify.sync import sync_shopify
+from service.webhooks.housekeeping import purge_jobs, purge_tenant
+from service.webhooks.work import process_notices
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +124,20 @@ class Worker:
             with tenant_transaction(self.pool, tenant_id) as conn:
                 enqueue(conn, tenant_id, kind, "schedule")
 
+    def webhooks(self, tenant_id: str) -> None:
+        """Work through one tenant's webhooks."""
+        process_notices(self.settings, self.pool, UUID(tenant_id), _wake_sync)
+
+    def privacy(self, tenant_id: str, webhook_id: str) -> None:
+        """Meet one privacy request."""
+        process_request(self.settings, self.pool, UUID(tenant_id), webhook_id)
+
+    def housekeep(self) -> None:
+        """Delete what has been kept for long enough."""
+        for tenant_id in self.tenants(""):
+            purge_tenant(self.settings, self.pool, tenant_id)
+        purge_jobs(self.settings)
+
     def tenants(self, provider: str) -> list[UUID]:
         """Ids of all tenants, or of those with a working connection to a provider."""
         with connect(transform_url(self.settings)) as conn:
@@ -139,6 +158,10 @@ class Worker:
             work(self.settings, self.pool, UUID(tenant_id), progress)
 
 
+def _wake_sync(conn: Connection, tenant_id: UUID) -> None:
+    enqueue(conn, tenant_id, "shopify_sync", "schedule")
+
+
 def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
     """The queue with its tasks and schedules, for the worker process."""
     conninfo = make_conninfo(transform_url(settings), options="-c search_path=jobs,pg_temp")
@@ -150,6 +173,9 @@ def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
         ("build", "builds", worker.build_one),
     ):
         app.task(name=TASKS[kind], queue=queue, retry=_RETRY)(_explained(work))
+    app.task(name=NOTICES_TASK, queue=WEBHOOK_QUEUE, retry=_RETRY)(worker.webhooks)
+    app.task(name=PRIVACY_TASK, queue=WEBHOOK_QUEUE, retry=_RETRY)(worker.privacy)
+    _schedule(app, settings.schedule_housekeeping, "housekeeping", worker.housekeep)
     _schedule(app, settings.schedule_segments, "shopify", lambda: worker.fan_out("shopify_sync"))
     _schedule(app, settings.schedule_klaviyo, "klaviyo", lambda: worker.fan_out("klaviyo_sync"))
     _schedule(app, settings.schedule_build, "build", worker.build_all)

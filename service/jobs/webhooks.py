@@ -63,6 +63,6 @@ def defer_privacy(
 def _defer(conn: Connection, task: str, lock: str, at: datetime | None, **arguments: str) -> None:
     # The queue's functions name its tables without a schema.
     conn.execute("set local search_path = jobs, pg_temp")
-    _deferring.configure_task(
-        task, connection=conn, queue=QUEUE, lock=lock, schedule_at=at
-    ).defer(**arguments)
+    _deferring.configure_task(task, connection=conn, queue=QUEUE, lock=lock, schedule_at=at).defer(
+        **arguments
+    )

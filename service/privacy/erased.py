@@ -24,9 +24,7 @@ def forget_erased(conn: Connection, tenant_id: UUID) -> int:
 
 def forget_erased_members(conn: Connection, tenant_id: UUID, segment_ids: list[str]) -> int:
     """Take erased people out of segments into which this transaction has landed members."""
-    return _forgotten(
-        conn, "forget_erased_members", tenant_id=tenant_id, segment_ids=segment_ids
-    )
+    return _forgotten(conn, "forget_erased_members", tenant_id=tenant_id, segment_ids=segment_ids)
 
 
 def forget_erased_rejections(conn: Connection, tenant_id: UUID) -> int:

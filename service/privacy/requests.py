@@ -1,7 +1,7 @@
 """Meeting privacy requests: tell what is held of a person, erase a person, erase a tenant.
 
-A request is a webhook's event, or one that an operator has made. Each step can be repeated and notes
-how far it came, so that a job that was killed is simply done again.
+A request is a webhook's event, or one that an operator has made. Each step can be repeated and
+notes how far it came, so that a job that was killed is simply done again.
 """
 
 from __future__ import annotations
@@ -169,11 +169,12 @@ def _export(settings: Settings, pool: Pool, request: Request) -> None:
         held = one(conn.execute(query("privacy/sql/export_landed"), parameters).fetchone())["held"]
     with connect(transform_url(settings)) as conn:
         built = one(conn.execute(query("privacy/sql/rows_built"), parameters).fetchone())["built"]
+    rows_by_table: dict[str, list[Any]] = {**held, **built}
     document = {
         "requested_at": person.requested_at.isoformat(),
         "customer_id": person.customer_id,
         "email_addresses": person.emails,
-        "held": {**held, **built},
+        "held": rows_by_table,
     }
     sealed = seal(settings, person.tenant_id, SEALED_AS, json.dumps(document, ensure_ascii=False))
     with tenant_transaction(pool, person.tenant_id) as conn:
@@ -188,7 +189,7 @@ def _export(settings: Settings, pool: Pool, request: Request) -> None:
                 "days": settings.privacy_export_days,
             },
         )
-        counts = {relation: len(rows) for relation, rows in document["held"].items()}
+        counts = {relation: len(rows) for relation, rows in rows_by_table.items()}
         _finish(conn, person, digest, counts)
 
 
@@ -234,7 +235,7 @@ def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
     """No build may be under way that has read the person already: it would write them again."""
     with (
         connect(transform_url(settings)) as conn,
-        one_at_a_time(conn, "build", lambda text: log.info(text)),
+        one_at_a_time(conn, "build", log.info),
     ):
         row = conn.execute(query("privacy/sql/erase_built"), person.parameters()).fetchone()
     with tenant_transaction(pool, person.tenant_id) as conn:
@@ -307,9 +308,7 @@ def _find_person(conn: Connection, request: Request) -> Request:
     )
 
 
-def _note_progress(
-    conn: Connection, person: Request, step: str, counts: dict[str, int]
-) -> Request:
+def _note_progress(conn: Connection, person: Request, step: str, counts: dict[str, int]) -> Request:
     """Remember whom it is about, which can be found only once, and what has been done."""
     person.done[step] = counts
     notice = {

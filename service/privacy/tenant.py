@@ -24,7 +24,7 @@ def erase_tenant(
     """
     with (
         connect(transform_url(settings)) as conn,
-        one_at_a_time(conn, "build", lambda text: log.info(text)),
+        one_at_a_time(conn, "build", log.info),
         conn.transaction(),
     ):
         parameters = {

@@ -45,5 +45,6 @@ on conflict (tenant_id, provider) do update set
     state = excluded.state,
     state_reason = null,
     connected_at = excluded.connected_at,
-    verified_at = excluded.verified_at
+    verified_at = excluded.verified_at,
+    uninstalled_at = null
 where c.tenant_id = %(tenant_id)s

@@ -99,9 +99,7 @@ def receive(settings: Settings, pool: Pool, delivery: Delivery) -> Receipt:
         return _write_down(conn, tenant_id, delivery, payload)
 
 
-def _write_down(
-    conn: Connection, tenant_id: UUID, delivery: Delivery, payload: Any
-) -> Receipt:
+def _write_down(conn: Connection, tenant_id: UUID, delivery: Delivery, payload: Any) -> Receipt:
     try:
         notice = read_notice(delivery.topic, payload)
     except ValueError as error:

@@ -1,8 +1,8 @@
 """The topics we handle: what each is about and which of its fields we need.
 
 A webhook is taken as a hint that something has changed, never as the news itself: what changed is
-read from the store. So a late, doubled or reordered webhook can do no harm, and of a payload nothing
-is kept but ids and times.
+read from the store. So a late, doubled or reordered webhook can do no harm, and of a payload
+nothing is kept but ids and times.
 """
 
 from __future__ import annotations
@@ -145,9 +145,9 @@ def read_notice(topic: str, payload: Any) -> Notice:
     Raises:
         ValueError: The payload is not what the topic's payloads are; the message says why.
     """
-    if not isinstance(payload, dict):
-        raise ValueError("the body is not a JSON object")
     try:
+        if not isinstance(payload, dict):
+            raise TypeError("no JSON object")
         return TOPICS[topic].read(payload)
     except LookupError as error:
         raise ValueError(f"{error} is missing") from None

@@ -18,7 +18,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from service.config import Settings
-from service.connections import disconnect, open_connected
+from service.connections import disconnect, note_refused, open_connected
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import NotConnectedError, QuintileError
 from service.jobs.webhooks import defer_notices, wait_for_receivers
@@ -50,6 +50,8 @@ from service.webhooks.topics import PRIVACY_KINDS
 # query may cost.
 _AT_ONCE = 20
 _DUE_ROWS = 200
+# Later tries are cheaper than a worker that waits.
+_CALL_ATTEMPTS = 3
 # 10 seconds, 40, 160, …: the last try is some four hours after the first.
 _FIRST_PAUSE_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 3600.0
@@ -107,7 +109,7 @@ class _Session:
         """
         if self._source is None:
             client = self.stack.enter_context(
-                open_connected(self.settings, self.pool, self.tenant_id)
+                open_connected(self.settings, self.pool, self.tenant_id, attempts=_CALL_ATTEMPTS)
             )
             self._source = Source(client, self.pool, self.tenant_id, _Silent())
         return self._source
@@ -406,6 +408,7 @@ def _uninstalls(session: _Session, dues: Sequence[Due]) -> None:
         if gone is None:
             _finish(conn, session.tenant_id, due, "The store has been connected again since.")
             return
+        disconnect(conn, session.tenant_id, "shopify", "The app was removed from the store.")
         conn.execute(query("webhooks/sql/cancel_syncs"), parameters)
         _finish(conn, session.tenant_id, due)
     log.info("app uninstalled", tenant_id=str(session.tenant_id))

@@ -120,7 +120,7 @@ def test_the_daily_build_is_one_build_for_all(built_settings: Settings, built_po
     }
 
 
-def test_the_three_schedules_are_the_settings(built_settings: Settings, built_pool: Pool) -> None:
+def test_the_schedules_are_the_settings(built_settings: Settings, built_pool: Pool) -> None:
     app = worker_app(built_settings, built_pool)
     crons = {
         periodic.periodic_id: periodic.cron
@@ -130,6 +130,7 @@ def test_the_three_schedules_are_the_settings(built_settings: Settings, built_po
         "shopify": "0 */6 * * *",
         "build": "0 3 * * *",
         "klaviyo": "*/30 * * * *",
+        "housekeeping": "30 4 * * *",
         "stalled": "* * * * *",
     }
 

@@ -15,7 +15,7 @@ where
     and (%(topic)s::text is null or topic = %(topic)s)
     and (
         %(after_at)s::timestamptz is null
-        or (received_at, webhook_id) < (%(after_at)s::timestamptz, %(after_id)s)
+        or (received_at, webhook_id) < (%(after_at)s, %(after_id)s)
     )
 order by received_at desc, webhook_id desc
 limit %(row_limit)s

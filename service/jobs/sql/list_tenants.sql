@@ -11,4 +11,15 @@ where
             and c.provider = %(provider)s
             and c.state = 'active'
     )
+    -- A store that has removed the app wants nothing done with what there is of it.
+    and not (
+        %(provider)s <> ''
+        and exists (
+            select from app.connections as u
+            where
+                u.tenant_id = t.tenant_id
+                and u.provider = 'shopify'
+                and u.uninstalled_at is not null
+        )
+    )
 order by t.tenant_id

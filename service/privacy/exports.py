@@ -1,0 +1,34 @@
+"""Answers to data requests, as they are kept: sealed, until they expire."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+from service.config import Settings
+from service.db import Connection, query
+from service.privacy.requests import SEALED_AS
+from service.vault import Sealed, unseal
+
+
+def newest_export(conn: Connection, tenant_id: UUID) -> UUID | None:
+    """The id of the export that was made last."""
+    row = conn.execute(query("privacy/sql/newest_export"), {"tenant_id": tenant_id}).fetchone()
+    return None if row is None else cast("UUID", row["export_id"])
+
+
+def open_export(
+    settings: Settings, conn: Connection, tenant_id: UUID, export_id: UUID | None
+) -> str | None:
+    """The document as JSON text; None when there is none with this id, or it has expired.
+
+    Raises:
+        SealBrokenError: It was sealed with a key that is not in the ring any more.
+    """
+    row = conn.execute(
+        query("privacy/sql/find_export"), {"tenant_id": tenant_id, "export_id": export_id}
+    ).fetchone()
+    if row is None:
+        return None
+    sealed = Sealed(row["key_id"], bytes(row["sealed_document"]))
+    return unseal(settings, tenant_id, SEALED_AS, sealed)

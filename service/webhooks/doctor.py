@@ -1,0 +1,100 @@
+"""What the doctor says of webhooks: subscriptions of each connected shop, and what lies aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from service.config import Settings
+from service.connections import open_connected
+from service.db import Connection, Pool, open_pool, query
+from service.errors import InvalidSettingError, QuintileError
+from service.webhooks.signature import client_secrets
+from service.webhooks.subscriptions import Deviation, find_deviations, mend, webhook_address
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One thing that was looked at, as a finding of the doctor's."""
+
+    level: Literal["ok", "warning", "error"]
+    message: str
+    advice: str = ""
+
+
+def examine_webhooks(settings: Settings, conn: Connection, *, fix: bool) -> Iterator[Remark]:
+    """Look at the webhooks of every connected shop, and mend the subscriptions if asked to.
+
+    Args:
+        settings: Where webhooks are to go.
+        conn: The owner's connection, which sees all tenants.
+        fix: Whether to create what is missing and change what is wrong.
+    """
+    yield from _aside(conn)
+    connected = conn.execute(query("webhooks/sql/list_connected_shops")).fetchall()
+    if not connected:
+        return
+    try:
+        address = webhook_address(settings)
+    except InvalidSettingError as error:
+        yield Remark("error", error.message, error.advice)
+        return
+    if not address:
+        yield Remark(
+            "ok" if not fix else "error",
+            "no webhooks: changes in stores are seen at the next sync",
+            "To hear of them at once, set QUINTILE_PUBLIC_URL and QUINTILE_SHOPIFY_CLIENT_SECRET,"
+            " then run: quintile doctor --fix",
+        )
+        return
+    if not client_secrets(settings):
+        yield Remark(
+            "error",
+            "webhooks are refused: QUINTILE_SHOPIFY_CLIENT_SECRET is not set",
+            "It is the client secret of the app in Shopify, which signs webhooks.",
+        )
+    with open_pool(settings) as pool:
+        for tenant in connected:
+            yield from _shop(settings, pool, tenant, address, fix=fix)
+
+
+def _shop(
+    settings: Settings, pool: Pool, tenant: dict[str, Any], address: str, *, fix: bool
+) -> Iterator[Remark]:
+    try:
+        with open_connected(settings, pool, tenant["tenant_id"], attempts=2) as client:
+            deviations = find_deviations(client, address)
+            failures = {
+                deviation: mend(client, address, deviation) for deviation in deviations if fix
+            }
+    except QuintileError as error:
+        yield Remark("error", f"{tenant['name']}: {error.message}", error.advice)
+        return
+    for deviation in deviations:
+        yield _remark(tenant["name"], deviation, failures.get(deviation) if fix else None)
+    if not deviations:
+        yield Remark("ok", f"{tenant['name']}: every topic goes to {address}")
+
+
+def _remark(name: str, deviation: Deviation, failure: str | None) -> Remark:
+    """What is said of one deviation; ``failure`` is None when nothing was tried, empty when done."""
+    message = f"{name}: {deviation.problem}"
+    if failure is None:
+        return Remark("warning", message, deviation.optional or "Run: quintile doctor --fix")
+    if not failure:
+        return Remark("ok", f"{message}; mended")
+    return Remark(
+        "warning" if deviation.optional else "error",
+        f"{message}, and Shopify refuses to change that: {failure}",
+        deviation.optional or "Does the app have the scopes read_orders and read_customers?",
+    )
+
+
+def _aside(conn: Connection) -> Iterator[Remark]:
+    for row in conn.execute(query("webhooks/sql/count_set_aside")).fetchall():
+        yield Remark(
+            "error" if row["is_privacy"] else "warning",
+            f"{row['name']}: {row['webhooks']} {row['topic']} set aside; the last: {row['reason']}",
+            f"See: quintile webhooks list --tenant {row['name']}",
+        )

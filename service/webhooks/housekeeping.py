@@ -1,0 +1,32 @@
+"""Deleting what has been kept for long enough: old webhooks, expired exports, jobs that failed."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from service.config import Settings
+from service.db import Pool, connect, query, tenant_transaction, transform_url
+from service.webhooks.topics import PRIVACY_KINDS
+
+
+def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
+    """Delete a tenant's old webhooks and expired exports.
+
+    A privacy request that has not been met stays, however old it is.
+    """
+    with tenant_transaction(pool, tenant_id) as conn:
+        conn.execute(
+            query("webhooks/sql/purge_events"),
+            {
+                "tenant_id": tenant_id,
+                "days": settings.webhook_days,
+                "privacy_kinds": sorted(PRIVACY_KINDS),
+            },
+        )
+        conn.execute(query("privacy/sql/purge_exports"), {"tenant_id": tenant_id})
+
+
+def purge_jobs(settings: Settings) -> None:
+    """Delete jobs of the queue that ended long ago, of all tenants."""
+    with connect(transform_url(settings)) as conn:
+        conn.execute(query("jobs/sql/purge_jobs"), {"days": settings.webhook_days})
