@@ -683,7 +683,7 @@ def privacy_export(
 ) -> None:
     """Print everything held of a customer as JSON."""
     from service.privacy.exports import newest_export, open_export
-    from service.privacy.requests import add_request, meet_request
+    from service.privacy.requests import add_request, meet_now
 
     if (customer is None) == (export_id is None):
         raise InvalidInputError("Give one of --customer and --id.")
@@ -693,7 +693,7 @@ def privacy_export(
         if customer is not None:
             with tenant_transaction(pool, tenant_id) as conn:
                 webhook_id = add_request(conn, tenant_id, "data_request", customer, [])
-            meet_request(settings, pool, tenant_id, webhook_id)
+            meet_now(settings, pool, tenant_id, webhook_id)
         with tenant_transaction(pool, tenant_id, read_only=True) as conn:
             wanted = export_id or newest_export(conn, tenant_id)
             document = open_export(settings, conn, tenant_id, wanted)
@@ -727,7 +727,7 @@ def privacy_redact(
     settings: Settings, tenant: str, customer: str, emails: tuple[str, ...], confirm: str | None
 ) -> None:
     """Erase a customer everywhere; of their orders only the figures stay."""
-    from service.privacy.requests import add_request, meet_request
+    from service.privacy.requests import add_request, meet_now
 
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, tenant)
@@ -736,7 +736,7 @@ def privacy_redact(
     with open_pool(settings) as pool:
         with tenant_transaction(pool, tenant_id) as conn:
             webhook_id = add_request(conn, tenant_id, "customer_redact", customer, addresses)
-        meet_request(settings, pool, tenant_id, webhook_id)
+        meet_now(settings, pool, tenant_id, webhook_id)
     _say(f"erased; the receipt: quintile privacy receipts --tenant {tenant}")
 
 

@@ -41,6 +41,11 @@ def defer_notices(conn: Connection, tenant_id: UUID, at: datetime | None = None)
     _defer(conn, NOTICES_TASK, f"webhooks {tenant_id}", at, tenant_id=str(tenant_id))
 
 
+def enter_queue(conn: Connection) -> None:
+    """Let this transaction change jobs: the queue's functions name its tables without a schema."""
+    conn.execute("set local search_path = jobs, pg_temp")
+
+
 def wait_for_receivers(conn: Connection, tenant_id: UUID) -> None:
     """Wait until whoever relied on this job having yet to begin has committed."""
     conn.execute(query("jobs/sql/wait_for_receivers"), {"tenant_id": str(tenant_id)})
@@ -61,8 +66,7 @@ def defer_privacy(
 
 
 def _defer(conn: Connection, task: str, lock: str, at: datetime | None, **arguments: str) -> None:
-    # The queue's functions name its tables without a schema.
-    conn.execute("set local search_path = jobs, pg_temp")
+    enter_queue(conn)
     _deferring.configure_task(task, connection=conn, queue=QUEUE, lock=lock, schedule_at=at).defer(
         **arguments
     )

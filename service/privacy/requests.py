@@ -121,6 +121,19 @@ def process_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id:
         _set_aside(pool, tenant_id, webhook_id, error)
 
 
+def meet_now(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
+    """Meet one request while an operator waits; one that cannot be met is set aside.
+
+    Raises:
+        QuintileError: As :func:`meet_request`.
+    """
+    try:
+        meet_request(settings, pool, tenant_id, webhook_id)
+    except QuintileError as error:
+        _set_aside(pool, tenant_id, webhook_id, error)
+        raise
+
+
 def meet_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
     """Meet one request, or say why not.
 

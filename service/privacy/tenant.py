@@ -9,6 +9,7 @@ import structlog
 
 from service.config import Settings
 from service.db import connect, one_at_a_time, query, transform_url
+from service.jobs.webhooks import enter_queue
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +34,7 @@ def erase_tenant(
             "requested_at": requested_at,
         }
         conn.execute(query("privacy/sql/add_shop_receipt"), parameters)
+        enter_queue(conn)
         conn.execute(query("privacy/sql/delete_jobs"), {"tenant_id": str(tenant_id)})
         conn.execute(query("privacy/sql/delete_tenant"), parameters)
     log.info("tenant erased", tenant_id=str(tenant_id))

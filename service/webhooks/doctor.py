@@ -78,7 +78,7 @@ def _shop(
 
 
 def _remark(name: str, deviation: Deviation, failure: str | None) -> Remark:
-    """What is said of one deviation; ``failure`` is None when nothing was tried, empty when done."""
+    """What is said of one deviation; ``failure`` is None if nothing was tried, empty if done."""
     message = f"{name}: {deviation.problem}"
     if failure is None:
         return Remark("warning", message, deviation.optional or "Run: quintile doctor --fix")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from service.config import Settings
-from service.db import Pool, connect, query, tenant_transaction, transform_url
+from service.db import Connection, Pool, connect, query, tenant_transaction, transform_url
+from service.jobs.webhooks import enter_queue
+from service.webhooks.inbox import defer
 from service.webhooks.topics import PRIVACY_KINDS
 
 
@@ -24,9 +26,18 @@ def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
             },
         )
         conn.execute(query("privacy/sql/purge_exports"), {"tenant_id": tenant_id})
+        _take_up(conn, tenant_id)
+
+
+def _take_up(conn: Connection, tenant_id: UUID) -> None:
+    """Queue jobs for webhooks that wait without one, as after a command that was interrupted."""
+    rows = conn.execute(query("webhooks/sql/list_forgotten"), {"tenant_id": tenant_id}).fetchall()
+    for row in rows:
+        defer(conn, tenant_id, row["webhook_id"], row["kind"])
 
 
 def purge_jobs(settings: Settings) -> None:
     """Delete jobs of the queue that ended long ago, of all tenants."""
-    with connect(transform_url(settings)) as conn:
+    with connect(transform_url(settings)) as conn, conn.transaction():
+        enter_queue(conn)
         conn.execute(query("jobs/sql/purge_jobs"), {"days": settings.webhook_days})

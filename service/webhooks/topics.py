@@ -146,13 +146,17 @@ def read_notice(topic: str, payload: Any) -> Notice:
         ValueError: The payload is not what the topic's payloads are; the message says why.
     """
     try:
-        if not isinstance(payload, dict):
-            raise TypeError("no JSON object")
-        return TOPICS[topic].read(payload)
+        return TOPICS[topic].read(_object(payload))
     except LookupError as error:
         raise ValueError(f"{error} is missing") from None
     except (AttributeError, TypeError) as error:
         raise ValueError(f"the body has another form than expected ({error})") from None
+
+
+def _object(payload: Any) -> Payload:
+    if not isinstance(payload, dict):
+        raise TypeError("not a JSON object")
+    return payload
 
 
 def _id(payload: Payload, *names: str) -> str:

@@ -313,7 +313,7 @@ where
         and p.prosrc = 'select tenant_id from app.tenants where shop_domain = shop'
         and p.prorettype = 'uuid'::regtype
         and p.proconfig = array['search_path=""']
-        and p.proowner = 'quintile_owner'::regrole
+        and pg_get_userbyid(p.proowner) = 'quintile_owner'
     );
 
 grant usage on schema app to quintile_app, quintile_transform;

@@ -1,0 +1,81 @@
+"""What the tests of webhooks share: a small shop, the service over real HTTP, signed bodies."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from werkzeug.serving import make_server
+
+from service.config import Settings
+from service.db import Pool, tenant_transaction
+from service.sandbox.shopify.webhooks import CLIENT_SECRET
+from tests.web import running_app
+
+__all__ = ["CLIENT_SECRET", "events", "post_webhook", "served", "signature"]
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[str]:
+    """The application on a free port of loopback; its address."""
+    with running_app(settings) as app:
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+def signature(body: bytes, secret: str = CLIENT_SECRET) -> str:
+    """What Shopify would sign a body with."""
+    return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
+
+
+def post_webhook(
+    url: str,
+    shop: str,
+    topic: str,
+    payload: Any,
+    *,
+    webhook_id: str | None = None,
+    secret: str = CLIENT_SECRET,
+    headers: dict[str, str] | None = None,
+    triggered_at: datetime | None = None,
+) -> httpx.Response:
+    """Send a webhook as Shopify does; bytes are sent as they are."""
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return httpx.post(
+        f"{url}/webhooks/shopify",
+        content=body,
+        headers={
+            "Content-Type": "application/json",
+            "X-Shopify-Topic": topic,
+            "X-Shopify-Shop-Domain": shop,
+            "X-Shopify-Hmac-Sha256": signature(body, secret),
+            "X-Shopify-Webhook-Id": webhook_id or str(uuid4()),
+            "X-Shopify-Triggered-At": (triggered_at or datetime.now(UTC)).isoformat(),
+            **(headers or {}),
+        },
+        timeout=30,
+    )
+
+
+def events(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
+    """A tenant's webhooks, oldest first."""
+    with tenant_transaction(pool, tenant_id) as conn:
+        return conn.execute(
+            "select * from app.webhook_events order by received_at, webhook_id"
+        ).fetchall()

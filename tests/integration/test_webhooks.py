@@ -1,0 +1,821 @@
+"""Webhooks over real HTTP: who is let in, what is written down, and what the jobs make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import stamina
+
+from service.config import Settings
+from service.connections import connect_shopify, open_connected
+from service.db import Pool, connect, tenant_transaction, transform_url
+from service.jobs.tasks import Worker, enqueue
+from service.jobs.webhooks import enter_queue
+from service.sandbox import Fault, Sandbox
+from service.sandbox.shopify import ALL_SCOPES, Store
+from service.sandbox.shopify.webhooks import DeliveryFault
+from service.shopify.sync import sync_shopify
+from service.webhooks.inbox import MAX_BODY_BYTES
+from service.webhooks.subscriptions import find_deviations, mend, webhook_address
+from tests.conftest import MakeTenant, NullProgress
+from tests.hooks import CLIENT_SECRET, events, post_webhook, served
+from tests.integration.test_shopify_sync import landed, row_versions, small_shop
+from tests.web import client_of, running_app
+
+OTHER_SHOP = "other-shop.myshopify.com"
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(small_shop(), scopes=ALL_SCOPES | {"read_customer_merge"})
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, shop: Sandbox) -> Settings:
+    return replace(settings, shopify_url=shop.shopify_url, shopify_client_secret=CLIENT_SECRET)
+
+
+@pytest.fixture
+def url(here: Settings) -> Iterator[str]:
+    with served(here) as url:
+        yield url
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
+    tenant_id = make_tenant("kessel", store.data.domain)
+    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    return tenant_id
+
+
+@pytest.fixture
+def synced(here: Settings, pool: Pool, tenant: UUID) -> UUID:
+    """The tenant, with its shop's data landed."""
+    sync_shopify(here, pool, tenant, NullProgress())
+    return tenant
+
+
+@pytest.fixture
+def subscribed(here: Settings, url: str, pool: Pool, synced: UUID, store: Store) -> UUID:
+    """The tenant, whose shop tells us of every topic."""
+    public = replace(here, public_url=url)
+    with open_connected(here, pool, synced) as client:
+        for deviation in find_deviations(client, webhook_address(public)):
+            assert mend(client, webhook_address(public), deviation) == ""
+    # What the shop's segments are before anything changes.
+    store.update_customer(store.data.customers[0].number)
+    store.webhooks.settle()
+    return synced
+
+
+Work = Callable[[], None]
+
+
+@pytest.fixture
+def work(here: Settings, pool: Pool, store: Store) -> Work:
+    """Wait for the store's deliveries, then do the tenant's webhooks as the worker does."""
+    worker = Worker(here, pool)
+
+    def run() -> None:
+        assert {status for _, status in store.webhooks.settle()} <= {200}
+        for tenant_id in worker.tenants(""):
+            worker.webhooks(str(tenant_id))
+
+    return run
+
+
+def jobs(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
+    with tenant_transaction(pool, tenant_id) as conn:
+        return conn.execute(
+            "select task_name, args, status from jobs.procrastinate_jobs order by id"
+        ).fetchall()
+
+
+def states(pool: Pool, tenant_id: UUID) -> set[str]:
+    return {event["state"] for event in events(pool, tenant_id)}
+
+
+def order_row(pool: Pool, tenant_id: UUID, number: int) -> dict[str, Any]:
+    return next(r for r in landed(pool, tenant_id)["orders"] if r["order_id"] == str(number))
+
+
+def find(pool: Pool, statement: str, tenant_id: UUID) -> dict[str, Any]:
+    with tenant_transaction(pool, tenant_id) as conn:
+        row = conn.execute(statement).fetchone()  # type: ignore[call-overload]
+    assert row is not None
+    return row  # type: ignore[no-any-return]
+
+
+# -- who is let in ------------------------------------------------------------------------------
+
+
+def test_a_signed_webhook_is_written_down_with_its_job(
+    url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    payload = {"id": 77, "updated_at": "2026-07-01T10:00:00+02:00", "email": "ada@example.com"}
+    response = post_webhook(url, store.data.domain, "orders/updated", payload)
+    assert (response.status_code, response.text) == (200, "")
+    (event,) = events(pool, tenant)
+    assert (event["kind"], event["subject"], event["state"]) == ("order", "77", "queued")
+    assert event["store_updated_at"] == datetime(2026, 7, 1, 8, tzinfo=UTC)
+    assert "ada@example.com" not in str(event)
+    (job,) = jobs(pool, tenant)
+    assert job == {
+        "task_name": "quintile.webhooks",
+        "args": {"tenant_id": str(tenant)},
+        "status": "todo",
+    }
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Shopify-Hmac-Sha256": "AAAA"},
+        {"X-Shopify-Hmac-Sha256": ""},
+        {"X-Shopify-Hmac-Sha256": "\u00e4\u00e4"},
+        {"X-Shopify-Hmac-Sha256": "AAAA", "X-Shopify-Shop-Domain": "nobody.myshopify.com"},
+    ],
+    ids=["wrong", "empty", "not ascii", "unknown shop"],
+)
+def test_whoever_cannot_sign_learns_nothing(
+    url: str, pool: Pool, tenant: UUID, store: Store, headers: dict[str, str]
+) -> None:
+    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+    response = post_webhook(
+        url,
+        store.data.domain,
+        "orders/create",
+        {"id": 1},
+        headers=encoded,  # type: ignore[arg-type]
+    )
+    assert response.status_code == 401
+    body = response.json()
+    assert body["type"] == "/problems/not-signed"
+    assert body["detail"] == "The webhook's signature does not fit its body."
+    assert events(pool, tenant) == []
+    assert jobs(pool, tenant) == []
+
+
+def test_a_body_altered_by_one_byte_is_refused(url: str, tenant: UUID, store: Store) -> None:
+    from tests.hooks import signature
+
+    body = b'{"id": 1}'
+    for altered in (b'{"id": 2}', b'{"id": 1} ', b'{"id":1}'):
+        response = post_webhook(
+            url,
+            store.data.domain,
+            "orders/create",
+            altered,
+            headers={"X-Shopify-Hmac-Sha256": signature(body)},
+        )
+        assert response.status_code == 401
+    assert post_webhook(url, store.data.domain, "orders/create", body).status_code == 200
+
+
+def test_while_a_secret_is_replaced_both_sign(
+    here: Settings, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    rotating = replace(here, shopify_client_secret="the-new-one, the-old-one")
+    with served(rotating) as url:
+        answers = [
+            post_webhook(
+                url, store.data.domain, "orders/create", {"id": n}, secret=secret
+            ).status_code
+            for n, secret in enumerate(["the-new-one", "the-old-one", "another", "the-new-one,"], 1)
+        ]
+    assert answers == [200, 200, 401, 401]
+    assert len(events(pool, tenant)) == 2
+
+
+def test_without_a_secret_nobody_is_let_in(here: Settings, tenant: UUID, store: Store) -> None:
+    with served(replace(here, shopify_client_secret="")) as url:
+        for secret in ("", CLIENT_SECRET):
+            answer = post_webhook(url, store.data.domain, "orders/create", {"id": 1}, secret=secret)
+            assert answer.status_code == 401
+
+
+def test_a_body_over_the_limit_is_refused(url: str, tenant: UUID, store: Store, pool: Pool) -> None:
+    large = b'{"id": 1, "note": "' + b"x" * 2_000_000 + b'"}'
+    assert post_webhook(url, store.data.domain, "orders/create", large).status_code == 200
+    huge = b"x" * (MAX_BODY_BYTES + 1)
+    assert post_webhook(url, store.data.domain, "orders/create", huge).status_code == 413
+    assert len(events(pool, tenant)) == 1
+
+
+def test_a_body_that_names_another_shop_is_refused(
+    url: str, pool: Pool, tenant: UUID, make_tenant: MakeTenant, store: Store
+) -> None:
+    """Headers are not signed: a body of one shop's must not open another's door."""
+    other = make_tenant("other", OTHER_SHOP)
+    for topic, payload in (
+        ("app/uninstalled", {"myshopify_domain": store.data.domain}),
+        ("shop/redact", {"shop_id": 1, "shop_domain": store.data.domain}),
+    ):
+        assert post_webhook(url, OTHER_SHOP, topic, payload).status_code == 401
+    assert events(pool, other) == events(pool, tenant) == []
+
+
+def test_what_is_not_ours_is_answered_and_left(
+    url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    for shop, topic in (
+        (store.data.domain, "products/update"),
+        (store.data.domain, ""),
+        ("gone.myshopify.com", "orders/create"),
+        ("gone.myshopify.com", "customers/redact"),
+        ("not a shop\\", "shop/redact"),
+    ):
+        payload = {"id": 1, "customer": {"id": 1}, "orders_to_redact": []}
+        assert post_webhook(url, shop, topic, payload).status_code == 200
+    assert events(pool, tenant) == []
+
+
+def test_only_posts_are_taken(url: str) -> None:
+    assert httpx.get(f"{url}/webhooks/shopify").status_code == 405
+
+
+# -- once, and with its job ---------------------------------------------------------------------
+
+
+def test_the_same_webhook_twice_at_once_is_one(
+    url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    def send(_: int) -> int:
+        return post_webhook(
+            url, store.data.domain, "orders/updated", {"id": 5}, webhook_id="one-and-the-same"
+        ).status_code
+
+    with ThreadPoolExecutor(max_workers=8) as executor:
+        assert set(executor.map(send, range(24))) == {200}
+    assert [event["webhook_id"] for event in events(pool, tenant)] == ["one-and-the-same"]
+    assert len(jobs(pool, tenant)) == 1
+
+
+def test_a_webhook_seen_before_is_not_done_again(
+    url: str, pool: Pool, synced: UUID, store: Store, work: Work, shop: Sandbox
+) -> None:
+    number = store.data.orders[0].number
+    for _ in range(2):
+        post_webhook(url, store.data.domain, "orders/updated", {"id": number}, webhook_id="w1")
+        work()
+        shop.clear_requests()
+    work()
+    assert shop.shopify_requests() == []
+    assert [event["state"] for event in events(pool, synced)] == ["done"]
+
+
+def test_two_tenants_may_have_the_same_webhook_id(
+    url: str, pool: Pool, tenant: UUID, make_tenant: MakeTenant, store: Store
+) -> None:
+    other = make_tenant("other", OTHER_SHOP)
+    for domain in (store.data.domain, OTHER_SHOP):
+        post_webhook(url, domain, "orders/updated", {"id": 5}, webhook_id="same")
+    assert len(events(pool, tenant)) == len(events(pool, other)) == 1
+
+
+def test_a_webhook_that_arrives_while_the_job_begins_is_not_left_behind(
+    here: Settings, url: str, pool: Pool, synced: UUID, store: Store
+) -> None:
+    """Whatever interleaving: when all jobs that were queued are done, so is every webhook."""
+    worker = Worker(here, pool)
+    numbers = [order.number for order in store.data.orders[:40]]
+
+    def send(number: int) -> None:
+        post_webhook(url, store.data.domain, "orders/updated", {"id": number})
+
+    def drain() -> None:
+        """As the queue does: take the job that waits, then do it."""
+        with tenant_transaction(pool, synced) as conn:
+            waiting = conn.execute("select 1 from jobs.procrastinate_jobs where status = 'todo'")
+            if waiting.fetchone() is None:
+                return
+        with connect(transform_url(here)) as conn, conn.transaction():
+            enter_queue(conn)
+            conn.execute(
+                "update jobs.procrastinate_jobs set status = 'doing' where id in ("
+                "select id from jobs.procrastinate_jobs where status = 'todo' limit 1)"
+            )
+        worker.webhooks(str(synced))
+
+    with ThreadPoolExecutor(max_workers=4) as executor:
+        sending = [executor.submit(send, number) for number in numbers]
+        while not all(future.done() for future in sending):
+            drain()
+    while any(job["status"] == "todo" for job in jobs(pool, synced)):
+        drain()
+    assert states(pool, synced) == {"done"}
+    assert len(events(pool, synced)) == len(numbers)
+
+
+# -- orders and customers -----------------------------------------------------------------------
+
+
+def test_a_changed_order_lands_without_a_sync(
+    subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    order = store.data.orders[0]
+    store.update_order(order.number, tags=["UGC"], refunded=150)
+    work()
+    row = order_row(pool, subscribed, order.number)
+    assert (row["tags"], row["refunded_minor"]) == (["UGC"], 150)
+    assert states(pool, subscribed) == {"done"}
+    assert all(event["subject"] is None for event in events(pool, subscribed))
+
+
+def test_a_new_order_of_a_new_customer_lands(
+    subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    customer = replace(store.data.customers[0], number=999_001, email="new@example.com")
+    order = replace(
+        store.data.orders[-1], number=999_002, name="#9999", customer_number=999_001, email=None
+    )
+    store.upsert_customer(customer)
+    store.upsert_order(order)
+    work()
+    row = order_row(pool, subscribed, 999_002)
+    assert (row["customer_id"], row["customer_email"]) == ("999001", "new@example.com")
+    assert "999001" in {r["customer_id"] for r in landed(pool, subscribed)["customers"]}
+
+
+def test_a_burst_about_one_order_is_one_reading(
+    subscribed: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
+) -> None:
+    number = store.data.orders[0].number
+    for cents in range(1, 31):
+        store.update_order(number, refunded=cents)
+    store.webhooks.settle()
+    shop.clear_requests()
+    work()
+    # One reading of the order, and the lines that it had no room for at most.
+    assert len(shop.shopify_requests()) <= 3
+    assert order_row(pool, subscribed, number)["refunded_minor"] == 30
+    assert len(jobs(pool, subscribed)) <= 2
+
+
+def test_late_doubled_lost_and_reordered_webhooks_leave_the_newest(
+    subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    number = store.data.orders[0].number
+    store.webhooks.fail(DeliveryFault("late", "orders/updated"))
+    store.update_order(number, note="first")
+    store.webhooks.fail(DeliveryFault("twice", "orders/updated"))
+    store.update_order(number, note="second")
+    work()
+    assert order_row(pool, subscribed, number)["note"] == "second"
+    before = row_versions(pool, subscribed)
+    store.webhooks.release()
+    work()
+    assert order_row(pool, subscribed, number)["note"] == "second"
+    assert row_versions(pool, subscribed) == before
+
+    store.webhooks.fail(DeliveryFault("never", count=9))
+    store.update_order(number, note="third")
+    work()
+    assert order_row(pool, subscribed, number)["note"] == "second"
+
+
+def test_what_never_arrived_comes_with_the_next_sync(
+    here: Settings, subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    number = store.data.orders[0].number
+    store.webhooks.fail(DeliveryFault("never", count=9))
+    store.update_order(number, note="lost")
+    work()
+    sync_shopify(here, pool, subscribed, NullProgress())
+    assert order_row(pool, subscribed, number)["note"] == "lost"
+
+
+def test_an_older_reading_never_overwrites_a_newer_row(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    newest = max(store.data.orders, key=lambda order: order.updated_at)
+    store.upsert_order(
+        replace(newest, note="stale", updated_at=newest.updated_at - timedelta(seconds=30))
+    )
+    post_webhook(url, store.data.domain, "orders/updated", {"id": newest.number})
+    work()
+    assert order_row(pool, synced, newest.number)["note"] == newest.note
+
+
+def test_a_store_that_lags_behind_its_webhook_is_asked_again(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    order = store.data.orders[0]
+    ahead = (order.updated_at + timedelta(seconds=5)).isoformat()
+    payload = {"id": order.number, "updated_at": ahead}
+    post_webhook(url, store.data.domain, "orders/updated", payload)
+    work()
+    (event,) = events(pool, synced)
+    assert (event["state"], event["attempts"]) == ("queued", 1)
+    assert event["due_at"] > datetime.now(UTC)
+    assert "did not know yet" in event["reason"]
+    with tenant_transaction(pool, synced) as conn:
+        row = conn.execute(
+            "select scheduled_at from jobs.procrastinate_jobs where scheduled_at is not null"
+        ).fetchone()
+    assert row is not None
+    assert row["scheduled_at"] == event["due_at"]
+    with tenant_transaction(pool, synced) as conn:
+        conn.execute("update app.webhook_events set due_at = now(), attempts = 3")
+    work()
+    assert states(pool, synced) == {"done"}
+
+
+def test_a_deleted_order_is_marked_and_stays_so(
+    subscribed: UUID, pool: Pool, store: Store, work: Work, url: str
+) -> None:
+    number = store.data.orders[0].number
+    store.webhooks.fail(DeliveryFault("late", "orders/updated"))
+    store.update_order(number, note="before it went")
+    store.delete_order(number)
+    work()
+    assert order_row(pool, subscribed, number)["deleted_at"] is not None
+    store.webhooks.release()
+    work()
+    assert order_row(pool, subscribed, number)["deleted_at"] is not None
+
+
+def test_deleted_and_merged_customers_are_followed(
+    subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    buyers = sorted({o.customer_number for o in store.data.orders if o.customer_number})
+    kept, gone, deleted = buyers[0], buyers[1], buyers[2]
+    orders = [o.number for o in store.data.orders if o.customer_number == gone]
+    store.merge_customers(kept, gone)
+    store.delete_customer(deleted)
+    work()
+    customers = {row["customer_id"]: row for row in landed(pool, subscribed)["customers"]}
+    assert customers[str(gone)]["deleted_at"] is not None
+    assert customers[str(deleted)]["deleted_at"] is not None
+    assert customers[str(kept)]["deleted_at"] is None
+    for number in orders:
+        row = order_row(pool, subscribed, number)
+        assert row["customer_id"] == str(kept)
+        assert str(gone) in row["former_customer_ids"]
+
+
+def test_a_merge_that_failed_moves_nothing(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    buyers = sorted({o.customer_number for o in store.data.orders if o.customer_number})
+    before = landed(pool, synced)
+    post_webhook(
+        url,
+        store.data.domain,
+        "customers/merge",
+        {
+            "admin_graphql_api_customer_kept_id": f"gid://shopify/Customer/{buyers[0]}",
+            "admin_graphql_api_customer_deleted_id": f"gid://shopify/Customer/{buyers[1]}",
+            "status": "failed",
+            "errors": [{"customer_ids": [buyers[0]], "message": "merge in progress"}],
+        },
+    )
+    work()
+    assert landed(pool, synced) == before
+    (event,) = events(pool, synced)
+    assert event["state"] == "done"
+    assert "has not merged" in event["reason"]
+
+
+# -- segments -----------------------------------------------------------------------------------
+
+
+def test_segments_are_followed(subscribed: UUID, pool: Pool, store: Store, work: Work) -> None:
+    renamed, gone = store.data.segments[1].number, store.data.segments[0].number
+    store.update_segment(renamed, name="Renamed", query="number_of_orders >= 2")
+    store.delete_segment(gone)
+    work()
+    rows = {row["segment_id"]: row for row in landed(pool, subscribed)["cached_segments"]}
+    assert rows[str(renamed)]["name"] == "Renamed"
+    assert rows[str(gone)]["gone_at"] is not None
+    members = {
+        row["customer_id"]
+        for row in landed(pool, subscribed)["segment_members"]
+        if row["segment_id"] == str(renamed)
+    }
+    expected = store.members_of(store.segments[renamed]).rows
+    assert members == {str(facts.customer.number) for facts in expected}
+    assert rows[str(renamed)]["member_count"] == len(expected)
+
+
+def test_joining_and_leaving_changes_one_row(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
+) -> None:
+    segment = store.segments[store.data.segments[1].number]
+    member = store.members_of(segment).rows[0].customer.number
+    members = landed(pool, synced)["segment_members"]
+    with tenant_transaction(pool, synced) as conn:
+        conn.execute(
+            "delete from shopify.segment_members where segment_id = %s and customer_id = %s",
+            [str(segment.number), str(member)],
+        )
+        conn.execute(
+            "update shopify.cached_segments set member_count = member_count - 1"
+            " where segment_id = %s",
+            [str(segment.number)],
+        )
+    shop.clear_requests()
+    # Whichever case the names come in, and whichever of the two arrives last.
+    joined = {"customer_id": member, "segment_id": segment.number}
+    left = {
+        "customerId": f"gid://shopify/Customer/{member}",
+        "segmentId": f"gid://shopify/Segment/{segment.number}",
+    }
+    post_webhook(url, store.data.domain, "customer.joined_segment", joined)
+    post_webhook(url, store.data.domain, "customer.left_segment", left)
+    work()
+    assert len(shop.shopify_requests()) == 1
+    rows = landed(pool, synced)
+    assert rows["segment_members"] == members
+    counted = next(r for r in rows["cached_segments"] if r["segment_id"] == str(segment.number))
+    assert counted["member_count"] == len(store.members_of(segment).rows)
+
+
+def test_members_who_leave_are_taken_out(
+    subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    follow = next(s for s in store.segments.values() if store.members_of(s).rows and not s.is_large)
+    victim = store.members_of(follow).rows[0].customer.number
+    for order in [o for o in store.data.orders if o.customer_number == victim]:
+        store.delete_order(order.number)
+    store.delete_customer(victim)
+    work()
+    members = {
+        (row["segment_id"], row["customer_id"])
+        for row in landed(pool, subscribed)["segment_members"]
+    }
+    assert (str(follow.number), str(victim)) not in members
+
+
+# -- the rest -----------------------------------------------------------------------------------
+
+
+def test_a_finished_bulk_operation_wakes_the_sync(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    payload = {"admin_graphql_api_id": "gid://shopify/BulkOperation/7", "status": "completed"}
+    post_webhook(url, store.data.domain, "bulk_operations/finish", payload)
+    work()
+    row = find(pool, "select kind, state, trigger from app.runs", synced)
+    assert row == {"kind": "shopify_sync", "state": "queued", "trigger": "schedule"}
+
+
+def test_removing_the_app_stops_all_syncs_and_forgets_the_token(
+    here: Settings, subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    with tenant_transaction(pool, subscribed) as conn:
+        conn.execute(
+            "insert into app.connections (tenant_id, provider, sealed_secret, key_id, last_four)"
+            " values (%s, 'klaviyo', 'x', 'k', 'xxxx')",
+            [subscribed],
+        )
+        enqueue(conn, subscribed, "shopify_sync")
+    store.uninstall()
+    work()
+    row = find(pool, "select * from app.connections where provider = 'shopify'", subscribed)
+    assert row["state"] == "disconnected"
+    assert row["sealed_secret"] is row["key_id"] is None
+    assert "removed from the store" in row["state_reason"]
+    worker = Worker(here, pool)
+    assert worker.tenants("shopify") == worker.tenants("klaviyo") == []
+    run = find(pool, "select * from app.runs where kind = 'shopify_sync'", subscribed)
+    assert run["state"] == "failed"
+    assert "removed from the store" in run["error"]
+    # The queued job finds nothing to begin.
+    worker.shopify_sync(str(subscribed), str(run["run_id"]))
+    with running_app(here) as app:
+        client = client_of(app, here, subscribed)
+        assert client.get("/api/admin/me").get_json()["is_shopify_connected"] is False
+        assert client.post("/api/admin/segments/sync").status_code == 409
+
+    store.install()
+    connect_shopify(here, pool, subscribed, store.data.domain, store.data.token)
+    assert worker.tenants("shopify") == worker.tenants("klaviyo") == [subscribed]
+
+
+def test_a_removal_that_is_older_than_the_connection_changes_nothing(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work, here: Settings
+) -> None:
+    post_webhook(
+        url,
+        store.data.domain,
+        "app/uninstalled",
+        {"id": 1, "myshopify_domain": store.data.domain},
+        triggered_at=datetime.now(UTC) - timedelta(hours=1),
+    )
+    work()
+    assert find(pool, "select state from app.connections", synced) == {"state": "active"}
+    (event,) = events(pool, synced)
+    assert "connected again since" in event["reason"]
+    assert Worker(here, pool).tenants("shopify") == [synced]
+
+
+# -- what goes wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        ("orders/create", b"\xff\x00 no json", "not a JSON object"),
+        ("orders/create", b"[1, 2]", "not a JSON object"),
+        ("orders/create", {"name": "#1001"}, "id is missing"),
+        ("orders/create", {"id": "1; drop table"}, "is not an id"),
+        ("orders/create", {"id": 1, "updated_at": "yesterday"}, "yesterday"),
+        ("customers/redact", {"customer": None}, "another form"),
+        ("customers/merge", {"status": "completed"}, "is missing"),
+    ],
+    ids=["no json", "a list", "no id", "no number", "no time", "no customer", "no ids"],
+)
+def test_what_is_not_understood_is_kept_aside_and_stops_nobody(
+    url: str,
+    synced: UUID,
+    pool: Pool,
+    store: Store,
+    work: Work,
+    topic: str,
+    payload: Any,
+    reason: str,
+) -> None:
+    number = store.data.orders[0].number
+    store.update_order(number, note="the next one")
+    assert post_webhook(url, store.data.domain, topic, payload).status_code == 200
+    post_webhook(url, store.data.domain, "orders/updated", {"id": number})
+    work()
+    aside, done = events(pool, synced)
+    assert (aside["state"], done["state"]) == ("set_aside", "done")
+    assert aside["reason"].startswith("It was not understood: ")
+    assert reason in aside["reason"]
+    assert aside["advice"]
+    if isinstance(payload, dict):
+        assert aside["payload"] == payload
+    assert order_row(pool, synced, number)["note"] == "the next one"
+
+
+def test_one_order_that_the_store_chokes_on_does_not_stop_the_others(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    """The API cannot name its status, so the whole query that names this order fails."""
+    bad, good = store.data.orders[0].number, store.data.orders[1].number
+    store.update_order(good, note="fine")
+    store.update_order(bad, fulfillment_status="NO_SUCH_STATUS")
+    for number in (bad, good):
+        post_webhook(url, store.data.domain, "orders/updated", {"id": number})
+    work()
+    by_subject = {event["subject"]: event for event in events(pool, synced)}
+    assert by_subject[str(bad)]["state"] == "set_aside"
+    assert by_subject[str(bad)]["reason"]
+    assert by_subject[None]["state"] == "done"
+    assert order_row(pool, synced, good)["note"] == "fine"
+
+
+def test_an_order_that_cannot_be_read_is_set_aside_like_in_a_sync(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    order = store.data.orders[0]
+    huge = [replace(order.line_items[0], unit_price=10**30)]
+    store.update_order(order.number, line_items=huge)
+    post_webhook(url, store.data.domain, "orders/updated", {"id": order.number})
+    work()
+    (rejected,) = landed(pool, synced)["rejected_rows"]
+    assert rejected["source_id"] == str(order.number)
+    assert states(pool, synced) == {"done"}
+
+
+def test_a_store_that_does_not_answer_is_asked_again_later_and_given_up_in_the_end(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
+) -> None:
+    number = store.data.orders[0].number
+    post_webhook(url, store.data.domain, "orders/updated", {"id": number})
+    with stamina.set_testing(True, attempts=1):
+        for attempt in range(1, 8):
+            shop.fail_shopify(Fault(status=503))
+            work()
+            (event,) = events(pool, synced)
+            assert (event["state"], event["attempts"]) == ("queued", attempt)
+            assert "503" in event["reason"]
+            with tenant_transaction(pool, synced) as conn:
+                conn.execute("update app.webhook_events set due_at = now()")
+        shop.fail_shopify(Fault(status=503))
+        work()
+    (event,) = events(pool, synced)
+    assert (event["state"], event["attempts"]) == ("set_aside", 8)
+    assert "next sync" in event["advice"]
+
+
+def test_a_refused_token_is_told_and_the_webhooks_wait_aside(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
+) -> None:
+    shop.fail_shopify(Fault(status=401))
+    post_webhook(url, store.data.domain, "orders/updated", {"id": store.data.orders[0].number})
+    work()
+    assert find(pool, "select state from app.connections", synced) == {"state": "refused"}
+    (event,) = events(pool, synced)
+    assert event["state"] == "set_aside"
+    assert "connect-shopify" in event["advice"]
+
+
+def test_what_was_set_aside_is_listed_and_tried_again(
+    here: Settings, url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
+) -> None:
+    number = store.data.orders[0].number
+    shop.fail_shopify(Fault(status=401))
+    post_webhook(url, store.data.domain, "orders/updated", {"id": number}, webhook_id="w-1")
+    work()
+    post_webhook(url, store.data.domain, "orders/create", {"no": "id"}, webhook_id="w-2")
+    connect_shopify(here, pool, synced, store.data.domain, store.data.token)
+    store.update_order(number, note="at last")
+    with running_app(here) as app:
+        client = client_of(app, here, synced)
+        listed = client.get("/api/admin/webhooks").get_json()["data"]
+        assert [item["webhook_id"] for item in listed] == ["w-2", "w-1"]
+        only = client.get("/api/admin/webhooks?topic=orders/updated&limit=1").get_json()["data"]
+        assert [item["webhook_id"] for item in only] == ["w-1"]
+        retried = client.post("/api/admin/webhooks/w-1/retry")
+        assert (retried.status_code, retried.get_json()["state"]) == (202, "queued")
+        still = client.post("/api/admin/webhooks/w-2/retry")
+        assert (still.status_code, still.get_json()["state"]) == (202, "set_aside")
+        assert client.post("/api/admin/webhooks/w-3/retry").status_code == 404
+        assert client.post("/api/admin/webhooks/%00/retry").status_code == 404
+    work()
+    assert order_row(pool, synced, number)["note"] == "at last"
+    by_id = {event["webhook_id"]: event["state"] for event in events(pool, synced)}
+    assert by_id == {"w-1": "done", "w-2": "set_aside"}
+
+
+def test_a_webhook_of_one_shop_never_touches_another_tenant(
+    here: Settings,
+    subscribed: UUID,
+    pool: Pool,
+    make_tenant: MakeTenant,
+    store: Store,
+    work: Work,
+    url: str,
+) -> None:
+    """The other tenant has rows with the very ids that the webhooks name."""
+    other = make_tenant("other", OTHER_SHOP)
+    order, customer = store.data.orders[0], store.data.customers[0]
+    with tenant_transaction(pool, other) as conn:
+        conn.execute(
+            "insert into shopify.orders (tenant_id, order_id, customer_id, processed_at, currency,"
+            " total_minor, subtotal_minor, source) values (%s, %s, %s, now(), 'EUR', 1, 1, 'csv')",
+            [other, str(order.number), str(customer.number)],
+        )
+        conn.execute(
+            "insert into shopify.customers (tenant_id, customer_id) values (%s, %s)",
+            [other, str(customer.number)],
+        )
+    before = (landed(pool, other), row_versions(pool, other))
+    store.update_order(order.number, note="ours")
+    store.delete_order(order.number)
+    store.delete_customer(customer.number)
+    work()
+    assert (landed(pool, other), row_versions(pool, other)) == before
+    assert events(pool, other) == []
+    assert order_row(pool, subscribed, order.number)["deleted_at"] is not None
+
+
+def test_old_webhooks_are_forgotten_and_unmet_privacy_requests_are_not(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    for name, topic in (("old", "orders/create"), ("new", "orders/create")):
+        post_webhook(url, store.data.domain, topic, {"no": "id"}, webhook_id=name)
+    post_webhook(
+        url, store.data.domain, "customers/redact", {"customer": {"id": 1}}, webhook_id="privacy"
+    )
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute(
+            "update app.webhook_events set state = 'set_aside',"
+            " finished_at = now() - interval '31 days' where webhook_id <> 'new'"
+        )
+    Worker(here, pool).housekeep()
+    assert {event["webhook_id"] for event in events(pool, tenant)} == {"new", "privacy"}
+
+
+def test_a_webhook_whose_job_was_lost_is_taken_up(
+    here: Settings, url: str, pool: Pool, tenant: UUID, superuser: Any
+) -> None:
+    shop = find(pool, "select shop_domain from app.tenants", tenant)["shop_domain"]
+    post_webhook(url, shop, "orders/create", {"id": 1})
+    post_webhook(url, shop, "customers/redact", {"customer": {"id": 1}}, webhook_id="p")
+    superuser.execute("set search_path = jobs")
+    superuser.execute("delete from jobs.procrastinate_jobs")
+    superuser.execute("update app.webhook_events set due_at = now() - interval '1 hour'")
+    Worker(here, pool).housekeep()
+    Worker(here, pool).housekeep()
+    assert sorted(job["task_name"] for job in jobs(pool, tenant)) == [
+        "quintile.privacy",
+        "quintile.webhooks",
+    ]
