@@ -128,7 +128,8 @@ class KlaviyoClient:
         headers = {"Content-Type": MEDIA_TYPE} if "json" in content else {}
         response = send(self._http, method, url, headers=headers, **content)
         self._note_limits(operation, response.headers)
-        if response.status_code == httpx.codes.NO_CONTENT:
+        if response.is_success and not response.content:
+            # 204, and 202 where there is nothing to tell.
             return {}
         document = decode_json(response)
         if not isinstance(document, dict):

@@ -74,6 +74,7 @@ class Request:
     requested_at: datetime
     attempts: int
     customer_ids: list[str] = field(default_factory=list)
+    creator_ids: list[str] = field(default_factory=list)
     done: dict[str, Any] = field(default_factory=dict)
 
     def parameters(self, **more: Any) -> dict[str, Any]:
@@ -83,6 +84,7 @@ class Request:
             "webhook_id": self.webhook_id,
             "customer_id": self.customer_id,
             "customer_ids": self.customer_ids or [self.customer_id],
+            "creator_ids": self.creator_ids,
             "order_ids": self.order_ids,
             "emails": self.emails,
             **more,
@@ -167,6 +169,7 @@ def _find(pool: Pool, tenant_id: UUID, webhook_id: str) -> Request | None:
         requested_at=row["requested_at"],
         attempts=row["attempts"],
         customer_ids=notice.get("customer_ids", []),
+        creator_ids=notice.get("creator_ids", []),
         done=notice.get("done", {}),
     )
 
@@ -317,6 +320,7 @@ def _find_person(conn: Connection, request: Request) -> Request:
         requested_at=request.requested_at,
         attempts=request.attempts,
         customer_ids=row["customer_ids"],
+        creator_ids=row["creator_ids"],
         done=request.done,
     )
 
@@ -328,6 +332,7 @@ def _note_progress(conn: Connection, person: Request, step: str, counts: dict[st
         "emails": person.emails,
         "order_ids": person.order_ids,
         "customer_ids": person.customer_ids,
+        "creator_ids": person.creator_ids,
         "done": person.done,
     }
     conn.execute(query("privacy/sql/note_progress"), person.parameters(notice=Jsonb(notice)))

@@ -168,13 +168,22 @@ grant select, insert on app.privacy_receipts to quintile_transform;
 -- Every table that dbt built, with the columns by which a person is found in it. By the catalog
 -- rather than by name, so that models of one's own in these schemas are not forgotten.
 create function app.tables_with_people()
-returns table (relation regclass, by_customer boolean, by_order boolean, email_columns name[])
+returns table (
+    relation regclass,
+    by_customer boolean,
+    by_order boolean,
+    by_creator boolean,
+    email_columns name[]
+)
 language sql stable
 begin atomic
     select
         c.oid::regclass as relation,
         bool_or(a.attname = 'customer_id') as by_customer,
         bool_or(a.attname = 'order_id') as by_order,
+        -- What is about an order or a customer goes with them, not with their creator.
+        bool_or(a.attname = 'creator_id')
+        and not bool_or(a.attname in ('customer_id', 'order_id')) as by_creator,
         coalesce(
             array_agg(a.attname) filter (where a.attname like '%email%'), '{}'
         ) as email_columns
@@ -190,19 +199,22 @@ begin atomic
         )
     group by c.oid
     having
-        bool_or(a.attname in ('customer_id', 'order_id') or a.attname like '%email%');
+        bool_or(
+            a.attname in ('customer_id', 'order_id', 'creator_id') or a.attname like '%email%'
+        );
 end;
 
 -- The condition by which a person's rows of such a table are found; $1 tenant, $2 customers,
--- $3 orders, $4 addresses in lower case.
+-- $3 orders, $4 addresses in lower case, $5 creators.
 create function app.condition_of_person(
-    by_customer boolean, by_order boolean, email_columns name[]
+    by_customer boolean, by_order boolean, by_creator boolean, email_columns name[]
 ) returns text
 language sql immutable
 return 'tenant_id = $1 and (' || concat_ws(
     ' or ',
     case when by_customer then 'customer_id = any($2)' end,
     case when by_order then 'order_id = any($3)' end,
+    case when by_creator then 'creator_id = any($5)' end,
     (
         select string_agg(format('lower(btrim(%I::text)) = any($4)', e.email_column), ' or ')
         from unnest(email_columns) as e (email_column)
@@ -211,7 +223,7 @@ return 'tenant_id = $1 and (' || concat_ws(
 
 -- What dbt built of a person, as one document: rows by table.
 create function app.rows_built_of_person(
-    tenant uuid, customer_ids text[], order_ids text[], emails text[]
+    tenant uuid, customer_ids text[], order_ids text[], emails text[], creator_ids uuid[]
 ) returns jsonb
 language plpgsql stable
 as $$
@@ -224,10 +236,10 @@ begin
         execute format(
             'select jsonb_agg(to_jsonb(r) - ''tenant_id'') from %s as r where %s',
             t.relation,
-            app.condition_of_person(t.by_customer, t.by_order, t.email_columns)
+            app.condition_of_person(t.by_customer, t.by_order, t.by_creator, t.email_columns)
         )
         into rows_of_table
-        using tenant, customer_ids, order_ids, emails;
+        using tenant, customer_ids, order_ids, emails, creator_ids;
         if rows_of_table is not null then
             found := found || jsonb_build_object(t.relation::text, rows_of_table);
         end if;
@@ -238,7 +250,7 @@ $$;
 
 -- Deletes what dbt built of a person and returns how many rows went, by table.
 create function app.erase_built_rows_of_person(
-    tenant uuid, customer_ids text[], order_ids text[], emails text[]
+    tenant uuid, customer_ids text[], order_ids text[], emails text[], creator_ids uuid[]
 ) returns jsonb
 language plpgsql
 as $$
@@ -251,9 +263,9 @@ begin
         execute format(
             'delete from %s where %s',
             t.relation,
-            app.condition_of_person(t.by_customer, t.by_order, t.email_columns)
+            app.condition_of_person(t.by_customer, t.by_order, t.by_creator, t.email_columns)
         )
-        using tenant, customer_ids, order_ids, emails;
+        using tenant, customer_ids, order_ids, emails, creator_ids;
         get diagnostics rows_of_table = row_count;
         if rows_of_table > 0 then
             erased := erased || jsonb_build_object(t.relation::text, rows_of_table);

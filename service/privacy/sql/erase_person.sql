@@ -76,29 +76,10 @@ ledger as (
     returning 1
 ),
 
--- Creators who are this person: by their address, or because all samples that somebody gave them
--- went to this person.
 creators as (
     delete from app.creators as c
-    where
-        c.tenant_id = %(tenant_id)s
-        and (
-            c.email = any(%(emails)s)
-            or exists (
-                select from app.creator_aliases as a
-                where
-                    a.tenant_id = %(tenant_id)s
-                    and a.creator_id = c.creator_id
-                    and a.kind = 'email'
-                    and a.alias = any(%(emails)s)
-            )
-            or (
-                select bool_and(l.order_id = any(%(order_ids)s))
-                from app.sample_creator_links as l
-                where l.tenant_id = %(tenant_id)s and l.creator_id = c.creator_id
-            )
-        )
-    returning c.creator_id
+    where c.tenant_id = %(tenant_id)s and c.creator_id = any(%(creator_ids)s::uuid[])
+    returning 1
 ),
 
 links as (
@@ -133,6 +114,8 @@ events as (
         e.tenant_id = %(tenant_id)s
         and e.webhook_id <> %(webhook_id)s
         and e.state <> 'done'
+        -- A request of theirs that is still to be met finds nothing any more, and gets its receipt.
+        and not (e.state = 'queued' and e.kind in ('data_request', 'customer_redact'))
         and (
             (
                 e.kind in (

@@ -15,12 +15,7 @@ select
                         to_jsonb(o) - 'tenant_id' - 'landed_xid' order by o.processed_at, o.order_id
                     )
                 from shopify.orders as o
-                where
-                    o.tenant_id = %(tenant_id)s
-                    and (
-                        o.order_id = any(%(order_ids)s)
-                        or o.former_customer_ids && %(customer_ids)s
-                    )
+                where o.tenant_id = %(tenant_id)s and o.order_id = any(%(order_ids)s)
             ),
             'shopify.segment_members',
             (
@@ -55,21 +50,22 @@ select
             ),
             'app.creators',
             (
-                select jsonb_agg(to_jsonb(c) - 'tenant_id')
-                from app.creators as c
-                where
-                    c.tenant_id = %(tenant_id)s
-                    and (
-                        c.email = any(%(emails)s)
-                        or exists (
-                            select from app.creator_aliases as a
-                            where
-                                a.tenant_id = %(tenant_id)s
-                                and a.creator_id = c.creator_id
-                                and a.kind = 'email'
-                                and a.alias = any(%(emails)s)
+                select
+                    jsonb_agg(
+                        to_jsonb(c) - 'tenant_id' || jsonb_build_object(
+                            'aliases',
+                            array(
+                                select a.alias
+                                from app.creator_aliases as a
+                                where
+                                    a.tenant_id = %(tenant_id)s
+                                    and a.creator_id = c.creator_id
+                                order by a.alias
+                            )
                         )
                     )
+                from app.creators as c
+                where c.tenant_id = %(tenant_id)s and c.creator_id = any(%(creator_ids)s::uuid[])
             ),
             'app.sample_creator_links',
             (

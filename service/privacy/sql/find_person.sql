@@ -78,4 +78,32 @@ select
         union
         select unnest(%(order_ids)s::text[])
     ) as order_ids,
-    array(select e.email from emails as e order by e.email) as emails
+    array(select e.email from emails as e order by e.email) as emails,
+    -- Creators who are this person: by their address, or because all samples that somebody gave
+    -- them went to this person.
+    array(
+        select c.creator_id::text
+        from app.creators as c
+        where
+            c.tenant_id = %(tenant_id)s
+            and (
+                c.email in (select e.email from emails as e)
+                or exists (
+                    select from app.creator_aliases as a
+                    where
+                        a.tenant_id = %(tenant_id)s
+                        and a.creator_id = c.creator_id
+                        and a.kind = 'email'
+                        and a.alias in (select e.email from emails as e)
+                )
+                or (
+                    select
+                        bool_and(
+                            l.order_id = any(%(order_ids)s)
+                            or l.order_id in (select o.order_id from orders as o)
+                        )
+                    from app.sample_creator_links as l
+                    where l.tenant_id = %(tenant_id)s and l.creator_id = c.creator_id
+                )
+            )
+    ) as creator_ids

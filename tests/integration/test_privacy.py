@@ -1,0 +1,815 @@
+"""Privacy requests: what is held is told, a person is erased, a tenant leaves nothing."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from psycopg import sql
+
+from service.config import Settings
+from service.connections import connect_klaviyo, connect_shopify
+from service.db import (
+    Connection,
+    Pool,
+    connect,
+    connect_as_owner,
+    create_pool,
+    one_at_a_time,
+    tenant_transaction,
+    transform_url,
+)
+from service.jobs.build import build
+from service.jobs.tasks import Worker, enqueue
+from service.sandbox import Fault, Sandbox
+from service.sandbox.klaviyo import Account
+from service.sandbox.shopify import Store
+from service.shopify.orders_csv import import_orders
+from service.shopify.sync import sync_shopify
+from service.tenants import add_tenant
+from tests.command import quintile
+from tests.conftest import AS_OF, NullProgress
+from tests.hooks import CLIENT_SECRET, events, post_webhook, served
+from tests.integration.test_shopify_sync import small_shop
+from tests.web import client_of, running_app
+
+SCHEMAS = ["shopify", "app", "jobs", "staging", "intermediate", "marts"]
+NAME = "Zaphira Quillfeather"
+EMAIL = "zaphira@quillfeather.example"
+HANDLE = "zaphiraquill"
+
+
+@pytest.fixture
+def store() -> Store:
+    data = small_shop()
+    # Somebody with orders, one of them a sample, whose name nobody else has.
+    placed = Counter(o.customer_number for o in data.orders if not o.test and not o.cancelled_at)
+    number = next(n for n, orders in sorted(placed.items(), key=str) if n and orders > 2)
+    first, last = NAME.split()
+    customers = [
+        replace(c, first_name=first, last_name=last, email=EMAIL) if c.number == number else c
+        for c in data.customers
+    ]
+    theirs = [o for o in data.orders if o.customer_number == number]
+    orders = [
+        replace(
+            o,
+            email=EMAIL,
+            note=f"for {NAME}",
+            tags=["UGC", f"@{HANDLE}"],
+            refunded=o.total,
+            test=False,
+        )
+        if o is theirs[-1]
+        else o
+        for o in data.orders
+    ]
+    return Store(replace(data, customers=customers, orders=orders))
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    account = Account(
+        "pk_privacy_kessel", name="Kessel", currency="EUR", timezone="UTC", prefix="KK"
+    )
+    account.create_profile({"email": EMAIL, "first_name": NAME})
+    with Sandbox([store], [account]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(built_settings: Settings, shop: Sandbox) -> Settings:
+    return replace(
+        built_settings,
+        shopify_url=shop.shopify_url,
+        klaviyo_url=shop.klaviyo_url,
+        shopify_client_secret=CLIENT_SECRET,
+    )
+
+
+@pytest.fixture
+def pool(here: Settings) -> Iterator[Pool]:
+    pool = create_pool(here)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def superuser(here: Settings) -> Iterator[Connection]:
+    with connect(here.database_url) as conn:
+        yield conn
+
+
+@pytest.fixture
+def url(here: Settings) -> Iterator[str]:
+    with served(here) as url:
+        yield url
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, store: Store) -> UUID:
+    with connect_as_owner(here) as owner:
+        tenant_id = add_tenant(owner, "kessel", store.data.domain)
+    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    sync_shopify(here, pool, tenant_id, NullProgress())
+    return tenant_id
+
+
+@pytest.fixture
+def person(store: Store) -> str:
+    """The customer's number, as text."""
+    return next(str(c.number) for c in store.data.customers if c.email == EMAIL)
+
+
+@pytest.fixture
+def orders(store: Store, person: str) -> list[str]:
+    return [str(o.number) for o in store.data.orders if str(o.customer_number) == person]
+
+
+@pytest.fixture
+def everywhere(
+    here: Settings,
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    shop: Sandbox,
+    person: str,
+    orders: list[str],
+) -> UUID:
+    """The tenant, with the person in every table that could hold one; built twice."""
+    (account,) = shop.accounts.values()
+    connect_klaviyo(here, pool, tenant, account.key)
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute(
+            """
+            insert into shopify.rejected_rows (tenant_id, entity, source_id, reason, payload)
+            values
+                (%(t)s, 'order', '1', 'bad', jsonb_build_object('customer', jsonb_build_object(
+                    'id', 'gid://shopify/Customer/' || %(c)s::text, 'displayName', %(n)s::text))),
+                (%(t)s, 'csv_line', '7', 'bad',
+                    jsonb_build_object('customer_id', %(c)s::text, 'customer_name', %(n)s::text)),
+                (%(t)s, 'csv_line', '8', 'bad', jsonb_build_array(upper(%(e)s), %(n)s::text)),
+                (%(t)s, 'customer', %(c)s, 'bad', jsonb_build_object('name', %(n)s::text)),
+                (%(t)s, 'segment_member', '5/' || %(c)s::text, 'bad', '{}')
+            """,
+            {"t": tenant, "c": person, "e": EMAIL, "n": NAME},
+        )
+        conn.execute(
+            """
+            insert into shopify.segment_members (
+                tenant_id, segment_id, customer_id, email, display_name
+            )
+            select tenant_id, segment_id, %(c)s, %(e)s, %(n)s from shopify.cached_segments
+            on conflict do nothing
+            """,
+            {"c": person, "e": EMAIL, "n": NAME},
+        )
+        conn.execute(
+            """
+            with config as (
+                insert into app.klaviyo_sync_configs (tenant_id, segment_key, list_id, list_name)
+                values (%(t)s, 'rfm:champions', 'L', 'VIPs')
+                returning config_id
+            )
+            insert into app.klaviyo_ledger (
+                tenant_id, config_id, email, customer_id, state, error_detail
+            )
+            select %(t)s, config_id, %(e)s, %(c)s, 'rejected', %(e)s || ' is no address'
+            from config
+            """,
+            {"t": tenant, "c": person, "e": EMAIL},
+        )
+        conn.execute(
+            """
+            with made as (
+                insert into app.creators (tenant_id, handle, name, email)
+                values (%(t)s, %(h)s, %(n)s, null), (%(t)s, null, %(n)s, %(e)s)
+                returning creator_id, handle
+            ),
+            aliases as (
+                insert into app.creator_aliases (tenant_id, kind, alias, creator_id)
+                select %(t)s, 'handle', 'quillz', creator_id from made where handle is null
+            )
+            insert into app.sample_creator_links (tenant_id, order_id, creator_id, linked_by)
+            select %(t)s, %(o)s, creator_id, 'Token' from made where handle is not null
+            """,
+            {"t": tenant, "h": HANDLE, "n": NAME, "e": EMAIL, "o": orders[-1]},
+        )
+        conn.execute(
+            "update app.rfm_settings set excluded_customer_ids = array[%s, 'someone-else']",
+            [person],
+        )
+        conn.execute(
+            "insert into app.runs (tenant_id, kind, trigger, state, error, finished_at)"
+            " values (%s, 'klaviyo_sync', 'cli', 'failed', %s, now())",
+            [tenant, f"Klaviyo refuses {EMAIL.upper()}."],
+        )
+        # An order that was theirs before it became somebody else's.
+        conn.execute(
+            "update shopify.orders set former_customer_ids = array[%s], landed_xid = default"
+            " where order_id ="
+            " (select min(order_id) from shopify.orders where order_id <> all(%s))",
+            [person, orders],
+        )
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute("update app.rfm_settings set excluded_customer_ids = '{}'")
+    build(here, as_of=(AS_OF - timedelta(days=20)).isoformat(), quiet=True)
+    build(here, as_of=AS_OF.isoformat(), quiet=True)
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute(
+            "update app.rfm_settings set excluded_customer_ids = array[%s, 'someone-else']",
+            [person],
+        )
+    return tenant
+
+
+def found(conn: Connection, *texts: str) -> dict[str, int]:
+    """Where any of these texts stands: rows by table and column, whatever the column's type."""
+    columns = conn.execute(
+        """
+        select n.nspname as schema, c.relname as relation, a.attname as column
+        from pg_class as c
+        inner join pg_namespace as n on c.relnamespace = n.oid
+        inner join pg_attribute as a on c.oid = a.attrelid and a.attnum > 0
+        where c.relkind in ('r', 'p') and n.nspname = any(%s) and not a.attisdropped
+        """,
+        [SCHEMAS],
+    ).fetchall()
+    assert len(columns) > 300
+    pattern = "|".join(texts)
+    places = {}
+    for place in columns:
+        statement = sql.SQL("select count(*) as n from {} where {}::text ~* %s").format(
+            sql.Identifier(place["schema"], place["relation"]), sql.Identifier(place["column"])
+        )
+        row = conn.execute(statement, [pattern]).fetchone()
+        assert row is not None
+        if row["n"]:
+            places[f"{place['schema']}.{place['relation']}.{place['column']}"] = row["n"]
+    return places
+
+
+def traces(person: str) -> list[str]:
+    return [rf"\m{person}\M", EMAIL, *NAME.split(), HANDLE, "quillz"]
+
+
+def redact_payload(store: Store, person: str, orders: list[str]) -> dict[str, Any]:
+    return {
+        "shop_id": store.data.number,
+        "shop_domain": store.data.domain,
+        "customer": {"id": int(person), "email": EMAIL.upper(), "phone": None},
+        "orders_to_redact": [int(order) for order in orders],
+    }
+
+
+def meet(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
+    """Do the privacy jobs that wait, as the worker does."""
+    worker = Worker(settings, pool)
+    with connect(transform_url(settings)) as conn:
+        waiting = conn.execute(
+            "select args from jobs.procrastinate_jobs"
+            " where task_name = 'quintile.privacy' and status = 'todo' order by id"
+        ).fetchall()
+    assert waiting
+    for job in waiting:
+        assert job["args"]["tenant_id"] == str(tenant_id)
+        worker.privacy(**job["args"])
+
+
+def receipts(settings: Settings) -> list[dict[str, Any]]:
+    with connect_as_owner(settings) as conn:
+        return conn.execute("select * from app.privacy_receipts order by completed_at").fetchall()
+
+
+# -- telling ------------------------------------------------------------------------------------
+
+
+def test_a_data_request_gives_everything_held_as_a_file(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    everywhere: UUID,
+    store: Store,
+    person: str,
+    orders: list[str],
+    superuser: Connection,
+) -> None:
+    payload = {
+        "shop_domain": store.data.domain,
+        "customer": {"id": int(person), "email": EMAIL},
+        "orders_requested": [int(orders[0])],
+        "data_request": {"id": 9999},
+    }
+    assert (
+        post_webhook(url, store.data.domain, "customers/data_request", payload).status_code == 200
+    )
+    meet(here, pool, everywhere)
+    with running_app(here) as app:
+        client = client_of(app, here, everywhere)
+        (listed,) = client.get("/api/admin/privacy/exports").get_json()["data"]
+        answer = client.get(f"/api/admin/privacy/exports/{listed['export_id']}")
+        (receipt,) = client.get("/api/admin/privacy/receipts").get_json()["data"]
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
+    document = answer.get_json()
+    assert document["customer_id"] == person
+    assert document["email_addresses"] == [EMAIL]
+    held = document["held"]
+    assert {order["order_id"] for order in held["shopify.orders"]} >= set(orders)
+    assert held["shopify.customers"][0]["email"] == EMAIL
+    assert len(held["shopify.rejected_rows"]) == 4
+    assert set(held) >= {
+        "shopify.segment_members",
+        "app.klaviyo_ledger",
+        "app.creators",
+        "app.sample_creator_links",
+        "app.rfm_settings",
+        "marts.customer_facts",
+        "marts.sample_orders",
+        "marts.rfm_segment_transitions",
+    }
+    # Every table of every schema in which the person stands is in the file.
+    places = {place.rpartition(".")[0] for place in found(superuser, rf"\m{person}\M", EMAIL)}
+    assert places - {"app.runs", "shopify.rejected_rows"} <= set(held)
+    # Only theirs, and the receipt tells nothing of them.
+    others = [c.email for c in store.data.customers if c.email and c.email != EMAIL]
+    assert not any(email in json.dumps(held) for email in others)
+    assert receipt["kind"] == "data_request"
+    assert receipt["counts"]["shopify.orders"] == len(held["shopify.orders"])
+    assert person not in json.dumps(receipt)
+    assert EMAIL not in str(superuser.execute("select * from app.privacy_exports").fetchall())
+    assert {event["state"] for event in events(pool, everywhere)} == {"done"}
+
+
+def test_an_export_expires(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    person: str,
+    superuser: Connection,
+) -> None:
+    post_webhook(
+        url, store.data.domain, "customers/data_request", {"customer": {"id": int(person)}}
+    )
+    meet(here, pool, tenant)
+    with running_app(here) as app:
+        client = client_of(app, here, tenant)
+        (listed,) = client.get("/api/admin/privacy/exports").get_json()["data"]
+        superuser.execute("update app.privacy_exports set expires_at = now()")
+        address = f"/api/admin/privacy/exports/{listed['export_id']}"
+        assert client.get(address).status_code == 404
+        assert client.get("/api/admin/privacy/exports").get_json()["data"] == []
+    Worker(here, pool).housekeep()
+    assert superuser.execute("select * from app.privacy_exports").fetchall() == []
+
+
+def test_another_tenant_cannot_fetch_it(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, person: str
+) -> None:
+    post_webhook(
+        url, store.data.domain, "customers/data_request", {"customer": {"id": int(person)}}
+    )
+    meet(here, pool, tenant)
+    with connect_as_owner(here) as owner:
+        other = add_tenant(owner, "other", None)
+        row = owner.execute("select export_id from app.privacy_exports").fetchone()
+    assert row is not None
+    with running_app(here) as app:
+        client = client_of(app, here, other)
+        assert client.get(f"/api/admin/privacy/exports/{row['export_id']}").status_code == 404
+        assert client.get("/api/admin/privacy/receipts").get_json()["data"] == []
+
+
+# -- erasing a person ---------------------------------------------------------------------------
+
+
+def test_a_redacted_person_is_nowhere_and_stays_away(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    everywhere: UUID,
+    store: Store,
+    shop: Sandbox,
+    person: str,
+    orders: list[str],
+    superuser: Connection,
+) -> None:
+    before = found(superuser, *traces(person))
+    assert {place.rpartition(".")[0] for place in before} >= {
+        "shopify.orders",
+        "shopify.customers",
+        "shopify.segment_members",
+        "shopify.rejected_rows",
+        "app.klaviyo_ledger",
+        "app.creators",
+        "app.creator_aliases",
+        "app.runs",
+        "app.rfm_settings",
+        "marts.customer_facts",
+        "marts.sample_orders",
+        "marts.creators",
+        "marts.rfm_segment_transitions",
+    }
+    totals = superuser.execute(
+        "select count(*) as orders, sum(total_minor) as total from shopify.orders"
+    ).fetchone()
+    # Something of theirs waits, something lies aside, and an answer to them can be fetched.
+    post_webhook(url, store.data.domain, "customers/update", {"id": int(person)})
+    post_webhook(url, store.data.domain, "orders/updated", {"id": int(orders[0])})
+    post_webhook(url, store.data.domain, "customers/create", {"email": EMAIL, "name": NAME})
+    post_webhook(
+        url, store.data.domain, "customers/data_request", {"customer": {"id": int(person)}}
+    )
+    meet(here, pool, everywhere)
+    payload = redact_payload(store, person, orders[:1])
+    assert post_webhook(url, store.data.domain, "customers/redact", payload).status_code == 200
+    worker = Worker(here, pool)
+    worker.privacy(str(everywhere), events(pool, everywhere)[-1]["webhook_id"])
+
+    assert found(superuser, *traces(person)) == {}
+    assert {event["state"] for event in events(pool, everywhere)} == {"done"}
+    assert superuser.execute("select * from app.privacy_exports").fetchall() == []
+    assert (
+        superuser.execute(
+            "select count(*) as orders, sum(total_minor) as total from shopify.orders"
+        ).fetchone()
+        == totals
+    )
+    receipt = receipts(here)[-1]
+    assert receipt["kind"] == "customer_redact"
+    assert receipt["counts"]["shopify.customers"] == 1
+    assert receipt["counts"]["app.creators"] == 2
+    assert receipt["counts"]["klaviyo.profiles"] == 1
+    (account,) = shop.accounts.values()
+    assert account.profile_by_email(EMAIL) is None
+    paths = [request.path for request in shop.klaviyo_requests()]
+    assert "/api/data-privacy-deletion-jobs" in paths
+
+    # Whatever brings them: webhooks, a sync of everything, a file, builds of what changed or all.
+    post_webhook(url, store.data.domain, "customers/update", {"id": int(person)})
+    for order in orders:
+        post_webhook(url, store.data.domain, "orders/updated", {"id": int(order)})
+    segment = next(iter(store.segments))
+    member = {"customer_id": int(person), "segment_id": segment}
+    post_webhook(url, store.data.domain, "customer.joined_segment", member)
+    worker.webhooks(str(everywhere))
+    assert {event["state"] for event in events(pool, everywhere)} == {"done"}
+    superuser.execute("delete from shopify.sync_watermarks")
+    sync_shopify(here, pool, everywhere, NullProgress())
+    lines = [
+        "order_id,customer_id,processed_at,total,customer_email,customer_name",
+        f"{orders[0]},{person},2026-06-01,10,{EMAIL},{NAME}",
+        f"old-1,{person},2025-06-01,10,{EMAIL},{NAME}",
+        f"old-2,{person},no day,10,{EMAIL},{NAME}",
+        "old-3,else,2025-06-01,10,else@example.com,Else",
+    ]
+    import_orders(pool, everywhere, lines_of(lines), NullProgress())
+    assert found(superuser, *traces(person)) == {}
+    build(here, as_of=AS_OF.isoformat(), quiet=True)
+    assert found(superuser, *traces(person)) == {}
+    build(here, as_of=AS_OF.isoformat(), full_refresh=True, quiet=True)
+    assert found(superuser, *traces(person)) == {}
+    kept = superuser.execute(
+        "select customer_id, customer_email from shopify.orders where order_id = 'old-3'"
+    ).fetchone()
+    assert kept == {"customer_id": "else", "customer_email": "else@example.com"}
+
+
+def lines_of(lines: list[str]) -> Any:
+    import io
+
+    return io.StringIO("\n".join(lines) + "\n", newline="")
+
+
+def test_of_an_erased_persons_orders_the_figures_stay(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    person: str,
+    orders: list[str],
+    superuser: Connection,
+) -> None:
+    post_webhook(url, store.data.domain, "customers/redact", redact_payload(store, person, orders))
+    meet(here, pool, tenant)
+    rows = superuser.execute(
+        "select * from shopify.orders where order_id = any(%s)", [orders]
+    ).fetchall()
+    assert len(rows) == len(orders)
+    for row in rows:
+        order = next(o for o in store.data.orders if str(o.number) == row["order_id"])
+        assert row["total_minor"] == order.total
+        assert row["refunded_minor"] == order.refunded
+        assert row["customer_id"] is row["customer_email"] is row["customer_name"] is None
+        assert row["order_number"] is row["note"] is None
+        assert (row["tags"], row["line_items"], row["former_customer_ids"]) == ([], [], [])
+
+
+def test_nobody_else_is_touched(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    person: str,
+    orders: list[str],
+    superuser: Connection,
+) -> None:
+    """Not even who shares the address, or has the same ids at another tenant."""
+    with connect_as_owner(here) as owner:
+        other = add_tenant(owner, "other", None)
+    with tenant_transaction(pool, other) as conn:
+        conn.execute(
+            "insert into shopify.customers (tenant_id, customer_id, email, display_name)"
+            " values (%s, %s, %s, %s)",
+            [other, person, EMAIL, NAME],
+        )
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute(
+            "insert into shopify.customers (tenant_id, customer_id, email) values (%s, 'twin', %s)",
+            [tenant, EMAIL],
+        )
+        conn.execute(
+            "insert into shopify.orders (tenant_id, order_id, customer_id, customer_email,"
+            " processed_at, currency, total_minor, subtotal_minor, source)"
+            " values (%s, 'twins', 'twin', %s, now(), 'EUR', 1, 1, 'csv')",
+            [tenant, EMAIL],
+        )
+    untouched = (
+        "select o.tenant_id, o.order_id, o.landed_xid::text from shopify.orders as o"
+        " where o.order_id <> all(%s) order by 1, 2"
+    )
+    before = superuser.execute(untouched, [orders]).fetchall()  # type: ignore[call-overload]
+    post_webhook(url, store.data.domain, "customers/redact", redact_payload(store, person, orders))
+    meet(here, pool, tenant)
+    assert superuser.execute(untouched, [orders]).fetchall() == before  # type: ignore[call-overload]
+    rows = superuser.execute(
+        "select customer_id from shopify.customers where email = %s", [EMAIL]
+    ).fetchall()
+    assert {row["customer_id"] for row in rows} == {person, "twin"}
+    with tenant_transaction(pool, other) as conn:
+        row = conn.execute("select display_name from shopify.customers").fetchone()
+    assert row == {"display_name": NAME}
+
+
+def test_somebody_of_whom_nothing_is_held_gets_a_receipt_all_the_same(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    for topic in ("customers/redact", "customers/data_request"):
+        post_webhook(url, store.data.domain, topic, {"customer": {"id": 424242}})
+    meet(here, pool, tenant)
+    assert [(r["kind"], r["counts"]) for r in receipts(here)] == [
+        ("customer_redact", {}),
+        ("data_request", {}),
+    ]
+
+
+def test_a_request_that_comes_twice_is_met_once(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, person: str
+) -> None:
+    for _ in range(2):
+        post_webhook(
+            url,
+            store.data.domain,
+            "customers/redact",
+            {"customer": {"id": int(person)}},
+            webhook_id="once",
+        )
+    Worker(here, pool).privacy(str(tenant), "once")
+    Worker(here, pool).privacy(str(tenant), "once")
+    assert len(receipts(here)) == 1
+
+
+def test_redaction_waits_for_a_build_that_has_read_the_person(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, person: str
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    post_webhook(
+        url,
+        store.data.domain,
+        "customers/redact",
+        {"customer": {"id": int(person)}},
+        webhook_id="w",
+    )
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        with (
+            connect(transform_url(here)) as conn,
+            one_at_a_time(conn, "build", lambda _: None),
+        ):
+            meeting = executor.submit(Worker(here, pool).privacy, str(tenant), "w")
+            while True:
+                blocked = conn.execute(
+                    "select count(*) as n from pg_locks where locktype = 'advisory' and not granted"
+                ).fetchone()
+                if blocked is not None and blocked["n"]:
+                    break
+            assert receipts(here) == []
+        meeting.result()
+    assert len(receipts(here)) == 1
+
+
+def test_klaviyo_that_refuses_leaves_the_request_aside_until_it_is_tried_again(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    everywhere: UUID,
+    store: Store,
+    shop: Sandbox,
+    person: str,
+    superuser: Connection,
+) -> None:
+    post_webhook(
+        url,
+        store.data.domain,
+        "customers/redact",
+        redact_payload(store, person, []),
+        webhook_id="w",
+    )
+    shop.fail_klaviyo(Fault(status=403, path="data-privacy"))
+    Worker(here, pool).privacy(str(everywhere), "w")
+    (event,) = events(pool, everywhere)
+    assert event["state"] == "set_aside"
+    assert "data-privacy:write" in event["advice"]
+    assert receipts(here) == []
+    # What is needed to go on is all there is left of them.
+    assert set(found(superuser, *traces(person))) == {
+        "app.webhook_events.notice",
+        "app.webhook_events.subject",
+    }
+    quintile(here, "webhooks", "retry", "--tenant", "kessel", "--id", "w")
+    Worker(here, pool).privacy(str(everywhere), "w")
+    assert found(superuser, *traces(person)) == {}
+    (receipt,) = receipts(here)
+    assert receipt["counts"]["shopify.customers"] == 1
+    assert receipt["counts"]["klaviyo.profiles"] == 1
+
+
+def test_a_running_push_is_waited_for(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    person: str,
+    superuser: Connection,
+) -> None:
+    with tenant_transaction(pool, tenant) as conn:
+        run = enqueue(conn, tenant, "klaviyo_sync")
+        conn.execute(
+            "update app.runs set state = 'running', heartbeat_at = now() where run_id = %s",
+            [run["run_id"]],
+        )
+    post_webhook(
+        url,
+        store.data.domain,
+        "customers/redact",
+        {"customer": {"id": int(person)}},
+        webhook_id="w",
+    )
+    Worker(here, pool).privacy(str(tenant), "w")
+    (event,) = events(pool, tenant)
+    assert (event["state"], event["attempts"]) == ("queued", 1)
+    superuser.execute("update app.runs set state = 'failed', finished_at = now()")
+    Worker(here, pool).privacy(str(tenant), "w")
+    assert len(receipts(here)) == 1
+
+
+# -- erasing a tenant ---------------------------------------------------------------------------
+
+
+def test_shop_redact_leaves_a_receipt_and_nothing_else(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    everywhere: UUID,
+    store: Store,
+    person: str,
+    superuser: Connection,
+) -> None:
+    with connect_as_owner(here) as owner:
+        other = add_tenant(owner, "other", None)
+    with tenant_transaction(pool, other) as conn:
+        enqueue(conn, other, "build")
+    with tenant_transaction(pool, everywhere) as conn:
+        enqueue(conn, everywhere, "shopify_sync")
+    removed_at = datetime.now(UTC) + timedelta(seconds=1)
+    post_webhook(
+        url,
+        store.data.domain,
+        "app/uninstalled",
+        {"id": 1, "myshopify_domain": store.data.domain},
+        triggered_at=removed_at,
+    )
+    Worker(here, pool).webhooks(str(everywhere))
+    post_webhook(
+        url,
+        store.data.domain,
+        "shop/redact",
+        {"shop_id": 1, "shop_domain": store.data.domain},
+        triggered_at=removed_at + timedelta(hours=48),
+        webhook_id="the-last",
+    )
+    Worker(here, pool).privacy(str(everywhere), "the-last")
+    assert set(found(superuser, str(everywhere), *traces(person), store.data.domain)) == {
+        "app.privacy_receipts.tenant_id"
+    }
+    (receipt,) = [r for r in receipts(here) if r["kind"] == "shop_redact"]
+    assert receipt["counts"]["shopify.orders"] == len(store.data.orders)
+    assert receipt["counts"]["marts.customer_facts"] > 0
+    assert superuser.execute("select name from app.tenants").fetchall() == [{"name": "other"}]
+    jobs = superuser.execute("select args from jobs.procrastinate_jobs").fetchall()
+    assert {job["args"]["tenant_id"] for job in jobs} == {str(other)}
+    # Shopify may send it again; there is nobody to erase any more.
+    for topic in ("shop/redact", "customers/redact"):
+        payload = {"shop_domain": store.data.domain, "customer": {"id": 1}}
+        assert post_webhook(url, store.data.domain, topic, payload).status_code == 200
+    listed = quintile(here, "privacy", "receipts").stdout.splitlines()
+    assert json.loads(listed[-1])["tenant_id"] == str(everywhere)
+
+
+def test_a_store_that_has_installed_the_app_again_is_not_erased(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    post_webhook(
+        url,
+        store.data.domain,
+        "shop/redact",
+        {"shop_domain": store.data.domain},
+        webhook_id="w",
+        triggered_at=datetime.now(UTC) + timedelta(hours=47),
+    )
+    Worker(here, pool).privacy(str(tenant), "w")
+    (event,) = events(pool, tenant)
+    assert event["state"] == "set_aside"
+    assert "connected again" in event["reason"]
+    assert "tenants erase" in event["advice"]
+    with tenant_transaction(pool, tenant) as conn:
+        row = conn.execute("select count(*) as n from shopify.orders").fetchone()
+    assert row == {"n": len(store.data.orders)}
+
+
+def test_a_removal_that_was_never_told_does_not_keep_the_tenant(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, superuser: Connection
+) -> None:
+    post_webhook(
+        url,
+        store.data.domain,
+        "shop/redact",
+        {"shop_domain": store.data.domain},
+        webhook_id="w",
+        triggered_at=datetime.now(UTC) + timedelta(hours=49),
+    )
+    Worker(here, pool).privacy(str(tenant), "w")
+    assert superuser.execute("select name from app.tenants").fetchall() == []
+
+
+def test_the_web_service_cannot_erase_a_tenant(pool: Pool, tenant: UUID) -> None:
+    import psycopg
+
+    with (
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+        tenant_transaction(pool, tenant) as conn,
+    ):
+        conn.execute("delete from app.tenants")
+
+
+# -- by an operator -----------------------------------------------------------------------------
+
+
+def test_an_operator_tells_and_erases_by_command(
+    here: Settings, pool: Pool, tenant: UUID, store: Store, person: str, superuser: Connection
+) -> None:
+    arguments = ("--tenant", "kessel", "--customer", person)
+    document = json.loads(quintile(here, "privacy", "export", *arguments).stdout)
+    assert document["held"]["shopify.customers"][0]["email"] == EMAIL
+    (listed,) = quintile(here, "privacy", "exports", "--tenant", "kessel").stdout.splitlines()
+    again = quintile(
+        here, "privacy", "export", "--tenant", "kessel", "--id", json.loads(listed)["export_id"]
+    )
+    assert json.loads(again.stdout) == document
+
+    refused = quintile(here, "privacy", "redact", *arguments, expect=1)
+    assert f"--confirm {person}" in refused.stderr
+    wrong = quintile(here, "privacy", "redact", *arguments, "--confirm", "1", expect=1)
+    assert "nothing was erased" in wrong.stderr
+    assert found(superuser, EMAIL)
+    quintile(here, "privacy", "redact", *arguments, "--confirm", person)
+    assert found(superuser, *traces(person)) == {}
+
+    quintile(here, "tenants", "erase", "kessel", expect=1)
+    quintile(here, "tenants", "erase", "kessel", "--confirm", "kessel")
+    assert superuser.execute("select name from app.tenants").fetchall() == []
+    kinds = [
+        json.loads(line)["kind"]
+        for line in quintile(here, "privacy", "receipts").stdout.splitlines()
+    ]
+    assert kinds == ["data_request", "customer_redact", "shop_redact"]
