@@ -123,7 +123,8 @@ create table app.privacy_exports (
 );
 
 comment on table app.privacy_exports is 'Answers to data requests, until they expire.';
-comment on column app.privacy_exports.subject is 'Digest of the customer, so that erasing finds it.';
+comment on column app.privacy_exports.subject is
+'Digest of the customer, so that erasing finds it.';
 
 -- Receipts have no foreign key: that of a shop's erasure outlives the tenant. The tenant's id and
 -- the digests mean nothing to anybody by then.

@@ -46,3 +46,19 @@ def test_document_costs_no_more_than_a_query_may(
         if definition.default_value is None and print_ast(definition.type).startswith("Int")
     }
     assert cost_model(official_shopify, parsed, variables).requested() <= MAX_QUERY_COST
+
+
+@pytest.mark.parametrize(
+    ("listed", "by_id"), [("orders", "orders_by_id"), ("customers", "customers_by_id")]
+)
+def test_a_record_looked_up_is_read_as_a_record_listed(listed: str, by_id: str) -> None:
+    """One row comes of both, so both ask for the same fields."""
+
+    def node(name: str) -> str:
+        text = (SERVICE / "shopify" / "graphql" / f"{name}.graphql").read_text(encoding="utf-8")
+        operation = parse(text).definitions[0]
+        assert isinstance(operation, OperationDefinitionNode)
+        fields = operation.selection_set.selections[0].selection_set.selections  # type: ignore[union-attr]
+        return print_ast(fields[0].selection_set)
+
+    assert node(listed) == node(by_id)

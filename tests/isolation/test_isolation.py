@@ -396,3 +396,43 @@ def test_protect_refuses_a_relation_without_a_tenant(superuser: Connection) -> N
     ):
         superuser.execute("create table app.global (id int)")
         superuser.execute("call app.protect('app.global')")
+
+
+# -- the look-up of a webhook's tenant ------------------------------------------------------------
+
+
+def test_the_look_up_by_shop_gives_an_id_to_the_service_and_nothing_else(
+    settings: Settings, make_tenant
+) -> None:
+    tenant_id = make_tenant("a", "shop-a.myshopify.com")
+    statement = "select app.tenant_of_shop(%s) as tenant_id"
+    with connect(app_url(settings)) as conn:
+        found = conn.execute(statement, ["shop-a.myshopify.com"]).fetchone()
+        assert found == {"tenant_id": tenant_id}
+        assert conn.execute(statement, ["shop-b.myshopify.com"]).fetchone() == {"tenant_id": None}
+        assert conn.execute("select count(*) as n from app.tenants").fetchone() == {"n": 0}
+    with (
+        connect(transform_url(settings)) as conn,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        conn.execute(statement, ["shop-a.myshopify.com"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create or replace function app.tenant_of_shop(shop text) returns uuid language sql stable"
+        " security definer set search_path = ''"
+        " as 'select tenant_id from app.tenants where shop_domain = shop or true'",
+        "alter function app.tenant_of_shop(text) reset search_path",
+        "alter function app.tenant_of_shop(text) owner to postgres",
+    ],
+    ids=["another body", "no search path", "another owner"],
+)
+def test_an_altered_look_up_is_a_finding(settings: Settings, statement: str) -> None:
+    with connect(settings.database_url) as conn:
+        findings = "select finding from app.isolation_findings where relation like '%tenant_of%'"
+        assert conn.execute(findings).fetchall() == []
+        conn.execute(statement)  # type: ignore[call-overload]
+        (finding,) = conn.execute(findings).fetchall()
+    assert "SECURITY DEFINER" in finding["finding"]

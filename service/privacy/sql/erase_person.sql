@@ -168,34 +168,27 @@ remembered as (
     inner join app.erasure_keys as k on k.tenant_id = %(tenant_id)s
     on conflict (tenant_id, digest) do nothing
     returning 1
-),
-
-counted (relation, rows_erased) as (
-    select 'shopify.orders', (select count(*) from orders) + (select count(*) from former_orders)
-    union all
-    select 'shopify.customers', (select count(*) from customers)
-    union all
-    select 'shopify.segment_members', (select count(*) from members)
-    union all
-    select 'shopify.rejected_rows', (select count(*) from rejected)
-    union all
-    select 'app.klaviyo_ledger', (select count(*) from ledger)
-    union all
-    select 'app.creators', (select count(*) from creators)
-    union all
-    select 'app.sample_creator_links', (select count(*) from links)
-    union all
-    select 'app.rfm_settings', (select count(*) from settings)
-    union all
-    select 'app.webhook_events', (select count(*) from events)
-    union all
-    select 'app.runs', (select count(*) from runs)
-    union all
-    select 'app.privacy_exports', (select count(*) from exports)
 )
 
 select
     coalesce(
         jsonb_object_agg(c.relation, c.rows_erased) filter (where c.rows_erased > 0), '{}'
     ) as counts
-from counted as c
+from
+    (
+        values
+        (
+            'shopify.orders',
+            (select count(*) from orders) + (select count(*) from former_orders)
+        ),
+        ('shopify.customers', (select count(*) from customers)),
+        ('shopify.segment_members', (select count(*) from members)),
+        ('shopify.rejected_rows', (select count(*) from rejected)),
+        ('app.klaviyo_ledger', (select count(*) from ledger)),
+        ('app.creators', (select count(*) from creators)),
+        ('app.sample_creator_links', (select count(*) from links)),
+        ('app.rfm_settings', (select count(*) from settings)),
+        ('app.webhook_events', (select count(*) from events)),
+        ('app.runs', (select count(*) from runs)),
+        ('app.privacy_exports', (select count(*) from exports))
+    ) as c (relation, rows_erased)

@@ -1,5 +1,5 @@
--- Takes back the orders and customers of erased people that this transaction has landed. It looks at
--- the rows this transaction wrote, and at nothing at all while the tenant has never erased anybody.
+-- Takes back the orders and customers of erased people that this transaction has landed. It looks
+-- at the rows this transaction wrote, and at nothing while the tenant has never erased anybody.
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
@@ -11,8 +11,9 @@ with tenant_key as (
 landed_orders as (
     select
         o.order_id,
-        exists (
-            select from app.erased_subjects as e
+        (
+            select count(*) > 0
+            from app.erased_subjects as e
             where
                 e.tenant_id = %(tenant_id)s
                 and e.digest in (

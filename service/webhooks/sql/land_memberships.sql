@@ -6,8 +6,8 @@ with asked as (
         r.segment_id,
         r.is_member
     from jsonb_to_recordset(%(memberships)s) as r (segment_id text, is_member boolean)
-    inner join shopify.cached_segments as s
-        on s.tenant_id = %(tenant_id)s and s.segment_id = r.segment_id and s.gone_at is null
+    inner join shopify.cached_segments as s on r.segment_id = s.segment_id
+    where s.tenant_id = %(tenant_id)s and s.gone_at is null
 ),
 
 joined as (

@@ -1,0 +1,169 @@
+"""``quintile doctor [--fix]``: subscriptions are checked, created and changed in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.connections import connect_shopify
+from service.db import Pool
+from service.errors import InvalidSettingError
+from service.sandbox import Fault, Sandbox
+from service.sandbox.shopify import ALL_SCOPES, Store
+from service.webhooks.subscriptions import webhook_address
+from service.webhooks.topics import TOPICS
+from tests.command import quintile
+from tests.conftest import MakeTenant
+from tests.hooks import CLIENT_SECRET, events, post_webhook, served
+from tests.integration.test_shopify_sync import small_shop
+
+ADDRESS = "https://quintile.example.com/webhooks/shopify"
+WANTED = {topic.constant for topic in TOPICS.values() if topic.constant}
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(small_shop(), scopes=ALL_SCOPES | {"read_customer_merge"})
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, shop: Sandbox) -> Settings:
+    return replace(
+        settings,
+        shopify_url=shop.shopify_url,
+        shopify_client_secret=CLIENT_SECRET,
+        public_url="https://quintile.example.com/",
+    )
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
+    tenant_id = make_tenant("kessel", store.data.domain)
+    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    return tenant_id
+
+
+def remarks(settings: Settings, *arguments: str, expect: int = 0) -> list[dict[str, str]]:
+    done = quintile(settings, "doctor", "--json", *arguments, expect=expect)
+    findings = json.loads(done.stdout)["findings"]
+    return [finding for finding in findings if finding["check"] == "webhooks"]
+
+
+def test_the_doctor_tells_what_is_missing_and_changes_nothing(
+    here: Settings, tenant: UUID, store: Store
+) -> None:
+    found = remarks(here)
+    assert {remark["level"] for remark in found} == {"warning"}
+    assert {remark["message"] for remark in found} == {
+        f"kessel: {name} is missing" for name, topic in TOPICS.items() if topic.constant
+    }
+    assert any(remark["advice"] == "Run: quintile doctor --fix" for remark in found)
+    assert store.webhooks.subscriptions == {}
+
+
+def test_the_doctor_subscribes_and_is_content(
+    here: Settings, tenant: UUID, store: Store, shop: Sandbox
+) -> None:
+    found = remarks(here, "--fix")
+    assert {remark["level"] for remark in found} == {"ok"}
+    made = store.webhooks.subscriptions.values()
+    assert {item.topic for item in made} == WANTED
+    assert {item.uri for item in made} == {ADDRESS}
+    by_topic = {item.topic: item.include_fields for item in made}
+    assert by_topic["ORDERS_UPDATED"] == ["id", "updated_at"]
+    assert by_topic["CUSTOMERS_MERGE"] == []
+    before = list(made)
+    (content,) = remarks(here, "--fix")
+    assert content["message"] == f"kessel: every topic goes to {ADDRESS}"
+    assert list(store.webhooks.subscriptions.values()) == before
+
+
+def test_what_is_wrong_is_named_and_mended(here: Settings, tenant: UUID, store: Store) -> None:
+    remarks(here, "--fix")
+    by_topic = {item.topic: item for item in store.webhooks.subscriptions.values()}
+    by_topic["ORDERS_CREATE"].uri = "https://old.example.com/webhooks/shopify"
+    by_topic["ORDERS_UPDATED"].include_fields = []
+    by_topic["CUSTOMERS_UPDATE"].filter = "id:1"
+    del store.webhooks.subscriptions[by_topic["SEGMENTS_UPDATE"].number]
+    foreign = store.webhooks.subscribe("SEGMENTS_UPDATE", "https://else.example.com/hook", [])
+    assert [remark["message"] for remark in remarks(here)] == [
+        "kessel: orders/create goes to https://old.example.com/webhooks/shopify",
+        "kessel: orders/updated sends everything",
+        "kessel: customers/update is filtered",
+        "kessel: segments/update is missing",
+    ]
+    assert {remark["level"] for remark in remarks(here, "--fix")} == {"ok"}
+    (content,) = remarks(here)
+    assert content["level"] == "ok"
+    assert store.webhooks.subscriptions[foreign.number] == foreign
+    assert len(store.webhooks.subscriptions) == len(WANTED) + 1
+
+
+def test_a_topic_whose_scope_is_missing_is_explained(
+    here: Settings, tenant: UUID, store: Store
+) -> None:
+    store.scopes = ALL_SCOPES
+    warnings = [remark for remark in remarks(here, "--fix") if remark["level"] != "ok"]
+    (merge,) = warnings
+    assert merge["level"] == "warning"
+    assert "customers/merge" in merge["message"]
+    assert "read_customer_merge" in merge["advice"]
+    assert len(store.webhooks.subscriptions) == len(WANTED) - 1
+
+
+def test_a_store_that_does_not_answer_is_a_finding(
+    here: Settings, tenant: UUID, shop: Sandbox
+) -> None:
+    shop.fail_shopify(Fault(status=401, count=9))
+    (finding,) = remarks(here, expect=1)
+    assert finding["level"] == "error"
+    assert "kessel" in finding["message"]
+
+
+def test_without_an_address_or_a_secret_the_doctor_says_what_to_set(
+    here: Settings, tenant: UUID
+) -> None:
+    (nowhere,) = remarks(replace(here, public_url=""))
+    assert (nowhere["level"], "QUINTILE_PUBLIC_URL" in nowhere["advice"]) == ("ok", True)
+    (refused,) = remarks(replace(here, public_url=""), "--fix", expect=1)
+    assert refused["level"] == "error"
+    assert any(
+        "QUINTILE_SHOPIFY_CLIENT_SECRET is not set" in remark["message"]
+        for remark in remarks(replace(here, shopify_client_secret=""), expect=1)
+    )
+
+
+@pytest.mark.parametrize(
+    "address", ["http://quintile.example.com", "quintile.example.com", "ftp://x", "https://"]
+)
+def test_an_address_that_shopify_does_not_deliver_to_is_refused(address: str) -> None:
+    with pytest.raises(InvalidSettingError, match="https"):
+        webhook_address(Settings(public_url=address))
+
+
+def test_what_lies_aside_is_a_finding_until_it_is_done(
+    here: Settings, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    remarks(here, "--fix")
+    with served(here) as url:
+        post_webhook(url, store.data.domain, "orders/create", {"no": "id"}, webhook_id="w")
+    aside = remarks(here)[0]
+    assert aside["level"] == "warning"
+    assert aside["message"].startswith("kessel: 1 orders/create set aside")
+    (line,) = quintile(here, "webhooks", "list", "--tenant", "kessel").stdout.splitlines()
+    assert json.loads(line)["payload"] == {"no": "id"}
+    done = quintile(here, "webhooks", "retry", "--tenant", "kessel")
+    assert "0 webhooks queued again, 1 still not understood" in done.stderr
+    quintile(here, "webhooks", "retry", "--tenant", "kessel", "--id", "none", expect=1)
+    assert [event["attempts"] for event in events(pool, tenant)] == [1]
