@@ -312,7 +312,7 @@ where
         and p.proname = 'tenant_of_shop'
         and p.prosrc = 'select tenant_id from app.tenants where shop_domain = shop'
         and p.prorettype = 'uuid'::regtype
-        and p.proconfig = array['search_path=""']
+        and p.proconfig is not distinct from array['search_path=""']
         and pg_get_userbyid(p.proowner) = 'quintile_owner'
     );
 
