@@ -21,6 +21,7 @@ from service import embedded
 from service.auth import create_sign_in_code, create_token
 from service.config import Settings, load_settings, unknown_variables
 from service.db import (
+    Connection,
     Pool,
     admin_url,
     app_url,
@@ -43,6 +44,7 @@ from service.jobs.runs import (
     start_builds,
     start_run,
 )
+from service.limits import read_order_limit
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
 from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
@@ -523,8 +525,17 @@ def sync(settings: Settings, provider: str, tenant: str | None) -> None:
                 failures += 1
             if provider == "klaviyo":
                 _say_paused(pool, name, tenant_id)
+            else:
+                with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                    _say_limit(conn, name, tenant_id)
     if failures:
         sys.exit(1)
+
+
+def _say_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
+    """Wherever numbers leave that lack older orders; on stderr, beside them."""
+    if limit := read_order_limit(conn, tenant_id):
+        _say(f"Warning: {name}: {limit['in_words']} {limit['advice']}")
 
 
 def _say_paused(pool: Pool, name: str, tenant_id: UUID) -> None:
@@ -626,6 +637,9 @@ def build(
             as_of=as_of,
             full_refresh=full_refresh,
         )
+        for name, tenant_id in chosen.items():
+            with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                _say_limit(conn, name, tenant_id)
 
 
 @main.command()
@@ -704,10 +718,11 @@ def _export(settings: Settings, tenant: str, name: str) -> None:
     with (
         open_pool(settings) as pool,
         tenant_transaction(pool, tenant_id, read_only=True) as conn,
-        conn.cursor().copy(query(name).format(tenant_id=tenant_id)) as copy,
     ):
-        for block in copy:
-            sys.stdout.buffer.write(block)
+        _say_limit(conn, tenant, tenant_id)
+        with conn.cursor().copy(query(name).format(tenant_id=tenant_id)) as copy:
+            for block in copy:
+                sys.stdout.buffer.write(block)
     sys.stdout.flush()
 
 

@@ -7,6 +7,7 @@ from apiflask import APIBlueprint
 from service.api import (
     creators,
     health,
+    integrations,
     rfm,
     rfm_settings,
     runs,
@@ -28,5 +29,6 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         samples.blueprint,
         samples_settings.blueprint,
         creators.blueprint,
+        integrations.blueprint,
         runs.blueprint,
     )

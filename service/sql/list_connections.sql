@@ -10,7 +10,7 @@ select
     c.state_reason,
     c.api_version_asked,
     c.api_version_served,
-    c.provider = 'shopify' and 'read_all_orders' <> all(c.scopes) as is_limited,
+    c.verified_at is not null and 'read_all_orders' <> all(c.scopes) as is_limited,
     extract(day from c.refresh_expires_at - now())::int as refresh_days_left
 from app.tenants as t
 inner join app.connections as c on t.tenant_id = c.tenant_id
