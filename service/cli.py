@@ -21,6 +21,7 @@ from service import embedded
 from service.auth import create_sign_in_code, create_token
 from service.config import Settings, load_settings, unknown_variables
 from service.db import (
+    Connection,
     Pool,
     admin_url,
     app_url,
@@ -43,6 +44,7 @@ from service.jobs.runs import (
     start_builds,
     start_run,
 )
+from service.limits import read_order_limit
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
 from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
@@ -50,6 +52,7 @@ from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 _SHOWN_REJECTIONS = 20
+_LONGEST_SECRET = 10_000
 
 tenant_option = click.option(
     "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
@@ -200,6 +203,47 @@ def doctor(settings: Settings, as_json: bool, fix: bool) -> None:
         for finding in findings:
             click.echo(finding.as_line())
     if any(finding.level == "error" for finding in findings):
+        sys.exit(1)
+
+
+@main.group()
+def keys() -> None:
+    """The key ring that seals stored credentials."""
+
+
+@keys.command("new")
+@click.argument("key_id", metavar="ID")
+def keys_new(key_id: str) -> None:
+    """Print an entry with a new key, for the front of QUINTILE_ENCRYPTION_KEYS."""
+    from service.keys import new_key
+
+    click.echo(new_key(key_id))
+
+
+@keys.command("rotate")
+@click.pass_obj
+def keys_rotate(settings: Settings) -> None:
+    """Seal every stored credential with the first key of the ring.
+
+    Harmless at any time and as often as you like. Keys that seal nothing any more are named; they
+    may leave the ring once every process has been restarted with the new one.
+    """
+    from service.keys import rotate_keys
+
+    with connect_as_owner(settings) as conn:
+        known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}
+    with open_pool(settings) as pool:
+        rotation = rotate_keys(settings, pool, known)
+    _say(f"{rotation.resealed} of {sum(rotation.in_use.values())} secrets sealed anew")
+    if idle := rotation.idle_keys(settings):
+        _say(
+            f"no secret needs {', '.join(idle)} any more; restart every process with the new"
+            " ring before it goes"
+        )
+    for label, reason in rotation.broken.items():
+        click.echo(f"Error: {label}: {reason}", err=True)
+    if rotation.broken:
+        click.echo("Put that key back, or connect these again, then rotate once more.", err=True)
         sys.exit(1)
 
 
@@ -370,8 +414,13 @@ def tenants_erase(settings: Settings, name: str, confirm: str | None) -> None:
 @click.argument("name")
 @click.pass_obj
 def tenants_connect_shopify(settings: Settings, name: str) -> None:
-    """Connect a store: reads its Admin API access token from standard input."""
+    """Connect a store: reads its Admin API access token from standard input.
+
+    A token that expires is given as the JSON object Shopify issued it with, in one or more lines:
+    access_token, refresh_token, expires_in.
+    """
     from service.connections import connect_shopify
+    from service.shopify.report import describe_connection
 
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
@@ -381,15 +430,25 @@ def tenants_connect_shopify(settings: Settings, name: str) -> None:
             f"Tenant '{name}' has no shop.",
             advice=f"Set it: quintile tenants set {name} --shop x.myshopify.com",
         )
-    token = _read_secret("Admin API access token")
+    token = _read_secret("Admin API access token", is_json_taken=True)
     with open_pool(settings) as pool:
         info = connect_shopify(settings, pool, tenant_id, shop, token)
-    _say(f"connected {info.name} ({info.currency}, {info.time_zone})")
-    if not info.has_all_orders:
-        _say(
-            "without the scope read_all_orders Shopify shows only the last 60 days of orders; "
-            "bring the older ones in with quintile orders import"
-        )
+    for line in describe_connection(settings, info):
+        _say(line)
+
+
+@tenants.command("disconnect-shopify")
+@click.argument("name")
+@click.pass_obj
+def tenants_disconnect_shopify(settings: Settings, name: str) -> None:
+    """Forget a store's access token; what has been landed stays."""
+    from service.connections import disconnect
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
+        was_connected = disconnect(conn, tenant_id, "shopify", "An operator disconnected it.")
+    _say(f"{name} is disconnected" if was_connected else f"{name} was not connected")
 
 
 @tenants.command("connect-klaviyo")
@@ -440,12 +499,14 @@ def tenants_unmap_list(settings: Settings, name: str, segment: str, list_id: str
     _say(f"{segment} feeds list '{list_name}' no longer; who is on it stays")
 
 
-def _read_secret(what: str) -> str:
+def _read_secret(what: str, *, is_json_taken: bool = False) -> str:
     """From standard input, never from argv, where every user of the machine could read it."""
     if sys.stdin.isatty():
         secret: str = click.prompt(what, hide_input=True)
     else:
         secret = sys.stdin.readline()
+        if is_json_taken and secret.lstrip().startswith("{"):
+            secret += sys.stdin.read(_LONGEST_SECRET)
     if not secret.strip():
         raise InvalidInputError(f"Nothing came on standard input; it takes the {what}.")
     return secret.strip()
@@ -480,8 +541,17 @@ def sync(settings: Settings, provider: str, tenant: str | None) -> None:
                 failures += 1
             if provider == "klaviyo":
                 _say_paused(pool, name, tenant_id)
+            else:
+                with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                    _say_limit(conn, name, tenant_id)
     if failures:
         sys.exit(1)
+
+
+def _say_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
+    """Wherever numbers leave that lack older orders; on stderr, beside them."""
+    if limit := read_order_limit(conn, tenant_id):
+        _say(f"Warning: {name}: {limit['in_words']} {limit['advice']}")
 
 
 def _say_paused(pool: Pool, name: str, tenant_id: UUID) -> None:
@@ -583,6 +653,9 @@ def build(
             as_of=as_of,
             full_refresh=full_refresh,
         )
+        for name, tenant_id in chosen.items():
+            with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                _say_limit(conn, name, tenant_id)
 
 
 @main.command()
@@ -794,10 +867,11 @@ def _export(settings: Settings, tenant: str, name: str) -> None:
     with (
         open_pool(settings) as pool,
         tenant_transaction(pool, tenant_id, read_only=True) as conn,
-        conn.cursor().copy(query(name).format(tenant_id=tenant_id)) as copy,
     ):
-        for block in copy:
-            sys.stdout.buffer.write(block)
+        _say_limit(conn, tenant, tenant_id)
+        with conn.cursor().copy(query(name).format(tenant_id=tenant_id)) as copy:
+            for block in copy:
+                sys.stdout.buffer.write(block)
     sys.stdout.flush()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from service.config import Settings
 from service.db import (
@@ -20,10 +20,12 @@ from service.db import (
 from service.errors import QuintileError, SealBrokenError
 from service.klaviyo.configs import paused_lists
 from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
+from service.shopify.shop import ALL_ORDERS_SCOPE
 from service.tenants import list_tenants
-from service.vault import Sealed, unseal
+from service.vault import Sealed, key_ring, unseal
 from service.webhooks.doctor import examine_webhooks
 
+_FEW_DAYS = 14
 Level = Literal["ok", "warning", "error"]
 
 
@@ -64,6 +66,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
         findings += [
             *_isolation(conn),
             *_credentials(settings, conn),
+            *_explained("keys", lambda: _keys(settings, conn)),
             *_paused_lists(conn),
             *_webhooks(settings, conn, fix=fix),
             *_freshness(conn),
@@ -130,6 +133,7 @@ def _credentials(settings: Settings, conn: Connection) -> Iterator[Finding]:
             continue
         if row["state"] == "active":
             yield Finding("ok", "connections", f"{label}: {row['account_name']}")
+            yield from _limits(label, row)
         else:
             yield Finding(
                 "error",
@@ -137,6 +141,52 @@ def _credentials(settings: Settings, conn: Connection) -> Iterator[Finding]:
                 f"{label}: {row['state_reason']}",
                 f"Run: quintile tenants connect-{row['provider']} {row['name']}",
             )
+
+
+def _limits(label: str, row: dict[str, Any]) -> Iterator[Finding]:
+    """What is wrong with a connection that works all the same."""
+    if row["provider"] != "shopify":
+        return
+    if row["api_version_served"] not in (None, row["api_version_asked"]):
+        yield Finding(
+            "warning",
+            "connections",
+            f"{label}: Shopify no longer has version {row['api_version_asked']} of its API and"
+            f" answers with {row['api_version_served']}",
+            "Set QUINTILE_SHOPIFY_API_VERSION to a version this release was made for.",
+        )
+    if row["is_limited"]:
+        yield Finding(
+            "warning",
+            "connections",
+            f"{label}: {ALL_ORDERS_SCOPE} is not granted, so Shopify shows 60 days of orders",
+            "Grant it and connect again, or bring older orders in: quintile orders import",
+        )
+    if row["refresh_days_left"] is not None and row["refresh_days_left"] < _FEW_DAYS:
+        yield Finding(
+            "warning",
+            "connections",
+            f"{label}: its refresh token ends in {row['refresh_days_left']} days",
+            "Every sync renews it; if none can run, connect again before then.",
+        )
+
+
+def _keys(settings: Settings, conn: Connection) -> Iterator[Finding]:
+    """Which keys of the ring are in use; one that is missing is told with its connection."""
+    used = {
+        row["key_id"]: row["secrets"] for row in conn.execute(query("sql/count_keys")).fetchall()
+    }
+    newest = next(iter(key_ring(settings)))
+    if older := sum(count for key_id, count in used.items() if key_id != newest):
+        yield Finding(
+            "warning",
+            "keys",
+            f"{older} of {sum(used.values())} secrets are sealed with another key than the first"
+            f" of the ring, '{newest}'",
+            "Run: quintile keys rotate",
+        )
+    elif used:
+        yield Finding("ok", "keys", f"all {used[newest]} secrets are sealed with key '{newest}'")
 
 
 def _paused_lists(conn: Connection) -> Iterator[Finding]:

@@ -20,7 +20,8 @@ from service.errors import InvalidSettingError, SealBrokenError
 from service.secrets import derive
 
 _NONCE_BYTES = 12
-_KEY_BYTES = 32
+KEY_BYTES = 32
+DERIVED = "derived"
 
 
 @dataclass(frozen=True)
@@ -34,24 +35,35 @@ class Sealed:
 def key_ring(settings: Settings) -> dict[str, bytes]:
     """Key ids and keys, the sealing key first.
 
+    The key derived from the secret key closes the ring, so that what it sealed before there were
+    others still opens.
+
     Raises:
         InvalidSettingError: QUINTILE_ENCRYPTION_KEYS is not id:base64 with 32-byte keys.
     """
-    if not settings.encryption_keys:
-        return {"derived": derive(settings, "credential encryption")}
     ring: dict[str, bytes] = {}
-    for entry in settings.encryption_keys.split(","):
-        key_id, separator, encoded = entry.strip().partition(":")
+    entries = [part.strip() for part in settings.encryption_keys.split(",")]
+    for place, entry in enumerate(entries if settings.encryption_keys else [], start=1):
+        key_id, _, encoded = entry.partition(":")
         try:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             key = b""
-        if not key_id or not separator or len(key) != _KEY_BYTES:
-            raise InvalidSettingError(
-                "QUINTILE_ENCRYPTION_KEYS must be id:base64,id:base64 with keys of 32 bytes."
-            )
+        # Named by its place: of a broken entry nobody knows which part is the secret one.
+        if not key_id or len(key) != KEY_BYTES:
+            raise _unusable(f"Entry {place} of QUINTILE_ENCRYPTION_KEYS is not id, colon and key")
+        if key_id in ring or key_id == DERIVED:
+            raise _unusable(f"Entry {place} of QUINTILE_ENCRYPTION_KEYS has an id that is taken")
         ring[key_id] = key
+    ring[DERIVED] = derive(settings, "credential encryption")
     return ring
+
+
+def _unusable(problem: str) -> InvalidSettingError:
+    return InvalidSettingError(
+        f"{problem}.",
+        advice="An entry is an id, a colon and 32 bytes in base64; a new one: quintile keys new ID",
+    )
 
 
 def seal(settings: Settings, tenant_id: UUID, provider: str, secret: str) -> Sealed:

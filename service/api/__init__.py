@@ -7,6 +7,7 @@ from apiflask import APIBlueprint
 from service.api import (
     creators,
     health,
+    integrations,
     privacy,
     rfm,
     rfm_settings,
@@ -30,6 +31,7 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         samples.blueprint,
         samples_settings.blueprint,
         creators.blueprint,
+        integrations.blueprint,
         runs.blueprint,
         webhooks.blueprint,
         webhooks.admin_blueprint,

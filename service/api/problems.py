@@ -26,6 +26,7 @@ from service.errors import (
     NotConnectedError,
     QuintileError,
 )
+from service.shopify.errors import ShopifyError, ShopifyUnavailableError
 from service.webhooks.signature import NotSignedError
 
 log = structlog.get_logger(__name__)
@@ -104,6 +105,9 @@ KINDS: dict[str, Kind] = {
     "invalid-input": Kind(
         422, "Invalid input", "The request was understood but not accepted; errors says why."
     ),
+    "provider-refused": Kind(
+        422, "Provider refused", "Shopify does not accept the token, or the shop is closed to it."
+    ),
     "too-many-requests": Kind(
         429, "Too many requests", "Wait as long as the header Retry-After says."
     ),
@@ -113,6 +117,9 @@ KINDS: dict[str, Kind] = {
     "failed": Kind(500, "Failed", "Something that needs an operator; advice says what to do."),
     "database-unavailable": Kind(
         503, "Database unavailable", "The database does not answer now; try again shortly."
+    ),
+    "provider-unavailable": Kind(
+        503, "Provider unavailable", "Shopify cannot be reached now; try again shortly."
     ),
     "query-timeout": Kind(
         503, "Query timeout", "The database needed longer than the statement timeout allows."
@@ -129,6 +136,8 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (NotConnectedError, "not-connected"),
     (AlreadyRunningError, "already-running"),
     (InvalidInputError, "invalid-input"),
+    (ShopifyUnavailableError, "provider-unavailable"),
+    (ShopifyError, "provider-refused"),
     (NotBuiltError, "not-built"),
     (DatabaseUnavailableError, "database-unavailable"),
 )

@@ -15,6 +15,7 @@ from service.api.access import tenant_id, transaction
 from service.api.schemas import Instant, Money, RequestModel, ResponseModel, Segment
 from service.db import Connection, one, query
 from service.errors import InvalidInputError
+from service.limits import read_order_limit
 
 blueprint = APIBlueprint("rfm", __name__, tag="Segments")
 
@@ -50,7 +51,7 @@ class DaysQuery(RequestModel):
 class QualityReason(ResponseModel):
     """Why the data are not enough."""
 
-    reason: str = Field(description="As in marts.rfm_data_quality.")
+    reason: str = Field(description="As in marts.rfm_data_quality, or orders_limited.")
     in_words: str
     advice: str
 
@@ -140,6 +141,15 @@ def read_rfm_quality(conn: Connection, tenant: UUID) -> RfmQuality:
         nothing = dict.fromkeys(RfmQuality.model_fields)
         return RfmQuality.model_validate({**nothing, "reasons": []})
     reasons = [_explain(reason, row) for reason in row["reasons"]]
+    limit = read_order_limit(conn, tenant)
+    if limit is not None and "limited_history" not in row["reasons"]:
+        # The orders have outgrown 60 days since, which makes the window no more complete.
+        row["verdict"] = "insufficient"
+        reasons.append(
+            QualityReason(
+                reason="orders_limited", in_words=limit["in_words"], advice=limit["advice"]
+            )
+        )
     return RfmQuality.model_validate({**row, "reasons": reasons})
 
 

@@ -53,6 +53,15 @@ class ResponseModel(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
+class OrderLimit(ResponseModel):
+    """That older orders are missing which the numbers should count."""
+
+    first_order_at: Instant | None = Field(description="The oldest order there is.")
+    window_days: int = Field(description="How many days of orders RFM looks at.")
+    in_words: str
+    advice: str
+
+
 class Tenant(ResponseModel):
     """The tenant that the token or session belongs to."""
 
@@ -64,6 +73,9 @@ class Tenant(ResponseModel):
     is_shopify_connected: bool
     last_synced_at: Instant | None = Field(description="End of the last good Shopify sync.")
     last_built_at: Instant | None = Field(description="End of the last good build.")
+    order_limit: OrderLimit | None = Field(
+        description="Why orders are missing that the numbers should count; null if none are."
+    )
 
 
 class ShopifySegment(ResponseModel):
@@ -109,6 +121,9 @@ class RfmSummary(ResponseModel):
     currency: str | None
     calculated_at: Instant | None = Field(description="The instant the scores describe.")
     next_build_at: Instant
+    order_limit: OrderLimit | None = Field(
+        description="Why orders are missing that the numbers should count; null if none are."
+    )
 
 
 class RfmCustomer(ResponseModel):
@@ -139,6 +154,9 @@ class RfmCustomersPage(ResponseModel):
 
     data: list[RfmCustomer]
     next_cursor: str | None
+    order_limit: OrderLimit | None = Field(
+        description="Why orders are missing that the numbers should count; null if none are."
+    )
 
 
 class SampleItem(ResponseModel):

@@ -23,6 +23,7 @@ from service.api.schemas import (
 from service.db import Connection, one, query
 from service.errors import NotConnectedError
 from service.jobs.tasks import enqueue
+from service.limits import read_order_limit
 
 blueprint = APIBlueprint("segments", __name__, tag="Segments")
 
@@ -52,6 +53,7 @@ def read_rfm_summary(conn: Connection, tenant: UUID) -> RfmSummary:
             "currency": totals["currency"],
             "calculated_at": totals["calculated_at"],
             "next_build_at": next_time(state().settings.schedule_build),
+            "order_limit": read_order_limit(conn, tenant),
         }
     )
 
@@ -121,8 +123,9 @@ def list_rfm_customers(page: CustomersQuery) -> dict[str, Any]:
                 "row_limit": page.limit + 1,
             },
         ).fetchall()
+        order_limit = read_order_limit(conn, tenant_id())
     data, next_cursor = split_page(rows, page.limit, "customers", "monetary_total", "customer_id")
-    return {"data": data, "next_cursor": next_cursor}
+    return {"data": data, "next_cursor": next_cursor, "order_limit": order_limit}
 
 
 @blueprint.post("/api/admin/segments/rfm/calculate")

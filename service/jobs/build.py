@@ -14,9 +14,10 @@ from pathlib import Path
 from uuid import UUID
 
 from service.config import PROJECT_DIR, Settings
-from service.db import Pool, connect, one_at_a_time, transform_url
+from service.db import Pool, connect, one_at_a_time, tenant_transaction, transform_url
 from service.errors import BuildFailedError, InvalidInputError
 from service.jobs.runs import recorded_together
+from service.limits import read_order_limit
 
 Report = Callable[[int, int], None]
 
@@ -125,7 +126,11 @@ def recorded_build(
             # Another process has taken them all meanwhile, and builds.
             return
         for recorder in recorders:
+            with tenant_transaction(pool, recorder.tenant_id, read_only=True) as conn:
+                is_limited = read_order_limit(conn, recorder.tenant_id) is not None
             recorder.phase("models and tests")
+            if is_limited:
+                recorder.count(orders_limited_to_60_days=1)
 
         def report(done: int, total: int) -> None:
             for recorder in recorders:

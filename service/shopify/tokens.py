@@ -63,6 +63,19 @@ class TokenSet:
     expires_in: int | None = None
     refresh_expires_in: int | None = None
 
+    @classmethod
+    def expiring(
+        cls,
+        access_token: str,
+        refresh_token: str,
+        *,
+        # An answer that leaves it out must not make a token look permanent.
+        expires_in: int = _USUAL_LIFETIME_SECONDS,
+        refresh_expires_in: int | None = None,
+    ) -> TokenSet:
+        """A pair; Shopify's usual lifetime unless another is told."""
+        return cls(access_token, refresh_token, expires_in, refresh_expires_in)
+
     def __repr__(self) -> str:
         """Nothing secret, wherever it may be printed."""
         return f"TokenSet(…{self.last_four})"
@@ -300,12 +313,11 @@ def _token_set(given: dict[str, Any], former_refresh_token: str | None) -> Token
     refresh_token = given.get("refresh_token") or former_refresh_token
     if refresh_token is None:
         return TokenSet(str(given["access_token"]))
-    return TokenSet(
+    return TokenSet.expiring(
         str(given["access_token"]),
         str(refresh_token),
-        # An answer that leaves it out must not make a token look permanent.
-        _seconds(given.get("expires_in")) or _USUAL_LIFETIME_SECONDS,
-        _seconds(given.get("refresh_token_expires_in")),
+        expires_in=_seconds(given.get("expires_in")) or _USUAL_LIFETIME_SECONDS,
+        refresh_expires_in=_seconds(given.get("refresh_token_expires_in")),
     )
 
 

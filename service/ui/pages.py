@@ -17,6 +17,7 @@ from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
 from service.api.access import state, tenant_id, transaction
+from service.api.integrations import read_shopify_connection
 from service.api.problems import NotBuiltError
 from service.api.rfm import (
     DaysQuery,
@@ -119,6 +120,17 @@ def creator(creator_id: UUID) -> str:
 def sample_settings() -> str:
     """What makes an order a sample."""
     return _samples_page("sample_settings.html")
+
+
+@blueprint.get("/connections")
+def connections() -> str:
+    """The connection to the store."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        shopify = read_shopify_connection(conn, tenant_id())
+    return render_template(
+        "connections.html", tenant=tenant, section="connections", shopify=shopify
+    )
 
 
 def _samples_page(template: str, **values: Any) -> str:

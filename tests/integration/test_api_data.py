@@ -70,6 +70,7 @@ def test_me_names_the_tenant(client: FlaskClient, tenant: UUID) -> None:
         "is_shopify_connected": False,
         "last_synced_at": None,
         "last_built_at": None,
+        "order_limit": None,
     }
 
 

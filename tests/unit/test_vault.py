@@ -62,6 +62,12 @@ def test_an_older_key_of_the_ring_still_opens_and_the_first_seals(plain: Setting
     assert seal(both, tenant, "shopify", "token").key_id == "new"
 
 
+def test_what_the_derived_key_sealed_opens_when_there_are_others(plain: Settings) -> None:
+    tenant = uuid4()
+    sealed = seal(plain, tenant, "shopify", "token")
+    assert unseal(replace(plain, encryption_keys=f"new:{KEY_B}"), tenant, "shopify", sealed)
+
+
 def test_a_key_that_left_the_ring_is_named(plain: Settings) -> None:
     tenant = uuid4()
     sealed = seal(replace(plain, encryption_keys=f"old:{KEY_A}"), tenant, "shopify", "token")
@@ -69,11 +75,24 @@ def test_a_key_that_left_the_ring_is_named(plain: Settings) -> None:
         unseal(replace(plain, encryption_keys=f"new:{KEY_B}"), tenant, "shopify", sealed)
 
 
-@pytest.mark.parametrize("ring", ["nonsense", "a:%%%", "a:c2hvcnQ=", f":{KEY_A}", "a:"])
+@pytest.mark.parametrize(
+    "ring",
+    [
+        "nonsense",
+        "a:%%%",
+        "a:c2hvcnQ=",
+        f":{KEY_A}",
+        "a:",
+        f"a:{KEY_A},a:{KEY_B}",
+        f"derived:{KEY_A}",
+    ],
+)
 def test_an_unreadable_ring_is_refused_without_being_printed(plain: Settings, ring: str) -> None:
     with pytest.raises(InvalidSettingError) as caught:
         seal(replace(plain, encryption_keys=ring), uuid4(), "shopify", "token")
-    assert ring not in caught.value.message
+    assert "QUINTILE_ENCRYPTION_KEYS" in caught.value.message
+    for part in (ring, KEY_A, KEY_B):
+        assert part not in caught.value.message + caught.value.advice
 
 
 def test_a_generated_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:

@@ -30,8 +30,13 @@ function empty() {
         "div",
         { class: "state" },
         make("h3", {}, "Not connected to Shopify"),
-        make("p", {}, "Ask your operator to connect the store with an Admin API token:"),
-        make("p", {}, make("code", {}, "quintile connect shopify --help")),
+        make(
+          "p",
+          {},
+          "Connect the store with an Admin API token under ",
+          make("a", { href: "/admin/connections" }, "Connections"),
+          ".",
+        ),
       );
 }
 

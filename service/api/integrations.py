@@ -1,0 +1,173 @@
+"""``/api/admin/integrations/shopify``: the connection to the store, but never its token."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from apiflask import APIBlueprint
+from pydantic import Field, SecretStr
+
+from service.api.access import state, tenant_id, transaction
+from service.api.schemas import Instant, OrderLimit, RequestModel, ResponseModel
+from service.connections import (
+    connect_shopify,
+    disconnect,
+    open_connected,
+    shop_domain,
+    verify_shopify,
+)
+from service.db import Connection, one, query
+from service.limits import read_order_limit
+from service.shopify.report import VERSION_ADVICE, describe_version, scope_purposes
+from service.shopify.shop import is_granted
+from service.shopify.tokens import TokenSet
+
+blueprint = APIBlueprint("integrations", __name__, tag="Integrations")
+
+PATH = "/api/admin/integrations/shopify"
+# Somebody is waiting for the answer: a store that fails twice is told at once.
+_ATTEMPTS = 2
+_LONGEST_LIFETIME = 10 * 365 * 24 * 3600
+
+Secret = Annotated[SecretStr, Field(min_length=8, max_length=512)]
+Seconds = Annotated[int, Field(ge=1, le=_LONGEST_LIFETIME)]
+
+
+class ShopifyCredential(RequestModel):
+    """An Admin API access token; one that expires comes with what refreshes it."""
+
+    shop: str | None = Field(
+        None, max_length=255, description="The store's myshopify.com domain, to be sure which."
+    )
+    access_token: Secret
+    refresh_token: Secret | None = None
+    expires_in: Seconds | None = Field(None, description="Seconds the access token lives.")
+    refresh_token_expires_in: Seconds | None = Field(
+        None, description="Seconds the refresh token lives."
+    )
+
+
+class Scope(ResponseModel):
+    """A scope that Quintile knows what to do with."""
+
+    scope: str
+    purpose: str
+    is_needed: bool = Field(description="Whether nothing works without it.")
+    is_granted: bool
+
+
+class ShopifyConnection(ResponseModel):
+    """The connection to the store as it was last verified."""
+
+    shop_domain: str | None = Field(description="Null until an operator has set it.")
+    state: Literal["active", "refused", "disconnected"] | None = Field(
+        description="Null while there has been no connection."
+    )
+    state_reason: str | None = Field(description="Why it is refused or disconnected.")
+    shop_name: str | None
+    currency: str | None = Field(description="ISO 4217.")
+    time_zone: str
+    plan: str | None
+    token_last_four: str | None
+    is_token_expiring: bool
+    refresh_expires_at: Instant | None = Field(
+        description="When the refresh token ends if no sync renews it before."
+    )
+    scopes: list[Scope] = Field(description="Needed and optional ones; empty while unconnected.")
+    other_scopes: list[str] = Field(description="Granted, but of no use here.")
+    api_version: str | None = Field(description="The version of Shopify's API that answered.")
+    api_version_problem: str | None = Field(description="What is wrong with it; null if nothing.")
+    order_limit: OrderLimit | None
+    connected_at: Instant | None
+    verified_at: Instant | None
+
+
+def read_shopify_connection(conn: Connection, tenant: UUID) -> ShopifyConnection:
+    """The connection as it was last verified."""
+    row = one(conn.execute(query("api/sql/integration"), {"tenant_id": tenant}).fetchone())
+    granted: list[str] = row["scopes"] or []
+    known = scope_purposes()
+    problem = describe_version(row["api_version_asked"], row["api_version"])
+    is_told = row["state"] in ("active", "refused")
+    return ShopifyConnection.model_validate(
+        {
+            **row,
+            "scopes": [
+                Scope(
+                    scope=scope,
+                    purpose=purpose,
+                    is_needed=is_needed,
+                    is_granted=is_granted(scope, granted),
+                )
+                for scope, (purpose, is_needed) in known.items()
+                if is_told
+            ],
+            "other_scopes": sorted(set(granted) - set(known)),
+            "api_version_problem": problem and f"{problem} {VERSION_ADVICE}",
+            "order_limit": read_order_limit(conn, tenant),
+        }
+    )
+
+
+@blueprint.get(PATH)
+@blueprint.output(ShopifyConnection)
+def show_shopify_connection() -> ShopifyConnection:
+    """The connection to the store; the token's last four characters are all of it that is shown."""
+    with transaction() as conn:
+        return read_shopify_connection(conn, tenant_id())
+
+
+@blueprint.post(PATH)
+@blueprint.input(ShopifyCredential, arg_name="given")
+@blueprint.output(ShopifyConnection)
+def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
+    """Connect the store, or replace its token: verified by a live call, then stored encrypted."""
+    with transaction() as conn:
+        shop = shop_domain(conn, tenant_id())
+    connect_shopify(
+        state().settings,
+        state().pool,
+        tenant_id(),
+        given.shop or shop,
+        _tokens(given),
+        attempts=_ATTEMPTS,
+    )
+    return show_connection_now()
+
+
+@blueprint.post(f"{PATH}/verify")
+@blueprint.output(ShopifyConnection)
+def verify_shopify_connection() -> ShopifyConnection:
+    """Ask the store again who it is and what the stored token may do."""
+    settings, pool = state().settings, state().pool
+    with open_connected(settings, pool, tenant_id(), attempts=_ATTEMPTS) as client:
+        verify_shopify(settings, pool, tenant_id(), client)
+    return show_connection_now()
+
+
+@blueprint.delete(PATH)
+@blueprint.output(ShopifyConnection)
+def disconnect_shopify_store() -> ShopifyConnection:
+    """Forget the store's token; what has been landed stays, and nothing is synced any more."""
+    with transaction() as conn:
+        disconnect(conn, tenant_id(), "shopify", "It was disconnected in Quintile.")
+        return read_shopify_connection(conn, tenant_id())
+
+
+def show_connection_now() -> ShopifyConnection:
+    """As :func:`show_shopify_connection`, after another transaction has changed it."""
+    with transaction() as conn:
+        return read_shopify_connection(conn, tenant_id())
+
+
+def _tokens(given: ShopifyCredential) -> TokenSet:
+    access_token = given.access_token.get_secret_value().strip()
+    if given.refresh_token is None:
+        return TokenSet(access_token)
+    lifetimes: dict[str, Any] = {"refresh_expires_in": given.refresh_token_expires_in}
+    if given.expires_in is not None:
+        lifetimes["expires_in"] = given.expires_in
+    return TokenSet.expiring(
+        access_token, given.refresh_token.get_secret_value().strip(), **lifetimes
+    )

@@ -1,0 +1,88 @@
+"""The key ring's rotation: every stored secret sealed anew with the first key."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from service.config import Settings
+from service.db import Pool, query, tenant_transaction
+from service.errors import InvalidInputError, SealBrokenError
+from service.vault import DERIVED, KEY_BYTES, Sealed, key_ring, seal, unseal
+
+_KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+@dataclass
+class Rotation:
+    """What a rotation did. ``in_use`` counts secrets by the key that seals them now."""
+
+    resealed: int = 0
+    in_use: Counter[str] = field(default_factory=Counter)
+    # By tenant and provider: why a secret could not be opened.
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def idle_keys(self, settings: Settings) -> list[str]:
+        """Keys of the ring, but for the first, that seal nothing any more: they may go."""
+        given = [key for key in key_ring(settings) if key != DERIVED]
+        return [key for key in given[1:] if not self.in_use[key]]
+
+
+def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> Rotation:
+    """Seal each tenant's secrets with the first key of the ring; what has it already stays.
+
+    Each secret is opened and sealed in one transaction that holds its row, so nothing stored
+    meanwhile is overwritten. What cannot be opened is left as it is, and told.
+
+    Raises:
+        InvalidSettingError: The key ring cannot be read.
+    """
+    rotation = Rotation()
+    newest = next(iter(key_ring(settings)))
+    for name, tenant_id in tenants.items():
+        with tenant_transaction(pool, tenant_id) as conn:
+            rows = conn.execute(query("sql/lock_sealed"), {"tenant_id": tenant_id}).fetchall()
+            for row in rows:
+                provider, key_id = row["provider"], row["key_id"]
+                try:
+                    secret = unseal(
+                        settings, tenant_id, provider, Sealed(key_id, bytes(row["sealed_secret"]))
+                    )
+                except SealBrokenError as error:
+                    rotation.broken[f"{name} to {provider}"] = error.message
+                    rotation.in_use[key_id] += 1
+                    continue
+                rotation.in_use[newest] += 1
+                if key_id == newest:
+                    continue
+                sealed = seal(settings, tenant_id, provider, secret)
+                conn.execute(
+                    query("sql/reseal"),
+                    {
+                        "tenant_id": tenant_id,
+                        "provider": provider,
+                        "sealed_secret": sealed.ciphertext,
+                        "key_id": sealed.key_id,
+                    },
+                )
+                rotation.resealed += 1
+    return rotation
+
+
+def new_key(key_id: str) -> str:
+    """An entry for the front of the key ring, with 32 random bytes.
+
+    Raises:
+        InvalidInputError: The id would not be read back from the ring.
+    """
+    if not _KEY_ID.fullmatch(key_id):
+        raise InvalidInputError(
+            "A key's id has letters, digits, dots, - and _, 64 at most.",
+            advice="The day is a good one: quintile keys new 2026-12-31",
+        )
+    return f"{key_id}:{base64.b64encode(os.urandom(KEY_BYTES)).decode()}"

@@ -1,0 +1,47 @@
+"""What a connection to a shop amounts to, in words: for the terminal, the API and the UI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from service.config import Settings
+from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, OPTIONAL_SCOPES, ShopInfo
+
+LIMIT = (
+    f"Without the scope {ALL_ORDERS_SCOPE} Shopify shows only the last 60 days of orders, so"
+    " everything that looks further back is incomplete."
+)
+LIMIT_ADVICE = (
+    "Give the app that scope and connect again, or bring the older orders in with"
+    " quintile orders import."
+)
+VERSION_ADVICE = "An operator sets QUINTILE_SHOPIFY_API_VERSION to a version that Shopify has."
+
+
+def describe_version(asked: str, served: str | None) -> str | None:
+    """What is wrong with the version of the API, if anything is."""
+    if served in (None, asked):
+        return None
+    return f"Shopify no longer has version {asked} of its API and answers with {served}."
+
+
+def describe_connection(settings: Settings, info: ShopInfo) -> Iterator[str]:
+    """Lines for the terminal: the shop, the scopes that are missing, and what is limited."""
+    yield f"connected {info.name} ({info.currency}, {info.time_zone}, {info.plan} plan)"
+    yield f"API version {info.api_version or settings.shopify_api_version}"
+    yield f"granted: {', '.join(sorted(info.scopes))}"
+    for scope, purpose in OPTIONAL_SCOPES.items():
+        if scope not in info.scopes:
+            yield f"not granted: {scope} ({purpose})"
+    if problem := describe_version(settings.shopify_api_version, info.api_version):
+        yield f"Warning: {problem} {VERSION_ADVICE}"
+    if not info.has_all_orders:
+        yield f"Warning: {LIMIT} {LIMIT_ADVICE}"
+
+
+def scope_purposes() -> dict[str, tuple[str, bool]]:
+    """Every scope Quintile knows what to do with: its purpose, and whether it is needed."""
+    return {
+        **{scope: (purpose, True) for scope, purpose in NEEDED_SCOPES.items()},
+        **{scope: (purpose, False) for scope, purpose in OPTIONAL_SCOPES.items()},
+    }
