@@ -6,10 +6,11 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -441,21 +442,30 @@ def _read_secret(what: str) -> str:
 @main.command()
 @click.argument("provider", type=click.Choice(["shopify", "klaviyo"]))
 @click.option("--tenant", metavar="T", help="Only this tenant; all connected ones otherwise.")
+@click.option(
+    "--only",
+    type=click.Choice(["orders", "segments"]),
+    help="Only a part of Shopify: customers and orders, or segments.",
+)
 @click.pass_obj
-def sync(settings: Settings, provider: str, tenant: str | None) -> None:
+def sync(
+    settings: Settings,
+    provider: str,
+    tenant: str | None,
+    only: Literal["orders", "segments"] | None,
+) -> None:
     """Sync now, with progress."""
-    from service.klaviyo.sync import sync_klaviyo
-    from service.shopify.sync import sync_shopify
-
-    work = sync_shopify if provider == "shopify" else sync_klaviyo
-    kind: Kind = "shopify_sync" if provider == "shopify" else "klaviyo_sync"
+    if provider == "klaviyo" and only is not None:
+        raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
+    runs = _sync_runs(provider, only)
     chosen = _connected_tenants(settings, provider, tenant)
     failures = 0
     with open_pool(settings) as pool:
         for name, tenant_id in chosen.items():
             try:
-                with _run(pool, name, tenant_id, kind) as progress:
-                    work(settings, pool, tenant_id, progress)
+                for kind, work in runs.items():
+                    with _run(pool, name, tenant_id, kind) as progress:
+                        work(settings, pool, tenant_id, progress)
             except QuintileError as error:
                 # One tenant's trouble is not the next one's.
                 click.echo(f"Error: {name}: {error.message}", err=True)
@@ -466,6 +476,23 @@ def sync(settings: Settings, provider: str, tenant: str | None) -> None:
                 _say_paused(pool, name, tenant_id)
     if failures:
         sys.exit(1)
+
+
+def _sync_runs(
+    provider: str, only: str | None
+) -> dict[Kind, Callable[[Settings, Pool, UUID, Progress], None]]:
+    """The runs that a sync is, in their order, each with its work."""
+    from service.klaviyo.sync import sync_klaviyo
+    from service.shopify.sync import sync_shopify
+
+    if provider == "klaviyo":
+        return {"klaviyo_sync": sync_klaviyo}
+    runs: dict[Kind, Callable[[Settings, Pool, UUID, Progress], None]] = {}
+    if only != "segments":
+        runs["shopify_sync"] = partial(sync_shopify, only="orders")
+    if only != "orders":
+        runs["segments_sync"] = partial(sync_shopify, only="segments")
+    return runs
 
 
 def _say_paused(pool: Pool, name: str, tenant_id: UUID) -> None:

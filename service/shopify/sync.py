@@ -1,4 +1,4 @@
-"""One sync of a shop: what it is, its segments with members, its customers, its orders.
+"""One sync of a shop: what it is, its customers, its orders, its segments with members.
 
 Customers and orders are read in the order they changed, from a little before the last change
 landed. Each page lands in a transaction of its own together with the watermark that vouches for it,
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 from service.config import Settings
@@ -39,6 +40,9 @@ from service.shopify.shop import ShopInfo, read_shop
 # not have been listed yet. Reading it twice costs a page and writes nothing.
 _OVERLAP = timedelta(minutes=5)
 
+# The parts of a sync, which have schedules of their own; ``orders`` are customers and orders.
+Part = Literal["orders", "segments"]
+
 
 @dataclass(frozen=True)
 class _Resource:
@@ -62,8 +66,15 @@ _ORDERS = _Resource("orders", "orders", "order", 50, parse_order, land_orders)
 _RECENT_ORDERS = replace(_ORDERS, watermark="recent_orders")
 
 
-def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Progress) -> None:
-    """Bring a tenant's landed data up to date with its shop.
+def sync_shopify(
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    progress: Progress,
+    *,
+    only: Part | None = None,
+) -> None:
+    """Bring a tenant's landed data up to date with its shop: all of it, or one part.
 
     Counts, by way of ``progress``: what was read (segments, segment_members, customers, orders),
     rejected records, calls to Shopify, and rows written; and orders_limited_to_60_days when the
@@ -81,9 +92,11 @@ def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Prog
         source = Source(client, pool, tenant_id, progress)
         try:
             info = _sync_shop(source, shop)
-            sync_segments(source)
-            _sync_changes(source, _CUSTOMERS)
-            _sync_changes(source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
+            if only != "segments":
+                _sync_changes(source, _CUSTOMERS)
+                _sync_changes(source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
+            if only != "orders":
+                sync_segments(source)
         except ShopifyRefusedError as error:
             with tenant_transaction(pool, tenant_id) as conn:
                 note_refused(conn, tenant_id, "shopify", error.message)

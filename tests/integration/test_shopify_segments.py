@@ -12,7 +12,8 @@ import stamina
 
 from service.config import Settings
 from service.connections import connect_shopify
-from service.db import Pool, tenant_transaction
+from service.db import Pool, one, query, tenant_transaction
+from service.jobs.tasks import Worker, enqueue
 from service.sandbox import Sandbox
 from service.sandbox.shopify import Store
 from service.sandbox.shopify.store import SegmentFaults
@@ -21,6 +22,7 @@ from service.shopify.client import ShopifyError, ShopifyUnavailableError, open_s
 from service.shopify.landing import set_aside
 from service.shopify.parse import Rejection
 from service.shopify.segments import Source, sync_one_segment, sync_segments
+from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
 from tests.integration.test_shopify_sync import small_shop
 
@@ -39,10 +41,12 @@ def shop(store: Store) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def source(
-    settings: Settings, shop: Sandbox, pool: Pool, make_tenant: MakeTenant, store: Store
-) -> Iterator[Source]:
-    here = replace(settings, shopify_url=shop.shopify_url)
+def here(settings: Settings, shop: Sandbox) -> Settings:
+    return replace(settings, shopify_url=shop.shopify_url)
+
+
+@pytest.fixture
+def source(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> Iterator[Source]:
     tenant_id = make_tenant("kessel", store.data.domain)
     connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
     with open_shopify(here, store.data.domain, store.data.token) as client:
@@ -421,3 +425,59 @@ def test_a_second_sync_touches_nothing_but_the_clock(source: Source, store: Stor
         key: {**row, "synced_at": None} for key, row in before.items()
     }
     assert all(after[key]["synced_at"] > row["synced_at"] for key, row in before.items())
+
+
+# -- on demand, by themselves ---------------------------------------------------------------------
+
+
+def test_a_worker_syncs_the_segments_and_nothing_else(
+    here: Settings, source: Source, store: Store
+) -> None:
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        run = enqueue(conn, source.tenant_id, "segments_sync")
+    Worker(here, source.pool).segments_sync(str(source.tenant_id), str(run["run_id"]))
+    assert_in_step(source, store)
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        done = conn.execute("select * from app.runs").fetchone()
+        orders = conn.execute("select count(*) as n from shopify.orders").fetchone()
+    assert done is not None
+    assert (done["kind"], done["state"]) == ("segments_sync", "succeeded")
+    assert done["counts"]["segments"] == len(store.segments)
+    assert orders == {"n": 0}
+
+
+def test_the_command_line_syncs_a_part_or_all(here: Settings, source: Source, store: Store) -> None:
+    quintile(here, "sync", "shopify", "--only", "segments")
+    assert_in_step(source, store)
+    quintile(here, "sync", "shopify", "--tenant", "kessel")
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        runs = conn.execute("select kind, state from app.runs order by created_at").fetchall()
+    assert [(run["kind"], run["state"]) for run in runs] == [
+        ("segments_sync", "succeeded"),
+        ("shopify_sync", "succeeded"),
+        ("segments_sync", "succeeded"),
+    ]
+    refused = quintile(here, "sync", "klaviyo", "--only", "segments", expect=1)
+    assert "Klaviyo has none" in refused.stderr
+
+
+def test_segments_are_dated_by_the_last_sync_of_all(source: Source, store: Store) -> None:
+    def told() -> dict[str, Any]:
+        with tenant_transaction(source.pool, source.tenant_id) as conn:
+            return one(
+                conn.execute(
+                    query("api/sql/shopify_segments_as_of"), {"tenant_id": source.tenant_id}
+                ).fetchone()
+            )
+
+    sync_segments(source)
+    first = told()
+    assert (first["segments"], first["unread"]) == (len(store.segments), 0)
+    assert first["as_of"] <= min(row["synced_at"] for row in landed(source).values())
+    sync_one_segment(source, str(direct(store)))
+    assert told() == first
+    store.delete_segment(direct(store))
+    store.segment_faults = SegmentFaults(looks_needed=10**6)
+    sync_segments(replace(source, patience=0.1))
+    assert (told()["segments"], told()["unread"]) == (first["segments"] - 1, 1)
+    assert told()["as_of"] > first["as_of"]
