@@ -62,9 +62,7 @@ class Tenant(ResponseModel):
     currency: str | None = Field(description="ISO 4217; null until the shop has told.")
     time_zone: str = Field(description="IANA name, for showing times to people.")
     is_shopify_connected: bool
-    last_synced_at: Instant | None = Field(
-        description="End of the last good orders sync."
-    )
+    last_synced_at: Instant | None = Field(description="End of the last good orders sync.")
     last_built_at: Instant | None = Field(description="End of the last good build.")
 
 

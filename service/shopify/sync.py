@@ -25,6 +25,7 @@ from service.shopify.client import (
     pages,
 )
 from service.shopify.landing import (
+    adopt_orders,
     advance_watermark,
     land_customers,
     land_orders,
@@ -94,6 +95,7 @@ def sync_shopify(
             info = _sync_shop(source, shop)
             if only != "segments":
                 _sync_changes(source, _CUSTOMERS)
+                _adopt_orders(source)
                 _sync_changes(source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
             if only != "orders":
                 sync_segments(source)
@@ -117,6 +119,12 @@ def _sync_shop(source: Source, shop: str) -> ShopInfo:
     if not info.has_all_orders:
         source.progress.count(orders_limited_to_60_days=1)
     return info
+
+
+def _adopt_orders(source: Source) -> None:
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        adopted = adopt_orders(conn, source.tenant_id)
+    source.progress.count(written=adopted)
 
 
 def _sync_changes(source: Source, resource: _Resource) -> None:
