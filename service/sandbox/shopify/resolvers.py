@@ -5,7 +5,6 @@ Bulk operations will be further root fields here, with their own module for the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,7 +12,13 @@ from typing import Any
 from graphql import GraphQLResolveInfo
 
 from . import documents
-from .documents import MAX_PAGE, Document
+from .discounts import (
+    create_discount,
+    deactivate_discount,
+    discount_by_code,
+    update_discount,
+)
+from .documents import MAX_PAGE, Document, number_of
 from .errors import AccessDeniedError, BadRequestError, NotFoundError, ShopifyError
 from .paging import Index, connection, window
 from .search import parse_search
@@ -23,7 +28,6 @@ from .store import Store, index_members
 Resolver = Callable[..., Any]
 MAX_MEMBERS_PAGE = 1000
 BROKEN = "INTERNAL_SERVER_ERROR"
-_GID = re.compile(r"gid://shopify/(\w+)/(.+)")
 
 _ORDER_SORTS = {
     "PROCESSED_AT": "processed_at",
@@ -53,15 +57,21 @@ def needs(scope: str, resolve: Resolver) -> Resolver:
     return guarded
 
 
+def needs_either(scopes: tuple[str, str], resolve: Resolver) -> Resolver:
+    """Let `resolve` run for tokens with one of two scopes; a refusal names the first."""
+
+    def guarded(_root: object, info: GraphQLResolveInfo[Any], **args: Any) -> Any:
+        store: Store = info.context
+        if not store.scopes.intersection(scopes):
+            raise AccessDeniedError(info.field_name, scopes[0])
+        return resolve(store, **args)
+
+    return guarded
+
+
 def open_to_all(resolve: Resolver) -> Resolver:
     """Let `resolve` run for every token."""
     return lambda _root, info, **args: resolve(info.context, **args)
-
-
-def number_of(kind: str, global_id: str) -> int:
-    """The number in a global id of `kind`, or -1 when it is of another kind or has none."""
-    match = _GID.fullmatch(global_id)
-    return int(match[2]) if match and match[1] == kind and match[2].isdecimal() else -1
 
 
 def shop(store: Store) -> Document:
@@ -253,6 +263,8 @@ def _count(exact: int, args: dict[str, Any]) -> Document:
 
 
 QUERY_RESOLVERS: dict[str, Resolver] = {
+    # Whoever may write discounts may read them.
+    "codeDiscountNodeByCode": needs_either(("read_discounts", "write_discounts"), discount_by_code),
     "currentAppInstallation": open_to_all(current_app_installation),
     "shop": open_to_all(shop),
     "order": needs("read_orders", order),
@@ -269,4 +281,7 @@ QUERY_RESOLVERS: dict[str, Resolver] = {
 }
 MUTATION_RESOLVERS: dict[str, Resolver] = {
     "customerSegmentMembersQueryCreate": needs("read_customers", create_segment_members_query),
+    "discountCodeBasicCreate": needs("write_discounts", create_discount),
+    "discountCodeBasicUpdate": needs("write_discounts", update_discount),
+    "discountCodeDeactivate": needs("write_discounts", deactivate_discount),
 }

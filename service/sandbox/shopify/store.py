@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import RLock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 from ..data import Customer, Order, Segment, StoreData
 from .cost import LeakyBucket
 from .paging import Index, SortKey
 from .segment_query import CustomerFacts, Predicate, parse_segment_query
+
+if TYPE_CHECKING:
+    from .discounts import Discount
 
 ALL_SCOPES = frozenset(
     {"read_all_orders", "read_customers", "read_orders", "write_customers", "write_discounts"}
@@ -85,6 +88,7 @@ class Store:
         self._orders = {order.number: order for order in data.orders}
         self.segments = {segment.number: segment for segment in data.segments}
         self.members_queries: dict[str, MembersQuery] = {}
+        self.discounts: dict[int, Discount] = {}
         self.segment_faults = SegmentFaults()
         self._members_queries_started = 0
         self._cache = _Cache()
