@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -14,7 +15,7 @@ from service.config import Settings
 from service.db import Pool, tenant_transaction
 from service.errors import InvalidInputError
 from service.shopify.landing import adopt_orders, land_customers, land_orders
-from tests.command import quintile
+from tests.command import peak_of, quintile
 from tests.conftest import MakeTenant
 from tests.integration.test_orders_import import Importer, api_order
 
@@ -432,3 +433,27 @@ def test_the_command_line_takes_the_parts_of_an_export(
     assert "orders_export_2.csv:" in done.stderr
     assert "line 3: id '5.4E+12' was shortened by a spreadsheet" in done.stderr
     assert [row["order_id"] for row in load.rows()] == ["1", "2"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak where Linux tells it")
+def test_memory_does_not_grow_with_the_file(
+    load: Importer, settings: Settings, tmp_path: Path
+) -> None:
+    peaks = []
+    for orders in (1_000, 30_000):
+        path = tmp_path / f"{orders}.csv"
+        rows = (
+            row
+            for number in range(orders)
+            for row in (
+                first_row(f"#{number}", str(number), Email=f"buyer.{number}@example.com"),
+                further_row(f"#{number}"),
+                further_row(f"#{number + 1}", "not adjacent"),
+            )
+        )
+        path.write_text(export(*rows), encoding="utf-8")
+        peaks.append(peak_of(settings, "orders", "import", path, "--tenant", "demo"))
+    assert len(load.rows()) == 30_000
+    small, large = peaks
+    # In KiB. A list of the rows would take 100 MiB.
+    assert large - small < 8 * 1024, f"{small:,} KiB, then {large:,} KiB"
