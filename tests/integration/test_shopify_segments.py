@@ -12,15 +12,19 @@ import stamina
 
 from service.config import Settings
 from service.connections import connect_shopify
-from service.db import Pool, one, query, tenant_transaction
+from service.db import Connection, Pool, one, query, tenant_transaction
+from service.doctor import examine
 from service.jobs.tasks import Worker, enqueue
 from service.sandbox import Sandbox
 from service.sandbox.shopify import Store
 from service.sandbox.shopify.store import SegmentFaults
 from service.shopify import segments
-from service.shopify.client import ShopifyError, ShopifyUnavailableError, open_shopify
-from service.shopify.landing import set_aside
-from service.shopify.parse import Rejection
+from service.shopify.client import (
+    ShopifyError,
+    ShopifyQueryError,
+    ShopifyUnavailableError,
+    open_shopify,
+)
 from service.shopify.segments import Source, sync_one_segment, sync_segments
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
@@ -144,6 +148,27 @@ def test_one_segment_that_is_new_or_large_lands(source: Source, store: Store) ->
         assert landed(source)[str(number)]["members"] == members_of(store, number)
 
 
+def test_members_come_with_their_address_and_marketing_state(source: Source, store: Store) -> None:
+    number = direct(store)
+    first = store.members_of(store.segments[number]).rows[0].customer.number
+    store.update_customer(first, email=None)
+    sync_one_segment(source, str(number))
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        rows = conn.execute("select * from shopify.segment_members").fetchall()
+    assert {
+        (row["customer_id"], row["display_name"], row["email"], row["marketing_state"])
+        for row in rows
+    } == {
+        (
+            str(member.customer.number),
+            member.customer.display_name,
+            member.customer.email,
+            member.customer.marketing_state if member.customer.email else None,
+        )
+        for member in store.members_of(store.segments[number]).rows
+    }
+
+
 def test_one_segment_that_is_gone_is_marked_and_emptied(source: Source, store: Store) -> None:
     sync_segments(source)
     number = direct(store)
@@ -264,6 +289,24 @@ def test_a_cursor_that_expires_begins_the_segment_anew(
     assert rejected(source) == {}
     counts = source.progress.counts
     assert counts["segment_members"] == sum(len(members_of(store, n)) for n in store.segments)
+
+
+def test_a_cursor_that_expires_in_the_list_of_segments_begins_the_list_anew(
+    source: Source, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "_SEGMENTS_PER_PAGE", 2)
+    store.segment_faults = SegmentFaults(expired_cursors=1)
+    sync_segments(source)
+    assert_in_step(source, store)
+    assert source.progress.counts["segments"] == len(store.segments)
+
+    before = landed(source)
+    store.delete_segment(direct(store))
+    store.segment_faults = SegmentFaults(expired_cursors=2)
+    with pytest.raises(ShopifyQueryError, match="not a valid cursor"):
+        sync_segments(source)
+    # Half a list is no list: nothing is taken for gone.
+    assert landed(source) == before
 
 
 def test_a_cursor_that_always_expires_sets_the_segment_aside(
@@ -398,20 +441,36 @@ def test_a_segment_without_addresses_is_checked_by_its_customers(
     assert_in_step(source, store)
 
 
-def test_a_reading_lists_members_who_cannot_be_told_apart_until_they_can(
+def test_members_who_cannot_be_told_apart_are_set_aside_until_they_can(
     source: Source, store: Store
 ) -> None:
     number = direct(store)
+    odd = store.members_of(store.segments[number]).rows[2].customer.number
+    store.segment_faults = SegmentFaults(odd_members=frozenset({odd}))
     sync_one_segment(source, str(number))
-    with tenant_transaction(source.pool, source.tenant_id) as conn:
-        set_aside(
-            conn,
-            source.tenant_id,
-            "segment_member",
-            [Rejection(f"{number}/odd", "cannot be read", {}), Rejection("1/odd", "other", {})],
-        )
+    row = landed(source)[str(number)]
+    assert row["members"] == sorted(set(members_of(store, number)) - {str(odd)})
+    # The store's own count.
+    assert row["member_count"] == len(row["members"]) + 1
+    ((entity, source_id),) = rejected(source)
+    assert entity == "segment_member"
+    assert source_id.startswith(f"{number}/")
+    store.segment_faults = SegmentFaults()
     sync_one_segment(source, str(number))
-    assert set(rejected(source)) == {("segment_member", "1/odd")}
+    assert rejected(source) == {}
+    assert landed(source)[str(number)]["members"] == members_of(store, number)
+
+
+def test_a_segment_of_which_nobody_can_be_told_apart_keeps_its_members(
+    source: Source, store: Store
+) -> None:
+    sync_segments(source)
+    before = landed(source)
+    number = direct(store)
+    store.segment_faults = SegmentFaults(odd_members=frozenset(store.customers))
+    sync_one_segment(source, str(number))
+    assert landed(source) == before
+    assert "Not one of the" in rejected(source)["segment", str(number)]
 
 
 def test_a_second_sync_touches_nothing_but_the_clock(source: Source, store: Store) -> None:
@@ -481,3 +540,16 @@ def test_segments_are_dated_by_the_last_sync_of_all(source: Source, store: Store
     sync_segments(replace(source, patience=0.1))
     assert (told()["segments"], told()["unread"]) == (first["segments"] - 1, 1)
     assert told()["as_of"] > first["as_of"]
+
+
+def test_the_doctor_says_how_old_the_segments_are(
+    here: Settings, source: Source, owner: Connection
+) -> None:
+    owner.execute("update app.connections set connected_at = now() - interval '13 hours'")
+
+    def told() -> list[str]:
+        return [f.message for f in examine(here) if f.check == "freshness" and "segm" in f.message]
+
+    assert told() == ["kessel: no sync of Shopify segments for 13 hours"]
+    quintile(here, "sync", "shopify", "--only", "segments")
+    assert told() == ["kessel: last sync of Shopify segments 0 hours ago"]

@@ -103,11 +103,11 @@ def customer_document(store: Store, customer: Customer) -> Document:
 def member_document(store: Store, facts: CustomerFacts) -> Document:
     """A segment member: no tags, no orders, and an id that carries the customer's number."""
     last = facts.last_order_number
+    number = facts.customer.number + store.segment_faults.member_offset
+    is_odd = facts.customer.number in store.segment_faults.odd_members
     return {
         **_person(facts, store.data.currency),
-        "id": gid(
-            "CustomerSegmentMember", facts.customer.number + store.segment_faults.member_offset
-        ),
+        "id": gid("CustomerSegmentMember", f"odd-{number}" if is_odd else number),
         "lastOrderId": gid("Order", last) if last is not None else None,
     }
 

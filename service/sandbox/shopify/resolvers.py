@@ -132,6 +132,7 @@ def segments(store: Store, **args: Any) -> Document:
     """`segments`, by default by id."""
     if args.get("query"):
         raise BadRequestError("The sandbox does not search segments.")
+    _check_cursor(store, args)
     index = store.segments_by(_SEGMENT_SORTS[args["sortKey"]])
     return connection(index, window(args, MAX_PAGE), documents.segment_document)
 
@@ -145,10 +146,7 @@ def segment_members(store: Store, **args: Any) -> Document:
     """`customerSegmentMembers` of exactly one of a segment, a query, or a finished query."""
     if args.get("sortKey"):
         raise BadRequestError("The sandbox lists segment members by id only.")
-    faults = store.segment_faults
-    if args.get("after") is not None and faults.expired_cursors:
-        faults.expired_cursors -= 1
-        raise BadRequestError(f"`{args['after']}` is not a valid cursor.")
+    _check_cursor(store, args)
     index = _members(store, args)
     page = connection(
         index,
@@ -156,7 +154,7 @@ def segment_members(store: Store, **args: Any) -> Document:
         partial(documents.member_document, store),
     )
     statistics = {"attributeStatistics": partial(_attribute_statistics, index)}
-    total = len(index.rows) + faults.phantom_members
+    total = len(index.rows) + store.segment_faults.phantom_members
     return {**page, "totalCount": total, "statistics": statistics}
 
 
@@ -188,6 +186,13 @@ def create_segment_members_query(store: Store, input: dict[str, Any]) -> Documen
     started = store.start_members_query(members)
     document = documents.members_query_document(started)
     return {"customerSegmentMembersQuery": document, "userErrors": []}
+
+
+def _check_cursor(store: Store, args: dict[str, Any]) -> None:
+    """Refuse a cursor that has expired, as planned by a test."""
+    if args.get("after") is not None and store.segment_faults.expired_cursors:
+        store.segment_faults.expired_cursors -= 1
+        raise BadRequestError(f"`{args['after']}` is not a valid cursor.")
 
 
 def _rejected(field: list[str] | None, message: str) -> Document:
