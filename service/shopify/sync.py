@@ -81,6 +81,13 @@ def sync_shopify(
     rejected records, calls to Shopify, and rows written; and orders_limited_to_60_days when the
     token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong.
 
+    Args:
+        settings: Where Shopify is.
+        pool: The service's pool.
+        tenant_id: Whose shop.
+        progress: Who is told.
+        only: The part to sync; every part when None.
+
     Raises:
         NotConnectedError: The tenant has no shop or no access token.
         ShopifyRefusedError: The token is not accepted; the connection now says so.

@@ -49,8 +49,8 @@ class SegmentFaults:
 
     `looks_needed` is how often an asynchronous query must be looked at before it is done. The next
     `expired_cursors` pages asked for by a cursor are refused. `member_offset` is added to the
-    number in members' ids, and `phantom_members` to their count; ids of `odd_members` are no numbers.
-    The members of `broken` segments end in an internal error.
+    number in members' ids, and `phantom_members` to their count; the ids of `odd_members` are no
+    numbers. The members of `broken` segments end in an internal error.
     """
 
     looks_needed: int = 2
