@@ -97,7 +97,12 @@ class Settings:
     )
     session_hours: int = _setting(12, "How long a sign-in to the admin UI lasts, in hours.")
     dbt_threads: int = _setting(4, "Models dbt builds at once.")
-    schedule_segments: str = _setting("0 */6 * * *", "When Shopify is synced (cron, UTC).")
+    schedule_segments: str = _setting(
+        "0 */6 * * *", "When Shopify's segments and their members are synced (cron, UTC)."
+    )
+    schedule_orders: str = _setting(
+        "45 * * * *", "When Shopify's customers and orders are synced (cron, UTC)."
+    )
     schedule_build: str = _setting("0 3 * * *", "When RFM and samples are built (cron, UTC).")
     schedule_klaviyo: str = _setting("*/30 * * * *", "When Klaviyo lists are synced (cron, UTC).")
     schedule_housekeeping: str = _setting(

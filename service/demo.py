@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -102,7 +103,8 @@ def _main_job(
     settings: Settings, pool: Pool, tenants: list[DemoTenant], say: Say
 ) -> dict[str, Any]:
     for tenant in tenants:
-        _recorded(settings, pool, tenant, "shopify_sync", sync_shopify)
+        _recorded(settings, pool, tenant, "shopify_sync", partial(sync_shopify, only="orders"))
+        _recorded(settings, pool, tenant, "segments_sync", partial(sync_shopify, only="segments"))
         with tenant_transaction(pool, tenant.tenant_id) as conn:
             conn.execute(query("sql/exclude_demo_customer"), {"tenant_id": tenant.tenant_id})
     say("building the models with dbt")

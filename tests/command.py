@@ -43,3 +43,29 @@ def quintile(
     )
     assert done.returncode == expect, done.stdout + done.stderr
     return done
+
+
+# The high-water mark of a process counts from its own beginning, unlike getrusage's, which counts
+# the memory of the process it was forked from.
+_MEASURED = """
+import re, sys
+from pathlib import Path
+from service.cli import main
+main(sys.argv[1:], standalone_mode=False)
+print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def peak_of(settings: Settings, *arguments: str | Path) -> int:
+    """Run one command; its peak of resident memory in KiB. Linux only."""
+    done = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *map(str, arguments)],
+        cwd=PROJECT_DIR,
+        env=environment_of(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return int(done.stdout.splitlines()[-1])

@@ -37,7 +37,7 @@ SampleSort = Literal["newest", "oldest", "value", "waiting"]
 SuggestionReason = Literal["tag_not_free", "channel_not_free", "tag_looks_like_sample"]
 CreatorLink = Literal["manual", "email", "handle", "unlinked"]
 Platform = Literal["tiktok", "instagram", "youtube", "other"]
-RunKind = Literal["shopify_sync", "klaviyo_sync", "build", "orders_import"]
+RunKind = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build", "orders_import"]
 RunState = Literal["queued", "running", "succeeded", "failed"]
 
 
@@ -71,7 +71,7 @@ class Tenant(ResponseModel):
     currency: str | None = Field(description="ISO 4217; null until the shop has told.")
     time_zone: str = Field(description="IANA name, for showing times to people.")
     is_shopify_connected: bool
-    last_synced_at: Instant | None = Field(description="End of the last good Shopify sync.")
+    last_synced_at: Instant | None = Field(description="End of the last good orders sync.")
     last_built_at: Instant | None = Field(description="End of the last good build.")
     order_limit: OrderLimit | None = Field(
         description="Why orders are missing that the numbers should count; null if none are."
@@ -94,7 +94,9 @@ class ShopifySegmentsPage(ResponseModel):
 
     data: list[ShopifySegment]
     next_cursor: str | None
-    as_of: Instant | None = Field(description="Last sync that saw a segment.")
+    segments: int = Field(description="Segments the store has, whatever the page shows.")
+    unread: int = Field(description="Those that could not be read and keep the members they had.")
+    as_of: Instant | None = Field(description="When the last sync of all segments began.")
     next_sync_at: Instant
 
 

@@ -88,6 +88,8 @@ def list_shopify_segments(page: SearchQuery) -> dict[str, Any]:
     return {
         "data": data,
         "next_cursor": next_cursor,
+        "segments": synced["segments"],
+        "unread": synced["unread"],
         "as_of": synced["as_of"],
         "next_sync_at": next_time(state().settings.schedule_segments),
     }
@@ -140,7 +142,7 @@ def calculate_rfm_segments() -> Any:
 @blueprint.post("/api/admin/segments/sync")
 @blueprint.output(Run, status_code=202)
 def sync_shopify_segments() -> Any:
-    """Start a sync of this tenant's store; one that is unfinished is returned."""
+    """Start a sync of this tenant's Shopify segments; one that is unfinished is returned."""
     with transaction() as conn:
         connected = one(
             conn.execute(
@@ -152,5 +154,5 @@ def sync_shopify_segments() -> Any:
                 "This tenant is not connected to a Shopify store.",
                 advice="Ask your operator to connect the store first.",
             )
-        run = enqueue(conn, tenant_id(), "shopify_sync")
+        run = enqueue(conn, tenant_id(), "segments_sync")
     return answer_accepted(run)

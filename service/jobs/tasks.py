@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -45,10 +46,12 @@ log = structlog.get_logger(__name__)
 # Task names, by the kind of run they do.
 TASKS: dict[str, str] = {
     "shopify_sync": "quintile.shopify_sync",
+    "segments_sync": "quintile.segments_sync",
     "klaviyo_sync": "quintile.klaviyo_sync",
     "build": "quintile.build",
 }
-Enqueueable = Literal["shopify_sync", "klaviyo_sync", "build"]
+Enqueueable = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build"]
+FannedOut = Literal["shopify_sync", "segments_sync", "klaviyo_sync"]
 
 # Attempts after the first, for what keeps a job from beginning its run: a run that has begun ends
 # in success or failure, and what a failure needs is told there.
@@ -95,8 +98,12 @@ class Worker:
     pool: Pool
 
     def shopify_sync(self, tenant_id: str, run_id: str) -> None:
-        """Sync one tenant's store."""
-        self._do(tenant_id, run_id, sync_shopify)
+        """Sync one tenant's customers and orders."""
+        self._do(tenant_id, run_id, partial(sync_shopify, only="orders"))
+
+    def segments_sync(self, tenant_id: str, run_id: str) -> None:
+        """Sync one tenant's Shopify segments."""
+        self._do(tenant_id, run_id, partial(sync_shopify, only="segments"))
 
     def klaviyo_sync(self, tenant_id: str, run_id: str) -> None:
         """Sync one tenant's Klaviyo lists."""
@@ -117,9 +124,9 @@ class Worker:
         if runs:
             recorded_build(self.settings, self.pool, runs, quiet=True)
 
-    def fan_out(self, kind: Literal["shopify_sync", "klaviyo_sync"]) -> None:
+    def fan_out(self, kind: FannedOut) -> None:
         """Queue a sync for every tenant that is connected."""
-        provider = kind.removesuffix("_sync")
+        provider = "klaviyo" if kind == "klaviyo_sync" else "shopify"
         for tenant_id in self.tenants(provider):
             with tenant_transaction(self.pool, tenant_id) as conn:
                 enqueue(conn, tenant_id, kind, "schedule")
@@ -169,6 +176,7 @@ def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
     worker = Worker(settings, pool)
     for kind, queue, work in (
         ("shopify_sync", "syncs", worker.shopify_sync),
+        ("segments_sync", "syncs", worker.segments_sync),
         ("klaviyo_sync", "syncs", worker.klaviyo_sync),
         ("build", "builds", worker.build_one),
     ):
@@ -176,7 +184,8 @@ def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
     app.task(name=NOTICES_TASK, queue=WEBHOOK_QUEUE, retry=_RETRY)(worker.webhooks)
     app.task(name=PRIVACY_TASK, queue=WEBHOOK_QUEUE, retry=_RETRY)(worker.privacy)
     _schedule(app, settings.schedule_housekeeping, "housekeeping", worker.housekeep)
-    _schedule(app, settings.schedule_segments, "shopify", lambda: worker.fan_out("shopify_sync"))
+    _schedule(app, settings.schedule_segments, "segments", lambda: worker.fan_out("segments_sync"))
+    _schedule(app, settings.schedule_orders, "shopify", lambda: worker.fan_out("shopify_sync"))
     _schedule(app, settings.schedule_klaviyo, "klaviyo", lambda: worker.fan_out("klaviyo_sync"))
     _schedule(app, settings.schedule_build, "build", worker.build_all)
 

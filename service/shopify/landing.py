@@ -67,6 +67,12 @@ def merge_customers(conn: Connection, tenant_id: UUID, kept_id: str, gone_id: st
     )
 
 
+def adopt_orders(conn: Connection, tenant_id: UUID) -> int:
+    """Give imported orders of an address to its customer, if landed; how many rows changed."""
+    adopted = conn.execute(query("shopify/sql/adopt_orders"), {"tenant_id": tenant_id})
+    return int(one(adopted.fetchone())["written"])
+
+
 def set_aside(
     conn: Connection, tenant_id: UUID, entity: str, rejections: Sequence[Rejection]
 ) -> None:

@@ -1,6 +1,7 @@
 """Orders from a CSV file, for history the API does not give and shops that are not connected.
 
-The file is streamed into a temporary table, good and bad lines alike, and lands from there in one
+The file has the columns below, or is Shopify's own export (``orders_export.py``); its header tells.
+It is streamed into a temporary table, good and bad lines alike, and lands from there in one
 transaction: all of its readable orders or, if the import is killed, none. Importing it again writes
 nothing.
 """
@@ -11,7 +12,6 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TextIO
 from uuid import UUID
@@ -22,7 +22,9 @@ from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import InvalidInputError
 from service.jobs.progress import Progress
 from service.privacy.erased import forget_erased, forget_erased_rejections
-from service.shopify.money import exponent_of, to_minor
+from service.shopify import orders_export
+from service.shopify.csv_cells import LONGEST_ID, amount, identifier, instant, truth
+from service.shopify.money import exponent_of
 
 REQUIRED_COLUMNS = ("order_id", "customer_id", "processed_at", "total")
 OPTIONAL_COLUMNS = (
@@ -43,23 +45,42 @@ OPTIONAL_COLUMNS = (
 # How many rejections a report lists; all of them are counted and kept in the database.
 REPORTED_REJECTIONS = 1000
 
-_LONGEST_ID = 255
 _USUAL_CURRENCY = "USD"
 _PROGRESS_LINES = 1000
-_TRUTH = {
-    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
-    **dict.fromkeys(("", "false", "f", "no", "n", "0"), False),
-}
-_SPACE_BEFORE_OFFSET = re.compile(r"\s+(?=[+-]\d{2}:?\d{2}$|Z$)", re.IGNORECASE)
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 # In the order of sql/copy_csv_orders.sql.
-_TYPES = (
-    "int8", "text", "text", "text", "text", "text", "timestamptz", "timestamptz", "bool", "text",
-    "int8", "int8", "int8", "text", "text", "text", "text[]", "timestamptz", "text", "jsonb",
-)  # fmt: skip
+_TYPES = {
+    "line_number": "int8",
+    "order_id": "text",
+    "order_number": "text",
+    "customer_id": "text",
+    "customer_email": "text",
+    "customer_name": "text",
+    "processed_at": "timestamptz",
+    "cancelled_at": "timestamptz",
+    "is_test": "bool",
+    "currency": "text",
+    "total_minor": "int8",
+    "subtotal_minor": "int8",
+    "refunded_minor": "int8",
+    "financial_status": "text",
+    "fulfillment_status": "text",
+    "channel": "text",
+    "tags": "text[]",
+    "note": "text",
+    "first_fulfilled_at": "timestamptz",
+    "updated_at": "timestamptz",
+    "line_item": "jsonb",
+    "is_further_item": "bool",
+    "reason": "text",
+    "payload": "jsonb",
+}
+
+_COLUMNS_AFTER_LINE = tuple(_TYPES)[1:]
 
 Record = dict[str, str]
+Values = Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -72,7 +93,8 @@ class ImportReport:
             older than what is there.
         rejected: Line number and reason of the first thousand lines that could not be read.
         rejected_count: How many lines that were in all.
-        ignored_columns: Columns of the file that mean nothing here.
+        ignored_columns: Columns of the file that mean nothing here; not told of Shopify's export.
+        is_export: Whether the file is Shopify's own export.
     """
 
     landed: int = 0
@@ -80,6 +102,12 @@ class ImportReport:
     rejected: list[tuple[int, str]] = field(default_factory=list)
     rejected_count: int = 0
     ignored_columns: tuple[str, ...] = ()
+    is_export: bool = False
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether the file had nothing but lines that could not be read."""
+        return bool(self.rejected_count and not self.landed and not self.unchanged)
 
 
 def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress) -> ImportReport:
@@ -89,6 +117,9 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
     dollars; without a subtotal its goods cost its total; without a customer it is a guest's. An
     order that the API has landed is only replaced by a line with a later ``updated_at``. Of an
     order that the file has twice, the last line counts.
+
+    Shopify's export has no customers' ids: an order is the landed customer's whose address it
+    carries, else that of an id made of the address, until a customer with the address is landed.
 
     Args:
         pool: The service's pool.
@@ -103,10 +134,13 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
     """
     reader = csv.reader(file)
     header = _read_header(reader)
+    is_export = orders_export.is_export(header)
     progress.phase("orders")
     with tenant_transaction(pool, tenant_id) as conn:
         conn.execute(query("shopify/sql/create_csv_orders"))
         rejected = _copy(conn, tenant_id, reader, header, progress)
+        if is_export:
+            _gather(conn, tenant_id, rejected)
         outcome = one(
             conn.execute(query("shopify/sql/land_csv_orders"), {"tenant_id": tenant_id}).fetchone()
         )
@@ -121,7 +155,8 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
         unchanged=readable - landed,
         rejected=rejected.first,
         rejected_count=rejected.count,
-        ignored_columns=tuple(name for name in header if name not in known),
+        ignored_columns=() if is_export else tuple(n for n in header if n not in known),
+        is_export=is_export,
     )
 
 
@@ -154,20 +189,39 @@ def _copy(
 ) -> _Rejected:
     row = one(conn.execute(query("shopify/sql/find_currency"), {"tenant_id": tenant_id}).fetchone())
     currency = row["currency"] or _USUAL_CURRENCY
+    is_export = orders_export.is_export(header)
+    parse = _parse_export if is_export else _parse
     rejected = _Rejected()
     lines = _lines(reader)
     with conn.cursor().copy(query("shopify/sql/copy_csv_orders")) as copy:
-        copy.set_types(_TYPES)
+        copy.set_types(list(_TYPES.values()))
         while chunk := list(islice(lines, _PROGRESS_LINES)):
             for line in chunk:
                 record = _record(header, line)
                 try:
-                    copy.write_row((line.number, *_parse(header, line, record, currency)))
+                    _check_text(header, line)
+                    values = parse(record, currency)
+                    if is_export:
+                        # Further items do not repeat the currency of their order's first row.
+                        currency = str(values.get("currency", currency))
                 except ValueError as error:
                     rejected.add(line.number, str(error))
-                    copy.write_row(_rejection(line, record, str(error)))
+                    values = _rejection(record, str(error))
+                copy.write_row([line.number, *(values.get(name) for name in _COLUMNS_AFTER_LINE)])
             progress.advance(len(chunk))
     return rejected
+
+
+def _gather(conn: Connection, tenant_id: UUID, rejected: _Rejected) -> None:
+    """Bring the rows of an export together as orders; rows without an order are rejected."""
+    conn.execute(query("shopify/sql/analyze_csv_orders"))
+    conn.execute(query("shopify/sql/gather_export_rows"))
+    conn.execute(query("shopify/sql/find_export_customers"), {"tenant_id": tenant_id})
+    orphans = conn.execute(query("shopify/sql/reject_orphaned_rows")).fetchall()
+    if orphans:
+        listed = rejected.first + [(row["line_number"], row["reason"]) for row in orphans]
+        rejected.first = sorted(listed)[:REPORTED_REJECTIONS]
+        rejected.count += orphans[0]["orphans"]
 
 
 def _read_header(reader: Any) -> list[str]:
@@ -181,13 +235,19 @@ def _read_header(reader: Any) -> list[str]:
     header = [cell.removeprefix("\ufeff").strip().strip('"').lower() for cell in cells]
     if not any(header):
         raise InvalidInputError("The file does not begin with a header line of column names.")
-    missing = [name for name in REQUIRED_COLUMNS if name not in header]
+    required: tuple[str, ...] = REQUIRED_COLUMNS
+    read: tuple[str, ...] = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
+    if orders_export.is_export(header):
+        required, read = orders_export.REQUIRED_COLUMNS, orders_export.READ_COLUMNS
+    else:
+        orders_export.refuse_other_exports(header)
+    missing = [name for name in required if name not in header]
     if missing:
         raise InvalidInputError(
             f"The file's header lacks {' and '.join(missing)}.",
-            advice=f"It needs the columns {', '.join(REQUIRED_COLUMNS)}.",
+            advice=f"It needs the columns {', '.join(required)}.",
         )
-    for name in (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS):
+    for name in read:
         if header.count(name) > 1:
             raise InvalidInputError(f"The file's header has {name} more than once.")
     return header
@@ -215,46 +275,49 @@ def _record(header: Sequence[str], line: _Line) -> Record:
     return {name: cell.strip() for name, cell in zip(header, line.cells, strict=False)}
 
 
-def _parse(
-    header: Sequence[str], line: _Line, record: Mapping[str, str], usual_currency: str
-) -> tuple[object, ...]:
+def _parse(record: Record, usual_currency: str) -> Values:
     """The columns of sql/copy_csv_orders.sql after the line number.
 
     Raises:
         ValueError: The line cannot be an order; the message says why.
     """
-    _check_text(header, line)
     currency = record.get("currency", "").upper() or usual_currency
     exponent_of(currency)
-    total = _amount(record, "total", currency)
-    return (
-        _id(record, "order_id"),
-        record.get("order_number") or None,
-        _id(record, "customer_id") if record["customer_id"] else None,
-        record.get("customer_email") or None,
-        record.get("customer_name") or None,
-        _instant(record, "processed_at"),
-        _instant(record, "cancelled_at") if record.get("cancelled_at") else None,
-        _truth(record, "test"),
-        currency,
-        total,
-        _amount(record, "subtotal", currency) if record.get("subtotal") else total,
-        _amount(record, "refunded", currency) if record.get("refunded") else 0,
-        record.get("financial_status", "").upper() or None,
-        record.get("fulfillment_status", "").upper() or None,
-        record.get("channel") or None,
-        [tag for cell in record.get("tags", "").split(";") if (tag := cell.strip())],
-        _instant(record, "updated_at") if record.get("updated_at") else None,
-        None,
-        None,
-    )
+    total = amount(record, "total", currency)
+    return {
+        "order_id": identifier(record, "order_id"),
+        "order_number": record.get("order_number") or None,
+        "customer_id": identifier(record, "customer_id") if record["customer_id"] else None,
+        "customer_email": record.get("customer_email") or None,
+        "customer_name": record.get("customer_name") or None,
+        "processed_at": instant(record, "processed_at"),
+        "cancelled_at": instant(record, "cancelled_at") if record.get("cancelled_at") else None,
+        "is_test": truth(record, "test"),
+        "currency": currency,
+        "total_minor": total,
+        "subtotal_minor": amount(record, "subtotal", currency) if record.get("subtotal") else total,
+        "refunded_minor": amount(record, "refunded", currency) if record.get("refunded") else 0,
+        "financial_status": record.get("financial_status", "").upper() or None,
+        "fulfillment_status": record.get("fulfillment_status", "").upper() or None,
+        "channel": record.get("channel") or None,
+        "tags": [tag for cell in record.get("tags", "").split(";") if (tag := cell.strip())],
+        "updated_at": instant(record, "updated_at") if record.get("updated_at") else None,
+    }
 
 
-def _rejection(line: _Line, record: Mapping[str, str], reason: str) -> tuple[object, ...]:
-    order_id = _storable(record.get("order_id", ""))[:_LONGEST_ID] or None
-    payload = {_storable(name): _storable(cell) for name, cell in record.items()}
-    nothing = (None,) * (len(_TYPES) - 4)
-    return (line.number, order_id, *nothing, reason, Jsonb(payload))
+def _parse_export(record: Record, usual_currency: str) -> Values:
+    if orders_export.is_first_row(record):
+        return orders_export.parse_order(record, usual_currency)
+    return orders_export.parse_item(record, usual_currency)
+
+
+def _rejection(record: Record, reason: str) -> Values:
+    order_id = record.get("order_id") or record.get("id") or ""
+    return {
+        "order_id": _storable(order_id)[:LONGEST_ID] or None,
+        "reason": reason,
+        "payload": Jsonb({_storable(name): _storable(cell) for name, cell in record.items()}),
+    }
 
 
 def _check_text(header: Sequence[str], line: _Line) -> None:
@@ -267,45 +330,6 @@ def _check_text(header: Sequence[str], line: _Line) -> None:
             raise ValueError(f"{name} is not UTF-8")
         if "\0" in cell:
             raise ValueError(f"{name} holds a NUL character")
-
-
-def _id(record: Mapping[str, str], name: str) -> str:
-    if not record[name]:
-        raise ValueError(f"{name} is empty")
-    if len(record[name]) > _LONGEST_ID:
-        raise ValueError(f"{name} is longer than {_LONGEST_ID} characters")
-    return record[name]
-
-
-def _amount(record: Mapping[str, str], name: str, currency: str) -> int:
-    if not record[name]:
-        raise ValueError(f"{name} is empty")
-    try:
-        minor = to_minor(record[name], currency)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    if minor < 0:
-        raise ValueError(f"{name} is negative")
-    return minor
-
-
-def _instant(record: Mapping[str, str], name: str) -> datetime:
-    """ISO 8601, a date or a time; without an offset it is UTC."""
-    text = record[name]
-    if not text:
-        raise ValueError(f"{name} is empty")
-    try:
-        moment = datetime.fromisoformat(_SPACE_BEFORE_OFFSET.sub("", text))
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{name} '{text[:40]}' is not an ISO date or time") from None
-
-
-def _truth(record: Mapping[str, str], name: str) -> bool:
-    text = record.get(name, "").lower()
-    if text not in _TRUTH:
-        raise ValueError(f"{name} '{text[:40]}' is neither true nor false")
-    return _TRUTH[text]
 
 
 def _storable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""One sync of a shop: what it is, its segments with members, its customers, its orders.
+"""One sync of a shop: what it is, its customers, its orders, its segments with members.
 
 Customers and orders are read in the order they changed, from a little before the last change
 landed. Each page lands in a transaction of its own together with the watermark that vouches for it,
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import structlog
@@ -20,6 +21,7 @@ from service.db import Connection, Pool, tenant_transaction
 from service.jobs.progress import Progress
 from service.shopify.client import Data, ShopifyClient, pages
 from service.shopify.landing import (
+    adopt_orders,
     advance_watermark,
     land_customers,
     land_orders,
@@ -35,6 +37,9 @@ log = structlog.get_logger(__name__)
 # Shopify's search index runs behind its data: what changed just before the last change landed may
 # not have been listed yet. Reading it twice costs a page and writes nothing.
 _OVERLAP = timedelta(minutes=5)
+
+# The parts of a sync, which have schedules of their own; ``orders`` are customers and orders.
+Part = Literal["orders", "segments"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +64,27 @@ _ORDERS = _Resource("orders", "orders", "order", 50, parse_order, land_orders)
 _RECENT_ORDERS = replace(_ORDERS, watermark="recent_orders")
 
 
-def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Progress) -> None:
-    """Bring a tenant's landed data up to date with its shop.
+def sync_shopify(
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    progress: Progress,
+    *,
+    only: Part | None = None,
+) -> None:
+    """Bring a tenant's landed data up to date with its shop: all of it, or one part.
 
     Counts, by way of ``progress``: what was read (segments, segment_members, customers, orders),
     rejected records, calls to Shopify, and rows written; and orders_limited_to_60_days when the
     token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong; and
     unsupported_api_version when Shopify answered with another version than was asked for.
+
+    Args:
+        settings: Where Shopify is.
+        pool: The service's pool.
+        tenant_id: Whose shop.
+        progress: Who is told.
+        only: The part to sync; every part when None.
 
     Raises:
         NotConnectedError: The tenant has no shop or no access token.
@@ -76,9 +95,12 @@ def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Prog
         source = Source(client, pool, tenant_id, progress)
         try:
             info = _sync_shop(settings, source)
-            sync_segments(source)
-            _sync_changes(source, _CUSTOMERS)
-            _sync_changes(source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
+            if only != "segments":
+                _sync_changes(source, _CUSTOMERS)
+                _adopt_orders(source)
+                _sync_changes(source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
+            if only != "orders":
+                sync_segments(source)
         finally:
             progress.count(calls=client.calls)
 
@@ -97,6 +119,12 @@ def _sync_shop(settings: Settings, source: Source) -> ShopInfo:
             tenant_id=str(source.tenant_id),
         )
     return info
+
+
+def _adopt_orders(source: Source) -> None:
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        adopted = adopt_orders(conn, source.tenant_id)
+    source.progress.count(written=adopted)
 
 
 def _sync_changes(source: Source, resource: _Resource) -> None:

@@ -17,10 +17,21 @@ expected as (
         c.provider || '_sync' as kind,
         case c.provider when 'shopify' then 'Shopify sync' else 'Klaviyo sync' end as what,
         c.connected_at as expected_since,
-        case c.provider when 'shopify' then interval '12 hours' else interval '1 hour' end
+        case c.provider when 'shopify' then interval '2 hours' else interval '1 hour' end
             as most
     from app.connections as c
     where c.state = 'active'
+
+    union all
+
+    select
+        c.tenant_id,
+        'segments_sync' as kind,
+        'sync of Shopify segments' as what,
+        c.connected_at as expected_since,
+        interval '12 hours' as most
+    from app.connections as c
+    where c.state = 'active' and c.provider = 'shopify'
 
     union all
 

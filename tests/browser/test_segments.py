@@ -27,6 +27,7 @@ def worker(settings: Settings) -> Iterator[None]:
         "QUINTILE_DATABASE_URL": settings.database_url,
         "QUINTILE_HOME": settings.home,
         "QUINTILE_SECRET_KEY": settings.secret_key,
+        "QUINTILE_SHOPIFY_URL": settings.shopify_url,
     }
     command = [sys.executable, "-c", "from service.cli import main; main()", "worker"]
     process = subprocess.Popen(
@@ -317,6 +318,50 @@ def test_the_shopify_tab_lists_the_stores_segments(
     page.wait_for_url("**q=*")
     expect(page.get_by_role("rowheader", name=name)).to_be_visible()
     assert rows.count() < total
+
+
+def test_a_sync_of_the_segments_shows_its_progress_and_what_it_did(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+    page.goto(f"{site.url}/admin/segments?tab=shopify")
+    rows = page.locator(".rows tbody tr")
+    expect(rows.first).to_be_visible()
+    expect(page.get_by_text(f"{rows.count()} segments.")).to_be_visible()
+    page.get_by_role("button", name="Sync now").click()
+    expect(page.get_by_role("status")).to_contain_text("Waiting for its turn")
+    inspect(page)
+    with worker(site.settings):
+        expect(page.get_by_role("status")).to_contain_text(
+            re.compile(rf"Done: {rows.count()} segments with [\d,]+ members read, 0 changed"),
+            timeout=BUILD_PATIENCE_MS,
+        )
+    expect(page.get_by_role("button", name="Sync now")).to_be_enabled()
+    inspect(page)
+
+
+def test_segments_that_could_not_be_read_and_deleted_ones_are_told(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    with connect_as_owner(site.settings) as conn:
+        conn.execute(
+            """
+            update shopify.cached_segments
+            set gone_at = now()
+            where segment_id in (select min(segment_id) from shopify.cached_segments)
+            """
+        )
+        conn.execute(
+            """
+            insert into shopify.rejected_rows (tenant_id, entity, source_id, reason, payload)
+            select tenant_id, 'segment', segment_id, 'refused', '{}' from shopify.cached_segments
+            """
+        )
+    page = signed_in
+    page.goto(f"{site.url}/admin/segments?tab=shopify")
+    expect(page.get_by_text("could not be read")).to_be_visible()
+    expect(page.get_by_text("Deleted in Shopify")).to_be_visible()
+    inspect(page)
 
 
 def test_a_new_tenant_is_told_what_to_do(

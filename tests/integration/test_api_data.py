@@ -82,6 +82,7 @@ def test_shopify_segments_come_by_name_whatever_their_case(
     answer = client.get("/api/admin/segments").get_json()
     assert [row["name"] for row in answer["data"]][:4] == ["Alpha", "alpha", "beta", "gamma"]
     assert answer["as_of"] == "2026-07-01T00:00:00Z"
+    assert (answer["segments"], answer["unread"]) == (5, 0)
     assert answer["data"][0] == {
         "id": "2",
         "name": "Alpha",
@@ -312,7 +313,7 @@ def test_a_sync_of_a_connected_store_is_queued(
             [tenant],
         )
     response = client.post("/api/admin/segments/sync")
-    assert (response.status_code, response.get_json()["kind"]) == (202, "shopify_sync")
+    assert (response.status_code, response.get_json()["kind"]) == (202, "segments_sync")
 
 
 def test_runs_come_newest_first_and_by_kind(

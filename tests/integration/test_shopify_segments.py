@@ -12,15 +12,21 @@ import stamina
 
 from service.config import Settings
 from service.connections import connect_shopify
-from service.db import Pool, tenant_transaction
+from service.db import Connection, Pool, one, query, tenant_transaction
+from service.doctor import examine
+from service.jobs.tasks import Worker, enqueue
 from service.sandbox import Sandbox
 from service.sandbox.shopify import Store
 from service.sandbox.shopify.store import SegmentFaults
 from service.shopify import segments
-from service.shopify.client import ShopifyError, ShopifyUnavailableError, open_shopify
-from service.shopify.landing import set_aside
-from service.shopify.parse import Rejection
+from service.shopify.client import (
+    ShopifyError,
+    ShopifyQueryError,
+    ShopifyUnavailableError,
+    open_shopify,
+)
 from service.shopify.segments import Source, sync_one_segment, sync_segments
+from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
 from tests.integration.test_shopify_sync import small_shop
 
@@ -39,10 +45,12 @@ def shop(store: Store) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def source(
-    settings: Settings, shop: Sandbox, pool: Pool, make_tenant: MakeTenant, store: Store
-) -> Iterator[Source]:
-    here = replace(settings, shopify_url=shop.shopify_url)
+def here(settings: Settings, shop: Sandbox) -> Settings:
+    return replace(settings, shopify_url=shop.shopify_url)
+
+
+@pytest.fixture
+def source(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> Iterator[Source]:
     tenant_id = make_tenant("kessel", store.data.domain)
     connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
     with open_shopify(here, store.data.domain, store.data.token) as client:
@@ -138,6 +146,27 @@ def test_one_segment_that_is_new_or_large_lands(source: Source, store: Store) ->
     for number in (direct(store), large(store)):
         assert sync_one_segment(source, str(number))
         assert landed(source)[str(number)]["members"] == members_of(store, number)
+
+
+def test_members_come_with_their_address_and_marketing_state(source: Source, store: Store) -> None:
+    number = direct(store)
+    first = store.members_of(store.segments[number]).rows[0].customer.number
+    store.update_customer(first, email=None)
+    sync_one_segment(source, str(number))
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        rows = conn.execute("select * from shopify.segment_members").fetchall()
+    assert {
+        (row["customer_id"], row["display_name"], row["email"], row["marketing_state"])
+        for row in rows
+    } == {
+        (
+            str(member.customer.number),
+            member.customer.display_name,
+            member.customer.email,
+            member.customer.marketing_state if member.customer.email else None,
+        )
+        for member in store.members_of(store.segments[number]).rows
+    }
 
 
 def test_one_segment_that_is_gone_is_marked_and_emptied(source: Source, store: Store) -> None:
@@ -260,6 +289,24 @@ def test_a_cursor_that_expires_begins_the_segment_anew(
     assert rejected(source) == {}
     counts = source.progress.counts
     assert counts["segment_members"] == sum(len(members_of(store, n)) for n in store.segments)
+
+
+def test_a_cursor_that_expires_in_the_list_of_segments_begins_the_list_anew(
+    source: Source, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "_SEGMENTS_PER_PAGE", 2)
+    store.segment_faults = SegmentFaults(expired_cursors=1)
+    sync_segments(source)
+    assert_in_step(source, store)
+    assert source.progress.counts["segments"] == len(store.segments)
+
+    before = landed(source)
+    store.delete_segment(direct(store))
+    store.segment_faults = SegmentFaults(expired_cursors=2)
+    with pytest.raises(ShopifyQueryError, match="not a valid cursor"):
+        sync_segments(source)
+    # Half a list is no list: nothing is taken for gone.
+    assert landed(source) == before
 
 
 def test_a_cursor_that_always_expires_sets_the_segment_aside(
@@ -394,20 +441,36 @@ def test_a_segment_without_addresses_is_checked_by_its_customers(
     assert_in_step(source, store)
 
 
-def test_a_reading_lists_members_who_cannot_be_told_apart_until_they_can(
+def test_members_who_cannot_be_told_apart_are_set_aside_until_they_can(
     source: Source, store: Store
 ) -> None:
     number = direct(store)
+    odd = store.members_of(store.segments[number]).rows[2].customer.number
+    store.segment_faults = SegmentFaults(odd_members=frozenset({odd}))
     sync_one_segment(source, str(number))
-    with tenant_transaction(source.pool, source.tenant_id) as conn:
-        set_aside(
-            conn,
-            source.tenant_id,
-            "segment_member",
-            [Rejection(f"{number}/odd", "cannot be read", {}), Rejection("1/odd", "other", {})],
-        )
+    row = landed(source)[str(number)]
+    assert row["members"] == sorted(set(members_of(store, number)) - {str(odd)})
+    # The store's own count.
+    assert row["member_count"] == len(row["members"]) + 1
+    ((entity, source_id),) = rejected(source)
+    assert entity == "segment_member"
+    assert source_id.startswith(f"{number}/")
+    store.segment_faults = SegmentFaults()
     sync_one_segment(source, str(number))
-    assert set(rejected(source)) == {("segment_member", "1/odd")}
+    assert rejected(source) == {}
+    assert landed(source)[str(number)]["members"] == members_of(store, number)
+
+
+def test_a_segment_of_which_nobody_can_be_told_apart_keeps_its_members(
+    source: Source, store: Store
+) -> None:
+    sync_segments(source)
+    before = landed(source)
+    number = direct(store)
+    store.segment_faults = SegmentFaults(odd_members=frozenset(store.customers))
+    sync_one_segment(source, str(number))
+    assert landed(source) == before
+    assert "Not one of the" in rejected(source)["segment", str(number)]
 
 
 def test_a_second_sync_touches_nothing_but_the_clock(source: Source, store: Store) -> None:
@@ -421,3 +484,72 @@ def test_a_second_sync_touches_nothing_but_the_clock(source: Source, store: Stor
         key: {**row, "synced_at": None} for key, row in before.items()
     }
     assert all(after[key]["synced_at"] > row["synced_at"] for key, row in before.items())
+
+
+# -- on demand, by themselves ---------------------------------------------------------------------
+
+
+def test_a_worker_syncs_the_segments_and_nothing_else(
+    here: Settings, source: Source, store: Store
+) -> None:
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        run = enqueue(conn, source.tenant_id, "segments_sync")
+    Worker(here, source.pool).segments_sync(str(source.tenant_id), str(run["run_id"]))
+    assert_in_step(source, store)
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        done = conn.execute("select * from app.runs").fetchone()
+        orders = conn.execute("select count(*) as n from shopify.orders").fetchone()
+    assert done is not None
+    assert (done["kind"], done["state"]) == ("segments_sync", "succeeded")
+    assert done["counts"]["segments"] == len(store.segments)
+    assert orders == {"n": 0}
+
+
+def test_the_command_line_syncs_a_part_or_all(here: Settings, source: Source, store: Store) -> None:
+    quintile(here, "sync", "shopify", "--only", "segments")
+    assert_in_step(source, store)
+    quintile(here, "sync", "shopify", "--tenant", "kessel")
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        runs = conn.execute("select kind, state from app.runs order by created_at").fetchall()
+    assert [(run["kind"], run["state"]) for run in runs] == [
+        ("segments_sync", "succeeded"),
+        ("shopify_sync", "succeeded"),
+        ("segments_sync", "succeeded"),
+    ]
+    refused = quintile(here, "sync", "klaviyo", "--only", "segments", expect=1)
+    assert "Klaviyo has none" in refused.stderr
+
+
+def test_segments_are_dated_by_the_last_sync_of_all(source: Source, store: Store) -> None:
+    def told() -> dict[str, Any]:
+        with tenant_transaction(source.pool, source.tenant_id) as conn:
+            return one(
+                conn.execute(
+                    query("api/sql/shopify_segments_as_of"), {"tenant_id": source.tenant_id}
+                ).fetchone()
+            )
+
+    sync_segments(source)
+    first = told()
+    assert (first["segments"], first["unread"]) == (len(store.segments), 0)
+    assert first["as_of"] <= min(row["synced_at"] for row in landed(source).values())
+    sync_one_segment(source, str(direct(store)))
+    assert told() == first
+    store.delete_segment(direct(store))
+    store.segment_faults = SegmentFaults(looks_needed=10**6)
+    sync_segments(replace(source, patience=0.1))
+    assert (told()["segments"], told()["unread"]) == (first["segments"] - 1, 1)
+    assert told()["as_of"] > first["as_of"]
+
+
+def test_the_doctor_says_how_old_the_segments_are(
+    here: Settings, source: Source, owner: Connection
+) -> None:
+    owner.execute("update app.connections set connected_at = now() - interval '13 hours'")
+
+    def told() -> list[str]:
+        return [f.message for f in examine(here) if f.check == "freshness" and "segm" in f.message]
+
+    assert told() == ["kessel: no sync of Shopify segments for 13 hours"]
+    quintile(here, "sync", "shopify", "--only", "segments")
+    assert told() == ["kessel: last sync of Shopify segments 0 hours ago"]

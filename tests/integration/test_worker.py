@@ -108,6 +108,11 @@ def test_the_fan_out_queues_every_connected_tenant_once(
     with connect_as_owner(built_settings) as owner:
         jobs = owner.execute("select lock from jobs.procrastinate_jobs").fetchall()
     assert {job["lock"] for job in jobs} == {f"shopify_sync {first}", f"shopify_sync {third}"}
+    # Segments have a schedule and a run of their own.
+    worker.fan_out("segments_sync")
+    assert [run["kind"] for run in _runs(built_settings)] == ["shopify_sync"] * 2 + [
+        "segments_sync"
+    ] * 2
 
 
 def test_the_daily_build_is_one_build_for_all(built_settings: Settings, built_pool: Pool) -> None:
@@ -127,7 +132,8 @@ def test_the_schedules_are_the_settings(built_settings: Settings, built_pool: Po
         for periodic in app.periodic_registry.periodic_tasks.values()
     }
     assert crons == {
-        "shopify": "0 */6 * * *",
+        "segments": "0 */6 * * *",
+        "shopify": "45 * * * *",
         "build": "0 3 * * *",
         "klaviyo": "*/30 * * * *",
         "housekeeping": "30 4 * * *",

@@ -5,6 +5,7 @@ Times and 64-bit numbers are written here, as strings: the scalars pass values t
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,12 +18,19 @@ from .segment_query import CustomerFacts
 from .store import MembersQuery, Store
 
 Document = dict[str, Any]
+_GID = re.compile(r"gid://shopify/(\w+)/(.+)")
 MAX_PAGE = 250
 
 
 def gid(kind: str, number: int | str) -> str:
     """Shopify's global id."""
     return f"gid://shopify/{kind}/{number}"
+
+
+def number_of(kind: str, global_id: str) -> int:
+    """The number in a global id of `kind`, or -1 when it is of another kind or has none."""
+    match = _GID.fullmatch(global_id)
+    return int(match[2]) if match and match[1] == kind and match[2].isdecimal() else -1
 
 
 def time_text(at: datetime | None) -> str | None:
@@ -95,11 +103,11 @@ def customer_document(store: Store, customer: Customer) -> Document:
 def member_document(store: Store, facts: CustomerFacts) -> Document:
     """A segment member: no tags, no orders, and an id that carries the customer's number."""
     last = facts.last_order_number
+    number = facts.customer.number + store.segment_faults.member_offset
+    is_odd = facts.customer.number in store.segment_faults.odd_members
     return {
         **_person(facts, store.data.currency),
-        "id": gid(
-            "CustomerSegmentMember", facts.customer.number + store.segment_faults.member_offset
-        ),
+        "id": gid("CustomerSegmentMember", f"odd-{number}" if is_odd else number),
         "lastOrderId": gid("Order", last) if last is not None else None,
     }
 

@@ -10,7 +10,13 @@ from typing import Any
 from graphql import GraphQLResolveInfo
 
 from . import bulk, documents, webhook_fields
-from .documents import MAX_PAGE, Document
+from .discounts import (
+    create_discount,
+    deactivate_discount,
+    discount_by_code,
+    update_discount,
+)
+from .documents import MAX_PAGE, Document, number_of
 from .errors import AccessDeniedError, BadRequestError, NotFoundError, ShopifyError
 from .paging import Index, connection, window
 from .search import parse_search
@@ -50,15 +56,21 @@ def needs(scope: str, resolve: Resolver) -> Resolver:
     return guarded
 
 
+def needs_either(scopes: tuple[str, str], resolve: Resolver) -> Resolver:
+    """Let `resolve` run for tokens with one of two scopes; a refusal names the first."""
+
+    def guarded(_root: object, info: GraphQLResolveInfo[Any], **args: Any) -> Any:
+        store: Store = info.context
+        if not store.scopes.intersection(scopes):
+            raise AccessDeniedError(info.field_name, scopes[0])
+        return resolve(store, **args)
+
+    return guarded
+
+
 def open_to_all(resolve: Resolver) -> Resolver:
     """Let `resolve` run for every token."""
     return lambda _root, info, **args: resolve(info.context, **args)
-
-
-def number_of(kind: str, global_id: str) -> int:
-    """The number in a global id of `kind`, or -1 when it is of another kind or has none."""
-    match = _GID.fullmatch(global_id)
-    return int(match[2]) if match and match[1] == kind and match[2].isdecimal() else -1
 
 
 def shop(store: Store) -> Document:
@@ -142,6 +154,7 @@ def segments(store: Store, **args: Any) -> Document:
     """`segments`, by default by id."""
     if args.get("query"):
         raise BadRequestError("The sandbox does not search segments.")
+    _check_cursor(store, args)
     index = store.segments_by(_SEGMENT_SORTS[args["sortKey"]])
     return connection(index, window(args, MAX_PAGE), documents.segment_document)
 
@@ -155,10 +168,7 @@ def segment_members(store: Store, **args: Any) -> Document:
     """`customerSegmentMembers` of exactly one of a segment, a query, or a finished query."""
     if args.get("sortKey"):
         raise BadRequestError("The sandbox lists segment members by id only.")
-    faults = store.segment_faults
-    if args.get("after") is not None and faults.expired_cursors:
-        faults.expired_cursors -= 1
-        raise BadRequestError(f"`{args['after']}` is not a valid cursor.")
+    _check_cursor(store, args)
     index = _members(store, args)
     page = connection(
         index,
@@ -166,7 +176,7 @@ def segment_members(store: Store, **args: Any) -> Document:
         partial(documents.member_document, store),
     )
     statistics = {"attributeStatistics": partial(_attribute_statistics, index)}
-    total = len(index.rows) + faults.phantom_members
+    total = len(index.rows) + store.segment_faults.phantom_members
     return {**page, "totalCount": total, "statistics": statistics}
 
 
@@ -214,6 +224,13 @@ def create_segment_members_query(store: Store, input: dict[str, Any]) -> Documen
     started = store.start_members_query(members)
     document = documents.members_query_document(started)
     return {"customerSegmentMembersQuery": document, "userErrors": []}
+
+
+def _check_cursor(store: Store, args: dict[str, Any]) -> None:
+    """Refuse a cursor that has expired, as planned by a test."""
+    if args.get("after") is not None and store.segment_faults.expired_cursors:
+        store.segment_faults.expired_cursors -= 1
+        raise BadRequestError(f"`{args['after']}` is not a valid cursor.")
 
 
 def _rejected(field: list[str] | None, message: str) -> Document:
@@ -290,6 +307,8 @@ def _count(exact: int, args: dict[str, Any]) -> Document:
 
 QUERY_RESOLVERS: dict[str, Resolver] = {
     "bulkOperation": open_to_all(bulk.find),
+    # Whoever may write discounts may read them.
+    "codeDiscountNodeByCode": needs_either(("read_discounts", "write_discounts"), discount_by_code),
     "currentAppInstallation": open_to_all(current_app_installation),
     "shop": open_to_all(shop),
     "nodes": nodes,
@@ -314,4 +333,7 @@ MUTATION_RESOLVERS: dict[str, Resolver] = {
     "webhookSubscriptionCreate": open_to_all(webhook_fields.create),
     "webhookSubscriptionDelete": open_to_all(webhook_fields.delete),
     "webhookSubscriptionUpdate": open_to_all(webhook_fields.update),
+    "discountCodeBasicCreate": needs("write_discounts", create_discount),
+    "discountCodeBasicUpdate": needs("write_discounts", update_discount),
+    "discountCodeDeactivate": needs("write_discounts", deactivate_discount),
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import RLock
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 from ..data import Customer, Order, Segment, StoreData
@@ -15,6 +15,9 @@ from .cost import LeakyBucket
 from .paging import Index, SortKey
 from .segment_query import CustomerFacts, Predicate, parse_segment_query
 from .webhooks import Announced, Webhooks
+
+if TYPE_CHECKING:
+    from .discounts import Discount
 
 ALL_SCOPES = frozenset(
     {"read_all_orders", "read_customers", "read_orders", "write_customers", "write_discounts"}
@@ -48,14 +51,15 @@ class SegmentFaults:
 
     `looks_needed` is how often an asynchronous query must be looked at before it is done. The next
     `expired_cursors` pages asked for by a cursor are refused. `member_offset` is added to the
-    number in members' ids, and `phantom_members` to their count. The members of `broken` segments
-    end in an internal error.
+    number in members' ids, and `phantom_members` to their count; the ids of `odd_members` are no
+    numbers. The members of `broken` segments end in an internal error.
     """
 
     looks_needed: int = 2
     expired_cursors: int = 0
     member_offset: int = 0
     phantom_members: int = 0
+    odd_members: frozenset[int] = frozenset()
     broken: frozenset[int] = frozenset()
 
 
@@ -87,6 +91,7 @@ class Store:
         self._orders = {order.number: order for order in data.orders}
         self.segments = {segment.number: segment for segment in data.segments}
         self.members_queries: dict[str, MembersQuery] = {}
+        self.discounts: dict[int, Discount] = {}
         self.segment_faults = SegmentFaults()
         self._members_queries_started = 0
         self.bulk = BulkJobs()

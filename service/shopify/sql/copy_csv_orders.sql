@@ -17,7 +17,11 @@ copy pg_temp.csv_orders (
     fulfillment_status,
     channel,
     tags,
+    note,
+    first_fulfilled_at,
     updated_at,
+    line_item,
+    is_further_item,
     reason,
     payload
 ) from stdin

@@ -1,10 +1,11 @@
--- Lands the file's readable orders, of each the last line. A row that the API landed gives way
+-- Lands the file's readable orders, of each the last line. What a file does not say (a note, items,
+-- when the first parcel left) stays as it was. A row that the API landed gives way
 -- only to a line that is provably later, and keeps what no CSV file can hold; a row from a CSV file
 -- gives way unless the line is provably older. What is marked deleted stays so.
 with incoming as (
     select distinct on (c.order_id) c.*
     from pg_temp.csv_orders as c
-    where c.reason is null
+    where c.reason is null and c.is_further_item is null
     order by c.order_id asc, c.line_number desc
 ),
 
@@ -27,6 +28,9 @@ landed as (
         fulfillment_status,
         channel,
         tags,
+        note,
+        line_items,
+        first_fulfilled_at,
         source,
         shopify_updated_at
     )
@@ -48,6 +52,9 @@ landed as (
         i.fulfillment_status,
         i.channel,
         i.tags,
+        i.note,
+        coalesce(i.line_items, '[]'),
+        i.first_fulfilled_at,
         'csv',
         i.updated_at
     from incoming as i
@@ -67,6 +74,11 @@ landed as (
         fulfillment_status = excluded.fulfillment_status,
         channel = excluded.channel,
         tags = excluded.tags,
+        note = coalesce(excluded.note, o.note),
+        line_items = case excluded.line_items
+            when '[]' then o.line_items else excluded.line_items
+        end,
+        first_fulfilled_at = coalesce(excluded.first_fulfilled_at, o.first_fulfilled_at),
         source = excluded.source,
         shopify_updated_at = excluded.shopify_updated_at,
         landed_at = excluded.landed_at,
@@ -98,6 +110,9 @@ landed as (
             o.fulfillment_status,
             o.channel,
             o.tags,
+            o.note,
+            o.line_items,
+            o.first_fulfilled_at,
             o.source,
             o.shopify_updated_at
         ) is distinct from (
@@ -116,6 +131,9 @@ landed as (
             excluded.fulfillment_status,
             excluded.channel,
             excluded.tags,
+            coalesce(excluded.note, o.note),
+            case excluded.line_items when '[]' then o.line_items else excluded.line_items end,
+            coalesce(excluded.first_fulfilled_at, o.first_fulfilled_at),
             excluded.source,
             excluded.shopify_updated_at
         )
@@ -124,4 +142,8 @@ landed as (
 
 select
     (select count(*) from landed) as landed,
-    (select count(*) from pg_temp.csv_orders as c where c.reason is null) as readable
+    (
+        select count(*)
+        from pg_temp.csv_orders as c
+        where c.reason is null and c.is_further_item is null
+    ) as readable

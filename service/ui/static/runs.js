@@ -8,7 +8,8 @@ const PATIENCE_MS = 20_000;
 const UNFINISHED = ["queued", "running"];
 
 /**
- * Wire the page's run button; `finished` is called when a run has succeeded.
+ * Wire the page's run button; `finished` is called when a run has succeeded, and may return words
+ * to tell instead of the usual ones.
  * @returns a function that follows a run which something else on the page has started
  */
 export function followRuns(finished) {
@@ -61,8 +62,7 @@ export async function follow(button, finished, start) {
     if (run.state === "failed") {
       tell(run.error || "The run failed.", { isBad: true, advice: run.advice });
     } else {
-      await finished(run);
-      tell("Done. The numbers below are new.");
+      tell((await finished(run)) || "Done. The numbers below are new.");
     }
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();

@@ -47,9 +47,24 @@ const load = list({
   caption: "Shopify's segments by name",
   columns,
   empty,
-  loaded: (answer) =>
-    dated(document.querySelector("[data-as-of]"), answer.as_of, answer.next_sync_at),
+  loaded: (answer) => {
+    const unread = answer.unread ? `, ${number(answer.unread)} could not be read` : "";
+    document.querySelector("[data-amount]").textContent =
+      `${amount(answer.segments, "segment")}${unread}. `;
+    dated(document.querySelector("[data-as-of]"), answer.as_of, answer.next_sync_at);
+  },
 });
 
+function amount(count, noun) {
+  return `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+async function finished(run) {
+  await load();
+  const { segments = 0, segment_members: members = 0, written = 0 } = run.counts;
+  const read = `${amount(segments, "segment")} with ${amount(members, "member")}`;
+  return `Done: ${read} read, ${number(written)} changed.`;
+}
+
 load();
-followRuns(load);
+followRuns(finished);

@@ -1,0 +1,322 @@
+"""Promo codes and who may use them: segments, customers or everybody.
+
+Shopify takes at most 250 targets in one call, so a longer list is the creation with the first ones
+and updates with the others. A creation whose answer was lost is looked up by its code before
+anything is done again; adding and removing targets twice leaves the same targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from service.errors import InvalidInputError
+from service.shopify.client import Data, ShopifyClient, ShopifyError, ShopifyUnknownOutcomeError
+
+MOST_TARGETS_PER_CALL = 250
+
+
+class DiscountRefusedError(ShopifyError):
+    """Shopify refused a promo code.
+
+    ``code`` is Shopify's ``DiscountErrorCode`` of the first thing it found wrong, ``field`` the
+    path of the input that is wrong, in Shopify's names and joined by dots; empty when not told.
+    """
+
+    def __init__(self, message: str, advice: str, code: str, field: str) -> None:
+        super().__init__(message, advice=advice)
+        self.code = code
+        self.field = field
+
+
+class TargetsIncompleteError(ShopifyError):
+    """A promo code has some of its targets, and the others could not be added.
+
+    ``discount_id`` is the discount's global id, ``done`` how many targets it has been given.
+    """
+
+    def __init__(self, discount_id: str, done: int, total: int, cause: ShopifyError) -> None:
+        super().__init__(
+            f"The promo code has {done:,} of its {total:,} targets: {cause.message}",
+            advice=cause.advice or "Add the others when Shopify answers again; none is lost twice.",
+        )
+        self.discount_id = discount_id
+        self.done = done
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Who may use a code: the members of segments, or customers; with neither, everybody.
+
+    Ids are the numbers of Shopify's ids, as text.
+    """
+
+    segment_ids: Sequence[str] = ()
+    customer_ids: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.segment_ids and self.customer_ids:
+            raise InvalidInputError("A promo code is for segments or for customers, not for both.")
+
+    def __len__(self) -> int:
+        return len(self.segment_ids) + len(self.customer_ids)
+
+
+@dataclass(frozen=True)
+class PromoCode:
+    """A code that takes something off the whole order.
+
+    Attributes:
+        code: What buyers type; its case does not matter.
+        title: What the shop's staff see.
+        percentage: Share taken off, above 0 and up to 1; or else
+        amount: Amount taken off the order, in major units of the shop's currency.
+        starts_at: When it begins to count.
+        ends_at: When it ends; never when None.
+        usage_limit: How often it may be used in all; without limit when None.
+        is_once_per_customer: Whether each customer may use it once only.
+    """
+
+    code: str
+    title: str
+    starts_at: datetime
+    percentage: Decimal | None = None
+    amount: Decimal | None = None
+    ends_at: datetime | None = None
+    usage_limit: int | None = None
+    is_once_per_customer: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.percentage is None) == (self.amount is None):
+            raise InvalidInputError("A promo code takes off either a percentage or an amount.")
+        if self.percentage is not None and not 0 < self.percentage <= 1:
+            raise InvalidInputError(
+                "A promo code's percentage must be above 0 and at most 1.",
+                advice="It is a share: 0.2 takes 20 % off.",
+                field="percentage",
+            )
+        if self.starts_at.tzinfo is None or (self.ends_at and self.ends_at.tzinfo is None):
+            raise InvalidInputError("A promo code's times need a time zone.")
+
+
+@dataclass(frozen=True)
+class Discount:
+    """What the shop has behind a code.
+
+    ``discount_id`` is its global id; ``title`` and ``status`` (ACTIVE, EXPIRED, SCHEDULED) are None
+    when it is of a kind that is not made here.
+    """
+
+    discount_id: str
+    title: str | None
+    status: str | None
+
+
+def create_code(client: ShopifyClient, promo: PromoCode, targets: Targets) -> str:
+    """Create a promo code for its targets and return the discount's global id.
+
+    Raises:
+        DiscountRefusedError: Shopify refused it, for example because the code is taken.
+        TargetsIncompleteError: It has been created, for some of the targets only.
+        ShopifyRefusedError: The token lacks the scope ``write_discounts``.
+        ShopifyUnknownOutcomeError: It may have been created or not, and looking failed as well.
+        ShopifyError: As :meth:`ShopifyClient.run`.
+    """
+    first, *others = _chunks(targets, "add") or [{"all": "ALL"}]
+    discount_id = _create_once(client, promo, first)
+    done = min(MOST_TARGETS_PER_CALL, len(targets))
+    for context in others:
+        try:
+            _update(client, discount_id, {"context": context})
+        except ShopifyError as error:
+            raise TargetsIncompleteError(discount_id, done, len(targets), error) from None
+        done = min(done + MOST_TARGETS_PER_CALL, len(targets))
+    return discount_id
+
+
+def change_targets(
+    client: ShopifyClient,
+    discount_id: str,
+    *,
+    add: Targets | None = None,
+    remove: Targets | None = None,
+) -> None:
+    """Add targets to a promo code and remove others; those already as wanted stay so.
+
+    Raises:
+        DiscountRefusedError: Shopify refused a change; those before it have been made.
+        ShopifyError: As :meth:`ShopifyClient.run`.
+    """
+    for targets, change in ((add, "add"), (remove, "remove")):
+        for context in _chunks(targets or Targets(), change):
+            _update(client, discount_id, {"context": context})
+
+
+def find_code(client: ShopifyClient, code: str) -> Discount | None:
+    """What the shop has behind a code, whatever its case.
+
+    Raises:
+        ShopifyRefusedError: The token lacks the scope ``read_discounts``.
+        ShopifyError: As :meth:`ShopifyClient.run`.
+    """
+    node = client.run("discount_by_code", code=code)["codeDiscountNodeByCode"]
+    if node is None:
+        return None
+    found = node["codeDiscount"]
+    return Discount(node["id"], found.get("title"), found.get("status"))
+
+
+def deactivate_code(client: ShopifyClient, discount_id: str) -> None:
+    """End a promo code now; one that has ended stays so.
+
+    Raises:
+        DiscountRefusedError: The shop has no such discount.
+        ShopifyError: As :meth:`ShopifyClient.run`.
+    """
+    answer = client.run("discount_deactivate", id=discount_id)["discountCodeDeactivate"]
+    _raise_user_errors(answer)
+
+
+def _create_once(client: ShopifyClient, promo: PromoCode, context: Data) -> str:
+    try:
+        return _create(client, promo, context)
+    except ShopifyUnknownOutcomeError:
+        found = find_code(client, promo.code)
+    if found is None:
+        # It has not been done. A second answer that is lost is for the caller to hear of.
+        return _create(client, promo, context)
+    if found.title != promo.title:
+        raise _refusal(
+            {"code": "TAKEN", "field": ["basicCodeDiscount", "code"], "message": "Code is taken"}
+        )
+    return found.discount_id
+
+
+def _create(client: ShopifyClient, promo: PromoCode, context: Data) -> str:
+    discount = {**_discount_input(promo), "context": context}
+    answer = client.run("discount_create", is_repeatable=False, discount=discount)
+    return _raise_user_errors(answer["discountCodeBasicCreate"])
+
+
+def _update(client: ShopifyClient, discount_id: str, discount: Data) -> None:
+    answer = client.run("discount_update", id=discount_id, discount=discount)
+    _raise_user_errors(answer["discountCodeBasicUpdate"])
+
+
+def _discount_input(promo: PromoCode) -> Data:
+    """Shopify's ``DiscountCodeBasicInput``, but for its context."""
+    if promo.percentage is not None:
+        value: Data = {"percentage": float(promo.percentage)}
+    else:
+        value = {"discountAmount": {"amount": f"{promo.amount:f}", "appliesOnEachItem": False}}
+    return {
+        "code": promo.code,
+        "title": promo.title,
+        "startsAt": _time(promo.starts_at),
+        "endsAt": _time(promo.ends_at) if promo.ends_at else None,
+        "usageLimit": promo.usage_limit,
+        "appliesOncePerCustomer": promo.is_once_per_customer,
+        "customerGets": {"value": value, "items": {"all": True}},
+    }
+
+
+def _chunks(targets: Targets, change: str) -> list[Data]:
+    """The targets as Shopify's ``DiscountContextInput``, one for each call."""
+    return [
+        {field: {change: [f"gid://shopify/{kind}/{number}" for number in part]}}
+        for field, kind, ids in (
+            ("customerSegments", "Segment", targets.segment_ids),
+            ("customers", "Customer", targets.customer_ids),
+        )
+        for part in _parts(ids)
+    ]
+
+
+def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), MOST_TARGETS_PER_CALL):
+        yield ids[start : start + MOST_TARGETS_PER_CALL]
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+# -- what Shopify finds wrong -------------------------------------------------------------------
+
+# (what happened, what to do), by Shopify's code; {field} is what is wrong, {message} its words.
+_EXPLANATIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "TAKEN": ("The code exists already in the shop.", "Choose another code."),
+        "DUPLICATE": ("The code exists already in the shop.", "Choose another code."),
+        "BLANK": ("The {field} is missing.", "Give one."),
+        "TOO_LONG": ("The {field} is too long.", "At most 255 characters."),
+        "TOO_SHORT": ("The {field} is too short.", "Give a longer one."),
+        "END_DATE_BEFORE_START_DATE": (
+            "The code would end before it starts.",
+            "Choose an end after the start.",
+        ),
+        "VALUE_OUTSIDE_RANGE": ("The {field} is outside the range Shopify allows.", ""),
+        "GREATER_THAN": ("The {field} is too small.", ""),
+        "GREATER_THAN_OR_EQUAL_TO": ("The {field} is too small.", ""),
+        "LESS_THAN": ("The {field} is too large.", ""),
+        "LESS_THAN_OR_EQUAL_TO": ("The {field} is too large.", ""),
+        "EXCEEDED_MAX": ("Shopify allows no more of them: {field}.", ""),
+        "MAX_APP_DISCOUNTS": (
+            "The shop has as many discounts as Shopify allows.",
+            "Delete old discounts in Shopify.",
+        ),
+        "INTERNAL_ERROR": ("Shopify failed at the promo code.", "Try again later."),
+    }
+)
+# The last names of Shopify's paths that people would not know.
+_FIELD_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "percentage": "percentage",
+        "amount": "amount",
+        "discountAmount": "amount",
+        "usageLimit": "usage limit",
+        "startsAt": "start",
+        "endsAt": "end",
+        "customerGets": "value",
+    }
+)
+_UNKNOWN_TARGETS: Mapping[str, str] = MappingProxyType(
+    {"customerSegments": "segment", "customers": "customer"}
+)
+
+
+def _raise_user_errors(payload: Data | None) -> str:
+    """The id of the discount in a mutation's answer.
+
+    Raises:
+        DiscountRefusedError: The answer holds userErrors instead.
+    """
+    errors: list[Data] = (payload or {}).get("userErrors") or []
+    node = (payload or {}).get("codeDiscountNode")
+    if errors or node is None:
+        raise _refusal(errors[0] if errors else {"message": "it answered without a discount"})
+    return str(node["id"])
+
+
+def _refusal(error: Mapping[str, Any]) -> DiscountRefusedError:
+    code, path = str(error.get("code") or ""), [str(name) for name in error.get("field") or ()]
+    field = next((_FIELD_NAMES[n] for n in reversed(path) if n in _FIELD_NAMES), "")
+    field = field or (path[-1] if path else "promo code")
+    target = next((_UNKNOWN_TARGETS[name] for name in path if name in _UNKNOWN_TARGETS), None)
+    if code in _EXPLANATIONS:
+        message, advice = _EXPLANATIONS[code]
+    elif code == "INVALID" and target is not None:
+        message = f"The shop does not have a {target} that the code is for: {{message}}."
+        advice = "Sync the shop, then choose again."
+    elif path == ["id"]:
+        message, advice = "The shop does not have this discount any more.", "Create it again."
+    else:
+        message, advice = "Shopify refused the {field}: {message}.", ""
+    told = str(error.get("message") or "it gave no reason").rstrip(".")
+    return DiscountRefusedError(
+        message.format(field=field, message=told), advice, code, ".".join(path)
+    )

@@ -1,0 +1,145 @@
+"""Shopify's own export of orders: which files it is, and what its rows say.
+
+The export has one row per line item. The first row of an order carries what holds for the order,
+the others its name and their item. It knows no ids of customers, only addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from psycopg.types.json import Jsonb
+
+from service.errors import InvalidInputError
+from service.shopify.csv_cells import amount, identifier, instant
+from service.shopify.money import exponent_of
+
+REQUIRED_COLUMNS = ("name", "id", "created at", "total", "lineitem quantity", "lineitem name")
+# What an order means by it; the other columns of the export say nothing that is asked here.
+READ_COLUMNS = (
+    *REQUIRED_COLUMNS,
+    *("email", "billing name", "shipping name", "currency", "subtotal", "refunded amount"),
+    *("financial status", "fulfillment status", "fulfilled at", "cancelled at", "source", "tags"),
+    *("notes", "payment method", "lineitem price", "lineitem discount", "lineitem sku"),
+)
+_SIGNS = frozenset({"lineitem quantity", "lineitem name", "financial status"})
+# Other files that Shopify exports, by columns that only they have.
+_OTHER_EXPORTS = {
+    frozenset({"first name", "last name", "total spent"}): "customers",
+    frozenset({"handle", "title", "variant price"}): "products",
+    frozenset({"url handle", "title", "vendor"}): "products",
+    frozenset({"handle", "title", "location"}): "inventory",
+    frozenset({"order", "kind", "gateway", "amount"}): "payments",
+    frozenset({"payout date", "amount", "fee"}): "payouts",
+}
+_FULFILLMENT_STATUSES = {"PARTIAL": "PARTIALLY_FULFILLED"}
+
+
+def is_export(header: Sequence[str]) -> bool:
+    """Whether a header, in lower case, is that of Shopify's export of orders."""
+    return len(_SIGNS.intersection(header)) > 1
+
+
+def refuse_other_exports(header: Sequence[str]) -> None:
+    """Name the file that somebody has taken for the orders.
+
+    Raises:
+        InvalidInputError: The header is that of another of Shopify's exports.
+    """
+    for signs, what in _OTHER_EXPORTS.items():
+        if signs.issubset(header):
+            raise InvalidInputError(
+                f"This is Shopify's export of {what}, not of orders.",
+                advice="In Shopify's admin: Orders, Export, All orders, Plain CSV file.",
+            )
+
+
+def is_first_row(record: Mapping[str, str]) -> bool:
+    """Whether a row carries its order's values, rather than one more item of it."""
+    return any(record.get(name) for name in ("id", "total", "financial status"))
+
+
+def parse_order(record: Mapping[str, str], usual_currency: str) -> dict[str, object]:
+    """An order's columns in sql/copy_csv_orders.sql, from the first of its rows.
+
+    Raises:
+        ValueError: The row cannot be an order; the message says why.
+    """
+    currency = record.get("currency", "").upper() or usual_currency
+    exponent_of(currency)
+    total = amount(record, "total", currency)
+    status = record.get("fulfillment status", "").upper()
+    return {
+        "order_id": _order_id(record),
+        "order_number": _name(record),
+        "customer_email": record.get("email") or None,
+        "customer_name": record.get("billing name") or record.get("shipping name") or None,
+        "processed_at": instant(record, "created at"),
+        "cancelled_at": instant(record, "cancelled at") if record.get("cancelled at") else None,
+        # Nothing else in the export tells a test order.
+        "is_test": "bogus" in record.get("payment method", "").lower(),
+        "currency": currency,
+        "total_minor": total,
+        "subtotal_minor": amount(record, "subtotal", currency) if record.get("subtotal") else total,
+        "refunded_minor": (
+            amount(record, "refunded amount", currency) if record.get("refunded amount") else 0
+        ),
+        "financial_status": record.get("financial status", "").upper() or None,
+        "fulfillment_status": _FULFILLMENT_STATUSES.get(status, status) or None,
+        "channel": record.get("source") or None,
+        "tags": [tag for cell in record.get("tags", "").split(",") if (tag := cell.strip())],
+        "note": record.get("notes") or None,
+        "first_fulfilled_at": (
+            instant(record, "fulfilled at") if record.get("fulfilled at") else None
+        ),
+        "line_item": _line_item(record, currency),
+    }
+
+
+def parse_item(record: Mapping[str, str], currency: str) -> dict[str, object]:
+    """One more item of an order, in the currency of the orders above it.
+
+    Raises:
+        ValueError: The row cannot be an item; the message says why.
+    """
+    return {
+        "order_number": _name(record),
+        "line_item": _line_item(record, currency),
+        "is_further_item": True,
+    }
+
+
+def _name(record: Mapping[str, str]) -> str:
+    if not record["name"]:
+        raise ValueError("name is empty, so the row belongs to no order")
+    return record["name"]
+
+
+def _order_id(record: Mapping[str, str]) -> str:
+    # A spreadsheet's mark for text, which exports carry before long numbers.
+    text = identifier({**record, "id": record["id"].removeprefix("'")}, "id")
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"id '{text[:40]}' is not the number of an order")
+    return text
+
+
+def _line_item(record: Mapping[str, str], currency: str) -> Jsonb | None:
+    if not record["lineitem name"]:
+        return None
+    quantity = record["lineitem quantity"]
+    if not (quantity.isascii() and quantity.isdecimal()):
+        raise ValueError(f"lineitem quantity '{quantity[:40]}' is not a whole number")
+    price = amount(record, "lineitem price", currency) if record.get("lineitem price") else 0
+    discount = (
+        amount(record, "lineitem discount", currency) if record.get("lineitem discount") else 0
+    )
+    return Jsonb(
+        {
+            "title": record["lineitem name"],
+            "variant_title": None,
+            "sku": record.get("lineitem sku") or None,
+            "quantity": int(quantity),
+            "unit_price_minor": price,
+            "total_minor": max(price * int(quantity) - discount, 0),
+        }
+    )

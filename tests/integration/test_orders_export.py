@@ -1,0 +1,459 @@
+"""Shopify's own export of orders: one row per item, told by its header, brought together by SQL."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.db import Pool, tenant_transaction
+from service.errors import InvalidInputError
+from service.shopify.landing import adopt_orders, land_customers, land_orders
+from tests.command import peak_of, quintile
+from tests.conftest import MakeTenant
+from tests.integration.test_orders_import import Importer, api_order
+
+# The header as Shopify writes it.
+HEADER = (
+    "Name,Email,Financial Status,Paid at,Fulfillment Status,Fulfilled at,"
+    "Accepts Marketing,Currency,Subtotal,Shipping,Taxes,Total,Discount Code,"
+    "Discount Amount,Shipping Method,Created at,Lineitem quantity,Lineitem name,"
+    "Lineitem price,Lineitem compare at price,Lineitem sku,Lineitem requires shipping,"
+    "Lineitem taxable,Lineitem fulfillment status,Billing Name,Billing Street,"
+    "Billing Address1,Billing Address2,Billing Company,Billing City,Billing Zip,"
+    "Billing Province,Billing Country,Billing Phone,Shipping Name,Shipping Street,"
+    "Shipping Address1,Shipping Address2,Shipping Company,Shipping City,Shipping Zip,"
+    "Shipping Province,Shipping Country,Shipping Phone,Notes,Note Attributes,Cancelled at,"
+    "Payment Method,Payment Reference,Refunded Amount,Vendor,Outstanding Balance,Employee,"
+    "Location,Device ID,Id,Tags,Risk Level,Source,Lineitem discount,Tax 1 Name,"
+    "Tax 1 Value,Tax 2 Name,Tax 2 Value,Tax 3 Name,Tax 3 Value,Tax 4 Name,Tax 4 Value,"
+    "Tax 5 Name,Tax 5 Value,Phone,Receipt Number,Duties,Billing Province Name,"
+    "Shipping Province Name,Payment ID,Payment Terms Name,Next Payment Due At,"
+    "Payment References"
+)
+COLUMNS = next(csv.reader([HEADER]))
+
+Cells = dict[str, str]
+
+
+def first_row(name: str, number: str, **cells: str) -> Cells:
+    """The first row of an order of 30.00 by ada@example.com, but for the cells given."""
+    usual = {
+        "Name": name,
+        "Email": "ada@example.com",
+        "Financial Status": "paid",
+        "Paid at": "2024-05-01 10:11:12 -0400",
+        "Fulfillment Status": "fulfilled",
+        "Fulfilled at": "2024-05-02 09:00:00 -0400",
+        "Accepts Marketing": "yes",
+        "Currency": "USD",
+        "Subtotal": "25.00",
+        "Shipping": "5.00",
+        "Taxes": "0.00",
+        "Total": "30.00",
+        "Created at": "2024-05-01 10:11:12 -0400",
+        "Lineitem quantity": "1",
+        "Lineitem name": "Mug - Blue",
+        "Lineitem price": "15.00",
+        "Lineitem sku": "MUG",
+        "Lineitem discount": "0.00",
+        "Billing Name": "Ada Lovelace",
+        "Refunded Amount": "0.00",
+        "Id": number,
+        "Source": "web",
+    }
+    return usual | {key.replace("_", " "): value for key, value in cells.items()}
+
+
+def further_row(name: str, item: str = "Tea", price: str = "10.00", **cells: str) -> Cells:
+    """A row of one more item: its name, address and item are all that Shopify repeats."""
+    return {
+        "Name": name,
+        "Email": "ada@example.com",
+        "Lineitem quantity": "1",
+        "Lineitem name": item,
+        "Lineitem price": price,
+        **{key.replace("_", " "): value for key, value in cells.items()},
+    }
+
+
+def export(*rows: Cells, columns: list[str] = COLUMNS) -> str:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, columns, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+@pytest.fixture
+def tenant(make_tenant: MakeTenant) -> UUID:
+    return make_tenant()
+
+
+@pytest.fixture
+def load(pool: Pool, tenant: UUID) -> Importer:
+    return Importer(pool, tenant)
+
+
+def land_customer(pool: Pool, tenant: UUID, customer_id: str, email: str | None) -> None:
+    moment = datetime(2026, 1, 5, tzinfo=UTC).isoformat()
+    row = {
+        "customer_id": customer_id,
+        "email": email,
+        "tags": [],
+        "created_at": moment,
+        "shopify_updated_at": moment,
+    }
+    with tenant_transaction(pool, tenant) as conn:
+        land_customers(conn, tenant, [row])
+
+
+def made_id(pool: Pool, tenant: UUID, address: str) -> str:
+    with tenant_transaction(pool, tenant) as conn:
+        row = conn.execute("select app.customer_id_of_address(%s) as id", [address]).fetchone()
+    assert row is not None
+    return str(row["id"])
+
+
+# -- what lands ----------------------------------------------------------------------------------
+
+
+def test_the_rows_of_an_order_become_one_order(load: Importer) -> None:
+    report = load.text(
+        export(
+            first_row(
+                "#1001",
+                "5400000000001",
+                Notes='Two\nlines, "quoted"',
+                Tags="UGC, Free sample",
+                Refunded_Amount="7.50",
+                Financial_Status="partially_refunded",
+                Fulfillment_Status="partial",
+                Cancelled_at="2024-05-03 00:00:00 +0530",
+            ),
+            further_row("#1001", "Tea", "10.00", Lineitem_quantity="2", Lineitem_discount="4.00"),
+            first_row("#1002", "5400000000002"),
+        )
+    )
+    assert report.is_export
+    assert (report.landed, report.unchanged, report.rejected_count) == (2, 0, 0)
+    order, other = load.rows()
+    assert (order["order_id"], order["order_number"]) == ("5400000000001", "#1001")
+    assert order["processed_at"] == datetime(2024, 5, 1, 14, 11, 12, tzinfo=UTC)
+    assert order["cancelled_at"] == datetime(2024, 5, 2, 18, 30, tzinfo=UTC)
+    assert order["first_fulfilled_at"] == datetime(2024, 5, 2, 13, tzinfo=UTC)
+    assert (order["total_minor"], order["subtotal_minor"], order["refunded_minor"]) == (
+        3000,
+        2500,
+        750,
+    )
+    assert (order["financial_status"], order["fulfillment_status"]) == (
+        "PARTIALLY_REFUNDED",
+        "PARTIALLY_FULFILLED",
+    )
+    assert (order["tags"], order["channel"]) == (["UGC", "Free sample"], "web")
+    assert order["note"] == 'Two\nlines, "quoted"'
+    assert (order["customer_email"], order["customer_name"]) == (
+        "ada@example.com",
+        "Ada Lovelace",
+    )
+    assert (order["is_test"], order["source"]) == (False, "csv")
+    item = {"variant_title": None, "unit_price_minor": 1500, "quantity": 1, "total_minor": 1500}
+    assert order["line_items"] == [
+        {"title": "Mug - Blue", "sku": "MUG", **item},
+        {
+            "title": "Tea",
+            "sku": None,
+            **item,
+            "quantity": 2,
+            "unit_price_minor": 1000,
+            "total_minor": 1600,
+        },
+    ]
+    assert len(other["line_items"]) == 1
+
+
+def test_rows_of_an_order_need_not_follow_each_other(load: Importer) -> None:
+    report = load.text(
+        export(
+            further_row("#2", "Above"),
+            first_row("#1", "1"),
+            first_row("#2", "2"),
+            further_row("#1", "First"),
+            further_row("#2", "Below"),
+            further_row("#1", "Second"),
+        )
+    )
+    assert (report.landed, report.rejected_count) == (2, 0)
+    assert [[item["title"] for item in row["line_items"]] for row in load.rows()] == [
+        ["Mug - Blue", "First", "Second"],
+        ["Above", "Mug - Blue", "Below"],
+    ]
+
+
+def test_two_orders_of_one_name_keep_their_own_items(load: Importer) -> None:
+    load.text(
+        export(
+            first_row("#1", "1"),
+            further_row("#1", "of the first"),
+            first_row("#1", "2"),
+            further_row("#1", "of the second"),
+        )
+    )
+    assert [row["line_items"][-1]["title"] for row in load.rows()] == [
+        "of the first",
+        "of the second",
+    ]
+
+
+def test_older_exports_with_fewer_columns_and_a_byte_order_mark_are_read(load: Importer) -> None:
+    few = ["Name", "Email", "Financial Status", "Total", "Created at", "Lineitem quantity"]
+    text = export(
+        {
+            key: value
+            for key, value in first_row("#1", "1").items()
+            if key in [*few, "Lineitem name", "Id"]
+        },
+        columns=[*few, "Lineitem name", "Id"],
+    )
+    report = load.bytes(b"\xef\xbb\xbf" + text.encode())
+    assert report.landed == 1
+    (row,) = load.rows()
+    assert (row["currency"], row["total_minor"], row["subtotal_minor"]) == ("USD", 3000, 3000)
+
+
+def test_test_orders_and_leading_apostrophes(load: Importer) -> None:
+    load.text(export(first_row("#1", "'5400000000001", Payment_Method="bogus")))
+    (row,) = load.rows()
+    assert (row["order_id"], row["is_test"]) == ("5400000000001", True)
+
+
+# -- whose an order is ---------------------------------------------------------------------------
+
+
+def test_an_order_is_the_landed_customers_who_has_its_address(
+    load: Importer, pool: Pool, tenant: UUID
+) -> None:
+    land_customer(pool, tenant, "71", "Ada@Example.com")
+    load.text(
+        export(
+            first_row("#1", "1"),
+            first_row("#2", "2", Email="bob@example.com"),
+            first_row("#3", "3", Email=" BOB@example.com "),
+            first_row("#4", "4", Email=""),
+        )
+    )
+    bob = made_id(pool, tenant, "bob@example.com")
+    assert [row["customer_id"] for row in load.rows()] == ["71", bob, bob, None]
+    assert "bob" not in bob
+
+
+def test_a_made_customer_gives_way_to_the_one_who_lands_later(
+    load: Importer, pool: Pool, tenant: UUID
+) -> None:
+    text = export(first_row("#1", "1"), first_row("#2", "2", Email="bob@example.com"))
+    load.text(text)
+    made = made_id(pool, tenant, "ada@example.com")
+    before = load.rows()
+    assert before[0]["customer_id"] == made
+
+    land_customer(pool, tenant, "70", None)
+    land_customer(pool, tenant, "71", "ada@example.com")
+    with tenant_transaction(pool, tenant) as conn:
+        assert adopt_orders(conn, tenant) == 1
+    ada, bob = load.rows()
+    assert (ada["customer_id"], ada["former_customer_ids"]) == ("71", [made])
+    assert ada["landed_xid"] != before[0]["landed_xid"]
+    assert bob == before[1]
+    with tenant_transaction(pool, tenant) as conn:
+        assert adopt_orders(conn, tenant) == 0
+    # The same file again changes nothing: it finds the customer by itself.
+    assert load.text(text).landed == 0
+
+
+def test_another_tenants_customers_are_not_found(
+    load: Importer, pool: Pool, tenant: UUID, make_tenant: MakeTenant
+) -> None:
+    land_customer(pool, make_tenant("other"), "71", "ada@example.com")
+    load.text(export(first_row("#1", "1")))
+    assert load.rows()[0]["customer_id"] == made_id(pool, tenant, "ada@example.com")
+
+
+def test_an_id_that_another_file_gave_is_better_than_a_made_one(load: Importer) -> None:
+    load("order_id,customer_id,processed_at,total", "1,c-7,2024-05-01,30")
+    load.text(export(first_row("#1", "1")))
+    (row,) = load.rows()
+    assert (row["customer_id"], row["order_number"]) == ("c-7", "#1")
+
+
+# -- again, and beside the API -------------------------------------------------------------------
+
+
+def test_importing_an_export_again_writes_nothing(load: Importer) -> None:
+    text = export(
+        first_row("#1", "1"), further_row("#1"), first_row("#2", "x"), further_row("#9", "lost")
+    )
+    load.text(text)
+    before = load.rows(), load.rows("rejected_rows", "source_id")
+    again = load.text(text)
+    assert (again.landed, again.unchanged, again.rejected_count) == (0, 1, 2)
+    assert (load.rows(), load.rows("rejected_rows", "source_id")) == before
+
+
+def test_an_order_that_the_api_has_landed_stays_as_it_is(
+    load: Importer, pool: Pool, tenant: UUID
+) -> None:
+    with tenant_transaction(pool, tenant) as conn:
+        land_orders(conn, tenant, [api_order("1", 100)])
+    report = load.text(export(first_row("#1", "1"), further_row("#1"), first_row("#2", "2")))
+    assert (report.landed, report.unchanged) == (1, 1)
+    kept, _ = load.rows()
+    assert (kept["source"], kept["total_minor"], kept["tags"]) == ("api", 100, ["kept"])
+
+
+def test_a_file_without_items_keeps_those_an_export_has_told(load: Importer) -> None:
+    load.text(export(first_row("#1", "1", Notes="gift"), further_row("#1")))
+    load("order_id,customer_id,processed_at,total", "1,c,2024-05-01,31")
+    (row,) = load.rows()
+    assert (row["total_minor"], len(row["line_items"]), row["note"]) == (3100, 2, "gift")
+
+
+# -- what is set aside ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"Id": "5.4E+12"}, "id '5.4E+12' was shortened by a spreadsheet"),
+        ({"Id": "5,4e+12"}, "id '5,4e+12' was shortened by a spreadsheet"),
+        ({"Id": "#1001"}, "id '#1001' is not the number of an order"),
+        ({"Id": ""}, "id is empty"),
+        ({"Name": ""}, "name is empty, so the row belongs to no order"),
+        ({"Total": ""}, "total is empty"),
+        ({"Total": "$30"}, "total: '$30' is not an amount"),
+        ({"Created at": "01/05/2024"}, "created at '01/05/2024' is not an ISO date or time"),
+        ({"Lineitem quantity": "1.5"}, "lineitem quantity '1.5' is not a whole number"),
+        ({"Currency": "Dollar"}, "'DOLLAR' is not a currency code"),
+    ],
+)
+def test_a_bad_first_row_is_reported_with_the_items_that_miss_it(
+    load: Importer, cells: Cells, reason: str
+) -> None:
+    report = load.text(
+        export(
+            first_row("#1", "1"),
+            {**first_row("#2", "2"), **cells},
+            further_row("#2"),
+            first_row("#3", "3"),
+        )
+    )
+    assert report.landed == 2
+    (line, said), (orphan, why) = report.rejected
+    assert (line, orphan) == (3, 4)
+    assert reason in said
+    assert why == "its order #2 has no readable first line in this file"
+    assert [row["order_id"] for row in load.rows()] == ["1", "3"]
+    assert len(load.rejected()) == 2
+
+
+def test_a_bad_further_item_is_reported_and_its_order_lands(load: Importer) -> None:
+    report = load.text(
+        export(
+            first_row("#1", "1", Notes="over\ntwo lines"),
+            further_row("#1", price="free"),
+            further_row("#1", "Tea"),
+        )
+    )
+    # The note's line break counts as a line of the file.
+    assert report.rejected == [(4, "lineitem price: 'free' is not an amount")]
+    (row,) = load.rows()
+    assert [item["title"] for item in row["line_items"]] == ["Mug - Blue", "Tea"]
+
+
+def test_a_good_file_takes_the_rejections_back(load: Importer) -> None:
+    load.text(export(first_row("#1", "1", Total="?"), further_row("#1")))
+    assert set(load.rejected()) == {("order", "1"), ("csv_line", "3")}
+    load.text(export(first_row("#1", "1"), further_row("#1")))
+    assert load.rejected() == {}
+
+
+def test_all_orphans_are_counted_and_the_first_thousand_listed(load: Importer) -> None:
+    report = load.text(export(*(further_row("#1") for _ in range(1500)), first_row("#2", "?")))
+    assert (report.rejected_count, len(report.rejected)) == (1501, 1000)
+    assert report.rejected[0][0] == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("Customer ID,First Name,Last Name,Email,Total Spent,Total Orders", "export of customers"),
+        ("Handle,Title,Body (HTML),Vendor,Variant SKU,Variant Price", "export of products"),
+        ("Title,URL handle,Description,Vendor,Price", "export of products"),
+        ("Handle,Title,Option1 Name,SKU,Location,On hand", "export of inventory"),
+        ("Order,Name,Kind,Gateway,Created At,Status,Amount,Currency", "export of payments"),
+        ("Name,Financial Status,Total,Created at,Lineitem quantity,Lineitem name", "lacks id"),
+        ("Name,Financial Status,Id,Id,Total,Created at,Lineitem quantity,Lineitem name", "id more"),
+    ],
+)
+def test_a_wrong_file_is_named(load: Importer, header: str, message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        load.text(f"{header}\n")
+
+
+def test_rows_in_yen_have_no_decimals(load: Importer, pool: Pool, tenant: UUID) -> None:
+    load.text(
+        export(
+            first_row("#1", "1", Currency="JPY", Total="3000", Subtotal="3000",
+                      Lineitem_price="1500"),
+            further_row("#1", price="500"),
+        )
+    )  # fmt: skip
+    (row,) = load.rows()
+    assert row["total_minor"] == 3000
+    assert [item["unit_price_minor"] for item in row["line_items"]] == [1500, 500]
+
+
+def test_the_command_line_takes_the_parts_of_an_export(
+    load: Importer, settings: Settings, tmp_path: Path
+) -> None:
+    parts = [tmp_path / "orders_export_1.csv", tmp_path / "orders_export_2.csv"]
+    parts[0].write_text("\ufeff" + export(first_row("#1", "1"), further_row("#1")))
+    parts[1].write_text(export(first_row("#2", "2"), first_row("#3", "5.4E+12")))
+    done = quintile(settings, "orders", "import", *parts, "--tenant", "demo")
+    assert done.stdout.splitlines() == [
+        "1 orders landed, 0 unchanged, 0 rejected",
+        "1 orders landed, 0 unchanged, 1 rejected",
+    ]
+    assert "orders_export_2.csv:" in done.stderr
+    assert "line 3: id '5.4E+12' was shortened by a spreadsheet" in done.stderr
+    assert [row["order_id"] for row in load.rows()] == ["1", "2"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak where Linux tells it")
+def test_memory_does_not_grow_with_the_file(
+    load: Importer, settings: Settings, tmp_path: Path
+) -> None:
+    peaks = []
+    for orders in (1_000, 30_000):
+        path = tmp_path / f"{orders}.csv"
+        rows = (
+            row
+            for number in range(orders)
+            for row in (
+                first_row(f"#{number}", str(number), Email=f"buyer.{number}@example.com"),
+                further_row(f"#{number}"),
+                further_row(f"#{number + 1}", "not adjacent"),
+            )
+        )
+        path.write_text(export(*rows), encoding="utf-8")
+        peaks.append(peak_of(settings, "orders", "import", path, "--tenant", "demo"))
+    assert len(load.rows()) == 30_000
+    small, large = peaks
+    # In KiB. A list of the rows would take 100 MiB.
+    assert large - small < 8 * 1024, f"{small:,} KiB, then {large:,} KiB"

@@ -1,0 +1,368 @@
+"""Promo codes: made once, for as many targets as wanted, and refused in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import stamina
+
+from service.config import Settings
+from service.errors import InvalidInputError
+from service.sandbox import Fault, Sandbox
+from service.sandbox.data import generate_store
+from service.sandbox.data.specs import KESSEL
+from service.sandbox.shopify import Store
+from service.sandbox.shopify.discounts import Discount as Stored
+from service.sandbox.shopify.store import ALL_SCOPES
+from service.shopify.client import (
+    ShopifyClient,
+    ShopifyQueryError,
+    ShopifyRefusedError,
+    ShopifyUnknownOutcomeError,
+    open_shopify,
+)
+from service.shopify.discounts import (
+    Discount,
+    DiscountRefusedError,
+    PromoCode,
+    Targets,
+    TargetsIncompleteError,
+    change_targets,
+    create_code,
+    deactivate_code,
+    find_code,
+)
+
+STARTS = datetime(2026, 6, 1, tzinfo=UTC)
+TWENTY = PromoCode("CREATOR20", "Creators", STARTS, percentage=Decimal("0.2"))
+EVERYBODY = Targets()
+
+
+@pytest.fixture(scope="module")
+def data() -> Any:
+    return generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def store(data: Any) -> Store:
+    return Store(data)
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def client(shop: Sandbox, store: Store) -> Iterator[ShopifyClient]:
+    settings = Settings(shopify_url=shop.shopify_url)
+    with open_shopify(settings, store.data.domain, store.data.token) as client:
+        yield client
+
+
+def only(store: Store) -> Stored:
+    (discount,) = store.discounts.values()
+    return discount
+
+
+def numbers(store: Store, kind: str) -> set[str]:
+    return {str(number) for found, number in only(store).targets if found == kind}
+
+
+def buyers(store: Store, count: int) -> list[str]:
+    return [str(number) for number in sorted(store.customers)[:count]]
+
+
+# -- creating -----------------------------------------------------------------------------------
+
+
+def test_a_code_is_created_as_described(client: ShopifyClient, store: Store) -> None:
+    promo = replace(
+        TWENTY,
+        ends_at=datetime(2026, 8, 1, tzinfo=UTC),
+        usage_limit=100,
+        is_once_per_customer=True,
+    )
+    discount_id = create_code(client, promo, EVERYBODY)
+    made = only(store)
+    assert discount_id == f"gid://shopify/DiscountCodeNode/{made.number}"
+    assert (made.code, made.title, made.percentage) == ("CREATOR20", "Creators", 0.2)
+    assert (made.starts_at, made.ends_at) == (promo.starts_at, promo.ends_at)
+    assert (made.usage_limit, made.is_once_per_customer, made.targets) == (100, True, {})
+
+
+def test_an_amount_is_exact(client: ShopifyClient, store: Store) -> None:
+    create_code(client, PromoCode("FIVE", "Five", STARTS, amount=Decimal("5.10")), EVERYBODY)
+    assert only(store).amount == Decimal("5.10")
+    assert only(store).percentage is None
+
+
+def test_a_code_is_for_segments(client: ShopifyClient, store: Store) -> None:
+    chosen = [str(number) for number in sorted(store.segments)[:2]]
+    create_code(client, TWENTY, Targets(segment_ids=chosen))
+    assert numbers(store, "Segment") == set(chosen)
+
+
+def test_more_targets_than_a_call_takes_are_added_by_updates(
+    client: ShopifyClient, store: Store
+) -> None:
+    chosen = buyers(store, 601)
+    create_code(client, TWENTY, Targets(customer_ids=chosen))
+    assert numbers(store, "Customer") == set(chosen)
+    assert client.calls == 3
+
+
+# -- changing -----------------------------------------------------------------------------------
+
+
+def test_targets_are_added_and_removed_and_twice_is_as_good_as_once(
+    client: ShopifyClient, store: Store
+) -> None:
+    chosen = buyers(store, 300)
+    discount_id = create_code(client, TWENTY, Targets(customer_ids=chosen[:3]))
+    for _ in range(2):
+        change_targets(
+            client,
+            discount_id,
+            add=Targets(customer_ids=chosen[2:]),
+            remove=Targets(customer_ids=chosen[:2]),
+        )
+        assert numbers(store, "Customer") == set(chosen[2:])
+    assert only(store).code == "CREATOR20"
+
+
+def test_segments_take_the_place_of_customers(client: ShopifyClient, store: Store) -> None:
+    discount_id = create_code(client, TWENTY, Targets(customer_ids=buyers(store, 2)))
+    segment = str(min(store.segments))
+    change_targets(client, discount_id, add=Targets(segment_ids=[segment]))
+    assert numbers(store, "Segment") == {segment}
+    assert numbers(store, "Customer") == set()
+
+
+def test_a_code_is_found_whatever_its_case_and_ended(client: ShopifyClient, store: Store) -> None:
+    assert find_code(client, "creator20") is None
+    discount_id = create_code(client, TWENTY, EVERYBODY)
+    assert find_code(client, "creator20") == Discount(discount_id, "Creators", "ACTIVE")
+    for _ in range(2):
+        deactivate_code(client, discount_id)
+        assert find_code(client, "CREATOR20") == Discount(discount_id, "Creators", "EXPIRED")
+
+
+# -- refusals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("promo", "targets", "code", "field", "message"),
+    [
+        (TWENTY, EVERYBODY, "TAKEN", "code", "The code exists already in the shop."),
+        (replace(TWENTY, code=""), EVERYBODY, "BLANK", "code", "The code is missing."),
+        (replace(TWENTY, code="x" * 256), EVERYBODY, "TOO_LONG", "code", "The code is too long."),
+        (replace(TWENTY, code="B", title=""), EVERYBODY, "BLANK", "title", "The title is missing."),
+        (
+            replace(TWENTY, code="B", ends_at=datetime(2026, 5, 1, tzinfo=UTC)),
+            EVERYBODY,
+            "END_DATE_BEFORE_START_DATE",
+            "endsAt",
+            "The code would end before it starts.",
+        ),
+        (
+            replace(TWENTY, code="B", usage_limit=0),
+            EVERYBODY,
+            "GREATER_THAN",
+            "usageLimit",
+            "The usage limit is too small.",
+        ),
+        (
+            replace(TWENTY, code="B", percentage=None, amount=Decimal(-1)),
+            EVERYBODY,
+            "GREATER_THAN",
+            "customerGets.value.discountAmount.amount",
+            "The amount is too small.",
+        ),
+        (
+            replace(TWENTY, code="B"),
+            Targets(segment_ids=["999"]),
+            "INVALID",
+            "context.customerSegments.add",
+            "The shop does not have a segment that the code is for: Segment is invalid.",
+        ),
+        (
+            replace(TWENTY, code="B"),
+            Targets(customer_ids=["999"]),
+            "INVALID",
+            "context.customers.add",
+            "The shop does not have a customer that the code is for: Customer is invalid.",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.isupper() else "",
+)
+def test_what_is_wrong_is_told_by_field_and_in_words(
+    client: ShopifyClient,
+    store: Store,
+    promo: PromoCode,
+    targets: Targets,
+    code: str,
+    field: str,
+    message: str,
+) -> None:
+    create_code(client, TWENTY, EVERYBODY)
+    with pytest.raises(DiscountRefusedError) as raised:
+        create_code(client, promo, targets)
+    assert (raised.value.code, raised.value.message) == (code, message)
+    assert raised.value.field == f"basicCodeDiscount.{field}"
+    assert len(store.discounts) == 1
+
+
+def test_a_discount_that_is_gone_is_named(client: ShopifyClient) -> None:
+    for change in (
+        lambda: deactivate_code(client, "gid://shopify/DiscountCodeNode/1"),
+        lambda: change_targets(
+            client, "gid://shopify/DiscountCodeNode/1", add=Targets(customer_ids=["1"])
+        ),
+    ):
+        with pytest.raises(DiscountRefusedError, match="does not have this discount any more"):
+            change()
+
+
+def test_a_refusal_without_a_known_reason_shows_shopifys_words(
+    client: ShopifyClient, store: Store
+) -> None:
+    """Both ways to choose buyers at once, which our functions never send."""
+    with pytest.raises(ShopifyQueryError, match="OneOf"):
+        client.run("discount_create", discount={"context": {"all": "ALL", "customers": {}}})
+    answer = client.run(
+        "discount_create",
+        discount={
+            "code": "A",
+            "title": "A",
+            "startsAt": "2026-06-01T00:00:00Z",
+            "customerGets": {"value": {"percentage": 0.1}, "items": {"all": True}},
+            "context": {"all": "ALL"},
+            "customerSelection": {"all": True},
+        },
+    )["discountCodeBasicCreate"]
+    assert answer["userErrors"] == [
+        {
+            "code": "INVALID",
+            "field": ["basicCodeDiscount", "context"],
+            "message": "Only one of context or customerSelection can be provided.",
+        }
+    ]
+    assert store.discounts == {}
+
+
+def test_a_longer_list_than_shopify_takes_is_refused_as_a_whole(
+    client: ShopifyClient, store: Store
+) -> None:
+    discount_id = create_code(client, TWENTY, EVERYBODY)
+    gids = [f"gid://shopify/Customer/{number}" for number in buyers(store, 251)]
+    with pytest.raises(ShopifyQueryError, match="251 is greater than the maximum") as raised:
+        client.run(
+            "discount_update",
+            id=discount_id,
+            discount={"context": {"customers": {"add": gids}}},
+        )
+    assert raised.value.codes == {"MAX_INPUT_SIZE_EXCEEDED"}
+
+
+def test_a_missing_scope_is_named(client: ShopifyClient, store: Store) -> None:
+    store.scopes = ALL_SCOPES - {"write_discounts"}
+    with pytest.raises(ShopifyRefusedError, match="write_discounts"):
+        create_code(client, TWENTY, EVERYBODY)
+    with pytest.raises(ShopifyRefusedError, match="read_discounts"):
+        find_code(client, "CREATOR20")
+    store.scopes = frozenset({"read_discounts"})
+    assert find_code(client, "CREATOR20") is None
+
+
+def test_what_cannot_be_a_promo_code_is_refused_before_shopify_hears_of_it() -> None:
+    for wrong in (Decimal(0), Decimal("1.01"), Decimal(20)):
+        with pytest.raises(InvalidInputError, match="above 0 and at most 1"):
+            replace(TWENTY, percentage=wrong)
+    with pytest.raises(InvalidInputError, match="either a percentage or an amount"):
+        replace(TWENTY, amount=Decimal(5))
+    with pytest.raises(InvalidInputError, match="time zone"):
+        replace(TWENTY, starts_at=STARTS.replace(tzinfo=None))
+    with pytest.raises(InvalidInputError, match="not for both"):
+        Targets(segment_ids=["1"], customer_ids=["2"])
+
+
+# -- answers that are lost ----------------------------------------------------------------------
+
+
+def test_a_creation_whose_answer_is_lost_is_found_and_not_repeated(
+    client: ShopifyClient, store: Store, shop: Sandbox
+) -> None:
+    shop.fail_shopify(Fault(truncate=True))
+    chosen = buyers(store, 260)
+    discount_id = create_code(client, TWENTY, Targets(customer_ids=chosen))
+    assert find_code(client, "CREATOR20") == Discount(discount_id, "Creators", "ACTIVE")
+    assert numbers(store, "Customer") == set(chosen)
+
+
+def test_a_creation_that_never_arrived_is_made(
+    client: ShopifyClient, store: Store, shop: Sandbox
+) -> None:
+    shop.fail_shopify(Fault(status=502, html=True))
+    create_code(client, TWENTY, EVERYBODY)
+    assert only(store).code == "CREATOR20"
+
+
+def test_a_creation_that_is_turned_away_is_repeated_at_once(
+    client: ShopifyClient, store: Store, shop: Sandbox
+) -> None:
+    shop.fail_shopify(Fault(status=429, retry_after=0))
+    create_code(client, TWENTY, EVERYBODY)
+    assert client.calls == 2
+    assert only(store).code == "CREATOR20"
+
+
+def test_somebody_elses_code_is_not_taken_for_the_lost_one(
+    client: ShopifyClient, store: Store, shop: Sandbox
+) -> None:
+    create_code(client, replace(TWENTY, title="Theirs"), EVERYBODY)
+    shop.fail_shopify(Fault(truncate=True))
+    with pytest.raises(DiscountRefusedError) as raised:
+        create_code(client, TWENTY, EVERYBODY)
+    assert raised.value.code == "TAKEN"
+    assert only(store).title == "Theirs"
+
+
+def test_a_creation_that_is_lost_twice_says_so(
+    client: ShopifyClient, store: Store, shop: Sandbox
+) -> None:
+    lost = Fault(status=502)
+    # The look-up in between is a request, too.
+    shop.fail_shopify(lost, Fault(delay=0.001), lost)
+    with pytest.raises(ShopifyUnknownOutcomeError, match="not known"):
+        create_code(client, TWENTY, EVERYBODY)
+    assert store.discounts == {}
+
+
+def test_targets_that_could_not_be_added_are_counted(
+    client: ShopifyClient, store: Store, shop: Sandbox
+) -> None:
+    chosen = buyers(store, 600)
+    with pytest.raises(TargetsIncompleteError, match="500 of its 601 targets") as raised:
+        create_code(client, TWENTY, Targets(customer_ids=[*chosen, "999"]))
+    assert raised.value.done == 500
+    assert numbers(store, "Customer") == set(chosen[:500])
+    change_targets(client, raised.value.discount_id, add=Targets(customer_ids=chosen))
+    assert numbers(store, "Customer") == set(chosen)
+
+
+def test_an_update_whose_answer_is_lost_is_made_again(
+    client: ShopifyClient, store: Store, shop: Sandbox
+) -> None:
+    chosen = buyers(store, 2)
+    discount_id = create_code(client, TWENTY, Targets(customer_ids=chosen[:1]))
+    shop.fail_shopify(Fault(truncate=True))
+    with stamina.set_testing(True, attempts=2):
+        change_targets(client, discount_id, add=Targets(customer_ids=chosen[1:]))
+    assert numbers(store, "Customer") == set(chosen)
