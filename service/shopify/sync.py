@@ -1,8 +1,10 @@
 """One sync of a shop: what it is, its segments with members, its customers, its orders.
 
-Customers and orders are read in the order they changed, from a little before the last change
-landed. Each page lands in a transaction of its own together with the watermark that vouches for it,
-so a sync that is killed goes on where it stopped, and the tables end up the same.
+What there is much of is read by a bulk operation first. Then customers and orders are read in the
+order they changed, from a little before the last change landed. Each page, and each bulk operation,
+lands in a transaction of its own together with the watermark that vouches for it, so a sync that is
+killed goes on where it stopped, and the tables end up the same. Now and then what has landed is
+compared with what there is, because nobody tells what is gone.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from service.config import Settings
 from service.connections import credential, note_accepted, note_refused, shop_domain
 from service.db import Connection, Pool, tenant_transaction
 from service.jobs.progress import Progress
+from service.shopify.backfill import CUSTOMERS, ORDERS, BulkResource, backfill
+from service.shopify.bulk import BulkJob, forget, is_under_way
 from service.shopify.client import (
-    Data,
-    ShopifyClient,
     ShopifyRefusedError,
     open_shopify,
     pages,
@@ -27,11 +29,14 @@ from service.shopify.landing import (
     advance_watermark,
     land_customers,
     land_orders,
+    purge_deleted,
     read_watermark,
     save_shop,
     set_aside,
 )
 from service.shopify.parse import Node, Row, newest, parse_customer, parse_order, sort_out
+from service.shopify.reconcile import Comparison, reconcile
+from service.shopify.reread import complete_lines, reread
 from service.shopify.segments import Source, sync_segments
 from service.shopify.shop import ShopInfo, read_shop
 
@@ -42,7 +47,7 @@ _OVERLAP = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class _Resource:
-    """Something read by updated_at and landed page by page.
+    """Something read by updated_at and landed page by page, or in bulk.
 
     ``watermark`` names how far it has been read; ``name`` is Shopify's.
     """
@@ -53,23 +58,43 @@ class _Resource:
     per_page: int
     parse: Callable[[Node], Row]
     land: Callable[[Connection, UUID, Sequence[Row]], int]
+    bulk: BulkResource
 
 
-_CUSTOMERS = _Resource("customers", "customers", "customer", 250, parse_customer, land_customers)
-_ORDERS = _Resource("orders", "orders", "order", 50, parse_order, land_orders)
+_CUSTOMERS = _Resource(
+    "customers", "customers", "customer", 250, parse_customer, land_customers, CUSTOMERS
+)
+_ORDERS = _Resource("orders", "orders", "order", 50, parse_order, land_orders, ORDERS)
 # Having read the last 60 days says nothing of the years before: when the token gets the scope for
 # all orders, they are read from the start.
 _RECENT_ORDERS = replace(_ORDERS, watermark="recent_orders")
 
 
-def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Progress) -> None:
+def sync_shopify(
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    progress: Progress,
+    *,
+    comparison: Comparison = Comparison.WHEN_DUE,
+) -> None:
     """Bring a tenant's landed data up to date with its shop.
 
     Counts, by way of ``progress``: what was read (segments, segment_members, customers, orders),
-    rejected records, calls to Shopify, and rows written; and orders_limited_to_60_days when the
-    token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong.
+    rejected records, calls to Shopify, and rows written; orders_limited_to_60_days when the
+    token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong; and deleted,
+    reread and purged rows.
+
+    Args:
+        settings: How to reach Shopify, and from when on to read in bulk.
+        pool: The service's pool.
+        tenant_id: Whose shop.
+        progress: Who is told.
+        comparison: Whether to compare all ids with the shop's, and whether to believe the result
+            however much of it is gone.
 
     Raises:
+        ComparisonRefusedError: So much seems to be gone that nothing was marked; all else is done.
         NotConnectedError: The tenant has no shop or no access token.
         ShopifyRefusedError: The token is not accepted; the connection now says so.
         ShopifyError: The shop cannot be read; what was landed before stays.
@@ -82,8 +107,14 @@ def sync_shopify(settings: Settings, pool: Pool, tenant_id: UUID, progress: Prog
         try:
             info = _sync_shop(source, shop)
             sync_segments(source)
-            _sync_changes(source, _CUSTOMERS)
-            _sync_changes(source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
+            _sync_changes(settings, source, _CUSTOMERS)
+            _sync_changes(settings, source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
+            refusal = reconcile(settings, source, comparison, has_all_orders=info.has_all_orders)
+            reread(source)
+            with tenant_transaction(pool, tenant_id) as conn:
+                progress.count(purged=purge_deleted(conn, tenant_id))
+            if refusal is not None:
+                raise refusal
         except ShopifyRefusedError as error:
             with tenant_transaction(pool, tenant_id) as conn:
                 note_refused(conn, tenant_id, "shopify", error.message)
@@ -106,21 +137,40 @@ def _sync_shop(source: Source, shop: str) -> ShopInfo:
     return info
 
 
-def _sync_changes(source: Source, resource: _Resource) -> None:
-    client = source.client
+def _sync_changes(settings: Settings, source: Source, resource: _Resource) -> None:
+    search, total = _changes(source, resource)
+    is_large = total is not None and total >= settings.shopify_bulk_from
+    if is_large or is_under_way(source, resource.watermark):
+        job = BulkJob(
+            resource.watermark,
+            resource.bulk.document,
+            settings.shopify_bulk_patience_seconds,
+            search,
+        )
+        if backfill(source, resource.bulk, resource.watermark, job, _OVERLAP):
+            search, total = _changes(source, resource)
+    source.progress.phase(resource.name, total=total)
+    for page in pages(
+        source.client, resource.name, resource.name, first=resource.per_page, query=search
+    ):
+        _land_page(source, resource, page["nodes"])
+    # Paged to the end: operations that came to nothing are history, and the next may be tried.
+    forget(source, resource.watermark)
+
+
+def _changes(source: Source, resource: _Resource) -> tuple[str | None, int | None]:
+    """How to search for what of a resource has not been read, and how much that is."""
     with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
         watermark = read_watermark(conn, source.tenant_id, resource.watermark)
     search = None if watermark is None else _changed_since(watermark - _OVERLAP)
-    count = client.run(f"{resource.name}_count", query=search)[f"{resource.name}Count"]
-    source.progress.phase(resource.name, total=count["count"] if count else None)
-    for page in pages(client, resource.name, resource.name, first=resource.per_page, query=search):
-        _land_page(source, resource, page["nodes"])
+    count = source.client.run(f"{resource.name}_count", query=search)[f"{resource.name}Count"]
+    return search, count["count"] if count else None
 
 
 def _land_page(source: Source, resource: _Resource, nodes: list[Node]) -> None:
     if resource.name == "orders":
         for order in nodes:
-            _complete_lines(source.client, order)
+            complete_lines(source.client, order)
     rows, rejections = sort_out(nodes, resource.parse)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         written = resource.land(conn, source.tenant_id, rows)
@@ -128,19 +178,6 @@ def _land_page(source: Source, resource: _Resource, nodes: list[Node]) -> None:
         advance_watermark(conn, source.tenant_id, resource.watermark, newest(nodes))
     source.progress.count(**{resource.name: len(nodes)}, rejected=len(rejections), written=written)
     source.progress.advance(len(nodes))
-
-
-def _complete_lines(client: ShopifyClient, order: Data) -> None:
-    """Fetch the lines of a long order that its page had no room for."""
-    lines = order["lineItems"]
-    while lines["pageInfo"]["hasNextPage"]:
-        after = lines["pageInfo"]["endCursor"]
-        found = client.run("order_lines", id=order["id"], after=after)["order"]
-        if found is None:
-            # Deleted since the page was read: what it had is the last there is to know.
-            return
-        lines["nodes"] += found["lineItems"]["nodes"]
-        lines["pageInfo"] = found["lineItems"]["pageInfo"]
 
 
 def _changed_since(moment: datetime) -> str:
