@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -441,13 +442,28 @@ def _read_secret(what: str) -> str:
 @main.command()
 @click.argument("provider", type=click.Choice(["shopify", "klaviyo"]))
 @click.option("--tenant", metavar="T", help="Only this tenant; all connected ones otherwise.")
+@click.option(
+    "--compare", is_flag=True, help="Shopify: compare all ids with the shop's, due or not."
+)
+@click.option(
+    "--accept-deletions",
+    is_flag=True,
+    help="With --compare: believe it however much is gone from the shop.",
+)
 @click.pass_obj
-def sync(settings: Settings, provider: str, tenant: str | None) -> None:
+def sync(
+    settings: Settings, provider: str, tenant: str | None, compare: bool, accept_deletions: bool
+) -> None:
     """Sync now, with progress."""
     from service.klaviyo.sync import sync_klaviyo
+    from service.shopify.reconcile import Comparison
     from service.shopify.sync import sync_shopify
 
-    work = sync_shopify if provider == "shopify" else sync_klaviyo
+    if (compare and provider != "shopify") or (accept_deletions and not compare):
+        raise InvalidInputError("--compare is for shopify, and --accept-deletions for --compare.")
+    comparison = Comparison.chosen(now=compare, believe=accept_deletions)
+    sync_orders = partial(sync_shopify, comparison=comparison)
+    work = sync_orders if provider == "shopify" else sync_klaviyo
     kind: Kind = "shopify_sync" if provider == "shopify" else "klaviyo_sync"
     chosen = _connected_tenants(settings, provider, tenant)
     failures = 0

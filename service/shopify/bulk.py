@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 # How often an operation may come to nothing before its rows are paged instead.
 ATTEMPTS = 3
-_FIRST_LOOK_SECONDS = 0.2
+_FIRST_LOOK_SECONDS = 0.1
 _SLOWEST_LOOK_SECONDS = 10.0
 _BUSY = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
 

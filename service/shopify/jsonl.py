@@ -34,7 +34,7 @@ class DamagedFileError(QuintileError):
     """The file of a bulk operation is not what Shopify said it would be."""
 
 
-def read_blocks(url: str, size: int | None) -> Iterator[bytes]:
+def read_blocks(url: str, size: int | None, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     """The lines of the file at ``url``, in blocks that end where a line ends.
 
     A download that breaks off goes on where it was, or begins anew and leaves out what has been
@@ -43,6 +43,7 @@ def read_blocks(url: str, size: int | None) -> Iterator[bytes]:
     Args:
         url: Where the file is.
         size: How many bytes it has, if that is known.
+        block_bytes: How many to hand on at once, and somewhat more.
 
     Raises:
         FileGoneError: It is not there, or not any more.
@@ -55,7 +56,7 @@ def read_blocks(url: str, size: int | None) -> Iterator[bytes]:
         while True:
             begun_at = handed_on
             try:
-                for block in _blocks(http, url, handed_on):
+                for block in _blocks(http, url, handed_on, block_bytes):
                     handed_on += len(block)
                     yield block
                 break
@@ -68,11 +69,11 @@ def read_blocks(url: str, size: int | None) -> Iterator[bytes]:
         raise DamagedFileError(f"A file of {size} bytes came as one of {handed_on}.")
 
 
-def _blocks(http: httpx.Client, url: str, begin: int) -> Iterator[bytes]:
+def _blocks(http: httpx.Client, url: str, begin: int, block_bytes: int) -> Iterator[bytes]:
     held = bytearray()
     for chunk in _chunks(http, url, begin):
         held += chunk
-        if len(held) >= BLOCK_BYTES and (end := held.rfind(b"\n") + 1):
+        if len(held) >= block_bytes and (end := held.rfind(b"\n") + 1):
             yield bytes(held[:end])
             del held[:end]
     if held:

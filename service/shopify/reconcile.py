@@ -46,6 +46,13 @@ class Comparison(enum.Enum):
     NOW = "now"
     NOW_AND_BELIEVE = "now and believe"
 
+    @classmethod
+    def chosen(cls, *, now: bool, believe: bool) -> Comparison:
+        """What somebody who asks for a sync has chosen."""
+        if not now:
+            return cls.WHEN_DUE
+        return cls.NOW_AND_BELIEVE if believe else cls.NOW
+
 
 class ComparisonRefusedError(QuintileError):
     """So much of what has landed is not in the shop any more that nothing was marked as deleted."""
