@@ -74,6 +74,7 @@ class Batch:
     records: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     rejections: list[str] = field(default_factory=list)
+    currencies: set[str] = field(default_factory=set)
 
 
 def backfill(
@@ -168,6 +169,7 @@ class _Landing:
         self._landed = 0
         self._late = 0
         self._is_scattered = False
+        self._currencies: set[str] = set()
         self._counts = {resource.plural: 0, "written": 0}
         self._run(f"create_bulk_{resource.plural}")
         self._run("create_bulk_rejections")
@@ -178,6 +180,7 @@ class _Landing:
         self._copy("lines", batch.lines)
         self._copy("rejections", batch.rejections)
         self._counts[self._resource.plural] += len(batch.records)
+        self._currencies |= batch.currencies
         self._copied += 1
         if not self._has_lines:
             self._land(self._landed, self._landed)
@@ -210,7 +213,7 @@ class _Landing:
             "first_line_block": 0 if every_line else first - 1,
             "last_line_block": _LAST_BLOCK if every_line else last + 1,
         }
-        if self._has_lines:
+        if len(self._currencies) > 1:
             self._run("reject_bulk_orders", **reach)
         written = self._run_one(f"land_bulk_{self._resource.plural}", **reach)["written"]
         self._counts["written"] += written
@@ -252,11 +255,14 @@ def _parse_line(node: Any, resource: BulkResource, batch: Batch) -> None:
     try:
         if "__parentId" in node:
             row = parse_line_alone(node)
+            batch.currencies.add(row["currency"])
             item = row["item"]
             row["item"] = _item_as_json(tuple(item), *item.values())
             batch.lines.append(f"{batch.number}\t{as_copied(row.values())}")
         else:
             row = resource.parse(node)
+            if resource is ORDERS:
+                batch.currencies.add(row["currency"])
             batch.records.append(f"{batch.number}\t{as_copied(row.values())}")
     except UNREADABLE as error:
         batch.rejections.append(_rejection(node, error))
@@ -273,7 +279,10 @@ def _rejection(node: Any, error: Exception) -> str:
 def as_copied(values: Iterable[Any]) -> str:
     """A row in COPY's text format, with ``NULL`` for null."""
     given = tuple(values)
-    texts = [value if value.__class__ is str else _as_text(value) for value in given]
+    texts = [
+        value if value.__class__ is str else _NULL if value is None else _as_text(value)
+        for value in given
+    ]
     plain = "".join(texts)
     # What no value may hold as it is. Nearly none does, and looking at all of them at once costs a
     # fraction of looking at each.
@@ -283,8 +292,6 @@ def as_copied(values: Iterable[Any]) -> str:
 
 
 def _as_text(value: Any) -> str:
-    if value is None:
-        return _NULL
     if isinstance(value, bool):
         return "t" if value else "f"
     if isinstance(value, list):

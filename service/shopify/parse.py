@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from service.shopify.money import to_minor
@@ -203,12 +204,15 @@ def _delivered_at(shipped: list[Node]) -> str | None:
 
 
 def _minor(money_bag: Node, currency: str) -> int:
+    """Shop money in minor units; in bulk, its currency is asked for once in an order and a line."""
     money = money_bag["shopMoney"]
-    if money["currencyCode"] != currency:
+    if money.get("currencyCode", currency) != currency:
         raise ValueError(f"amounts in {currency} and in {money['currencyCode']}")
     return to_minor(str(money["amount"]), currency)
 
 
+# An order's own times and those of its parcels are often the same.
+@lru_cache(maxsize=1024)
 def _instant(text: str) -> str:
     """ISO 8601 in UTC, so that instants compare as text too."""
     moment = datetime.fromisoformat(text)

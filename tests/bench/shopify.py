@@ -156,6 +156,10 @@ def _write_file(path: Path, orders: int) -> None:
 
 
 def _money(amount: str) -> dict[str, dict[str, str]]:
+    return {"shopMoney": {"amount": amount}}
+
+
+def _money_in_usd(amount: str) -> dict[str, dict[str, str]]:
     return {"shopMoney": {"amount": amount, "currencyCode": "USD"}}
 
 
@@ -185,7 +189,7 @@ def _order(rng: Random, gid: str, number: int, orders: int, at: datetime) -> dic
             "displayName": f"Jordan Example {customer}",
             "defaultEmailAddress": {"emailAddress": f"jordan{customer}@mail.example.com"},
         },
-        "totalPriceSet": _money(price),
+        "totalPriceSet": _money_in_usd(price),
         "subtotalPriceSet": _money(price),
         "totalRefundedSet": _money("0.0"),
         "fulfillments": [{"status": "SUCCESS", "createdAt": time_text, "deliveredAt": later}],
@@ -201,7 +205,7 @@ def _line(rng: Random, gid: str, number: int) -> dict[str, object]:
         "sku": f"TB-{product:03d}-01",
         "quantity": 1,
         "originalUnitPriceSet": _money(_PRICES[product]),
-        "discountedTotalSet": _money(_PRICES[product]),
+        "discountedTotalSet": _money_in_usd(_PRICES[product]),
         "__parentId": gid,
     }
 

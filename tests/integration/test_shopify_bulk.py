@@ -16,6 +16,7 @@ import pytest
 from service.config import Settings
 from service.connections import connect_shopify
 from service.db import Pool, connect_as_owner, create_pool, tenant_transaction
+from service.logs import configure_logging
 from service.sandbox import Fault, Sandbox
 from service.sandbox.shopify import Store
 from service.sandbox.shopify.bulk import BulkFault, BulkOperation
@@ -583,8 +584,9 @@ def test_it_gives_up_a_download_that_never_ends_well(
 
 
 def test_the_signed_url_is_nowhere_in_the_logs(
-    sync: Sync, shop: Sandbox, caplog: pytest.LogCaptureFixture
+    here: Settings, sync: Sync, shop: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
+    configure_logging(replace(here, log_level="DEBUG"))
     caplog.set_level("DEBUG")
     shop.fail_shopify(Fault(path=BULK, truncate=True), Fault(path=BULK, status=500))
     sync()

@@ -207,8 +207,9 @@ class Store:
         return order.created_at >= self.now - timedelta(days=RECENT_ORDER_DAYS)
 
     def _next_update(self) -> datetime:
-        rows = (*self._orders.values(), *self.customers.values())
-        return max((row.updated_at for row in rows), default=self.now) + timedelta(seconds=1)
+        times = [order.updated_at for order in self._orders.values()]
+        times += [customer.updated_at for customer in self.customers.values()]
+        return max(times, default=self.now) + timedelta(seconds=1)
 
     def _index(self, kind: str, sort: str, rows: Callable[[], list[_Row]]) -> Index[_Row]:
         with self.lock:
