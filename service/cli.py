@@ -53,6 +53,9 @@ from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
 if TYPE_CHECKING:
     from service.shopify.orders_csv import ImportReport
 
+if TYPE_CHECKING:
+    from service.shopify.reconcile import Comparison
+
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 _SHOWN_REJECTIONS = 20
@@ -527,17 +530,35 @@ def _read_secret(what: str, *, is_json_taken: bool = False) -> str:
     type=click.Choice(["orders", "segments"]),
     help="Only a part of Shopify: customers and orders, or segments.",
 )
+@click.option(
+    "--compare", is_flag=True, help="Shopify: compare all ids with the shop's, due or not."
+)
+@click.option(
+    "--accept-deletions",
+    is_flag=True,
+    help="With --compare: believe it however much is gone from the shop.",
+)
 @click.pass_obj
 def sync(
     settings: Settings,
     provider: str,
     tenant: str | None,
     only: Literal["orders", "segments"] | None,
+    compare: bool,
+    accept_deletions: bool,
 ) -> None:
     """Sync now, with progress."""
+    from service.shopify.reconcile import Comparison
+
     if provider == "klaviyo" and only is not None:
         raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
-    runs = _sync_runs(provider, only)
+    if (compare and (provider != "shopify" or only == "segments")) or (
+        accept_deletions and not compare
+    ):
+        raise InvalidInputError(
+            "--compare is for orders and customers, and --accept-deletions for --compare."
+        )
+    runs = _sync_runs(provider, only, Comparison.chosen(now=compare, believe=accept_deletions))
     chosen = _connected_tenants(settings, provider, tenant)
     failures = 0
     with open_pool(settings) as pool:
@@ -568,7 +589,7 @@ def _say_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
 
 
 def _sync_runs(
-    provider: str, only: str | None
+    provider: str, only: str | None, comparison: Comparison
 ) -> dict[Kind, Callable[[Settings, Pool, UUID, Progress], None]]:
     """The runs that a sync is, in their order, each with its work."""
     from service.klaviyo.sync import sync_klaviyo
@@ -578,7 +599,7 @@ def _sync_runs(
         return {"klaviyo_sync": sync_klaviyo}
     runs: dict[Kind, Callable[[Settings, Pool, UUID, Progress], None]] = {}
     if only != "segments":
-        runs["shopify_sync"] = partial(sync_shopify, only="orders")
+        runs["shopify_sync"] = partial(sync_shopify, only="orders", comparison=comparison)
     if only != "orders":
         runs["segments_sync"] = partial(sync_shopify, only="segments")
     return runs

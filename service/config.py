@@ -86,6 +86,19 @@ class Settings:
     privacy_export_days: int = _setting(
         30, "How long the answer to a data request can be fetched, in days."
     )
+    shopify_bulk_from: int = _setting(
+        2000, "How many orders or customers to read at once are worth a bulk operation."
+    )
+    shopify_bulk_patience_seconds: int = _setting(
+        900,
+        "How long a bulk operation may wait for a free place or get no further, in seconds, before"
+        " its rows are paged instead.",
+    )
+    shopify_compare_hours: int = _setting(
+        24,
+        "How often all ids are compared with the shop's to notice what is gone, in hours;"
+        " 0 for never.",
+    )
     klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
     host: str = _setting("127.0.0.1", "Address the web service listens on.")

@@ -7,6 +7,7 @@ the credentials are.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ _LONGEST_WAIT_SECONDS = 30.0
 _LONGEST_OBEYED_SECONDS = 300.0
 _PASSING_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009
 _UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
 
@@ -95,6 +97,11 @@ def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.R
     return response
 
 
+def is_passing_status(status: int) -> bool:
+    """Whether a status says that the same request may succeed later."""
+    return status in _PASSING_STATUSES
+
+
 def decode_json(response: httpx.Response) -> Any:
     r"""The body as JSON, with what PostgreSQL's text cannot hold taken out.
 
@@ -110,8 +117,23 @@ def decode_json(response: httpx.Response) -> Any:
     return storable(body) if _UNSTORABLE.search(response.content) else body
 
 
+def read_json(text: str) -> Any:
+    """One line of JSON, with what PostgreSQL's text cannot hold taken out.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        raise ValueError("not JSON") from None
+    if end != len(text):
+        raise ValueError("more than one JSON value")
+    return storable(value) if "\\u" in text and _UNSTORABLE.search(text.encode()) else value
+
+
 def storable(value: Any) -> Any:
-    """A JSON value without the characters that PostgreSQL's text cannot hold."""
+    """A JSON value without U+0000 and half surrogate pairs."""
     if isinstance(value, str):
         whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return whole.replace("\0", "")

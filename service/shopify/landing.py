@@ -73,6 +73,14 @@ def adopt_orders(conn: Connection, tenant_id: UUID) -> int:
     return int(one(adopted.fetchone())["written"])
 
 
+def purge_deleted(conn: Connection, tenant_id: UUID) -> int:
+    """Remove what has been marked as deleted for a month, once a build has seen that it is gone."""
+    built = one(conn.execute(query("shopify/sql/has_builds")).fetchone())
+    if not built["has_builds"]:
+        return 0
+    return _written(conn, "purge_deleted", {"tenant_id": tenant_id})
+
+
 def set_aside(
     conn: Connection, tenant_id: UUID, entity: str, rejections: Sequence[Rejection]
 ) -> None:

@@ -1,8 +1,10 @@
 """One sync of a shop: what it is, its customers, its orders, its segments with members.
 
-Customers and orders are read in the order they changed, from a little before the last change
-landed. Each page lands in a transaction of its own together with the watermark that vouches for it,
-so a sync that is killed goes on where it stopped, and the tables end up the same.
+What there is much of is read by a bulk operation first. Then customers and orders are read in the
+order they changed, from a little before the last change landed. Each page, and each bulk operation,
+lands in a transaction of its own together with the watermark that vouches for it, so a sync that is
+killed goes on where it stopped, and the tables end up the same. Now and then what has landed is
+compared with what there is, because nobody tells what is gone.
 """
 
 from __future__ import annotations
@@ -19,16 +21,21 @@ from service.config import Settings
 from service.connections import open_connected, verify_shopify
 from service.db import Connection, Pool, tenant_transaction
 from service.jobs.progress import Progress
-from service.shopify.client import Data, ShopifyClient, pages
+from service.shopify.backfill import CUSTOMERS, ORDERS, BulkResource, backfill
+from service.shopify.bulk import BulkJob, forget, is_under_way
+from service.shopify.client import pages
 from service.shopify.landing import (
     adopt_orders,
     advance_watermark,
     land_customers,
     land_orders,
+    purge_deleted,
     read_watermark,
     set_aside,
 )
 from service.shopify.parse import Node, Row, newest, parse_customer, parse_order, sort_out
+from service.shopify.reconcile import Comparison, reconcile
+from service.shopify.reread import complete_lines, reread
 from service.shopify.segments import Source, sync_segments
 from service.shopify.shop import ShopInfo
 
@@ -44,7 +51,7 @@ Part = Literal["orders", "segments"]
 
 @dataclass(frozen=True)
 class _Resource:
-    """Something read by updated_at and landed page by page.
+    """Something read by updated_at and landed page by page, or in bulk.
 
     ``watermark`` names how far it has been read; ``name`` is Shopify's.
     """
@@ -55,10 +62,13 @@ class _Resource:
     per_page: int
     parse: Callable[[Node], Row]
     land: Callable[[Connection, UUID, Sequence[Row]], int]
+    bulk: BulkResource
 
 
-_CUSTOMERS = _Resource("customers", "customers", "customer", 250, parse_customer, land_customers)
-_ORDERS = _Resource("orders", "orders", "order", 50, parse_order, land_orders)
+_CUSTOMERS = _Resource(
+    "customers", "customers", "customer", 250, parse_customer, land_customers, CUSTOMERS
+)
+_ORDERS = _Resource("orders", "orders", "order", 50, parse_order, land_orders, ORDERS)
 # Having read the last 60 days says nothing of the years before: when the token gets the scope for
 # all orders, they are read from the start.
 _RECENT_ORDERS = replace(_ORDERS, watermark="recent_orders")
@@ -71,22 +81,27 @@ def sync_shopify(
     progress: Progress,
     *,
     only: Part | None = None,
+    comparison: Comparison = Comparison.WHEN_DUE,
 ) -> None:
     """Bring a tenant's landed data up to date with its shop: all of it, or one part.
 
     Counts, by way of ``progress``: what was read (segments, segment_members, customers, orders),
-    rejected records, calls to Shopify, and rows written; and orders_limited_to_60_days when the
-    token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong; and
-    unsupported_api_version when Shopify answered with another version than was asked for.
+    rejected records, calls to Shopify, and rows written; orders_limited_to_60_days when the
+    token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong;
+    unsupported_api_version when Shopify answered with another version than was asked for; and
+    deleted, reread and purged rows.
 
     Args:
-        settings: Where Shopify is.
+        settings: How to reach Shopify, and from when on to read in bulk.
         pool: The service's pool.
         tenant_id: Whose shop.
         progress: Who is told.
         only: The part to sync; every part when None.
+        comparison: Whether to compare all ids with the shop's, and whether to believe the result
+            however much of it is gone.
 
     Raises:
+        ComparisonRefusedError: So much seems to be gone that nothing was marked; all else is done.
         NotConnectedError: The tenant has no shop or no access token.
         ShopifyRefusedError: The token is not accepted; the connection now says so.
         ShopifyError: The shop cannot be read; what was landed before stays.
@@ -96,9 +111,7 @@ def sync_shopify(
         try:
             info = _sync_shop(settings, source)
             if only != "segments":
-                _sync_changes(source, _CUSTOMERS)
-                _adopt_orders(source)
-                _sync_changes(source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
+                _sync_records(settings, source, info, comparison)
             if only != "orders":
                 sync_segments(source)
         finally:
@@ -121,21 +134,55 @@ def _sync_shop(settings: Settings, source: Source) -> ShopInfo:
     return info
 
 
+def _sync_records(
+    settings: Settings, source: Source, info: ShopInfo, comparison: Comparison
+) -> None:
+    """Customers and orders: what has changed, what is gone, what is to be read again."""
+    _sync_changes(settings, source, _CUSTOMERS)
+    _adopt_orders(source)
+    _sync_changes(settings, source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
+    refusal = reconcile(settings, source, comparison, has_all_orders=info.has_all_orders)
+    reread(source)
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        source.progress.count(purged=purge_deleted(conn, source.tenant_id))
+    if refusal is not None:
+        raise refusal
+
+
 def _adopt_orders(source: Source) -> None:
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         adopted = adopt_orders(conn, source.tenant_id)
     source.progress.count(written=adopted)
 
 
-def _sync_changes(source: Source, resource: _Resource) -> None:
-    client = source.client
+def _sync_changes(settings: Settings, source: Source, resource: _Resource) -> None:
+    search, total = _changes(source, resource)
+    is_large = total is not None and total >= settings.shopify_bulk_from
+    if is_large or is_under_way(source, resource.watermark):
+        job = BulkJob(
+            resource.watermark,
+            resource.bulk.document,
+            settings.shopify_bulk_patience_seconds,
+            search,
+        )
+        if backfill(source, resource.bulk, resource.watermark, job, _OVERLAP):
+            search, total = _changes(source, resource)
+    source.progress.phase(resource.name, total=total)
+    for page in pages(
+        source.client, resource.name, resource.name, first=resource.per_page, query=search
+    ):
+        _land_page(source, resource, page["nodes"])
+    # Paged to the end: operations that came to nothing are history, and the next may be tried.
+    forget(source, resource.watermark)
+
+
+def _changes(source: Source, resource: _Resource) -> tuple[str | None, int | None]:
+    """How to search for what of a resource has not been read, and how much that is."""
     with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
         watermark = read_watermark(conn, source.tenant_id, resource.watermark)
     search = None if watermark is None else _changed_since(watermark - _OVERLAP)
-    count = client.run(f"{resource.name}_count", query=search)[f"{resource.name}Count"]
-    source.progress.phase(resource.name, total=count["count"] if count else None)
-    for page in pages(client, resource.name, resource.name, first=resource.per_page, query=search):
-        _land_page(source, resource, page["nodes"])
+    count = source.client.run(f"{resource.name}_count", query=search)[f"{resource.name}Count"]
+    return search, count["count"] if count else None
 
 
 def _land_page(source: Source, resource: _Resource, nodes: list[Node]) -> None:
@@ -149,19 +196,6 @@ def _land_page(source: Source, resource: _Resource, nodes: list[Node]) -> None:
         advance_watermark(conn, source.tenant_id, resource.watermark, newest(nodes))
     source.progress.count(**{resource.name: len(nodes)}, rejected=len(rejections), written=written)
     source.progress.advance(len(nodes))
-
-
-def complete_lines(client: ShopifyClient, order: Data) -> None:
-    """Fetch the lines of a long order that its page had no room for."""
-    lines = order["lineItems"]
-    while lines["pageInfo"]["hasNextPage"]:
-        after = lines["pageInfo"]["endCursor"]
-        found = client.run("order_lines", id=order["id"], after=after)["order"]
-        if found is None:
-            # Deleted since the page was read: what it had is the last there is to know.
-            return
-        lines["nodes"] += found["lineItems"]["nodes"]
-        lines["pageInfo"] = found["lineItems"]["pageInfo"]
 
 
 def _changed_since(moment: datetime) -> str:

@@ -42,8 +42,8 @@ from service.shopify.parse import (
     parse_order,
     sort_out,
 )
+from service.shopify.reread import complete_lines
 from service.shopify.segments import Source, sync_one_segment
-from service.shopify.sync import complete_lines
 from service.webhooks.topics import PRIVACY_KINDS
 
 # How many things one reading names: twenty orders with their lines stay below the most that one

@@ -68,6 +68,17 @@ rejected as (
     returning 1
 ),
 
+rereads as (
+    delete from shopify.rereads as d
+    where
+        d.tenant_id = %(tenant_id)s
+        and (
+            (d.entity = 'customer' and d.source_id = any(%(customer_ids)s))
+            or (d.entity = 'order' and d.source_id = any(%(order_ids)s))
+        )
+    returning 1
+),
+
 ledger as (
     delete from app.klaviyo_ledger as k
     where
@@ -184,6 +195,7 @@ from
         ('shopify.customers', (select count(*) from customers)),
         ('shopify.segment_members', (select count(*) from members)),
         ('shopify.rejected_rows', (select count(*) from rejected)),
+        ('shopify.rereads', (select count(*) from rereads)),
         ('app.klaviyo_ledger', (select count(*) from ledger)),
         ('app.creators', (select count(*) from creators)),
         ('app.sample_creator_links', (select count(*) from links)),

@@ -7,6 +7,7 @@ lines shuffled, so that a child may come before its parent or long after it.
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import tempfile
@@ -75,10 +76,16 @@ class BulkOperation:
 
 @dataclass
 class BulkJobs:
-    """The bulk operations of one store, and what is to go wrong with those to come."""
+    """The bulk operations of one store, and what is to go wrong with those to come.
+
+    Files are served from the byte that is asked for, unless `has_ranges` is off; `is_compressed`
+    sends them packed, whether or not the client likes it.
+    """
 
     operations: dict[str, BulkOperation] = field(default_factory=dict)
     faults: list[BulkFault] = field(default_factory=list)
+    has_ranges: bool = True
+    is_compressed: bool = False
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="sandbox-bulk-")))
 
     def __post_init__(self) -> None:
@@ -160,22 +167,24 @@ def download(stores: list[Store], name: str) -> Response:
     for store in stores:
         for operation in list(store.bulk.operations.values()):
             if operation.file is not None and operation.file.name == name:
-                return _file_response(operation, operation.file)
+                return _file_response(store.bulk, operation, operation.file)
     return Response("<Error><Code>NoSuchKey</Code></Error>", 404, content_type="text/xml")
 
 
-def _file_response(operation: BulkOperation, file: Path) -> Response:
+def _file_response(jobs: BulkJobs, operation: BulkOperation, file: Path) -> Response:
     if operation.is_url_expired:
         return Response("<Error><Code>ExpiredToken</Code></Error>", 400, content_type="text/xml")
+    if jobs.is_compressed:
+        packed = gzip.compress(file.read_bytes())
+        return Response(packed, headers={"Content-Encoding": "gzip"})
     size = file.stat().st_size
-    asked = request.headers.get("Range", "")
+    asked = request.headers.get("Range", "") if jobs.has_ranges else ""
     begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
     if begin >= size > 0:
         return Response(status=416, headers={"Content-Range": f"bytes */{size}"})
     response = Response(_chunks(file, begin), 206 if asked else 200)
     response.headers["Content-Type"] = "application/jsonl"
     response.headers["Content-Length"] = str(size - begin)
-    response.headers["Accept-Ranges"] = "bytes"
     response.headers["ETag"] = f'"{file.stem}"'
     if asked:
         response.headers["Content-Range"] = f"bytes {begin}-{size - 1}/{size}"

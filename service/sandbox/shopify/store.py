@@ -108,8 +108,8 @@ class Store:
         return self.data.anchor
 
     def clock(self) -> datetime:
-        """What the store's clock shows: the end of its history, or the last change since."""
-        return max(self.now, self._next_update() - timedelta(seconds=1))
+        """What the store's clock shows: when something changed last."""
+        return self._next_update() - timedelta(seconds=1)
 
     def order(self, number: int) -> Order | None:
         """The order with this id, if the app may see it."""
@@ -293,10 +293,9 @@ class Store:
         return order.created_at >= self.now - timedelta(days=RECENT_ORDER_DAYS)
 
     def _next_update(self) -> datetime:
-        orders = (order.updated_at for order in self._orders.values())
-        customers = (customer.updated_at for customer in self.customers.values())
-        latest = max(max(orders, default=self.now), max(customers, default=self.now))
-        return latest + timedelta(seconds=1)
+        times = [order.updated_at for order in self._orders.values()]
+        times += [customer.updated_at for customer in self.customers.values()]
+        return max(times, default=self.now) + timedelta(seconds=1)
 
     def _index(self, kind: str, sort: str, rows: Callable[[], list[_Row]]) -> Index[_Row]:
         with self.lock:

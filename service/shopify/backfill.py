@@ -1,0 +1,317 @@
+"""A shop's history in bulk: a file of a million orders, landed while it is being downloaded.
+
+Each line is parsed by the same functions as a page's. Orders and their lines come apart and in any
+order; nearly always a line is near its order. So blocks of the file are copied as they come, and a
+block is landed once its neighbours have been copied. Orders with a line farther away are landed
+again, with all their lines, at the end. All of it is one transaction, together with the watermark.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from service.db import Connection, one, query, tenant_transaction
+from service.http import TransientError, read_json
+from service.jobs.progress import Progress
+from service.privacy.erased import forget_erased, forget_erased_rejections
+from service.shopify.bulk import BulkJob, Result, next_result, spend
+from service.shopify.client import ShopifyUnavailableError
+from service.shopify.jsonl import DamagedFileError, FileGoneError, prefetched, read_blocks
+from service.shopify.landing import advance_watermark
+from service.shopify.parse import (
+    UNREADABLE,
+    Node,
+    Row,
+    parse_customer,
+    parse_line_alone,
+    parse_order_alone,
+    reason_of,
+    source_id_of,
+)
+from service.shopify.segments import Source
+
+log = structlog.get_logger(__name__)
+
+_LAST_BLOCK = 2**31 - 1
+# With more lines than this share of its orders astray, a block says that the file has no order.
+_SCATTERED = 0.1
+# How COPY is told of a null, so that the usual one's backslash does not make every row special.
+_NULL = "\N{SYMBOL FOR NULL}"
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+_QUOTED = re.compile(r'(["\\])')
+
+
+@dataclass(frozen=True)
+class BulkResource:
+    """Something read in bulk: its query, its names, and how a line of it becomes a row.
+
+    The row's values are the columns of the temporary table ``bulk_<plural>``, in their order.
+    """
+
+    document: str
+    entity: str
+    plural: str
+    parse: Callable[[Node], Row]
+
+
+CUSTOMERS = BulkResource("bulk_customers", "customer", "customers", parse_customer)
+ORDERS = BulkResource("bulk_orders", "order", "orders", parse_order_alone)
+
+
+@dataclass
+class Batch:
+    """A block of a file as rows in COPY's text format, with what could not be read."""
+
+    number: int
+    records: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    rejections: list[str] = field(default_factory=list)
+    currencies: set[str] = field(default_factory=set)
+
+
+def backfill(
+    source: Source, resource: BulkResource, watermark: str, job: BulkJob, overlap: timedelta
+) -> bool:
+    """Land what a shop has of a resource by bulk operations; False when they do not get on.
+
+    What a failed operation has left is landed where nothing has been landed yet, and the next one
+    is asked for all. The watermark is the moment before the operation began, by the shop's clock,
+    less ``overlap``: what changes from then on is for the sync to page.
+
+    Raises:
+        ShopifyError: The shop cannot be read.
+    """
+    while True:
+        source.progress.phase(f"{resource.plural}: waiting for Shopify")
+        result = next_result(source, job)
+        if result is None:
+            return False
+        source.progress.phase(resource.plural, total=result.objects)
+        try:
+            _land_result(source, resource, result, watermark, job.resource, overlap)
+        except (FileGoneError, DamagedFileError) as error:
+            log.warning("a bulk operation's file is of no use", reason=error.message)
+            spend(source, job.resource)
+            continue
+        except TransientError as error:
+            raise ShopifyUnavailableError(f"Shopify keeps failing: {error}.") from None
+        if not result.is_partial:
+            return True
+        spend(source, job.resource)
+
+
+def _land_result(
+    source: Source,
+    resource: BulkResource,
+    result: Result,
+    watermark: str,
+    noted_as: str,
+    overlap: timedelta,
+) -> None:
+    tenant_id, progress = source.tenant_id, source.progress
+    with tenant_transaction(source.pool, tenant_id) as conn:
+        counts = {"written": 0, "rejected": 0, resource.plural: 0}
+        if result.url is not None:
+            blocks = read_blocks(result.url, result.size)
+            counts = land_blocks(conn, tenant_id, resource, blocks, result, progress)
+        if not result.is_partial:
+            parameters = {"tenant_id": tenant_id, "resource": noted_as}
+            conn.execute(query("shopify/sql/forget_bulk_operation"), parameters)
+            advance_watermark(conn, tenant_id, watermark, result.began_at - overlap)
+    progress.count(**counts)
+
+
+def land_blocks(
+    conn: Connection,
+    tenant_id: UUID,
+    resource: BulkResource,
+    blocks: Iterator[bytes],
+    result: Result,
+    progress: Progress,
+) -> dict[str, int]:
+    """Land the blocks of a bulk operation's file and return what was read, rejected and written.
+
+    Raises:
+        DamagedFileError: A line is no JSON.
+    """
+    landing = _Landing(conn, tenant_id, resource, result)
+    with prefetched(parsed(blocks, resource)) as batches:
+        for batch in batches:
+            landing.take(batch)
+            progress.advance(len(batch.records) + len(batch.lines))
+    return landing.finish()
+
+
+class _Landing:
+    """One file on its way into the tables, in one transaction."""
+
+    def __init__(
+        self, conn: Connection, tenant_id: UUID, resource: BulkResource, result: Result
+    ) -> None:
+        self._conn = conn
+        self._tenant_id = tenant_id
+        self._resource = resource
+        self._has_lines = resource is ORDERS
+        self._parameters = {
+            "tenant_id": tenant_id,
+            "entity": resource.entity,
+            "is_partial": result.is_partial,
+            "noted_at": result.noted_at,
+        }
+        self._copied = 0
+        self._landed = 0
+        self._late = 0
+        self._is_scattered = False
+        self._currencies: set[str] = set()
+        self._counts = {resource.plural: 0, "written": 0}
+        self._run(f"create_bulk_{resource.plural}")
+        self._run("create_bulk_rejections")
+
+    def take(self, batch: Batch) -> None:
+        """Copy a block, and land the one before, whose neighbours are here now."""
+        self._copy(self._resource.plural, batch.records)
+        self._copy("lines", batch.lines)
+        self._copy("rejections", batch.rejections)
+        self._counts[self._resource.plural] += len(batch.records)
+        self._currencies |= batch.currencies
+        self._copied += 1
+        if not self._has_lines:
+            self._land(self._landed, self._landed)
+        elif self._copied > 1:
+            self._settle(batch.number - 1, len(batch.records))
+
+    def finish(self) -> dict[str, int]:
+        """Land what has been waiting for the end, and set aside what could not be read."""
+        if self._has_lines and self._copied:
+            self._settle(self._copied - 1, 0)
+            if self._late or self._is_scattered:
+                self._run("gather_late_orders", first_waiting=self._landed)
+                self._land(-1, -1, every_line=True)
+        aside = self._run_one("set_bulk_rejections_aside")
+        self._run(f"take_back_bulk_{self._resource.plural}")
+        forget_erased(self._conn, self._tenant_id)
+        forget_erased_rejections(self._conn, self._tenant_id)
+        return {**self._counts, "rejected": aside["rejected"]}
+
+    def _settle(self, block: int, orders: int) -> None:
+        """Land a block of orders, unless the lines of this file are all over the place."""
+        late = self._run_one("note_late_orders", block=block)["late"]
+        self._late += late
+        self._is_scattered |= late > _SCATTERED * max(orders, 1)
+        if not self._is_scattered:
+            self._land(block, block)
+
+    def _land(self, first: int, last: int, *, every_line: bool = False) -> None:
+        reach = {
+            "first_block": first,
+            "last_block": last,
+            "first_line_block": 0 if every_line else first - 1,
+            "last_line_block": _LAST_BLOCK if every_line else last + 1,
+        }
+        if len(self._currencies) > 1:
+            self._run("reject_bulk_orders", **reach)
+        written = self._run_one(f"land_bulk_{self._resource.plural}", **reach)["written"]
+        self._counts["written"] += written
+        self._landed += 1
+
+    def _copy(self, table: str, rows: list[str]) -> None:
+        if rows:
+            with self._conn.cursor().copy(query(f"shopify/sql/copy_bulk_{table}")) as copy:
+                copy.write("".join(rows))
+
+    def _run(self, name: str, **parameters: Any) -> None:
+        # Tables are made without parameters, so that several may be made at once.
+        given = {**self._parameters, **parameters} if not name.startswith("create_") else None
+        self._conn.execute(query(f"shopify/sql/{name}"), given)
+
+    def _run_one(self, name: str, **parameters: Any) -> dict[str, Any]:
+        given = {**self._parameters, **parameters}
+        return one(self._conn.execute(query(f"shopify/sql/{name}"), given).fetchone())
+
+
+def parsed(blocks: Iterator[bytes], resource: BulkResource) -> Iterator[Batch]:
+    """Each block of lines as rows to copy.
+
+    Raises:
+        DamagedFileError: A line is no JSON.
+    """
+    for number, block in enumerate(blocks):
+        batch = Batch(number)
+        try:
+            for text in block.decode().split("\n"):
+                if text:
+                    _parse_line(read_json(text), resource, batch)
+        except ValueError:
+            raise DamagedFileError("A line of a bulk operation's file is no JSON.") from None
+        yield batch
+
+
+def _parse_line(node: Any, resource: BulkResource, batch: Batch) -> None:
+    try:
+        if "__parentId" in node:
+            row = parse_line_alone(node)
+            batch.currencies.add(row["currency"])
+            item = row["item"]
+            row["item"] = _item_as_json(tuple(item), *item.values())
+            batch.lines.append(f"{batch.number}\t{as_copied(row.values())}")
+        else:
+            row = resource.parse(node)
+            if resource is ORDERS:
+                batch.currencies.add(row["currency"])
+            batch.records.append(f"{batch.number}\t{as_copied(row.values())}")
+    except UNREADABLE as error:
+        batch.rejections.append(_rejection(node, error))
+
+
+def _rejection(node: Any, error: Exception) -> str:
+    """An order cannot be read when one of its lines cannot."""
+    payload = node
+    if isinstance(node, dict) and "__parentId" in node:
+        payload = {"id": node["__parentId"], "lineItems": [node]}
+    return as_copied((source_id_of(payload), reason_of(error), _as_json(payload)))
+
+
+def as_copied(values: Iterable[Any]) -> str:
+    """A row in COPY's text format, with ``NULL`` for null."""
+    given = tuple(values)
+    texts = [
+        value if value.__class__ is str else _NULL if value is None else _as_text(value)
+        for value in given
+    ]
+    plain = "".join(texts)
+    # What no value may hold as it is. Nearly none does, and looking at all of them at once costs a
+    # fraction of looking at each.
+    if "\\" in plain or not plain.isprintable() or plain.count(_NULL) != given.count(None):
+        texts = [_NULL if value is None else _escaped(_as_text(value)) for value in given]
+    return "\t".join(texts) + "\n"
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "t" if value else "f"
+    if isinstance(value, list):
+        return "{" + ",".join('"' + _QUOTED.sub(r"\\\1", each) + '"' for each in value) + "}"
+    return str(value)
+
+
+def _escaped(value: str) -> str:
+    return "\\" + value if value == _NULL else value.translate(_ESCAPES)
+
+
+# A shop sells the same things again and again.
+@lru_cache(maxsize=16_384)
+def _item_as_json(keys: tuple[str, ...], *values: Any) -> str:
+    return _as_json(dict(zip(keys, values, strict=True)))
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

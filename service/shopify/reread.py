@@ -1,0 +1,109 @@
+"""Orders and customers asked for by their ids: what a comparison found in doubt.
+
+An answer of null is the only proof that something is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from service.db import Connection, one, query, tenant_transaction
+from service.shopify.client import Data, ShopifyClient, ShopifyQueryError
+from service.shopify.landing import land_customers, land_orders, set_aside
+from service.shopify.parse import Node, Row, parse_customer, parse_order, sort_out
+from service.shopify.segments import Source
+
+_AT_ONCE = 50
+
+
+@dataclass(frozen=True)
+class _Kind:
+    entity: str
+    document: str
+    parse: Callable[[Node], Row]
+    land: Callable[[Connection, UUID, Sequence[Row]], int]
+
+
+_KINDS = (
+    _Kind("customer", "customers_by_id", parse_customer, land_customers),
+    _Kind("order", "orders_by_id", parse_order, land_orders),
+)
+
+
+def reread(source: Source) -> None:
+    """Ask for everything that is noted to be read again; mark as deleted what is gone.
+
+    Raises:
+        ShopifyError: The shop cannot be read; what is left stays noted.
+    """
+    for kind in _KINDS:
+        parameters = {"tenant_id": source.tenant_id, "entity": kind.entity}
+        with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
+            waiting = one(conn.execute(query("shopify/sql/count_rereads"), parameters).fetchone())
+        if waiting["waiting"]:
+            source.progress.phase(f"{kind.entity}s one by one", total=waiting["waiting"])
+        at_once = _AT_ONCE
+        while source_ids := _next(source, kind, at_once):
+            try:
+                answers = _ask(source.client, kind, source_ids)
+            except ShopifyQueryError as error:
+                if "MAX_COST_EXCEEDED" not in error.codes or at_once == 1:
+                    raise
+                at_once //= 2
+                continue
+            _land(source, kind, source_ids, answers)
+            source.progress.advance(len(source_ids))
+
+
+def complete_lines(client: ShopifyClient, order: Data) -> None:
+    """Fetch the lines of a long order that its page had no room for."""
+    lines = order["lineItems"]
+    while lines["pageInfo"]["hasNextPage"]:
+        after = lines["pageInfo"]["endCursor"]
+        found = client.run("order_lines", id=order["id"], after=after)["order"]
+        if found is None:
+            # Deleted since the page was read: what it had is the last there is to know.
+            return
+        lines["nodes"] += found["lineItems"]["nodes"]
+        lines["pageInfo"] = found["lineItems"]["pageInfo"]
+
+
+def _next(source: Source, kind: _Kind, at_once: int) -> list[str]:
+    with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
+        rows = conn.execute(
+            query("shopify/sql/list_rereads"),
+            {"tenant_id": source.tenant_id, "entity": kind.entity, "limit": at_once},
+        ).fetchall()
+    return [row["source_id"] for row in rows]
+
+
+def _ask(client: ShopifyClient, kind: _Kind, source_ids: list[str]) -> list[Data | None]:
+    ids = [f"gid://shopify/{kind.entity.capitalize()}/{source_id}" for source_id in source_ids]
+    answers: list[Data | None] = client.run(kind.document, ids=ids)["nodes"]
+    for answer in answers:
+        if answer is not None and kind.entity == "order":
+            complete_lines(client, answer)
+    return answers
+
+
+def _land(source: Source, kind: _Kind, source_ids: list[str], answers: list[Data | None]) -> None:
+    tenant_id = source.tenant_id
+    gone = [each for each, answer in zip(source_ids, answers, strict=True) if answer is None]
+    rows, rejections = sort_out((answer for answer in answers if answer is not None), kind.parse)
+    parameters: dict[str, Any] = {"tenant_id": tenant_id, "entity": kind.entity}
+    with tenant_transaction(source.pool, tenant_id) as conn:
+        written = kind.land(conn, tenant_id, rows)
+        set_aside(conn, tenant_id, kind.entity, rejections)
+        deleted = one(
+            conn.execute(
+                query(f"shopify/sql/mark_missing_{kind.entity}s"),
+                {**parameters, "source_ids": gone},
+            ).fetchone()
+        )["written"]
+        conn.execute(query("shopify/sql/forget_rereads"), {**parameters, "source_ids": source_ids})
+    source.progress.count(
+        reread=len(rows), rejected=len(rejections), written=written + deleted, deleted=deleted
+    )

@@ -1,0 +1,2 @@
+-- Takes a part of the listing.
+copy pg_temp.listed from stdin with (null '␀')

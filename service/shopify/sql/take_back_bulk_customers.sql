@@ -1,0 +1,13 @@
+-- Forgets the rejections of customers that a bulk operation has brought after all.
+delete from shopify.rejected_rows as j
+where
+    j.tenant_id = %(tenant_id)s
+    and j.entity = 'customer'
+    and exists (
+        select from pg_temp.bulk_customers as r
+        where r.customer_id = j.source_id
+    )
+    and not exists (
+        select from pg_temp.bulk_rejections as r
+        where r.source_id = j.source_id
+    )

@@ -1,0 +1,1 @@
+copy public.bare_orders from stdin

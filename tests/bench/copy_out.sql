@@ -1,0 +1,3 @@
+copy (
+    select * from shopify.orders
+) to stdout

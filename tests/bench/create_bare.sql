@@ -1,0 +1,1 @@
+create table public.bare_orders (like shopify.orders including all)

@@ -1,0 +1,638 @@
+"""Backfill by bulk operation: the same rows as by paging, whatever happens on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.connections import connect_shopify
+from service.db import Pool, connect_as_owner, create_pool, tenant_transaction
+from service.logs import configure_logging
+from service.sandbox import Fault, Sandbox
+from service.sandbox.shopify import Store
+from service.sandbox.shopify.bulk import BulkFault, BulkOperation
+from service.sandbox.shopify.store import ALL_SCOPES
+from service.shopify.backfill import ORDERS as BULK_ORDERS
+from service.shopify.backfill import land_blocks
+from service.shopify.bulk import Result, with_search
+from service.shopify.client import ShopifyRefusedError, ShopifyUnavailableError, open_shopify
+from service.shopify.jsonl import DamagedFileError, read_blocks
+from service.shopify.landing import mark_orders_deleted, read_watermark
+from service.shopify.sync import sync_shopify
+from service.tenants import add_tenant
+from tests.conftest import Cluster, MakeTenant, NullProgress
+from tests.integration.test_shopify_sync import ORDERS, landed, row_versions, small_shop
+
+BULK = "/bulk-operation-outputs/"
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(small_shop())
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, shop: Sandbox) -> Settings:
+    """Everything is worth a bulk operation here, and nobody waits for one for long."""
+    return replace(
+        settings,
+        shopify_url=shop.shopify_url,
+        shopify_bulk_from=1,
+        shopify_bulk_patience_seconds=1,
+    )
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
+    tenant_id = make_tenant("kessel", store.data.domain)
+    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    return tenant_id
+
+
+Sync = Callable[[], dict[str, int]]
+
+
+@pytest.fixture
+def sync(here: Settings, pool: Pool, tenant: UUID) -> Sync:
+    def run() -> dict[str, int]:
+        progress = NullProgress()
+        sync_shopify(here, pool, tenant, progress)
+        return progress.counts
+
+    return run
+
+
+def rows(pool: Pool, tenant_id: UUID) -> dict[str, list[dict[str, Any]]]:
+    """What has landed, but for how far each resource was read: that differs by the way."""
+    return {k: v for k, v in landed(pool, tenant_id).items() if k != "sync_watermarks"}
+
+
+def noted(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        return conn.execute("select * from shopify.bulk_operations order by resource").fetchall()
+
+
+def operations(store: Store, what: str = "orders") -> list[str]:
+    """How the operations for a resource ended, oldest first."""
+    named = f"query Bulk{what.capitalize()} "
+    return [each.status for each in store.bulk.operations.values() if named in each.query]
+
+
+@pytest.fixture(scope="module")
+def paged(cluster: Cluster, migrated_template: str) -> dict[str, list[dict[str, Any]]]:
+    """What a sync lands that knows no bulk operations."""
+    store = Store(small_shop())
+    with cluster.database(migrated_template) as settings, Sandbox([store], []) as shop:
+        here = replace(settings, shopify_url=shop.shopify_url, shopify_bulk_from=10**9)
+        with connect_as_owner(settings) as owner:
+            tenant_id = add_tenant(owner, "kessel", store.data.domain)
+        pool = create_pool(here)
+        connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+        sync_shopify(here, pool, tenant_id, NullProgress())
+        found = rows(pool, tenant_id)
+        assert not store.bulk.operations
+        pool.close()
+    return found
+
+
+# -- what lands ---------------------------------------------------------------------------------
+
+
+def test_a_bulk_operation_lands_what_paging_lands(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
+) -> None:
+    counts = sync()
+    assert operations(store) == operations(store, "customers") == ["COMPLETED"]
+    assert rows(pool, tenant) == paged
+    assert len(paged["orders"]) == ORDERS
+    assert counts["rejected"] == 0
+    assert noted(pool, tenant) == []
+    versions = row_versions(pool, tenant)
+    assert sync()["written"] == 0
+    assert row_versions(pool, tenant) == versions
+
+
+def test_text_of_every_kind_survives(sync: Sync, pool: Pool, tenant: UUID, store: Store) -> None:
+    strange = 'a\\b\t"c"\r\nd {e,f} \\N \N{SYMBOL FOR NULL} \u2028 é \U0001f600'
+    first, second, third = (order.number for order in store.data.orders[:3])
+    store.update_order(first, note=strange, tags=[strange, "\N{SYMBOL FOR NULL}", ""])
+    store.update_order(second, note="\N{SYMBOL FOR NULL}", name="")
+    store.update_order(third, note="nu\0ll")
+    sync()
+    orders = {row["order_id"]: row for row in rows(pool, tenant)["orders"]}
+    assert orders[str(first)]["note"] == strange
+    assert orders[str(first)]["tags"] == [strange, "\N{SYMBOL FOR NULL}", ""]
+    assert orders[str(second)]["note"] == "\N{SYMBOL FOR NULL}"
+    assert orders[str(second)]["order_number"] == ""
+    assert orders[str(third)]["note"] == "null"
+
+
+def test_an_operation_that_finds_nothing_has_no_file(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    for order in store.data.orders:
+        store.delete_order(order.number)
+    with tenant_transaction(pool, tenant) as conn:
+        # What makes the sync ask in bulk for what there is none of: one of another release's.
+        conn.execute(
+            "insert into shopify.bulk_operations (tenant_id, resource, operation_id, query_hash,"
+            " began_at) values (%s, 'orders', 'gid://shopify/BulkOperation/1', 'other', now())",
+            [tenant],
+        )
+    counts = sync()
+    assert operations(store) == ["COMPLETED"]
+    assert all(o.file is None for o in store.bulk.operations.values() if "BulkOrders" in o.query)
+    assert counts["orders"] == 0
+    assert rows(pool, tenant)["orders"] == []
+    assert noted(pool, tenant) == []
+
+
+def test_what_changes_meanwhile_is_read_afterwards(
+    here: Settings, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    number = store.data.orders[0].number
+
+    class _Meanwhile(NullProgress):
+        """Changes an order once the file of the operation is being read."""
+
+        def phase(self, name: str, total: int | None = None) -> None:
+            super().phase(name, total)
+            if name == "orders" and self.phases.count("orders") == 1:
+                store.update_order(number, note="changed meanwhile")
+
+    sync_shopify(here, pool, tenant, _Meanwhile())
+    order = next(r for r in rows(pool, tenant)["orders"] if r["order_id"] == str(number))
+    assert order["note"] == "changed meanwhile"
+
+
+def test_history_that_can_be_seen_at_last_is_read_in_bulk(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    store.scopes = ALL_SCOPES - {"read_all_orders"}
+    sync()
+    assert 0 < len(rows(pool, tenant)["orders"]) < ORDERS
+    store.scopes = ALL_SCOPES
+    store.upsert_customer(store.data.customers[0])  # the store looks again at what may be seen
+    sync()
+    assert len(rows(pool, tenant)["orders"]) == ORDERS
+    assert operations(store) == ["COMPLETED"] * 2
+
+
+def test_many_changes_are_read_in_bulk_from_where_it_stopped(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    sync()
+    for order in store.data.orders[:5]:
+        store.update_order(
+            order.number, note="again", updated_at=store.clock() + timedelta(hours=1)
+        )
+    counts = sync()
+    assert counts["written"] == 5
+    last = list(store.bulk.operations.values())[-1]
+    assert "updated_at:>=" in last.query
+    assert last.roots < ORDERS
+
+
+def test_one_unreadable_line_rejects_its_order_alone(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    order = store.data.orders[7]
+    store.update_order(
+        order.number,
+        line_items=[*order.line_items, replace(order.line_items[0], unit_price=10**30)],
+    )
+    counts = sync()
+    found = rows(pool, tenant)
+    assert counts["rejected"] >= 1
+    assert len(found["orders"]) == ORDERS - 1
+    (rejected,) = found["rejected_rows"]
+    assert (rejected["entity"], rejected["source_id"]) == ("order", str(order.number))
+    assert "too large" in rejected["reason"]
+
+    store.update_order(order.number, line_items=order.line_items)
+    sync()
+    assert len(rows(pool, tenant)["orders"]) == ORDERS
+    assert rows(pool, tenant)["rejected_rows"] == []
+
+
+# -- the file -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def file_lines() -> list[bytes]:
+    """The lines of an operation's file, as the sandbox writes it."""
+    store = Store(small_shop())
+    with Sandbox([store], []) as shop:
+        settings = Settings(shopify_url=shop.shopify_url)
+        with open_shopify(settings, store.data.domain, store.data.token) as client:
+            client.run("bulk_run", query=with_search("bulk_orders", None))
+            (operation,) = store.bulk.operations.values()
+            while operation.file is None:
+                client.run("bulk_operation", id=operation.id)
+            return operation.file.read_bytes().splitlines(keepends=True)
+
+
+def is_child(line: bytes) -> bool:
+    return b"__parentId" in line
+
+
+def owner_of(line: bytes) -> str:
+    node = json.loads(line)
+    owner: str = node.get("__parentId") or node["id"]
+    return owner
+
+
+ARRANGEMENTS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
+    "as they came": lambda lines: lines,
+    "lines first": lambda lines: sorted(lines, key=is_child, reverse=True),
+    "orders first": lambda lines: sorted(lines, key=is_child),
+    "anywhere": lambda lines: sorted(lines, key=lambda x: hashlib.sha256(x).digest()),
+    "one far away": lambda lines: sorted(lines, key=owner_of)[1:] + sorted(lines, key=owner_of)[:1],
+}
+
+
+@pytest.mark.parametrize("arrange", ARRANGEMENTS.values(), ids=ARRANGEMENTS)
+@pytest.mark.parametrize("per_block", [1, 7, 60, 10**6])
+def test_lines_may_be_anywhere_in_the_file(
+    pool: Pool,
+    make_tenant: MakeTenant,
+    file_lines: list[bytes],
+    paged: dict[str, Any],
+    arrange: Callable[[list[bytes]], list[bytes]],
+    per_block: int,
+) -> None:
+    tenant_id = make_tenant("demo")
+    lines = arrange(file_lines)
+    blocks = [b"".join(lines[i : i + per_block]) for i in range(0, len(lines), per_block)]
+    counts = land(pool, tenant_id, blocks)
+    assert counts["orders"] == ORDERS
+    assert counts["rejected"] == 0
+    assert rows(pool, tenant_id)["orders"] == paged["orders"]
+
+
+def land(pool: Pool, tenant_id: UUID, blocks: list[bytes], **changes: Any) -> dict[str, int]:
+    now = datetime.now(UTC)
+    result = Result("", None, 0, is_partial=False, began_at=now, noted_at=now)
+    with tenant_transaction(pool, tenant_id) as conn:
+        return land_blocks(
+            conn, tenant_id, BULK_ORDERS, iter(blocks), replace(result, **changes), NullProgress()
+        )
+
+
+def order_lines(number: int, amount: str, currency: str, **changes: Any) -> list[bytes]:
+    """An order of one line as a bulk operation writes it."""
+    money = {"shopMoney": {"amount": amount, "currencyCode": currency}}
+    order = {
+        "id": f"gid://shopify/Order/{number}",
+        "tags": [],
+        "test": False,
+        "processedAt": "2026-06-01T12:00:00+02:00",
+        "updatedAt": "2026-06-01T10:00:00Z",
+        "totalPriceSet": money,
+        "subtotalPriceSet": None,
+        "totalRefundedSet": money,
+        "fulfillments": [],
+        "displayFulfillmentStatus": "TAKEN_BY_A_DRONE",
+    }
+    line = {
+        "id": f"gid://shopify/LineItem/{number}1",
+        "title": "Thing",
+        "quantity": 1,
+        "originalUnitPriceSet": money,
+        "discountedTotalSet": money,
+        "__parentId": order["id"],
+        **changes,
+    }
+    return [json.dumps(each).replace("/", r"\/").encode() + b"\n" for each in (line, order)]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "minor"),
+    [("120.0", "JPY", 120), ("1.234", "KWD", 1234), ("-5.5", "USD", -550), ("0.0", "EUR", 0)],
+)
+def test_amounts_are_exact_in_every_currency(
+    pool: Pool, make_tenant: MakeTenant, amount: str, currency: str, minor: int
+) -> None:
+    tenant_id = make_tenant("demo")
+    land(pool, tenant_id, [b"".join(order_lines(1, amount, currency))])
+    (order,) = rows(pool, tenant_id)["orders"]
+    assert (order["total_minor"], order["subtotal_minor"]) == (minor, minor)
+    assert order["line_items"][0]["unit_price_minor"] == minor
+    assert order["processed_at"] == datetime(2026, 6, 1, 10, tzinfo=UTC)
+    assert order["fulfillment_status"] == "TAKEN_BY_A_DRONE"
+
+
+@pytest.mark.parametrize("amount", ["1.005", "NaN", "1e3", "", "twelve"])
+def test_an_amount_that_is_none_is_set_aside(
+    pool: Pool, make_tenant: MakeTenant, amount: str
+) -> None:
+    tenant_id = make_tenant("demo")
+    good = order_lines(2, "1.0", "USD")
+    counts = land(pool, tenant_id, [b"".join([*order_lines(1, amount, "USD"), *good])])
+    assert counts == {"orders": 1, "written": 1, "rejected": 1}
+    (rejected,) = rows(pool, tenant_id)["rejected_rows"]
+    assert rejected["source_id"] == "1"
+
+
+def test_a_line_of_another_currency_sets_its_order_aside(
+    pool: Pool, make_tenant: MakeTenant
+) -> None:
+    tenant_id = make_tenant("demo")
+    (_, order), (line, _) = order_lines(1, "1.0", "USD"), order_lines(1, "1.0", "EUR")
+    counts = land(pool, tenant_id, [line, order])
+    assert counts == {"orders": 1, "written": 0, "rejected": 1}
+    assert rows(pool, tenant_id)["rejected_rows"][0]["reason"] == "amounts in USD and in EUR"
+
+
+def test_a_record_given_twice_lands_once(pool: Pool, make_tenant: MakeTenant) -> None:
+    tenant_id = make_tenant("demo")
+    twice = order_lines(1, "1.0", "USD") * 2
+    assert land(pool, tenant_id, [b"".join(twice)])["written"] == 1
+    assert land(pool, tenant_id, twice)["written"] == 0
+    assert len(rows(pool, tenant_id)["orders"][0]["line_items"]) == 1
+
+
+def test_an_order_deleted_meanwhile_stays_deleted(pool: Pool, make_tenant: MakeTenant) -> None:
+    tenant_id = make_tenant("demo")
+    began = datetime.now(UTC)
+    land(pool, tenant_id, order_lines(1, "1.0", "USD"))
+    with tenant_transaction(pool, tenant_id) as conn:
+        mark_orders_deleted(conn, tenant_id, ["1"])
+    assert land(pool, tenant_id, order_lines(1, "1.0", "USD"), noted_at=began)["written"] == 0
+    assert land(pool, tenant_id, order_lines(1, "1.0", "USD"))["written"] == 1
+
+
+# -- what goes wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        BulkFault(status="FAILED", error_code="INTERNAL_SERVER_ERROR"),
+        BulkFault(status="FAILED", error_code="TIMEOUT", partial=0.4),
+        BulkFault(status="FAILED", error_code="TIMEOUT", partial=0.0),
+        BulkFault(status="EXPIRED"),
+        BulkFault(status="CANCELED"),
+        BulkFault(is_url_expired=True),
+        BulkFault(extra_line='{"id": '),
+        BulkFault(is_endless=True),
+    ],
+    ids=["failed", "partial", "empty", "expired", "canceled", "url expired", "damaged", "endless"],
+)
+def test_an_operation_that_comes_to_nothing_is_followed_by_another(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any], fault: BulkFault
+) -> None:
+    store.bulk.faults += [BulkFault(), fault]  # the first one is the customers'
+    sync()
+    assert len(operations(store)) == 2
+    assert operations(store)[-1] == "COMPLETED"
+    assert rows(pool, tenant) == paged
+    assert noted(pool, tenant) == []
+
+
+def test_what_a_failed_operation_has_left_is_kept_until_another_one_works(
+    here: Settings, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
+) -> None:
+    partial = BulkFault(status="FAILED", error_code="TIMEOUT", partial=0.5)
+    store.bulk.faults += [BulkFault(), partial]
+
+    class _Stop(NullProgress):
+        def phase(self, name: str, total: int | None = None) -> None:
+            super().phase(name, total)
+            if self.phases.count("orders: waiting for Shopify") == 2:
+                raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        sync_shopify(here, pool, tenant, _Stop())
+    found = rows(pool, tenant)["orders"]
+    assert 0 < len(found) < ORDERS
+    with tenant_transaction(pool, tenant, read_only=True) as conn:
+        assert read_watermark(conn, tenant, "orders") is None
+    sync_shopify(here, pool, tenant, NullProgress())
+    assert rows(pool, tenant) == paged
+
+
+def test_part_of_a_file_never_replaces_what_is_there(pool: Pool, make_tenant: MakeTenant) -> None:
+    """A failed operation may have written an order and not yet its lines."""
+    tenant_id = make_tenant("demo")
+    line, order = order_lines(1, "1.0", "USD")
+    land(pool, tenant_id, [line, order])
+    assert land(pool, tenant_id, [order], is_partial=True)["written"] == 0
+    assert len(rows(pool, tenant_id)["orders"][0]["line_items"]) == 1
+
+
+def test_after_three_operations_that_came_to_nothing_it_pages(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
+) -> None:
+    store.bulk.faults += [BulkFault(), *[BulkFault(status="FAILED")] * 3]
+    sync()
+    assert operations(store) == ["FAILED"] * 3
+    assert rows(pool, tenant) == paged
+    assert noted(pool, tenant) == []
+
+
+def test_without_a_free_place_it_pages(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
+) -> None:
+    occupy(store)
+    sync()
+    assert len(store.bulk.operations) == 5
+    assert rows(pool, tenant) == paged
+
+
+def occupy(store: Store) -> None:
+    """Let somebody else's five operations be under way."""
+    for number in range(5):
+        gid = f"gid://shopify/BulkOperation/{number}"
+        store.bulk.operations[gid] = BulkOperation(
+            gid, "{ products }", store.now, is_grouped=False, fault=BulkFault(is_endless=True)
+        )
+
+
+def test_it_waits_for_a_free_place(
+    here: Settings, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
+) -> None:
+    occupy(store)
+    timer = threading.Timer(0.5, store.bulk.operations.clear)
+    timer.start()
+    patient = replace(here, shopify_bulk_patience_seconds=30)
+    sync_shopify(patient, pool, tenant, NullProgress())
+    timer.join()
+    assert operations(store) == ["COMPLETED"]
+    assert rows(pool, tenant) == paged
+
+
+def test_an_operation_shopify_has_lost_is_started_anew(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
+) -> None:
+    document_hash = hashlib.sha256(with_search("bulk_orders", None).encode()).hexdigest()
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute(
+            "insert into shopify.bulk_operations (tenant_id, resource, operation_id, query_hash,"
+            " began_at) values (%s, 'orders', 'gid://shopify/BulkOperation/404', %s, now())",
+            [tenant, document_hash],
+        )
+    sync()
+    assert operations(store) == ["COMPLETED"]
+    assert rows(pool, tenant) == paged
+
+
+def test_a_scope_the_operation_lacks_is_told(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    denied = BulkFault(status="FAILED", error_code="ACCESS_DENIED")
+    store.bulk.faults.append(denied)
+    with pytest.raises(ShopifyRefusedError, match="in bulk") as raised:
+        sync()
+    assert "read_orders" in raised.value.advice
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault(path=BULK, drop=True)],
+        [Fault(path=BULK, truncate=True, count=3)],
+        [Fault(path=BULK, status=503, count=2)],
+        [Fault(path=BULK, truncate=True), Fault(path=BULK, status=500, html=True)],
+        [Fault(path=BULK, truncate=True, count=4, probability=0.7)],
+    ],
+    ids=["dropped", "truncated", "503", "truncated, then a page", "now and then"],
+)
+@pytest.mark.parametrize("ranges", [True, False], ids=["with ranges", "without"])
+def test_a_download_that_breaks_off_goes_on(
+    sync: Sync,
+    pool: Pool,
+    tenant: UUID,
+    shop: Sandbox,
+    store: Store,
+    paged: dict[str, Any],
+    faults: list[Fault],
+    ranges: bool,
+) -> None:
+    store.bulk.has_ranges = ranges
+    shop.fail_shopify(*faults)
+    sync()
+    assert operations(store) == ["COMPLETED"]
+    assert rows(pool, tenant) == paged
+
+
+def test_a_broken_download_goes_on_at_the_byte_it_had_reached(store: Store, shop: Sandbox) -> None:
+    """As seen from below: the blocks are the file, whatever the connection does."""
+    text = b"".join(b'{"id":%d}\n' % number for number in range(20_000))
+    url = serve(store, shop, text)
+    for faults in ([], [Fault(path=BULK, truncate=True, count=4)]):
+        shop.clear_requests()
+        shop.fail_shopify(*faults)
+        blocks = list(read_blocks(url, len(text), block_bytes=1_000))
+        assert b"".join(blocks) == text
+        assert all(block.endswith(b"\n") for block in blocks)
+        assert len(shop.shopify_requests()) == 1 + len(faults) * 4
+
+
+def test_a_compressed_file_is_read(store: Store, shop: Sandbox) -> None:
+    text = b'{"id":1}\n' * 5_000
+    url = serve(store, shop, text)
+    store.bulk.is_compressed = True
+    assert b"".join(read_blocks(url, len(text), block_bytes=1_000)) == text
+    shop.fail_shopify(Fault(path=BULK, truncate=True))
+    assert b"".join(read_blocks(url, len(text), block_bytes=1_000)) == text
+
+
+def test_a_file_of_another_size_is_damaged(store: Store, shop: Sandbox) -> None:
+    url = serve(store, shop, b'{"id":1}\n')
+    with pytest.raises(DamagedFileError, match="8 bytes came as one of 9"):
+        list(read_blocks(url, 8))
+
+
+def serve(store: Store, shop: Sandbox, text: bytes) -> str:
+    """Give an operation this file, and say where it is."""
+    path = store.bulk.folder / "file.jsonl"
+    path.write_bytes(text)
+    gid = "gid://shopify/BulkOperation/1"
+    store.bulk.operations[gid] = BulkOperation(
+        gid, "", store.now, is_grouped=False, fault=BulkFault(), status="COMPLETED", file=path
+    )
+    return f"{shop.shopify_url}{BULK}{path.name}?Signature=secret"
+
+
+def test_it_gives_up_a_download_that_never_ends_well(
+    sync: Sync, pool: Pool, tenant: UUID, shop: Sandbox, store: Store, paged: dict[str, Any]
+) -> None:
+    shop.fail_shopify(Fault(path=BULK, status=503, count=6))
+    with pytest.raises(ShopifyUnavailableError, match="503") as raised:
+        sync()
+    assert "Signature" not in str(raised.value)
+    # The operation is noted still: the next sync only has to download.
+    sync()
+    assert operations(store, "customers") == ["COMPLETED"]
+    assert rows(pool, tenant) == paged
+
+
+def test_the_signed_url_is_nowhere_in_the_logs(
+    here: Settings, sync: Sync, shop: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure_logging(replace(here, log_level="DEBUG"))
+    caplog.set_level("DEBUG")
+    shop.fail_shopify(Fault(path=BULK, truncate=True), Fault(path=BULK, status=500))
+    sync()
+    assert caplog.records
+    assert "Signature" not in caplog.text
+
+
+# -- restarts -----------------------------------------------------------------------------------
+
+
+class _KilledError(Exception):
+    pass
+
+
+class _KilledAt(NullProgress):
+    """Dies when a phase begins for the n-th time."""
+
+    def __init__(self, phase: str, times: int = 1) -> None:
+        super().__init__()
+        self.at, self.times = phase, times
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        super().phase(name, total)
+        if self.phases.count(self.at) == self.times:
+            raise _KilledError
+
+
+def test_a_restart_goes_on_with_the_operation_under_way(
+    here: Settings, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
+) -> None:
+    with pytest.raises(_KilledError):
+        sync_shopify(here, pool, tenant, _KilledAt("orders"))
+    (operation,) = noted(pool, tenant)
+    assert (operation["resource"], operation["is_spent"]) == ("orders", False)
+    assert rows(pool, tenant)["orders"] == []
+    sync_shopify(here, pool, tenant, NullProgress())
+    assert operations(store) == ["COMPLETED"]
+    assert rows(pool, tenant) == paged
+
+
+def test_a_restart_after_a_week_starts_anew(
+    here: Settings, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
+) -> None:
+    with pytest.raises(_KilledError):
+        sync_shopify(here, pool, tenant, _KilledAt("orders"))
+    store.bulk.expire_files()
+    sync_shopify(here, pool, tenant, NullProgress())
+    assert operations(store) == ["COMPLETED"] * 2
+    assert rows(pool, tenant) == paged

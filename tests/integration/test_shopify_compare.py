@@ -1,0 +1,303 @@
+"""What has landed follows what is deleted and merged in the shop, without a webhook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.connections import connect_shopify
+from service.db import Connection, Pool, connect_as_owner, open_pool, tenant_transaction
+from service.jobs.build import build
+from service.sandbox import Fault, Sandbox
+from service.sandbox.shopify import Store
+from service.sandbox.shopify.bulk import BulkFault
+from service.sandbox.shopify.store import ALL_SCOPES
+from service.shopify.landing import land_orders, mark_orders_deleted, purge_deleted
+from service.shopify.reconcile import Comparison, ComparisonRefusedError
+from service.shopify.sync import sync_shopify
+from service.tenants import add_tenant
+from tests.conftest import MakeTenant, NullProgress
+from tests.integration.test_shopify_deletions import order_row
+from tests.integration.test_shopify_sync import landed, row_versions, small_shop
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(small_shop())
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, shop: Sandbox) -> Settings:
+    return replace(settings, shopify_url=shop.shopify_url, shopify_bulk_patience_seconds=1)
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
+    """A tenant that has been synced once."""
+    tenant_id = make_tenant("kessel", store.data.domain)
+    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    sync_shopify(here, pool, tenant_id, NullProgress())
+    return tenant_id
+
+
+Sync = Callable[..., dict[str, int]]
+
+
+@pytest.fixture
+def sync(here: Settings, pool: Pool, tenant: UUID) -> Sync:
+    def run(comparison: Comparison = Comparison.NOW) -> dict[str, int]:
+        progress = NullProgress()
+        sync_shopify(here, pool, tenant, progress, comparison=comparison)
+        return progress.counts
+
+    return run
+
+
+def orders(pool: Pool, tenant_id: UUID) -> dict[str, dict[str, Any]]:
+    return {row["order_id"]: row for row in landed(pool, tenant_id)["orders"]}
+
+
+def deleted(pool: Pool, tenant_id: UUID, table: str = "orders") -> list[str]:
+    key = {"orders": "order_id", "customers": "customer_id"}[table]
+    return [row[key] for row in landed(pool, tenant_id)[table] if row["deleted_at"]]
+
+
+def test_nothing_differs_and_nothing_is_written(sync: Sync, pool: Pool, tenant: UUID) -> None:
+    versions = row_versions(pool, tenant)
+    assert sync().get("reread", 0) == 0
+    assert row_versions(pool, tenant) == versions
+
+
+def test_deleted_orders_and_customers_are_marked(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    numbers = [order.number for order in store.data.orders[:3]]
+    for number in numbers:
+        store.delete_order(number)
+    buyers = {order.customer_number for order in store.data.orders}
+    lonely = next(c.number for c in store.data.customers if c.number in buyers)
+    store.delete_customer(lonely)
+    counts = sync()
+    assert deleted(pool, tenant) == sorted(map(str, numbers))
+    assert deleted(pool, tenant, "customers") == [str(lonely)]
+    assert counts["deleted"] == 4
+    theirs = [o for o in orders(pool, tenant).values() if str(lonely) in o["former_customer_ids"]]
+    assert theirs
+    assert {order["customer_id"] for order in theirs} == {None}
+    versions = row_versions(pool, tenant)
+    sync()
+    assert row_versions(pool, tenant) == versions
+
+
+def test_a_merge_of_customers_is_followed(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    gone, kept = _two_buyers(store)
+    theirs = [key for key, row in orders(pool, tenant).items() if row["customer_id"] == str(gone)]
+    store.merge_customers(kept, gone)
+    sync()
+    assert theirs
+    for key in theirs:
+        row = orders(pool, tenant)[key]
+        assert row["customer_id"] == str(kept)
+        assert row["former_customer_ids"] == [str(gone)]
+    assert deleted(pool, tenant, "customers") == [str(gone)]
+
+
+def _two_buyers(store: Store) -> tuple[int, int]:
+    first, second, *_ = dict.fromkeys(
+        order.customer_number for order in store.data.orders if order.customer_number
+    )
+    return first, second
+
+
+def test_a_change_that_the_search_missed_is_read(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    """An index that lags by more than the overlap, or an order that a webhook never told of."""
+    number = store.data.orders[0].number
+    at = store.data.orders[0].updated_at + timedelta(seconds=5)
+    assert at < store.clock() - timedelta(hours=1)
+    store.update_order(number, note="missed", updated_at=at)
+    new = replace(store.data.orders[1], number=4242, name="#4242", updated_at=at)
+    store.upsert_order(new)
+    assert sync(Comparison.WHEN_DUE)["written"] == 0
+    assert sync()["reread"] == 2
+    assert orders(pool, tenant)[str(number)]["note"] == "missed"
+    assert orders(pool, tenant)["4242"]["order_number"] == "#4242"
+
+
+def test_orders_of_a_csv_file_are_not_missed(
+    sync: Sync, pool: Pool, tenant: UUID, owner: Connection
+) -> None:
+    with tenant_transaction(pool, tenant) as conn:
+        conn.execute(
+            "insert into shopify.orders (tenant_id, order_id, processed_at, currency, total_minor,"
+            " subtotal_minor, source, shopify_updated_at) values"
+            " (%s, '1', '2020-01-01', 'EUR', 1, 1, 'csv', '2020-01-01')",
+            [tenant],
+        )
+    sync()
+    assert deleted(pool, tenant) == []
+
+
+def test_of_sixty_days_only_what_must_be_there_is_missed(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    store.scopes = ALL_SCOPES - {"read_all_orders"}
+    store.upsert_customer(store.data.customers[0])  # the store looks again at what may be seen
+    newest = max(store.data.orders, key=lambda order: order.processed_at)
+    oldest = min(store.data.orders, key=lambda order: order.processed_at)
+    assert oldest.processed_at < store.clock() - timedelta(days=30)
+    for order in (newest, oldest):
+        store.delete_order(order.number)
+    sync()
+    assert deleted(pool, tenant) == [str(newest.number)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        BulkFault(status="FAILED", error_code="TIMEOUT", partial=0.1),
+        BulkFault(status="EXPIRED"),
+        BulkFault(extra_line="<html>"),
+        BulkFault(is_url_expired=True),
+    ],
+    ids=["partial", "expired", "damaged", "url expired"],
+)
+def test_a_listing_that_is_not_whole_marks_nothing(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store, fault: BulkFault
+) -> None:
+    store.bulk.faults += [fault] * 3
+    versions = row_versions(pool, tenant)
+    sync()
+    assert row_versions(pool, tenant) == versions
+    with tenant_transaction(pool, tenant) as conn:
+        assert conn.execute("select from shopify.bulk_operations").fetchall() == []
+    number = store.data.orders[0].number
+    store.delete_order(number)
+    store.bulk.faults += [fault, BulkFault(), fault]
+    sync()
+    assert deleted(pool, tenant) == [str(number)]
+
+
+def test_a_listing_cut_short_in_silence_marks_nothing(
+    here: Settings, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    """Whole by every count, and yet without most of the orders: the shop is asked, and has them."""
+    hidden = store.data.orders[:20]
+    for order in hidden:
+        store.delete_order(order.number)
+
+    class _Restoring(NullProgress):
+        def phase(self, name: str, total: int | None = None) -> None:
+            if name == "ids of orders":
+                for order in hidden:
+                    store.upsert_order(order)
+
+    sync_shopify(here, pool, tenant, _Restoring(), comparison=Comparison.NOW)
+    assert deleted(pool, tenant) == []
+
+
+def test_when_most_is_gone_nothing_is_marked_unless_asked_for(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    gone = [order.number for order in store.data.orders[:80]]
+    for number in gone:
+        store.delete_order(number)
+    versions = row_versions(pool, tenant)
+    with pytest.raises(ComparisonRefusedError, match=r"lists 1\d\d of 2\d\d orders") as raised:
+        sync()
+    assert "--accept-deletions" in raised.value.advice
+    assert row_versions(pool, tenant) == versions
+    sync(Comparison.NOW_AND_BELIEVE)
+    assert len(deleted(pool, tenant)) == 80
+
+
+def test_a_comparison_killed_half_way_is_finished(
+    here: Settings, sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    for order in store.data.orders[:3]:
+        store.delete_order(order.number)
+
+    class _Killed(NullProgress):
+        def phase(self, name: str, total: int | None = None) -> None:
+            if name == "orders one by one":
+                raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        sync_shopify(here, pool, tenant, _Killed(), comparison=Comparison.NOW)
+    assert deleted(pool, tenant) == []
+    sync(Comparison.WHEN_DUE)
+    assert len(deleted(pool, tenant)) == 3
+
+
+def test_it_compares_once_a_day(
+    here: Settings, sync: Sync, pool: Pool, tenant: UUID, store: Store, owner: Connection
+) -> None:
+    sync(Comparison.WHEN_DUE)
+    assert not store.bulk.operations
+    owner.execute(
+        "update shopify.sync_watermarks set synced_at = now() - interval '25 hours'"
+        " where resource = 'comparison'"
+    )
+    progress = NullProgress()
+    never = replace(here, shopify_compare_hours=0)
+    sync_shopify(never, pool, tenant, progress)
+    assert not store.bulk.operations
+    sync(Comparison.WHEN_DUE)
+    assert len(store.bulk.operations) == 2
+    sync(Comparison.WHEN_DUE)
+    assert len(store.bulk.operations) == 2
+
+
+def test_looking_up_goes_on_after_a_failure(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store, shop: Sandbox
+) -> None:
+    for order in store.data.orders[:5]:
+        store.delete_order(order.number)
+    shop.fail_shopify(Fault(status=502, html=True, probability=0.2, count=4))
+    sync()
+    assert len(deleted(pool, tenant)) == 5
+
+
+# -- purge --------------------------------------------------------------------------------------
+
+
+def test_what_is_marked_goes_a_month_after_a_build_has_seen_it(
+    built_settings: Settings,
+) -> None:
+    with connect_as_owner(built_settings) as owner, open_pool(built_settings) as pool:
+        tenant_id = add_tenant(owner, "demo")
+        with tenant_transaction(pool, tenant_id) as conn:
+            land_orders(conn, tenant_id, [order_row(number, "1") for number in (1, 2, 3)])
+        as_of = datetime(2026, 7, 1, tzinfo=UTC).isoformat()
+        build(built_settings, as_of=as_of, quiet=True)
+        with tenant_transaction(pool, tenant_id) as conn:
+            mark_orders_deleted(conn, tenant_id, ["1", "2"])
+        owner.execute(
+            "update shopify.orders set deleted_at = now() - interval '31 days' where order_id = '1'"
+        )
+        assert _purge(pool, tenant_id) == 0, "no build has seen it"
+        build(built_settings, as_of=as_of, quiet=True)
+        assert _purge(pool, tenant_id) == 1
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            left = conn.execute("select order_id from shopify.orders order by 1").fetchall()
+        assert [row["order_id"] for row in left] == ["2", "3"]
+
+
+def _purge(pool: Pool, tenant_id: UUID) -> int:
+    with tenant_transaction(pool, tenant_id) as conn:
+        return purge_deleted(conn, tenant_id)

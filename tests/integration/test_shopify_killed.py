@@ -1,0 +1,187 @@
+"""`quintile sync shopify`, killed at twenty points: what a rerun leaves is what it would have been.
+
+Where to kill comes from a seed, which a failure prints: a phase of the sync, as its run tells it,
+and how long after it began. Each phase is hit, and no point is one that the sync has prepared for.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.connections import connect_shopify
+from service.db import connect, connect_as_owner, open_pool
+from service.sandbox import Sandbox
+from service.sandbox.shopify import Store
+from service.shopify.reconcile import Comparison
+from service.shopify.sync import sync_shopify
+from service.tenants import add_tenant
+from tests.command import environment_of
+from tests.conftest import PROJECT_DIR, Cluster, NullProgress
+from tests.integration.test_shopify_sync import landed, small_shop
+
+SEED = int(os.environ.get("KILL_SEED", "20260701"))
+LONGEST_DELAY_SECONDS = 0.3
+FIRST_SYNC = (
+    "shop",
+    "segments",
+    "segment members",
+    "customers: waiting for Shopify",
+    "customers",
+    "orders: waiting for Shopify",
+    "orders",
+)
+COMPARING = (
+    "customers",
+    "orders",
+    "ids of customers: waiting for Shopify",
+    "ids of orders: waiting for Shopify",
+    "ids of orders",
+    "customers one by one",
+    "orders one by one",
+)
+
+
+def points(phases: tuple[str, ...], seed: int) -> list[tuple[str, float]]:
+    """Ten of them: each phase once, and some of them again."""
+    rng = Random(seed)  # noqa: S311 - repeatable on purpose
+    chosen = [*phases, *rng.sample(phases, 10 - len(phases))]
+    return [(phase, round(rng.uniform(0, LONGEST_DELAY_SECONDS), 3)) for phase in chosen]
+
+
+@pytest.fixture(scope="module")
+def store() -> Store:
+    return Store(small_shop())
+
+
+@pytest.fixture(scope="module")
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+class World:
+    """The shop, and databases in the state it is to be synced from."""
+
+    def __init__(self, cluster: Cluster, template: str, shop: Sandbox, store: Store) -> None:
+        self.cluster, self.template, self.shop, self.store = cluster, template, shop, store
+
+    @contextmanager
+    def database(self) -> Iterator[Settings]:
+        # Operations of processes that were killed would take the places of the next one's.
+        self.store.bulk.operations.clear()
+        with self.cluster.database(self.template) as settings:
+            yield replace(settings, shopify_url=self.shop.shopify_url, shopify_bulk_from=100)
+
+
+@pytest.fixture(scope="module")
+def connected(cluster: Cluster, migrated_template: str, shop: Sandbox, store: Store) -> World:
+    """A tenant that has been connected and never synced."""
+    world = World(cluster, cluster.create(migrated_template), shop, store)
+    settings = replace(cluster.settings(world.template), shopify_url=shop.shopify_url)
+    with connect_as_owner(settings) as owner, open_pool(settings) as pool:
+        tenant_id = add_tenant(owner, "kessel", store.data.domain)
+        connect_shopify(settings, pool, tenant_id, store.data.domain, store.data.token)
+    return world
+
+
+@pytest.fixture(scope="module")
+def changed(connected: World, store: Store) -> World:
+    """A tenant that was synced before orders were edited and deleted, and customers merged."""
+    cluster = connected.cluster
+    world = World(cluster, cluster.create(connected.template), connected.shop, store)
+    settings = replace(cluster.settings(world.template), shopify_url=connected.shop.shopify_url)
+    with open_pool(settings) as pool:
+        sync_shopify(settings, pool, only_tenant(settings), NullProgress())
+    numbers = [order.number for order in store.data.orders]
+    for number in numbers[:60]:
+        store.update_order(number, note="edited")
+    for number in numbers[60:70]:
+        store.delete_order(number)
+    kept, gone, *_ = dict.fromkeys(
+        order.customer_number for order in store.data.orders[70:] if order.customer_number
+    )
+    store.merge_customers(kept, gone)
+    return world
+
+
+def only_tenant(settings: Settings) -> UUID:
+    with connect_as_owner(settings) as owner:
+        row = owner.execute("select tenant_id from app.tenants").fetchone()
+    assert row is not None
+    tenant_id: UUID = row["tenant_id"]
+    return tenant_id
+
+
+def synced(settings: Settings, comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
+    """What is there after a sync that nobody disturbs."""
+    tenant_id = only_tenant(settings)
+    with open_pool(settings) as pool:
+        sync_shopify(settings, pool, tenant_id, NullProgress(), comparison=comparison)
+        found = landed(pool, tenant_id)
+    with connect(settings.database_url) as conn:
+        for table in ("bulk_operations", "rereads"):
+            found[table] = conn.execute(f"select * from shopify.{table}").fetchall()
+    for row in found["orders"] + found["customers"]:
+        row["deleted_at"] = row["deleted_at"] is not None
+    return found
+
+
+def kill_at(settings: Settings, phase: str, delay: float, *options: str) -> bool:
+    """Run the command and kill it so many seconds into a phase; False when it was too quick."""
+    command = [sys.executable, "-m", "service", "sync", "shopify", "--tenant", "kessel", *options]
+    process = subprocess.Popen(
+        command,
+        cwd=Path(PROJECT_DIR),
+        env=environment_of(settings),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with closing(connect(settings.database_url)) as conn:
+        reached = "select from app.runs where phase = %s and state = 'running'"
+        while process.poll() is None and not conn.execute(reached, [phase]).fetchall():
+            time.sleep(0.002)
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        killed = process.wait() == -signal.SIGKILL
+        # What two minutes of silence say to the next one: nobody is at it any more.
+        conn.execute("update app.runs set heartbeat_at = '-infinity' where state = 'running'")
+    return killed
+
+
+def kill_and_rerun(
+    world: World, phases: tuple[str, ...], seed: int, comparison: Comparison, *options: str
+) -> None:
+    with world.database() as settings:
+        expected = synced(settings, comparison)
+    killed = 0
+    for phase, delay in points(phases, seed):
+        where = f"seed {SEED}: {delay} s into '{phase}'"
+        print(where)
+        with world.database() as settings:
+            killed += kill_at(settings, phase, delay, *options)
+            found = synced(settings, comparison)
+        for table, rows in expected.items():
+            assert found[table] == rows, f"{table} after a kill at {where}"
+    assert killed >= 8, f"with seed {SEED}, too many came too late"
+
+
+def test_a_first_sync_killed_anywhere_ends_in_the_same_tables(connected: World) -> None:
+    kill_and_rerun(connected, FIRST_SYNC, SEED, Comparison.WHEN_DUE)
+
+
+def test_a_comparison_killed_anywhere_ends_in_the_same_tables(changed: World) -> None:
+    kill_and_rerun(changed, COMPARING, SEED + 1, Comparison.NOW, "--compare")
