@@ -15,7 +15,13 @@ from types import MappingProxyType
 from typing import Any
 
 from service.errors import InvalidInputError
-from service.shopify.client import Data, ShopifyClient, ShopifyError, ShopifyUnknownOutcomeError
+from service.shopify.client import (
+    Data,
+    ShopifyClient,
+    ShopifyError,
+    ShopifyUnavailableError,
+    ShopifyUnknownOutcomeError,
+)
 
 MOST_TARGETS_PER_CALL = 250
 
@@ -42,7 +48,7 @@ class TargetsIncompleteError(ShopifyError):
     def __init__(self, discount_id: str, done: int, total: int, cause: ShopifyError) -> None:
         super().__init__(
             f"The promo code has {done:,} of its {total:,} targets: {cause.message}",
-            advice=cause.advice or "Add the others when Shopify answers again; none is lost twice.",
+            advice=cause.advice or "Add the others later; those it has stay with it.",
         )
         self.discount_id = discount_id
         self.done = done
@@ -184,8 +190,11 @@ def deactivate_code(client: ShopifyClient, discount_id: str) -> None:
 def _create_once(client: ShopifyClient, promo: PromoCode, context: Data) -> str:
     try:
         return _create(client, promo, context)
-    except ShopifyUnknownOutcomeError:
-        found = find_code(client, promo.code)
+    except ShopifyUnknownOutcomeError as unknown:
+        try:
+            found = find_code(client, promo.code)
+        except ShopifyUnavailableError:
+            raise unknown from None
     if found is None:
         # It has not been done. A second answer that is lost is for the caller to hear of.
         return _create(client, promo, context)

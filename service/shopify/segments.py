@@ -44,6 +44,8 @@ _SILENT_IN_A_ROW = 3
 # Unreadable members of a segment are all counted; so many of them are kept with their reason.
 _KEPT_REJECTIONS = 1000
 _SAMPLED_MEMBERS = 3
+# Statistics of a smaller list cost more than they save, thousands of times a sync.
+_ANALYZED_FROM = 10_000
 _COLUMNS = ("segment_id", "name", "query", "created_at", "last_edited_at")
 
 
@@ -416,7 +418,8 @@ def _land(
     with conn.cursor().copy(query("shopify/sql/copy_incoming_members")) as copy:
         for member in members:
             copy.write_row(member)
-    conn.execute(query("shopify/sql/analyze_incoming_members"))
+    if len(members) >= _ANALYZED_FROM:
+        conn.execute(query("shopify/sql/analyze_incoming_members"))
     changed = one(conn.execute(query("shopify/sql/land_members"), parameters).fetchone())
     take_back(conn, tenant_id, "segment", [segment_id])
     conn.execute(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -12,12 +13,17 @@ from uuid import UUID
 import pytest
 
 from service.config import Settings
+from service.connections import connect_shopify
 from service.db import Pool, tenant_transaction
 from service.errors import InvalidInputError
+from service.sandbox import Sandbox
+from service.sandbox.shopify import Store
 from service.shopify.landing import adopt_orders, land_customers, land_orders
+from service.shopify.sync import sync_shopify
 from tests.command import peak_of, quintile
-from tests.conftest import MakeTenant
+from tests.conftest import MakeTenant, NullProgress
 from tests.integration.test_orders_import import Importer, api_order
+from tests.integration.test_shopify_sync import small_shop
 
 # The header as Shopify writes it.
 HEADER = (
@@ -275,6 +281,22 @@ def test_a_made_customer_gives_way_to_the_one_who_lands_later(
         assert adopt_orders(conn, tenant) == 0
     # The same file again changes nothing: it finds the customer by itself.
     assert load.text(text).landed == 0
+
+
+def test_a_sync_of_the_shop_brings_orders_and_customers_together(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant
+) -> None:
+    store = Store(small_shop())
+    customer = next(each for each in store.data.customers if each.email)
+    tenant = make_tenant("kessel", store.data.domain)
+    load = Importer(pool, tenant)
+    load.text(export(first_row("#1", "1", Email=str(customer.email))))
+    assert load.rows()[0]["customer_id"] == made_id(pool, tenant, str(customer.email))
+    with Sandbox([store], []) as shop:
+        here = replace(settings, shopify_url=shop.shopify_url)
+        connect_shopify(here, pool, tenant, store.data.domain, store.data.token)
+        sync_shopify(here, pool, tenant, NullProgress(), only="orders")
+    assert load.rows()[0]["customer_id"] == str(customer.number)
 
 
 def test_another_tenants_customers_are_not_found(

@@ -345,6 +345,21 @@ def test_a_creation_that_is_lost_twice_says_so(
     assert store.discounts == {}
 
 
+def test_a_lost_creation_that_cannot_be_looked_up_stays_unknown(
+    client: ShopifyClient, store: Store, shop: Sandbox
+) -> None:
+    shop.fail_shopify(Fault(truncate=True), Fault(status=503, count=2))
+    with (
+        stamina.set_testing(True, attempts=2),
+        pytest.raises(ShopifyUnknownOutcomeError, match="discount_create is not known") as raised,
+    ):
+        create_code(client, TWENTY, EVERYBODY)
+    assert "Look in Shopify" in raised.value.advice
+    # It had been done after all: asking again says so.
+    with pytest.raises(DiscountRefusedError, match="exists already"):
+        create_code(client, TWENTY, EVERYBODY)
+
+
 def test_targets_that_could_not_be_added_are_counted(
     client: ShopifyClient, store: Store, shop: Sandbox
 ) -> None:
