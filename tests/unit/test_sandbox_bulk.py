@@ -57,10 +57,10 @@ def store(shop: Sandbox) -> Store:
     return store
 
 
-def ask(shop: Sandbox, store: Store, query: str, **variables: Any) -> Any:
+def ask(shop: Sandbox, store: Store, document: str, **variables: Any) -> Any:
     response = HTTP.post(
         f"{shop.shopify_url}/admin/api/2026-07/graphql.json",
-        json={"query": query, "variables": variables},
+        json={"query": document, "variables": variables},
         headers={"X-Shopify-Access-Token": store.data.token},
     )
     (answer,) = response.json()["data"].values()
