@@ -227,11 +227,14 @@ def _result(ended: Data, noted: dict[str, Any]) -> Result | None:
         log.warning("a bulk operation failed", status=ended["status"], code=ended["errorCode"])
         if url is None:
             return None
-    size = ended["fileSize"]
+    objects, size = int(ended["objectCount"]), ended["fileSize"]
+    if url is None and objects:
+        log.warning("a bulk operation has rows and no file", objects=objects)
+        return None
     return Result(
         url=url,
         size=int(size) if is_complete and size is not None else None,
-        objects=int(ended["objectCount"]),
+        objects=objects,
         is_partial=not is_complete,
         began_at=noted["began_at"],
         noted_at=noted["noted_at"],

@@ -7,6 +7,7 @@ to where it leads.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 # Large enough to be worth a statement, small enough for a dozen of them to be nothing.
 BLOCK_BYTES = 4 * 1024 * 1024
+_TURN_SECONDS = 0.0005
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
 
@@ -122,8 +124,11 @@ def _first_byte(response: httpx.Response, begin: int) -> int:
 def prefetched(items: Iterator[T]) -> Iterator[Iterator[T]]:
     """The same items, made by a thread one ahead of whoever takes them; it ends with the block.
 
-    While the database is at one, the next is downloaded and parsed.
+    While the database is at one, the next is downloaded and parsed. Threads of a process that does
+    this take turns more often from then on: a statement's answer would otherwise wait 5 ms for the
+    parser each time it comes in, which doubled the time a backfill takes.
     """
+    sys.setswitchinterval(min(sys.getswitchinterval(), _TURN_SECONDS))
     ahead = _Ahead(items)
     thread = threading.Thread(target=ahead.make, name="prefetch", daemon=True)
     thread.start()

@@ -75,7 +75,7 @@ def _next(source: Source, kind: _Kind, at_once: int) -> list[str]:
     with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
         rows = conn.execute(
             query("shopify/sql/list_rereads"),
-            {"tenant_id": source.tenant_id, "entity": kind.entity, "limit": at_once},
+            {"tenant_id": source.tenant_id, "entity": kind.entity, "at_once": at_once},
         ).fetchall()
     return [row["source_id"] for row in rows]
 

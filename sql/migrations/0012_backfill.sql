@@ -1,7 +1,7 @@
 -- Reading a shop's orders and customers in bulk, and noticing what is gone from it.
 
--- A bulk operation at Shopify whose rows have not landed yet: whoever comes next goes on with it. The
--- row leaves in the transaction that lands its rows.
+-- A bulk operation at Shopify whose rows have not landed yet: whoever comes next goes on with it.
+-- The row leaves in the transaction that lands its rows.
 create table shopify.bulk_operations (
     tenant_id uuid not null,
     resource text not null,
@@ -41,7 +41,7 @@ create table shopify.rereads (
 comment on table shopify.rereads is 'Orders and customers to be asked for one by one.';
 
 comment on column shopify.rereads.is_visible is
-'Whether we would be shown it if it were there: of older orders, null does not say that it is gone.';
+'Whether we would be shown it if it were there: of old orders, null does not say that it is gone.';
 
 call app.protect('shopify.bulk_operations');
 call app.protect('shopify.rereads');

@@ -198,6 +198,8 @@ def _order(rng: Random, gid: str, number: int, orders: int, at: datetime) -> dic
 
 def _line(rng: Random, gid: str, number: int) -> dict[str, object]:
     product = rng.randrange(len(_PRICES))
+    # One line in five is sold at a discount of its own.
+    price = _PRICES[product] if rng.random() < 0.8 else f"{rng.randrange(500, 900) / 100:.2f}"
     return {
         "id": f"gid://shopify/LineItem/{9_000_000_000_000 + number * 32}",
         "title": f"Trail Bottle No. {product}",
@@ -205,7 +207,7 @@ def _line(rng: Random, gid: str, number: int) -> dict[str, object]:
         "sku": f"TB-{product:03d}-01",
         "quantity": 1,
         "originalUnitPriceSet": _money(_PRICES[product]),
-        "discountedTotalSet": _money_in_usd(_PRICES[product]),
+        "discountedTotalSet": _money_in_usd(price),
         "__parentId": gid,
     }
 

@@ -181,5 +181,54 @@ def test_mistakes_are_reported_as_recorded(
     assert error["message"] == message
 
 
+@pytest.mark.parametrize("case", ["noConnectionWithCode", "emptyQuery"])
+def test_bulk_queries_are_refused_as_recorded(case: str, sandbox: Sandbox) -> None:
+    recorded = recording("bulk-operation-run-query-user-error-codes")["validations"][case]
+    answer = ask(sandbox, recorded["query"], recorded["variables"])
+    assert answer["data"] == recorded["response"]["data"]
+
+
+def test_bulk_operations_run_as_recorded(sandbox: Sandbox) -> None:
+    recorded = recording("bulk-operation-run-query-concurrency-limit")
+    operations = _store(sandbox).bulk.operations
+    operations.clear()
+    query = recorded["sixthRun"]["variables"]["query"].replace("products", "orders")
+    for run in recorded["successfulRuns"]:
+        answer = ask(sandbox, run["query"], {"query": query})
+        assert shape(answer) == shape(run["response"])
+        assert answer["data"]["bulkOperationRunQuery"]["bulkOperation"]["status"] == "CREATED"
+    sixth = ask(sandbox, recorded["sixthRun"]["query"], {"query": query})
+    theirs = recorded["sixthRun"]["response"]["data"]["bulkOperationRunQuery"]
+    ours = sixth["data"]["bulkOperationRunQuery"]
+    assert ours["bulkOperation"] is theirs["bulkOperation"] is None
+    assert {**ours["userErrors"][0], "message": ""} == {**theirs["userErrors"][0], "message": ""}
+    words = theirs["userErrors"][0]["message"].split(":")[0]
+    assert ours["userErrors"][0]["message"].startswith(words)
+
+    cancel = recorded["cancelAttempts"][0]
+    answer = ask(sandbox, cancel["query"], {"id": next(iter(operations))})
+    assert shape(answer) == shape(cancel["response"])
+    operations.clear()
+
+
+def test_a_bulk_operation_is_polled_as_recorded(sandbox: Sandbox) -> None:
+    recorded = recording("bulk-operation-run-query-group-objects")["runs"]
+    polls = recorded["runQueryGroupObjectsTrue"]["statusPolls"]
+    operations = _store(sandbox).bulk.operations
+    operations.clear()
+    run = recorded["runQueryGroupObjectsTrue"]["run"]
+    query = "{ customers { edges { node { id } } } }"
+    started = ask(sandbox, run["query"], {"query": query})["data"]["bulkOperationRunQuery"]
+    looks = [ask(sandbox, polls[0]["query"], {"id": started["bulkOperation"]["id"]})]
+    while looks[-1]["data"]["bulkOperation"]["status"] != "COMPLETED":
+        looks.append(ask(sandbox, polls[0]["query"], {"id": started["bulkOperation"]["id"]}))
+    for look, poll in ((looks[0], polls[0]), (looks[-1], polls[-1])):
+        assert shape(look) == shape(poll["response"])
+    unknown = recording("bulk-operation-status-catalog-cancel")["reads"]["unknownId"]
+    answer = ask(sandbox, unknown["query"], unknown["variables"])
+    assert answer["data"] == unknown["response"]["data"]
+    operations.clear()
+
+
 def _store(sandbox: Sandbox) -> Any:
     return next(iter(sandbox.stores.values()))

@@ -337,6 +337,18 @@ def test_amounts_are_exact_in_every_currency(
     assert order["fulfillment_status"] == "TAKEN_BY_A_DRONE"
 
 
+def test_a_line_of_another_shape_is_read_the_long_way(pool: Pool, make_tenant: MakeTenant) -> None:
+    first, second = make_tenant("first"), make_tenant("second")
+    line, order = order_lines(1, "5.0", "USD")
+    land(pool, first, [line + order])
+    plain = line.replace(rb"\/", b"/").replace(b'"id"', b'"sku": "A/1", "id"')
+    land(pool, second, [plain + order.replace(rb"\/", b"/")])
+    (expected,), (found,) = (rows(pool, each)["orders"] for each in (first, second))
+    assert found["line_items"][0].pop("sku") == "A/1"
+    assert expected["line_items"][0].pop("sku") is None
+    assert found == expected
+
+
 @pytest.mark.parametrize("amount", ["1.005", "NaN", "1e3", "", "twelve"])
 def test_an_amount_that_is_none_is_set_aside(
     pool: Pool, make_tenant: MakeTenant, amount: str
@@ -389,10 +401,21 @@ def test_an_order_deleted_meanwhile_stays_deleted(pool: Pool, make_tenant: MakeT
         BulkFault(status="EXPIRED"),
         BulkFault(status="CANCELED"),
         BulkFault(is_url_expired=True),
+        BulkFault(has_no_file=True),
         BulkFault(extra_line='{"id": '),
         BulkFault(is_endless=True),
     ],
-    ids=["failed", "partial", "empty", "expired", "canceled", "url expired", "damaged", "endless"],
+    ids=[
+        "failed",
+        "partial",
+        "empty",
+        "expired",
+        "canceled",
+        "url expired",
+        "no file",
+        "damaged",
+        "endless",
+    ],
 )
 def test_an_operation_that_comes_to_nothing_is_followed_by_another(
     sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any], fault: BulkFault

@@ -45,7 +45,8 @@ class BulkFault:
 
     `status` is how it ends instead of COMPLETED, `error_code` why; `partial` is the share of its
     lines that a failed one leaves behind. `is_endless` keeps it running; `is_url_expired` lets its
-    file be gone when it is asked for; `extra_line` is appended to the file as it is.
+    file be gone when it is asked for, `has_no_file` loses it at once; `extra_line` is appended to
+    the file as it is.
     """
 
     status: str = "COMPLETED"
@@ -53,6 +54,7 @@ class BulkFault:
     partial: float | None = None
     is_endless: bool = False
     is_url_expired: bool = False
+    has_no_file: bool = False
     extra_line: str | None = None
 
 
@@ -250,7 +252,7 @@ def _finish(store: Store, operation: BulkOperation) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(fault.extra_line + "\n")
         operation.lines += 1
-    operation.file = path if path.stat().st_size else None
+    operation.file = path if path.stat().st_size and not fault.has_no_file else None
 
 
 class _DeniedError(Exception):

@@ -1,12 +1,9 @@
--- Landed customers that the shop should have listed and has not; those who changed after the listing
--- began may not have been there yet.
+-- Landed customers that the shop should have listed and has not; those who changed after the
+-- listing began may not have been there yet.
 with compared as (
     select
         c.customer_id,
-        exists (
-            select from pg_temp.listed as l
-            where l.source_id = c.customer_id
-        ) as is_listed
+        c.customer_id in (select l.source_id from pg_temp.listed as l) as is_listed
     from shopify.customers as c
     where
         c.tenant_id = %(tenant_id)s

@@ -3,10 +3,7 @@
 with compared as (
     select
         o.order_id,
-        exists (
-            select from pg_temp.listed as l
-            where l.source_id = o.order_id
-        ) as is_listed
+        o.order_id in (select l.source_id from pg_temp.listed as l) as is_listed
     from shopify.orders as o
     where
         o.tenant_id = %(tenant_id)s

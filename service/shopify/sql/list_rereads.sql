@@ -3,4 +3,4 @@ select source_id
 from shopify.rereads
 where tenant_id = %(tenant_id)s and entity = %(entity)s
 order by source_id asc
-limit %(limit)s
+limit %(at_once)s

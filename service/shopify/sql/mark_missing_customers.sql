@@ -1,4 +1,4 @@
--- Marks customers as deleted that the shop says it does not have, if it would have shown them to us.
+-- Marks customers as deleted whom the shop says it does not have.
 with marked as (
     update shopify.customers as x
     set deleted_at = now(), landed_at = default, landed_xid = default

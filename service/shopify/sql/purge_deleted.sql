@@ -26,5 +26,4 @@ customers_gone as (
     returning 1
 )
 
-select
-    (select count(*) from orders_gone) + (select count(*) from customers_gone) as written
+select (select count(*) from orders_gone) + (select count(*) from customers_gone) as written
