@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from service.api.paging import (
     split_page,
 )
 from service.api.problems import NotFoundError
+from service.api.rfm import Day
 from service.api.samples_list import export_samples, find_sample, list_samples
 from service.api.schedule import next_time
 from service.api.schemas import (
@@ -53,8 +53,8 @@ class SampleFilters(Search):
     type: SampleType | None = Field(None, description="Only samples of this type.")
     status: SampleStatus | None = Field(None, description="Only samples with this status.")
     creator_id: UUID | None = Field(None, description="Only samples for this creator.")
-    ordered_from: date | None = Field(None, description="First day, in the tenant's time zone.")
-    ordered_until: date | None = Field(None, description="Last day, in the tenant's time zone.")
+    ordered_from: Day | None = Field(None, description="First day, in the tenant's time zone.")
+    ordered_until: Day | None = Field(None, description="Last day, in the tenant's time zone.")
     sort: SampleSort = Field(
         "newest",
         description="newest or oldest order first, highest goods value, or longest waiting.",

@@ -173,6 +173,7 @@ def open_shopify(
     *,
     bucket: Bucket | None = None,
     attempts: int = ATTEMPTS,
+    timeout: float = 60,
 ) -> Iterator[ShopifyClient]:
     """A client for one shop, such as ``example.myshopify.com``; closed at the end of the block.
 
@@ -185,10 +186,11 @@ def open_shopify(
         token: An access token, or where to have it from.
         bucket: Who counts the points; the client for itself unless given.
         attempts: How often a call is tried at most.
+        timeout: Seconds of silence after which an answer is given up.
     """
     url = f"{base_url(settings, shop)}/admin/api/{settings.shopify_api_version}/graphql.json"
     tokens = FixedToken(token) if isinstance(token, str) else token
-    with open_client({}) as http:
+    with open_client({}, timeout=timeout) as http:
         yield ShopifyClient(
             http, url, tokens=tokens, bucket=bucket or LocalBucket(), attempts=attempts
         )

@@ -7,7 +7,9 @@ import re
 from service.errors import InvalidInputError
 
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com", re.ASCII)
-_SHOP_INSIDE = re.compile(r"(?<![a-z0-9.-])([a-z0-9][a-z0-9-]*\.myshopify\.com)\b", re.ASCII)
+_SHOP_INSIDE = re.compile(
+    r"(?<![a-z0-9.-])([a-z0-9][a-z0-9-]*\.myshopify\.com)(?![a-z0-9.-])", re.ASCII
+)
 _ADMIN = re.compile(r"admin\.shopify\.com/store/([a-z0-9][a-z0-9-]*)", re.ASCII)
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 

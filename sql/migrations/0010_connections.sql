@@ -44,6 +44,7 @@ create table app.shopify_buckets (
     maximum double precision not null,
     restore_rate double precision not null,
     available double precision not null,
+    outstanding double precision not null,
     reserved double precision not null,
     counted_at timestamptz not null,
     constraint shopify_buckets_pkey primary key (tenant_id),
@@ -55,6 +56,8 @@ create table app.shopify_buckets (
 comment on table app.shopify_buckets is 'Points a tenant may spend at Shopify, for all processes.';
 comment on column app.shopify_buckets.available is
 'Points left at counted_at; below zero when more has been reserved than there is yet.';
+comment on column app.shopify_buckets.outstanding is
+'Points reserved by queries that have not been answered yet.';
 comment on column app.shopify_buckets.reserved is
 'All points ever reserved: a reservation''s place in the queue.';
 

@@ -2,14 +2,10 @@
 -- What was reserved behind it does not count.
 select
     greatest(
-        -(
-            available
-            + reserved
-            - %(place)s
-            + extract(epoch from clock_timestamp() - counted_at) * restore_rate
-        ),
+        %(margin)s
+        - (available + reserved - %(place)s) / restore_rate
+        - extract(epoch from clock_timestamp() - counted_at),
         0
-    )
-    / restore_rate as wait_seconds
+    ) as wait_seconds
 from app.shopify_buckets
 where tenant_id = %(tenant_id)s

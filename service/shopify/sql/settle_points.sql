@@ -5,11 +5,12 @@ with counted as (
         tenant_id,
         -- A bucket of another size was as full as this one.
         least(
-            maximum,
+            greatest(maximum - outstanding, 0),
             available
             + greatest(extract(epoch from clock_timestamp() - counted_at), 0) * restore_rate
         )
-        + %(given_back)s
+        + %(points)s
+        - %(cost)s
         + coalesce(%(maximum)s - maximum, 0) as available
     from app.shopify_buckets
     where tenant_id = %(tenant_id)s
@@ -21,6 +22,7 @@ set
     maximum = coalesce(%(maximum)s, b.maximum),
     restore_rate = coalesce(%(restore_rate)s, b.restore_rate),
     available = least(c.available, coalesce(%(available)s, b.maximum)),
+    outstanding = greatest(b.outstanding - %(points)s, 0),
     counted_at = clock_timestamp()
 from counted as c
 where b.tenant_id = %(tenant_id)s and c.tenant_id = b.tenant_id

@@ -1,0 +1,101 @@
+"""The connection page: set, verified, refused and given up; the token never shows again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from service.config import Settings
+from service.db import connect_as_owner
+from service.sandbox import Fault, Sandbox
+from service.sandbox.data import generate_store
+from service.sandbox.data.specs import KESSEL
+from service.sandbox.shopify import ALL_SCOPES, Store
+from service.tenants import add_tenant
+from tests.browser.conftest import Inspect, Serve
+
+
+@pytest.fixture
+def store() -> Store:
+    data = generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC))
+    return Store(data, scopes=ALL_SCOPES - {"read_all_orders"})
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+def test_a_store_is_connected_refused_mended_and_given_up(
+    built_settings: Settings, shop: Sandbox, page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    here = replace(built_settings, shopify_url=shop.shopify_url)
+    with connect_as_owner(here) as conn:
+        add_tenant(conn, "kessel", KESSEL.domain)
+    with serve(here, "kessel") as site:
+        page.goto(site.sign_in_link())
+        page.get_by_role("link", name="Connections").click()
+        expect(page.get_by_role("heading", name="Not connected yet")).to_be_visible()
+        inspect(page)
+
+        told = page.get_by_role("status")
+        token = page.get_by_label(re.compile("Admin API access token"))
+        token.fill("shpat_nobody_has_this")
+        page.get_by_role("button", name="Verify and save").click()
+        expect(told).to_contain_text("does not accept the access token")
+        expect(token).to_have_value("")
+
+        token.fill(KESSEL.token)
+        page.get_by_role("button", name="Verify and save").click()
+        expect(told).to_contain_text("Connected.")
+        expect(page.locator("dl.facts")).to_contain_text(KESSEL.name)
+        expect(page.locator("dl.facts")).to_contain_text(f"…{KESSEL.token[-4:]}")
+        row = page.get_by_role("row").filter(has_text="read_all_orders")
+        expect(row).to_contain_text("orders older than 60 days")
+        expect(row.locator("td").last).to_have_text("no")
+        expect(page.locator(".note.warn")).to_contain_text("only the last 60 days")
+        assert KESSEL.token not in page.content()
+        inspect(page)
+
+        shop.fail_shopify(Fault(status=403))
+        page.get_by_role("button", name="Verify again").click()
+        expect(page.get_by_role("alert")).to_contain_text("Shopify refuses the connection")
+        inspect(page)
+        page.get_by_role("button", name="Verify again").click()
+        expect(told).to_contain_text("Verified just now.")
+        expect(page.get_by_role("alert")).to_have_count(0)
+
+        shop.fail_shopify(Fault(status=503, count=2))
+        page.get_by_role("button", name="Verify again").click()
+        expect(told).to_contain_text("Shopify keeps failing")
+
+        # The limit is told beside the numbers that it makes wrong.
+        for path in ("segments", "samples"):
+            page.goto(f"{site.url}/admin/{path}")
+            expect(page.locator("[data-order-limit]")).to_contain_text("only the last 60 days")
+        inspect(page)
+
+        page.goto(f"{site.url}/admin/connections")
+        page.get_by_label(re.compile("Forget the token")).check()
+        page.get_by_role("button", name="Disconnect").click()
+        expect(page.get_by_role("heading", name="Disconnected")).to_be_visible()
+        expect(page.locator("dl.facts")).to_have_count(0)
+        inspect(page)
+
+
+def test_a_tenant_without_a_store_is_told_who_names_it(
+    built_settings: Settings, page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    with connect_as_owner(built_settings) as conn:
+        add_tenant(conn, "fresh", None)
+    with serve(built_settings, "fresh") as site:
+        page.goto(site.sign_in_link())
+        page.get_by_role("link", name="Connections").click()
+        expect(page.get_by_role("heading", name="No store yet")).to_be_visible()
+        inspect(page)

@@ -1,0 +1,127 @@
+"""Rotating the key ring, and connecting from the command line, as an operator does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from service.config import Settings
+from service.connections import credential
+from service.db import Connection, Pool, tenant_transaction
+from service.errors import InvalidInputError
+from service.keys import new_key, rotate_keys
+from service.sandbox import Sandbox
+from service.sandbox.data import generate_store
+from service.sandbox.data.specs import KESSEL
+from service.sandbox.shopify import ALL_SCOPES, Store
+from service.sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
+from service.vault import seal
+from tests.command import quintile
+from tests.conftest import MakeTenant
+
+OLD, NEW = new_key("old"), new_key("new")
+
+
+def connect(settings: Settings, owner: Connection, tenant_id: object, provider: str) -> None:
+    sealed = seal(settings, tenant_id, provider, f"secret of {provider}")  # type: ignore[arg-type]
+    owner.execute(
+        "insert into app.connections (tenant_id, provider, sealed_secret, key_id, last_four) "
+        "values (%s, %s, %s, %s, 'abcd')",
+        [tenant_id, provider, sealed.ciphertext, sealed.key_id],
+    )
+
+
+def keys_in_use(owner: Connection) -> set[str]:
+    return {row["key_id"] for row in owner.execute("select key_id from app.connections")}
+
+
+def test_rotation_seals_everything_anew_and_says_which_key_may_go(
+    settings: Settings, pool: Pool, owner: Connection, make_tenant: MakeTenant
+) -> None:
+    tenants = {name: make_tenant(name) for name in ("north", "south")}
+    before = replace(settings, encryption_keys=OLD)
+    # One is still sealed with the derived key, from before there was a ring.
+    connect(settings, owner, tenants["north"], "klaviyo")
+    connect(before, owner, tenants["north"], "shopify")
+    connect(before, owner, tenants["south"], "shopify")
+    both = replace(settings, encryption_keys=f"{NEW},{OLD}")
+
+    warned = quintile(both, "doctor", "--json")
+    findings = {f["check"]: f for f in json.loads(warned.stdout)["findings"]}
+    assert findings["keys"]["level"] == "warning"
+    assert findings["keys"]["advice"] == "Run: quintile keys rotate"
+
+    done = quintile(both, "keys", "rotate")
+    assert "3 of 3 secrets sealed anew" in done.stderr
+    assert "no secret needs old any more" in done.stderr
+    assert keys_in_use(owner) == {"new"}
+    again = rotate_keys(both, pool, tenants)
+    assert (again.resealed, again.idle_keys(both)) == (0, ["old"])
+    after = replace(settings, encryption_keys=NEW)
+    for name, provider in (("north", "klaviyo"), ("north", "shopify"), ("south", "shopify")):
+        with tenant_transaction(pool, tenants[name]) as conn:
+            assert credential(after, conn, tenants[name], provider) == f"secret of {provider}"
+
+
+def test_a_secret_whose_key_is_gone_is_named_and_the_others_are_rotated(
+    settings: Settings, owner: Connection, make_tenant: MakeTenant
+) -> None:
+    north, south = make_tenant("north"), make_tenant("south")
+    connect(replace(settings, encryption_keys=OLD), owner, north, "klaviyo")
+    connect(settings, owner, south, "klaviyo")
+    done = quintile(replace(settings, encryption_keys=NEW), "keys", "rotate", expect=1)
+    assert "1 of 2 secrets sealed anew" in done.stderr
+    assert "north to klaviyo" in done.stderr
+    assert "'old', which is not in the key ring" in done.stderr
+    assert keys_in_use(owner) == {"old", "new"}
+
+
+def test_a_new_key_is_an_entry_of_the_ring(settings: Settings) -> None:
+    entry = quintile(settings, "keys", "new", "2026-12-31").stdout.strip()
+    assert seal(replace(settings, encryption_keys=entry), KESSEL, "shopify", "x").key_id == (  # type: ignore[arg-type]
+        "2026-12-31"
+    )
+    for bad in ("", "a:b", "a,b", "a b", "ä"):
+        with pytest.raises(InvalidInputError):
+            new_key(bad)
+
+
+def test_the_command_line_takes_a_pair_and_tells_what_the_connection_amounts_to(
+    settings: Settings, owner: Connection, make_tenant: MakeTenant
+) -> None:
+    data = generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC))
+    store = Store(data, scopes=ALL_SCOPES - {"read_all_orders"})
+    tenant_id = make_tenant("kessel", KESSEL.domain)
+    with Sandbox([store], []) as shop:
+        here = replace(
+            settings,
+            shopify_url=shop.shopify_url,
+            shopify_client_id=CLIENT_ID,
+            shopify_client_secret=CLIENT_SECRET,
+        )
+        pair = json.dumps(shop.tokens.issue(KESSEL.domain), indent=2)
+        done = quintile(here, "tenants", "connect-shopify", "kessel", stdin=pair)
+    for told in (
+        f"connected {KESSEL.name} (EUR, Europe/Berlin, Shopify Plus plan)",
+        "API version 2026-07",
+        "granted: read_customers, read_orders",
+        "not granted: read_all_orders (orders older than 60 days",
+        "only the last 60 days of orders",
+    ):
+        assert told in done.stderr
+    assert "shpat" not in done.stdout + done.stderr
+    row = owner.execute("select access_expires_at, plan from app.connections").fetchone()
+    assert row is not None
+    assert row["access_expires_at"] is not None
+    assert row["plan"] == "Shopify Plus"
+
+    gone = quintile(settings, "tenants", "disconnect-shopify", "kessel")
+    assert "kessel is disconnected" in gone.stderr
+    assert (
+        "was not connected" in quintile(settings, "tenants", "disconnect-shopify", "kessel").stderr
+    )
+    listed = json.loads(quintile(settings, "tenants", "list", "--json").stdout)
+    assert (listed[0]["tenant_id"], listed[0]["connected"]) == (str(tenant_id), [])

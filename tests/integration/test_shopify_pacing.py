@@ -1,0 +1,265 @@
+"""Pacing and failures: a tenant's processes share one bucket, and each failure has its answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+import stamina
+
+from service.config import Settings
+from service.connections import connect_shopify, open_connected
+from service.db import Connection, Pool, one, query, tenant_transaction
+from service.sandbox import Fault, Sandbox
+from service.sandbox.data import generate_store
+from service.sandbox.data.specs import KESSEL
+from service.sandbox.shopify import LeakyBucket, Store
+from service.sandbox.shopify.tokens import CLIENT_ID
+from service.shopify.bucket import SharedBucket, Throttle
+from service.shopify.client import (
+    ShopifyError,
+    ShopifyRefusedError,
+    ShopifyUnavailableError,
+    ShopifyUnknownOutcomeError,
+    open_shopify,
+)
+from tests.command import environment_of
+from tests.conftest import PROJECT_DIR, MakeTenant
+
+SHOP = KESSEL.domain
+
+# What each process does: as many pages as it is told.
+ASKER = """
+import sys
+from uuid import UUID
+from service.config import load_settings
+from service.connections import open_connected
+from service.db import open_pool
+
+settings = load_settings()
+with open_pool(settings) as pool, open_connected(settings, pool, UUID(sys.argv[1])) as client:
+    for _ in range(int(sys.argv[2])):
+        client.run("customers", first=100, after=None, query=None)
+    print(client.calls)
+"""
+
+
+class Watched(LeakyBucket):
+    """A bucket that counts what it refused and what was taken."""
+
+    refused = 0
+    taken = 0
+
+    def take(self, points: int) -> bool:
+        is_taken = super().take(points)
+        self.refused += not is_taken
+        self.taken += is_taken * points
+        return is_taken
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store(generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC)))
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, shop: Sandbox) -> Settings:
+    return replace(settings, shopify_url=shop.shopify_url, shopify_client_id=CLIENT_ID)
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
+    tenant_id = make_tenant("kessel", SHOP)
+    connect_shopify(here, pool, tenant_id, SHOP, store.data.token)
+    return tenant_id
+
+
+def bucket_of(owner: Connection) -> dict[str, float]:
+    return one(owner.execute("select * from app.shopify_buckets").fetchone())
+
+
+def test_processes_of_a_tenant_share_the_points_and_none_is_throttled(
+    here: Settings, tenant: UUID, store: Store
+) -> None:
+    store.bucket = bucket = Watched(100, 60)
+
+    def ask() -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", ASKER, str(tenant), "12"],
+            cwd=PROJECT_DIR,
+            env=environment_of(here),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        return int(done.stdout.splitlines()[-1])
+
+    with ThreadPoolExecutor(2) as threads:
+        calls = [each.result() for each in [threads.submit(ask) for _ in range(2)]]
+    # As many calls as questions: nobody had to ask again.
+    assert (bucket.refused, calls) == (0, [12, 12])
+    # More than the bucket ever held at once, so they did have to wait for each other.
+    assert bucket.taken > 3 * bucket.maximum
+
+
+def test_waiting_holds_no_transaction_open_and_follows_what_is_given_back(
+    pool: Pool, tenant: UUID, owner: Connection
+) -> None:
+    def set_bucket(available: float) -> None:
+        owner.execute(
+            "update app.shopify_buckets set maximum = 1000, restore_rate = 100, "
+            "available = %s, outstanding = 0, counted_at = clock_timestamp()",
+            [available],
+        )
+
+    def reserve(points: float) -> dict[str, float]:
+        parameters = {
+            "tenant_id": tenant,
+            "points": points,
+            "maximum": 1000.0,
+            "restore_rate": 50.0,
+            "margin": 0.0,
+        }
+        with tenant_transaction(pool, tenant) as conn:
+            row = conn.execute(query("shopify/sql/reserve_points"), parameters).fetchone()
+        return one(row)
+
+    def wait_of(place: float) -> float:
+        with tenant_transaction(pool, tenant) as conn:
+            parameters = {"tenant_id": tenant, "place": place, "margin": 0.0}
+            row = conn.execute(query("shopify/sql/read_wait"), parameters).fetchone()
+        return float(one(row)["wait_seconds"])
+
+    set_bucket(0)
+    first, second = reserve(400), reserve(300)
+    # In turn: the second waits for the first one's points as well as for its own.
+    assert 3.5 < first["wait_seconds"] <= 4
+    assert 6.5 < second["wait_seconds"] <= 7
+    # What came behind the first does not make it wait longer.
+    assert wait_of(first["reserved"]) <= first["wait_seconds"]
+    SharedBucket(pool, tenant).settle(400, 40, None)
+    assert 2.9 < wait_of(second["reserved"]) <= 3.4
+    assert wait_of(first["reserved"]) < 0.5
+    # What Shopify tells is believed when it is less than we count, and not when it is more.
+    set_bucket(500)
+    SharedBucket(pool, tenant).settle(0, 0, Throttle(1000, 90, 100))
+    assert bucket_of(owner)["available"] == 90
+    SharedBucket(pool, tenant).settle(0, 0, Throttle(1000, 1000, 100))
+    assert bucket_of(owner)["available"] < 200
+    # A larger bucket was as full as the one it was taken for.
+    SharedBucket(pool, tenant).settle(0, 0, Throttle(2000, 2000, 100))
+    assert 1000 < bucket_of(owner)["available"] < 1300
+
+
+def test_another_tenant_s_bucket_is_not_there(
+    pool: Pool, tenant: UUID, make_tenant: MakeTenant
+) -> None:
+    other = make_tenant("other")
+    with tenant_transaction(pool, other) as conn:
+        assert conn.execute("select from app.shopify_buckets").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=429, retry_after=0),
+        Fault(status=500),
+        Fault(status=502, html=True),
+        Fault(status=200 + 303, html=True),
+        Fault(drop=True),
+        Fault(truncate=True),
+        Fault(delay=1.0),
+    ],
+    ids=["429", "500", "html", "503", "drop", "truncate", "timeout"],
+)
+def test_a_failure_that_passes_is_tried_again(
+    here: Settings, shop: Sandbox, store: Store, fault: Fault
+) -> None:
+    shop.fail_shopify(fault)
+    with (
+        stamina.set_testing(True, attempts=3),
+        open_shopify(here, SHOP, store.data.token, timeout=0.5) as client,
+    ):
+        assert client.run("shop")["shop"]["name"] == KESSEL.name
+        assert client.calls == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(status=503, count=9), Fault(drop=True, count=9), Fault(truncate=True, count=9)],
+    ids=["503", "drop", "truncate"],
+)
+def test_a_failure_that_stays_ends_in_a_sentence(
+    here: Settings, shop: Sandbox, store: Store, fault: Fault
+) -> None:
+    shop.fail_shopify(fault)
+    with (
+        stamina.set_testing(True, attempts=3),
+        open_shopify(here, SHOP, store.data.token) as client,
+        pytest.raises(ShopifyUnavailableError, match="keeps failing") as caught,
+    ):
+        client.run("shop")
+    assert client.calls == 3
+    assert caught.value.advice
+
+
+@pytest.mark.parametrize("fault", [Fault(drop=True), Fault(truncate=True), Fault(status=500)])
+def test_a_change_whose_answer_was_lost_is_not_repeated(
+    here: Settings, shop: Sandbox, store: Store, fault: Fault
+) -> None:
+    shop.fail_shopify(fault)
+    segment = f"gid://shopify/Segment/{store.data.segments[0].number}"
+    with (
+        stamina.set_testing(True, attempts=3),
+        open_shopify(here, SHOP, store.data.token) as client,
+        pytest.raises(ShopifyUnknownOutcomeError),
+    ):
+        client.run("segment_members_query_create", is_repeatable=False, segmentId=segment)
+    assert client.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "said"),
+    [
+        (401, "refused", "does not accept the access token"),
+        (403, "refused", "does not accept the access token"),
+        (402, "active", "frozen or locked"),
+        (423, "active", "frozen or locked"),
+    ],
+)
+def test_a_closed_door_stops_at_once_and_says_what_to_do(
+    here: Settings,
+    pool: Pool,
+    tenant: UUID,
+    shop: Sandbox,
+    owner: Connection,
+    status: int,
+    state: str,
+    said: str,
+) -> None:
+    shop.clear_requests()
+    shop.fail_shopify(Fault(status=status))
+    with (
+        pytest.raises(ShopifyError, match=said) as caught,
+        open_connected(here, pool, tenant) as client,
+    ):
+        client.run("shop")
+    assert isinstance(caught.value, ShopifyRefusedError) == (state == "refused")
+    assert caught.value.advice
+    assert [entry.status for entry in shop.shopify_requests()] == [status]
+    row = one(owner.execute("select state, state_reason from app.connections").fetchone())
+    assert row["state"] == state
+    assert (row["state_reason"] is None) == (state == "active")
