@@ -22,6 +22,7 @@ from service.shopify.landing import land_orders, mark_orders_deleted, purge_dele
 from service.shopify.reconcile import Comparison, ComparisonRefusedError
 from service.shopify.sync import sync_shopify
 from service.tenants import add_tenant
+from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
 from tests.integration.test_shopify_deletions import order_row
 from tests.integration.test_shopify_sync import landed, row_versions, small_shop
@@ -300,3 +301,24 @@ def test_what_is_marked_goes_a_month_after_a_build_has_seen_it(
 def _purge(pool: Pool, tenant_id: UUID) -> int:
     with tenant_transaction(pool, tenant_id) as conn:
         return purge_deleted(conn, tenant_id)
+
+
+# -- by hand ------------------------------------------------------------------------------------
+
+
+def test_the_command_compares_at_once_and_believes_when_told_to(
+    here: Settings, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    for order in store.data.orders[:80]:
+        store.delete_order(order.number)
+    refused = quintile(here, "sync", "shopify", "--tenant", "kessel", "--compare", expect=1)
+    assert "--accept-deletions" in refused.stderr
+    assert deleted(pool, tenant) == []
+    quintile(here, "sync", "shopify", "--tenant", "kessel", "--compare", "--accept-deletions")
+    assert len(deleted(pool, tenant)) == 80
+
+
+@pytest.mark.parametrize("options", [("klaviyo", "--compare"), ("shopify", "--accept-deletions")])
+def test_options_that_make_no_sense_are_refused(here: Settings, options: tuple[str, str]) -> None:
+    refused = quintile(here, "sync", *options, expect=1)
+    assert "--compare is for shopify" in refused.stderr
