@@ -1,4 +1,5 @@
--- Orders over two years: tenants by Zipf's law, customers skewed (most order once), 1 %% samples.
+-- Orders over two years: tenants by Zipf's law, customers skewed (most order once), 1 %% samples. Ids
+-- are Shopify's kind: thirteen digits, and no two shops share one.
 insert into shopify.orders (
     tenant_id, order_id, order_number, customer_id, customer_email, processed_at, currency,
     total_minor, subtotal_minor, refunded_minor, financial_status, fulfillment_status, channel,
@@ -11,23 +12,24 @@ with seeded as (
 tenants as (
     select
         tenant_id,
-        1.0 / row_number() over (order by name) as weight
+        row_number() over (order by name) as number
     from app.tenants
 ),
 
 sizes as (
     select
         tenant_id,
-        greatest(1, (%(size)s * weight / sum(weight) over ())::int) as orders
+        number * 10000000000 as first_id,
+        greatest(1, (%(size)s / number / sum(1.0 / number) over ())::int) as orders
     from tenants
 ),
 
 drawn as (
     select
         s.tenant_id,
-        s.orders,
+        s.first_id,
         n,
-        random() as whose,
+        (1 + floor(0.6 * s.orders * power(random(), 2.5)))::bigint as customer,
         random() as when_ordered,
         random() as how_much,
         random() as what_kind
@@ -38,10 +40,10 @@ drawn as (
 
 select
     tenant_id,
-    n::text,
+    (5000000000000 + first_id + n)::text,
     '#' || n,
-    (1 + floor(0.6 * orders * power(whose, 2.5)))::bigint::text,
-    'c' || (1 + floor(0.6 * orders * power(whose, 2.5)))::bigint || '@example.com',
+    (6000000000000 + first_id + customer)::text,
+    'c' || customer || '@example.com',
     timestamptz '2026-07-01 00:00+00' - when_ordered * interval '730 days',
     'USD',
     case when what_kind < 0.01 then 0 else (500 + 20000 * power(how_much, 4))::bigint end,

@@ -12,6 +12,10 @@ relay_domains as (
     select * from {{ ref('relay_domains') }}
 ),
 
+segment_grid as (
+    select * from {{ ref('rfm_segment_grid') }}
+),
+
 builds as (
     select * from {{ ref('rfm_builds') }}
 ),
@@ -41,7 +45,11 @@ keyed_settings as (
                 '{{ rfm_rule() }}',
                 s.*,
                 c.currency,
-                (select array_agg(r.domain order by r.domain) from relay_domains as r)
+                (select array_agg(r.domain order by r.domain) from relay_domains as r),
+                (
+                    select array_agg(g.segment order by g.r_score, g.f_score)
+                    from segment_grid as g
+                )
             )::text
         ) as settings_key
     from currencies as c

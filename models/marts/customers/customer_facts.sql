@@ -47,9 +47,11 @@ tenants_measured_anew as (
     {%- endif %}
 ),
 
-touched_by_changes as (
+-- Nobody of a tenant that is measured anew. A table, and not worked out here, because the planner has
+-- to know how few they are.
+customers_touched as not materialized (
     select * from {{ ref('int_customers_touched') }}
-    where {{ of_built_tenants() }}
+    where {{ of_built_tenants() if is_incremental() else 'false' }}
 ),
 
 samples_of_customers as (
@@ -68,47 +70,17 @@ known_facts as not materialized (
     where {{ of_built_tenants() }}
 ),
 
-known_samples as (
+-- Asking for a column that is not joined by, instead of `not exists`, has the few hashed: for an anti
+-- join the planner would hash everybody.
+customers_not_known as not materialized (
     select
         tenant_id,
         customer_id,
-        sample_order_ids
-    from known_facts
-    where sample_order_ids is not null
+        true as is_touched
+    from customers_touched
 ),
 
--- Samples come and go with the settings, without any change of the orders.
-touched_by_samples as (
-    select
-        coalesce(s.tenant_id, k.tenant_id) as tenant_id,
-        coalesce(s.customer_id, k.customer_id) as customer_id
-    from samples_of_customers as s
-    full join known_samples as k on s.tenant_id = k.tenant_id and s.customer_id = k.customer_id
-    where s.sample_order_ids is distinct from k.sample_order_ids
-),
-
-touched as (
-    select * from touched_by_changes
-
-    union distinct
-
-    select * from touched_by_samples
-),
-{%- else -%}
-touched as (
-    select * from touched_by_changes
-),
-{%- endif %}
-
-customers_touched as (
-    select
-        t.tenant_id,
-        t.customer_id
-    from touched as t
-    left join tenants_measured_anew as a on t.tenant_id = a.tenant_id
-    where a.tenant_id is null
-),
-
+{% endif -%}
 -- `offset 0` keeps these look-ups what they are, one per customer in an index, however few or many
 -- the planner takes them for.
 orders_to_measure as (
@@ -274,26 +246,23 @@ everyone as not materialized (
         true as is_measured_now,
         null::smallint as known_r_score,
         null::smallint as known_f_score,
-        null::smallint as known_m_score,
-        null::text as known_segment
+        null::smallint as known_m_score
     from measured
     {%- if is_incremental() %}
 
     union all
 
     select
-        {{ figures | join(',\n        ') }},
+        k.{{ figures | join(',\n        k.') }},
         false as is_measured_now,
-        r_score as known_r_score,
-        f_score as known_f_score,
-        m_score as known_m_score,
-        segment as known_segment
+        k.r_score as known_r_score,
+        k.f_score as known_f_score,
+        k.m_score as known_m_score
     from known_facts as k
+    left join customers_not_known as t
+        on k.tenant_id = t.tenant_id and k.customer_id = t.customer_id
     where
-        not exists (
-            select from customers_touched as t
-            where t.tenant_id = k.tenant_id and t.customer_id = k.customer_id
-        )
+        t.is_touched is null
         and k.tenant_id not in (select a.tenant_id from tenants_measured_anew as a)
     {%- endif %}
 ),
@@ -324,18 +293,24 @@ scored as (
             and not e.is_excluded_from_rfm
 ),
 
+-- A segment follows from the scores: the grid that says how is among the settings that have a tenant
+-- measured anew.
+changed as (
+    select *
+    from scored
+    where
+        is_measured_now
+        or known_r_score is distinct from r_score
+        or known_f_score is distinct from f_score
+        or known_m_score is distinct from m_score
+),
+
 final as (
     select
-        s.*,
+        c.*,
         g.segment
-    from scored as s
-    left join segment_grid as g on s.r_score = g.r_score and s.f_score = g.f_score
-    where
-        s.is_measured_now
-        or s.known_r_score is distinct from s.r_score
-        or s.known_f_score is distinct from s.f_score
-        or s.known_m_score is distinct from s.m_score
-        or s.known_segment is distinct from g.segment
+    from changed as c
+    left join segment_grid as g on c.r_score = g.r_score and c.f_score = g.f_score
 )
 
 select

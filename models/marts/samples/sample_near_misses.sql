@@ -163,7 +163,14 @@ final as (
         d.currency,
         d.ordered_at
     from described as d
-    left join customers as c on d.tenant_id = c.tenant_id and d.customer_id = c.customer_id
+    left join lateral (
+        select
+            k.display_name,
+            k.email
+        from customers as k
+        where k.tenant_id = d.tenant_id and k.customer_id = d.customer_id
+        {{ 'offset 0' if by_index }} -- noqa: AM09
+    ) as c on true
     left join currency_exponents as e on d.currency = e.currency
 )
 
