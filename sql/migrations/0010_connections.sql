@@ -1,8 +1,8 @@
 -- Connections that last: tokens that expire, what the shop told of itself, and one account of the
 -- points that all processes of a tenant spend at Shopify.
 
--- A tenant that is disconnected keeps its row without the secret: landed data is one shop's, and the
--- row is what keeps the tenant from being given another.
+-- A tenant that is disconnected keeps its row without the secret: landed data is one shop's, and
+-- the row is what keeps the tenant from being given another.
 alter table app.connections
 alter column sealed_secret drop not null,
 alter column key_id drop not null,
@@ -36,7 +36,7 @@ comment on column app.connections.refresh_expires_at is
 comment on column app.connections.refresher is
 'The process that is refreshing the token now; it may store the new pair until refresher_until.';
 comment on column app.connections.api_version_served is
-'The version that answered last. Another than the one asked for means that this one is unsupported.';
+'The version that answered last; another than the one asked for, when that is unsupported.';
 
 -- What Shopify's bucket holds for a tenant's shop, less what has been reserved and not yet told of.
 create table app.shopify_buckets (

@@ -1,5 +1,5 @@
--- Makes this process the one that refreshes the token, or for longer, unless another is at it or has
--- done it: then no row comes back. The lease of a process that died ends by itself.
+-- Makes this process the one that refreshes the token, or for longer, unless another is at it or
+-- has done it: then no row comes back. The lease of a process that died ends by itself.
 update app.connections
 set refresher = %(lease)s, refresher_until = now() + make_interval(secs => %(seconds)s)
 where

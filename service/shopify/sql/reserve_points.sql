@@ -1,5 +1,5 @@
--- Takes points out of the bucket ahead of the query they are for, even those that are not there yet,
--- and answers the place in the queue and the wait: until the points are there, and a margin of
+-- Takes points out of the bucket ahead of the query they are for, even those not there yet, and
+-- answers the place in the queue and the wait: until the points are there, and a margin of
 -- seconds. A bucket nobody has heard of is taken for the smallest. What others have reserved and
 -- not used is still in the bucket, so there is so much less room for points to come back into; who
 -- died over it is forgotten when nobody has counted for five minutes.

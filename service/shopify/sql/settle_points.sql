@@ -1,5 +1,5 @@
--- Gives back what a query was reserved and did not cost, and believes Shopify when it tells of fewer
--- points than we count. It cannot tell of more: what others have reserved it does not know of.
+-- Gives back what a query was reserved and did not cost, and believes Shopify when it tells of
+-- fewer points than we count. It cannot tell of more: it knows nothing of what others reserved.
 with counted as (
     select
         tenant_id,

@@ -1,5 +1,5 @@
--- Puts a new pair of tokens, whole, in the place of the spent one. Only the holder of the lease may:
--- whoever was connected anew meanwhile keeps what they gave.
+-- Puts a new pair of tokens, whole, in the place of the spent one. Only the holder of the lease
+-- may: whoever was connected anew meanwhile keeps what they gave.
 update app.connections
 set
     sealed_secret = %(sealed_secret)s,
