@@ -34,7 +34,7 @@ from service.shopify.landing import (
     set_aside,
 )
 from service.shopify.parse import Node, Row, newest, parse_customer, parse_order, sort_out
-from service.shopify.reconcile import Comparison, reconcile
+from service.shopify.reconcile import Comparison, ComparisonRefusedError, reconcile
 from service.shopify.reread import complete_lines, reread
 from service.shopify.segments import Source, sync_segments
 from service.shopify.shop import ShopInfo
@@ -110,10 +110,13 @@ def sync_shopify(
         source = Source(client, pool, tenant_id, progress)
         try:
             info = _sync_shop(settings, source)
+            refusal = None
             if only != "segments":
-                _sync_records(settings, source, info, comparison)
+                refusal = _sync_records(settings, source, info, comparison)
             if only != "orders":
                 sync_segments(source)
+            if refusal is not None:
+                raise refusal
         finally:
             progress.count(calls=client.calls)
 
@@ -136,8 +139,12 @@ def _sync_shop(settings: Settings, source: Source) -> ShopInfo:
 
 def _sync_records(
     settings: Settings, source: Source, info: ShopInfo, comparison: Comparison
-) -> None:
-    """Customers and orders: what has changed, what is gone, what is to be read again."""
+) -> ComparisonRefusedError | None:
+    """Customers and orders: what has changed, what is gone, what is to be read again.
+
+    Returns:
+        Why nothing was marked as gone, if the comparison was refused; all else is done by then.
+    """
     _sync_changes(settings, source, _CUSTOMERS)
     _adopt_orders(source)
     _sync_changes(settings, source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
@@ -145,8 +152,7 @@ def _sync_records(
     reread(source)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         source.progress.count(purged=purge_deleted(conn, source.tenant_id))
-    if refusal is not None:
-        raise refusal
+    return refusal
 
 
 def _adopt_orders(source: Source) -> None:

@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('int_orders_matched_as_samples') }}
 {%- set facts = as_last_built('customer_facts') if are_changes_known() -%}
 
 with
@@ -14,11 +15,6 @@ builds as (
 
 order_changes as not materialized (
     select * from {{ ref('stg_shopify__order_changes') }}
-),
-
-samples as (
-    select * from {{ ref('int_orders_matched_as_samples') }}
-    where {{ of_built_tenants() }}
 ),
 
 customer_changes as (
@@ -89,6 +85,11 @@ customers_changed as (
 ),
 
 {% if facts -%}
+samples as (
+    select * from {{ ref('int_orders_matched_as_samples') }}
+    where {{ of_built_tenants() }}
+),
+
 samples_of_customers as (
     select
         s.tenant_id,

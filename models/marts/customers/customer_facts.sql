@@ -47,8 +47,8 @@ tenants_measured_anew as (
     {%- endif %}
 ),
 
--- Nobody of a tenant that is measured anew. A table, and not worked out here, because the planner has
--- to know how few they are.
+-- Nobody of a tenant that is measured anew. A table, and not worked out here, because the planner
+-- has to know how few they are.
 customers_touched as not materialized (
     select * from {{ ref('int_customers_touched') }}
     where {{ of_built_tenants() if is_incremental() else 'false' }}
@@ -70,8 +70,8 @@ known_facts as not materialized (
     where {{ of_built_tenants() }}
 ),
 
--- Asking for a column that is not joined by, instead of `not exists`, has the few hashed: for an anti
--- join the planner would hash everybody.
+-- Asking for a column that is not joined by, instead of `not exists`, has the few hashed: for an
+-- anti join the planner would hash everybody.
 customers_not_known as not materialized (
     select
         tenant_id,
@@ -293,8 +293,8 @@ scored as (
             and not e.is_excluded_from_rfm
 ),
 
--- A segment follows from the scores: the grid that says how is among the settings that have a tenant
--- measured anew.
+-- A segment follows from the scores: the grid that says how is among the settings that have a
+-- tenant measured anew.
 changed as (
     select *
     from scored
