@@ -90,10 +90,13 @@ def bucket_of(owner: Connection) -> dict[str, float]:
     return one(owner.execute("select * from app.shopify_buckets").fetchone())
 
 
-def test_processes_of_a_tenant_share_the_points_and_none_is_throttled(
-    here: Settings, tenant: UUID, store: Store
+def test_processes_of_a_tenant_share_the_points(
+    here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
 ) -> None:
+    # The connection learns how large the bucket is, which never shrinks under a running sync.
     store.bucket = bucket = Watched(100, 60)
+    tenant = make_tenant("kessel", SHOP)
+    connect_shopify(here, pool, tenant, SHOP, store.data.token)
 
     def ask() -> int:
         done = subprocess.run(
@@ -109,8 +112,9 @@ def test_processes_of_a_tenant_share_the_points_and_none_is_throttled(
 
     with ThreadPoolExecutor(2) as threads:
         calls = [each.result() for each in [threads.submit(ask) for _ in range(2)]]
-    # As many calls as questions: nobody had to ask again.
-    assert (bucket.refused, calls) == (0, [12, 12])
+    # Each process may be turned away once, before it knows what its query costs; never after.
+    assert sum(calls) == 24 + bucket.refused
+    assert bucket.refused <= len(calls)
     # More than the bucket ever held at once, so they did have to wait for each other.
     assert bucket.taken > 3 * bucket.maximum
 
