@@ -22,6 +22,8 @@ _LONGEST_WAIT_SECONDS = 120.0
 _MARGIN_SECONDS = 0.1
 # Those ahead usually give points back, so the place in the queue is looked at again.
 _LOOK_AGAIN_SECONDS = 0.5
+# Longer than a wait and its query take together: who has not settled by then never will.
+_RESERVED_FOR_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,21 @@ class Throttle:
     restore_rate: float
 
 
+@dataclass(frozen=True)
+class Reservation:
+    """Points taken ahead of a query, and their place in the queue."""
+
+    points: float
+    place: float = 0.0
+
+
 class Bucket(Protocol):
     """Who counts the points."""
 
-    def reserve(self, points: float) -> float:
+    def reserve(self, points: float) -> Reservation:
         """Wait until so many points are there; what was reserved, to be settled."""
 
-    def settle(self, reserved: float, cost: float, throttle: Throttle | None) -> None:
+    def settle(self, reserved: Reservation, cost: float, throttle: Throttle | None) -> None:
         """Give back what the query did not cost, and note what Shopify told, if it did."""
 
 
@@ -50,16 +60,16 @@ class LocalBucket:
         self._told: Throttle | None = None
         self._told_at = 0.0
 
-    def reserve(self, points: float) -> float:
+    def reserve(self, points: float) -> Reservation:
         """As :meth:`Bucket.reserve`."""
         told = self._told
         if told is not None:
             restored = (time.monotonic() - self._told_at) * told.restore_rate
             missing = min(points, told.maximum) - min(told.available + restored, told.maximum)
             time.sleep(min(max(missing, 0.0) / told.restore_rate, _LONGEST_WAIT_SECONDS))
-        return points
+        return Reservation(points)
 
-    def settle(self, reserved: float, cost: float, throttle: Throttle | None) -> None:  # noqa: ARG002
+    def settle(self, reserved: Reservation, cost: float, throttle: Throttle | None) -> None:  # noqa: ARG002
         """As :meth:`Bucket.settle`: alone, what Shopify tells is all there is to know."""
         if throttle is not None:
             self._told, self._told_at = throttle, time.monotonic()
@@ -72,7 +82,7 @@ class SharedBucket:
         self._pool = pool
         self._tenant_id = tenant_id
 
-    def reserve(self, points: float) -> float:
+    def reserve(self, points: float) -> Reservation:
         """As :meth:`Bucket.reserve`; in turn, so that a large query is not overtaken for ever."""
         parameters = {
             "tenant_id": self._tenant_id,
@@ -80,14 +90,15 @@ class SharedBucket:
             "maximum": _SMALLEST_MAXIMUM,
             "restore_rate": _SLOWEST_RATE,
             "margin": _MARGIN_SECONDS,
+            "counts_for": _RESERVED_FOR_SECONDS,
         }
         with tenant_transaction(self._pool, self._tenant_id) as conn:
             conn.execute(query("shopify/sql/relax_commit"))
             row = one(conn.execute(query("shopify/sql/reserve_points"), parameters).fetchone())
-        self._wait(row["wait_seconds"], row["reserved"])
-        return float(row["points"])
+        self._wait(row["wait_seconds"], row["place"])
+        return Reservation(float(row["points"]), float(row["place"]))
 
-    def settle(self, reserved: float, cost: float, throttle: Throttle | None) -> None:
+    def settle(self, reserved: Reservation, cost: float, throttle: Throttle | None) -> None:
         """As :meth:`Bucket.settle`."""
         with tenant_transaction(self._pool, self._tenant_id) as conn:
             conn.execute(query("shopify/sql/relax_commit"))
@@ -95,7 +106,8 @@ class SharedBucket:
                 query("shopify/sql/settle_points"),
                 {
                     "tenant_id": self._tenant_id,
-                    "points": reserved,
+                    "points": reserved.points,
+                    "place": reserved.place,
                     "cost": cost,
                     "maximum": throttle and throttle.maximum,
                     "restore_rate": throttle and throttle.restore_rate,
@@ -118,6 +130,7 @@ class SharedBucket:
                         "tenant_id": self._tenant_id,
                         "place": place,
                         "margin": _MARGIN_SECONDS,
+                        "look_again": _LOOK_AGAIN_SECONDS,
                     },
                 ).fetchone()
             )

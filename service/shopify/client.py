@@ -110,7 +110,7 @@ class ShopifyClient:
     def _ask(self, name: str, variables: Mapping[str, Any]) -> Data:
         # The size of a page makes most of a document's price.
         priced = (name, variables.get("first"))
-        points = self._bucket.reserve(self._costs.get(priced, _HIGHEST_COST))
+        reserved = self._bucket.reserve(self._costs.get(priced, _HIGHEST_COST))
         spent, throttle = 0.0, None
         try:
             response = self._send({"query": document(name), "variables": variables})
@@ -125,7 +125,7 @@ class ShopifyClient:
                 spent = float(cost.get("actualQueryCost") or 0)
                 self._costs[priced] = float(cost.get("requestedQueryCost") or 0)
         finally:
-            self._bucket.settle(points, spent, throttle)
+            self._bucket.settle(reserved, spent, throttle)
         self._check_errors(name, body.get("errors"), self._costs.get(priced, 0.0), throttle)
         data = body.get("data")
         if not isinstance(data, dict):

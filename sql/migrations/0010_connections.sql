@@ -44,7 +44,7 @@ create table app.shopify_buckets (
     maximum double precision not null,
     restore_rate double precision not null,
     available double precision not null,
-    outstanding double precision not null,
+    outstanding jsonb not null,
     reserved double precision not null,
     counted_at timestamptz not null,
     constraint shopify_buckets_pkey primary key (tenant_id),
@@ -53,11 +53,21 @@ create table app.shopify_buckets (
     constraint shopify_buckets_check check (maximum > 0 and restore_rate > 0)
 ) with (fillfactor = 10);
 
+-- What has been reserved and not been answered. Whoever died over it is forgotten in time.
+create function app.points_outstanding(outstanding jsonb, moment timestamptz)
+returns double precision
+language sql immutable parallel safe
+return (
+    select coalesce(sum((value ->> 'points')::double precision), 0)
+    from jsonb_each(outstanding)
+    where (value ->> 'until')::timestamptz > moment
+);
+
 comment on table app.shopify_buckets is 'Points a tenant may spend at Shopify, for all processes.';
 comment on column app.shopify_buckets.available is
 'Points left at counted_at; below zero when more has been reserved than there is yet.';
 comment on column app.shopify_buckets.outstanding is
-'Points reserved by queries that have not been answered yet.';
+'What was reserved by queries not answered yet: points, and until when they count, by place.';
 comment on column app.shopify_buckets.reserved is
 'All points ever reserved: a reservation''s place in the queue.';
 

@@ -21,7 +21,7 @@ from service.sandbox.data import generate_store
 from service.sandbox.data.specs import KESSEL
 from service.sandbox.shopify import LeakyBucket, Store
 from service.sandbox.shopify.tokens import CLIENT_ID
-from service.shopify.bucket import SharedBucket, Throttle
+from service.shopify.bucket import Reservation, SharedBucket, Throttle
 from service.shopify.client import (
     ShopifyError,
     ShopifyRefusedError,
@@ -90,7 +90,7 @@ def bucket_of(owner: Connection) -> dict[str, float]:
     return one(owner.execute("select * from app.shopify_buckets").fetchone())
 
 
-def test_processes_of_a_tenant_share_the_points(
+def test_processes_of_a_tenant_share_the_points_and_none_is_throttled(
     here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
 ) -> None:
     # The connection learns how large the bucket is, which never shrinks under a running sync.
@@ -112,59 +112,73 @@ def test_processes_of_a_tenant_share_the_points(
 
     with ThreadPoolExecutor(2) as threads:
         calls = [each.result() for each in [threads.submit(ask) for _ in range(2)]]
-    # Each process may be turned away once, before it knows what its query costs; never after.
-    assert sum(calls) == 24 + bucket.refused
-    assert bucket.refused <= len(calls)
+    assert sum(calls) == 24
+    assert bucket.refused == 0
     # More than the bucket ever held at once, so they did have to wait for each other.
     assert bucket.taken > 3 * bucket.maximum
 
 
-def test_waiting_holds_no_transaction_open_and_follows_what_is_given_back(
+def set_bucket(owner: Connection, available: float) -> None:
+    owner.execute(
+        "update app.shopify_buckets set maximum = 1000, restore_rate = 100, "
+        "available = %s, outstanding = '{}', counted_at = clock_timestamp()",
+        [available],
+    )
+
+
+def reserve(pool: Pool, tenant: UUID, points: float, counts_for: float = 60) -> dict[str, float]:
+    parameters = {
+        "tenant_id": tenant,
+        "points": points,
+        "maximum": 1000.0,
+        "restore_rate": 50.0,
+        "margin": 0.0,
+        "counts_for": counts_for,
+    }
+    with tenant_transaction(pool, tenant) as conn:
+        return one(conn.execute(query("shopify/sql/reserve_points"), parameters).fetchone())
+
+
+def wait_of(pool: Pool, tenant: UUID, place: float) -> float:
+    parameters = {"tenant_id": tenant, "place": place, "margin": 0.0, "look_again": 0.5}
+    with tenant_transaction(pool, tenant) as conn:
+        row = one(conn.execute(query("shopify/sql/read_wait"), parameters).fetchone())
+    return float(row["wait_seconds"])
+
+
+def test_points_of_a_process_that_died_are_not_waited_for_for_ever(
     pool: Pool, tenant: UUID, owner: Connection
 ) -> None:
-    def set_bucket(available: float) -> None:
-        owner.execute(
-            "update app.shopify_buckets set maximum = 1000, restore_rate = 100, "
-            "available = %s, outstanding = 0, counted_at = clock_timestamp()",
-            [available],
-        )
+    for counts_for, expected in ((60, 0.5), (-1, 0.0)):
+        set_bucket(owner, 1000)
+        reserve(pool, tenant, 1000, counts_for)
+        second = reserve(pool, tenant, 400)
+        # Long enough for the points to be back, had the bucket any room for them.
+        owner.execute("update app.shopify_buckets set counted_at = counted_at - interval '9 s'")
+        assert wait_of(pool, tenant, second["place"]) == expected
 
-    def reserve(points: float) -> dict[str, float]:
-        parameters = {
-            "tenant_id": tenant,
-            "points": points,
-            "maximum": 1000.0,
-            "restore_rate": 50.0,
-            "margin": 0.0,
-        }
-        with tenant_transaction(pool, tenant) as conn:
-            row = conn.execute(query("shopify/sql/reserve_points"), parameters).fetchone()
-        return one(row)
 
-    def wait_of(place: float) -> float:
-        with tenant_transaction(pool, tenant) as conn:
-            parameters = {"tenant_id": tenant, "place": place, "margin": 0.0}
-            row = conn.execute(query("shopify/sql/read_wait"), parameters).fetchone()
-        return float(one(row)["wait_seconds"])
-
-    set_bucket(0)
-    first, second = reserve(400), reserve(300)
+def test_a_place_in_the_queue_follows_what_is_given_back(
+    pool: Pool, tenant: UUID, owner: Connection
+) -> None:
+    set_bucket(owner, 0)
+    first, second = reserve(pool, tenant, 400), reserve(pool, tenant, 300)
     # In turn: the second waits for the first one's points as well as for its own.
     assert 3.5 < first["wait_seconds"] <= 4
     assert 6.5 < second["wait_seconds"] <= 7
     # What came behind the first does not make it wait longer.
-    assert wait_of(first["reserved"]) <= first["wait_seconds"]
-    SharedBucket(pool, tenant).settle(400, 40, None)
-    assert 2.9 < wait_of(second["reserved"]) <= 3.4
-    assert wait_of(first["reserved"]) < 0.5
+    assert wait_of(pool, tenant, first["place"]) <= first["wait_seconds"]
+    SharedBucket(pool, tenant).settle(Reservation(400, first["place"]), 40, None)
+    assert 2.9 < wait_of(pool, tenant, second["place"]) <= 3.4
+    assert wait_of(pool, tenant, first["place"]) < 0.5
     # What Shopify tells is believed when it is less than we count, and not when it is more.
-    set_bucket(500)
-    SharedBucket(pool, tenant).settle(0, 0, Throttle(1000, 90, 100))
+    set_bucket(owner, 500)
+    SharedBucket(pool, tenant).settle(Reservation(0), 0, Throttle(1000, 90, 100))
     assert bucket_of(owner)["available"] == 90
-    SharedBucket(pool, tenant).settle(0, 0, Throttle(1000, 1000, 100))
+    SharedBucket(pool, tenant).settle(Reservation(0), 0, Throttle(1000, 1000, 100))
     assert bucket_of(owner)["available"] < 200
     # A larger bucket was as full as the one it was taken for.
-    SharedBucket(pool, tenant).settle(0, 0, Throttle(2000, 2000, 100))
+    SharedBucket(pool, tenant).settle(Reservation(0), 0, Throttle(2000, 2000, 100))
     assert 1000 < bucket_of(owner)["available"] < 1300
 
 

@@ -1,5 +1,6 @@
--- depends_on: {{ ref('int_orders_matched_as_samples') }}
 {%- set facts = as_last_built('customer_facts') if are_changes_known() -%}
+
+-- depends_on: {{ ref('int_orders_matched_as_samples') }}
 
 with
 

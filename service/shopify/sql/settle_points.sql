@@ -5,7 +5,7 @@ with counted as (
         tenant_id,
         -- A bucket of another size was as full as this one.
         least(
-            greatest(maximum - outstanding, 0),
+            maximum - app.points_outstanding(outstanding, clock_timestamp()),
             available
             + greatest(extract(epoch from clock_timestamp() - counted_at), 0) * restore_rate
         )
@@ -22,7 +22,7 @@ set
     maximum = coalesce(%(maximum)s, b.maximum),
     restore_rate = coalesce(%(restore_rate)s, b.restore_rate),
     available = least(c.available, coalesce(%(available)s, b.maximum)),
-    outstanding = greatest(b.outstanding - %(points)s, 0),
+    outstanding = b.outstanding - %(place)s::double precision::text,
     counted_at = clock_timestamp()
 from counted as c
 where b.tenant_id = %(tenant_id)s and c.tenant_id = b.tenant_id
