@@ -3,7 +3,10 @@
 -- bucket is that much fuller than we count, and points come back only as far as it has room.
 select
     case
-        when b.maximum - o.points + b.reserved - %(place)s < 0 then %(look_again)s
+        when
+            b.maximum - app.points_outstanding(b.outstanding, clock_timestamp())
+            < %(place)s - b.reserved
+            then %(look_again)s
         else
             greatest(
                 %(margin)s
@@ -13,7 +16,4 @@ select
             )
     end as wait_seconds
 from app.shopify_buckets as b
-cross join lateral (
-    select app.points_outstanding(b.outstanding, clock_timestamp()) as points
-) as o
 where b.tenant_id = %(tenant_id)s
