@@ -58,7 +58,7 @@ def test_a_store_is_connected_refused_mended_and_given_up(
         expect(page.locator("dl.facts")).to_contain_text(f"…{KESSEL.token[-4:]}")
         row = page.get_by_role("row").filter(has_text="read_all_orders")
         expect(row).to_contain_text("orders older than 60 days")
-        expect(row.locator("td").last).to_have_text("no")
+        expect(row.locator("td").last).to_have_text("not granted")
         expect(page.locator(".note.warn")).to_contain_text("only the last 60 days")
         assert KESSEL.token not in page.content()
         inspect(page)
