@@ -12,7 +12,14 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from service.api.access import tenant_id, transaction
-from service.api.schemas import Instant, Money, RequestModel, ResponseModel, Segment
+from service.api.schemas import (
+    Instant,
+    Money,
+    OrderLimit,
+    RequestModel,
+    ResponseModel,
+    Segment,
+)
 from service.db import Connection, one, query
 from service.errors import InvalidInputError
 from service.limits import read_order_limit
@@ -87,6 +94,9 @@ class RfmThresholds(ResponseModel):
 
     data: list[RfmThreshold]
     calculated_at: Instant | None
+    order_limit: OrderLimit | None = Field(
+        description="Why orders are missing that these should count; null if none are."
+    )
 
 
 class RfmSize(ResponseModel):
@@ -114,6 +124,9 @@ class RfmHistory(ResponseModel):
     to_on: date | None = Field(description="The recorded day that stands for `to`.")
     first_recorded_on: date | None
     last_recorded_on: date | None
+    order_limit: OrderLimit | None = Field(
+        description="Why orders are missing that these should count; null if none are."
+    )
 
 
 class RfmMovement(ResponseModel):
@@ -132,6 +145,9 @@ class RfmMovements(ResponseModel):
     to_on: date | None = Field(description="The recorded day that stands for `to`.")
     first_recorded_on: date | None
     last_recorded_on: date | None
+    order_limit: OrderLimit | None = Field(
+        description="Why orders are missing that these should count; null if none are."
+    )
 
 
 def read_rfm_quality(conn: Connection, tenant: UUID) -> RfmQuality:
@@ -194,7 +210,11 @@ def read_rfm_thresholds(conn: Connection, tenant: UUID) -> RfmThresholds:
     """What each score takes."""
     rows = conn.execute(query("api/sql/rfm_thresholds"), {"tenant_id": tenant}).fetchall()
     return RfmThresholds.model_validate(
-        {"data": rows, "calculated_at": rows[0]["calculated_at"] if rows else None}
+        {
+            "data": rows,
+            "calculated_at": rows[0]["calculated_at"] if rows else None,
+            "order_limit": read_order_limit(conn, tenant),
+        }
     )
 
 
@@ -213,7 +233,8 @@ def read_rfm_history(conn: Connection, tenant: UUID, days: DaysQuery) -> RfmHist
             field="from",
         )
     rows = conn.execute(query("api/sql/rfm_history"), {"tenant_id": tenant, **found}).fetchall()
-    return RfmHistory.model_validate({**found, "data": rows})
+    limit = read_order_limit(conn, tenant)
+    return RfmHistory.model_validate({**found, "data": rows, "order_limit": limit})
 
 
 def read_rfm_movements(conn: Connection, tenant: UUID, days: DaysQuery) -> RfmMovements:
@@ -224,7 +245,8 @@ def read_rfm_movements(conn: Connection, tenant: UUID, days: DaysQuery) -> RfmMo
     """
     found = _recorded_days(conn, tenant, days, MOVEMENT_DAYS)
     rows = conn.execute(query("api/sql/rfm_movements"), {"tenant_id": tenant, **found}).fetchall()
-    return RfmMovements.model_validate({**found, "data": rows})
+    limit = read_order_limit(conn, tenant)
+    return RfmMovements.model_validate({**found, "data": rows, "order_limit": limit})
 
 
 def _recorded_days(

@@ -35,6 +35,7 @@ from service.api.schemas import (
 )
 from service.db import Connection, one, query
 from service.errors import InvalidInputError
+from service.limits import read_order_limit
 
 blueprint = APIBlueprint("samples", __name__, tag="Samples")
 
@@ -133,12 +134,14 @@ def count_sample_orders() -> dict[str, Any]:
         months = read_sample_months(conn)
         unknown = conn.execute(query("api/sql/sample_unknown_statuses"), parameters).fetchall()
         built = one(conn.execute(query("api/sql/sample_stats_as_of"), parameters).fetchone())
+        limit = read_order_limit(conn, tenant_id())
     return {
         "data": rows,
         "months": months,
         "unknown_statuses": unknown,
         "as_of": built["as_of"],
         "next_build_at": next_time(state().settings.schedule_build),
+        "order_limit": limit,
     }
 
 

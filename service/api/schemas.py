@@ -267,6 +267,9 @@ class SampleStats(ResponseModel):
     )
     as_of: Instant | None = Field(description="When they were last known to be built.")
     next_build_at: Instant
+    order_limit: OrderLimit | None = Field(
+        description="Why orders are missing that these should count; null if none are."
+    )
 
 
 class SampleSuggestion(ResponseModel):

@@ -212,7 +212,15 @@ def test_sixty_days_of_orders_are_told_wherever_they_make_a_number_wrong(
     limit = client.post(PATH, json={"access_token": TOKEN}).get_json()["order_limit"]
     assert "only the last 60 days" in limit["in_words"]
     assert limit["window_days"] == 365
-    for path in ("me", "segments/rfm", "segments/rfm/customers"):
+    for path in (
+        "me",
+        "segments/rfm",
+        "segments/rfm/customers",
+        "segments/rfm/thresholds",
+        "segments/rfm/history",
+        "segments/rfm/movements",
+        "samples/stats",
+    ):
         assert client.get(f"/api/admin/{path}").get_json()["order_limit"] == limit
     quality = client.get("/api/admin/segments/rfm/quality").get_json()
     assert quality["verdict"] == "insufficient"

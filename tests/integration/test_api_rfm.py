@@ -59,9 +59,14 @@ def moves(answer: dict[str, Any]) -> dict[tuple[str, str], int]:
 def test_before_the_first_build_there_is_nothing_and_no_error(client: FlaskClient) -> None:
     quality = client.get(f"{RFM}/quality").get_json()
     assert (quality["verdict"], quality["reasons"], quality["customers"]) == (None, [], None)
-    assert client.get(f"{RFM}/thresholds").get_json() == {"data": [], "calculated_at": None}
+    assert client.get(f"{RFM}/thresholds").get_json() == {
+        "data": [],
+        "calculated_at": None,
+        "order_limit": None,
+    }
     nothing = {
         "data": [],
+        "order_limit": None,
         "from_on": None,
         "to_on": None,
         "first_recorded_on": None,
