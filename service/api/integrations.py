@@ -18,6 +18,7 @@ from service.connections import (
     verify_shopify,
 )
 from service.db import Connection, one, query
+from service.jobs.tasks import enqueue
 from service.limits import read_order_limit
 from service.shopify.report import VERSION_ADVICE, describe_version, scope_purposes
 from service.shopify.shop import is_granted
@@ -122,7 +123,10 @@ def show_shopify_connection() -> ShopifyConnection:
 @blueprint.input(ShopifyCredential, arg_name="given")
 @blueprint.output(ShopifyConnection)
 def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
-    """Connect the store, or replace its token: verified by a live call, then stored encrypted."""
+    """Connect the store, or replace its token: verified by a live call, then stored encrypted.
+
+    Its orders, customers and segments are then read: syncs are queued.
+    """
     with transaction() as conn:
         shop = shop_domain(conn, tenant_id())
     connect_shopify(
@@ -133,6 +137,10 @@ def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
         _tokens(given),
         attempts=_ATTEMPTS,
     )
+    with transaction() as conn:
+        # Whoever has just connected a store wants to see it; what is unfinished goes on.
+        enqueue(conn, tenant_id(), "shopify_sync")
+        enqueue(conn, tenant_id(), "segments_sync")
     return show_connection_now()
 
 

@@ -92,6 +92,13 @@ def test_a_store_is_connected_and_told_with_what_each_scope_is_for(
     }
     assert all(scope["purpose"] for scope in body["scopes"])
     assert body["other_scopes"] == ["read_themes", "write_customers"]
+    # The store is read at once, and once only.
+    client.post(PATH, json={"access_token": TOKEN})
+    runs = client.get("/api/admin/runs").get_json()["data"]
+    assert sorted((run["kind"], run["state"]) for run in runs) == [
+        ("segments_sync", "queued"),
+        ("shopify_sync", "queued"),
+    ]
 
 
 def test_a_token_that_expires_is_taken_and_renewed_to_verify(

@@ -62,7 +62,7 @@ section.addEventListener("submit", (event) => {
       event.submitter,
       "Asking the store …",
       () => call(path, { method: "POST", body }),
-      "Connected. The next sync reads the store.",
+      "Connected. Its orders, customers and segments are being read.",
     );
   } else {
     work(event.submitter, "Disconnecting …", () => call(path, { method: "DELETE" }), "Disconnected.");
