@@ -40,6 +40,17 @@ select
                         or app.mentions(r.payload, %(customer_ids)s, %(emails)s)
                     )
             ),
+            'shopify.rereads',
+            (
+                select jsonb_agg(to_jsonb(d) - 'tenant_id')
+                from shopify.rereads as d
+                where
+                    d.tenant_id = %(tenant_id)s
+                    and (
+                        (d.entity = 'order' and d.source_id = any(%(order_ids)s))
+                        or (d.entity = 'customer' and d.source_id = any(%(customer_ids)s))
+                    )
+            ),
             'app.klaviyo_ledger',
             (
                 select jsonb_agg(to_jsonb(k) - 'tenant_id')
