@@ -321,4 +321,4 @@ def test_the_command_compares_at_once_and_believes_when_told_to(
 @pytest.mark.parametrize("options", [("klaviyo", "--compare"), ("shopify", "--accept-deletions")])
 def test_options_that_make_no_sense_are_refused(here: Settings, options: tuple[str, str]) -> None:
     refused = quintile(here, "sync", *options, expect=1)
-    assert "--compare is for shopify" in refused.stderr
+    assert "--compare is for orders and customers" in refused.stderr
