@@ -24,7 +24,7 @@ SEGMENTS = [
     for name in NAMES
 ]
 NOTHING: dict[str, Any] = dict.fromkeys(
-    ("from_on", "to_on", "first_recorded_on", "last_recorded_on")
+    ("from_on", "to_on", "first_recorded_on", "last_recorded_on", "order_limit")
 )
 
 
