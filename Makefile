@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 SIZE ?= 1m
+# Processes that share the tests; each has a PostgreSQL of its own.
+WORKERS ?= auto
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
@@ -47,7 +49,7 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m tests.browser.ensure_chromium
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check .
