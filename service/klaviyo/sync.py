@@ -71,7 +71,7 @@ def sync_klaviyo(
                     failures.append(error)
             if client.calls:
                 with tenant_transaction(pool, tenant_id) as conn:
-                    note_accepted(conn, tenant_id, "klaviyo", [])
+                    note_accepted(conn, tenant_id, "klaviyo")
         except KlaviyoRefusedError as error:
             with tenant_transaction(pool, tenant_id) as conn:
                 note_refused(conn, tenant_id, "klaviyo", error.message)
