@@ -24,7 +24,7 @@ BURST_SECONDS, STEADY_SECONDS = 1, 60
 # The narrowest that Klaviyo has, assumed until an answer tells of the operation's own.
 _NARROWEST_BURST, _NARROWEST_STEADY = 1, 15
 # A window opens when a call reaches Klaviyo, which is later than we count it.
-_MARGIN_SECONDS = 0.15
+_MARGIN_SECONDS = 0.25
 _WINDOW = re.compile(r"(\d+)\s*;\s*w=(\d+)")
 
 
