@@ -36,7 +36,6 @@ from service.db import (
     url_parts,
 )
 from service.errors import AlreadyRunningError, InvalidInputError, NotConnectedError, QuintileError
-from service.jobs.progress import Progress
 from service.jobs.runs import (
     Kind,
     RunRecorder,
@@ -449,13 +448,7 @@ def tenants_connect_shopify(settings: Settings, name: str) -> None:
 @click.pass_obj
 def tenants_disconnect_shopify(settings: Settings, name: str) -> None:
     """Forget a store's access token; what has been landed stays."""
-    from service.connections import disconnect
-
-    with connect_as_owner(settings) as conn:
-        tenant_id = find_tenant(conn, name)
-    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
-        was_connected = disconnect(conn, tenant_id, "shopify", "An operator disconnected it.")
-    _say(f"{name} is disconnected" if was_connected else f"{name} was not connected")
+    _disconnect(settings, name, "shopify")
 
 
 @tenants.command("connect-klaviyo")
@@ -464,12 +457,35 @@ def tenants_disconnect_shopify(settings: Settings, name: str) -> None:
 def tenants_connect_klaviyo(settings: Settings, name: str) -> None:
     """Connect a Klaviyo account: reads its private API key from standard input."""
     from service.connections import connect_klaviyo
+    from service.klaviyo.account import OPTIONAL_SCOPES
 
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
     key = _read_secret("private API key")
     with open_pool(settings) as pool:
-        _say(f"connected {connect_klaviyo(settings, pool, tenant_id, key)}")
+        account = connect_klaviyo(settings, pool, tenant_id, key)
+    _say(f"connected {account.name}")
+    for scope, why in OPTIONAL_SCOPES.items():
+        if scope not in account.scopes:
+            _say(f"the key lacks {scope}, for {why}")
+
+
+@tenants.command("disconnect-klaviyo")
+@click.argument("name")
+@click.pass_obj
+def tenants_disconnect_klaviyo(settings: Settings, name: str) -> None:
+    """Forget a tenant's Klaviyo key: nothing is synced any more; lists stay as they are."""
+    _disconnect(settings, name, "klaviyo")
+
+
+def _disconnect(settings: Settings, name: str, provider: str) -> None:
+    from service.connections import disconnect
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
+        was_connected = disconnect(conn, tenant_id, provider, "An operator disconnected it.")
+    _say(f"{name} is disconnected" if was_connected else f"{name} was not connected")
 
 
 @tenants.command("map-list")
@@ -590,14 +606,14 @@ def _say_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
 
 def _sync_runs(
     provider: str, only: str | None, comparison: Comparison
-) -> dict[Kind, Callable[[Settings, Pool, UUID, Progress], None]]:
+) -> dict[Kind, Callable[[Settings, Pool, UUID, ConsoleProgress], None]]:
     """The runs that a sync is, in their order, each with its work."""
     from service.klaviyo.sync import sync_klaviyo
     from service.shopify.sync import sync_shopify
 
     if provider == "klaviyo":
         return {"klaviyo_sync": sync_klaviyo}
-    runs: dict[Kind, Callable[[Settings, Pool, UUID, Progress], None]] = {}
+    runs: dict[Kind, Callable[[Settings, Pool, UUID, ConsoleProgress], None]] = {}
     if only != "segments":
         runs["shopify_sync"] = partial(sync_shopify, only="orders", comparison=comparison)
     if only != "orders":
@@ -1056,6 +1072,11 @@ class ConsoleProgress:
     recorder: RunRecorder
     label: str
 
+    @property
+    def run_id(self) -> UUID:
+        """The run's id."""
+        return self.recorder.run_id
+
     def phase(self, name: str, total: int | None = None) -> None:
         """Begin a phase."""
         _say(f"{self.label}: {name}" + (f" ({total:,})" if total is not None else ""))
@@ -1075,7 +1096,7 @@ class ConsoleProgress:
 
 
 @contextmanager
-def _run(pool: Pool, label: str, tenant_id: UUID, kind: Kind) -> Iterator[Progress]:
+def _run(pool: Pool, label: str, tenant_id: UUID, kind: Kind) -> Iterator[ConsoleProgress]:
     """A run of the command line: recorded like any other, shown as it goes."""
     with tenant_transaction(pool, tenant_id) as conn:
         started = start_run(conn, tenant_id, kind, "cli")

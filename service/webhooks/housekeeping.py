@@ -1,4 +1,4 @@
-"""Deleting what has been kept for long enough: old webhooks, expired exports, jobs that failed."""
+"""Deleting what has been kept for long enough: webhooks, exports, Klaviyo's events, failed jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.webhooks.topics import PRIVACY_KINDS
 
 
 def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
-    """Delete a tenant's old webhooks and expired exports.
+    """Delete a tenant's old webhooks, expired exports and events that Klaviyo has long had.
 
     A privacy request that has not been met stays, however old it is.
     """
@@ -26,6 +26,10 @@ def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
             },
         )
         conn.execute(query("privacy/sql/purge_exports"), {"tenant_id": tenant_id})
+        conn.execute(
+            query("klaviyo/sql/purge_events"),
+            {"tenant_id": tenant_id, "days": settings.klaviyo_event_days},
+        )
         _take_up(conn, tenant_id)
 
 
