@@ -116,10 +116,28 @@ class Settings:
     schedule_orders: str = _setting(
         "45 * * * *", "When Shopify's customers and orders are synced (cron, UTC)."
     )
-    schedule_build: str = _setting("0 3 * * *", "When RFM and samples are built (cron, UTC).")
+    schedule_build: str = _setting(
+        "0 3 * * *", "When RFM and samples are built (cron, each tenant's own time zone)."
+    )
     schedule_klaviyo: str = _setting("*/30 * * * *", "When Klaviyo lists are synced (cron, UTC).")
+    schedule_klaviyo_members: str = _setting(
+        "15 2 * * *", "When all members of Klaviyo lists are compared (cron, UTC)."
+    )
     schedule_housekeeping: str = _setting(
         "30 4 * * *", "When old webhooks, exports and jobs are deleted (cron, UTC)."
+    )
+    worker_slots: int = _setting(6, "Jobs one worker does at once.")
+    worker_builds: int = _setting(
+        2, "Of these, the most that are dbt builds; one of them is kept for people."
+    )
+    worker_grace_seconds: int = _setting(
+        30, "How long a worker that is stopped lets its jobs run before it hands them back."
+    )
+    run_attempts: int = _setting(
+        5, "How often a run is begun that fails for a reason that passes, or whose process dies."
+    )
+    run_stale_seconds: int = _setting(
+        120, "Silence after which the process of a run is taken to be dead, in seconds."
     )
     log_level: str = _setting("INFO", "Least severe log level that is written.")
     log_format: str = _setting("console", "How log lines are written: console or json.")
@@ -174,6 +192,9 @@ def _check(settings: Settings) -> None:
         raise InvalidSettingError(f"QUINTILE_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
     if not 0 < settings.port < _PORTS:
         raise InvalidSettingError("QUINTILE_PORT must be from 1 to 65535.")
+    for name in ("worker_slots", "worker_builds", "run_attempts", "run_stale_seconds"):
+        if getattr(settings, name) < 1:
+            raise InvalidSettingError(f"{environment_name(name)} must be at least 1.")
     for item in fields(Settings):
         if item.name.startswith("schedule_") and not croniter.is_valid(
             getattr(settings, item.name)
