@@ -80,6 +80,9 @@ class Settings:
         "Address under which Shopify reaches this service, such as https://quintile.example.com; "
         "needed to subscribe to webhooks.",
     )
+    run_days: int = _setting(
+        90, "How long runs are kept after they have ended, in days; the newest good ones stay."
+    )
     webhook_days: int = _setting(
         30, "How long webhooks are remembered after they have been processed, in days."
     )
@@ -119,7 +122,7 @@ class Settings:
     schedule_build: str = _setting("0 3 * * *", "When RFM and samples are built (cron, UTC).")
     schedule_klaviyo: str = _setting("*/30 * * * *", "When Klaviyo lists are synced (cron, UTC).")
     schedule_housekeeping: str = _setting(
-        "30 4 * * *", "When old webhooks, exports and jobs are deleted (cron, UTC)."
+        "30 4 * * *", "When old webhooks, exports, runs and jobs are deleted (cron, UTC)."
     )
     log_level: str = _setting("INFO", "Least severe log level that is written.")
     log_format: str = _setting("console", "How log lines are written: console or json.")
