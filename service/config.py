@@ -80,6 +80,9 @@ class Settings:
         "Address under which Shopify reaches this service, such as https://quintile.example.com; "
         "needed to subscribe to webhooks.",
     )
+    run_days: int = _setting(
+        90, "How long runs are kept after they have ended, in days; the newest good ones stay."
+    )
     webhook_days: int = _setting(
         30, "How long webhooks are remembered after they have been processed, in days."
     )
@@ -124,7 +127,7 @@ class Settings:
         "15 2 * * *", "When all members of Klaviyo lists are compared (cron, UTC)."
     )
     schedule_housekeeping: str = _setting(
-        "30 4 * * *", "When old webhooks, exports and jobs are deleted (cron, UTC)."
+        "30 4 * * *", "When old webhooks, exports, runs and jobs are deleted (cron, UTC)."
     )
     worker_slots: int = _setting(6, "Jobs one worker does at once.")
     worker_builds: int = _setting(

@@ -39,6 +39,7 @@ CreatorLink = Literal["manual", "email", "handle", "unlinked"]
 Platform = Literal["tiktok", "instagram", "youtube", "other"]
 RunKind = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build", "orders_import"]
 RunState = Literal["queued", "running", "succeeded", "failed"]
+RunTrigger = Literal["schedule", "person", "webhook", "cli"]
 
 
 class RequestModel(BaseModel):
@@ -331,12 +332,13 @@ class Run(ResponseModel):
 
     run_id: UUID
     kind: RunKind
-    trigger: Literal["schedule", "person", "cli"]
+    trigger: RunTrigger
     state: RunState
     phase: str | None
     done: int = Field(description="Progress, in the unit that the phase names.")
     total: int | None
     counts: dict[str, int]
+    attempts: int = Field(description="How often a process has begun it.")
     error: str | None
     advice: str | None
     created_at: Instant

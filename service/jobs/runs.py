@@ -18,7 +18,7 @@ from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import AlreadyRunningError, QuintileError
 
 Kind = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build", "orders_import"]
-Trigger = Literal["schedule", "person", "cli"]
+Trigger = Literal["schedule", "person", "webhook", "cli"]
 
 # A run whose process has not been heard of for this long is taken to be dead.
 STALE_AFTER_SECONDS = 120

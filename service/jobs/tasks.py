@@ -26,6 +26,7 @@ from service.db import (
 )
 from service.errors import AlreadyRunningError, QuintileError
 from service.jobs.build import recorded_build
+from service.jobs.housekeeping import housekeep
 from service.jobs.runs import (
     STALE_AFTER_SECONDS,
     Trigger,
@@ -38,7 +39,6 @@ from service.jobs.webhooks import QUEUE as WEBHOOK_QUEUE
 from service.klaviyo.sync import sync_klaviyo
 from service.privacy.requests import process_request
 from service.shopify.sync import sync_shopify
-from service.webhooks.housekeeping import purge_jobs, purge_tenant
 from service.webhooks.work import process_notices
 
 log = structlog.get_logger(__name__)
@@ -141,9 +141,7 @@ class Worker:
 
     def housekeep(self) -> None:
         """Delete what has been kept for long enough."""
-        for tenant_id in self.tenants(""):
-            purge_tenant(self.settings, self.pool, tenant_id)
-        purge_jobs(self.settings)
+        housekeep(self.settings, self.pool, self.tenants(""))
 
     def tenants(self, provider: str) -> list[UUID]:
         """Ids of all tenants, or of those with a working connection to a provider."""
@@ -166,7 +164,7 @@ class Worker:
 
 
 def _wake_sync(conn: Connection, tenant_id: UUID) -> None:
-    enqueue(conn, tenant_id, "shopify_sync", "schedule")
+    enqueue(conn, tenant_id, "shopify_sync", "webhook")
 
 
 def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:

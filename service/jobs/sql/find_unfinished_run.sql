@@ -8,6 +8,7 @@ select
     done,
     total,
     counts,
+    attempts,
     error,
     advice,
     created_at,
