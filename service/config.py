@@ -139,6 +139,9 @@ class Settings:
     run_attempts: int = _setting(
         5, "How often a run is begun that fails for a reason that passes, or whose process dies."
     )
+    run_retry_seconds: int = _setting(
+        15, "About how long after its first failure a run is tried again; then ever longer."
+    )
     run_stale_seconds: int = _setting(
         120, "Silence after which the process of a run is taken to be dead, in seconds."
     )
