@@ -314,6 +314,7 @@ def start_builds(pool: Pool, tenants: Iterable[UUID], trigger: Trigger) -> dict[
     return runs
 
 
+_START_AGAIN = "Start it again; it takes up where it was."
 _FORESEEN = (QuintileError, KeyboardInterrupt, SystemExit)
 
 
