@@ -1008,6 +1008,8 @@ def serve_command(settings: Settings) -> list[str]:
     return [
         *(sys.executable, "-m", "gunicorn", "service.app:create_app()"),
         *("--bind", f"{settings.host}:{settings.port}"),
+        *("--config", "python:service.web_server"),
+        *("--workers", str(settings.web_processes)),
         *("--worker-class", "gthread", "--threads", str(settings.web_threads)),
         *("--log-level", "warning"),
     ]
@@ -1017,9 +1019,10 @@ def serve_command(settings: Settings) -> list[str]:
 @click.pass_obj
 def worker(settings: Settings) -> None:
     """Run jobs and schedules until stopped."""
+    from service.jobs.metrics import serve_metrics
     from service.jobs.tasks import worker_app
 
-    with open_pool(settings) as pool:
+    with open_pool(settings) as pool, serve_metrics(settings):
         app = worker_app(settings, pool)
         _say("working; stop with Ctrl-C")
         with app.open():

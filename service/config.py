@@ -106,7 +106,18 @@ class Settings:
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
     host: str = _setting("127.0.0.1", "Address the web service listens on.")
     port: int = _setting(8000, "Port the web service listens on.")
+    web_processes: int = _setting(1, "Processes of the web service.")
     web_threads: int = _setting(8, "Requests one web process serves at once.")
+    metrics_token: str = _setting(
+        "",
+        "Bearer token that GET /metrics asks for; when empty, metrics are for this machine only.",
+        secret=True,
+    )
+    metrics_tenant_names: int = _setting(
+        0, "Whether metrics may name tenants in a label: 1 for yes, 0 for no."
+    )
+    worker_metrics_host: str = _setting("127.0.0.1", "Address on which a worker shows its metrics.")
+    worker_metrics_port: int = _setting(0, "Port on which a worker shows its metrics; 0 for none.")
     pool_size: int = _setting(10, "Database connections one process opens at most.")
     statement_timeout_ms: int = _setting(
         15000, "Longest a query of a web request may run, in milliseconds."
@@ -177,6 +188,12 @@ def _check(settings: Settings) -> None:
         raise InvalidSettingError(f"QUINTILE_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
     if not 0 < settings.port < _PORTS:
         raise InvalidSettingError("QUINTILE_PORT must be from 1 to 65535.")
+    if not 0 <= settings.worker_metrics_port < _PORTS:
+        raise InvalidSettingError("QUINTILE_WORKER_METRICS_PORT must be from 0 to 65535.")
+    if settings.web_processes < 1:
+        raise InvalidSettingError("QUINTILE_WEB_PROCESSES must be at least 1.")
+    if settings.metrics_tenant_names not in (0, 1):
+        raise InvalidSettingError("QUINTILE_METRICS_TENANT_NAMES must be 0 or 1.")
     for item in fields(Settings):
         if item.name.startswith("schedule_") and not croniter.is_valid(
             getattr(settings, item.name)

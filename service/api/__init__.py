@@ -8,6 +8,7 @@ from service.api import (
     creators,
     health,
     integrations,
+    metrics,
     privacy,
     rfm,
     rfm_settings,
@@ -24,6 +25,7 @@ def blueprints() -> tuple[APIBlueprint, ...]:
     """Every area of the API."""
     return (
         health.blueprint,
+        metrics.blueprint,
         tenant.blueprint,
         segments.blueprint,
         rfm.blueprint,

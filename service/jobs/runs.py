@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import AlreadyRunningError, QuintileError
+from service.metrics import note_run
 
 Kind = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build", "orders_import"]
 Trigger = Literal["schedule", "person", "webhook", "cli"]
@@ -226,6 +227,7 @@ def _finish(recorder: RunRecorder, error: BaseException | None) -> None:
                 },
             ).fetchone()
         )
+    note_run(finished["kind"], finished["state"], finished["seconds"])
     log.info(
         "run finished",
         state=finished["state"],

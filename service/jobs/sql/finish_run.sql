@@ -9,4 +9,7 @@ set
     heartbeat_at = now(),
     finished_at = now()
 where tenant_id = %(tenant_id)s and run_id = %(run_id)s
-returning state
+returning
+    kind,
+    state,
+    extract(epoch from finished_at - started_at)::float8 as seconds
