@@ -1,4 +1,4 @@
-"""``dbt source freshness`` asks the connected stores' watermarks; the one furthest behind decides."""
+"""``dbt source freshness`` asks the stores' watermarks; the one furthest behind decides."""
 
 from __future__ import annotations
 
