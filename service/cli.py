@@ -49,6 +49,7 @@ from service.jobs.runs import (
     start_builds,
     start_run,
 )
+from service.jobs.schedule_commands import schedules
 from service.limits import read_order_limit
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
@@ -111,6 +112,8 @@ def main(ctx: click.Context) -> None:
     for name in unknown_variables():
         _say(f"Warning: {name} is not a setting; docs/settings.md lists those there are.")
 
+
+main.add_command(schedules)
 
 # -- database -----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from croniter import croniter
@@ -18,7 +19,17 @@ from croniter import croniter
 from service.errors import InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_PORTS = 65536
+_RANGES = MappingProxyType(
+    {"port": (1, 65535), "worker_metrics_port": (0, 65535), "metrics_tenant_names": (0, 1)}
+)
+_COUNTS = (
+    "web_processes",
+    "worker_slots",
+    "worker_builds",
+    "run_attempts",
+    "run_stale_seconds",
+    "run_days",
+)
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
 
@@ -130,10 +141,31 @@ class Settings:
     schedule_orders: str = _setting(
         "45 * * * *", "When Shopify's customers and orders are synced (cron, UTC)."
     )
-    schedule_build: str = _setting("0 3 * * *", "When RFM and samples are built (cron, UTC).")
+    schedule_build: str = _setting(
+        "0 3 * * *", "When RFM and samples are built (cron, each tenant's own time zone)."
+    )
     schedule_klaviyo: str = _setting("*/30 * * * *", "When Klaviyo lists are synced (cron, UTC).")
+    schedule_klaviyo_members: str = _setting(
+        "15 2 * * *", "When all members of Klaviyo lists are compared (cron, UTC)."
+    )
     schedule_housekeeping: str = _setting(
         "30 4 * * *", "When old webhooks, exports, runs and jobs are deleted (cron, UTC)."
+    )
+    worker_slots: int = _setting(6, "Jobs one worker does at once.")
+    worker_builds: int = _setting(
+        2, "Of these, the most that are dbt builds; one of them is kept for people."
+    )
+    worker_grace_seconds: int = _setting(
+        30, "How long a worker that is stopped lets its jobs run before it hands them back."
+    )
+    run_attempts: int = _setting(
+        5, "How often a run is begun that fails for a reason that passes, or whose process dies."
+    )
+    run_retry_seconds: int = _setting(
+        15, "About how long after its first failure a run is tried again; then ever longer."
+    )
+    run_stale_seconds: int = _setting(
+        120, "Silence after which the process of a run is taken to be dead, in seconds."
     )
     log_level: str = _setting("INFO", "Least severe log level that is written.")
     log_format: str = _setting("console", "How log lines are written: console or json.")
@@ -186,14 +218,12 @@ def _check(settings: Settings) -> None:
         raise InvalidSettingError("QUINTILE_LOG_FORMAT must be console or json.")
     if settings.log_level.upper() not in _LOG_LEVELS:
         raise InvalidSettingError(f"QUINTILE_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
-    if not 0 < settings.port < _PORTS:
-        raise InvalidSettingError("QUINTILE_PORT must be from 1 to 65535.")
-    if not 0 <= settings.worker_metrics_port < _PORTS:
-        raise InvalidSettingError("QUINTILE_WORKER_METRICS_PORT must be from 0 to 65535.")
-    if settings.web_processes < 1:
-        raise InvalidSettingError("QUINTILE_WEB_PROCESSES must be at least 1.")
-    if settings.metrics_tenant_names not in (0, 1):
-        raise InvalidSettingError("QUINTILE_METRICS_TENANT_NAMES must be 0 or 1.")
+    for name, (least, most) in _RANGES.items():
+        if not least <= getattr(settings, name) <= most:
+            raise InvalidSettingError(f"{environment_name(name)} must be from {least} to {most}.")
+    for name in _COUNTS:
+        if getattr(settings, name) < 1:
+            raise InvalidSettingError(f"{environment_name(name)} must be at least 1.")
     for item in fields(Settings):
         if item.name.startswith("schedule_") and not croniter.is_valid(
             getattr(settings, item.name)

@@ -201,18 +201,12 @@ def connect_klaviyo(settings: Settings, pool: Pool, tenant_id: UUID, api_key: st
 def credential(settings: Settings, conn: Connection, tenant_id: UUID, provider: str) -> str:
     """The opened secret of a connection, for use in a request and nowhere else.
 
-    Of a token that expires it is the access token, which may have expired: a client of Shopify
-    comes from :func:`open_connected`.
+    A store's tokens may have to be refreshed: for Shopify there is :func:`open_connected`.
 
     Raises:
         NotConnectedError: The tenant has not been connected to the provider.
         SealBrokenError: The stored secret cannot be opened with the keys at hand.
     """
-    if provider == "shopify":
-        stored = read_stored(settings, conn, tenant_id)
-        if stored is None:
-            raise _not_connected(provider)
-        return stored.tokens.access_token
     row = conn.execute(
         query("sql/find_connection"), {"tenant_id": tenant_id, "provider": provider}
     ).fetchone()

@@ -253,12 +253,15 @@ def tenant_transaction(
 
 
 @contextmanager
-def one_at_a_time(conn: Connection, work: str, say: Callable[[str], None]) -> Iterator[None]:
+def one_at_a_time(
+    conn: Connection, work: str, say: Callable[[str], None], *, is_shared: bool = False
+) -> Iterator[None]:
     """Let one process of all do this work at a time; the others wait, and say so.
 
-    The lock belongs to the connection, so a process that dies leaves nothing to clean up.
+    Those that share it may do it together, and whoever wants it alone waits for all of them. The
+    lock belongs to the connection, so a process that dies leaves nothing to clean up.
     """
-    parameters = {"work": f"quintile {work}"}
+    parameters = {"work": f"quintile {work}", "is_shared": is_shared}
     if not one(conn.execute(query("sql/try_lock"), parameters).fetchone())["is_locked"]:
         say(f"waiting for another {work} to finish")
         conn.execute(query("sql/lock"), parameters)

@@ -72,7 +72,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
             *_paused_lists(conn),
             *_told("webhooks", examine_webhooks(settings, conn, fix=fix)),
             *_told("freshness", examine_freshness(settings, conn)),
-            *_told("runs", examine_runs(conn)),
+            *_told("runs", examine_runs(settings, conn)),
             *_explained("worker", lambda: _told("worker", examine_queue(settings))),
             *_told("clock", examine_clock(conn)),
             *_told("disk", examine_disk(settings)),

@@ -26,7 +26,7 @@ _LONGEST_WAIT_SECONDS = 30.0
 _LONGEST_OBEYED_SECONDS = 300.0
 _PASSING_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_scan: Callable[[str, int], tuple[Any, int]] = getattr(json.JSONDecoder(), "scan_once")  # noqa: B009
+_DECODER = json.JSONDecoder()
 _UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
 
@@ -154,10 +154,7 @@ def read_json(text: str) -> Any:
     Raises:
         ValueError: It is no JSON.
     """
-    try:
-        value, end = _scan(text, 0)
-    except StopIteration:
-        raise ValueError("not JSON") from None
+    value, end = _DECODER.raw_decode(text)
     if end != len(text):
         raise ValueError("more than one JSON value")
     return storable(value) if "\\u" in text and _UNSTORABLE.search(text.encode()) else value

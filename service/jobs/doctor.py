@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from service.config import Settings, environment_name
 from service.db import Connection, connect, one, query, transform_url
 from service.jobs.freshness import EXPECTED, read_freshness
-from service.jobs.runs import STALE_AFTER_SECONDS
 from service.webhooks.doctor import Remark
 
 _HOUR = 3600
@@ -23,13 +22,13 @@ def examine_freshness(settings: Settings, conn: Connection) -> Iterator[Remark]:
         conn: The owner's connection, which sees all tenants.
     """
     for row in read_freshness(settings, conn):
-        setting, words = EXPECTED[row["kind"]]
+        schedule, words = EXPECTED[row["kind"]]
         hours = int(row["seconds"] // _HOUR)
         if row["is_late"]:
             yield Remark(
                 "warning",
                 f"{row['name']}: no {words} for {hours} hours, twice as long as"
-                f" {environment_name(setting)} leaves between two",
+                f" {environment_name(f'schedule_{schedule}')} leaves between two",
                 f"See: quintile runs list --tenant {row['name']} --kind {row['kind']}",
             )
         else:
@@ -42,7 +41,7 @@ def examine_queue(settings: Settings) -> Iterator[Remark]:
         alive = one(conn.execute(query("jobs/sql/count_workers")).fetchone())["alive"]
         state = one(
             conn.execute(
-                query("jobs/sql/stuck_jobs"), {"stale_after": STALE_AFTER_SECONDS}
+                query("jobs/sql/stuck_jobs"), {"stale_after": settings.run_stale_seconds}
             ).fetchone()
         )
     yield from _worker(alive, state["waiting"])
@@ -82,10 +81,10 @@ def _worker(alive: int, waiting: int) -> Iterator[Remark]:
         )
 
 
-def examine_runs(conn: Connection) -> Iterator[Remark]:
+def examine_runs(settings: Settings, conn: Connection) -> Iterator[Remark]:
     """Runs whose process has not been heard of, by tenant."""
     rows = conn.execute(
-        query("jobs/sql/list_stuck_runs"), {"stale_after": STALE_AFTER_SECONDS}
+        query("jobs/sql/list_stuck_runs"), {"stale_after": settings.run_stale_seconds}
     ).fetchall()
     for row in rows:
         yield Remark(

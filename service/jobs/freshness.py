@@ -12,14 +12,15 @@ from croniter import croniter
 
 from service.config import Settings
 from service.db import Connection, query
+from service.jobs.schedules import BY_NAME
 
-# By kind of run: the setting that says when it is due, and what people call it.
+# By kind of run: the schedule that says when it is due, and what people call it.
 EXPECTED = MappingProxyType(
     {
-        "shopify_sync": ("schedule_orders", "Shopify sync"),
-        "segments_sync": ("schedule_segments", "sync of Shopify segments"),
-        "klaviyo_sync": ("schedule_klaviyo", "Klaviyo sync"),
-        "build": ("schedule_build", "build"),
+        "shopify_sync": ("orders", "Shopify sync"),
+        "segments_sync": ("segments", "sync of Shopify segments"),
+        "klaviyo_sync": ("klaviyo", "Klaviyo sync"),
+        "build": ("build", "build"),
     }
 )
 # Any instant does; a fixed one makes the answer always the same.
@@ -39,8 +40,8 @@ def longest_gap(cron: str) -> float:
 def allowed_seconds(settings: Settings) -> dict[str, float]:
     """How old the last good run of each kind may be: twice what its schedule leaves between two."""
     return {
-        kind: 2 * longest_gap(getattr(settings, setting))
-        for kind, (setting, _words) in EXPECTED.items()
+        kind: 2 * longest_gap(BY_NAME[schedule].cron(settings))
+        for kind, (schedule, _words) in EXPECTED.items()
     }
 
 
@@ -52,5 +53,9 @@ def read_freshness(settings: Settings, conn: Connection) -> list[dict[str, Any]]
         conn: A connection that sees all tenants.
     """
     allowed = allowed_seconds(settings)
-    parameters = {"kinds": list(allowed), "seconds": list(allowed.values())}
+    parameters = {
+        "kinds": list(allowed),
+        "schedules": [EXPECTED[kind][0] for kind in allowed],
+        "seconds": list(allowed.values()),
+    }
     return conn.execute(query("jobs/sql/list_freshness"), parameters).fetchall()

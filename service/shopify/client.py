@@ -6,6 +6,7 @@ reserved ahead of time, so being throttled is the exception.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 _GRAPHQL_DIR = Path(__file__).parent / "graphql"
+_SPREAD = re.compile(r"\.\.\.(\w+)Fields\b")
 # What one query may cost at most; a document that has never been priced may cost it.
 _HIGHEST_COST = 1000.0
 _UNAUTHORIZED = 401
@@ -241,8 +243,11 @@ def pages(
 
 @cache
 def document(name: str) -> str:
-    """The text of ``graphql/<name>.graphql``."""
-    return (_GRAPHQL_DIR / f"{name}.graphql").read_text(encoding="utf-8")
+    """The text of ``graphql/<name>.graphql``, with the fragments it uses."""
+    text = (_GRAPHQL_DIR / f"{name}.graphql").read_text(encoding="utf-8")
+    kinds = dict.fromkeys(_SPREAD.findall(text))
+    fragments = [_GRAPHQL_DIR / "fragments" / f"{kind.lower()}.graphql" for kind in kinds]
+    return "\n".join([text, *(path.read_text(encoding="utf-8") for path in fragments)])
 
 
 def _throttle(cost: Data) -> Throttle | None:

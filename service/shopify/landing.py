@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.db import Connection, one, query
+from service.db import Connection, Pool, one, query, tenant_transaction
 from service.privacy.erased import forget_erased, forget_erased_rejections
 from service.shopify.parse import Rejection, Row
 from service.shopify.shop import ShopInfo
@@ -23,14 +23,27 @@ def save_shop(conn: Connection, tenant_id: UUID, info: ShopInfo) -> None:
     )
 
 
-def land_customers(conn: Connection, tenant_id: UUID, rows: Sequence[Row]) -> int:
-    """Land customers and return how many rows were written."""
-    return _land(conn, tenant_id, "customer", "customers", rows)
+def read_clock(pool: Pool, tenant_id: UUID) -> datetime:
+    """The database's clock, by which is known what came before what."""
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        row = one(conn.execute(query("shopify/sql/read_clock")).fetchone())
+    return cast("datetime", row["now"])
 
 
-def land_orders(conn: Connection, tenant_id: UUID, rows: Sequence[Row]) -> int:
-    """Land orders and return how many rows were written."""
-    return _land(conn, tenant_id, "order", "orders", rows)
+def land_customers(
+    conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime
+) -> int:
+    """Land customers and return how many rows were written.
+
+    ``read_at`` is the database's time before they were read: whoever was marked as deleted since
+    stays so.
+    """
+    return _land(conn, tenant_id, "customer", "customers", rows, read_at)
+
+
+def land_orders(conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime) -> int:
+    """Land orders and return how many rows were written; ``read_at`` as in land_customers."""
+    return _land(conn, tenant_id, "order", "orders", rows, read_at)
 
 
 def mark_orders_deleted(conn: Connection, tenant_id: UUID, order_ids: Sequence[str]) -> int:
@@ -129,10 +142,18 @@ def _written(conn: Connection, name: str, parameters: dict[str, object]) -> int:
     return int(one(conn.execute(query(f"shopify/sql/{name}"), parameters).fetchone())["written"])
 
 
-def _land(conn: Connection, tenant_id: UUID, entity: str, table: str, rows: Sequence[Row]) -> int:
+def _land(
+    conn: Connection,
+    tenant_id: UUID,
+    entity: str,
+    table: str,
+    rows: Sequence[Row],
+    read_at: datetime,
+) -> int:
     if not rows:
         return 0
-    written = _written(conn, f"land_{table}", {"tenant_id": tenant_id, "rows": Jsonb(rows)})
+    parameters = {"tenant_id": tenant_id, "rows": Jsonb(rows), "read_at": read_at}
+    written = _written(conn, f"land_{table}", parameters)
     take_back(conn, tenant_id, entity, [row[f"{entity}_id"] for row in rows])
     forget_erased(conn, tenant_id)
     return written

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from service.db import Connection, one, query, tenant_transaction
 from service.shopify.client import Data, ShopifyClient, ShopifyQueryError
-from service.shopify.landing import land_customers, land_orders, set_aside
+from service.shopify.landing import land_customers, land_orders, read_clock, set_aside
 from service.shopify.parse import Node, Row, parse_customer, parse_order, sort_out
 from service.shopify.segments import Source
 
@@ -24,7 +25,7 @@ class _Kind:
     entity: str
     document: str
     parse: Callable[[Node], Row]
-    land: Callable[[Connection, UUID, Sequence[Row]], int]
+    land: Callable[[Connection, UUID, Sequence[Row], datetime], int]
 
 
 _KINDS = (
@@ -47,6 +48,7 @@ def reread(source: Source) -> None:
             source.progress.phase(f"{kind.entity}s one by one", total=waiting["waiting"])
         at_once = _AT_ONCE
         while source_ids := _next(source, kind, at_once):
+            read_at = read_clock(source.pool, source.tenant_id)
             try:
                 answers = _ask(source.client, kind, source_ids)
             except ShopifyQueryError as error:
@@ -54,7 +56,7 @@ def reread(source: Source) -> None:
                     raise
                 at_once //= 2
                 continue
-            _land(source, kind, source_ids, answers)
+            _land(source, kind, source_ids, answers, read_at)
             source.progress.advance(len(source_ids))
 
 
@@ -89,13 +91,19 @@ def _ask(client: ShopifyClient, kind: _Kind, source_ids: list[str]) -> list[Data
     return answers
 
 
-def _land(source: Source, kind: _Kind, source_ids: list[str], answers: list[Data | None]) -> None:
+def _land(
+    source: Source,
+    kind: _Kind,
+    source_ids: list[str],
+    answers: list[Data | None],
+    read_at: datetime,
+) -> None:
     tenant_id = source.tenant_id
     gone = [each for each, answer in zip(source_ids, answers, strict=True) if answer is None]
     rows, rejections = sort_out((answer for answer in answers if answer is not None), kind.parse)
     parameters: dict[str, Any] = {"tenant_id": tenant_id, "entity": kind.entity}
     with tenant_transaction(source.pool, tenant_id) as conn:
-        written = kind.land(conn, tenant_id, rows)
+        written = kind.land(conn, tenant_id, rows, read_at)
         set_aside(conn, tenant_id, kind.entity, rejections)
         deleted = one(
             conn.execute(

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from itertools import islice
-from typing import cast
 from uuid import UUID
 
 from service.db import Connection, Pool, one, query, tenant_transaction
@@ -26,7 +25,7 @@ from service.shopify.client import (
     ShopifyUnavailableError,
     pages,
 )
-from service.shopify.landing import set_aside, take_back
+from service.shopify.landing import read_clock, set_aside, take_back
 from service.shopify.parse import Rejection, Row, parse_member, parse_segment, sort_out
 from service.spool import Spool, open_spool
 
@@ -95,7 +94,7 @@ def sync_segments(source: Source) -> None:
     """
     progress = source.progress
     progress.phase("segments")
-    read_at = _clock(source)
+    read_at = read_clock(source.pool, source.tenant_id)
     with open_spool() as listed:
         unread = _list_segments(source, listed)
         progress.count(segments=len(listed))
@@ -130,7 +129,7 @@ def sync_one_segment(source: Source, segment_id: str) -> bool:
     Raises:
         ShopifyError: The shop cannot be read.
     """
-    read_at = _clock(source)
+    read_at = read_clock(source.pool, source.tenant_id)
     found, unreadable = _find_segment(source.client, segment_id)
     outcome = _Outcome.GONE
     if found is not None:
@@ -202,12 +201,6 @@ def _set_segments_aside(source: Source, rejections: list[Rejection]) -> None:
     source.progress.count(rejected=len(rejections))
 
 
-def _clock(source: Source) -> datetime:
-    with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
-        row = one(conn.execute(query("shopify/sql/read_clock")).fetchone())
-    return cast("datetime", row["now"])
-
-
 # -- the members of a segment -------------------------------------------------------------------
 
 
@@ -236,7 +229,7 @@ class _Reader:
     def sync(self, segment: Row) -> _Outcome:
         """Land one segment with its members, as they were when this began."""
         source, segment_id = self.source, str(segment["segment_id"])
-        read_at = _clock(source)
+        read_at = read_clock(source.pool, source.tenant_id)
         with open_spool() as members:
             try:
                 reading = self._read(segment_id, members)

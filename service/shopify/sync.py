@@ -30,6 +30,7 @@ from service.shopify.landing import (
     land_customers,
     land_orders,
     purge_deleted,
+    read_clock,
     read_watermark,
     set_aside,
 )
@@ -61,7 +62,7 @@ class _Resource:
     entity: str
     per_page: int
     parse: Callable[[Node], Row]
-    land: Callable[[Connection, UUID, Sequence[Row]], int]
+    land: Callable[[Connection, UUID, Sequence[Row], datetime], int]
     bulk: BulkResource
 
 
@@ -174,10 +175,11 @@ def _sync_changes(settings: Settings, source: Source, resource: _Resource) -> No
         if backfill(source, resource.bulk, resource.watermark, job, _OVERLAP):
             search, total = _changes(source, resource)
     source.progress.phase(resource.name, total=total)
+    read_at = read_clock(source.pool, source.tenant_id)
     for page in pages(
         source.client, resource.name, resource.name, first=resource.per_page, query=search
     ):
-        _land_page(source, resource, page["nodes"])
+        _land_page(source, resource, page["nodes"], read_at)
     # Paged to the end: operations that came to nothing are history, and the next may be tried.
     forget(source, resource.watermark)
 
@@ -191,13 +193,13 @@ def _changes(source: Source, resource: _Resource) -> tuple[str | None, int | Non
     return search, count["count"] if count else None
 
 
-def _land_page(source: Source, resource: _Resource, nodes: list[Node]) -> None:
+def _land_page(source: Source, resource: _Resource, nodes: list[Node], read_at: datetime) -> None:
     if resource.name == "orders":
         for order in nodes:
             complete_lines(source.client, order)
     rows, rejections = sort_out(nodes, resource.parse)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
-        written = resource.land(conn, source.tenant_id, rows)
+        written = resource.land(conn, source.tenant_id, rows, read_at)
         set_aside(conn, source.tenant_id, resource.entity, rejections)
         advance_watermark(conn, source.tenant_id, resource.watermark, newest(nodes))
     source.progress.count(**{resource.name: len(nodes)}, rejected=len(rejections), written=written)

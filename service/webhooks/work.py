@@ -31,6 +31,7 @@ from service.shopify.landing import (
     mark_customers_deleted,
     mark_orders_deleted,
     merge_customers,
+    read_clock,
     set_aside,
 )
 from service.shopify.parse import (
@@ -254,16 +255,18 @@ def _finish(conn: Connection, tenant_id: UUID, due: Due, reason: str | None = No
 def _orders(session: _Session, dues: Sequence[Due]) -> None:
     """Read the orders as they are now, and land them."""
     source = session.source()
+    read_at = read_clock(session.pool, session.tenant_id)
     nodes = _read_nodes(source.client, "orders_by_id", "Order", dues)
     for node in nodes.values():
         complete_lines(source.client, node)
-    _land(session, dues, nodes, "order", parse_order, land_orders)
+    _land(session, dues, nodes, "order", parse_order, land_orders, read_at)
 
 
 def _customers(session: _Session, dues: Sequence[Due]) -> None:
     """Read the customers as they are now, and land them."""
+    read_at = read_clock(session.pool, session.tenant_id)
     nodes = _read_nodes(session.source().client, "customers_by_id", "Customer", dues)
-    _land(session, dues, nodes, "customer", parse_customer, land_customers)
+    _land(session, dues, nodes, "customer", parse_customer, land_customers, read_at)
 
 
 def _read_nodes(
@@ -281,11 +284,12 @@ def _land(
     nodes: dict[str, Node],
     entity: str,
     parse: Callable[[Node], Row],
-    land: Callable[[Connection, UUID, Sequence[Row]], int],
+    land: Callable[[Connection, UUID, Sequence[Row], datetime], int],
+    read_at: datetime,
 ) -> None:
     rows, rejections = sort_out(nodes.values(), parse)
     with tenant_transaction(session.pool, session.tenant_id) as conn:
-        land(conn, session.tenant_id, rows)
+        land(conn, session.tenant_id, rows, read_at)
         set_aside(conn, session.tenant_id, entity, rejections)
         for due in dues:
             node = nodes.get(due.subject)
@@ -330,11 +334,12 @@ def _merges(session: _Session, dues: Sequence[Due]) -> None:
     (due,) = dues
     kept_id = str(due.notices[-1]["kept_id"])
     gids = [f"gid://shopify/Customer/{number}" for number in (kept_id, due.subject)]
+    read_at = read_clock(session.pool, session.tenant_id)
     kept, gone = session.source().client.run("customers_by_id", ids=gids)["nodes"]
     is_told_done = any(notice["status"] == "completed" for notice in due.notices)
     rows, rejections = sort_out([kept] if kept else [], parse_customer)
     with tenant_transaction(session.pool, session.tenant_id) as conn:
-        land_customers(conn, session.tenant_id, rows)
+        land_customers(conn, session.tenant_id, rows, read_at)
         set_aside(conn, session.tenant_id, "customer", rejections)
         if kept and not gone:
             merge_customers(conn, session.tenant_id, kept_id, due.subject)

@@ -5,38 +5,49 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from graphql import GraphQLSchema, OperationDefinitionNode, parse, print_ast, validate
+from graphql import (
+    DocumentNode,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    parse,
+    print_ast,
+    validate,
+)
 
 from service.sandbox.shopify.cost import MAX_QUERY_COST, cost_model
 from service.sandbox.shopify.schema import executable_schema
+from service.shopify.client import document
 
-SERVICE = Path(__file__).resolve().parents[2] / "service"
-DOCUMENTS = sorted(path for path in SERVICE.rglob("*.graphql") if path.name != "schema.graphql")
+DIRECTORY = Path(__file__).resolve().parents[2] / "service" / "shopify" / "graphql"
+DOCUMENTS = sorted(path.stem for path in DIRECTORY.glob("*.graphql"))
+FRAGMENTS = sorted(DIRECTORY.glob("fragments/*.graphql"))
 LARGEST_PAGE = 250
 
 
-@pytest.fixture(params=DOCUMENTS, ids=lambda path: path.relative_to(SERVICE).as_posix())
-def document(request: pytest.FixtureRequest) -> Path:
-    path: Path = request.param
-    return path
+@pytest.fixture(params=DOCUMENTS)
+def parsed(request: pytest.FixtureRequest) -> DocumentNode:
+    return parse(document(request.param))
 
 
-def test_there_are_documents_to_check() -> None:
+def test_there_are_documents_to_check_and_every_fragment_is_used() -> None:
     assert DOCUMENTS
+    sent = "".join(document(name) for name in DOCUMENTS)
+    assert all(path.read_text(encoding="utf-8") in sent for path in FRAGMENTS)
 
 
-def test_document_is_valid_for_shopify(document: Path, official_shopify: GraphQLSchema) -> None:
-    assert validate(official_shopify, parse(document.read_text(encoding="utf-8"))) == []
+def test_document_is_valid_for_shopify(
+    parsed: DocumentNode, official_shopify: GraphQLSchema
+) -> None:
+    assert validate(official_shopify, parsed) == []
 
 
-def test_document_is_valid_for_the_sandbox(document: Path) -> None:
-    assert validate(executable_schema(), parse(document.read_text(encoding="utf-8"))) == []
+def test_document_is_valid_for_the_sandbox(parsed: DocumentNode) -> None:
+    assert validate(executable_schema(), parsed) == []
 
 
 def test_document_costs_no_more_than_a_query_may(
-    document: Path, official_shopify: GraphQLSchema
+    parsed: DocumentNode, official_shopify: GraphQLSchema
 ) -> None:
-    parsed = parse(document.read_text(encoding="utf-8"))
     # Variables without a default are taken at their dearest: a full page.
     variables = {
         definition.variable.name.value: LARGEST_PAGE
@@ -46,19 +57,3 @@ def test_document_costs_no_more_than_a_query_may(
         if definition.default_value is None and print_ast(definition.type).startswith("Int")
     }
     assert cost_model(official_shopify, parsed, variables).requested() <= MAX_QUERY_COST
-
-
-@pytest.mark.parametrize(
-    ("listed", "by_id"), [("orders", "orders_by_id"), ("customers", "customers_by_id")]
-)
-def test_a_record_looked_up_is_read_as_a_record_listed(listed: str, by_id: str) -> None:
-    """One row comes of both, so both ask for the same fields."""
-
-    def node(name: str) -> str:
-        text = (SERVICE / "shopify" / "graphql" / f"{name}.graphql").read_text(encoding="utf-8")
-        operation = parse(text).definitions[0]
-        assert isinstance(operation, OperationDefinitionNode)
-        fields = operation.selection_set.selections[0].selection_set.selections  # type: ignore[union-attr]
-        return print_ast(fields[0].selection_set)
-
-    assert node(listed) == node(by_id)

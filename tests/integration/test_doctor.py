@@ -14,6 +14,7 @@ from service.doctor import Finding, examine
 from service.jobs.doctor import examine_freshness, examine_queue, examine_runs
 from service.jobs.freshness import longest_gap
 from service.jobs.runs import recorded, start_run
+from service.jobs.schedules import pause
 from service.jobs.tasks import enqueue
 from service.machine import examine_clock, examine_disk
 from service.webhooks.doctor import Remark
@@ -86,6 +87,9 @@ def test_freshness_follows_the_schedules(
     with recorded(pool, tenant_id, run_id):
         pass
     assert len(_bad(list(examine_freshness(settings, owner)))) == 1
+    with tenant_transaction(pool, tenant_id) as conn:
+        pause(conn, tenant_id, "orders", "tests")
+    assert _bad(list(examine_freshness(settings, owner))) == []
 
 
 def test_jobs_that_nobody_does(
@@ -136,7 +140,7 @@ def test_a_run_of_a_dead_process_is_named(
     owner.execute(
         "update app.runs set state = 'running', heartbeat_at = now() - interval '7 minutes'"
     )
-    assert _bad(list(examine_runs(owner))) == [
+    assert _bad(list(examine_runs(settings, owner))) == [
         f"demo: build {run_id} has not been heard of for 7 minutes"
     ]
 

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from service.config import Settings
-from service.connections import credential
-from service.db import Connection, Pool, tenant_transaction
+from service.db import Connection, Pool
 from service.errors import InvalidInputError
 from service.keys import new_key, rotate_keys
 from service.sandbox import Sandbox
@@ -18,7 +17,7 @@ from service.sandbox.data import generate_store
 from service.sandbox.data.specs import KESSEL
 from service.sandbox.shopify import ALL_SCOPES, Store
 from service.sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
-from service.vault import seal
+from service.vault import Sealed, seal, unseal
 from tests.command import quintile
 from tests.conftest import MakeTenant
 
@@ -62,8 +61,14 @@ def test_rotation_seals_everything_anew_and_says_which_key_may_go(
     assert (again.resealed, again.idle_keys(both)) == (0, ["old"])
     after = replace(settings, encryption_keys=NEW)
     for name, provider in (("north", "klaviyo"), ("north", "shopify"), ("south", "shopify")):
-        with tenant_transaction(pool, tenants[name]) as conn:
-            assert credential(after, conn, tenants[name], provider) == f"secret of {provider}"
+        stored = owner.execute(
+            "select key_id, sealed_secret from app.connections"
+            " where tenant_id = %s and provider = %s",
+            [tenants[name], provider],
+        ).fetchone()
+        assert stored
+        sealed = Sealed(stored["key_id"], stored["sealed_secret"])
+        assert unseal(after, tenants[name], provider, sealed) == f"secret of {provider}"
 
 
 def test_a_secret_whose_key_is_gone_is_named_and_the_others_are_rotated(

@@ -21,7 +21,7 @@ from service.sandbox.shopify import Store
 from service.shopify.landing import adopt_orders, land_customers, land_orders
 from service.shopify.sync import sync_shopify
 from tests.command import peak_of, quintile
-from tests.conftest import MakeTenant, NullProgress
+from tests.conftest import AS_OF, MakeTenant, NullProgress
 from tests.integration.test_orders_import import Importer, api_order
 from tests.integration.test_shopify_sync import small_shop
 
@@ -117,7 +117,7 @@ def land_customer(pool: Pool, tenant: UUID, customer_id: str, email: str | None)
         "shopify_updated_at": moment,
     }
     with tenant_transaction(pool, tenant) as conn:
-        land_customers(conn, tenant, [row])
+        land_customers(conn, tenant, [row], AS_OF)
 
 
 def made_id(pool: Pool, tenant: UUID, address: str) -> str:
@@ -332,7 +332,7 @@ def test_an_order_that_the_api_has_landed_stays_as_it_is(
     load: Importer, pool: Pool, tenant: UUID
 ) -> None:
     with tenant_transaction(pool, tenant) as conn:
-        land_orders(conn, tenant, [api_order("1", 100)])
+        land_orders(conn, tenant, [api_order("1", 100)], AS_OF)
     report = load.text(export(first_row("#1", "1"), further_row("#1"), first_row("#2", "2")))
     assert (report.landed, report.unchanged) == (1, 1)
     kept, _ = load.rows()

@@ -24,7 +24,7 @@ from service.shopify.sync import sync_shopify
 from service.tenants import add_tenant
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
-from tests.integration.test_shopify_deletions import order_row
+from tests.integration.test_shopify_deletions import READ_AT, order_row
 from tests.integration.test_shopify_sync import landed, row_versions, small_shop
 
 
@@ -282,7 +282,7 @@ def test_what_is_marked_goes_a_month_after_a_build_has_seen_it(
     with connect_as_owner(built_settings) as owner, open_pool(built_settings) as pool:
         tenant_id = add_tenant(owner, "demo")
         with tenant_transaction(pool, tenant_id) as conn:
-            land_orders(conn, tenant_id, [order_row(number, "1") for number in (1, 2, 3)])
+            land_orders(conn, tenant_id, [order_row(number, "1") for number in (1, 2, 3)], READ_AT)
         as_of = datetime(2026, 7, 1, tzinfo=UTC).isoformat()
         build(built_settings, as_of=as_of, quiet=True)
         with tenant_transaction(pool, tenant_id) as conn:

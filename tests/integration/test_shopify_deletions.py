@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,10 +15,12 @@ from service.shopify.landing import (
     mark_customers_deleted,
     mark_orders_deleted,
     merge_customers,
+    read_clock,
 )
 from tests.conftest import MakeTenant
 
 AT = "2026-06-01T10:00:00.000000+00:00"
+READ_AT = datetime(2026, 6, 2, tzinfo=UTC)
 
 
 def order_row(number: int, customer: str | None, **changes: Any) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def tenant(pool: Pool, make_tenant: MakeTenant) -> UUID:
     """A tenant with customers 1 and 2: order 11 is 1's, 21 and 22 are 2's, 31 is a guest's."""
     tenant_id = make_tenant("demo")
     with tenant_transaction(pool, tenant_id) as conn:
-        land_customers(conn, tenant_id, [customer_row("1"), customer_row("2")])
+        land_customers(conn, tenant_id, [customer_row("1"), customer_row("2")], READ_AT)
         land_orders(
             conn,
             tenant_id,
@@ -65,6 +68,7 @@ def tenant(pool: Pool, make_tenant: MakeTenant) -> UUID:
                 order_row(number, customer)
                 for number, customer in ((11, "1"), (21, "2"), (22, "2"), (31, None))
             ],
+            READ_AT,
         )
     return tenant_id
 
@@ -97,6 +101,30 @@ def test_deleted_customers_are_marked_and_their_orders_left(pool: Pool, tenant: 
         assert mark_customers_deleted(conn, tenant, ["2"]) == 0
     assert rows(pool, tenant, "customers", "customer_id")["2"]["deleted_at"] is not None
     assert rows(pool, tenant, "orders", "order_id") == orders
+
+
+def test_what_is_deleted_after_it_was_read_stays_deleted(pool: Pool, tenant: UUID) -> None:
+    read_at = read_clock(pool, tenant)
+    with tenant_transaction(pool, tenant) as conn:
+        mark_orders_deleted(conn, tenant, ["21"])
+        mark_customers_deleted(conn, tenant, ["2"])
+    with tenant_transaction(pool, tenant) as conn:
+        assert land_orders(conn, tenant, [order_row(21, "2")], read_at) == 0
+        assert land_customers(conn, tenant, [customer_row("2")], read_at) == 0
+    assert rows(pool, tenant, "orders", "order_id")["21"]["deleted_at"] is not None
+    assert rows(pool, tenant, "customers", "customer_id")["2"]["deleted_at"] is not None
+
+
+def test_what_the_store_shows_after_all_comes_back(pool: Pool, tenant: UUID) -> None:
+    with tenant_transaction(pool, tenant) as conn:
+        mark_orders_deleted(conn, tenant, ["21"])
+        mark_customers_deleted(conn, tenant, ["2"])
+    read_at = read_clock(pool, tenant)
+    with tenant_transaction(pool, tenant) as conn:
+        assert land_orders(conn, tenant, [order_row(21, "2")], read_at) == 1
+        assert land_customers(conn, tenant, [customer_row("2")], read_at) == 1
+    assert rows(pool, tenant, "orders", "order_id")["21"]["deleted_at"] is None
+    assert rows(pool, tenant, "customers", "customer_id")["2"]["deleted_at"] is None
 
 
 def test_a_merge_moves_the_orders_and_remembers_whose_they_were(pool: Pool, tenant: UUID) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -99,7 +99,11 @@ def land(
         }
         for index, order in ((index, store.orders[index]) for index in order_of_rows)
     ]
-    conn.execute(query("shopify/sql/land_orders"), {"tenant_id": tenant_id, "rows": Jsonb(rows)})
+    conn.execute(
+        query("shopify/sql/land_orders"),
+        # Later than any deletion, which an order that is there again outlives.
+        {"tenant_id": tenant_id, "rows": Jsonb(rows), "read_at": datetime.max.replace(tzinfo=UTC)},
+    )
     conn.execute(
         """
         update shopify.orders set deleted_at = now(), landed_xid = default

@@ -4,7 +4,10 @@ set
     state = 'running',
     attempts = attempts + 1,
     started_at = coalesce(started_at, now()),
-    heartbeat_at = now()
+    heartbeat_at = now(),
+    error = null,
+    advice = null,
+    next_attempt_at = null
 where
     tenant_id = %(tenant_id)s
     and run_id = %(run_id)s
@@ -24,4 +27,4 @@ where
             and other.state = 'running'
             and other.run_id <> %(run_id)s
     )
-returning kind
+returning kind, attempts

@@ -3,8 +3,10 @@
 with allowed as (
     select
         a.kind,
+        a.schedule,
         a.seconds
-    from unnest(%(kinds)s::text[], %(seconds)s::float8[]) as a (kind, seconds)
+    from unnest(%(kinds)s::text[], %(schedules)s::text[], %(seconds)s::float8[])
+        as a (kind, schedule, seconds)
 ),
 
 -- A new tenant, or a new connection, is given as long as an old one.
@@ -12,6 +14,7 @@ expected as (
     select
         c.tenant_id,
         a.kind,
+        a.schedule,
         a.seconds,
         c.connected_at as expected_since
     from app.connections as c
@@ -26,6 +29,7 @@ expected as (
     select
         t.tenant_id,
         a.kind,
+        a.schedule,
         a.seconds,
         t.created_at as expected_since
     from app.tenants as t
@@ -36,6 +40,7 @@ latest as (
     select
         e.tenant_id,
         e.kind,
+        e.schedule,
         e.seconds,
         coalesce(done.finished_at, e.expected_since) as last_at
     from expected as e
@@ -53,7 +58,9 @@ select
     t.name,
     l.kind,
     extract(epoch from now() - l.last_at)::float8 as seconds,
-    extract(epoch from now() - l.last_at) > l.seconds as is_late
+    -- What somebody has paused is late for nobody.
+    extract(epoch from now() - l.last_at) > l.seconds and s.paused_at is null as is_late
 from latest as l
 inner join app.tenants as t on l.tenant_id = t.tenant_id
+left join app.schedules as s on l.tenant_id = s.tenant_id and l.schedule = s.name
 order by t.name, l.kind

@@ -14,7 +14,8 @@ select
     r.advice,
     r.created_at,
     r.started_at,
-    r.finished_at
+    r.finished_at,
+    r.next_attempt_at
 from app.runs as r
 inner join app.tenants as t on r.tenant_id = t.tenant_id
 where

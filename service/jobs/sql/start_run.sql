@@ -15,4 +15,4 @@ where
 on conflict (tenant_id, kind, state) where state in ('queued', 'running') do nothing
 returning
     run_id, kind, trigger, state, phase, done, total, counts, attempts, error, advice,
-    created_at, started_at, finished_at
+    created_at, started_at, finished_at, next_attempt_at

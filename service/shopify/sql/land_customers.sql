@@ -47,6 +47,8 @@ written as (
     where
         c.tenant_id = %(tenant_id)s
         and coalesce(c.shopify_updated_at <= excluded.shopify_updated_at, true)
+        -- Deleted after it was read.
+        and coalesce(c.deleted_at < %(read_at)s, true)
         and (
             c.email,
             c.display_name,

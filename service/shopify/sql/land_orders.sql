@@ -115,6 +115,8 @@ written as (
             o.source = 'csv'
             or coalesce(o.shopify_updated_at <= excluded.shopify_updated_at, true)
         )
+        -- Deleted after it was read.
+        and coalesce(o.deleted_at < %(read_at)s, true)
         and (
             o.order_number,
             o.customer_id,
