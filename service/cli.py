@@ -207,7 +207,10 @@ def _require_embedded(settings: Settings) -> None:
 @click.option("--fix", is_flag=True, help="Create and mend webhook subscriptions in the stores.")
 @click.pass_obj
 def doctor(settings: Settings, as_json: bool, fix: bool) -> None:
-    """Check database, roles, isolation, secrets, connections, webhooks and freshness."""
+    """Check the database, isolation, secrets, connections, webhooks, freshness, jobs and machine.
+
+    Each finding says what to do about it. Exits 1 when one of them is an error.
+    """
     from service.doctor import examine
 
     findings = examine(settings, fix=fix)
@@ -1011,6 +1014,8 @@ def serve_command(settings: Settings) -> list[str]:
     return [
         *(sys.executable, "-m", "gunicorn", "service.app:create_app()"),
         *("--bind", f"{settings.host}:{settings.port}"),
+        *("--config", "python:service.web_server"),
+        *("--workers", str(settings.web_processes)),
         *("--worker-class", "gthread", "--threads", str(settings.web_threads)),
         *("--log-level", "warning"),
     ]

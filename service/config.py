@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from croniter import croniter
@@ -18,7 +19,17 @@ from croniter import croniter
 from service.errors import InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_PORTS = 65536
+_RANGES = MappingProxyType(
+    {"port": (1, 65535), "worker_metrics_port": (0, 65535), "metrics_tenant_names": (0, 1)}
+)
+_COUNTS = (
+    "web_processes",
+    "worker_slots",
+    "worker_builds",
+    "run_attempts",
+    "run_stale_seconds",
+    "run_days",
+)
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
 
@@ -106,7 +117,18 @@ class Settings:
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
     host: str = _setting("127.0.0.1", "Address the web service listens on.")
     port: int = _setting(8000, "Port the web service listens on.")
+    web_processes: int = _setting(1, "Processes of the web service.")
     web_threads: int = _setting(8, "Requests one web process serves at once.")
+    metrics_token: str = _setting(
+        "",
+        "Bearer token that GET /metrics asks for; when empty, metrics are for this machine only.",
+        secret=True,
+    )
+    metrics_tenant_names: int = _setting(
+        0, "Whether metrics may name tenants in a label: 1 for yes, 0 for no."
+    )
+    worker_metrics_host: str = _setting("127.0.0.1", "Address on which a worker shows its metrics.")
+    worker_metrics_port: int = _setting(0, "Port on which a worker shows its metrics; 0 for none.")
     pool_size: int = _setting(10, "Database connections one process opens at most.")
     statement_timeout_ms: int = _setting(
         15000, "Longest a query of a web request may run, in milliseconds."
@@ -196,9 +218,10 @@ def _check(settings: Settings) -> None:
         raise InvalidSettingError("QUINTILE_LOG_FORMAT must be console or json.")
     if settings.log_level.upper() not in _LOG_LEVELS:
         raise InvalidSettingError(f"QUINTILE_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
-    if not 0 < settings.port < _PORTS:
-        raise InvalidSettingError("QUINTILE_PORT must be from 1 to 65535.")
-    for name in ("worker_slots", "worker_builds", "run_attempts", "run_stale_seconds"):
+    for name, (least, most) in _RANGES.items():
+        if not least <= getattr(settings, name) <= most:
+            raise InvalidSettingError(f"{environment_name(name)} must be from {least} to {most}.")
+    for name in _COUNTS:
         if getattr(settings, name) < 1:
             raise InvalidSettingError(f"{environment_name(name)} must be at least 1.")
     for item in fields(Settings):

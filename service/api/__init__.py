@@ -8,6 +8,7 @@ from service.api import (
     creators,
     health,
     integrations,
+    metrics,
     privacy,
     rfm,
     rfm_settings,
@@ -25,6 +26,7 @@ def blueprints() -> tuple[APIBlueprint, ...]:
     """Every area of the API."""
     return (
         health.blueprint,
+        metrics.blueprint,
         tenant.blueprint,
         segments.blueprint,
         rfm.blueprint,

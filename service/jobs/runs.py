@@ -20,6 +20,7 @@ from service.config import Settings
 from service.db import Connection, Pool, query, tenant_transaction
 from service.errors import AlreadyRunningError, QuintileError
 from service.jobs.retry import HandedBackError, PostponedError, insist, is_passing, next_try
+from service.metrics import note_run
 
 Kind = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build", "orders_import"]
 Trigger = Literal["schedule", "person", "webhook", "cli"]
@@ -131,11 +132,19 @@ class RunRecorder:
     """
 
     def __init__(
-        self, pool: Pool, tenant_id: UUID, run_id: UUID, attempt: int, terms: Terms, sharing: int
+        self,
+        pool: Pool,
+        tenant_id: UUID,
+        run_id: UUID,
+        kind: str,
+        attempt: int,
+        terms: Terms,
+        sharing: int,
     ) -> None:
         self.pool = pool
         self.tenant_id = tenant_id
         self.run_id = run_id
+        self.kind = kind
         self.attempt = attempt
         self.terms = terms
         self.named = {"tenant_id": str(tenant_id), "run_id": str(run_id)}
@@ -146,6 +155,7 @@ class RunRecorder:
         self.is_over = False
         self.next_attempt_at: datetime | None = None
         self._report_seconds = max(_REPORT_SECONDS, sharing / _REPORTS_A_SECOND)
+        self._began = time.monotonic()
         self._written_at = 0.0
         self._lock = threading.Lock()
 
@@ -227,6 +237,7 @@ class RunRecorder:
         if not self._execute("jobs/sql/finish_run", state=state, error=message, advice=advice):
             log.warning("run lost", **self.named)
             return
+        note_run(self.kind, state, time.monotonic() - self._began)
         log.info("run finished", state=state, error=message, **self.counts, **self.named)
 
     def _execute(self, statement: str, **parameters: Any) -> bool:
@@ -287,7 +298,8 @@ def recorded_together(
         if (recorder := _begin(pool, tenant_id, run_id, terms, len(runs))) is not None
     ]
     try:
-        with _heartbeat(recorders, terms.stale_after / _BEATS):
+        # Often enough for whoever goes by the usual time, too.
+        with _heartbeat(recorders, min(terms.stale_after, STALE_AFTER_SECONDS) / _BEATS):
             yield recorders
     except BaseException as error:
         for recorder in recorders:
@@ -331,7 +343,9 @@ def _begin(
         return None
     if begun is None:
         return None
-    recorder = RunRecorder(pool, tenant_id, run_id, begun["attempts"], terms, sharing)
+    recorder = RunRecorder(
+        pool, tenant_id, run_id, begun["kind"], begun["attempts"], terms, sharing
+    )
     if 1 < terms.attempts < begun["attempts"]:
         recorder.end(_DIED_TOO_OFTEN)
         return None

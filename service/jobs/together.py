@@ -1,4 +1,4 @@
-"""The build of all tenants that are due: one dbt build, which one tenant's trouble does not spoil."""
+"""The one dbt build of all tenants that are due, which one tenant's trouble does not spoil."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from service.config import Settings
 from service.db import Pool, open_pool
 from service.errors import DatabaseUnavailableError
 from service.jobs.fan_out import fan_out, take_up_stalled
+from service.jobs.metrics import serve_metrics
 from service.jobs.tasks import worker_app
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ def run_worker(settings: Settings, clock: Clock = now) -> None:
         DatabaseUnavailableError: The database does not answer when the worker starts; later it
             waits for it.
     """
-    with open_pool(settings) as pool:
+    with open_pool(settings) as pool, serve_metrics(settings):
         asyncio.run(_work(settings, pool, clock))
 
 

@@ -154,7 +154,7 @@ def open_klaviyo(settings: Settings, api_key: str) -> Iterator[KlaviyoClient]:
         "revision": settings.klaviyo_revision,
         "Accept": MEDIA_TYPE,
     }
-    with open_client(headers) as http:
+    with open_client(headers, provider="klaviyo") as http:
         yield KlaviyoClient(http, settings.klaviyo_url.rstrip("/"))
 
 

@@ -16,3 +16,6 @@ create index runs_latest_idx on app.runs (tenant_id, kind, finished_at desc)
 where state = 'succeeded';
 
 grant delete on app.runs to quintile_app;
+
+-- Since when a connection is expected to be synced, which the worker's metrics measure.
+grant select (connected_at) on app.connections to quintile_transform;

@@ -23,5 +23,5 @@ where
     and (%(kind)s::text is null or r.kind = %(kind)s)
     and (%(state)s::text is null or r.state = %(state)s)
     and (%(trigger)s::text is null or r.trigger = %(trigger)s)
-order by r.created_at desc, t.name, r.run_id
+order by r.created_at desc, t.name asc, r.run_id asc
 limit %(row_limit)s
