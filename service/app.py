@@ -20,6 +20,7 @@ from service.api.problems import register_problems
 from service.config import Settings, load_settings
 from service.db import create_pool
 from service.logs import configure_logging
+from service.metrics import note_request
 from service.secrets import derive
 
 log = structlog.get_logger("service.access")
@@ -126,13 +127,16 @@ def _secure(response: Response) -> Response:
 
 def _log_access(response: Response) -> Response:
     # Paths hold no secret; query strings may hold what people search for, so they stay out.
+    seconds = time.perf_counter() - g.started_at
+    route = request.url_rule.rule if request.url_rule else None
+    note_request(request.method, route, response.status_code, seconds)
     write = log.debug if g.get("is_quiet") or request.endpoint == "admin.static" else log.info
     write(
         "request",
         method=request.method,
         path=request.path,
         status=response.status_code,
-        ms=round((time.perf_counter() - g.started_at) * 1000, 1),
+        ms=round(seconds * 1000, 1),
     )
     return response
 

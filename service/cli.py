@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -36,14 +36,19 @@ from service.db import (
     url_parts,
 )
 from service.errors import AlreadyRunningError, InvalidInputError, NotConnectedError, QuintileError
+from service.jobs import commands
+from service.jobs.results import BUSY, FAILED, Result, result_option, told
 from service.jobs.runs import (
     Kind,
     RunRecorder,
+    StartedRun,
+    get_run,
     recorded,
     recorded_together,
     start_builds,
     start_run,
 )
+from service.jobs.schedule_commands import schedules
 from service.limits import read_order_limit
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
@@ -76,7 +81,7 @@ class Group(click.Group):
             for line in (f"Error: {error.message}", error.detail, error.advice):
                 if line:
                     click.echo(line, err=True)
-            ctx.exit(1)
+            ctx.exit(BUSY if isinstance(error, AlreadyRunningError) else FAILED)
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
             # Only PostgreSQL's own first line: a statement's parameters may hold anything.
             click.echo(f"Error: {error.diag.message_primary}.", err=True)
@@ -106,6 +111,8 @@ def main(ctx: click.Context) -> None:
     for name in unknown_variables():
         _say(f"Warning: {name} is not a setting; docs/settings.md lists those there are.")
 
+
+main.add_command(schedules)
 
 # -- database -----------------------------------------------------------------------------------
 
@@ -199,7 +206,10 @@ def _require_embedded(settings: Settings) -> None:
 @click.option("--fix", is_flag=True, help="Create and mend webhook subscriptions in the stores.")
 @click.pass_obj
 def doctor(settings: Settings, as_json: bool, fix: bool) -> None:
-    """Check database, roles, isolation, secrets, connections, webhooks and freshness."""
+    """Check the database, isolation, secrets, connections, webhooks, freshness, jobs and machine.
+
+    Each finding says what to do about it. Exits 1 when one of them is an error.
+    """
     from service.doctor import examine
 
     findings = examine(settings, fix=fix)
@@ -554,6 +564,7 @@ def _read_secret(what: str, *, is_json_taken: bool = False) -> str:
     is_flag=True,
     help="With --compare: believe it however much is gone from the shop.",
 )
+@result_option
 @click.pass_obj
 def sync(
     settings: Settings,
@@ -562,8 +573,12 @@ def sync(
     only: Literal["orders", "segments"] | None,
     compare: bool,
     accept_deletions: bool,
+    as_json: bool,
 ) -> None:
-    """Sync now, with progress."""
+    """Sync now, with progress.
+
+    Exits 3 when another process is syncing a tenant already, and nothing failed.
+    """
     from service.shopify.reconcile import Comparison
 
     if provider == "klaviyo" and only is not None:
@@ -575,27 +590,23 @@ def sync(
             "--compare is for orders and customers, and --accept-deletions for --compare."
         )
     runs = _sync_runs(provider, only, Comparison.chosen(now=compare, believe=accept_deletions))
-    chosen = _connected_tenants(settings, provider, tenant)
-    failures = 0
-    with open_pool(settings) as pool:
-        for name, tenant_id in chosen.items():
+    with told(f"sync {provider}", as_json=as_json) as result, open_pool(settings) as pool:
+        for name, tenant_id in _connected_tenants(settings, provider, tenant).items():
             try:
                 for kind, work in runs.items():
-                    with _run(pool, name, tenant_id, kind) as progress:
+                    with _run(pool, name, tenant_id, kind, result) as progress:
                         work(settings, pool, tenant_id, progress)
             except QuintileError as error:
                 # One tenant's trouble is not the next one's.
                 click.echo(f"Error: {name}: {error.message}", err=True)
                 if error.advice:
                     click.echo(error.advice, err=True)
-                failures += 1
+                result.note_error(error)
             if provider == "klaviyo":
                 _say_paused(pool, name, tenant_id)
             else:
                 with tenant_transaction(pool, tenant_id, read_only=True) as conn:
                     _say_limit(conn, name, tenant_id)
-    if failures:
-        sys.exit(1)
 
 
 def _say_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
@@ -659,8 +670,9 @@ def orders() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
 @tenant_option
+@result_option
 @click.pass_obj
-def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str) -> None:
+def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_json: bool) -> None:
     """Import orders from CSV files with a header; importing them again changes nothing.
 
     Lines that cannot be read are named and left out; when a file has no other, it exits 1.
@@ -675,21 +687,27 @@ def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str) -> N
     """
     from service.shopify.orders_csv import import_orders
 
-    with connect_as_owner(settings) as conn:
-        tenant_id = find_tenant(conn, tenant)
     reports = []
-    with open_pool(settings) as pool, _run(pool, tenant, tenant_id, "orders_import") as progress:
-        for file in files:
-            # Bytes that are not UTF-8 are the reader's to report, with their line.
-            with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-                reports.append(import_orders(pool, tenant_id, stream, progress))
-    for file, report in zip(files, reports, strict=True):
-        if len(files) > 1:
-            _say(f"{file.name}:")
-        _say_import(report)
-    if any(report.is_useless for report in reports):
-        # Some bad lines are what an import lives with; nothing but bad lines is the wrong file.
-        sys.exit(1)
+    with told("orders import", as_json=as_json) as result:
+        with connect_as_owner(settings) as conn:
+            tenant_id = find_tenant(conn, tenant)
+        with (
+            open_pool(settings) as pool,
+            _run(pool, tenant, tenant_id, "orders_import", result) as progress,
+        ):
+            for file in files:
+                # Bytes that are not UTF-8 are the reader's to report, with their line.
+                with file.open(
+                    encoding="utf-8-sig", errors="surrogateescape", newline=""
+                ) as stream:
+                    reports.append(import_orders(pool, tenant_id, stream, progress))
+        for file, report in zip(files, reports, strict=True):
+            if len(files) > 1:
+                _say(f"{file.name}:")
+            _say_import(report)
+        if any(report.is_useless for report in reports):
+            # Some bad lines are what an import lives with; nothing but bad lines is the wrong file.
+            result.note(FAILED)
 
 
 def _say_import(report: ImportReport) -> None:
@@ -716,30 +734,61 @@ def _say_import(report: ImportReport) -> None:
     help="Build as of this date or time, at most a day ahead; now otherwise.",
 )
 @click.option("--full-refresh", is_flag=True, help="Build every model anew.")
+@result_option
 @click.pass_obj
 def build(
-    settings: Settings, names: tuple[str, ...], as_of: str | None, full_refresh: bool
+    settings: Settings,
+    names: tuple[str, ...],
+    as_of: str | None,
+    full_refresh: bool,
+    as_json: bool,
 ) -> None:
-    """Build and test the models: a thin wrapper on dbt build."""
+    """Build and test the models: a thin wrapper on dbt build.
+
+    Exits 3 when another process is building a tenant already, and nothing failed.
+    """
     from service.jobs.build import parse_as_of, recorded_build
 
-    if as_of is not None:
-        parse_as_of(as_of)
-    with connect_as_owner(settings) as conn:
-        known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}
-        chosen = {name: find_tenant(conn, name) for name in names} or known
-    with open_pool(settings) as pool:
-        recorded_build(
-            settings,
-            pool,
-            start_builds(pool, chosen.values(), "cli"),
-            tenants=names,
-            as_of=as_of,
-            full_refresh=full_refresh,
-        )
+    with told("build", as_json=as_json) as result, open_pool(settings) as pool:
+        if as_of is not None:
+            parse_as_of(as_of)
+        chosen = _chosen_tenants(settings, names)
+        runs = start_builds(pool, chosen.values(), "cli")
+        with _added_runs(pool, chosen, runs, result):
+            recorded_build(
+                settings,
+                pool,
+                runs,
+                tenants=names,
+                as_of=as_of,
+                full_refresh=full_refresh,
+            )
         for name, tenant_id in chosen.items():
             with tenant_transaction(pool, tenant_id, read_only=True) as conn:
                 _say_limit(conn, name, tenant_id)
+
+
+def _chosen_tenants(settings: Settings, names: Iterable[str]) -> dict[str, UUID]:
+    """Ids of the tenants named, or of all, by name."""
+    with connect_as_owner(settings) as conn:
+        known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}
+        return {name: find_tenant(conn, name) for name in names} or known
+
+
+@contextmanager
+def _added_runs(
+    pool: Pool, chosen: Mapping[str, UUID], runs: Mapping[UUID, UUID], result: Result
+) -> Iterator[None]:
+    """Tell in the result how the builds of the chosen tenants ended, well or not."""
+    try:
+        yield
+    finally:
+        for name, tenant_id in chosen.items():
+            run = None
+            if tenant_id in runs:
+                with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                    run = get_run(conn, tenant_id, runs[tenant_id])
+            result.add_run(name, run, "build")
 
 
 @main.command()
@@ -758,6 +807,7 @@ def build(
 @click.option(
     "--as-of", metavar="TS", help="End with the state as of then; the newest build otherwise."
 )
+@result_option
 @click.pass_obj
 def backfill(
     settings: Settings,
@@ -766,23 +816,25 @@ def backfill(
     every: Literal["day", "week", "month"],
     names: tuple[str, ...],
     as_of: str | None,
+    as_json: bool,
 ) -> None:
     """Compute RFM history from the orders, so that trends exist on the first day."""
     from service.jobs.backfill import backfill as run_backfill
 
-    with connect_as_owner(settings) as conn:
-        known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}
-        chosen = {name: find_tenant(conn, name) for name in names} or known
     last_day = last.date() if last else datetime.now(UTC).date()
-    with (
-        open_pool(settings) as pool,
-        recorded_together(pool, start_builds(pool, chosen.values(), "cli")) as recorders,
-    ):
-        for recorder in recorders:
-            recorder.phase("history")
-        count = run_backfill(
-            settings, first=first.date(), last=last_day, every=every, tenants=names, as_of=as_of
-        )
+    with told("backfill", as_json=as_json) as result, open_pool(settings) as pool:
+        chosen = _chosen_tenants(settings, names)
+        runs = start_builds(pool, chosen.values(), "cli")
+        with (
+            _added_runs(pool, chosen, runs, result),
+            recorded_together(pool, runs) as recorders,
+        ):
+            for recorder in recorders:
+                recorder.phase("history")
+            count = run_backfill(
+                settings, first=first.date(), last=last_day, every=every, tenants=names, as_of=as_of
+            )
+        result.counts["days"] = count
     _say(f"history begins anew on {first:%Y-%m-%d}: {count} days, and the current state")
 
 
@@ -978,6 +1030,8 @@ def serve_command(settings: Settings) -> list[str]:
     return [
         *(sys.executable, "-m", "gunicorn", "service.app:create_app()"),
         *("--bind", f"{settings.host}:{settings.port}"),
+        *("--config", "python:service.web_server"),
+        *("--workers", str(settings.web_processes)),
         *("--worker-class", "gthread", "--threads", str(settings.web_threads)),
         *("--log-level", "warning"),
     ]
@@ -986,19 +1040,11 @@ def serve_command(settings: Settings) -> list[str]:
 @main.command()
 @click.pass_obj
 def worker(settings: Settings) -> None:
-    """Run jobs and schedules until stopped."""
-    from service.jobs.tasks import worker_app
+    """Run jobs and schedules until stopped; what is unfinished then is handed back."""
+    from service.jobs.worker import run_worker
 
-    with open_pool(settings) as pool:
-        app = worker_app(settings, pool)
-        _say("working; stop with Ctrl-C")
-        with app.open():
-            app.run_worker(
-                concurrency=4,
-                shutdown_graceful_timeout=30,
-                update_heartbeat_interval=10,
-                delete_jobs="successful",
-            )
+    _say("working; stop with Ctrl-C")
+    run_worker(settings)
 
 
 @main.command()
@@ -1033,6 +1079,9 @@ def demo(settings: Settings, once: bool) -> None:
     from service.demo import run_demo
 
     run_demo(settings, once=once, say=_say)
+
+
+commands.register(main)
 
 
 # -- shared -------------------------------------------------------------------------------------
@@ -1096,10 +1145,25 @@ class ConsoleProgress:
 
 
 @contextmanager
-def _run(pool: Pool, label: str, tenant_id: UUID, kind: Kind) -> Iterator[ConsoleProgress]:
-    """A run of the command line: recorded like any other, shown as it goes."""
+def _run(
+    pool: Pool, label: str, tenant_id: UUID, kind: Kind, result: Result
+) -> Iterator[ConsoleProgress]:
+    """A run of the command line: recorded like any other, shown as it goes, told in the result."""
     with tenant_transaction(pool, tenant_id) as conn:
         started = start_run(conn, tenant_id, kind, "cli")
+    run_id = started.run["run_id"]
+    try:
+        with _shown(pool, label, tenant_id, started) as progress:
+            yield progress
+    finally:
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            result.add_run(label, get_run(conn, tenant_id, run_id), kind)
+
+
+@contextmanager
+def _shown(
+    pool: Pool, label: str, tenant_id: UUID, started: StartedRun
+) -> Iterator[ConsoleProgress]:
     run_id = started.run["run_id"]
     if not started.created and started.run["state"] == "running":
         raise AlreadyRunningError(

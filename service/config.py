@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from croniter import croniter
@@ -18,7 +19,17 @@ from croniter import croniter
 from service.errors import InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_PORTS = 65536
+_RANGES = MappingProxyType(
+    {"port": (1, 65535), "worker_metrics_port": (0, 65535), "metrics_tenant_names": (0, 1)}
+)
+_COUNTS = (
+    "web_processes",
+    "worker_slots",
+    "worker_builds",
+    "run_attempts",
+    "run_stale_seconds",
+    "run_days",
+)
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
 
@@ -80,6 +91,9 @@ class Settings:
         "Address under which Shopify reaches this service, such as https://quintile.example.com; "
         "needed to subscribe to webhooks.",
     )
+    run_days: int = _setting(
+        90, "How long runs are kept after they have ended, in days; the newest good ones stay."
+    )
     webhook_days: int = _setting(
         30, "How long webhooks are remembered after they have been processed, in days."
     )
@@ -115,7 +129,18 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", "Address the web service listens on.")
     port: int = _setting(8000, "Port the web service listens on.")
+    web_processes: int = _setting(1, "Processes of the web service.")
     web_threads: int = _setting(8, "Requests one web process serves at once.")
+    metrics_token: str = _setting(
+        "",
+        "Bearer token that GET /metrics asks for; when empty, metrics are for this machine only.",
+        secret=True,
+    )
+    metrics_tenant_names: int = _setting(
+        0, "Whether metrics may name tenants in a label: 1 for yes, 0 for no."
+    )
+    worker_metrics_host: str = _setting("127.0.0.1", "Address on which a worker shows its metrics.")
+    worker_metrics_port: int = _setting(0, "Port on which a worker shows its metrics; 0 for none.")
     pool_size: int = _setting(10, "Database connections one process opens at most.")
     statement_timeout_ms: int = _setting(
         15000, "Longest a query of a web request may run, in milliseconds."
@@ -128,7 +153,9 @@ class Settings:
     schedule_orders: str = _setting(
         "45 * * * *", "When Shopify's customers and orders are synced (cron, UTC)."
     )
-    schedule_build: str = _setting("0 3 * * *", "When RFM and samples are built (cron, UTC).")
+    schedule_build: str = _setting(
+        "0 3 * * *", "When RFM and samples are built (cron, each tenant's own time zone)."
+    )
     schedule_klaviyo: str = _setting("*/30 * * * *", "When Klaviyo lists are synced (cron, UTC).")
     schedule_klaviyo_members: str = _setting(
         "0 2 * * *",
@@ -136,7 +163,23 @@ class Settings:
         " (cron, UTC).",
     )
     schedule_housekeeping: str = _setting(
-        "30 4 * * *", "When old webhooks, exports and jobs are deleted (cron, UTC)."
+        "30 4 * * *", "When old webhooks, exports, runs and jobs are deleted (cron, UTC)."
+    )
+    worker_slots: int = _setting(6, "Jobs one worker does at once.")
+    worker_builds: int = _setting(
+        2, "Of these, the most that are dbt builds; one of them is kept for people."
+    )
+    worker_grace_seconds: int = _setting(
+        30, "How long a worker that is stopped lets its jobs run before it hands them back."
+    )
+    run_attempts: int = _setting(
+        5, "How often a run is begun that fails for a reason that passes, or whose process dies."
+    )
+    run_retry_seconds: int = _setting(
+        15, "About how long after its first failure a run is tried again; then ever longer."
+    )
+    run_stale_seconds: int = _setting(
+        120, "Silence after which the process of a run is taken to be dead, in seconds."
     )
     log_level: str = _setting("INFO", "Least severe log level that is written.")
     log_format: str = _setting("console", "How log lines are written: console or json.")
@@ -189,8 +232,12 @@ def _check(settings: Settings) -> None:
         raise InvalidSettingError("QUINTILE_LOG_FORMAT must be console or json.")
     if settings.log_level.upper() not in _LOG_LEVELS:
         raise InvalidSettingError(f"QUINTILE_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
-    if not 0 < settings.port < _PORTS:
-        raise InvalidSettingError("QUINTILE_PORT must be from 1 to 65535.")
+    for name, (least, most) in _RANGES.items():
+        if not least <= getattr(settings, name) <= most:
+            raise InvalidSettingError(f"{environment_name(name)} must be from {least} to {most}.")
+    for name in _COUNTS:
+        if getattr(settings, name) < 1:
+            raise InvalidSettingError(f"{environment_name(name)} must be at least 1.")
     for item in fields(Settings):
         if item.name.startswith("schedule_") and not croniter.is_valid(
             getattr(settings, item.name)

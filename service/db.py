@@ -110,7 +110,7 @@ def url_parts(url: str) -> dict[str, str]:
 
 
 def connect(url: str) -> Connection:
-    """One autocommit connection with rows as dictionaries.
+    """One autocommit connection with rows as dictionaries, and without prepared statements.
 
     Raises:
         DatabaseUnavailableError: Nothing answers, or the password is refused.
@@ -118,7 +118,7 @@ def connect(url: str) -> Connection:
     """
     url_parts(url)
     try:
-        return psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        return psycopg.connect(url, autocommit=True, row_factory=dict_row, prepare_threshold=None)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(
             f"The database cannot be reached: {_why_unreachable(error)}.",
@@ -253,12 +253,15 @@ def tenant_transaction(
 
 
 @contextmanager
-def one_at_a_time(conn: Connection, work: str, say: Callable[[str], None]) -> Iterator[None]:
+def one_at_a_time(
+    conn: Connection, work: str, say: Callable[[str], None], *, is_shared: bool = False
+) -> Iterator[None]:
     """Let one process of all do this work at a time; the others wait, and say so.
 
-    The lock belongs to the connection, so a process that dies leaves nothing to clean up.
+    Those that share it may do it together, and whoever wants it alone waits for all of them. The
+    lock belongs to the connection, so a process that dies leaves nothing to clean up.
     """
-    parameters = {"work": f"quintile {work}"}
+    parameters = {"work": f"quintile {work}", "is_shared": is_shared}
     if not one(conn.execute(query("sql/try_lock"), parameters).fetchone())["is_locked"]:
         say(f"waiting for another {work} to finish")
         conn.execute(query("sql/lock"), parameters)

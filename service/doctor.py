@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,12 +18,14 @@ from service.db import (
     transform_url,
 )
 from service.errors import QuintileError, SealBrokenError
+from service.jobs.doctor import examine_freshness, examine_queue, examine_runs
 from service.klaviyo.configs import paused_lists
+from service.machine import examine_clock, examine_disk
 from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
-from service.shopify.shop import ALL_ORDERS_SCOPE
+from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
 from service.tenants import list_tenants
 from service.vault import Sealed, key_ring, unseal
-from service.webhooks.doctor import examine_webhooks
+from service.webhooks.doctor import Remark, examine_webhooks
 
 _FEW_DAYS = 14
 Level = Literal["ok", "warning", "error"]
@@ -68,8 +70,12 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
             *_credentials(settings, conn),
             *_explained("keys", lambda: _keys(settings, conn)),
             *_paused_lists(conn),
-            *_webhooks(settings, conn, fix=fix),
-            *_freshness(conn),
+            *_told("webhooks", examine_webhooks(settings, conn, fix=fix)),
+            *_told("freshness", examine_freshness(settings, conn)),
+            *_told("runs", examine_runs(settings, conn)),
+            *_explained("worker", lambda: _told("worker", examine_queue(settings))),
+            *_told("clock", examine_clock(conn)),
+            *_told("disk", examine_disk(settings)),
         ]
     return findings
 
@@ -155,6 +161,14 @@ def _limits(label: str, row: dict[str, Any]) -> Iterator[Finding]:
             f" answers with {row['api_version_served']}",
             "Set QUINTILE_SHOPIFY_API_VERSION to a version this release was made for.",
         )
+    for scope, purpose in NEEDED_SCOPES.items():
+        if row["is_verified"] and not is_granted(scope, row["scopes"]):
+            yield Finding(
+                "error",
+                "scopes",
+                f"{label}: {scope} is not granted; it is for {purpose}",
+                f"Grant it in Shopify, then: quintile tenants connect-shopify {row['name']}",
+            )
     if row["is_limited"]:
         yield Finding(
             "warning",
@@ -200,21 +214,6 @@ def _paused_lists(conn: Connection) -> Iterator[Finding]:
             )
 
 
-def _webhooks(settings: Settings, conn: Connection, *, fix: bool) -> Iterator[Finding]:
-    for remark in examine_webhooks(settings, conn, fix=fix):
-        yield Finding(remark.level, "webhooks", remark.message, remark.advice)
-
-
-def _freshness(conn: Connection) -> Iterator[Finding]:
-    for row in conn.execute(query("sql/list_freshness")).fetchall():
-        if row["is_stale"]:
-            yield Finding(
-                "warning",
-                "freshness",
-                f"{row['name']}: no {row['what']} for {row['hours']} hours",
-                "Is quintile worker running? The admin UI shows the last runs and their errors.",
-            )
-        else:
-            yield Finding(
-                "ok", "freshness", f"{row['name']}: last {row['what']} {row['hours']} hours ago"
-            )
+def _told(check: str, remarks: Iterable[Remark]) -> Iterator[Finding]:
+    for remark in remarks:
+        yield Finding(remark.level, check, remark.message, remark.advice)

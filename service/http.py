@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import httpx
 import stamina
+
+from service.metrics import note_throttled, note_upstream
 
 T = TypeVar("T")
 
@@ -45,13 +48,41 @@ class TransientError(Exception):
         self.is_undone = is_undone
 
 
-def open_client(headers: dict[str, str], *, timeout: float = 60) -> httpx.Client:
+class _CountedClient(httpx.Client):
+    """A client whose requests are counted as calls of one provider."""
+
+    def __init__(self, provider: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._provider = provider
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """Every request there is passes here."""
+        began = time.perf_counter()
+        status = None
+        try:
+            response = super().send(request, **options)
+            status = response.status_code
+            return response
+        finally:
+            note_upstream(self._provider, status, time.perf_counter() - began)
+            if status == httpx.codes.TOO_MANY_REQUESTS:
+                note_throttled(self._provider)
+
+
+def open_client(
+    headers: dict[str, str], *, provider: str = "other", timeout: float = 60
+) -> httpx.Client:
     """A client that sends these headers, follows no redirect and does not wait for ever.
 
-    ``timeout`` is in seconds of silence.
+    Args:
+        headers: What every request carries.
+        provider: Whom it calls, for the metrics.
+        timeout: Seconds of silence.
     """
-    return httpx.Client(
-        headers={"User-Agent": "Quintile", **headers}, timeout=httpx.Timeout(timeout, connect=10)
+    return _CountedClient(
+        provider,
+        headers={"User-Agent": "Quintile", **headers},
+        timeout=httpx.Timeout(timeout, connect=10),
     )
 
 

@@ -34,8 +34,11 @@
     -- wrong index.
     analyze {{ built }};
 
-    -- Readers are not blocked; a second build of this table waits for its turn.
+    {%- if not var('has_turn') %}
+
+    -- Readers are not blocked; who else writes this table waits, and is waited for.
     lock table {{ target }} in share row exclusive mode;
+    {%- endif %}
 
     {%- for condition in deletable %}
 

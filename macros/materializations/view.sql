@@ -13,6 +13,10 @@
     {% if existing is not none and existing.is_view and view_is_as_written(existing, sql) %}
         {% call noop_statement('main', 'UNCHANGED') %}{{ sql }}{% endcall %}
     {% else %}
+        {% set waiting = wait_for_builds() %}
+        {% if waiting %}
+            {% do run_query(waiting) %}
+        {% endif %}
         {% if existing is not none %}
             {% do adapter.drop_relation(existing) %}
         {% endif %}

@@ -29,6 +29,8 @@ PUBLIC_ENDPOINTS = frozenset(
         "health.ready",
         "health.explain_problem",
         "openapi.spec",
+        # Known by its own token, or by coming from this machine.
+        "metrics.show_metrics",
         "admin.static",
         "admin.show_sign_in",
         "admin.sign_in",

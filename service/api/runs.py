@@ -12,7 +12,7 @@ from pydantic import Field
 from service.api.access import tenant_id, transaction
 from service.api.paging import RUNS, PageQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
-from service.api.schemas import Run, RunKind, RunsPage
+from service.api.schemas import Run, RunKind, RunsPage, RunState, RunTrigger
 from service.db import query
 from service.jobs.runs import get_run
 
@@ -23,6 +23,8 @@ class RunsQuery(PageQuery):
     """Which page of the runs."""
 
     kind: RunKind | None = Field(None, description="Only runs of this kind.")
+    state: RunState | None = Field(None, description="Only runs in this state.")
+    trigger: RunTrigger | None = Field(None, description="Only runs started in this way.")
 
 
 def answer_accepted(run: dict[str, Any]) -> tuple[Run, int, dict[str, str]]:
@@ -43,6 +45,8 @@ def list_runs(page: RunsQuery) -> dict[str, Any]:
             {
                 "tenant_id": tenant_id(),
                 "kind": page.kind,
+                "state": page.state,
+                "trigger": page.trigger,
                 "after_at": after[1] if after else None,
                 "after_id": after[2] if after else None,
                 "row_limit": page.limit + 1,

@@ -20,7 +20,6 @@ from service.api.paging import (
 from service.api.problems import NotFoundError
 from service.api.rfm import Day
 from service.api.samples_list import export_samples, find_sample, list_samples
-from service.api.schedule import next_time
 from service.api.schemas import (
     RequestModel,
     SampleMonth,
@@ -35,6 +34,7 @@ from service.api.schemas import (
 )
 from service.db import Connection, one, query
 from service.errors import InvalidInputError
+from service.jobs.schedules import next_at
 from service.limits import read_order_limit
 
 blueprint = APIBlueprint("samples", __name__, tag="Samples")
@@ -135,12 +135,13 @@ def count_sample_orders() -> dict[str, Any]:
         unknown = conn.execute(query("api/sql/sample_unknown_statuses"), parameters).fetchall()
         built = one(conn.execute(query("api/sql/sample_stats_as_of"), parameters).fetchone())
         limit = read_order_limit(conn, tenant_id())
+        next_build_at = next_at(conn, state().settings, tenant_id(), "build")
     return {
         "data": rows,
         "months": months,
         "unknown_statuses": unknown,
         "as_of": built["as_of"],
-        "next_build_at": next_time(state().settings.schedule_build),
+        "next_build_at": next_build_at,
         "order_limit": limit,
     }
 

@@ -41,6 +41,7 @@ RunKind = Literal[
     "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "orders_import"
 ]
 RunState = Literal["queued", "running", "succeeded", "failed"]
+RunTrigger = Literal["schedule", "person", "webhook", "cli"]
 
 
 class RequestModel(BaseModel):
@@ -99,7 +100,7 @@ class ShopifySegmentsPage(ResponseModel):
     segments: int = Field(description="Segments the store has, whatever the page shows.")
     unread: int = Field(description="Those that could not be read and keep the members they had.")
     as_of: Instant | None = Field(description="When the last sync of all segments began.")
-    next_sync_at: Instant
+    next_sync_at: Instant | None = Field(description="Null while that is paused or cannot be.")
 
 
 class RfmSegment(ResponseModel):
@@ -124,7 +125,7 @@ class RfmSummary(ResponseModel):
     revenue: Money
     currency: str | None
     calculated_at: Instant | None = Field(description="The instant the scores describe.")
-    next_build_at: Instant
+    next_build_at: Instant | None = Field(description="Null while that is paused.")
     order_limit: OrderLimit | None = Field(
         description="Why orders are missing that the numbers should count; null if none are."
     )
@@ -268,7 +269,7 @@ class SampleStats(ResponseModel):
         description="Statuses that the seed fulfillment_statuses does not have."
     )
     as_of: Instant | None = Field(description="When they were last known to be built.")
-    next_build_at: Instant
+    next_build_at: Instant | None = Field(description="Null while that is paused.")
     order_limit: OrderLimit | None = Field(
         description="Why orders are missing that these should count; null if none are."
     )
@@ -333,17 +334,21 @@ class Run(ResponseModel):
 
     run_id: UUID
     kind: RunKind
-    trigger: Literal["schedule", "person", "cli"]
+    trigger: RunTrigger
     state: RunState
     phase: str | None
     done: int = Field(description="Progress, in the unit that the phase names.")
     total: int | None
     counts: dict[str, int]
+    attempts: int = Field(description="How often a process has begun it.")
     error: str | None
     advice: str | None
     created_at: Instant
     started_at: Instant | None
     finished_at: Instant | None
+    next_attempt_at: Instant | None = Field(
+        description="When it is tried again, while it waits for that."
+    )
 
 
 class RunsPage(ResponseModel):
@@ -351,6 +356,29 @@ class RunsPage(ResponseModel):
 
     data: list[Run]
     next_cursor: str | None
+
+
+class Schedule(ResponseModel):
+    """What runs by itself."""
+
+    name: str
+    label: str
+    cron: str = Field(description="When, as five fields of cron, by the clock of time_zone.")
+    time_zone: str = Field(description="IANA name.")
+    next_at: Instant | None = Field(
+        description="When it is next due; null while it is paused or what it needs not connected."
+    )
+    is_connected: bool = Field(description="Whether the tenant has what it needs.")
+    is_paused: bool
+    paused_at: Instant | None
+    paused_by: str | None
+    last_run: Run | None = Field(description="The newest run of its kind, if it has one.")
+
+
+class Schedules(ResponseModel):
+    """What runs by itself for a tenant."""
+
+    data: list[Schedule]
 
 
 class Webhook(ResponseModel):

@@ -12,7 +12,6 @@ from service.api.access import state, tenant_id, transaction
 from service.api.paging import CUSTOMERS, SEGMENTS, SearchQuery, decode_cursor, split_page
 from service.api.problems import NotBuiltError
 from service.api.runs import answer_accepted
-from service.api.schedule import next_time
 from service.api.schemas import (
     RfmCustomersPage,
     RfmSummary,
@@ -22,6 +21,7 @@ from service.api.schemas import (
 )
 from service.db import Connection, one, query
 from service.errors import NotConnectedError
+from service.jobs.schedules import next_at
 from service.jobs.tasks import enqueue
 from service.limits import read_order_limit
 
@@ -52,7 +52,7 @@ def read_rfm_summary(conn: Connection, tenant: UUID) -> RfmSummary:
             "revenue": totals["all_revenue"],
             "currency": totals["currency"],
             "calculated_at": totals["calculated_at"],
-            "next_build_at": next_time(state().settings.schedule_build),
+            "next_build_at": next_at(conn, state().settings, tenant, "build"),
             "order_limit": read_order_limit(conn, tenant),
         }
     )
@@ -84,6 +84,7 @@ def list_shopify_segments(page: SearchQuery) -> dict[str, Any]:
                 query("api/sql/shopify_segments_as_of"), {"tenant_id": tenant_id()}
             ).fetchone()
         )
+        next_sync_at = next_at(conn, state().settings, tenant_id(), "segments")
     data, next_cursor = split_page(rows, page.limit, "segments", "sort_name", "id")
     return {
         "data": data,
@@ -91,7 +92,7 @@ def list_shopify_segments(page: SearchQuery) -> dict[str, Any]:
         "segments": synced["segments"],
         "unread": synced["unread"],
         "as_of": synced["as_of"],
-        "next_sync_at": next_time(state().settings.schedule_segments),
+        "next_sync_at": next_sync_at,
     }
 
 

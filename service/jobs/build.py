@@ -10,13 +10,13 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID
 
 from service.config import PROJECT_DIR, Settings
-from service.db import Pool, connect, one_at_a_time, tenant_transaction, transform_url
+from service.db import Pool, tenant_transaction, transform_url
 from service.errors import BuildFailedError, InvalidInputError
-from service.jobs.runs import recorded_together
+from service.jobs.runs import ATTENDED, LostRunError, RunRecorder, Terms, recorded_together
+from service.jobs.turns import Turn, build_turn
 from service.limits import read_order_limit
 
 Report = Callable[[int, int], None]
@@ -78,32 +78,33 @@ def build(
     """Build and test every model, for some tenants (by name) or for all.
 
     ``backfill`` are earlier instants (ISO 8601), from the first of which on RFM history is written
-    anew. One build runs at a time; a second one waits. ``report`` is told how many of dbt's steps
-    are done, of how many.
+    anew. Builds of different tenants run at the same time (see :mod:`service.jobs.turns`); a second
+    one of a tenant waits. ``report`` is told how many of dbt's steps are done, of how many.
 
     Raises:
         BuildFailedError: dbt did not succeed; the message is its last word on why.
     """
-    dbt_vars: dict[str, object] = {}
-    if tenants:
-        dbt_vars["tenants"] = list(tenants)
+    dbt_vars: dict[str, object] = {"has_turn": True}
     if as_of is not None:
         dbt_vars["as_of"] = parse_instant(as_of).isoformat()
     if backfill:
         dbt_vars["backfill"] = list(backfill)
-    command = [
-        *(str(Path(sys.executable).with_name("dbt")), "--no-use-colors", "--warn-error", "build"),
-        # Unit tests prove the code, not the data: `make test` and plain `dbt build` run them.
-        *("--exclude-resource-type", "unit_test"),
-        *("--vars", json.dumps(dbt_vars)),
-        *(["--full-refresh"] if full_refresh else []),
-    ]
-    # Two builds would replace each other's views.
-    with (
-        connect(transform_url(settings)) as conn,
-        one_at_a_time(conn, "build", lambda text: print(text, file=sys.stderr)),
-    ):
-        _run_dbt(command, settings, quiet=quiet, report=report)
+    with build_turn(
+        settings,
+        tenants,
+        full_refresh=full_refresh,
+        say=lambda text: print(text, file=sys.stderr),
+    ) as turn:
+        if turn.tenants:
+            dbt_vars["tenants"] = list(turn.tenants)
+        arguments = [
+            *("--no-use-colors", "--warn-error", "build"),
+            # Unit tests prove the code, not the data: `make test` and plain `dbt build` run them.
+            *("--exclude-resource-type", "unit_test"),
+            *("--vars", json.dumps(dbt_vars)),
+            *(["--full-refresh"] if full_refresh else []),
+        ]
+        _run_dbt(arguments, settings, turn, quiet=quiet, report=report)
 
 
 def recorded_build(
@@ -115,54 +116,78 @@ def recorded_build(
     as_of: str | None = None,
     full_refresh: bool = False,
     quiet: bool = False,
+    terms: Terms = ATTENDED,
 ) -> None:
     """As :func:`build`, told in the tenants' runs (tenant ids and run ids of queued ones).
 
     Raises:
         BuildFailedError: dbt did not succeed; the runs say so too.
+        PostponedError: By the terms, it is tried again.
     """
-    with recorded_together(pool, runs) as recorders:
+    with recorded_together(pool, runs, terms) as recorders:
         if runs and not recorders:
             # Another process has taken them all meanwhile, and builds.
             return
-        for recorder in recorders:
-            with tenant_transaction(pool, recorder.tenant_id, read_only=True) as conn:
-                is_limited = read_order_limit(conn, recorder.tenant_id) is not None
-            recorder.phase("models and tests")
-            if is_limited:
-                recorder.count(orders_limited_to_60_days=1)
-
-        def report(done: int, total: int) -> None:
-            for recorder in recorders:
-                recorder.reach(done, total)
-
+        begin_building(pool, recorders)
         build(
             settings,
             tenants=tenants,
             as_of=as_of,
             full_refresh=full_refresh,
             quiet=quiet,
-            report=report,
+            report=report_to(recorders),
         )
 
 
-def _run_dbt(command: list[str], settings: Settings, *, quiet: bool, report: Report) -> None:
+def begin_building(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
+    """Tell the runs of a build that it begins, and of what it can count."""
+    for recorder in recorders:
+        with tenant_transaction(pool, recorder.tenant_id, read_only=True) as conn:
+            is_limited = read_order_limit(conn, recorder.tenant_id) is not None
+        recorder.phase("models and tests")
+        if is_limited:
+            recorder.count(orders_limited_to_60_days=1)
+
+
+def report_to(recorders: Sequence[RunRecorder]) -> Report:
+    """Tell the runs of a build how far dbt is."""
+
+    def report(done: int, total: int) -> None:
+        for recorder in recorders:
+            if not recorder.is_over:
+                try:
+                    recorder.reach(done, total)
+                except LostRunError as error:
+                    # A tenant that was erased, for example: the others go on.
+                    recorder.end(error)
+        if all(recorder.is_over for recorder in recorders):
+            raise LostRunError
+
+    return report
+
+
+def _run_dbt(
+    arguments: list[str], settings: Settings, turn: Turn, *, quiet: bool, report: Report
+) -> None:
+    # Neither builds that run at the same time nor two installations that share a checkout may
+    # share dbt's caches.
+    directory = settings.home_dir / "dbt" / str(turn.place)
     environment = {
         **os.environ,
         "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
         "QUINTILE_DBT_THREADS": str(settings.dbt_threads),
         "DBT_PROFILES_DIR": str(PROJECT_DIR),
-        # Two installations that share a checkout must not share dbt's caches.
-        "DBT_TARGET_PATH": str(settings.home_dir / "dbt" / "target"),
-        "DBT_LOG_PATH": str(settings.home_dir / "dbt" / "logs"),
+        "DBT_TARGET_PATH": str(directory / "target"),
+        "DBT_LOG_PATH": str(directory / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     tail: deque[str] = deque(maxlen=60)
     total = 0
     with subprocess.Popen(
-        command,
+        [sys.executable, "-m", "service.jobs.leashed_dbt", *arguments],
         cwd=PROJECT_DIR,
         env=environment,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -175,11 +200,12 @@ def _run_dbt(command: list[str], settings: Settings, *, quiet: bool, report: Rep
                 report(int(step[1]) - 1, total)
             if not quiet:
                 sys.stderr.write(line)
+        process.wait()
     if process.returncode != 0:
         raise BuildFailedError(
             "The build of the models failed.",
             advice="The operator finds the reason in dbt's log.",
-            detail=f"{_reason(tail)} (log: {settings.home_dir / 'dbt' / 'logs' / 'dbt.log'})",
+            detail=f"{_reason(tail)} (log: {directory / 'logs' / 'dbt.log'})",
         )
     # Steps that do nothing, such as an exposure, never start.
     report(total, total)

@@ -7,27 +7,73 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
+import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from service.db import Connection, Pool, one, query, tenant_transaction
+from service.config import Settings
+from service.db import Connection, Pool, query, tenant_transaction
 from service.errors import AlreadyRunningError, QuintileError
+from service.jobs.retry import HandedBackError, PostponedError, insist, is_passing, next_try
+from service.metrics import note_run
 
 Kind = Literal[
     "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "orders_import"
 ]
-Trigger = Literal["schedule", "person", "cli"]
+Trigger = Literal["schedule", "person", "webhook", "cli"]
 
 # A run whose process has not been heard of for this long is taken to be dead.
 STALE_AFTER_SECONDS = 120
-_HEARTBEAT_SECONDS = 15
+# Heartbeats in that time: a few may be lost.
+_BEATS = 8
 _REPORT_SECONDS = 0.5
+# What many runs share is told less often: each of them is a transaction.
+_REPORTS_A_SECOND = 20
 
 log = structlog.get_logger(__name__)
+
+
+class LostRunError(QuintileError):
+    """Another process has taken the run over, as this one was not heard of for too long."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a process does runs; the defaults are those of a command somebody watches.
+
+    Args:
+        stale_after: Seconds of silence after which the process of a run is taken to be dead.
+        attempts: How often a run is begun that fails for a reason that passes, or whose process
+            dies; with 1, whoever started it is told of the failure at once.
+        retry_after: Seconds to the first try after the first failure, about.
+        patience: Seconds for which the end of a run is written again when the database is away.
+        stopping: Set when the process is to hand back what it has not finished.
+    """
+
+    stale_after: int = STALE_AFTER_SECONDS
+    attempts: int = 1
+    retry_after: float = 0.0
+    patience: float = 0.0
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def of_worker(cls, settings: Settings, stopping: threading.Event) -> Terms:
+        """The terms of a worker, whose runs nobody need start again."""
+        return cls(
+            stale_after=settings.run_stale_seconds,
+            attempts=settings.run_attempts,
+            retry_after=settings.run_retry_seconds,
+            patience=settings.run_stale_seconds,
+            stopping=stopping,
+        )
+
+
+ATTENDED = Terms()
 
 
 @dataclass(frozen=True)
@@ -82,23 +128,43 @@ def get_run(conn: Connection, tenant_id: UUID, run_id: UUID) -> dict[str, Any] |
 
 
 class RunRecorder:
-    """Writes a run's progress: at most twice a second, and a sign of life every 15 seconds."""
+    """Writes a run's progress: at most twice a second, and a sign of life now and then.
 
-    def __init__(self, pool: Pool, tenant_id: UUID, run_id: UUID) -> None:
+    Each call may raise HandedBackError, when the process is to stop, or LostRunError.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        tenant_id: UUID,
+        run_id: UUID,
+        kind: str,
+        attempt: int,
+        terms: Terms,
+        sharing: int,
+    ) -> None:
         self.pool = pool
         self.tenant_id = tenant_id
         self.run_id = run_id
+        self.kind = kind
+        self.attempt = attempt
+        self.terms = terms
         self.named = {"tenant_id": str(tenant_id), "run_id": str(run_id)}
         self.phase_name: str | None = None
         self.done = 0
         self.total: int | None = None
         self.counts: Counter[str] = Counter()
+        self.is_over = False
+        self.next_attempt_at: datetime | None = None
+        self._report_seconds = max(_REPORT_SECONDS, sharing / _REPORTS_A_SECOND)
+        self._began = time.monotonic()
         self._written_at = 0.0
         self._lock = threading.Lock()
 
     def phase(self, name: str, total: int | None = None) -> None:
         """Begin a phase."""
         self.phase_name, self.done, self.total = name, 0, total
+        self._go_on()
         self.write()
 
     def advance(self, done: int = 1) -> None:
@@ -117,35 +183,102 @@ class RunRecorder:
         self._write_now_and_then()
 
     def write(self) -> None:
-        """Write the progress now."""
+        """Write the progress now.
+
+        Raises:
+            LostRunError: The run is another process's by now.
+        """
         with self._lock:
             self._written_at = time.monotonic()
-            with tenant_transaction(self.pool, self.tenant_id) as conn:
-                conn.execute(
-                    query("jobs/sql/report_progress"),
-                    {
-                        "tenant_id": self.tenant_id,
-                        "run_id": self.run_id,
-                        "phase": self.phase_name,
-                        "done": self.done,
-                        "total": self.total,
-                        "counts": Jsonb(dict(self.counts)),
-                    },
-                )
+            written = self._execute(
+                "jobs/sql/report_progress", phase=self.phase_name, total=self.total
+            )
+        if not written:
+            raise LostRunError
+
+    def end(self, error: BaseException | None) -> None:
+        """End the run: well, in failure, or for now, to be tried again or done by another process.
+
+        What has ended already stays as it is.
+        """
+        if self.is_over:
+            return
+        self.is_over = True
+        insist(lambda: self._end(error), self.terms.patience)
+
+    def _end(self, error: BaseException | None) -> None:
+        if isinstance(error, LostRunError):
+            log.warning("run lost", **self.named)
+        elif isinstance(error, HandedBackError):
+            self._wait(datetime.now(UTC), None, is_counted=False)
+        elif error is not None and is_passing(error) and self.attempt < self.terms.attempts:
+            self._wait(next_try(self.attempt, self.terms.retry_after), error, is_counted=True)
+        else:
+            self._finish(error)
+
+    def _wait(self, at: datetime, error: BaseException | None, *, is_counted: bool) -> None:
+        """Put the run back into the queue, unless one of its kind waits there already."""
+        message, advice = _words(error)
+        try:
+            self._execute(
+                "jobs/sql/postpone_run", error=message, advice=advice, at=at, is_counted=is_counted
+            )
+        except psycopg.errors.UniqueViolation:
+            self._finish(error or HandedBackError("The run that waits behind it does its work."))
+            return
+        self.next_attempt_at = at
+        log.warning("run postponed", until=at.isoformat(), error=message, **self.named)
+
+    def _finish(self, error: BaseException | None) -> None:
+        message, advice = _words(error)
+        if isinstance(error, QuintileError) and error.detail:
+            log.error("run failed", detail=error.detail, **self.named)
+        elif error is not None and not isinstance(error, _FORESEEN):
+            log.error("run failed", exc_info=error, **self.named)
+        state = "failed" if error is not None else "succeeded"
+        if not self._execute("jobs/sql/finish_run", state=state, error=message, advice=advice):
+            log.warning("run lost", **self.named)
+            return
+        note_run(self.kind, state, time.monotonic() - self._began)
+        log.info("run finished", state=state, error=message, **self.counts, **self.named)
+
+    def _execute(self, statement: str, **parameters: Any) -> bool:
+        """Change the run if it still is this process's; whether it is."""
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            changed = conn.execute(
+                query(statement),
+                {
+                    "tenant_id": self.tenant_id,
+                    "run_id": self.run_id,
+                    "attempt": self.attempt,
+                    "done": self.done,
+                    "counts": Jsonb(dict(self.counts)),
+                    **parameters,
+                },
+            )
+            return changed.rowcount > 0
 
     def _write_now_and_then(self) -> None:
-        if time.monotonic() - self._written_at >= _REPORT_SECONDS:
+        self._go_on()
+        if time.monotonic() - self._written_at >= self._report_seconds:
             self.write()
+
+    def _go_on(self) -> None:
+        if self.terms.stopping.is_set():
+            raise HandedBackError
 
 
 @contextmanager
-def recorded(pool: Pool, tenant_id: UUID, run_id: UUID) -> Iterator[RunRecorder]:
+def recorded(
+    pool: Pool, tenant_id: UUID, run_id: UUID, terms: Terms = ATTENDED
+) -> Iterator[RunRecorder]:
     """Do the work of a queued run: it ends succeeded, or failed with the error's sentence.
 
     Raises:
         AlreadyRunningError: Another process is at it, or the run is over.
+        PostponedError: By the terms, what failed is tried again.
     """
-    with recorded_together(pool, {tenant_id: run_id}) as recorders:
+    with recorded_together(pool, {tenant_id: run_id}, terms) as recorders:
         if not recorders:
             raise AlreadyRunningError(advice=f"Follow it as run {run_id}.")
         bound = {"tenant_id": str(tenant_id), "run_id": str(run_id)}
@@ -154,25 +287,31 @@ def recorded(pool: Pool, tenant_id: UUID, run_id: UUID) -> Iterator[RunRecorder]
 
 
 @contextmanager
-def recorded_together(pool: Pool, runs: Mapping[UUID, UUID]) -> Iterator[list[RunRecorder]]:
+def recorded_together(
+    pool: Pool, runs: Mapping[UUID, UUID], terms: Terms = ATTENDED
+) -> Iterator[list[RunRecorder]]:
     """As :func:`recorded`, for one piece of work that many tenants' runs share.
 
     A run that another process has taken meanwhile is left out; there may be none left.
     """
     recorders = [
-        RunRecorder(pool, tenant_id, run_id)
+        recorder
         for tenant_id, run_id in runs.items()
-        if _begin(pool, tenant_id, run_id)
+        if (recorder := _begin(pool, tenant_id, run_id, terms, len(runs))) is not None
     ]
-    with _heartbeat(recorders):
-        try:
+    try:
+        # Often enough for whoever goes by the usual time, too.
+        with _heartbeat(recorders, min(terms.stale_after, STALE_AFTER_SECONDS) / _BEATS):
             yield recorders
-        except BaseException as error:
-            for recorder in recorders:
-                _finish(recorder, error)
-            raise
+    except BaseException as error:
+        for recorder in recorders:
+            recorder.end(error)
+        waiting = [item.next_attempt_at for item in recorders if item.next_attempt_at is not None]
+        if waiting:
+            raise PostponedError(min(waiting)) from error
+        raise
     for recorder in recorders:
-        _finish(recorder, None)
+        recorder.end(None)
 
 
 def start_builds(pool: Pool, tenants: Iterable[UUID], trigger: Trigger) -> dict[UUID, UUID]:
@@ -189,64 +328,70 @@ def start_builds(pool: Pool, tenants: Iterable[UUID], trigger: Trigger) -> dict[
     return runs
 
 
-def _begin(pool: Pool, tenant_id: UUID, run_id: UUID) -> bool:
-    with tenant_transaction(pool, tenant_id) as conn:
-        begun = conn.execute(
-            query("jobs/sql/begin_run"),
-            {"tenant_id": tenant_id, "run_id": run_id, "stale_after": STALE_AFTER_SECONDS},
-        ).fetchone()
-    if begun is not None:
-        log.info("run started", kind=begun["kind"], tenant_id=str(tenant_id), run_id=str(run_id))
-    return begun is not None
+_START_AGAIN = "Start it again; it takes up where it was."
+_FORESEEN = (QuintileError, KeyboardInterrupt, SystemExit)
 
 
-def _finish(recorder: RunRecorder, error: BaseException | None) -> None:
-    message = advice = None
+def _begin(
+    pool: Pool, tenant_id: UUID, run_id: UUID, terms: Terms, sharing: int
+) -> RunRecorder | None:
+    """Take a run; None when another process has it, or when it has killed too many."""
+    parameters = {"tenant_id": tenant_id, "run_id": run_id, "stale_after": terms.stale_after}
+    try:
+        with tenant_transaction(pool, tenant_id) as conn:
+            begun = conn.execute(query("jobs/sql/begin_run"), parameters).fetchone()
+    except psycopg.errors.UniqueViolation:
+        # One of its kind began this very moment.
+        return None
+    if begun is None:
+        return None
+    recorder = RunRecorder(
+        pool, tenant_id, run_id, begun["kind"], begun["attempts"], terms, sharing
+    )
+    if 1 < terms.attempts < begun["attempts"]:
+        recorder.end(_DIED_TOO_OFTEN)
+        return None
+    log.info("run started", kind=begun["kind"], attempt=begun["attempts"], **recorder.named)
+    return recorder
+
+
+_DIED_TOO_OFTEN = QuintileError(
+    "The process that did this run ended each time without finishing it.",
+    advice="The worker may have too little memory; its log and the system's say more.",
+)
+
+
+def _words(error: BaseException | None) -> tuple[str | None, str | None]:
+    """What is shown of an error: what happened, and what to do about it."""
+    if error is None:
+        return None, None
     if isinstance(error, QuintileError):
-        message, advice = error.message, error.advice or None
-        if error.detail:
-            log.error("run failed", detail=error.detail, **recorder.named)
-    elif isinstance(error, (KeyboardInterrupt, SystemExit)):
-        message, advice = "The run was interrupted.", "Start it again; it takes up where it was."
-    elif error is not None:
-        # The text of an unforeseen error may hold anything: it goes to the log, not to the page.
-        message = f"Something unforeseen went wrong ({type(error).__name__})."
-        advice = "The log has the details under this run's id."
-        log.error("run failed", exc_info=error, **recorder.named)
-    with tenant_transaction(recorder.pool, recorder.tenant_id) as conn:
-        finished = one(
-            conn.execute(
-                query("jobs/sql/finish_run"),
-                {
-                    "tenant_id": recorder.tenant_id,
-                    "run_id": recorder.run_id,
-                    "state": "failed" if error is not None else "succeeded",
-                    "done": recorder.done,
-                    "counts": Jsonb(dict(recorder.counts)),
-                    "error": message,
-                    "advice": advice,
-                },
-            ).fetchone()
+        return error.message, error.advice or None
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return "The run was interrupted.", "Start it again; it takes up where it was."
+    if isinstance(error, psycopg.OperationalError):
+        return (
+            "The connection to the database was lost.",
+            "Start it again if it is not tried again.",
         )
-    log.info(
-        "run finished",
-        state=finished["state"],
-        error=message,
-        **recorder.counts,
-        **recorder.named,
+    # The text of an unforeseen error may hold anything: it goes to the log, not to the page.
+    return (
+        f"Something unforeseen went wrong ({type(error).__name__}).",
+        "The log has the details under this run's id.",
     )
 
 
 @contextmanager
-def _heartbeat(recorders: Sequence[RunRecorder]) -> Iterator[None]:
+def _heartbeat(recorders: Sequence[RunRecorder], every_seconds: float) -> Iterator[None]:
     """Write a sign of life while a long step reports nothing of its own."""
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(_HEARTBEAT_SECONDS):
+        while not over.wait(every_seconds):
             try:
                 for recorder in recorders:
-                    recorder.write()
+                    if not recorder.is_over:
+                        recorder.write()
             except Exception:
                 # The database may be restarting; the work itself will find out if it is gone.
                 log.warning("heartbeat failed", exc_info=True)

@@ -120,7 +120,7 @@ class KlaviyoClient:
 
         A body in bytes is JSON already.
         """
-        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        content: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
         return self._call("POST", operation, f"{self._base_url}{path}", **content)
 
     def delete(self, operation: str, path: str, body: Document) -> None:
@@ -201,7 +201,7 @@ def open_klaviyo(
         "revision": settings.klaviyo_revision,
         "Accept": MEDIA_TYPE,
     }
-    with open_client(headers) as http:
+    with open_client(headers, provider="klaviyo") as http:
         yield KlaviyoClient(
             http,
             settings.klaviyo_url.rstrip("/"),

@@ -11,13 +11,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from croniter import croniter
-
 from service.config import Settings
-from service.db import Connection, Pool, query, tenant_transaction
+from service.db import Connection, Pool, one, query, tenant_transaction
+from service.jobs.schedules import is_due
 from service.klaviyo.client import KlaviyoClient, Resource
 from service.spool import Row, Spool, open_spool
 
@@ -71,14 +69,15 @@ class Readings:
         if list_id in self._read:
             return
         with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
-            known = conn.execute(
-                query("klaviyo/sql/read_list_state"),
-                {"tenant_id": self._tenant_id, "list_id": list_id},
-            ).fetchone()
-        state: dict[str, Any] = known or {}
-        since = state["joins_read_to"]
-        if is_full_reading_due(self._settings, state["full_read_at"]):
-            since = None
+            state = one(
+                conn.execute(
+                    query("klaviyo/sql/read_list_state"),
+                    {"tenant_id": self._tenant_id, "list_id": list_id},
+                ).fetchone()
+            )
+            since = state["joins_read_to"]
+            if is_full_reading_due(conn, self._settings, self._tenant_id, state["full_read_at"]):
+                since = None
         spool = self._spools.enter_context(open_spool())
         for profile in _profiles(self._client, list_id, since):
             spool.append(_row(profile))
@@ -100,13 +99,13 @@ class Readings:
         self._landed.update(landing)
 
 
-def is_full_reading_due(settings: Settings, full_read_at: datetime | None) -> bool:
-    """Whether everybody on a list is to be read, for the first time or as the setting has it."""
+def is_full_reading_due(
+    conn: Connection, settings: Settings, tenant_id: UUID, full_read_at: datetime | None
+) -> bool:
+    """Whether everybody on a list is to be read: for the first time, or as the schedule has it."""
     if full_read_at is None:
         return True
-    schedule = croniter(settings.schedule_klaviyo_members, datetime.now(UTC))
-    due_since: datetime = schedule.get_prev(datetime)
-    return full_read_at < due_since
+    return is_due(conn, settings, tenant_id, "klaviyo_members", full_read_at)
 
 
 def _profiles(client: KlaviyoClient, list_id: str, since: datetime | None) -> Iterator[Resource]:

@@ -63,11 +63,15 @@ def add_rows(
 
 
 def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str, Any]]:
-    """What the run has yet to do: all that is not paused, unless it was said what."""
+    """What the run has yet to do: all that is not paused, unless it was said what.
+
+    A run that the clock started does what is scheduled.
+    """
     parameters = {"tenant_id": tenant_id, "run_id": run_id}
-    found = one(conn.execute(query("klaviyo/sql/has_rows"), parameters).fetchone())
+    found = one(conn.execute(query("klaviyo/sql/find_request"), parameters).fetchone())
     if not found["has_rows"]:
-        add_rows(conn, tenant_id, run_id)
+        add_rows(conn, tenant_id, run_id, only_scheduled=found["is_scheduled"])
+    conn.execute(query("klaviyo/sql/reopen_rows"), parameters)
     return conn.execute(query("klaviyo/sql/list_rows"), parameters).fetchall()
 
 

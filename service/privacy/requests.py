@@ -23,13 +23,13 @@ from service.db import (
     Pool,
     connect,
     one,
-    one_at_a_time,
     query,
     tenant_transaction,
     transform_url,
 )
 from service.errors import NotConnectedError, QuintileError
 from service.jobs.runs import STALE_AFTER_SECONDS
+from service.jobs.turns import tenant_turn
 from service.jobs.webhooks import defer_privacy
 from service.klaviyo.client import (
     KlaviyoRefusedError,
@@ -248,11 +248,8 @@ def _erase_landed(conn: Connection, request: Request) -> Request:
 
 
 def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
-    """No build may be under way that has read the person already: it would write them again."""
-    with (
-        connect(transform_url(settings)) as conn,
-        one_at_a_time(conn, "build", log.info),
-    ):
+    """A build of the tenant that is under way may have read the person, and write them again."""
+    with tenant_turn(settings, person.tenant_id, log.info) as conn:
         row = conn.execute(query("privacy/sql/erase_built"), person.parameters()).fetchone()
     with tenant_transaction(pool, person.tenant_id) as conn:
         return _note_progress(conn, person, "built", one(row)["counts"])

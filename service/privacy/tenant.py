@@ -8,7 +8,8 @@ from uuid import UUID
 import structlog
 
 from service.config import Settings
-from service.db import connect, one_at_a_time, query, transform_url
+from service.db import query
+from service.jobs.turns import tenant_turn
 from service.jobs.webhooks import enter_queue
 
 log = structlog.get_logger(__name__)
@@ -20,14 +21,10 @@ def erase_tenant(
     """Erase all that there is of a tenant: landed, built, settings, credentials, ledgers, jobs.
 
     One transaction, as dbt's role, which may delete tenants while the service's may not; it waits
-    for a build that is under way, which would write the tenant's rows again. What stays is a
+    for a build of the tenant that is under way, which would write the rows again. What stays is a
     receipt with counts. Whatever else is running for the tenant fails at its next write.
     """
-    with (
-        connect(transform_url(settings)) as conn,
-        one_at_a_time(conn, "build", log.info),
-        conn.transaction(),
-    ):
+    with tenant_turn(settings, tenant_id, log.info) as conn, conn.transaction():
         parameters = {
             "tenant_id": tenant_id,
             "webhook_id": request_id,

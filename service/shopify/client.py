@@ -24,6 +24,7 @@ from service.http import (
     patiently,
     send,
 )
+from service.metrics import note_throttled
 from service.shopify.bucket import Bucket, LocalBucket, Throttle
 from service.shopify.errors import (
     ShopifyError,
@@ -154,6 +155,7 @@ class ShopifyClient:
         codes = frozenset(str((e.get("extensions") or {}).get("code")) for e in found)
         message = "; ".join(str(e.get("message") or e) for e in found)[:300]
         if "THROTTLED" in codes:
+            note_throttled("shopify")
             # Nothing to wait for means that we do not know: then as long as for other failures.
             wait = _seconds_until(cost, throttle) if throttle else None
             raise TransientError("it throttled us", retry_after=wait or None, is_undone=True)
@@ -192,7 +194,7 @@ def open_shopify(
     """
     url = f"{base_url(settings, shop)}/admin/api/{settings.shopify_api_version}/graphql.json"
     tokens = FixedToken(token) if isinstance(token, str) else token
-    with open_client({}, timeout=timeout) as http:
+    with open_client({}, provider="shopify", timeout=timeout) as http:
         yield ShopifyClient(
             http, url, tokens=tokens, bucket=bucket or LocalBucket(), attempts=attempts
         )

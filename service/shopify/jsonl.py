@@ -54,7 +54,7 @@ def read_blocks(url: str, size: int | None, block_bytes: int = BLOCK_BYTES) -> I
     """
     handed_on = 0
     failures = 0
-    with open_client({"Accept-Encoding": "identity"}) as http:
+    with open_client({"Accept-Encoding": "identity"}, provider="shopify") as http:
         while True:
             begun_at = handed_on
             try:

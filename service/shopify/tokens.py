@@ -190,7 +190,7 @@ class StoredTokens:
         secrets = [part.strip() for part in settings.shopify_client_secret.split(",")]
         if not settings.shopify_client_id or not any(secrets):
             raise MissingClientError
-        with open_client({}, timeout=_REFRESH_TIMEOUT_SECONDS) as http:
+        with open_client({}, provider="shopify", timeout=_REFRESH_TIMEOUT_SECONDS) as http:
             for secret in filter(None, secrets):
                 form = {
                     "grant_type": "refresh_token",

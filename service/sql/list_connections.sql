@@ -10,6 +10,8 @@ select
     c.state_reason,
     c.api_version_asked,
     c.api_version_served,
+    c.scopes,
+    c.verified_at is not null as is_verified,
     c.verified_at is not null and 'read_all_orders' <> all(c.scopes) as is_limited,
     extract(day from c.refresh_expires_at - now())::int as refresh_days_left
 from app.tenants as t

@@ -30,11 +30,11 @@ from service.api.rfm import (
 )
 from service.api.rfm_settings import read_rfm_settings
 from service.api.samples import read_sample_months
-from service.api.schedule import next_time
 from service.api.schemas import RfmSummary, SampleMonth
 from service.api.segments import read_rfm_summary
 from service.api.tenant import read_tenant
 from service.errors import InvalidInputError
+from service.jobs.schedules import next_at
 from service.shopify.money import exponent_of
 from service.ui import sign_in as signing
 from service.ui.chart import arrange_movements, draw_history
@@ -63,12 +63,12 @@ def segments() -> str:
         page["tenant"] = read_tenant(conn, tenant_id())
         if tab == "rfm":
             page["settings"] = read_rfm_settings(conn, tenant_id())
+            page["next_build_at"] = next_at(conn, state().settings, tenant_id(), "build")
             page["summary"] = _summary_if_built(conn)
             if page["summary"]:
                 page |= _explanations(conn, page["summary"])
     if tab == "shopify":
         return render_template("segments_shopify.html", **page)
-    page["next_build_at"] = next_time(state().settings.schedule_build)
     page["chosen"] = _chosen_segment(page["summary"])
     page["days"] = _given_days()
     page["currency"] = page["tenant"].currency or (page["summary"] and page["summary"].currency)

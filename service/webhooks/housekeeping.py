@@ -11,26 +11,29 @@ from service.webhooks.inbox import defer
 from service.webhooks.topics import PRIVACY_KINDS
 
 
-def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
-    """Delete a tenant's old webhooks, expired exports and events that Klaviyo has long had.
+def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> dict[str, int]:
+    """Delete a tenant's old webhooks, expired exports and sent events, and count them.
 
     A privacy request that has not been met stays, however old it is.
     """
     with tenant_transaction(pool, tenant_id) as conn:
-        conn.execute(
+        webhooks = conn.execute(
             query("webhooks/sql/purge_events"),
             {
                 "tenant_id": tenant_id,
                 "days": settings.webhook_days,
                 "privacy_kinds": sorted(PRIVACY_KINDS),
             },
-        )
-        conn.execute(query("privacy/sql/purge_exports"), {"tenant_id": tenant_id})
-        conn.execute(
+        ).rowcount
+        exports = conn.execute(
+            query("privacy/sql/purge_exports"), {"tenant_id": tenant_id}
+        ).rowcount
+        events = conn.execute(
             query("klaviyo/sql/purge_events"),
             {"tenant_id": tenant_id, "days": settings.klaviyo_event_days},
-        )
+        ).rowcount
         _take_up(conn, tenant_id)
+    return {"webhooks": webhooks, "exports": exports, "klaviyo_events": events}
 
 
 def _take_up(conn: Connection, tenant_id: UUID) -> None:
@@ -40,8 +43,9 @@ def _take_up(conn: Connection, tenant_id: UUID) -> None:
         defer(conn, tenant_id, row["webhook_id"], row["kind"])
 
 
-def purge_jobs(settings: Settings) -> None:
-    """Delete jobs of the queue that ended long ago, of all tenants."""
+def purge_jobs(settings: Settings) -> int:
+    """Delete jobs of the queue that ended long ago, of all tenants, and count them."""
     with connect(transform_url(settings)) as conn, conn.transaction():
         enter_queue(conn)
-        conn.execute(query("jobs/sql/purge_jobs"), {"days": settings.webhook_days})
+        days = {"days": settings.webhook_days}
+        return conn.execute(query("jobs/sql/purge_jobs"), days).rowcount

@@ -14,7 +14,7 @@ counted as (
         rank() over (customers order by window_order_count) - 1 as fewer_count,
         rank() over (customers order by window_minor) - 1 as lower_count
     from {{ ref('customer_facts') }}
-    where window_order_count > 0 and not is_excluded_from_rfm
+    where window_order_count > 0 and not is_excluded_from_rfm and {{ of_built_tenants() }}
     window customers as (partition by tenant_id)
 )
 

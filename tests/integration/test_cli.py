@@ -303,6 +303,9 @@ def test_doctor_is_content_with_a_fresh_installation(settings: Settings) -> None
         "migrations",
         "roles",
         "isolation",
+        "worker",
+        "clock",
+        "disk",
     }
 
 

@@ -14,7 +14,7 @@ import pytest
 import stamina
 
 from service.config import Settings
-from service.connections import connect_shopify, credential, open_connected
+from service.connections import connect_shopify, open_connected
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import InvalidInputError
 from service.sandbox import Fault, Sandbox
@@ -23,7 +23,7 @@ from service.sandbox.data.specs import KESSEL
 from service.sandbox.shopify import Store
 from service.sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.shopify.client import ShopifyRefusedError, ShopifyUnavailableError
-from service.shopify.tokens import MissingClientError, TokenSet, parse_tokens
+from service.shopify.tokens import MissingClientError, TokenSet, parse_tokens, read_stored
 from tests.conftest import MakeTenant
 
 TOKEN_PATH = "/admin/oauth/access_token"
@@ -81,7 +81,9 @@ def refreshes(shop: Sandbox) -> list[int]:
 
 def stored(here: Settings, pool: Pool, tenant: UUID) -> str:
     with tenant_transaction(pool, tenant) as conn:
-        return credential(here, conn, tenant, "shopify")
+        found = read_stored(here, conn, tenant)
+    assert found
+    return found.tokens.access_token
 
 
 def row_of(owner: Connection) -> dict[str, Any]:

@@ -8,15 +8,19 @@ select
     done,
     total,
     counts,
+    attempts,
     error,
     advice,
     created_at,
     started_at,
-    finished_at
+    finished_at,
+    next_attempt_at
 from app.runs
 where
     tenant_id = %(tenant_id)s
     and (%(kind)s::text is null or kind = %(kind)s)
+    and (%(state)s::text is null or state = %(state)s)
+    and (%(trigger)s::text is null or trigger = %(trigger)s)
     and (
         %(after_at)s::timestamptz is null
         or (created_at, run_id) < (%(after_at)s, %(after_id)s)

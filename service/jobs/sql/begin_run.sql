@@ -1,6 +1,13 @@
 -- Take a queued run, or one whose process died; no row when somebody else has it.
 update app.runs
-set state = 'running', started_at = coalesce(started_at, now()), heartbeat_at = now()
+set
+    state = 'running',
+    attempts = attempts + 1,
+    started_at = coalesce(started_at, now()),
+    heartbeat_at = now(),
+    error = null,
+    advice = null,
+    next_attempt_at = null
 where
     tenant_id = %(tenant_id)s
     and run_id = %(run_id)s
@@ -20,4 +27,4 @@ where
             and other.state = 'running'
             and other.run_id <> %(run_id)s
     )
-returning kind
+returning kind, attempts

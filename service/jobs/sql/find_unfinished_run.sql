@@ -8,11 +8,13 @@ select
     done,
     total,
     counts,
+    attempts,
     error,
     advice,
     created_at,
     started_at,
-    finished_at
+    finished_at,
+    next_attempt_at
 from app.runs
 where tenant_id = %(tenant_id)s and kind = %(kind)s and state in ('queued', 'running')
 order by state

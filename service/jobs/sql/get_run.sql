@@ -8,10 +8,12 @@ select
     done,
     total,
     counts,
+    attempts,
     error,
     advice,
     created_at,
     started_at,
-    finished_at
+    finished_at,
+    next_attempt_at
 from app.runs
 where tenant_id = %(tenant_id)s and run_id = %(run_id)s

@@ -14,5 +14,5 @@ where
     )
 on conflict (tenant_id, kind, state) where state in ('queued', 'running') do nothing
 returning
-    run_id, kind, trigger, state, phase, done, total, counts, error, advice,
-    created_at, started_at, finished_at
+    run_id, kind, trigger, state, phase, done, total, counts, attempts, error, advice,
+    created_at, started_at, finished_at, next_attempt_at

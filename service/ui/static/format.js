@@ -65,7 +65,7 @@ export function timeElement(at, format = moment) {
 /** "As of 09:30, next 12:00" into an element. */
 export function dated(element, asOf, next) {
   const parts = asOf ? ["As of ", timeElement(asOf)] : ["Never so far"];
-  element.replaceChildren(...parts, ", next ", timeElement(next));
+  element.replaceChildren(...parts, ...(next ? [", next ", timeElement(next)] : ["; the schedule is paused"]));
 }
 
 /** Put what the server has written into the reader's own format. */

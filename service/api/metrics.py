@@ -1,0 +1,25 @@
+"""The web service's numbers for Prometheus."""
+
+from __future__ import annotations
+
+from apiflask import APIBlueprint
+from flask import Response, g, request
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from service.api.access import state
+from service.api.problems import NotSignedInError
+from service.metrics import may_read, own_numbers
+
+blueprint = APIBlueprint("metrics", __name__, tag="Metrics", enable_openapi=False)
+
+
+@blueprint.get("/metrics")
+def show_metrics() -> Response:
+    """Numbers of all this service's processes; for this machine, or for who has the token."""
+    g.is_quiet = True
+    if not may_read(state().settings, request.remote_addr, request.headers.items()):
+        raise NotSignedInError(
+            "The metrics are not for everybody.",
+            advice="Set QUINTILE_METRICS_TOKEN and send it: Authorization: Bearer <token>.",
+        )
+    return Response(own_numbers(), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,95 @@
+"""What the doctor says of jobs: freshness, jobs that are stuck, and whether a worker is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from service.config import Settings, environment_name
+from service.db import Connection, connect, one, query, transform_url
+from service.jobs.freshness import EXPECTED, read_freshness
+from service.webhooks.doctor import Remark
+
+_HOUR = 3600
+# A job that waits longer than this has no worker, or workers that cannot keep up.
+_PATIENCE_SECONDS = 900
+
+
+def examine_freshness(settings: Settings, conn: Connection) -> Iterator[Remark]:
+    """How long ago each connected tenant was synced and every tenant built.
+
+    Args:
+        settings: The schedules, which say how long is too long.
+        conn: The owner's connection, which sees all tenants.
+    """
+    for row in read_freshness(settings, conn):
+        schedule, words = EXPECTED[row["kind"]]
+        hours = int(row["seconds"] // _HOUR)
+        if row["is_late"]:
+            yield Remark(
+                "warning",
+                f"{row['name']}: no {words} for {hours} hours, twice as long as"
+                f" {environment_name(f'schedule_{schedule}')} leaves between two",
+                f"See: quintile runs list --tenant {row['name']} --kind {row['kind']}",
+            )
+        else:
+            yield Remark("ok", f"{row['name']}: last {words} {hours} hours ago")
+
+
+def examine_queue(settings: Settings) -> Iterator[Remark]:
+    """Jobs that nobody does, jobs whose worker died, jobs that failed; and the workers."""
+    with connect(transform_url(settings)) as conn:
+        alive = one(conn.execute(query("jobs/sql/count_workers")).fetchone())["alive"]
+        state = one(
+            conn.execute(
+                query("jobs/sql/stuck_jobs"), {"stale_after": settings.run_stale_seconds}
+            ).fetchone()
+        )
+    yield from _worker(alive, state["waiting"])
+    if state["oldest_seconds"] > _PATIENCE_SECONDS:
+        minutes = int(state["oldest_seconds"] // 60)
+        yield Remark(
+            "warning" if alive else "error",
+            f"{state['waiting']} jobs wait, the oldest for {minutes} minutes",
+            "Start another worker, or look at what the others do: quintile runs list"
+            " --state running"
+            if alive
+            else "Start one: quintile worker; or once: quintile jobs work",
+        )
+    if state["orphaned"]:
+        yield Remark(
+            "warning",
+            f"{state['orphaned']} jobs belong to a worker that died",
+            "A worker takes them up again within minutes: quintile worker",
+        )
+    if state["failed"]:
+        yield Remark(
+            "warning",
+            f"{state['failed']} jobs failed within a day and are not tried again;"
+            f" the last: {state['last_failed']}",
+            "The worker's log says why, under the job's name.",
+        )
+
+
+def _worker(alive: int, waiting: int) -> Iterator[Remark]:
+    if alive:
+        yield Remark("ok", f"{alive} alive" if alive > 1 else "one is alive")
+    elif not waiting:
+        yield Remark(
+            "ok",
+            "none is alive and no job waits",
+            "Schedules then need another scheduler: docs/schedulers.md",
+        )
+
+
+def examine_runs(settings: Settings, conn: Connection) -> Iterator[Remark]:
+    """Runs whose process has not been heard of, by tenant."""
+    rows = conn.execute(
+        query("jobs/sql/list_stuck_runs"), {"stale_after": settings.run_stale_seconds}
+    ).fetchall()
+    for row in rows:
+        yield Remark(
+            "warning",
+            f"{row['name']}: {row['kind']} {row['run_id']} has not been heard of for"
+            f" {row['minutes']} minutes",
+            "Its process is dead or hangs. The next one of its kind closes it and goes on.",
+        )

@@ -1,0 +1,61 @@
+"""How long a tenant may go without a sync or build, and how long each has gone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
+
+from croniter import croniter
+
+from service.config import Settings
+from service.db import Connection, query
+from service.jobs.schedules import BY_NAME
+
+# By kind of run: the schedule that says when it is due, and what people call it.
+EXPECTED = MappingProxyType(
+    {
+        "shopify_sync": ("orders", "Shopify sync"),
+        "segments_sync": ("segments", "sync of Shopify segments"),
+        "klaviyo_sync": ("klaviyo", "Klaviyo sync"),
+        "build": ("build", "build"),
+    }
+)
+# Any instant does; a fixed one makes the answer always the same.
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+# Enough to see the weekend of a schedule that runs often on working days.
+_INSTANTS = 500
+
+
+@cache
+def longest_gap(cron: str) -> float:
+    """The longest time between two instants of a cron expression, in seconds."""
+    times = croniter(cron, _SOME_DAY)
+    instants = [times.get_next(float) for _ in range(_INSTANTS)]
+    return float(max(later - earlier for earlier, later in pairwise(instants)))
+
+
+def allowed_seconds(settings: Settings) -> dict[str, float]:
+    """How old the last good run of each kind may be: twice what its schedule leaves between two."""
+    return {
+        kind: 2 * longest_gap(BY_NAME[schedule].cron(settings))
+        for kind, (schedule, _words) in EXPECTED.items()
+    }
+
+
+def read_freshness(settings: Settings, conn: Connection) -> list[dict[str, Any]]:
+    """What is expected of each tenant: name, kind, seconds since it was done, whether it is late.
+
+    Args:
+        settings: The schedules.
+        conn: A connection that sees all tenants.
+    """
+    allowed = allowed_seconds(settings)
+    parameters = {
+        "kinds": list(allowed),
+        "schedules": [EXPECTED[kind][0] for kind in allowed],
+        "seconds": list(allowed.values()),
+    }
+    return conn.execute(query("jobs/sql/list_freshness"), parameters).fetchall()

@@ -1,0 +1,135 @@
+"""Who may write what dbt builds, and when.
+
+Builds of different tenants run at the same time. Builds of one tenant take turns, and so does what
+else writes its rows, such as an erasure. Whoever may change tables and views has everything alone:
+the first build of a release, ``--full-refresh``, and builds of more tenants than are locked one by
+one. The locks belong to a connection, so a process that dies leaves nothing to clean up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+
+from service.config import PROJECT_DIR, Settings
+from service.db import Connection, connect, one, one_at_a_time, query, transform_url
+
+Say = Callable[[str], None]
+
+# The server keeps each lock in shared memory, which has room for some 6,400 unless told otherwise.
+MOST_TENANTS = 1000
+# Directories for dbt's files; one is free for every build that may run.
+_PLACES = 1000
+_PROJECT = "quintile"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a build may do now: the tenants it may write, all when none is named.
+
+    ``place`` numbers the directory that no other build works in meanwhile.
+    """
+
+    tenants: tuple[str, ...]
+    place: int
+
+
+@contextmanager
+def build_turn(
+    settings: Settings, tenants: Sequence[str], *, full_refresh: bool, say: Say
+) -> Iterator[Turn]:
+    """Wait until a build of these tenants (of all when none is named) may run, and hold that.
+
+    Tenants that were erased meanwhile are left out of the turn, unless none would be left.
+    """
+    project = {"project": _PROJECT, "checksum": project_checksum()}
+    with connect(transform_url(settings)) as conn:
+        while True:
+            if not full_refresh:
+                with one_at_a_time(conn, "build", say, is_shared=True):
+                    ids = _tenants_beside_others(conn, tenants, project)
+                    if ids:
+                        _lock_tenants(conn, ids, say)
+                        names = tuple(_find(conn, tenants, ids).values())
+                        yield Turn(names or tuple(tenants), _take_place(conn))
+                        return
+            with one_at_a_time(conn, "build", say):
+                # Who had everything before this one may have brought it up to date.
+                if full_refresh or not _tenants_beside_others(conn, tenants, project):
+                    yield Turn(tuple(tenants), _take_place(conn))
+                    conn.execute(query("jobs/sql/note_project_built"), project)
+                    return
+
+
+@contextmanager
+def tenant_turn(settings: Settings, tenant_id: UUID, say: Say) -> Iterator[Connection]:
+    """Wait until no build writes this tenant's rows, and let none begin: dbt's connection."""
+    with (
+        connect(transform_url(settings)) as conn,
+        one_at_a_time(conn, "build", say, is_shared=True),
+    ):
+        _lock_tenants(conn, [tenant_id], say)
+        yield conn
+
+
+def project_checksum() -> str:
+    """SHA-256 of all that decides how dbt's tables and views look."""
+    files = [path for name in ("models", "macros", "seeds") for path in _files(PROJECT_DIR / name)]
+    digest = hashlib.sha256()
+    for path in [PROJECT_DIR / "dbt_project.yml", *files]:
+        digest.update(f"{path.relative_to(PROJECT_DIR).as_posix()}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.suffix in (".sql", ".yml", ".csv"))
+
+
+def _tenants_beside_others(
+    conn: Connection, tenants: Sequence[str], project: dict[str, str]
+) -> list[UUID]:
+    """Whom to lock for a build that runs beside others; nobody when it has to be alone."""
+    ids = list(_find(conn, tenants))
+    if len(ids) > MOST_TENANTS:
+        return []
+    if not one(conn.execute(query("jobs/sql/is_project_built"), project).fetchone())["is_built"]:
+        return []
+    if not tenants and one(conn.execute(query("jobs/sql/has_gone_tenants")).fetchone())["is_so"]:
+        # A build of tenants by name would leave the rows of others.
+        return []
+    return ids
+
+
+def _find(
+    conn: Connection, tenants: Sequence[str], ids: Sequence[UUID] | None = None
+) -> dict[UUID, str]:
+    rows = conn.execute(
+        query("jobs/sql/list_build_tenants"),
+        {"names": list(tenants) or None, "tenant_ids": ids},
+    ).fetchall()
+    return {row["tenant_id"]: row["name"] for row in rows}
+
+
+def _lock_tenants(conn: Connection, ids: Sequence[UUID], say: Say) -> None:
+    parameters = {"tenant_ids": list(ids)}
+    conn.execute("set lock_timeout = '500ms'")
+    try:
+        conn.execute(query("jobs/sql/lock_builds"), parameters)
+    except psycopg.errors.LockNotAvailable:
+        say("waiting for another build of the same tenant to finish")
+        conn.execute("set lock_timeout = 0")
+        # The locks it has got are kept and counted twice: they end with the connection.
+        conn.execute(query("jobs/sql/lock_builds"), parameters)
+    conn.execute("reset lock_timeout")
+
+
+def _take_place(conn: Connection) -> int:
+    row = conn.execute(query("jobs/sql/take_place"), {"places": _PLACES}).fetchone()
+    return int(one(row)["place"])

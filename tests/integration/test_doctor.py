@@ -1,0 +1,177 @@
+"""The doctor: every finding there is, each with its advice, and none where all is well."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.db import Connection, Pool, tenant_transaction
+from service.doctor import Finding, examine
+from service.jobs.doctor import examine_freshness, examine_queue, examine_runs
+from service.jobs.freshness import longest_gap
+from service.jobs.runs import recorded, start_run
+from service.jobs.schedules import pause
+from service.jobs.tasks import enqueue
+from service.machine import examine_clock, examine_disk
+from service.webhooks.doctor import Remark
+
+
+def _connect(owner: Connection, tenant_id: UUID, provider: str, scopes: list[str]) -> None:
+    owner.execute(
+        "insert into app.connections (tenant_id, provider, sealed_secret, key_id, last_four,"
+        " account_name, verified_at, scopes, connected_at)"
+        " values (%s, %s, 'x', 'unknown', 'xxxx', 'A shop', now(), %s,"
+        " now() - interval '5 hours')",
+        [tenant_id, provider, scopes],
+    )
+
+
+@pytest.fixture
+def queue(superuser: Connection) -> Connection:
+    """The queue's triggers name its tables without a schema."""
+    superuser.execute("set search_path = jobs, pg_temp")
+    return superuser
+
+
+def _bad(remarks: list[Remark]) -> list[str]:
+    assert all(remark.advice for remark in remarks if remark.level != "ok")
+    return [remark.message for remark in remarks if remark.level != "ok"]
+
+
+def test_nothing_is_wrong_with_a_fresh_installation(settings: Settings) -> None:
+    findings = examine(settings)
+    assert [finding for finding in findings if finding.level != "ok"] == []
+    checks = {finding.check for finding in findings}
+    assert checks >= {"database", "roles", "isolation", "worker", "clock", "disk"}
+
+
+@pytest.mark.parametrize(
+    ("cron", "hours"),
+    [
+        ("*/30 * * * *", 0.5),
+        ("45 * * * *", 1),
+        ("0 */6 * * *", 6),
+        ("0 3 * * *", 24),
+        ("0 3 * * 1-5", 72),
+        ("0 9-17 * * 1-5", 64),
+    ],
+)
+def test_the_longest_gap_of_a_schedule(cron: str, hours: float) -> None:
+    assert longest_gap(cron) == hours * 3600
+
+
+def test_freshness_follows_the_schedules(
+    settings: Settings, pool: Pool, owner: Connection, make_tenant
+) -> None:
+    tenant_id = make_tenant("demo")
+    _connect(owner, tenant_id, "shopify", [])
+    _connect(owner, tenant_id, "klaviyo", [])
+    late = _bad(list(examine_freshness(settings, owner)))
+    assert [message.split(",")[0] for message in late] == [
+        "demo: no Klaviyo sync for 5 hours",
+        "demo: no Shopify sync for 5 hours",
+    ]
+    assert "QUINTILE_SCHEDULE_ORDERS" in late[1]
+    # Segments are due every six hours: twelve have to pass.
+    seldom = replace(settings, schedule_orders="0 */3 * * *", schedule_segments="0 * * * *")
+    assert [m.split(",")[0] for m in _bad(list(examine_freshness(seldom, owner)))] == [
+        "demo: no Klaviyo sync for 5 hours",
+        "demo: no sync of Shopify segments for 5 hours",
+    ]
+    with tenant_transaction(pool, tenant_id) as conn:
+        run_id = start_run(conn, tenant_id, "klaviyo_sync", "cli").run["run_id"]
+    with recorded(pool, tenant_id, run_id):
+        pass
+    assert len(_bad(list(examine_freshness(settings, owner)))) == 1
+    with tenant_transaction(pool, tenant_id) as conn:
+        pause(conn, tenant_id, "orders", "tests")
+    assert _bad(list(examine_freshness(settings, owner))) == []
+
+
+def test_jobs_that_nobody_does(
+    settings: Settings, pool: Pool, queue: Connection, make_tenant
+) -> None:
+    tenant_id = make_tenant("demo")
+    with tenant_transaction(pool, tenant_id) as conn:
+        enqueue(conn, tenant_id, "build")
+    assert _bad(list(examine_queue(settings))) == []
+    queue.execute("update jobs.procrastinate_events set at = now() - interval '20 minutes'")
+    (remark,) = list(examine_queue(settings))
+    assert (remark.level, remark.message) == (
+        "error",
+        "1 jobs wait, the oldest for 20 minutes",
+    )
+    assert "quintile worker" in remark.advice
+    queue.execute("insert into jobs.procrastinate_workers default values")
+    assert [remark.level for remark in examine_queue(settings)] == ["ok", "warning"]
+    # What was put off until later waits for nobody.
+    queue.execute("update jobs.procrastinate_jobs set scheduled_at = now() + interval '1 hour'")
+    assert _bad(list(examine_queue(settings))) == []
+
+
+def test_jobs_of_a_worker_that_died_and_jobs_that_failed(
+    settings: Settings, pool: Pool, queue: Connection, make_tenant
+) -> None:
+    tenant_id = make_tenant("demo")
+    with tenant_transaction(pool, tenant_id) as conn:
+        enqueue(conn, tenant_id, "build")
+    queue.execute(
+        "with dead as (insert into jobs.procrastinate_workers (last_heartbeat)"
+        " values (now() - interval '1 hour') returning id)"
+        " update jobs.procrastinate_jobs set status = 'doing', worker_id = dead.id from dead"
+    )
+    assert _bad(list(examine_queue(settings))) == ["1 jobs belong to a worker that died"]
+    queue.execute("update jobs.procrastinate_jobs set status = 'failed', worker_id = null")
+    (message,) = _bad(list(examine_queue(settings)))
+    assert message.startswith("1 jobs failed within a day")
+    assert "quintile.build" in message
+
+
+def test_a_run_of_a_dead_process_is_named(
+    pool: Pool, owner: Connection, make_tenant, settings: Settings
+) -> None:
+    tenant_id = make_tenant("demo")
+    with tenant_transaction(pool, tenant_id) as conn:
+        run_id = start_run(conn, tenant_id, "build", "cli").run["run_id"]
+    owner.execute(
+        "update app.runs set state = 'running', heartbeat_at = now() - interval '7 minutes'"
+    )
+    assert _bad(list(examine_runs(settings, owner))) == [
+        f"demo: build {run_id} has not been heard of for 7 minutes"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level"), [(0, "ok"), (9, "ok"), (12, "warning"), (-12, "warning"), (900, "error")]
+)
+def test_clocks_that_differ(owner: Connection, seconds: int, level: str) -> None:
+    (remark,) = examine_clock(owner, lambda: datetime.now(UTC) + timedelta(seconds=seconds))
+    assert remark.level == level
+    assert bool(remark.advice) == (level != "ok")
+
+
+def test_a_full_disk(settings: Settings) -> None:
+    assert _bad(list(examine_disk(settings))) == []
+    assert all("GiB are free" in text for text in _bad(list(examine_disk(settings, 2**60))))
+    assert _bad(list(examine_disk(settings, 2**60)))
+
+
+def test_a_scope_that_is_missing(settings: Settings, owner: Connection, make_tenant) -> None:
+    from service.vault import seal
+
+    tenant_id = make_tenant("demo", "demo.myshopify.com")
+    _connect(owner, tenant_id, "shopify", ["read_orders"])
+    sealed = seal(settings, tenant_id, "shopify", "shpat_x")
+    owner.execute(
+        "update app.connections set sealed_secret = %s, key_id = %s",
+        [sealed.ciphertext, sealed.key_id],
+    )
+    (finding,) = [found for found in examine(settings) if found.check == "scopes"]
+    assert isinstance(finding, Finding)
+    assert finding.level == "error"
+    assert "read_customers is not granted" in finding.message
+    assert "connect-shopify demo" in finding.advice

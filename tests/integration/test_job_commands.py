@@ -1,0 +1,207 @@
+"""Jobs as commands: exit codes, a JSON result, and a peaceful life beside another process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.db import Connection, Pool, connect_as_owner, create_pool, tenant_transaction
+from service.jobs.housekeeping import housekeep
+from service.jobs.runs import get_run, recorded, start_run
+from service.jobs.tasks import enqueue
+from service.tenants import add_tenant
+from tests.command import environment_of, quintile
+from tests.conftest import PROJECT_DIR
+
+
+def _result(done: Any) -> dict[str, Any]:
+    """The last line of standard output."""
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _start(pool: Pool, tenant_id: UUID, kind: Any = "build", trigger: Any = "schedule") -> UUID:
+    with tenant_transaction(pool, tenant_id) as conn:
+        return start_run(conn, tenant_id, kind, trigger).run["run_id"]
+
+
+def _fail(pool: Pool, tenant_id: UUID, kind: Any) -> UUID:
+    run_id = _start(pool, tenant_id, kind, "webhook")
+    with pytest.raises(ZeroDivisionError), recorded(pool, tenant_id, run_id):
+        raise ZeroDivisionError
+    return run_id
+
+
+def test_runs_are_listed_newest_first_and_filtered(
+    settings: Settings, pool: Pool, make_tenant
+) -> None:
+    one, two = make_tenant("one"), make_tenant("two")
+    failed = _fail(pool, one, "shopify_sync")
+    with recorded(pool, two, _start(pool, two)) as recorder:
+        recorder.count(rows=1234)
+    waiting = _start(pool, one, "klaviyo_sync", "person")
+
+    def listed(*filters: str) -> list[str]:
+        rows = json.loads(quintile(settings, "runs", "list", "--json", *filters).stdout)
+        return [row["run_id"] for row in rows]
+
+    assert listed("--tenant", "one") == [str(waiting), str(failed)]
+    assert listed("--state", "failed") == [str(failed)]
+    assert listed("--kind", "klaviyo_sync") == [str(waiting)]
+    assert listed("--trigger", "webhook") == [str(failed)]
+    assert listed("--limit", "1") == [str(waiting)]
+    lines = quintile(settings, "runs").stdout.splitlines()
+    assert len(lines) == 3
+    assert "ZeroDivisionError" in lines[2]
+    assert "1,234 rows" in lines[1]
+
+
+def test_a_run_is_followed_to_its_end(settings: Settings, pool: Pool, make_tenant) -> None:
+    tenant_id = make_tenant("demo")
+    run_id = _start(pool, tenant_id)
+    with recorded(pool, tenant_id, run_id) as recorder:
+        recorder.phase("orders", total=3)
+        follower = subprocess.Popen(
+            [sys.executable, "-m", "service", "runs", "follow", str(run_id), "--json"],
+            cwd=PROJECT_DIR,
+            env=environment_of(settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert follower.stderr is not None
+        # The work ends only when it has been seen under way.
+        assert follower.stderr.readline() == "running: orders of 3\n"
+    printed, _ = follower.communicate(timeout=60)
+    assert follower.returncode == 0
+    run = json.loads(printed.splitlines()[-1])
+    assert (run["state"], run["tenant"]) == ("succeeded", "demo")
+
+
+def test_following_a_failed_run_fails(settings: Settings, pool: Pool, make_tenant) -> None:
+    run_id = _fail(pool, make_tenant("demo"), "build")
+    done = quintile(settings, "runs", "follow", str(run_id), expect=1)
+    assert "ZeroDivisionError" in done.stderr
+    missing = quintile(settings, "runs", "follow", str(UUID(int=1)), expect=1)
+    assert "There is no run" in missing.stderr
+
+
+def test_attempts_are_counted(pool: Pool, make_tenant, owner: Connection) -> None:
+    tenant_id = make_tenant()
+    run_id = _start(pool, tenant_id)
+    with recorded(pool, tenant_id, run_id):
+        # As if this process had not been heard of for long: another one takes the run over.
+        owner.execute("update app.runs set heartbeat_at = now() - interval '1 hour'")
+        with recorded(pool, tenant_id, run_id):
+            pass
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        run = get_run(conn, tenant_id, run_id)
+    assert run is not None
+    assert run["attempts"] == 2
+
+
+def test_housekeeping_keeps_the_newest_good_run(
+    settings: Settings, pool: Pool, make_tenant, owner: Connection
+) -> None:
+    tenant_id, other = make_tenant(), make_tenant("other")
+    old_good, newest_good = (_done(pool, tenant_id) for _ in range(2))
+    old_bad = _fail(pool, tenant_id, "shopify_sync")
+    others = _done(pool, other)
+    owner.execute(
+        "update app.runs set finished_at = finished_at - make_interval(days => %s)",
+        [settings.run_days + 1],
+    )
+    recent_bad = _fail(pool, tenant_id, "shopify_sync")
+    assert housekeep(settings, pool, [tenant_id, other])["runs"] == 2
+    kept = {row["run_id"] for row in owner.execute("select run_id from app.runs").fetchall()}
+    assert kept == {newest_good, recent_bad, others}
+    assert not kept & {old_good, old_bad}
+
+
+def _done(pool: Pool, tenant_id: UUID) -> UUID:
+    run_id = _start(pool, tenant_id)
+    with recorded(pool, tenant_id, run_id):
+        pass
+    return run_id
+
+
+def test_housekeeping_is_a_command(settings: Settings, make_tenant) -> None:
+    make_tenant()
+    result = _result(quintile(settings, "housekeep", "--json"))
+    assert (result["state"], result["exit_code"]) == ("succeeded", 0)
+    assert result["counts"] == {"webhooks": 0, "exports": 0, "runs": 0, "jobs": 0}
+
+
+def test_a_build_tells_its_runs_and_a_second_one_is_busy(built_settings: Settings) -> None:
+    with connect_as_owner(built_settings) as conn:
+        tenant_id = add_tenant(conn, "demo")
+    result = _result(quintile(built_settings, "build", "--json"))
+    assert [(run["tenant"], run["state"]) for run in result["runs"]] == [("demo", "succeeded")]
+    assert result["exit_code"] == 0
+    pool = create_pool(built_settings)
+    try:
+        with recorded(pool, tenant_id, _start(pool, tenant_id)):
+            busy = _result(
+                quintile(built_settings, "build", "--tenant", "demo", "--json", expect=3)
+            )
+    finally:
+        pool.close()
+    assert (busy["state"], busy["runs"]) == (
+        "busy",
+        [{"tenant": "demo", "kind": "build", "state": "busy"}],
+    )
+
+
+def test_a_sync_that_fails_says_so_in_json_and_one_that_runs_is_busy(
+    settings: Settings, pool: Pool, make_tenant, owner: Connection
+) -> None:
+    tenant_id = make_tenant("demo")
+    owner.execute(
+        "insert into app.connections (tenant_id, provider, sealed_secret, key_id, last_four) "
+        "values (%s, 'klaviyo', 'x', 'unknown', 'xxxx')",
+        [tenant_id],
+    )
+    failed = _result(quintile(settings, "sync", "klaviyo", "--json", expect=1))
+    assert failed["state"] == "failed"
+    assert "key ring" in failed["error"]
+    assert failed["runs"][0]["error"] == failed["error"]
+    with recorded(pool, tenant_id, _start(pool, tenant_id, "klaviyo_sync")):
+        busy = _result(quintile(settings, "sync", "klaviyo", "--json", expect=3))
+    assert busy["state"] == "busy"
+    nobody = _result(quintile(settings, "sync", "shopify", "--json", expect=1))
+    assert nobody["runs"] == []
+    assert "No tenant is connected" in nobody["error"]
+
+
+def test_an_import_tells_its_run(settings: Settings, make_tenant, tmp_path) -> None:
+    make_tenant("demo")
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    header = "order_id,customer_id,processed_at,total,currency\n"
+    good.write_text(f"{header}1,c,2026-01-01,10.00,EUR\n")
+    bad.write_text(f"{header}1,c,yesterday,10.00,EUR\n")
+    command = ("orders", "import", "--tenant", "demo", "--json")
+    imported = _result(quintile(settings, *command, good))
+    assert imported["runs"][0]["counts"]["written"] == 1
+    assert _result(quintile(settings, *command, bad, expect=1))["state"] == "failed"
+
+
+def test_waiting_jobs_are_done_once_and_nothing_is_scheduled(
+    settings: Settings, pool: Pool, make_tenant, superuser: Connection
+) -> None:
+    tenant_id = make_tenant("demo")
+    with tenant_transaction(pool, tenant_id) as conn:
+        run = enqueue(conn, tenant_id, "klaviyo_sync")
+    result = _result(quintile(settings, "jobs", "work", "--json"))
+    assert result["counts"] == {"done": 1, "failed": 0}
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        ended = get_run(conn, tenant_id, run["run_id"])
+    assert ended is not None
+    # It is not connected: the run tells that, the job is done.
+    assert ended["state"] == "failed"
+    jobs = superuser.execute("select task_name, status from jobs.procrastinate_jobs").fetchall()
+    assert jobs == []

@@ -1,0 +1,239 @@
+"""Metrics: what is counted, for whom it is, and that it names nobody."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from pytest_httpserver import HTTPServer
+
+from service.cli import serve_command
+from service.config import Settings
+from service.db import Connection, Pool, connect_as_owner, tenant_transaction
+from service.http import open_client
+from service.jobs.metrics import InstallationCollector, serve_metrics
+from service.jobs.runs import recorded, start_run
+from service.jobs.tasks import enqueue
+from service.metrics import own_numbers
+from service.tenants import add_tenant
+from tests.command import environment_of
+from tests.conftest import PROJECT_DIR
+from tests.web import add_explanations, running_app
+
+TOKEN = "a token for the metrics"
+
+
+def _numbers(text: str) -> dict[tuple[str, ...], float]:
+    """Every sample, by its name and its labels' values."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def _own() -> dict[tuple[str, ...], float]:
+    return _numbers(own_numbers().decode())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_requests_are_counted_by_route_and_not_by_path(settings: Settings) -> None:
+    key = ("quintile_http_request_seconds_count", "GET", "/problems/<slug>", "200")
+    unknown = ("quintile_http_request_seconds_count", "other", "none", "404")
+    before = _own()
+    with running_app(settings) as app:
+        client = app.test_client()
+        client.get("/problems/not-found")
+        client.get("/problems/bad-request")
+        client.open("/nowhere/at/all", method="BREW")
+        after = _numbers(client.get("/metrics").text)
+    assert after[key] - before.get(key, 0) == 2
+    assert after[unknown] - before.get(unknown, 0) == 1
+    assert "bad-request" not in str(after)
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("::1", {}, 200),
+        ("10.0.0.7", {}, 401),
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9"}, 401),
+        ("127.0.0.1", {"Forwarded": "for=203.0.113.9"}, 401),
+    ],
+)
+def test_without_a_token_metrics_are_for_this_machine(
+    settings: Settings, address: str, headers: dict[str, str], status: int
+) -> None:
+    with running_app(settings) as app:
+        answer = app.test_client().get(
+            "/metrics", environ_base={"REMOTE_ADDR": address}, headers=headers
+        )
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(f"Bearer {TOKEN}", 200), ("Bearer another", 401), (TOKEN, 401), ("Bearer é", 401), ("", 401)],
+)
+def test_with_a_token_metrics_are_for_whoever_sends_it(
+    settings: Settings, sent: str, status: int
+) -> None:
+    with running_app(replace(settings, metrics_token=TOKEN)) as app:
+        answer = app.test_client().get("/metrics", headers={"Authorization": sent})
+    assert answer.status_code == status
+
+
+def test_calls_to_providers_are_counted_and_those_turned_away_apart(httpserver: HTTPServer) -> None:
+    httpserver.expect_ordered_request("/").respond_with_data(status=429)
+    httpserver.expect_ordered_request("/").respond_with_data("fine")
+    before = _own()
+    with open_client({}, provider="shopify") as client:
+        client.get(httpserver.url_for("/"))
+        client.get(httpserver.url_for("/"))
+        with pytest.raises(httpx.ConnectError):
+            client.get(f"http://127.0.0.1:{_free_port()}/")
+    after = _own()
+    for status, count in (("429", 1), ("200", 1), ("none", 1)):
+        key = ("quintile_upstream_request_seconds_count", "shopify", status)
+        assert after[key] - before.get(key, 0) == count
+    throttled = ("quintile_upstream_throttled_total", "shopify")
+    assert after[throttled] - before.get(throttled, 0) == 1
+
+
+def test_runs_are_counted_by_how_they_end(pool: Pool, make_tenant) -> None:
+    tenant_id = make_tenant()
+    before = _own()
+    for kind, fails in (("build", False), ("shopify_sync", True)):
+        with tenant_transaction(pool, tenant_id) as conn:
+            run_id = start_run(conn, tenant_id, kind, "cli").run["run_id"]
+        try:
+            with recorded(pool, tenant_id, run_id):
+                assert not fails
+        except AssertionError:
+            pass
+    after = _own()
+    for key in (("build", "succeeded"), ("shopify_sync", "failed")):
+        name = ("quintile_run_seconds_count", *key)
+        assert after[name] - before.get(name, 0) == 1
+
+
+def _collected(settings: Settings) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in InstallationCollector(settings).collect()
+        for sample in family.samples
+    }
+
+
+def test_the_worker_shows_who_waits_by_class_and_never_by_name(
+    settings: Settings, pool: Pool, make_tenant, owner: Connection, superuser: Connection
+) -> None:
+    late, fresh = make_tenant("late-tenant"), make_tenant("fresh-tenant")
+    owner.execute(
+        "update app.tenants set created_at = now() - interval '3 days' where tenant_id = %s",
+        [late],
+    )
+    with tenant_transaction(pool, fresh) as conn:
+        enqueue(conn, fresh, "build")
+    superuser.execute("update jobs.procrastinate_events set at = now() - interval '90 seconds'")
+    found = _collected(settings)
+    assert found[("quintile_database_up",)] == 1
+    assert found[("quintile_tenants", "unbuilt")] == 2
+    assert found[("quintile_tenants_late", "build", "unbuilt")] == 1
+    assert found[("quintile_lag_seconds", "build", "unbuilt")] == pytest.approx(3 * 86400, abs=600)
+    assert found[("quintile_queue_jobs", "builds", "waiting")] == 1
+    assert found[("quintile_queue_oldest_seconds", "builds")] >= 90
+    assert found[("quintile_runs_unfinished", "build", "queued")] == 1
+    assert found[("quintile_workers",)] == 0
+    assert "late-tenant" not in str(found)
+    named = _collected(replace(settings, metrics_tenant_names=1))
+    assert named[("quintile_tenant_lag_seconds", "late-tenant", "build")] > 2 * 86400
+
+
+def test_classes_follow_the_customers_of_the_last_build(
+    built_settings: Settings,
+) -> None:
+    with connect_as_owner(built_settings) as conn:
+        for name, customers in (("a", 999), ("b", 1000), ("c", 50_000)):
+            add_explanations(built_settings, add_tenant(conn, name), customers=customers)
+        add_tenant(conn, "d")
+    found = _collected(built_settings)
+    sizes = {size: found[("quintile_tenants", size)] for size in ("unbuilt", "small", "medium")}
+    assert sizes == {"unbuilt": 1, "small": 1, "medium": 1}
+    assert found[("quintile_tenants", "large")] == 1
+    assert found[("quintile_rows_written_total", "marts")] > 0
+
+
+def test_a_database_that_is_gone_is_a_number_too(settings: Settings) -> None:
+    nowhere = replace(settings, transform_database_url="postgresql://127.0.0.1:1/none")
+    assert _collected(nowhere) == {("quintile_database_up",): 0}
+
+
+def test_the_workers_page_is_guarded_too(settings: Settings) -> None:
+    here = replace(settings, worker_metrics_port=_free_port(), metrics_token=TOKEN)
+    url = f"http://127.0.0.1:{here.worker_metrics_port}"
+    with serve_metrics(here):
+        assert httpx.get(f"{url}/metrics").status_code == 401
+        assert httpx.get(f"{url}/else").status_code == 404
+        answer = httpx.get(f"{url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200
+    assert ("quintile_database_up",) in _numbers(answer.text)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/metrics")
+
+
+@contextmanager
+def _process(settings: Settings, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, cwd=PROJECT_DIR, env=environment_of(settings))
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+def _answer_of(url: str) -> httpx.Response:
+    """The first answer there is; the server is starting."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return httpx.get(url)
+        except httpx.TransportError:
+            assert time.monotonic() < until, "nothing answers"
+            time.sleep(0.1)
+
+
+def test_whichever_process_is_asked_answers_for_all(settings: Settings) -> None:
+    here = replace(settings, port=_free_port(), web_processes=2)
+    url = f"http://127.0.0.1:{here.port}"
+    counted = ("quintile_http_request_seconds_count", "GET", "/problems/<slug>", "200")
+    with _process(here, *serve_command(here)):
+        _answer_of(f"{url}/healthz")
+        # A connection each, so that both processes get some.
+        for _ in range(30):
+            assert httpx.get(f"{url}/problems/not-found").status_code == 200
+        seen = [_numbers(httpx.get(f"{url}/metrics").text)[counted] for _ in range(10)]
+    assert seen == [30] * 10
+
+
+def test_the_worker_has_a_page_of_its_own(settings: Settings) -> None:
+    here = replace(settings, worker_metrics_port=_free_port())
+    with _process(here, sys.executable, "-m", "service", "worker"):
+        answer = _answer_of(f"http://127.0.0.1:{here.worker_metrics_port}/metrics")
+    assert re.search(r"^quintile_database_up 1\.0$", answer.text, re.MULTILINE)

@@ -1,0 +1,76 @@
+"""When a schedule is due, by whose clock, also when the clock is changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from service.jobs.schedules import next_time, previous_time
+
+DAILY = "0 3 * * *"
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_the_next_instant_of_a_schedule_is_in_utc() -> None:
+    assert next_time(DAILY, after=at("2026-07-01T03:00Z")) == at("2026-07-02T03:00Z")
+
+
+def test_the_zone_of_the_start_does_not_move_the_schedule() -> None:
+    after = datetime(2026, 7, 1, 4, 30, tzinfo=timezone(timedelta(hours=2)))
+    assert next_time(DAILY, after=after) == at("2026-07-01T03:00Z")
+
+
+def test_without_a_start_it_is_in_the_future() -> None:
+    assert next_time("*/30 * * * *") > datetime.now(UTC)
+    assert previous_time("*/30 * * * *") <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "previous"),
+    [
+        ("2026-07-01T03:00:00Z", "2026-07-01T03:00Z"),
+        ("2026-07-01T03:00:00.5Z", "2026-07-01T03:00Z"),
+        ("2026-07-01T02:59:59.9Z", "2026-06-30T03:00Z"),
+    ],
+)
+def test_a_time_counts_from_the_moment_it_begins(now: str, previous: str) -> None:
+    assert previous_time(DAILY, until=at(now)) == at(previous)
+
+
+def test_a_zone_has_its_own_three_o_clock() -> None:
+    noon = at("2026-07-01T12:00Z")
+    assert next_time(DAILY, "Europe/Berlin", noon) == at("2026-07-02T01:00Z")
+    assert previous_time(DAILY, "Europe/Berlin", noon) == at("2026-07-01T01:00Z")
+    assert next_time(DAILY, "Pacific/Auckland", noon) == at("2026-07-01T15:00Z")
+
+
+def test_a_zone_that_nobody_knows_is_utc() -> None:
+    assert next_time(DAILY, "Mars/Olympus", at("2026-07-01T12:00Z")) == at("2026-07-02T03:00Z")
+
+
+def test_a_time_that_the_clock_leaves_out_comes_once_and_later() -> None:
+    """On 2026-03-29 Berlin goes from 02:00 to 03:00."""
+    half_past_two = "30 2 * * *"
+    before, after = at("2026-03-29T00:30Z"), at("2026-03-29T01:45Z")
+    due = at("2026-03-29T01:30Z")
+    assert next_time(half_past_two, "Europe/Berlin", before) == due
+    assert previous_time(half_past_two, "Europe/Berlin", after) == due
+    assert previous_time(half_past_two, "Europe/Berlin", at("2026-03-29T01:15Z")) == at(
+        "2026-03-28T01:30Z"
+    )
+    assert next_time(half_past_two, "Europe/Berlin", after) == at("2026-03-30T00:30Z")
+
+
+def test_a_time_that_comes_twice_counts_once() -> None:
+    """On 2026-10-25 Berlin goes from 03:00 back to 02:00."""
+    half_past_two = "30 2 * * *"
+    first = at("2026-10-25T00:30Z")
+    assert next_time(half_past_two, "Europe/Berlin", at("2026-10-25T00:00Z")) == first
+    assert previous_time(half_past_two, "Europe/Berlin", at("2026-10-25T01:45Z")) == first
+    assert next_time(half_past_two, "Europe/Berlin", at("2026-10-25T01:15Z")) == at(
+        "2026-10-26T01:30Z"
+    )
