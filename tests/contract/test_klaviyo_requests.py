@@ -198,7 +198,7 @@ def test_bodies_are_as_described_and_as_the_official_client_makes_them(
 
 
 def as_sent(value: Any) -> Any:
-    """A body with its times as text, and without the nulls that a model puts for what is not set."""
+    """A body with its times as text, and without the nulls a model puts for what is not set."""
     if isinstance(value, dict):
         return {key: as_sent(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
