@@ -253,8 +253,7 @@ class Example:
     def events(self) -> list[tuple[int, str, str]]:
         with tenant_transaction(self.world.pool, self.world.tenant_id) as conn:
             rows = conn.execute(
-                "select config_id, metric, email from app.klaviyo_events"
-                " where config_id = any(%s)",
+                "select config_id, metric, email from app.klaviyo_events where config_id = any(%s)",
                 [self.config_ids],
             ).fetchall()
         return sorted(
