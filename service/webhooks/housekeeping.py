@@ -1,4 +1,4 @@
-"""Deleting what has been kept for long enough: old webhooks, expired exports, jobs that failed."""
+"""Deleting what is old: webhooks and notifications, expired exports, jobs that failed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from uuid import UUID
 from service.config import Settings
 from service.db import Connection, Pool, connect, query, tenant_transaction, transform_url
 from service.jobs.webhooks import enter_queue
+from service.notifications.outbox import purge_notifications
 from service.webhooks.inbox import defer
 from service.webhooks.topics import PRIVACY_KINDS
 
 
 def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
-    """Delete a tenant's old webhooks and expired exports.
+    """Delete a tenant's old webhooks and notifications, and expired exports.
 
     A privacy request that has not been met stays, however old it is.
     """
@@ -26,6 +27,7 @@ def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
             },
         )
         conn.execute(query("privacy/sql/purge_exports"), {"tenant_id": tenant_id})
+        purge_notifications(conn, tenant_id, settings.webhook_days)
         _take_up(conn, tenant_id)
 
 
