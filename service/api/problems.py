@@ -26,6 +26,8 @@ from service.errors import (
     NotConnectedError,
     QuintileError,
 )
+from service.klaviyo.client import KlaviyoError, KlaviyoUnavailableError
+from service.klaviyo.configs import UnknownConfigError
 from service.shopify.errors import ShopifyError, ShopifyUnavailableError
 from service.webhooks.signature import NotSignedError
 
@@ -106,7 +108,9 @@ KINDS: dict[str, Kind] = {
         422, "Invalid input", "The request was understood but not accepted; errors says why."
     ),
     "provider-refused": Kind(
-        422, "Provider refused", "Shopify does not accept the token, or the shop is closed to it."
+        422,
+        "Provider refused",
+        "Shopify or Klaviyo does not accept the credential, or does not do what was asked.",
     ),
     "too-many-requests": Kind(
         429, "Too many requests", "Wait as long as the header Retry-After says."
@@ -119,7 +123,7 @@ KINDS: dict[str, Kind] = {
         503, "Database unavailable", "The database does not answer now; try again shortly."
     ),
     "provider-unavailable": Kind(
-        503, "Provider unavailable", "Shopify cannot be reached now; try again shortly."
+        503, "Provider unavailable", "Shopify or Klaviyo cannot be reached now; try again."
     ),
     "query-timeout": Kind(
         503, "Query timeout", "The database needed longer than the statement timeout allows."
@@ -133,11 +137,14 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (RefusedRequestError, "request-refused"),
     (NotSignedError, "not-signed"),
     (NotFoundError, "not-found"),
+    (UnknownConfigError, "not-found"),
     (NotConnectedError, "not-connected"),
     (AlreadyRunningError, "already-running"),
     (InvalidInputError, "invalid-input"),
     (ShopifyUnavailableError, "provider-unavailable"),
     (ShopifyError, "provider-refused"),
+    (KlaviyoUnavailableError, "provider-unavailable"),
+    (KlaviyoError, "provider-refused"),
     (NotBuiltError, "not-built"),
     (DatabaseUnavailableError, "database-unavailable"),
 )
