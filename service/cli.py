@@ -36,7 +36,6 @@ from service.db import (
     url_parts,
 )
 from service.errors import AlreadyRunningError, InvalidInputError, NotConnectedError, QuintileError
-from service.jobs.progress import Progress
 from service.jobs.runs import (
     Kind,
     RunRecorder,
@@ -590,14 +589,14 @@ def _say_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
 
 def _sync_runs(
     provider: str, only: str | None, comparison: Comparison
-) -> dict[Kind, Callable[[Settings, Pool, UUID, Progress], None]]:
+) -> dict[Kind, Callable[[Settings, Pool, UUID, ConsoleProgress], None]]:
     """The runs that a sync is, in their order, each with its work."""
     from service.klaviyo.sync import sync_klaviyo
     from service.shopify.sync import sync_shopify
 
     if provider == "klaviyo":
         return {"klaviyo_sync": sync_klaviyo}
-    runs: dict[Kind, Callable[[Settings, Pool, UUID, Progress], None]] = {}
+    runs: dict[Kind, Callable[[Settings, Pool, UUID, ConsoleProgress], None]] = {}
     if only != "segments":
         runs["shopify_sync"] = partial(sync_shopify, only="orders", comparison=comparison)
     if only != "orders":
@@ -1056,6 +1055,11 @@ class ConsoleProgress:
     recorder: RunRecorder
     label: str
 
+    @property
+    def run_id(self) -> UUID:
+        """The run's id."""
+        return self.recorder.run_id
+
     def phase(self, name: str, total: int | None = None) -> None:
         """Begin a phase."""
         _say(f"{self.label}: {name}" + (f" ({total:,})" if total is not None else ""))
@@ -1075,7 +1079,7 @@ class ConsoleProgress:
 
 
 @contextmanager
-def _run(pool: Pool, label: str, tenant_id: UUID, kind: Kind) -> Iterator[Progress]:
+def _run(pool: Pool, label: str, tenant_id: UUID, kind: Kind) -> Iterator[ConsoleProgress]:
     """A run of the command line: recorded like any other, shown as it goes."""
     with tenant_transaction(pool, tenant_id) as conn:
         started = start_run(conn, tenant_id, kind, "cli")

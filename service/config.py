@@ -106,6 +106,13 @@ class Settings:
     )
     klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
+    klaviyo_events_bulk_from: int = _setting(10, "How many events are worth a bulk job.")
+    klaviyo_removal_share: int = _setting(
+        20, "Percentage of a list beyond which a sync asks before it takes people off."
+    )
+    klaviyo_removal_from: int = _setting(
+        100, "How many profiles a list may have for a sync to take off any number without asking."
+    )
     host: str = _setting("127.0.0.1", "Address the web service listens on.")
     port: int = _setting(8000, "Port the web service listens on.")
     web_threads: int = _setting(8, "Requests one web process serves at once.")
@@ -123,6 +130,11 @@ class Settings:
     )
     schedule_build: str = _setting("0 3 * * *", "When RFM and samples are built (cron, UTC).")
     schedule_klaviyo: str = _setting("*/30 * * * *", "When Klaviyo lists are synced (cron, UTC).")
+    schedule_klaviyo_members: str = _setting(
+        "0 2 * * *",
+        "From when on the next sync reads everybody on Klaviyo's lists, to notice who was taken off"
+        " (cron, UTC).",
+    )
     schedule_housekeeping: str = _setting(
         "30 4 * * *", "When old webhooks, exports and jobs are deleted (cron, UTC)."
     )

@@ -13,7 +13,7 @@ from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import InvalidInputError, NotConnectedError
 from service.http import ATTEMPTS
 from service.klaviyo.account import read_account_name
-from service.klaviyo.client import open_klaviyo
+from service.klaviyo.client import KlaviyoClient, KlaviyoRefusedError, open_klaviyo
 from service.shopify.bucket import SharedBucket
 from service.shopify.client import ShopifyClient, base_url, open_shopify
 from service.shopify.domain import check_shop_domain
@@ -244,11 +244,29 @@ def note_refused(conn: Connection, tenant_id: UUID, provider: str, reason: str) 
     )
 
 
-def note_accepted(conn: Connection, tenant_id: UUID, provider: str, scopes: list[str]) -> None:
+@contextmanager
+def open_connected_klaviyo(
+    settings: Settings, pool: Pool, tenant_id: UUID
+) -> Iterator[KlaviyoClient]:
+    """The client of a connected tenant."""
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        api_key = credential(settings, conn, tenant_id, "klaviyo")
+    try:
+        with open_klaviyo(settings, api_key) as client:
+            yield client
+    except KlaviyoRefusedError as error:
+        with tenant_transaction(pool, tenant_id) as conn:
+            note_refused(conn, tenant_id, "klaviyo", error.message)
+        raise
+
+
+def note_accepted(
+    conn: Connection, tenant_id: UUID, provider: str, scopes: list[str] | None = None
+) -> None:
     """Show that the provider has accepted the credential just now."""
     conn.execute(
         query("sql/note_accepted"),
-        {"tenant_id": tenant_id, "provider": provider, "scopes": scopes},
+        {"tenant_id": tenant_id, "provider": provider, "scopes": scopes or []},
     )
 
 

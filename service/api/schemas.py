@@ -37,7 +37,9 @@ SampleSort = Literal["newest", "oldest", "value", "waiting"]
 SuggestionReason = Literal["tag_not_free", "channel_not_free", "tag_looks_like_sample"]
 CreatorLink = Literal["manual", "email", "handle", "unlinked"]
 Platform = Literal["tiktok", "instagram", "youtube", "other"]
-RunKind = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build", "orders_import"]
+RunKind = Literal[
+    "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "orders_import"
+]
 RunState = Literal["queued", "running", "succeeded", "failed"]
 
 

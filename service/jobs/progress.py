@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Protocol
+from uuid import UUID
 
 
 class Progress(Protocol):
@@ -16,3 +17,11 @@ class Progress(Protocol):
 
     def count(self, **counts: int) -> None:
         """Add to the run's counters."""
+
+
+class RunProgress(Progress, Protocol):
+    """Progress of a run that has a row in app.runs."""
+
+    @property
+    def run_id(self) -> UUID:
+        """The run's id."""

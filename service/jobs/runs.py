@@ -17,7 +17,9 @@ from psycopg.types.json import Jsonb
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import AlreadyRunningError, QuintileError
 
-Kind = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build", "orders_import"]
+Kind = Literal[
+    "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "orders_import"
+]
 Trigger = Literal["schedule", "person", "cli"]
 
 # A run whose process has not been heard of for this long is taken to be dead.

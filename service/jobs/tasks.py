@@ -35,6 +35,7 @@ from service.jobs.runs import (
 )
 from service.jobs.webhooks import NOTICES_TASK, PRIVACY_TASK
 from service.jobs.webhooks import QUEUE as WEBHOOK_QUEUE
+from service.klaviyo.records import add_rows
 from service.klaviyo.sync import sync_klaviyo
 from service.notifications.outbox import NOTIFY_TASK, send_notification
 from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
@@ -50,9 +51,10 @@ TASKS: dict[str, str] = {
     "shopify_sync": "quintile.shopify_sync",
     "segments_sync": "quintile.segments_sync",
     "klaviyo_sync": "quintile.klaviyo_sync",
+    "klaviyo_plan": "quintile.klaviyo_plan",
     "build": "quintile.build",
 }
-Enqueueable = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build"]
+Enqueueable = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build"]
 FannedOut = Literal["shopify_sync", "segments_sync", "klaviyo_sync"]
 
 # Attempts after the first, for what keeps a job from beginning its run: a run that has begun ends
@@ -111,6 +113,10 @@ class Worker:
         """Sync one tenant's Klaviyo lists."""
         self._do(tenant_id, run_id, sync_klaviyo)
 
+    def klaviyo_plan(self, tenant_id: str, run_id: str) -> None:
+        """Plan a sync of one tenant's Klaviyo lists, and change nothing."""
+        self._do(tenant_id, run_id, sync_klaviyo)
+
     def build_one(self, tenant_id: str, run_id: str) -> None:
         """Build one tenant's models."""
         with connect(transform_url(self.settings)) as conn:
@@ -131,7 +137,9 @@ class Worker:
         provider = "klaviyo" if kind == "klaviyo_sync" else "shopify"
         for tenant_id in self.tenants(provider):
             with tenant_transaction(self.pool, tenant_id) as conn:
-                enqueue(conn, tenant_id, kind, "schedule")
+                run = enqueue(conn, tenant_id, kind, "schedule")
+                if kind == "klaviyo_sync" and run["state"] == "queued":
+                    add_rows(conn, tenant_id, run["run_id"], only_scheduled=True)
 
     def webhooks(self, tenant_id: str) -> None:
         """Work through one tenant's webhooks."""
@@ -184,6 +192,7 @@ def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
         ("shopify_sync", "syncs", worker.shopify_sync),
         ("segments_sync", "syncs", worker.segments_sync),
         ("klaviyo_sync", "syncs", worker.klaviyo_sync),
+        ("klaviyo_plan", "syncs", worker.klaviyo_plan),
         ("build", "builds", worker.build_one),
     ):
         app.task(name=TASKS[kind], queue=queue, retry=_RETRY)(_explained(work))

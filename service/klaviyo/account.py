@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import httpx
 
 from service.klaviyo.client import KlaviyoClient, KlaviyoError
 
 _LIST = "/api/lists/{id}"
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A flow that a list triggers."""
+
+    flow_id: str
+    name: str
+    status: str
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it would write to whoever joins the list."""
+        return self.status == "live"
+
+
+def read_list_flows(client: KlaviyoClient, list_id: str) -> list[Flow]:
+    """The flows a list triggers."""
+    found = client.get(f"{_LIST}/flow-triggers", f"/api/lists/{list_id}/flow-triggers")
+    return [
+        Flow(f["id"], f["attributes"]["name"], f["attributes"]["status"]) for f in found["data"]
+    ]
 
 
 def read_account_name(client: KlaviyoClient) -> str:

@@ -69,6 +69,10 @@ class KlaviyoRefusedError(KlaviyoError):
     )
 
 
+class KlaviyoScopeError(KlaviyoRefusedError):
+    """The API key lacks a scope."""
+
+
 class KlaviyoClient:
     """The API of one account; not to be shared between threads.
 
@@ -170,6 +174,7 @@ def _error(status: int, document: Document) -> KlaviyoError:
     said = problems[0].detail if problems else "no reason given"
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         message = f"Klaviyo does not accept the API key (status {status}): {said}"
-        return KlaviyoRefusedError(message, status=status, problems=problems)
+        kind = KlaviyoScopeError if status == httpx.codes.FORBIDDEN else KlaviyoRefusedError
+        return kind(message, status=status, problems=problems)
     message = f"Klaviyo answered with status {status}: {said}"
     return KlaviyoError(message, status=status, problems=problems)

@@ -1,12 +1,12 @@
-"""Which segment feeds which list."""
+"""Which segment is kept in step with which list, in which direction, and what pauses that."""
 
 from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from service.config import PROJECT_DIR, Settings
@@ -16,12 +16,51 @@ from service.errors import InvalidInputError
 from service.klaviyo.account import read_list_name, read_list_names, read_list_size
 from service.klaviyo.client import open_klaviyo
 
+Direction = Literal["push", "pull", "bidirectional"]
+PausedBy = Literal["person", "sync", "key"]
+
 _LIST_ID = re.compile(r"[A-Za-z0-9]{1,64}")
+
+
+class UnknownConfigError(InvalidInputError):
+    """There is no such configuration."""
+
+
+class ConfigConflictError(InvalidInputError):
+    """The list is already kept in step in a way that this one would fight with."""
+
+
+@dataclass(frozen=True)
+class NewConfig:
+    """What to keep in step with what.
+
+    ``segment_key`` is ``rfm:<segment>``, ``shopify:<segment id>`` or ``klaviyo:<list id>``, a list
+    that is pulled. A pull itself has the key of its own list.
+    """
+
+    segment_key: str
+    list_id: str
+    list_name: str
+    direction: Direction = "push"
+    is_scheduled: bool = True
+    fires_flows_on_first_sync: bool = False
+    sends_events: bool = False
+
+
+@dataclass(frozen=True)
+class ConfigChange:
+    """What to change of a configuration; None leaves it as it is."""
+
+    direction: Direction | None = None
+    is_scheduled: bool | None = None
+    fires_flows_on_first_sync: bool | None = None
+    sends_events: bool | None = None
+    is_paused: bool | None = None
 
 
 @dataclass(frozen=True)
 class PausedList:
-    """A configuration that a sync has paused, and why."""
+    """A configuration that is not synced, and why."""
 
     segment_key: str
     list_id: str
@@ -44,95 +83,241 @@ class PausedList:
         )
 
 
-def create_config(
-    conn: Connection,
-    tenant_id: UUID,
-    segment_key: str,
-    list_id: str,
-    list_name: str,
-    *,
-    direction: str = "push",
-) -> UUID:
-    """Keep a list in step with a segment; asked again, it goes on if it was paused.
+# -- reading ------------------------------------------------------------------------------------
+
+
+def list_configs(conn: Connection, tenant_id: UUID) -> list[dict[str, Any]]:
+    """The tenant's configurations in the order of their making, each with its last sync."""
+    return conn.execute(
+        query("klaviyo/sql/list_configs"), {"tenant_id": tenant_id, "config_id": None}
+    ).fetchall()
+
+
+def get_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> dict[str, Any]:
+    """One configuration with its last sync.
+
+    Raises:
+        UnknownConfigError: The tenant has none of this id.
+    """
+    row = conn.execute(
+        query("klaviyo/sql/list_configs"), {"tenant_id": tenant_id, "config_id": config_id}
+    ).fetchone()
+    if row is None:
+        raise UnknownConfigError
+    return row
+
+
+def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
+    """The tenant's configurations that a sync has paused until somebody has seen to them."""
+    rows = conn.execute(query("klaviyo/sql/list_paused"), {"tenant_id": tenant_id}).fetchall()
+    return [PausedList(**row) for row in rows]
+
+
+# -- changing -----------------------------------------------------------------------------------
+
+
+def create_config(conn: Connection, tenant_id: UUID, new: NewConfig) -> UUID:
+    """Keep a list in step with a segment, from the next sync on.
 
     Args:
         conn: A transaction of the tenant.
         tenant_id: Whose list.
-        segment_key: ``rfm:<segment>`` or ``shopify:<segment id>``.
-        list_id: Klaviyo's id of the list.
-        list_name: What the list is called there.
-        direction: ``push``; the others are not offered yet.
+        new: What to keep in step with what; the list is known to exist.
 
     Raises:
-        InvalidInputError: There is no such segment, or the direction is not ``push``.
+        InvalidInputError: There is no such segment, or the direction does not go with it.
+        ConfigConflictError: Another configuration of the list would fight with it; the reason.
     """
-    if direction != "push":
-        raise InvalidInputError(
-            f"Direction '{direction}' is not available: only push, from segment to list, is."
-        )
-    _check_segment(conn, tenant_id, segment_key)
-    parameters = {
-        "tenant_id": tenant_id,
-        "segment_key": segment_key,
-        "list_id": list_id,
-        "list_name": list_name,
-        "direction": direction,
+    _lock(conn, tenant_id)
+    _check_direction(new)
+    _check_segment(conn, tenant_id, new)
+    _check_peace(conn, tenant_id, new)
+    row = conn.execute(
+        query("klaviyo/sql/create_config"), {"tenant_id": tenant_id, **asdict(new)}
+    ).fetchone()
+    return cast("UUID", one(row)["config_id"])
+
+
+def change_config(
+    conn: Connection, tenant_id: UUID, config_id: UUID, change: ConfigChange
+) -> dict[str, Any]:
+    """Change how a list is kept in step, pause it or go on with it; returns what it is then.
+
+    Events that wait to be sent are dropped when they are switched off.
+
+    Raises:
+        UnknownConfigError: The tenant has none of this id.
+        InvalidInputError: The direction does not go with the segment.
+        ConfigConflictError: Another configuration of the list would fight with it; the reason.
+    """
+    _lock(conn, tenant_id)
+    known = get_config(conn, tenant_id, config_id)
+    wanted = {
+        name: known[name] if value is None else value for name, value in asdict(change).items()
     }
-    row = one(conn.execute(query("klaviyo/sql/create_config"), parameters).fetchone())
-    return cast("UUID", row["config_id"])
+    becoming = NewConfig(
+        known["segment_key"],
+        known["list_id"],
+        known["list_name"],
+        **{name: value for name, value in wanted.items() if name != "is_paused"},
+    )
+    _check_direction(becoming)
+    _check_peace(conn, tenant_id, becoming, other_than=config_id)
+    parameters = {"tenant_id": tenant_id, "config_id": config_id, **wanted}
+    conn.execute(query("klaviyo/sql/change_config"), parameters)
+    if known["sends_events"] and not wanted["sends_events"]:
+        conn.execute(query("klaviyo/sql/drop_events"), parameters)
+    return get_config(conn, tenant_id, config_id)
+
+
+def delete_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> str:
+    """Keep a list in step no longer, and forget what was known of it; returns the list's name.
+
+    Who is on the list stays on it.
+
+    Raises:
+        UnknownConfigError: The tenant has none of this id.
+        ConfigConflictError: The list is the segment of another configuration.
+    """
+    _lock(conn, tenant_id)
+    known = get_config(conn, tenant_id, config_id)
+    parameters = {"tenant_id": tenant_id, "config_id": config_id, "list_id": known["list_id"]}
+    if known["direction"] != "push":
+        fed = conn.execute(query("klaviyo/sql/find_fed_by_list"), parameters).fetchone()
+        if fed is not None:
+            raise ConfigConflictError(
+                f"The list is a segment that feeds list '{fed['list_name']}'.",
+                advice="Give that one up first.",
+            )
+    conn.execute(query("klaviyo/sql/delete_config"), parameters)
+    conn.execute(query("klaviyo/sql/forget_unused_list"), parameters)
+    return cast("str", known["list_name"])
+
+
+def confirm_removals(conn: Connection, tenant_id: UUID, config_id: UUID) -> int:
+    """Agree to as many removals as the last sync stopped for; returns how many those are.
+
+    The next sync carries them out if there are no more of them by then, and the agreement is used
+    up.
+
+    Raises:
+        UnknownConfigError: The tenant has none of this id.
+        InvalidInputError: The last sync did not stop for removals.
+    """
+    known = get_config(conn, tenant_id, config_id)
+    if known["last_stopped_for"] != "removals":
+        raise InvalidInputError("The last sync of this list did not stop for removals.")
+    removals = int(known["last_plan"]["stop"]["removals"])
+    conn.execute(
+        query("klaviyo/sql/confirm_removals"),
+        {"tenant_id": tenant_id, "config_id": config_id, "removals": removals},
+    )
+    return removals
+
+
+def undo_removal(conn: Connection, tenant_id: UUID, config_id: UUID, email: str) -> None:
+    """Let the next sync put back whom a person has taken off the list.
+
+    That a person did so is forgotten in every configuration of the list.
+
+    Raises:
+        UnknownConfigError: The tenant has none of this id.
+        InvalidInputError: The address was not taken off the list by a person.
+    """
+    get_config(conn, tenant_id, config_id)
+    undone = conn.execute(
+        query("klaviyo/sql/undo_removal"),
+        {"tenant_id": tenant_id, "config_id": config_id, "email": email.strip().lower()},
+    ).fetchone()
+    if undone is None:
+        raise InvalidInputError("Nobody has taken this address off the list.", field="email")
+
+
+def pause_all_for_key(conn: Connection, tenant_id: UUID, reason: str) -> int:
+    """Pause every configuration until a key is accepted; returns how many went on until now."""
+    return conn.execute(
+        query("klaviyo/sql/pause_for_key"), {"tenant_id": tenant_id, "reason": reason}
+    ).rowcount
+
+
+def resume_after_key(conn: Connection, tenant_id: UUID) -> int:
+    """Go on with what was paused because the key was refused; returns how many those are."""
+    return conn.execute(query("klaviyo/sql/resume_after_key"), {"tenant_id": tenant_id}).rowcount
+
+
+def read_all_next_time(
+    conn: Connection, tenant_id: UUID, config_ids: list[UUID] | None = None
+) -> None:
+    """Have the next sync read everybody on the lists, and not only who has joined since."""
+    conn.execute(
+        query("klaviyo/sql/ask_full_reading"), {"tenant_id": tenant_id, "config_ids": config_ids}
+    )
+
+
+# -- by names, for operators --------------------------------------------------------------------
 
 
 def map_list(
-    settings: Settings, pool: Pool, tenant_id: UUID, segment_key: str, list_id: str
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    segment_key: str,
+    list_id: str,
+    direction: Direction = "push",
 ) -> str:
     """As :func:`create_config`, for a list that is looked up in Klaviyo; returns its name.
 
+    A configuration that is there already goes on if it was paused.
+
     Raises:
         InvalidInputError: There is no such list or segment; the advice names the lists.
+        ConfigConflictError: Another configuration of the list would fight with it; the reason.
         NotConnectedError: The tenant is not connected to Klaviyo.
         KlaviyoError: Klaviyo cannot be asked.
     """
-    if not _LIST_ID.fullmatch(list_id):
-        raise InvalidInputError(f"'{list_id}' is not the id of a Klaviyo list.")
-    with open_klaviyo(settings, _api_key(settings, pool, tenant_id)) as client:
-        name = read_list_name(client, list_id)
-        if name is None:
-            known = ", ".join(f"{key} ({name})" for key, name in read_list_names(client).items())
-            raise InvalidInputError(
-                f"The Klaviyo account has no list '{list_id}'.", advice=f"Its lists: {known}"
-            )
+    name = find_list_name(settings, pool, tenant_id, list_id)
     with tenant_transaction(pool, tenant_id) as conn:
-        create_config(conn, tenant_id, segment_key, list_id, name)
+        known = _find(conn, tenant_id, segment_key, list_id)
+        if known is None:
+            create_config(conn, tenant_id, NewConfig(segment_key, list_id, name, direction))
+        else:
+            change_config(conn, tenant_id, known, ConfigChange(is_paused=False))
     return name
 
 
 def unmap_list(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> str:
-    """Let a segment feed a list no longer, and forget what it held; returns the list's name.
-
-    Who is on the list stays on it.
-
-    Args:
-        conn: A transaction of the tenant.
-        tenant_id: Whose list.
-        segment_key: ``rfm:<segment>`` or ``shopify:<segment id>``.
-        list_id: Klaviyo's id of the list.
+    """As :func:`delete_config`, by segment and list.
 
     Raises:
         InvalidInputError: The segment does not feed the list.
+        ConfigConflictError: The list is the segment of another configuration.
     """
-    row = conn.execute(
-        query("klaviyo/sql/delete_config"),
-        {"tenant_id": tenant_id, "segment_key": segment_key, "list_id": list_id},
-    ).fetchone()
-    if row is None:
+    known = _find(conn, tenant_id, segment_key, list_id)
+    if known is None:
         raise InvalidInputError(f"Segment '{segment_key}' feeds no list '{list_id}'.")
-    return cast("str", row["list_name"])
+    return delete_config(conn, tenant_id, known)
 
 
-def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
-    """The tenant's configurations that are not synced until a person has seen to them."""
-    rows = conn.execute(query("klaviyo/sql/list_paused"), {"tenant_id": tenant_id}).fetchall()
-    return [PausedList(**row) for row in rows]
+def find_list_name(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str) -> str:
+    """The name of a list of the tenant's Klaviyo account.
+
+    Raises:
+        InvalidInputError: There is no such list; the advice names those there are.
+        NotConnectedError: The tenant is not connected to Klaviyo.
+        KlaviyoError: Klaviyo cannot be asked.
+    """
+    if not _LIST_ID.fullmatch(list_id):
+        raise InvalidInputError(f"'{list_id}' is not the id of a Klaviyo list.", field="list_id")
+    with open_klaviyo(settings, _api_key(settings, pool, tenant_id)) as client:
+        name = read_list_name(client, list_id)
+        if name is not None:
+            return name
+        known = ", ".join(f"{key} ({name})" for key, name in read_list_names(client).items())
+    raise InvalidInputError(
+        f"The Klaviyo account has no list '{list_id}'.",
+        advice=f"Its lists: {known}",
+        field="list_id",
+    )
 
 
 def list_size(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str) -> int:
@@ -151,8 +336,47 @@ def _api_key(settings: Settings, pool: Pool, tenant_id: UUID) -> str:
         return credential(settings, conn, tenant_id, "klaviyo")
 
 
-def _check_segment(conn: Connection, tenant_id: UUID, segment_key: str) -> None:
-    kind, _, name = segment_key.partition(":")
+def _find(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> UUID | None:
+    row = conn.execute(
+        query("klaviyo/sql/find_config"),
+        {"tenant_id": tenant_id, "segment_key": segment_key, "list_id": list_id},
+    ).fetchone()
+    return None if row is None else cast("UUID", row["config_id"])
+
+
+# -- what may be kept in step with what ---------------------------------------------------------
+
+
+def _lock(conn: Connection, tenant_id: UUID) -> None:
+    """Two changes at once could each be at peace with what there is, and not with each other."""
+    conn.execute(query("klaviyo/sql/lock_configs"), {"tenant_id": tenant_id})
+
+
+def _check_direction(new: NewConfig) -> None:
+    is_own = new.segment_key == f"klaviyo:{new.list_id}"
+    if is_own and new.direction != "pull":
+        raise InvalidInputError(
+            "A list cannot feed itself.",
+            advice="To have it here as a segment, pull it.",
+            field="direction",
+        )
+    if new.direction != "pull":
+        return
+    if not is_own:
+        raise InvalidInputError(
+            "A list that is pulled is a segment by itself, with the key"
+            f" klaviyo:{new.list_id}; it takes no other.",
+            field="segment_key",
+        )
+    if new.sends_events or new.fires_flows_on_first_sync:
+        raise InvalidInputError(
+            "Pulling a list writes nothing to Klaviyo: it neither sends events nor starts flows.",
+            field="sends_events" if new.sends_events else "fires_flows_on_first_sync",
+        )
+
+
+def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
+    kind, _, name = new.segment_key.partition(":")
     if kind == "rfm" and name in _rfm_segments():
         return
     if kind == "shopify":
@@ -164,12 +388,51 @@ def _check_segment(conn: Connection, tenant_id: UUID, segment_key: str) -> None:
         raise InvalidInputError(
             f"The shop has no segment '{name}'.",
             advice="Sync the shop first: quintile sync shopify",
+            field="segment_key",
+        )
+    if kind == "klaviyo":
+        row = conn.execute(
+            query("klaviyo/sql/find_pulled_list"), {"tenant_id": tenant_id, "list_id": name}
+        ).fetchone()
+        if new.direction == "pull" or row is not None:
+            return
+        raise InvalidInputError(
+            f"No list '{name}' is pulled.", advice="Pull it first.", field="segment_key"
         )
     raise InvalidInputError(
-        f"'{segment_key}' is not a segment.",
-        advice="It is shopify:<segment id> or one of: "
+        f"'{new.segment_key}' is not a segment.",
+        advice="It is shopify:<segment id>, klaviyo:<list id> or one of: "
         + ", ".join(f"rfm:{segment}" for segment in _rfm_segments()),
+        field="segment_key",
     )
+
+
+def _check_peace(
+    conn: Connection, tenant_id: UUID, new: NewConfig, *, other_than: UUID | None = None
+) -> None:
+    """Refuse what would fight: the same mapping twice, push beside bidirectional, a circle."""
+    parameters = {"tenant_id": tenant_id, "other_than": other_than, **asdict(new)}
+    found = one(conn.execute(query("klaviyo/sql/find_conflict"), parameters).fetchone())
+    if found["is_mapped"]:
+        raise ConfigConflictError(
+            f"Segment '{new.segment_key}' and list '{new.list_name}' are already kept in step.",
+            field="segment_key",
+        )
+    if found["other_direction"] is not None:
+        raise ConfigConflictError(
+            f"List '{new.list_name}' is kept in step by {found['other_direction']} already, with"
+            f" {found['other_segment_key']}. A push forgets whom a person took off the list when"
+            " they leave the segment, and a bidirectional sync does not: the two would fight over"
+            " them.",
+            advice=f"Choose {found['other_direction']} for this one too, or change that one first.",
+            field="direction",
+        )
+    if found["is_circle"]:
+        raise ConfigConflictError(
+            f"List '{new.list_name}' feeds list {new.segment_key.partition(':')[2]} already, by"
+            " itself or by others: who is taken off one would be kept on by the other.",
+            field="segment_key",
+        )
 
 
 @cache

@@ -1,21 +1,30 @@
-"""The three-way plan: base (the ledger), local (the segment now), remote (the list now).
+"""The three-way plan: base (the ledger), local (the segment now), remote (the list as last read).
 
-It is a result in the database, ``pg_temp.klaviyo_plan``: showing it and carrying it out read the
-same rows. The comparison is ``sql/fill_plan.sql``; nothing is compared in Python.
+It is a result in the database, ``pg_temp.klaviyo_plan``: a dry run shows it, a sync settles it and
+carries it out, from the same rows. The comparison is ``sql/fill_plan.sql``; nothing is compared in
+Python.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import psycopg
 
-from service.db import Connection, query
+from service.config import Settings
+from service.db import Connection, one, query
 from service.errors import QuintileError
-from service.spool import Row
 
-ACTIONS = ("add", "remove", "confirm", "forget", "skip", "wait")
+ACTIONS = ("add", "remove", "update", "skip")
+_SEGMENT_GONE = {
+    "rfm": "There is no such RFM segment any more.",
+    "shopify": "The segment that feeds the list no longer exists in Shopify.",
+    "klaviyo": "The list whose members feed this one is no longer pulled, or gone from Klaviyo.",
+}
 
 
 class MartsMissingError(QuintileError):
@@ -25,69 +34,202 @@ class MartsMissingError(QuintileError):
 
 
 class SegmentGoneError(QuintileError):
-    """The segment that feeds the list no longer exists in Shopify."""
+    """The segment that feeds the list no longer exists."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What a person has to agree to before a plan may be carried out."""
+
+    reason: str
+    message: str
+    advice: str
+    removals: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many addresses each action befalls, with examples, and whether it may be carried out.
+
+    ``members`` of the segment can be written to.
+    """
+
+    counts: Mapping[str, int]
+    skips: Mapping[str, int]
+    examples: Mapping[str, list[dict[str, Any]]]
+    members: int
+    segment_name: str
+    stop: Stop | None
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as the API, the UI and the CLI show it."""
+        described: dict[str, Any] = {
+            action: {"count": self.counts[action], "examples": self.examples.get(action, [])}
+            for action in ACTIONS
+        }
+        described["skip"]["reasons"] = dict(self.skips)
+        described["stop"] = None if self.stop is None else _describe_stop(self.stop)
+        return described
 
 
 def plan(
     conn: Connection,
+    settings: Settings,
     tenant_id: UUID,
-    config: Mapping[str, object],
-    remote: Iterable[Row],
-) -> dict[str, int]:
+    config: Mapping[str, Any],
+    live_flows: list[str],
+) -> Plan:
     """Make the plan of one configuration, in the caller's transaction.
 
     Args:
-        conn: A transaction of the tenant.
+        conn: A transaction of the tenant, in which the list's last reading has landed.
+        settings: How much a sync may take off a list without asking.
         tenant_id: Whose list.
-        config: The configuration's ``config_id`` and ``segment_key``.
-        remote: The list's profiles now: address, profile id.
-
-    Returns:
-        How many addresses each action of ``sql/fill_plan.sql`` befalls, and as ``unaddressable``
-        how many members of the segment cannot be written to.
+        config: A row of ``sql/list_rows.sql``.
+        live_flows: Names of flows that adding to the list would start, unless that is wanted.
 
     Raises:
         MartsMissingError: dbt has not built the marts yet.
-        SegmentGoneError: The Shopify segment is not there (any more).
+        SegmentGoneError: The segment is not there (any more).
     """
     parameters = {"tenant_id": tenant_id, **config}
-    for name in ("create_members", "create_local", "create_remote", "create_plan"):
+    for name in ("create_segment", "create_members", "create_properties", "create_plan"):
         conn.execute(query(f"klaviyo/sql/{name}"))
-    with conn.cursor().copy(query("klaviyo/sql/copy_remote")) as copy:
-        for profile in remote:
-            copy.write_row(profile)
     try:
-        _fill_members(conn, parameters)
-        conn.execute(query("klaviyo/sql/fill_local"), parameters)
+        segment_name = _fill_segment(conn, tenant_id, config["config_id"], config["segment_key"])
+        parameters["standing_still"] = _fill_siblings(conn, parameters)
+        conn.execute(query("klaviyo/sql/judge_members"), parameters)
+        conn.execute(query("klaviyo/sql/index_members"))
+        conn.execute("analyze pg_temp.klaviyo_members")
+        conn.execute(query("klaviyo/sql/fill_properties"), parameters)
     except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
         # The first build makes the marts, and grants their schema to the service.
         raise MartsMissingError from None
+    conn.execute("analyze pg_temp.klaviyo_properties")
     conn.execute(query("klaviyo/sql/fill_plan"), parameters)
-    counts = {
-        row["action"]: int(row["addresses"])
-        for row in conn.execute(query("klaviyo/sql/count_plan")).fetchall()
-    }
-    return {name: counts.get(name, 0) for name in (*ACTIONS, "unaddressable")}
+    counts: Counter[str] = Counter()
+    skips: Counter[str] = Counter()
+    examples: dict[str, list[dict[str, Any]]] = {}
+    for row in conn.execute(query("klaviyo/sql/count_plan"), parameters).fetchall():
+        counts[row["action"]] += row["addresses"]
+        if row["reason"] is not None:
+            skips[row["reason"]] += row["addresses"]
+        examples.setdefault(row["action"], []).extend(row["examples"])
+    members = one(conn.execute(query("klaviyo/sql/count_members"), parameters).fetchone())
+    return Plan(
+        counts=counts,
+        skips=skips,
+        examples=examples,
+        members=members["members"],
+        segment_name=segment_name,
+        stop=_find_stop(conn, settings, parameters, counts, live_flows),
+    )
 
 
-def settle(conn: Connection, tenant_id: UUID, config_id: object) -> None:
-    """Carry out what of the plan concerns the ledger alone, in the plan's transaction.
+def settle(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
+    """Move on from the plan, in its transaction.
 
-    Addresses found on the list are confirmed and their profile ids learned; those that are neither
-    in the segment nor on the list are forgotten.
+    The ledger is what it says, and who entered or left the segment is among the events to send.
     """
-    parameters = {"tenant_id": tenant_id, "config_id": config_id}
-    conn.execute(query("klaviyo/sql/confirm_found"), parameters)
-    conn.execute(query("klaviyo/sql/forget_gone"), parameters)
+    parameters = {
+        "tenant_id": tenant_id,
+        "config_id": config_id,
+        "segment_name": made.segment_name,
+    }
+    for name in ("settle_events", "settle_forgotten", "settle_ledger"):
+        conn.execute(query(f"klaviyo/sql/{name}"), parameters)
 
 
-def _fill_members(conn: Connection, parameters: Mapping[str, object]) -> None:
-    kind, _, name = str(parameters["segment_key"]).partition(":")
-    if kind == "rfm":
-        conn.execute(query("klaviyo/sql/fill_members_rfm"), {**parameters, "segment": name})
-        return
-    named = {**parameters, "segment_id": name}
-    row = conn.execute(query("klaviyo/sql/find_shopify_segment"), named).fetchone()
+def note_planned(
+    conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan, *, is_settled: bool
+) -> None:
+    """Note how far the two sides are apart; what a person had agreed to is used up by settling."""
+    conn.execute(
+        query("klaviyo/sql/note_planned"),
+        {
+            "tenant_id": tenant_id,
+            "config_id": config_id,
+            "local_members": made.members,
+            "drift": made.counts["add"] + made.counts["remove"],
+            "is_settled": is_settled,
+        },
+    )
+
+
+def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_key: str) -> str:
+    """Fill in a segment's members; returns what it is called."""
+    kind, _, segment = segment_key.partition(":")
+    parameters = {
+        "tenant_id": tenant_id,
+        "config_id": config_id,
+        "kind": kind,
+        "segment": segment,
+    }
+    row = conn.execute(query("klaviyo/sql/find_segment"), parameters).fetchone()
     if row is None or row["is_gone"]:
-        raise SegmentGoneError
-    conn.execute(query("klaviyo/sql/fill_members_shopify"), named)
+        raise SegmentGoneError(_SEGMENT_GONE[kind])
+    conn.execute(query(f"klaviyo/sql/fill_members_{kind}"), parameters)
+    return str(row["segment_name"])
+
+
+def _fill_siblings(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID]:
+    """Fill in the members of the list's other segments; returns the configurations without any."""
+    standing_still = []
+    rows = conn.execute(query("klaviyo/sql/list_siblings"), parameters).fetchall()
+    for row in rows:
+        if not row["is_paused"]:
+            try:
+                _fill_segment(conn, parameters["tenant_id"], row["config_id"], row["segment_key"])
+            except SegmentGoneError:
+                pass
+            else:
+                continue
+        standing_still.append(row["config_id"])
+    return standing_still
+
+
+def _find_stop(
+    conn: Connection,
+    settings: Settings,
+    parameters: Mapping[str, Any],
+    counts: Mapping[str, int],
+    live_flows: list[str],
+) -> Stop | None:
+    if counts["remove"] and (stop := _too_many_removals(conn, settings, parameters)):
+        return stop
+    if counts["add"] and live_flows and parameters["must_not_fire_flows"]:
+        flows = ", ".join(f"'{name}'" for name in live_flows)
+        return Stop(
+            "flows",
+            f"This first sync would add {counts['add']:,} people to the list, and so start"
+            f" {flows} for all of them.",
+            "Switch on “fire flows on first sync” if they are all meant to get it; or make the flow"
+            " a draft in Klaviyo, sync, and set it live again.",
+        )
+    return None
+
+
+def _too_many_removals(
+    conn: Connection, settings: Settings, parameters: Mapping[str, Any]
+) -> Stop | None:
+    found = one(conn.execute(query("klaviyo/sql/count_list_removals"), parameters).fetchone())
+    profiles, removals = found["profiles"], found["removals"]
+    if profiles <= settings.klaviyo_removal_from:
+        return None
+    if removals * 100 <= profiles * settings.klaviyo_removal_share:
+        return None
+    if removals <= (parameters["confirmed_removals"] or 0):
+        return None
+    return Stop(
+        "removals",
+        f"This sync would take {removals:,} of {profiles:,} profiles off the list, more than"
+        f" {settings.klaviyo_removal_share} %.",
+        "If the segment is right, confirm it; if it is not, mend the segment: the next sync looks"
+        " again.",
+        removals,
+    )
+
+
+def _describe_stop(stop: Stop) -> dict[str, Any]:
+    described: dict[str, Any] = {"for": stop.reason, "message": stop.message, "advice": stop.advice}
+    return described if stop.removals is None else {**described, "removals": stop.removals}

@@ -75,11 +75,16 @@ def remove(target: Target, removals: Iterable[Row], limits: Limits, progress: Pr
     for batch in _batches(removals, limits.remove_profiles, limits.import_bytes):
         # Were these still called synced after a crash, those back in the segment by the next sync
         # would seem to have been taken off by a person.
-        _mark_pending(target, batch)
-        body = {"data": [{"type": "profile", "id": profile_id} for _, _, profile_id in batch]}
+        _record(
+            target,
+            "mark_removing",
+            emails=[row[0] for row in batch],
+            profile_ids=[row[2] for row in batch],
+        )
+        body = {"data": [{"type": "profile", "id": row[2]} for row in batch]}
         path = f"/api/lists/{target.list_id}/relationships/profiles"
         target.client.delete(_REMOVALS, path, body)
-        _record(target, "forget_removed", emails=[email for email, _, _ in batch])
+        _record(target, "forget_removed", emails=[row[0] for row in batch])
         progress.count(removed=len(batch))
         progress.advance(len(batch))
 
@@ -94,10 +99,37 @@ def add(target: Target, additions: Iterable[Row], limits: Limits, progress: Prog
     """
     for batch in _batches(additions, limits.import_profiles, limits.import_bytes):
         _mark_pending(target, batch)
-        synced = _import(target, [str(email) for email, _, _ in batch], progress)
+        synced = _import(target, [str(row[0]) for row in batch], progress)
         _record(target, "mark_synced", emails=synced)
         progress.count(added=len(synced))
         progress.advance(len(batch))
+
+
+def send(
+    target: Target,
+    additions: Iterable[Row],
+    updates: Iterable[Row],
+    limits: Limits,
+    progress: Progress,
+) -> None:
+    """To be written."""
+    add(target, additions, limits, progress)
+    _told(target, [*additions, *updates])
+
+
+def refresh(target: Target, stale: Iterable[Row], limits: Limits, progress: Progress) -> None:
+    """To be written."""
+    _told(target, stale)
+
+
+def _told(target: Target, rows: Iterable[Row]) -> None:
+    with tenant_transaction(target.pool, target.tenant_id) as conn, conn.cursor() as cursor:
+        cursor.executemany(
+            "insert into app.klaviyo_profiles (tenant_id, email, properties_hash)"
+            " values (%s, %s, %s) on conflict (tenant_id, email) do update"
+            " set properties_hash = excluded.properties_hash",
+            [(target.tenant_id, row[0], row[4]) for row in rows],
+        )
 
 
 def _import(target: Target, emails: list[str], progress: Progress) -> list[str]:
@@ -208,8 +240,8 @@ def _mark_pending(target: Target, batch: Sequence[Row]) -> None:
     _record(
         target,
         "mark_pending",
-        emails=[email for email, _, _ in batch],
-        customer_ids=[customer_id for _, customer_id, _ in batch],
+        emails=[row[0] for row in batch],
+        customer_ids=[row[1] for row in batch],
     )
 
 

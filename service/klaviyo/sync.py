@@ -1,48 +1,68 @@
-"""One sync of a tenant's Klaviyo lists: read each list, plan in SQL, carry the plan out."""
+"""One run over a tenant's Klaviyo lists: read each list, plan in SQL, carry the plan out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 import httpx
+import psycopg
 
 from service.config import Settings
-from service.connections import credential, note_accepted, note_refused
+from service.connections import note_accepted, open_connected_klaviyo
 from service.db import Connection, Pool, query, tenant_transaction
 from service.errors import QuintileError
-from service.jobs.progress import Progress
+from service.jobs.progress import Progress, RunProgress
+from service.klaviyo.account import read_list_flows
 from service.klaviyo.client import (
+    KlaviyoClient,
     KlaviyoError,
     KlaviyoRefusedError,
+    KlaviyoScopeError,
     KlaviyoUnavailableError,
-    open_klaviyo,
 )
-from service.klaviyo.plan import SegmentGoneError, plan, settle
-from service.klaviyo.push import Limits, Target, add, remove
+from service.klaviyo.configs import pause_all_for_key
+from service.klaviyo.events import send_events
+from service.klaviyo.plan import Plan, SegmentGoneError, note_planned, plan, settle
+from service.klaviyo.push import Limits, Target, refresh, remove, send
+from service.klaviyo.reading import Readings
+from service.klaviyo.records import Outcome, begin, finish, note_plan, rows_to_do
 from service.spool import Row, Spool, open_spool
 
-_LIST_PROFILES = "/api/lists/{id}/profiles"
 _DEFAULT_LIMITS = Limits()
+_FLOWS_UNKNOWN = (
+    "Whether the list starts flows cannot be told: the API key lacks the scope flows:read."
+)
+
+Config = Mapping[str, Any]
+
+
+class ListGoneError(QuintileError):
+    """The list no longer exists in Klaviyo."""
 
 
 def sync_klaviyo(
     settings: Settings,
     pool: Pool,
     tenant_id: UUID,
-    progress: Progress,
+    progress: RunProgress,
     *,
     limits: Limits = _DEFAULT_LIMITS,
 ) -> None:
-    """Bring every list of the tenant that is not paused in step with its segment.
+    """Do what the run's rows in app.klaviyo_sync_runs ask for; each says then what became of it.
 
-    Counts, by way of ``progress``: addresses added, removed and rejected; skipped, which are
-    members that cannot be written to, were rejected before or were taken off the list by a person;
-    lists paused; calls to Klaviyo. A list that needs no change costs no writing call.
+    A run without rows does every configuration that is not paused. Counts, by way of ``progress``:
+    addresses added, removed, updated and rejected; skipped, which are members that are not to be
+    written to; configurations paused, or stopped to ask; events; calls to Klaviyo. A list that
+    needs no change costs no writing call.
 
-    A list or segment that no longer exists pauses its configuration with the reason, which
-    :func:`service.klaviyo.configs.paused_lists` tells. Trouble with one list does not keep the
-    others from being synced; the first of it is raised at the end.
+    A list or segment that no longer exists pauses its configuration with the reason, a key that is
+    refused pauses all. Trouble with one list does not keep the others from being synced; the first
+    of it is raised at the end.
 
     Raises:
         NotConnectedError: The tenant is not connected to Klaviyo.
@@ -51,109 +71,326 @@ def sync_klaviyo(
         MartsMissingError: dbt has not built the marts yet.
         KlaviyoError: Klaviyo did not do what was asked; what it accepted is recorded.
     """
-    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-        api_key = credential(settings, conn, tenant_id, "klaviyo")
-        configs = conn.execute(
-            query("klaviyo/sql/list_configs"), {"tenant_id": tenant_id}
-        ).fetchall()
-    failures: list[QuintileError] = []
-    with open_klaviyo(settings, api_key) as client:
+    with tenant_transaction(pool, tenant_id) as conn:
+        configs = rows_to_do(conn, tenant_id, progress.run_id)
+    with ExitStack() as spools, open_connected_klaviyo(settings, pool, tenant_id) as client:
+        readings = Readings(settings, client, pool, tenant_id, spools)
+        run = _Run(settings, client, pool, tenant_id, progress, limits, readings)
         try:
-            for config in configs:
-                target = Target(client, pool, tenant_id, config["config_id"], config["list_id"])
-                progress.phase(f"list {config['list_name']}")
-                try:
-                    _sync_list(target, config["segment_key"], limits, progress)
-                except (KlaviyoRefusedError, KlaviyoUnavailableError):
-                    # The next list would meet the same.
-                    raise
-                except QuintileError as error:
-                    failures.append(error)
+            failures = _do_all(run, configs)
             if client.calls:
                 with tenant_transaction(pool, tenant_id) as conn:
-                    note_accepted(conn, tenant_id, "klaviyo", [])
-        except KlaviyoRefusedError as error:
-            with tenant_transaction(pool, tenant_id) as conn:
-                note_refused(conn, tenant_id, "klaviyo", error.message)
-            raise
+                    note_accepted(conn, tenant_id, "klaviyo")
         finally:
             progress.count(calls=client.calls)
     if failures:
         raise failures[0]
 
 
-def _sync_list(target: Target, segment_key: str, limits: Limits, progress: Progress) -> None:
-    with open_spool() as remote, open_spool() as removals, open_spool() as additions:
+@dataclass(frozen=True)
+class _Run:
+    """What every configuration's turn needs."""
+
+    settings: Settings
+    client: KlaviyoClient
+    pool: Pool
+    tenant_id: UUID
+    progress: RunProgress
+    limits: Limits
+    readings: Readings
+
+    def target(self, config: Config) -> Target:
+        """The configuration's list, to write to."""
+        return Target(
+            self.client, self.pool, self.tenant_id, config["config_id"], config["list_id"]
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction of the tenant."""
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            yield conn
+
+    def execute(self, statement: str, config: Config, **parameters: object) -> None:
+        """One statement about a configuration, in a transaction of its own."""
+        with self.transaction() as conn:
+            conn.execute(
+                query(f"klaviyo/sql/{statement}"),
+                {
+                    "tenant_id": self.tenant_id,
+                    "config_id": config["config_id"],
+                    "list_id": config["list_id"],
+                    **parameters,
+                },
+            )
+
+
+class _Tally:
+    """Progress that is also counted by itself: what one configuration's turn came to."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.counts: Counter[str] = Counter()
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        """As the run's."""
+        self._progress.phase(name, total)
+
+    def advance(self, done: int = 1) -> None:
+        """As the run's."""
+        self._progress.advance(done)
+
+    def count(self, **counts: int) -> None:
+        """As the run's, and the turn's."""
+        self.counts.update(counts)
+        self._progress.count(**counts)
+
+
+# -- all configurations of a run ----------------------------------------------------------------
+
+
+def _do_all(run: _Run, configs: list[dict[str, Any]]) -> list[QuintileError]:
+    """Do each configuration; returns the troubles that do not concern the ones after them."""
+    failures: list[QuintileError] = []
+    waiting = list(configs)
+    try:
+        while waiting:
+            failure = _do(run, waiting[0])
+            del waiting[0]
+            if failure is not None:
+                failures.append(failure)
+        written = [c for c in configs if c["direction"] != "pull" and not c["is_dry_run"]]
+        if written:
+            _refresh_profiles(run, written[0])
+    except KlaviyoRefusedError as error:
+        with run.transaction() as conn:
+            pause_all_for_key(conn, run.tenant_id, error.message)
+        _finish_all(run, waiting, replace(_failed(error), state="paused"))
+        raise
+    except QuintileError as error:
+        _finish_all(run, waiting, _failed(error))
+        raise
+    except Exception as error:
+        # Its text may hold anything: the log has it.
+        message = f"Something unforeseen went wrong ({type(error).__name__})."
+        _finish_all(run, waiting, Outcome("failed", error=message))
+        raise
+    return failures
+
+
+def _do(run: _Run, config: Config) -> QuintileError | None:
+    """One configuration's turn; returns trouble that is its own."""
+    tally = _Tally(run.progress)
+    calls_before = run.client.calls
+    failure = None
+    with run.transaction() as conn:
+        begin(conn, run.tenant_id, run.progress.run_id, config["config_id"])
+    tally.phase(f"list {config['list_name']}")
+    try:
+        outcome = _sync(run, config, tally)
+    except (SegmentGoneError, ListGoneError) as error:
+        # An empty segment empties its list, a deleted one must not.
+        outcome = _pause(run, config, error, tally)
+    except (KlaviyoRefusedError, KlaviyoUnavailableError):
+        # The next list would meet the same.
+        raise
+    except QuintileError as error:
+        outcome, failure = _failed(error), error
+    calls = run.client.calls - calls_before
+    with run.transaction() as conn:
+        finish(
+            conn,
+            run.tenant_id,
+            run.progress.run_id,
+            config["config_id"],
+            replace(outcome, counts=tally.counts, calls=calls),
+        )
+    return failure
+
+
+def _pause(run: _Run, config: Config, error: QuintileError, tally: _Tally) -> Outcome:
+    if not config["is_dry_run"]:
+        run.execute("pause_config", config, reason=error.message)
+        if isinstance(error, ListGoneError):
+            run.execute("note_list_gone", config)
+        tally.count(paused=1)
+    return Outcome("paused", error=error.message)
+
+
+def _failed(error: QuintileError) -> Outcome:
+    errors = {error.code: 1} if isinstance(error, KlaviyoError) and error.code else {}
+    return Outcome("failed", error=error.message, advice=error.advice or None, errors=errors)
+
+
+def _finish_all(run: _Run, configs: list[dict[str, Any]], outcome: Outcome) -> None:
+    for config in configs:
+        with run.transaction() as conn:
+            finish(conn, run.tenant_id, run.progress.run_id, config["config_id"], outcome)
+
+
+# -- one configuration --------------------------------------------------------------------------
+
+
+def _sync(run: _Run, config: Config, tally: _Tally) -> Outcome:
+    if config["is_paused"] and not config["is_dry_run"]:
+        return Outcome("paused", error=config["paused_reason"] or "It is paused.")
+    lists = _read_lists(run, config)
+    if config["direction"] == "pull":
+        return _pull(run, config)
+    return _push(run, config, lists, tally)
+
+
+def _read_lists(run: _Run, config: Config) -> list[str]:
+    """Read the list, and the one whose members feed it if it is one; returns their ids."""
+    kind, _, segment = config["segment_key"].partition(":")
+    lists = [config["list_id"]]
+    if kind == "klaviyo" and segment != config["list_id"]:
         try:
-            _read_list(target, remote)
+            run.readings.read(segment, segment)
         except KlaviyoError as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
-            _pause(target, "The list no longer exists in Klaviyo.", progress)
-            return
-        try:
-            counts = _plan(target, segment_key, remote, removals, additions)
-        except SegmentGoneError as error:
-            # An empty segment empties its list, a deleted one must not.
-            _pause(target, error.message, progress)
-            return
-        progress.count(
-            added=0,
-            removed=0,
-            rejected=0,
-            skipped=counts["skip"] + counts["unaddressable"],
+            raise SegmentGoneError("The list whose members feed this one is gone.") from None
+        lists.append(segment)
+    try:
+        run.readings.read(config["list_id"], config["list_name"])
+    except KlaviyoError as error:
+        if error.status != httpx.codes.NOT_FOUND:
+            raise
+        raise ListGoneError from None
+    return lists
+
+
+def _pull(run: _Run, config: Config) -> Outcome:
+    """Mirror the list; who is on it is the segment."""
+    with run.transaction() as conn, run.readings.landing(conn, config["list_id"]):
+        counted = conn.execute(query("klaviyo/sql/count_landed")).fetchall()
+        described = _describe_pull(counted)
+        if config["is_dry_run"]:
+            raise psycopg.Rollback
+    if not config["is_dry_run"]:
+        run.execute("note_pulled", config)
+    return Outcome(plan=described)
+
+
+def _describe_pull(counted: list[dict[str, Any]]) -> dict[str, Any]:
+    """As :meth:`Plan.describe`: who joins and leaves the segment here; nothing is sent."""
+    changes = {row["change"]: row for row in counted}
+    nothing: dict[str, Any] = {"changes": 0, "examples": []}
+    described: dict[str, Any] = {
+        action: {"count": found["changes"], "examples": found["examples"]}
+        for action, found in (
+            ("add", changes.get("joined", nothing)),
+            ("remove", changes.get("left", nothing)),
+            ("update", nothing),
+            ("skip", nothing),
         )
-        progress.phase("changes", total=len(removals) + len(additions))
-        # Who has left the segment comes off first, whatever becomes of the additions.
-        remove(target, removals, limits, progress)
-        add(target, additions, limits, progress)
-    _run(target, "note_synced")
+    }
+    described["skip"]["reasons"] = {}
+    described["stop"] = None
+    return described
 
 
-def _read_list(target: Target, remote: Spool) -> None:
-    """Spool the addresses and ids of the list's profiles; one without an address is not ours."""
-    pages = target.client.pages(
-        _LIST_PROFILES,
-        f"/api/lists/{target.list_id}/profiles",
-        {"fields[profile]": "email", "page[size]": 100, "sort": "joined_group_at"},
+def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome:
+    flows, advice = _live_flows(run, config)
+    with open_spool() as removals, open_spool() as additions, open_spool() as updates:
+        with run.transaction() as conn, run.readings.landing(conn, *lists):
+            made = plan(conn, run.settings, run.tenant_id, config, flows)
+            if config["is_dry_run"]:
+                raise psycopg.Rollback
+            note_planned(
+                conn,
+                run.tenant_id,
+                config["config_id"],
+                made,
+                is_settled=made.stop is None,
+            )
+            note_plan(
+                conn, run.tenant_id, run.progress.run_id, config["config_id"], made.describe()
+            )
+            if made.stop is None:
+                settle(conn, run.tenant_id, config["config_id"], made)
+                for action, spool in (
+                    ("remove", removals),
+                    ("add", additions),
+                    ("update", updates),
+                ):
+                    _spool(conn, "read_plan", spool, action=action)
+        if config["is_dry_run"]:
+            return Outcome(plan=made.describe(), advice=advice)
+        tally.count(skipped=made.counts["skip"])
+        if made.stop is not None:
+            tally.count(stopped=1)
+            return _stopped(made)
+        tally.count(added=0, removed=0, rejected=0)
+        _carry_out(run, config, removals, additions, updates, tally)
+    run.execute("note_synced", config)
+    return Outcome(plan=made.describe(), advice=advice)
+
+
+def _stopped(made: Plan) -> Outcome:
+    stop = made.stop
+    if stop is None:
+        raise AssertionError("a plan that may be carried out is not stopped")
+    return Outcome(
+        "stopped",
+        stopped_for=stop.reason,
+        error=stop.message,
+        advice=stop.advice,
+        plan=made.describe(),
     )
-    for page in pages:
-        for profile in page:
-            if email := profile["attributes"].get("email"):
-                remote.append((email, profile["id"]))
 
 
-def _plan(
-    target: Target, segment_key: str, remote: Spool, removals: Spool, additions: Spool
-) -> dict[str, int]:
-    """Plan, settle what needs no call, and spool what does."""
-    config = {"config_id": target.config_id, "segment_key": segment_key}
-    with tenant_transaction(target.pool, target.tenant_id) as conn:
-        counts = plan(conn, target.tenant_id, config, remote)
-        settle(conn, target.tenant_id, target.config_id)
-        for row in _planned(conn, "remove"):
-            removals.append(row)
-        for row in _planned(conn, "add"):
-            additions.append(row)
-    return counts
+def _live_flows(run: _Run, config: Config) -> tuple[list[str], str | None]:
+    """Names of the flows that a first sync must not start; and a remark if nobody can tell."""
+    if not config["must_not_fire_flows"]:
+        return [], None
+    try:
+        flows = read_list_flows(run.client, config["list_id"])
+    except KlaviyoScopeError:
+        return [], _FLOWS_UNKNOWN
+    return [flow.name for flow in flows if flow.is_live], None
 
 
-def _planned(conn: Connection, action: str) -> Iterator[Row]:
-    """What the plan says is to be done: address, customer id, profile id; never all at once."""
+def _carry_out(
+    run: _Run, config: Config, removals: Spool, additions: Spool, updates: Spool, tally: _Tally
+) -> None:
+    target = run.target(config)
+    tally.phase("changes", total=len(removals) + len(additions) + len(updates))
+    # Who has left the segment comes off first, whatever becomes of the additions.
+    remove(target, removals, run.limits, tally)
+    send(target, additions, updates, run.limits, tally)
+    send_events(target, tally, bulk_from=run.settings.klaviyo_events_bulk_from)
+
+
+def _refresh_profiles(run: _Run, config: Config) -> None:
+    """Tell anew what has changed about people who are on no list any more."""
+    with open_spool() as stale:
+        with run.transaction() as conn:
+            parameters = {"tenant_id": run.tenant_id, "config_id": None}
+            for name in ("create_segment", "create_members", "create_properties"):
+                conn.execute(query(f"klaviyo/sql/{name}"))
+            conn.execute(query("klaviyo/sql/fill_properties"), parameters)
+            _spool(conn, "read_stale", stale, tenant_id=run.tenant_id)
+        if len(stale):
+            run.progress.phase("profiles", total=len(stale))
+            refresh(run.target(config), stale, run.limits, run.progress)
+
+
+def _spool(conn: Connection, statement: str, spool: Spool, **parameters: object) -> None:
+    """Set down what a query finds, never all of it in memory."""
     with conn.cursor(name="planned") as cursor:
-        cursor.execute(query("klaviyo/sql/read_plan"), {"action": action})
+        cursor.execute(query(f"klaviyo/sql/{statement}"), parameters)
         for row in cursor:
-            yield row["email"], row["customer_id"], row["profile_id"]
+            spool.append(_acting_row(row))
 
 
-def _pause(target: Target, reason: str, progress: Progress) -> None:
-    _run(target, "pause_config", reason=reason)
-    progress.count(paused=1)
-
-
-def _run(target: Target, statement: str, **parameters: object) -> None:
-    with tenant_transaction(target.pool, target.tenant_id) as conn:
-        conn.execute(
-            query(f"klaviyo/sql/{statement}"),
-            {"tenant_id": target.tenant_id, "config_id": target.config_id, **parameters},
-        )
+def _acting_row(row: Mapping[str, Any]) -> Row:
+    """Address, customer id, profile id, properties as JSON, their hash."""
+    return (
+        row["email"],
+        row["customer_id"],
+        row["profile_id"],
+        row["properties"],
+        row["properties_hash"],
+    )

@@ -29,13 +29,15 @@ add constraint klaviyo_sync_configs_pull_check check (
 add constraint klaviyo_sync_configs_paused_check check (
     is_paused = (paused_by is not null)
     and is_paused = (paused_at is not null)
-    and paused_by in ('person', 'sync')
+    and paused_by in ('person', 'sync', 'key')
 );
 
 comment on column app.klaviyo_sync_configs.segment_key is
 'rfm:<segment>, shopify:<segment id> or klaviyo:<list id>, a list that is pulled.';
 comment on column app.klaviyo_sync_configs.is_scheduled is
 'Whether the schedule syncs it; a person may at any time.';
+comment on column app.klaviyo_sync_configs.paused_by is
+'person; sync: the list or the segment is gone; key: refused, which ends when one is accepted.';
 comment on column app.klaviyo_sync_configs.fires_flows_on_first_sync is
 'Whether the first sync may start the list''s flows, and its events others, for everybody.';
 comment on column app.klaviyo_sync_configs.confirmed_removals is
@@ -45,7 +47,7 @@ comment on column app.klaviyo_sync_configs.local_members is
 comment on column app.klaviyo_sync_configs.remote_members is
 'Profiles on the list when the last sync ended.';
 comment on column app.klaviyo_sync_configs.drift is
-'Addresses that the last plan found on one side only and that are meant to be on both.';
+'Addresses that were still to be added, removed or taken by Klaviyo when the last sync ended.';
 
 -- What is on a list, as far as it has been read: joins at every sync, departures at a full reading.
 create table app.klaviyo_lists (
@@ -71,6 +73,7 @@ create table app.klaviyo_list_profiles (
     profile_id text not null,
     email text,
     joined_at timestamptz,
+    is_suppressed boolean not null default false,
     constraint klaviyo_list_profiles_pkey primary key (tenant_id, list_id, profile_id),
     constraint klaviyo_list_profiles_list_fkey foreign key (tenant_id, list_id)
     references app.klaviyo_lists (tenant_id, list_id) on delete cascade,
@@ -82,10 +85,13 @@ on app.klaviyo_list_profiles (tenant_id, list_id, email);
 
 comment on table app.klaviyo_list_profiles is 'Profiles on each list, as last read.';
 comment on column app.klaviyo_list_profiles.email is 'Null for a profile without an address.';
+comment on column app.klaviyo_list_profiles.is_suppressed is
+'Whether Klaviyo sends the profile no marketing, as far as the list was read.';
 
 -- The base now remembers every member of the segment, so that who came and who went is known.
 alter table app.klaviyo_ledger
 drop constraint klaviyo_ledger_state_check,
+alter column customer_id drop not null,
 add column is_member boolean not null default true,
 add column refused_hash text,
 add constraint klaviyo_ledger_state_check check (
@@ -96,6 +102,10 @@ add constraint klaviyo_ledger_refused_check check (refused_hash is null or state
 comment on column app.klaviyo_ledger.state is
 'pending: a change is on its way; synced: put on the list by us; rejected: refused, and why;
 kept: a member who was on the list without us; removed: taken off the list by a person.';
+comment on column app.klaviyo_ledger.customer_id is
+'Null for a member of a pulled list who is no customer.';
+comment on column app.klaviyo_ledger.profile_id is
+'Null until the profile has been seen on the list.';
 comment on column app.klaviyo_ledger.is_member is
 'Whether the address was in the segment at the last sync.';
 comment on column app.klaviyo_ledger.refused_hash is

@@ -25,6 +25,7 @@ from service.sandbox.klaviyo import Account
 from service.tenants import RfmChange, add_tenant, change_tenant
 from tests.command import quintile
 from tests.conftest import NullProgress
+from tests.klaviyo import sync_once
 from tests.web import BUILT, CALCULATED_AT
 
 KEY = "pk_sandbox_for_these_tests"
@@ -122,9 +123,7 @@ Sync = Callable[..., dict[str, int]]
 def sync(here: Settings, pool: Pool, tenant: UUID, klaviyo: Sandbox) -> Sync:
     def run(**limits: int) -> dict[str, int]:
         klaviyo.clear_requests()
-        progress = NullProgress()
-        sync_klaviyo(here, pool, tenant, progress, limits=Limits(**limits))
-        return progress.counts
+        return sync_once(here, pool, tenant, limits=Limits(**limits))
 
     return run
 

@@ -1,5 +1,7 @@
--- The segment's members, as they are.
+-- Local: the same members, with their addresses in one form, and why one cannot be written to.
 create temporary table klaviyo_members (
-    customer_id text not null,
-    email text
+    config_id uuid not null,
+    customer_id text,
+    email text,
+    reason text
 ) on commit drop

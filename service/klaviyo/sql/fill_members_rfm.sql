@@ -1,6 +1,7 @@
 -- Members of an RFM segment, as of the last build.
-insert into pg_temp.klaviyo_members (customer_id, email)
+insert into pg_temp.klaviyo_segment (config_id, customer_id, email)
 select
+    %(config_id)s,
     customer_id,
     email
 from marts.customer_rfm_segments

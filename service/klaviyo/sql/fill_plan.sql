@@ -1,33 +1,121 @@
--- The three-way comparison of base (ledger), local (segment) and remote (list), for a push:
+-- The three-way comparison of base (the ledger), local (the segment) and remote (the list as last
+-- read), for one configuration that pushes or is bidirectional. What each address comes to:
 --
---   add      in the segment and on neither the list nor the ledger, or sent and never confirmed
---   remove   on the list because of us, and no longer in the segment. Who was on the list without
---            us is in no ledger, so they stay
---   confirm  ours and found on the list: what was sent has arrived, or its id is news
---   forget   neither in the segment nor on the list, or rejected and gone from the segment
---   skip     in the segment and not to be added: rejected before, or put on the list by us and
---            taken off by a person since; the ledger remembers either while they are in the segment
---   wait     no longer in the segment, but an import we sent may still be putting it on the list
+--   ours      on the list because of some configuration of it, and meant to be
+--   theirs    on the list without us: never taken off
+--   add       meant to be on the list, and to be sent (again, if what was sent never arrived)
+--   remove    on the list because of us, and no configuration of the list means it to be
+--   hand_on   no longer meant by this configuration, but by another of the list, which is yet to
+--             write that down
+--   await     no longer meant to be on the list, on which it may still arrive
+--   stay_out  taken off the list by a person, or by them before: not put back
+--   refused   rejected by Klaviyo, and nothing about it has changed since
+--   suppress  Klaviyo sends it nothing and it is not on the list
+--   forget    nothing more to know of it here
 --
--- An address that is on the list without us, or ours and unchanged, needs nothing and has no row.
-insert into pg_temp.klaviyo_plan (action, email, customer_id, profile_id)
-with base as (
+-- An address that has been seen on the list (it has a profile id) and is not there any more was
+-- taken off: whom we take off ourselves is pending meanwhile. One that has not been seen counts as
+-- taken off only if a full reading began so long after it was sent that it must have been there.
+insert into pg_temp.klaviyo_plan (
+    action, reason, email, customer_id, profile_id, next_state, is_member, enters, leaves
+)
+with config as (
+    select
+        c.config_id,
+        c.list_id,
+        c.direction,
+        l.full_read_at - interval '10 minutes' as surely_read_at
+    from app.klaviyo_sync_configs as c
+    inner join app.klaviyo_lists as l
+        on l.tenant_id = %(tenant_id)s and c.list_id = l.list_id
+    where c.tenant_id = %(tenant_id)s and c.config_id = %(config_id)s
+),
+
+base as (
     select
         b.email,
         b.customer_id,
         b.profile_id,
         b.state,
+        b.is_member,
+        b.refused_hash,
         b.changed_at
     from app.klaviyo_ledger as b
     where b.tenant_id = %(tenant_id)s and b.config_id = %(config_id)s
 ),
 
+local as (
+    select
+        m.email,
+        m.customer_id
+    from pg_temp.klaviyo_members as m
+    where m.config_id = %(config_id)s and m.reason is null
+),
+
 remote as (
     select
-        lower(btrim(r.email)) as email,
-        min(r.profile_id) as profile_id
-    from pg_temp.klaviyo_remote as r
-    group by lower(btrim(r.email))
+        p.email,
+        min(p.profile_id) as profile_id
+    from config as c
+    inner join app.klaviyo_list_profiles as p
+        on p.tenant_id = %(tenant_id)s and c.list_id = p.list_id
+    where p.email is not null
+    group by p.email
+),
+
+suppressed as (
+    select distinct p.email
+    from app.klaviyo_list_profiles as p
+    where p.tenant_id = %(tenant_id)s and p.is_suppressed and p.email is not null
+),
+
+-- The list's other configurations. One that stands still, because it is paused or its segment is
+-- gone, means whom it meant last.
+others as (
+    select
+        o.config_id,
+        o.config_id = any(%(standing_still)s) as stands_still
+    from app.klaviyo_sync_configs as o
+    inner join config as c on o.list_id = c.list_id and o.config_id <> c.config_id
+    where o.tenant_id = %(tenant_id)s and o.direction <> 'pull'
+),
+
+claims as (
+    select
+        k.email,
+        k.state,
+        k.profile_id,
+        o.stands_still and k.is_member and k.state in ('pending', 'synced', 'kept') as is_meant
+    from others as o
+    inner join app.klaviyo_ledger as k
+        on k.tenant_id = %(tenant_id)s and o.config_id = k.config_id
+
+    union all
+
+    select
+        m.email,
+        k.state,
+        k.profile_id,
+        coalesce(k.state, 'new') not in ('rejected', 'removed') as is_meant
+    from others as o
+    inner join pg_temp.klaviyo_members as m on o.config_id = m.config_id and m.reason is null
+    left join app.klaviyo_ledger as k
+        on k.tenant_id = %(tenant_id)s and m.config_id = k.config_id and m.email = k.email
+    where not o.stands_still
+),
+
+elsewhere as (
+    select
+        c.email,
+        bool_or(c.is_meant) as is_meant,
+        bool_or(c.is_meant and coalesce(c.state, 'new') <> 'new') as is_written_down,
+        coalesce(bool_or(c.state in ('pending', 'synced')), false) as is_ours,
+        coalesce(bool_or(c.state = 'synced' and c.profile_id is null), false) as is_sent,
+        coalesce(
+            bool_or(c.state = 'removed' or (c.state = 'synced' and c.profile_id is not null)), false
+        ) as is_known
+    from claims as c
+    group by c.email
 ),
 
 compared as (
@@ -37,41 +125,120 @@ compared as (
         r.profile_id,
         l.email is not null as is_local,
         r.email is not null as is_remote,
-        b.state as base_state,
+        s.email is not null as is_suppressed,
+        coalesce(e.is_meant, false) as is_meant_elsewhere,
+        coalesce(e.is_written_down, false) as is_written_down_elsewhere,
+        coalesce(e.is_ours, false) as is_ours_elsewhere,
+        coalesce(e.is_sent, false) as is_sent_elsewhere,
+        coalesce(e.is_known, false) as is_known_elsewhere,
+        coalesce(b.state, 'none') as state,
+        coalesce(b.is_member, false) as was_member,
+        b.profile_id as known_profile_id,
+        b.customer_id as known_customer_id,
         b.changed_at,
-        (
-            b.profile_id is distinct from r.profile_id
-            or b.customer_id is distinct from l.customer_id
-        ) as is_news
-    from pg_temp.klaviyo_local as l
+        coalesce(b.changed_at < c.surely_read_at, false) as is_surely_read,
+        coalesce(b.refused_hash = p.properties_hash, false) as is_refused_before,
+        (p.properties_hash is distinct from t.properties_hash) as is_told_otherwise,
+        c.direction
+    from local as l
     full outer join base as b on l.email = b.email
+    cross join config as c
     left join remote as r on coalesce(l.email, b.email) = r.email
+    left join suppressed as s on coalesce(l.email, b.email) = s.email
+    left join elsewhere as e on coalesce(l.email, b.email) = e.email
+    left join pg_temp.klaviyo_properties as p on coalesce(l.email, b.email) = p.email
+    left join app.klaviyo_profiles as t
+        on t.tenant_id = %(tenant_id)s and coalesce(l.email, b.email) = t.email
 ),
 
 decided as (
     select
-        c.email,
-        c.customer_id,
-        c.profile_id,
+        c.*,
         case
-            when c.base_state = 'rejected' and c.is_local then 'skip'
-            when c.base_state = 'rejected' then 'forget'
-            when c.is_local and not c.is_remote and c.base_state = 'synced' then 'skip'
-            when c.is_local and not c.is_remote then 'add'
-            when c.is_local and c.base_state = 'pending' then 'confirm'
-            when c.is_local and c.base_state = 'synced' and c.is_news then 'confirm'
-            when c.is_local then null
+            when c.is_local and c.is_remote and (
+                c.state in ('pending', 'synced')
+                or (c.state <> 'kept' and c.is_ours_elsewhere)
+            ) then 'ours'
+            when c.is_local and c.is_remote then 'theirs'
+            when c.is_local and c.state in ('kept', 'removed') then 'stay_out'
+            when
+                c.is_local
+                and c.state = 'synced'
+                and (c.known_profile_id is not null or c.is_surely_read)
+                then 'stay_out'
+            when c.is_local and c.state = 'synced' then 'ours'
+            when c.is_local and c.is_known_elsewhere then 'stay_out'
+            when c.is_local and c.state in ('none', 'pending') and c.is_sent_elsewhere then 'ours'
+            when c.is_local and c.state = 'rejected' and c.is_refused_before then 'refused'
+            when c.is_local and c.state = 'none' and c.is_suppressed then 'suppress'
+            when c.is_local then 'add'
+            when c.state = 'removed' and not c.is_remote and c.direction = 'bidirectional'
+                then 'stay_out'
+            when c.state not in ('pending', 'synced') then 'forget'
+            when c.is_meant_elsewhere and c.is_written_down_elsewhere then 'forget'
+            when c.is_meant_elsewhere then 'hand_on'
             when c.is_remote then 'remove'
-            when c.base_state = 'pending' and c.changed_at > now() - interval '1 day' then 'wait'
+            when c.state = 'pending' and c.known_profile_id is not null then 'remove'
+            when c.state = 'pending' and c.changed_at > now() - interval '1 day' then 'await'
+            when c.state = 'synced' and c.known_profile_id is null and not c.is_surely_read
+                then 'await'
             else 'forget'
-        end as action
+        end as verdict
     from compared as c
+),
+
+final as (
+    select
+        case
+            when d.verdict in ('ours', 'theirs') and d.is_told_otherwise then 'update'
+            when d.verdict in ('add', 'remove') then d.verdict
+            when d.is_local and d.verdict in ('stay_out', 'refused', 'suppress') then 'skip'
+        end as action,
+        case
+            when d.is_local and d.verdict = 'stay_out' then 'removed_by_person'
+            when d.verdict = 'refused' then 'rejected'
+            when d.verdict = 'suppress' then 'suppressed'
+        end as reason,
+        d.email,
+        d.customer_id,
+        case
+            when d.verdict = 'add' then null
+            else coalesce(d.profile_id, d.known_profile_id)
+        end as profile_id,
+        case d.verdict
+            when 'ours' then 'synced'
+            when 'theirs' then 'kept'
+            when 'add' then 'pending'
+            when 'stay_out' then 'removed'
+            when 'forget' then null
+            when 'suppress' then null
+            else d.state
+        end as next_state,
+        d.is_local as is_member,
+        d.is_local and not d.was_member and d.verdict <> 'suppress' as enters,
+        d.was_member and not d.is_local as leaves,
+        d.state,
+        d.was_member,
+        d.known_profile_id,
+        d.known_customer_id
+    from decided as d
 )
 
+-- What is as it was needs no row.
 select
-    d.action,
-    d.email,
-    d.customer_id,
-    d.profile_id
-from decided as d
-where d.action is not null
+    f.action,
+    f.reason,
+    f.email,
+    f.customer_id,
+    f.profile_id,
+    f.next_state,
+    f.is_member,
+    f.enters,
+    f.leaves
+from final as f
+where
+    f.action is not null
+    or coalesce(f.next_state, 'none') <> f.state
+    or f.is_member <> f.was_member
+    or f.profile_id is distinct from f.known_profile_id
+    or f.customer_id is distinct from f.known_customer_id

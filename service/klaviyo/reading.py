@@ -1,0 +1,152 @@
+"""What is on a list: who has joined, at every sync; everybody, when a full reading is due.
+
+Klaviyo tells who joined since when, but of departures nothing: only whoever is missing from a full
+reading has left. A reading is set down in a spool while Klaviyo is asked, and lands in one short
+transaction afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from croniter import croniter
+
+from service.config import Settings
+from service.db import Connection, Pool, query, tenant_transaction
+from service.klaviyo.client import KlaviyoClient, Resource
+from service.spool import Row, Spool, open_spool
+
+_LIST_PROFILES = "/api/lists/{id}/profiles"
+_FIELDS = "email,joined_group_at,subscriptions"
+# How much of what was read before is read again: joins do not appear in the order of their times.
+_OVERLAP = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What has been read of a list: profile id, address, when it joined, whether suppressed.
+
+    ``full_read_at`` is when the reading began, by the database's clock, if it was of everybody.
+    """
+
+    list_id: str
+    list_name: str
+    rows: Spool
+    full_read_at: datetime | None
+
+
+class Readings:
+    """The lists one run has read: each once, however many configurations need it.
+
+    They land once too. A second time would bring back whom the run has taken off meanwhile.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: KlaviyoClient,
+        pool: Pool,
+        tenant_id: UUID,
+        spools: ExitStack,
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._pool = pool
+        self._tenant_id = tenant_id
+        self._spools = spools
+        self._read: dict[str, Reading] = {}
+        self._landed: set[str] = set()
+
+    def read(self, list_id: str, list_name: str) -> None:
+        """Read a list from Klaviyo, unless this run has done so.
+
+        Raises:
+            KlaviyoError: With status 404: there is no such list.
+        """
+        if list_id in self._read:
+            return
+        with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
+            known = conn.execute(
+                query("klaviyo/sql/read_list_state"),
+                {"tenant_id": self._tenant_id, "list_id": list_id},
+            ).fetchone()
+        state: dict[str, Any] = known or {}
+        since = state["joins_read_to"]
+        if is_full_reading_due(self._settings, state["full_read_at"]):
+            since = None
+        spool = self._spools.enter_context(open_spool())
+        for profile in _profiles(self._client, list_id, since):
+            spool.append(_row(profile))
+        full_read_at = state["read_at"] if since is None else None
+        self._read[list_id] = Reading(list_id, list_name, spool, full_read_at)
+
+    @contextmanager
+    def landing(self, conn: Connection, *list_ids: str) -> Iterator[None]:
+        """Land what was read of these lists in a transaction; it counts as landed with its end.
+
+        Who has joined and left since the reading before is in ``pg_temp.klaviyo_landed``.
+        """
+        conn.execute(query("klaviyo/sql/create_reading"))
+        conn.execute(query("klaviyo/sql/create_landed"))
+        landing = [each for each in list_ids if each not in self._landed]
+        for list_id in landing:
+            _land(conn, self._tenant_id, self._read[list_id])
+        yield
+        self._landed.update(landing)
+
+
+def is_full_reading_due(settings: Settings, full_read_at: datetime | None) -> bool:
+    """Whether everybody on a list is to be read, for the first time or as the setting has it."""
+    if full_read_at is None:
+        return True
+    schedule = croniter(settings.schedule_klaviyo_members, datetime.now(UTC))
+    due_since: datetime = schedule.get_prev(datetime)
+    return full_read_at < due_since
+
+
+def _profiles(client: KlaviyoClient, list_id: str, since: datetime | None) -> Iterator[Resource]:
+    parameters: dict[str, str | int] = {
+        "additional-fields[profile]": "subscriptions",
+        "fields[profile]": _FIELDS,
+        "page[size]": 100,
+        "sort": "joined_group_at",
+    }
+    if since is not None:
+        start = (since - _OVERLAP).astimezone(UTC).isoformat(timespec="microseconds")
+        parameters["filter"] = f"greater-or-equal(joined_group_at,{start})"
+    for page in client.pages(_LIST_PROFILES, f"/api/lists/{list_id}/profiles", parameters):
+        yield from page
+
+
+def _row(profile: Resource) -> Row:
+    attributes = profile["attributes"]
+    subscriptions = attributes.get("subscriptions") or {}
+    marketing = (subscriptions.get("email") or {}).get("marketing") or {}
+    return (
+        str(profile["id"]),
+        attributes.get("email"),
+        attributes.get("joined_group_at"),
+        "true" if marketing.get("suppression") else "false",
+    )
+
+
+def _land(conn: Connection, tenant_id: UUID, reading: Reading) -> None:
+    conn.execute("truncate pg_temp.klaviyo_reading")
+    with conn.cursor().copy(query("klaviyo/sql/copy_reading")) as copy:
+        for row in reading.rows:
+            copy.write_row(row)
+    conn.execute("analyze pg_temp.klaviyo_reading")
+    parameters = {
+        "tenant_id": tenant_id,
+        "list_id": reading.list_id,
+        "list_name": reading.list_name,
+        "full_read_at": reading.full_read_at,
+        "is_full": reading.full_read_at is not None,
+    }
+    conn.execute(query("klaviyo/sql/note_list"), parameters)
+    conn.execute(query("klaviyo/sql/land_reading"), parameters)

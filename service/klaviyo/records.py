@@ -1,0 +1,109 @@
+"""What each run is to do about each configuration, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from service.db import Connection, one, query
+
+RowState = Literal["succeeded", "failed", "stopped", "paused"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a configuration's turn ended.
+
+    ``plan`` is as :func:`service.klaviyo.plan.describe` gives it; ``errors`` are how often each of
+    Klaviyo's error codes came, beside those of single addresses, which the ledger has.
+    """
+
+    state: RowState = "succeeded"
+    stopped_for: str | None = None
+    error: str | None = None
+    advice: str | None = None
+    plan: Mapping[str, Any] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    calls: int = 0
+
+
+def add_rows(
+    conn: Connection,
+    tenant_id: UUID,
+    run_id: UUID,
+    config_ids: list[UUID] | None = None,
+    *,
+    only_scheduled: bool = False,
+    is_dry_run: bool = False,
+) -> None:
+    """Say which configurations a run is to sync.
+
+    Args:
+        conn: A transaction of the tenant.
+        tenant_id: Whose run.
+        run_id: The run, which has not ended.
+        config_ids: These; None for all that are not paused.
+        only_scheduled: Of all, only those that the schedule syncs.
+        is_dry_run: Only plan, and change nothing.
+    """
+    parameters = {
+        "tenant_id": tenant_id,
+        "run_id": run_id,
+        "config_ids": config_ids,
+        "only_scheduled": only_scheduled,
+        "is_dry_run": is_dry_run,
+    }
+    conn.execute(query("klaviyo/sql/close_orphaned_rows"), parameters)
+    conn.execute(query("klaviyo/sql/add_rows"), parameters)
+
+
+def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str, Any]]:
+    """What the run has yet to do: all that is not paused, unless it was said what."""
+    parameters = {"tenant_id": tenant_id, "run_id": run_id}
+    found = one(conn.execute(query("klaviyo/sql/has_rows"), parameters).fetchone())
+    if not found["has_rows"]:
+        add_rows(conn, tenant_id, run_id)
+    return conn.execute(query("klaviyo/sql/list_rows"), parameters).fetchall()
+
+
+def begin(conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID) -> None:
+    """Note that a configuration's turn has come."""
+    parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id}
+    conn.execute(query("klaviyo/sql/begin_row"), parameters)
+
+
+def note_plan(
+    conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID, plan: Mapping[str, Any]
+) -> None:
+    """Note what is about to be done."""
+    conn.execute(
+        query("klaviyo/sql/note_plan"),
+        {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id, "plan": Jsonb(plan)},
+    )
+
+
+def finish(
+    conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID, outcome: Outcome
+) -> None:
+    """Note what became of a configuration in a run."""
+    conn.execute(
+        query("klaviyo/sql/finish_row"),
+        {
+            "tenant_id": tenant_id,
+            "run_id": run_id,
+            "config_id": config_id,
+            "state": outcome.state,
+            "stopped_for": outcome.stopped_for,
+            "error": outcome.error,
+            "advice": outcome.advice,
+            "plan": None if outcome.plan is None else Jsonb(outcome.plan),
+            "counts": Jsonb(dict(outcome.counts)),
+            "errors": Jsonb(dict(outcome.errors)),
+            "calls": outcome.calls,
+        },
+    )

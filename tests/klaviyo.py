@@ -1,0 +1,54 @@
+"""What the tests of Klaviyo's syncs share."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from service.config import Settings
+from service.db import Pool, tenant_transaction
+from service.jobs.runs import recorded, start_run
+from service.klaviyo.push import Limits
+from service.klaviyo.records import add_rows
+from service.klaviyo.sync import sync_klaviyo
+
+_DEFAULT_LIMITS = Limits()
+
+
+def sync_once(
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    *,
+    limits: Limits = _DEFAULT_LIMITS,
+    config_ids: list[UUID] | None = None,
+    is_dry_run: bool = False,
+) -> dict[str, int]:
+    """One sync, or dry run, as a worker does it; what it has counted."""
+    kind = "klaviyo_plan" if is_dry_run else "klaviyo_sync"
+    with tenant_transaction(pool, tenant_id) as conn:
+        run_id = start_run(conn, tenant_id, kind, "person").run["run_id"]
+        add_rows(conn, tenant_id, run_id, config_ids, is_dry_run=is_dry_run)
+    with recorded(pool, tenant_id, run_id) as recorder:
+        sync_klaviyo(settings, pool, tenant_id, recorder, limits=limits)
+    return dict(recorder.counts)
+
+
+def last_rows(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
+    """What the newest run did about each configuration, in the order of their making."""
+    with tenant_transaction(pool, tenant_id) as conn:
+        return conn.execute(
+            """
+            select s.*
+            from app.klaviyo_sync_runs as s
+            inner join app.klaviyo_sync_configs as c
+                on s.tenant_id = c.tenant_id and s.config_id = c.config_id
+            where s.tenant_id = %(tenant_id)s and s.run_id = (
+                select run_id from app.runs
+                where tenant_id = %(tenant_id)s and kind like 'klaviyo%%'
+                order by created_at desc limit 1
+            )
+            order by c.created_at, c.config_id
+            """,
+            {"tenant_id": tenant_id},
+        ).fetchall()
