@@ -152,9 +152,7 @@ def _require_connection(conn: Connection) -> None:
         )
 
 
-def _describe(
-    conn: Connection, tenant: UUID, rows: list[dict[str, Any]]
-) -> list[KlaviyoConfig]:
+def _describe(conn: Connection, tenant: UUID, rows: list[dict[str, Any]]) -> list[KlaviyoConfig]:
     keys = {"tenant_id": tenant, "segment_keys": [row["segment_key"] for row in rows]}
     names = {
         row["segment_key"]: row["name"]

@@ -9,7 +9,6 @@ from apiflask import APIBlueprint
 
 from service.api.access import tenant_id, transaction
 from service.api.klaviyo_schemas import (
-
     KlaviyoRowsPage,
     KlaviyoSyncRunDetail,
     KlaviyoSyncRunsPage,
@@ -107,5 +106,3 @@ def _select_runs(conn: Connection, config_id: UUID, **parameters: Any) -> list[d
         query("api/sql/klaviyo_sync_runs"),
         {"tenant_id": tenant_id(), "config_id": config_id, **unset, **parameters},
     ).fetchall()
-
-

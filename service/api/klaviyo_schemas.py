@@ -17,7 +17,9 @@ StopReason = Literal["removals", "flows"]
 ListId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,64}$")]
 SegmentKey = Annotated[
     str,
-    StringConstraints(pattern=r"^(rfm:[a-z_]{1,40}|shopify:[0-9]{1,20}|klaviyo:[A-Za-z0-9]{1,64})$"),
+    StringConstraints(
+        pattern=r"^(rfm:[a-z_]{1,40}|shopify:[0-9]{1,20}|klaviyo:[A-Za-z0-9]{1,64})$"
+    ),
 ]
 
 
@@ -27,9 +29,7 @@ SegmentKey = Annotated[
 class ListsQuery(RequestModel):
     """Which page of the account's lists; ten are on a page, as Klaviyo has them."""
 
-    cursor: str | None = Field(
-        None, max_length=2000, description="next_cursor of the page before."
-    )
+    cursor: str | None = Field(None, max_length=2000, description="next_cursor of the page before.")
 
 
 class NewList(RequestModel):
@@ -263,8 +263,9 @@ class KlaviyoRow(ResponseModel):
     customer_id: str | None
     profile_id: str | None
     state: RowState = Field(
-        description="pending: a change is on its way; synced: put on the list by Quintile; rejected:"
-        " refused, and why; kept: on the list without Quintile; removed: taken off it by a person."
+        description="pending: a change is on its way; synced: put on the list by Quintile;"
+        " rejected: refused, and why; kept: on the list without Quintile; removed: taken off it by"
+        " a person."
     )
     is_member: bool = Field(description="Whether it was in the segment at the last sync.")
     error_code: str | None

@@ -1,4 +1,4 @@
-"""``/api/admin/segments/klaviyo``: lists of Klaviyo that are read here, segments like the others."""
+"""``/api/admin/segments/klaviyo``: lists of Klaviyo that are read here, which are segments too."""
 
 from __future__ import annotations
 

@@ -7,19 +7,17 @@ for a few that are missing or old.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from service.config import Settings
-from service.connections import credential
+from service.connections import open_connected_klaviyo
 from service.db import Connection, Pool, query, tenant_transaction
 from service.errors import InvalidInputError
 from service.klaviyo.account import read_list_size
-from service.klaviyo.client import KlaviyoClient, KlaviyoError, Resource, open_klaviyo
+from service.klaviyo.client import KlaviyoClient, KlaviyoError, Resource
 
 PAGE_SIZE = 10
 _LISTS = "/api/lists"
@@ -54,7 +52,7 @@ def read_lists(
         NotConnectedError: The tenant is not connected to Klaviyo.
         KlaviyoError: Klaviyo cannot be asked.
     """
-    with _opened(settings, pool, tenant_id, attempts) as client:
+    with open_connected_klaviyo(settings, pool, tenant_id, attempts=attempts) as client:
         parameters: dict[str, str | int] = {"fields[list]": _FIELDS}
         if cursor is not None:
             parameters["page[cursor]"] = cursor
@@ -72,9 +70,7 @@ def read_lists(
     return ListsPage(lists, _next_cursor(document))
 
 
-def create_list(
-    settings: Settings, pool: Pool, tenant_id: UUID, name: str
-) -> dict[str, Any]:
+def create_list(settings: Settings, pool: Pool, tenant_id: UUID, name: str) -> dict[str, Any]:
     """Make a list in the account.
 
     Asked once only: should the answer be lost, asking again would make a second one.
@@ -84,7 +80,7 @@ def create_list(
         KlaviyoError: Klaviyo cannot be asked, or the key lacks the scope lists:write.
     """
     body = {"data": {"type": "list", "attributes": {"name": name}}}
-    with _opened(settings, pool, tenant_id, 1) as client:
+    with open_connected_klaviyo(settings, pool, tenant_id, attempts=1) as client:
         document = client.post(_LISTS, _LISTS, body)
     return _described(document["data"], {"profile_count": 0})
 
@@ -137,17 +133,5 @@ def _next_cursor(document: dict[str, Any]) -> str | None:
     following = (document.get("links") or {}).get("next")
     if not following:
         return None
-    return parse_qs(urlsplit(following).query).get("page[cursor]", [None])[0]
-
-
-@contextmanager
-def _opened(
-    settings: Settings,
-    pool: Pool,
-    tenant_id: UUID,
-    attempts: int,  # noqa: ARG001
-) -> Iterator[KlaviyoClient]:
-    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-        key = credential(settings, conn, tenant_id, "klaviyo")
-    with open_klaviyo(settings, key) as client:
-        yield client
+    cursors = parse_qs(urlsplit(following).query).get("page[cursor]")
+    return cursors[0] if cursors else None
