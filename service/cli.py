@@ -448,13 +448,7 @@ def tenants_connect_shopify(settings: Settings, name: str) -> None:
 @click.pass_obj
 def tenants_disconnect_shopify(settings: Settings, name: str) -> None:
     """Forget a store's access token; what has been landed stays."""
-    from service.connections import disconnect
-
-    with connect_as_owner(settings) as conn:
-        tenant_id = find_tenant(conn, name)
-    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
-        was_connected = disconnect(conn, tenant_id, "shopify", "An operator disconnected it.")
-    _say(f"{name} is disconnected" if was_connected else f"{name} was not connected")
+    _disconnect(settings, name, "shopify")
 
 
 @tenants.command("connect-klaviyo")
@@ -463,12 +457,35 @@ def tenants_disconnect_shopify(settings: Settings, name: str) -> None:
 def tenants_connect_klaviyo(settings: Settings, name: str) -> None:
     """Connect a Klaviyo account: reads its private API key from standard input."""
     from service.connections import connect_klaviyo
+    from service.klaviyo.account import OPTIONAL_SCOPES
 
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
     key = _read_secret("private API key")
     with open_pool(settings) as pool:
-        _say(f"connected {connect_klaviyo(settings, pool, tenant_id, key)}")
+        account = connect_klaviyo(settings, pool, tenant_id, key)
+    _say(f"connected {account.name}")
+    for scope, why in OPTIONAL_SCOPES.items():
+        if scope not in account.scopes:
+            _say(f"the key lacks {scope}, for {why}")
+
+
+@tenants.command("disconnect-klaviyo")
+@click.argument("name")
+@click.pass_obj
+def tenants_disconnect_klaviyo(settings: Settings, name: str) -> None:
+    """Forget a tenant's Klaviyo key: nothing is synced any more; lists stay as they are."""
+    _disconnect(settings, name, "klaviyo")
+
+
+def _disconnect(settings: Settings, name: str, provider: str) -> None:
+    from service.connections import disconnect
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
+        was_connected = disconnect(conn, tenant_id, provider, "An operator disconnected it.")
+    _say(f"{name} is disconnected" if was_connected else f"{name} was not connected")
 
 
 @tenants.command("map-list")

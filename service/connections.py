@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 from uuid import UUID
@@ -12,8 +12,14 @@ from service.config import Settings
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import InvalidInputError, NotConnectedError
 from service.http import ATTEMPTS
-from service.klaviyo.account import read_account_name
-from service.klaviyo.client import KlaviyoClient, KlaviyoRefusedError, open_klaviyo
+from service.klaviyo.account import NEEDED_SCOPES, KlaviyoAccount, read_account
+from service.klaviyo.client import (
+    KlaviyoClient,
+    KlaviyoRefusedError,
+    KlaviyoScopeError,
+    open_klaviyo,
+)
+from service.klaviyo.windows import SharedWindows, hash_account
 from service.shopify.bucket import SharedBucket
 from service.shopify.client import ShopifyClient, base_url, open_shopify
 from service.shopify.domain import check_shop_domain
@@ -37,6 +43,12 @@ _SHOWN_CHARACTERS = 4
 
 class MissingScopeError(InvalidInputError):
     """The credential lacks rights that Quintile needs."""
+
+
+class AnotherAccountError(InvalidInputError):
+    """The key belongs to another Klaviyo account than the lists that are kept in step."""
+
+    advice = "Give a key of that account, or delete the configurations of its lists first."
 
 
 def connect_shopify(
@@ -172,30 +184,103 @@ def disconnect(conn: Connection, tenant_id: UUID, provider: str, reason: str) ->
     return conn.execute(query("sql/disconnect"), parameters).fetchone() is not None
 
 
-def connect_klaviyo(settings: Settings, pool: Pool, tenant_id: UUID, api_key: str) -> str:
-    """Connect a tenant to its Klaviyo account by a private API key; returns the account's name.
+def connect_klaviyo(
+    settings: Settings, pool: Pool, tenant_id: UUID, api_key: str, *, attempts: int = ATTEMPTS
+) -> KlaviyoAccount:
+    """Connect a tenant to its Klaviyo account by a private API key, or replace the key.
 
-    Klaviyo tells nobody a key's scopes, so each that can be tried without changing anything is.
+    Args:
+        settings: The service's settings.
+        pool: The service's pool.
+        tenant_id: Whom to connect.
+        api_key: A private key.
+        attempts: How often Klaviyo is asked at most.
 
     Raises:
         InvalidInputError: The key cannot be one.
-        KlaviyoRefusedError: The key is not accepted or lacks a scope; the advice names it.
+        MissingScopeError: It lacks scopes; the message says what each is for.
+        AnotherAccountError: Lists of another account are kept in step.
+        KlaviyoRefusedError: The key is not accepted.
         KlaviyoError: Klaviyo cannot be reached.
     """
-    secret = _checked_secret(api_key, "API key")
-    with open_klaviyo(settings, secret) as client:
-        name = read_account_name(client)
+    secret = _checked_secret(api_key, "API key", field="api_key")
+    with open_klaviyo(settings, secret, attempts=attempts) as client:
+        account = _read_account(client)
     with tenant_transaction(pool, tenant_id) as conn:
+        _leave_former_account(conn, tenant_id, account)
         _store(
             settings,
             conn,
             tenant_id,
             "klaviyo",
-            account_name=name,
+            account_name=account.name,
+            account_id=account.account_id,
             secret=secret,
             last_four=secret[-_SHOWN_CHARACTERS:],
+            scopes=sorted(account.scopes),
         )
-    return name
+    return account
+
+
+@contextmanager
+def open_connected_klaviyo(
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    *,
+    attempts: int = ATTEMPTS,
+    patience_seconds: float | None = None,
+) -> Iterator[KlaviyoClient]:
+    """The client of a connected tenant: shares its account's limits, notes a refusal of the key.
+
+    Args:
+        settings: The service's settings.
+        pool: The service's pool.
+        tenant_id: Whose account.
+        attempts: How often a call that fails is made at most.
+        patience_seconds: How long to wait at most while the limits are used up; None: for ever.
+
+    Raises:
+        NotConnectedError: The tenant has no API key.
+        SealBrokenError: The stored key cannot be opened with the keys at hand.
+        KlaviyoRefusedError: The key is not accepted; the connection now says so.
+    """
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        row = _find(conn, tenant_id, "klaviyo")
+    api_key = _opened(settings, tenant_id, "klaviyo", row)
+    # A connection from before accounts were kept has limits of its own until it is verified.
+    account = hash_account(settings, row["account_id"] or f"of tenant {tenant_id}")
+    windows = SharedWindows(pool, tenant_id, account, patience_seconds=patience_seconds)
+    try:
+        with open_klaviyo(settings, api_key, windows=windows, attempts=attempts) as client:
+            yield client
+    except KlaviyoRefusedError as error:
+        with tenant_transaction(pool, tenant_id) as conn:
+            note_refused(conn, tenant_id, "klaviyo", error.message)
+        raise
+
+
+def verify_klaviyo(pool: Pool, tenant_id: UUID, client: KlaviyoClient) -> KlaviyoAccount:
+    """Ask Klaviyo again whose key it is and what it may do, and remember the answer.
+
+    Raises:
+        KlaviyoRefusedError: The key is not accepted, or lacks scopes.
+        KlaviyoError: Klaviyo cannot be reached.
+    """
+    account = read_account(client)
+    if account.missing_scopes:
+        raise KlaviyoRefusedError(_lacking("API key", account.missing_scopes))
+    with tenant_transaction(pool, tenant_id) as conn:
+        conn.execute(
+            query("klaviyo/sql/note_verified"),
+            {
+                "tenant_id": tenant_id,
+                "account_id": account.account_id,
+                "account_name": account.name,
+                "scopes": sorted(account.scopes),
+            },
+        )
+    return account
 
 
 def credential(settings: Settings, conn: Connection, tenant_id: UUID, provider: str) -> str:
@@ -213,12 +298,7 @@ def credential(settings: Settings, conn: Connection, tenant_id: UUID, provider: 
         if stored is None:
             raise _not_connected(provider)
         return stored.tokens.access_token
-    row = conn.execute(
-        query("sql/find_connection"), {"tenant_id": tenant_id, "provider": provider}
-    ).fetchone()
-    if row is None:
-        raise _not_connected(provider)
-    return unseal(settings, tenant_id, provider, Sealed(row["key_id"], bytes(row["sealed_secret"])))
+    return _opened(settings, tenant_id, provider, _find(conn, tenant_id, provider))
 
 
 def shop_domain(conn: Connection, tenant_id: UUID) -> str:
@@ -244,30 +324,49 @@ def note_refused(conn: Connection, tenant_id: UUID, provider: str, reason: str) 
     )
 
 
-@contextmanager
-def open_connected_klaviyo(
-    settings: Settings, pool: Pool, tenant_id: UUID
-) -> Iterator[KlaviyoClient]:
-    """The client of a connected tenant."""
-    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-        api_key = credential(settings, conn, tenant_id, "klaviyo")
-    try:
-        with open_klaviyo(settings, api_key) as client:
-            yield client
-    except KlaviyoRefusedError as error:
-        with tenant_transaction(pool, tenant_id) as conn:
-            note_refused(conn, tenant_id, "klaviyo", error.message)
-        raise
-
-
-def note_accepted(
-    conn: Connection, tenant_id: UUID, provider: str, scopes: list[str] | None = None
-) -> None:
+def note_accepted(conn: Connection, tenant_id: UUID, provider: str) -> None:
     """Show that the provider has accepted the credential just now."""
-    conn.execute(
-        query("sql/note_accepted"),
-        {"tenant_id": tenant_id, "provider": provider, "scopes": scopes or []},
-    )
+    conn.execute(query("sql/note_accepted"), {"tenant_id": tenant_id, "provider": provider})
+
+
+def _find(conn: Connection, tenant_id: UUID, provider: str) -> dict[str, Any]:
+    row = conn.execute(
+        query("sql/find_connection"), {"tenant_id": tenant_id, "provider": provider}
+    ).fetchone()
+    if row is None:
+        raise _not_connected(provider)
+    return row
+
+
+def _opened(settings: Settings, tenant_id: UUID, provider: str, row: dict[str, Any]) -> str:
+    return unseal(settings, tenant_id, provider, Sealed(row["key_id"], bytes(row["sealed_secret"])))
+
+
+def _leave_former_account(conn: Connection, tenant_id: UUID, account: KlaviyoAccount) -> None:
+    """Forget what is known of another account's profiles, unless its lists are still in use."""
+    parameters = {"tenant_id": tenant_id, "account_id": account.account_id}
+    row = conn.execute(query("klaviyo/sql/find_former_account"), parameters).fetchone()
+    if row is None:
+        return
+    if row["is_in_use"]:
+        raise AnotherAccountError(
+            f"This key belongs to {account.name}, and lists of {row['account_name']} are kept in"
+            " step.",
+            field="api_key",
+        )
+    conn.execute(query("klaviyo/sql/forget_profiles"), parameters)
+    conn.execute(query("klaviyo/sql/forget_lists"), parameters)
+
+
+def _read_account(client: KlaviyoClient) -> KlaviyoAccount:
+    """As :func:`read_account`, of a key that somebody has just given."""
+    try:
+        account = read_account(client)
+    except KlaviyoScopeError:
+        raise _klaviyo_lacks({"accounts:read": NEEDED_SCOPES["accounts:read"]}) from None
+    if account.missing_scopes:
+        raise _klaviyo_lacks(account.missing_scopes)
+    return account
 
 
 def _not_connected(provider: str) -> NotConnectedError:
@@ -279,12 +378,23 @@ def _not_connected(provider: str) -> NotConnectedError:
 
 def _lacks_scopes(info: ShopInfo) -> MissingScopeError:
     return MissingScopeError(
-        "The access token lacks "
-        + " and ".join(f"{scope} (for {why})" for scope, why in info.missing_scopes.items())
-        + ".",
+        _lacking("access token", info.missing_scopes),
         advice="Give the app these Admin API scopes in Shopify, then connect again.",
         field="access_token",
     )
+
+
+def _klaviyo_lacks(scopes: Mapping[str, str]) -> MissingScopeError:
+    return MissingScopeError(
+        _lacking("API key", scopes),
+        advice="A key's scopes cannot be changed: make another private key in Klaviyo, with these.",
+        field="api_key",
+    )
+
+
+def _lacking(kind: str, scopes: Mapping[str, str]) -> str:
+    named = " and ".join(f"{scope} (for {why})" for scope, why in scopes.items())
+    return f"The {kind} lacks {named}."
 
 
 def _checked_tokens(settings: Settings, token: str | TokenSet) -> TokenSet:
@@ -328,7 +438,14 @@ def _store(
 ) -> None:
     sealed = seal(settings, tenant_id, provider, secret)
     nothing = dict.fromkeys(
-        ("plan", "expires_in", "refresh_expires_in", "api_version_asked", "api_version_served")
+        (
+            "account_id",
+            "plan",
+            "expires_in",
+            "refresh_expires_in",
+            "api_version_asked",
+            "api_version_served",
+        )
     )
     conn.execute(
         query("sql/store_connection"),

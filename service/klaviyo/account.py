@@ -1,19 +1,57 @@
-"""The account behind a key, and its lists."""
+"""The account behind a key, what the key may do, its lists, and the flows they trigger."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import httpx
 
-from service.klaviyo.client import KlaviyoClient, KlaviyoError
+from service.klaviyo.client import (
+    Document,
+    KlaviyoClient,
+    KlaviyoError,
+    KlaviyoScopeError,
+)
 
 _LIST = "/api/lists/{id}"
+
+# What each scope is for; nothing works without those that are needed.
+NEEDED_SCOPES: Mapping[str, str] = MappingProxyType(
+    {
+        "accounts:read": "the account's name",
+        "lists:read": "lists and who is on them",
+        "lists:write": "putting people on lists and taking them off",
+        "profiles:read": "the addresses of who is on a list",
+        "profiles:write": "adding people and their properties",
+    }
+)
+OPTIONAL_SCOPES: Mapping[str, str] = MappingProxyType(
+    {
+        "events:write": "events that tell flows who entered or left a segment",
+        "flows:read": "warning before a first sync starts a list's flows",
+    }
+)
+
+
+@dataclass(frozen=True)
+class KlaviyoAccount:
+    """An account, and which of the scopes that Quintile knows its key has."""
+
+    account_id: str
+    name: str
+    scopes: frozenset[str]
+
+    @property
+    def missing_scopes(self) -> dict[str, str]:
+        """Scopes that are needed and lacking, with what each is for."""
+        return {scope: why for scope, why in NEEDED_SCOPES.items() if scope not in self.scopes}
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A flow that a list triggers."""
+    """A flow that a list triggers; ``status`` is draft, manual or live."""
 
     flow_id: str
     name: str
@@ -25,28 +63,91 @@ class Flow:
         return self.status == "live"
 
 
-def read_list_flows(client: KlaviyoClient, list_id: str) -> list[Flow]:
-    """The flows a list triggers."""
-    found = client.get(f"{_LIST}/flow-triggers", f"/api/lists/{list_id}/flow-triggers")
-    return [
-        Flow(f["id"], f["attributes"]["name"], f["attributes"]["status"]) for f in found["data"]
-    ]
+def read_account(client: KlaviyoClient) -> KlaviyoAccount:
+    """The account, after trying each scope in a way that changes nothing.
 
-
-def read_account_name(client: KlaviyoClient) -> str:
-    """The account's name, after trying each scope that can be tried without changing anything.
-
-    Klaviyo does not tell a key's scopes; those for writing show at the first push.
+    Klaviyo does not tell a key's scopes, but refuses a call that lacks one before it looks at the
+    call: so reading needs one small answer, and writing a body that is certainly not acceptable.
 
     Raises:
-        KlaviyoRefusedError: The key is not accepted, or lacks a scope for reading.
+        KlaviyoScopeError: Without ``accounts:read`` nobody knows whose key it is.
+        KlaviyoRefusedError: The key is not accepted.
         KlaviyoError: Klaviyo cannot be reached.
     """
     account = client.get("/api/accounts", "/api/accounts")["data"][0]
-    client.get("/api/lists", "/api/lists", {"page[size]": 1})
-    client.get("/api/profiles", "/api/profiles", {"page[size]": 1, "fields[profile]": "email"})
     contact = account["attributes"].get("contact_information") or {}
-    return str(contact.get("organization_name") or account["id"])
+    missing: set[str] = set()
+    for scopes, attempt in _ATTEMPTS.items():
+        missing |= _missing(client, scopes, attempt)
+    known = {*NEEDED_SCOPES, *OPTIONAL_SCOPES}
+    return KlaviyoAccount(
+        account_id=str(account["id"]),
+        name=str(contact.get("organization_name") or account["id"]),
+        scopes=frozenset(known - missing),
+    )
+
+
+def _missing(
+    client: KlaviyoClient, scopes: tuple[str, ...], attempt: Callable[[KlaviyoClient], Document]
+) -> set[str]:
+    """Which of the scopes of an attempt the key lacks; all of them when Klaviyo names none."""
+    try:
+        attempt(client)
+    except KlaviyoScopeError as error:
+        return set(error.missing_scopes) & set(scopes) or set(scopes)
+    except KlaviyoError as error:
+        # What is wrong with a body is told to those only who may send one.
+        if error.status != httpx.codes.BAD_REQUEST:
+            raise
+    return set()
+
+
+def _import_nothing(client: KlaviyoClient) -> Document:
+    path = "/api/profile-bulk-import-jobs"
+    return client.post(path, path, {"data": {"type": "profile-bulk-import-job"}})
+
+
+def _record_nothing(client: KlaviyoClient) -> Document:
+    return client.post("/api/events", "/api/events", {"data": {"type": "event"}})
+
+
+_ATTEMPTS: Mapping[tuple[str, ...], Callable[[KlaviyoClient], Document]] = MappingProxyType(
+    {
+        ("lists:read",): lambda client: client.get("/api/lists", "/api/lists", {"page[size]": 1}),
+        ("profiles:read",): lambda client: client.get(
+            "/api/profiles", "/api/profiles", {"page[size]": 1, "fields[profile]": "email"}
+        ),
+        ("lists:write", "profiles:write"): _import_nothing,
+        ("events:write",): _record_nothing,
+        ("flows:read",): lambda client: client.get(
+            "/api/flows", "/api/flows", {"page[size]": 1, "fields[flow]": "status"}
+        ),
+    }
+)
+
+
+def read_list_flows(client: KlaviyoClient, list_id: str) -> list[Flow]:
+    """The flows that joining a list triggers, live or not.
+
+    Raises:
+        KlaviyoScopeError: The key lacks ``flows:read``, so nobody knows.
+        KlaviyoError: As :meth:`KlaviyoClient.get`.
+    """
+    pages = client.pages(
+        f"{_LIST}/flow-triggers",
+        f"/api/lists/{list_id}/flow-triggers",
+        {"fields[flow]": "archived,name,status"},
+    )
+    return [
+        Flow(
+            flow_id=str(found["id"]),
+            name=str(found["attributes"].get("name") or found["id"]),
+            status=str(found["attributes"].get("status") or ""),
+        )
+        for page in pages
+        for found in page
+        if not found["attributes"].get("archived")
+    ]
 
 
 def read_list_name(client: KlaviyoClient, list_id: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ import httpx
 
 from service.config import Settings
 from service.errors import QuintileError
-from service.http import TransientError, decode_json, open_client, patiently, send
+from service.http import ATTEMPTS, TransientError, decode_json, open_client, patiently, send
+from service.klaviyo.windows import LocalWindows, Told, TurnTooFarError, Windows
 
 MEDIA_TYPE = "application/vnd.api+json"
-# A steady limit is counted by the minute, so waiting out one of them takes up to that long.
-_LONGEST_PAUSE_SECONDS = 60.0
+_SCOPE = re.compile(r"\b[a-z-]+:(?:read|write)\b")
 
 Document = dict[str, Any]
 Resource = dict[str, Any]
@@ -28,11 +28,15 @@ _NONE: Parameters = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Problem:
-    """One error object of an answer; ``pointer`` says which part of the body it is about."""
+    """One error object of an answer; ``pointer`` says which part of the body it is about.
+
+    ``duplicate_profile_id`` is who has the address already, where Klaviyo tells it.
+    """
 
     code: str
     detail: str
     pointer: str | None
+    duplicate_profile_id: str | None = None
 
 
 class KlaviyoError(QuintileError):
@@ -43,9 +47,14 @@ class KlaviyoError(QuintileError):
     """
 
     def __init__(
-        self, message: str, *, status: int = 0, problems: tuple[Problem, ...] = ()
+        self,
+        message: str,
+        *,
+        advice: str | None = None,
+        status: int = 0,
+        problems: tuple[Problem, ...] = (),
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, advice=advice)
         first = problems[0] if problems else Problem("", "", None)
         self.status = status
         self.code = first.code
@@ -65,12 +74,18 @@ class KlaviyoRefusedError(KlaviyoError):
 
     advice = (
         "Make a private key with the scopes accounts:read, lists:read, lists:write, profiles:read"
-        " and profiles:write, then connect again: quintile tenants connect-klaviyo NAME"
+        " and profiles:write, then connect again: on the page Connections, or by quintile tenants"
+        " connect-klaviyo NAME"
     )
 
 
 class KlaviyoScopeError(KlaviyoRefusedError):
-    """The API key lacks a scope."""
+    """The API key lacks a scope; ``missing_scopes`` are those that Klaviyo names."""
+
+    @property
+    def missing_scopes(self) -> tuple[str, ...]:
+        """In Klaviyo's order; empty when it does not name them."""
+        return tuple(_SCOPE.findall(" ".join(problem.detail for problem in self.problems)))
 
 
 class KlaviyoClient:
@@ -80,17 +95,21 @@ class KlaviyoClient:
     placeholders). ``calls`` counts the requests made, retries included.
     """
 
-    def __init__(self, http: httpx.Client, base_url: str) -> None:
+    def __init__(
+        self, http: httpx.Client, base_url: str, *, windows: Windows, attempts: int = ATTEMPTS
+    ) -> None:
         self._http = http
         self._base_url = base_url
-        self._open_again: dict[str, float] = {}
+        self._windows = windows
+        self._attempts = attempts
         self.calls = 0
 
     def get(self, operation: str, path: str, parameters: Parameters = _NONE) -> Document:
         """Read one document.
 
         Raises:
-            KlaviyoRefusedError: The key is not accepted (401) or lacks a scope (403).
+            KlaviyoRefusedError: The key is not accepted (401).
+            KlaviyoScopeError: It lacks a scope (403).
             KlaviyoUnavailableError: No usable answer after several tries.
             KlaviyoError: Any other answer than success.
         """
@@ -119,19 +138,31 @@ class KlaviyoClient:
 
     def _call(self, method: str, operation: str, url: str, **content: Any) -> Document:
         try:
-            return patiently(lambda: self._attempt(method, f"{method} {operation}", url, content))
+            return patiently(
+                lambda: self._attempt(method, f"{method} {operation}", url, content),
+                attempts=self._attempts,
+            )
         except TransientError as error:
             raise KlaviyoUnavailableError(f"Klaviyo keeps failing: {error}.") from None
+        except TurnTooFarError as error:
+            raise KlaviyoUnavailableError(
+                f"Klaviyo's limit for this is used up; {error}.", advice="Try again then."
+            ) from None
 
     def _attempt(
         self, method: str, operation: str, url: str, content: Mapping[str, Any]
     ) -> Document:
-        wait = self._open_again.get(operation, 0.0) - time.monotonic()
-        time.sleep(min(max(wait, 0.0), _LONGEST_PAUSE_SECONDS))
+        turn = self._windows.take(operation)
         self.calls += 1
         headers = {"Content-Type": MEDIA_TYPE} if "json" in content else {}
-        response = send(self._http, method, url, headers=headers, **content)
-        self._note_limits(operation, response.headers)
+        try:
+            response = send(self._http, method, url, headers=headers, **content)
+        except TransientError as error:
+            if error.retry_after is not None:
+                self._windows.shut(operation, error.retry_after)
+            raise
+        if told := Told.read(response.headers):
+            self._windows.note(operation, turn, told)
         if response.is_success and not response.content:
             # 204, and 202 where there is nothing to tell.
             return {}
@@ -142,24 +173,37 @@ class KlaviyoClient:
             return document
         raise _error(response.status_code, document)
 
-    def _note_limits(self, operation: str, headers: httpx.Headers) -> None:
-        """When the window is used up, note when the next one opens."""
-        if headers.get("RateLimit-Remaining") == "0":
-            reset = headers.get("RateLimit-Reset", "")
-            seconds = float(reset) if reset.isdecimal() else 1.0
-            self._open_again[operation] = time.monotonic() + seconds
-
 
 @contextmanager
-def open_klaviyo(settings: Settings, api_key: str) -> Iterator[KlaviyoClient]:
-    """A client for the account of a private API key; closed at the end of the block."""
+def open_klaviyo(
+    settings: Settings,
+    api_key: str,
+    *,
+    windows: Windows | None = None,
+    attempts: int = ATTEMPTS,
+) -> Iterator[KlaviyoClient]:
+    """A client for the account of a private API key; closed at the end of the block.
+
+    A tenant's own comes from :func:`service.connections.open_connected_klaviyo`.
+
+    Args:
+        settings: The service's settings.
+        api_key: A private key.
+        windows: Who keeps the limits; the client itself when None.
+        attempts: How often a call that fails is made at most.
+    """
     headers = {
         "Authorization": f"Klaviyo-API-Key {api_key}",
         "revision": settings.klaviyo_revision,
         "Accept": MEDIA_TYPE,
     }
     with open_client(headers) as http:
-        yield KlaviyoClient(http, settings.klaviyo_url.rstrip("/"))
+        yield KlaviyoClient(
+            http,
+            settings.klaviyo_url.rstrip("/"),
+            windows=windows or LocalWindows(),
+            attempts=attempts,
+        )
 
 
 def _error(status: int, document: Document) -> KlaviyoError:
@@ -168,13 +212,14 @@ def _error(status: int, document: Document) -> KlaviyoError:
             code=str(error.get("code", "")),
             detail=str(error.get("detail", ""))[:300],
             pointer=(error.get("source") or {}).get("pointer"),
+            duplicate_profile_id=(error.get("meta") or {}).get("duplicate_profile_id"),
         )
         for error in document.get("errors") or []
     )
     said = problems[0].detail if problems else "no reason given"
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        kind = KlaviyoRefusedError if status == httpx.codes.UNAUTHORIZED else KlaviyoScopeError
         message = f"Klaviyo does not accept the API key (status {status}): {said}"
-        kind = KlaviyoScopeError if status == httpx.codes.FORBIDDEN else KlaviyoRefusedError
         return kind(message, status=status, problems=problems)
     message = f"Klaviyo answered with status {status}: {said}"
     return KlaviyoError(message, status=status, problems=problems)

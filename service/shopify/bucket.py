@@ -93,7 +93,7 @@ class SharedBucket:
             "counts_for": _RESERVED_FOR_SECONDS,
         }
         with tenant_transaction(self._pool, self._tenant_id) as conn:
-            conn.execute(query("shopify/sql/relax_commit"))
+            conn.execute(query("sql/relax_commit"))
             row = one(conn.execute(query("shopify/sql/reserve_points"), parameters).fetchone())
         self._wait(row["wait_seconds"], row["place"])
         return Reservation(float(row["points"]), float(row["place"]))
@@ -101,7 +101,7 @@ class SharedBucket:
     def settle(self, reserved: Reservation, cost: float, throttle: Throttle | None) -> None:
         """As :meth:`Bucket.settle`."""
         with tenant_transaction(self._pool, self._tenant_id) as conn:
-            conn.execute(query("shopify/sql/relax_commit"))
+            conn.execute(query("sql/relax_commit"))
             conn.execute(
                 query("shopify/sql/settle_points"),
                 {

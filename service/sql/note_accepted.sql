@@ -3,6 +3,5 @@ update app.connections
 set
     state = 'active',
     state_reason = null,
-    scopes = %(scopes)s,
     verified_at = now()
 where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'disconnected'

@@ -3,6 +3,7 @@ insert into app.connections as c (
     tenant_id,
     provider,
     account_name,
+    account_id,
     sealed_secret,
     key_id,
     last_four,
@@ -18,6 +19,7 @@ values (
     %(tenant_id)s,
     %(provider)s,
     %(account_name)s,
+    %(account_id)s,
     %(sealed_secret)s,
     %(key_id)s,
     %(last_four)s,
@@ -31,6 +33,7 @@ values (
 )
 on conflict (tenant_id, provider) do update set
     account_name = excluded.account_name,
+    account_id = excluded.account_id,
     sealed_secret = excluded.sealed_secret,
     key_id = excluded.key_id,
     last_four = excluded.last_four,

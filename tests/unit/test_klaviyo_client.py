@@ -14,10 +14,12 @@ from service.klaviyo.client import (
     KlaviyoClient,
     KlaviyoError,
     KlaviyoRefusedError,
+    KlaviyoScopeError,
     KlaviyoUnavailableError,
     Problem,
     open_klaviyo,
 )
+from service.klaviyo.windows import Told
 
 KEY = "pk_for_these_tests"
 
@@ -71,7 +73,11 @@ def test_pages_are_followed_on_the_same_server_only(
 def test_a_used_up_window_is_waited_out_for_that_operation_only(
     client: KlaviyoClient, httpserver: HTTPServer
 ) -> None:
-    headers = {"RateLimit-Remaining": "0", "RateLimit-Reset": "1"}
+    headers = {
+        "RateLimit-Limit": "1, 1;w=1, 15;w=60",
+        "RateLimit-Remaining": "0",
+        "RateLimit-Reset": "1",
+    }
     httpserver.expect_request("/api/a").respond_with_json({"data": []}, headers=headers)
     httpserver.expect_request("/api/b").respond_with_json({"data": []})
     client.get("/api/a", "/api/a")
@@ -119,3 +125,37 @@ def test_it_gives_up_after_some_attempts(client: KlaviyoClient, httpserver: HTTP
     with pytest.raises(KlaviyoUnavailableError, match="not JSON"):
         client.get("/api/x", "/api/x")
     assert client.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset", "told"),
+    [
+        ("10, 10;w=1, 150;w=60", "149", "60", Told(10, 150, False, 149, 60)),
+        ("10, 10;w=1, 150;w=60", "9", "1", Told(10, 150, True, 9, 1)),
+        # More than a second allows cannot be the second's.
+        ("10, 10;w=1, 150;w=60", "11", "1", Told(10, 150, False, 11, 1)),
+        ("75, 75; w=1, 750; w=60", "0", "30", Told(75, 750, False, 0, 30)),
+        ("10", "9", "1", None),
+        ("10, 10;w=1, 150;w=60", "", "", None),
+        ("0, 0;w=1, 0;w=60", "0", "1", None),
+    ],
+)
+def test_the_headers_tell_how_large_the_windows_are_and_what_is_left_of_one(
+    limit: str, remaining: str, reset: str, told: Told | None
+) -> None:
+    headers = {
+        "RateLimit-Limit": limit,
+        "RateLimit-Remaining": remaining,
+        "RateLimit-Reset": reset,
+    }
+    assert Told.read(headers) == told
+
+
+def test_a_missing_scope_is_named(client: KlaviyoClient, httpserver: HTTPServer) -> None:
+    detail = "The API key is missing required scopes: lists:write, profiles:write"
+    httpserver.expect_request("/api/x").respond_with_json(
+        {"errors": [{"code": "permission_denied", "detail": detail}]}, status=403
+    )
+    with pytest.raises(KlaviyoScopeError) as raised:
+        client.get("/api/x", "/api/x")
+    assert raised.value.missing_scopes == ("lists:write", "profiles:write")

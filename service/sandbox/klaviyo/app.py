@@ -8,7 +8,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from . import accounts as accounts_resource
-from . import events, imports, lists, privacy, profiles
+from . import events, flows, imports, lists, privacy, profiles
 from .errors import ApiError, error_object, not_found
 from .operations import Accounts, respond
 from .state import Account
@@ -21,7 +21,7 @@ def create_klaviyo_app(accounts: Iterable[Account]) -> Flask:
     app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.extensions["sandbox_accounts"] = Accounts(list(accounts))
-    for resource in (accounts_resource, events, imports, lists, privacy, profiles):
+    for resource in (accounts_resource, events, flows, imports, lists, privacy, profiles):
         app.register_blueprint(resource.blueprint)
 
     @app.errorhandler(ApiError)

@@ -140,12 +140,16 @@ _NOWHERE: Document = dict.fromkeys(
 
 def _subscriptions(profile: Profile) -> Document:
     """Email consent only: the sandbox knows no other channel."""
+    suppression = []
+    if profile.suppressed_at is not None:
+        at = write_time(profile.suppressed_at)
+        suppression.append({"reason": "USER_SUPPRESSED", "timestamp": at})
     marketing = {
-        "can_receive_email_marketing": profile.consent == "SUBSCRIBED",
+        "can_receive_email_marketing": not suppression,
         "consent": profile.consent,
         "consent_timestamp": None,
         "last_updated": None,
-        "suppression": [],
+        "suppression": suppression,
         "list_suppressions": [],
     }
     return {"email": {"marketing": marketing}}

@@ -16,6 +16,7 @@ ALL_SCOPES = frozenset(
         "accounts:read",
         "data-privacy:write",
         "events:write",
+        "flows:read",
         "lists:read",
         "lists:write",
         "profiles:read",
@@ -71,6 +72,7 @@ class Profile:
     properties: dict[str, Any] = field(default_factory=dict)
     last_event_date: datetime | None = None
     consent: str = "NEVER_SUBSCRIBED"
+    suppressed_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -83,6 +85,18 @@ class ProfileList:
     updated: datetime
     opt_in_process: str = "single_opt_in"
     members: dict[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Flow:
+    """A flow that starts for whoever joins a list while its status is `live`."""
+
+    id: str
+    name: str
+    list_id: str
+    status: str
+    created: datetime
+    updated: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +175,7 @@ class Account:
         self.lock = RLock()
         self.profiles: dict[str, Profile] = {}
         self.lists: dict[str, ProfileList] = {}
+        self.flows: dict[str, Flow] = {}
         self.jobs: dict[str, ImportJob] = {}
         self.events: dict[tuple[str, str, str], Event] = {}
         self._by_identifier: dict[tuple[str, str], str] = {}
@@ -200,6 +215,19 @@ class Account:
         """Make bulk imports fail for this address while they run, not when they are posted."""
         with self.lock:
             self._unimportable.add(email.lower())
+
+    def add_flow(self, name: str, list_id: str, status: str = "live") -> Flow:
+        """Make a flow that joining a list starts; `status` is draft, manual or live."""
+        with self.lock:
+            created = now()
+            made = Flow(self.new_id()[-6:], name, list_id, status, created, created)
+            self.flows[made.id] = made
+            return made
+
+    def suppress(self, email: str) -> None:
+        """Let a profile receive no more email, as after a complaint; no import lifts it."""
+        with self.lock:
+            self.profiles[self._by_identifier["email", email.lower()]].suppressed_at = now()
 
     # Ids
 

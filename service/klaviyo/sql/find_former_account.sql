@@ -1,0 +1,11 @@
+-- The account the tenant was connected to, when the new key is another's; no row otherwise.
+select
+    c.account_name,
+    exists(
+        select 1 from app.klaviyo_sync_configs as s where s.tenant_id = %(tenant_id)s
+    ) as is_in_use
+from app.connections as c
+where
+    c.tenant_id = %(tenant_id)s
+    and c.provider = 'klaviyo'
+    and c.account_id <> %(account_id)s

@@ -1,0 +1,189 @@
+"""Klaviyo's limits are kept ahead of time, by all processes and tenants of an account together."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.connections import connect_klaviyo, open_connected_klaviyo
+from service.db import Connection, Pool, one, open_pool, tenant_transaction
+from service.klaviyo.client import KlaviyoUnavailableError
+from service.klaviyo.windows import SharedWindows, Told, TurnTooFarError
+from service.sandbox import Fault, Sandbox
+from service.sandbox.klaviyo import ALL_SCOPES, Account
+from service.sandbox.klaviyo.limits import LARGE, RateLimits
+from tests.command import environment_of
+from tests.conftest import PROJECT_DIR, MakeTenant
+
+KEY, OTHER_KEY = "pk_sandbox_for_these_tests", "pk_sandbox_of_somebody_else"
+HASH = b"the hash of an account"
+
+# What each process does: as many pages of lists as it is told.
+ASKER = """
+import sys
+from uuid import UUID
+from service.config import load_settings
+from service.connections import open_connected_klaviyo
+from service.db import open_pool
+
+settings = load_settings()
+with open_pool(settings) as pool:
+    with open_connected_klaviyo(settings, pool, UUID(sys.argv[1])) as client:
+        for _ in range(int(sys.argv[2])):
+            client.get("/api/lists/{id}", "/api/lists/KK0001")
+        print(client.calls)
+"""
+
+
+@pytest.fixture
+def account() -> Account:
+    made = Account(
+        KEY, name="Kessel", currency="EUR", timezone="UTC", prefix="KK", rate_limit_scale=9
+    )
+    made.add_key(OTHER_KEY, ALL_SCOPES)
+    made.add_list("Champions")
+    return made
+
+
+@pytest.fixture
+def klaviyo(account: Account) -> Iterator[Sandbox]:
+    with Sandbox([], [account]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, klaviyo: Sandbox) -> Settings:
+    return replace(settings, klaviyo_url=klaviyo.klaviyo_url)
+
+
+@pytest.fixture
+def tenants(here: Settings, pool: Pool, make_tenant: MakeTenant, account: Account) -> list[UUID]:
+    """Two tenants with a key each of the same account."""
+    made = [make_tenant("kessel", None), make_tenant("korn", None)]
+    for tenant_id, key in zip(made, (KEY, OTHER_KEY), strict=True):
+        connect_klaviyo(here, pool, tenant_id, key)
+    # 7 calls a second of the operation these tests use.
+    account.limits = RateLimits(0.1)
+    return made
+
+
+def statuses(klaviyo: Sandbox) -> list[int]:
+    return [each.status for each in klaviyo.klaviyo_requests()]
+
+
+def test_processes_of_two_tenants_share_an_accounts_windows(
+    here: Settings, klaviyo: Sandbox, pool: Pool, tenants: list[UUID]
+) -> None:
+    with open_connected_klaviyo(here, pool, tenants[0]) as client:
+        # From the first answer on it is known how large the windows are.
+        client.get("/api/lists/{id}", "/api/lists/KK0001")
+    klaviyo.clear_requests()
+
+    def ask(tenant_id: UUID) -> int:
+        done = subprocess.run(
+            [sys.executable, "-c", ASKER, str(tenant_id), "15"],
+            cwd=PROJECT_DIR,
+            env=environment_of(here),
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        return int(done.stdout.splitlines()[-1])
+
+    with ThreadPoolExecutor(2) as threads:
+        calls = [each.result() for each in [threads.submit(ask, each) for each in tenants]]
+    # Thirty are more than four seconds allow, so they did have to wait for each other. A call that
+    # was counted in one window and arrived in the next may be refused; that is rare.
+    assert statuses(klaviyo).count(200) == 30
+    assert statuses(klaviyo).count(429) == sum(calls) - 30 <= 2
+
+
+def test_what_others_spend_of_the_account_is_learned_from_the_headers(
+    here: Settings, klaviyo: Sandbox, account: Account, pool: Pool, tenants: list[UUID]
+) -> None:
+    with open_connected_klaviyo(here, pool, tenants[0]) as client:
+        client.get("/api/lists/{id}", "/api/lists/KK0001")
+        time.sleep(1)
+        # Another program takes all but one of this second's calls.
+        for _ in range(6):
+            account.limits.spend("GET /api/lists/<id> Limit(burst=75, steady=750)", LARGE)
+        klaviyo.clear_requests()
+        for _ in range(3):
+            client.get("/api/lists/{id}", "/api/lists/KK0001")
+    assert statuses(klaviyo) == [200] * 3
+
+
+def test_a_retry_after_holds_for_every_process(
+    here: Settings, klaviyo: Sandbox, pool: Pool, tenants: list[UUID]
+) -> None:
+    klaviyo.fail_klaviyo(Fault(status=429, retry_after=30))
+    with (
+        open_connected_klaviyo(here, pool, tenants[0], attempts=1) as client,
+        pytest.raises(KlaviyoUnavailableError, match="429"),
+    ):
+        client.get("/api/lists/{id}", "/api/lists/KK0001")
+    klaviyo.clear_requests()
+    with (
+        open_connected_klaviyo(here, pool, tenants[1], patience_seconds=1) as client,
+        pytest.raises(KlaviyoUnavailableError, match=r"allowed in (29|30) seconds"),
+    ):
+        client.get("/api/lists/{id}", "/api/lists/KK0001")
+    assert klaviyo.klaviyo_requests() == []
+    # Of another operation nothing was said.
+    with open_connected_klaviyo(here, pool, tenants[1], patience_seconds=1) as client:
+        client.get("/api/profiles", "/api/profiles")
+
+
+def test_both_windows_are_kept(pool: Pool, owner: Connection, make_tenant: MakeTenant) -> None:
+    windows = SharedWindows(pool, make_tenant("kessel", None), HASH, patience_seconds=3)
+    turn = windows.take("GET x")
+    windows.note("GET x", turn, Told(2, 3, False, 2, 60))
+    began = time.monotonic()
+    assert windows.take("GET x").burst_number == 2
+    assert time.monotonic() - began < 1
+    # The second has room for two, the minute for three.
+    assert windows.take("GET x").steady_number == 3
+    assert time.monotonic() - began >= 0.9
+    with pytest.raises(TurnTooFarError):
+        windows.take("GET x")
+    owner.execute("update app.klaviyo_windows set steady_ends_at = now(), burst_ends_at = now()")
+    assert windows.take("GET x").steady_number == 1
+
+
+def test_nobody_waits_with_a_connection_in_hand(
+    settings: Settings, make_tenant: MakeTenant
+) -> None:
+    tenant_id = make_tenant("kessel", None)
+    with open_pool(replace(settings, pool_size=1)) as pool, ThreadPoolExecutor(1) as threads:
+        windows = SharedWindows(pool, tenant_id, HASH)
+        windows.take("GET x")
+        waiting = threads.submit(windows.take, "GET x")
+        for _ in range(20):
+            with tenant_transaction(pool, tenant_id) as conn:
+                conn.execute("select 1")
+        assert not waiting.done()
+        assert waiting.result().burst_number == 1
+
+
+def test_the_windows_name_no_account_and_no_tenant(
+    here: Settings, pool: Pool, owner: Connection, tenants: list[UUID]
+) -> None:
+    for tenant_id in tenants:
+        with open_connected_klaviyo(here, pool, tenant_id) as client:
+            client.get("/api/lists", "/api/lists")
+    rows = owner.execute("select * from app.klaviyo_windows").fetchall()
+    assert len(rows) == 1
+    told = repr(rows)
+    for secret in ("KKSNDB", KEY, OTHER_KEY, *map(str, tenants)):
+        assert secret not in told
+    found = one(owner.execute("select count(*) as findings from app.isolation_findings").fetchone())
+    assert found["findings"] == 0
