@@ -219,6 +219,7 @@ def connect_klaviyo(
             last_four=secret[-_SHOWN_CHARACTERS:],
             scopes=sorted(account.scopes),
         )
+        conn.execute(query("klaviyo/sql/resume_after_key"), {"tenant_id": tenant_id})
     return account
 
 
@@ -280,6 +281,7 @@ def verify_klaviyo(pool: Pool, tenant_id: UUID, client: KlaviyoClient) -> Klaviy
                 "scopes": sorted(account.scopes),
             },
         )
+        conn.execute(query("klaviyo/sql/resume_after_key"), {"tenant_id": tenant_id})
     return account
 
 

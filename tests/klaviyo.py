@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from service.config import Settings
 from service.db import Pool, tenant_transaction
-from service.jobs.runs import recorded, start_run
+from service.jobs.runs import Kind, RunRecorder, recorded, start_run
+from service.klaviyo.configs import read_all_next_time
 from service.klaviyo.push import Limits
 from service.klaviyo.records import add_rows
 from service.klaviyo.sync import sync_klaviyo
@@ -23,15 +26,28 @@ def sync_once(
     limits: Limits = _DEFAULT_LIMITS,
     config_ids: list[UUID] | None = None,
     is_dry_run: bool = False,
+    reads_all: bool = False,
 ) -> dict[str, int]:
     """One sync, or dry run, as a worker does it; what it has counted."""
-    kind = "klaviyo_plan" if is_dry_run else "klaviyo_sync"
+    with begun_run(pool, tenant_id, config_ids, is_dry_run=is_dry_run) as recorder:
+        if reads_all:
+            with tenant_transaction(pool, tenant_id) as conn:
+                read_all_next_time(conn, tenant_id, config_ids)
+        sync_klaviyo(settings, pool, tenant_id, recorder, limits=limits)
+    return dict(recorder.counts)
+
+
+@contextmanager
+def begun_run(
+    pool: Pool, tenant_id: UUID, config_ids: list[UUID] | None = None, *, is_dry_run: bool = False
+) -> Iterator[RunRecorder]:
+    """A run whose work is the block."""
+    kind: Kind = "klaviyo_plan" if is_dry_run else "klaviyo_sync"
     with tenant_transaction(pool, tenant_id) as conn:
         run_id = start_run(conn, tenant_id, kind, "person").run["run_id"]
         add_rows(conn, tenant_id, run_id, config_ids, is_dry_run=is_dry_run)
     with recorded(pool, tenant_id, run_id) as recorder:
-        sync_klaviyo(settings, pool, tenant_id, recorder, limits=limits)
-    return dict(recorder.counts)
+        yield recorder
 
 
 def last_rows(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:

@@ -152,16 +152,19 @@ class _Tally:
 def _do_all(run: _Run, configs: list[dict[str, Any]]) -> list[QuintileError]:
     """Do each configuration; returns the troubles that do not concern the ones after them."""
     failures: list[QuintileError] = []
+    written: Config | None = None
     waiting = list(configs)
     try:
         while waiting:
-            failure = _do(run, waiting[0])
+            config = waiting[0]
+            failure = _do(run, config)
             del waiting[0]
             if failure is not None:
                 failures.append(failure)
-        written = [c for c in configs if c["direction"] != "pull" and not c["is_dry_run"]]
-        if written:
-            _refresh_profiles(run, written[0])
+            elif config["direction"] != "pull" and not config["is_dry_run"]:
+                written = config
+        if written is not None:
+            _refresh_profiles(run, written)
     except KlaviyoRefusedError as error:
         with run.transaction() as conn:
             pause_all_for_key(conn, run.tenant_id, error.message)

@@ -16,8 +16,8 @@ from service.connections import connect_klaviyo, credential
 from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
 from service.errors import InvalidInputError, NotConnectedError
 from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, KlaviyoUnavailableError
-from service.klaviyo.configs import create_config, list_size, map_list, paused_lists, unmap_list
-from service.klaviyo.plan import MartsMissingError, plan
+from service.klaviyo.configs import list_size, map_list, paused_lists, unmap_list
+from service.klaviyo.plan import MartsMissingError
 from service.klaviyo.push import Limits
 from service.klaviyo.sync import sync_klaviyo
 from service.sandbox import Fault, Sandbox
@@ -25,10 +25,14 @@ from service.sandbox.klaviyo import Account
 from service.tenants import RfmChange, add_tenant, change_tenant
 from tests.command import quintile
 from tests.conftest import NullProgress
-from tests.klaviyo import sync_once
+from tests.klaviyo import begun_run, last_rows, sync_once
 from tests.web import BUILT, CALCULATED_AT
 
 KEY = "pk_sandbox_for_these_tests"
+PAUSE = """
+    update app.klaviyo_sync_configs
+    set is_paused = true, paused_by = 'sync', paused_at = now(), paused_reason = 'x'
+"""
 
 
 @pytest.fixture
@@ -121,9 +125,9 @@ Sync = Callable[..., dict[str, int]]
 
 @pytest.fixture
 def sync(here: Settings, pool: Pool, tenant: UUID, klaviyo: Sandbox) -> Sync:
-    def run(**limits: int) -> dict[str, int]:
+    def run(*, reads_all: bool = False, **limits: int) -> dict[str, int]:
         klaviyo.clear_requests()
-        return sync_once(here, pool, tenant, limits=Limits(**limits))
+        return sync_once(here, pool, tenant, limits=Limits(**limits), reads_all=reads_all)
 
     return run
 
@@ -274,9 +278,10 @@ def test_who_was_added_by_hand_stays(
     account.join(account.lists[mapped], [by_hand.id, phone_only.id])
     segment("ada@example.org", "hand@example.org")
     assert sync()["added"] == 1
-    assert "hand@example.org" not in ledger(pool, tenant)
+    assert ledger(pool, tenant) == {"ada@example.org": "synced", "hand@example.org": "kept"}
     segment()
     assert sync()["removed"] == 1
+    assert ledger(pool, tenant) == {}
     assert account.member_emails(mapped) == {"hand@example.org"}
     assert phone_only.id in account.lists[mapped].members
 
@@ -292,15 +297,18 @@ def test_who_was_taken_off_by_hand_stays_off_until_they_have_left_the_segment(
 ) -> None:
     segment("ada@example.org", "bob@example.org")
     sync()
+    sync()
     profile = account.profile_by_email("ada@example.org")
     assert profile is not None
     del account.lists[mapped].members[profile.id]
+    # Klaviyo tells nobody who has left a list: that shows when everybody on it is read.
+    assert sync()["skipped"] == 0
     for _ in range(2):
-        counts = sync()
+        counts = sync(reads_all=True)
         assert (counts["added"], counts["removed"], counts["skipped"]) == (0, 0, 1)
         assert writes(klaviyo) == []
         assert account.member_emails(mapped) == {"bob@example.org"}
-        assert ledger(pool, tenant) == {"ada@example.org": "synced", "bob@example.org": "synced"}
+        assert ledger(pool, tenant) == {"ada@example.org": "removed", "bob@example.org": "synced"}
 
     segment("bob@example.org")
     sync()
@@ -310,19 +318,27 @@ def test_who_was_taken_off_by_hand_stays_off_until_they_have_left_the_segment(
     assert account.member_emails(mapped) == {"ada@example.org", "bob@example.org"}
 
 
-def test_who_was_put_back_by_hand_is_ours_as_before(
-    sync: Sync, segment: SetSegment, mapped: str, account: Account
+def test_who_was_put_back_by_hand_stays(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    pool: Pool,
+    tenant: UUID,
 ) -> None:
     segment("ada@example.org")
+    sync()
     sync()
     profile = account.profile_by_email("ada@example.org")
     assert profile is not None
     del account.lists[mapped].members[profile.id]
-    sync()
+    sync(reads_all=True)
     account.join(account.lists[mapped], [profile.id])
+    sync()
+    assert ledger(pool, tenant) == {"ada@example.org": "kept"}
     segment()
-    assert sync()["removed"] == 1
-    assert account.member_emails(mapped) == set()
+    assert sync()["removed"] == 0
+    assert account.member_emails(mapped) == {"ada@example.org"}
 
 
 def test_who_has_left_both_sides_is_forgotten_without_a_call(
@@ -336,9 +352,10 @@ def test_who_has_left_both_sides_is_forgotten_without_a_call(
 ) -> None:
     segment("ada@example.org")
     sync()
+    sync()
     account.lists[mapped].members.clear()
     segment()
-    sync()
+    sync(reads_all=True)
     assert writes(klaviyo) == []
     assert ledger(pool, tenant) == {}
 
@@ -454,6 +471,10 @@ class _KilledError(Exception):
 
 
 class _KilledAtFirstBatch(NullProgress):
+    def __init__(self, run_id: UUID) -> None:
+        super().__init__()
+        self.run_id = run_id
+
     def advance(self, done: int = 1) -> None:
         raise _KilledError
 
@@ -470,8 +491,8 @@ def test_a_run_killed_between_batches_is_resumed(
 ) -> None:
     segment(*addresses(20))
     limits = Limits(import_profiles=10, remove_profiles=10)
-    with pytest.raises(_KilledError):
-        sync_klaviyo(here, pool, tenant, _KilledAtFirstBatch(), limits=limits)
+    with pytest.raises(_KilledError), begun_run(pool, tenant) as run:
+        sync_klaviyo(here, pool, tenant, _KilledAtFirstBatch(run.run_id), limits=limits)
     assert len(account.member_emails(mapped)) == 10
     counts = sync(import_profiles=10)
     assert counts["added"] == 10
@@ -479,8 +500,8 @@ def test_a_run_killed_between_batches_is_resumed(
     assert account.member_emails(mapped) == set(addresses(20))
 
     segment()
-    with pytest.raises(_KilledError):
-        sync_klaviyo(here, pool, tenant, _KilledAtFirstBatch(), limits=limits)
+    with pytest.raises(_KilledError), begun_run(pool, tenant) as run:
+        sync_klaviyo(here, pool, tenant, _KilledAtFirstBatch(run.run_id), limits=limits)
     assert sync()["removed"] == 10
     assert account.member_emails(mapped) == set()
     assert ledger(pool, tenant) == {}
@@ -712,8 +733,7 @@ def test_one_tenants_lists_are_not_anothers(
     segment("theirs@example.org", tenant_id=other)
     sync()
     assert account.member_emails(mapped) == {"ada@example.org"}
-    sync_klaviyo(here, pool, other, null_progress)
-    assert null_progress.counts["calls"] == 0
+    assert sync_once(here, pool, other)["calls"] == 0
     assert ledger(pool, other) == {}
 
 
@@ -721,31 +741,37 @@ def test_one_tenants_lists_are_not_anothers(
 
 
 def test_the_plan_can_be_seen_without_being_carried_out(
-    sync: Sync, segment: SetSegment, mapped: str, klaviyo: Sandbox, pool: Pool, tenant: UUID
+    here: Settings,
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
 ) -> None:
     segment("ada@example.org", "bob@example.org", "b..b@example.org")
     sync()
-    segment("bob@example.org", "b..b@example.org", "cyd@example.org", None)
-    known = config(pool, tenant)
-    with tenant_transaction(pool, tenant) as conn:
-        counts = plan(
-            conn,
-            tenant,
-            {"config_id": known["config_id"], "segment_key": known["segment_key"]},
-            [("Ada@Example.org", "P1"), ("bob@example.org", "P2"), ("hand@example.org", "P3")],
-        )
-        rows = conn.execute(
-            "select email, action, profile_id from pg_temp.klaviyo_plan order by email"
-        ).fetchall()
-    assert [tuple(row.values()) for row in rows] == [
-        ("ada@example.org", "remove", "P1"),
-        ("b..b@example.org", "skip", None),
-        ("bob@example.org", "confirm", "P2"),
-        ("cyd@example.org", "add", None),
+    before = (ledger(pool, tenant), config(pool, tenant), account.member_emails(mapped))
+    segment("bob@example.org", "b..b@example.org", "cyd@example.org", None, "x@scs.tiktokw.us")
+    klaviyo.clear_requests()
+    sync_once(here, pool, tenant, is_dry_run=True)
+    assert writes(klaviyo) == []
+    assert (ledger(pool, tenant), config(pool, tenant), account.member_emails(mapped)) == before
+    (row,) = last_rows(pool, tenant)
+    assert (row["state"], row["is_dry_run"], row["stopped_for"]) == ("succeeded", True, None)
+    planned = row["plan"]
+    assert planned["add"]["examples"] == [
+        {"email": "cyd@example.org", "customer_id": "champions-2"}
     ]
-    assert counts == {
-        "add": 1, "remove": 1, "confirm": 1, "forget": 0, "skip": 1, "wait": 0, "unaddressable": 1,
-    }  # fmt: skip
+    assert planned["remove"]["examples"] == [
+        {"email": "ada@example.org", "customer_id": "champions-0"}
+    ]
+    assert (planned["add"]["count"], planned["remove"]["count"]) == (1, 1)
+    assert planned["skip"]["reasons"] == {"no_address": 1, "relay": 1, "rejected": 1}
+    assert planned["stop"] is None
+    counts = sync()
+    assert (counts["added"], counts["removed"], counts["skipped"]) == (1, 1, 3)
 
 
 def test_before_the_first_build_it_says_so(
@@ -759,7 +785,7 @@ def test_before_the_first_build_it_says_so(
         connect_klaviyo(here, pool, tenant_id, KEY)
         map_list(here, pool, tenant_id, "rfm:champions", champions)
         with pytest.raises(MartsMissingError) as raised:
-            sync_klaviyo(here, pool, tenant_id, null_progress)
+            sync_once(here, pool, tenant_id)
     finally:
         pool.close()
     assert "quintile build" in raised.value.advice
@@ -808,7 +834,7 @@ def test_only_lists_and_segments_that_exist_are_mapped(
 
 def test_mapping_again_ends_a_pause(here: Settings, pool: Pool, tenant: UUID, mapped: str) -> None:
     with tenant_transaction(pool, tenant) as conn:
-        conn.execute("update app.klaviyo_sync_configs set is_paused = true, paused_reason = 'x'")
+        conn.execute(PAUSE)
     before = config(pool, tenant)["config_id"]
     map_list(here, pool, tenant, "rfm:champions", mapped)
     after = config(pool, tenant)
@@ -844,20 +870,10 @@ def test_only_paused_lists_are_told_as_paused(
     other = add_tenant(owner, "other", None)
     with tenant_transaction(pool, tenant) as conn:
         assert paused_lists(conn, tenant) == []
-        conn.execute("update app.klaviyo_sync_configs set is_paused = true, paused_reason = 'x'")
+        conn.execute(PAUSE)
         (paused,) = paused_lists(conn, tenant)
         assert (paused.segment_key, paused.list_id) == ("rfm:champions", mapped)
         assert paused_lists(conn, other) == []
-
-
-def test_only_push_is_offered_so_far(pool: Pool, tenant: UUID, champions: str) -> None:
-    with (
-        tenant_transaction(pool, tenant) as conn,
-        pytest.raises(InvalidInputError, match="only push"),
-    ):
-        create_config(
-            conn, tenant, "rfm:champions", champions, "Champions", direction="bidirectional"
-        )
 
 
 def test_the_size_of_a_list_is_klaviyos(

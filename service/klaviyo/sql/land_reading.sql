@@ -1,6 +1,5 @@
 -- Brings what is known of a list to what has been read of it. Only who is missing from a full
 -- reading has left. People who have been erased stay so, whatever a list still says of them.
-insert into pg_temp.klaviyo_landed (change, profile_id, email)
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
@@ -75,6 +74,7 @@ written as (
     returning p.profile_id, p.email
 )
 
+insert into pg_temp.klaviyo_landed (change, profile_id, email)
 select
     'joined' as change,
     w.profile_id,
