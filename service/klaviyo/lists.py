@@ -25,6 +25,8 @@ _FIELDS = "name,created,updated"
 # Sizes to ask for while somebody waits, and in any minute, of the fifteen there are.
 _MOST_COUNTED = 3
 _MOST_COUNTED_A_MINUTE = 10
+# How long to wait for room in the account's limits while somebody waits for the answer.
+_PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ def read_lists(
         NotConnectedError: The tenant is not connected to Klaviyo.
         KlaviyoError: Klaviyo cannot be asked.
     """
-    with open_connected_klaviyo(settings, pool, tenant_id, attempts=attempts) as client:
+    with open_connected_klaviyo(
+        settings, pool, tenant_id, attempts=attempts, patience_seconds=_PATIENCE_SECONDS
+    ) as client:
         parameters: dict[str, str | int] = {"fields[list]": _FIELDS}
         if cursor is not None:
             parameters["page[cursor]"] = cursor
@@ -80,7 +84,9 @@ def create_list(settings: Settings, pool: Pool, tenant_id: UUID, name: str) -> d
         KlaviyoError: Klaviyo cannot be asked, or the key lacks the scope lists:write.
     """
     body = {"data": {"type": "list", "attributes": {"name": name}}}
-    with open_connected_klaviyo(settings, pool, tenant_id, attempts=1) as client:
+    with open_connected_klaviyo(
+        settings, pool, tenant_id, attempts=1, patience_seconds=_PATIENCE_SECONDS
+    ) as client:
         document = client.post(_LISTS, _LISTS, body)
     return _described(document["data"], {"profile_count": 0})
 
