@@ -71,12 +71,11 @@ def list_klaviyo_rows(config_id: UUID, page: RowsQuery) -> dict[str, Any]:
         get_config(conn, tenant_id(), config_id)
         named = {"tenant_id": tenant_id(), "config_id": config_id}
         rows = conn.execute(
-            query("api/sql/klaviyo_rows"),
+            query("klaviyo/sql/list_ledger"),
             {
                 **named,
                 "state": page.state,
                 "q": page.q or None,
-                "pattern": page.pattern,
                 "after_email": after[1] if after else None,
                 "row_limit": page.limit + 1,
             },

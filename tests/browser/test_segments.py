@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 
 from playwright.sync_api import Page, expect
 
-from service.config import Settings
+from service.config import Settings, environment_name
 from service.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
@@ -24,10 +25,8 @@ BUILD_PATIENCE_MS = 90_000
 def worker(settings: Settings) -> Iterator[None]:
     """``quintile worker`` on the same database."""
     environment = os.environ | {
-        "QUINTILE_DATABASE_URL": settings.database_url,
-        "QUINTILE_HOME": settings.home,
-        "QUINTILE_SECRET_KEY": settings.secret_key,
-        "QUINTILE_SHOPIFY_URL": settings.shopify_url,
+        environment_name(field.name): str(getattr(settings, field.name))
+        for field in fields(settings)
     }
     command = [sys.executable, "-c", "from service.cli import main; main()", "worker"]
     process = subprocess.Popen(

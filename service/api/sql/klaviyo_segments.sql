@@ -1,4 +1,4 @@
--- Lists that are read here, by name, or one of them; a list that several configurations read is one.
+-- Lists that are read here, by name, or one of them; one that several configurations read is one.
 with readers as (
     select
         c.list_id,

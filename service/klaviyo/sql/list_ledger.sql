@@ -1,4 +1,4 @@
--- A page of what a configuration has done about each address, by address, and one row more.
+-- A page of what a configuration has done about each address, by address.
 select
     email,
     customer_id,
@@ -14,8 +14,8 @@ where
     and config_id = %(config_id)s
     and (%(state)s::text is null or state = %(state)s)
     and (
-        %(pattern)s::text is null
-        or email ilike %(pattern)s
+        %(q)s::text is null
+        or position(lower(%(q)s) in email) > 0
         or customer_id = %(q)s
     )
     and (%(after_email)s::text is null or email > %(after_email)s)
