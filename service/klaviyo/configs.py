@@ -10,11 +10,10 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 from service.config import PROJECT_DIR, Settings
-from service.connections import credential
+from service.connections import open_connected_klaviyo
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import InvalidInputError
 from service.klaviyo.account import read_list_name, read_list_names, read_list_size
-from service.klaviyo.client import open_klaviyo
 
 Direction = Literal["push", "pull", "bidirectional"]
 PausedBy = Literal["person", "sync", "key"]
@@ -240,11 +239,6 @@ def pause_all_for_key(conn: Connection, tenant_id: UUID, reason: str) -> int:
     ).rowcount
 
 
-def resume_after_key(conn: Connection, tenant_id: UUID) -> int:
-    """Go on with what was paused because the key was refused; returns how many those are."""
-    return conn.execute(query("klaviyo/sql/resume_after_key"), {"tenant_id": tenant_id}).rowcount
-
-
 def read_all_next_time(
     conn: Connection, tenant_id: UUID, config_ids: list[UUID] | None = None
 ) -> None:
@@ -308,7 +302,7 @@ def find_list_name(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str
     """
     if not _LIST_ID.fullmatch(list_id):
         raise InvalidInputError(f"'{list_id}' is not the id of a Klaviyo list.", field="list_id")
-    with open_klaviyo(settings, _api_key(settings, pool, tenant_id)) as client:
+    with open_connected_klaviyo(settings, pool, tenant_id) as client:
         name = read_list_name(client, list_id)
         if name is not None:
             return name
@@ -327,13 +321,8 @@ def list_size(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str) -> 
         NotConnectedError: The tenant is not connected to Klaviyo.
         KlaviyoError: Klaviyo cannot be asked, or has no such list.
     """
-    with open_klaviyo(settings, _api_key(settings, pool, tenant_id)) as client:
+    with open_connected_klaviyo(settings, pool, tenant_id) as client:
         return read_list_size(client, list_id)
-
-
-def _api_key(settings: Settings, pool: Pool, tenant_id: UUID) -> str:
-    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-        return credential(settings, conn, tenant_id, "klaviyo")
 
 
 def _find(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> UUID | None:

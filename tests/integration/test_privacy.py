@@ -187,6 +187,57 @@ def everywhere(
         )
         conn.execute(
             """
+            with list as (
+                insert into app.klaviyo_lists (tenant_id, list_id, name)
+                values (%(t)s, 'L', 'VIPs')
+                returning list_id
+            ),
+            profile as (
+                insert into app.klaviyo_list_profiles (tenant_id, list_id, profile_id, email)
+                select %(t)s, list_id, 'P', %(e)s from list
+            ),
+            told as (
+                insert into app.klaviyo_profiles (tenant_id, email, properties_hash)
+                values (%(t)s, %(e)s, 'hash')
+            ),
+            event as (
+                insert into app.klaviyo_events (
+                    tenant_id, config_id, email, metric, properties, is_backfill, occurred_at
+                )
+                select %(t)s, config_id, %(e)s, 'Entered Segment', '{}', false, now()
+                from app.klaviyo_sync_configs
+            ),
+            run as (
+                insert into app.runs (tenant_id, kind, trigger, state, finished_at)
+                values (%(t)s, 'klaviyo_sync', 'cli', 'failed', now())
+                returning run_id
+            )
+            insert into app.klaviyo_sync_runs (
+                tenant_id, run_id, config_id, segment_key, list_id, list_name, direction, state,
+                plan, error, finished_at
+            )
+            select
+                %(t)s, r.run_id, c.config_id, c.segment_key, c.list_id, c.list_name, c.direction,
+                'failed',
+                jsonb_build_object(
+                    'add',
+                    jsonb_build_object(
+                        'count', 2,
+                        'examples', jsonb_build_array(
+                            jsonb_build_object('email', %(e)s::text, 'customer_id', %(c)s::text),
+                            jsonb_build_object('email', 'another@example.org')
+                        )
+                    ),
+                    'stop', null
+                ),
+                'Klaviyo refuses ' || upper(%(e)s), now()
+            from run as r
+            cross join app.klaviyo_sync_configs as c
+            """,
+            {"t": tenant, "c": person, "e": EMAIL},
+        )
+        conn.execute(
+            """
             with made as (
                 insert into app.creators (tenant_id, handle, name, email)
                 values (%(t)s, %(h)s, %(n)s, null), (%(t)s, null, %(n)s, %(e)s)
@@ -365,6 +416,10 @@ def test_a_data_request_gives_everything_held_as_a_file(
     assert set(held) >= {
         "shopify.segment_members",
         "app.klaviyo_ledger",
+        "app.klaviyo_list_profiles",
+        "app.klaviyo_profiles",
+        "app.klaviyo_events",
+        "app.klaviyo_sync_runs",
         "app.creators",
         "app.sample_creator_links",
         "app.rfm_settings",
@@ -377,6 +432,7 @@ def test_a_data_request_gives_everything_held_as_a_file(
     assert places - {"app.runs", "shopify.rejected_rows"} <= set(held)
     # Only theirs, and the receipt tells nothing of them.
     others = [c.email for c in store.data.customers if c.email and c.email != EMAIL]
+    others.append("another@example.org")
     assert not any(email in json.dumps(held) for email in others)
     assert receipt["kind"] == "data_request"
     assert receipt["counts"]["shopify.orders"] == len(held["shopify.orders"])

@@ -6,7 +6,7 @@
 --   add       meant to be on the list, and to be sent (again, if what was sent never arrived)
 --   remove    on the list because of us, and no configuration of the list means it to be
 --   hand_on   no longer meant by this configuration, but by another of the list, which is yet to
---             write that down
+--             write down what is known here: that it is ours, or was taken off by a person
 --   await     no longer meant to be on the list, on which it may still arrive
 --   stay_out  taken off the list by a person, or by them before: not put back
 --   refused   rejected by Klaviyo, and nothing about it has changed since
@@ -112,7 +112,11 @@ elsewhere as (
         coalesce(bool_or(c.state in ('pending', 'synced')), false) as is_ours,
         coalesce(bool_or(c.state = 'synced' and c.profile_id is null), false) as is_sent,
         coalesce(
-            bool_or(c.state = 'removed' or (c.state = 'synced' and c.profile_id is not null)), false
+            bool_or(
+                c.state = 'removed'
+                or (c.state in ('synced', 'kept') and c.profile_id is not null)
+            ),
+            false
         ) as is_known
     from claims as c
     group by c.email
@@ -174,9 +178,11 @@ decided as (
             when c.is_local then 'add'
             when c.state = 'removed' and not c.is_remote and c.direction = 'bidirectional'
                 then 'stay_out'
-            when c.state not in ('pending', 'synced') then 'forget'
+            when c.state = 'rejected' or (c.state in ('kept', 'removed') and c.is_remote)
+                then 'forget'
             when c.is_meant_elsewhere and c.is_written_down_elsewhere then 'forget'
             when c.is_meant_elsewhere then 'hand_on'
+            when c.state in ('kept', 'removed') then 'forget'
             when c.is_remote then 'remove'
             when c.state = 'pending' and c.known_profile_id is not null then 'remove'
             when c.state = 'pending' and c.changed_at > now() - interval '1 day' then 'await'

@@ -87,6 +87,57 @@ ledger as (
     returning 1
 ),
 
+list_profiles as (
+    delete from app.klaviyo_list_profiles as k
+    where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+    returning 1
+),
+
+profiles as (
+    delete from app.klaviyo_profiles as k
+    where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+    returning 1
+),
+
+klaviyo_events as (
+    delete from app.klaviyo_events as k
+    where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+    returning 1
+),
+
+-- A plan that shows them among its examples keeps its counts.
+klaviyo_runs as (
+    update app.klaviyo_sync_runs as k
+    set
+        plan = (
+            select
+                jsonb_object_agg(
+                    p.action,
+                    case
+                        when p.planned ? 'examples' then p.planned || '{"examples": []}'
+                        else p.planned
+                    end
+                )
+            from jsonb_each(k.plan) as p (action, planned)
+        ),
+        error = case when m.is_named then 'The error named somebody who has been erased.'
+            else k.error end,
+        advice = case when not m.is_named then k.advice end
+    from app.klaviyo_sync_runs as r
+    cross join lateral (
+        select count(*) > 0 as is_named
+        from unnest(%(emails)s::text[]) as e (email)
+        where position(e.email in lower(concat_ws(' ', r.error, r.advice))) > 0
+    ) as m
+    where
+        k.tenant_id = %(tenant_id)s
+        and r.tenant_id = %(tenant_id)s
+        and k.run_id = r.run_id
+        and k.config_id = r.config_id
+        and (m.is_named or app.mentions(r.plan, %(customer_ids)s, %(emails)s))
+    returning 1
+),
+
 creators as (
     delete from app.creators as c
     where c.tenant_id = %(tenant_id)s and c.creator_id = any(%(creator_ids)s::uuid[])
@@ -197,6 +248,10 @@ from
         ('shopify.rejected_rows', (select count(*) from rejected)),
         ('shopify.rereads', (select count(*) from rereads)),
         ('app.klaviyo_ledger', (select count(*) from ledger)),
+        ('app.klaviyo_list_profiles', (select count(*) from list_profiles)),
+        ('app.klaviyo_profiles', (select count(*) from profiles)),
+        ('app.klaviyo_events', (select count(*) from klaviyo_events)),
+        ('app.klaviyo_sync_runs', (select count(*) from klaviyo_runs)),
         ('app.creators', (select count(*) from creators)),
         ('app.sample_creator_links', (select count(*) from links)),
         ('app.rfm_settings', (select count(*) from settings)),

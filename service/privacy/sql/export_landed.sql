@@ -59,6 +59,42 @@ select
                     k.tenant_id = %(tenant_id)s
                     and (k.customer_id = any(%(customer_ids)s) or k.email = any(%(emails)s))
             ),
+            'app.klaviyo_list_profiles',
+            (
+                select jsonb_agg(to_jsonb(k) - 'tenant_id')
+                from app.klaviyo_list_profiles as k
+                where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+            ),
+            'app.klaviyo_profiles',
+            (
+                select jsonb_agg(to_jsonb(k) - 'tenant_id')
+                from app.klaviyo_profiles as k
+                where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+            ),
+            'app.klaviyo_events',
+            (
+                select jsonb_agg(to_jsonb(k) - 'tenant_id')
+                from app.klaviyo_events as k
+                where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+            ),
+            'app.klaviyo_sync_runs',
+            (
+                select
+                    jsonb_agg(
+                        jsonb_build_object(
+                            'run_id', k.run_id,
+                            'segment_key', k.segment_key,
+                            'list_id', k.list_id,
+                            'requested_at', k.requested_at,
+                            'example', x.example
+                        )
+                    )
+                from app.klaviyo_sync_runs as k
+                cross join lateral jsonb_path_query(k.plan, '$.*.examples[*]') as x (example)
+                where
+                    k.tenant_id = %(tenant_id)s
+                    and app.mentions(x.example, %(customer_ids)s, %(emails)s)
+            ),
             'app.creators',
             (
                 select
