@@ -555,7 +555,9 @@ def _read_secret(what: str, *, is_json_taken: bool = False) -> str:
     is_flag=True,
     help="With --compare: believe it however much is gone from the shop.",
 )
-@click.option("--dry-run", is_flag=True, help="Klaviyo: print what a sync would do, and do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Klaviyo: print what a sync would do, and do nothing."
+)
 @click.pass_obj
 def sync(
     settings: Settings,
@@ -570,16 +572,8 @@ def sync(
     from service.shopify.reconcile import Comparison
 
     if dry_run and provider != "klaviyo":
-        raise InvalidInputError("--dry-run is for Klaviyo: nothing is ever written to the shop.")
-
-    if provider == "klaviyo" and only is not None:
-        raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
-    if (compare and (provider != "shopify" or only == "segments")) or (
-        accept_deletions and not compare
-    ):
-        raise InvalidInputError(
-            "--compare is for orders and customers, and --accept-deletions for --compare."
-        )
+        raise InvalidInputError("--dry-run is for Klaviyo: a sync writes nothing to the shop.")
+    _check_parts(provider, only, compare=compare, accept_deletions=accept_deletions)
     runs = _sync_runs(provider, only, Comparison.chosen(now=compare, believe=accept_deletions))
     chosen = _connected_tenants(settings, provider, tenant)
     failures = 0
@@ -605,6 +599,17 @@ def sync(
                     _say_limit(conn, name, tenant_id)
     if failures:
         sys.exit(1)
+
+
+def _check_parts(provider: str, only: str | None, *, compare: bool, accept_deletions: bool) -> None:
+    if provider == "klaviyo" and only is not None:
+        raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
+    if (compare and (provider != "shopify" or only == "segments")) or (
+        accept_deletions and not compare
+    ):
+        raise InvalidInputError(
+            "--compare is for orders and customers, and --accept-deletions for --compare."
+        )
 
 
 def _say_limit(conn: Connection, name: str, tenant_id: UUID) -> None:

@@ -11,8 +11,15 @@ from uuid import UUID
 import click
 
 from service.config import Settings
-from service.db import Connection, Pool, connect_as_owner, find_tenant, open_pool
-from service.db import query, tenant_transaction
+from service.db import (
+    Connection,
+    Pool,
+    connect_as_owner,
+    find_tenant,
+    open_pool,
+    query,
+    tenant_transaction,
+)
 from service.errors import AlreadyRunningError, InvalidInputError, QuintileError
 from service.jobs.runs import recorded, start_run
 from service.klaviyo.configs import (
@@ -53,9 +60,8 @@ def klaviyo() -> None:
 @click.pass_obj
 def configs_command(settings: Settings, tenant: str, as_json: bool) -> None:
     """List what is kept in step with what, and how that goes."""
-    with _tenant(settings, tenant) as (pool, tenant_id):
-        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-            rows = list_configs(conn, tenant_id)
+    with _opened(settings, tenant) as (conn, tenant_id):
+        rows = list_configs(conn, tenant_id)
     if as_json:
         click.echo(json.dumps(rows, default=str))
         return
@@ -112,7 +118,7 @@ def add_command(
 @click.pass_obj
 def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Keep a list in step no longer; who is on it stays."""
-    with _changing(settings, tenant) as (conn, tenant_id):
+    with _opened(settings, tenant) as (conn, tenant_id):
         name = delete_config(conn, tenant_id, config_id)
     click.echo(f"list '{name}' is kept in step no longer; who is on it stays", err=True)
 
@@ -123,7 +129,7 @@ def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @click.pass_obj
 def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Sync a list no more until it is resumed."""
-    with _changing(settings, tenant) as (conn, tenant_id):
+    with _opened(settings, tenant) as (conn, tenant_id):
         change_config(conn, tenant_id, config_id, ConfigChange(is_paused=True))
 
 
@@ -133,7 +139,7 @@ def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @click.pass_obj
 def resume_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Go on with a list that is paused."""
-    with _changing(settings, tenant) as (conn, tenant_id):
+    with _opened(settings, tenant) as (conn, tenant_id):
         change_config(conn, tenant_id, config_id, ConfigChange(is_paused=False))
 
 
@@ -197,9 +203,11 @@ def preview(
 @click.pass_obj
 def confirm_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Agree to as many removals as the last sync stopped for; the next one carries them out."""
-    with _changing(settings, tenant) as (conn, tenant_id):
+    with _opened(settings, tenant) as (conn, tenant_id):
         removals = confirm_removals(conn, tenant_id, config_id)
-    click.echo(f"{removals:,} removals agreed to: quintile sync klaviyo --tenant {tenant}", err=True)
+    click.echo(
+        f"{removals:,} removals agreed to: quintile sync klaviyo --tenant {tenant}", err=True
+    )
 
 
 @klaviyo.command("rows")
@@ -235,7 +243,7 @@ def rows_command(
 @click.pass_obj
 def undo_command(settings: Settings, tenant: str, config_id: UUID, email: str) -> None:
     """Let the next sync put back an address that a person has taken off the list."""
-    with _changing(settings, tenant) as (conn, tenant_id):
+    with _opened(settings, tenant) as (conn, tenant_id):
         undo_removal(conn, tenant_id, config_id, email)
 
 
@@ -251,7 +259,7 @@ def _tenant(settings: Settings, name: str) -> Iterator[tuple[Pool, UUID]]:
 
 
 @contextmanager
-def _changing(settings: Settings, name: str) -> Iterator[tuple[Connection, UUID]]:
+def _opened(settings: Settings, name: str) -> Iterator[tuple[Connection, UUID]]:
     with (
         _tenant(settings, name) as (pool, tenant_id),
         tenant_transaction(pool, tenant_id) as conn,

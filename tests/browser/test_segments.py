@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 
 from playwright.sync_api import Page, expect
 
-from service.config import Settings, environment_name
+from service.config import Settings
 from service.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
+from tests.command import environment_of
 from tests.web import add_explanations, add_history, add_scored_customers
 
 BUILD_PATIENCE_MS = 90_000
@@ -24,13 +23,9 @@ BUILD_PATIENCE_MS = 90_000
 @contextmanager
 def worker(settings: Settings) -> Iterator[None]:
     """``quintile worker`` on the same database."""
-    environment = os.environ | {
-        environment_name(field.name): str(getattr(settings, field.name))
-        for field in fields(settings)
-    }
     command = [sys.executable, "-c", "from service.cli import main; main()", "worker"]
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=environment_of(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield

@@ -137,7 +137,7 @@ function note(kind, heading, sentences, ...controls) {
   return make(
     "div",
     { class: `note ${kind}` },
-    make("h4", {}, heading),
+    make("p", { class: "strong" }, heading),
     make("p", {}, sentences.join(" ")),
     ...controls,
   );
