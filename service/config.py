@@ -106,7 +106,12 @@ class Settings:
     )
     klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
-    klaviyo_events_bulk_from: int = _setting(10, "How many events are worth a bulk job.")
+    klaviyo_events_bulk_from: int = _setting(
+        10, "How many events for Klaviyo's flows are worth a bulk job instead of a call each."
+    )
+    klaviyo_event_days: int = _setting(
+        30, "How long events are remembered after Klaviyo has got them, in days."
+    )
     klaviyo_removal_share: int = _setting(
         20, "Percentage of a list beyond which a sync asks before it takes people off."
     )

@@ -115,9 +115,13 @@ class KlaviyoClient:
         """
         return self._call("GET", operation, f"{self._base_url}{path}", params=parameters)
 
-    def post(self, operation: str, path: str, body: Document) -> Document:
-        """Create something; repeating it must be harmless. Raises as :meth:`get`."""
-        return self._call("POST", operation, f"{self._base_url}{path}", json=body)
+    def post(self, operation: str, path: str, body: Document | bytes) -> Document:
+        """Create something; repeating it must be harmless. Raises as :meth:`get`.
+
+        A body in bytes is JSON already.
+        """
+        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        return self._call("POST", operation, f"{self._base_url}{path}", **content)
 
     def delete(self, operation: str, path: str, body: Document) -> None:
         """Take something away. Raises as :meth:`get`."""
@@ -154,7 +158,7 @@ class KlaviyoClient:
     ) -> Document:
         turn = self._windows.take(operation)
         self.calls += 1
-        headers = {"Content-Type": MEDIA_TYPE} if "json" in content else {}
+        headers = {"Content-Type": MEDIA_TYPE} if content.keys() & {"json", "content"} else {}
         try:
             response = send(self._http, method, url, headers=headers, **content)
         except TransientError as error:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Literal, TypeVar
 from uuid import UUID
 
 import httpx
@@ -22,18 +25,24 @@ from service.klaviyo.client import (
     Document,
     KlaviyoClient,
     KlaviyoError,
+    Problem,
     Resource,
 )
 from service.spool import Row
 
+T = TypeVar("T")
+
 _IMPORTS = "/api/profile-bulk-import-jobs"
-_REMOVALS = "/api/lists/{id}/relationships/profiles"
-_POINTER = re.compile(r"/data/attributes/profiles/data/(\d+)(?:/.*)?")
-# Each round takes at least one address out of the batch; Klaviyo names all it finds at once.
-_ROUNDS = 20
+_MEMBERS = "/api/lists/{id}/relationships/profiles"
+_PROFILES = "/data/attributes/profiles"
+_POINTER = re.compile(rf"{_PROFILES}/data/(\d+)(?:/.*)?")
+# A refusal that points at nobody is looked for by halves: four such people in ten thousand take
+# about a hundred calls. More than that, and something else is wrong.
+_MOST_TRIES = 120
 _FIRST_LOOK_SECONDS = 0.2
 _SLOWEST_LOOK_SECONDS = 5.0
 _IMPORTED_WITHIN_SECONDS = 600.0
+_TOO_LARGE = "profile_too_large"
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class Limits:
     import_profiles: int = 10_000
     # 5 MB, less some room for what surrounds the profiles.
     import_bytes: int = 4_900_000
+    profile_bytes: int = 100_000
     remove_profiles: int = 1_000
 
 
@@ -58,10 +68,36 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """An address Klaviyo did not take, with its reason."""
+class _Person:
+    """Somebody to import: to put on the list, or to tell about anew."""
 
     email: str
+    customer_id: str | None
+    properties: str | None
+    properties_hash: str | None
+    purpose: Literal["add", "update", "refresh"]
+
+    @cached_property
+    def profile(self) -> str:
+        """The resource, as JSON."""
+        email = json.dumps(self.email)
+        if self.properties is None:
+            return f'{{"type":"profile","attributes":{{"email":{email}}}}}'
+        return (
+            f'{{"type":"profile","attributes":{{"email":{email},"properties":{self.properties}}}}}'
+        )
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the resource."""
+        return len(self.profile.encode())
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """A person Klaviyo did not take, with its reason."""
+
+    person: _Person
     code: str
     detail: str
 
@@ -72,7 +108,7 @@ def remove(target: Target, removals: Iterable[Row], limits: Limits, progress: Pr
     Raises:
         KlaviyoError: A batch was not accepted; it is marked pending and done over next time.
     """
-    for batch in _batches(removals, limits.remove_profiles, limits.import_bytes):
+    for batch in _batches(removals, limits.remove_profiles):
         # Were these still called synced after a crash, those back in the segment by the next sync
         # would seem to have been taken off by a person.
         _record(
@@ -82,26 +118,9 @@ def remove(target: Target, removals: Iterable[Row], limits: Limits, progress: Pr
             profile_ids=[row[2] for row in batch],
         )
         body = {"data": [{"type": "profile", "id": row[2]} for row in batch]}
-        path = f"/api/lists/{target.list_id}/relationships/profiles"
-        target.client.delete(_REMOVALS, path, body)
+        target.client.delete(_MEMBERS, f"/api/lists/{target.list_id}/relationships/profiles", body)
         _record(target, "forget_removed", emails=[row[0] for row in batch])
         progress.count(removed=len(batch))
-        progress.advance(len(batch))
-
-
-def add(target: Target, additions: Iterable[Row], limits: Limits, progress: Progress) -> None:
-    """Put addresses on the list; each row is address, customer id, _.
-
-    Addresses that Klaviyo refuses are recorded with its reason; the rest of their batch goes on.
-
-    Raises:
-        KlaviyoError: A batch was not accepted; it is marked pending and done over next time.
-    """
-    for batch in _batches(additions, limits.import_profiles, limits.import_bytes):
-        _mark_pending(target, batch)
-        synced = _import(target, [str(row[0]) for row in batch], progress)
-        _record(target, "mark_synced", emails=synced)
-        progress.count(added=len(synced))
         progress.advance(len(batch))
 
 
@@ -112,65 +131,115 @@ def send(
     limits: Limits,
     progress: Progress,
 ) -> None:
-    """To be written."""
-    add(target, additions, limits, progress)
-    _told(target, [*additions, *updates])
+    """Put addresses on the list, and tell anew about people on it, in as few imports as can be.
+
+    Rows are address, customer id, profile id, properties as JSON, and their hash. Whoever Klaviyo
+    refuses is recorded with its reason; the rest of their batch goes on.
+
+    Raises:
+        KlaviyoError: A batch was not accepted; it is marked pending and done over next time.
+    """
+    people = chain(_people(additions, "add"), _people(updates, "update"))
+    _import_all(target, people, limits, progress)
 
 
 def refresh(target: Target, stale: Iterable[Row], limits: Limits, progress: Progress) -> None:
-    """To be written."""
-    _told(target, stale)
+    """Tell anew about people who are on no list any more; rows as of :func:`send`.
+
+    Raises:
+        KlaviyoError: A batch was not accepted; it is done over next time.
+    """
+    _import_all(target, _people(stale, "refresh"), limits, progress)
 
 
-def _told(target: Target, rows: Iterable[Row]) -> None:
-    with tenant_transaction(target.pool, target.tenant_id) as conn, conn.cursor() as cursor:
-        cursor.executemany(
-            "insert into app.klaviyo_profiles (tenant_id, email, properties_hash)"
-            " values (%s, %s, %s) on conflict (tenant_id, email) do update"
-            " set properties_hash = excluded.properties_hash",
-            [(target.tenant_id, row[0], row[4]) for row in rows],
-        )
+# -- imports ------------------------------------------------------------------------------------
 
 
-def _import(target: Target, emails: list[str], progress: Progress) -> list[str]:
-    """Import one batch and return the addresses that are on the list for certain."""
-    job, accepted = _start_import(target, emails, progress)
-    if job is None:
-        return []
+def _import_all(
+    target: Target, people: Iterable[_Person], limits: Limits, progress: Progress
+) -> None:
+    for batch in _batches(
+        people, limits.import_profiles, limits.import_bytes, lambda person: person.size + 1
+    ):
+        _mark_pending(target, batch)
+        fitting = [person for person in batch if person.size <= limits.profile_bytes]
+        too_large = [
+            _Refusal(person, _TOO_LARGE, f"A profile may take {limits.profile_bytes} bytes.")
+            for person in batch
+            if person.size > limits.profile_bytes
+        ]
+        _reject(target, too_large, progress)
+        _accept(target, _import(target, fitting, progress), progress)
+        progress.advance(len(batch))
+
+
+def _import(target: Target, people: list[_Person], progress: Progress) -> list[_Person]:
+    """Import people, who go into one call; returns who Klaviyo has taken for certain.
+
+    One unacceptable profile has a whole import refused. Whom the refusal points at is left out;
+    one that points at nobody has both halves tried. Whoever is refused alone is at fault only if
+    others were not: otherwise it is about something else.
+    """
+    taken: list[_Person] = []
+    suspects: list[tuple[_Person, KlaviyoError]] = []
+    waiting, has_worked, tries = [people] if people else [], False, 0
+    while waiting:
+        batch = waiting.pop()
+        tries += 1
+        try:
+            job = _start_import(target, batch)
+        except KlaviyoError as error:
+            refusals = _pointed_at(error, batch)
+            if tries > _MOST_TRIES or not (refusals or _is_about_somebody(error)):
+                raise
+            if refusals:
+                _reject(target, refusals, progress)
+                waiting += _without(batch, refusals)
+            elif len(batch) > 1:
+                middle = len(batch) // 2
+                waiting += [batch[middle:], batch[:middle]]
+            else:
+                suspects.append((batch[0], error))
+        else:
+            has_worked = True
+            taken += _finish_import(target, job, batch, progress)
+    if suspects and not has_worked and len(people) > 1:
+        raise suspects[0][1]
+    _reject(
+        target, [_Refusal(person, error.code, error.detail) for person, error in suspects], progress
+    )
+    return taken
+
+
+def _start_import(target: Target, people: Sequence[_Person]) -> str:
+    """Start an import; only whoever is to stay or come onto the list brings the list along."""
+    lists = [] if people[0].purpose == "refresh" else [target.list_id]
+    answer = target.client.post(_IMPORTS, _IMPORTS, _import_body(lists, people))
+    return str(answer["data"]["id"])
+
+
+def _finish_import(
+    target: Target, job: str, people: Sequence[_Person], progress: Progress
+) -> list[_Person]:
     finished = _await_import(target.client, job)
     failed = int(finished["attributes"].get("failed_count") or 0)
     if finished["attributes"]["status"] == "cancelled":
         raise KlaviyoError("Klaviyo cancelled an import; the next sync repeats it.")
     if not failed:
-        return accepted
-    refusals = _read_refusals(target.client, job, accepted)
+        return list(people)
+    refusals = _read_refusals(target.client, job, people)
     _reject(target, refusals, progress)
     if len(refusals) < failed:
         # Some failed and we cannot tell which: the next sync finds on the list those that did not.
         return []
-    refused = {refusal.email for refusal in refusals}
-    return [email for email in accepted if email not in refused]
+    return next(iter(_without(people, refusals)), [])
 
 
-def _start_import(
-    target: Target, emails: list[str], progress: Progress
-) -> tuple[str | None, list[str]]:
-    """Start an import, leaving out what Klaviyo points at; returns the job and who is in it."""
-    for _ in range(_ROUNDS):
-        if not emails:
-            return None, []
-        try:
-            answer = target.client.post(_IMPORTS, _IMPORTS, _import_body(target.list_id, emails))
-        except KlaviyoError as error:
-            refusals = _pointed_at(error, emails)
-            if not refusals:
-                raise
-            _reject(target, refusals, progress)
-            refused = {refusal.email for refusal in refusals}
-            emails = [email for email in emails if email not in refused]
-        else:
-            return str(answer["data"]["id"]), emails
-    raise KlaviyoError("Klaviyo keeps finding addresses it does not accept in one batch.")
+def _without(people: Sequence[_Person], refusals: Sequence[_Refusal]) -> list[list[_Person]]:
+    """Who is left, as a batch; none when nobody is."""
+    refused = {refusal.person.email for refusal in refusals}
+    left = [person for person in people if person.email not in refused]
+    return [left] if left else []
 
 
 def _await_import(client: KlaviyoClient, job: str) -> Resource:
@@ -186,39 +255,49 @@ def _await_import(client: KlaviyoClient, job: str) -> Resource:
         pause = min(pause * 2, _SLOWEST_LOOK_SECONDS)
 
 
-def _read_refusals(client: KlaviyoClient, job: str, emails: Sequence[str]) -> list[Refusal]:
+def _read_refusals(client: KlaviyoClient, job: str, people: Sequence[_Person]) -> list[_Refusal]:
     """Who failed inside a finished import: by the payload they came in, else by position."""
-    known = set(emails)
-    refusals: dict[str, Refusal] = {}
+    known = {person.email: person for person in people}
+    refusals: dict[str, _Refusal] = {}
     path = f"{_IMPORTS}/{job}/import-errors"
     for page in client.pages(f"{_IMPORTS}/{{id}}/import-errors", path, {"page[size]": 100}):
         for item in page:
             attributes = item["attributes"]
-            email = _email_of(attributes.get("original_payload"))
-            if email not in known:
-                email = _at(emails, (attributes.get("source") or {}).get("pointer"))
-            if email is not None:
-                refusals[email] = Refusal(email, attributes["code"], attributes["detail"])
+            person = known.get(_email_of(attributes.get("original_payload")) or "") or _at(
+                people, (attributes.get("source") or {}).get("pointer")
+            )
+            if person is not None:
+                refusals[person.email] = _Refusal(person, attributes["code"], attributes["detail"])
     return list(refusals.values())
 
 
-def _pointed_at(error: KlaviyoError, emails: Sequence[str]) -> list[Refusal]:
-    """The addresses that a 400 points at; none when it is about something else."""
+def _pointed_at(error: KlaviyoError, people: Sequence[_Person]) -> list[_Refusal]:
+    """The people that a 400 points at; none when it is about something else."""
     if error.status != httpx.codes.BAD_REQUEST:
         return []
-    found = ((_at(emails, problem.pointer), problem) for problem in error.problems)
-    return [
-        Refusal(email, problem.code, problem.detail)
-        for email, problem in found
-        if email is not None
-    ]
+    found = {
+        person.email: _Refusal(person, problem.code, problem.detail)
+        for problem in error.problems
+        if (person := _at(people, problem.pointer)) is not None
+    }
+    return list(found.values())
 
 
-def _at(emails: Sequence[str], pointer: str | None) -> str | None:
+def _is_about_somebody(error: KlaviyoError) -> bool:
+    """Whether a refusal may be some profile's fault, though it does not say whose."""
+
+    def is_vague(problem: Problem) -> bool:
+        pointer = (problem.pointer or "").rstrip("/")
+        return pointer.startswith(_PROFILES) or pointer in ("", "/data", "/data/attributes")
+
+    return error.status == httpx.codes.BAD_REQUEST and all(map(is_vague, error.problems))
+
+
+def _at(people: Sequence[_Person], pointer: str | None) -> _Person | None:
     match = _POINTER.fullmatch(pointer or "")
-    if match is None or int(match[1]) >= len(emails):
+    if match is None or int(match[1]) >= len(people):
         return None
-    return emails[int(match[1])]
+    return people[int(match[1])]
 
 
 def _email_of(payload: object) -> str | None:
@@ -230,19 +309,73 @@ def _email_of(payload: object) -> str | None:
     return email.strip().lower() if isinstance(email, str) else None
 
 
-def _reject(target: Target, refusals: Sequence[Refusal], progress: Progress) -> None:
-    rows = [{"email": r.email, "code": r.code, "detail": r.detail} for r in refusals]
-    _record(target, "mark_rejected", refusals=Jsonb(rows))
+def _import_body(list_ids: Sequence[str], people: Iterable[_Person]) -> bytes:
+    """The body of an import, of profiles that are JSON already."""
+    profiles = ",".join(person.profile for person in people)
+    lists: Document = {"lists": {"data": [{"type": "list", "id": each} for each in list_ids]}}
+    relationships = f',"relationships":{json.dumps(lists)}' if list_ids else ""
+    return (
+        '{"data":{"type":"profile-bulk-import-job",'
+        f'"attributes":{{"profiles":{{"data":[{profiles}]}}}}{relationships}}}}}'
+    ).encode()
+
+
+# -- what becomes of each -----------------------------------------------------------------------
+
+
+def _mark_pending(target: Target, batch: Sequence[_Person]) -> None:
+    new = [person for person in batch if person.purpose == "add"]
+    if new:
+        _record(
+            target,
+            "mark_pending",
+            emails=[person.email for person in new],
+            customer_ids=[person.customer_id for person in new],
+        )
+
+
+def _accept(target: Target, people: Sequence[_Person], progress: Progress) -> None:
+    """Klaviyo has these: on the list, and knowing what was sent."""
+    new = [person.email for person in people if person.purpose == "add"]
+    known = [person.email for person in people if person.purpose == "update"]
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        parameters = {"tenant_id": target.tenant_id, "config_id": target.config_id}
+        conn.execute(query("klaviyo/sql/mark_synced"), {**parameters, "emails": new})
+        conn.execute(query("klaviyo/sql/mark_updated"), {**parameters, "emails": known})
+        conn.execute(query("klaviyo/sql/note_sent"), {**parameters, **_sent(people)})
+    progress.count(added=len(new))
+    if len(people) > len(new):
+        progress.count(updated=len(people) - len(new))
+
+
+def _reject(target: Target, refusals: Sequence[_Refusal], progress: Progress) -> None:
+    """Klaviyo did not take these: not again, until they would send something else.
+
+    Who was on the list already still is, so only who was to come onto it is rejected.
+    """
+    if not refusals:
+        return
+    rows = [
+        {
+            "email": refusal.person.email,
+            "code": refusal.code,
+            "detail": refusal.detail,
+            "properties_hash": refusal.person.properties_hash,
+            "is_new": refusal.person.purpose == "add",
+        }
+        for refusal in refusals
+    ]
+    known = [refusal.person for refusal in refusals if refusal.person.purpose != "add"]
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        parameters = {"tenant_id": target.tenant_id, "config_id": target.config_id}
+        conn.execute(query("klaviyo/sql/mark_rejected"), {**parameters, "refusals": Jsonb(rows)})
+        conn.execute(query("klaviyo/sql/note_sent"), {**parameters, **_sent(known)})
     progress.count(rejected=len(refusals))
 
 
-def _mark_pending(target: Target, batch: Sequence[Row]) -> None:
-    _record(
-        target,
-        "mark_pending",
-        emails=[row[0] for row in batch],
-        customer_ids=[row[1] for row in batch],
-    )
+def _sent(people: Sequence[_Person]) -> dict[str, list[str]]:
+    told = [(p.email, p.properties_hash) for p in people if p.properties_hash is not None]
+    return {"emails": [email for email, _ in told], "hashes": [each for _, each in told]}
 
 
 def _record(target: Target, statement: str, **parameters: object) -> None:
@@ -253,27 +386,29 @@ def _record(target: Target, statement: str, **parameters: object) -> None:
         )
 
 
-def _import_body(list_id: str, emails: Iterable[str]) -> Document:
-    return {
-        "data": {
-            "type": "profile-bulk-import-job",
-            "attributes": {"profiles": {"data": [_profile(email) for email in emails]}},
-            "relationships": {"lists": {"data": [{"type": "list", "id": list_id}]}},
-        }
-    }
+# -- batches ------------------------------------------------------------------------------------
 
 
-def _profile(email: str | None) -> Document:
-    return {"type": "profile", "attributes": {"email": email}}
+def _people(rows: Iterable[Row], purpose: Literal["add", "update", "refresh"]) -> Iterator[_Person]:
+    for email, customer_id, _, properties, properties_hash in rows:
+        yield _Person(str(email), customer_id, properties, properties_hash, purpose)
 
 
-def _batches(rows: Iterable[Row], most_rows: int, most_bytes: int) -> Iterator[list[Row]]:
+def _batches(
+    rows: Iterable[T],
+    most_rows: int,
+    most_bytes: int | None = None,
+    size_of: Callable[[T], int] = lambda _: 0,
+) -> Iterator[list[T]]:
     """Rows in order, in lists that stay under both limits."""
-    batch: list[Row] = []
+    batch: list[T] = []
     size = 0
     for row in rows:
-        row_size = len(json.dumps(_profile(row[0])).encode()) + 1
-        if batch and (len(batch) == most_rows or size + row_size > most_bytes):
+        row_size = size_of(row)
+        is_full = len(batch) == most_rows or (
+            most_bytes is not None and size + row_size > most_bytes
+        )
+        if batch and is_full:
             yield batch
             batch, size = [], 0
         batch.append(row)

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from service.api.access import state, tenant_id, transaction
 from service.api.integrations import read_shopify_connection
+from service.api.integrations_klaviyo import read_klaviyo_connection
 from service.api.klaviyo import read_config
 from service.api.problems import NotBuiltError
 from service.api.rfm import (
@@ -131,12 +132,17 @@ def sample_settings() -> str:
 
 @blueprint.get("/connections")
 def connections() -> str:
-    """The connection to the store."""
+    """The connections to the store and to Klaviyo."""
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         shopify = read_shopify_connection(conn, tenant_id())
+        klaviyo = read_klaviyo_connection(conn, tenant_id())
     return render_template(
-        "connections.html", tenant=tenant, section="connections", shopify=shopify
+        "connections.html",
+        tenant=tenant,
+        section="connections",
+        shopify=shopify,
+        klaviyo=klaviyo,
     )
 
 

@@ -1,4 +1,4 @@
-"""Deleting what is old: webhooks and notifications, expired exports, jobs that failed."""
+"""Deleting what is old: webhooks, exports, notifications, Klaviyo's events, failed jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.webhooks.topics import PRIVACY_KINDS
 
 
 def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
-    """Delete a tenant's old webhooks and notifications, and expired exports.
+    """Delete a tenant's old webhooks and notifications, expired exports and events long sent.
 
     A privacy request that has not been met stays, however old it is.
     """
@@ -28,6 +28,10 @@ def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
         )
         conn.execute(query("privacy/sql/purge_exports"), {"tenant_id": tenant_id})
         purge_notifications(conn, tenant_id, settings.webhook_days)
+        conn.execute(
+            query("klaviyo/sql/purge_events"),
+            {"tenant_id": tenant_id, "days": settings.klaviyo_event_days},
+        )
         _take_up(conn, tenant_id)
 
 

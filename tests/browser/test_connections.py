@@ -15,9 +15,13 @@ from service.db import connect_as_owner
 from service.sandbox import Fault, Sandbox
 from service.sandbox.data import generate_store
 from service.sandbox.data.specs import KESSEL
+from service.sandbox.klaviyo import ALL_SCOPES as KLAVIYO_SCOPES
+from service.sandbox.klaviyo import Account
 from service.sandbox.shopify import ALL_SCOPES, Store
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve
+
+KEY = "pk_sandbox_for_these_tests"
 
 
 @pytest.fixture
@@ -41,38 +45,39 @@ def test_a_store_is_connected_refused_mended_and_given_up(
     with serve(here, "kessel") as site:
         page.goto(site.sign_in_link())
         page.get_by_role("link", name="Connections").click()
-        expect(page.get_by_role("heading", name="Not connected yet")).to_be_visible()
+        shop_part = page.get_by_role("region", name="Shopify")
+        expect(shop_part.get_by_role("heading", name="Not connected yet")).to_be_visible()
         inspect(page)
 
-        told = page.get_by_role("status")
-        token = page.get_by_label(re.compile("Admin API access token"))
+        told = shop_part.get_by_role("status")
+        token = shop_part.get_by_label(re.compile("Admin API access token"))
         token.fill("shpat_nobody_has_this")
-        page.get_by_role("button", name="Verify and save").click()
+        shop_part.get_by_role("button", name="Verify and save").click()
         expect(told).to_contain_text("does not accept the access token")
         expect(token).to_have_value("")
 
         token.fill(KESSEL.token)
-        page.get_by_role("button", name="Verify and save").click()
+        shop_part.get_by_role("button", name="Verify and save").click()
         expect(told).to_contain_text("Connected.")
-        expect(page.locator("dl.facts")).to_contain_text(KESSEL.name)
-        expect(page.locator("dl.facts")).to_contain_text(f"…{KESSEL.token[-4:]}")
-        row = page.get_by_role("row").filter(has_text="read_all_orders")
+        expect(shop_part.locator("dl.facts")).to_contain_text(KESSEL.name)
+        expect(shop_part.locator("dl.facts")).to_contain_text(f"…{KESSEL.token[-4:]}")
+        row = shop_part.get_by_role("row").filter(has_text="read_all_orders")
         expect(row).to_contain_text("orders older than 60 days")
         expect(row.locator("td").last).to_have_text("not granted")
-        expect(page.locator(".note.warn")).to_contain_text("only the last 60 days")
+        expect(shop_part.locator(".note.warn")).to_contain_text("only the last 60 days")
         assert KESSEL.token not in page.content()
         inspect(page)
 
         shop.fail_shopify(Fault(status=403))
-        page.get_by_role("button", name="Verify again").click()
-        expect(page.get_by_role("alert")).to_contain_text("Shopify refuses the connection")
+        shop_part.get_by_role("button", name="Verify again").click()
+        expect(shop_part.get_by_role("alert")).to_contain_text("Shopify refuses the connection")
         inspect(page)
-        page.get_by_role("button", name="Verify again").click()
+        shop_part.get_by_role("button", name="Verify again").click()
         expect(told).to_contain_text("Verified just now.")
-        expect(page.get_by_role("alert")).to_have_count(0)
+        expect(shop_part.get_by_role("alert")).to_have_count(0)
 
         shop.fail_shopify(Fault(status=503, count=2))
-        page.get_by_role("button", name="Verify again").click()
+        shop_part.get_by_role("button", name="Verify again").click()
         expect(told).to_contain_text("Shopify keeps failing")
 
         # The limit is told beside the numbers that it makes wrong.
@@ -82,10 +87,10 @@ def test_a_store_is_connected_refused_mended_and_given_up(
         inspect(page)
 
         page.goto(f"{site.url}/admin/connections")
-        page.get_by_label(re.compile("Forget the token")).check()
-        page.get_by_role("button", name="Disconnect").click()
-        expect(page.get_by_role("heading", name="Disconnected")).to_be_visible()
-        expect(page.locator("dl.facts")).to_have_count(0)
+        shop_part.get_by_label(re.compile("Forget the token")).check()
+        shop_part.get_by_role("button", name="Disconnect").click()
+        expect(shop_part.get_by_role("heading", name="Disconnected")).to_be_visible()
+        expect(shop_part.locator("dl.facts")).to_have_count(0)
         inspect(page)
 
 
@@ -99,3 +104,58 @@ def test_a_tenant_without_a_store_is_told_who_names_it(
         page.get_by_role("link", name="Connections").click()
         expect(page.get_by_role("heading", name="No store yet")).to_be_visible()
         inspect(page)
+
+
+def test_an_account_is_connected_refused_mended_and_given_up(
+    built_settings: Settings, page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    account = Account(
+        KEY, name="Kessel & Korn", currency="EUR", timezone="UTC", prefix="KK", rate_limit_scale=50
+    )
+    account.add_key("pk_sandbox_lacking", KLAVIYO_SCOPES - {"lists:write"})
+    account.add_key("pk_sandbox_needed", KLAVIYO_SCOPES - {"flows:read"})
+    with Sandbox([], [account]) as klaviyo:
+        here = replace(built_settings, klaviyo_url=klaviyo.klaviyo_url)
+        with connect_as_owner(here) as conn:
+            add_tenant(conn, "kessel", None)
+        with serve(here, "kessel") as site:
+            page.goto(site.sign_in_link())
+            page.get_by_role("link", name="Connections").click()
+            part = page.get_by_role("region", name="Klaviyo")
+            expect(part.get_by_role("heading", name="Not connected yet")).to_be_visible()
+            inspect(page)
+
+            told = part.get_by_role("status")
+            key = part.get_by_label("Private API key")
+            save = part.get_by_role("button", name="Verify and save")
+            key.fill("pk_sandbox_lacking")
+            save.click()
+            expect(told).to_contain_text("lacks lists:write (for putting people on lists")
+            expect(key).to_have_value("")
+
+            key.fill("pk_sandbox_needed")
+            save.click()
+            expect(told).to_contain_text("Connected.")
+            expect(part.locator("dl.facts")).to_contain_text("Kessel & Korn")
+            expect(part.locator("dl.facts")).to_contain_text("…eded")
+            lacking = part.get_by_role("row").filter(has_text="flows:read")
+            expect(lacking.locator("td").last).to_have_text("not granted")
+            assert "pk_sandbox" not in page.content()
+            inspect(page)
+
+            account.revoke_key("pk_sandbox_needed")
+            part.get_by_role("button", name="Verify again").click()
+            expect(part.get_by_role("alert")).to_contain_text("Klaviyo refuses the connection")
+            inspect(page)
+            key.fill(KEY)
+            save.click()
+            expect(told).to_contain_text("Connected.")
+            expect(part.get_by_role("alert")).to_have_count(0)
+            part.get_by_role("button", name="Verify again").click()
+            expect(told).to_contain_text("Verified just now.")
+
+            part.get_by_label(re.compile("Forget the key")).check()
+            part.get_by_role("button", name="Disconnect").click()
+            expect(part.get_by_role("heading", name="Disconnected")).to_be_visible()
+            expect(part.locator("dl.facts")).to_have_count(0)
+            inspect(page)

@@ -1,6 +1,6 @@
--- A batch is about to be added or removed: should we die now, the next sync looks on the list for
--- what became of it, and takes nothing that we left undone for a person's doing.
-insert into app.klaviyo_ledger as l (tenant_id, config_id, email, customer_id, state)
+-- A batch is about to be added: should we die now, the next sync looks on the list for what became
+-- of it.
+insert into app.klaviyo_ledger as k (tenant_id, config_id, email, customer_id, state)
 select
     %(tenant_id)s,
     %(config_id)s,
@@ -13,5 +13,6 @@ on conflict (tenant_id, config_id, email) do update set
     state = excluded.state,
     error_code = null,
     error_detail = null,
+    refused_hash = null,
     changed_at = excluded.changed_at
-where l.tenant_id = %(tenant_id)s
+where k.tenant_id = %(tenant_id)s

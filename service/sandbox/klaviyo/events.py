@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from .bodies import (
     MAX_BULK_EVENTS,
     BulkEventAttributes,
+    BulkGroup,
     CreateEvent,
     CreateEventJob,
     EventProfile,
@@ -38,13 +39,32 @@ def bulk_create_events(account: Account) -> Response:
     groups = body(CreateEventJob, maximum=5 * MEGABYTE).data.attributes.groups.data
     if sum(len(group.attributes.events.data) for group in groups) > MAX_BULK_EVENTS:
         raise invalid(f"At most {MAX_BULK_EVENTS} events are accepted.", pointer=_JOB_GROUPS)
-    for position, group in enumerate(groups):
-        pointer = f"{_JOB_GROUPS}/{position}/attributes/profile/data"
-        profile = _profile(account, group.attributes.profile.data, pointer)
+    profiles = [
+        _profile(
+            account, group.attributes.profile.data, f"{_JOB_GROUPS}/{n}/attributes/profile/data"
+        )
+        for n, group in enumerate(groups)
+    ]
+    _refuse_repeated(account, groups, profiles)
+    for profile, group in zip(profiles, groups, strict=True):
         for event in group.attributes.events.data:
             is_backfill = bool(event.attributes.backfill or group.attributes.backfill)
             _record(account, profile, event.attributes, is_backfill=is_backfill)
     return respond(None, 202)
+
+
+def _refuse_repeated(account: Account, groups: list[BulkGroup], profiles: list[Profile]) -> None:
+    """A unique id that is repeated for a profile and metric has the whole job refused."""
+    seen: set[tuple[str, str, str]] = set()
+    for profile, group in zip(profiles, groups, strict=True):
+        for event in group.attributes.events.data:
+            given = event.attributes
+            if given.unique_id is None:
+                continue
+            key = (profile.id, given.metric.data.attributes.name, given.unique_id)
+            if key in seen or key in account.events:
+                raise invalid("An event with this unique_id exists already.", pointer="/data")
+            seen.add(key)
 
 
 def _profile(account: Account, given: EventProfile, pointer: str) -> Profile:

@@ -1,41 +1,51 @@
-// The connection to the store: verified, replaced or given up. The page is drawn by the server.
+// The connections to the store and to Klaviyo: verified, replaced or given up, each in its section.
+// The page is drawn by the server.
 
 import { call, isSignedOut } from "./api.js";
 import { localise } from "./format.js";
 
-const path = "/api/admin/integrations/shopify";
-const section = document.querySelector("[data-connection]");
+const SAID = {
+  shopify: {
+    asking: "Asking the store …",
+    connected: "Connected. Its orders, customers and segments are being read.",
+  },
+  klaviyo: {
+    asking: "Asking Klaviyo …",
+    connected: "Connected. Lists can follow segments now.",
+  },
+};
 
-function tell(text) {
+function tell(section, text) {
   const told = section.querySelector("[data-told]");
   if (told) told.textContent = text;
 }
 
-// The form keeps nothing: a token stays in the page no longer than its request takes.
+// The form keeps nothing: a secret stays in the page no longer than its request takes.
 function empty(form) {
-  for (const id of ["access_token", "refresh_token"]) form.querySelector(`#${id}`).value = "";
+  for (const input of form.querySelectorAll("input[type=password]")) input.value = "";
 }
 
-async function redraw() {
+async function redraw(section) {
   const response = await fetch(location.href, { credentials: "same-origin" });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  section.replaceChildren(...page.querySelector("[data-connection]").childNodes);
+  const fresh = page.querySelector(`[data-connection="${section.dataset.connection}"]`);
+  section.replaceChildren(...fresh.childNodes);
   localise(section);
 }
 
-async function work(button, said, request, done) {
+async function work(section, button, said, request, done) {
   button.disabled = true;
   section.setAttribute("aria-busy", "true");
-  tell(said);
+  tell(section, said);
   try {
     await request();
-    await redraw();
-    tell(done);
+    await redraw(section);
+    tell(section, done);
   } catch (problem) {
     if (isSignedOut(problem)) return location.reload();
     // A refusal is part of the connection's state by now.
-    if (problem.kind === "provider-refused") await redraw();
-    tell(`${problem.message} ${problem.advice || ""}`.trim());
+    if (problem.kind === "provider-refused") await redraw(section);
+    tell(section, `${problem.message} ${problem.advice || ""}`.trim());
   } finally {
     section.setAttribute("aria-busy", "false");
     button.disabled = false;
@@ -43,40 +53,44 @@ async function work(button, said, request, done) {
   return undefined;
 }
 
+// What has been filled in; of a number, the number.
 function given(form) {
-  const body = { access_token: form.querySelector("#access_token").value.trim() };
-  const refresh = form.querySelector("#refresh_token").value.trim();
-  if (refresh) body.refresh_token = refresh;
-  const seconds = form.querySelector("#expires_in").value;
-  if (refresh && seconds) body.expires_in = Number(seconds);
+  const body = {};
+  for (const input of form.querySelectorAll("input[name]")) {
+    const value = input.value.trim();
+    if (value) body[input.name] = input.type === "number" ? Number(value) : value;
+  }
+  // How long a token lives says nothing about one that cannot be refreshed.
+  if (!body.refresh_token) delete body.expires_in;
   return body;
 }
 
-section.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const form = event.target;
-  if (form.matches("[data-connect]")) {
-    const body = given(form);
-    empty(form);
-    work(
-      event.submitter,
-      "Asking the store …",
-      () => call(path, { method: "POST", body }),
-      "Connected. Its orders, customers and segments are being read.",
-    );
-  } else {
-    work(event.submitter, "Disconnecting …", () => call(path, { method: "DELETE" }), "Disconnected.");
-  }
-});
+function start(section) {
+  const provider = section.dataset.connection;
+  const path = `/api/admin/integrations/${provider}`;
+  const { asking, connected } = SAID[provider];
 
-section.addEventListener("click", (event) => {
-  if (!event.target.matches("[data-verify]")) return;
-  work(
-    event.target,
-    "Asking the store …",
-    () => call(`${path}/verify`, { method: "POST" }),
-    "Verified just now.",
-  );
-});
+  section.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const form = event.target;
+    if (form.matches("[data-connect]")) {
+      const body = given(form);
+      empty(form);
+      const connect = () => call(path, { method: "POST", body });
+      work(section, event.submitter, asking, connect, connected);
+    } else {
+      const disconnect = () => call(path, { method: "DELETE" });
+      work(section, event.submitter, "Disconnecting …", disconnect, "Disconnected.");
+    }
+  });
 
-localise(section);
+  section.addEventListener("click", (event) => {
+    if (!event.target.matches("[data-verify]")) return;
+    const verify = () => call(`${path}/verify`, { method: "POST" });
+    work(section, event.target, asking, verify, "Verified just now.");
+  });
+
+  localise(section);
+}
+
+document.querySelectorAll("[data-connection]").forEach(start);

@@ -1,0 +1,268 @@
+"""The connection to Klaviyo over the API: verified live, told with its scopes, never shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from service.config import Settings
+from service.db import connect_as_owner, one
+from service.sandbox import Fault, Sandbox
+from service.sandbox.klaviyo import ALL_SCOPES, Account
+from service.tenants import add_tenant
+from tests.command import quintile
+from tests.web import client_of, running_app
+
+PATH = "/api/admin/integrations/klaviyo"
+KEY = "pk_sandbox_for_these_tests"
+NEEDED = {"accounts:read", "lists:read", "lists:write", "profiles:read", "profiles:write"}
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account(
+        KEY, name="Kessel & Korn", currency="EUR", timezone="UTC", prefix="KK", rate_limit_scale=50
+    )
+
+
+@pytest.fixture
+def klaviyo(account: Account) -> Iterator[Sandbox]:
+    other = Account(
+        "pk_sandbox_of_others", name="Others", currency="EUR", timezone="UTC", prefix="OT"
+    )
+    with Sandbox([], [account, other]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, klaviyo: Sandbox) -> Settings:
+    return replace(settings, klaviyo_url=klaviyo.klaviyo_url)
+
+
+@pytest.fixture
+def tenant(here: Settings) -> UUID:
+    with connect_as_owner(here) as conn:
+        return add_tenant(conn, "kessel", None)
+
+
+@pytest.fixture
+def app(here: Settings) -> Iterator[APIFlask]:
+    with running_app(here) as app:
+        yield app
+
+
+@pytest.fixture
+def client(app: APIFlask, here: Settings, tenant: UUID) -> FlaskClient:
+    return client_of(app, here, tenant)
+
+
+def test_an_account_is_connected_and_told_with_what_each_scope_is_for(
+    client: FlaskClient, account: Account, klaviyo: Sandbox
+) -> None:
+    before = client.get(PATH).get_json()
+    assert (before["state"], before["scopes"], before["key_last_four"]) == (None, [], None)
+    account.add_key("pk_sandbox_without_flows", ALL_SCOPES - {"flows:read"})
+    answer = client.post(PATH, json={"api_key": " pk_sandbox_without_flows\n"})
+    assert answer.status_code == 200
+    assert "pk_sandbox" not in answer.text
+    body = answer.get_json()
+    assert body == client.get(PATH).get_json()
+    told = ("state", "account_id", "account_name", "key_last_four")
+    assert [body[name] for name in told] == ["active", "KKSNDB", "Kessel & Korn", "lows"]
+    granted = {each["scope"]: (each["is_needed"], each["is_granted"]) for each in body["scopes"]}
+    assert granted == {
+        **dict.fromkeys(NEEDED, (True, True)),
+        "events:write": (False, True),
+        "flows:read": (False, False),
+    }
+    assert all(each["purpose"] for each in body["scopes"])
+    # Nothing was changed by trying.
+    assert (account.profiles, account.lists, account.jobs, account.events) == ({}, {}, {}, {})
+    tried = {(each.method, each.path) for each in klaviyo.klaviyo_requests()}
+    assert len(tried) == 6
+
+
+@pytest.mark.parametrize("scope", sorted(NEEDED))
+def test_a_key_that_lacks_a_scope_is_refused_with_what_it_is_for(
+    client: FlaskClient, account: Account, scope: str
+) -> None:
+    client.post(PATH, json={"api_key": KEY})
+    before = client.get(PATH).get_json()
+    account.add_key("pk_sandbox_lacking", ALL_SCOPES - {scope})
+    answer = client.post(PATH, json={"api_key": "pk_sandbox_lacking"})
+    assert answer.status_code == 422
+    body = answer.get_json()
+    assert f"lacks {scope} (for " in body["detail"]
+    assert body["errors"][0]["pointer"] == "#/api_key"
+    assert "pk_sandbox" not in answer.text
+    assert client.get(PATH).get_json() == before
+
+
+def test_a_key_that_is_refused_replaces_nothing(client: FlaskClient) -> None:
+    client.post(PATH, json={"api_key": KEY})
+    before = client.get(PATH).get_json()
+    answer = client.post(PATH, json={"api_key": "pk_nobody_has_this"})
+    assert answer.status_code == 422
+    assert answer.get_json()["type"] == "/problems/provider-refused"
+    assert "pk_nobody" not in answer.text
+    assert client.get(PATH).get_json() == before
+
+
+@pytest.mark.parametrize("key", ["short", "has a space in it", "umläut_in_the_key"])
+def test_what_cannot_be_a_key_is_never_sent(
+    client: FlaskClient, klaviyo: Sandbox, key: str
+) -> None:
+    assert client.post(PATH, json={"api_key": key}).status_code == 422
+    assert klaviyo.klaviyo_requests() == []
+
+
+def test_an_account_that_cannot_be_reached_is_told_as_such(
+    client: FlaskClient, klaviyo: Sandbox
+) -> None:
+    klaviyo.fail_klaviyo(Fault(status=503, count=5))
+    answer = client.post(PATH, json={"api_key": KEY})
+    assert answer.status_code == 503
+    assert answer.get_json()["type"] == "/problems/provider-unavailable"
+    assert len(klaviyo.klaviyo_requests()) == 2
+
+
+def test_a_key_is_replaced_and_the_former_forgotten(
+    client: FlaskClient, here: Settings, account: Account
+) -> None:
+    client.post(PATH, json={"api_key": KEY})
+    with connect_as_owner(here) as conn:
+        former = one(conn.execute("select sealed_secret from app.connections").fetchone())
+    account.add_key("pk_sandbox_the_second", ALL_SCOPES)
+    account.revoke_key(KEY)
+    body = client.post(PATH, json={"api_key": "pk_sandbox_the_second"}).get_json()
+    assert (body["state"], body["key_last_four"]) == ("active", "cond")
+    assert client.post(f"{PATH}/verify").status_code == 200
+    with connect_as_owner(here) as conn:
+        rows = conn.execute("select sealed_secret from app.connections").fetchall()
+    assert len(rows) == 1
+    assert rows[0] != former
+
+
+def test_verifying_again_notices_a_refusal_and_its_end(
+    client: FlaskClient, account: Account
+) -> None:
+    assert client.post(f"{PATH}/verify").status_code == 409
+    client.post(PATH, json={"api_key": KEY})
+    account.revoke_key(KEY)
+    assert client.post(f"{PATH}/verify").get_json()["type"] == "/problems/provider-refused"
+    body = client.get(PATH).get_json()
+    assert (body["state"], "401" in body["state_reason"]) == ("refused", True)
+    account.add_key(KEY, ALL_SCOPES)
+    assert client.post(f"{PATH}/verify").get_json()["state"] == "active"
+    account.add_key(KEY, ALL_SCOPES - {"profiles:write"})
+    assert client.post(f"{PATH}/verify").status_code == 422
+    assert "lacks profiles:write" in client.get(PATH).get_json()["state_reason"]
+
+
+def test_what_a_refusal_paused_goes_on_with_a_key_that_works(
+    client: FlaskClient, here: Settings, tenant: UUID
+) -> None:
+    client.post(PATH, json={"api_key": KEY})
+    with connect_as_owner(here) as conn:
+        conn.execute(
+            """
+            insert into app.klaviyo_sync_configs (
+                tenant_id, segment_key, list_id, list_name, is_paused, paused_by, paused_at
+            )
+            values
+            (%(tenant)s, 'rfm:champions', 'KK0001', 'A', true, 'key', now()),
+            (%(tenant)s, 'rfm:loyal', 'KK0002', 'B', true, 'person', now())
+            """,
+            {"tenant": tenant},
+        )
+    client.post(PATH, json={"api_key": KEY})
+    with connect_as_owner(here) as conn:
+        rows = conn.execute(
+            "select segment_key from app.klaviyo_sync_configs where is_paused"
+        ).fetchall()
+    assert [row["segment_key"] for row in rows] == ["rfm:loyal"]
+
+
+def test_another_account_is_taken_only_while_no_list_is_kept_in_step(
+    client: FlaskClient, here: Settings, tenant: UUID
+) -> None:
+    client.post(PATH, json={"api_key": KEY})
+    with connect_as_owner(here) as conn:
+        conn.execute(
+            """
+            insert into app.klaviyo_sync_configs (tenant_id, segment_key, list_id, list_name)
+            values (%s, 'rfm:champions', 'KK0001', 'Champions')
+            """,
+            [tenant],
+        )
+        conn.execute(
+            """
+            insert into app.klaviyo_profiles (tenant_id, email, properties_hash)
+            values (%s, 'ada@example.org', 'x')
+            """,
+            [tenant],
+        )
+    refused = client.post(PATH, json={"api_key": "pk_sandbox_of_others"})
+    assert refused.status_code == 422
+    assert "lists of Kessel & Korn are kept in step" in refused.get_json()["detail"]
+    assert client.get(PATH).get_json()["account_name"] == "Kessel & Korn"
+    with connect_as_owner(here) as conn:
+        conn.execute("delete from app.klaviyo_sync_configs")
+    taken = client.post(PATH, json={"api_key": "pk_sandbox_of_others"})
+    assert taken.get_json()["account_name"] == "Others"
+    with connect_as_owner(here) as conn:
+        # The other account's profiles have been told nothing yet.
+        assert conn.execute("select 1 from app.klaviyo_profiles").fetchone() is None
+
+
+def test_disconnecting_forgets_the_key(client: FlaskClient, here: Settings) -> None:
+    client.post(PATH, json={"api_key": KEY})
+    body = client.delete(PATH).get_json()
+    assert (body["state"], body["key_last_four"], body["scopes"]) == ("disconnected", None, [])
+    assert client.post(f"{PATH}/verify").status_code == 409
+    assert client.delete(PATH).status_code == 200
+    with connect_as_owner(here) as conn:
+        row = one(conn.execute("select sealed_secret, key_id from app.connections").fetchone())
+    assert set(row.values()) == {None}
+    assert client.post(PATH, json={"api_key": KEY}).get_json()["state"] == "active"
+
+
+def test_the_key_is_never_logged_and_stored_only_sealed(
+    client: FlaskClient, here: Settings, klaviyo: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    klaviyo.fail_klaviyo(Fault(drop=True), Fault(status=503))
+    said = [client.post(PATH, json={"api_key": KEY}).text]
+    klaviyo.fail_klaviyo(Fault(status=403))
+    said += [client.post(PATH, json={"api_key": KEY}).text]
+    klaviyo.reset_faults()
+    said += [client.post(PATH, json={"api_key": KEY}).text, client.get(PATH).text]
+    assert KEY not in "".join(said) + caplog.text
+    with connect_as_owner(here) as conn:
+        stored = conn.execute("select * from app.connections").fetchall()
+    assert stored
+    assert KEY not in repr(stored)
+
+
+def test_another_tenant_sees_nothing_of_it(
+    client: FlaskClient, app: APIFlask, here: Settings
+) -> None:
+    client.post(PATH, json={"api_key": KEY})
+    with connect_as_owner(here) as conn:
+        other = client_of(app, here, add_tenant(conn, "other", None))
+    assert other.get(PATH).get_json()["state"] is None
+    assert other.post(f"{PATH}/verify").status_code == 409
+
+
+def test_the_commands_connect_and_disconnect_too(here: Settings, tenant: UUID) -> None:
+    connected = quintile(here, "tenants", "connect-klaviyo", "kessel", stdin=KEY)
+    assert "connected Kessel & Korn" in connected.stderr
+    assert KEY not in connected.stderr + connected.stdout
+    gone = quintile(here, "tenants", "disconnect-klaviyo", "kessel")
+    assert "kessel is disconnected" in gone.stderr

@@ -1,0 +1,460 @@
+"""What a plan is carried out with: imports, removals and events, each row with its own end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import stamina
+
+from service.config import Settings
+from service.connections import connect_klaviyo
+from service.db import Connection, Pool, one, tenant_transaction
+from service.klaviyo.account import read_list_flows
+from service.klaviyo.client import (
+    KlaviyoClient,
+    KlaviyoError,
+    KlaviyoUnavailableError,
+    open_klaviyo,
+)
+from service.klaviyo.events import EventsNotAllowedError, send_events
+from service.klaviyo.push import Limits, Target, refresh, remove, send
+from service.klaviyo.windows import LocalWindows
+from service.sandbox import Fault, Sandbox
+from service.sandbox.klaviyo import ALL_SCOPES, Account
+from service.spool import Row
+from service.webhooks.housekeeping import purge_tenant
+from tests.conftest import MakeTenant, NullProgress
+
+KEY = "pk_sandbox_for_these_tests"
+LIMITS = Limits()
+
+
+@pytest.fixture
+def account() -> Account:
+    made = Account(
+        KEY, name="Kessel", currency="EUR", timezone="UTC", prefix="KK", rate_limit_scale=50
+    )
+    made.add_list("Champions")
+    return made
+
+
+@pytest.fixture
+def klaviyo(account: Account) -> Iterator[Sandbox]:
+    with Sandbox([], [account]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, klaviyo: Sandbox) -> Settings:
+    return replace(settings, klaviyo_url=klaviyo.klaviyo_url)
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant) -> UUID:
+    tenant_id = make_tenant("kessel", None)
+    connect_klaviyo(here, pool, tenant_id, KEY)
+    return tenant_id
+
+
+@pytest.fixture
+def target(
+    here: Settings, pool: Pool, tenant: UUID, account: Account, klaviyo: Sandbox
+) -> Iterator[Target]:
+    list_id = account.list_names()[0]["id"]
+    with tenant_transaction(pool, tenant) as conn:
+        config = one(
+            conn.execute(
+                """
+                insert into app.klaviyo_sync_configs (tenant_id, segment_key, list_id, list_name)
+                values (%s, 'rfm:champions', %s, 'Champions')
+                returning config_id
+                """,
+                [tenant, list_id],
+            ).fetchone()
+        )
+    klaviyo.clear_requests()
+    with open_klaviyo(here, KEY) as client:
+        yield Target(client, pool, tenant, config["config_id"], list_id)
+
+
+def row(email: str, *, segment: str = "champions", profile_id: str | None = None) -> Row:
+    properties = json.dumps({"quintile_rfm_segment": segment})
+    return (email, "customer", profile_id, properties, f"hash of {segment}")
+
+
+def ledger(target: Target) -> dict[str, dict[str, Any]]:
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        rows = conn.execute("select * from app.klaviyo_ledger").fetchall()
+    return {each["email"]: each for each in rows}
+
+
+def states(target: Target) -> dict[str, str]:
+    return {email: each["state"] for email, each in ledger(target).items()}
+
+
+def hashes(target: Target) -> dict[str, str]:
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        rows = conn.execute("select email, properties_hash from app.klaviyo_profiles").fetchall()
+    return {each["email"]: each["properties_hash"] for each in rows}
+
+
+def on_ledger(target: Target, email: str, state: str) -> None:
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        conn.execute(
+            """
+            insert into app.klaviyo_ledger (tenant_id, config_id, email, customer_id, state)
+            values (%s, %s, %s, 'customer', %s)
+            """,
+            [target.tenant_id, target.config_id, email, state],
+        )
+
+
+def writes(klaviyo: Sandbox) -> list[str]:
+    return [each.path for each in klaviyo.klaviyo_requests() if each.method != "GET"]
+
+
+def properties_of(account: Account, email: str) -> dict[str, Any]:
+    profile = account.profile_by_email(email)
+    assert profile is not None
+    return profile.properties
+
+
+# -- imports ------------------------------------------------------------------------------------
+
+
+def test_additions_and_updates_travel_together_with_their_properties(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    on_ledger(target, "kept@example.org", "kept")
+    send(
+        target,
+        [row("ada@example.org"), row("bob@example.org")],
+        [row("kept@example.org", segment="loyal")],
+        LIMITS,
+        null_progress,
+    )
+    assert writes(klaviyo) == ["/api/profile-bulk-import-jobs"]
+    assert states(target) == {
+        "ada@example.org": "synced",
+        "bob@example.org": "synced",
+        "kept@example.org": "kept",
+    }
+    assert properties_of(account, "ada@example.org") == {"quintile_rfm_segment": "champions"}
+    assert properties_of(account, "kept@example.org") == {"quintile_rfm_segment": "loyal"}
+    assert hashes(target) == {
+        "ada@example.org": "hash of champions",
+        "bob@example.org": "hash of champions",
+        "kept@example.org": "hash of loyal",
+    }
+    assert null_progress.counts == {"added": 2, "updated": 1}
+
+
+def test_a_batch_holds_no_more_than_klaviyo_takes(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    people = [row(f"person{n}@example.org") for n in range(25)]
+    send(target, people[:15], people[15:], Limits(import_profiles=10), null_progress)
+    assert len(writes(klaviyo)) == 3
+    klaviyo.clear_requests()
+    one_profile = len('{"type":"profile","attributes":{"email":"","properties":}},') + sum(
+        len(str(people[0][n])) for n in (0, 3)
+    )
+    send(target, people, [], Limits(import_bytes=one_profile * 5), null_progress)
+    assert 5 <= len(writes(klaviyo)) <= 7
+    assert len(account.member_emails(target.list_id)) == 25
+
+
+def test_people_on_no_list_are_told_about_without_a_list(
+    target: Target, account: Account, null_progress: NullProgress
+) -> None:
+    refresh(target, [row("gone@example.org", segment="none")], LIMITS, null_progress)
+    assert properties_of(account, "gone@example.org") == {"quintile_rfm_segment": "none"}
+    assert account.member_emails(target.list_id) == set()
+    assert states(target) == {}
+    assert hashes(target) == {"gone@example.org": "hash of none"}
+
+
+def test_one_bad_address_costs_one_row(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    people = [row(f"person{n}@example.org") for n in range(20)]
+    people[7] = row("b..b@example.org")
+    send(target, people, [], LIMITS, null_progress)
+    assert len(writes(klaviyo)) == 2
+    assert len(account.member_emails(target.list_id)) == 19
+    refused = ledger(target)["b..b@example.org"]
+    assert (refused["state"], refused["error_code"]) == ("rejected", "invalid")
+    assert "Invalid email address" in refused["error_detail"]
+    assert refused["refused_hash"] == "hash of champions"
+    assert "b..b@example.org" not in hashes(target)
+    assert null_progress.counts == {"added": 19, "rejected": 1}
+
+
+def test_one_that_fails_inside_the_import_costs_one_row(
+    target: Target, account: Account, null_progress: NullProgress
+) -> None:
+    account.fail_import_of("late@example.org")
+    on_ledger(target, "late@example.org", "pending")
+    send(target, [row("ada@example.org"), row("late@example.org")], [], LIMITS, null_progress)
+    assert states(target) == {"ada@example.org": "synced", "late@example.org": "rejected"}
+    # It is taken the next time it is sent.
+    account._unimportable.clear()
+    send(target, [row("late@example.org", segment="loyal")], [], LIMITS, null_progress)
+    kept = ledger(target)["late@example.org"]
+    assert (kept["state"], kept["error_code"], kept["refused_hash"]) == ("synced", None, None)
+
+
+def test_a_refused_update_leaves_who_is_on_the_list_what_they_are(
+    target: Target, account: Account, null_progress: NullProgress
+) -> None:
+    account.fail_import_of("ada@example.org")
+    on_ledger(target, "ada@example.org", "synced")
+    send(target, [], [row("ada@example.org", segment="loyal")], LIMITS, null_progress)
+    kept = ledger(target)["ada@example.org"]
+    assert (kept["state"], kept["error_code"], kept["refused_hash"]) == ("synced", "invalid", None)
+    # Not again until there is something else to tell.
+    assert hashes(target) == {"ada@example.org": "hash of loyal"}
+    account._unimportable.clear()
+    send(target, [], [row("ada@example.org")], LIMITS, null_progress)
+    assert ledger(target)["ada@example.org"]["error_code"] is None
+
+
+def test_a_profile_that_is_too_large_is_rejected_alone(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    large = json.dumps({"quintile_rfm_segment": "ä" * 50_000}, ensure_ascii=False)
+    huge: Row = ("huge@example.org", "customer", None, large, "hash of much")
+    send(target, [row("ada@example.org"), huge, row("bob@example.org")], [], LIMITS, null_progress)
+    assert [each.status for each in klaviyo.klaviyo_requests()].count(400) == 0
+    assert states(target) == {
+        "ada@example.org": "synced",
+        "bob@example.org": "synced",
+        "huge@example.org": "rejected",
+    }
+    assert ledger(target)["huge@example.org"]["error_code"] == "profile_too_large"
+
+
+def vaguely_refusing(klaviyo: Sandbox, *, is_refused: str) -> KlaviyoClient:
+    """A client whose imports are refused, pointing at nobody, while they hold an address."""
+
+    class Vague(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            if request.method == "POST" and is_refused in request.read().decode():
+                error = {"code": "invalid", "detail": "No.", "source": {"pointer": "/data/"}}
+                return httpx.Response(400, json={"errors": [error]})
+            return super().handle_request(request)
+
+    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"}
+    http = httpx.Client(headers=headers, transport=Vague())
+    return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
+
+
+def test_a_refusal_that_points_at_nobody_is_narrowed_down(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    people = [row(f"person{n:02}@example.org") for n in range(40)]
+    vague = replace(target, client=vaguely_refusing(klaviyo, is_refused="person13@"))
+    send(vague, people, [], LIMITS, null_progress)
+    assert len(account.member_emails(target.list_id)) == 39
+    refused = ledger(target)["person13@example.org"]
+    assert (refused["state"], refused["error_detail"]) == ("rejected", "No.")
+
+
+def test_a_refusal_of_everybody_is_nobodys_fault(
+    target: Target, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    people = [row(f"person{n:02}@example.org") for n in range(8)]
+    vague = replace(target, client=vaguely_refusing(klaviyo, is_refused="@example.org"))
+    with pytest.raises(KlaviyoError, match=r"No\."):
+        send(vague, people, [], LIMITS, null_progress)
+    assert set(states(target).values()) == {"pending"}
+
+
+def test_a_list_that_is_gone_is_no_persons_fault(
+    target: Target, account: Account, null_progress: NullProgress
+) -> None:
+    account.lists.clear()
+    with pytest.raises(KlaviyoError, match="does not exist"):
+        send(target, [row("ada@example.org")], [], LIMITS, null_progress)
+    assert states(target) == {"ada@example.org": "pending"}
+
+
+def test_removals_go_a_thousand_at_a_time(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    people = [row(f"person{n}@example.org") for n in range(1001)]
+    send(target, people, [], LIMITS, null_progress)
+    klaviyo.clear_requests()
+    leaving = []
+    for email, *_ in people:
+        profile = account.profile_by_email(str(email))
+        assert profile is not None
+        leaving.append(row(str(email), profile_id=profile.id))
+    remove(target, leaving, LIMITS, null_progress)
+    assert len(writes(klaviyo)) == 2
+    assert account.member_emails(target.list_id) == set()
+    assert states(target) == {}
+
+
+# -- events -------------------------------------------------------------------------------------
+
+
+def note_events(target: Target, count: int, *, email: str = "p{}@example.org") -> None:
+    with tenant_transaction(target.pool, target.tenant_id) as conn, conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into app.klaviyo_events (
+                tenant_id, config_id, email, metric, properties, is_backfill, occurred_at
+            )
+            values (%s, %s, %s, 'Entered Segment', '{"segment": "champions"}', %s,
+                '2026-07-01 10:00:00+00')
+            """,
+            [
+                (target.tenant_id, target.config_id, email.format(n), n % 2 == 0)
+                for n in range(count)
+            ],
+        )
+
+
+def event_states(target: Target) -> dict[str, int]:
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        rows = conn.execute(
+            "select state, count(*) as events from app.klaviyo_events group by state"
+        ).fetchall()
+    return {each["state"]: each["events"] for each in rows}
+
+
+def test_few_events_are_sent_one_by_one_and_many_together(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    note_events(target, 4)
+    send_events(target, null_progress, bulk_from=5)
+    assert writes(klaviyo) == ["/api/events"] * 4
+    klaviyo.clear_requests()
+    note_events(target, 25, email="q{}@example.org")
+    send_events(target, null_progress, bulk_from=5, most=10)
+    assert writes(klaviyo) == ["/api/event-bulk-create-jobs"] * 3
+    assert null_progress.counts == {"events": 29}
+    assert event_states(target) == {"sent": 29}
+    klaviyo.clear_requests()
+    send_events(target, null_progress, bulk_from=5)
+    assert writes(klaviyo) == []
+    sent = list(account.events.values())
+    assert len(sent) == 29
+    assert {each.metric for each in sent} == {"Entered Segment"}
+    assert {each.time.isoformat() for each in sent} == {"2026-07-01T10:00:00+00:00"}
+    assert sum(each.is_backfill for each in sent) == 15
+    assert sent[0].properties == {"segment": "champions"}
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        rows = conn.execute("select event_id from app.klaviyo_events").fetchall()
+    assert {each.unique_id for each in sent} == {str(each["event_id"]) for each in rows}
+
+
+@pytest.mark.parametrize("bulk_from", [1, 100], ids=["bulk", "single"])
+def test_an_event_whose_answer_was_lost_arrives_once(
+    target: Target, account: Account, pool: Pool, null_progress: NullProgress, bulk_from: int
+) -> None:
+    note_events(target, 6)
+    with tenant_transaction(pool, target.tenant_id) as conn:
+        before = [each["event_id"] for each in conn.execute("select * from app.klaviyo_events")]
+    send_events(target, null_progress, bulk_from=bulk_from)
+    # As after a crash between Klaviyo's answer and our noting it, of some of them.
+    with tenant_transaction(pool, target.tenant_id) as conn:
+        conn.execute(
+            """
+            update app.klaviyo_events set state = 'pending', sent_at = null
+            where event_id = any(%s)
+            """,
+            [before[:4]],
+        )
+    note_events(target, 2, email="new{}@example.org")
+    send_events(target, null_progress, bulk_from=bulk_from)
+    assert event_states(target) == {"sent": 8}
+    assert len(account.events) == 8
+
+
+@pytest.mark.parametrize("bulk_from", [1, 100], ids=["bulk", "single"])
+def test_an_event_klaviyo_refuses_costs_one_row(
+    target: Target, account: Account, null_progress: NullProgress, bulk_from: int
+) -> None:
+    note_events(target, 5)
+    note_events(target, 1, email="b..b@example.org")
+    send_events(target, null_progress, bulk_from=bulk_from)
+    assert event_states(target) == {"sent": 5, "rejected": 1}
+    assert null_progress.counts == {"events": 5, "events_rejected": 1}
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        refused = one(
+            conn.execute("select * from app.klaviyo_events where state = 'rejected'").fetchone()
+        )
+    assert refused["error_code"] == "invalid"
+    assert "Invalid email address" in refused["error_detail"]
+    assert len(account.events) == 5
+
+
+def test_without_the_scope_events_wait_and_it_is_said(
+    here: Settings, target: Target, account: Account, null_progress: NullProgress
+) -> None:
+    account.add_key("pk_sandbox_without_events", ALL_SCOPES - {"events:write"})
+    note_events(target, 2)
+    with (
+        open_klaviyo(here, "pk_sandbox_without_events") as client,
+        pytest.raises(EventsNotAllowedError),
+    ):
+        send_events(replace(target, client=client), null_progress, bulk_from=5)
+    assert event_states(target) == {"pending": 2}
+
+
+def test_events_that_klaviyo_has_had_for_long_are_forgotten(
+    here: Settings, target: Target, pool: Pool, owner: Connection, null_progress: NullProgress
+) -> None:
+    note_events(target, 3)
+    send_events(target, null_progress, bulk_from=5)
+    note_events(target, 1, email="waiting{}@example.org")
+    owner.execute(
+        """
+        update app.klaviyo_events set sent_at = now() - interval '31 days'
+        where state = 'sent' and email <> 'p0@example.org'
+        """
+    )
+    owner.execute("update app.klaviyo_events set occurred_at = now() - interval '90 days'")
+    purge_tenant(here, pool, target.tenant_id)
+    assert event_states(target) == {"sent": 1, "pending": 1}
+
+
+# -- flows --------------------------------------------------------------------------------------
+
+
+def test_the_flows_of_a_list_are_told(target: Target, account: Account) -> None:
+    other = account.add_list("Other").id
+    account.add_flow("Welcome", target.list_id)
+    account.add_flow("Someday", target.list_id, status="draft")
+    account.add_flow("Elsewhere", other)
+    flows = read_list_flows(target.client, target.list_id)
+    assert [(flow.name, flow.is_live) for flow in flows] == [("Welcome", True), ("Someday", False)]
+
+
+# -- failures -----------------------------------------------------------------------------------
+
+
+def test_what_was_accepted_before_a_failure_is_recorded(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    people = [row(f"person{n}@example.org") for n in range(4)]
+
+    class FailsAfterTwo(NullProgress):
+        def advance(self, done: int = 1) -> None:
+            klaviyo.fail_klaviyo(Fault(status=503, count=100))
+
+    with stamina.set_testing(True, attempts=2), pytest.raises(KlaviyoUnavailableError):
+        send(target, people, [], Limits(import_profiles=2), FailsAfterTwo())
+    assert sorted(states(target).values()) == ["pending", "pending", "synced", "synced"]
+    klaviyo.reset_faults()
+    send(target, people, [], Limits(import_profiles=2), null_progress)
+    assert set(states(target).values()) == {"synced"}
+    assert len(account.member_emails(target.list_id)) == 4
