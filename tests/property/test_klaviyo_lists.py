@@ -134,9 +134,7 @@ def world(cluster: Cluster, built_template: str) -> Iterator[World]:
         connect(base.database_url) as admin,
     ):
         # Full readings are made when the story says so, and no schedule makes one.
-        here = replace(
-            base, klaviyo_url=sandbox.klaviyo_url, schedule_klaviyo_members="0 0 1 1 *"
-        )
+        here = replace(base, klaviyo_url=sandbox.klaviyo_url, schedule_klaviyo_members="0 0 1 1 *")
         with connect_as_owner(here) as owner:
             tenant_id = add_tenant(owner, "kessel", None)
         pool = create_pool(here)
