@@ -44,6 +44,7 @@ from service.jobs.runs import (
     start_builds,
     start_run,
 )
+from service.klaviyo.commands import klaviyo, preview
 from service.limits import read_order_limit
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
@@ -554,6 +555,9 @@ def _read_secret(what: str, *, is_json_taken: bool = False) -> str:
     is_flag=True,
     help="With --compare: believe it however much is gone from the shop.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Klaviyo: print what a sync would do, and do nothing."
+)
 @click.pass_obj
 def sync(
     settings: Settings,
@@ -562,24 +566,23 @@ def sync(
     only: Literal["orders", "segments"] | None,
     compare: bool,
     accept_deletions: bool,
+    dry_run: bool,
 ) -> None:
     """Sync now, with progress."""
     from service.shopify.reconcile import Comparison
 
-    if provider == "klaviyo" and only is not None:
-        raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
-    if (compare and (provider != "shopify" or only == "segments")) or (
-        accept_deletions and not compare
-    ):
-        raise InvalidInputError(
-            "--compare is for orders and customers, and --accept-deletions for --compare."
-        )
+    if dry_run and provider != "klaviyo":
+        raise InvalidInputError("--dry-run is for Klaviyo: a sync writes nothing to the shop.")
+    _check_parts(provider, only, compare=compare, accept_deletions=accept_deletions)
     runs = _sync_runs(provider, only, Comparison.chosen(now=compare, believe=accept_deletions))
     chosen = _connected_tenants(settings, provider, tenant)
     failures = 0
     with open_pool(settings) as pool:
         for name, tenant_id in chosen.items():
             try:
+                if dry_run:
+                    preview(settings, pool, name, tenant_id)
+                    continue
                 for kind, work in runs.items():
                     with _run(pool, name, tenant_id, kind) as progress:
                         work(settings, pool, tenant_id, progress)
@@ -596,6 +599,17 @@ def sync(
                     _say_limit(conn, name, tenant_id)
     if failures:
         sys.exit(1)
+
+
+def _check_parts(provider: str, only: str | None, *, compare: bool, accept_deletions: bool) -> None:
+    if provider == "klaviyo" and only is not None:
+        raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
+    if (compare and (provider != "shopify" or only == "segments")) or (
+        accept_deletions and not compare
+    ):
+        raise InvalidInputError(
+            "--compare is for orders and customers, and --accept-deletions for --compare."
+        )
 
 
 def _say_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
@@ -643,6 +657,9 @@ def _connected_tenants(settings: Settings, provider: str, tenant: str | None) ->
             advice=f"Connect one: quintile tenants connect-{provider} NAME",
         )
     return chosen
+
+
+main.add_command(klaviyo)
 
 
 @main.group()

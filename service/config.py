@@ -99,6 +99,11 @@ class Settings:
         "How often all ids are compared with the shop's to notice what is gone, in hours;"
         " 0 for never.",
     )
+    notify_private_addresses: int = _setting(
+        0,
+        "1 to let notifications of syncs go to http and to addresses of private networks; 0 for"
+        " https on the internet only.",
+    )
     klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
     klaviyo_events_bulk_from: int = _setting(

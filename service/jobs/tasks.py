@@ -37,6 +37,8 @@ from service.jobs.webhooks import NOTICES_TASK, PRIVACY_TASK
 from service.jobs.webhooks import QUEUE as WEBHOOK_QUEUE
 from service.klaviyo.records import add_rows
 from service.klaviyo.sync import sync_klaviyo
+from service.notifications.outbox import NOTIFY_TASK, send_notification
+from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
 from service.privacy.requests import process_request
 from service.shopify.sync import sync_shopify
 from service.webhooks.housekeeping import purge_jobs, purge_tenant
@@ -147,6 +149,10 @@ class Worker:
         """Meet one privacy request."""
         process_request(self.settings, self.pool, UUID(tenant_id), webhook_id)
 
+    def notify(self, tenant_id: str, notification_id: str) -> None:
+        """Send one notification."""
+        send_notification(self.settings, self.pool, UUID(tenant_id), UUID(notification_id))
+
     def housekeep(self) -> None:
         """Delete what has been kept for long enough."""
         for tenant_id in self.tenants(""):
@@ -192,6 +198,7 @@ def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
         app.task(name=TASKS[kind], queue=queue, retry=_RETRY)(_explained(work))
     app.task(name=NOTICES_TASK, queue=WEBHOOK_QUEUE, retry=_RETRY)(worker.webhooks)
     app.task(name=PRIVACY_TASK, queue=WEBHOOK_QUEUE, retry=_RETRY)(worker.privacy)
+    app.task(name=NOTIFY_TASK, queue=NOTIFICATION_QUEUE, retry=_RETRY)(worker.notify)
     _schedule(app, settings.schedule_housekeeping, "housekeeping", worker.housekeep)
     _schedule(app, settings.schedule_segments, "segments", lambda: worker.fan_out("segments_sync"))
     _schedule(app, settings.schedule_orders, "shopify", lambda: worker.fan_out("shopify_sync"))

@@ -1,4 +1,4 @@
-"""Deleting what has been kept for long enough: webhooks, exports, Klaviyo's events, failed jobs."""
+"""Deleting what is old: webhooks, exports, notifications, Klaviyo's events, failed jobs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from uuid import UUID
 from service.config import Settings
 from service.db import Connection, Pool, connect, query, tenant_transaction, transform_url
 from service.jobs.webhooks import enter_queue
+from service.notifications.outbox import purge_notifications
 from service.webhooks.inbox import defer
 from service.webhooks.topics import PRIVACY_KINDS
 
 
 def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
-    """Delete a tenant's old webhooks, expired exports and events that Klaviyo has long had.
+    """Delete a tenant's old webhooks and notifications, expired exports and events long sent.
 
     A privacy request that has not been met stays, however old it is.
     """
@@ -26,6 +27,7 @@ def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
             },
         )
         conn.execute(query("privacy/sql/purge_exports"), {"tenant_id": tenant_id})
+        purge_notifications(conn, tenant_id, settings.webhook_days)
         conn.execute(
             query("klaviyo/sql/purge_events"),
             {"tenant_id": tenant_id, "days": settings.klaviyo_event_days},
