@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -242,19 +242,51 @@ def test_a_profile_that_is_too_large_is_rejected_alone(
     assert ledger(target)["huge@example.org"]["error_code"] == "profile_too_large"
 
 
+def client_through(
+    klaviyo: Sandbox, intercept: Callable[[str], httpx.Response | None]
+) -> KlaviyoClient:
+    """A client whose imports are answered by ``intercept``, or by the sandbox when it does not."""
+
+    class Intercepted(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            body = request.read().decode()
+            answer = intercept(body) if request.method == "POST" else None
+            return answer or super().handle_request(request)
+
+    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"}
+    http = httpx.Client(headers=headers, transport=Intercepted())
+    return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
+
+
 def vaguely_refusing(klaviyo: Sandbox, *, is_refused: str) -> KlaviyoClient:
     """A client whose imports are refused, pointing at nobody, while they hold an address."""
 
-    class Vague(httpx.HTTPTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            if request.method == "POST" and is_refused in request.read().decode():
-                error = {"code": "invalid", "detail": "No.", "source": {"pointer": "/data/"}}
-                return httpx.Response(400, json={"errors": [error]})
-            return super().handle_request(request)
+    def refuse(body: str) -> httpx.Response | None:
+        error = {"code": "invalid", "detail": "No.", "source": {"pointer": "/data/"}}
+        return httpx.Response(400, json={"errors": [error]}) if is_refused in body else None
 
-    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"}
-    http = httpx.Client(headers=headers, transport=Vague())
-    return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
+    return client_through(klaviyo, refuse)
+
+
+def test_a_profile_that_is_another_is_sent_under_its_id(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    existing = account.create_profile({"email": "bob@example.org"}).id
+
+    def conflict(body: str) -> httpx.Response | None:
+        error = {
+            "code": "duplicate_profile",
+            "detail": "A profile already exists.",
+            "source": {"pointer": "/data/attributes/profiles/data/1"},
+            "meta": {"duplicate_profile_id": existing},
+        }
+        return None if existing in body else httpx.Response(409, json={"errors": [error]})
+
+    through = replace(target, client=client_through(klaviyo, conflict))
+    send(through, [row("ada@example.org"), row("bob@example.org")], [], LIMITS, null_progress)
+    assert set(states(target).values()) == {"synced"}
+    assert existing in account.lists[target.list_id].members
+    assert properties_of(account, "bob@example.org") == {"quintile_rfm_segment": "champions"}
 
 
 def test_a_refusal_that_points_at_nobody_is_narrowed_down(
