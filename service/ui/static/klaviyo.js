@@ -121,7 +121,8 @@ async function loadLists() {
   const select = field("list");
   try {
     const params = nextLists ? { cursor: nextLists } : {};
-    const { data, next_cursor: next } = await call(`${api}/lists`, { params });
+    const page = await call(`${api}/lists`, { params: { ...params, count: false } });
+    const { data, next_cursor: next } = page;
     if (!nextLists) {
       select.replaceChildren(
         make("option", { value: "" }, "Choose …"),
@@ -131,18 +132,34 @@ async function loadLists() {
     select.append(...data.map(listOption));
     nextLists = next;
     more.hidden = !next;
+    countLists(params);
   } catch (problem) {
     select.replaceChildren(make("option", { value: "" }, "The lists cannot be read"));
     tell(problem);
   }
 }
 
+// Sizes take Klaviyo some seconds; nobody has to wait for them to choose.
+async function countLists(params) {
+  const { data } = await call(`${api}/lists`, { params }).catch(() => ({ data: [] }));
+  for (const list of data) {
+    const option = field("list").querySelector(`[value="${CSS.escape(list.list_id)}"]`);
+    if (option) describeOption(option, list);
+  }
+  describeList();
+}
+
 function listOption(list) {
+  const option = make("option", { value: list.list_id });
+  describeOption(option, list);
+  return option;
+}
+
+function describeOption(option, list) {
   const size = list.profile_count === null ? "" : ` (${number(list.profile_count)} profiles)`;
-  const option = make("option", { value: list.list_id }, `${list.name}${size}`);
+  option.textContent = `${list.name}${size}`;
   if (list.counted_at) option.dataset.counted = list.counted_at;
   option.dataset.segments = list.segment_keys.join(", ");
-  return option;
 }
 
 function describeList() {
