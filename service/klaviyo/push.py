@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Literal, TypeVar
 from uuid import UUID
 
@@ -131,16 +130,17 @@ def send(
     limits: Limits,
     progress: Progress,
 ) -> None:
-    """Put addresses on the list, and tell anew about people on it, in as few imports as can be.
+    """Put addresses on the list, and tell anew about people on it, each in as few imports as can be.
 
     Rows are address, customer id, profile id, properties as JSON, and their hash. Whoever Klaviyo
-    refuses is recorded with its reason; the rest of their batch goes on.
+    refuses is recorded with its reason; the rest of their batch goes on. The two do not share an
+    import, because it would put back on the list whom a person has taken off since it was read.
 
     Raises:
         KlaviyoError: A batch was not accepted; it is marked pending and done over next time.
     """
-    people = chain(_people(additions, "add"), _people(updates, "update"))
-    _import_all(target, people, limits, progress)
+    _import_all(target, _people(additions, "add"), limits, progress)
+    _import_all(target, _people(updates, "update"), limits, progress)
 
 
 def refresh(target: Target, stale: Iterable[Row], limits: Limits, progress: Progress) -> None:
@@ -212,8 +212,8 @@ def _import(target: Target, people: list[_Person], progress: Progress) -> list[_
 
 
 def _start_import(target: Target, people: Sequence[_Person]) -> str:
-    """Start an import; only whoever is to stay or come onto the list brings the list along."""
-    lists = [] if people[0].purpose == "refresh" else [target.list_id]
+    """Start an import; only whoever is to come onto the list brings the list along."""
+    lists = [target.list_id] if people[0].purpose == "add" else []
     answer = target.client.post(_IMPORTS, _IMPORTS, _import_body(lists, people))
     return str(answer["data"]["id"])
 
