@@ -19,7 +19,6 @@ from service.errors import InvalidInputError
 from service.klaviyo.account import read_list_size
 from service.klaviyo.client import KlaviyoClient, KlaviyoError, Resource
 
-PAGE_SIZE = 10
 _LISTS = "/api/lists"
 _FIELDS = "name,created,updated"
 # Sizes to ask for while somebody waits, and in any minute, of the fifteen there are.

@@ -10,6 +10,7 @@ import {
   configPath,
   facts,
   followSync,
+  resume,
   settle,
   sync,
   title,
@@ -28,11 +29,14 @@ async function load() {
     const { data } = await call(`${api}/config`);
     box.replaceChildren(...(data.length > 0 ? data.map(card) : [nothing()]));
     if (syncAll) syncAll.hidden = data.length === 0;
+    box.setAttribute("aria-busy", "false");
+    return data;
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
     else box.replaceChildren(failure(problem));
+    box.setAttribute("aria-busy", "false");
+    return [];
   }
-  box.setAttribute("aria-busy", "false");
 }
 
 function card(row) {
@@ -100,7 +104,10 @@ function failure(problem) {
 }
 
 syncAll?.addEventListener("click", () => followSync(syncAll, () => sync(null), load));
-load();
+load().then((rows) => {
+  const unfinished = rows.find((row) => ["queued", "running"].includes(row.last_sync?.state));
+  if (syncAll) resume(syncAll, unfinished, load);
+});
 
 // -- adding one ---------------------------------------------------------------------------------
 

@@ -167,6 +167,14 @@ export async function followSync(button, start, changed) {
   await changed();
 }
 
+/** Follow a sync of the configuration that somebody else or the schedule has started. */
+export function resume(button, row, changed) {
+  const last = row?.last_sync;
+  if (!last || !["queued", "running"].includes(last.state)) return;
+  const path = `/api/admin/runs/${encodeURIComponent(last.run_id)}`;
+  followSync(button, () => call(path), changed);
+}
+
 function outcome(counts) {
   const parts = ["added", "removed", "updated", "rejected", "skipped", "stopped", "paused"]
     .filter((name) => counts[name])
