@@ -120,7 +120,7 @@ class KlaviyoClient:
 
         A body in bytes is JSON already.
         """
-        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        content: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
         return self._call("POST", operation, f"{self._base_url}{path}", **content)
 
     def delete(self, operation: str, path: str, body: Document) -> None:

@@ -130,7 +130,7 @@ def send(
     limits: Limits,
     progress: Progress,
 ) -> None:
-    """Put addresses on the list, and tell anew about people on it, each in as few imports as can be.
+    """Put addresses on the list, and tell anew about people on it, in as few imports as can be.
 
     Rows are address, customer id, profile id, properties as JSON, and their hash. Whoever Klaviyo
     refuses is recorded with its reason; the rest of their batch goes on. The two do not share an
