@@ -49,6 +49,7 @@ from service.jobs.runs import (
     start_run,
 )
 from service.jobs.schedule_commands import schedules
+from service.klaviyo.commands import klaviyo, preview
 from service.limits import read_order_limit
 from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
@@ -564,6 +565,9 @@ def _read_secret(what: str, *, is_json_taken: bool = False) -> str:
     is_flag=True,
     help="With --compare: believe it however much is gone from the shop.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Klaviyo: print what a sync would do, and do nothing."
+)
 @result_option
 @click.pass_obj
 def sync(
@@ -574,6 +578,7 @@ def sync(
     compare: bool,
     accept_deletions: bool,
     as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Sync now, with progress.
 
@@ -581,18 +586,18 @@ def sync(
     """
     from service.shopify.reconcile import Comparison
 
-    if provider == "klaviyo" and only is not None:
-        raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
-    if (compare and (provider != "shopify" or only == "segments")) or (
-        accept_deletions and not compare
-    ):
-        raise InvalidInputError(
-            "--compare is for orders and customers, and --accept-deletions for --compare."
-        )
+    if dry_run and provider != "klaviyo":
+        raise InvalidInputError("--dry-run is for Klaviyo: a sync writes nothing to the shop.")
+    _check_parts(provider, only, compare=compare, accept_deletions=accept_deletions)
     runs = _sync_runs(provider, only, Comparison.chosen(now=compare, believe=accept_deletions))
     with told(f"sync {provider}", as_json=as_json) as result, open_pool(settings) as pool:
         for name, tenant_id in _connected_tenants(settings, provider, tenant).items():
             try:
+                if dry_run:
+                    run_id = preview(settings, pool, name, tenant_id)
+                    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                        result.add_run(name, get_run(conn, tenant_id, run_id))
+                    continue
                 for kind, work in runs.items():
                     with _run(pool, name, tenant_id, kind, result) as progress:
                         work(settings, pool, tenant_id, progress)
@@ -607,6 +612,17 @@ def sync(
             else:
                 with tenant_transaction(pool, tenant_id, read_only=True) as conn:
                     _say_limit(conn, name, tenant_id)
+
+
+def _check_parts(provider: str, only: str | None, *, compare: bool, accept_deletions: bool) -> None:
+    if provider == "klaviyo" and only is not None:
+        raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
+    if (compare and (provider != "shopify" or only == "segments")) or (
+        accept_deletions and not compare
+    ):
+        raise InvalidInputError(
+            "--compare is for orders and customers, and --accept-deletions for --compare."
+        )
 
 
 def _say_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
@@ -654,6 +670,9 @@ def _connected_tenants(settings: Settings, provider: str, tenant: str | None) ->
             advice=f"Connect one: quintile tenants connect-{provider} NAME",
         )
     return chosen
+
+
+main.add_command(klaviyo)
 
 
 @main.group()

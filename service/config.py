@@ -20,7 +20,13 @@ from service.errors import InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _RANGES = MappingProxyType(
-    {"port": (1, 65535), "worker_metrics_port": (0, 65535), "metrics_tenant_names": (0, 1)}
+    {
+        "port": (1, 65535),
+        "worker_metrics_port": (0, 65535),
+        "metrics_tenant_names": (0, 1),
+        "notify_private_addresses": (0, 1),
+        "klaviyo_removal_share": (0, 100),
+    }
 )
 _COUNTS = (
     "web_processes",
@@ -112,6 +118,11 @@ class Settings:
         24,
         "How often all ids are compared with the shop's to notice what is gone, in hours;"
         " 0 for never.",
+    )
+    notify_private_addresses: int = _setting(
+        0,
+        "1 to let notifications of syncs go to http and to addresses of private networks; 0 for"
+        " https on the internet only.",
     )
     klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")

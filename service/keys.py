@@ -15,6 +15,12 @@ from service.db import Pool, query, tenant_transaction
 from service.errors import InvalidInputError, SealBrokenError
 from service.vault import DERIVED, KEY_BYTES, Sealed, key_ring, seal, unseal
 
+# What locks a tenant's secrets of one kind, and what stores one that was sealed anew.
+_STORES = (
+    ("sql/lock_sealed", "sql/reseal"),
+    ("notifications/sql/lock_hook", "notifications/sql/reseal_hook"),
+)
+
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
@@ -46,8 +52,12 @@ def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> 
     newest = next(iter(key_ring(settings)))
     for name, tenant_id in tenants.items():
         with tenant_transaction(pool, tenant_id) as conn:
-            rows = conn.execute(query("sql/lock_sealed"), {"tenant_id": tenant_id}).fetchall()
-            for row in rows:
+            stored = (
+                (reseal, row)
+                for lock, reseal in _STORES
+                for row in conn.execute(query(lock), {"tenant_id": tenant_id}).fetchall()
+            )
+            for reseal, row in stored:
                 provider, key_id = row["provider"], row["key_id"]
                 try:
                     secret = unseal(
@@ -62,7 +72,7 @@ def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> 
                     continue
                 sealed = seal(settings, tenant_id, provider, secret)
                 conn.execute(
-                    query("sql/reseal"),
+                    query(reseal),
                     {
                         "tenant_id": tenant_id,
                         "provider": provider,

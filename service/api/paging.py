@@ -44,6 +44,10 @@ WebhookPosition = tuple[Literal["webhooks"], AwareDatetime, Text]
 ExportPosition = tuple[Literal["privacy exports"], AwareDatetime, UUID]
 ReceiptPosition = tuple[Literal["privacy receipts"], AwareDatetime, UUID]
 RunPosition = tuple[Literal["runs"], AwareDatetime, UUID]
+KlaviyoListPosition = tuple[Literal["klaviyo lists"], Text]
+KlaviyoRunPosition = tuple[Literal["klaviyo runs"], AwareDatetime, UUID]
+KlaviyoRowPosition = tuple[Literal["klaviyo rows"], Text]
+KlaviyoMemberPosition = tuple[Literal["klaviyo members"], Text, Text]
 
 SEGMENTS: TypeAdapter[SegmentPosition] = TypeAdapter(SegmentPosition)
 CUSTOMERS: TypeAdapter[CustomerPosition] = TypeAdapter(CustomerPosition)
@@ -55,6 +59,10 @@ WEBHOOKS: TypeAdapter[WebhookPosition] = TypeAdapter(WebhookPosition)
 EXPORTS: TypeAdapter[ExportPosition] = TypeAdapter(ExportPosition)
 RECEIPTS: TypeAdapter[ReceiptPosition] = TypeAdapter(ReceiptPosition)
 RUNS: TypeAdapter[RunPosition] = TypeAdapter(RunPosition)
+KLAVIYO_LISTS: TypeAdapter[KlaviyoListPosition] = TypeAdapter(KlaviyoListPosition)
+KLAVIYO_RUNS: TypeAdapter[KlaviyoRunPosition] = TypeAdapter(KlaviyoRunPosition)
+KLAVIYO_ROWS: TypeAdapter[KlaviyoRowPosition] = TypeAdapter(KlaviyoRowPosition)
+KLAVIYO_MEMBERS: TypeAdapter[KlaviyoMemberPosition] = TypeAdapter(KlaviyoMemberPosition)
 
 
 class PageQuery(RequestModel):

@@ -28,6 +28,8 @@ from service.jobs.together import build_due
 from service.jobs.webhooks import NOTICES_TASK, PRIVACY_TASK
 from service.jobs.webhooks import QUEUE as WEBHOOK_QUEUE
 from service.klaviyo.sync import sync_klaviyo
+from service.notifications.outbox import NOTIFY_TASK, send_notification
+from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
 from service.privacy.requests import process_request
 from service.shopify.sync import sync_shopify
 from service.webhooks.work import process_notices
@@ -166,6 +168,10 @@ class Worker:
         """Meet one privacy request."""
         process_request(self.settings, self.pool, UUID(tenant_id), webhook_id)
 
+    def notify(self, tenant_id: str, notification_id: str) -> None:
+        """Send one notification."""
+        send_notification(self.settings, self.pool, UUID(tenant_id), UUID(notification_id))
+
     def housekeep(self, tenant_id: str) -> None:
         """Delete what has been kept for long enough."""
         housekeep(self.settings, self.pool, [UUID(tenant_id)])
@@ -268,10 +274,11 @@ def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) ->
         (DUE_BUILD_TASK, worker.build_due),
     ):
         app.task(name=task, retry=retry)(partial(worker.do, work))
-    for task, each in (
-        (NOTICES_TASK, worker.webhooks),
-        (PRIVACY_TASK, worker.privacy),
-        (HOUSEKEEP_TASK, worker.housekeep),
+    for task, queue, each in (
+        (NOTICES_TASK, WEBHOOK_QUEUE, worker.webhooks),
+        (PRIVACY_TASK, WEBHOOK_QUEUE, worker.privacy),
+        (HOUSEKEEP_TASK, WEBHOOK_QUEUE, worker.housekeep),
+        (NOTIFY_TASK, NOTIFICATION_QUEUE, worker.notify),
     ):
-        app.task(name=task, queue=WEBHOOK_QUEUE, retry=retry)(each)
+        app.task(name=task, queue=queue, retry=retry)(each)
     return app

@@ -120,8 +120,10 @@ class KlaviyoClient:
 
         A body in bytes is JSON already.
         """
-        content: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return self._call("POST", operation, f"{self._base_url}{path}", **content)
+        url = f"{self._base_url}{path}"
+        if isinstance(body, bytes):
+            return self._call("POST", operation, url, content=body)
+        return self._call("POST", operation, url, json=body)
 
     def delete(self, operation: str, path: str, body: Document) -> None:
         """Take something away. Raises as :meth:`get`."""

@@ -98,7 +98,10 @@ def _send_each(target: Target, events: Sequence[Event], progress: Progress) -> N
 
 def _send_together(target: Target, events: list[Event], progress: Progress) -> None:
     """Send events as one job, without those that a refusal points at; else one by one."""
-    people = [list(group) for _, group in groupby(events, lambda event: event["email"])]
+    people = [
+        list(group)
+        for _, group in groupby(events, lambda event: (event["email"], event["is_backfill"]))
+    ]
     try:
         target.client.post(_JOBS, _JOBS, _job_body(people))
     except KlaviyoError as error:
@@ -137,10 +140,12 @@ def _event_body(event: Event) -> Document:
 
 
 def _job_body(people: Sequence[Sequence[Event]]) -> Document:
+    """Groups of a person's events, all of a group being a backfill or none, as both say."""
     groups = [
         {
             "type": "event-bulk-create",
             "attributes": {
+                "backfill": events[0]["is_backfill"],
                 "profile": {"data": _profile(events[0]["email"])},
                 "events": {
                     "data": [

@@ -10,9 +10,8 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
 from typing import Literal, TypeVar
 from uuid import UUID
 
@@ -76,16 +75,16 @@ class _Person:
     properties: str | None
     properties_hash: str | None
     purpose: Literal["add", "update", "refresh"]
+    # Where the address alone does not tell Klaviyo whose profile is meant.
+    profile_id: str | None = None
 
     @cached_property
     def profile(self) -> str:
         """The resource, as JSON."""
-        email = json.dumps(self.email)
-        if self.properties is None:
-            return f'{{"type":"profile","attributes":{{"email":{email}}}}}'
-        return (
-            f'{{"type":"profile","attributes":{{"email":{email},"properties":{self.properties}}}}}'
-        )
+        identity = "" if self.profile_id is None else f'"id":{json.dumps(self.profile_id)},'
+        properties = "" if self.properties is None else f',"properties":{self.properties}'
+        attributes = f'{{"email":{json.dumps(self.email)}{properties}}}'
+        return f'{{"type":"profile",{identity}"attributes":{attributes}}}'
 
     @cached_property
     def size(self) -> int:
@@ -134,13 +133,14 @@ def send(
     """Put addresses on the list, and tell anew about people on it, in as few imports as can be.
 
     Rows are address, customer id, profile id, properties as JSON, and their hash. Whoever Klaviyo
-    refuses is recorded with its reason; the rest of their batch goes on.
+    refuses is recorded with its reason; the rest of their batch goes on. The two do not share an
+    import, because it would put back on the list whom a person has taken off since it was read.
 
     Raises:
         KlaviyoError: A batch was not accepted; it is marked pending and done over next time.
     """
-    people = chain(_people(additions, "add"), _people(updates, "update"))
-    _import_all(target, people, limits, progress)
+    _import_all(target, _people(additions, "add"), limits, progress)
+    _import_all(target, _people(updates, "update"), limits, progress)
 
 
 def refresh(target: Target, stale: Iterable[Row], limits: Limits, progress: Progress) -> None:
@@ -190,9 +190,12 @@ def _import(target: Target, people: list[_Person], progress: Progress) -> list[_
             job = _start_import(target, batch)
         except KlaviyoError as error:
             refusals = _pointed_at(error, batch)
-            if tries > _MOST_TRIES or not (refusals or _is_about_somebody(error)):
+            known = _known_by_id(error, batch)
+            if tries > _MOST_TRIES or not (refusals or known or _is_about_somebody(error)):
                 raise
-            if refusals:
+            if known:
+                waiting.append([known.get(person.email, person) for person in batch])
+            elif refusals:
                 _reject(target, refusals, progress)
                 waiting += _without(batch, refusals)
             elif len(batch) > 1:
@@ -212,8 +215,8 @@ def _import(target: Target, people: list[_Person], progress: Progress) -> list[_
 
 
 def _start_import(target: Target, people: Sequence[_Person]) -> str:
-    """Start an import; only whoever is to stay or come onto the list brings the list along."""
-    lists = [] if people[0].purpose == "refresh" else [target.list_id]
+    """Start an import; only whoever is to come onto the list brings the list along."""
+    lists = [target.list_id] if people[0].purpose == "add" else []
     answer = target.client.post(_IMPORTS, _IMPORTS, _import_body(lists, people))
     return str(answer["data"]["id"])
 
@@ -281,6 +284,16 @@ def _pointed_at(error: KlaviyoError, people: Sequence[_Person]) -> list[_Refusal
         if (person := _at(people, problem.pointer)) is not None
     }
     return list(found.values())
+
+
+def _known_by_id(error: KlaviyoError, people: Sequence[_Person]) -> dict[str, _Person]:
+    """Whom a 409 says to be another profile's, with that profile's id; once for each."""
+    found = ((_at(people, each.pointer), each.duplicate_profile_id) for each in error.problems)
+    return {
+        person.email: replace(person, profile_id=profile_id)
+        for person, profile_id in found
+        if person is not None and profile_id is not None and person.profile_id is None
+    }
 
 
 def _is_about_somebody(error: KlaviyoError) -> bool:

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from service.db import Connection, one, query
+from service.notifications.outbox import announce
 
 RowState = Literal["succeeded", "failed", "stopped", "paused"]
 
@@ -94,7 +95,10 @@ def note_plan(
 def finish(
     conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID, outcome: Outcome
 ) -> None:
-    """Note what became of a configuration in a run."""
+    """Note what became of a configuration in a run, and tell who wants to be told of a change.
+
+    Best the last thing in its transaction: see :func:`service.notifications.outbox.announce`.
+    """
     conn.execute(
         query("klaviyo/sql/finish_row"),
         {
@@ -111,3 +115,4 @@ def finish(
             "calls": outcome.calls,
         },
     )
+    announce(conn, tenant_id, run_id)

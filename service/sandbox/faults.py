@@ -12,9 +12,10 @@ class Fault(BaseModel):
     """One way to fail, for the next `count` matching requests.
 
     `delay` (seconds) may stand alone or precede another failure. `drop` closes the connection
-    without an answer; `truncate` breaks off half-way through the body; `status` answers with that
-    status in the API's own error format, or as an HTML page when `html` is set. `path` is a part
-    of the path to match, and `probability` the share of matching requests that fail.
+    without an answer; `lose` does what was asked before it does the same; `truncate` breaks off
+    half-way through the body; `status` answers with that status in the API's own error format, or
+    as an HTML page when `html` is set. `path` is a part of the path to match, and `probability` the
+    share of matching requests that fail.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -23,6 +24,7 @@ class Fault(BaseModel):
     retry_after: int | None = Field(default=None, ge=0)
     delay: float = Field(default=0.0, ge=0, le=60)
     drop: bool = False
+    lose: bool = False
     truncate: bool = False
     html: bool = False
     count: int = Field(default=1, ge=1)

@@ -118,7 +118,9 @@ def _failing(
         if fault is None:
             return inner(environ, start_response)
         time.sleep(fault.delay)
-        if fault.drop:
+        if fault.lose:
+            _answer_nobody(inner, environ)
+        if fault.drop or fault.lose:
             return _drop(environ, start_response)
         if fault.html or fault.status is not None:
             return _error(fault, error_body, content_type)(environ, start_response)
@@ -127,6 +129,16 @@ def _failing(
         return inner(environ, start_response)
 
     return app
+
+
+def _answer_nobody(inner: WSGIApplication, environ: WSGIEnvironment) -> None:
+    """Do what was asked, and keep the answer."""
+
+    def start_nothing(*_: object) -> Callable[[bytes], object]:
+        return lambda _: None
+
+    for _ in inner(environ, start_nothing):
+        pass
 
 
 def _drop(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,8 +1,14 @@
 -- How many secrets each key seals, of all tenants; read as quintile_owner.
 select
-    key_id,
+    s.key_id,
     count(*)::int as secrets
-from app.connections
-where sealed_secret is not null
-group by key_id
-order by key_id
+from (
+    select key_id
+    from app.connections
+    where sealed_secret is not null
+    union all
+    select key_id
+    from app.notification_hooks
+) as s
+group by s.key_id
+order by s.key_id

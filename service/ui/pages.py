@@ -8,7 +8,7 @@ scripts over the JSON API.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import psycopg
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from service.api.access import state, tenant_id, transaction
 from service.api.integrations import read_shopify_connection
 from service.api.integrations_klaviyo import read_klaviyo_connection
+from service.api.klaviyo import read_config
 from service.api.problems import NotBuiltError
 from service.api.rfm import (
     DaysQuery,
@@ -30,9 +31,10 @@ from service.api.rfm import (
 )
 from service.api.rfm_settings import read_rfm_settings
 from service.api.samples import read_sample_months
-from service.api.schemas import RfmSummary, SampleMonth
+from service.api.schemas import RfmSummary, SampleMonth, Segment
 from service.api.segments import read_rfm_summary
 from service.api.tenant import read_tenant
+from service.db import one, query
 from service.errors import InvalidInputError
 from service.jobs.schedules import next_at
 from service.shopify.money import exponent_of
@@ -56,8 +58,9 @@ def home() -> ResponseReturnValue:
 
 @blueprint.get("/segments")
 def segments() -> str:
-    """Shopify's segments or the RFM segments, by the address's ``tab``."""
-    tab = "shopify" if request.args.get("tab") == "shopify" else "rfm"
+    """Shopify's segments, the RFM segments or Klaviyo's lists, by the address's ``tab``."""
+    given = request.args.get("tab")
+    tab = given if given in ("shopify", "klaviyo") else "rfm"
     page: dict[str, Any] = {"tab": tab, "section": "segments"}
     with transaction() as conn:
         page["tenant"] = read_tenant(conn, tenant_id())
@@ -69,6 +72,10 @@ def segments() -> str:
                 page |= _explanations(conn, page["summary"])
     if tab == "shopify":
         return render_template("segments_shopify.html", **page)
+    if tab == "klaviyo":
+        return render_template(
+            "segments_klaviyo.html", **page, list_id=request.args.get("list", "")
+        )
     page["chosen"] = _chosen_segment(page["summary"])
     page["days"] = _given_days()
     page["currency"] = page["tenant"].currency or (page["summary"] and page["summary"].currency)
@@ -136,6 +143,41 @@ def connections() -> str:
         section="connections",
         shopify=shopify,
         klaviyo=klaviyo,
+    )
+
+
+@blueprint.get("/klaviyo")
+def klaviyo() -> str:
+    """Lists of Klaviyo that are kept in step with segments."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        connected = one(
+            conn.execute(
+                query("api/sql/is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
+            ).fetchone()
+        )
+    return render_template(
+        "klaviyo.html",
+        tenant=tenant,
+        section="klaviyo",
+        is_connected=connected["is_connected"],
+        rfm_segments=[(name, name.capitalize().replace("_", " ")) for name in get_args(Segment)],
+    )
+
+
+@blueprint.get("/klaviyo/<uuid:config_id>")
+def klaviyo_config(config_id: UUID) -> str:
+    """One of them: its addresses, its history or its settings, by the address's ``tab``."""
+    given = request.args.get("tab", "")
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        config = read_config(conn, tenant_id(), config_id)
+    return render_template(
+        "klaviyo_config.html",
+        tenant=tenant,
+        section="klaviyo",
+        config=config,
+        tab=given if given in ("history", "settings") else "rows",
     )
 
 

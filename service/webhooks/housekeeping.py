@@ -1,4 +1,4 @@
-"""Deleting what has been kept for long enough: webhooks, exports, Klaviyo's events, failed jobs."""
+"""Deleting what is old: webhooks, exports, notifications, Klaviyo's events, failed jobs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from uuid import UUID
 from service.config import Settings
 from service.db import Connection, Pool, connect, query, tenant_transaction, transform_url
 from service.jobs.webhooks import enter_queue
+from service.notifications.outbox import purge_notifications
 from service.webhooks.inbox import defer
 from service.webhooks.topics import PRIVACY_KINDS
 
 
 def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> dict[str, int]:
-    """Delete a tenant's old webhooks, expired exports and sent events, and count them.
+    """Delete a tenant's old webhooks and notifications, expired exports and events long sent.
+
+    Returns:
+        How many of each.
 
     A privacy request that has not been met stays, however old it is.
     """
@@ -28,12 +32,18 @@ def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> dict[str, i
         exports = conn.execute(
             query("privacy/sql/purge_exports"), {"tenant_id": tenant_id}
         ).rowcount
+        notifications = purge_notifications(conn, tenant_id, settings.webhook_days)
         events = conn.execute(
             query("klaviyo/sql/purge_events"),
             {"tenant_id": tenant_id, "days": settings.klaviyo_event_days},
         ).rowcount
         _take_up(conn, tenant_id)
-    return {"webhooks": webhooks, "exports": exports, "klaviyo_events": events}
+    return {
+        "webhooks": webhooks,
+        "exports": exports,
+        "notifications": notifications,
+        "klaviyo_events": events,
+    }
 
 
 def _take_up(conn: Connection, tenant_id: UUID) -> None:

@@ -6,7 +6,7 @@ windowed ``group by tenant, customer`` that any RFM has to do. Seconds are those
 database worked for the build, every model and look-up included, one statement at a time; what
 dbt itself takes, about five seconds at any size, is not in them. Rows and WAL are PostgreSQL's own
 counts. ``scores, read only`` is the query that measures and scores everybody, without what a
-build writes. What a backfill from Shopify costs comes last.
+build writes. What a backfill from Shopify and a first push to Klaviyo cost comes last.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from service.db import Connection, admin_url, connect, connect_as_owner, one, tr
 from service.migrate import migrate
 from service.tenants import add_tenant
 from tests.bench import AS_OF, SIZES, TENANTS, compiled, dbt, sql
+from tests.bench.klaviyo import bench_klaviyo
 from tests.bench.samples import bench_samples
 from tests.bench.shopify import bench_shopify
 
@@ -57,6 +58,7 @@ def main() -> int:
         embedded.stop(settings.home_dir / "pg")
         shutil.rmtree(home)
     bench_shopify(size)
+    bench_klaviyo(size)
     return 0
 
 

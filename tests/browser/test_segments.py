@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from service.config import Settings
 from service.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
+from tests.command import environment_of
 from tests.web import add_explanations, add_history, add_scored_customers
 
 BUILD_PATIENCE_MS = 90_000
@@ -23,15 +23,9 @@ BUILD_PATIENCE_MS = 90_000
 @contextmanager
 def worker(settings: Settings) -> Iterator[None]:
     """``quintile worker`` on the same database."""
-    environment = os.environ | {
-        "QUINTILE_DATABASE_URL": settings.database_url,
-        "QUINTILE_HOME": settings.home,
-        "QUINTILE_SECRET_KEY": settings.secret_key,
-        "QUINTILE_SHOPIFY_URL": settings.shopify_url,
-    }
     command = [sys.executable, "-c", "from service.cli import main; main()", "worker"]
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=environment_of(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield

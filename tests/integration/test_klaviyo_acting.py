@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -128,7 +128,7 @@ def properties_of(account: Account, email: str) -> dict[str, Any]:
 # -- imports ------------------------------------------------------------------------------------
 
 
-def test_additions_and_updates_travel_together_with_their_properties(
+def test_additions_and_updates_go_with_their_properties(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     on_ledger(target, "kept@example.org", "kept")
@@ -139,12 +139,14 @@ def test_additions_and_updates_travel_together_with_their_properties(
         LIMITS,
         null_progress,
     )
-    assert writes(klaviyo) == ["/api/profile-bulk-import-jobs"]
+    assert writes(klaviyo) == ["/api/profile-bulk-import-jobs"] * 2
     assert states(target) == {
         "ada@example.org": "synced",
         "bob@example.org": "synced",
         "kept@example.org": "kept",
     }
+    # Whom a person has taken off since the list was read is not put back by being told about.
+    assert account.member_emails(target.list_id) == {"ada@example.org", "bob@example.org"}
     assert properties_of(account, "ada@example.org") == {"quintile_rfm_segment": "champions"}
     assert properties_of(account, "kept@example.org") == {"quintile_rfm_segment": "loyal"}
     assert hashes(target) == {
@@ -159,7 +161,7 @@ def test_a_batch_holds_no_more_than_klaviyo_takes(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n}@example.org") for n in range(25)]
-    send(target, people[:15], people[15:], Limits(import_profiles=10), null_progress)
+    send(target, people, [], Limits(import_profiles=10), null_progress)
     assert len(writes(klaviyo)) == 3
     klaviyo.clear_requests()
     one_profile = len('{"type":"profile","attributes":{"email":"","properties":}},') + sum(
@@ -240,19 +242,51 @@ def test_a_profile_that_is_too_large_is_rejected_alone(
     assert ledger(target)["huge@example.org"]["error_code"] == "profile_too_large"
 
 
+def client_through(
+    klaviyo: Sandbox, intercept: Callable[[str], httpx.Response | None]
+) -> KlaviyoClient:
+    """A client whose imports are answered by ``intercept``, or by the sandbox when it does not."""
+
+    class Intercepted(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            body = request.read().decode()
+            answer = intercept(body) if request.method == "POST" else None
+            return answer or super().handle_request(request)
+
+    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"}
+    http = httpx.Client(headers=headers, transport=Intercepted())
+    return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
+
+
 def vaguely_refusing(klaviyo: Sandbox, *, is_refused: str) -> KlaviyoClient:
     """A client whose imports are refused, pointing at nobody, while they hold an address."""
 
-    class Vague(httpx.HTTPTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            if request.method == "POST" and is_refused in request.read().decode():
-                error = {"code": "invalid", "detail": "No.", "source": {"pointer": "/data/"}}
-                return httpx.Response(400, json={"errors": [error]})
-            return super().handle_request(request)
+    def refuse(body: str) -> httpx.Response | None:
+        error = {"code": "invalid", "detail": "No.", "source": {"pointer": "/data/"}}
+        return httpx.Response(400, json={"errors": [error]}) if is_refused in body else None
 
-    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"}
-    http = httpx.Client(headers=headers, transport=Vague())
-    return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
+    return client_through(klaviyo, refuse)
+
+
+def test_a_profile_that_is_another_is_sent_under_its_id(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    existing = account.create_profile({"email": "bob@example.org"}).id
+
+    def conflict(body: str) -> httpx.Response | None:
+        error = {
+            "code": "duplicate_profile",
+            "detail": "A profile already exists.",
+            "source": {"pointer": "/data/attributes/profiles/data/1"},
+            "meta": {"duplicate_profile_id": existing},
+        }
+        return None if existing in body else httpx.Response(409, json={"errors": [error]})
+
+    through = replace(target, client=client_through(klaviyo, conflict))
+    send(through, [row("ada@example.org"), row("bob@example.org")], [], LIMITS, null_progress)
+    assert set(states(target).values()) == {"synced"}
+    assert existing in account.lists[target.list_id].members
+    assert properties_of(account, "bob@example.org") == {"quintile_rfm_segment": "champions"}
 
 
 def test_a_refusal_that_points_at_nobody_is_narrowed_down(
@@ -296,6 +330,8 @@ def test_removals_go_a_thousand_at_a_time(
         profile = account.profile_by_email(str(email))
         assert profile is not None
         leaving.append(row(str(email), profile_id=profile.id))
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        conn.execute("update app.klaviyo_ledger set is_member = false")
     remove(target, leaving, LIMITS, null_progress)
     assert len(writes(klaviyo)) == 2
     assert account.member_emails(target.list_id) == set()

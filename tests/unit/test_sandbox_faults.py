@@ -170,3 +170,16 @@ def test_it_runs_on_its_own_until_told_to_stop() -> None:
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=5) == 0
+
+
+def test_a_lost_answer_is_of_something_done(sandbox: Sandbox) -> None:
+    account = next(iter(sandbox.accounts.values()))
+    sandbox.fail_klaviyo(Fault(lose=True))
+    body = {"data": {"type": "list", "attributes": {"name": "Made, and not told"}}}
+    with pytest.raises(httpx.RemoteProtocolError):
+        HTTP.post(
+            sandbox.klaviyo_url + "/api/lists",
+            json=body,
+            headers={**KLAVIYO_HEADERS, "Content-Type": "application/vnd.api+json"},
+        )
+    assert "Made, and not told" in [each["name"] for each in account.list_names()]

@@ -74,7 +74,8 @@ suppressed as (
 others as (
     select
         o.config_id,
-        o.config_id = any(%(standing_still)s) as stands_still
+        o.config_id = any(%(standing_still)s) as stands_still,
+        c.surely_read_at
     from app.klaviyo_sync_configs as o
     inner join config as c on o.list_id = c.list_id and o.config_id <> c.config_id
     where o.tenant_id = %(tenant_id)s and o.direction <> 'pull'
@@ -84,7 +85,7 @@ claims as (
     select
         k.email,
         k.state,
-        k.profile_id,
+        k.profile_id is not null or k.changed_at < o.surely_read_at as is_seen,
         o.stands_still and k.is_member and k.state in ('pending', 'synced', 'kept') as is_meant
     from others as o
     inner join app.klaviyo_ledger as k
@@ -95,7 +96,7 @@ claims as (
     select
         m.email,
         k.state,
-        k.profile_id,
+        k.profile_id is not null or k.changed_at < o.surely_read_at as is_seen,
         coalesce(k.state, 'new') not in ('rejected', 'removed') as is_meant
     from others as o
     inner join pg_temp.klaviyo_members as m on o.config_id = m.config_id and m.reason is null
@@ -110,13 +111,9 @@ elsewhere as (
         bool_or(c.is_meant) as is_meant,
         bool_or(c.is_meant and coalesce(c.state, 'new') <> 'new') as is_written_down,
         coalesce(bool_or(c.state in ('pending', 'synced')), false) as is_ours,
-        coalesce(bool_or(c.state = 'synced' and c.profile_id is null), false) as is_sent,
+        coalesce(bool_or(c.state = 'synced' and c.is_seen is not true), false) as is_sent,
         coalesce(
-            bool_or(
-                c.state = 'removed'
-                or (c.state in ('synced', 'kept') and c.profile_id is not null)
-            ),
-            false
+            bool_or(c.state = 'removed' or (c.state in ('synced', 'kept') and c.is_seen)), false
         ) as is_known
     from claims as c
     group by c.email

@@ -24,4 +24,4 @@ select
     c.is_backfill,
     c.occurred_at
 from chosen as c
-order by c.email, c.occurred_at, c.event_id
+order by c.email, c.is_backfill, c.occurred_at, c.event_id

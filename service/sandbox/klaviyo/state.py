@@ -125,6 +125,10 @@ class ImportFailure:
     payload: Mapping[str, Any]
 
 
+def _nothing() -> tuple[list[str], list[ImportFailure]]:
+    return [], []
+
+
 @dataclass(slots=True)
 class ImportJob:
     """A bulk import: `work` does it, once, when the job completes."""
@@ -146,6 +150,8 @@ class ImportJob:
             self.status, self.started_at = "processing", now()
         elif self.status == "processing":
             self.profile_ids, self.failures = self.work()
+            # It holds all that was posted, and is done only once.
+            self.work = _nothing
             self.status, self.completed_at = "complete", now()
 
 

@@ -1,0 +1,325 @@
+"""``quintile klaviyo``: what is kept in step, previews, and the answers that a sync waits for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import UUID
+
+import click
+
+from service.config import Settings
+from service.db import (
+    Connection,
+    Pool,
+    connect_as_owner,
+    find_tenant,
+    open_pool,
+    query,
+    tenant_transaction,
+)
+from service.errors import AlreadyRunningError, InvalidInputError, QuintileError
+from service.jobs.runs import recorded, start_run
+from service.klaviyo.configs import (
+    ConfigChange,
+    NewConfig,
+    change_config,
+    confirm_removals,
+    create_config,
+    delete_config,
+    find_list_name,
+    list_configs,
+    undo_removal,
+)
+from service.klaviyo.records import add_rows
+from service.klaviyo.sync import sync_klaviyo
+
+_ARROWS = {"push": "->", "pull": "<-", "bidirectional": "<->"}
+_PARTS = {"add": "add", "remove": "remove", "update": "update", "skip": "leave out"}
+_MOST_ROWS = 1000
+
+tenant_option = click.option(
+    "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
+)
+config_option = click.option(
+    "--config", "config_id", required=True, type=click.UUID, help="The configuration's id."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group()
+def klaviyo() -> None:
+    """Klaviyo lists that are kept in step with segments."""
+
+
+@klaviyo.command("configs")
+@tenant_option
+@json_option
+@click.pass_obj
+def configs_command(settings: Settings, tenant: str, as_json: bool) -> None:
+    """List what is kept in step with what, and how that goes."""
+    with _opened(settings, tenant) as (conn, tenant_id):
+        rows = list_configs(conn, tenant_id)
+    if as_json:
+        click.echo(json.dumps(rows, default=str))
+        return
+    for row in rows:
+        click.echo(f"{row['config_id']}  {_described(row)}  {_standing(row)}")
+
+
+@klaviyo.command("add")
+@tenant_option
+@click.option("--segment", metavar="KEY", help="rfm:champions, shopify:<id> or klaviyo:<list id>.")
+@click.option("--list", "list_id", required=True, metavar="ID", help="The Klaviyo list's id.")
+@click.option(
+    "--direction",
+    type=click.Choice(sorted(_ARROWS)),
+    default="push",
+    show_default=True,
+    help="Who decides: the segment, the list, or both.",
+)
+@click.option("--schedule/--no-schedule", default=True, help="Whether it is synced by itself.")
+@click.option("--events", is_flag=True, help="Send events of who enters and leaves the segment.")
+@click.option("--fire-flows", is_flag=True, help="Let the first sync start the list's flows.")
+@click.pass_obj
+def add_command(
+    settings: Settings,
+    tenant: str,
+    segment: str | None,
+    list_id: str,
+    direction: Any,
+    schedule: bool,
+    events: bool,
+    fire_flows: bool,
+) -> None:
+    """Keep a list in step with a segment; prints the configuration's id."""
+    if segment is None and direction != "pull":
+        raise InvalidInputError("Which segment is to feed the list? Give --segment.")
+    with _tenant(settings, tenant) as (pool, tenant_id):
+        name = find_list_name(settings, pool, tenant_id, list_id)
+        new = NewConfig(
+            segment or f"klaviyo:{list_id}",
+            list_id,
+            name,
+            direction=direction,
+            is_scheduled=schedule,
+            fires_flows_on_first_sync=fire_flows,
+            sends_events=events,
+        )
+        with tenant_transaction(pool, tenant_id) as conn:
+            click.echo(create_config(conn, tenant_id, new))
+
+
+@klaviyo.command("remove")
+@tenant_option
+@config_option
+@click.pass_obj
+def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
+    """Keep a list in step no longer; who is on it stays."""
+    with _opened(settings, tenant) as (conn, tenant_id):
+        name = delete_config(conn, tenant_id, config_id)
+    click.echo(f"list '{name}' is kept in step no longer; who is on it stays", err=True)
+
+
+@klaviyo.command("pause")
+@tenant_option
+@config_option
+@click.pass_obj
+def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
+    """Sync a list no more until it is resumed."""
+    with _opened(settings, tenant) as (conn, tenant_id):
+        change_config(conn, tenant_id, config_id, ConfigChange(is_paused=True))
+
+
+@klaviyo.command("resume")
+@tenant_option
+@config_option
+@click.pass_obj
+def resume_command(settings: Settings, tenant: str, config_id: UUID) -> None:
+    """Go on with a list that is paused."""
+    with _opened(settings, tenant) as (conn, tenant_id):
+        change_config(conn, tenant_id, config_id, ConfigChange(is_paused=False))
+
+
+@klaviyo.command("preview")
+@tenant_option
+@click.option("--config", "config_ids", multiple=True, type=click.UUID, help="Only this; repeat.")
+@json_option
+@click.pass_obj
+def preview_command(
+    settings: Settings, tenant: str, config_ids: tuple[UUID, ...], as_json: bool
+) -> None:
+    """Show what a sync would do, and change nothing."""
+    with _tenant(settings, tenant) as (pool, tenant_id):
+        preview(settings, pool, tenant, tenant_id, list(config_ids) or None, as_json=as_json)
+
+
+def preview(
+    settings: Settings,
+    pool: Pool,
+    label: str,
+    tenant_id: UUID,
+    config_ids: list[UUID] | None = None,
+    *,
+    as_json: bool = False,
+) -> UUID:
+    """Make a dry run now and print its plans, with counts and examples; returns the run's id.
+
+    Raises:
+        AlreadyRunningError: Another dry run of the tenant is going on.
+        QuintileError: As :func:`service.klaviyo.sync.sync_klaviyo`; plans that were made are
+            printed all the same.
+    """
+    with tenant_transaction(pool, tenant_id) as conn:
+        run = start_run(conn, tenant_id, "klaviyo_plan", "cli").run
+        if run["state"] == "running":
+            raise AlreadyRunningError(advice=f"Follow it as run {run['run_id']}.")
+        add_rows(conn, tenant_id, run["run_id"], config_ids, is_dry_run=True)
+    failure: QuintileError | None = None
+    try:
+        with recorded(pool, tenant_id, run["run_id"]) as recorder:
+            sync_klaviyo(settings, pool, tenant_id, recorder)
+    except QuintileError as error:
+        failure = error
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        rows = conn.execute(
+            query("klaviyo/sql/list_plans"), {"tenant_id": tenant_id, "run_id": run["run_id"]}
+        ).fetchall()
+    if as_json:
+        click.echo(json.dumps(rows, default=str))
+    else:
+        for row in rows:
+            for line in _plan_lines(label, row):
+                click.echo(line)
+    if failure is not None:
+        raise failure
+    return cast("UUID", run["run_id"])
+
+
+@klaviyo.command("confirm")
+@tenant_option
+@config_option
+@click.pass_obj
+def confirm_command(settings: Settings, tenant: str, config_id: UUID) -> None:
+    """Agree to as many removals as the last sync stopped for; the next one carries them out."""
+    with _opened(settings, tenant) as (conn, tenant_id):
+        removals = confirm_removals(conn, tenant_id, config_id)
+    click.echo(
+        f"{removals:,} removals agreed to: quintile sync klaviyo --tenant {tenant}", err=True
+    )
+
+
+@klaviyo.command("rows")
+@tenant_option
+@config_option
+@click.option(
+    "--state",
+    type=click.Choice(["pending", "synced", "rejected", "kept", "removed"]),
+    help="Only rows in this state.",
+)
+@click.option("--search", metavar="TEXT", help="Only addresses that contain the text.")
+@click.pass_obj
+def rows_command(
+    settings: Settings, tenant: str, config_id: UUID, state: str | None, search: str | None
+) -> None:
+    """Print what became of each address, as JSON lines."""
+    with _tenant(settings, tenant) as (pool, tenant_id):
+        after: str | None = None
+        while True:
+            with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                rows = _rows_after(conn, tenant_id, config_id, state, search, after)
+            for row in rows:
+                click.echo(json.dumps(row, default=str))
+            if len(rows) < _MOST_ROWS:
+                return
+            after = rows[-1]["email"]
+
+
+@klaviyo.command("undo")
+@tenant_option
+@config_option
+@click.option("--email", required=True, help="Whom a person has taken off the list.")
+@click.pass_obj
+def undo_command(settings: Settings, tenant: str, config_id: UUID, email: str) -> None:
+    """Let the next sync put back an address that a person has taken off the list."""
+    with _opened(settings, tenant) as (conn, tenant_id):
+        undo_removal(conn, tenant_id, config_id, email)
+
+
+# -- shared -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _tenant(settings: Settings, name: str) -> Iterator[tuple[Pool, UUID]]:
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+    with open_pool(settings) as pool:
+        yield pool, tenant_id
+
+
+@contextmanager
+def _opened(settings: Settings, name: str) -> Iterator[tuple[Connection, UUID]]:
+    with (
+        _tenant(settings, name) as (pool, tenant_id),
+        tenant_transaction(pool, tenant_id) as conn,
+    ):
+        yield conn, tenant_id
+
+
+def _rows_after(
+    conn: Connection,
+    tenant_id: UUID,
+    config_id: UUID,
+    state: str | None,
+    search: str | None,
+    after: str | None,
+) -> list[dict[str, Any]]:
+    return conn.execute(
+        query("klaviyo/sql/list_ledger"),
+        {
+            "tenant_id": tenant_id,
+            "config_id": config_id,
+            "state": state,
+            "q": search,
+            "after_email": after,
+            "row_limit": _MOST_ROWS,
+        },
+    ).fetchall()
+
+
+def _described(row: dict[str, Any]) -> str:
+    return f"{row['segment_key']} {_ARROWS[row['direction']]} {row['list_name']}"
+
+
+def _standing(row: dict[str, Any]) -> str:
+    if row["is_paused"]:
+        return f"paused: {row['paused_reason'] or 'by a person'}"
+    if row["last_state"] is None:
+        return "not synced yet"
+    if row["last_state"] != "succeeded":
+        return f"{row['last_state']}: {row['last_error'] or ''}".rstrip(": ")
+    members = f"{row['local_members']} here, {row['remote_members']} there"
+    return f"{members}, synced {row['last_synced_at']:%Y-%m-%d %H:%M}"
+
+
+def _plan_lines(label: str, row: dict[str, Any]) -> Iterator[str]:
+    plan = row["plan"]
+    head = f"{label}: {_described(row)}"
+    if plan is None:
+        yield f"{head}: {row['error'] or 'no plan'}"
+        return
+    counts = ", ".join(f"{word} {plan[part]['count']:,}" for part, word in _PARTS.items())
+    yield f"{head}: {counts}"
+    for part, word in _PARTS.items():
+        reasons = plan[part].get("reasons") or {}
+        if reasons:
+            told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+            yield f"  {word}: {told.replace('_', ' ')}"
+        for example in plan[part]["examples"]:
+            who = example.get("email") or f"customer {example.get('customer_id')}"
+            why = f" ({example['reason'].replace('_', ' ')})" if example.get("reason") else ""
+            yield f"  {word}: {who}{why}"
+    if plan.get("stop"):
+        yield f"  a sync would stop: {plan['stop']['message']} {plan['stop'].get('advice') or ''}"

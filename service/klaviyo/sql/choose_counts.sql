@@ -1,0 +1,39 @@
+-- Which of some lists to ask the size of now: those without one, then those with the oldest that is
+-- older than ten minutes, a sync's count taken for one. No more than a few, and in any minute no
+-- more than leaves room for syncs.
+with counted as (
+    select
+        k.list_id,
+        k.counted_at
+    from app.klaviyo_list_counts as k
+    where k.tenant_id = %(tenant_id)s
+
+    union all
+
+    select
+        c.list_id,
+        c.last_synced_at as counted_at
+    from app.klaviyo_sync_configs as c
+    where c.tenant_id = %(tenant_id)s and c.remote_members is not null
+),
+
+asked as (
+    select
+        w.list_id,
+        max(k.counted_at) as counted_at
+    from unnest(%(list_ids)s::text[]) as w (list_id)
+    left join counted as k on w.list_id = k.list_id
+    group by w.list_id
+),
+
+room as (
+    select greatest(%(most_a_minute)s::int - count(*), 0) as places
+    from app.klaviyo_list_counts as k
+    where k.tenant_id = %(tenant_id)s and k.counted_at > now() - interval '1 minute'
+)
+
+select a.list_id
+from asked as a
+where a.counted_at is null or a.counted_at < now() - interval '10 minutes'
+order by a.counted_at asc nulls first, a.list_id asc
+limit (select least(r.places, %(most)s::int) from room as r)

@@ -1,0 +1,1 @@
+"""Telling a tenant's own systems what has become of its syncs."""

@@ -1,0 +1,138 @@
+"""What is to be told: written down when it happens, sent by a job, tried again when that fails."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import procrastinate
+import structlog
+from procrastinate import SyncPsycopgConnector
+
+from service.config import Settings
+from service.db import Connection, Pool, one, query, tenant_transaction
+from service.errors import QuintileError
+from service.jobs.webhooks import enter_queue
+from service.notifications.delivery import deliver
+from service.notifications.hooks import find_hook
+
+NOTIFY_TASK = "quintile.notify"
+QUEUE = "notifications"
+
+# How long after each failed attempt the next one is made: six more over about a day.
+_WAITS = (
+    timedelta(seconds=30),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=6),
+    timedelta(hours=16),
+)
+
+log = structlog.get_logger(__name__)
+_deferring = procrastinate.App(connector=SyncPsycopgConnector())
+
+
+def announce(conn: Connection, tenant_id: UUID, run_id: UUID) -> int:
+    """Tell of the configurations that began to fail in this run, or work again since it.
+
+    A configuration that fails again, or goes on working, is no news. Dry runs never are. Asked
+    again for the same run, this does nothing.
+
+    Args:
+        conn: A transaction of the tenant, best the one that ended the run's rows.
+        tenant_id: Whose run.
+        run_id: A run whose rows in ``app.klaviyo_sync_runs`` have ended.
+
+    Returns:
+        How many notifications there are to send.
+    """
+    rows = conn.execute(
+        query("notifications/sql/announce"), {"tenant_id": tenant_id, "run_id": run_id}
+    ).fetchall()
+    for row in rows:
+        _defer(conn, tenant_id, row["notification_id"])
+    return len(rows)
+
+
+def send_test(settings: Settings, pool: Pool, tenant_id: UUID) -> dict[str, object]:
+    """Send one notification that says nothing, at once and once; returns its row.
+
+    Raises:
+        SealBrokenError: The secret cannot be opened with the keys at hand.
+    """
+    with tenant_transaction(pool, tenant_id) as conn:
+        added = conn.execute(query("notifications/sql/add_test"), {"tenant_id": tenant_id})
+        notification_id = one(added.fetchone())["notification_id"]
+    _attempt(settings, pool, tenant_id, notification_id, is_last=True)
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        return _read(conn, tenant_id, notification_id) or {}
+
+
+def send_notification(
+    settings: Settings, pool: Pool, tenant_id: UUID, notification_id: UUID
+) -> None:
+    """Send one notification; when that fails, queue the next attempt or give it up."""
+    _attempt(settings, pool, tenant_id, notification_id)
+
+
+def purge_notifications(conn: Connection, tenant_id: UUID, days: int) -> int:
+    """Delete what was told so many days ago, but of each configuration the newest; count them."""
+    parameters = {"tenant_id": tenant_id, "days": days}
+    return conn.execute(query("notifications/sql/purge"), parameters).rowcount
+
+
+def _attempt(
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    notification_id: UUID,
+    *,
+    is_last: bool = False,
+) -> None:
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        row = _read(conn, tenant_id, notification_id)
+        hook = find_hook(settings, conn, tenant_id)
+    if row is None or row["state"] != "pending" or hook is None:
+        # It was sent by another job, or nobody wants to be told any more.
+        return
+    error: str | None = None
+    try:
+        # Outside a transaction: the receiver may take its time.
+        deliver(settings, hook, row)
+    except QuintileError as failure:
+        error = failure.message
+    attempts = int(str(row["attempts"])) + 1
+    is_over = error is None or is_last or attempts > len(_WAITS)
+    with tenant_transaction(pool, tenant_id) as conn:
+        conn.execute(
+            query("notifications/sql/note_attempt"),
+            {
+                "tenant_id": tenant_id,
+                "notification_id": notification_id,
+                "state": ("delivered" if error is None else "failed") if is_over else "pending",
+                "error": error,
+            },
+        )
+        if not is_over:
+            at = datetime.now(UTC) + _WAITS[attempts - 1]
+            _defer(conn, tenant_id, notification_id, at)
+    if error is not None:
+        named = {"tenant_id": str(tenant_id), "notification_id": str(notification_id)}
+        log.warning("notification not delivered", reason=error, attempts=attempts, **named)
+
+
+def _read(conn: Connection, tenant_id: UUID, notification_id: UUID) -> dict[str, object] | None:
+    return conn.execute(
+        query("notifications/sql/find_notification"),
+        {"tenant_id": tenant_id, "notification_id": notification_id},
+    ).fetchone()
+
+
+def _defer(
+    conn: Connection, tenant_id: UUID, notification_id: UUID, at: datetime | None = None
+) -> None:
+    enter_queue(conn)
+    _deferring.configure_task(NOTIFY_TASK, connection=conn, queue=QUEUE, schedule_at=at).defer(
+        tenant_id=str(tenant_id), notification_id=str(notification_id)
+    )

@@ -1,0 +1,271 @@
+// The lists that are kept in step: how each is, what it waits for, and adding another.
+
+import { call, isSignedOut } from "./api.js";
+import { make } from "./dom.js";
+import { moment, number } from "./format.js";
+import {
+  api,
+  configBadge,
+  configPage,
+  configPath,
+  facts,
+  followSync,
+  resume,
+  settle,
+  sync,
+  title,
+  trouble,
+} from "./klaviyo_parts.js";
+
+const NEW_LIST = "new";
+const box = document.querySelector("[data-configs]");
+const syncAll = document.querySelector("[data-sync]");
+const form = document.querySelector("[data-add]");
+
+// -- the list -----------------------------------------------------------------------------------
+
+async function load() {
+  try {
+    const { data } = await call(`${api}/config`);
+    box.replaceChildren(...(data.length > 0 ? data.map(card) : [nothing()]));
+    if (syncAll) syncAll.hidden = data.length === 0;
+    box.setAttribute("aria-busy", "false");
+    return data;
+  } catch (problem) {
+    if (isSignedOut(problem)) location.reload();
+    else box.replaceChildren(failure(problem));
+    box.setAttribute("aria-busy", "false");
+    return [];
+  }
+}
+
+function card(row) {
+  const id = `config-${row.config_id}`;
+  const now = make("button", { type: "button" }, "Sync now", spoken(row));
+  now.addEventListener("click", () => followSync(now, () => sync([row.config_id]), load));
+  const pause = make("button", { type: "button", class: "quiet" }, "Pause", spoken(row));
+  pause.addEventListener("click", () => change(row, { is_paused: true }));
+  const act = (what, button) =>
+    what === "resume"
+      ? change(row, { is_paused: false })
+      : followSync(button, () => settle(row, what), load);
+  return make(
+    "article",
+    { class: "panel padded", "aria-labelledby": id },
+    make(
+      "div",
+      { class: "section-head" },
+      make("h3", { id }, make("a", { href: configPage(row.config_id) }, ...title(row))),
+      configBadge(row),
+    ),
+    trouble(row, act),
+    facts(row),
+    make(
+      "div",
+      { class: "actions" },
+      row.is_paused ? null : now,
+      make("a", { class: "button", href: configPage(row.config_id) }, "Preview and details", spoken(row)),
+      row.is_paused ? null : pause,
+    ),
+  );
+}
+
+// Several cards have buttons of the same words; this tells them apart for those who hear them.
+function spoken(row) {
+  const name = `${row.segment_name || row.segment_key}, ${row.list_name}`;
+  return make("span", { class: "visually-hidden" }, ` of ${name}`);
+}
+
+async function change(row, body) {
+  try {
+    await call(configPath(row.config_id), { method: "PATCH", body });
+    await load();
+  } catch (problem) {
+    if (isSignedOut(problem)) location.reload();
+    else box.prepend(failure(problem));
+  }
+}
+
+function nothing() {
+  return make(
+    "div",
+    { class: "state" },
+    make("h3", {}, "No list is kept in step yet"),
+    make("p", {}, "Choose a segment and a list below; the next sync brings the list in step with it."),
+  );
+}
+
+function failure(problem) {
+  return make(
+    "div",
+    { class: "note bad", role: "alert" },
+    make("p", {}, `${problem.message} ${problem.advice || ""}`),
+  );
+}
+
+syncAll?.addEventListener("click", () => followSync(syncAll, () => sync(null), load));
+load().then((rows) => {
+  const unfinished = rows.find((row) => ["queued", "running"].includes(row.last_sync?.state));
+  if (syncAll) resume(syncAll, unfinished, load);
+});
+
+// -- adding one ---------------------------------------------------------------------------------
+
+function field(id) {
+  return form.querySelector(`#${id}`);
+}
+
+function tell(problem) {
+  if (isSignedOut(problem)) return location.reload();
+  form.querySelector("[data-told]").textContent = `${problem.message} ${problem.advice || ""}`.trim();
+  return undefined;
+}
+
+let nextLists = null;
+
+async function loadLists() {
+  const more = form.querySelector("[data-more-lists]");
+  const select = field("list");
+  try {
+    const params = nextLists ? { cursor: nextLists } : {};
+    const page = await call(`${api}/lists`, { params: { ...params, count: false } });
+    const { data, next_cursor: next } = page;
+    if (!nextLists) {
+      select.replaceChildren(
+        make("option", { value: "" }, "Choose …"),
+        make("option", { value: NEW_LIST }, "A new list …"),
+      );
+    }
+    select.append(...data.map(listOption));
+    nextLists = next;
+    more.hidden = !next;
+    countLists(params);
+  } catch (problem) {
+    select.replaceChildren(make("option", { value: "" }, "The lists cannot be read"));
+    tell(problem);
+  }
+}
+
+// Sizes take Klaviyo some seconds; nobody has to wait for them to choose.
+async function countLists(params) {
+  const { data } = await call(`${api}/lists`, { params }).catch(() => ({ data: [] }));
+  for (const list of data) {
+    const option = field("list").querySelector(`[value="${CSS.escape(list.list_id)}"]`);
+    if (option) describeOption(option, list);
+  }
+  describeList();
+}
+
+function listOption(list) {
+  const option = make("option", { value: list.list_id });
+  describeOption(option, list);
+  return option;
+}
+
+function describeOption(option, list) {
+  const size = list.profile_count === null ? "" : ` (${number(list.profile_count)} profiles)`;
+  option.textContent = `${list.name}${size}`;
+  if (list.counted_at) option.dataset.counted = list.counted_at;
+  option.dataset.segments = list.segment_keys.join(", ");
+}
+
+function describeList() {
+  const [chosen] = field("list").selectedOptions;
+  const { counted, segments } = chosen.dataset;
+  const told = [
+    counted ? `Counted ${moment(counted)}.` : "",
+    segments ? `In step with ${segments} already.` : "",
+  ];
+  form.querySelector("[data-list-help]").textContent = told.join(" ").trim();
+  const isNew = chosen.value === NEW_LIST;
+  form.querySelector("[data-new-list]").hidden = !isNew;
+  field("list_name").required = isNew;
+}
+
+async function loadSegments() {
+  const found = form.querySelector("[data-found]");
+  try {
+    const q = field("find").value.trim();
+    const params = q ? { limit: 200, q } : { limit: 200 };
+    const [shopify, pulled] = await Promise.all([
+      call("/api/admin/segments", { params }),
+      call("/api/admin/segments/klaviyo"),
+    ]);
+    const options = shopify.data
+      .filter((segment) => !segment.gone_at)
+      .map((segment) =>
+        make("option", { value: `shopify:${segment.id}` }, `${segment.name} (${number(segment.member_count)})`),
+      );
+    form.querySelector("[data-shopify]").replaceChildren(...options);
+    form
+      .querySelector("[data-pulled]")
+      .replaceChildren(
+        ...pulled.data.map((list) => make("option", { value: `klaviyo:${list.id}` }, list.name)),
+      );
+    const more = shopify.next_cursor ? " first" : "";
+    found.textContent = q ? `The${more} ${number(options.length)} that fit are in the list above.` : "";
+  } catch (problem) {
+    tell(problem);
+  }
+}
+
+function directed() {
+  const isPull = field("direction").value === "pull";
+  for (const part of form.querySelectorAll("[data-with-segment]")) part.hidden = isPull;
+  field("segment").required = !isPull;
+}
+
+async function add(button) {
+  button.disabled = true;
+  try {
+    let listId = field("list").value;
+    if (listId === NEW_LIST) {
+      const name = field("list_name").value.trim();
+      const made = await call(`${api}/lists`, { method: "POST", body: { name } });
+      // Should the rest be refused, the list is there and is chosen.
+      const option = listOption(made);
+      field("list").append(option);
+      option.selected = true;
+      describeList();
+      listId = made.list_id;
+    }
+    const direction = field("direction").value;
+    const body = { list_id: listId, direction, is_scheduled: field("is_scheduled").checked };
+    if (direction !== "pull") {
+      body.segment_key = field("segment").value;
+      body.sends_events = field("sends_events").checked;
+      body.fires_flows_on_first_sync = field("fires_flows_on_first_sync").checked;
+    }
+    const config = await call(`${api}/config`, { method: "POST", body });
+    location.assign(configPage(config.config_id));
+  } catch (problem) {
+    tell(problem);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+if (form) {
+  const details = document.querySelector("[data-adding]");
+  const open = () => {
+    if (!details.open || details.dataset.loaded) return;
+    details.dataset.loaded = "yes";
+    loadLists();
+    loadSegments();
+  };
+  details.addEventListener("toggle", open);
+  open();
+  let waiting;
+  field("find").addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(loadSegments, 300);
+  });
+  field("list").addEventListener("change", describeList);
+  field("direction").addEventListener("change", directed);
+  form.querySelector("[data-more-lists]").addEventListener("click", loadLists);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    add(event.submitter);
+  });
+  directed();
+}

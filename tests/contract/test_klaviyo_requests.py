@@ -1,0 +1,246 @@
+"""What Quintile sends to Klaviyo is what Klaviyo's description and its official client take."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+import jsonschema
+import pytest
+from openapi_client.models.event_create_query_v2 import EventCreateQueryV2
+from openapi_client.models.events_bulk_create_job import EventsBulkCreateJob
+from openapi_client.models.list_members_delete_query import ListMembersDeleteQuery
+from openapi_client.models.profile_import_job_create_query import ProfileImportJobCreateQuery
+
+from service.config import Settings
+from service.db import Connection, Pool, one, tenant_transaction
+from service.klaviyo.account import (
+    read_account,
+    read_list_flows,
+    read_list_name,
+    read_list_names,
+    read_list_size,
+)
+from service.klaviyo.client import MEDIA_TYPE, KlaviyoClient
+from service.klaviyo.events import send_events
+from service.klaviyo.push import Limits, Target, refresh, remove, send
+from service.klaviyo.windows import LocalWindows
+from service.sandbox import Sandbox
+from service.sandbox.klaviyo import Account
+from service.spool import Row
+from tests.conftest import MakeTenant, NullProgress
+
+PROPERTIES = json.dumps(
+    {
+        "quintile_rfm_segment": "champions",
+        "quintile_rfm_previous_segment": "none",
+        "quintile_rfm_segment_changed_on": "2026-07-01",
+        "quintile_r_score": 5,
+        "quintile_samples_received": 0,
+    }
+)
+IMPORTS = "/api/profile-bulk-import-jobs"
+# The official client's model of each body.
+MODELS: dict[str, Any] = {
+    f"POST {IMPORTS}": ProfileImportJobCreateQuery,
+    "DELETE /api/lists/{id}/relationships/profiles": ListMembersDeleteQuery,
+    "POST /api/events": EventCreateQueryV2,
+    "POST /api/event-bulk-create-jobs": EventsBulkCreateJob,
+}
+
+
+class Recorded:
+    """Every request that was made, with its body."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> None:
+        request.read()
+        self.requests.append(request)
+
+
+@pytest.fixture
+def recorded() -> Recorded:
+    return Recorded()
+
+
+@pytest.fixture
+def account(sandbox: Sandbox) -> Account:
+    return next(iter(sandbox.accounts.values()))
+
+
+@pytest.fixture
+def client(sandbox: Sandbox, account: Account, recorded: Recorded) -> Iterator[KlaviyoClient]:
+    headers = {
+        "Authorization": f"Klaviyo-API-Key {account.key}",
+        "revision": "2026-07-15",
+        "Accept": MEDIA_TYPE,
+    }
+    with httpx.Client(headers=headers, event_hooks={"request": [recorded]}) as http:
+        yield KlaviyoClient(http, sandbox.klaviyo_url, windows=LocalWindows())
+
+
+@pytest.fixture
+def target(
+    settings: Settings,
+    pool: Pool,
+    make_tenant: MakeTenant,
+    account: Account,
+    client: KlaviyoClient,
+) -> Target:
+    tenant_id = make_tenant("northlight", None)
+    list_id = account.list_names()[1]["id"]
+    with tenant_transaction(pool, tenant_id) as conn:
+        config_id = add_config(conn, tenant_id, list_id)
+        conn.execute(
+            """
+            insert into app.klaviyo_events (
+                tenant_id, config_id, email, metric, properties, is_backfill, occurred_at
+            )
+            select
+                %s, %s, 'p' || n || '@example.org', 'Entered Segment',
+                '{"segment": "rfm:champions", "r_score": 5}', n = 1, '2026-07-01 10:00:00.123+00'
+            from generate_series(1, 3) as n
+            """,
+            [tenant_id, config_id],
+        )
+    return Target(client, pool, tenant_id, config_id, list_id)
+
+
+def add_config(conn: Connection, tenant_id: UUID, list_id: str) -> UUID:
+    row = one(
+        conn.execute(
+            """
+            insert into app.klaviyo_sync_configs (tenant_id, segment_key, list_id, list_name)
+            values (%s, 'rfm:champions', %s, 'Champions')
+            returning config_id
+            """,
+            [tenant_id, list_id],
+        ).fetchone()
+    )
+    found: UUID = row["config_id"]
+    return found
+
+
+def row(email: str, profile_id: str | None = None) -> Row:
+    return (email, "1", profile_id, PROPERTIES, "hash")
+
+
+def removed(target: Target, account: Account, progress: NullProgress) -> None:
+    profile = account.create_profile({"email": "gone@example.org"})
+    remove(target, [row("gone@example.org", profile.id)], Limits(), progress)
+
+
+Acting = Callable[[Target, Account, NullProgress], None]
+ACTS: dict[str, Acting] = {
+    "additions and updates": lambda target, _, progress: send(
+        target, [row("ada@example.org")], [row("bob@example.org")], Limits(), progress
+    ),
+    "properties only": lambda target, _, progress: refresh(
+        target, [row("ada@example.org")], Limits(), progress
+    ),
+    "removals": removed,
+    "single events": lambda target, _, progress: send_events(target, progress, bulk_from=9),
+    "events together": lambda target, _, progress: send_events(target, progress, bulk_from=2),
+}
+
+
+def template_of(openapi: dict[str, Any], path: str) -> str:
+    """The described path that a path is one of."""
+    for template in openapi["paths"]:
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            return str(template)
+    raise AssertionError(f"Klaviyo describes no path like {path}")
+
+
+def check_parameters(openapi: dict[str, Any], request: httpx.Request) -> None:
+    described = openapi["paths"][template_of(openapi, request.url.path)][request.method.lower()]
+    known = {each["name"]: each["schema"] for each in described.get("parameters", ())}
+    for name, value in request.url.params.items():
+        schema = known[name]
+        if schema["type"] == "array":
+            assert set(value.split(",")) <= set(schema["items"]["enum"]), name
+        elif schema["type"] == "integer":
+            assert schema["minimum"] <= int(value) <= schema["maximum"], name
+        else:
+            assert value in schema.get("enum", [value]), name
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_bodies_are_as_described_and_as_the_official_client_makes_them(
+    act: str,
+    target: Target,
+    account: Account,
+    recorded: Recorded,
+    klaviyo_openapi: dict[str, Any],
+    null_progress: NullProgress,
+) -> None:
+    ACTS[act](target, account, null_progress)
+    written = [each for each in recorded.requests if each.method != "GET"]
+    assert written
+    for request in written:
+        template = template_of(klaviyo_openapi, request.url.path)
+        described = klaviyo_openapi["paths"][template][request.method.lower()]
+        [(media_type, content)] = described["requestBody"]["content"].items()
+        assert request.headers["Content-Type"] == media_type
+        body = json.loads(request.content)
+        schema = {**content["schema"], "components": klaviyo_openapi["components"]}
+        jsonschema.validate(body, schema, jsonschema.Draft4Validator)
+        model = MODELS[f"{request.method} {template}"].from_dict(body)
+        # What the official client does not know would be lost on the way through its model.
+        assert as_sent(model.to_dict()) == as_sent(body)
+
+
+def as_sent(value: Any) -> Any:
+    """A body with its times as text, and without the nulls a model puts for what is not set."""
+    if isinstance(value, dict):
+        return {key: as_sent(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [as_sent(inner) for inner in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def test_every_call_is_one_that_klaviyo_describes(
+    target: Target,
+    account: Account,
+    client: KlaviyoClient,
+    recorded: Recorded,
+    klaviyo_openapi: dict[str, Any],
+    null_progress: NullProgress,
+) -> None:
+    account.fail_import_of("late@example.org")
+    read_account(client)
+    read_list_name(client, target.list_id)
+    read_list_names(client)
+    read_list_size(client, target.list_id)
+    read_list_flows(client, target.list_id)
+    send(target, [row("late@example.org")], [], Limits(), null_progress)
+    for act in ACTS.values():
+        act(target, account, null_progress)
+    assert len({(each.method, each.url.path) for each in recorded.requests}) >= 12
+    for request in recorded.requests:
+        check_parameters(klaviyo_openapi, request)
+        assert request.headers["revision"] == "2026-07-15"
+
+
+@pytest.mark.parametrize("body", ["additions and updates", "single events"])
+def test_the_official_models_refuse_what_is_misspelt(
+    body: str,
+    target: Target,
+    account: Account,
+    recorded: Recorded,
+    null_progress: NullProgress,
+) -> None:
+    """The comparison above does notice a member that Klaviyo does not know."""
+    ACTS[body](target, account, null_progress)
+    request = next(each for each in recorded.requests if each.method == "POST")
+    sent = json.loads(request.content)
+    sent["data"]["attributes"]["propertees"] = {}
+    model = MODELS[f"POST {request.url.path}"].from_dict(sent)
+    assert as_sent(model.to_dict()) != as_sent(sent)

@@ -1,0 +1,122 @@
+"""``quintile klaviyo`` and ``quintile sync klaviyo --dry-run``, as an operator uses them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.connections import connect_klaviyo
+from service.db import connect, connect_as_owner, open_pool
+from service.sandbox import Sandbox
+from service.sandbox.klaviyo import Account
+from service.tenants import add_tenant
+from tests.command import quintile
+from tests.web import add_scored_customers
+
+KEY = "pk_sandbox_for_these_tests"
+TENANT = ("--tenant", "kessel")
+
+
+@pytest.fixture
+def account() -> Account:
+    made = Account(KEY, name="Kessel & Korn", currency="EUR", timezone="UTC", prefix="KK")
+    made.add_list("VIP")
+    return made
+
+
+@pytest.fixture
+def here(built_settings: Settings, account: Account) -> Iterator[Settings]:
+    with Sandbox([], [account]) as sandbox:
+        yield replace(built_settings, klaviyo_url=sandbox.klaviyo_url, klaviyo_removal_from=2)
+
+
+@pytest.fixture
+def tenant(here: Settings) -> UUID:
+    with connect_as_owner(here) as conn:
+        tenant_id = add_tenant(conn, "kessel", None)
+    with open_pool(here) as pool:
+        connect_klaviyo(here, pool, tenant_id, KEY)
+    customers = [(str(number), "champions", "9.00") for number in range(1, 5)]
+    add_scored_customers(here, tenant_id, customers)
+    return tenant_id
+
+
+@pytest.mark.usefixtures("tenant")
+def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: Account) -> None:
+    vip = account.list_names()[0]["id"]
+    with connect(here.database_url) as conn:
+        conn.execute(
+            "update marts.customer_facts set email = 'a@scs.tiktokw.us' where customer_id = '4'"
+        )
+    added = quintile(
+        here,
+        "klaviyo",
+        "add",
+        *TENANT,
+        "--segment",
+        "rfm:champions",
+        "--list",
+        vip,
+        "--no-schedule",
+    )
+    config = ("--config", added.stdout.strip())
+    told = quintile(here, "klaviyo", "configs", *TENANT).stdout
+    assert "rfm:champions -> VIP  not synced yet" in told
+
+    # The plan, before anything is done.
+    shown = quintile(here, "sync", "klaviyo", "--dry-run", *TENANT).stdout
+    assert "kessel: rfm:champions -> VIP: add 3, remove 0, update 0, leave out 1" in shown
+    assert "  add: c1@example.com" in shown
+    assert "  leave out: 1 relay" in shown
+    previewed = quintile(here, "klaviyo", "preview", *TENANT, *config, "--json").stdout
+    assert json.loads(previewed)[0]["plan"]["add"]["count"] == 3
+    assert account.member_emails(vip) == set()
+
+    quintile(here, "sync", "klaviyo", *TENANT)
+    rows = quintile(here, "klaviyo", "rows", *TENANT, *config).stdout.splitlines()
+    assert [json.loads(row)["email"] for row in rows] == [
+        f"c{number}@example.com" for number in (1, 2, 3)
+    ]
+    found = quintile(here, "klaviyo", "rows", *TENANT, *config, "--search", "C2@").stdout
+    assert json.loads(found)["state"] == "synced"
+    assert quintile(here, "klaviyo", "rows", *TENANT, *config, "--state", "kept").stdout == ""
+    standing = json.loads(quintile(here, "klaviyo", "configs", *TENANT, "--json").stdout)
+    assert (standing[0]["local_members"], standing[0]["is_scheduled"]) == (3, False)
+
+    # Many removals stop it until an operator agrees.
+    with connect(here.database_url) as conn:
+        conn.execute("delete from marts.customer_facts where customer_id <> '1'")
+    shown = quintile(here, "sync", "klaviyo", "--dry-run", *TENANT).stdout
+    assert "  a sync would stop: " in shown
+    quintile(here, "sync", "klaviyo", *TENANT)
+    assert len(account.member_emails(vip)) == 3
+    agreed = quintile(here, "klaviyo", "confirm", *TENANT, *config)
+    assert "2 removals agreed to" in agreed.stderr
+    quintile(here, "sync", "klaviyo", *TENANT)
+    assert account.member_emails(vip) == {"c1@example.com"}
+
+    # Nobody has been removed by a person, so nothing can be undone.
+    undone = quintile(
+        here, "klaviyo", "undo", *TENANT, *config, "--email", "c1@example.com", expect=1
+    )
+    assert "Nobody has taken this address off the list." in undone.stderr
+    quintile(here, "klaviyo", "pause", *TENANT, *config)
+    assert "paused: " in quintile(here, "klaviyo", "configs", *TENANT).stdout
+    quintile(here, "klaviyo", "resume", *TENANT, *config)
+    quintile(here, "klaviyo", "remove", *TENANT, *config)
+    assert quintile(here, "klaviyo", "configs", *TENANT).stdout == ""
+    gone = quintile(here, "klaviyo", "remove", *TENANT, *config, expect=1)
+    assert "There is no such configuration." in gone.stderr
+
+
+def test_what_makes_no_sense_is_refused(here: Settings, tenant: UUID) -> None:
+    assert tenant
+    refused = quintile(here, "sync", "shopify", "--dry-run", expect=1)
+    assert "--dry-run is for Klaviyo" in refused.stderr
+    refused = quintile(here, "klaviyo", "add", *TENANT, "--list", "KK0001", expect=1)
+    assert "--segment" in refused.stderr

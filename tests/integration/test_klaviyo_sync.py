@@ -1,0 +1,763 @@
+"""What a sync does besides pushing: stopping to ask, pulling, telling flows, sharing a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from service.config import Settings
+from service.connections import connect_klaviyo
+from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
+from service.errors import InvalidInputError
+from service.klaviyo import client as klaviyo_client
+from service.klaviyo.client import KlaviyoRefusedError
+from service.klaviyo.configs import (
+    ConfigChange,
+    ConfigConflictError,
+    Direction,
+    NewConfig,
+    change_config,
+    confirm_removals,
+    create_config,
+    delete_config,
+    get_config,
+    undo_removal,
+)
+from service.klaviyo.push import Limits
+from service.klaviyo.reading import is_full_reading_due
+from service.klaviyo.sync import sync_klaviyo
+from service.sandbox import Sandbox
+from service.sandbox.klaviyo import Account
+from service.sandbox.klaviyo.state import ProfileList
+from service.tenants import add_tenant
+from tests.conftest import Cluster
+from tests.klaviyo import begun_run, last_rows, sync_once
+from tests.web import add_history, add_scored_customers
+
+KEY = "pk_sandbox_for_these_tests"
+
+
+@pytest.fixture(scope="module")
+def account() -> Account:
+    """One account for all tests here: each uses lists and addresses of its own."""
+    return Account(
+        KEY,
+        name="Kessel",
+        currency="EUR",
+        timezone="UTC",
+        prefix="KK",
+        rate_limit_scale=1000,
+        job_seconds=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def sandbox(account: Account) -> Iterator[Sandbox]:
+    with Sandbox([], [account]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def here(cluster: Cluster, built_template: str, sandbox: Sandbox) -> Iterator[Settings]:
+    with cluster.database(built_template) as settings:
+        yield replace(
+            settings, klaviyo_url=sandbox.klaviyo_url, schedule_klaviyo_members="0 0 1 1 *"
+        )
+
+
+@pytest.fixture(scope="module")
+def pool(here: Settings) -> Iterator[Pool]:
+    pool = create_pool(here)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="module")
+def admin(here: Settings) -> Iterator[Connection]:
+    with connect(here.database_url) as conn:
+        yield conn
+
+
+class Brand:
+    """A connected tenant, and what its tests do again and again."""
+
+    def __init__(
+        self, here: Settings, pool: Pool, sandbox: Sandbox, account: Account, number: int
+    ) -> None:
+        self.here, self.pool, self.sandbox, self.account = here, pool, sandbox, account
+        self.number = number
+        with connect_as_owner(here) as owner:
+            self.tenant_id = add_tenant(owner, f"brand-{number}", None)
+        connect_klaviyo(here, pool, self.tenant_id, KEY)
+        self.list = account.add_list(f"List {number}")
+
+    def email(self, name: str) -> str:
+        return f"{name}-{self.number}@example.org"
+
+    def segment(self, segment_id: str, *names: str | None) -> str:
+        """Make a Shopify segment of exactly these people; returns its key."""
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            conn.execute(
+                "insert into shopify.cached_segments"
+                " (tenant_id, segment_id, name, query, synced_at)"
+                " values (%s, %s, 'VIP ' || %s, 'x', now()) on conflict do nothing",
+                [self.tenant_id, segment_id, segment_id],
+            )
+            conn.execute("delete from shopify.segment_members where segment_id = %s", [segment_id])
+            for name in names:
+                conn.execute(
+                    "insert into shopify.segment_members"
+                    " (tenant_id, segment_id, customer_id, email) values (%s, %s, %s, %s)",
+                    [self.tenant_id, segment_id, f"c-{name}", name and self.email(name)],
+                )
+        return f"shopify:{segment_id}"
+
+    def map(
+        self,
+        segment_key: str,
+        to: ProfileList | None = None,
+        direction: Direction = "push",
+        **options: bool,
+    ) -> UUID:
+        to = to or self.list
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            return create_config(
+                conn, self.tenant_id, NewConfig(segment_key, to.id, to.name, direction, **options)
+            )
+
+    def change(self, config_id: UUID, **changes: Any) -> dict[str, Any]:
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            return change_config(conn, self.tenant_id, config_id, ConfigChange(**changes))
+
+    def config(self, config_id: UUID) -> dict[str, Any]:
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            return get_config(conn, self.tenant_id, config_id)
+
+    def sync(self, **options: Any) -> dict[str, int]:
+        self.sandbox.clear_requests()
+        return sync_once(self.here, self.pool, self.tenant_id, **options)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return last_rows(self.pool, self.tenant_id)
+
+    def writes(self) -> list[tuple[str, str]]:
+        return [(r.method, r.path) for r in self.sandbox.klaviyo_requests() if r.method != "GET"]
+
+    def members(self, of: ProfileList | None = None) -> set[str]:
+        """Names of who is on the list."""
+        emails = self.account.member_emails((of or self.list).id)
+        return {email.split("@")[0].removesuffix(f"-{self.number}") for email in emails}
+
+    def put_on(self, *names: str, to: ProfileList | None = None) -> None:
+        profiles = [self.account.upsert_profile({"email": self.email(n)})[0] for n in names]
+        self.account.join(to or self.list, [profile.id for profile in profiles])
+
+    def take_off(self, *names: str, of: ProfileList | None = None) -> None:
+        for name in names:
+            profile = self.account.profile_by_email(self.email(name))
+            assert profile is not None
+            del (of or self.list).members[profile.id]
+
+    def ledger(self, config_id: UUID) -> dict[str, str]:
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            rows = conn.execute(
+                "select email, state from app.klaviyo_ledger where config_id = %s order by email",
+                [config_id],
+            ).fetchall()
+        return {row["email"].split("-")[0]: row["state"] for row in rows}
+
+    def events(self) -> list[tuple[str, str, bool]]:
+        """Events as Klaviyo has them: who, which, whether they leave flows still."""
+        mine = {
+            profile.id: profile.email
+            for profile in self.account.profiles.values()
+            if profile.email and profile.email.endswith(f"-{self.number}@example.org")
+        }
+        return sorted(
+            (mine[event.profile_id].split("-")[0], event.metric, event.is_backfill)
+            for event in self.account.events.values()
+            if event.profile_id in mine
+        )
+
+
+_numbers = iter(range(1000, 100_000))
+
+
+@pytest.fixture
+def brand(here: Settings, pool: Pool, sandbox: Sandbox, account: Account) -> Brand:
+    return Brand(here, pool, sandbox, account, next(_numbers))
+
+
+# -- stopping to ask ----------------------------------------------------------------------------
+
+
+def crowd(count: int) -> list[str]:
+    return [f"p{number}" for number in range(count)]
+
+
+def test_a_sync_that_would_empty_a_list_asks_first(brand: Brand) -> None:
+    brand.here = replace(brand.here, klaviyo_removal_from=10)
+    key = brand.segment("1", *crowd(20))
+    config_id = brand.map(key)
+    brand.sync()
+    # A fifth may go without asking.
+    brand.segment("1", *crowd(16))
+    assert brand.sync()["removed"] == 4
+    brand.segment("1")
+    assert brand.sync()["stopped"] == 1
+    assert brand.writes() == []
+    assert brand.members() == set(crowd(16))
+    assert set(brand.ledger(config_id).values()) == {"synced"}
+    (row,) = brand.rows()
+    assert (row["state"], row["stopped_for"]) == ("stopped", "removals")
+    assert "16 of 16" in row["error"]
+    assert row["plan"]["stop"]["removals"] == 16
+    assert brand.config(config_id)["drift"] == 16
+
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        assert confirm_removals(conn, brand.tenant_id, config_id) == 16
+    assert brand.sync()["removed"] == 16
+    assert brand.members() == set()
+    assert brand.config(config_id)["confirmed_removals"] is None
+    with (
+        tenant_transaction(brand.pool, brand.tenant_id) as conn,
+        pytest.raises(InvalidInputError, match="did not stop"),
+    ):
+        confirm_removals(conn, brand.tenant_id, config_id)
+
+
+def test_more_than_was_agreed_to_asks_again_and_a_mended_segment_goes_on(brand: Brand) -> None:
+    brand.here = replace(brand.here, klaviyo_removal_from=10)
+    key = brand.segment("1", *crowd(20))
+    config_id = brand.map(key)
+    brand.sync()
+    brand.segment("1", *crowd(10))
+    brand.sync()
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        confirm_removals(conn, brand.tenant_id, config_id)
+    brand.segment("1", *crowd(5))
+    assert brand.sync()["stopped"] == 1
+    assert len(brand.members()) == 20
+    brand.segment("1", *crowd(21))
+    counts = brand.sync()
+    assert (counts["added"], counts["removed"], counts.get("stopped", 0)) == (1, 0, 0)
+    assert brand.rows()[0]["state"] == "succeeded"
+
+
+def test_two_configurations_do_not_empty_a_list_between_them(brand: Brand) -> None:
+    brand.here = replace(brand.here, klaviyo_removal_from=10)
+    people = crowd(20)
+    brand.map(brand.segment("1", *people[:10]))
+    brand.map(brand.segment("2", *people[10:]))
+    brand.sync()
+    brand.segment("1", *people[:7])
+    brand.segment("2", *people[10:17])
+    assert brand.sync()["stopped"] == 2
+    assert len(brand.members()) == 20
+
+
+def test_a_dry_run_tells_what_would_stop_a_sync(brand: Brand) -> None:
+    brand.here = replace(brand.here, klaviyo_removal_from=10)
+    brand.map(brand.segment("1", *crowd(20)))
+    brand.sync()
+    brand.segment("1", *crowd(2))
+    brand.sync(is_dry_run=True)
+    (row,) = brand.rows()
+    assert (row["state"], row["plan"]["stop"]["for"]) == ("succeeded", "removals")
+    assert row["plan"]["remove"]["count"] == 18
+    assert len(row["plan"]["remove"]["examples"]) == 10
+
+
+def test_a_first_sync_does_not_start_flows_unless_it_is_meant_to(
+    brand: Brand, account: Account
+) -> None:
+    flow = account.add_flow("Welcome to the club", brand.list.id)
+    config_id = brand.map(brand.segment("1", "ada", "bob"))
+    assert brand.sync()["stopped"] == 1
+    (row,) = brand.rows()
+    assert (row["state"], row["stopped_for"]) == ("stopped", "flows")
+    assert "add 2 people" in row["error"]
+    assert "'Welcome to the club'" in row["error"]
+    assert brand.members() == set()
+    assert brand.writes() == []
+
+    brand.change(config_id, fires_flows_on_first_sync=True)
+    assert brand.sync()["added"] == 2
+    # Whoever comes later is for the flow to welcome.
+    brand.change(config_id, fires_flows_on_first_sync=False)
+    brand.segment("1", "ada", "bob", "cyd")
+    assert brand.sync()["added"] == 1
+    assert flow.status == "live"
+
+
+def test_a_draft_flow_stops_nothing_and_a_key_that_cannot_tell_says_so(
+    brand: Brand, account: Account
+) -> None:
+    account.add_flow("Not yet", brand.list.id, status="draft")
+    brand.map(brand.segment("1", "ada"))
+    brand.sync(is_dry_run=True)
+    assert brand.rows()[0]["plan"]["stop"] is None
+    scopes = account.keys[KEY]
+    account.add_key(KEY, scopes - {"flows:read"})
+    try:
+        assert brand.sync()["added"] == 1
+    finally:
+        account.add_key(KEY, scopes)
+    (row,) = brand.rows()
+    assert row["state"] == "succeeded"
+    assert "flows:read" in row["advice"]
+
+
+# -- several configurations of a list -----------------------------------------------------------
+
+
+def test_who_moves_from_one_segment_of_a_list_to_another_stays_without_a_call(
+    brand: Brand,
+) -> None:
+    first = brand.map(brand.segment("1", "ada", "bob"))
+    second = brand.map(brand.segment("2", "cyd"))
+    brand.sync()
+    brand.segment("1", "bob", "cyd")
+    brand.segment("2", "ada")
+    counts = brand.sync()
+    assert (counts["added"], counts["removed"]) == (0, 0)
+    assert brand.writes() == []
+    assert brand.members() == {"ada", "bob", "cyd"}
+    brand.sync()
+    assert brand.ledger(first) == {"bob": "synced", "cyd": "synced"}
+    assert brand.ledger(second) == {"ada": "synced"}
+    # Whoever is in neither any more comes off, though another configuration had put them on.
+    brand.segment("2")
+    assert brand.sync()["removed"] == 1
+    assert brand.members() == {"bob", "cyd"}
+
+
+def test_who_is_in_a_paused_configuration_is_not_taken_off_by_another(brand: Brand) -> None:
+    brand.map(brand.segment("1", "ada", "bob"))
+    second = brand.map(brand.segment("2", "ada"))
+    brand.sync()
+    brand.sync()
+    brand.change(second, is_paused=True)
+    brand.segment("1", "bob")
+    brand.segment("2")
+    assert brand.sync()["removed"] == 0
+    assert brand.members() == {"ada", "bob"}
+    brand.change(second, is_paused=False)
+    assert brand.sync()["removed"] == 1
+    assert brand.members() == {"bob"}
+
+
+def test_lists_that_would_be_fought_over_are_refused_with_the_reason(
+    brand: Brand, account: Account
+) -> None:
+    other = account.add_list("Other")
+    third = account.add_list("Third")
+    key = brand.segment("1", "ada")
+    pushing = brand.map(key)
+    with pytest.raises(ConfigConflictError, match="already kept in step"):
+        brand.map(key)
+    with pytest.raises(ConfigConflictError, match="kept in step by push already"):
+        brand.map(brand.segment("2"), direction="bidirectional")
+    # Alone on the list it may change its direction; beside another it may not.
+    brand.change(pushing, direction="bidirectional")
+    brand.change(pushing, direction="push")
+    brand.map(brand.segment("2"))
+    with pytest.raises(ConfigConflictError):
+        brand.change(pushing, direction="bidirectional")
+
+    pulled = brand.map(f"klaviyo:{brand.list.id}", direction="pull")
+    fed = brand.map(f"klaviyo:{brand.list.id}", other)
+    brand.map(f"klaviyo:{other.id}", other, direction="pull")
+    brand.map(f"klaviyo:{other.id}", third)
+    brand.map(f"klaviyo:{third.id}", third, direction="pull")
+    with pytest.raises(ConfigConflictError, match="feeds list"):
+        brand.map(f"klaviyo:{third.id}", brand.list)
+    with pytest.raises(InvalidInputError, match="cannot feed itself"):
+        brand.map(f"klaviyo:{other.id}", other)
+    with pytest.raises(InvalidInputError, match="takes no other"):
+        brand.map(key, other, direction="pull")
+    with pytest.raises(InvalidInputError, match="writes nothing"):
+        brand.map(f"klaviyo:{third.id}", third, direction="pull", sends_events=True)
+    with pytest.raises(InvalidInputError, match="No list 'X' is pulled"):
+        brand.map("klaviyo:X", other)
+    with (
+        tenant_transaction(brand.pool, brand.tenant_id) as conn,
+        pytest.raises(ConfigConflictError, match="feeds list 'Other'"),
+    ):
+        delete_config(conn, brand.tenant_id, pulled)
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        delete_config(conn, brand.tenant_id, fed)
+        delete_config(conn, brand.tenant_id, pulled)
+
+
+# -- pull and bidirectional ---------------------------------------------------------------------
+
+
+def test_a_pulled_list_is_mirrored_and_feeds_another(brand: Brand, account: Account) -> None:
+    target = account.add_list("Target")
+    brand.put_on("ada", "bob")
+    phone_only = account.create_profile({"phone_number": f"+1500555{brand.number}"})
+    account.join(brand.list, [phone_only.id])
+    pull = brand.map(f"klaviyo:{brand.list.id}", direction="pull")
+    brand.map(f"klaviyo:{brand.list.id}", target)
+    counts = brand.sync()
+    assert counts["added"] == 2
+    assert brand.members(target) == {"ada", "bob"}
+    assert brand.members() == {"ada", "bob"}
+    known = brand.config(pull)
+    assert (known["local_members"], known["remote_members"], known["drift"]) == (2, 3, 0)
+    rows = brand.rows()
+    assert [row["plan"]["add"]["count"] for row in rows] == [3, 2]
+    assert rows[1]["plan"]["skip"]["reasons"] == {"no_address": 1}
+
+    brand.take_off("ada")
+    brand.put_on("cyd")
+    # Joins show at once, departures at the next full reading.
+    assert brand.sync()["added"] == 1
+    assert brand.members(target) == {"ada", "bob", "cyd"}
+    assert brand.sync(reads_all=True)["removed"] == 1
+    assert brand.members(target) == {"bob", "cyd"}
+    assert [path for _, path in brand.writes()] == [
+        f"/api/lists/{target.id}/relationships/profiles"
+    ]
+
+
+def test_a_pull_alone_writes_nothing_and_its_dry_run_keeps_nothing(brand: Brand) -> None:
+    brand.put_on("ada")
+    brand.map(f"klaviyo:{brand.list.id}", direction="pull")
+    brand.sync(is_dry_run=True)
+    assert brand.rows()[0]["plan"]["add"] == {
+        "count": 1,
+        "examples": [{"email": brand.email("ada")}],
+    }
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        assert conn.execute("select from app.klaviyo_lists").fetchall() == []
+    brand.sync()
+    assert brand.writes() == []
+
+
+def test_who_joins_is_read_without_reading_everybody(brand: Brand, account: Account) -> None:
+    brand.put_on(*crowd(250))
+    for profile_id in brand.list.members:
+        brand.list.members[profile_id] = brand.list.created.replace(year=2020)
+    brand.map(f"klaviyo:{brand.list.id}", direction="pull")
+    assert brand.sync()["calls"] == 3
+    brand.put_on("new")
+    assert brand.sync()["calls"] == 1 + 2
+    assert brand.sync()["calls"] == 1
+    assert brand.rows()[0]["plan"]["add"]["count"] == 0
+    assert brand.sync(reads_all=True)["calls"] == 3
+
+
+def test_in_a_bidirectional_sync_who_was_taken_off_stays_off_until_that_is_undone(
+    brand: Brand,
+) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"), direction="bidirectional")
+    brand.put_on("hand")
+    brand.sync()
+    brand.sync()
+    brand.take_off("ada")
+    assert brand.sync(reads_all=True)["skipped"] == 1
+    assert brand.rows()[0]["plan"]["skip"]["reasons"] == {"removed_by_person": 1}
+    # Leaving the segment and coming back changes nothing about it, as it would in a push.
+    brand.segment("1", "bob")
+    brand.sync()
+    assert brand.ledger(config_id) == {"ada": "removed", "bob": "synced"}
+    brand.segment("1", "ada", "bob")
+    assert brand.sync()["added"] == 0
+    assert brand.members() == {"bob", "hand"}
+
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        undo_removal(conn, brand.tenant_id, config_id, brand.email("ada").upper())
+        with pytest.raises(InvalidInputError, match="Nobody has taken"):
+            undo_removal(conn, brand.tenant_id, config_id, brand.email("bob"))
+    assert brand.sync()["added"] == 1
+    assert brand.members() == {"ada", "bob", "hand"}
+
+
+def test_full_readings_are_due_as_the_setting_has_it(here: Settings, admin: Connection) -> None:
+    hourly = replace(here, schedule_klaviyo_members="0 * * * *")
+    row = admin.execute(
+        "select date_trunc('hour', now()) as hour, now() - interval '61 minutes' as long_ago"
+    ).fetchone()
+    assert row is not None
+    assert is_full_reading_due(hourly, None)
+    assert is_full_reading_due(hourly, row["long_ago"])
+    assert not is_full_reading_due(here, row["long_ago"])
+
+
+# -- who is not written to ----------------------------------------------------------------------
+
+
+def test_everybody_who_is_not_added_is_told_with_the_reason(
+    brand: Brand, account: Account, admin: Connection
+) -> None:
+    elsewhere = account.add_list("Elsewhere")
+    brand.put_on("sue", to=elsewhere)
+    account.suppress(brand.email("sue"))
+    brand.map(f"klaviyo:{elsewhere.id}", elsewhere, direction="pull")
+    brand.map(brand.segment("1", "ada", "eve", "sue", "bot", None))
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        conn.execute(
+            "insert into shopify.segment_members (tenant_id, segment_id, customer_id, email) values"
+            " (%(t)s, '1', 'c-ada2', upper(%(e)s)), (%(t)s, '1', 'c-x', 'x@scs.tiktokw.us'),"
+            " (%(t)s, '1', 'c-y', 'no address')",
+            {"t": brand.tenant_id, "e": brand.email("ada")},
+        )
+        conn.execute("update app.rfm_settings set excluded_customer_ids = '{c-bot}'")
+        conn.execute(
+            "insert into app.erasure_keys (tenant_id, erasure_key) values (%s, 'key')",
+            [brand.tenant_id],
+        )
+        conn.execute(
+            "insert into app.erased_subjects (tenant_id, digest)"
+            " values (%s, app.erasure_digest('key', 'customer', app.customer_id_of_address(%s)))",
+            [brand.tenant_id, brand.email("eve")],
+        )
+    assert brand.sync()["skipped"] == 7
+    assert brand.rows()[1]["plan"]["skip"]["reasons"] == {
+        "duplicate": 1,
+        "excluded": 1,
+        "invalid": 1,
+        "no_address": 1,
+        "redacted": 1,
+        "relay": 1,
+        "suppressed": 1,
+    }
+    assert brand.members() == {"ada"}
+    # What was erased is not read back from a list either.
+    brand.put_on("eve", to=elsewhere)
+    brand.sync(reads_all=True)
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        rows = conn.execute("select email from app.klaviyo_list_profiles").fetchall()
+    assert {row["email"] for row in rows} == {brand.email("ada"), brand.email("sue")}
+
+
+# -- flows and profiles -------------------------------------------------------------------------
+
+
+def test_events_tell_who_came_and_went_once(brand: Brand) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"), sends_events=True)
+    brand.put_on("bob")
+    brand.sync()
+    brand.sync()
+    assert brand.events() == [
+        ("ada", "Entered Segment", True),
+        ("bob", "Entered Segment", True),
+    ]
+    brand.segment("1", "ada", "cyd")
+    brand.sync()
+    assert brand.events()[2:] == [
+        ("bob", "Left Segment", False),
+        ("cyd", "Entered Segment", False),
+    ]
+    # Switched off and on again, it tells nothing of those who are there already.
+    brand.change(config_id, sends_events=False)
+    brand.segment("1", "ada", "cyd", "dee")
+    brand.sync()
+    brand.change(config_id, sends_events=True)
+    brand.segment("1", "ada", "dee")
+    brand.sync()
+    assert [event for event in brand.events() if event[0] in ("cyd", "dee")] == [
+        ("cyd", "Entered Segment", False),
+        ("cyd", "Left Segment", False),
+    ]
+
+
+def test_the_first_events_may_start_flows_if_that_is_asked_for(brand: Brand) -> None:
+    brand.map(brand.segment("1", "ada"), sends_events=True, fires_flows_on_first_sync=True)
+    brand.sync()
+    assert brand.events() == [("ada", "Entered Segment", False)]
+
+
+def test_profiles_and_events_know_the_segments_and_scores(
+    brand: Brand, here: Settings, account: Account
+) -> None:
+    customer = str(brand.number)
+    add_scored_customers(here, brand.tenant_id, [(customer, "champions", "10")])
+    add_history(
+        here,
+        brand.tenant_id,
+        {"2026-05-01": {customer: "loyal"}, "2026-06-15": {customer: "champions"}},
+    )
+    brand.map("rfm:champions", sends_events=True)
+    brand.sync()
+    profile = account.profile_by_email(f"c{customer}@example.com")
+    assert profile is not None
+    assert profile.properties == {
+        "quintile_rfm_segment": "champions",
+        "quintile_rfm_previous_segment": "loyal",
+        "quintile_rfm_segment_changed_on": "2026-06-15",
+        "quintile_r_score": 5,
+        "quintile_f_score": 5,
+        "quintile_m_score": 5,
+        "quintile_samples_received": 0,
+    }
+    (event,) = [e for e in account.events.values() if e.profile_id == profile.id]
+    assert event.properties == {
+        "segment": "rfm:champions",
+        "segment_name": "Champions",
+        "list_id": brand.list.id,
+        "list_name": brand.list.name,
+        **profile.properties,
+    }
+
+
+def test_who_has_left_every_list_is_told_anew_without_being_put_on_one(
+    brand: Brand, here: Settings, account: Account, admin: Connection
+) -> None:
+    customer = str(brand.number)
+    add_scored_customers(here, brand.tenant_id, [(customer, "champions", "10")])
+    brand.map("rfm:champions")
+    brand.sync()
+    admin.execute(
+        "update marts.customer_facts set segment = 'at_risk', r_score = 1 where tenant_id = %s",
+        [brand.tenant_id],
+    )
+    # The first reading was of an empty list.
+    brand.sync()
+    assert account.member_emails(brand.list.id) == set()
+    profile = account.profile_by_email(f"c{customer}@example.com")
+    assert profile is not None
+    assert profile.properties["quintile_rfm_segment"] == "at_risk"
+    assert profile.properties["quintile_r_score"] == 1
+    admin.execute(
+        "update marts.customer_facts set r_score = 2 where tenant_id = %s", [brand.tenant_id]
+    )
+    brand.sync()
+    assert brand.writes() == [("POST", "/api/profile-bulk-import-jobs")]
+    assert account.member_emails(brand.list.id) == set()
+    brand.sync()
+    assert brand.writes() == []
+
+
+# -- what pauses a configuration ----------------------------------------------------------------
+
+
+def test_a_refused_key_pauses_all_until_another_is_saved(
+    brand: Brand, here: Settings, pool: Pool, account: Account
+) -> None:
+    config_id = brand.map(brand.segment("1", "ada"))
+    paused_by_person = brand.map(brand.segment("2", "bob"))
+    brand.change(paused_by_person, is_paused=True)
+    key = f"pk_sandbox_{brand.number}_revoked"
+    account.add_key(key, account.keys[KEY])
+    connect_klaviyo(here, pool, brand.tenant_id, key)
+    account.revoke_key(key)
+    with pytest.raises(KlaviyoRefusedError):
+        brand.sync()
+    known = brand.config(config_id)
+    assert (known["is_paused"], known["paused_by"], known["last_state"]) == (True, "key", "paused")
+    assert "does not accept" in known["paused_reason"]
+    assert key not in known["paused_reason"]
+    connect_klaviyo(here, pool, brand.tenant_id, KEY)
+    assert not brand.config(config_id)["is_paused"]
+    assert brand.config(paused_by_person)["is_paused"]
+    assert brand.sync()["added"] == 1
+    assert brand.members() == {"ada"}
+
+
+def test_a_list_that_feeds_others_and_is_gone_pauses_them(brand: Brand, account: Account) -> None:
+    target = account.add_list("Target")
+    brand.put_on("ada")
+    pull = brand.map(f"klaviyo:{brand.list.id}", direction="pull")
+    push = brand.map(f"klaviyo:{brand.list.id}", target)
+    brand.sync()
+    del account.lists[brand.list.id]
+    assert brand.sync()["paused"] == 2
+    assert {brand.config(each)["paused_by"] for each in (pull, push)} == {"sync"}
+    assert brand.members(target) == {"ada"}
+
+
+# -- killed anywhere ----------------------------------------------------------------------------
+
+
+class _KilledError(BaseException):
+    pass
+
+
+class _KillingPool:
+    """A pool whose process dies at a certain transaction."""
+
+    def __init__(self, pool: Pool, moments: Iterator[None]) -> None:
+        self._pool, self._moments = pool, moments
+
+    def connection(self) -> Any:
+        next(self._moments)
+        return self._pool.connection()
+
+
+def _moments(until: int) -> Iterator[None]:
+    """As many moments as this, and then death."""
+    for _ in range(until):
+        yield
+    raise _KilledError
+
+
+def _story(brand: Brand) -> list[UUID]:
+    """A list amid changes: people to add, to remove and to hand over, one of them by hand."""
+    configs = [
+        brand.map(brand.segment("1", "ada", "bob", "cyd", "dee"), sends_events=True),
+        brand.map(brand.segment("2", "eve"), sends_events=True),
+    ]
+    brand.put_on("hand")
+    brand.sync()
+    brand.sync()
+    brand.take_off("dee")
+    brand.segment("1", "dee", "fay", "gus", "hal", "hand")
+    brand.segment("2", "ada", "eve", "ivy")
+    return configs
+
+
+def _outcome(brand: Brand, configs: list[UUID]) -> tuple[Any, ...]:
+    return (
+        brand.members(),
+        [brand.ledger(config_id) for config_id in configs],
+        brand.events(),
+    )
+
+
+def test_killed_anywhere_and_run_again_it_comes_to_the_same_end(
+    here: Settings,
+    pool: Pool,
+    sandbox: Sandbox,
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = Limits(import_profiles=2, remove_profiles=1)
+    unharmed = Brand(here, pool, sandbox, account, next(_numbers))
+    configs = _story(unharmed)
+    for _ in range(2):
+        unharmed.sync(limits=limits, reads_all=True)
+    expected = _outcome(unharmed, configs)
+    assert expected[0] == {"ada", "eve", "fay", "gus", "hal", "hand", "ivy"}
+
+    real_send = klaviyo_client.send
+    until, has_survived = 0, False
+    while not has_survived:
+        brand = Brand(here, pool, sandbox, account, next(_numbers))
+        configs = _story(brand)
+        moments = _moments(until)
+
+        def dying_send(http: httpx.Client, method: str, url: str, **content: Any) -> httpx.Response:
+            next(moments)  # noqa: B023 - used up before the next is made
+            return real_send(http, method, url, **content)
+
+        monkeypatch.setattr(klaviyo_client, "send", dying_send)
+        try:
+            with begun_run(pool, brand.tenant_id) as run:
+                sync_klaviyo(here, _KillingPool(pool, moments), brand.tenant_id, run, limits=limits)
+            has_survived = True
+        except _KilledError:
+            pass
+        monkeypatch.undo()
+        for _ in range(2):
+            brand.sync(limits=limits, reads_all=True)
+        assert _outcome(brand, configs) == expected, f"killed at moment {until}"
+        until += 9
+    assert until > 50
