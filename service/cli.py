@@ -1024,20 +1024,11 @@ def serve_command(settings: Settings) -> list[str]:
 @main.command()
 @click.pass_obj
 def worker(settings: Settings) -> None:
-    """Run jobs and schedules until stopped."""
-    from service.jobs.metrics import serve_metrics
-    from service.jobs.tasks import worker_app
+    """Run jobs and schedules until stopped; what is unfinished then is handed back."""
+    from service.jobs.worker import run_worker
 
-    with open_pool(settings) as pool, serve_metrics(settings):
-        app = worker_app(settings, pool)
-        _say("working; stop with Ctrl-C")
-        with app.open():
-            app.run_worker(
-                concurrency=4,
-                shutdown_graceful_timeout=30,
-                update_heartbeat_interval=10,
-                delete_jobs="successful",
-            )
+    _say("working; stop with Ctrl-C")
+    run_worker(settings)
 
 
 @main.command()

@@ -110,7 +110,7 @@ def url_parts(url: str) -> dict[str, str]:
 
 
 def connect(url: str) -> Connection:
-    """One autocommit connection with rows as dictionaries.
+    """One autocommit connection with rows as dictionaries, and without prepared statements.
 
     Raises:
         DatabaseUnavailableError: Nothing answers, or the password is refused.
@@ -118,7 +118,7 @@ def connect(url: str) -> Connection:
     """
     url_parts(url)
     try:
-        return psycopg.connect(url, autocommit=True, row_factory=dict_row)
+        return psycopg.connect(url, autocommit=True, row_factory=dict_row, prepare_threshold=None)
     except psycopg.OperationalError as error:
         raise DatabaseUnavailableError(
             f"The database cannot be reached: {_why_unreachable(error)}.",

@@ -48,6 +48,12 @@ class MissingGrantError(QuintileError):
     """The database role lacks a right that the migration needs."""
 
 
+class TablesInUseError(QuintileError):
+    """A transaction keeps a table that a migration changes."""
+
+    advice = "End the oldest in pg_stat_activity, or wait for it, and run: quintile migrate"
+
+
 class ForeignRolesError(QuintileError):
     """A database role of Quintile's has a password that this installation does not know."""
 

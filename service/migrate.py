@@ -1,14 +1,18 @@
 """``quintile migrate``: schemas, roles and row level security, from plain numbered SQL.
 
 A migration and its record commit together, under a lock that the database drops with the
-connection, so a killed run leaves nothing to clean up.
+connection, so a killed run leaves nothing to clean up. It runs while the former release serves: it
+does not wait long for a table, because whoever comes after it would wait behind it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -31,6 +35,7 @@ from service.errors import (
     MissingGrantError,
     NewerDatabaseError,
     QuintileError,
+    TablesInUseError,
     UnsupportedDatabaseError,
 )
 from service.jobs.queue import apply_queue_schema
@@ -38,6 +43,12 @@ from service.secrets import role_password
 
 MINIMUM_SERVER_VERSION = 150000
 _SQL_DIR = PROJECT_DIR / "sql"
+
+# How long a statement waits for a table, and everybody else behind it; then all that the migration
+# holds is given back, and it is tried again.
+_LOCK_TIMEOUT = "2s"
+_PAUSE_SECONDS = 3.0
+_MOST_ATTEMPTS = 200
 
 Report = Callable[[str], None]
 
@@ -87,6 +98,7 @@ def migrate(
         NewerDatabaseError: The database knows migrations that this release does not.
         MissingGrantError: The admin lacks a right; the advice is the statement that grants it.
         ForeignRolesError: The roles have passwords that this installation's secret does not give.
+        TablesInUseError: A transaction kept a table for many minutes; what came before is done.
         QuintileError: A migration was edited after it was applied, or isolation does not hold.
     """
     with connect(admin_url(settings)) as conn:
@@ -240,22 +252,40 @@ def _apply_as_owner(conn: Connection, report: Report, migrations: Sequence[Migra
         )
         """
     )
-    with conn.transaction():
-        conn.execute(_file("rls/protect.sql"))
+    _patiently(conn, report, lambda: conn.execute(_file("rls/protect.sql")))
     applied = applied_migrations(conn)
     pending = [migration for migration in migrations if migration.name not in applied]
     for migration in pending:
         report(f"applying {migration.name}")
-        with conn.transaction():
-            conn.execute(sql.SQL(migration.text))
-            conn.execute(
-                "insert into app.schema_migrations (name, checksum) values (%s, %s)",
-                [migration.name, migration.checksum],
-            )
-    apply_queue_schema(conn, report)
-    with conn.transaction():
-        conn.execute(_file("rls/queue.sql"))
+        _patiently(conn, report, partial(_apply, conn, migration))
+    _patiently(conn, report, lambda: apply_queue_schema(conn, report))
+    _patiently(conn, report, lambda: conn.execute(_file("rls/queue.sql")))
     return [migration.name for migration in pending]
+
+
+def _apply(conn: Connection, migration: Migration) -> None:
+    conn.execute(sql.SQL(migration.text))
+    conn.execute(
+        "insert into app.schema_migrations (name, checksum) values (%s, %s)",
+        [migration.name, migration.checksum],
+    )
+
+
+def _patiently(conn: Connection, report: Report, work: Callable[[], object]) -> None:
+    """Do the work in one transaction, and again for as long as others are in the way."""
+    for attempt in range(1, _MOST_ATTEMPTS + 1):
+        try:
+            with conn.transaction():
+                conn.execute(sql.SQL("set local lock_timeout = {}").format(_LOCK_TIMEOUT))
+                work()
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
+            if attempt == _MOST_ATTEMPTS:
+                raise TablesInUseError from error
+            report("a long transaction is in the way; trying again")
+            # Not in step with whatever comes at regular times.
+            time.sleep(random.uniform(0.5, 1.5) * _PAUSE_SECONDS)  # noqa: S311
+        else:
+            return
 
 
 def _check_isolation(conn: Connection) -> None:

@@ -23,7 +23,15 @@ from psycopg import sql
 
 from service import embedded
 from service.config import Settings
-from service.db import Connection, Pool, connect, connect_as_owner, create_pool, open_pool
+from service.db import (
+    Connection,
+    Pool,
+    connect,
+    connect_as_owner,
+    create_pool,
+    open_pool,
+    url_parts,
+)
 from service.jobs.build import build
 from service.migrate import migrate
 from service.tenants import add_tenant, change_tenant
@@ -152,11 +160,16 @@ def built_template(cluster: Cluster, migrated_template: str) -> str:
 @pytest.fixture(scope="session")
 def demo_template(cluster: Cluster, migrated_template: str, sandbox: Sandbox) -> str:
     """Both sandbox stores, connected, synced and built as of the sandbox's last day."""
+    name = cluster.create(migrated_template)
+    make_demo(sandbox_settings(cluster.settings(name), sandbox), sandbox)
+    return name
+
+
+def make_demo(settings: Settings, sandbox: Sandbox) -> None:
+    """Connect, sync and build both sandbox stores."""
     from service.connections import connect_klaviyo, connect_shopify
     from service.shopify.sync import sync_shopify
 
-    name = cluster.create(migrated_template)
-    settings = sandbox_settings(cluster.settings(name), sandbox)
     described = sandbox.describe()
     with open_pool(settings) as pool:
         for store, account in zip(
@@ -169,7 +182,6 @@ def demo_template(cluster: Cluster, migrated_template: str, sandbox: Sandbox) ->
             connect_klaviyo(settings, pool, tenant_id, account["key"])
             sync_shopify(settings, pool, tenant_id, NullProgress())
     build(settings, as_of=AS_OF.isoformat(), quiet=True)
-    return name
 
 
 @pytest.fixture
@@ -245,3 +257,20 @@ def sandbox_settings(settings: Settings, sandbox: Sandbox) -> Settings:
     from dataclasses import replace
 
     return replace(settings, shopify_url=sandbox.shopify_url, klaviyo_url=sandbox.klaviyo_url)
+
+
+@pytest.fixture(scope="session")
+def pooler(cluster: Cluster) -> Iterator[str]:
+    """PgBouncer in transaction mode, in front of the cluster."""
+    from tests.pgbouncer import pgbouncer
+
+    with pgbouncer(cluster.admin_url) as url:
+        yield url
+
+
+def pooled_settings(settings: Settings, pooler: str) -> Settings:
+    """The same settings, with PgBouncer between the service and the database."""
+    from dataclasses import replace
+
+    database = url_parts(settings.database_url)["dbname"]
+    return replace(settings, app_database_url=pooler.format(database=database))

@@ -15,7 +15,7 @@ from uuid import UUID
 from service.config import PROJECT_DIR, Settings
 from service.db import Pool, tenant_transaction, transform_url
 from service.errors import BuildFailedError, InvalidInputError
-from service.jobs.runs import recorded_together
+from service.jobs.runs import ATTENDED, LostRunError, RunRecorder, Terms, recorded_together
 from service.jobs.turns import Turn, build_turn
 from service.limits import read_order_limit
 
@@ -116,35 +116,54 @@ def recorded_build(
     as_of: str | None = None,
     full_refresh: bool = False,
     quiet: bool = False,
+    terms: Terms = ATTENDED,
 ) -> None:
     """As :func:`build`, told in the tenants' runs (tenant ids and run ids of queued ones).
 
     Raises:
         BuildFailedError: dbt did not succeed; the runs say so too.
+        PostponedError: By the terms, it is tried again.
     """
-    with recorded_together(pool, runs) as recorders:
+    with recorded_together(pool, runs, terms) as recorders:
         if runs and not recorders:
             # Another process has taken them all meanwhile, and builds.
             return
-        for recorder in recorders:
-            with tenant_transaction(pool, recorder.tenant_id, read_only=True) as conn:
-                is_limited = read_order_limit(conn, recorder.tenant_id) is not None
-            recorder.phase("models and tests")
-            if is_limited:
-                recorder.count(orders_limited_to_60_days=1)
-
-        def report(done: int, total: int) -> None:
-            for recorder in recorders:
-                recorder.reach(done, total)
-
+        begin_building(pool, recorders)
         build(
             settings,
             tenants=tenants,
             as_of=as_of,
             full_refresh=full_refresh,
             quiet=quiet,
-            report=report,
+            report=report_to(recorders),
         )
+
+
+def begin_building(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
+    """Tell the runs of a build that it begins, and of what it can count."""
+    for recorder in recorders:
+        with tenant_transaction(pool, recorder.tenant_id, read_only=True) as conn:
+            is_limited = read_order_limit(conn, recorder.tenant_id) is not None
+        recorder.phase("models and tests")
+        if is_limited:
+            recorder.count(orders_limited_to_60_days=1)
+
+
+def report_to(recorders: Sequence[RunRecorder]) -> Report:
+    """Tell the runs of a build how far dbt is."""
+
+    def report(done: int, total: int) -> None:
+        for recorder in recorders:
+            if not recorder.is_over:
+                try:
+                    recorder.reach(done, total)
+                except LostRunError as error:
+                    # A tenant that was erased, for example: the others go on.
+                    recorder.end(error)
+        if all(recorder.is_over for recorder in recorders):
+            raise LostRunError
+
+    return report
 
 
 def _run_dbt(

@@ -36,7 +36,6 @@ def drain(settings: Settings, pool: Pool) -> dict[str, int]:
         return result
 
     app = worker_app(settings, pool)
-    app.periodic_registry.periodic_tasks.clear()
     with app.open():
         app.run_worker(
             wait=False,

@@ -1,8 +1,8 @@
 """dbt as a process that ends with the one that started it.
 
 The locks that let a build write belong to the starting process. Should it be killed, a build that
-went on would write what another may be writing by then. ``python -m service.jobs.leashed_dbt`` takes
-dbt's arguments, and ends at once when its standard input does.
+went on would write what another may be writing by then. ``python -m service.jobs.leashed_dbt``
+takes dbt's arguments, and ends at once when its standard input does.
 """
 
 from __future__ import annotations

@@ -298,7 +298,8 @@ def recorded_together(
         if (recorder := _begin(pool, tenant_id, run_id, terms, len(runs))) is not None
     ]
     try:
-        with _heartbeat(recorders, terms.stale_after / _BEATS):
+        # Often enough for whoever goes by the usual time, too.
+        with _heartbeat(recorders, min(terms.stale_after, STALE_AFTER_SECONDS) / _BEATS):
             yield recorders
     except BaseException as error:
         for recorder in recorders:
@@ -325,6 +326,7 @@ def start_builds(pool: Pool, tenants: Iterable[UUID], trigger: Trigger) -> dict[
     return runs
 
 
+_START_AGAIN = "Start it again; it takes up where it was."
 _FORESEEN = (QuintileError, KeyboardInterrupt, SystemExit)
 
 

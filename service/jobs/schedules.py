@@ -26,7 +26,8 @@ class Schedule:
     """One thing that runs by itself.
 
     ``kind`` is the kind of run that it starts, if it starts one of its own; ``provider`` what a
-    tenant must be connected to; ``is_local`` whether its times are of the tenant's own clock.
+    tenant must be connected to; ``is_local`` whether its times are of the tenant's own clock;
+    ``starts_work`` whether it starts work, or is asked by other work whether it is due.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Schedule:
     kind: str | None = None
     provider: str | None = None
     is_local: bool = False
+    starts_work: bool = True
 
     def cron(self, settings: Settings) -> str:
         """When it is due, as the setting of its name says."""
@@ -45,7 +47,12 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("segments", "Shopify segments", "segments_sync", "shopify"),
     Schedule("build", "RFM segments and samples", "build", is_local=True),
     Schedule("klaviyo", "Klaviyo lists", "klaviyo_sync", "klaviyo"),
-    Schedule("klaviyo_members", "All members of Klaviyo lists compared", provider="klaviyo"),
+    Schedule(
+        "klaviyo_members",
+        "All members of Klaviyo lists compared",
+        provider="klaviyo",
+        starts_work=False,
+    ),
     Schedule("housekeeping", "Deletion of what has served its time"),
 )
 BY_NAME = {schedule.name: schedule for schedule in SCHEDULES}

@@ -1,39 +1,30 @@
-"""The queue's tasks and schedules. Job arguments are ids, never names or secrets."""
+"""The queue's tasks. Job arguments are ids, never names or secrets."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from threading import Event
 from typing import Any, Literal
 from uuid import UUID
 
 import procrastinate
 import structlog
 from procrastinate import PsycopgConnector, SyncPsycopgConnector
+from procrastinate.jobs import Job
 from psycopg.conninfo import make_conninfo
 
 from service.config import Settings
-from service.db import (
-    Connection,
-    Pool,
-    connect,
-    one,
-    query,
-    tenant_transaction,
-    transform_url,
-)
+from service.db import Connection, Pool, connect, one, query, tenant_transaction, transform_url
 from service.errors import AlreadyRunningError, QuintileError
 from service.jobs.build import recorded_build
+from service.jobs.fair_queue import ASKED, BUILD_TASK, DUE_BUILD_TASK, SCHEDULED, TOLD, FairQueue
 from service.jobs.housekeeping import housekeep
-from service.jobs.runs import (
-    STALE_AFTER_SECONDS,
-    Trigger,
-    recorded,
-    start_builds,
-    start_run,
-)
+from service.jobs.retry import PostponedError, next_try
+from service.jobs.runs import Terms, Trigger, recorded, start_run
+from service.jobs.together import build_due
 from service.jobs.webhooks import NOTICES_TASK, PRIVACY_TASK
 from service.jobs.webhooks import QUEUE as WEBHOOK_QUEUE
 from service.klaviyo.sync import sync_klaviyo
@@ -48,14 +39,19 @@ TASKS: dict[str, str] = {
     "shopify_sync": "quintile.shopify_sync",
     "segments_sync": "quintile.segments_sync",
     "klaviyo_sync": "quintile.klaviyo_sync",
-    "build": "quintile.build",
+    "build": BUILD_TASK,
 }
+HOUSEKEEP_TASK = "quintile.housekeep"
 Enqueueable = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "build"]
-FannedOut = Literal["shopify_sync", "segments_sync", "klaviyo_sync"]
 
-# Attempts after the first, for what keeps a job from beginning its run: a run that has begun ends
-# in success or failure, and what a failure needs is told there.
-_RETRY = procrastinate.RetryStrategy(max_attempts=3, exponential_wait=5)
+_PRIORITIES: dict[Trigger, int] = {
+    "person": ASKED,
+    "cli": ASKED,
+    "webhook": TOLD,
+    "schedule": SCHEDULED,
+}
+# A run that another process is at is looked after again this often while a process may be silent.
+_LOOKS = 12
 
 # Deferring needs no connector of its own: the job goes in on the caller's connection.
 _deferring = procrastinate.App(connector=SyncPsycopgConnector())
@@ -71,65 +67,91 @@ def enqueue(
 ) -> dict[str, Any]:
     """Queue a run and its job in the caller's transaction; an unfinished run is returned as it is.
 
+    One that a schedule has queued and a person wants now gets a job that goes first.
     ``behind_running`` is as in :func:`service.jobs.runs.start_run`.
 
     Returns:
         The run's row.
     """
     started = start_run(conn, tenant_id, kind, trigger, behind_running=behind_running)
-    if started.created:
-        # The queue's functions name its tables without a schema.
-        conn.execute("set local search_path = jobs, pg_temp")
-        _deferring.configure_task(
-            TASKS[kind],
-            connection=conn,
+    if started.created or (trigger == "person" and _hurry(conn, tenant_id, started.run)):
+        is_due_build = kind == "build" and trigger == "schedule"
+        defer(
+            conn,
+            DUE_BUILD_TASK if is_due_build else TASKS[kind],
             queue="builds" if kind == "build" else "syncs",
-            # Nothing overlaps itself: one job of a kind at a time for a tenant.
-            lock=f"{kind} {tenant_id}",
-        ).defer(tenant_id=str(tenant_id), run_id=str(started.run["run_id"]))
+            # Nothing overlaps itself: one job of a kind at a time for a tenant, and one build of
+            # all who are due.
+            lock="due builds" if is_due_build else f"{kind} {tenant_id}",
+            priority=_PRIORITIES[trigger],
+            tenant_id=str(tenant_id),
+            run_id=str(started.run["run_id"]),
+        )
     return started.run
+
+
+def _hurry(conn: Connection, tenant_id: UUID, run: dict[str, Any]) -> bool:
+    """Whether a run waits that nobody has asked for yet, or that waits for another try."""
+    if run["trigger"] == "person" and run["next_attempt_at"] is None:
+        return False
+    parameters = {"tenant_id": tenant_id, "run_id": run["run_id"]}
+    return conn.execute(query("jobs/sql/hurry_run"), parameters).fetchone() is not None
+
+
+def defer(
+    conn: Connection, task: str, *, queue: str, lock: str, priority: int, **arguments: str
+) -> None:
+    """Queue a job in the caller's transaction."""
+    # The queue's functions name its tables without a schema.
+    conn.execute("set local search_path = jobs, pg_temp")
+    _deferring.configure_task(
+        task, connection=conn, queue=queue, lock=lock, priority=priority
+    ).defer(**arguments)
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What the tasks need: the settings, and the service's pool."""
+    """What the tasks need: the settings, the service's pool, and whether the process is to stop."""
 
     settings: Settings
     pool: Pool
+    stopping: Event = field(default_factory=Event)
 
-    def shopify_sync(self, tenant_id: str, run_id: str) -> None:
+    @property
+    def terms(self) -> Terms:
+        """On what terms runs are done here."""
+        return Terms.of_worker(self.settings, self.stopping)
+
+    def shopify_sync(self, tenant_id: UUID, run_id: UUID) -> None:
         """Sync one tenant's customers and orders."""
-        self._do(tenant_id, run_id, partial(sync_shopify, only="orders"))
+        self._record(partial(sync_shopify, only="orders"), tenant_id, run_id)
 
-    def segments_sync(self, tenant_id: str, run_id: str) -> None:
+    def segments_sync(self, tenant_id: UUID, run_id: UUID) -> None:
         """Sync one tenant's Shopify segments."""
-        self._do(tenant_id, run_id, partial(sync_shopify, only="segments"))
+        self._record(partial(sync_shopify, only="segments"), tenant_id, run_id)
 
-    def klaviyo_sync(self, tenant_id: str, run_id: str) -> None:
+    def klaviyo_sync(self, tenant_id: UUID, run_id: UUID) -> None:
         """Sync one tenant's Klaviyo lists."""
-        self._do(tenant_id, run_id, sync_klaviyo)
+        self._record(sync_klaviyo, tenant_id, run_id)
 
-    def build_one(self, tenant_id: str, run_id: str) -> None:
+    def build(self, tenant_id: UUID, run_id: UUID) -> None:
         """Build one tenant's models."""
         with connect(transform_url(self.settings)) as conn:
             row = one(
                 conn.execute(query("jobs/sql/tenant_name"), {"tenant_id": tenant_id}).fetchone()
             )
-        runs = {UUID(tenant_id): UUID(run_id)}
-        recorded_build(self.settings, self.pool, runs, tenants=[row["name"]], quiet=True)
+        recorded_build(
+            self.settings,
+            self.pool,
+            {tenant_id: run_id},
+            tenants=[row["name"]],
+            quiet=True,
+            terms=self.terms,
+        )
 
-    def build_all(self) -> None:
-        """Build every tenant's models in one dbt build."""
-        runs = start_builds(self.pool, self.tenants(""), "schedule")
-        if runs:
-            recorded_build(self.settings, self.pool, runs, quiet=True)
-
-    def fan_out(self, kind: FannedOut) -> None:
-        """Queue a sync for every tenant that is connected."""
-        provider = "klaviyo" if kind == "klaviyo_sync" else "shopify"
-        for tenant_id in self.tenants(provider):
-            with tenant_transaction(self.pool, tenant_id) as conn:
-                enqueue(conn, tenant_id, kind, "schedule")
+    def build_due(self, tenant_id: UUID, run_id: UUID) -> None:
+        """Build all tenants that are due, of whom this is one."""
+        build_due(self.settings, self.pool, {tenant_id: run_id}, self.terms)
 
     def webhooks(self, tenant_id: str) -> None:
         """Work through one tenant's webhooks."""
@@ -139,87 +161,111 @@ class Worker:
         """Meet one privacy request."""
         process_request(self.settings, self.pool, UUID(tenant_id), webhook_id)
 
-    def housekeep(self) -> None:
+    def housekeep(self, tenant_id: str) -> None:
         """Delete what has been kept for long enough."""
-        housekeep(self.settings, self.pool, self.tenants(""))
+        housekeep(self.settings, self.pool, [UUID(tenant_id)])
 
-    def tenants(self, provider: str) -> list[UUID]:
-        """Ids of all tenants, or of those with a working connection to a provider."""
-        with connect(transform_url(self.settings)) as conn:
-            rows = conn.execute(query("jobs/sql/list_tenants"), {"provider": provider}).fetchall()
-        return [row["tenant_id"] for row in rows]
+    def do(self, work: Callable[[UUID, UUID], None], tenant_id: str, run_id: str) -> None:
+        """Do a run that is this job's, as soon as nobody else is at it.
 
-    def _do(
-        self,
-        tenant_id: str,
-        run_id: str,
-        work: Callable[[Settings, Pool, UUID, Any], None],
+        Raises:
+            PostponedError: The queue is to try again later: it is not the run's time, another
+                process is at it, or what went wrong will pass.
+        """
+        tenant, run = UUID(tenant_id), UUID(run_id)
+        wait = self._wait(tenant, run)
+        if wait is None:
+            return
+        if wait > 0:
+            raise _postponed(wait)
+        try:
+            work(tenant, run)
+        except PostponedError:
+            raise
+        except AlreadyRunningError:
+            log.info("run is at work elsewhere", tenant_id=tenant_id, run_id=run_id)
+        except QuintileError as error:
+            # The run's row explains it already.
+            log.warning("job failed", reason=error.message, tenant_id=tenant_id, run_id=run_id)
+        # A run that another process took this very moment is that one's, if it lives.
+        wait = self._wait(tenant, run)
+        if wait is not None:
+            raise _postponed(wait)
+
+    def _record(
+        self, work: Callable[[Settings, Pool, UUID, Any], None], tenant_id: UUID, run_id: UUID
     ) -> None:
-        # A run that somebody else has taken over meanwhile is not this job's any more.
-        with (
-            contextlib.suppress(AlreadyRunningError),
-            recorded(self.pool, UUID(tenant_id), UUID(run_id)) as progress,
-        ):
-            work(self.settings, self.pool, UUID(tenant_id), progress)
+        with recorded(self.pool, tenant_id, run_id, self.terms) as progress:
+            work(self.settings, self.pool, tenant_id, progress)
+
+    def _wait(self, tenant_id: UUID, run_id: UUID) -> float | None:
+        """Seconds until the run may be begun; None when it is over."""
+        stale_after = self.settings.run_stale_seconds
+        with tenant_transaction(self.pool, tenant_id, read_only=True) as conn:
+            row = conn.execute(
+                query("jobs/sql/begin_wait"),
+                {
+                    "tenant_id": tenant_id,
+                    "run_id": run_id,
+                    "stale_after": stale_after,
+                    "busy_seconds": stale_after / _LOOKS,
+                },
+            ).fetchone()
+        return None if row is None else float(row["seconds"])
+
+
+def _postponed(seconds: float) -> PostponedError:
+    return PostponedError(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
 def _wake_sync(conn: Connection, tenant_id: UUID) -> None:
     enqueue(conn, tenant_id, "shopify_sync", "webhook")
 
 
-def worker_app(settings: Settings, pool: Pool) -> procrastinate.App:
-    """The queue with its tasks and schedules, for the worker process."""
+class _Retry(procrastinate.BaseRetryStrategy):
+    """A job comes back when its work says so; what keeps it from its work is tried a few times."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def get_retry_decision(
+        self, *, exception: BaseException, job: Job
+    ) -> procrastinate.RetryDecision | None:
+        if isinstance(exception, PostponedError):
+            return procrastinate.RetryDecision(retry_at=exception.at)
+        log.error("job failed", task=job.task_name, job_id=job.id, exc_info=exception)
+        if job.attempts + 1 >= self._settings.run_attempts:
+            return None
+        at = next_try(job.attempts + 1, self._settings.run_retry_seconds)
+        return procrastinate.RetryDecision(retry_at=at)
+
+
+def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) -> procrastinate.App:
+    """The queue with its tasks, for a process that does them.
+
+    Args:
+        settings: What to run with.
+        pool: The service's pool.
+        stopping: Set when runs are to be handed back.
+    """
     conninfo = make_conninfo(transform_url(settings), options="-c search_path=jobs,pg_temp")
-    app = procrastinate.App(connector=PsycopgConnector(conninfo=conninfo))
-    worker = Worker(settings, pool)
-    for kind, queue, work in (
-        ("shopify_sync", "syncs", worker.shopify_sync),
-        ("segments_sync", "syncs", worker.segments_sync),
-        ("klaviyo_sync", "syncs", worker.klaviyo_sync),
-        ("build", "builds", worker.build_one),
+    connector = PsycopgConnector(conninfo=conninfo)
+    app = procrastinate.App(connector=connector)
+    app.job_manager = FairQueue(connector, settings)
+    worker = Worker(settings, pool, stopping or Event())
+    retry = _Retry(settings)
+    for task, work in (
+        (TASKS["shopify_sync"], worker.shopify_sync),
+        (TASKS["segments_sync"], worker.segments_sync),
+        (TASKS["klaviyo_sync"], worker.klaviyo_sync),
+        (TASKS["build"], worker.build),
+        (DUE_BUILD_TASK, worker.build_due),
     ):
-        app.task(name=TASKS[kind], queue=queue, retry=_RETRY)(_explained(work))
-    app.task(name=NOTICES_TASK, queue=WEBHOOK_QUEUE, retry=_RETRY)(worker.webhooks)
-    app.task(name=PRIVACY_TASK, queue=WEBHOOK_QUEUE, retry=_RETRY)(worker.privacy)
-    _schedule(app, settings.schedule_housekeeping, "housekeeping", worker.housekeep)
-    _schedule(app, settings.schedule_segments, "segments", lambda: worker.fan_out("segments_sync"))
-    _schedule(app, settings.schedule_orders, "shopify", lambda: worker.fan_out("shopify_sync"))
-    _schedule(app, settings.schedule_klaviyo, "klaviyo", lambda: worker.fan_out("klaviyo_sync"))
-    _schedule(app, settings.schedule_build, "build", worker.build_all)
-
-    @app.periodic(cron="* * * * *", periodic_id="stalled")
-    @app.task(name="quintile.retry_stalled", queue="schedule", queueing_lock="stalled")
-    async def retry_stalled(timestamp: int) -> None:  # noqa: ARG001
-        """Take up again the jobs of workers that were killed."""
-        for job in await app.job_manager.get_stalled_jobs(
-            # Later than a run counts as dead, so that the job may take its run over.
-            seconds_since_heartbeat=STALE_AFTER_SECONDS + 30
-        ):
-            log.warning("taking up a stalled job", job_id=job.id, task=job.task_name)
-            await app.job_manager.retry_job(job)
-
+        app.task(name=task, retry=retry)(partial(worker.do, work))
+    for task, each in (
+        (NOTICES_TASK, worker.webhooks),
+        (PRIVACY_TASK, worker.privacy),
+        (HOUSEKEEP_TASK, worker.housekeep),
+    ):
+        app.task(name=task, queue=WEBHOOK_QUEUE, retry=retry)(each)
     return app
-
-
-def _schedule(app: procrastinate.App, cron: str, name: str, work: Callable[[], None]) -> None:
-    @app.periodic(cron=cron, periodic_id=name)
-    @app.task(
-        name=f"quintile.schedule_{name}",
-        queue="schedule",
-        queueing_lock=f"schedule {name}",
-        retry=_RETRY,
-    )
-    def scheduled(timestamp: int) -> None:  # noqa: ARG001
-        work()
-
-
-def _explained(work: Callable[[str, str], None]) -> Callable[..., None]:
-    """A failure that the run's row explains already ends the job quietly."""
-
-    def task(tenant_id: str, run_id: str) -> None:
-        try:
-            work(tenant_id, run_id)
-        except QuintileError as error:
-            log.warning("job failed", reason=error.message, tenant_id=tenant_id, run_id=run_id)
-
-    return task

@@ -13,6 +13,7 @@ import procrastinate
 from procrastinate import SyncPsycopgConnector
 
 from service.db import Connection, one, query
+from service.jobs.fair_queue import TOLD
 
 NOTICES_TASK = "quintile.webhooks"
 PRIVACY_TASK = "quintile.privacy"
@@ -67,6 +68,6 @@ def defer_privacy(
 
 def _defer(conn: Connection, task: str, lock: str, at: datetime | None, **arguments: str) -> None:
     enter_queue(conn)
-    _deferring.configure_task(task, connection=conn, queue=QUEUE, lock=lock, schedule_at=at).defer(
-        **arguments
-    )
+    _deferring.configure_task(
+        task, connection=conn, queue=QUEUE, lock=lock, priority=TOLD, schedule_at=at
+    ).defer(**arguments)

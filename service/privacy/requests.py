@@ -248,7 +248,7 @@ def _erase_landed(conn: Connection, request: Request) -> Request:
 
 
 def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
-    """No build of the tenant may be under way that has read the person already: it would write them again."""
+    """A build of the tenant that is under way may have read the person, and write them again."""
     with tenant_turn(settings, person.tenant_id, log.info) as conn:
         row = conn.execute(query("privacy/sql/erase_built"), person.parameters()).fetchone()
     with tenant_transaction(pool, person.tenant_id) as conn:

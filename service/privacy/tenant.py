@@ -21,7 +21,7 @@ def erase_tenant(
     """Erase all that there is of a tenant: landed, built, settings, credentials, ledgers, jobs.
 
     One transaction, as dbt's role, which may delete tenants while the service's may not; it waits
-    for a build of the tenant that is under way, which would write the tenant's rows again. What stays is a
+    for a build of the tenant that is under way, which would write the rows again. What stays is a
     receipt with counts. Whatever else is running for the tenant fails at its next write.
     """
     with tenant_turn(settings, tenant_id, log.info) as conn, conn.transaction():

@@ -1,4 +1,5 @@
--- Take the lock for a piece of work, alone or with others that share it, waiting for who is in the way.
+-- Take the lock for a piece of work, alone or with others that share it, waiting for whoever is in
+-- the way.
 select
     case
         when %(is_shared)s

@@ -1,5 +1,5 @@
--- What the last build that had everything to itself has left: builds of single tenants may run beside
--- each other for as long as it is there, and is what this release's models make.
+-- What the last build that had everything to itself has left: builds of some tenants may run beside
+-- each other while it is there and is what this release's models make.
 create table app.built_project (
     project text not null,
     checksum text not null,

@@ -249,7 +249,8 @@ def test_a_saved_change_rebuilds_samples_creators_and_rfm(
     change = {"ugc_tags": ["Gift"], "zero_price_only": False}
     run = client.patch(PATH, json=change).get_json()["run"]
     with open_pool(settings) as pool:
-        Worker(settings, pool).build_one(str(north), run["run_id"])
+        worker = Worker(settings, pool)
+        worker.do(worker.build, str(north), run["run_id"])
     listed = client.get("/api/admin/samples?sort=oldest").get_json()["data"]
     assert [(row["order_id"], row["creator_link"]) for row in listed] == [
         ("1", None),

@@ -405,7 +405,7 @@ def test_an_export_expires(
         address = f"/api/admin/privacy/exports/{listed['export_id']}"
         assert client.get(address).status_code == 404
         assert client.get("/api/admin/privacy/exports").get_json()["data"] == []
-    Worker(here, pool).housekeep()
+    Worker(here, pool).housekeep(str(tenant))
     assert superuser.execute("select * from app.privacy_exports").fetchall() == []
 
 

@@ -494,7 +494,8 @@ def test_a_worker_syncs_the_segments_and_nothing_else(
 ) -> None:
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         run = enqueue(conn, source.tenant_id, "segments_sync")
-    Worker(here, source.pool).segments_sync(str(source.tenant_id), str(run["run_id"]))
+    worker = Worker(here, source.pool)
+    worker.do(worker.segments_sync, str(source.tenant_id), str(run["run_id"]))
     assert_in_step(source, store)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         done = conn.execute("select * from app.runs").fetchone()

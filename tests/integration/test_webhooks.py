@@ -15,7 +15,7 @@ import stamina
 
 from service.config import Settings
 from service.connections import connect_shopify, open_connected
-from service.db import Pool, tenant_transaction
+from service.db import Pool, connect_as_owner, tenant_transaction
 from service.jobs.tasks import Worker, enqueue, worker_app
 from service.sandbox import Fault, Sandbox
 from service.sandbox.shopify import ALL_SCOPES, Store
@@ -90,8 +90,10 @@ def work(here: Settings, pool: Pool, store: Store) -> Work:
 
     def run() -> None:
         assert {status for _, status in store.webhooks.settle()} <= {200}
-        for tenant_id in worker.tenants(""):
-            worker.webhooks(str(tenant_id))
+        with connect_as_owner(here) as owner:
+            tenants = owner.execute("select tenant_id from app.tenants").fetchall()
+        for row in tenants:
+            worker.webhooks(str(row["tenant_id"]))
 
     return run
 
@@ -101,6 +103,15 @@ def jobs(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
         return conn.execute(
             "select task_name, args, status from jobs.procrastinate_jobs order by id"
         ).fetchall()
+
+
+def reachable(settings: Settings, provider: str) -> list[UUID]:
+    """Tenants whose schedules may rely on a connection."""
+    with connect_as_owner(settings) as owner:
+        rows = owner.execute(
+            "select tenant_id from app.reachable_connections where provider = %s", [provider]
+        ).fetchall()
+    return [row["tenant_id"] for row in rows]
 
 
 def states(pool: Pool, tenant_id: UUID) -> set[str]:
@@ -579,13 +590,13 @@ def test_removing_the_app_stops_all_syncs_and_forgets_the_token(
     assert row["state"] == "disconnected"
     assert row["sealed_secret"] is row["key_id"] is None
     assert "removed from the store" in row["state_reason"]
-    worker = Worker(here, pool)
-    assert worker.tenants("shopify") == worker.tenants("klaviyo") == []
+    assert reachable(here, "shopify") == reachable(here, "klaviyo") == []
     run = find(pool, "select * from app.runs where kind = 'shopify_sync'", subscribed)
     assert run["state"] == "failed"
     assert "removed from the store" in run["error"]
     # The queued job finds nothing to begin.
-    worker.shopify_sync(str(subscribed), str(run["run_id"]))
+    worker = Worker(here, pool)
+    worker.do(worker.shopify_sync, str(subscribed), str(run["run_id"]))
     with running_app(here) as app:
         client = client_of(app, here, subscribed)
         assert client.get("/api/admin/me").get_json()["is_shopify_connected"] is False
@@ -593,7 +604,7 @@ def test_removing_the_app_stops_all_syncs_and_forgets_the_token(
 
     store.install()
     connect_shopify(here, pool, subscribed, store.data.domain, store.data.token)
-    assert worker.tenants("shopify") == worker.tenants("klaviyo") == [subscribed]
+    assert reachable(here, "shopify") == reachable(here, "klaviyo") == [subscribed]
 
 
 def test_a_removal_that_is_older_than_the_connection_changes_nothing(
@@ -610,7 +621,7 @@ def test_a_removal_that_is_older_than_the_connection_changes_nothing(
     assert find(pool, "select state from app.connections", synced) == {"state": "active"}
     (event,) = events(pool, synced)
     assert "connected again since" in event["reason"]
-    assert Worker(here, pool).tenants("shopify") == [synced]
+    assert reachable(here, "shopify") == [synced]
 
 
 # -- what goes wrong ----------------------------------------------------------------------------
@@ -790,7 +801,7 @@ def test_old_webhooks_are_forgotten_and_unmet_privacy_requests_are_not(
             "update app.webhook_events set state = 'set_aside',"
             " finished_at = now() - interval '31 days' where webhook_id <> 'new'"
         )
-    Worker(here, pool).housekeep()
+    Worker(here, pool).housekeep(str(tenant))
     assert {event["webhook_id"] for event in events(pool, tenant)} == {"new", "privacy"}
 
 
@@ -803,8 +814,8 @@ def test_a_webhook_whose_job_was_lost_is_taken_up(
     superuser.execute("set search_path = jobs")
     superuser.execute("delete from jobs.procrastinate_jobs")
     superuser.execute("update app.webhook_events set due_at = now() - interval '1 hour'")
-    Worker(here, pool).housekeep()
-    Worker(here, pool).housekeep()
+    Worker(here, pool).housekeep(str(tenant))
+    Worker(here, pool).housekeep(str(tenant))
     assert sorted(job["task_name"] for job in jobs(pool, tenant)) == [
         "quintile.privacy",
         "quintile.webhooks",

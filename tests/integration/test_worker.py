@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from psycopg import sql
 
 from service.config import Settings
 from service.db import Pool, connect_as_owner, create_pool, tenant_transaction
+from service.jobs.fan_out import fan_out
 from service.jobs.runs import start_run
-from service.jobs.tasks import Worker, enqueue, worker_app
+from service.jobs.schedules import next_at, pause, previous_time, resume
+from service.jobs.tasks import enqueue, worker_app
 from service.tenants import add_tenant
+
+TOMORROW = datetime.now(UTC) + timedelta(days=1)
+MIDNIGHT = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -96,60 +103,122 @@ def test_the_fan_out_queues_every_connected_tenant_once(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     first = _add(built_settings, "first", "shopify")
-    _add(built_settings, "unconnected")
+    unconnected = _add(built_settings, "unconnected")
     third = _add(built_settings, "third", "shopify", "klaviyo")
-    worker = Worker(built_settings, built_pool)
-    worker.fan_out("shopify_sync")
-    worker.fan_out("shopify_sync")
+    fan_out(built_settings, built_pool, TOMORROW)
+    assert fan_out(built_settings, built_pool, TOMORROW) == 0
     runs = _runs(built_settings)
-    assert {run["tenant_id"] for run in runs} == {first, third}
-    assert len(runs) == 2
     assert {run["trigger"] for run in runs} == {"schedule"}
+    assert sorted((run["kind"], run["tenant_id"]) for run in runs) == sorted(
+        [
+            *(("shopify_sync", tenant) for tenant in (first, third)),
+            *(("segments_sync", tenant) for tenant in (first, third)),
+            *(("build", tenant) for tenant in (first, unconnected, third)),
+            ("klaviyo_sync", third),
+        ]
+    )
     with connect_as_owner(built_settings) as owner:
-        jobs = owner.execute("select lock from jobs.procrastinate_jobs").fetchall()
-    assert {job["lock"] for job in jobs} == {f"shopify_sync {first}", f"shopify_sync {third}"}
-    # Segments have a schedule and a run of their own.
-    worker.fan_out("segments_sync")
-    assert [run["kind"] for run in _runs(built_settings)] == ["shopify_sync"] * 2 + [
-        "segments_sync"
-    ] * 2
+        jobs = owner.execute(
+            "select task_name, count(*) as jobs from jobs.procrastinate_jobs group by task_name"
+        ).fetchall()
+    assert {job["task_name"]: job["jobs"] for job in jobs} == {
+        "quintile.shopify_sync": 2,
+        "quintile.segments_sync": 2,
+        "quintile.klaviyo_sync": 1,
+        "quintile.build_due": 3,
+        "quintile.housekeep": 3,
+    }
 
 
-def test_the_daily_build_is_one_build_for_all(built_settings: Settings, built_pool: Pool) -> None:
+def test_a_time_that_passed_while_nobody_worked_is_made_up_for_once(
+    built_settings: Settings, built_pool: Pool
+) -> None:
+    tenant_id = _add(built_settings, "demo", "shopify")
+    fan_out(built_settings, built_pool, TOMORROW + timedelta(days=3))
+    fan_out(built_settings, built_pool, TOMORROW + timedelta(days=3, minutes=1))
+    assert [run["kind"] for run in _runs(built_settings)].count("shopify_sync") == 1
+    with tenant_transaction(built_pool, tenant_id, read_only=True) as conn:
+        (served,) = conn.execute(
+            "select served_at from app.schedules where name = 'orders'"
+        ).fetchall()
+    assert served["served_at"] == previous_time(
+        built_settings.schedule_orders, until=TOMORROW + timedelta(days=3)
+    )
+
+
+def test_builds_are_due_by_each_tenants_own_clock(
+    built_settings: Settings, built_pool: Pool
+) -> None:
+    zones = {"auckland": "Pacific/Auckland", "berlin": "Europe/Berlin", "utc": "UTC"}
+    tenants = {name: _add(built_settings, name) for name in zones}
+    with connect_as_owner(built_settings) as owner:
+        for name, zone in zones.items():
+            owner.execute("update app.tenants set time_zone = %s where name = %s", [zone, name])
+        owner.execute("update app.tenants set created_at = %s", [MIDNIGHT])
+
+    def due(hours: float) -> set[str]:
+        known = {run["tenant_id"] for run in _runs(built_settings)}
+        fan_out(built_settings, built_pool, MIDNIGHT + timedelta(hours=hours))
+        new = {run["tenant_id"] for run in _runs(built_settings) if run["kind"] == "build"} - known
+        return {name for name, tenant_id in tenants.items() if tenant_id in new}
+
+    assert due(0.5) == set()
+    assert due(2.1) == {"berlin"}
+    assert due(2.9) == set()
+    assert due(3.1) == {"utc"}
+    assert due(13.9) == set()
+    assert due(14.1) == {"auckland"}
+
+
+def test_a_paused_schedule_starts_nothing_and_goes_on_from_its_next_time(
+    built_settings: Settings, built_pool: Pool
+) -> None:
+    paused, other = _add(built_settings, "paused"), _add(built_settings, "other")
+    with tenant_transaction(built_pool, paused) as conn:
+        pause(conn, paused, "build", "a test")
+        assert next_at(conn, built_settings, paused, "build") is None
+    fan_out(built_settings, built_pool, TOMORROW)
+    assert [run["tenant_id"] for run in _runs(built_settings)] == [other]
+    with tenant_transaction(built_pool, paused) as conn:
+        resume(conn, paused, "build")
+        assert next_at(conn, built_settings, paused, "build") is not None
+    fan_out(built_settings, built_pool, datetime.now(UTC))
+    assert [run["tenant_id"] for run in _runs(built_settings)] == [other]
+    fan_out(built_settings, built_pool, TOMORROW)
+    assert [run["tenant_id"] for run in _runs(built_settings)] == [other, paused]
+
+
+def test_a_tenant_who_cannot_be_served_keeps_nobody_else_waiting(
+    built_settings: Settings, built_pool: Pool
+) -> None:
+    broken, sound = _add(built_settings, "broken"), _add(built_settings, "sound")
+    with connect_as_owner(built_settings) as owner:
+        owner.execute(
+            sql.SQL(
+                "alter table app.schedules add constraint spoilt check (tenant_id <> {})"
+            ).format(broken)
+        )
+    fan_out(built_settings, built_pool, TOMORROW)
+    assert [run["tenant_id"] for run in _runs(built_settings)] == [sound]
+
+
+def test_the_daily_build_is_one_build_for_all_who_are_due(
+    built_settings: Settings, built_pool: Pool
+) -> None:
     tenants = {_add(built_settings, name) for name in ("a", "b", "c")}
-    Worker(built_settings, built_pool).build_all()
+    fan_out(built_settings, built_pool, TOMORROW)
+    _work(built_settings, built_pool)
     runs = _runs(built_settings)
     assert {run["tenant_id"] for run in runs} == tenants
     assert {(run["kind"], run["state"], run["trigger"]) for run in runs} == {
         ("build", "succeeded", "schedule")
     }
-
-
-def test_the_schedules_are_the_settings(built_settings: Settings, built_pool: Pool) -> None:
-    app = worker_app(built_settings, built_pool)
-    crons = {
-        periodic.periodic_id: periodic.cron
-        for periodic in app.periodic_registry.periodic_tasks.values()
-    }
-    assert crons == {
-        "segments": "0 */6 * * *",
-        "shopify": "45 * * * *",
-        "build": "0 3 * * *",
-        "klaviyo": "*/30 * * * *",
-        "housekeeping": "30 4 * * *",
-        "stalled": "* * * * *",
-    }
-
-
-def test_a_run_left_waiting_by_a_dead_process_is_taken_up(
-    built_settings: Settings, built_pool: Pool
-) -> None:
-    """Queued, with no job behind it, as a kill between the two leaves it."""
-    tenant_id = _add(built_settings, "demo")
-    with tenant_transaction(built_pool, tenant_id) as conn:
-        start_run(conn, tenant_id, "build", "schedule")
-    Worker(built_settings, built_pool).build_all()
-    assert [run["state"] for run in _runs(built_settings)] == ["succeeded"]
+    # One job has done it; the others, which would have found nothing to do, are gone.
+    with connect_as_owner(built_settings) as owner:
+        jobs = owner.execute(
+            "select status from jobs.procrastinate_jobs where queue_name = 'builds'"
+        ).fetchall()
+    assert [job["status"] for job in jobs] == ["succeeded"]
 
 
 def test_a_run_that_waits_in_vain_does_not_block_the_next(

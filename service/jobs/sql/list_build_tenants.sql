@@ -7,4 +7,4 @@ from app.tenants
 where
     (%(names)s::text[] is null or name = any(%(names)s))
     and (%(tenant_ids)s::uuid[] is null or tenant_id = any(%(tenant_ids)s))
-order by tenant_id
+order by name

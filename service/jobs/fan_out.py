@@ -1,0 +1,112 @@
+"""What the clock starts: every tenant's schedules that have come due, and jobs of dead workers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+
+from service.config import Settings
+from service.db import (
+    Connection,
+    Pool,
+    connect,
+    one_at_a_time,
+    query,
+    tenant_transaction,
+    transform_url,
+)
+from service.jobs.fair_queue import SCHEDULED
+from service.jobs.schedules import BY_NAME, SCHEDULES, previous_time
+from service.jobs.tasks import HOUSEKEEP_TASK, Enqueueable, defer, enqueue
+from service.jobs.together import FAN_OUT
+from service.jobs.webhooks import QUEUE, enter_queue
+
+log = structlog.get_logger(__name__)
+
+# Workers are given this much longer than runs to be heard of, in parts of the time that runs have:
+# when a dead worker's job is taken up, its run is known to be dead as well.
+_GRACE_PARTS = 4
+
+
+def fan_out(settings: Settings, pool: Pool, now: datetime) -> int:
+    """Queue what has come due for each tenant, once, however many workers ask.
+
+    A tenant for whom that fails does not keep the others from being served; it is tried again at
+    the next call. The time a schedule came due counts as served in the transaction that queues the
+    work. Schedules that are only asked about (``klaviyo_members``) start nothing here.
+
+    Returns:
+        How many schedules of tenants were served.
+    """
+    served = 0
+    with connect(transform_url(settings)) as conn, one_at_a_time(conn, FAN_OUT, log.debug):
+        for due in _find_due(conn, settings, now):
+            try:
+                served += _serve(pool, due)
+            except Exception:
+                log.exception("schedule not served", tenant_id=str(due["tenant_id"]), **_named(due))
+    return served
+
+
+def take_up_stalled(settings: Settings) -> int:
+    """Put jobs of workers that have not been heard of for too long back into the queue.
+
+    Returns:
+        How many.
+    """
+    seconds = settings.run_stale_seconds * (1 + 1 / _GRACE_PARTS)
+    with connect(transform_url(settings)) as conn, conn.transaction():
+        enter_queue(conn)
+        rows = conn.execute(query("jobs/sql/take_up_stalled"), {"seconds": seconds}).fetchall()
+    for row in rows:
+        log.warning("took up a job of a dead worker", job_id=row["id"], task=row["task_name"])
+    return len(rows)
+
+
+def _find_due(conn: Connection, settings: Settings, now: datetime) -> list[dict[str, Any]]:
+    """Tenants and the schedules that have come due for them since they were served last."""
+    zones = [row["time_zone"] for row in conn.execute(query("jobs/sql/list_time_zones"))]
+    times = [
+        (schedule.name, schedule.provider, zone, previous_time(schedule.cron(settings), zone, now))
+        for schedule in SCHEDULES
+        if schedule.starts_work
+        for zone in (zones if schedule.is_local else ["UTC"])
+    ]
+    return conn.execute(
+        query("jobs/sql/find_due"),
+        {
+            "names": [name for name, _, _, _ in times],
+            "providers": [provider for _, provider, _, _ in times],
+            "zones": [zone if BY_NAME[name].is_local else None for name, _, zone, _ in times],
+            "times": [at for _, _, _, at in times],
+        },
+    ).fetchall()
+
+
+def _serve(pool: Pool, due: dict[str, Any]) -> bool:
+    """Queue one tenant's work; False when it has been served or paused meanwhile."""
+    tenant_id: UUID = due["tenant_id"]
+    schedule = BY_NAME[due["name"]]
+    with tenant_transaction(pool, tenant_id) as conn:
+        parameters = {"tenant_id": tenant_id, "name": schedule.name, "due_at": due["due_at"]}
+        if conn.execute(query("jobs/sql/serve_schedule"), parameters).fetchone() is None:
+            return False
+        if schedule.kind is not None:
+            enqueue(conn, tenant_id, cast("Enqueueable", schedule.kind), "schedule")
+        else:
+            defer(
+                conn,
+                HOUSEKEEP_TASK,
+                queue=QUEUE,
+                lock=f"{schedule.name} {tenant_id}",
+                priority=SCHEDULED,
+                tenant_id=str(tenant_id),
+            )
+    return True
+
+
+def _named(due: dict[str, Any]) -> dict[str, str]:
+    return {"schedule": due["name"], "due_at": due["due_at"].isoformat()}

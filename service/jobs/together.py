@@ -1,0 +1,108 @@
+"""The one dbt build of all tenants that are due, which one tenant's trouble does not spoil."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from service.config import Settings
+from service.db import Pool, connect, one_at_a_time, query, transform_url
+from service.errors import BuildFailedError
+from service.jobs.build import begin_building, build, report_to
+from service.jobs.retry import is_passing
+from service.jobs.runs import RunRecorder, Terms, recorded_together
+from service.jobs.webhooks import enter_queue
+
+log = structlog.get_logger(__name__)
+
+# What the fan-out and the build of what it has queued agree on.
+FAN_OUT = "fan-out"
+
+
+def build_due(settings: Settings, pool: Pool, asked: Mapping[UUID, UUID], terms: Terms) -> None:
+    """Build every tenant whose scheduled build waits, and whose turn it is, in one dbt build.
+
+    Args:
+        settings: What to run with.
+        pool: The service's pool.
+        asked: The tenant and run of the job that does this; nothing is done when it waits no more.
+        terms: On what terms the runs are done.
+
+    Raises:
+        PostponedError: What went wrong will pass; the runs wait for it.
+    """
+    with connect(transform_url(settings)) as conn:
+        # All who are due at the same time belong to one build.
+        with one_at_a_time(conn, FAN_OUT, log.info, is_shared=True):
+            rows = conn.execute(
+                query("jobs/sql/list_due_builds"), {"stale_after": terms.stale_after}
+            ).fetchall()
+        runs = {row["tenant_id"]: row["run_id"] for row in rows}
+        if not asked.items() <= runs.items():
+            return
+        names = {row["tenant_id"]: row["name"] for row in rows}
+        with recorded_together(pool, runs, terms) as recorders:
+            if not recorders:
+                return
+            begin_building(pool, recorders)
+            _Shared(settings, names, budget=_splits(len(recorders))).build(recorders)
+        # Their own jobs would find nothing left to do.
+        with conn.transaction():
+            enter_queue(conn)
+            conn.execute(
+                query("jobs/sql/delete_done_builds"),
+                {"tenant_ids": [str(tenant_id) for tenant_id in runs]},
+            )
+
+
+def _splits(tenants: int) -> int:
+    """How many further builds it may take to find who spoils one: two for each halving, twice."""
+    return 4 * tenants.bit_length()
+
+
+@dataclass
+class _Shared:
+    """A build that many tenants share. One that fails is done again in two halves.
+
+    So the tenants whose data or settings make it fail are found, and the others are built; after
+    ``budget`` further builds it is no tenant's fault.
+    """
+
+    settings: Settings
+    names: Mapping[UUID, str]
+    budget: int
+
+    def build(self, recorders: Sequence[RunRecorder]) -> None:
+        """Build these tenants; those that cannot be end with the reason.
+
+        Raises:
+            BuildFailedError: It may succeed later for all of them.
+        """
+        try:
+            build(
+                self.settings,
+                tenants=[self.names[recorder.tenant_id] for recorder in recorders],
+                quiet=True,
+                report=report_to(recorders),
+            )
+        except BuildFailedError as error:
+            if is_passing(error):
+                raise
+            self._blame(recorders, error)
+        else:
+            for recorder in recorders:
+                recorder.end(None)
+
+    def _blame(self, recorders: Sequence[RunRecorder], error: BuildFailedError) -> None:
+        if len(recorders) == 1 or self.budget <= 0:
+            for recorder in recorders:
+                recorder.end(error)
+            return
+        log.warning("shared build failed", tenants=len(recorders), detail=error.detail)
+        self.budget -= 2
+        middle = len(recorders) // 2
+        self.build(recorders[:middle])
+        self.build(recorders[middle:])

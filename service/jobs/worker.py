@@ -1,0 +1,120 @@
+"""``quintile worker``: one process that does jobs, several at once, and minds the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from threading import Event
+
+import procrastinate
+import psycopg
+import structlog
+
+from service.config import Settings
+from service.db import Pool, open_pool
+from service.errors import DatabaseUnavailableError
+from service.jobs.fan_out import fan_out, take_up_stalled
+from service.jobs.metrics import serve_metrics
+from service.jobs.tasks import worker_app
+
+log = structlog.get_logger(__name__)
+
+Clock = Callable[[], datetime]
+
+# Parts of the time after which a silent process is taken to be dead.
+_BEATS = 12
+_LONGEST_BEAT_SECONDS = 10.0
+# How often the queue is looked at though nobody has told of a new job.
+_POLL_SECONDS = 5.0
+# Longest that a job may take to notice that it is to hand back.
+_HAND_BACK_SECONDS = 10.0
+# What work needs a thread besides jobs: the clock, and the end of a job.
+_SPARE_THREADS = 2
+
+
+def now() -> datetime:
+    """The time by this machine's clock."""
+    return datetime.now(UTC)
+
+
+def run_worker(settings: Settings, clock: Clock = now) -> None:
+    """Do jobs and serve schedules until SIGTERM or SIGINT.
+
+    Then running jobs have ``worker_grace_seconds`` to end. After that, runs are handed back at
+    their next sign of progress. Whatever is left ten seconds later is left as it is: the process
+    ends, and another takes the job up as it would after a kill.
+
+    Args:
+        settings: What to run with.
+        clock: What time it is, for the schedules.
+
+    Raises:
+        DatabaseUnavailableError: The database does not answer when the worker starts; later it
+            waits for it.
+    """
+    with open_pool(settings) as pool, serve_metrics(settings):
+        asyncio.run(_work(settings, pool, clock))
+
+
+async def _work(settings: Settings, pool: Pool, clock: Clock) -> None:
+    loop = asyncio.get_running_loop()
+    # Jobs are threads: each slot needs one.
+    threads = ThreadPoolExecutor(settings.worker_slots + _SPARE_THREADS)
+    loop.set_default_executor(threads)
+    told_to_stop, stopping = asyncio.Event(), Event()
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, told_to_stop.set)
+    beat_seconds = min(settings.run_stale_seconds / _BEATS, _LONGEST_BEAT_SECONDS)
+    app = worker_app(settings, pool, stopping)
+    async with app.open_async():
+        minding = asyncio.create_task(_mind_the_clock(settings, pool, clock, beat_seconds))
+        working = asyncio.create_task(_run_jobs(app, settings, beat_seconds))
+        waiting = asyncio.create_task(told_to_stop.wait())
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        minding.cancel()
+        if waiting.done():
+            log.info("stopping", grace_seconds=settings.worker_grace_seconds)
+            working.cancel()
+            _, unfinished = await asyncio.wait({working}, timeout=settings.worker_grace_seconds)
+            if unfinished:
+                stopping.set()
+                _, unfinished = await asyncio.wait({working}, timeout=_HAND_BACK_SECONDS)
+            if unfinished:
+                log.warning("jobs left behind; another worker will take them up")
+                # Threads that do not end would keep the process, and the jobs with it.
+                os._exit(1)
+        with suppress(asyncio.CancelledError):
+            await working
+    log.info("stopped")
+
+
+async def _run_jobs(app: procrastinate.App, settings: Settings, beat_seconds: float) -> None:
+    await app.run_worker_async(
+        concurrency=settings.worker_slots,
+        fetch_job_polling_interval=_POLL_SECONDS,
+        update_heartbeat_interval=beat_seconds,
+        # Its row tells whose the jobs are; only fan_out.take_up_stalled says when it is dead.
+        stalled_worker_timeout=24 * 3600,
+        install_signal_handlers=False,
+        delete_jobs="successful",
+    )
+
+
+async def _mind_the_clock(
+    settings: Settings, pool: Pool, clock: Clock, every_seconds: float
+) -> None:
+    """Serve schedules and take up what dead workers have left, again and again."""
+    while True:
+        try:
+            await asyncio.to_thread(take_up_stalled, settings)
+            await asyncio.to_thread(fan_out, settings, pool, clock())
+        except (psycopg.OperationalError, DatabaseUnavailableError) as error:
+            log.warning("schedules wait for the database", error=type(error).__name__)
+        except Exception:
+            log.exception("schedules not served")
+        await asyncio.sleep(every_seconds)

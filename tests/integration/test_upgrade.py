@@ -1,0 +1,463 @@
+"""``quintile migrate`` while the former release serves: it goes on, and no row is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+import service.migrate
+from service.config import Settings
+from service.db import Connection, Pool, app_url, connect, open_pool, tenant_transaction
+from service.errors import TablesInUseError
+from service.jobs.build import build
+from service.migrate import Migration, applied_migrations, known_migrations, migrate
+from tests.command import quintile
+from tests.conftest import AS_OF, Cluster
+
+# Levels that releases have had; the next release adds its last migration here.
+RELEASED = ("0014_channels",)
+
+# What the former release relies on. A migration may add to each of these, and take nothing away.
+PROMISES = {
+    "column": """
+        select
+            format('%s.%I %s', c.oid::regclass, a.attname, format_type(a.atttypid, a.atttypmod))
+        from pg_class as c
+        inner join pg_attribute as a on c.oid = a.attrelid
+        where
+            c.relnamespace::regnamespace::text in ('shopify', 'app')
+            and c.relkind in ('r', 'p', 'v')
+            and a.attnum > 0
+            and not a.attisdropped
+    """,
+    # What an upsert names by its columns.
+    "unique index": """
+        select
+            format(
+                '%s %s %s',
+                c.oid::regclass,
+                (
+                    select string_agg(a.attname, ',' order by a.attname)
+                    from pg_attribute as a
+                    where a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+                ),
+                regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', '')
+            )
+        from pg_index as i
+        inner join pg_class as c on i.indrelid = c.oid
+        where i.indisunique and c.relnamespace::regnamespace::text in ('shopify', 'app')
+    """,
+    "right": """
+        select format('%s %s %s', g.privilege_type, c.oid::regclass, g.grantee::regrole)
+        from pg_class as c
+        cross join aclexplode(c.relacl) as g
+        where c.relnamespace::regnamespace::text in ('shopify', 'app', 'jobs') and g.grantee <> 0
+        union all
+        select
+            format(
+                '%s %s.%I %s', g.privilege_type, c.oid::regclass, a.attname, g.grantee::regrole
+            )
+        from pg_class as c
+        inner join pg_attribute as a on c.oid = a.attrelid and not a.attisdropped
+        cross join aclexplode(a.attacl) as g
+        where c.relnamespace::regnamespace::text in ('shopify', 'app', 'jobs') and g.grantee <> 0
+    """,
+    "function": """
+        select format('%s %s', oid::regprocedure, pg_get_function_result(oid))
+        from pg_proc
+        where pronamespace::regnamespace::text in ('shopify', 'app')
+    """,
+}
+# What the former release does not reckon with: relation, columns, and what is demanded of them. A
+# migration adds none to columns that were there.
+DEMANDS = {
+    "column without a default": """
+        select format('%s %I', c.oid::regclass, a.attname)
+        from pg_class as c
+        inner join pg_attribute as a on c.oid = a.attrelid
+        where
+            c.relnamespace::regnamespace::text in ('shopify', 'app')
+            and c.relkind in ('r', 'p')
+            and a.attnum > 0
+            and not a.attisdropped
+            and a.attnotnull
+            and not a.atthasdef
+            and a.attidentity = ''
+    """,
+    "constraint": """
+        select
+            format(
+                '%s %s %s',
+                c.conrelid::regclass,
+                (
+                    select string_agg(a.attname, ',' order by a.attname)
+                    from pg_attribute as a
+                    where a.attrelid = c.conrelid and a.attnum = any(c.conkey)
+                ),
+                pg_get_constraintdef(c.oid)
+            )
+        from pg_constraint as c
+        where
+            c.contype in ('c', 'f', 'u', 'x')
+            and c.connamespace::regnamespace::text in ('shopify', 'app')
+    """,
+    "unique index": PROMISES["unique index"],
+    "trigger": """
+        select format('%s tenant_id %s', tgrelid::regclass, tgname)
+        from pg_trigger
+        where not tgisinternal
+    """,
+}
+COLUMNS = """
+    select format('%s.%s', c.oid::regclass, a.attname)
+    from pg_class as c
+    inner join pg_attribute as a on c.oid = a.attrelid
+    where c.relnamespace::regnamespace::text in ('shopify', 'app') and a.attnum > 0
+"""
+
+# Looked at, with what it means for the release before. A new migration is not entered here lightly:
+# what the former release needs is taken away one release later (docs/migrations.md).
+REVIEWED: dict[str, dict[str, str]] = {
+    # Releases of before 0007 were never deployed: they would not find the index of their upsert.
+    "0007_runs": {
+        "unique index is gone: app.runs kind,tenant_id btree (tenant_id, kind)"
+        " WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]))": "never deployed",
+        "unique index is new: app.runs kind,state,tenant_id btree (tenant_id, kind, state)"
+        " WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]))": "wider than before",
+    },
+    "0010_connections": {
+        "constraint is new: app.connections key_id,sealed_secret,state CHECK"
+        " ((((state = 'disconnected'::text) = (sealed_secret IS NULL)) AND"
+        " ((sealed_secret IS NULL) = (key_id IS NULL))))": "both columns could not be null before",
+        "constraint is new: app.connections state CHECK ((state = ANY"
+        " (ARRAY['active'::text, 'refused'::text, 'disconnected'::text])))": "one more than before",
+    },
+    "0013_segments": {
+        "constraint is new: app.runs kind CHECK ((kind ~ '^[a-z]+(_[a-z]+)*$'::text))": (
+            "holds for all that was allowed before"
+        ),
+    },
+}
+
+TABLES = """
+    select
+        c.oid::regclass::text as name,
+        array_agg(a.attname::text order by a.attnum) as columns,
+        (
+            select array_agg(k.attname::text order by k.attnum)
+            from pg_index as i
+            inner join pg_attribute as k on i.indrelid = k.attrelid and k.attnum = any(i.indkey)
+            where i.indrelid = c.oid and i.indisprimary
+        ) as key,
+        has_table_privilege('quintile_app', c.oid, 'insert') as is_insertable,
+        has_table_privilege('quintile_app', c.oid, 'update') as is_updatable
+    from pg_class as c
+    inner join pg_attribute as a on c.oid = a.attrelid
+    where
+        c.relnamespace::regnamespace::text in ('shopify', 'app')
+        and c.relkind = 'r'
+        and a.attnum > 0
+        and not a.attisdropped
+        and a.attgenerated = ''
+        and has_table_privilege('quintile_app', c.oid, 'select')
+        and exists (
+            select from pg_attribute as t where t.attrelid = c.oid and t.attname = 'tenant_id'
+        )
+    group by c.oid
+    order by c.oid::regclass::text
+"""
+
+
+def ask(conn: Connection, statement: str) -> set[str]:
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        return {str(row[0]) for row in cursor.execute(statement).fetchall()}  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What one level of the database promises to a release, and demands of it."""
+
+    columns: set[str]
+    promises: dict[str, set[str]]
+    demands: dict[str, set[str]]
+
+    @staticmethod
+    def of(conn: Connection) -> Contract:
+        return Contract(
+            ask(conn, COLUMNS),
+            {kind: ask(conn, statement) for kind, statement in PROMISES.items()},
+            {kind: ask(conn, statement) for kind, statement in DEMANDS.items()},
+        )
+
+    def breaches(self, later: Contract) -> set[str]:
+        """What a release that was made for this level would run into at a later one."""
+        gone = {
+            f"{kind} is gone: {what}"
+            for kind, promised in self.promises.items()
+            for what in promised - later.promises[kind]
+        }
+        new = {
+            f"{kind} is new: {what}"
+            for kind, demanded in later.demands.items()
+            for what in demanded - self.demands[kind]
+            if self.is_about_known(kind, what)
+        }
+        return gone | new
+
+    def is_about_known(self, kind: str, demand: str) -> bool:
+        """Whether a release made for this level writes what the demand is about.
+
+        It names no column of which it knows nothing, so one that must be given is about all rows.
+        """
+        relation, columns = demand.split(" ")[:2]
+        if kind == "column without a default":
+            columns = "tenant_id"
+        return {f"{relation}.{column}" for column in columns.split(",")} <= self.columns
+
+
+def test_every_migration_keeps_what_the_release_before_relies_on(cluster: Cluster) -> None:
+    known = known_migrations()
+    name = cluster.create()
+    settings = cluster.settings(name)
+    found: dict[str, set[str]] = {}
+    try:
+        with connect(settings.database_url) as conn:
+            before: Contract | None = None
+            for number, migration in enumerate(known, start=1):
+                migrate(settings, migrations=known[:number])
+                after = Contract.of(conn)
+                found[migration.name] = before.breaches(after) if before else set()
+                before = after
+    finally:
+        cluster.drop(name)
+    unexpected = [
+        f"{name}: {breach}"
+        for name, breaches in found.items()
+        for breach in sorted(breaches - set(REVIEWED.get(name, {})))
+    ]
+    assert not unexpected, "\n".join(unexpected)
+    # What is no longer so is not to be claimed.
+    assert {name: set(reviewed) for name, reviewed in REVIEWED.items()}.items() <= found.items()
+
+
+# -- with data, under load ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the former release knows it, and the statements in which that names all of it."""
+
+    name: str
+    columns: list[str]
+    key: list[str]
+    is_insertable: bool
+    is_updatable: bool
+
+    @property
+    def listed(self) -> sql.Composed:
+        return sql.SQL(", ").join(map(sql.Identifier, self.columns))
+
+    @property
+    def qualified(self) -> sql.Identifier:
+        return sql.Identifier(*self.name.split("."))
+
+    def read(self) -> sql.Composed:
+        return sql.SQL("select {} from {}").format(self.listed, self.qualified)
+
+    def write(self) -> sql.Composed:
+        """Every row again, as it is, by the key."""
+        values = [column for column in self.columns if column not in self.key]
+        action = sql.SQL("nothing")
+        if self.is_updatable and values:
+            action = sql.SQL("update set {}").format(
+                sql.SQL(", ").join(
+                    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column))
+                    for column in values
+                )
+            )
+        return sql.SQL("insert into {} ({}) {} on conflict ({}) do {}").format(
+            self.qualified,
+            self.listed,
+            self.read(),
+            sql.SQL(", ").join(map(sql.Identifier, self.key)),
+            action,
+        )
+
+    def digest(self) -> sql.Composed:
+        return sql.SQL(
+            "select md5(string_agg(md5(t::text), '' order by md5(t::text))) from ({}) as t"
+        ).format(self.read())
+
+
+def tables(conn: Connection) -> list[Table]:
+    rows = conn.execute(TABLES).fetchall()
+    return [Table(**row) for row in rows]
+
+
+def digests(conn: Connection, known: list[Table]) -> dict[str, Any]:
+    """What is in the columns that a release knows."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        return {table.name: cursor.execute(table.digest()).fetchone() for table in known}
+
+
+def copy_rows(source: Connection, target: Connection, known: list[Table]) -> None:
+    """The demo's rows, in the columns that a level has."""
+    with target.transaction():
+        # Tables come in no order that foreign keys would allow.
+        target.execute("set local session_replication_role = replica")
+        for table in known:
+            parts = {"table": table.qualified, "columns": table.listed}
+            take = sql.SQL("copy {table} ({columns}) to stdout").format(**parts)
+            bring = sql.SQL("copy {table} ({columns}) from stdin").format(**parts)
+            with source.cursor().copy(take) as rows, target.cursor().copy(bring) as landing:
+                for row in rows:
+                    landing.write(row)
+
+
+class FormerRelease:
+    """Reads and writes every table in turn, for every tenant, until the end of its block."""
+
+    def __init__(self, pool: Pool, tenants: list[UUID], known: list[Table]) -> None:
+        self.pool = pool
+        self.tenants = tenants
+        self.known = known
+        self.rounds = 0
+
+    def once(self) -> None:
+        for table in self.known:
+            for tenant in self.tenants:
+                with tenant_transaction(self.pool, tenant, timeout_ms=60_000) as conn:
+                    conn.execute(table.read())
+                    if table.is_insertable:
+                        conn.execute(table.write())
+        self.rounds += 1
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                self.once()
+
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            serving = executor.submit(serve)
+            try:
+                yield
+            finally:
+                over.set()
+            serving.result()
+
+
+@pytest.mark.parametrize("level", [*RELEASED, "the last but one"])
+def test_an_upgrade_under_load_keeps_every_row_and_the_former_release_serving(
+    level: str, cluster: Cluster, built_demo: Settings
+) -> None:
+    names = [migration.name for migration in known_migrations()]
+    number = names.index(level) + 1 if level in names else len(names) - 1
+    name = cluster.create()
+    settings = cluster.settings(name)
+    migrate(settings, migrations=known_migrations()[:number])
+    try:
+        with (
+            connect(settings.database_url) as conn,
+            connect(built_demo.database_url) as demo,
+            open_pool(settings) as pool,
+        ):
+            known = tables(conn)
+            copy_rows(demo, conn, known)
+            tenants = [UUID(row) for row in ask(conn, "select tenant_id from app.tenants")]
+            before = digests(conn, known)
+            assert before["shopify.orders"] != (None,)
+            former = FormerRelease(pool, tenants, known)
+            former.once()
+            with former.serving():
+                assert migrate(settings) == names[number:]
+            # And on: it is taken down only when the new one is up.
+            former.once()
+            assert former.rounds >= 3
+            assert digests(conn, known) == before
+        assert_reads_as_before(settings, built_demo)
+    finally:
+        cluster.drop(name)
+
+
+def assert_reads_as_before(settings: Settings, original: Settings) -> None:
+    """The new release builds what it built of the same rows in a database that was always new."""
+    build(settings, as_of=AS_OF.isoformat(), quiet=True)
+    for tenant in ("northlight-goods", "kessel-und-korn"):
+        for export in ("segments", "samples"):
+            arguments = (export, "export", "--tenant", tenant)
+            lines = quintile(settings, *arguments).stdout
+            assert lines.count("\n") > 10
+            assert lines == quintile(original, *arguments).stdout
+
+
+# -- nobody waits behind a migration --------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.migrate, "_LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(service.migrate, "_PAUSE_SECONDS", 0.05)
+
+
+@pytest.fixture
+def altering(tmp_path: Path) -> list[Migration]:
+    """One more migration, which needs shopify.orders to itself for a moment."""
+    path = tmp_path / "9000_more.sql"
+    path.write_text("alter table shopify.orders add column more text;")
+    return [*known_migrations(), Migration(path.stem, path)]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_migration_that_waits_for_a_long_transaction_keeps_nobody_waiting(
+    settings: Settings, altering: list[Migration], owner: Connection
+) -> None:
+    said: list[str] = []
+    with (
+        connect(settings.database_url) as long,
+        connect(app_url(settings)) as service_connection,
+        ThreadPoolExecutor(max_workers=1) as executor,
+    ):
+        service_connection.execute("set statement_timeout = '30s'")
+        with long.transaction():
+            long.execute("select count(*) from shopify.orders")
+            migrating = executor.submit(migrate, settings, said.append, migrations=altering)
+            while len(said) < 5:
+                # Behind a statement that waits for as long as the transaction lasts, this would
+                # never be answered.
+                service_connection.execute("select count(*) from shopify.orders")
+            assert not migrating.done()
+        assert migrating.result() == ["9000_more"]
+    assert set(said) == {
+        "applying 9000_more",
+        "a long transaction is in the way; trying again",
+    }
+    assert "9000_more" in applied_migrations(owner)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_migration_that_never_gets_its_table_says_so_and_leaves_nothing(
+    settings: Settings,
+    altering: list[Migration],
+    owner: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service.migrate, "_MOST_ATTEMPTS", 3)
+    with connect(settings.database_url) as long, long.transaction():
+        long.execute("select count(*) from shopify.orders")
+        with pytest.raises(TablesInUseError, match="keeps a table") as caught:
+            migrate(settings, migrations=altering)
+    assert "pg_stat_activity" in caught.value.advice
+    assert "9000_more" not in applied_migrations(owner)

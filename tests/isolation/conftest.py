@@ -1,0 +1,32 @@
+"""Every proof of isolation runs twice: with PgBouncer between service and database, and without."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.config import Settings
+from tests.conftest import pooled_settings
+
+
+@pytest.fixture(params=["direct", "PgBouncer"])
+def through(request: pytest.FixtureRequest) -> str:
+    """How the service reaches the database."""
+    return str(request.param)
+
+
+def _routed(settings: Settings, through: str, request: pytest.FixtureRequest) -> Settings:
+    if through == "direct":
+        return settings
+    return pooled_settings(settings, request.getfixturevalue("pooler"))
+
+
+@pytest.fixture
+def settings(settings: Settings, through: str, request: pytest.FixtureRequest) -> Settings:
+    """As the suite's, reached in either way."""
+    return _routed(settings, through, request)
+
+
+@pytest.fixture
+def built_demo(built_demo: Settings, through: str, request: pytest.FixtureRequest) -> Settings:
+    """As the suite's, reached in either way."""
+    return _routed(built_demo, through, request)

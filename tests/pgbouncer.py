@@ -1,0 +1,77 @@
+"""PgBouncer in transaction mode in front of the tests' server: the system's package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.db import APP, url_parts
+
+# Names the socket's file only: nothing listens on a network.
+_PORT = 6432
+# Fewer than a pool of the service, so that connections are taken from each other.
+SERVER_CONNECTIONS = 3
+
+
+def find_pgbouncer() -> str | None:
+    """The program, which packages put where only root's path looks."""
+    return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
+
+
+@contextmanager
+def pgbouncer(server_url: str) -> Iterator[str]:
+    """Start PgBouncer for all databases of a server on a socket; URL of its databases.
+
+    The URL is the service's role's, with {database} for the name of the database.
+    """
+    program = find_pgbouncer()
+    if program is None:
+        pytest.skip("PgBouncer is not installed (Debian: apt-get install pgbouncer)")
+    server = Path(url_parts(server_url)["host"])
+    home = Path(tempfile.mkdtemp(prefix="quintile-pgb-", dir="/tmp"))
+    (home / "users").write_text(f'"{APP}" ""\n')
+    (home / "ini").write_text(f"""
+[databases]
+* = host={server}
+
+[pgbouncer]
+pool_mode = transaction
+default_pool_size = {SERVER_CONNECTIONS}
+auth_type = trust
+auth_file = {home / "users"}
+listen_addr =
+listen_port = {_PORT}
+unix_socket_dir = {home}
+logfile = {home / "log"}
+pidfile = {home / "pid"}
+""")
+    # It does not run as root, and the server's socket is open to the server's own user only.
+    owner = server.stat().st_uid
+    for path in (home, *home.iterdir()):
+        os.chown(path, owner, -1)
+    with subprocess.Popen(
+        [program, "--quiet", str(home / "ini")],
+        user=owner if os.geteuid() == 0 else None,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            url = f"postgresql://{APP}@/{{database}}?host={home}&port={_PORT}"
+            _await_socket(process, home)
+            yield url
+        finally:
+            process.terminate()
+    shutil.rmtree(home)
+
+
+def _await_socket(process: subprocess.Popen[bytes], home: Path) -> None:
+    while not (home / f".s.PGSQL.{_PORT}").exists():
+        assert process.poll() is None, (home / "log").read_text()
+        time.sleep(0.01)

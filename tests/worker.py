@@ -1,0 +1,87 @@
+"""Run ``quintile worker`` as its user would: a process to be watched, killed and stopped."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from service.config import Settings
+from service.jobs.worker import run_worker
+from tests.command import environment_of
+from tests.conftest import PROJECT_DIR
+
+# Longer than anything here takes on a busy machine; what does not happen by then never will.
+PATIENCE_SECONDS = 240
+# Due on New Year's Day only, so that a test's jobs are the only ones.
+NEVER = "0 0 1 1 *"
+NO_SCHEDULES = {
+    f"schedule_{name}": NEVER for name in ("orders", "segments", "build", "klaviyo", "housekeeping")
+}
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for something that another process does."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < until, f"never: {what}"
+        time.sleep(0.01)
+
+
+@contextmanager
+def worker_process(
+    settings: Settings, log: Path, clock: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker, killed at the end of the block unless it has ended.
+
+    Args:
+        settings: What it runs with.
+        log: What it writes is appended here.
+        clock: A file with the time that its schedules go by; real time when not given.
+    """
+    command = ["-m", "service", "worker"] if clock is None else ["-m", "tests.worker", str(clock)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=PROJECT_DIR,
+            env=environment_of(settings),
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Stop a worker as systemd would; its exit code."""
+    process.send_signal(signal.SIGTERM)
+    return process.wait(PATIENCE_SECONDS)
+
+
+def write_clock(clock: Path, now: datetime) -> None:
+    """Set the time that workers with this clock go by."""
+    new = clock.with_suffix(".new")
+    new.write_text(now.isoformat())
+    new.replace(clock)
+
+
+def _main(clock: Path) -> None:
+    from service.config import load_settings
+    from service.logs import configure_logging
+
+    settings = load_settings()
+    configure_logging(settings)
+    run_worker(settings, lambda: datetime.fromisoformat(clock.read_text()))
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))
