@@ -30,9 +30,8 @@ def run(arguments: str) -> dict[str, object]:
     Raises:
         dg.Failure: It failed, or another process is at it, which Dagster tries again.
     """
-    done = subprocess.run(
-        [QUINTILE, *arguments.split(), "--json"], stdout=subprocess.PIPE, text=True
-    )
+    command = [QUINTILE, *arguments.split(), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     if done.returncode == BUSY:
         raise dg.RetryRequested(max_retries=10, seconds_to_wait=60)
