@@ -20,7 +20,7 @@ CHECKOUT = "/opt/quintile"
 QUINTILE = f"{CHECKOUT}/.venv/bin/quintile"
 BUSY = 3
 
-project = DbtProject(project_dir=CHECKOUT, profiles_dir=CHECKOUT)
+project = DbtProject(project_dir=CHECKOUT)
 project.prepare_if_dev()
 
 

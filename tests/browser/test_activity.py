@@ -57,7 +57,7 @@ def test_a_schedule_is_paused_and_resumed(
     with serve(settings, "north") as site:
         _open(page, site)
         build = page.locator("[data-schedule=build]")
-        expect(build).to_contain_text("0 3 * * *")
+        expect(build).to_contain_text("every day at 03:00")
         page.get_by_role("button", name="Pause RFM").click()
         expect(page.get_by_role("status")).to_contain_text("paused until it is resumed")
         expect(build).to_contain_text("Paused")

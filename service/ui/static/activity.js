@@ -102,10 +102,16 @@ function progress(run) {
   return parts;
 }
 
+// Counters that only say that something is so.
+const remarks = {
+  orders_limited_to_60_days: "only 60 days of orders",
+  unsupported_api_version: "answered by another version of the API",
+};
+
 function counts(run) {
   const words = Object.entries(run.counts)
     .filter(([, count]) => count)
-    .map(([name, count]) => `${number(count)} ${name.replaceAll("_", " ")}`);
+    .map(([name, count]) => remarks[name] || `${number(count)} ${name.replaceAll("_", " ")}`);
   return [make("span", {}, words.join(", ") || "nothing new")];
 }
 
@@ -238,7 +244,7 @@ function scheduleRow(schedule) {
       make(
         "span",
         { class: "stack" },
-        make("code", {}, schedule.cron),
+        inWords(schedule.cron),
         make("span", { class: "muted" }, schedule.time_zone),
       ),
     ),
@@ -246,6 +252,25 @@ function scheduleRow(schedule) {
     cell("Last", lastOf(schedule)),
     make("td", { class: "num" }, toggle(schedule)),
   );
+}
+
+// The shapes that schedules usually have; any other is shown as it is set.
+const shapes = [
+  [/^\*\/(\d+) \* \* \* \*$/, ([, minutes]) => `every ${minutes} minutes`],
+  [/^(\d+) \* \* \* \*$/, ([, minute]) => `every hour, at :${minute.padStart(2, "0")}`],
+  [/^0 \*\/(\d+) \* \* \*$/, ([, hours]) => `every ${hours} hours`],
+  [
+    /^(\d+) (\d+) \* \* \*$/,
+    ([, minute, hour]) => `every day at ${hour.padStart(2, "0")}:${minute.padStart(2, "0")}`,
+  ],
+];
+
+function inWords(cron) {
+  for (const [shape, words] of shapes) {
+    const match = cron.match(shape);
+    if (match) return make("span", {}, words(match));
+  }
+  return make("code", {}, cron);
 }
 
 function nextOf(schedule) {
