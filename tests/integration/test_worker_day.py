@@ -38,15 +38,15 @@ SLOW, FAILING = "slow", "failing"
 SLOW_SECONDS = 1.0
 # Fewer times a day than usual, for the test to take a minute; the hours of the two zones differ.
 CRONS = {
-    "schedule_orders": "45 */3 * * *",
-    "schedule_segments": "15 */6 * * *",
-    "schedule_klaviyo": "0 */4 * * *",
+    "schedule_orders": "45 */6 * * *",
+    "schedule_segments": "15 */12 * * *",
+    "schedule_klaviyo": "0 */6 * * *",
     "schedule_build": "0 3 * * *",
     "schedule_housekeeping": "30 4 * * *",
 }
 DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 ZONES = ("UTC", "Asia/Tokyo")
-TIMES_A_DAY = {"shopify_sync": 8, "segments_sync": 4, "klaviyo_sync": 6, "build": 1}
+TIMES_A_DAY = {"shopify_sync": 4, "segments_sync": 2, "klaviyo_sync": 4, "build": 1}
 
 Wsgi = Callable[[dict[str, Any], Any], Any]
 
