@@ -106,7 +106,21 @@ class AlreadyRunningError(QuintileError):
 
 
 class BuildFailedError(QuintileError):
-    """The dbt build did not succeed."""
+    """The dbt build did not succeed.
+
+    ``is_passing`` says that it may the next time, as the database went away.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        advice: str | None = None,
+        detail: str = "",
+        is_passing: bool = False,
+    ) -> None:
+        super().__init__(message, advice=advice, detail=detail)
+        self.is_passing = is_passing
 
 
 class SealBrokenError(QuintileError):

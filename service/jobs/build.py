@@ -25,6 +25,17 @@ Report = Callable[[int, int], None]
 _STEP = re.compile(r" (\d+) of (\d+) START ")
 
 
+# How dbt tells of a database that went away, and of what may go well the next time.
+_PASSING = (
+    "terminating connection",
+    "server closed the connection",
+    "connection to server",
+    "connection already closed",
+    "SSL connection has been closed",
+    "the database system is",
+    "deadlock detected",
+)
+
 # A day begins earlier elsewhere, and clocks differ.
 _LONGEST_AHEAD = timedelta(days=1)
 
@@ -206,6 +217,7 @@ def _run_dbt(
             "The build of the models failed.",
             advice="The operator finds the reason in dbt's log.",
             detail=f"{_reason(tail)} (log: {directory / 'logs' / 'dbt.log'})",
+            is_passing=any(words in line for line in tail for words in _PASSING),
         )
     # Steps that do nothing, such as an exposure, never start.
     report(total, total)

@@ -10,6 +10,8 @@ from procrastinate.worker import Worker
 
 from service.config import Settings
 from service.db import Pool
+from service.jobs.fan_out import take_up_stalled
+from service.jobs.retry import PostponedError
 from service.jobs.tasks import worker_app
 
 _AT_ONCE = 4
@@ -18,23 +20,27 @@ _AT_ONCE = 4
 def drain(settings: Settings, pool: Pool) -> dict[str, int]:
     """Do every job that is due, several at once, until none is left.
 
-    The queue's locks hold between this and any worker, so both may be at work. Nothing is scheduled
-    here.
+    The queue's locks hold between this and any worker, so both may be at work. What a process that
+    died has left is taken up too. Nothing is scheduled here.
 
     Returns:
-        How many jobs were done and how many failed.
+        How many jobs were done, how many failed, and how many are to be tried again later.
     """
-    counts = {"done": 0, "failed": 0}
+    counts = {"done": 0, "failed": 0, "postponed": 0}
 
     async def counted(call_next: AsyncCallNext, context: JobContext, worker: Worker) -> Any:  # noqa: ARG001
         try:
             result = await call_next()
+        except PostponedError:
+            counts["postponed"] += 1
+            raise
         except Exception:
             counts["failed"] += 1
             raise
         counts["done"] += 1
         return result
 
+    take_up_stalled(settings)
     app = worker_app(settings, pool)
     with app.open():
         app.run_worker(

@@ -23,16 +23,6 @@ _PASSING = (
     KlaviyoUnavailableError,
     ShopifyUnavailableError,
 )
-# dbt tells of a lost database in PostgreSQL's words.
-_LOST_DATABASE = (
-    "terminating connection",
-    "server closed the connection",
-    "connection to server",
-    "the database system is",
-    "connection already closed",
-    "deadlock detected",
-    "SSL connection has been closed",
-)
 _FACTOR = 4
 _LONGEST_SECONDS = 3600.0
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -53,7 +43,7 @@ class HandedBackError(QuintileError):
 def is_passing(error: BaseException) -> bool:
     """Whether the same work may succeed later, though nobody changes anything."""
     if isinstance(error, BuildFailedError):
-        return any(words in error.detail for words in _LOST_DATABASE)
+        return error.is_passing
     return isinstance(error, _PASSING) and not isinstance(error, ShopifyUnknownOutcomeError)
 
 

@@ -41,6 +41,15 @@ from service.shopify.money import exponent_of
 from service.ui import sign_in as signing
 from service.ui.chart import arrange_movements, draw_history
 
+# What people call the kinds of runs.
+RUN_LABELS = {
+    "shopify_sync": "Shopify customers and orders",
+    "segments_sync": "Shopify segments",
+    "klaviyo_sync": "Klaviyo lists",
+    "build": "RFM segments and samples",
+    "orders_import": "Import of orders",
+}
+
 blueprint = Blueprint(
     "admin", __name__, url_prefix="/admin", template_folder="templates", static_folder="static"
 )
@@ -128,6 +137,20 @@ def creator(creator_id: UUID) -> str:
 def sample_settings() -> str:
     """What makes an order a sample."""
     return _samples_page("sample_settings.html")
+
+
+@blueprint.get("/activity")
+def activity() -> str:
+    """What runs by itself, what ran and what is running."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+    return render_template(
+        "activity.html",
+        tenant=tenant,
+        section="activity",
+        kinds=[("", "Everything"), *RUN_LABELS.items()],
+        run_days=state().settings.run_days,
+    )
 
 
 @blueprint.get("/connections")

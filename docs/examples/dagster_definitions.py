@@ -1,0 +1,79 @@
+"""Quintile in Dagster: every dbt model is an asset, between what is synced and what is pushed.
+
+The assets come from dbt's manifest, so a new model appears by itself. What a sync lands are assets
+under the names that dbt knows them by as sources, which makes them the models' parents.
+
+    pip install dagster dagster-dbt
+    dagster dev -f dagster_definitions.py
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import dagster as dg
+from dagster_dbt import DbtCliResource, DbtProject, dbt_assets, get_asset_key_for_model
+
+CHECKOUT = "/opt/quintile"
+QUINTILE = f"{CHECKOUT}/.venv/bin/quintile"
+BUSY = 3
+
+project = DbtProject(project_dir=CHECKOUT)
+project.prepare_if_dev()
+
+
+def run(arguments: str) -> dict[str, object]:
+    """Run a command of Quintile's; its result.
+
+    Raises:
+        dg.Failure: It failed, or another process is at it, which Dagster tries again.
+    """
+    command = [QUINTILE, *arguments.split(), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    if done.returncode == BUSY:
+        raise dg.RetryRequested(max_retries=10, seconds_to_wait=60)
+    if done.returncode:
+        raise dg.Failure(str(result["error"]), metadata={"advice": str(result["advice"])})
+    return result
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(["shopify", table])
+        for table in ("orders", "customers", "cached_segments", "segment_members", "rejected_rows")
+    ]
+)
+def shopify() -> Iterator[dg.MaterializeResult]:
+    """What the stores say, landed."""
+    result = run("sync shopify")
+    for table in ("orders", "customers", "cached_segments", "segment_members", "rejected_rows"):
+        yield dg.MaterializeResult(
+            asset_key=["shopify", table], metadata={"seconds": result["seconds"]}
+        )
+
+
+# Unit tests prove the code, not the data; continuous integration runs them.
+@dbt_assets(manifest=project.manifest_path, project=project, exclude="resource_type:unit_test")
+def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[object]:
+    """RFM segments, samples and what they rest on."""
+    yield from dbt.cli(["build"], context=context).stream()
+
+
+@dg.asset(deps=[get_asset_key_for_model([models], "customer_rfm_segments")])
+def klaviyo_lists() -> dg.MaterializeResult:
+    """The lists that follow a segment."""
+    result = run("sync klaviyo")
+    return dg.MaterializeResult(metadata={"seconds": result["seconds"]})
+
+
+daily = dg.define_asset_job("daily", selection=dg.AssetSelection.all())
+
+defs = dg.Definitions(
+    assets=[shopify, models, klaviyo_lists],
+    jobs=[daily],
+    schedules=[dg.ScheduleDefinition(job=daily, cron_schedule="0 3 * * *")],
+    resources={"dbt": DbtCliResource(project_dir=project)},
+)

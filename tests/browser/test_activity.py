@@ -1,0 +1,119 @@
+"""The page Activity: what runs by itself and can be paused, what ran, and what is running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from service.config import Settings
+from service.db import Pool, connect_as_owner, create_pool, tenant_transaction
+from service.errors import InvalidInputError
+from service.jobs.runs import Kind, Trigger, recorded, start_run
+from service.tenants import add_tenant
+from tests.browser.conftest import Inspect, Serve, Site
+
+
+@pytest.fixture
+def here(built_settings: Settings) -> Iterator[tuple[Settings, Pool, UUID]]:
+    with connect_as_owner(built_settings) as conn:
+        tenant_id = add_tenant(conn, "north", None)
+    pool = create_pool(built_settings)
+    yield built_settings, pool, tenant_id
+    pool.close()
+
+
+def _start(pool: Pool, tenant_id: UUID, kind: Kind, trigger: Trigger = "schedule") -> UUID:
+    with tenant_transaction(pool, tenant_id) as conn:
+        run_id: UUID = start_run(conn, tenant_id, kind, trigger).run["run_id"]
+    return run_id
+
+
+def _open(page: Page, site: Site) -> None:
+    """Sign in and go to the page as people do."""
+    page.goto(site.sign_in_link())
+    page.get_by_role("link", name="Activity").click()
+
+
+def test_nothing_has_run_yet(
+    here: tuple[Settings, Pool, UUID], page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    settings, _, _ = here
+    with serve(settings, "north") as site:
+        _open(page, site)
+        expect(page.get_by_role("heading", name="Nothing has run yet")).to_be_visible()
+        expect(page.locator("[data-schedule]")).not_to_have_count(0)
+        # Without a store there is nothing to sync.
+        expect(page.locator("[data-schedule=orders]")).to_contain_text("once it is connected")
+        inspect(page)
+
+
+def test_a_schedule_is_paused_and_resumed(
+    here: tuple[Settings, Pool, UUID], page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    settings, _, _ = here
+    with serve(settings, "north") as site:
+        _open(page, site)
+        build = page.locator("[data-schedule=build]")
+        expect(build).to_contain_text("every day at 03:00")
+        page.get_by_role("button", name="Pause RFM").click()
+        expect(page.get_by_role("status")).to_contain_text("paused until it is resumed")
+        expect(build).to_contain_text("Paused")
+        expect(page.get_by_role("button", name="Resume RFM")).to_be_focused()
+        inspect(page)
+        page.reload()
+        page.get_by_role("button", name="Resume RFM").click()
+        expect(page.get_by_role("status")).to_contain_text("resumed")
+        expect(build).not_to_contain_text("Paused")
+
+
+def test_runs_are_filtered_followed_live_and_explained(
+    here: tuple[Settings, Pool, UUID], page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    settings, pool, tenant_id = here
+    with (
+        pytest.raises(InvalidInputError),
+        recorded(pool, tenant_id, _start(pool, tenant_id, "klaviyo_sync", "webhook")),
+    ):
+        raise InvalidInputError("The key was refused.", advice="Connect again.")
+    running = _start(pool, tenant_id, "shopify_sync", "person")
+    with serve(settings, "north") as site:
+        _open(page, site)
+        rows = page.locator("[data-list] tbody tr")
+        with recorded(pool, tenant_id, running) as recorder:
+            recorder.phase("orders", total=4)
+            recorder.advance(1)
+            recorder.write()
+            expect(rows.first).to_contain_text("orders: 1 of 4")
+            expect(rows.first.get_by_role("progressbar")).to_have_attribute("value", "1")
+            recorder.advance(2)
+            recorder.write()
+            expect(rows.first).to_contain_text("orders: 3 of 4")
+            recorder.count(orders=1234)
+            inspect(page)
+        # Without anybody asking for the page again.
+        expect(rows.first).to_contain_text("1,234 orders")
+        expect(rows.first).to_contain_text("Succeeded")
+        expect(page.get_by_role("status")).to_contain_text(
+            "Shopify customers and orders: succeeded"
+        )
+        expect(rows.nth(1)).to_contain_text("The key was refused.")
+        expect(rows.nth(1)).to_contain_text("Connect again.")
+        expect(rows.nth(1)).to_contain_text("by a webhook")
+
+        _start(pool, tenant_id, "build")
+        page.get_by_role("button", name="Show newer runs").click()
+        expect(rows).to_have_count(3)
+        expect(rows.first).to_contain_text("Waits for its turn")
+
+        page.get_by_label("How it ended").select_option("failed")
+        page.get_by_role("button", name="Show", exact=True).click()
+        expect(rows).to_have_count(1)
+        inspect(page)
+        page.get_by_label("What ran").select_option("build")
+        page.get_by_role("button", name="Show", exact=True).click()
+        expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+        page.get_by_role("link", name="Clear filters").click()
+        expect(rows).to_have_count(3)

@@ -1,0 +1,176 @@
+"""Which job is next: people before schedules, tenants in turn, and nobody with all the slots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from procrastinate.jobs import Job, Status
+
+from service.config import Settings
+from service.db import Connection, Pool, create_pool, tenant_transaction
+from service.jobs.fair_queue import ASKED, BUILD_TASK, DUE_BUILD_TASK, SCHEDULED
+from service.jobs.tasks import defer, worker_app
+from tests.conftest import MakeTenant
+
+SLOTS, BUILDS = 6, 2
+
+
+@pytest.fixture
+def here(settings: Settings) -> Settings:
+    return replace(settings, worker_slots=SLOTS, worker_builds=BUILDS)
+
+
+@pytest.fixture
+def pool(here: Settings) -> Iterator[Pool]:
+    pool = create_pool(here)
+    yield pool
+    pool.close()
+
+
+class Queue:
+    """The queue as one worker sees it, without doing the jobs. In a thread: the browser tests keep
+    an event loop in this one.
+    """
+
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self.settings, self.pool = settings, pool
+        self.worker_id = self._run(lambda queue: queue.register_worker())
+
+    def add(
+        self, tenant_id: UUID, task: str, *, priority: int = SCHEDULED, lock: str | None = None
+    ) -> None:
+        with tenant_transaction(self.pool, tenant_id) as conn:
+            defer(
+                conn,
+                task,
+                queue="q",
+                lock=lock or f"{task} {tenant_id}",
+                priority=priority,
+                tenant_id=str(tenant_id),
+            )
+
+    def fetch(self) -> Job | None:
+        return self._run(lambda queue: queue.fetch_job(None, self.worker_id))
+
+    def fetch_all(self) -> list[Job]:
+        found = []
+        while (job := self.fetch()) is not None:
+            found.append(job)
+        return found
+
+    def finish(self, job: Job) -> None:
+        self._run(lambda queue: queue.finish_job(job, Status.SUCCEEDED, delete_job=True))
+
+    def _run(self, call: Callable):
+        async def run():
+            app = worker_app(self.settings, self.pool)
+            async with app.open_async():
+                return await call(app.job_manager)
+
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            return executor.submit(asyncio.run, run()).result()
+
+
+@pytest.fixture
+def queue(here: Settings, pool: Pool) -> Queue:
+    return Queue(here, pool)
+
+
+def whose(jobs: list[Job], names: dict[UUID, str]) -> list[str]:
+    return [names[UUID(str(job.task_kwargs["tenant_id"]))] for job in jobs]
+
+
+def test_what_people_wait_for_goes_before_what_schedules_start(
+    queue: Queue, make_tenant: MakeTenant
+) -> None:
+    tenant_id = make_tenant()
+    queue.add(tenant_id, "scheduled")
+    queue.add(tenant_id, "asked", priority=ASKED)
+    assert [job.task_name for job in queue.fetch_all()] == ["asked", "scheduled"]
+
+
+def test_tenants_take_turns_however_much_one_has_queued_first(
+    queue: Queue, make_tenant: MakeTenant
+) -> None:
+    names = {make_tenant(name): name for name in ("many", "few", "one")}
+    many, few, one = names
+    for n in range(4):
+        queue.add(many, f"task{n}")
+    for n in range(2):
+        queue.add(few, f"task{n}")
+    queue.add(one, "task0")
+    done = []
+    while (job := queue.fetch()) is not None:
+        done.append(job)
+        queue.finish(job)
+    assert whose(done, names) == ["many", "few", "one", "many", "few", "many", "many"]
+
+
+def test_one_tenant_never_has_more_than_half_of_a_workers_slots(
+    queue: Queue, make_tenant: MakeTenant
+) -> None:
+    names = {make_tenant(name): name for name in ("greedy", "modest")}
+    greedy, modest = names
+    for n in range(SLOTS):
+        queue.add(greedy, f"task{n}", priority=ASKED)
+    queue.add(modest, "task0")
+    assert sorted(whose(queue.fetch_all(), names)) == ["greedy"] * (SLOTS // 2) + ["modest"]
+
+
+def test_a_slot_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> None:
+    tenants = [make_tenant(f"tenant{n}") for n in range(SLOTS + 1)]
+    for n, tenant_id in enumerate(tenants):
+        queue.add(tenant_id, f"task{n}")
+    assert len(queue.fetch_all()) == SLOTS - 1
+    queue.add(tenants[0], "asked", priority=ASKED)
+    assert [job.task_name for job in queue.fetch_all()] == ["asked"]
+
+
+def test_a_build_on_demand_does_not_wait_behind_the_daily_build(
+    queue: Queue, make_tenant: MakeTenant
+) -> None:
+    first, second, third = (make_tenant(f"tenant{n}") for n in range(3))
+    queue.add(first, DUE_BUILD_TASK, lock="due builds")
+    queue.add(second, DUE_BUILD_TASK, lock="due builds")
+    assert [job.task_name for job in queue.fetch_all()] == [DUE_BUILD_TASK]
+    queue.add(third, BUILD_TASK, priority=ASKED)
+    queue.add(first, BUILD_TASK, priority=ASKED)
+    jobs = queue.fetch_all()
+    assert [job.task_name for job in jobs] == [BUILD_TASK]
+    queue.finish(jobs[0])
+    assert [job.task_name for job in queue.fetch_all()] == [BUILD_TASK]
+
+
+def test_two_jobs_of_one_lock_never_run_at_once(queue: Queue, make_tenant: MakeTenant) -> None:
+    tenant_id = make_tenant()
+    queue.add(tenant_id, "task0", lock="same")
+    queue.add(tenant_id, "task1", lock="same")
+    (job,) = queue.fetch_all()
+    queue.finish(job)
+    assert len(queue.fetch_all()) == 1
+
+
+def test_a_job_that_waits_for_its_next_try_keeps_no_other_from_its_lock(
+    queue: Queue, make_tenant: MakeTenant, owner: Connection
+) -> None:
+    tenant_id = make_tenant()
+    queue.add(tenant_id, "waits", lock="same")
+    owner.execute("set search_path = jobs")
+    owner.execute("update jobs.procrastinate_jobs set scheduled_at = now() + interval '1 hour'")
+    queue.add(tenant_id, "goes", lock="same")
+    assert [job.task_name for job in queue.fetch_all()] == ["goes"]
+
+
+def test_jobs_of_a_tenant_that_is_gone_stop_nobody(
+    queue: Queue, make_tenant: MakeTenant, owner: Connection
+) -> None:
+    gone, here = make_tenant("gone"), make_tenant("here")
+    queue.add(gone, "task")
+    queue.add(here, "task")
+    owner.execute("delete from app.tenants where tenant_id = %s", [gone])
+    assert len(queue.fetch_all()) == 2

@@ -1,0 +1,288 @@
+"""What is tried again and what is not, who owns a run, and how it is handed back."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from service.config import Settings
+from service.db import Connection, Pool, tenant_transaction
+from service.errors import BuildFailedError, InvalidInputError
+from service.jobs import together
+from service.jobs.fan_out import take_up_stalled
+from service.jobs.retry import PostponedError, is_passing, next_try
+from service.jobs.runs import LostRunError, Terms, get_run, recorded, start_run
+from service.jobs.tasks import Worker, enqueue
+from service.shopify.errors import ShopifyUnavailableError, ShopifyUnknownOutcomeError
+from tests.conftest import MakeTenant
+
+WORKER = Terms(attempts=3, retry_after=60)
+
+
+def start(pool: Pool, tenant_id: UUID) -> UUID:
+    with tenant_transaction(pool, tenant_id) as conn:
+        run_id: UUID = start_run(conn, tenant_id, "shopify_sync", "schedule").run["run_id"]
+    return run_id
+
+
+def read(pool: Pool, tenant_id: UUID, run_id: UUID) -> dict[str, Any]:
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        run = get_run(conn, tenant_id, run_id)
+    assert run is not None
+    return run
+
+
+def fail(pool: Pool, tenant_id: UUID, run_id: UUID, error: Exception, terms: Terms) -> None:
+    with recorded(pool, tenant_id, run_id, terms):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (ShopifyUnavailableError(), True),
+        (psycopg.errors.AdminShutdown(), True),
+        (psycopg.errors.DeadlockDetected(), True),
+        (BuildFailedError(is_passing=True), True),
+        (BuildFailedError(), False),
+        # A change that may have been made must not be made twice.
+        (ShopifyUnknownOutcomeError(), False),
+        (InvalidInputError("x"), False),
+        (KeyError("x"), False),
+    ],
+)
+def test_what_passes_by_itself_is_known(error: Exception, passes: bool) -> None:
+    assert is_passing(error) is passes
+
+
+def test_waits_grow_and_are_never_all_the_same() -> None:
+    waits = [
+        [(next_try(attempt, 15) - datetime.now(UTC)).total_seconds() for _ in range(50)]
+        for attempt in (1, 2, 3, 9)
+    ]
+    for found, longest in zip(waits, (15, 60, 240, 3600), strict=True):
+        assert all(longest / 2 - 1 <= wait <= longest for wait in found)
+        assert len({round(wait, 3) for wait in found}) > 1
+
+
+def test_a_passing_failure_is_tried_again_and_then_told(
+    pool: Pool, make_tenant: MakeTenant
+) -> None:
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    for attempt in (1, 2):
+        with pytest.raises(PostponedError) as postponed:
+            fail(pool, tenant_id, run_id, ShopifyUnavailableError(), WORKER)
+        run = read(pool, tenant_id, run_id)
+        assert (run["state"], run["attempts"]) == ("queued", attempt)
+        assert "could not be reached" in run["error"]
+        assert run["next_attempt_at"] == postponed.value.at
+        assert run["finished_at"] is None
+    with pytest.raises(ShopifyUnavailableError):
+        fail(pool, tenant_id, run_id, ShopifyUnavailableError(), WORKER)
+    run = read(pool, tenant_id, run_id)
+    assert (run["state"], run["attempts"], run["next_attempt_at"]) == ("failed", 3, None)
+    assert run["advice"]
+
+
+def test_a_second_try_that_succeeds_leaves_no_error(pool: Pool, make_tenant: MakeTenant) -> None:
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    with pytest.raises(PostponedError):
+        fail(pool, tenant_id, run_id, ShopifyUnavailableError(), WORKER)
+    with recorded(pool, tenant_id, run_id, WORKER):
+        assert read(pool, tenant_id, run_id)["error"] is None
+    run = read(pool, tenant_id, run_id)
+    assert (run["state"], run["error"], run["advice"]) == ("succeeded", None, None)
+
+
+def test_what_needs_somebody_is_not_tried_again(pool: Pool, make_tenant: MakeTenant) -> None:
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    with pytest.raises(InvalidInputError):
+        fail(pool, tenant_id, run_id, InvalidInputError("The file is empty."), WORKER)
+    run = read(pool, tenant_id, run_id)
+    assert (run["state"], run["error"], run["attempts"]) == ("failed", "The file is empty.", 1)
+
+
+def test_who_watches_a_command_is_told_at_once(pool: Pool, make_tenant: MakeTenant) -> None:
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    with pytest.raises(ShopifyUnavailableError), recorded(pool, tenant_id, run_id):
+        raise ShopifyUnavailableError
+    assert read(pool, tenant_id, run_id)["state"] == "failed"
+
+
+def test_a_process_that_stops_hands_its_run_back(pool: Pool, make_tenant: MakeTenant) -> None:
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    stopping = threading.Event()
+    terms = Terms(attempts=3, stopping=stopping)
+    with pytest.raises(PostponedError), recorded(pool, tenant_id, run_id, terms) as progress:
+        progress.phase("orders", 100)
+        stopping.set()
+        progress.advance()
+        raise AssertionError("it goes on")
+    run = read(pool, tenant_id, run_id)
+    assert (run["state"], run["attempts"], run["error"]) == ("queued", 0, None)
+    with recorded(pool, tenant_id, run_id, WORKER):
+        pass
+    assert read(pool, tenant_id, run_id)["state"] == "succeeded"
+
+
+def test_a_process_thought_dead_changes_nothing_of_who_took_over(
+    pool: Pool, make_tenant: MakeTenant, owner: Connection
+) -> None:
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    with pytest.raises(LostRunError), recorded(pool, tenant_id, run_id, WORKER) as dead:
+        owner.execute("update app.runs set heartbeat_at = now() - interval '10 minutes'")
+        with recorded(pool, tenant_id, run_id, WORKER) as living:
+            living.count(orders=7)
+            living.write()
+            with pytest.raises(LostRunError):
+                dead.write()
+            assert read(pool, tenant_id, run_id)["counts"] == {"orders": 7}
+        dead.write()
+    run = read(pool, tenant_id, run_id)
+    assert (run["state"], run["counts"], run["attempts"]) == ("succeeded", {"orders": 7}, 2)
+
+
+def test_a_run_that_kills_its_process_each_time_is_given_up(
+    pool: Pool, make_tenant: MakeTenant, owner: Connection
+) -> None:
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    owner.execute("update app.runs set attempts = 3")
+    with (
+        pytest.raises(Exception, match="already running"),
+        recorded(pool, tenant_id, run_id, WORKER),
+    ):
+        raise AssertionError("it is begun again")
+    run = read(pool, tenant_id, run_id)
+    assert run["state"] == "failed"
+    assert "without finishing" in run["error"]
+
+
+def test_a_person_need_not_wait_for_the_next_try(pool: Pool, make_tenant: MakeTenant) -> None:
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    with pytest.raises(PostponedError):
+        fail(pool, tenant_id, run_id, ShopifyUnavailableError(), WORKER)
+    with tenant_transaction(pool, tenant_id) as conn:
+        assert enqueue(conn, tenant_id, "shopify_sync", "person")["run_id"] == run_id
+        (job,) = conn.execute("select priority from jobs.procrastinate_jobs").fetchall()
+    assert job["priority"] > 0
+    assert read(pool, tenant_id, run_id)["next_attempt_at"] is None
+
+
+def test_a_job_whose_run_is_at_work_elsewhere_comes_back(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant
+) -> None:
+    """Neither dropped, which would leave the run to nobody should that process die, nor begun."""
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    worker = Worker(settings, pool)
+
+    def never(_tenant_id: UUID, _run_id: UUID) -> None:
+        raise AssertionError("it is begun")
+
+    with recorded(pool, tenant_id, run_id):
+        with pytest.raises(PostponedError) as postponed:
+            worker.do(never, str(tenant_id), str(run_id))
+        assert postponed.value.at > datetime.now(UTC)
+    worker.do(never, str(tenant_id), str(run_id))
+
+
+def test_a_run_behind_another_waits_for_it(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant
+) -> None:
+    tenant_id = make_tenant()
+    first = start(pool, tenant_id)
+    worker = Worker(settings, pool)
+    done: list[UUID] = []
+    with recorded(pool, tenant_id, first):
+        with tenant_transaction(pool, tenant_id) as conn:
+            second = enqueue(conn, tenant_id, "shopify_sync", behind_running=True)["run_id"]
+        with pytest.raises(PostponedError):
+            worker.do(lambda _tenant, run: done.append(run), str(tenant_id), str(second))
+    assert done == []
+
+
+def test_jobs_of_a_dead_worker_are_taken_up_and_those_of_a_living_one_are_not(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant, superuser: Connection
+) -> None:
+    for name in ("living", "dead", "gone"):
+        tenant_id = make_tenant(name)
+        with tenant_transaction(pool, tenant_id) as conn:
+            enqueue(conn, tenant_id, "shopify_sync")
+    superuser.execute("set search_path = jobs")
+    superuser.execute(
+        "insert into jobs.procrastinate_workers (last_heartbeat)"
+        " values (now()), (now() - interval '10 minutes')"
+    )
+    superuser.execute("update jobs.procrastinate_jobs set status = 'doing'")
+    superuser.execute(
+        "update jobs.procrastinate_jobs as j set worker_id = w.id"
+        " from jobs.procrastinate_workers as w where w.id = j.id and w.id < 3"
+    )
+    assert take_up_stalled(settings) == 2
+    assert take_up_stalled(settings) == 0
+    rows = superuser.execute("select status from jobs.procrastinate_jobs order by id").fetchall()
+    assert [row["status"] for row in rows] == ["doing", "todo", "todo"]
+
+
+def test_a_tenant_who_spoils_the_shared_build_is_found_and_the_others_are_built(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants = {make_tenant(f"tenant{n:02}"): f"tenant{n:02}" for n in range(20)}
+    bad = {"tenant03", "tenant17"}
+    built: list[str] = []
+
+    def dbt(_settings: Settings, *, tenants: list[str], **_: object) -> None:
+        if bad & set(tenants):
+            raise BuildFailedError("The build of the models failed.", detail="bigint out of range")
+        built.extend(tenants)
+
+    monkeypatch.setattr(together, "build", dbt)
+    runs = {}
+    for tenant_id in tenants:
+        with tenant_transaction(pool, tenant_id) as conn:
+            runs[tenant_id] = enqueue(conn, tenant_id, "build", "schedule")["run_id"]
+    tenant_id, run_id = next(iter(runs.items()))
+    worker = Worker(settings, pool)
+    worker.do(worker.build_due, str(tenant_id), str(run_id))
+    states = {
+        tenants[tenant_id]: read(pool, tenant_id, run_id)["state"]
+        for tenant_id, run_id in runs.items()
+    }
+    assert {name for name, state in states.items() if state == "failed"} == bad
+    assert sorted(built) == sorted(set(states) - bad)
+    assert set(states.values()) == {"failed", "succeeded"}
+
+
+def test_a_build_that_fails_for_everybody_is_not_repeated_for_ever(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def dbt(_settings: Settings, *, tenants: list[str], **_: object) -> None:
+        calls.append(tenants)
+        raise BuildFailedError("The build of the models failed.", detail="Compilation Error")
+
+    monkeypatch.setattr(together, "build", dbt)
+    runs = {}
+    for n in range(40):
+        tenant_id = make_tenant(f"tenant{n:02}")
+        with tenant_transaction(pool, tenant_id) as conn:
+            runs[tenant_id] = enqueue(conn, tenant_id, "build", "schedule")["run_id"]
+    tenant_id, run_id = next(iter(runs.items()))
+    worker = Worker(settings, pool)
+    worker.do(worker.build_due, str(tenant_id), str(run_id))
+    assert len(calls) < 40
+    assert {read(pool, tenant, run)["state"] for tenant, run in runs.items()} == {"failed"}

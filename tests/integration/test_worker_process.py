@@ -1,0 +1,152 @@
+"""The worker as a process: it hears of jobs at once, and lets go of them when it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from service.config import Settings
+from service.connections import connect_shopify
+from service.db import Connection, Pool, tenant_transaction
+from service.jobs.tasks import HOUSEKEEP_TASK, defer, enqueue, worker_app
+from service.sandbox import Fault, Sandbox
+from service.sandbox.shopify import Store
+from tests.conftest import MakeTenant
+from tests.integration.test_shopify_sync import small_shop
+from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
+
+AN_HOUR = 3600.0
+
+
+@pytest.fixture
+def shop() -> Iterator[Sandbox]:
+    with Sandbox([Store(small_shop())], []) as sandbox:
+        sandbox.fail_shopify(Fault(delay=0.3, count=100_000))
+        yield sandbox
+
+
+@pytest.fixture
+def here(settings: Settings, shop: Sandbox) -> Settings:
+    return replace(settings, shopify_url=shop.shopify_url, **NO_SCHEDULES)
+
+
+@pytest.fixture
+def queued(here: Settings, pool: Pool, make_tenant: MakeTenant, shop: Sandbox) -> UUID:
+    """A tenant whose store is to be synced, which takes some seconds."""
+    (store,) = shop.stores.values()
+    tenant_id = make_tenant("kessel", store.data.domain)
+    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    with tenant_transaction(pool, tenant_id) as conn:
+        enqueue(conn, tenant_id, "shopify_sync")
+    return tenant_id
+
+
+def run_of(owner: Connection) -> dict[str, Any]:
+    (run,) = owner.execute("select * from app.runs").fetchall()
+    return run
+
+
+def job_states(owner: Connection) -> list[str]:
+    rows = owner.execute("select status from jobs.procrastinate_jobs").fetchall()
+    return [row["status"] for row in rows]
+
+
+def is_reading(owner: Connection) -> bool:
+    run = run_of(owner)
+    return run["state"] == "running" and run["phase"] in ("customers", "orders")
+
+
+@pytest.mark.usefixtures("queued")
+def test_a_worker_that_has_no_time_left_hands_its_run_back(
+    here: Settings, owner: Connection, tmp_path: Path
+) -> None:
+    hurried = replace(here, worker_grace_seconds=0)
+    with worker_process(hurried, tmp_path / "first.log") as worker:
+        wait_until(lambda: is_reading(owner), "the sync is under way")
+        assert stop(worker) == 0
+    run = run_of(owner)
+    assert (run["state"], run["attempts"], run["error"]) == ("queued", 0, None)
+    assert job_states(owner) == ["todo"]
+    # The next one goes on at once, without waiting for a sign of death.
+    with worker_process(here, tmp_path / "second.log") as worker:
+        wait_until(lambda: run_of(owner)["state"] == "succeeded", "the sync is done")
+        assert stop(worker) == 0
+    assert job_states(owner) == []
+
+
+@pytest.mark.usefixtures("queued")
+def test_a_worker_that_is_stopped_finishes_what_it_can(
+    here: Settings, owner: Connection, tmp_path: Path
+) -> None:
+    with worker_process(here, tmp_path / "worker.log") as worker:
+        wait_until(lambda: is_reading(owner), "the sync is under way")
+        assert stop(worker) == 0
+    assert run_of(owner)["state"] == "succeeded"
+    assert job_states(owner) == []
+
+
+@contextmanager
+def deaf_worker(settings: Settings, pool: Pool) -> Iterator[None]:
+    """A worker that looks for jobs once an hour, unless it is told of them."""
+    ready, over = threading.Event(), threading.Event()
+
+    async def work() -> None:
+        app = worker_app(settings, pool)
+        async with app.open_async():
+            working = asyncio.create_task(
+                app.run_worker_async(
+                    fetch_job_polling_interval=AN_HOUR,
+                    install_signal_handlers=False,
+                    concurrency=2,
+                )
+            )
+            while not await _is_listening(app):
+                await asyncio.sleep(0.05)
+            ready.set()
+            await asyncio.to_thread(over.wait)
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+    thread = threading.Thread(target=lambda: asyncio.run(work()), daemon=True)
+    thread.start()
+    assert ready.wait(60)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+async def _is_listening(app: Any) -> bool:
+    row = await app.connector.execute_query_one_async(
+        "select count(*) as listeners from pg_stat_activity"
+        " where datname = current_database() and query ilike 'listen %%'"
+    )
+    return bool(row["listeners"])
+
+
+def test_a_job_is_heard_of_when_it_is_queued_and_when_what_it_waited_for_ends(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant, owner: Connection
+) -> None:
+    """An on-demand build starts within a second of an idle worker: it need not wait for a look."""
+    tenant_id = make_tenant()
+    with deaf_worker(settings, pool):
+        for _ in range(3):
+            with tenant_transaction(pool, tenant_id) as conn:
+                defer(
+                    conn,
+                    HOUSEKEEP_TASK,
+                    queue="webhooks",
+                    lock="one after the other",
+                    priority=0,
+                    tenant_id=str(tenant_id),
+                )
+        wait_until(lambda: job_states(owner) == ["succeeded"] * 3, "all jobs are done")

@@ -1,0 +1,184 @@
+"""What docs/ and deploy/ hand out is read by those it is for, and names only what exists."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from croniter import croniter
+
+from service.cli import main
+from service.config import Settings, environment_name, load_settings
+from tests.conftest import PROJECT_DIR
+
+EXAMPLES = PROJECT_DIR / "docs" / "examples"
+DEPLOY = PROJECT_DIR / "deploy"
+DOCS = [PROJECT_DIR / "docs" / "schedulers.md", PROJECT_DIR / "docs" / "operations.md"]
+UNITS = sorted([*EXAMPLES.glob("systemd/*.*"), *DEPLOY.glob("*.service")])
+PYTHON = sorted(EXAMPLES.glob("*.py"))
+HANDED_OUT = [path for root in (EXAMPLES, DEPLOY) for path in root.rglob("*") if path.is_file()]
+
+# In prose only what stands in backticks or is indented is a command.
+IN_PROSE = re.compile(r"(?:`|^ {4}.*?)(?<![\w/])quintile ([a-z][^`\n|;&)]*)", re.MULTILINE)
+ELSEWHERE = re.compile(r"(?<![\w-])quintile ([a-z][^\n|;&>\"`]*)")
+
+
+def _commands(path: Path) -> Iterator[list[str]]:
+    """The arguments of every call of ``quintile`` in a file."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        for call in ast.walk(ast.parse(text)):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ("job", "run"):
+                yield shlex.split(call.args[-1].value)  # type: ignore[attr-defined]
+        return
+    lines = text if path.suffix == ".md" else re.sub(r"^\s*[#;].*$", "", text, flags=re.MULTILINE)
+    pattern = IN_PROSE if path.suffix == ".md" else ELSEWHERE
+    for found in pattern.findall(lines):
+        yield shlex.split(found.split("  ")[0], comments=True)
+
+
+def _check(arguments: list[str]) -> None:
+    """The command is there and has these options."""
+    command: click.Command = main
+    rest = list(arguments)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"quintile {' '.join(arguments)}"
+        command = command.commands[rest.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
+    given = {word.split("=")[0] for word in rest if word.startswith("--")}
+    assert given <= known, f"quintile {' '.join(arguments)}"
+
+
+@pytest.mark.parametrize("path", [*DOCS, *HANDED_OUT], ids=lambda path: path.name)
+def test_every_command_exists(path: Path) -> None:
+    for arguments in _commands(path):
+        _check(arguments)
+
+
+def test_commands_are_found_where_they_are() -> None:
+    """Or the test above would be content with none."""
+    named = {path.name: [" ".join(words) for words in _commands(path)] for path in HANDED_OUT}
+    assert len(named["crontab"]) == 8
+    assert "sync shopify --only orders" in named["airflow_dag.py"]
+    assert "sync klaviyo" in named["dagster_definitions.py"]
+    assert "sync klaviyo --json" in named["quintile-klaviyo.service"]
+    assert "build --json" in named["github-actions.yml"]
+    assert "housekeep" in [" ".join(words) for words in _commands(DOCS[0])]
+    assert "keys rotate" in [" ".join(words) for words in _commands(DOCS[1])]
+
+
+@pytest.mark.parametrize("path", [*DOCS, *HANDED_OUT], ids=lambda path: path.name)
+def test_every_setting_exists(path: Path) -> None:
+    named = set(re.findall(r"QUINTILE_[A-Z_]+", path.read_text(encoding="utf-8")))
+    assert named <= {environment_name(item.name) for item in fields(Settings)}
+
+
+def test_the_example_of_the_environment_can_be_read() -> None:
+    lines = (DEPLOY / "environment.example").read_text().splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert load_settings(given).web_processes == 2
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_systemd_accepts_the_units(path: Path, tmp_path: Path) -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(path)
+    if path.suffix == ".timer":
+        assert path.with_suffix(".service").exists()
+        assert unit["Install"]["WantedBy"] == "timers.target"
+    else:
+        assert unit["Service"]["KillMode"] == "mixed"
+    if shutil.which("systemd-analyze"):
+        # The paths of a machine on which Quintile is installed, as they would be on this one.
+        for sibling in path.parent.glob("*.*"):
+            text = sibling.read_text().replace("/opt/quintile/.venv/bin/quintile", "/bin/true")
+            (tmp_path / sibling.name).write_text(text)
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", tmp_path / path.name],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        complaints = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
+        assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.name)
+def test_the_programs_compile_and_leave_no_name_open(path: Path) -> None:
+    compile(path.read_text(), path.name, "exec")
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select=F,E9", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_models_that_dagster_waits_for_exist() -> None:
+    text = (EXAMPLES / "dagster_definitions.py").read_text()
+    (model,) = re.findall(r'get_asset_key_for_model\(\[models\], "(\w+)"\)', text)
+    assert list((PROJECT_DIR / "models").rglob(f"{model}.sql"))
+    (listed,) = set(re.findall(r"for table in \(([^)]+)\)", text))
+    sources = yaml.safe_load(
+        (PROJECT_DIR / "models/staging/shopify/_shopify__sources.yml").read_text()
+    )
+    assert set(re.findall(r'"(\w+)"', listed)) == {
+        table["name"] for table in sources["sources"][0]["tables"]
+    }
+
+
+def test_the_workflow_is_one() -> None:
+    workflow = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text())
+    # YAML reads the key `on` as a truth.
+    assert all(croniter.is_valid(item["cron"]) for item in workflow[True]["schedule"])
+    steps = workflow["jobs"]["daily"]["steps"]
+    assert all(("uses" in step) != ("run" in step) for step in steps)
+
+
+def test_cron_understands_the_table() -> None:
+    lines = (EXAMPLES / "crontab").read_text().splitlines()
+    jobs = [line for line in lines if "quintile  ." in line]
+    assert len(jobs) == 7
+    assert all(croniter.is_valid(" ".join(line.split()[:5])) for line in jobs)
+    # A percent sign ends a command of cron's.
+    assert "%" not in "".join(jobs)
+
+
+def _alerts() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load((EXAMPLES / "alerts.yml").read_text())["groups"]
+    return group["rules"]
+
+
+def test_alerts_are_explained() -> None:
+    explained = re.findall(r"^\| `(Quintile\w+)` \|", DOCS[1].read_text(), re.MULTILINE)
+    assert explained == [rule["alert"] for rule in _alerts()]
+
+
+def test_alerts_and_docs_use_metrics_that_exist() -> None:
+    from service import metrics
+    from service.jobs import metrics as of_the_database
+
+    declared = {family.name for family in metrics.registry.collect()}
+    declared |= set(re.findall(r'"(quintile_\w+)"', Path(of_the_database.__file__).read_text()))
+    known = {
+        name + suffix for name in declared for suffix in ("", "_total", "_count", "_sum", "_bucket")
+    }
+    used = set(re.findall(r"quintile_\w+", " ".join(rule["expr"] for rule in _alerts())))
+    told = set(re.findall(r"`(quintile_\w+)[`{]", DOCS[1].read_text()))
+    assert used <= known
+    assert told - {"quintile_owner", "quintile_transform", "quintile_app"} <= known
+    assert declared <= {name.removesuffix("_total") for name in told}
