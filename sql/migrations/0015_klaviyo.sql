@@ -26,9 +26,9 @@ add constraint klaviyo_sync_configs_segment_key_check check (
 add constraint klaviyo_sync_configs_pull_check check (
     (direction = 'pull') = (segment_key = 'klaviyo:' || list_id)
 ),
+-- Says nothing of is_paused, which the release before this one sets by itself.
 add constraint klaviyo_sync_configs_paused_check check (
-    is_paused = (paused_by is not null)
-    and is_paused = (paused_at is not null)
+    (paused_by is null) = (paused_at is null)
     and paused_by in ('person', 'sync', 'key')
 );
 

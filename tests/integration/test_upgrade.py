@@ -156,11 +156,6 @@ REVIEWED: dict[str, dict[str, str]] = {
         " (((direction = 'pull'::text) = (segment_key = ('klaviyo:'::text || list_id))))": (
             "it refuses to pull"
         ),
-        "constraint is new: app.klaviyo_sync_configs is_paused,paused_at,paused_by CHECK"
-        " (((is_paused = (paused_by IS NOT NULL)) AND (is_paused = (paused_at IS NOT NULL)) AND"
-        " (paused_by = ANY (ARRAY['person'::text, 'sync'::text, 'key'::text]))))": (
-            "where it would pause a list during the upgrade, its sync fails instead"
-        ),
         "constraint is new: app.klaviyo_sync_configs segment_key CHECK"
         " ((segment_key ~ '^(rfm:[a-z_]+|shopify:[0-9]+|klaviyo:[A-Za-z0-9]+)$'::text))": "wider",
     },
