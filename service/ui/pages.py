@@ -46,6 +46,7 @@ RUN_LABELS = {
     "shopify_sync": "Shopify customers and orders",
     "segments_sync": "Shopify segments",
     "klaviyo_sync": "Klaviyo lists",
+    "klaviyo_plan": "Previews of Klaviyo lists",
     "build": "RFM segments and samples",
     "orders_import": "Import of orders",
 }
