@@ -196,6 +196,8 @@ def _check(settings: Settings) -> None:
         raise InvalidSettingError(f"QUINTILE_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
     if not 0 < settings.port < _PORTS:
         raise InvalidSettingError("QUINTILE_PORT must be from 1 to 65535.")
+    if not 0 <= settings.klaviyo_removal_share <= 100:  # noqa: PLR2004 - a percentage
+        raise InvalidSettingError("QUINTILE_KLAVIYO_REMOVAL_SHARE must be from 0 to 100.")
     for item in fields(Settings):
         if item.name.startswith("schedule_") and not croniter.is_valid(
             getattr(settings, item.name)

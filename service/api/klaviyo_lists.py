@@ -33,6 +33,7 @@ def list_klaviyo_lists(page: ListsQuery) -> dict[str, Any]:
         state().pool,
         tenant_id(),
         after[1] if after else None,
+        counts=page.count,
         attempts=_ATTEMPTS,
     )
     following = found.next_cursor

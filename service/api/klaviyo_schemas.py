@@ -30,6 +30,9 @@ class ListsQuery(RequestModel):
     """Which page of the account's lists; ten are on a page, as Klaviyo has them."""
 
     cursor: str | None = Field(None, max_length=2000, description="next_cursor of the page before.")
+    count: bool = Field(
+        True, description="Ask for sizes that are missing or old, which takes some seconds."
+    )
 
 
 class NewList(RequestModel):

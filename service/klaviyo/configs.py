@@ -64,6 +64,7 @@ class PausedList:
     segment_key: str
     list_id: str
     list_name: str
+    paused_by: PausedBy
     paused_reason: str
 
     def message(self) -> str:
@@ -74,6 +75,8 @@ class PausedList:
 
     def advice(self, tenant: str) -> str:
         """The commands by which an operator ends it."""
+        if self.paused_by == "key":
+            return f"Connect with a key that is accepted: quintile tenants connect-klaviyo {tenant}"
         return (
             "Map another list or segment, or this one again once it is back: "
             f"quintile tenants map-list {tenant} --segment KEY --list ID. To give it up: "

@@ -19,7 +19,6 @@ from service.errors import InvalidInputError
 from service.klaviyo.account import read_list_size
 from service.klaviyo.client import KlaviyoClient, KlaviyoError, Resource
 
-PAGE_SIZE = 10
 _LISTS = "/api/lists"
 _FIELDS = "name,created,updated"
 # Sizes to ask for while somebody waits, and in any minute, of the fifteen there are.
@@ -38,7 +37,13 @@ class ListsPage:
 
 
 def read_lists(
-    settings: Settings, pool: Pool, tenant_id: UUID, cursor: str | None, *, attempts: int
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    cursor: str | None,
+    *,
+    counts: bool,
+    attempts: int,
 ) -> ListsPage:
     """A page of the account's lists, with sizes as of some time and the segments that feed each.
 
@@ -47,6 +52,7 @@ def read_lists(
         pool: The service's pool.
         tenant_id: Whose account.
         cursor: Klaviyo's own cursor; None for the first page.
+        counts: Ask for a few sizes that are missing or old, too: one a second.
         attempts: How often Klaviyo is asked at most.
 
     Raises:
@@ -67,7 +73,8 @@ def read_lists(
                 raise InvalidInputError("Klaviyo does not know this cursor.") from None
             raise
         ids = [str(found["id"]) for found in document["data"]]
-        _count(client, pool, tenant_id, ids)
+        if counts:
+            _count(client, pool, tenant_id, ids)
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         known = {row["list_id"]: row for row in _known(conn, tenant_id, ids)}
     lists = [_described(found, known.get(str(found["id"]), {})) for found in document["data"]]

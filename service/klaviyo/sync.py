@@ -330,6 +330,8 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
         tally.count(added=0, removed=0, rejected=0)
         _carry_out(run, config, removals, additions, updates, tally)
     run.execute("note_synced", config)
+    # The list is in step, whatever becomes of telling about it.
+    send_events(run.target(config), tally, bulk_from=run.settings.klaviyo_events_bulk_from)
     return Outcome(plan=made.describe(), advice=advice)
 
 
@@ -365,7 +367,6 @@ def _carry_out(
     # Who has left the segment comes off first, whatever becomes of the additions.
     remove(target, removals, run.limits, tally)
     send(target, additions, updates, run.limits, tally)
-    send_events(target, tally, bulk_from=run.settings.klaviyo_events_bulk_from)
 
 
 def _refresh_profiles(run: _Run, config: Config) -> None:

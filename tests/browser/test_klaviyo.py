@@ -14,7 +14,9 @@ from pytest_httpserver import HTTPServer
 
 from service.config import Settings
 from service.connections import connect_klaviyo
-from service.db import connect, connect_as_owner, open_pool
+from service.db import connect, connect_as_owner, open_pool, tenant_transaction
+from service.klaviyo.configs import NewConfig, create_config
+from service.klaviyo.requests import request_sync
 from service.sandbox import Sandbox
 from service.sandbox.klaviyo import Account
 from service.tenants import add_tenant
@@ -216,6 +218,24 @@ def test_a_list_is_paused_and_stops_before_an_upstream_fault_empties_it(
         expect(removed).to_contain_text("4 removed", timeout=RUN_PATIENCE_MS)
         assert account.member_emails(vip) == {"c1@example.com"}
         expect(card).to_contain_text("In step")
+
+
+def test_a_sync_that_somebody_else_asked_for_is_followed(
+    here: Settings, tenant: UUID, account: Account, serve: Serve, page: Page
+) -> None:
+    vip = account.list_names()[0]["id"]
+    with open_pool(here) as pool:
+        connect_klaviyo(here, pool, tenant, KEY)
+        with tenant_transaction(pool, tenant) as conn:
+            config_id = create_config(conn, tenant, NewConfig("rfm:champions", vip, "VIP"))
+            request_sync(conn, tenant)
+    # No worker is running, so it waits.
+    with serve(here, "kessel") as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin/segments")
+        for path in ("klaviyo", f"klaviyo/{config_id}"):
+            page.goto(f"{site.url}/admin/{path}")
+            expect(page.get_by_role("status").first).to_have_text("Waiting for its turn …")
 
 
 def test_a_flow_that_would_start_for_everyone_waits_for_a_person(

@@ -759,5 +759,5 @@ def test_killed_anywhere_and_run_again_it_comes_to_the_same_end(
         for _ in range(2):
             brand.sync(limits=limits, reads_all=True)
         assert _outcome(brand, configs) == expected, f"killed at moment {until}"
-        until += 7
+        until += 9
     assert until > 50

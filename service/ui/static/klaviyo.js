@@ -10,6 +10,7 @@ import {
   configPath,
   facts,
   followSync,
+  resume,
   settle,
   sync,
   title,
@@ -28,11 +29,14 @@ async function load() {
     const { data } = await call(`${api}/config`);
     box.replaceChildren(...(data.length > 0 ? data.map(card) : [nothing()]));
     if (syncAll) syncAll.hidden = data.length === 0;
+    box.setAttribute("aria-busy", "false");
+    return data;
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
     else box.replaceChildren(failure(problem));
+    box.setAttribute("aria-busy", "false");
+    return [];
   }
-  box.setAttribute("aria-busy", "false");
 }
 
 function card(row) {
@@ -100,7 +104,10 @@ function failure(problem) {
 }
 
 syncAll?.addEventListener("click", () => followSync(syncAll, () => sync(null), load));
-load();
+load().then((rows) => {
+  const unfinished = rows.find((row) => ["queued", "running"].includes(row.last_sync?.state));
+  if (syncAll) resume(syncAll, unfinished, load);
+});
 
 // -- adding one ---------------------------------------------------------------------------------
 
@@ -121,7 +128,8 @@ async function loadLists() {
   const select = field("list");
   try {
     const params = nextLists ? { cursor: nextLists } : {};
-    const { data, next_cursor: next } = await call(`${api}/lists`, { params });
+    const page = await call(`${api}/lists`, { params: { ...params, count: false } });
+    const { data, next_cursor: next } = page;
     if (!nextLists) {
       select.replaceChildren(
         make("option", { value: "" }, "Choose …"),
@@ -131,18 +139,34 @@ async function loadLists() {
     select.append(...data.map(listOption));
     nextLists = next;
     more.hidden = !next;
+    countLists(params);
   } catch (problem) {
     select.replaceChildren(make("option", { value: "" }, "The lists cannot be read"));
     tell(problem);
   }
 }
 
+// Sizes take Klaviyo some seconds; nobody has to wait for them to choose.
+async function countLists(params) {
+  const { data } = await call(`${api}/lists`, { params }).catch(() => ({ data: [] }));
+  for (const list of data) {
+    const option = field("list").querySelector(`[value="${CSS.escape(list.list_id)}"]`);
+    if (option) describeOption(option, list);
+  }
+  describeList();
+}
+
 function listOption(list) {
+  const option = make("option", { value: list.list_id });
+  describeOption(option, list);
+  return option;
+}
+
+function describeOption(option, list) {
   const size = list.profile_count === null ? "" : ` (${number(list.profile_count)} profiles)`;
-  const option = make("option", { value: list.list_id }, `${list.name}${size}`);
+  option.textContent = `${list.name}${size}`;
   if (list.counted_at) option.dataset.counted = list.counted_at;
   option.dataset.segments = list.segment_keys.join(", ");
-  return option;
 }
 
 function describeList() {

@@ -9,6 +9,7 @@ import {
   facts,
   followSync,
   planElement,
+  resume,
   runBadge,
   settle,
   sync,
@@ -35,10 +36,13 @@ async function show() {
       trouble(row, (what, button) => act(row, what, button)) || "",
       facts(row),
     );
+    box.setAttribute("aria-busy", "false");
+    return row;
   } catch (problem) {
     fail(problem);
+    box.setAttribute("aria-busy", "false");
+    return null;
   }
-  box.setAttribute("aria-busy", "false");
 }
 
 async function act(row, what, button) {
@@ -225,7 +229,8 @@ const hasList = Boolean(document.querySelector("[data-list]"));
 const loadList = hasList ? list(isHistory ? history : rows) : async () => {};
 
 async function redraw() {
-  await Promise.all([show(), loadList()]);
+  const [row] = await Promise.all([show(), loadList()]);
+  return row;
 }
 
 // -- settings -----------------------------------------------------------------------------------
@@ -272,4 +277,4 @@ document.querySelector("[data-delete]")?.addEventListener("submit", async (event
   }
 });
 
-redraw();
+redraw().then((row) => resume(syncNow, row, redraw));

@@ -9,9 +9,9 @@ export const api = "/api/admin/integrations/klaviyo";
 export const configPath = (id) => `${api}/config/${encodeURIComponent(id)}`;
 export const configPage = (id) => `/admin/klaviyo/${encodeURIComponent(id)}`;
 
-export const arrows = { push: "→", pull: "←", bidirectional: "↔" };
+const arrows = { push: "→", bidirectional: "↔" };
 const directions = { push: "Push", pull: "Pull", bidirectional: "Both ways" };
-const spokenArrows = { push: "feeds", pull: "is pulled from", bidirectional: "is in step with" };
+const spokenArrows = { push: "feeds", bidirectional: "is in step with" };
 
 const reasons = {
   no_address: "no e-mail address",
@@ -36,6 +36,7 @@ const states = {
 
 /** "Champions feeds VIP", with an arrow for the eye and a word for the ear. */
 export function title(row) {
+  if (row.direction === "pull") return [row.list_name];
   return [
     row.segment_name || row.segment_key,
     " ",
@@ -81,7 +82,7 @@ export function facts(row) {
     fact("Direction", directions[row.direction]),
     fact("Members here", amount(row.members_here)),
     fact("Members there", amount(row.members_there)),
-    fact("Apart", row.drift === null ? "–" : number(row.drift)),
+    fact("Drift", row.drift === null ? "–" : number(row.drift)),
     fact("Last synced", row.last_synced_at ? timeElement(row.last_synced_at) : "never"),
     fact("Next", next),
   );
@@ -166,6 +167,14 @@ export async function followSync(button, start, changed) {
   await changed();
 }
 
+/** Follow a sync of the configuration that somebody else or the schedule has started. */
+export function resume(button, row, changed) {
+  const last = row?.last_sync;
+  if (!last || !["queued", "running"].includes(last.state)) return;
+  const path = `/api/admin/runs/${encodeURIComponent(last.run_id)}`;
+  followSync(button, () => call(path), changed);
+}
+
 function outcome(counts) {
   const parts = ["added", "removed", "updated", "rejected", "skipped", "stopped", "paused"]
     .filter((name) => counts[name])
@@ -176,7 +185,7 @@ function outcome(counts) {
 /** A plan with its counts, its reasons and examples. */
 export function planElement(run) {
   const { plan } = run;
-  const head = make("h2", { id: "plan-title" }, "Preview");
+  const head = make("h2", { id: "plan-title" }, run.is_dry_run ? "Preview" : "Plan of the sync");
   if (!plan) return [head, make("p", {}, run.error || "There is no plan.")];
   const parts = [
     ["add", "To be added"],
