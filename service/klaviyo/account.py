@@ -31,6 +31,7 @@ OPTIONAL_SCOPES: Mapping[str, str] = MappingProxyType(
     {
         "events:write": "events that tell flows who entered or left a segment",
         "flows:read": "warning before a first sync starts a list's flows",
+        "data-privacy:write": "having Klaviyo forget whom a privacy request names",
     }
 )
 
@@ -111,6 +112,11 @@ def _record_nothing(client: KlaviyoClient) -> Document:
     return client.post("/api/events", "/api/events", {"data": {"type": "event"}})
 
 
+def _forget_nobody(client: KlaviyoClient) -> Document:
+    path = "/api/data-privacy-deletion-jobs"
+    return client.post(path, path, {"data": {"type": "data-privacy-deletion-job"}})
+
+
 _ATTEMPTS: Mapping[tuple[str, ...], Callable[[KlaviyoClient], Document]] = MappingProxyType(
     {
         ("lists:read",): lambda client: client.get("/api/lists", "/api/lists", {"page[size]": 1}),
@@ -119,6 +125,7 @@ _ATTEMPTS: Mapping[tuple[str, ...], Callable[[KlaviyoClient], Document]] = Mappi
         ),
         ("lists:write", "profiles:write"): _import_nothing,
         ("events:write",): _record_nothing,
+        ("data-privacy:write",): _forget_nobody,
         ("flows:read",): lambda client: client.get(
             "/api/flows", "/api/flows", {"page[size]": 1, "fields[flow]": "status"}
         ),

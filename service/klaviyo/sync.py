@@ -34,6 +34,8 @@ from service.klaviyo.records import Outcome, begin, finish, note_plan, rows_to_d
 from service.spool import Row, Spool, open_spool
 
 _DEFAULT_LIMITS = Limits()
+# A round trip for every hundred rows, the driver's default, would take longer than the plan.
+_FETCHED_ROWS = 5000
 _FLOWS_UNKNOWN = (
     "Whether the list starts flows cannot be told: the API key lacks the scope flows:read."
 )
@@ -384,6 +386,7 @@ def _refresh_profiles(run: _Run, config: Config) -> None:
 def _spool(conn: Connection, statement: str, spool: Spool, **parameters: object) -> None:
     """Set down what a query finds, never all of it in memory."""
     with conn.cursor(name="planned") as cursor:
+        cursor.itersize = _FETCHED_ROWS
         cursor.execute(query(f"klaviyo/sql/{statement}"), parameters)
         for row in cursor:
             spool.append(_acting_row(row))

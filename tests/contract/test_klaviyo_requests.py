@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,11 +15,14 @@ import jsonschema
 import pytest
 from openapi_client.models.event_create_query_v2 import EventCreateQueryV2
 from openapi_client.models.events_bulk_create_job import EventsBulkCreateJob
+from openapi_client.models.list_create_query import ListCreateQuery
 from openapi_client.models.list_members_delete_query import ListMembersDeleteQuery
 from openapi_client.models.profile_import_job_create_query import ProfileImportJobCreateQuery
 
 from service.config import Settings
+from service.connections import connect_klaviyo
 from service.db import Connection, Pool, one, tenant_transaction
+from service.http import open_client
 from service.klaviyo.account import (
     read_account,
     read_list_flows,
@@ -28,6 +32,7 @@ from service.klaviyo.account import (
 )
 from service.klaviyo.client import MEDIA_TYPE, KlaviyoClient
 from service.klaviyo.events import send_events
+from service.klaviyo.lists import create_list
 from service.klaviyo.push import Limits, Target, refresh, remove, send
 from service.klaviyo.windows import LocalWindows
 from service.sandbox import Sandbox
@@ -50,6 +55,7 @@ MODELS: dict[str, Any] = {
     f"POST {IMPORTS}": ProfileImportJobCreateQuery,
     "DELETE /api/lists/{id}/relationships/profiles": ListMembersDeleteQuery,
     "POST /api/events": EventCreateQueryV2,
+    "POST /api/lists": ListCreateQuery,
     "POST /api/event-bulk-create-jobs": EventsBulkCreateJob,
 }
 
@@ -182,6 +188,34 @@ def test_bodies_are_as_described_and_as_the_official_client_makes_them(
     null_progress: NullProgress,
 ) -> None:
     ACTS[act](target, account, null_progress)
+    check_bodies(recorded, klaviyo_openapi)
+
+
+def test_a_new_list_is_as_described_too(
+    settings: Settings,
+    pool: Pool,
+    make_tenant: MakeTenant,
+    sandbox: Sandbox,
+    account: Account,
+    recorded: Recorded,
+    klaviyo_openapi: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = replace(settings, klaviyo_url=sandbox.klaviyo_url)
+    tenant_id = make_tenant("northlight", None)
+    connect_klaviyo(here, pool, tenant_id, account.key)
+
+    def open_recorded(headers: dict[str, str]) -> httpx.Client:
+        http = open_client(headers)
+        http.event_hooks = {"request": [recorded]}
+        return http
+
+    monkeypatch.setattr("service.klaviyo.client.open_client", open_recorded)
+    create_list(here, pool, tenant_id, "Loyal, new")
+    check_bodies(recorded, klaviyo_openapi)
+
+
+def check_bodies(recorded: Recorded, klaviyo_openapi: dict[str, Any]) -> None:
     written = [each for each in recorded.requests if each.method != "GET"]
     assert written
     for request in written:

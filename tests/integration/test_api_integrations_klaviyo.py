@@ -79,13 +79,14 @@ def test_an_account_is_connected_and_told_with_what_each_scope_is_for(
     assert granted == {
         **dict.fromkeys(NEEDED, (True, True)),
         "events:write": (False, True),
+        "data-privacy:write": (False, True),
         "flows:read": (False, False),
     }
     assert all(each["purpose"] for each in body["scopes"])
     # Nothing was changed by trying.
     assert (account.profiles, account.lists, account.jobs, account.events) == ({}, {}, {}, {})
     tried = {(each.method, each.path) for each in klaviyo.klaviyo_requests()}
-    assert len(tried) == 6
+    assert len(tried) == 7
 
 
 @pytest.mark.parametrize("scope", sorted(NEEDED))

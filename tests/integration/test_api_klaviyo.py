@@ -120,6 +120,8 @@ def take_off(account: Account, list_id: str, email: str) -> None:
 def test_lists_are_paged_with_sizes_as_of_some_time_and_few_are_asked_at_once(
     client: FlaskClient, account: Account, klaviyo: Sandbox
 ) -> None:
+    uncounted = client.get(f"{PATH}/lists?count=false").get_json()["data"]
+    assert {row["profile_count"] for row in uncounted} == {None}
     page = client.get(f"{PATH}/lists").get_json()
     names = [row["name"] for row in page["data"]]
     assert len(names) == 10

@@ -35,13 +35,13 @@ opposed as (
 )
 
 select
-    exists (
-        select from others as o
+    exists(
+        select 1 from others as o
         where o.segment_key = %(segment_key)s and o.list_id = %(list_id)s
     ) as is_mapped,
     (select o.direction from opposed as o) as other_direction,
     (select o.segment_key from opposed as o) as other_segment_key,
-    exists (
-        select from fed as f
+    exists(
+        select 1 from fed as f
         where %(direction)s <> 'pull' and %(segment_key)s = 'klaviyo:' || f.list_id
     ) as is_circle

@@ -1,5 +1,5 @@
--- Klaviyo has taken these off the list: no configuration of it holds them any more. One that has not
--- planned since they left its segment has yet to notice that; nothing of theirs is on its way.
+-- Klaviyo has taken these off the list: no configuration of it holds them any more. One that has
+-- not planned since they left its segment has yet to notice that; nothing of theirs is on its way.
 with configs as (
     select c.config_id
     from app.klaviyo_sync_configs as c
