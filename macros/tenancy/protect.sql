@@ -36,5 +36,10 @@
             else grantees | reject('equalto', 'quintile_app') | list
         }) -%}
     {%- endfor -%}
+    {#- dbt grants anew where it revokes nothing, and two builds that do so at once fail. -#}
+    {%- if granted and not should_revoke -%}
+        {%- set there = adapter.standardize_grants_dict(run_query(get_show_grant_sql(relation))) -%}
+        {%- set granted = diff_of_two_dicts(granted, there) -%}
+    {%- endif -%}
     {{ return(dbt.apply_grants(relation, granted, should_revoke)) }}
 {%- endmacro %}

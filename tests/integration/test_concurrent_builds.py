@@ -52,6 +52,12 @@ BUILT = """
         and a.attname <> 'changes_from'
     group by c.oid
 """
+# Two builds that write one row of the catalog at once fail, so none is written.
+VIEWS = """
+    select oid, xmin::text from pg_class
+    where relkind = 'v' and relnamespace::regnamespace::text in ('staging', 'marts')
+    order by oid
+"""
 BLOCKED = """
     select count(*) as n from pg_stat_activity
     where usename = 'quintile_transform' and wait_event_type = 'Lock'
@@ -118,6 +124,7 @@ def test_a_build_of_one_tenant_goes_past_a_build_that_is_stuck_half_way(
     news: Settings, admin: Connection, expected: dict[str, object]
 ) -> None:
     """The other has written its scores and not committed them, with all the locks that takes."""
+    views = admin.execute(VIEWS).fetchall()
     with ThreadPoolExecutor(max_workers=1) as executor:
         with connect(news.database_url) as blocker, blocker.transaction():
             blocker.execute(
@@ -135,6 +142,7 @@ def test_a_build_of_one_tenant_goes_past_a_build_that_is_stuck_half_way(
             assert admin.execute(BLOCKED).fetchone() == {"n": 1}
         large.result()
     assert marts(news) == expected
+    assert admin.execute(VIEWS).fetchall() == views
 
 
 def test_builds_that_begin_together_leave_what_one_build_leaves(

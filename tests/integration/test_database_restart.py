@@ -135,8 +135,14 @@ class Load(threading.Thread):
         self.answers[response.status_code, kind] += 1
 
     def stop(self) -> None:
+        """Ask no more, but when told to."""
         self.over.set()
-        self.join()
+        if self.is_alive():
+            self.join()
+
+    def close(self) -> None:
+        self.stop()
+        self.client.close()
 
 
 def _is_up(url: str) -> bool:
@@ -174,9 +180,9 @@ def test_service_and_worker_recover_when_the_database_is_restarted_under_load(
     with (
         service_process(here, tmp_path / "service.log") as service,
         worker_process(here, tmp_path / "worker.log") as worker,
+        closing(Load(url, token)) as load,
     ):
         wait_until(lambda: _is_up(url), "the service answers")
-        load = Load(url, token)
         load.start()
         with open_pool(here) as pool:
             for tenant_id in tenants.values():
