@@ -773,15 +773,17 @@ def build(
             parse_as_of(as_of)
         chosen = _chosen_tenants(settings, names)
         runs = start_builds(pool, chosen.values(), "cli")
+        free = _free_tenants(chosen, runs)
         with _added_runs(pool, chosen, runs, result):
-            recorded_build(
-                settings,
-                pool,
-                runs,
-                tenants=names,
-                as_of=as_of,
-                full_refresh=full_refresh,
-            )
+            if free or not chosen:
+                recorded_build(
+                    settings,
+                    pool,
+                    runs,
+                    tenants=names if len(free) == len(chosen) else free,
+                    as_of=as_of,
+                    full_refresh=full_refresh,
+                )
         for name, tenant_id in chosen.items():
             with tenant_transaction(pool, tenant_id, read_only=True) as conn:
                 _say_limit(conn, name, tenant_id)
@@ -792,6 +794,11 @@ def _chosen_tenants(settings: Settings, names: Iterable[str]) -> dict[str, UUID]
     with connect_as_owner(settings) as conn:
         known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}
         return {name: find_tenant(conn, name) for name in names} or known
+
+
+def _free_tenants(chosen: Mapping[str, UUID], runs: Mapping[UUID, UUID]) -> list[str]:
+    """Names of the tenants whose builds are this process's; the others are being built already."""
+    return [name for name, tenant_id in chosen.items() if tenant_id in runs]
 
 
 @contextmanager
@@ -844,16 +851,23 @@ def backfill(
     with told("backfill", as_json=as_json) as result, open_pool(settings) as pool:
         chosen = _chosen_tenants(settings, names)
         runs = start_builds(pool, chosen.values(), "cli")
+        free = _free_tenants(chosen, runs)
         with (
             _added_runs(pool, chosen, runs, result),
             recorded_together(pool, runs) as recorders,
         ):
             for recorder in recorders:
                 recorder.phase("history")
-            count = run_backfill(
-                settings, first=first.date(), last=last_day, every=every, tenants=names, as_of=as_of
-            )
-        result.counts["days"] = count
+            if free or not chosen:
+                result.counts["days"] = run_backfill(
+                    settings,
+                    first=first.date(),
+                    last=last_day,
+                    every=every,
+                    tenants=names if len(free) == len(chosen) else free,
+                    as_of=as_of,
+                )
+    count = result.counts["days"]
     _say(f"history begins anew on {first:%Y-%m-%d}: {count} days, and the current state")
 
 

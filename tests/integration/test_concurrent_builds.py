@@ -111,6 +111,10 @@ def expected(cluster: Cluster, changed: str) -> dict[str, object]:
 @pytest.fixture
 def news(cluster: Cluster, changed: str) -> Iterator[Settings]:
     with cluster.database(changed) as settings:
+        with connect(settings.database_url) as conn:
+            # What would wait for ever fails instead.
+            guard = sql.SQL("alter database {} set lock_timeout = '10min'")
+            conn.execute(guard.format(sql.Identifier(conn.info.dbname)))
         yield settings
 
 

@@ -137,24 +137,25 @@ def test_housekeeping_is_a_command(settings: Settings, make_tenant) -> None:
     assert result["counts"] == {"webhooks": 0, "exports": 0, "runs": 0, "jobs": 0}
 
 
-def test_a_build_tells_its_runs_and_a_second_one_is_busy(built_settings: Settings) -> None:
+def test_a_build_tells_its_runs_and_leaves_alone_what_another_is_building(
+    built_settings: Settings,
+) -> None:
     with connect_as_owner(built_settings) as conn:
-        tenant_id = add_tenant(conn, "demo")
-    result = _result(quintile(built_settings, "build", "--json"))
-    assert [(run["tenant"], run["state"]) for run in result["runs"]] == [("demo", "succeeded")]
-    assert result["exit_code"] == 0
+        tenant_id, _ = add_tenant(conn, "demo"), add_tenant(conn, "other")
     pool = create_pool(built_settings)
     try:
         with recorded(pool, tenant_id, _start(pool, tenant_id)):
-            busy = _result(
-                quintile(built_settings, "build", "--tenant", "demo", "--json", expect=3)
-            )
+            done = quintile(built_settings, "build", "--tenant", "demo", "--json", expect=3)
+            assert "Running with dbt" not in done.stderr
+            busy = {"tenant": "demo", "kind": "build", "state": "busy"}
+            assert (_result(done)["state"], _result(done)["runs"]) == ("busy", [busy])
+            partly = _result(quintile(built_settings, "build", "--json", expect=3))
     finally:
         pool.close()
-    assert (busy["state"], busy["runs"]) == (
-        "busy",
-        [{"tenant": "demo", "kind": "build", "state": "busy"}],
-    )
+    assert [(run["tenant"], run["state"]) for run in partly["runs"]] == [
+        ("demo", "busy"),
+        ("other", "succeeded"),
+    ]
 
 
 def test_a_sync_that_fails_says_so_in_json_and_one_that_runs_is_busy(

@@ -1,5 +1,5 @@
--- What is expected of each tenant, how many seconds ago it was last done, and whether that is longer
--- than its schedule allows. Read by a role that sees all tenants.
+-- What is expected of each tenant, how many seconds ago it was last done, and whether that is
+-- longer than its schedule allows. Read by a role that sees all tenants.
 with allowed as (
     select
         a.kind,
