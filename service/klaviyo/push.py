@@ -388,7 +388,10 @@ def _reject(target: Target, refusals: Sequence[_Refusal], progress: Progress) ->
 
 def _sent(people: Sequence[_Person]) -> dict[str, list[str]]:
     told = [(p.email, p.properties_hash) for p in people if p.properties_hash is not None]
-    return {"emails": [email for email, _ in told], "hashes": [each for _, each in told]}
+    return {
+        "emails": [email for email, _ in told],
+        "properties_hashes": [each for _, each in told],
+    }
 
 
 def _record(target: Target, statement: str, **parameters: object) -> None:

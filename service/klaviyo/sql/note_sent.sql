@@ -4,7 +4,7 @@ select
     %(tenant_id)s,
     s.email,
     s.properties_hash
-from unnest(%(emails)s::text[], %(hashes)s::text[]) as s (email, properties_hash)
+from unnest(%(emails)s::text[], %(properties_hashes)s::text[]) as s (email, properties_hash)
 on conflict (tenant_id, email) do update set
     properties_hash = excluded.properties_hash,
     sent_at = excluded.sent_at
