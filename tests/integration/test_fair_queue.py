@@ -13,7 +13,7 @@ from procrastinate.jobs import Job, Status
 
 from service.config import Settings
 from service.db import Connection, Pool, create_pool, tenant_transaction
-from service.jobs.fair_queue import ASKED, BUILD_TASK, DUE_BUILD_TASK, SCHEDULED
+from service.jobs.fair_queue import ASKED, BUILD_TASK, DUE_BUILD_TASK, SCHEDULED, TOLD
 from service.jobs.tasks import defer, worker_app
 from tests.conftest import MakeTenant
 
@@ -144,6 +144,16 @@ def test_a_build_on_demand_does_not_wait_behind_the_daily_build(
     assert [job.task_name for job in jobs] == [BUILD_TASK]
     queue.finish(jobs[0])
     assert [job.task_name for job in queue.fetch_all()] == [BUILD_TASK]
+
+
+def test_a_build_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> None:
+    first, second, third = (make_tenant(f"tenant{n}") for n in range(3))
+    queue.add(first, BUILD_TASK, priority=TOLD)
+    queue.add(second, BUILD_TASK, priority=TOLD)
+    assert len(queue.fetch_all()) == BUILDS - 1
+    queue.add(third, BUILD_TASK, priority=ASKED)
+    (job,) = queue.fetch_all()
+    assert job.task_kwargs["tenant_id"] == str(third)
 
 
 def test_two_jobs_of_one_lock_never_run_at_once(queue: Queue, make_tenant: MakeTenant) -> None:
