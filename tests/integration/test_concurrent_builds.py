@@ -60,7 +60,7 @@ VIEWS = """
 """
 BLOCKED = """
     select count(*) as n from pg_stat_activity
-    where usename = 'quintile_transform' and wait_event_type = 'Lock'
+    where datname = current_database() and wait_event_type = 'Lock'
 """
 
 
