@@ -88,9 +88,10 @@ class Model:
             self.events += [(number, "Left Segment", person) for person in was - now]
         wanted = set().union(*segments)
         seen = set(self.on) if reads_all else self.believed | self.on
+        # Whoever was known to be on the list and is not any more was taken off by a person: members
+        # until now, and whom we had put there and not read back yet when they left the segment.
+        self.stays_out |= (self.believed & (self.wanted | self.unseen) & wanted) - seen
         self.unseen = set() if reads_all else self.unseen - self.on
-        # Whoever was known to be on the list and is not any more was taken off by a person.
-        self.stays_out |= (self.believed & self.wanted & wanted) - seen
         self.stays_out -= seen
         if self.direction == "push":
             self.stays_out &= wanted
