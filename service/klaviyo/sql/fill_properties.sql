@@ -1,7 +1,7 @@
 -- What a profile is told about the person: their segment, the one before, since when, the scores
 -- and how many samples they have been sent. Klaviyo's imports cannot clear a property, so what is
--- not there is 'none', and 0 of the numbers. Of several customers with one address the first who has
--- a segment speaks; samples of all count.
+-- not there is 'none', and 0 of the numbers. Of several customers with one address the first who
+-- has a segment speaks; samples of all count.
 insert into pg_temp.klaviyo_properties (email, properties, properties_hash)
 with addresses as (
     select m.email
