@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from service.config import Settings
 from service.connections import connect_klaviyo
 from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
 from service.errors import InvalidInputError
+from service.jobs.schedules import pause
 from service.klaviyo import client as klaviyo_client
 from service.klaviyo.client import KlaviyoRefusedError
 from service.klaviyo.configs import (
@@ -480,15 +482,20 @@ def test_in_a_bidirectional_sync_who_was_taken_off_stays_off_until_that_is_undon
     assert brand.members() == {"ada", "bob", "hand"}
 
 
-def test_full_readings_are_due_as_the_setting_has_it(here: Settings, admin: Connection) -> None:
+def test_full_readings_are_due_as_the_schedule_has_it(brand: Brand, here: Settings) -> None:
+    now = datetime.now(UTC)
+    an_hour_ago = now - timedelta(minutes=61)
     hourly = replace(here, schedule_klaviyo_members="0 * * * *")
-    row = admin.execute(
-        "select date_trunc('hour', now()) as hour, now() - interval '61 minutes' as long_ago"
-    ).fetchone()
-    assert row is not None
-    assert is_full_reading_due(hourly, None)
-    assert is_full_reading_due(hourly, row["long_ago"])
-    assert not is_full_reading_due(here, row["long_ago"])
+    half_a_year_off = replace(here, schedule_klaviyo_members=f"0 0 1 {(now.month + 5) % 12 + 1} *")
+    tenant_id = brand.tenant_id
+    with tenant_transaction(brand.pool, tenant_id) as conn:
+        assert is_full_reading_due(conn, hourly, tenant_id, None)
+        assert is_full_reading_due(conn, hourly, tenant_id, an_hour_ago)
+        assert not is_full_reading_due(conn, half_a_year_off, tenant_id, an_hour_ago)
+        pause(conn, tenant_id, "klaviyo_members", "person")
+        assert not is_full_reading_due(conn, hourly, tenant_id, an_hour_ago)
+        # Without a first reading there is nothing to compare with.
+        assert is_full_reading_due(conn, hourly, tenant_id, None)
 
 
 # -- who is not written to ----------------------------------------------------------------------
