@@ -205,8 +205,8 @@ def test_a_new_list_is_as_described_too(
     tenant_id = make_tenant("northlight", None)
     connect_klaviyo(here, pool, tenant_id, account.key)
 
-    def open_recorded(headers: dict[str, str]) -> httpx.Client:
-        http = open_client(headers)
+    def open_recorded(headers: dict[str, str], provider: str) -> httpx.Client:
+        http = open_client(headers, provider=provider)
         http.event_hooks = {"request": [recorded]}
         return http
 

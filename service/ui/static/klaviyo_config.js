@@ -88,6 +88,8 @@ async function showPlan(runId) {
 }
 
 syncNow.addEventListener("click", () => followSync(syncNow, () => sync([id]), redraw));
+// Until here a click would have been lost.
+preview.disabled = syncNow.disabled = false;
 
 // -- addresses ----------------------------------------------------------------------------------
 
