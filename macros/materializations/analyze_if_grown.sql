@@ -2,7 +2,14 @@
     do $$
     begin
         if (
-            select pg_relation_size(c.oid) > 1.25 * c.relpages * current_setting('block_size')::int
+            select
+                pg_relation_size(c.oid) > 1.25 * c.relpages * current_setting('block_size')::int
+                -- The making of an index counts pages too, and nothing else.
+                or (
+                    c.relpages > 0
+                    and pg_stat_get_last_analyze_time(c.oid) is null
+                    and pg_stat_get_last_autoanalyze_time(c.oid) is null
+                )
             from pg_class as c
             where c.oid = '{{ this }}'::regclass
         ) then

@@ -10,7 +10,7 @@ import pytest
 from psycopg.rows import tuple_row
 
 from service.config import Settings
-from service.db import Connection, Pool, connect_as_owner, open_pool, tenant_transaction
+from service.db import Connection, Pool, connect, connect_as_owner, open_pool, tenant_transaction
 from service.shopify.orders_csv import import_orders
 from service.tenants import add_tenant
 from tests.conftest import NullProgress
@@ -132,3 +132,17 @@ def test_the_marts_add_up_to_the_same_customers_and_revenue(
                 conn,
                 "select sum(cardinality(shopify_segments)) > 0 from marts.customers",
             ) == (True,)
+
+
+def test_a_first_build_takes_statistics_of_what_is_joined(built_demo: Settings) -> None:
+    with connect(built_demo.database_url) as conn:
+        known = figures(
+            conn,
+            """
+            select array_agg(distinct c.relname::text order by c.relname::text)
+            from pg_statistic as s
+            inner join pg_class as c on s.starelid = c.oid
+            where c.relname in ('customer_facts', 'rfm_segment_transitions')
+            """,
+        )
+    assert known == (["customer_facts", "rfm_segment_transitions"],)

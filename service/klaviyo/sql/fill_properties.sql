@@ -30,6 +30,21 @@ customers as (
         on f.tenant_id = %(tenant_id)s and lower(btrim(f.email)) = a.email
 ),
 
+-- Once for each customer: joined as it is, the view could work out the former segment of all of
+-- them anew for every address.
+segments as materialized (
+    select
+        r.customer_id,
+        r.segment,
+        r.previous_segment,
+        r.segment_changed_on,
+        r.r_score,
+        r.f_score,
+        r.m_score
+    from marts.customer_rfm_segments as r
+    where r.tenant_id = %(tenant_id)s
+),
+
 samples as (
     select
         c.email,
@@ -55,8 +70,7 @@ described as (
         ) as properties
     from addresses as a
     left join customers as c on a.email = c.email and c.place = 1
-    left join marts.customer_rfm_segments as r
-        on r.tenant_id = %(tenant_id)s and c.customer_id = r.customer_id
+    left join segments as r on c.customer_id = r.customer_id
     left join samples as s on a.email = s.email
 )
 
