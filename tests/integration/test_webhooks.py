@@ -571,7 +571,7 @@ def test_a_finished_bulk_operation_wakes_the_sync(
     post_webhook(url, store.data.domain, "bulk_operations/finish", payload)
     work()
     row = find(pool, "select kind, state, trigger from app.runs", synced)
-    assert row == {"kind": "shopify_sync", "state": "queued", "trigger": "schedule"}
+    assert row == {"kind": "shopify_sync", "state": "queued", "trigger": "webhook"}
 
 
 def test_removing_the_app_stops_all_syncs_and_forgets_the_token(
