@@ -18,7 +18,8 @@ from service.jobs.schedules import next_at, pause, previous_time, resume
 from service.jobs.tasks import enqueue, worker_app
 from service.tenants import add_tenant
 
-TOMORROW = datetime.now(UTC) + timedelta(days=1)
+# After every daily time has come, however late in the session a test begins.
+LATER = datetime.now(UTC) + timedelta(days=2)
 MIDNIGHT = datetime(2026, 12, 1, tzinfo=UTC)
 
 
@@ -105,8 +106,8 @@ def test_the_fan_out_queues_every_connected_tenant_once(
     first = _add(built_settings, "first", "shopify")
     unconnected = _add(built_settings, "unconnected")
     third = _add(built_settings, "third", "shopify", "klaviyo")
-    fan_out(built_settings, built_pool, TOMORROW)
-    assert fan_out(built_settings, built_pool, TOMORROW) == 0
+    fan_out(built_settings, built_pool, LATER)
+    assert fan_out(built_settings, built_pool, LATER) == 0
     runs = _runs(built_settings)
     assert {run["trigger"] for run in runs} == {"schedule"}
     assert sorted((run["kind"], run["tenant_id"]) for run in runs) == sorted(
@@ -134,15 +135,15 @@ def test_a_time_that_passed_while_nobody_worked_is_made_up_for_once(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     tenant_id = _add(built_settings, "demo", "shopify")
-    fan_out(built_settings, built_pool, TOMORROW + timedelta(days=3))
-    fan_out(built_settings, built_pool, TOMORROW + timedelta(days=3, minutes=1))
+    fan_out(built_settings, built_pool, LATER + timedelta(days=3))
+    fan_out(built_settings, built_pool, LATER + timedelta(days=3, minutes=1))
     assert [run["kind"] for run in _runs(built_settings)].count("shopify_sync") == 1
     with tenant_transaction(built_pool, tenant_id, read_only=True) as conn:
         (served,) = conn.execute(
             "select served_at from app.schedules where name = 'orders'"
         ).fetchall()
     assert served["served_at"] == previous_time(
-        built_settings.schedule_orders, until=TOMORROW + timedelta(days=3)
+        built_settings.schedule_orders, until=LATER + timedelta(days=3)
     )
 
 
@@ -177,14 +178,14 @@ def test_a_paused_schedule_starts_nothing_and_goes_on_from_its_next_time(
     with tenant_transaction(built_pool, paused) as conn:
         pause(conn, paused, "build", "a test")
         assert next_at(conn, built_settings, paused, "build") is None
-    fan_out(built_settings, built_pool, TOMORROW)
+    fan_out(built_settings, built_pool, LATER)
     assert [run["tenant_id"] for run in _runs(built_settings)] == [other]
     with tenant_transaction(built_pool, paused) as conn:
         resume(conn, paused, "build")
         assert next_at(conn, built_settings, paused, "build") is not None
     fan_out(built_settings, built_pool, datetime.now(UTC))
     assert [run["tenant_id"] for run in _runs(built_settings)] == [other]
-    fan_out(built_settings, built_pool, TOMORROW)
+    fan_out(built_settings, built_pool, LATER)
     assert [run["tenant_id"] for run in _runs(built_settings)] == [other, paused]
 
 
@@ -198,7 +199,7 @@ def test_a_tenant_who_cannot_be_served_keeps_nobody_else_waiting(
                 "alter table app.schedules add constraint spoilt check (tenant_id <> {})"
             ).format(broken)
         )
-    fan_out(built_settings, built_pool, TOMORROW)
+    fan_out(built_settings, built_pool, LATER)
     assert [run["tenant_id"] for run in _runs(built_settings)] == [sound]
 
 
@@ -206,7 +207,7 @@ def test_the_daily_build_is_one_build_for_all_who_are_due(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     tenants = {_add(built_settings, name) for name in ("a", "b", "c")}
-    fan_out(built_settings, built_pool, TOMORROW)
+    fan_out(built_settings, built_pool, LATER)
     _work(built_settings, built_pool)
     runs = _runs(built_settings)
     assert {run["tenant_id"] for run in runs} == tenants
