@@ -112,6 +112,7 @@ elsewhere as (
         bool_or(c.is_meant and coalesce(c.state, 'new') <> 'new') as is_written_down,
         coalesce(bool_or(c.state in ('pending', 'synced')), false) as is_ours,
         coalesce(bool_or(c.state = 'synced' and c.is_seen is not true), false) as is_sent,
+        coalesce(bool_or(c.state = 'removed'), false) as is_removed,
         coalesce(
             bool_or(c.state = 'removed' or (c.state in ('synced', 'kept') and c.is_seen)), false
         ) as is_known
@@ -131,6 +132,7 @@ compared as (
         coalesce(e.is_written_down, false) as is_written_down_elsewhere,
         coalesce(e.is_ours, false) as is_ours_elsewhere,
         coalesce(e.is_sent, false) as is_sent_elsewhere,
+        coalesce(e.is_removed, false) as is_removed_elsewhere,
         coalesce(e.is_known, false) as is_known_elsewhere,
         coalesce(b.state, 'none') as state,
         coalesce(b.is_member, false) as was_member,
@@ -180,6 +182,8 @@ decided as (
             when c.is_meant_elsewhere and c.is_written_down_elsewhere then 'forget'
             when c.is_meant_elsewhere then 'hand_on'
             when c.state in ('kept', 'removed') then 'forget'
+            -- A person took off whom we had put there. If they are there again, it is their doing.
+            when c.state = 'synced' and c.is_removed_elsewhere then 'forget'
             when c.is_remote then 'remove'
             when c.state = 'pending' and c.known_profile_id is not null then 'remove'
             when c.state = 'pending' and c.changed_at > now() - interval '1 day' then 'await'
