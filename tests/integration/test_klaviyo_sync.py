@@ -15,6 +15,7 @@ from service.config import Settings
 from service.connections import connect_klaviyo
 from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
 from service.errors import InvalidInputError
+from service.jobs.runs import Trigger, recorded, start_run
 from service.jobs.schedules import pause
 from service.klaviyo import client as klaviyo_client
 from service.klaviyo.client import KlaviyoRefusedError
@@ -32,6 +33,7 @@ from service.klaviyo.configs import (
 )
 from service.klaviyo.push import Limits
 from service.klaviyo.reading import is_full_reading_due
+from service.klaviyo.records import Outcome, begin, finish, rows_to_do
 from service.klaviyo.sync import sync_klaviyo
 from service.sandbox import Sandbox
 from service.sandbox.klaviyo import Account
@@ -454,6 +456,40 @@ def test_who_joins_is_read_without_reading_everybody(brand: Brand, account: Acco
     assert brand.sync()["calls"] == 1
     assert brand.rows()[0]["plan"]["add"]["count"] == 0
     assert brand.sync(reads_all=True)["calls"] == 3
+
+
+def test_a_schedule_does_what_is_scheduled_and_a_person_all(brand: Brand, account: Account) -> None:
+    scheduled = brand.map(brand.segment("1", "ada"))
+    by_hand = brand.map(brand.segment("2", "eve"), account.add_list("By hand"), is_scheduled=False)
+
+    def to_do(trigger: Trigger) -> set[UUID]:
+        with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+            run_id = start_run(conn, brand.tenant_id, "klaviyo_sync", trigger).run["run_id"]
+        with (
+            recorded(brand.pool, brand.tenant_id, run_id),
+            tenant_transaction(brand.pool, brand.tenant_id) as conn,
+        ):
+            return {row["config_id"] for row in rows_to_do(conn, brand.tenant_id, run_id)}
+
+    assert to_do("schedule") == {scheduled}
+    assert to_do("cli") == {scheduled, by_hand}
+    brand.change(scheduled, is_paused=True)
+    assert to_do("schedule") == set()
+
+
+def test_what_failed_is_done_when_its_run_is_tried_again(brand: Brand) -> None:
+    config_id = brand.map(brand.segment("1", "ada"))
+    failed = Outcome("failed", error="Klaviyo keeps failing.", advice="Wait.")
+    with begun_run(brand.pool, brand.tenant_id) as recorder:
+        named = (brand.tenant_id, recorder.run_id)
+        with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+            begin(conn, *named, config_id)
+            finish(conn, *named, config_id, failed)
+        assert [row["state"] for row in last_rows(brand.pool, brand.tenant_id)] == ["failed"]
+        sync_klaviyo(brand.here, brand.pool, brand.tenant_id, recorder)
+    (row,) = last_rows(brand.pool, brand.tenant_id)
+    assert (row["state"], row["error"], row["advice"]) == ("succeeded", None, None)
+    assert brand.email("ada") in brand.account.member_emails(brand.list.id)
 
 
 def test_in_a_bidirectional_sync_who_was_taken_off_stays_off_until_that_is_undone(
