@@ -183,20 +183,15 @@ class Example:
                     " values (%s, %s, 'VIP', 'x', now())",
                     [world.tenant_id, segment_id],
                 )
-            self.config_ids = [
-                create_config(
-                    conn,
-                    world.tenant_id,
-                    NewConfig(
-                        f"shopify:{segment_id}",
-                        self.list.id,
-                        self.list.name,
-                        direction,
-                        sends_events=True,
-                    ),
-                )
-                for segment_id in self.segment_ids
-            ]
+        self.config_ids = [
+            self._configure(f"shopify:{segment_id}", direction) for segment_id in self.segment_ids
+        ]
+
+    def _configure(self, segment_key: str, direction: Direction) -> UUID:
+        """One configuration; made in a transaction of its own, for syncs go by their age."""
+        new = NewConfig(segment_key, self.list.id, self.list.name, direction, sends_events=True)
+        with tenant_transaction(self.world.pool, self.world.tenant_id) as conn:
+            return create_config(conn, self.world.tenant_id, new)
 
     def end(self) -> None:
         """Leave nothing that the next example's sync would look at."""
