@@ -1,15 +1,12 @@
 -- The floor: every order of the window, once, into one row per customer.
-select count(*)
-from (
-    select
-        tenant_id,
-        customer_id,
-        max(processed_at) as last_order_at,
-        count(*) as frequency_count,
-        sum(total_minor - refunded_minor) as monetary_minor
-    from shopify.orders
-    where
-        processed_at >= %(as_of)s::timestamptz - interval '365 days'
-        and processed_at < %(as_of)s::timestamptz
-    group by tenant_id, customer_id
-) as measured
+select
+    tenant_id,
+    customer_id,
+    max(processed_at) as last_order_at,
+    count(*) as frequency_count,
+    sum(total_minor - refunded_minor) as monetary_minor
+from shopify.orders
+where
+    processed_at >= %(as_of)s::timestamptz - interval '365 days'
+    and processed_at < %(as_of)s::timestamptz
+group by tenant_id, customer_id

@@ -27,7 +27,7 @@ from service.db import (
     tenant_transaction,
     transform_url,
 )
-from tests.bench import AS_OF, compiled, dbt, sql
+from tests.bench import AS_OF, compiled, dbt, seconds_of, sql
 
 RUNS = 5
 MODELS = {
@@ -44,13 +44,11 @@ def bench_samples(settings: Settings) -> None:
         tenant_id = find_tenant(conn, "tenant_01")
         for who, tenants in (("all tenants", []), ("largest tenant", ["tenant_01"])):
             name = "tenant_scan" if tenants else "all_scan"
-            parameters = {"tenant_id": tenant_id}
-            scan = _seconds(lambda n=name, p=parameters: conn.execute(sql(n), p))
+            scan = _median(lambda n=name: seconds_of(conn, sql(n), tenant_id=tenant_id))
             print(f"{who}: scan of the orders {scan:.3f} s")
             dbt(settings, "compile", "--select", "+marts.samples", as_of=AS_OF, tenants=tenants)
             for label, path in MODELS.items():
-                model: Any = f"select count(*) from ({compiled(settings, path)}) as q"
-                took = _seconds(lambda m=model: conn.execute(m))
+                took = _median(lambda p=path: seconds_of(conn, compiled(settings, p)))
                 print(f"  {label:<16}{took:>8.3f} s {took / scan:>7.2f} x scan")
         _bench_service(settings, conn, tenant_id)
 
@@ -75,14 +73,14 @@ def _bench_service(settings: Settings, conn: Connection, tenant_id: UUID) -> Non
             ("search, no hit", lambda: page(None, "nobody at all")),
             ("preview", preview),
         ):
-            print(f"  {label:<16}{_seconds(ask):>8.3f} s")
+            print(f"  {label:<16}{_median(lambda a=ask: _timed(a)):>8.3f} s")
 
 
-def _seconds(work: Callable[[], Any]) -> float:
-    """Median seconds of a few runs."""
-    times = []
-    for _ in range(RUNS):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
+def _median(measure: Callable[[], float]) -> float:
+    return statistics.median(measure() for _ in range(RUNS))
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
