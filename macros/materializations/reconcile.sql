@@ -32,7 +32,7 @@
 
     -- Nothing is known of a temporary table, and a guess has looked up rows one by one, in the
     -- wrong index.
-    analyze {{ built }};
+    analyze {{ built }} ({{ key | join(", ") }});
 
     {%- if not var('has_turn') %}
 

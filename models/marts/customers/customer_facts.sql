@@ -4,6 +4,16 @@
     'lifetime_order_count', 'lifetime_minor', 'first_order_at', 'last_order_at',
     'window_order_count', 'window_minor', 'sample_order_ids'
 ] %}
+{%- set sale %}
+            o.tenant_id,
+            o.customer_id,
+            w.window_starts_at,
+            case
+                when o.ordered_at < w.as_of and {{ none_of(reasons_about_the_order()) }}
+                    then o.ordered_at
+            end as sold_at,
+            o.total_minor - o.refunded_minor as net_minor
+{%- endset %}
 
 with
 
@@ -39,8 +49,8 @@ segment_grid as (
     select * from {{ ref('rfm_segment_grid') }}
 ),
 
-tenants_measured_anew as (
-    select tenant_id
+windows_measured_anew as (
+    select *
     from windows
     {%- if is_incremental() %}
     where is_measured_anew
@@ -82,27 +92,40 @@ customers_not_known as not materialized (
 
 {% endif -%}
 -- `offset 0` keeps these look-ups what they are, one per customer in an index, however few or many
--- the planner takes them for.
-orders_to_measure as (
-    select o.*
-    from orders as o
-    inner join tenants_measured_anew as a on o.tenant_id = a.tenant_id
+-- the planner takes them for. Around each half it has the rule applied once to an order, and not once
+-- for each figure below.
+sales as (
+    (
+        select
+            {{- sale }}
+        from orders as o
+        inner join windows_measured_anew as w on o.tenant_id = w.tenant_id
+        left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
+        where o.customer_id is not null
+        offset 0 -- noqa: AM09
+    )
 
     union all
 
-    select o.*
-    from customers_touched as t
-    cross join lateral (
-        select o.* from orders as o
-        where o.tenant_id = t.tenant_id and o.customer_id = t.customer_id
+    (
+        select
+            {{- sale }}
+        from customers_touched as t
+        inner join windows as w on t.tenant_id = w.tenant_id
+        cross join lateral (
+            select n.* from orders as n
+            where n.tenant_id = t.tenant_id and n.customer_id = t.customer_id
+            offset 0 -- noqa: AM09
+        ) as o
+        left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
         offset 0 -- noqa: AM09
-    ) as o
+    )
 ),
 
 customers_to_measure as (
     select c.*
     from landed_customers as c
-    inner join tenants_measured_anew as a on c.tenant_id = a.tenant_id
+    inner join windows_measured_anew as w on c.tenant_id = w.tenant_id
 
     union all
 
@@ -113,26 +136,6 @@ customers_to_measure as (
         where c.tenant_id = t.tenant_id and c.customer_id = t.customer_id
         offset 0 -- noqa: AM09
     ) as c
-),
-
--- Here `offset 0` has the rule applied once to an order, and not once for each figure below.
-sales as (
-    select
-        o.tenant_id,
-        o.customer_id,
-        w.window_starts_at,
-        case
-            when
-                o.ordered_at < w.as_of
-                and {{ none_of(reasons_about_the_order()) }}
-                then o.ordered_at
-        end as sold_at,
-        o.total_minor - o.refunded_minor as net_minor
-    from orders_to_measure as o
-    inner join windows as w on o.tenant_id = w.tenant_id
-    left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
-    where o.customer_id is not null
-    offset 0 -- noqa: AM09
 ),
 
 ordering_customers as (
@@ -169,19 +172,6 @@ known_customers as (
         on o.tenant_id = c.tenant_id and o.customer_id = c.customer_id
 ),
 
--- Imported orders may name customers that the store never sent: the last order that has an address
--- serves.
-addresses_of_orders as (
-    select distinct on (o.tenant_id, o.customer_id)
-        o.tenant_id,
-        o.customer_id,
-        o.customer_email as email
-    from known_customers as k
-    inner join orders as o on k.tenant_id = o.tenant_id and k.customer_id = o.customer_id
-    where k.email is null and o.customer_email is not null
-    order by o.tenant_id asc, o.customer_id asc, o.ordered_at desc, o.order_id desc
-),
-
 excluded_domains as (
     select
         tenant_id,
@@ -204,6 +194,39 @@ excluded_customers as (
     from settings
 ),
 
+-- Imported orders may name customers that the store never sent: the last order that has an address
+-- serves. They are looked up where there is an index for it.
+{% if are_orders_indexed() -%}
+addressed_customers as (
+    select
+        k.*,
+        coalesce(
+            k.email,
+            (
+                select o.customer_email from orders as o
+                where
+                    o.tenant_id = k.tenant_id
+                    and o.customer_id = k.customer_id
+                    and o.customer_email is not null
+                order by o.ordered_at desc, o.order_id desc
+                limit 1
+            )
+        ) as known_email
+    from known_customers as k
+    offset 0 -- noqa: AM09
+),
+{%- else -%}
+addresses_of_orders as (
+    select distinct on (o.tenant_id, o.customer_id)
+        o.tenant_id,
+        o.customer_id,
+        o.customer_email as email
+    from known_customers as k
+    inner join orders as o on k.tenant_id = o.tenant_id and k.customer_id = o.customer_id
+    where k.email is null and o.customer_email is not null
+    order by o.tenant_id asc, o.customer_id asc, o.ordered_at desc, o.order_id desc
+),
+
 addressed_customers as (
     select
         k.*,
@@ -212,6 +235,7 @@ addressed_customers as (
     left join addresses_of_orders as a
         on k.tenant_id = a.tenant_id and k.customer_id = a.customer_id
 ),
+{%- endif %}
 
 measured as materialized (
     select
@@ -263,7 +287,7 @@ everyone as not materialized (
         on k.tenant_id = t.tenant_id and k.customer_id = t.customer_id
     where
         t.is_touched is null
-        and k.tenant_id not in (select a.tenant_id from tenants_measured_anew as a)
+        and k.tenant_id not in (select w.tenant_id from windows_measured_anew as w)
     {%- endif %}
 ),
 
@@ -279,6 +303,7 @@ cut_values as (
     group by tenant_id
 ),
 
+-- `offset 0` has each score worked out once, though it is asked for three times below.
 scored as (
     select
         e.*,
@@ -291,6 +316,7 @@ scored as (
             e.tenant_id = v.tenant_id
             and e.window_order_count > 0
             and not e.is_excluded_from_rfm
+    offset 0 -- noqa: AM09
 ),
 
 -- A segment follows from the scores: the grid that says how is among the settings that have a

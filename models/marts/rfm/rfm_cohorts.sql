@@ -19,12 +19,9 @@ cohort_customers as (
     select
         c.tenant_id,
         date_trunc('month', c.first_order_at at time zone b.time_zone)::date as cohort_month,
-        coalesce(c.segment, 'none') as segment,
+        c.segment,
         c.lifetime_minor,
-        c.window_minor,
-        b.currency,
-        b.currency_exponent,
-        b.as_of
+        c.window_minor
     from customers as c
     inner join tenants as t on c.tenant_id = t.tenant_id
     inner join builds as b on c.tenant_id = b.tenant_id
@@ -32,18 +29,31 @@ cohort_customers as (
     offset 0 -- noqa: AM09
 ),
 
-final as (
+-- Grouped by as little as says whose it is: what follows from the tenant is joined to the sums.
+counted as (
     select
         tenant_id,
         cohort_month,
         segment,
         count(*)::int as customers,
-        {{ major_units('sum(lifetime_minor)', 'currency_exponent') }} as lifetime_revenue,
-        {{ major_units('sum(window_minor)', 'currency_exponent') }} as window_revenue,
-        currency,
-        as_of as calculated_at
+        sum(lifetime_minor) as lifetime_minor,
+        sum(window_minor) as window_minor
     from cohort_customers
-    group by tenant_id, cohort_month, segment, currency, currency_exponent, as_of
+    group by tenant_id, cohort_month, segment
+),
+
+final as (
+    select
+        c.tenant_id,
+        c.cohort_month,
+        coalesce(c.segment, 'none') as segment,
+        c.customers,
+        {{ major_units('c.lifetime_minor', 'b.currency_exponent') }} as lifetime_revenue,
+        {{ major_units('c.window_minor', 'b.currency_exponent') }} as window_revenue,
+        b.currency,
+        b.as_of as calculated_at
+    from counted as c
+    inner join builds as b on c.tenant_id = b.tenant_id
 )
 
 select
