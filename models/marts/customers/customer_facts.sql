@@ -92,8 +92,8 @@ customers_not_known as not materialized (
 
 {% endif -%}
 -- `offset 0` keeps these look-ups what they are, one per customer in an index, however few or many
--- the planner takes them for. Around each half it has the rule applied once to an order, and not once
--- for each figure below.
+-- the planner takes them for. At the end of each half it has the rule applied once to an order, and
+-- not once for each figure below.
 sales as (
     (
         select
@@ -112,11 +112,12 @@ sales as (
             {{- sale }}
         from customers_touched as t
         inner join windows as w on t.tenant_id = w.tenant_id
-        cross join lateral (
-            select n.* from orders as n
-            where n.tenant_id = t.tenant_id and n.customer_id = t.customer_id
-            offset 0 -- noqa: AM09
-        ) as o
+        cross join
+            lateral (
+                select n.* from orders as n
+                where n.tenant_id = t.tenant_id and n.customer_id = t.customer_id
+                offset 0 -- noqa: AM09
+            ) as o
         left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
         offset 0 -- noqa: AM09
     )
