@@ -4,8 +4,8 @@ Usage: python tests/dbt/check_manifest.py [target/manifest.json]
 
 Prints one line for each breach and exits with 1 when there is any. The rules are those of the
 design: every model has a description, a key test and a .yml of its own beside it; marts have
-enforced contracts, say their grain and how fresh they are, describe every column and read no source;
-tenant_id comes first everywhere.
+enforced contracts, say their grain and how fresh they are, describe every column and read no
+source; tenant_id comes first everywhere.
 """
 
 from __future__ import annotations
