@@ -383,10 +383,12 @@ def tenants_set(
     exclude_nobody: bool,
     exclude_no_domain: bool,
 ) -> None:
-    """Change a tenant's settings; the next build uses them.
+    """Change a tenant's settings, and queue a build where they change how RFM counts.
 
     What is not given stays as it is.
     """
+    from service.jobs.tasks import enqueue
+
     if (excluded and exclude_nobody) or (domains and exclude_no_domain):
         raise InvalidInputError("To exclude somebody and to exclude nobody contradict each other.")
     rfm = RfmChange(
@@ -398,18 +400,26 @@ def tenants_set(
         excluded_domains=list(domains) if domains or exclude_no_domain else None,
     )
     with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
         change_tenant(
             conn,
-            find_tenant(conn, name),
+            tenant_id,
             shop=shop,
             currency=currency,
             time_zone=time_zone,
             rfm=rfm,
         )
-    if shop is None:
-        _say(f"changed {name}; it counts from the next build: quintile build --tenant {name}")
+    if rfm != RfmChange() or currency is not None:
+        with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
+            enqueue(conn, tenant_id, "build", "cli", behind_running=True)
+        _say(
+            f"changed {name}; a worker builds it with that, and without one: "
+            f"quintile build --tenant {name}"
+        )
     else:
-        _say(f"changed {name}; its shop is {shop}: quintile tenants connect-shopify {name}")
+        _say(f"changed {name}")
+    if shop is not None:
+        _say(f"its shop is {shop}: quintile tenants connect-shopify {name}")
 
 
 @tenants.command("erase")

@@ -71,6 +71,10 @@ _IMPOSSIBLE = {
         "The least value of an order is not below 0.",
     ),
     "rfm_settings_domains_check": ("excluded_domains", "A domain looks like example.com."),
+    "rfm_settings_customer_ids_check": (
+        "excluded_customer_ids",
+        "A customer to exclude needs an id.",
+    ),
     "rfm_settings_time_zone_check": ("time_zone", "The database does not know this time zone."),
 }
 

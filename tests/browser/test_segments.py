@@ -144,6 +144,12 @@ def test_thresholds_say_what_a_score_takes(site: Site, signed_in: Page) -> None:
         expect(row.locator("td").first).to_contain_text(re.compile(r"last order within \d+ day"))
         expect(row.locator("td").nth(1)).to_contain_text(re.compile("or more orders|nobody"))
         expect(row.locator("td").nth(2)).to_contain_text(re.compile(r"more than [\d.]+ [A-Z]{3}"))
+        # Whoever has a higher score has passed this one, too.
+        expect(row).to_contain_text(re.compile(r"\(reached by [\d,]+ customers?\)"))
+    # On a narrow screen nothing is cut off at the side.
+    signed_in.set_viewport_size({"width": 400, "height": 900})
+    table = signed_in.locator("#thresholds .panel")
+    assert table.evaluate("panel => panel.scrollWidth <= panel.clientWidth")
 
 
 def test_trend_and_movements_follow_the_recorded_days(
@@ -161,6 +167,7 @@ def test_trend_and_movements_follow_the_recorded_days(
     page.reload()
     expect(page.get_by_role("img", name="Customers by segment over time")).to_be_visible()
     assert page.locator(".trend polyline").count() == 6
+    expect(page.locator(".trend text[data-on]")).to_have_text(["1 May 2026", "1 Jul 2026"])
     page.get_by_text("The same as a table").click()
     days = page.locator("#trend tbody tr")
     expect(days.locator("th")).to_have_text(["1 Jul 2026", "1 Jun 2026", "1 May 2026"])

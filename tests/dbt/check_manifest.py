@@ -4,12 +4,14 @@ Usage: python tests/dbt/check_manifest.py [target/manifest.json]
 
 Prints one line for each breach and exits with 1 when there is any. The rules are those of the
 design: every model has a description, a key test and a .yml of its own beside it; marts have
-enforced contracts, describe every column and read no source; tenant_id comes first everywhere.
+enforced contracts, say their grain and how fresh they are, describe every column and read no
+source; tenant_id comes first everywhere.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -17,6 +19,11 @@ from typing import Any
 
 Manifest = dict[str, Any]
 Node = dict[str, Any]
+
+# How a description says as of when its rows are.
+FRESHNESS = re.compile(
+    r"\b(as of|as fresh as|last build|as they are now|current without a build)\b", re.IGNORECASE
+)
 
 KEY_TESTS = {"unique", "unique_within_tenant"}
 
@@ -99,6 +106,10 @@ def breaches_of_mart(model: Node) -> Iterator[str]:
         yield "is a mart without an enforced contract"
     if model["config"].get("unique_key") is None:
         yield "is a mart without a unique_key"
+    if not model["description"].startswith("One row per "):
+        yield "is a mart whose description does not begin with its grain, One row per …"
+    if not FRESHNESS.search(model["description"]):
+        yield "is a mart whose description does not say how fresh it is"
     for name, column in model["columns"].items():
         if not column["description"].strip():
             yield f"is a mart whose column {name} has no description"

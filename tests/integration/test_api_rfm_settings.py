@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
@@ -99,11 +101,23 @@ def test_a_bad_value_is_told_by_its_field(
         {"window_days": 0},
         {"window_days": 3651},
         {"window_days": "many"},
+        {"window_days": 1.5},
         {"time_zone": "Mars/Base"},
+        {"time_zone": ""},
+        {"time_zone": 1},
         {"minimum_minor": -1},
         {"minimum_minor": 2**70},
+        {"minimum_minor": "1.50"},
+        {"is_sample_counted": "perhaps"},
         {"excluded_domains": ["not a domain"]},
+        {"excluded_domains": ["@brand.example"]},
+        {"excluded_domains": "brand.example"},
+        {"excluded_domains": [None]},
+        {"excluded_domains": ["brand.example"] * 1001},
         {"excluded_customer_ids": [""]},
+        {"excluded_customer_ids": [" "]},
+        {"excluded_customer_ids": [7]},
+        {"excluded_customer_ids": ["x" * 256]},
         {"excluded_customer_ids": ["x"] * 1001},
         {"unknown": 1},
     ],
@@ -117,3 +131,46 @@ def test_a_bad_value_is_a_problem_and_changes_nothing(
     assert answer.mimetype == "application/problem+json"
     assert {key: client.get(PATH).get_json()[key] for key in DEFAULTS} == DEFAULTS
     assert runs_of(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "constraint"),
+    [
+        ("window_days", "0", "window_days"),
+        ("window_days", "3651", "window_days"),
+        ("time_zone", "'Mars/Base'", "time_zone"),
+        ("time_zone", "''", "time_zone"),
+        ("minimum_minor", "-1", "minimum"),
+        ("excluded_domains", "'{not a domain}'", "domains"),
+        ("excluded_domains", "'{Brand.example}'", "domains"),
+        ("excluded_domains", "'{NULL}'", "domains"),
+        ("excluded_customer_ids", "'{7,NULL}'", "(customer_ids|excluded)"),
+        ("excluded_customer_ids", "'{7,\"\"}'", "customer_ids"),
+        ("excluded_customer_ids", "'{\" 7\"}'", "customer_ids"),
+    ],
+    ids=str,
+)
+def test_the_database_refuses_a_bad_value_whoever_writes_it(
+    settings: Settings, tenants: list[UUID], setting: str, value: str, constraint: str
+) -> None:
+    """A value that no build could use would stop the builds of everybody."""
+    with (
+        connect_as_owner(settings) as owner,
+        pytest.raises(psycopg.errors.CheckViolation) as refused,
+    ):
+        owner.execute(
+            f"update app.rfm_settings set {setting} = {value} where tenant_id = %s",  # type: ignore[arg-type]
+            [tenants[0]],
+        )
+    assert re.fullmatch(f"rfm_settings_{constraint}_check", refused.value.diag.constraint_name)
+
+
+@pytest.mark.parametrize("setting", DEFAULTS)
+def test_the_database_has_no_setting_without_a_value(
+    settings: Settings, tenants: list[UUID], setting: str
+) -> None:
+    with connect_as_owner(settings) as owner, pytest.raises(psycopg.errors.NotNullViolation):
+        owner.execute(
+            f"update app.rfm_settings set {setting} = null where tenant_id = %s",  # type: ignore[arg-type]
+            [tenants[0]],
+        )

@@ -12,7 +12,7 @@ import pytest
 
 from service.cli import main, serve_command
 from service.config import Settings
-from service.db import Connection, connect_as_owner
+from service.db import Connection, connect, connect_as_owner
 from service.tenants import RfmChange, add_tenant
 from tests.command import quintile
 
@@ -198,6 +198,43 @@ def test_settings_of_a_tenant_change_alone(
         "other": (365, "UTC", 0, False, [], []),
     }
     assert other
+
+
+def test_a_changed_setting_rebuilds_that_tenant(
+    built_settings: Settings,
+) -> None:
+    """By a worker, or by the command that is advised, which takes up what waits."""
+    with connect_as_owner(built_settings) as owner:
+        tenant_id = add_tenant(owner, "demo")
+        add_tenant(owner, "other")
+    with connect(built_settings.database_url) as admin:
+
+        def builds() -> list[tuple[object, ...]]:
+            return [
+                tuple(row.values())
+                for row in admin.execute(
+                    """
+                    select r.tenant_id, r.state, r.trigger, count(j.id) as jobs
+                    from app.runs as r
+                    left join jobs.procrastinate_jobs as j
+                        on r.run_id::text = j.args ->> 'run_id' and j.status = 'todo'
+                    where r.kind = 'build'
+                    group by r.run_id, r.tenant_id, r.state, r.trigger
+                    """
+                ).fetchall()
+            ]
+
+        # What RFM does not count by is no reason to count again.
+        quintile(built_settings, "tenants", "set", "demo", "--time-zone", "Europe/Berlin")
+        assert builds() == []
+        changed = quintile(built_settings, "tenants", "set", "demo", "--window-days", "90")
+        assert "quintile build --tenant demo" in changed.stderr
+        quintile(built_settings, "tenants", "set", "demo", "--exclude-customer", "7")
+        assert builds() == [(tenant_id, "queued", "cli", 1)]
+        quintile(built_settings, "build", "--tenant", "demo")
+        assert [(tenant, state) for tenant, state, *_ in builds()] == [(tenant_id, "succeeded")]
+        window = admin.execute("select window_days from marts.rfm_builds").fetchall()
+        assert [row["window_days"] for row in window] == [90]
 
 
 def test_excluded_customers_are_replaced_and_cleared(

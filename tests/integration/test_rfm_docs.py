@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from service.config import Settings
+from tests.dbt.check_manifest import breaches
 from tests.integration.test_plain_dbt import dbt
 
 
@@ -14,6 +15,8 @@ def test_docs_describe_every_mart_and_where_it_comes_from(
 ) -> None:
     dbt(built_settings.database_url, tmp_path, "docs", "generate")
     manifest = json.loads((tmp_path / "manifest.json").read_text())
+    # Grain, freshness, every column's meaning, among others.
+    assert breaches(manifest) == []
     catalog = json.loads((tmp_path / "catalog.json").read_text())["nodes"]
     marts = {
         name: node for name, node in manifest["nodes"].items() if node.get("schema") == "marts"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,8 +19,10 @@ from service.db import Connection, connect, connect_as_owner
 from service.errors import InvalidInputError
 from service.jobs.backfill import backfill, days
 from service.tenants import add_tenant
-from tests.command import quintile
+from tests.command import environment_of, quintile
+from tests.conftest import PROJECT_DIR
 from tests.integration.test_plain_dbt import dbt
+from tests.worker import wait_until
 
 RFM = ("--select", "+customer_rfm_segments", "+rfm_segment_history")
 
@@ -254,6 +258,85 @@ def test_a_build_that_stops_half_way_leaves_the_last_good_state(built: Build) ->
     built("2025-06-02")
     told = [move for move in rows(built.conn, TRANSITIONS) if move[0] == "new"]
     assert [(before, on) for _, before, _, on in told] == [(None, "2025-06-02")]
+
+
+def test_a_day_is_in_history_when_its_moves_are(built: Build) -> None:
+    """A log that cannot be written keeps its day out of the sizes, and the matrix adds up."""
+    built("2025-03-01")
+    built("2025-04-01")
+    good = rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)
+    land(built.settings, "demo", [("new", "2025-05-30")])
+    with connect(built.settings.database_url) as admin:
+        admin.execute(
+            "alter table marts.rfm_segment_transitions"
+            " add constraint stop check (customer_id <> 'new')"
+        )
+        built("2025-06-01", expect=1)
+        assert (rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)) == good
+        admin.execute("alter table marts.rfm_segment_transitions drop constraint stop")
+    built("2025-06-01")
+    assert [on for on, *_ in rows(built.conn, HISTORY)][-1] == "2025-06-01"
+    found = built.conn.execute(MOVEMENTS_OFF).fetchone()
+    assert found is not None
+    assert found["wrong"] == []
+
+
+SHOWN = (
+    CURRENT,
+    TRANSITIONS,
+    HISTORY,
+    "select m.* from marts.rfm_segment_summary as m where %s <> '' order by segment",
+    "select m.* from marts.rfm_thresholds as m where %s <> '' order by metric, score",
+    "select m.* from marts.rfm_data_quality as m where %s <> ''",
+    "select m.* from marts.customers as m where %s <> '' order by customer_id",
+)
+
+
+def test_a_killed_build_leaves_the_last_good_state(built: Build) -> None:
+    """Killed when everything is written and nothing committed: readers never see any of it."""
+    built("2025-03-01", "--select", "+marts.rfm", "+customers")
+    good = [rows(built.conn, statement) for statement in SHOWN]
+    land(built.settings, "demo", [("new", "2025-05-30")])
+
+    command = [sys.executable, "-m", "service", "build", "--as-of", "2025-06-01"]
+    with connect(built.settings.database_url) as admin:
+        with (
+            # The last that the scores' transaction does is to date them.
+            admin.transaction(),
+            subprocess.Popen(
+                command,
+                cwd=PROJECT_DIR,
+                env=environment_of(built.settings),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            ) as process,
+        ):
+            admin.execute("select from marts.rfm_builds for update")
+            wait_until(lambda: _waiting(built.conn), "the build dates its scores")
+            assert [rows(built.conn, statement) for statement in SHOWN] == good
+            process.kill()
+        wait_until(lambda: not _building(built.conn), "the build is gone")
+        assert [rows(built.conn, statement) for statement in SHOWN] == good
+
+    built("2025-06-01")
+    assert "new" in [who for who, *_ in rows(built.conn, CURRENT)]
+    assert [on for on, *_ in rows(built.conn, HISTORY)] == ["2025-03-01", "2025-06-01"]
+
+
+def _building(conn: Connection) -> list[Any]:
+    """What dbt's connections to this database do."""
+    return conn.execute(
+        """
+        select wait_event_type, query from pg_stat_activity
+        where datname = current_database() and usename = 'quintile_transform'
+        """
+    ).fetchall()
+
+
+def _waiting(conn: Connection) -> bool:
+    return any(
+        row["wait_event_type"] == "Lock" and "rfm_builds" in row["query"] for row in _building(conn)
+    )
 
 
 def test_one_tenant_s_builds_leave_the_history_of_others_alone(built: Build) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -32,10 +33,24 @@ PROFILE = settings(
 CUSTOMERS = """
     select
         tenant_id, customer_id, r_score, f_score, m_score, segment, recency_days, frequency_count,
-        (monetary_total * 100)::bigint as spent, last_order_at
+        monetary_total * 100 as spent, last_order_at
     from marts.customer_rfm_segments
 """
 EXCLUDED = "select tenant_id, order_id, primary_reason, exclusion_reasons from {}"
+SIZES = """
+    select tenant_id, segment, customers, revenue * 100 as spent
+    from marts.rfm_segment_history where as_of = %(at)s
+"""
+# Where everybody stood, by the log alone.
+STANDING = """
+    select tenant_id, customer_id, to_segment as segment
+    from marts.rfm_segment_transitions
+    where
+        as_of <= %(at)s
+        and (ended_as_of is null or ended_as_of > %(at)s)
+        and to_segment is not null
+"""
+SEGMENTS = ("champions", "loyal", "new", "at_risk", "hibernating", "potential")
 THRESHOLDS = "select tenant_id, metric, score, cut_value, cut_minor, cut_at from {}"
 
 
@@ -128,7 +143,46 @@ def test_the_models_say_what_the_definition_says(
             store.changed_into(stores[number - 1], random.Random(number))  # noqa: S311
             for number, store in enumerate(stores)
         ]
-        build_and_compare(database, target, ids, twins, changed, AS_OF + timedelta(days=2))
+        as_of = AS_OF + timedelta(days=2)
+        build_and_compare(database, target, ids, twins, changed, as_of)
+        backfill_and_compare(database, target, ids, changed, as_of)
+
+
+def backfill_and_compare(
+    database: Settings, target: Path, ids: list[UUID], stores: list[Store], as_of: datetime
+) -> None:
+    """Write history anew, and hold each of its days to the definition as of that day."""
+    looks_back = [timedelta(400), timedelta(30), timedelta(1), timedelta(0)]
+    variables = {
+        "as_of": as_of.isoformat(),
+        "backfill": [(as_of - by).isoformat() for by in looks_back if by],
+    }
+    chosen = ("+rfm_segment_transitions", "+rfm_segment_history")
+    dbt(
+        database.database_url,
+        *(target, "run", "--select", *chosen, "--vars", json.dumps(variables)),
+    )
+    with connect(database.database_url) as conn:
+        for by in looks_back:
+            at = {"at": as_of - by}
+            sizes: dict[UUID, dict[str, tuple[int, int]]] = defaultdict(dict)
+            for row in conn.execute(SIZES, at).fetchall():
+                sizes[row["tenant_id"]][row["segment"]] = row["customers"], row["spent"]
+            standing: dict[UUID, dict[str, str]] = defaultdict(dict)
+            for row in conn.execute(STANDING, at).fetchall():
+                standing[row["tenant_id"]][row["customer_id"]] = row["segment"]
+            for store, tenant_id in zip(stores, ids, strict=True):
+                expected = by_definition(store.earlier(by)).customers
+                assert standing[tenant_id] == {
+                    customer_id: one.segment for customer_id, one in expected.items()
+                }, (store, by)
+                assert sizes[tenant_id] == {
+                    segment: (
+                        sum(one.segment == segment for one in expected.values()),
+                        sum(one.spent for one in expected.values() if one.segment == segment),
+                    )
+                    for segment in SEGMENTS
+                }, (store, by)
 
 
 def build_and_compare(

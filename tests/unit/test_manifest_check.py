@@ -41,7 +41,7 @@ def manifest() -> dict[str, Any]:
                     "name": "sizes",
                     "original_file_path": "models/marts/rfm/sizes.sql",
                     "patch_path": "quintile://models/marts/rfm/sizes.yml",
-                    "description": "One row per tenant and day.",
+                    "description": "One row per tenant and day, as of the last build.",
                     "columns": {
                         "tenant_id": {"description": "Brand."},
                         "counted_on": {"description": "Day."},
@@ -72,7 +72,8 @@ def put_tenant_second(model: dict[str, Any]) -> None:
 
 
 BREACHES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
-    ("has no description", lambda m: m.update(description=" ")),
+    ("begin with its grain", lambda m: m.update(description="Sizes as of the last build.")),
+    ("how fresh it is", lambda m: m.update(description="One row per tenant and day.")),
     ("file of its own", move_to_shared_yml),
     ("tenant_id as its first column", put_tenant_second),
     ("unique_key counted_on", lambda m: m["config"].update(unique_key="counted_on")),
@@ -101,6 +102,12 @@ def test_each_breach_is_named_once(
     assert sentence in found[0]
 
 
+def test_a_model_without_a_description_is_a_breach() -> None:
+    damaged = manifest()
+    damaged["nodes"][MODEL_ID]["description"] = " "
+    assert "sizes has no description" in check.breaches(damaged)
+
+
 def test_a_model_without_a_key_test_is_a_breach() -> None:
     damaged = manifest()
     damaged["nodes"]["test.quintile.key"]["test_metadata"]["name"] = "not_null"
@@ -112,10 +119,10 @@ def test_the_command_prints_breaches_and_fails(
 ) -> None:
     path = tmp_path / "manifest.json"
     damaged = manifest()
-    damaged["nodes"][MODEL_ID]["description"] = ""
+    damaged["nodes"][MODEL_ID]["columns"]["counted_on"]["description"] = ""
     path.write_text(json.dumps(damaged), encoding="utf-8")
     assert check.main([str(path)]) == 1
-    assert capsys.readouterr().out == "sizes has no description\n"
+    assert capsys.readouterr().out == "sizes is a mart whose column counted_on has no description\n"
 
 
 def test_the_command_passes_a_clean_manifest(tmp_path: Path) -> None:

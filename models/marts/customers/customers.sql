@@ -55,7 +55,10 @@ final as (
         -- elsewhere
         coalesce(m.segment_names, '{}') as shopify_segments,
         coalesce(cardinality(f.sample_order_ids), 0) as sample_count,
-        b.currency
+        b.currency,
+
+        -- timestamps
+        b.as_of as calculated_at
     from facts as f
     inner join builds as b on f.tenant_id = b.tenant_id
     left join memberships as m on f.tenant_id = m.tenant_id and f.customer_id = m.customer_id
@@ -80,5 +83,6 @@ select
     rfm_segment,
     shopify_segments,
     sample_count,
-    currency
+    currency,
+    calculated_at
 from final

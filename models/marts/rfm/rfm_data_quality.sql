@@ -62,8 +62,10 @@ measured as (
     select
         b.tenant_id,
         coalesce(l.all_customers, 0) as customers,
-        coalesce(extract(day from b.as_of - o.first_order_at), 0)::int as history_days,
-        extract(day from b.as_of - o.last_order_at)::int as days_without_order,
+        coalesce(
+            {{ days_between('o.first_order_at', 'b.as_of', 'b.time_zone') }}, 0
+        ) as history_days,
+        {{ days_between('o.last_order_at', 'b.as_of', 'b.time_zone') }} as days_without_order,
         l.tied_order_count,
         l.tied_share,
         coalesce(l.is_tie_above_lowest, false) as is_tie_above_lowest,

@@ -1,3 +1,7 @@
+-- After the log: a day is in history when its moves are, so that the movements between two recorded
+-- days add up at any moment, and when a build ends between the two.
+-- depends_on: {{ ref('rfm_segment_transitions') }}
+
 with
 
 windows as (

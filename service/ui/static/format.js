@@ -75,7 +75,8 @@ export function localise(root) {
     percent: (item) => percent(item.value),
     money: (item) => money(item.value, item.dataset.currency),
     moment: (item) => moment(item.dateTime),
-    date: (item) => date(item.dateTime),
+    // A text in a drawing has no dateTime.
+    date: (item) => date(item.dateTime ?? item.dataset.on),
   };
   for (const item of root.querySelectorAll("[data-format]")) {
     item.textContent = formats[item.dataset.format](item);
