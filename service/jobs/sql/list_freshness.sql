@@ -1,5 +1,5 @@
--- What is expected of each tenant, how many seconds ago it was last done, and whether that is
--- longer than its schedule allows. Read by a role that sees all tenants.
+-- What is expected of each tenant, how many seconds ago it was last done, or expected first, and
+-- whether that is longer than its schedule allows. Read by a role that sees all tenants.
 with allowed as (
     select
         a.kind,
@@ -42,6 +42,7 @@ latest as (
         e.kind,
         e.schedule,
         e.seconds,
+        done.finished_at is not null as is_done,
         coalesce(done.finished_at, e.expected_since) as last_at
     from expected as e
     left join lateral (
@@ -57,6 +58,7 @@ select
     t.tenant_id,
     t.name,
     l.kind,
+    l.is_done,
     extract(epoch from now() - l.last_at)::float8 as seconds,
     -- What somebody has paused is late for nobody.
     extract(epoch from now() - l.last_at) > l.seconds and s.paused_at is null as is_late
