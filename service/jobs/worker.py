@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from service.config import Settings
-from service.db import Pool, open_pool
+from service.db import Pool, open_pool, read_queries
 from service.errors import DatabaseUnavailableError
 from service.jobs.fan_out import close_dead, fan_out, take_up_stalled
 from service.jobs.metrics import serve_metrics
@@ -57,6 +57,7 @@ def run_worker(settings: Settings, clock: Clock = now) -> None:
         DatabaseUnavailableError: The database does not answer when the worker starts; later it
             waits for it.
     """
+    read_queries()
     with open_pool(settings) as pool, serve_metrics(settings):
         asyncio.run(_work(settings, pool, clock))
 
