@@ -20,7 +20,7 @@ from service.db import (
 )
 from service.jobs.fair_queue import SCHEDULED
 from service.jobs.runs import STALE_AFTER_SECONDS
-from service.jobs.schedules import BY_NAME, SCHEDULES, previous_time
+from service.jobs.schedules import BY_NAME, newest_times
 from service.jobs.tasks import HOUSEKEEP_TASK, Enqueueable, defer, enqueue
 from service.jobs.together import FAN_OUT
 from service.jobs.webhooks import QUEUE, enter_queue
@@ -95,20 +95,14 @@ def close_dead(settings: Settings, pool: Pool) -> int:
 
 def _find_due(conn: Connection, settings: Settings, now: datetime) -> list[dict[str, Any]]:
     """Tenants and the schedules that have come due for them since they were served last."""
-    zones = [row["time_zone"] for row in conn.execute(query("jobs/sql/list_time_zones"))]
-    times = [
-        (schedule.name, schedule.provider, zone, previous_time(schedule.cron(settings), zone, now))
-        for schedule in SCHEDULES
-        if schedule.starts_work
-        for zone in (zones if schedule.is_local else ["UTC"])
-    ]
+    times = newest_times(conn, settings, now)
     return conn.execute(
         query("jobs/sql/find_due"),
         {
-            "names": [name for name, _, _, _ in times],
-            "providers": [provider for _, provider, _, _ in times],
-            "zones": [zone if BY_NAME[name].is_local else None for name, _, zone, _ in times],
-            "times": [at for _, _, _, at in times],
+            "names": [time.schedule.name for time in times],
+            "providers": [time.schedule.provider for time in times],
+            "zones": [time.time_zone for time in times],
+            "times": [time.at for time in times],
         },
     ).fetchall()
 

@@ -12,7 +12,7 @@ from croniter import croniter
 
 from service.config import Settings
 from service.db import Connection, query
-from service.jobs.schedules import BY_NAME
+from service.jobs.schedules import BY_NAME, newest_times
 
 # By kind of run: the schedule that says when it is due, and what people call it.
 EXPECTED = MappingProxyType(
@@ -58,9 +58,13 @@ def read_freshness(settings: Settings, conn: Connection) -> list[dict[str, Any]]
         conn: A connection that sees all tenants.
     """
     allowed = allowed_seconds(settings)
+    times = newest_times(conn, settings, datetime.now(UTC))
     parameters = {
         "kinds": list(allowed),
         "schedules": [EXPECTED[kind][0] for kind in allowed],
         "seconds": list(allowed.values()),
+        "due_schedules": [time.schedule.name for time in times],
+        "due_zones": [time.time_zone for time in times],
+        "due_times": [time.at for time in times],
     }
     return conn.execute(query("jobs/sql/list_freshness"), parameters).fetchall()

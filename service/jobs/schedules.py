@@ -131,6 +131,32 @@ def zone_of(time_zone: str) -> tzinfo:
         return UTC
 
 
+@dataclass(frozen=True)
+class NewestTime:
+    """When a schedule came due last: for everybody, or by the clock of one time zone."""
+
+    schedule: Schedule
+    time_zone: str | None
+    at: datetime
+
+
+def newest_times(conn: Connection, settings: Settings, now: datetime) -> list[NewestTime]:
+    """The newest time of each schedule that starts work, by every clock that a tenant goes by.
+
+    Args:
+        conn: A connection that sees all tenants.
+        settings: When schedules are due.
+        now: What time it is.
+    """
+    zones = [row["time_zone"] for row in conn.execute(query("jobs/sql/list_time_zones"))]
+    return [
+        NewestTime(schedule, zone, previous_time(schedule.cron(settings), zone or "UTC", now))
+        for schedule in SCHEDULES
+        if schedule.starts_work
+        for zone in (zones if schedule.is_local else [None])
+    ]
+
+
 # -- a tenant's own -----------------------------------------------------------------------------
 
 

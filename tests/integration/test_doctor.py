@@ -17,7 +17,7 @@ from service.errors import QuintileError
 from service.jobs.doctor import examine_freshness, examine_queue, examine_runs
 from service.jobs.freshness import longest_gap
 from service.jobs.runs import recorded, start_run
-from service.jobs.schedules import pause
+from service.jobs.schedules import pause, resume
 from service.jobs.tasks import enqueue
 from service.machine import examine_clock, examine_disk
 from service.webhooks.doctor import Remark
@@ -142,6 +142,12 @@ def test_freshness_follows_the_schedules(
     with tenant_transaction(pool, tenant_id) as conn:
         pause(conn, tenant_id, "orders", "tests")
     assert _bad(list(examine_freshness(settings, owner))) == []
+    # Resumed, it is given until its next time; from then on what is not done is late.
+    with tenant_transaction(pool, tenant_id) as conn:
+        resume(conn, tenant_id, "orders")
+    assert _bad(list(examine_freshness(settings, owner))) == []
+    owner.execute("update app.schedules set served_at = now() - interval '2 hours'")
+    assert len(_bad(list(examine_freshness(settings, owner)))) == 1
 
 
 def test_jobs_that_nobody_does(
