@@ -18,7 +18,7 @@ from service.api.access import State, require_login
 from service.api.openapi import configure_openapi
 from service.api.problems import register_problems
 from service.config import Settings, load_settings
-from service.db import create_pool
+from service.db import create_pool, read_queries
 from service.logs import configure_logging
 from service.metrics import note_request
 from service.secrets import derive
@@ -45,6 +45,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     """
     settings = settings or load_settings()
     configure_logging(settings)
+    read_queries()
     app = APIFlask(
         __name__,
         title="Quintile",

@@ -39,6 +39,7 @@ from service.errors import AlreadyRunningError, InvalidInputError, NotConnectedE
 from service.jobs import commands
 from service.jobs.results import BUSY, FAILED, Result, result_option, told
 from service.jobs.runs import (
+    Builds,
     Kind,
     RunRecorder,
     StartedRun,
@@ -782,14 +783,14 @@ def build(
         if as_of is not None:
             parse_as_of(as_of)
         chosen = _chosen_tenants(settings, names)
-        runs = start_builds(pool, chosen.values(), "cli")
-        free = _free_tenants(chosen, runs)
-        with _added_runs(pool, chosen, runs, result):
+        builds = start_builds(pool, chosen.values(), "cli")
+        free = _free_tenants(chosen, builds)
+        with _added_runs(pool, chosen, builds, result):
             if free or not chosen:
                 recorded_build(
                     settings,
                     pool,
-                    runs,
+                    builds.mine,
                     tenants=names if len(free) == len(chosen) else free,
                     as_of=as_of,
                     full_refresh=full_refresh,
@@ -806,25 +807,26 @@ def _chosen_tenants(settings: Settings, names: Iterable[str]) -> dict[str, UUID]
         return {name: find_tenant(conn, name) for name in names} or known
 
 
-def _free_tenants(chosen: Mapping[str, UUID], runs: Mapping[UUID, UUID]) -> list[str]:
+def _free_tenants(chosen: Mapping[str, UUID], builds: Builds) -> list[str]:
     """Names of the tenants whose builds are this process's; the others are being built already."""
-    return [name for name, tenant_id in chosen.items() if tenant_id in runs]
+    return [name for name, tenant_id in chosen.items() if tenant_id in builds.mine]
 
 
 @contextmanager
 def _added_runs(
-    pool: Pool, chosen: Mapping[str, UUID], runs: Mapping[UUID, UUID], result: Result
+    pool: Pool, chosen: Mapping[str, UUID], builds: Builds, result: Result
 ) -> Iterator[None]:
     """Tell in the result how the builds of the chosen tenants ended, well or not."""
     try:
         yield
     finally:
         for name, tenant_id in chosen.items():
-            run = None
-            if tenant_id in runs:
-                with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-                    run = get_run(conn, tenant_id, runs[tenant_id])
-            result.add_run(name, run, "build")
+            is_mine = tenant_id in builds.mine
+            run_id = (builds.mine if is_mine else builds.others)[tenant_id]
+            with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                result.add_run(name, get_run(conn, tenant_id, run_id), is_mine=is_mine)
+            if not is_mine:
+                _say(f"{name} is being built already: quintile runs follow {run_id}")
 
 
 @main.command()
@@ -860,11 +862,11 @@ def backfill(
     last_day = last.date() if last else datetime.now(UTC).date()
     with told("backfill", as_json=as_json) as result, open_pool(settings) as pool:
         chosen = _chosen_tenants(settings, names)
-        runs = start_builds(pool, chosen.values(), "cli")
-        free = _free_tenants(chosen, runs)
+        builds = start_builds(pool, chosen.values(), "cli")
+        free = _free_tenants(chosen, builds)
         with (
-            _added_runs(pool, chosen, runs, result),
-            recorded_together(pool, runs) as recorders,
+            _added_runs(pool, chosen, builds, result),
+            recorded_together(pool, builds.mine) as recorders,
         ):
             for recorder in recorders:
                 recorder.phase("history")
@@ -1200,7 +1202,7 @@ def _run(
             yield progress
     finally:
         with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-            result.add_run(label, get_run(conn, tenant_id, run_id), kind)
+            result.add_run(label, get_run(conn, tenant_id, run_id))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 
 from service.errors import InvalidSettingError
 
@@ -28,14 +28,18 @@ _RANGES = MappingProxyType(
         "klaviyo_removal_share": (0, 100),
     }
 )
-_COUNTS = (
-    "web_processes",
-    "worker_slots",
-    "worker_builds",
-    "run_attempts",
-    "run_stale_seconds",
-    "run_days",
+_LEAST = MappingProxyType(
+    {
+        "web_processes": 1,
+        # One of them is kept for people.
+        "worker_slots": 2,
+        "worker_builds": 2,
+        "run_attempts": 1,
+        "run_stale_seconds": 1,
+        "run_days": 1,
+    }
 )
+_CRON_FIELDS = 5
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
 
@@ -176,9 +180,12 @@ class Settings:
     schedule_housekeeping: str = _setting(
         "30 4 * * *", "When old webhooks, exports, runs and jobs are deleted (cron, UTC)."
     )
-    worker_slots: int = _setting(6, "Jobs one worker does at once.")
+    worker_slots: int = _setting(
+        6, "Jobs one worker does at once, two at least; one of them is kept for people."
+    )
     worker_builds: int = _setting(
-        2, "Of these, the most that are dbt builds; one of them is kept for people."
+        2,
+        "Of these, the most that are dbt builds, two at least; one of them is kept for people.",
     )
     worker_grace_seconds: int = _setting(
         30, "How long a worker that is stopped lets its jobs run before it hands them back."
@@ -246,14 +253,26 @@ def _check(settings: Settings) -> None:
     for name, (least, most) in _RANGES.items():
         if not least <= getattr(settings, name) <= most:
             raise InvalidSettingError(f"{environment_name(name)} must be from {least} to {most}.")
-    for name in _COUNTS:
-        if getattr(settings, name) < 1:
-            raise InvalidSettingError(f"{environment_name(name)} must be at least 1.")
+    for name, least in _LEAST.items():
+        if getattr(settings, name) < least:
+            raise InvalidSettingError(f"{environment_name(name)} must be at least {least}.")
     for item in fields(Settings):
-        if item.name.startswith("schedule_") and not croniter.is_valid(
-            getattr(settings, item.name)
-        ):
+        if item.name.startswith("schedule_") and not _is_cron(getattr(settings, item.name)):
             raise InvalidSettingError(
                 f"{environment_name(item.name)} is not a cron expression.",
                 advice="It has five fields, for example 0 3 * * * for three o'clock.",
             )
+
+
+def _is_cron(text: str) -> bool:
+    """Whether this is a cron expression of five fields that names a time: 30 February never comes.
+
+    croniter takes more: seconds, years and random times, which the schedules do not reckon with.
+    """
+    if len(text.split()) != _CRON_FIELDS or not croniter.is_valid(text):
+        return False
+    try:
+        croniter(text).get_next()
+    except CroniterError:
+        return False
+    return True

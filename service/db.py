@@ -48,6 +48,15 @@ def query(name: str) -> sql.SQL:
     return sql.SQL(text)
 
 
+def read_queries() -> None:
+    """Read every statement there is, for a process that lives while its checkout is upgraded.
+
+    What it read only then would be the next release's, with parameters that it does not give.
+    """
+    for path in _PACKAGE_DIR.rglob("*.sql"):
+        query(path.relative_to(_PACKAGE_DIR).with_suffix("").as_posix())
+
+
 # -- who connects as what -----------------------------------------------------------------------
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+import psycopg
 
 from service.config import Settings
 from service.db import (
@@ -28,6 +31,8 @@ from service.vault import Sealed, key_ring, unseal
 from service.webhooks.doctor import Remark, examine_webhooks
 
 _FEW_DAYS = 14
+_SEE_LOG = "The log of the worker and of the web service has the details."
+_DATABASE_ADVICE = "Run: quintile migrate; then quintile build. PostgreSQL's log says more."
 Level = Literal["ok", "warning", "error"]
 
 
@@ -55,36 +60,54 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
 
     With ``fix``, webhook subscriptions that are missing or wrong are mended.
     """
-    findings: list[Finding] = []
-    try:
-        with connect(admin_url(settings)) as conn:
-            findings += _database(conn)
-    except QuintileError as error:
-        return [Finding("error", "database", error.message, error.advice)]
-    findings += _explained("roles", lambda: _roles(settings))
-    if any(finding.level == "error" for finding in findings):
+    # First what is about this machine alone: a full disk is why much else fails.
+    findings = _explained("disk", lambda: _told("disk", examine_disk(settings)))
+    findings += _explained("database", lambda: _with(connect(admin_url(settings)), _database))
+    if not _is_broken(findings):
+        findings += _explained("roles", lambda: _roles(settings))
+    if _is_broken(findings):
         return findings
     with connect_as_owner(settings) as conn:
-        findings += [
-            *_isolation(conn),
-            *_credentials(settings, conn),
-            *_explained("keys", lambda: _keys(settings, conn)),
-            *_paused_lists(conn),
-            *_told("webhooks", examine_webhooks(settings, conn, fix=fix)),
-            *_told("freshness", examine_freshness(settings, conn)),
-            *_told("runs", examine_runs(settings, conn)),
-            *_explained("worker", lambda: _told("worker", examine_queue(settings))),
-            *_told("clock", examine_clock(conn)),
-            *_told("disk", examine_disk(settings)),
-        ]
+        looks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+            ("isolation", lambda: _isolation(conn)),
+            ("connections", lambda: _credentials(settings, conn)),
+            ("keys", lambda: _keys(settings, conn)),
+            ("klaviyo", lambda: _paused_lists(conn)),
+            ("webhooks", lambda: _told("webhooks", examine_webhooks(settings, conn, fix=fix))),
+            ("freshness", lambda: _told("freshness", examine_freshness(settings, conn))),
+            ("runs", lambda: _told("runs", examine_runs(settings, conn))),
+            ("worker", lambda: _told("worker", examine_queue(settings))),
+            ("clock", lambda: _told("clock", examine_clock(conn))),
+        )
+        for check, look in looks:
+            findings += _explained(check, look)
     return findings
 
 
-def _explained(check: str, look: Callable[[], Iterator[Finding]]) -> list[Finding]:
+def _with(
+    opened: AbstractContextManager[Connection], look: Callable[[Connection], Iterable[Finding]]
+) -> Iterator[Finding]:
+    with opened as conn:
+        yield from look(conn)
+
+
+def _is_broken(findings: Iterable[Finding]) -> bool:
+    return any(finding.level == "error" for finding in findings)
+
+
+def _explained(check: str, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What was found, or that it could not be looked at: the other looks go on."""
+    findings: list[Finding] = []
     try:
-        return list(look())
+        findings.extend(look())
     except QuintileError as error:
-        return [Finding("error", check, error.message, error.advice)]
+        findings.append(Finding("error", check, error.message, error.advice or _SEE_LOG))
+    except psycopg.Error as error:
+        # Only PostgreSQL's own first line: a statement's parameters may hold anything.
+        words = error.diag.message_primary or "the connection was lost"
+        message = f"the database did not answer: {words}"
+        findings.append(Finding("error", check, message, _DATABASE_ADVICE))
+    return findings
 
 
 def _database(conn: Connection) -> Iterator[Finding]:
@@ -216,4 +239,6 @@ def _paused_lists(conn: Connection) -> Iterator[Finding]:
 
 def _told(check: str, remarks: Iterable[Remark]) -> Iterator[Finding]:
     for remark in remarks:
-        yield Finding(remark.level, check, remark.message, remark.advice)
+        # What providers answer comes without advice.
+        advice = remark.advice if remark.advice or remark.level == "ok" else _SEE_LOG
+        yield Finding(remark.level, check, remark.message, advice)

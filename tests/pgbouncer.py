@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from service.config import PROJECT_DIR
 from service.db import APP, url_parts
 
 # Names the socket's file only: nothing listens on a network.
@@ -38,21 +40,7 @@ def pgbouncer(server_url: str) -> Iterator[str]:
     server = Path(url_parts(server_url)["host"])
     home = Path(tempfile.mkdtemp(prefix="quintile-pgb-", dir="/tmp"))
     (home / "users").write_text(f'"{APP}" ""\n')
-    (home / "ini").write_text(f"""
-[databases]
-* = host={server}
-
-[pgbouncer]
-pool_mode = transaction
-default_pool_size = {SERVER_CONNECTIONS}
-auth_type = trust
-auth_file = {home / "users"}
-listen_addr =
-listen_port = {_PORT}
-unix_socket_dir = {home}
-logfile = {home / "log"}
-pidfile = {home / "pid"}
-""")
+    _write_ini(home, server)
     # It does not run as root, and the server's socket is open to the server's own user only.
     owner = server.stat().st_uid
     for path in (home, *home.iterdir()):
@@ -69,6 +57,30 @@ pidfile = {home / "pid"}
         finally:
             process.terminate()
     shutil.rmtree(home)
+
+
+def _write_ini(home: Path, server: Path) -> None:
+    """What is handed out in deploy/, but for the addresses: here are sockets and no passwords."""
+    ini = configparser.ConfigParser(interpolation=None)
+    ini.read(PROJECT_DIR / "deploy" / "pgbouncer.ini")
+    assert ini["pgbouncer"]["pool_mode"] == "transaction"
+    ini["databases"] = {"*": f"host={server}"}
+    for option in ("server_tls_sslmode", "server_tls_ca_file"):
+        del ini["pgbouncer"][option]
+    ini["pgbouncer"].update(
+        {
+            "default_pool_size": str(SERVER_CONNECTIONS),
+            "auth_type": "trust",
+            "auth_file": str(home / "users"),
+            "listen_addr": "",
+            "listen_port": str(_PORT),
+            "unix_socket_dir": str(home),
+            "logfile": str(home / "log"),
+            "pidfile": str(home / "pid"),
+        }
+    )
+    with (home / "ini").open("w") as file:
+        ini.write(file)
 
 
 def _await_socket(process: subprocess.Popen[bytes], home: Path) -> None:

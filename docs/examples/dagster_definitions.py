@@ -5,22 +5,30 @@ under the names that dbt knows them by as sources, which makes them the models' 
 
     pip install dagster dagster-dbt
     dagster dev -f dagster_definitions.py
+
+``dagster dev`` writes the manifest; where Dagster runs otherwise, do that once per release:
+``dagster-dbt project prepare-and-package --file dagster_definitions.py``.
 """
 
-from __future__ import annotations
-
+# No postponed annotations: Dagster looks at the type of a context itself.
 import json
+import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 from dagster_dbt import DbtCliResource, DbtProject, dbt_assets, get_asset_key_for_model
 
 CHECKOUT = "/opt/quintile"
 QUINTILE = f"{CHECKOUT}/.venv/bin/quintile"
+# Where Dagster's user may write: the manifest, and dbt's logs.
+TARGET = Path("/var/lib/quintile/dagster")
 BUSY = 3
 
-project = DbtProject(project_dir=CHECKOUT)
+# dbt as the checkout has it.
+os.environ["PATH"] = f"{CHECKOUT}/.venv/bin:{os.environ['PATH']}"
+project = DbtProject(project_dir=CHECKOUT, target_path=TARGET)
 project.prepare_if_dev()
 
 

@@ -349,6 +349,11 @@ class Run(ResponseModel):
     next_attempt_at: Instant | None = Field(
         description="When it is tried again, while it waits for that."
     )
+    is_silent: bool = Field(
+        False,
+        description="Whether its process has not been heard of for a minute: it is taken up again"
+        " or ended as failed within minutes.",
+    )
 
 
 class RunsPage(ResponseModel):

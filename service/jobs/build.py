@@ -8,22 +8,27 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from threading import Event, Thread
 from uuid import UUID
 
 from service.config import PROJECT_DIR, Settings
 from service.db import Pool, tenant_transaction, transform_url
 from service.errors import BuildFailedError, InvalidInputError
+from service.jobs.retry import HandedBackError
 from service.jobs.runs import ATTENDED, LostRunError, RunRecorder, Terms, recorded_together
 from service.jobs.turns import Turn, build_turn
 from service.limits import read_order_limit
 
 Report = Callable[[int, int], None]
 
-# dbt numbers its steps as it starts them: "16:33:29  79 of 89 START test …".
-_STEP = re.compile(r" (\d+) of (\d+) START ")
+# dbt numbers its steps as it starts them: "16:33:29  79 of 89 START test …"; hooks apart.
+_STEP = re.compile(r" (\d+) of (\d+) START (?!hook)")
 
+
+_LOOK_SECONDS = 0.5
 
 # How dbt tells of a database that went away, and of what may go well the next time.
 _PASSING = (
@@ -85,15 +90,18 @@ def build(
     full_refresh: bool = False,
     quiet: bool = False,
     report: Report = lambda _done, _total: None,
+    stopping: Event | None = None,
 ) -> None:
     """Build and test every model, for some tenants (by name) or for all.
 
     ``backfill`` are earlier instants (ISO 8601), from the first of which on RFM history is written
     anew. Builds of different tenants run at the same time (see :mod:`service.jobs.turns`); a second
     one of a tenant waits. ``report`` is told how many of dbt's steps are done, of how many.
+    ``stopping`` ends dbt in whatever step it is.
 
     Raises:
         BuildFailedError: dbt did not succeed; the message is its last word on why.
+        HandedBackError: dbt was ended, as the process is to stop.
     """
     dbt_vars: dict[str, object] = {"has_turn": True}
     if as_of is not None:
@@ -115,7 +123,9 @@ def build(
             *("--vars", json.dumps(dbt_vars)),
             *(["--full-refresh"] if full_refresh else []),
         ]
-        _run_dbt(arguments, settings, turn, quiet=quiet, report=report)
+        _run_dbt(
+            arguments, settings, turn, quiet=quiet, report=report, stopping=stopping or Event()
+        )
 
 
 def recorded_build(
@@ -147,6 +157,7 @@ def recorded_build(
             full_refresh=full_refresh,
             quiet=quiet,
             report=report_to(recorders),
+            stopping=terms.stopping,
         )
 
 
@@ -178,7 +189,13 @@ def report_to(recorders: Sequence[RunRecorder]) -> Report:
 
 
 def _run_dbt(
-    arguments: list[str], settings: Settings, turn: Turn, *, quiet: bool, report: Report
+    arguments: list[str],
+    settings: Settings,
+    turn: Turn,
+    *,
+    quiet: bool,
+    report: Report,
+    stopping: Event,
 ) -> None:
     # Neither builds that run at the same time nor two installations that share a checkout may
     # share dbt's caches.
@@ -194,15 +211,18 @@ def _run_dbt(
     }
     tail: deque[str] = deque(maxlen=60)
     total = 0
-    with subprocess.Popen(
-        [sys.executable, "-m", "service.jobs.leashed_dbt", *arguments],
-        cwd=PROJECT_DIR,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "service.jobs.leashed_dbt", *arguments],
+            cwd=PROJECT_DIR,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+        _ended_by(stopping, process),
+    ):
         for line in process.stdout or ():
             tail.append(line.rstrip())
             step = _STEP.search(line)
@@ -212,6 +232,8 @@ def _run_dbt(
             if not quiet:
                 sys.stderr.write(line)
         process.wait()
+    if process.returncode != 0 and stopping.is_set():
+        raise HandedBackError
     if process.returncode != 0:
         raise BuildFailedError(
             "The build of the models failed.",
@@ -221,6 +243,27 @@ def _run_dbt(
         )
     # Steps that do nothing, such as an exposure, never start.
     report(total, total)
+
+
+@contextmanager
+def _ended_by(stopping: Event, process: subprocess.Popen[str]) -> Iterator[None]:
+    """End dbt when the event is set: a step may take minutes in which dbt says nothing."""
+    over = Event()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            if stopping.is_set():
+                # What is not committed is rolled back by the server.
+                process.kill()
+                return
+
+    thread = Thread(target=watch, name="build-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _reason(tail: Iterable[str]) -> str:

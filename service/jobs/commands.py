@@ -76,8 +76,8 @@ def runs_list(
         click.echo("no such runs", err=True)
     for row in rows:
         click.echo(
-            f"{row['created_at']:%Y-%m-%d %H:%M} {row['tenant']:<20} {row['kind']:<14} "
-            f"{row['trigger']:<8} {row['state']:<9} {_describe(row)}"
+            f"{row['created_at']:%Y-%m-%d %H:%M} {row['run_id']} {row['tenant']:<20} "
+            f"{row['kind']:<14} {row['trigger']:<8} {row['state']:<9} {_describe(row)}"
         )
 
 
@@ -123,10 +123,16 @@ def _describe(run: dict[str, Any]) -> str:
     if run["state"] == "succeeded":
         counts = ", ".join(f"{count:,} {name}" for name, count in run["counts"].items())
         return counts.replace("_", " ")
+    if run["next_attempt_at"] is not None and run["error"]:
+        return (
+            f"{run['error']} Attempt {run['attempts'] + 1} follows at"
+            f" {run['next_attempt_at']:%H:%M:%S} UTC."
+        )
     if run["phase"] is None:
         return ""
     amount = f" {run['done']:,}" if run["done"] else ""
-    return f"{run['phase']}{amount}" + (f" of {run['total']:,}" if run["total"] else "")
+    total = f" of {run['total']:,}" if run["total"] else ""
+    return f"{run['phase']}{amount}{total}{', not heard of for a while' * run['is_silent']}"
 
 
 @click.group()

@@ -9,7 +9,7 @@ from service.db import Connection, connect, one, query, transform_url
 from service.jobs.freshness import EXPECTED, read_freshness
 from service.webhooks.doctor import Remark
 
-_HOUR = 3600
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 # A job that waits longer than this has no worker, or workers that cannot keep up.
 _PATIENCE_SECONDS = 900
 
@@ -23,16 +23,26 @@ def examine_freshness(settings: Settings, conn: Connection) -> Iterator[Remark]:
     """
     for row in read_freshness(settings, conn):
         schedule, words = EXPECTED[row["kind"]]
-        hours = int(row["seconds"] // _HOUR)
+        ago = _in_words(row["seconds"])
         if row["is_late"]:
             yield Remark(
                 "warning",
-                f"{row['name']}: no {words} for {hours} hours, twice as long as"
+                f"{row['name']}: no {words} for {ago}, twice as long as"
                 f" {environment_name(f'schedule_{schedule}')} leaves between two",
                 f"See: quintile runs list --tenant {row['name']} --kind {row['kind']}",
             )
+        elif row["is_done"]:
+            yield Remark("ok", f"{row['name']}: last {words} {ago} ago")
         else:
-            yield Remark("ok", f"{row['name']}: last {words} {hours} hours ago")
+            yield Remark("ok", f"{row['name']}: no {words} yet ({ago} so far)")
+
+
+def _in_words(seconds: float) -> str:
+    """A time span in the largest unit of which it has two."""
+    for name, unit in (("days", _DAY), ("hours", _HOUR), ("minutes", _MINUTE)):
+        if seconds >= 2 * unit:
+            return f"{int(seconds // unit)} {name}"
+    return "a minute"
 
 
 def examine_queue(settings: Settings) -> Iterator[Remark]:

@@ -10,7 +10,7 @@ from procrastinate.worker import Worker
 
 from service.config import Settings
 from service.db import Pool
-from service.jobs.fan_out import take_up_stalled
+from service.jobs.fan_out import close_dead, take_up_stalled
 from service.jobs.retry import PostponedError
 from service.jobs.tasks import worker_app
 
@@ -41,6 +41,7 @@ def drain(settings: Settings, pool: Pool) -> dict[str, int]:
         return result
 
     take_up_stalled(settings)
+    close_dead(settings, pool)
     app = worker_app(settings, pool)
     with app.open():
         app.run_worker(

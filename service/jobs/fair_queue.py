@@ -42,6 +42,9 @@ class FairQueue(JobManager):
         super().__init__(connector)
         slots, builds = settings.worker_slots, settings.worker_builds
         self._psycopg = connector
+        self._held: set[int] = set()
+        # While a job is being handed out, nobody may take it for one that nobody has got.
+        self._handing_out = asyncio.Lock()
         self._rules = {
             "asked": ASKED,
             "builds": [BUILD_TASK, DUE_BUILD_TASK],
@@ -60,35 +63,60 @@ class FairQueue(JobManager):
             "worker_id": worker_id,
         }
         try:
-            async with (
-                self._psycopg.pool.connection() as conn,
-                conn.cursor(row_factory=dict_row) as cursor,
-            ):
-                await cursor.execute(query("jobs/sql/fetch_lock"))
-                await cursor.execute(query("jobs/sql/fetch_job"), parameters)
-                row = await cursor.fetchone()
+            async with self._handing_out:
+                async with (
+                    self._psycopg.pool.connection() as conn,
+                    conn.cursor(row_factory=dict_row) as cursor,
+                ):
+                    await cursor.execute(query("jobs/sql/fetch_lock"))
+                    await cursor.execute(query("jobs/sql/fetch_job"), parameters)
+                    row = await cursor.fetchone()
+                if row is None:
+                    return None
+                self._held.add(row["id"])
         except psycopg.OperationalError as error:
             log.warning("queue unavailable", error=type(error).__name__)
             await asyncio.sleep(1)
             return None
-        return Job.from_row(cast("Any", row)) if row is not None else None
+        return Job.from_row(cast("Any", row))
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
         """Mark a job as ended; whoever waited for its lock or its slot may look again."""
-        await _insist(lambda: JobManager.finish_job(self, job, status, delete_job))
+        try:
+            await _insist(lambda: JobManager.finish_job(self, job, status, delete_job))
+        finally:
+            self._let_go(job)
         await self._wake_workers()
 
     async def retry_job(self, job: Job, **changes: Any) -> None:  # type: ignore[override]
         """Put a job back, as :meth:`finish_job`."""
-        await _insist(lambda: JobManager.retry_job(self, job, **changes))
+        try:
+            await _insist(lambda: JobManager.retry_job(self, job, **changes))
+        finally:
+            self._let_go(job)
         await self._wake_workers()
 
     async def update_heartbeat(self, worker_id: int) -> None:
-        """Say that the worker lives; a word that is not heard is said again at the next beat."""
+        """Say that the worker lives; a word that is not heard is said again at the next beat.
+
+        Jobs go back that the queue has marked as this worker's, and whose names were lost on the
+        way when the database went away: while the worker lives, nobody else would take them up.
+        """
         try:
             await super().update_heartbeat(worker_id)
+            async with self._handing_out:
+                rows = await self.connector.execute_query_all_async(
+                    query("jobs/sql/hand_back_lost").as_string(),
+                    worker_id=worker_id,
+                    held=list(self._held),
+                )
         except ConnectorException as error:
             log.warning("heartbeat failed", error=type(error.__cause__).__name__)
+            return
+        for row in rows:
+            log.warning("job handed back that never arrived", job_id=row["id"])
+        if rows:
+            await self._wake_workers()
 
     async def listen_for_jobs(
         self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
@@ -100,6 +128,10 @@ class FairQueue(JobManager):
                     self, on_notification=on_notification, queues=queues
                 )
             )
+
+    def _let_go(self, job: Job) -> None:
+        if job.id is not None:
+            self._held.discard(job.id)
 
     async def _wake_workers(self) -> None:
         text = query("jobs/sql/wake_workers").as_string()

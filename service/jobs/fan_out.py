@@ -1,4 +1,4 @@
-"""What the clock starts: every tenant's schedules that have come due, and jobs of dead workers."""
+"""What the clock starts: schedules that have come due, and what dead processes have left."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from service.db import (
     transform_url,
 )
 from service.jobs.fair_queue import SCHEDULED
-from service.jobs.schedules import BY_NAME, SCHEDULES, previous_time
+from service.jobs.runs import STALE_AFTER_SECONDS
+from service.jobs.schedules import BY_NAME, newest_times
 from service.jobs.tasks import HOUSEKEEP_TASK, Enqueueable, defer, enqueue
 from service.jobs.together import FAN_OUT
 from service.jobs.webhooks import QUEUE, enter_queue
+from service.metrics import note_run
 
 log = structlog.get_logger(__name__)
 
@@ -61,27 +63,46 @@ def take_up_stalled(settings: Settings) -> int:
     with connect(transform_url(settings)) as conn, conn.transaction():
         enter_queue(conn)
         rows = conn.execute(query("jobs/sql/take_up_stalled"), {"seconds": seconds}).fetchall()
+        conn.execute(query("jobs/sql/wake_workers"))
     for row in rows:
         log.warning("took up a job of a dead worker", job_id=row["id"], task=row["task_name"])
     return len(rows)
 
 
+def close_dead(settings: Settings, pool: Pool) -> int:
+    """Tell of runs that nobody does and nobody will, such as those of a command that was killed.
+
+    They would be shown as running, and keep what waits behind them, until somebody starts another
+    of their kind.
+
+    Returns:
+        How many.
+    """
+    # Commands say that they live as often as the usual time asks for, whatever is set here.
+    stale_after = {"stale_after": max(settings.run_stale_seconds, STALE_AFTER_SECONDS)}
+    with connect(transform_url(settings)) as conn:
+        rows = conn.execute(query("jobs/sql/list_dead_runs"), stale_after).fetchall()
+    closed = 0
+    for row in rows:
+        with tenant_transaction(pool, row["tenant_id"]) as conn:
+            run = conn.execute(query("jobs/sql/close_dead_run"), row | stale_after).fetchone()
+        if run is not None:
+            note_run(run["kind"], "failed", run["seconds"])
+            log.warning("closed a run that nobody does", kind=run["kind"], **_ids(row))
+            closed += 1
+    return closed
+
+
 def _find_due(conn: Connection, settings: Settings, now: datetime) -> list[dict[str, Any]]:
     """Tenants and the schedules that have come due for them since they were served last."""
-    zones = [row["time_zone"] for row in conn.execute(query("jobs/sql/list_time_zones"))]
-    times = [
-        (schedule.name, schedule.provider, zone, previous_time(schedule.cron(settings), zone, now))
-        for schedule in SCHEDULES
-        if schedule.starts_work
-        for zone in (zones if schedule.is_local else ["UTC"])
-    ]
+    times = newest_times(conn, settings, now)
     return conn.execute(
         query("jobs/sql/find_due"),
         {
-            "names": [name for name, _, _, _ in times],
-            "providers": [provider for _, provider, _, _ in times],
-            "zones": [zone if BY_NAME[name].is_local else None for name, _, zone, _ in times],
-            "times": [at for _, _, _, at in times],
+            "names": [time.schedule.name for time in times],
+            "providers": [time.schedule.provider for time in times],
+            "zones": [time.time_zone for time in times],
+            "times": [time.at for time in times],
         },
     ).fetchall()
 
@@ -106,6 +127,10 @@ def _serve(pool: Pool, due: dict[str, Any]) -> bool:
                 tenant_id=str(tenant_id),
             )
     return True
+
+
+def _ids(row: dict[str, Any]) -> dict[str, str]:
+    return {"tenant_id": str(row["tenant_id"]), "run_id": str(row["run_id"])}
 
 
 def _named(due: dict[str, Any]) -> dict[str, str]:

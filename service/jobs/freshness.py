@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from types import MappingProxyType
@@ -12,7 +12,7 @@ from croniter import croniter
 
 from service.config import Settings
 from service.db import Connection, query
-from service.jobs.schedules import BY_NAME
+from service.jobs.schedules import BY_NAME, newest_times
 
 # By kind of run: the schedule that says when it is due, and what people call it.
 EXPECTED = MappingProxyType(
@@ -25,15 +25,20 @@ EXPECTED = MappingProxyType(
 )
 # Any instant does; a fixed one makes the answer always the same.
 _SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
-# Enough to see the weekend of a schedule that runs often on working days.
-_INSTANTS = 500
+# Enough to see the weekend of a schedule that is due every minute of working days, and the longest
+# month.
+_DAYS = timedelta(days=9)
+_INSTANTS = 100
 
 
 @cache
 def longest_gap(cron: str) -> float:
     """The longest time between two instants of a cron expression, in seconds."""
     times = croniter(cron, _SOME_DAY)
-    instants = [times.get_next(float) for _ in range(_INSTANTS)]
+    until = (_SOME_DAY + _DAYS).timestamp()
+    instants = [times.get_next(float)]
+    while instants[-1] < until or len(instants) < _INSTANTS:
+        instants.append(times.get_next(float))
     return float(max(later - earlier for earlier, later in pairwise(instants)))
 
 
@@ -53,9 +58,13 @@ def read_freshness(settings: Settings, conn: Connection) -> list[dict[str, Any]]
         conn: A connection that sees all tenants.
     """
     allowed = allowed_seconds(settings)
+    times = newest_times(conn, settings, datetime.now(UTC))
     parameters = {
         "kinds": list(allowed),
         "schedules": [EXPECTED[kind][0] for kind in allowed],
         "seconds": list(allowed.values()),
+        "due_schedules": [time.schedule.name for time in times],
+        "due_zones": [time.time_zone for time in times],
+        "due_times": [time.at for time in times],
     }
     return conn.execute(query("jobs/sql/list_freshness"), parameters).fetchall()

@@ -48,14 +48,15 @@ class Result:
     advice: str | None = None
     _began: float = field(default_factory=time.monotonic)
 
-    def add_run(self, tenant: str, run: Mapping[str, Any] | None, kind: str = "") -> None:
-        """Tell of a run as it is now; of none, that another process is doing this tenant's."""
+    def add_run(self, tenant: str, run: Mapping[str, Any] | None, *, is_mine: bool = True) -> None:
+        """Tell of a run as it is now: one that this command did, or one of another process."""
         if run is None:
-            self.runs.append({"tenant": tenant, "kind": kind, "state": "busy"})
-            self.note(BUSY)
+            # Its tenant was erased meanwhile, and the run with it.
             return
         self.runs.append({"tenant": tenant, **run})
-        if run["state"] == "failed":
+        if not is_mine:
+            self.note(BUSY)
+        elif run["state"] == "failed":
             self.note(FAILED)
         elif run["state"] != "succeeded":
             self.note(BUSY)

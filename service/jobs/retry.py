@@ -24,6 +24,8 @@ _PASSING = (
     ShopifyUnavailableError,
 )
 _FACTOR = 4
+# By then the wait is the longest.
+_GROWING = 10
 _LONGEST_SECONDS = 3600.0
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -53,7 +55,7 @@ def next_try(attempts: int, first_seconds: float) -> datetime:
     Four times as long each time, an hour at most, and up to half of it by chance, so that what
     failed together does not come back together.
     """
-    longest = min(first_seconds * _FACTOR ** max(attempts - 1, 0), _LONGEST_SECONDS)
+    longest = min(first_seconds * _FACTOR ** min(max(attempts - 1, 0), _GROWING), _LONGEST_SECONDS)
     wait = random.uniform(longest / 2, longest)  # noqa: S311 - nothing is to be kept secret
     return datetime.now(UTC) + timedelta(seconds=wait)
 

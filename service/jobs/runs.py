@@ -314,18 +314,23 @@ def recorded_together(
         recorder.end(None)
 
 
-def start_builds(pool: Pool, tenants: Iterable[UUID], trigger: Trigger) -> dict[UUID, UUID]:
-    """Queue a build of each tenant, or find the one that waits; tenant ids and run ids.
+@dataclass(frozen=True)
+class Builds:
+    """Runs by tenant: those to be done here, and those that another process is at."""
 
-    A tenant that is being built by another process right now is left out.
-    """
-    runs: dict[UUID, UUID] = {}
+    mine: dict[UUID, UUID]
+    others: dict[UUID, UUID]
+
+
+def start_builds(pool: Pool, tenants: Iterable[UUID], trigger: Trigger) -> Builds:
+    """Queue a build of each tenant, or find the one that waits or is under way."""
+    builds = Builds({}, {})
     for tenant_id in tenants:
         with tenant_transaction(pool, tenant_id) as conn:
-            started = start_run(conn, tenant_id, "build", trigger)
-        if started.run["state"] == "queued":
-            runs[tenant_id] = started.run["run_id"]
-    return runs
+            run = start_run(conn, tenant_id, "build", trigger).run
+        runs = builds.mine if run["state"] == "queued" else builds.others
+        runs[tenant_id] = run["run_id"]
+    return builds
 
 
 _START_AGAIN = "Start it again; it takes up where it was."

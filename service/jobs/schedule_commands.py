@@ -16,7 +16,7 @@ from service.jobs.schedules import BY_NAME, list_schedules, pause, resume
 _tenant_option = click.option(
     "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
 )
-_name_argument = click.argument("name", type=click.Choice(list(BY_NAME)))
+_name_argument = click.argument("name", metavar="SCHEDULE", type=click.Choice(list(BY_NAME)))
 
 
 @click.group()

@@ -57,6 +57,9 @@ SCHEDULES: tuple[Schedule, ...] = (
 )
 BY_NAME = {schedule.name: schedule for schedule in SCHEDULES}
 
+# Within so much of an instant, the order on the face of a clock is not that of time.
+_CHANGE = timedelta(hours=2)
+
 
 def find_schedule(name: str) -> Schedule:
     """The schedule of this name.
@@ -80,32 +83,44 @@ def next_time(cron: str, time_zone: str = "UTC", after: datetime | None = None) 
     The expression is read by the clock of the time zone. What it names in an hour that the clock
     leaves out is due as much later; in an hour that comes twice, the first time.
     """
-    return _step(cron, time_zone, after or datetime.now(UTC), croniter.get_next)
+    start = after or datetime.now(UTC)
+    zone = zone_of(time_zone)
+    face = _face(start, zone)
+    times = croniter(cron, face - _CHANGE)
+    found: list[datetime] = []
+    while True:
+        named: datetime = times.get_next(datetime)
+        if found and named > face + _CHANGE:
+            return min(found)
+        placed = _place(named, zone)
+        if placed > start:
+            found.append(placed)
 
 
 def previous_time(cron: str, time_zone: str = "UTC", until: datetime | None = None) -> datetime:
     """The last time up to another (now, unless given), as :func:`next_time` reads it."""
-    return _step(cron, time_zone, until or datetime.now(UTC), croniter.get_prev)
-
-
-def _step(cron: str, time_zone: str, start: datetime, step: Any) -> datetime:
-    """The nearest named time before or after an instant.
-
-    Counted on the bare clock face, for which every day has 24 hours, then placed in the zone: only
-    around a change of the clock can that be on the wrong side of the instant.
-    """
+    start = until or datetime.now(UTC)
     zone = zone_of(time_zone)
-    is_later = step is croniter.get_next
-    face = start.astimezone(zone).replace(tzinfo=None)
-    if not is_later:
-        # The minute that has begun counts.
-        face = face.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    times = croniter(cron, face)
+    face = _face(start, zone)
+    times = croniter(cron, face + _CHANGE)
+    found: list[datetime] = []
     while True:
-        found: datetime = step(times, datetime)
-        placed = found.replace(tzinfo=zone).astimezone(UTC)
-        if (placed > start) if is_later else (placed <= start):
-            return placed
+        named: datetime = times.get_prev(datetime)
+        if found and named < face - _CHANGE:
+            return max(found)
+        placed = _place(named, zone)
+        if placed <= start:
+            found.append(placed)
+
+
+def _face(instant: datetime, zone: tzinfo) -> datetime:
+    """What a clock of the zone shows: for it, every day has 24 hours."""
+    return instant.astimezone(zone).replace(tzinfo=None)
+
+
+def _place(face: datetime, zone: tzinfo) -> datetime:
+    """When a clock of the zone shows this, for the first time if it does so twice."""
+    return face.replace(tzinfo=zone).astimezone(UTC)
 
 
 def zone_of(time_zone: str) -> tzinfo:
@@ -114,6 +129,32 @@ def zone_of(time_zone: str) -> tzinfo:
         return ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError):
         return UTC
+
+
+@dataclass(frozen=True)
+class NewestTime:
+    """When a schedule came due last: for everybody, or by the clock of one time zone."""
+
+    schedule: Schedule
+    time_zone: str | None
+    at: datetime
+
+
+def newest_times(conn: Connection, settings: Settings, now: datetime) -> list[NewestTime]:
+    """The newest time of each schedule that starts work, by every clock that a tenant goes by.
+
+    Args:
+        conn: A connection that sees all tenants.
+        settings: When schedules are due.
+        now: What time it is.
+    """
+    zones = [row["time_zone"] for row in conn.execute(query("jobs/sql/list_time_zones"))]
+    return [
+        NewestTime(schedule, zone, previous_time(schedule.cron(settings), zone or "UTC", now))
+        for schedule in SCHEDULES
+        if schedule.starts_work
+        for zone in (zones if schedule.is_local else [None])
+    ]
 
 
 # -- a tenant's own -----------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from service.errors import AlreadyRunningError, QuintileError
 from service.jobs.build import recorded_build
 from service.jobs.fair_queue import ASKED, BUILD_TASK, DUE_BUILD_TASK, SCHEDULED, TOLD, FairQueue
 from service.jobs.housekeeping import housekeep
-from service.jobs.retry import PostponedError, next_try
+from service.jobs.retry import PostponedError, is_passing, next_try
 from service.jobs.runs import Terms, Trigger, recorded, start_run
 from service.jobs.together import build_due
 from service.jobs.webhooks import NOTICES_TASK, PRIVACY_TASK
@@ -97,7 +97,7 @@ def _hurry(conn: Connection, tenant_id: UUID, run: dict[str, Any]) -> bool:
     """Whether a run waits that nobody has asked for yet, or that waits for another try."""
     if run["trigger"] == "person" and run["next_attempt_at"] is None:
         return False
-    parameters = {"tenant_id": tenant_id, "run_id": run["run_id"]}
+    parameters = {"tenant_id": tenant_id, "run_id": run["run_id"], "asked": ASKED}
     return conn.execute(query("jobs/sql/hurry_run"), parameters).fetchone() is not None
 
 
@@ -234,7 +234,11 @@ def _wake_sync(conn: Connection, tenant_id: UUID) -> None:
 
 
 class _Retry(procrastinate.BaseRetryStrategy):
-    """A job comes back when its work says so; what keeps it from its work is tried a few times."""
+    """A job comes back when its work says so; what keeps it from its work is tried a few times.
+
+    The job of a run is its only one: it comes back for as long as what keeps it from the run will
+    pass, however often it has come back before to wait for another process.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -245,7 +249,8 @@ class _Retry(procrastinate.BaseRetryStrategy):
         if isinstance(exception, PostponedError):
             return procrastinate.RetryDecision(retry_at=exception.at)
         log.error("job failed", task=job.task_name, job_id=job.id, exc_info=exception)
-        if job.attempts + 1 >= self._settings.run_attempts:
+        is_last = job.attempts + 1 >= self._settings.run_attempts
+        if is_last and not ("run_id" in job.task_kwargs and is_passing(exception)):
             return None
         at = next_try(job.attempts + 1, self._settings.run_retry_seconds)
         return procrastinate.RetryDecision(retry_at=at)

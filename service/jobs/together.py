@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Event
 from uuid import UUID
 
 import structlog
@@ -14,6 +15,7 @@ from service.errors import BuildFailedError
 from service.jobs.build import begin_building, build, report_to
 from service.jobs.retry import is_passing
 from service.jobs.runs import RunRecorder, Terms, recorded_together
+from service.jobs.turns import MOST_TENANTS
 from service.jobs.webhooks import enter_queue
 
 log = structlog.get_logger(__name__)
@@ -48,7 +50,10 @@ def build_due(settings: Settings, pool: Pool, asked: Mapping[UUID, UUID], terms:
             if not recorders:
                 return
             begin_building(pool, recorders)
-            _Shared(settings, names, budget=_splits(len(recorders))).build(recorders)
+            # A build of more would have everything to itself, and whoever asks for one would wait.
+            for start in range(0, len(recorders), MOST_TENANTS):
+                part = recorders[start : start + MOST_TENANTS]
+                _Shared(settings, names, terms.stopping, _splits(len(part))).build(part)
         # Their own jobs would find nothing left to do.
         with conn.transaction():
             enter_queue(conn)
@@ -73,6 +78,7 @@ class _Shared:
 
     settings: Settings
     names: Mapping[UUID, str]
+    stopping: Event
     budget: int
 
     def build(self, recorders: Sequence[RunRecorder]) -> None:
@@ -87,6 +93,7 @@ class _Shared:
                 tenants=[self.names[recorder.tenant_id] for recorder in recorders],
                 quiet=True,
                 report=report_to(recorders),
+                stopping=self.stopping,
             )
         except BuildFailedError as error:
             if is_passing(error):

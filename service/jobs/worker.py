@@ -16,9 +16,9 @@ import psycopg
 import structlog
 
 from service.config import Settings
-from service.db import Pool, open_pool
+from service.db import Pool, open_pool, read_queries
 from service.errors import DatabaseUnavailableError
-from service.jobs.fan_out import fan_out, take_up_stalled
+from service.jobs.fan_out import close_dead, fan_out, take_up_stalled
 from service.jobs.metrics import serve_metrics
 from service.jobs.tasks import worker_app
 
@@ -57,6 +57,7 @@ def run_worker(settings: Settings, clock: Clock = now) -> None:
         DatabaseUnavailableError: The database does not answer when the worker starts; later it
             waits for it.
     """
+    read_queries()
     with open_pool(settings) as pool, serve_metrics(settings):
         asyncio.run(_work(settings, pool, clock))
 
@@ -112,9 +113,12 @@ async def _mind_the_clock(
     while True:
         try:
             await asyncio.to_thread(take_up_stalled, settings)
+            await asyncio.to_thread(close_dead, settings, pool)
             await asyncio.to_thread(fan_out, settings, pool, clock())
         except (psycopg.OperationalError, DatabaseUnavailableError) as error:
             log.warning("schedules wait for the database", error=type(error).__name__)
+            # When it is back after long, whoever lives says so before others are told dead.
+            await asyncio.sleep(every_seconds)
         except Exception:
             log.exception("schedules not served")
         await asyncio.sleep(every_seconds)

@@ -103,10 +103,16 @@ def test_runs_are_filtered_followed_live_and_explained(
         expect(rows.nth(1)).to_contain_text("Connect again.")
         expect(rows.nth(1)).to_contain_text("by a webhook")
 
-        _start(pool, tenant_id, "build")
+        waiting = _start(pool, tenant_id, "build")
         page.get_by_role("button", name="Show newer runs").click()
         expect(rows).to_have_count(3)
         expect(rows.first).to_contain_text("Waits for its turn")
+        with recorded(pool, tenant_id, waiting):
+            expect(rows.first).to_contain_text("Running")
+            took = rows.first.locator("td.num .stack")
+            expect(took).to_have_css("align-items", "flex-end")
+        # A build counts nothing, which is not to say that nothing happened.
+        expect(rows.first).to_contain_text("built and tested")
 
         page.get_by_label("How it ended").select_option("failed")
         page.get_by_role("button", name="Show", exact=True).click()
@@ -117,3 +123,26 @@ def test_runs_are_filtered_followed_live_and_explained(
         expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
         page.get_by_role("link", name="Clear filters").click()
         expect(rows).to_have_count(3)
+
+
+def test_who_looks_is_told_that_nobody_is_at_it(
+    here: tuple[Settings, Pool, UUID], page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    """A worker that was killed, and none that would begin what waits."""
+    settings, pool, tenant_id = here
+    run_id = _start(pool, tenant_id, "shopify_sync")
+    with (
+        serve(settings, "north") as site,
+        recorded(pool, tenant_id, run_id),
+        connect_as_owner(settings) as owner,
+    ):
+        _start(pool, tenant_id, "build")
+        owner.execute("update app.runs set created_at = now() - interval '2 minutes'")
+        owner.execute("update app.runs set heartbeat_at = now() - interval '70 seconds'")
+        _open(page, site)
+        rows = page.locator("[data-list] tbody tr")
+        expect(rows.filter(has_text="Not heard of for a while")).to_have_count(1)
+        expect(rows.filter(has_text="is quintile worker running?")).to_have_count(1)
+        inspect(page)
+        owner.execute("update app.runs set heartbeat_at = now() where run_id = %s", [run_id])
+        expect(rows.filter(has_text="Not heard of for a while")).to_have_count(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -10,14 +12,16 @@ import pytest
 
 from service.config import Settings
 from service.db import Connection, Pool, tenant_transaction
-from service.doctor import Finding, examine
+from service.doctor import Finding, _explained, _told, examine
+from service.errors import QuintileError
 from service.jobs.doctor import examine_freshness, examine_queue, examine_runs
 from service.jobs.freshness import longest_gap
 from service.jobs.runs import recorded, start_run
-from service.jobs.schedules import pause
+from service.jobs.schedules import pause, resume
 from service.jobs.tasks import enqueue
 from service.machine import examine_clock, examine_disk
 from service.webhooks.doctor import Remark
+from tests.command import quintile
 
 
 def _connect(owner: Connection, tenant_id: UUID, provider: str, scopes: list[str]) -> None:
@@ -49,6 +53,47 @@ def test_nothing_is_wrong_with_a_fresh_installation(settings: Settings) -> None:
     assert checks >= {"database", "roles", "isolation", "worker", "clock", "disk"}
 
 
+def test_what_cannot_be_looked_at_is_a_finding_and_the_rest_is_looked_at(
+    settings: Settings, superuser: Connection
+) -> None:
+    superuser.execute("alter table jobs.procrastinate_workers rename to gone")
+    findings = {finding.check: finding for finding in examine(settings)}
+    assert findings["worker"].level == "error"
+    assert "does not exist" in findings["worker"].message
+    assert findings["worker"].advice
+    assert findings["clock"].level == "ok"
+
+
+def test_a_database_that_does_not_answer_hides_nothing_of_this_machine(settings: Settings) -> None:
+    nowhere = replace(settings, database_url="postgresql://x@127.0.0.1:1/none")
+    findings = {finding.check: finding for finding in examine(nowhere)}
+    assert set(findings) == {"disk", "database"}
+    assert (findings["database"].level, bool(findings["database"].advice)) == ("error", True)
+
+
+def test_programs_find_the_same_fields_in_every_finding(settings: Settings) -> None:
+    (told,) = quintile(settings, "doctor", "--json").stdout.splitlines()
+    document = json.loads(told)
+    assert set(document) == {"findings"}
+    for finding in document["findings"]:
+        assert list(finding) == ["level", "check", "message", "advice"]
+        assert finding["level"] in ("ok", "warning", "error")
+    nowhere = replace(settings, database_url="postgresql://x@127.0.0.1:1/none")
+    failed = json.loads(quintile(nowhere, "doctor", "--json", expect=1).stdout)
+    assert "error" in {finding["level"] for finding in failed["findings"]}
+
+
+def test_what_comes_without_advice_gets_some(settings: Settings) -> None:
+    def fail() -> Iterator[Finding]:
+        raise QuintileError("It did not work.")
+        yield
+
+    (finding,) = _explained("check", fail)
+    assert finding.advice
+    (told,) = _told("webhooks", [Remark("error", "It was refused.")])
+    assert told.advice
+
+
 @pytest.mark.parametrize(
     ("cron", "hours"),
     [
@@ -58,10 +103,13 @@ def test_nothing_is_wrong_with_a_fresh_installation(settings: Settings) -> None:
         ("0 3 * * *", 24),
         ("0 3 * * 1-5", 72),
         ("0 9-17 * * 1-5", 64),
+        # So often that the night is far away, and so seldom that few times are.
+        ("* 9-17 * * 1-5", 63 + 1 / 60),
+        ("0 3 1 * *", 31 * 24),
     ],
 )
 def test_the_longest_gap_of_a_schedule(cron: str, hours: float) -> None:
-    assert longest_gap(cron) == hours * 3600
+    assert longest_gap(cron) == pytest.approx(hours * 3600)
 
 
 def test_freshness_follows_the_schedules(
@@ -87,9 +135,19 @@ def test_freshness_follows_the_schedules(
     with recorded(pool, tenant_id, run_id):
         pass
     assert len(_bad(list(examine_freshness(settings, owner)))) == 1
+    fine = {remark.message for remark in examine_freshness(settings, owner)}
+    # What has never been done is not said to have been.
+    assert "demo: no build yet (a minute so far)" in fine
+    assert "demo: last Klaviyo sync a minute ago" in fine
     with tenant_transaction(pool, tenant_id) as conn:
         pause(conn, tenant_id, "orders", "tests")
     assert _bad(list(examine_freshness(settings, owner))) == []
+    # Resumed, it is given until its next time; from then on what is not done is late.
+    with tenant_transaction(pool, tenant_id) as conn:
+        resume(conn, tenant_id, "orders")
+    assert _bad(list(examine_freshness(settings, owner))) == []
+    owner.execute("update app.schedules set served_at = now() - interval '2 hours'")
+    assert len(_bad(list(examine_freshness(settings, owner)))) == 1
 
 
 def test_jobs_that_nobody_does(

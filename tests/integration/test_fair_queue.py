@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -39,7 +40,7 @@ class Queue:
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self.settings, self.pool = settings, pool
-        self.worker_id = self._run(lambda queue: queue.register_worker())
+        self.worker_id = self.call(lambda queue: queue.register_worker())
 
     def add(
         self, tenant_id: UUID, task: str, *, priority: int = SCHEDULED, lock: str | None = None
@@ -55,7 +56,7 @@ class Queue:
             )
 
     def fetch(self) -> Job | None:
-        return self._run(lambda queue: queue.fetch_job(None, self.worker_id))
+        return self.call(lambda queue: queue.fetch_job(None, self.worker_id))
 
     def fetch_all(self) -> list[Job]:
         found = []
@@ -64,9 +65,9 @@ class Queue:
         return found
 
     def finish(self, job: Job) -> None:
-        self._run(lambda queue: queue.finish_job(job, Status.SUCCEEDED, delete_job=True))
+        self.call(lambda queue: queue.finish_job(job, Status.SUCCEEDED, delete_job=True))
 
-    def _run(self, call: Callable):
+    def call(self, call: Callable):
         async def run():
             app = worker_app(self.settings, self.pool)
             async with app.open_async():
@@ -184,3 +185,34 @@ def test_jobs_of_a_tenant_that_is_gone_stop_nobody(
     queue.add(here, "task")
     owner.execute("delete from app.tenants where tenant_id = %s", [gone])
     assert len(queue.fetch_all()) == 2
+
+
+def test_a_job_whose_name_was_lost_on_the_way_goes_back(
+    queue: Queue, make_tenant: MakeTenant, superuser: Connection
+) -> None:
+    """The database marked it as begun and went away before it could say so; the worker lives."""
+    tenant_id = make_tenant()
+    for task in ("held", "lost"):
+        queue.add(tenant_id, task)
+
+    async def live(manager: Any) -> None:
+        held = await manager.fetch_job(None, queue.worker_id)
+        assert held.task_name == "held"
+        await manager.connector.execute_query_async(
+            "update procrastinate_jobs set status = 'doing', worker_id = %(worker_id)s"
+            " where task_name = 'lost'",
+            worker_id=queue.worker_id,
+        )
+        await manager.update_heartbeat(queue.worker_id)
+        statuses = "select task_name, status from jobs.procrastinate_jobs order by id"
+        assert superuser.execute(statuses).fetchall() == [
+            {"task_name": "held", "status": "doing"},
+            {"task_name": "lost", "status": "todo"},
+        ]
+        await manager.finish_job(held, Status.SUCCEEDED, delete_job=True)
+        again = await manager.fetch_job(None, queue.worker_id)
+        assert again.task_name == "lost"
+        await manager.update_heartbeat(queue.worker_id)
+        assert superuser.execute(statuses).fetchall() == [{"task_name": "lost", "status": "doing"}]
+
+    queue.call(live)

@@ -13,8 +13,10 @@ import pytest
 from service.config import Settings
 from service.db import Connection, Pool, connect_as_owner, create_pool, tenant_transaction
 from service.jobs.housekeeping import housekeep
-from service.jobs.runs import get_run, recorded, start_run
+from service.jobs.retry import PostponedError
+from service.jobs.runs import Terms, get_run, recorded, start_run
 from service.jobs.tasks import enqueue
+from service.shopify.errors import ShopifyUnavailableError
 from service.tenants import add_tenant
 from tests.command import environment_of, quintile
 from tests.conftest import PROJECT_DIR
@@ -59,6 +61,8 @@ def test_runs_are_listed_newest_first_and_filtered(
     assert len(lines) == 3
     assert "ZeroDivisionError" in lines[2]
     assert "1,234 rows" in lines[1]
+    # What `quintile runs follow` asks for.
+    assert str(failed) in lines[2]
 
 
 def test_a_run_is_followed_to_its_end(settings: Settings, pool: Pool, make_tenant) -> None:
@@ -89,6 +93,35 @@ def test_following_a_failed_run_fails(settings: Settings, pool: Pool, make_tenan
     assert "ZeroDivisionError" in done.stderr
     missing = quintile(settings, "runs", "follow", str(UUID(int=1)), expect=1)
     assert "There is no run" in missing.stderr
+
+
+def test_a_run_that_is_to_be_tried_again_says_why_and_when(
+    settings: Settings, pool: Pool, make_tenant
+) -> None:
+    tenant_id = make_tenant("demo")
+    run_id = _start(pool, tenant_id)
+    terms = Terms(attempts=3, retry_after=3600)
+    with pytest.raises(PostponedError), recorded(pool, tenant_id, run_id, terms):
+        raise ShopifyUnavailableError("Shopify does not answer.")
+    (line,) = quintile(settings, "runs").stdout.splitlines()
+    assert "queued" in line
+    assert "Shopify does not answer. Attempt 2 follows at" in line
+
+
+def test_a_run_whose_process_is_silent_says_so(
+    settings: Settings, pool: Pool, make_tenant, owner: Connection
+) -> None:
+    tenant_id = make_tenant("demo")
+    run_id = _start(pool, tenant_id)
+    with recorded(pool, tenant_id, run_id) as recorder:
+        recorder.phase("orders")
+        assert "orders, not heard of" not in quintile(settings, "runs").stdout
+        owner.execute("update app.runs set heartbeat_at = now() - interval '70 seconds'")
+        assert "orders, not heard of for a while" in quintile(settings, "runs").stdout
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            run = get_run(conn, tenant_id, run_id)
+    assert run is not None
+    assert run["is_silent"]
 
 
 def test_attempts_are_counted(pool: Pool, make_tenant, owner: Connection) -> None:
@@ -145,16 +178,23 @@ def test_a_build_tells_its_runs_and_leaves_alone_what_another_is_building(
         tenant_id, _ = add_tenant(conn, "demo"), add_tenant(conn, "other")
     pool = create_pool(built_settings)
     try:
-        with recorded(pool, tenant_id, _start(pool, tenant_id)):
+        run_id = _start(pool, tenant_id)
+        with recorded(pool, tenant_id, run_id):
             done = quintile(built_settings, "build", "--tenant", "demo", "--json", expect=3)
             assert "Running with dbt" not in done.stderr
-            busy = {"tenant": "demo", "kind": "build", "state": "busy"}
-            assert (_result(done)["state"], _result(done)["runs"]) == ("busy", [busy])
+            # Starting it twice gives the run in progress.
+            assert f"quintile runs follow {run_id}" in done.stderr
+            (busy,) = _result(done)["runs"]
+            assert (busy["tenant"], busy["state"], busy["run_id"]) == (
+                *("demo", "running"),
+                str(run_id),
+            )
+            assert _result(done)["state"] == "busy"
             partly = _result(quintile(built_settings, "build", "--json", expect=3))
     finally:
         pool.close()
     assert [(run["tenant"], run["state"]) for run in partly["runs"]] == [
-        ("demo", "busy"),
+        ("demo", "running"),
         ("other", "succeeded"),
     ]
 
@@ -172,9 +212,11 @@ def test_a_sync_that_fails_says_so_in_json_and_one_that_runs_is_busy(
     assert failed["state"] == "failed"
     assert "key ring" in failed["error"]
     assert failed["runs"][0]["error"] == failed["error"]
-    with recorded(pool, tenant_id, _start(pool, tenant_id, "klaviyo_sync")):
+    run_id = _start(pool, tenant_id, "klaviyo_sync")
+    with recorded(pool, tenant_id, run_id):
         busy = _result(quintile(settings, "sync", "klaviyo", "--json", expect=3))
     assert busy["state"] == "busy"
+    assert [run["run_id"] for run in busy["runs"]] == [str(run_id)]
     nobody = _result(quintile(settings, "sync", "shopify", "--json", expect=1))
     assert nobody["runs"] == []
     assert "No tenant is connected" in nobody["error"]
@@ -207,3 +249,13 @@ def test_waiting_jobs_are_done_once_and_nothing_is_scheduled(
     assert ended["state"] == "failed"
     jobs = superuser.execute("select task_name, status from jobs.procrastinate_jobs").fetchall()
     assert jobs == []
+
+
+def test_doing_what_waits_tells_of_runs_that_nobody_does(
+    settings: Settings, pool: Pool, make_tenant, owner: Connection
+) -> None:
+    run_id = _start(pool, make_tenant("demo"), trigger="cli")
+    owner.execute("update app.runs set created_at = now() - interval '10 minutes'")
+    quintile(settings, "jobs", "work")
+    (told,) = owner.execute("select run_id, state from app.runs").fetchall()
+    assert told == {"run_id": run_id, "state": "failed"}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from procrastinate.jobs import Job
 
 from service.config import Settings
 from service.db import Connection, Pool, tenant_transaction
 from service.errors import BuildFailedError, InvalidInputError
 from service.jobs import together
-from service.jobs.fan_out import take_up_stalled
+from service.jobs.fan_out import close_dead, take_up_stalled
 from service.jobs.retry import PostponedError, is_passing, next_try
 from service.jobs.runs import LostRunError, Terms, get_run, recorded, start_run
-from service.jobs.tasks import Worker, enqueue
+from service.jobs.tasks import Worker, enqueue, worker_app
 from service.shopify.errors import ShopifyUnavailableError, ShopifyUnknownOutcomeError
 from tests.conftest import MakeTenant
 
@@ -181,6 +183,119 @@ def test_a_person_need_not_wait_for_the_next_try(pool: Pool, make_tenant: MakeTe
     assert read(pool, tenant_id, run_id)["next_attempt_at"] is None
 
 
+def test_however_often_people_ask_one_job_more_is_enough(
+    pool: Pool, make_tenant: MakeTenant
+) -> None:
+    tenant_id = make_tenant()
+    with tenant_transaction(pool, tenant_id) as conn:
+        scheduled = enqueue(conn, tenant_id, "build", "schedule")
+        for _ in range(3):
+            assert enqueue(conn, tenant_id, "build")["run_id"] == scheduled["run_id"]
+        jobs = conn.execute(
+            "select task_name, priority from jobs.procrastinate_jobs order by priority"
+        ).fetchall()
+    assert jobs == [
+        {"task_name": "quintile.build_due", "priority": 0},
+        {"task_name": "quintile.build", "priority": 10},
+    ]
+
+
+def test_the_only_job_of_a_run_is_not_given_up_because_the_database_was_away(
+    settings: Settings, pool: Pool
+) -> None:
+    """However often it has come back to wait for another process."""
+    tasks = worker_app(settings, pool).tasks
+
+    def decide(task: str, error: Exception, **arguments: str) -> Any:
+        job = Job(
+            id=1,
+            queue="q",
+            lock=None,
+            queueing_lock=None,
+            task_name=task,
+            task_kwargs={"tenant_id": "t", **arguments},
+            attempts=2000,
+        )
+        found = tasks[task].get_retry_exception(exception=error, job=job)
+        return found and found.retry_decision
+
+    gone = psycopg.errors.AdminShutdown()
+    again = decide("quintile.build", gone, run_id="r")
+    assert 0 < (again.retry_at - datetime.now(UTC)).total_seconds() <= 3600
+    assert decide("quintile.build", KeyError("x"), run_id="r") is None
+    assert decide("quintile.housekeep", gone) is None
+
+
+# -- runs that nobody does --------------------------------------------------------------------
+
+
+def silence(owner: Connection, minutes: int) -> None:
+    """As if no process had been heard of for so long."""
+    owner.execute(
+        "update app.runs set created_at = created_at - make_interval(mins => %(minutes)s),"
+        " heartbeat_at = heartbeat_at - make_interval(mins => %(minutes)s)",
+        {"minutes": minutes},
+    )
+
+
+def test_a_run_of_a_command_that_was_killed_is_told_and_keeps_nothing_waiting(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant, owner: Connection
+) -> None:
+    tenant_id = make_tenant()
+    killed = start(pool, tenant_id)
+    owner.execute(
+        "update app.runs set state = 'running', started_at = now(), heartbeat_at = now(),"
+        " attempts = 1"
+    )
+    with tenant_transaction(pool, tenant_id) as conn:
+        behind = enqueue(conn, tenant_id, "shopify_sync", behind_running=True)["run_id"]
+    assert close_dead(settings, pool) == 0
+    silence(owner, 10)
+    assert close_dead(settings, pool) == 1
+    assert close_dead(settings, pool) == 0
+    told = read(pool, tenant_id, killed)
+    assert (told["state"], told["error"]) == (
+        "failed",
+        "The process that did this run ended without finishing it.",
+    )
+    assert told["advice"]
+    done: list[UUID] = []
+
+    def work(_tenant_id: UUID, run_id: UUID) -> None:
+        with recorded(pool, tenant_id, run_id, WORKER):
+            done.append(run_id)
+
+    Worker(settings, pool).do(work, str(tenant_id), str(behind))
+    assert done == [behind]
+
+
+def test_a_run_whose_job_was_given_up_is_told(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant, superuser: Connection
+) -> None:
+    tenant_id = make_tenant()
+    with tenant_transaction(pool, tenant_id) as conn:
+        run_id = enqueue(conn, tenant_id, "build")["run_id"]
+    silence(superuser, 10)
+    assert close_dead(settings, pool) == 0
+    superuser.execute("set search_path = jobs")
+    superuser.execute("update jobs.procrastinate_jobs set status = 'failed'")
+    assert close_dead(settings, pool) == 1
+    assert read(pool, tenant_id, run_id)["state"] == "failed"
+
+
+def test_a_run_that_a_living_process_is_at_is_left_alone(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant, owner: Connection
+) -> None:
+    tenant_id = make_tenant()
+    run_id = start(pool, tenant_id)
+    with recorded(pool, tenant_id, run_id) as recorder:
+        silence(owner, 10)
+        recorder.write()
+        # As short as it may be set: commands beat as usual.
+        assert close_dead(replace(settings, run_stale_seconds=1), pool) == 0
+    assert read(pool, tenant_id, run_id)["state"] == "succeeded"
+
+
 def test_a_job_whose_run_is_at_work_elsewhere_comes_back(
     settings: Settings, pool: Pool, make_tenant: MakeTenant
 ) -> None:
@@ -264,6 +379,29 @@ def test_a_tenant_who_spoils_the_shared_build_is_found_and_the_others_are_built(
     assert {name for name, state in states.items() if state == "failed"} == bad
     assert sorted(built) == sorted(set(states) - bad)
     assert set(states.values()) == {"failed", "succeeded"}
+
+
+def test_more_tenants_than_share_locks_are_built_one_part_after_the_other(
+    settings: Settings, pool: Pool, make_tenant: MakeTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build of more has everything to itself, and keeps people waiting who want one."""
+    calls: list[list[str]] = []
+
+    def dbt(_settings: Settings, *, tenants: list[str], **_: object) -> None:
+        calls.append(tenants)
+
+    monkeypatch.setattr(together, "build", dbt)
+    monkeypatch.setattr(together, "MOST_TENANTS", 2)
+    runs = {}
+    for n in range(5):
+        tenant_id = make_tenant(f"tenant{n}")
+        with tenant_transaction(pool, tenant_id) as conn:
+            runs[tenant_id] = enqueue(conn, tenant_id, "build", "schedule")["run_id"]
+    tenant_id, run_id = next(iter(runs.items()))
+    worker = Worker(settings, pool)
+    worker.do(worker.build_due, str(tenant_id), str(run_id))
+    assert [len(tenants) for tenants in calls] == [2, 2, 1]
+    assert {read(pool, tenant, run)["state"] for tenant, run in runs.items()} == {"succeeded"}
 
 
 def test_a_build_that_fails_for_everybody_is_not_repeated_for_ever(

@@ -554,4 +554,4 @@ def test_the_doctor_says_how_old_the_segments_are(
     (late,) = told()
     assert late.startswith("kessel: no sync of Shopify segments for 13 hours, twice as long as")
     quintile(here, "sync", "shopify", "--only", "segments")
-    assert told() == ["kessel: last sync of Shopify segments 0 hours ago"]
+    assert told() == ["kessel: last sync of Shopify segments a minute ago"]

@@ -15,14 +15,24 @@ import pytest
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+import service.jobs.worker
 import service.migrate
 from service.config import Settings
-from service.db import Connection, Pool, app_url, connect, open_pool, tenant_transaction
+from service.db import (
+    Connection,
+    Pool,
+    app_url,
+    connect,
+    open_pool,
+    query,
+    tenant_transaction,
+)
 from service.errors import TablesInUseError
 from service.jobs.build import build
 from service.migrate import Migration, applied_migrations, known_migrations, migrate
 from tests.command import quintile
-from tests.conftest import AS_OF, Cluster
+from tests.conftest import AS_OF, PROJECT_DIR, Cluster
+from tests.web import running_app
 
 # Levels that releases have had; the next release adds its last migration here.
 RELEASED = ("0014_channels",)
@@ -422,6 +432,22 @@ def assert_reads_as_before(settings: Settings, original: Settings) -> None:
             lines = quintile(settings, *arguments).stdout
             assert lines.count("\n") > 10
             assert lines == quintile(original, *arguments).stdout
+
+
+@pytest.mark.parametrize("process", ["web", "worker"])
+def test_a_process_that_runs_reads_no_statement_of_the_next_release(
+    process: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkout is upgraded under it, and a new statement may want other parameters."""
+    query.cache_clear()
+    if process == "web":
+        with running_app(settings):
+            pass
+    else:
+        monkeypatch.setattr(service.jobs.worker.asyncio, "run", lambda work: work.close())
+        service.jobs.worker.run_worker(settings)
+    statements = list((PROJECT_DIR / "service").rglob("*.sql"))
+    assert query.cache_info().currsize == len(statements) > 100
 
 
 # -- nobody waits behind a migration --------------------------------------------------------------

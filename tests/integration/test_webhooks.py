@@ -572,6 +572,10 @@ def test_a_finished_bulk_operation_wakes_the_sync(
     work()
     row = find(pool, "select kind, state, trigger from app.runs", synced)
     assert row == {"kind": "shopify_sync", "state": "queued", "trigger": "webhook"}
+    # Another one finds the run that waits.
+    post_webhook(url, store.data.domain, "bulk_operations/finish", payload)
+    work()
+    assert find(pool, "select count(*) as runs from app.runs", synced) == {"runs": 1}
 
 
 def test_removing_the_app_stops_all_syncs_and_forgets_the_token(

@@ -16,6 +16,7 @@ import pytest
 from service.config import Settings
 from service.connections import connect_shopify
 from service.db import Connection, Pool, tenant_transaction
+from service.jobs.runs import start_run
 from service.jobs.tasks import HOUSEKEEP_TASK, defer, enqueue, worker_app
 from service.sandbox import Fault, Sandbox
 from service.sandbox.shopify import Store
@@ -150,3 +151,18 @@ def test_a_job_is_heard_of_when_it_is_queued_and_when_what_it_waited_for_ends(
                     tenant_id=str(tenant_id),
                 )
         wait_until(lambda: job_states(owner) == ["succeeded"] * 3, "all jobs are done")
+
+
+def test_a_worker_tells_of_a_run_that_nobody_does(
+    here: Settings, pool: Pool, make_tenant: MakeTenant, owner: Connection, tmp_path: Path
+) -> None:
+    tenant_id = make_tenant()
+    with tenant_transaction(pool, tenant_id) as conn:
+        start_run(conn, tenant_id, "build", "cli")
+    owner.execute(
+        "update app.runs set state = 'running', started_at = now() - interval '10 minutes',"
+        " heartbeat_at = now() - interval '10 minutes'"
+    )
+    with worker_process(here, tmp_path / "worker.log") as worker:
+        wait_until(lambda: run_of(owner)["state"] == "failed", "the run is told as failed")
+        assert stop(worker) == 0

@@ -30,6 +30,13 @@ def test_the_environment_sets_what_it_names() -> None:
         {"QUINTILE_LOG_FORMAT": "xml"},
         {"QUINTILE_LOG_LEVEL": "verbose"},
         {"QUINTILE_SCHEDULE_BUILD": "hourly"},
+        # Never; with seconds; and a word that says when it is, not how.
+        {"QUINTILE_SCHEDULE_BUILD": "0 0 30 2 *"},
+        {"QUINTILE_SCHEDULE_ORDERS": "0 3 * * * 30"},
+        {"QUINTILE_SCHEDULE_KLAVIYO": "@hourly"},
+        # With one, what people ask for would wait behind the daily build.
+        {"QUINTILE_WORKER_BUILDS": "1"},
+        {"QUINTILE_WORKER_SLOTS": "1"},
     ],
 )
 def test_what_cannot_be_read_is_named(environ: dict[str, str]) -> None:

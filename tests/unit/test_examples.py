@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import os
 import re
 import shlex
 import shutil
@@ -21,6 +22,8 @@ from croniter import croniter
 
 from service.cli import main
 from service.config import Settings, environment_name, load_settings
+from service.jobs.turns import project_checksum
+from service.migrate import known_migrations
 from tests.conftest import PROJECT_DIR
 
 EXAMPLES = PROJECT_DIR / "docs" / "examples"
@@ -101,6 +104,8 @@ def test_systemd_accepts_the_units(path: Path, tmp_path: Path) -> None:
         assert unit["Install"]["WantedBy"] == "timers.target"
     else:
         assert unit["Service"]["KillMode"] == "mixed"
+        # Where builds write; nothing else makes the directory.
+        assert ("serve" in unit["Service"]["ExecStart"]) != ("StateDirectory" in unit["Service"])
     if shutil.which("systemd-analyze"):
         # The paths of a machine on which Quintile is installed, as they would be on this one.
         for sibling in path.parent.glob("*.*"):
@@ -130,6 +135,8 @@ def test_the_programs_compile_and_leave_no_name_open(path: Path) -> None:
 
 def test_the_models_that_dagster_waits_for_exist() -> None:
     text = (EXAMPLES / "dagster_definitions.py").read_text()
+    # Dagster refuses a context whose type is a word.
+    assert "from __future__" not in text
     (model,) = re.findall(r'get_asset_key_for_model\(\[models\], "(\w+)"\)', text)
     assert list((PROJECT_DIR / "models").rglob(f"{model}.sql"))
     (listed,) = set(re.findall(r"for table in \(([^)]+)\)", text))
@@ -149,6 +156,29 @@ def test_the_workflow_is_one() -> None:
     assert all(("uses" in step) != ("run" in step) for step in steps)
 
 
+@pytest.mark.parametrize(("exit_code", "is_mailed"), [(0, False), (3, False), (1, True)])
+def test_cron_mails_of_failures_only(exit_code: int, is_mailed: bool, tmp_path: Path) -> None:
+    """Whatever a command prints would be mailed, every minute."""
+    command = tmp_path / "quintile"
+    command.write_text(f"#!/bin/sh\necho '{{}}'\necho progress >&2\nexit {exit_code}\n")
+    command.chmod(0o755)
+    (tmp_path / "env").write_text("export QUINTILE_HOME=/var/lib/quintile\n")
+    lines = (EXAMPLES / "crontab").read_text().splitlines()
+    for line in (line for line in lines if "--json" in line):
+        _, _, work = line.partition(" quintile  ")
+        for path in ("/etc/quintile", "/var/log/quintile"):
+            work = work.replace(path, str(tmp_path))
+        done = subprocess.run(
+            ["/bin/sh", "-c", work],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert bool(done.stdout + done.stderr) is is_mailed, line
+    assert "{}" in (tmp_path / "jobs.jsonl").read_text()
+
+
 def test_cron_understands_the_table() -> None:
     lines = (EXAMPLES / "crontab").read_text().splitlines()
     jobs = [line for line in lines if "quintile  ." in line]
@@ -156,6 +186,45 @@ def test_cron_understands_the_table() -> None:
     assert all(croniter.is_valid(" ".join(line.split()[:5])) for line in jobs)
     # A percent sign ends a command of cron's.
     assert "%" not in "".join(jobs)
+
+
+def test_the_container_holds_what_the_commands_read(tmp_path: Path) -> None:
+    """The container file itself is not built; what it copies is enough to run."""
+    copied = re.findall(r"^COPY (.+) (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert len(copied) > 5
+    for sources, target in copied:
+        for source in sources.split():
+            path = PROJECT_DIR / source
+            if path.is_dir():
+                shutil.copytree(path, tmp_path / target)
+            else:
+                shutil.copy(path, tmp_path / target)
+    look = (
+        "from service.migrate import known_migrations;"
+        "from service.jobs.turns import project_checksum;"
+        "import service.cli, service.web_server;"
+        "print(service.__file__, len(known_migrations()), project_checksum())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", look], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert told == [
+        str(tmp_path / "service" / "__init__.py"),
+        str(len(known_migrations())),
+        project_checksum(),
+    ]
+    parsed = subprocess.run(
+        [
+            *(Path(sys.executable).with_name("dbt"), "--warn-error", "parse"),
+            *("--profiles-dir", "."),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert parsed.returncode == 0, parsed.stdout
 
 
 def _alerts() -> list[dict[str, Any]]:

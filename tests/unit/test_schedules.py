@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
+from croniter import croniter
 
 from service.jobs.schedules import next_time, previous_time
 
@@ -63,6 +65,8 @@ def test_a_time_that_the_clock_leaves_out_comes_once_and_later() -> None:
         "2026-03-28T01:30Z"
     )
     assert next_time(half_past_two, "Europe/Berlin", after) == at("2026-03-30T00:30Z")
+    # The clock shows three already, and half past two is still to come.
+    assert next_time(half_past_two, "Europe/Berlin", at("2026-03-29T01:15Z")) == due
 
 
 def test_a_time_that_comes_twice_counts_once() -> None:
@@ -74,3 +78,35 @@ def test_a_time_that_comes_twice_counts_once() -> None:
     assert next_time(half_past_two, "Europe/Berlin", at("2026-10-25T01:15Z")) == at(
         "2026-10-26T01:30Z"
     )
+    # The clock shows a quarter past two again, and half past two has been.
+    assert previous_time(half_past_two, "Europe/Berlin", at("2026-10-25T01:15Z")) == first
+
+
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("Europe/Berlin", "2026-03-29T01:00Z"),
+        ("Europe/Berlin", "2026-10-25T01:00Z"),
+        ("America/New_York", "2026-03-08T07:00Z"),
+        ("America/New_York", "2026-11-01T06:00Z"),
+        # Half an hour, and at midnight.
+        ("Australia/Lord_Howe", "2026-04-04T15:00Z"),
+        ("Australia/Lord_Howe", "2026-10-03T15:30Z"),
+        ("America/Santiago", "2026-09-06T04:00Z"),
+        ("America/Santiago", "2026-04-05T03:00Z"),
+    ],
+)
+@pytest.mark.parametrize("cron", [DAILY, "30 2 * * *", "30 1 * * *", "15,45 0-3 * * *"])
+def test_around_a_change_of_the_clock_nothing_is_left_out_or_named_twice(
+    zone: str, change: str, cron: str
+) -> None:
+    """Against all times that three days name, each placed by itself."""
+    day = at(change).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    faces = croniter(cron, day - timedelta(days=3))
+    placed = set()
+    while (face := faces.get_next(datetime)) < day + timedelta(days=3):
+        placed.add(face.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC))
+    for minutes in range(-300, 300, 5):
+        now = at(change) + timedelta(minutes=minutes)
+        assert next_time(cron, zone, now) == min(time for time in placed if time > now)
+        assert previous_time(cron, zone, now) == max(time for time in placed if time <= now)

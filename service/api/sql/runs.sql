@@ -14,7 +14,8 @@ select
     created_at,
     started_at,
     finished_at,
-    next_attempt_at
+    next_attempt_at,
+    coalesce(state = 'running' and heartbeat_at < now() - interval '1 minute', false) as is_silent
 from app.runs
 where
     tenant_id = %(tenant_id)s

@@ -15,7 +15,9 @@ select
     r.created_at,
     r.started_at,
     r.finished_at,
-    r.next_attempt_at
+    r.next_attempt_at,
+    coalesce(r.state = 'running' and r.heartbeat_at < now() - interval '1 minute', false)
+        as is_silent
 from app.runs as r
 inner join app.tenants as t on r.tenant_id = t.tenant_id
 where

@@ -6,6 +6,8 @@ import { number, timeElement } from "./format.js";
 import { list } from "./list.js";
 
 const POLL_MS = 1000;
+const PATIENCE_MS = 60_000;
+const SILENT = "Not heard of for a while: taken up again by itself, or ended, within minutes.";
 const LOOK_FOR_NEWER_MS = 10_000;
 const UNFINISHED = ["queued", "running"];
 const filters = ["kind", "state", "trigger"];
@@ -80,7 +82,13 @@ function outcome(run) {
 }
 
 function waiting(run) {
-  if (!run.next_attempt_at) return [make("span", { class: "muted" }, "Waits for its turn")];
+  if (!run.next_attempt_at) {
+    const isLate = Date.now() - Date.parse(run.created_at) > PATIENCE_MS;
+    return [
+      make("span", { class: "muted" }, "Waits for its turn"),
+      isLate ? make("span", { class: "muted" }, "Still waiting: is quintile worker running?") : "",
+    ];
+  }
   return [
     ...failure(run),
     make("span", { class: "muted" }, "Tried again at ", timeElement(run.next_attempt_at)),
@@ -99,6 +107,7 @@ function progress(run) {
     const label = `Progress of ${kindOf(run.kind)}`;
     parts.push(make("progress", { max: run.total, value: run.done, "aria-label": label }));
   }
+  if (run.is_silent) parts.push(make("span", { class: "muted" }, SILENT));
   return parts;
 }
 
@@ -112,7 +121,9 @@ function counts(run) {
   const words = Object.entries(run.counts)
     .filter(([, count]) => count)
     .map(([name, count]) => remarks[name] || `${number(count)} ${name.replaceAll("_", " ")}`);
-  return [make("span", {}, words.join(", ") || "nothing new")];
+  // A build counts nothing of its own.
+  const without = run.kind === "build" ? "built and tested" : "nothing new";
+  return [make("span", {}, words.join(", ") || without)];
 }
 
 function failure(run) {
