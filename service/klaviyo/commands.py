@@ -30,6 +30,7 @@ from service.klaviyo.configs import (
     create_config,
     delete_config,
     find_list_name,
+    get_config,
     list_configs,
     undo_removal,
 )
@@ -168,11 +169,14 @@ def preview(
     """Make a dry run now and print its plans, with counts and examples; returns the run's id.
 
     Raises:
+        UnknownConfigError: The tenant has no configuration of some id.
         AlreadyRunningError: Another dry run of the tenant is going on.
         QuintileError: As :func:`service.klaviyo.sync.sync_klaviyo`; plans that were made are
             printed all the same.
     """
     with tenant_transaction(pool, tenant_id) as conn:
+        for config_id in config_ids or []:
+            get_config(conn, tenant_id, config_id)
         run = start_run(conn, tenant_id, "klaviyo_plan", "cli").run
         if run["state"] == "running":
             raise AlreadyRunningError(advice=f"Follow it as run {run['run_id']}.")
@@ -226,6 +230,8 @@ def rows_command(
 ) -> None:
     """Print what became of each address, as JSON lines."""
     with _tenant(settings, tenant) as (pool, tenant_id):
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            get_config(conn, tenant_id, config_id)
         after: str | None = None
         while True:
             with tenant_transaction(pool, tenant_id, read_only=True) as conn:

@@ -16,6 +16,7 @@ from uuid import UUID
 from service.config import Settings
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.jobs.schedules import is_due
+from service.klaviyo.account import read_list_name
 from service.klaviyo.client import KlaviyoClient, Resource
 from service.spool import Row, Spool, open_spool
 
@@ -29,11 +30,12 @@ _OVERLAP = timedelta(minutes=5)
 class Reading:
     """What has been read of a list: profile id, address, when it joined, whether suppressed.
 
-    ``full_read_at`` is when the reading began, by the database's clock, if it was of everybody.
+    ``full_read_at`` is when the reading began, by the database's clock, if it was of everybody;
+    then the list's name was asked for, too: people rename lists.
     """
 
     list_id: str
-    list_name: str
+    list_name: str | None
     rows: Spool
     full_read_at: datetime | None
 
@@ -60,7 +62,7 @@ class Readings:
         self._read: dict[str, Reading] = {}
         self._landed: set[str] = set()
 
-    def read(self, list_id: str, list_name: str) -> None:
+    def read(self, list_id: str) -> None:
         """Read a list from Klaviyo, unless this run has done so.
 
         Raises:
@@ -78,11 +80,12 @@ class Readings:
             since = state["joins_read_to"]
             if is_full_reading_due(conn, self._settings, self._tenant_id, state["full_read_at"]):
                 since = None
+        name = read_list_name(self._client, list_id) if since is None else None
         spool = self._spools.enter_context(open_spool())
         for profile in _profiles(self._client, list_id, since):
             spool.append(_row(profile))
         full_read_at = state["read_at"] if since is None else None
-        self._read[list_id] = Reading(list_id, list_name, spool, full_read_at)
+        self._read[list_id] = Reading(list_id, name, spool, full_read_at)
 
     @contextmanager
     def landing(self, conn: Connection, *list_ids: str) -> Iterator[None]:
@@ -148,4 +151,5 @@ def _land(conn: Connection, tenant_id: UUID, reading: Reading) -> None:
         "is_full": reading.full_read_at is not None,
     }
     conn.execute(query("klaviyo/sql/note_list"), parameters)
+    conn.execute(query("klaviyo/sql/rename_list"), parameters)
     conn.execute(query("klaviyo/sql/land_reading"), parameters)
