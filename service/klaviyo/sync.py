@@ -31,7 +31,7 @@ from service.klaviyo.configs import NoLongerWantedError, hold, pause_all_for_key
 from service.klaviyo.events import send_events
 from service.klaviyo.plan import Plan, SegmentGoneError, note_planned, plan, settle
 from service.klaviyo.push import Limits, Target, refresh, remove, send
-from service.klaviyo.reading import Readings
+from service.klaviyo.reading import SUPPRESSED, Readings
 from service.klaviyo.records import Outcome, begin, finish, note_plan, rows_to_do
 from service.spool import Row, Spool, open_spool
 
@@ -261,6 +261,8 @@ def _sync(run: _Run, config: Config, tally: _Tally) -> Outcome:
     lists = _read_lists(run, config)
     if config["direction"] == "pull":
         return _pull(run, config)
+    run.readings.read_suppressed()
+    lists.append(SUPPRESSED)
     return _push(run, config, lists, tally)
 
 

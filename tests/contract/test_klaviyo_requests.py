@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -38,6 +39,7 @@ from service.klaviyo.client import MEDIA_TYPE, KlaviyoClient, KlaviyoError, Prob
 from service.klaviyo.events import send_events
 from service.klaviyo.lists import create_list
 from service.klaviyo.push import Limits, Target, refresh, remove, send
+from service.klaviyo.reading import SUPPRESSED, Readings
 from service.klaviyo.windows import LocalWindows
 from service.sandbox import Sandbox
 from service.sandbox.klaviyo import Account
@@ -269,6 +271,7 @@ def as_sent(value: Any) -> Any:
 
 
 def test_every_call_is_one_that_klaviyo_describes(
+    settings: Settings,
     target: Target,
     account: Account,
     client: KlaviyoClient,
@@ -285,6 +288,17 @@ def test_every_call_is_one_that_klaviyo_describes(
     send(target, [row("late@example.org")], [], Limits(), null_progress)
     for act in ACTS.values():
         act(target, account, null_progress)
+    # For the first time, and since then.
+    for _ in range(2):
+        with ExitStack() as spools:
+            readings = Readings(settings, client, target.pool, target.tenant_id, spools)
+            readings.read(target.list_id)
+            readings.read_suppressed()
+            with (
+                tenant_transaction(target.pool, target.tenant_id) as conn,
+                readings.landing(conn, target.list_id, SUPPRESSED),
+            ):
+                pass
     assert len({(each.method, each.url.path) for each in recorded.requests}) >= 12
     for request in recorded.requests:
         check_parameters(klaviyo_openapi, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -117,11 +118,14 @@ class Brand:
                 [self.tenant_id, segment_id, segment_id],
             )
             conn.execute("delete from shopify.segment_members where segment_id = %s", [segment_id])
-            for name in names:
-                conn.execute(
+            with conn.cursor() as cursor:
+                cursor.executemany(
                     "insert into shopify.segment_members"
                     " (tenant_id, segment_id, customer_id, email) values (%s, %s, %s, %s)",
-                    [self.tenant_id, segment_id, f"c-{name}", name and self.email(name)],
+                    [
+                        (self.tenant_id, segment_id, f"c-{name}", name and self.email(name))
+                        for name in names
+                    ],
                 )
         return f"shopify:{segment_id}"
 
@@ -356,6 +360,28 @@ def test_more_than_a_fifth_of_more_than_a_hundred_is_too_much(
     brand.segment("1", *crowd(people - leaving))
     assert brand.sync().get("stopped", 0) == stops
     assert len(brand.members()) == people - leaving * (not stops)
+
+
+def test_no_more_calls_are_made_than_klaviyo_needs(brand: Brand) -> None:
+    everybody = crowd(10_001)
+    brand.map(brand.segment("1", *everybody), sends_events=True)
+    assert brand.sync()["added"] == 10_001
+    imports, jobs = "/api/profile-bulk-import-jobs", "/api/event-bulk-create-jobs"
+    # The ten-thousand-and-first goes alone.
+    alone = ("POST", "/api/events")
+    assert Counter(brand.writes()) == {("POST", imports): 2, ("POST", jobs): 10, alone: 1}
+    brand.sync()
+    brand.sync(reads_all=True)
+    assert brand.writes() == []
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        conn.execute(
+            "delete from shopify.segment_members where email = any(%s)",
+            [[brand.email(name) for name in everybody[:1001]]],
+        )
+    assert brand.sync()["removed"] == 1001
+    members = f"/api/lists/{brand.list.id}/relationships/profiles"
+    assert Counter(brand.writes()) == {("DELETE", members): 2, ("POST", jobs): 1, alone: 1}
+    assert len(brand.members()) == 9000
 
 
 # -- while somebody changes what is to be done --------------------------------------------------
@@ -870,6 +896,37 @@ def test_everybody_who_is_not_added_is_told_with_the_reason(
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
         rows = conn.execute("select email from app.klaviyo_list_profiles").fetchall()
     assert {row["email"] for row in rows} == {brand.email("ada"), brand.email("sue")}
+
+
+def test_who_is_suppressed_is_left_out_whichever_lists_they_are_on(
+    brand: Brand, account: Account
+) -> None:
+    account.upsert_profile({"email": brand.email("sue")})
+    account.suppress(brand.email("sue").upper())
+    config_id = brand.map(brand.segment("1", "ada", "sue", "tom"))
+    brand.sync(is_dry_run=True)
+    skipped = {
+        "count": 1,
+        "reasons": {"suppressed": 1},
+        "examples": [{"email": brand.email("sue"), "customer_id": "c-sue", "reason": "suppressed"}],
+    }
+    assert brand.rows()[0]["plan"]["skip"] == skipped
+    brand.sync()
+    assert brand.rows()[0]["plan"]["skip"] == skipped
+    assert brand.members() == {"ada", "tom"}
+    # Who is suppressed later, when they are on the list, is left where they are.
+    account.suppress(brand.email("tom"))
+    brand.sync()
+    assert brand.writes() == []
+    assert brand.ledger(config_id) == {"ada": "synced", "tom": "synced"}
+    # Once that is over they are added like everybody.
+    sue = account.profile_by_email(brand.email("sue"))
+    assert sue is not None
+    account.profiles[sue.id].suppressed_at = None
+    assert brand.sync(reads_all=True)["added"] == 1
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        delete_config(conn, brand.tenant_id, config_id)
+        assert conn.execute("select from app.klaviyo_list_profiles").fetchall() == []
 
 
 # -- flows and profiles -------------------------------------------------------------------------
