@@ -59,8 +59,11 @@ def add_rows(
         "only_scheduled": only_scheduled,
         "is_dry_run": is_dry_run,
     }
-    conn.execute(query("klaviyo/sql/close_orphaned_rows"), parameters)
+    orphaned = conn.execute(query("klaviyo/sql/close_orphaned_rows"), parameters).fetchall()
     conn.execute(query("klaviyo/sql/add_rows"), parameters)
+    # Whoever was to tell of it is dead.
+    for dead_run_id in {row["run_id"] for row in orphaned}:
+        announce(conn, tenant_id, dead_run_id)
 
 
 def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ from service.klaviyo.configs import (
 )
 from service.klaviyo.push import Limits
 from service.klaviyo.reading import is_full_reading_due
-from service.klaviyo.records import Outcome, begin, finish, rows_to_do
+from service.klaviyo.records import Outcome, add_rows, begin, finish, rows_to_do
 from service.klaviyo.requests import request_sync
 from service.klaviyo.sync import sync_klaviyo
 from service.sandbox import Sandbox
@@ -49,6 +49,10 @@ from tests.klaviyo import begun_run, last_rows, sync_once
 from tests.web import add_history, add_scored_customers
 
 KEY = "pk_sandbox_for_these_tests"
+LISTENER = """
+    insert into app.notification_hooks (tenant_id, url, sealed_secret, key_id, last_four)
+    values (%s, 'https://example.com/', 'sealed', 'key', 'last')
+"""
 
 
 @pytest.fixture(scope="module")
@@ -491,6 +495,41 @@ def test_a_list_that_is_paused_or_given_up_amid_its_turn_is_written_to_no_more(
         brand.change(config_id, is_paused=False)
         brand.sync(limits=limits)
         assert len(brand.members()) == (6 if method == "POST" else 0)
+
+
+def test_what_a_dead_process_left_undone_is_told_as_failed(brand: Brand) -> None:
+    config_id = brand.map(brand.segment("1", "ada"))
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        conn.execute(LISTENER, [brand.tenant_id])
+        run_id = start_run(conn, brand.tenant_id, "klaviyo_sync", "cli").run["run_id"]
+        add_rows(conn, brand.tenant_id, run_id)
+        begin(conn, brand.tenant_id, run_id, config_id)
+        # As a worker that gave the run up, or the next one, ends it.
+        conn.execute(
+            "update app.runs set state = 'failed', finished_at = now() where run_id = %s", [run_id]
+        )
+    brand.sync()
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        told = conn.execute(
+            "select topic, run_id = %s as is_dead from app.notifications order by created_at",
+            [run_id],
+        ).fetchall()
+    assert [tuple(row.values()) for row in told] == [
+        ("klaviyo_sync.failed", True),
+        ("klaviyo_sync.recovered", False),
+    ]
+
+
+def test_what_a_person_has_paused_is_no_news(brand: Brand) -> None:
+    config_id = brand.map(brand.segment("1", "ada"))
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        conn.execute(LISTENER, [brand.tenant_id])
+    brand.change(config_id, is_paused=True)
+    brand.sync(config_ids=[config_id])
+    (row,) = brand.rows()
+    assert row["state"] == "paused"
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        assert conn.execute("select from app.notifications").fetchall() == []
 
 
 def test_a_process_that_is_to_stop_says_nothing_of_failure(brand: Brand) -> None:
@@ -1025,6 +1064,20 @@ def test_who_has_left_every_list_is_told_anew_without_being_put_on_one(
     assert account.member_emails(brand.list.id) == set()
     brand.sync()
     assert brand.writes() == []
+
+
+def test_properties_that_klaviyo_refuses_are_among_the_errors_of_the_run(
+    brand: Brand, account: Account
+) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"))
+    brand.put_on("bob")
+    account.fail_import_of(brand.email("bob"))
+    assert brand.sync()["rejected"] == 1
+    (row,) = brand.rows()
+    assert (row["counts"]["added"], row["errors"]) == (1, {"invalid": 1})
+    assert brand.ledger(config_id) == {"ada": "synced", "bob": "kept"}
+    brand.sync()
+    assert brand.rows()[0]["errors"] == {}
 
 
 # -- what pauses a configuration ----------------------------------------------------------------
