@@ -131,7 +131,8 @@ def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Sync a list no more until it is resumed."""
     with _opened(settings, tenant) as (conn, tenant_id):
-        change_config(conn, tenant_id, config_id, ConfigChange(is_paused=True))
+        row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=True))
+    click.echo(f"list '{row['list_name']}' is paused", err=True)
 
 
 @klaviyo.command("resume")
@@ -141,7 +142,8 @@ def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 def resume_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Go on with a list that is paused."""
     with _opened(settings, tenant) as (conn, tenant_id):
-        change_config(conn, tenant_id, config_id, ConfigChange(is_paused=False))
+        row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=False))
+    click.echo(f"list '{row['list_name']}' is synced again", err=True)
 
 
 @klaviyo.command("preview")
@@ -252,6 +254,7 @@ def undo_command(settings: Settings, tenant: str, config_id: UUID, email: str) -
     """Let the next sync put back an address that a person has taken off the list."""
     with _opened(settings, tenant) as (conn, tenant_id):
         undo_removal(conn, tenant_id, config_id, email)
+    click.echo(f"the next sync puts {email} on the list again", err=True)
 
 
 # -- shared -------------------------------------------------------------------------------------

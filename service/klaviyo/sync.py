@@ -64,9 +64,9 @@ def sync_klaviyo(
     """Do what the run's rows in app.klaviyo_sync_runs ask for; each says then what became of it.
 
     A run without rows does every configuration that is not paused. Counts, by way of ``progress``:
-    addresses added, removed, updated and rejected; skipped, which are members that are not to be
-    written to; configurations paused, or stopped to ask; events; calls to Klaviyo. A list that
-    needs no change costs no writing call.
+    addresses added, removed, updated and rejected; profiles that have joined and left a list that
+    is pulled; skipped, which are members that are not to be written to; configurations paused, or
+    stopped to ask; events; calls to Klaviyo. A list that needs no change costs no writing call.
 
     A list or segment that no longer exists pauses its configuration with the reason, a key that is
     refused pauses all. Trouble with one list does not keep the others from being synced; the first
@@ -260,7 +260,7 @@ def _sync(run: _Run, config: Config, tally: _Tally) -> Outcome:
         return Outcome("paused", error=config["paused_reason"] or "It is paused.")
     lists = _read_lists(run, config)
     if config["direction"] == "pull":
-        return _pull(run, config)
+        return _pull(run, config, tally)
     run.readings.read_suppressed()
     lists.append(SUPPRESSED)
     return _push(run, config, lists, tally)
@@ -287,7 +287,7 @@ def _read_lists(run: _Run, config: Config) -> list[str]:
     return lists
 
 
-def _pull(run: _Run, config: Config) -> Outcome:
+def _pull(run: _Run, config: Config, tally: _Tally) -> Outcome:
     """Mirror the list; who is on it is the segment."""
     with run.transaction() as conn, run.readings.landing(conn, config["list_id"]):
         counted = conn.execute(query("klaviyo/sql/count_landed")).fetchall()
@@ -296,6 +296,7 @@ def _pull(run: _Run, config: Config) -> Outcome:
             raise psycopg.Rollback
     if not config["is_dry_run"]:
         run.execute("note_pulled", config)
+        tally.count(**{row["change"]: row["changes"] for row in counted})
     return Outcome(plan=described)
 
 

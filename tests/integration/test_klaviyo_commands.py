@@ -105,9 +105,11 @@ def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: A
         here, "klaviyo", "undo", *TENANT, *config, "--email", "c1@example.com", expect=1
     )
     assert "Nobody has taken this address off the list." in undone.stderr
-    quintile(here, "klaviyo", "pause", *TENANT, *config)
+    paused = quintile(here, "klaviyo", "pause", *TENANT, *config)
+    assert "list 'VIP' is paused" in paused.stderr
     assert "paused: " in quintile(here, "klaviyo", "configs", *TENANT).stdout
-    quintile(here, "klaviyo", "resume", *TENANT, *config)
+    resumed = quintile(here, "klaviyo", "resume", *TENANT, *config)
+    assert "list 'VIP' is synced again" in resumed.stderr
     quintile(here, "klaviyo", "remove", *TENANT, *config)
     assert quintile(here, "klaviyo", "configs", *TENANT).stdout == ""
     gone = quintile(here, "klaviyo", "remove", *TENANT, *config, expect=1)

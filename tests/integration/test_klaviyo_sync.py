@@ -689,6 +689,7 @@ def test_a_pulled_list_is_mirrored_and_feeds_another(brand: Brand, account: Acco
     assert [row["plan"]["add"]["count"] for row in rows] == [3, 2]
     assert rows[1]["plan"]["skip"]["reasons"] == {"no_address": 1}
 
+    assert rows[0]["counts"] == {"joined": 3}
     brand.take_off("ada")
     brand.put_on("cyd")
     # Joins show at once, departures at the next full reading.
