@@ -247,6 +247,33 @@ def test_a_sync_that_would_empty_a_list_asks_first(brand: Brand) -> None:
         confirm_removals(conn, brand.tenant_id, config_id)
 
 
+def test_a_sync_that_asks_first_tells_nothing_new_of_those_it_asks_about(
+    brand: Brand, here: Settings, account: Account, admin: Connection
+) -> None:
+    brand.here = replace(brand.here, klaviyo_removal_from=10)
+    customers = [f"{brand.number}{n:02}" for n in range(20)]
+    add_scored_customers(here, brand.tenant_id, [(each, "champions", "10") for each in customers])
+    champions = brand.map("rfm:champions")
+    other = brand.map(brand.segment("1", "ada"), account.add_list("Other"))
+    assert brand.sync()["added"] == 21
+    # As when orders have not arrived, and a build makes something else of everybody.
+    admin.execute(
+        "update marts.customer_facts set segment = 'at_risk' where tenant_id = %s",
+        [brand.tenant_id],
+    )
+    assert brand.sync()["stopped"] == 1
+    assert brand.writes() == []
+    brand.sync(config_ids=[other])
+    assert brand.writes() == []
+    profile = account.profile_by_email(f"c{customers[0]}@example.com")
+    assert profile is not None
+    assert profile.properties["quintile_rfm_segment"] == "champions"
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        assert confirm_removals(conn, brand.tenant_id, champions) == 20
+    counts = brand.sync()
+    assert (counts["removed"], counts["updated"]) == (20, 20)
+
+
 def test_more_than_was_agreed_to_asks_again_and_a_mended_segment_goes_on(brand: Brand) -> None:
     brand.here = replace(brand.here, klaviyo_removal_from=10)
     key = brand.segment("1", *crowd(20))

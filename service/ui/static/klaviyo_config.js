@@ -39,8 +39,8 @@ async function show() {
         "p",
         { class: "muted help" },
         row.direction === "pull"
-          ? "Here is who on the list has an address."
-          : "Here are those who can be written to. Drift is how many addresses were yet to be added, taken off or accepted when the last sync ended.",
+          ? "Members here are those on the list who have an address."
+          : "Members here are those of the segment who can be written to. Drift is how many addresses were yet to be added, taken off or accepted when the last sync ended.",
       ),
     );
     box.setAttribute("aria-busy", "false");
