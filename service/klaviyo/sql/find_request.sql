@@ -1,5 +1,5 @@
--- Whether it has been said which configurations a run is to sync, whether the run only plans, whether
--- the clock started it, and whether a command did, which says nothing when it means all.
+-- Whether it has been said which configurations a run is to sync, whether the run only plans,
+-- whether the clock started it, and whether a command did, which says nothing when it means all.
 select
     r.kind = 'klaviyo_plan' as is_dry_run,
     r.trigger = 'schedule' as is_scheduled,

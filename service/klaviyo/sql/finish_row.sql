@@ -1,6 +1,6 @@
 -- What became of a configuration in a run, with how often each error came: those of addresses are
--- in the ledger. Who was on the list already when Klaviyo refused to be told anew about them has not
--- changed there; when that was is known of the profile.
+-- in the ledger. Who was on the list already when Klaviyo refused to be told anew about them has
+-- not changed there; when that was is known of the profile.
 with refused as (
     select
         k.error_code,

@@ -1,6 +1,6 @@
 -- News of a run: each of its configurations that was not known to fail and does, or was and works.
--- What counts as known is the newest that was told of it. Nobody is told where nobody listens, nor of
--- what a person has paused: they know.
+-- What counts as known is the newest that was told of it. Nobody is told where nobody listens, nor
+-- of what a person has paused: they know.
 insert into app.notifications (tenant_id, topic, config_id, run_id)
 with known as (
     select distinct on (n.config_id)
