@@ -18,8 +18,8 @@
 -- taken off only if a full reading began so long after it was sent that it must have been there.
 --
 -- A profile may be on the list under another address than the one we know it by: somebody has
--- changed it in Klaviyo. It is still the person whom we put there. Should they be meant to be on the
--- list by the new address it is ours by that one, and the former is forgotten.
+-- changed it in Klaviyo. It is still the person whom we put there. Should they be meant to be on
+-- the list by the new address it is ours by that one, and the former is forgotten.
 insert into pg_temp.klaviyo_plan (
     action, reason, email, customer_id, profile_id, next_state, is_member, enters, leaves
 )
