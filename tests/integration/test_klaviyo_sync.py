@@ -884,6 +884,25 @@ def test_whose_address_is_changed_in_klaviyo_is_still_known_and_leaves_with_the_
     assert brand.ledger(config_id) == {"bob": "synced"}
 
 
+def test_whose_address_is_changed_in_klaviyo_is_not_made_a_second_profile(
+    brand: Brand, here: Settings, account: Account, admin: Connection
+) -> None:
+    customer = str(brand.number)
+    add_scored_customers(here, brand.tenant_id, [(customer, "champions", "10")])
+    brand.map("rfm:champions")
+    brand.sync()
+    brand.sync()
+    found = account.profile_by_email(f"c{customer}@example.com")
+    assert found is not None
+    account.change_profile(account.profiles[found.id], {"email": brand.email("new")})
+    admin.execute(
+        "update marts.customer_facts set m_score = 1 where tenant_id = %s", [brand.tenant_id]
+    )
+    brand.sync(reads_all=True)
+    assert brand.writes() == []
+    assert account.profile_by_email(f"c{customer}@example.com") is None
+
+
 def test_whose_address_is_changed_on_both_sides_stays_ours(brand: Brand) -> None:
     config_id = brand.map(brand.segment("1", "ada", "bob"))
     brand.sync()
