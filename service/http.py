@@ -8,6 +8,7 @@ the credentials are.
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Callable
@@ -23,7 +24,9 @@ T = TypeVar("T")
 ATTEMPTS = 6
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
-_LONGEST_OBEYED_SECONDS = 300.0
+# Whoever asks to be left alone for longer is: the call is given up instead of being waited with.
+LONGEST_WAITED_OUT_SECONDS = 300.0
+_A_DAY_SECONDS = 86_400.0
 _PASSING_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _DECODER = json.JSONDecoder()
@@ -90,7 +93,7 @@ def patiently(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
     """Call until it stops raising TransientError, waiting longer each time or as long as told.
 
     Raises:
-        TransientError: The last attempt failed too.
+        TransientError: The last attempt failed too, or the next is not welcome for too long.
     """
     for attempt in stamina.retry_context(
         on=_wait_for,
@@ -175,13 +178,15 @@ def storable(value: Any) -> Any:
 def _wait_for(error: Exception) -> bool | float:
     if not isinstance(error, TransientError):
         return False
-    return True if error.retry_after is None else error.retry_after
+    if error.retry_after is None:
+        return True
+    return error.retry_after if error.retry_after <= LONGEST_WAITED_OUT_SECONDS else False
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After as seconds; its other form, a date, counts as none given."""
+    """Retry-After as seconds, a day at most; its other form, a date, counts as none given."""
     try:
         seconds = float(retry_after or "")
     except ValueError:
         return None
-    return min(max(seconds, 0.1), _LONGEST_OBEYED_SECONDS)
+    return min(max(seconds, 0.1), _A_DAY_SECONDS) if math.isfinite(seconds) else None

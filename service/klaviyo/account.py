@@ -16,6 +16,7 @@ from service.klaviyo.client import (
 )
 
 _LIST = "/api/lists/{id}"
+_DELETION_JOBS = "/api/data-privacy-deletion-jobs"
 
 # What each scope is for; nothing works without those that are needed.
 NEEDED_SCOPES: Mapping[str, str] = MappingProxyType(
@@ -113,8 +114,8 @@ def _record_nothing(client: KlaviyoClient) -> Document:
 
 
 def _forget_nobody(client: KlaviyoClient) -> Document:
-    path = "/api/data-privacy-deletion-jobs"
-    return client.post(path, path, {"data": {"type": "data-privacy-deletion-job"}})
+    body = {"data": {"type": "data-privacy-deletion-job"}}
+    return client.post(_DELETION_JOBS, _DELETION_JOBS, body)
 
 
 _ATTEMPTS: Mapping[tuple[str, ...], Callable[[KlaviyoClient], Document]] = MappingProxyType(
@@ -197,3 +198,15 @@ def read_list_size(client: KlaviyoClient, list_id: str) -> int:
         {"additional-fields[list]": "profile_count"},
     )
     return int(found["data"]["attributes"]["profile_count"])
+
+
+def forget_profile(client: KlaviyoClient, email: str) -> None:
+    """Have Klaviyo delete a profile and all it knows of the person, as privacy law has it.
+
+    Raises:
+        KlaviyoScopeError: The key lacks ``data-privacy:write``.
+        KlaviyoError: As :meth:`KlaviyoClient.get`.
+    """
+    profile = {"data": {"type": "profile", "attributes": {"email": email}}}
+    body = {"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": profile}}}
+    client.post(_DELETION_JOBS, _DELETION_JOBS, body)

@@ -13,7 +13,15 @@ import httpx
 
 from service.config import Settings
 from service.errors import QuintileError
-from service.http import ATTEMPTS, TransientError, decode_json, open_client, patiently, send
+from service.http import (
+    ATTEMPTS,
+    LONGEST_WAITED_OUT_SECONDS,
+    TransientError,
+    decode_json,
+    open_client,
+    patiently,
+    send,
+)
 from service.klaviyo.windows import LocalWindows, Told, TurnTooFarError, Windows
 
 MEDIA_TYPE = "application/vnd.api+json"
@@ -149,6 +157,11 @@ class KlaviyoClient:
                 attempts=self._attempts,
             )
         except TransientError as error:
+            wait = error.retry_after or 0.0
+            if wait > LONGEST_WAITED_OUT_SECONDS:
+                raise KlaviyoUnavailableError(
+                    f"Klaviyo asks to be left alone with this for {wait / 60:.0f} minutes."
+                ) from None
             raise KlaviyoUnavailableError(f"Klaviyo keeps failing: {error}.") from None
         except TurnTooFarError as error:
             raise KlaviyoUnavailableError(

@@ -30,6 +30,7 @@ from service.klaviyo.configs import (
     create_config,
     delete_config,
     find_list_name,
+    get_config,
     list_configs,
     undo_removal,
 )
@@ -130,7 +131,8 @@ def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Sync a list no more until it is resumed."""
     with _opened(settings, tenant) as (conn, tenant_id):
-        change_config(conn, tenant_id, config_id, ConfigChange(is_paused=True))
+        row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=True))
+    click.echo(f"list '{row['list_name']}' is paused", err=True)
 
 
 @klaviyo.command("resume")
@@ -140,7 +142,8 @@ def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 def resume_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Go on with a list that is paused."""
     with _opened(settings, tenant) as (conn, tenant_id):
-        change_config(conn, tenant_id, config_id, ConfigChange(is_paused=False))
+        row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=False))
+    click.echo(f"list '{row['list_name']}' is synced again", err=True)
 
 
 @klaviyo.command("preview")
@@ -168,11 +171,14 @@ def preview(
     """Make a dry run now and print its plans, with counts and examples; returns the run's id.
 
     Raises:
+        UnknownConfigError: The tenant has no configuration of some id.
         AlreadyRunningError: Another dry run of the tenant is going on.
         QuintileError: As :func:`service.klaviyo.sync.sync_klaviyo`; plans that were made are
             printed all the same.
     """
     with tenant_transaction(pool, tenant_id) as conn:
+        for config_id in config_ids or []:
+            get_config(conn, tenant_id, config_id)
         run = start_run(conn, tenant_id, "klaviyo_plan", "cli").run
         if run["state"] == "running":
             raise AlreadyRunningError(advice=f"Follow it as run {run['run_id']}.")
@@ -226,6 +232,8 @@ def rows_command(
 ) -> None:
     """Print what became of each address, as JSON lines."""
     with _tenant(settings, tenant) as (pool, tenant_id):
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            get_config(conn, tenant_id, config_id)
         after: str | None = None
         while True:
             with tenant_transaction(pool, tenant_id, read_only=True) as conn:
@@ -246,6 +254,7 @@ def undo_command(settings: Settings, tenant: str, config_id: UUID, email: str) -
     """Let the next sync put back an address that a person has taken off the list."""
     with _opened(settings, tenant) as (conn, tenant_id):
         undo_removal(conn, tenant_id, config_id, email)
+    click.echo(f"the next sync puts {email} on the list again", err=True)
 
 
 # -- shared -------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Literal, cast
@@ -12,7 +13,7 @@ from uuid import UUID
 from service.config import PROJECT_DIR, Settings
 from service.connections import open_connected_klaviyo
 from service.db import Connection, Pool, one, query, tenant_transaction
-from service.errors import InvalidInputError
+from service.errors import InvalidInputError, QuintileError
 from service.klaviyo.account import read_list_name, read_list_names, read_list_size
 
 Direction = Literal["push", "pull", "bidirectional"]
@@ -23,6 +24,10 @@ _LIST_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 class UnknownConfigError(InvalidInputError):
     """There is no such configuration."""
+
+
+class NoLongerWantedError(QuintileError):
+    """The configuration was paused or given up while it was being synced; what was done is kept."""
 
 
 class ConfigConflictError(InvalidInputError):
@@ -109,6 +114,21 @@ def get_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> dict[str, 
     return row
 
 
+def hold(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
+    """Make sure that a configuration is to be synced, and is not given up before the commit.
+
+    A sync takes long, and a person who pauses it does not expect it to go on.
+
+    Raises:
+        NoLongerWantedError: It has been paused or given up.
+    """
+    row = conn.execute(
+        query("klaviyo/sql/hold_config"), {"tenant_id": tenant_id, "config_id": config_id}
+    ).fetchone()
+    if row is None or row["is_paused"]:
+        raise NoLongerWantedError
+
+
 def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
     """The tenant's configurations that a sync has paused until somebody has seen to them."""
     rows = conn.execute(query("klaviyo/sql/list_paused"), {"tenant_id": tenant_id}).fetchall()
@@ -150,7 +170,8 @@ def change_config(
     Raises:
         UnknownConfigError: The tenant has none of this id.
         InvalidInputError: The direction does not go with the segment.
-        ConfigConflictError: Another configuration of the list would fight with it; the reason.
+        ConfigConflictError: Another configuration of the list would fight with it, or needs the
+            list as its segment; the reason.
     """
     _lock(conn, tenant_id)
     known = get_config(conn, tenant_id, config_id)
@@ -165,6 +186,8 @@ def change_config(
     )
     _check_direction(becoming)
     _check_peace(conn, tenant_id, becoming, other_than=config_id)
+    if known["direction"] != "push" and becoming.direction == "push":
+        _check_feeds_none(conn, tenant_id, known)
     parameters = {"tenant_id": tenant_id, "config_id": config_id, **wanted}
     conn.execute(query("klaviyo/sql/change_config"), parameters)
     if known["sends_events"] and not wanted["sends_events"]:
@@ -185,12 +208,7 @@ def delete_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> str:
     known = get_config(conn, tenant_id, config_id)
     parameters = {"tenant_id": tenant_id, "config_id": config_id, "list_id": known["list_id"]}
     if known["direction"] != "push":
-        fed = conn.execute(query("klaviyo/sql/find_fed_by_list"), parameters).fetchone()
-        if fed is not None:
-            raise ConfigConflictError(
-                f"The list is a segment that feeds list '{fed['list_name']}'.",
-                advice="Give that one up first.",
-            )
+        _check_feeds_none(conn, tenant_id, known)
     conn.execute(query("klaviyo/sql/delete_config"), parameters)
     conn.execute(query("klaviyo/sql/forget_unused_list"), parameters)
     return cast("str", known["list_name"])
@@ -424,6 +442,21 @@ def _check_peace(
             f"List '{new.list_name}' feeds list {new.segment_key.partition(':')[2]} already, by"
             " itself or by others: who is taken off one would be kept on by the other.",
             field="segment_key",
+        )
+
+
+def _check_feeds_none(conn: Connection, tenant_id: UUID, known: Mapping[str, Any]) -> None:
+    """Refuse that a list ceases to be a segment while another list is fed by it."""
+    parameters = {
+        "tenant_id": tenant_id,
+        "config_id": known["config_id"],
+        "list_id": known["list_id"],
+    }
+    fed = conn.execute(query("klaviyo/sql/find_fed_by_list"), parameters).fetchone()
+    if fed is not None:
+        raise ConfigConflictError(
+            f"The list is a segment that feeds list '{fed['list_name']}'.",
+            advice="Give that one up first.",
         )
 
 

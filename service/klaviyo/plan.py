@@ -140,10 +140,8 @@ def settle(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> No
         conn.execute(query(f"klaviyo/sql/{name}"), parameters)
 
 
-def note_planned(
-    conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan, *, is_settled: bool
-) -> None:
-    """Note how far the two sides are apart; what a person had agreed to is used up by settling."""
+def note_planned(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
+    """Note how far the two sides are apart."""
     conn.execute(
         query("klaviyo/sql/note_planned"),
         {
@@ -151,7 +149,6 @@ def note_planned(
             "config_id": config_id,
             "local_members": made.members,
             "drift": made.counts["add"] + made.counts["remove"],
-            "is_settled": is_settled,
         },
     )
 

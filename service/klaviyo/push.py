@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeVar
@@ -18,7 +18,7 @@ from uuid import UUID
 import httpx
 from psycopg.types.json import Jsonb
 
-from service.db import Pool, query, tenant_transaction
+from service.db import Connection, Pool, query, tenant_transaction
 from service.jobs.progress import Progress
 from service.klaviyo.client import (
     Document,
@@ -27,6 +27,7 @@ from service.klaviyo.client import (
     Problem,
     Resource,
 )
+from service.klaviyo.configs import hold
 from service.spool import Row
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ T = TypeVar("T")
 _IMPORTS = "/api/profile-bulk-import-jobs"
 _MEMBERS = "/api/lists/{id}/relationships/profiles"
 _PROFILES = "/data/attributes/profiles"
+_MEMBER_POINTER = re.compile(r"/data/(\d+)(?:/.*)?")
 _POINTER = re.compile(rf"{_PROFILES}/data/(\d+)(?:/.*)?")
 # A refusal that points at nobody is looked for by halves: four such people in ten thousand take
 # about a hundred calls. More than that, and something else is wrong.
@@ -106,19 +108,15 @@ def remove(target: Target, removals: Iterable[Row], limits: Limits, progress: Pr
 
     Raises:
         KlaviyoError: A batch was not accepted; it is marked pending and done over next time.
+        NoLongerWantedError: The configuration has been paused or given up meanwhile.
     """
     for batch in _batches(removals, limits.remove_profiles):
+        emails, profile_ids = [row[0] for row in batch], [str(row[2]) for row in batch]
         # Were these still called synced after a crash, those back in the segment by the next sync
         # would seem to have been taken off by a person.
-        _record(
-            target,
-            "mark_removing",
-            emails=[row[0] for row in batch],
-            profile_ids=[row[2] for row in batch],
-        )
-        body = {"data": [{"type": "profile", "id": row[2]} for row in batch]}
-        target.client.delete(_MEMBERS, f"/api/lists/{target.list_id}/relationships/profiles", body)
-        _record(target, "forget_removed", emails=[row[0] for row in batch])
+        _announce(target, "mark_removing", emails=emails, profile_ids=profile_ids)
+        _take_off(target, profile_ids)
+        _record(target, "forget_removed", "spend_confirmed", emails=emails, removals=len(batch))
         progress.count(removed=len(batch))
         progress.advance(len(batch))
 
@@ -138,6 +136,7 @@ def send(
 
     Raises:
         KlaviyoError: A batch was not accepted; it is marked pending and done over next time.
+        NoLongerWantedError: The configuration has been paused or given up meanwhile.
     """
     _import_all(target, _people(additions, "add"), limits, progress)
     _import_all(target, _people(updates, "update"), limits, progress)
@@ -150,6 +149,33 @@ def refresh(target: Target, stale: Iterable[Row], limits: Limits, progress: Prog
         KlaviyoError: A batch was not accepted; it is done over next time.
     """
     _import_all(target, _people(stale, "refresh"), limits, progress)
+
+
+def _take_off(target: Target, profile_ids: list[str]) -> None:
+    """One removal. Whom Klaviyo does not know any more is on no list, and no reason to fail."""
+    left = profile_ids
+    while left:
+        body = {"data": [{"type": "profile", "id": each} for each in left]}
+        try:
+            target.client.delete(
+                _MEMBERS, f"/api/lists/{target.list_id}/relationships/profiles", body
+            )
+        except KlaviyoError as error:
+            known = _without_unknown(error, left)
+            if len(known) == len(left):
+                raise
+            left = known
+        else:
+            return
+
+
+def _without_unknown(error: KlaviyoError, profile_ids: list[str]) -> list[str]:
+    """The profiles that a refusal of their removal does not point at."""
+    if error.status not in (httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND):
+        return profile_ids
+    matches = (_MEMBER_POINTER.fullmatch(problem.pointer or "") for problem in error.problems)
+    unknown = {int(match[1]) for match in matches if match is not None}
+    return [each for place, each in enumerate(profile_ids) if place not in unknown]
 
 
 # -- imports ------------------------------------------------------------------------------------
@@ -339,7 +365,7 @@ def _import_body(list_ids: Sequence[str], people: Iterable[_Person]) -> bytes:
 def _mark_pending(target: Target, batch: Sequence[_Person]) -> None:
     new = [person for person in batch if person.purpose == "add"]
     if new:
-        _record(
+        _announce(
             target,
             "mark_pending",
             emails=[person.email for person in new],
@@ -394,12 +420,26 @@ def _sent(people: Sequence[_Person]) -> dict[str, list[str]]:
     }
 
 
-def _record(target: Target, statement: str, **parameters: object) -> None:
+def _announce(target: Target, statement: str, **parameters: object) -> None:
+    """Write down what is about to be done, if that is still wanted."""
     with tenant_transaction(target.pool, target.tenant_id) as conn:
-        conn.execute(
-            query(f"klaviyo/sql/{statement}"),
-            {"tenant_id": target.tenant_id, "config_id": target.config_id, **parameters},
-        )
+        hold(conn, target.tenant_id, target.config_id)
+        _execute(conn, target, statement, parameters)
+
+
+def _record(target: Target, *statements: str, **parameters: object) -> None:
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        for statement in statements:
+            _execute(conn, target, statement, parameters)
+
+
+def _execute(
+    conn: Connection, target: Target, statement: str, parameters: Mapping[str, object]
+) -> None:
+    conn.execute(
+        query(f"klaviyo/sql/{statement}"),
+        {"tenant_id": target.tenant_id, "config_id": target.config_id, **parameters},
+    )
 
 
 # -- batches ------------------------------------------------------------------------------------

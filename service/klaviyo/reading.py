@@ -7,20 +7,26 @@ transaction afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from service.config import Settings
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.jobs.schedules import is_due
+from service.klaviyo.account import read_list_name
 from service.klaviyo.client import KlaviyoClient, Resource
 from service.spool import Row, Spool, open_spool
 
 _LIST_PROFILES = "/api/lists/{id}/profiles"
-_FIELDS = "email,joined_group_at,subscriptions"
+_FIELDS = "email,subscriptions"
+_SUPPRESSED_AT = "subscriptions.email.marketing.suppression.timestamp"
+_BEFORE_ALL = datetime(2000, 1, 1, tzinfo=UTC)
+# No list of Klaviyo's has such an id.
+SUPPRESSED = "-suppressed"
 # How much of what was read before is read again: joins do not appear in the order of their times.
 _OVERLAP = timedelta(minutes=5)
 
@@ -29,11 +35,12 @@ _OVERLAP = timedelta(minutes=5)
 class Reading:
     """What has been read of a list: profile id, address, when it joined, whether suppressed.
 
-    ``full_read_at`` is when the reading began, by the database's clock, if it was of everybody.
+    ``full_read_at`` is when the reading began, by the database's clock, if it was of everybody;
+    then the list's name was asked for, too: people rename lists.
     """
 
     list_id: str
-    list_name: str
+    list_name: str | None
     rows: Spool
     full_read_at: datetime | None
 
@@ -60,12 +67,28 @@ class Readings:
         self._read: dict[str, Reading] = {}
         self._landed: set[str] = set()
 
-    def read(self, list_id: str, list_name: str) -> None:
+    def read_suppressed(self) -> None:
+        """Read whom Klaviyo sends nothing, whichever lists they are on: as a list, ``SUPPRESSED``.
+
+        Raises:
+            KlaviyoError: They cannot be read.
+        """
+        self._read_unless_read(SUPPRESSED, "Suppressed profiles", _suppressed)
+
+    def read(self, list_id: str) -> None:
         """Read a list from Klaviyo, unless this run has done so.
 
         Raises:
             KlaviyoError: With status 404: there is no such list.
         """
+        self._read_unless_read(list_id, None, _profiles)
+
+    def _read_unless_read(
+        self,
+        list_id: str,
+        list_name: str | None,
+        profiles: Callable[[KlaviyoClient, str, datetime | None], Iterator[Resource]],
+    ) -> None:
         if list_id in self._read:
             return
         with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
@@ -78,8 +101,10 @@ class Readings:
             since = state["joins_read_to"]
             if is_full_reading_due(conn, self._settings, self._tenant_id, state["full_read_at"]):
                 since = None
+        if list_name is None and since is None:
+            list_name = read_list_name(self._client, list_id)
         spool = self._spools.enter_context(open_spool())
-        for profile in _profiles(self._client, list_id, since):
+        for profile in profiles(self._client, list_id, since):
             spool.append(_row(profile))
         full_read_at = state["read_at"] if since is None else None
         self._read[list_id] = Reading(list_id, list_name, spool, full_read_at)
@@ -111,26 +136,50 @@ def is_full_reading_due(
 def _profiles(client: KlaviyoClient, list_id: str, since: datetime | None) -> Iterator[Resource]:
     parameters: dict[str, str | int] = {
         "additional-fields[profile]": "subscriptions",
-        "fields[profile]": _FIELDS,
+        "fields[profile]": f"{_FIELDS},joined_group_at",
         "page[size]": 100,
         "sort": "joined_group_at",
     }
     if since is not None:
-        start = (since - _OVERLAP).astimezone(UTC).isoformat(timespec="microseconds")
-        parameters["filter"] = f"greater-or-equal(joined_group_at,{start})"
+        parameters["filter"] = f"greater-or-equal(joined_group_at,{_start(since)})"
     for page in client.pages(_LIST_PROFILES, f"/api/lists/{list_id}/profiles", parameters):
         yield from page
 
 
+def _suppressed(client: KlaviyoClient, _: str, since: datetime | None) -> Iterator[Resource]:
+    """Profiles that have been suppressed since; they have joined when they were."""
+    start = _start(since or _BEFORE_ALL)
+    parameters: dict[str, str | int] = {
+        "additional-fields[profile]": "subscriptions",
+        "fields[profile]": _FIELDS,
+        "page[size]": 100,
+        "sort": _SUPPRESSED_AT,
+        "filter": f"greater-or-equal({_SUPPRESSED_AT},{start})",
+    }
+    for page in client.pages("/api/profiles", "/api/profiles", parameters):
+        for profile in page:
+            times = [each["timestamp"] for each in _suppressions(profile)]
+            profile["attributes"]["joined_group_at"] = max(times, default=None)
+            yield profile
+
+
+def _start(since: datetime) -> str:
+    return (since - _OVERLAP).astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _suppressions(profile: Resource) -> list[dict[str, Any]]:
+    subscriptions = profile["attributes"].get("subscriptions") or {}
+    marketing = (subscriptions.get("email") or {}).get("marketing") or {}
+    return list(marketing.get("suppression") or [])
+
+
 def _row(profile: Resource) -> Row:
     attributes = profile["attributes"]
-    subscriptions = attributes.get("subscriptions") or {}
-    marketing = (subscriptions.get("email") or {}).get("marketing") or {}
     return (
         str(profile["id"]),
         attributes.get("email"),
         attributes.get("joined_group_at"),
-        "true" if marketing.get("suppression") else "false",
+        "true" if _suppressions(profile) else "false",
     )
 
 
@@ -148,4 +197,5 @@ def _land(conn: Connection, tenant_id: UUID, reading: Reading) -> None:
         "is_full": reading.full_read_at is not None,
     }
     conn.execute(query("klaviyo/sql/note_list"), parameters)
+    conn.execute(query("klaviyo/sql/rename_list"), parameters)
     conn.execute(query("klaviyo/sql/land_reading"), parameters)

@@ -59,27 +59,45 @@ def add_rows(
         "only_scheduled": only_scheduled,
         "is_dry_run": is_dry_run,
     }
-    conn.execute(query("klaviyo/sql/close_orphaned_rows"), parameters)
+    orphaned = conn.execute(query("klaviyo/sql/close_orphaned_rows"), parameters).fetchall()
     conn.execute(query("klaviyo/sql/add_rows"), parameters)
+    # Whoever was to tell of it is dead.
+    for dead_run_id in {row["run_id"] for row in orphaned}:
+        announce(conn, tenant_id, dead_run_id)
 
 
 def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str, Any]]:
-    """What the run has yet to do: all that is not paused, unless it was said what.
+    """What the run has yet to do.
 
-    A run that the clock started does what is scheduled.
+    A run that the clock started does what is scheduled, whatever a person added to it while it
+    waited; one of which nobody has said what to do does all that is not paused, if a command began
+    it. Of other such runs the configurations they were for have been given up since. A run that is
+    to plan plans, and no more.
     """
-    parameters = {"tenant_id": tenant_id, "run_id": run_id}
+    parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": None}
     found = one(conn.execute(query("klaviyo/sql/find_request"), parameters).fetchone())
-    if not found["has_rows"]:
-        add_rows(conn, tenant_id, run_id, only_scheduled=found["is_scheduled"])
+    if found["is_scheduled"] or not found["has_rows"]:
+        add_rows(
+            conn,
+            tenant_id,
+            run_id,
+            only_scheduled=not found["means_all"],
+            is_dry_run=found["is_dry_run"],
+        )
     conn.execute(query("klaviyo/sql/reopen_rows"), parameters)
     return conn.execute(query("klaviyo/sql/list_rows"), parameters).fetchall()
 
 
-def begin(conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID) -> None:
-    """Note that a configuration's turn has come."""
+def begin(
+    conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID
+) -> dict[str, Any] | None:
+    """Note that a configuration's turn has come; what is to be done about it as it is by now.
+
+    A run may have begun long before; None when the configuration has been given up meanwhile.
+    """
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id}
     conn.execute(query("klaviyo/sql/begin_row"), parameters)
+    return conn.execute(query("klaviyo/sql/list_rows"), parameters).fetchone()
 
 
 def note_plan(

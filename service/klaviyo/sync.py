@@ -17,6 +17,8 @@ from service.connections import note_accepted, open_connected_klaviyo
 from service.db import Connection, Pool, query, tenant_transaction
 from service.errors import QuintileError
 from service.jobs.progress import Progress, RunProgress
+from service.jobs.retry import HandedBackError
+from service.jobs.runs import LostRunError
 from service.klaviyo.account import read_list_flows
 from service.klaviyo.client import (
     KlaviyoClient,
@@ -25,11 +27,11 @@ from service.klaviyo.client import (
     KlaviyoScopeError,
     KlaviyoUnavailableError,
 )
-from service.klaviyo.configs import pause_all_for_key
+from service.klaviyo.configs import NoLongerWantedError, hold, pause_all_for_key
 from service.klaviyo.events import send_events
 from service.klaviyo.plan import Plan, SegmentGoneError, note_planned, plan, settle
 from service.klaviyo.push import Limits, Target, refresh, remove, send
-from service.klaviyo.reading import Readings
+from service.klaviyo.reading import SUPPRESSED, Readings
 from service.klaviyo.records import Outcome, begin, finish, note_plan, rows_to_do
 from service.spool import Row, Spool, open_spool
 
@@ -41,6 +43,10 @@ _FLOWS_UNKNOWN = (
 )
 
 Config = Mapping[str, Any]
+
+
+# What ends a process's part in a run, and not the run.
+_NO_OUTCOME = (HandedBackError, LostRunError)
 
 
 class ListGoneError(QuintileError):
@@ -58,9 +64,9 @@ def sync_klaviyo(
     """Do what the run's rows in app.klaviyo_sync_runs ask for; each says then what became of it.
 
     A run without rows does every configuration that is not paused. Counts, by way of ``progress``:
-    addresses added, removed, updated and rejected; skipped, which are members that are not to be
-    written to; configurations paused, or stopped to ask; events; calls to Klaviyo. A list that
-    needs no change costs no writing call.
+    addresses added, removed, updated and rejected; profiles that have joined and left a list that
+    is pulled; skipped, which are members that are not to be written to; configurations paused, or
+    stopped to ask; events; calls to Klaviyo. A list that needs no change costs no writing call.
 
     A list or segment that no longer exists pauses its configuration with the reason, a key that is
     refused pauses all. Trouble with one list does not keep the others from being synced; the first
@@ -158,15 +164,18 @@ def _do_all(run: _Run, configs: list[dict[str, Any]]) -> list[QuintileError]:
     waiting = list(configs)
     try:
         while waiting:
-            config = waiting[0]
-            failure = _do(run, config)
+            config = _begin(run, waiting[0])
+            failure = None if config is None else _do(run, config)
             del waiting[0]
             if failure is not None:
                 failures.append(failure)
-            elif config["direction"] != "pull" and not config["is_dry_run"]:
+            elif config is not None and _is_writing(config):
                 written = config
         if written is not None:
             _refresh_profiles(run, written)
+    except _NO_OUTCOME:
+        # Whoever takes the run over, or up again, says what becomes of its rows.
+        raise
     except KlaviyoRefusedError as error:
         with run.transaction() as conn:
             pause_all_for_key(conn, run.tenant_id, error.message)
@@ -183,20 +192,30 @@ def _do_all(run: _Run, configs: list[dict[str, Any]]) -> list[QuintileError]:
     return failures
 
 
+def _begin(run: _Run, config: Config) -> Config | None:
+    """The configuration as it is now that its turn has come; None when it has been given up."""
+    with run.transaction() as conn:
+        return begin(conn, run.tenant_id, run.progress.run_id, config["config_id"])
+
+
+def _is_writing(config: Config) -> bool:
+    return config["direction"] != "pull" and not config["is_dry_run"] and not config["is_paused"]
+
+
 def _do(run: _Run, config: Config) -> QuintileError | None:
     """One configuration's turn; returns trouble that is its own."""
     tally = _Tally(run.progress)
     calls_before = run.client.calls
     failure = None
-    with run.transaction() as conn:
-        begin(conn, run.tenant_id, run.progress.run_id, config["config_id"])
     tally.phase(f"list {config['list_name']}")
     try:
         outcome = _sync(run, config, tally)
+    except NoLongerWantedError as error:
+        outcome = Outcome("paused", error=error.message)
     except (SegmentGoneError, ListGoneError) as error:
         # An empty segment empties its list, a deleted one must not.
         outcome = _pause(run, config, error, tally)
-    except (KlaviyoRefusedError, KlaviyoUnavailableError):
+    except (KlaviyoRefusedError, KlaviyoUnavailableError, *_NO_OUTCOME):
         # The next list would meet the same.
         raise
     except QuintileError as error:
@@ -241,7 +260,9 @@ def _sync(run: _Run, config: Config, tally: _Tally) -> Outcome:
         return Outcome("paused", error=config["paused_reason"] or "It is paused.")
     lists = _read_lists(run, config)
     if config["direction"] == "pull":
-        return _pull(run, config)
+        return _pull(run, config, tally)
+    run.readings.read_suppressed()
+    lists.append(SUPPRESSED)
     return _push(run, config, lists, tally)
 
 
@@ -251,14 +272,14 @@ def _read_lists(run: _Run, config: Config) -> list[str]:
     lists = [config["list_id"]]
     if kind == "klaviyo" and segment != config["list_id"]:
         try:
-            run.readings.read(segment, segment)
+            run.readings.read(segment)
         except KlaviyoError as error:
             if error.status != httpx.codes.NOT_FOUND:
                 raise
             raise SegmentGoneError("The list whose members feed this one is gone.") from None
         lists.append(segment)
     try:
-        run.readings.read(config["list_id"], config["list_name"])
+        run.readings.read(config["list_id"])
     except KlaviyoError as error:
         if error.status != httpx.codes.NOT_FOUND:
             raise
@@ -266,7 +287,7 @@ def _read_lists(run: _Run, config: Config) -> list[str]:
     return lists
 
 
-def _pull(run: _Run, config: Config) -> Outcome:
+def _pull(run: _Run, config: Config, tally: _Tally) -> Outcome:
     """Mirror the list; who is on it is the segment."""
     with run.transaction() as conn, run.readings.landing(conn, config["list_id"]):
         counted = conn.execute(query("klaviyo/sql/count_landed")).fetchall()
@@ -275,6 +296,7 @@ def _pull(run: _Run, config: Config) -> Outcome:
             raise psycopg.Rollback
     if not config["is_dry_run"]:
         run.execute("note_pulled", config)
+        tally.count(**{row["change"]: row["changes"] for row in counted})
     return Outcome(plan=described)
 
 
@@ -300,16 +322,12 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
     flows, advice = _live_flows(run, config)
     with open_spool() as removals, open_spool() as additions, open_spool() as updates:
         with run.transaction() as conn, run.readings.landing(conn, *lists):
+            if not config["is_dry_run"]:
+                hold(conn, run.tenant_id, config["config_id"])
             made = plan(conn, run.settings, run.tenant_id, config, flows)
             if config["is_dry_run"]:
                 raise psycopg.Rollback
-            note_planned(
-                conn,
-                run.tenant_id,
-                config["config_id"],
-                made,
-                is_settled=made.stop is None,
-            )
+            note_planned(conn, run.tenant_id, config["config_id"], made)
             note_plan(
                 conn, run.tenant_id, run.progress.run_id, config["config_id"], made.describe()
             )

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from service.config import Settings
 from service.db import Connection, Pool, query, tenant_transaction
+from service.http import LONGEST_WAITED_OUT_SECONDS
 from service.secrets import derive
 
 BURST_SECONDS, STEADY_SECONDS = 1, 60
@@ -141,7 +142,8 @@ class SharedWindows:
         pool: The service's pool.
         tenant_id: Who asks; the windows are not theirs alone.
         account_hash: Of :func:`hash_account`.
-        patience_seconds: How long to wait for a turn at most; for ever when None.
+        patience_seconds: How long to wait for a turn at most; when None as long as others keep the
+            windows full, but not until they open that Klaviyo has shut for longer.
     """
 
     def __init__(
@@ -165,7 +167,9 @@ class SharedWindows:
             if turn is not None:
                 return turn
             waited = time.monotonic() - asked_at
-            if self._patience is not None and waited + wait > self._patience:
+            if wait > LONGEST_WAITED_OUT_SECONDS or (
+                self._patience is not None and waited + wait > self._patience
+            ):
                 raise TurnTooFarError(wait)
             time.sleep(wait)
 

@@ -17,7 +17,7 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from service.config import Settings
-from service.connections import credential
+from service.connections import open_connected_klaviyo
 from service.db import (
     Connection,
     Pool,
@@ -31,10 +31,11 @@ from service.errors import NotConnectedError, QuintileError
 from service.jobs.runs import STALE_AFTER_SECONDS
 from service.jobs.turns import tenant_turn
 from service.jobs.webhooks import defer_privacy
+from service.klaviyo.account import forget_profile
 from service.klaviyo.client import (
+    KlaviyoClient,
     KlaviyoRefusedError,
     KlaviyoUnavailableError,
-    open_klaviyo,
 )
 from service.privacy.tenant import erase_tenant
 from service.vault import seal
@@ -54,7 +55,6 @@ _SHOP_REDACT_AFTER = timedelta(hours=48)
 _PAUSE_SECONDS = 60
 _LONGEST_PAUSE_SECONDS = 3600
 _MOST_ATTEMPTS = 24
-_DELETION_JOBS = "/api/data-privacy-deletion-jobs"
 
 
 class BusyError(QuintileError):
@@ -258,27 +258,24 @@ def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
 def _delete_at_klaviyo(settings: Settings, pool: Pool, person: Request) -> int:
     """Have Klaviyo forget the person's profiles, if the tenant is connected to it."""
     try:
-        with tenant_transaction(pool, person.tenant_id, read_only=True) as conn:
-            api_key = credential(settings, conn, person.tenant_id, "klaviyo")
+        with open_connected_klaviyo(settings, pool, person.tenant_id) as client:
+            for email in person.emails:
+                _forget_at_klaviyo(client, email)
     except NotConnectedError:
         return 0
-    with open_klaviyo(settings, api_key) as client:
-        for email in person.emails:
-            try:
-                client.post(_DELETION_JOBS, _DELETION_JOBS, _deletion_job(email))
-            except KlaviyoRefusedError as error:
-                # The advice of other refusals does not name the one scope that this needs.
-                raise QuintileError(
-                    f"The person is erased here, but not at Klaviyo (status {error.status}).",
-                    advice="Give the API key the scope data-privacy:write, connect it again, then:"
-                    " quintile webhooks retry",
-                ) from None
     return len(person.emails)
 
 
-def _deletion_job(email: str) -> dict[str, Any]:
-    profile = {"data": {"type": "profile", "attributes": {"email": email}}}
-    return {"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": profile}}}
+def _forget_at_klaviyo(client: KlaviyoClient, email: str) -> None:
+    try:
+        forget_profile(client, email)
+    except KlaviyoRefusedError as error:
+        # The advice of other refusals does not name the one scope that this needs.
+        raise QuintileError(
+            f"The person is erased here, but not at Klaviyo (status {error.status}).",
+            advice="Give the API key the scope data-privacy:write, connect it again, then:"
+            " quintile webhooks retry",
+        ) from None
 
 
 # -- erasing a tenant ---------------------------------------------------------------------------

@@ -43,10 +43,15 @@ from tests.klaviyo import begun_run
 LARGEST = 1_000_000
 _KEY = "pk_sandbox_for_benchmarks"
 _LIMITS_SCALE = 10_000
+# How much more memory a list ten times as long may take.
+_FLAT = 1.25
 
 
 def bench_klaviyo(size: int) -> None:
-    """Print what a first push of so many people takes, and of a tenth; at most a million."""
+    """Print what a first push of so many people takes, and of a tenth; at most a million.
+
+    Ends with exit code 1 when ten times as many people take more than a quarter more memory.
+    """
     print("first push to Klaviyo")
     print(f"{'people':>12}{'seconds':>9}{'calls':>7}{'peak MiB':>10}")
     largest = min(size, LARGEST)
@@ -55,12 +60,16 @@ def bench_klaviyo(size: int) -> None:
     try:
         migrate(settings)
         build(settings, as_of=AS_OF, quiet=True)
+        peaks = []
         for people in (largest // 10, largest):
             found = _measure(settings, people)
+            peaks.append(found["peak_mib"])
             print(
                 f"{people:>12,}{found['seconds']:>9.2f}{found['calls']:>7.0f}"
                 f"{found['peak_mib']:>10.0f}"
             )
+        if peaks[1] > _FLAT * peaks[0]:
+            sys.exit("the memory of a push grows with the list")
     finally:
         embedded.stop(settings.home_dir / "pg")
         shutil.rmtree(home)

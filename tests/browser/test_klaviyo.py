@@ -115,6 +115,8 @@ def test_a_list_is_added_previewed_synced_and_given_up(
         page.get_by_role("button", name="Preview").click()
         preview = page.get_by_role("heading", name="Preview")
         expect(preview).to_be_visible(timeout=RUN_PATIENCE_MS)
+        told = page.get_by_role("status").first
+        expect(told).to_contain_text("Previewed: nothing has been changed.")
         added = page.locator(".card").filter(has_text="To be added")
         expect(added.locator("dd")).to_have_text("5")
         page.get_by_text("To be added: 5").click()
@@ -294,7 +296,8 @@ def test_a_list_is_made_and_a_list_is_pulled(
         page.get_by_role("button", name="Add", exact=True).click()
         page.wait_for_url("**/admin/klaviyo/*-*")
         page.get_by_role("button", name="Sync now").click()
-        expect(page.get_by_role("status").first).to_contain_text("Done", timeout=RUN_PATIENCE_MS)
+        told = page.get_by_role("status").first
+        expect(told).to_contain_text("Done: 1 joined.", timeout=RUN_PATIENCE_MS)
         page.get_by_role("link", name="Who is on it").click()
         expect(page.get_by_role("row").filter(has_text="ada@example.com")).to_be_visible()
         inspect(page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,9 @@ from uuid import UUID
 import httpx
 import jsonschema
 import pytest
+from openapi_client.models.data_privacy_create_deletion_job_query import (
+    DataPrivacyCreateDeletionJobQuery,
+)
 from openapi_client.models.event_create_query_v2 import EventCreateQueryV2
 from openapi_client.models.events_bulk_create_job import EventsBulkCreateJob
 from openapi_client.models.list_create_query import ListCreateQuery
@@ -24,16 +28,18 @@ from service.connections import connect_klaviyo
 from service.db import Connection, Pool, one, tenant_transaction
 from service.http import open_client
 from service.klaviyo.account import (
+    forget_profile,
     read_account,
     read_list_flows,
     read_list_name,
     read_list_names,
     read_list_size,
 )
-from service.klaviyo.client import MEDIA_TYPE, KlaviyoClient
+from service.klaviyo.client import MEDIA_TYPE, KlaviyoClient, KlaviyoError, Problem
 from service.klaviyo.events import send_events
 from service.klaviyo.lists import create_list
 from service.klaviyo.push import Limits, Target, refresh, remove, send
+from service.klaviyo.reading import SUPPRESSED, Readings
 from service.klaviyo.windows import LocalWindows
 from service.sandbox import Sandbox
 from service.sandbox.klaviyo import Account
@@ -57,6 +63,7 @@ MODELS: dict[str, Any] = {
     "POST /api/events": EventCreateQueryV2,
     "POST /api/lists": ListCreateQuery,
     "POST /api/event-bulk-create-jobs": EventsBulkCreateJob,
+    "POST /api/data-privacy-deletion-jobs": DataPrivacyCreateDeletionJobQuery,
 }
 
 
@@ -143,6 +150,25 @@ def removed(target: Target, account: Account, progress: NullProgress) -> None:
     remove(target, [row("gone@example.org", profile.id)], Limits(), progress)
 
 
+def known_by_id(target: Target, account: Account, progress: NullProgress) -> None:
+    """An addition that Klaviyo says is another profile's goes again, under that one's id."""
+    known = account.create_profile({"email": "dup@example.org"}).id
+    place = "/data/attributes/profiles/data/0"
+    refusals = iter([Problem("duplicate_profile", "It exists already.", place, known)])
+
+    class Refusing(KlaviyoClient):
+        def post(self, operation: str, path: str, body: Any) -> dict[str, Any]:
+            for problem in refusals:
+                raise KlaviyoError("Conflict.", status=409, problems=(problem,))
+            return target.client.post(operation, path, body)
+
+        def get(self, *asked: Any) -> dict[str, Any]:
+            return target.client.get(*asked)
+
+    refusing = Refusing(httpx.Client(), "", windows=LocalWindows())
+    send(replace(target, client=refusing), [row("dup@example.org")], [], Limits(), progress)
+
+
 Acting = Callable[[Target, Account, NullProgress], None]
 ACTS: dict[str, Acting] = {
     "additions and updates": lambda target, _, progress: send(
@@ -154,6 +180,10 @@ ACTS: dict[str, Acting] = {
     "removals": removed,
     "single events": lambda target, _, progress: send_events(target, progress, bulk_from=9),
     "events together": lambda target, _, progress: send_events(target, progress, bulk_from=2),
+    "a person who is forgotten": lambda target, *_: forget_profile(
+        target.client, "ada@example.org"
+    ),
+    "a profile known by its id": known_by_id,
 }
 
 
@@ -241,6 +271,7 @@ def as_sent(value: Any) -> Any:
 
 
 def test_every_call_is_one_that_klaviyo_describes(
+    settings: Settings,
     target: Target,
     account: Account,
     client: KlaviyoClient,
@@ -257,6 +288,17 @@ def test_every_call_is_one_that_klaviyo_describes(
     send(target, [row("late@example.org")], [], Limits(), null_progress)
     for act in ACTS.values():
         act(target, account, null_progress)
+    # For the first time, and since then.
+    for _ in range(2):
+        with ExitStack() as spools:
+            readings = Readings(settings, client, target.pool, target.tenant_id, spools)
+            readings.read(target.list_id)
+            readings.read_suppressed()
+            with (
+                tenant_transaction(target.pool, target.tenant_id) as conn,
+                readings.landing(conn, target.list_id, SUPPRESSED),
+            ):
+                pass
     assert len({(each.method, each.url.path) for each in recorded.requests}) >= 12
     for request in recorded.requests:
         check_parameters(klaviyo_openapi, request)

@@ -243,14 +243,14 @@ def test_a_profile_that_is_too_large_is_rejected_alone(
 
 
 def client_through(
-    klaviyo: Sandbox, intercept: Callable[[str], httpx.Response | None]
+    klaviyo: Sandbox, intercept: Callable[[str], httpx.Response | None], *, method: str = "POST"
 ) -> KlaviyoClient:
-    """A client whose imports are answered by ``intercept``, or by the sandbox when it does not."""
+    """A client whose calls are answered by ``intercept``, or by the sandbox when it does not."""
 
     class Intercepted(httpx.HTTPTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             body = request.read().decode()
-            answer = intercept(body) if request.method == "POST" else None
+            answer = intercept(body) if request.method == method else None
             return answer or super().handle_request(request)
 
     headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"}
@@ -336,6 +336,108 @@ def test_removals_go_a_thousand_at_a_time(
     assert len(writes(klaviyo)) == 2
     assert account.member_emails(target.list_id) == set()
     assert states(target) == {}
+
+
+def leaving(target: Target, account: Account, count: int) -> list[Row]:
+    """So many people on the list who have left the segment."""
+    people = []
+    for number in range(count):
+        profile = account.create_profile({"email": f"person{number}@example.org"})
+        account.join(account.lists[target.list_id], [profile.id])
+        on_ledger(target, f"person{number}@example.org", "synced")
+        people.append(row(f"person{number}@example.org", profile_id=profile.id))
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        conn.execute("update app.klaviyo_ledger set is_member = false")
+    return people
+
+
+def test_a_profile_that_klaviyo_no_longer_has_does_not_keep_the_others_on_the_list(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    people = leaving(target, account, 3)
+    gone = str(people[1][2])
+
+    def refuse(body: str) -> httpx.Response | None:
+        error = {
+            "code": "not_found",
+            "detail": f"A profile with id {gone} does not exist.",
+            "source": {"pointer": "/data/1/id"},
+        }
+        return httpx.Response(404, json={"errors": [error]}) if gone in body else None
+
+    through = replace(target, client=client_through(klaviyo, refuse, method="DELETE"))
+    remove(through, people, LIMITS, null_progress)
+    assert list(account.lists[target.list_id].members) == [gone]
+    assert states(target) == {}
+    assert null_progress.counts == {"removed": 3}
+
+
+def test_a_removal_that_is_refused_for_another_reason_fails(
+    target: Target, account: Account, null_progress: NullProgress
+) -> None:
+    people = leaving(target, account, 2)
+    del account.lists[target.list_id]
+    with pytest.raises(KlaviyoError, match="does not exist"):
+        remove(target, people, LIMITS, null_progress)
+    assert set(states(target).values()) == {"pending"}
+
+
+# -- imports that end otherwise -----------------------------------------------------------------
+
+
+def job_in(klaviyo: Sandbox, status: str, *, times: int) -> KlaviyoClient:
+    """A client that is told so many times that an import has this status."""
+    looks = iter(range(times))
+
+    class Intercepted(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            answer = super().handle_request(request)
+            if request.method != "GET" or next(looks, None) is None:
+                return answer
+            document = json.loads(answer.read())
+            document["data"]["attributes"]["status"] = status
+            return httpx.Response(200, json=document)
+
+    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"}
+    http = httpx.Client(headers=headers, transport=Intercepted())
+    return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
+
+
+def test_an_import_that_takes_long_is_waited_for(
+    target: Target, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    slow = replace(target, client=job_in(klaviyo, "processing", times=4))
+    send(slow, [row("ada@example.org")], [], LIMITS, null_progress)
+    assert states(target) == {"ada@example.org": "synced"}
+
+
+def test_an_import_that_does_not_end_leaves_its_people_pending(
+    target: Target,
+    account: Account,
+    klaviyo: Sandbox,
+    null_progress: NullProgress,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.klaviyo.push._IMPORTED_WITHIN_SECONDS", 0.5)
+    stuck = replace(target, client=job_in(klaviyo, "queued", times=100))
+    with pytest.raises(KlaviyoError, match="has not finished an import"):
+        send(stuck, [row("ada@example.org")], [], LIMITS, null_progress)
+    assert states(target) == {"ada@example.org": "pending"}
+    assert hashes(target) == {}
+
+
+def test_an_import_that_klaviyo_cancels_is_never_called_done(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    cancelled = replace(target, client=job_in(klaviyo, "cancelled", times=1))
+    people = [row("ada@example.org"), row("bob@example.org")]
+    with pytest.raises(KlaviyoError, match="cancelled an import"):
+        send(cancelled, people, [], LIMITS, null_progress)
+    assert set(states(target).values()) == {"pending"}
+    assert hashes(target) == {}
+    assert null_progress.counts == {}
+    send(target, people, [], LIMITS, null_progress)
+    assert set(states(target).values()) == {"synced"}
 
 
 # -- events -------------------------------------------------------------------------------------

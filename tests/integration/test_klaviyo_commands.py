@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -105,9 +105,11 @@ def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: A
         here, "klaviyo", "undo", *TENANT, *config, "--email", "c1@example.com", expect=1
     )
     assert "Nobody has taken this address off the list." in undone.stderr
-    quintile(here, "klaviyo", "pause", *TENANT, *config)
+    paused = quintile(here, "klaviyo", "pause", *TENANT, *config)
+    assert "list 'VIP' is paused" in paused.stderr
     assert "paused: " in quintile(here, "klaviyo", "configs", *TENANT).stdout
-    quintile(here, "klaviyo", "resume", *TENANT, *config)
+    resumed = quintile(here, "klaviyo", "resume", *TENANT, *config)
+    assert "list 'VIP' is synced again" in resumed.stderr
     quintile(here, "klaviyo", "remove", *TENANT, *config)
     assert quintile(here, "klaviyo", "configs", *TENANT).stdout == ""
     gone = quintile(here, "klaviyo", "remove", *TENANT, *config, expect=1)
@@ -120,3 +122,17 @@ def test_what_makes_no_sense_is_refused(here: Settings, tenant: UUID) -> None:
     assert "--dry-run is for Klaviyo" in refused.stderr
     refused = quintile(here, "klaviyo", "add", *TENANT, "--list", "KK0001", expect=1)
     assert "--segment" in refused.stderr
+
+
+def test_a_preview_of_what_is_not_there_is_refused_and_writes_nothing(
+    here: Settings, tenant: UUID, account: Account
+) -> None:
+    assert tenant
+    vip = account.list_names()[0]["id"]
+    quintile(here, "klaviyo", "add", *TENANT, "--segment", "rfm:champions", "--list", vip)
+    unknown = ("--config", str(uuid4()))
+    for command in (("preview",), ("rows",), ("pause",), ("confirm",)):
+        refused = quintile(here, "klaviyo", *command, *TENANT, *unknown, expect=1)
+        assert "There is no such configuration." in refused.stderr
+        assert refused.stdout == ""
+    assert account.member_emails(vip) == set()

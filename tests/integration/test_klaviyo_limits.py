@@ -141,6 +141,26 @@ def test_a_retry_after_holds_for_every_process(
         client.get("/api/profiles", "/api/profiles")
 
 
+def test_a_long_retry_after_is_obeyed_by_giving_up_instead_of_asking_again(
+    here: Settings, klaviyo: Sandbox, pool: Pool, tenants: list[UUID]
+) -> None:
+    klaviyo.fail_klaviyo(Fault(status=429, retry_after=3600))
+    klaviyo.clear_requests()
+    with (
+        open_connected_klaviyo(here, pool, tenants[0]) as client,
+        pytest.raises(KlaviyoUnavailableError, match="left alone with this for 60 minutes"),
+    ):
+        client.get("/api/lists/{id}", "/api/lists/KK0001")
+    assert statuses(klaviyo) == [429]
+    # Nor does anybody else, however patient.
+    with (
+        open_connected_klaviyo(here, pool, tenants[1]) as client,
+        pytest.raises(KlaviyoUnavailableError, match=r"allowed in (3600|3599) seconds"),
+    ):
+        client.get("/api/lists/{id}", "/api/lists/KK0001")
+    assert statuses(klaviyo) == [429]
+
+
 def test_both_windows_are_kept(pool: Pool, owner: Connection, make_tenant: MakeTenant) -> None:
     windows = SharedWindows(pool, make_tenant("kessel", None), HASH, patience_seconds=3)
     turn = windows.take("GET x")

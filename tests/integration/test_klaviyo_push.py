@@ -242,12 +242,13 @@ def test_without_a_change_nothing_is_written(
 ) -> None:
     segment(*addresses(230))
     assert sync()["added"] == 230
-    for _ in range(2):
+    # 230 profiles are three pages of a list; who is suppressed is one. Until somebody has been
+    # found on the list all of it is read, with what it is called.
+    for calls in (3 + 1 + 1, 3 + 1):
         counts = sync()
         assert writes(klaviyo) == []
         assert (counts["added"], counts["removed"]) == (0, 0)
-        # 230 profiles are three pages of a list.
-        assert counts["calls"] == 3
+        assert counts["calls"] == calls
 
 
 def test_who_leaves_the_segment_leaves_the_list(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +17,10 @@ from service.config import Settings
 from service.connections import connect_klaviyo
 from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
 from service.errors import InvalidInputError
+from service.jobs.retry import HandedBackError
 from service.jobs.runs import Trigger, recorded, start_run
 from service.jobs.schedules import pause
+from service.jobs.tasks import enqueue
 from service.klaviyo import client as klaviyo_client
 from service.klaviyo.client import KlaviyoRefusedError
 from service.klaviyo.configs import (
@@ -33,17 +37,22 @@ from service.klaviyo.configs import (
 )
 from service.klaviyo.push import Limits
 from service.klaviyo.reading import is_full_reading_due
-from service.klaviyo.records import Outcome, begin, finish, rows_to_do
+from service.klaviyo.records import Outcome, add_rows, begin, finish, rows_to_do
+from service.klaviyo.requests import request_sync
 from service.klaviyo.sync import sync_klaviyo
 from service.sandbox import Sandbox
 from service.sandbox.klaviyo import Account
 from service.sandbox.klaviyo.state import ProfileList
 from service.tenants import add_tenant
-from tests.conftest import Cluster
+from tests.conftest import Cluster, NullProgress
 from tests.klaviyo import begun_run, last_rows, sync_once
 from tests.web import add_history, add_scored_customers
 
 KEY = "pk_sandbox_for_these_tests"
+LISTENER = """
+    insert into app.notification_hooks (tenant_id, url, sealed_secret, key_id, last_four)
+    values (%s, 'https://example.com/', 'sealed', 'key', 'last')
+"""
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +122,14 @@ class Brand:
                 [self.tenant_id, segment_id, segment_id],
             )
             conn.execute("delete from shopify.segment_members where segment_id = %s", [segment_id])
-            for name in names:
-                conn.execute(
+            with conn.cursor() as cursor:
+                cursor.executemany(
                     "insert into shopify.segment_members"
                     " (tenant_id, segment_id, customer_id, email) values (%s, %s, %s, %s)",
-                    [self.tenant_id, segment_id, f"c-{name}", name and self.email(name)],
+                    [
+                        (self.tenant_id, segment_id, f"c-{name}", name and self.email(name))
+                        for name in names
+                    ],
                 )
         return f"shopify:{segment_id}"
 
@@ -235,6 +247,33 @@ def test_a_sync_that_would_empty_a_list_asks_first(brand: Brand) -> None:
         confirm_removals(conn, brand.tenant_id, config_id)
 
 
+def test_a_sync_that_asks_first_tells_nothing_new_of_those_it_asks_about(
+    brand: Brand, here: Settings, account: Account, admin: Connection
+) -> None:
+    brand.here = replace(brand.here, klaviyo_removal_from=10)
+    customers = [f"{brand.number}{n:02}" for n in range(20)]
+    add_scored_customers(here, brand.tenant_id, [(each, "champions", "10") for each in customers])
+    champions = brand.map("rfm:champions")
+    other = brand.map(brand.segment("1", "ada"), account.add_list("Other"))
+    assert brand.sync()["added"] == 21
+    # As when orders have not arrived, and a build makes something else of everybody.
+    admin.execute(
+        "update marts.customer_facts set segment = 'at_risk' where tenant_id = %s",
+        [brand.tenant_id],
+    )
+    assert brand.sync()["stopped"] == 1
+    assert brand.writes() == []
+    brand.sync(config_ids=[other])
+    assert brand.writes() == []
+    profile = account.profile_by_email(f"c{customers[0]}@example.com")
+    assert profile is not None
+    assert profile.properties["quintile_rfm_segment"] == "champions"
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        assert confirm_removals(conn, brand.tenant_id, champions) == 20
+    counts = brand.sync()
+    assert (counts["removed"], counts["updated"]) == (20, 20)
+
+
 def test_more_than_was_agreed_to_asks_again_and_a_mended_segment_goes_on(brand: Brand) -> None:
     brand.here = replace(brand.here, klaviyo_removal_from=10)
     key = brand.segment("1", *crowd(20))
@@ -315,6 +354,264 @@ def test_a_draft_flow_stops_nothing_and_a_key_that_cannot_tell_says_so(
     (row,) = brand.rows()
     assert row["state"] == "succeeded"
     assert "flows:read" in row["advice"]
+
+
+def test_what_was_agreed_to_is_done_to_its_end_though_a_sync_fails_amid_it(
+    brand: Brand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brand.here = replace(brand.here, klaviyo_removal_from=10)
+    config_id = brand.map(brand.segment("1", *crowd(20)))
+    brand.sync()
+    brand.segment("1", *crowd(2))
+    assert brand.sync()["stopped"] == 1
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        assert confirm_removals(conn, brand.tenant_id, config_id) == 18
+    limits = Limits(remove_profiles=4)
+    amid(monkeypatch, "DELETE", 3, _die)
+    with pytest.raises(_KilledError):
+        brand.sync(limits=limits)
+    monkeypatch.undo()
+    assert len(brand.members()) == 12
+    # So many of those are left, and no more may be taken off.
+    assert brand.config(config_id)["confirmed_removals"] == 10
+    assert brand.sync(limits=limits)["removed"] == 10
+    assert brand.members() == set(crowd(2))
+    assert brand.config(config_id)["confirmed_removals"] is None
+
+
+@pytest.mark.parametrize(
+    ("people", "leaving", "stops"),
+    [(100, 60, False), (101, 20, False), (101, 21, True), (200, 40, False), (200, 41, True)],
+)
+def test_more_than_a_fifth_of_more_than_a_hundred_is_too_much(
+    brand: Brand, people: int, leaving: int, *, stops: bool
+) -> None:
+    brand.map(brand.segment("1", *crowd(people)))
+    brand.sync()
+    brand.segment("1", *crowd(people - leaving))
+    assert brand.sync().get("stopped", 0) == stops
+    assert len(brand.members()) == people - leaving * (not stops)
+
+
+def test_no_more_calls_are_made_than_klaviyo_needs(brand: Brand) -> None:
+    everybody = crowd(10_001)
+    brand.map(brand.segment("1", *everybody), sends_events=True)
+    assert brand.sync()["added"] == 10_001
+    imports, jobs = "/api/profile-bulk-import-jobs", "/api/event-bulk-create-jobs"
+    # The ten-thousand-and-first goes alone.
+    alone = ("POST", "/api/events")
+    assert Counter(brand.writes()) == {("POST", imports): 2, ("POST", jobs): 10, alone: 1}
+    brand.sync()
+    brand.sync(reads_all=True)
+    assert brand.writes() == []
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        conn.execute(
+            "delete from shopify.segment_members where email = any(%s)",
+            [[brand.email(name) for name in everybody[:1001]]],
+        )
+    assert brand.sync()["removed"] == 1001
+    members = f"/api/lists/{brand.list.id}/relationships/profiles"
+    assert Counter(brand.writes()) == {("DELETE", members): 2, ("POST", jobs): 1, alone: 1}
+    assert len(brand.members()) == 9000
+
+
+# -- while somebody changes what is to be done --------------------------------------------------
+
+
+def amid(
+    monkeypatch: pytest.MonkeyPatch, method: str, number: int, act: Callable[[], None]
+) -> None:
+    """Do something right before the so manieth call of a method is made."""
+    real_send, calls = klaviyo_client.send, count(1)
+
+    def send(http: httpx.Client, how: str, url: str, **content: Any) -> httpx.Response:
+        if how == method and next(calls) == number:
+            act()
+        return real_send(http, how, url, **content)
+
+    monkeypatch.setattr(klaviyo_client, "send", send)
+
+
+def _die() -> None:
+    raise _KilledError
+
+
+def test_a_plan_of_what_has_been_given_up_meanwhile_writes_nothing(brand: Brand) -> None:
+    other = brand.map(brand.segment("1", "ada"))
+    given_up = brand.map(brand.segment("2", "bob"))
+    brand.sandbox.clear_requests()
+    with begun_run(brand.pool, brand.tenant_id, [given_up], is_dry_run=True) as recorder:
+        with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+            delete_config(conn, brand.tenant_id, given_up)
+        sync_klaviyo(brand.here, brand.pool, brand.tenant_id, recorder)
+    assert brand.writes() == []
+    assert brand.members() == set()
+    assert brand.ledger(other) == {}
+
+
+def test_a_sync_of_what_has_been_given_up_meanwhile_leaves_what_is_synced_by_hand(
+    brand: Brand,
+) -> None:
+    brand.map(brand.segment("1", "ada"), is_scheduled=False)
+    given_up = brand.map(brand.segment("2", "bob"))
+    with begun_run(brand.pool, brand.tenant_id, [given_up]) as recorder:
+        with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+            delete_config(conn, brand.tenant_id, given_up)
+        sync_klaviyo(brand.here, brand.pool, brand.tenant_id, recorder)
+    assert brand.members() == set()
+
+
+def test_what_a_person_adds_to_a_scheduled_sync_comes_on_top(
+    brand: Brand, account: Account
+) -> None:
+    scheduled = brand.map(brand.segment("1", "ada"))
+    by_hand = brand.map(brand.segment("2", "bob"), account.add_list("By hand"), is_scheduled=False)
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        run_id = enqueue(conn, brand.tenant_id, "klaviyo_sync", "schedule")["run_id"]
+        assert request_sync(conn, brand.tenant_id, [by_hand])["run_id"] == run_id
+        found = rows_to_do(conn, brand.tenant_id, run_id)
+        assert {row["config_id"] for row in found} == {scheduled, by_hand}
+
+
+def test_a_list_that_is_paused_before_its_turn_is_not_written_to(
+    brand: Brand, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = account.add_list("Second")
+    brand.map(brand.segment("1", "ada"))
+    second = brand.map(brand.segment("2", "bob"), target)
+    amid(monkeypatch, "POST", 1, lambda: brand.change(second, is_paused=True) and None)
+    brand.sync()
+    assert (brand.members(), brand.members(target)) == ({"ada"}, set())
+    assert [row["state"] for row in brand.rows()] == ["succeeded", "paused"]
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize("gives_up", [False, True], ids=["paused", "given up"])
+def test_a_list_that_is_paused_or_given_up_amid_its_turn_is_written_to_no_more(
+    brand: Brand,
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    *,
+    gives_up: bool,
+) -> None:
+    limits = Limits(import_profiles=2, remove_profiles=2)
+    config_id = brand.map(brand.segment("1", *crowd(6)))
+    after = brand.map(brand.segment("2", "ada"), account.add_list("After"))
+    if method == "DELETE":
+        brand.sync()
+        brand.segment("1")
+        brand.segment("2", "ada", "bob")
+
+    def act() -> None:
+        if gives_up:
+            with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+                delete_config(conn, brand.tenant_id, config_id)
+        else:
+            brand.change(config_id, is_paused=True)
+
+    amid(monkeypatch, method, 1, act)
+    brand.sync(limits=limits)
+    # The call that was on its way is the last.
+    assert len(brand.members()) == (2 if method == "POST" else 4)
+    assert set(brand.ledger(after).values()) == {"synced"}
+    states = [row["state"] for row in brand.rows()]
+    assert states == (["succeeded"] if gives_up else ["paused", "succeeded"])
+    if not gives_up:
+        monkeypatch.undo()
+        brand.change(config_id, is_paused=False)
+        brand.sync(limits=limits)
+        assert len(brand.members()) == (6 if method == "POST" else 0)
+
+
+def test_what_a_dead_process_left_undone_is_told_as_failed(brand: Brand) -> None:
+    config_id = brand.map(brand.segment("1", "ada"))
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        conn.execute(LISTENER, [brand.tenant_id])
+        run_id = start_run(conn, brand.tenant_id, "klaviyo_sync", "cli").run["run_id"]
+        add_rows(conn, brand.tenant_id, run_id)
+        begin(conn, brand.tenant_id, run_id, config_id)
+        # As a worker that gave the run up, or the next one, ends it.
+        conn.execute(
+            "update app.runs set state = 'failed', finished_at = now() where run_id = %s", [run_id]
+        )
+    brand.sync()
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        told = conn.execute(
+            "select topic, run_id = %s as is_dead from app.notifications order by created_at",
+            [run_id],
+        ).fetchall()
+    assert [tuple(row.values()) for row in told] == [
+        ("klaviyo_sync.failed", True),
+        ("klaviyo_sync.recovered", False),
+    ]
+
+
+def test_what_a_person_has_paused_is_no_news(brand: Brand) -> None:
+    config_id = brand.map(brand.segment("1", "ada"))
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        conn.execute(LISTENER, [brand.tenant_id])
+    brand.change(config_id, is_paused=True)
+    brand.sync(config_ids=[config_id])
+    (row,) = brand.rows()
+    assert row["state"] == "paused"
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        assert conn.execute("select from app.notifications").fetchall() == []
+
+
+def test_a_process_that_is_to_stop_says_nothing_of_failure(brand: Brand) -> None:
+    brand.map(brand.segment("1", "ada"))
+
+    class Stopping(NullProgress):
+        def count(self, **counts: int) -> None:
+            raise HandedBackError
+
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        run_id = start_run(conn, brand.tenant_id, "klaviyo_sync", "cli").run["run_id"]
+    progress = Stopping()
+    progress.run_id = run_id
+    with pytest.raises(HandedBackError):
+        sync_klaviyo(brand.here, brand.pool, brand.tenant_id, progress)
+    (row,) = brand.rows()
+    assert (row["state"], row["error"]) == ("running", None)
+    # Whoever takes the run up goes on.
+    progress = NullProgress()
+    progress.run_id = run_id
+    sync_klaviyo(brand.here, brand.pool, brand.tenant_id, progress)
+    (row,) = brand.rows()
+    assert row["state"] == "succeeded"
+    assert brand.members() == {"ada"}
+
+
+def test_a_list_is_called_what_it_is_called_in_klaviyo(brand: Brand, account: Account) -> None:
+    target = account.add_list("Target")
+    brand.put_on("ada")
+    pull = brand.map(f"klaviyo:{brand.list.id}", direction="pull")
+    push = brand.map(f"klaviyo:{brand.list.id}", target, sends_events=True)
+    # Of its own, without the pull, it knows what the list is called as well.
+    brand.sync(config_ids=[push])
+    (event,) = [e for e in account.events.values() if e.properties["list_id"] == target.id]
+    assert event.properties["segment_name"] == brand.list.name
+    brand.list.name, target.name = "Renamed", "Renamed too"
+    brand.sync(reads_all=True)
+    assert [brand.config(each)["list_name"] for each in (pull, push)] == [
+        "Renamed",
+        "Renamed too",
+    ]
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        rows = conn.execute("select name from app.klaviyo_lists order by name").fetchall()
+    assert [row["name"] for row in rows] == ["Renamed", "Renamed too"]
+
+
+def test_a_list_that_feeds_another_stays_a_segment(brand: Brand, account: Account) -> None:
+    both_ways = brand.map(brand.segment("1", "ada"), direction="bidirectional")
+    fed = brand.map(f"klaviyo:{brand.list.id}", account.add_list("Fed"))
+    with pytest.raises(ConfigConflictError, match="feeds list 'Fed'"):
+        brand.change(both_ways, direction="push")
+    brand.map(f"klaviyo:{brand.list.id}", direction="pull")
+    brand.change(both_ways, direction="push")
+    assert brand.sync()["added"] == 1
+    assert not brand.config(fed)["is_paused"]
 
 
 # -- several configurations of a list -----------------------------------------------------------
@@ -419,6 +716,7 @@ def test_a_pulled_list_is_mirrored_and_feeds_another(brand: Brand, account: Acco
     assert [row["plan"]["add"]["count"] for row in rows] == [3, 2]
     assert rows[1]["plan"]["skip"]["reasons"] == {"no_address": 1}
 
+    assert rows[0]["counts"] == {"joined": 3}
     brand.take_off("ada")
     brand.put_on("cyd")
     # Joins show at once, departures at the next full reading.
@@ -450,12 +748,13 @@ def test_who_joins_is_read_without_reading_everybody(brand: Brand, account: Acco
     for profile_id in brand.list.members:
         brand.list.members[profile_id] = brand.list.created.replace(year=2020)
     brand.map(f"klaviyo:{brand.list.id}", direction="pull")
-    assert brand.sync()["calls"] == 3
+    # With what the list is called.
+    assert brand.sync()["calls"] == 1 + 3
     brand.put_on("new")
     assert brand.sync()["calls"] == 1 + 2
     assert brand.sync()["calls"] == 1
     assert brand.rows()[0]["plan"]["add"]["count"] == 0
-    assert brand.sync(reads_all=True)["calls"] == 3
+    assert brand.sync(reads_all=True)["calls"] == 1 + 3
 
 
 def test_a_schedule_does_what_is_scheduled_and_a_person_all(brand: Brand, account: Account) -> None:
@@ -534,6 +833,110 @@ def test_full_readings_are_due_as_the_schedule_has_it(brand: Brand, here: Settin
         assert is_full_reading_due(conn, hourly, tenant_id, None)
 
 
+# -- who changes their address ------------------------------------------------------------------
+
+
+def rename(brand: Brand, name: str, becomes: str) -> None:
+    """As a person, or another of the shop's programs, changes an address in Klaviyo."""
+    found = brand.account.profile_by_email(brand.email(name))
+    assert found is not None
+    profile = brand.account.profiles[found.id]
+    brand.account.change_profile(profile, {"email": brand.email(becomes)})
+
+
+def test_who_changes_their_address_in_the_shop_leaves_by_the_old_and_joins_by_the_new(
+    brand: Brand,
+) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"), sends_events=True)
+    brand.sync()
+    brand.sync()
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        conn.execute(
+            "update shopify.segment_members set email = %s where customer_id = 'c-ada'",
+            [brand.email("ada.new").upper()],
+        )
+    counts = brand.sync()
+    assert (counts["added"], counts["removed"]) == (1, 1)
+    assert brand.members() == {"ada.new", "bob"}
+    assert brand.ledger(config_id) == {"ada.new": "synced", "bob": "synced"}
+    assert brand.events()[1:3] == [
+        ("ada", "Left Segment", False),
+        ("ada.new", "Entered Segment", False),
+    ]
+
+
+@pytest.mark.parametrize("direction", ["push", "bidirectional"])
+def test_whose_address_is_changed_in_klaviyo_is_still_known_and_leaves_with_the_segment(
+    brand: Brand, direction: Direction
+) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"), direction=direction)
+    brand.sync()
+    brand.sync()
+    rename(brand, "ada", "ada.new")
+    # Nobody took them off, and the old address would make a second profile of them.
+    counts = brand.sync(reads_all=True)
+    assert (counts["added"], counts.get("skipped", 0)) == (0, 0)
+    assert brand.writes() == []
+    assert brand.ledger(config_id) == {"ada": "synced", "bob": "synced"}
+    brand.segment("1", "bob")
+    assert brand.sync(reads_all=True)["removed"] == 1
+    assert brand.members() == {"bob"}
+    assert brand.ledger(config_id) == {"bob": "synced"}
+
+
+def test_whose_address_is_changed_in_klaviyo_is_not_made_a_second_profile(
+    brand: Brand, here: Settings, account: Account, admin: Connection
+) -> None:
+    customer = str(brand.number)
+    add_scored_customers(here, brand.tenant_id, [(customer, "champions", "10")])
+    brand.map("rfm:champions")
+    brand.sync()
+    brand.sync()
+    found = account.profile_by_email(f"c{customer}@example.com")
+    assert found is not None
+    account.change_profile(account.profiles[found.id], {"email": brand.email("new")})
+    admin.execute(
+        "update marts.customer_facts set m_score = 1 where tenant_id = %s", [brand.tenant_id]
+    )
+    brand.sync(reads_all=True)
+    assert brand.writes() == []
+    assert account.profile_by_email(f"c{customer}@example.com") is None
+
+
+def test_whose_address_is_changed_on_both_sides_stays_ours(brand: Brand) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"))
+    brand.sync()
+    brand.sync()
+    rename(brand, "ada", "new")
+    brand.segment("1", "new", "bob")
+    counts = brand.sync(reads_all=True)
+    assert (counts["added"], counts["removed"]) == (0, 0)
+    assert brand.members() == {"new", "bob"}
+    assert brand.ledger(config_id) == {"bob": "synced", "new": "synced"}
+    brand.segment("1", "bob")
+    assert brand.sync()["removed"] == 1
+    assert brand.members() == {"bob"}
+
+
+def test_two_members_whom_klaviyo_makes_one_leave_when_neither_is_left(brand: Brand) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"))
+    brand.sync()
+    brand.sync()
+    # Merged in Klaviyo: one profile is left, which has the other's address.
+    brand.take_off("bob")
+    rename(brand, "bob", "nobody")
+    rename(brand, "ada", "bob")
+    assert brand.sync(reads_all=True)["added"] == 0
+    assert brand.members() == {"bob"}
+    brand.segment("1", "ada")
+    assert brand.sync(reads_all=True)["removed"] == 0
+    assert brand.members() == {"bob"}
+    brand.segment("1")
+    assert brand.sync(reads_all=True)["removed"] == 1
+    assert brand.members() == set()
+    assert brand.ledger(config_id) == {}
+
+
 # -- who is not written to ----------------------------------------------------------------------
 
 
@@ -579,6 +982,37 @@ def test_everybody_who_is_not_added_is_told_with_the_reason(
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
         rows = conn.execute("select email from app.klaviyo_list_profiles").fetchall()
     assert {row["email"] for row in rows} == {brand.email("ada"), brand.email("sue")}
+
+
+def test_who_is_suppressed_is_left_out_whichever_lists_they_are_on(
+    brand: Brand, account: Account
+) -> None:
+    account.upsert_profile({"email": brand.email("sue")})
+    account.suppress(brand.email("sue").upper())
+    config_id = brand.map(brand.segment("1", "ada", "sue", "tom"))
+    brand.sync(is_dry_run=True)
+    skipped = {
+        "count": 1,
+        "reasons": {"suppressed": 1},
+        "examples": [{"email": brand.email("sue"), "customer_id": "c-sue", "reason": "suppressed"}],
+    }
+    assert brand.rows()[0]["plan"]["skip"] == skipped
+    brand.sync()
+    assert brand.rows()[0]["plan"]["skip"] == skipped
+    assert brand.members() == {"ada", "tom"}
+    # Who is suppressed later, when they are on the list, is left where they are.
+    account.suppress(brand.email("tom"))
+    brand.sync()
+    assert brand.writes() == []
+    assert brand.ledger(config_id) == {"ada": "synced", "tom": "synced"}
+    # Once that is over they are added like everybody.
+    sue = account.profile_by_email(brand.email("sue"))
+    assert sue is not None
+    account.profiles[sue.id].suppressed_at = None
+    assert brand.sync(reads_all=True)["added"] == 1
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        delete_config(conn, brand.tenant_id, config_id)
+        assert conn.execute("select from app.klaviyo_list_profiles").fetchall() == []
 
 
 # -- flows and profiles -------------------------------------------------------------------------
@@ -677,6 +1111,20 @@ def test_who_has_left_every_list_is_told_anew_without_being_put_on_one(
     assert account.member_emails(brand.list.id) == set()
     brand.sync()
     assert brand.writes() == []
+
+
+def test_properties_that_klaviyo_refuses_are_among_the_errors_of_the_run(
+    brand: Brand, account: Account
+) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"))
+    brand.put_on("bob")
+    account.fail_import_of(brand.email("bob"))
+    assert brand.sync()["rejected"] == 1
+    (row,) = brand.rows()
+    assert (row["counts"]["added"], row["errors"]) == (1, {"invalid": 1})
+    assert brand.ledger(config_id) == {"ada": "synced", "bob": "kept"}
+    brand.sync()
+    assert brand.rows()[0]["errors"] == {}
 
 
 # -- what pauses a configuration ----------------------------------------------------------------

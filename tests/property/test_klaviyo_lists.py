@@ -251,6 +251,13 @@ class Example:
             if request.method != "GET" and "event" not in request.path
         ]
 
+    def event_calls(self) -> int:
+        """The calls that tell of events; so few of them go one by one."""
+        return sum(
+            request.method == "POST" and "event" in request.path
+            for request in self.world.sandbox.klaviyo_requests()
+        )
+
     def members(self) -> set[str]:
         return self.world.account.member_emails(self.list.id)
 
@@ -295,7 +302,9 @@ def test_lists_are_as_the_model_has_them(
         played.edit_list(each.put_on, each.taken_off)
         model.on = (model.on | each.put_on) - each.taken_off
         played.sync(reads_all=each.reads_all)
+        told_before = len(model.events)
         added, removed, updated = model.sync(now, reads_all=each.reads_all)
+        assert played.event_calls() == len(model.events) - told_before
 
         assert played.members() == {played.email(person) for person in model.on}
         stays_out = {row["email"] for row in played.rows() if row["state"] == "removed"}
@@ -315,5 +324,6 @@ def test_lists_are_as_the_model_has_them(
         added, removed, updated = model.sync(now, reads_all=reads_all)
         if not added | removed | updated:
             assert played.writes() == []
+        assert played.event_calls() == 0
         assert played.members() == {played.email(person) for person in model.on}
     played.end()

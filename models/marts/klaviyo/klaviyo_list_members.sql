@@ -49,7 +49,9 @@ members as (
         l.error_code,
         l.error_detail,
         coalesce(l.is_member, false) as is_in_segment,
-        o.member is not null as is_on_list,
+        o.member is not null
+        -- Klaviyo has taken it, and the list has not been read since.
+        or coalesce(l.state = 'synced' and l.profile_id is null, false) as is_on_list,
         o.joined_at,
         l.changed_at
     from ledger as l

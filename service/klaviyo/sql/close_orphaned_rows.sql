@@ -12,3 +12,4 @@ where
     and r.tenant_id = %(tenant_id)s
     and s.run_id = r.run_id
     and r.state in ('succeeded', 'failed')
+returning s.run_id

@@ -16,6 +16,10 @@
 -- An address that has been seen on the list (it has a profile id) and is not there any more was
 -- taken off: whom we take off ourselves is pending meanwhile. One that has not been seen counts as
 -- taken off only if a full reading began so long after it was sent that it must have been there.
+--
+-- A profile may be on the list under another address than the one we know it by: somebody has
+-- changed it in Klaviyo. It is still the person whom we put there. Should they be meant to be on
+-- the list by the new address it is ours by that one, and the former is forgotten.
 insert into pg_temp.klaviyo_plan (
     action, reason, email, customer_id, profile_id, next_state, is_member, enters, leaves
 )
@@ -61,6 +65,46 @@ remote as (
         on p.tenant_id = %(tenant_id)s and c.list_id = p.list_id
     where p.email is not null
     group by p.email
+),
+
+moved as (
+    select
+        k.config_id,
+        k.email as former_email,
+        k.state,
+        p.email,
+        p.profile_id
+    from config as c
+    inner join app.klaviyo_sync_configs as o
+        on o.tenant_id = %(tenant_id)s and c.list_id = o.list_id and o.direction <> 'pull'
+    inner join app.klaviyo_ledger as k
+        on k.tenant_id = %(tenant_id)s and o.config_id = k.config_id
+    inner join app.klaviyo_list_profiles as p
+        on
+            p.tenant_id = %(tenant_id)s
+            and c.list_id = p.list_id
+            and k.profile_id = p.profile_id
+            and k.email is distinct from p.email
+    where not exists (select from remote as r where r.email = k.email)
+),
+
+moved_from as (
+    select
+        m.former_email,
+        m.email,
+        m.profile_id
+    from moved as m
+    where m.config_id = %(config_id)s
+),
+
+moved_to as (
+    select
+        m.email,
+        bool_or(l.email is not null) as is_meant_by_former
+    from moved as m
+    left join local as l on m.former_email = l.email and m.config_id = %(config_id)s
+    where m.email is not null and m.state in ('pending', 'synced')
+    group by m.email
 ),
 
 suppressed as (
@@ -124,13 +168,16 @@ compared as (
     select
         coalesce(l.email, b.email) as email,
         coalesce(l.customer_id, b.customer_id) as customer_id,
-        r.profile_id,
+        coalesce(r.profile_id, f.profile_id) as profile_id,
         l.email is not null as is_local,
-        r.email is not null as is_remote,
+        r.email is not null or f.profile_id is not null as is_remote,
+        f.profile_id is not null as is_moved,
+        n.email is not null or coalesce(w.is_meant, false) as is_meant_where_moved_to,
         s.email is not null as is_suppressed,
         coalesce(e.is_meant, false) as is_meant_elsewhere,
         coalesce(e.is_written_down, false) as is_written_down_elsewhere,
-        coalesce(e.is_ours, false) as is_ours_elsewhere,
+        coalesce(e.is_ours, false) or m.email is not null as is_ours_elsewhere,
+        coalesce(m.is_meant_by_former, false) as is_meant_by_former,
         coalesce(e.is_sent, false) as is_sent_elsewhere,
         coalesce(e.is_removed, false) as is_removed_elsewhere,
         coalesce(e.is_known, false) as is_known_elsewhere,
@@ -149,6 +196,10 @@ compared as (
     left join remote as r on coalesce(l.email, b.email) = r.email
     left join suppressed as s on coalesce(l.email, b.email) = s.email
     left join elsewhere as e on coalesce(l.email, b.email) = e.email
+    left join moved_from as f on coalesce(l.email, b.email) = f.former_email
+    left join moved_to as m on coalesce(l.email, b.email) = m.email
+    left join local as n on f.email = n.email
+    left join elsewhere as w on f.email = w.email
     left join pg_temp.klaviyo_properties as p on coalesce(l.email, b.email) = p.email
     left join app.klaviyo_profiles as t
         on t.tenant_id = %(tenant_id)s and coalesce(l.email, b.email) = t.email
@@ -179,6 +230,7 @@ decided as (
                 then 'stay_out'
             when c.state = 'rejected' or (c.state in ('kept', 'removed') and c.is_remote)
                 then 'forget'
+            when (c.is_moved and c.is_meant_where_moved_to) or c.is_meant_by_former then 'forget'
             when c.is_meant_elsewhere and c.is_written_down_elsewhere then 'forget'
             when c.is_meant_elsewhere then 'hand_on'
             when c.state in ('kept', 'removed') then 'forget'
@@ -197,7 +249,9 @@ decided as (
 final as (
     select
         case
-            when d.verdict in ('ours', 'theirs') and d.is_told_otherwise then 'update'
+            -- By the former address an import would make another profile of them.
+            when d.verdict in ('ours', 'theirs') and d.is_told_otherwise and not d.is_moved
+                then 'update'
             when d.verdict in ('add', 'remove') then d.verdict
             when d.is_local and d.verdict in ('stay_out', 'refused', 'suppress') then 'skip'
         end as action,

@@ -1,5 +1,6 @@
 -- What became of a configuration in a run, with how often each error came: those of addresses are
--- in the ledger.
+-- in the ledger. Who was on the list already when Klaviyo refused to be told anew about them has
+-- not changed there; when that was is known of the profile.
 with refused as (
     select
         k.error_code,
@@ -14,7 +15,19 @@ with refused as (
         k.tenant_id = %(tenant_id)s
         and k.config_id = %(config_id)s
         and k.error_code is not null
-        and k.changed_at >= r.started_at
+        and (
+            k.changed_at >= r.started_at
+            or (
+                k.state <> 'rejected'
+                and exists (
+                    select from app.klaviyo_profiles as p
+                    where
+                        p.tenant_id = %(tenant_id)s
+                        and p.email = k.email
+                        and p.sent_at >= r.started_at
+                )
+            )
+        )
         and not r.is_dry_run
     group by k.error_code
 )

@@ -1,4 +1,5 @@
--- What a run has yet to do, in its order: lists that are segments are read before they feed others.
+-- What a run has yet to do, or to do about one configuration, in its order: lists that are segments
+-- are read before they feed others.
 select
     s.config_id,
     s.list_id,
@@ -8,6 +9,7 @@ select
     s.is_dry_run,
     c.is_paused,
     c.paused_reason,
+    coalesce(c.paused_by = 'person', false) as is_paused_by_person,
     c.sends_events,
     c.confirmed_removals,
     c.first_synced_at is null and not c.fires_flows_on_first_sync as must_not_fire_flows
@@ -18,6 +20,7 @@ where
     s.tenant_id = %(tenant_id)s
     and s.run_id = %(run_id)s
     and s.state in ('queued', 'running')
+    and (%(config_id)s::uuid is null or s.config_id = %(config_id)s)
 order by
     case
         when c.direction = 'pull' then 1

@@ -1,5 +1,5 @@
--- How many members there are to write to, how far the two sides are apart before anything is done
--- about it, and that what a person had agreed to is used up once it is done.
+-- How many members there are to write to, and how far the two sides are apart before anything is
+-- done about it.
 update app.klaviyo_sync_configs
 set
     local_members = %(local_members)s,
@@ -8,6 +8,5 @@ set
         select count(*)
         from app.klaviyo_list_profiles as p
         where p.tenant_id = %(tenant_id)s and p.list_id = klaviyo_sync_configs.list_id
-    ),
-    confirmed_removals = case when %(is_settled)s then null else confirmed_removals end
+    )
 where tenant_id = %(tenant_id)s and config_id = %(config_id)s

@@ -1,9 +1,10 @@
 -- The list has been brought in step just now. Profiles that were sent and have not been read back
--- are on it too.
+-- are on it too. What a person had agreed to is done, or needless.
 update app.klaviyo_sync_configs as c
 set
     last_synced_at = now(),
     first_synced_at = coalesce(c.first_synced_at, now()),
+    confirmed_removals = null,
     remote_members = (
         select count(*)
         from app.klaviyo_list_profiles as p

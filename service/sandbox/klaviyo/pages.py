@@ -152,7 +152,9 @@ def _instant(value: str) -> datetime:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _compare(operator: str, value: datetime, instant: datetime) -> bool:
+def _compare(operator: str, value: datetime | None, instant: datetime) -> bool:
+    if value is None:
+        return False
     comparisons = {
         "greater-than": value > instant,
         "greater-or-equal": value >= instant,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -18,6 +19,7 @@ blueprint = Blueprint("profiles", __name__)
 
 _READ, _WRITE = ("profiles:read",), ("profiles:write",)
 _SHAPE = ("additional-fields[profile]", "fields[profile]")
+_SUPPRESSED = "subscriptions.email.marketing.suppression.timestamp"
 _FILTERS = {
     "id": ("any", "equals"),
     "email": ("any", "equals"),
@@ -25,6 +27,7 @@ _FILTERS = {
     "external_id": ("any", "equals"),
     "created": ("greater-than", "less-than"),
     "updated": ("greater-than", "less-than"),
+    _SUPPRESSED: ("greater-or-equal", "greater-than", "less-or-equal", "less-than"),
 }
 
 
@@ -38,11 +41,11 @@ _FILTERS = {
 )
 def get_profiles(account: Account) -> Response:
     """All profiles, oldest first unless sorted otherwise."""
-    field, backwards = sort_order(("id", "created", "updated", "email"), "created")
+    field, backwards = sort_order(("id", "created", "updated", "email", _SUPPRESSED), "created")
     rows = filtered(
-        list(account.profiles.values()), _FILTERS, lambda name: lambda row: getattr(row, name)
+        list(account.profiles.values()), _FILTERS, lambda name: lambda row: _field(row, name)
     )
-    rows.sort(key=lambda row: (getattr(row, field) or "", row.id), reverse=backwards)
+    rows.sort(key=lambda row: (str(_field(row, field) or ""), row.id), reverse=backwards)
     chosen, links = page(rows, lambda row: row.id, default=20, maximum=100)
     return respond({"data": [profile_document(row) for row in chosen], "links": links})
 
@@ -82,6 +85,10 @@ def create_or_update_profile(account: Account) -> Response:
     else:
         profile, is_new = account.upsert_profile(attributes)
     return respond({"data": profile_document(profile)}, 201 if is_new else 200)
+
+
+def _field(profile: Profile, name: str) -> Any:
+    return getattr(profile, "suppressed_at" if name == _SUPPRESSED else name)
 
 
 def profile_of(account: Account, profile_id: str) -> Profile:

@@ -35,6 +35,13 @@ async function show() {
       make("p", { class: "badges" }, configBadge(row)),
       trouble(row, (what, button) => act(row, what, button)) || "",
       facts(row),
+      make(
+        "p",
+        { class: "muted help" },
+        row.direction === "pull"
+          ? "Members here are those on the list who have an address."
+          : "Members here are those of the segment who can be written to. Drift is how many addresses were yet to be added, taken off or accepted when the last sync ended.",
+      ),
     );
     box.setAttribute("aria-busy", "false");
     return row;
@@ -165,7 +172,7 @@ const rows = {
 // -- history ------------------------------------------------------------------------------------
 
 function did(run) {
-  const parts = ["added", "removed", "updated", "rejected", "skipped", "events"]
+  const parts = ["added", "removed", "updated", "rejected", "skipped", "joined", "left", "events"]
     .filter((name) => run.counts[name])
     .map((name) => `${number(run.counts[name])} ${name}`);
   return parts.join(", ") || "nothing";

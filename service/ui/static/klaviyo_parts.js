@@ -163,7 +163,7 @@ export function sync(ids, params = {}) {
 
 /** Follow the run that `start` gives; `changed` draws anew what it has changed, however it ends. */
 export async function followSync(button, start, changed) {
-  await follow(button, (run) => outcome(run.counts), start);
+  await follow(button, outcome, start);
   await changed();
 }
 
@@ -175,10 +175,12 @@ export function resume(button, row, changed) {
   followSync(button, () => call(path), changed);
 }
 
-function outcome(counts) {
-  const parts = ["added", "removed", "updated", "rejected", "skipped", "stopped", "paused"]
-    .filter((name) => counts[name])
-    .map((name) => `${number(counts[name])} ${name}`);
+function outcome(run) {
+  if (run.kind === "klaviyo_plan") return "Previewed: nothing has been changed.";
+  const names = ["added", "removed", "updated", "rejected", "skipped", "joined", "left", "stopped", "paused"];
+  const parts = names
+    .filter((name) => run.counts[name])
+    .map((name) => `${number(run.counts[name])} ${name}`);
   return parts.length > 0 ? `Done: ${parts.join(", ")}.` : "Done: nothing had to be changed.";
 }
 
