@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -205,10 +206,11 @@ def test_dbt_goes_on_only_for_as_long_as_its_starter_lives(
 ) -> None:
     with subprocess.Popen(
         [
-            *(sys.executable, "-m", "service.jobs.leashed_dbt", "--quiet", "parse"),
-            *("--target-path", str(tmp_path), "--log-path", str(tmp_path)),
+            *(sys.executable, "-m", "service.jobs.leashed_dbt", str(tmp_path), "{}"),
+            *("--quiet", "list", "--select", "customer_facts", "--target-path", str(tmp_path)),
         ],
         cwd=PROJECT_DIR,
+        env={**os.environ, "DBT_LOG_PATH": str(tmp_path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     ) as process:
