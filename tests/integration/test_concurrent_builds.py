@@ -21,7 +21,7 @@ from service.errors import BuildFailedError
 from service.jobs.build import build
 from service.jobs.turns import build_turn
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster
-from tests.integration.test_plain_dbt import dbt
+from tests.warm_dbt import dbt
 
 LARGE, SMALL = "northlight-goods", "kessel-und-korn"
 LATER = AS_OF + timedelta(days=1)
@@ -94,7 +94,7 @@ def changed(cluster: Cluster, demo_template: str) -> str:
     name = cluster.create(demo_template)
     with connect(cluster.settings(name).database_url) as conn:
         conn.execute(CHANGE)
-    return name
+    return cluster.keep(name)
 
 
 @pytest.fixture(scope="module")

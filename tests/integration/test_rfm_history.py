@@ -18,7 +18,7 @@ from service.errors import InvalidInputError
 from service.jobs.backfill import backfill, days
 from service.tenants import add_tenant
 from tests.command import quintile
-from tests.integration.test_plain_dbt import dbt
+from tests.warm_dbt import dbt
 
 RFM = ("--select", "+customer_rfm_segments", "+rfm_segment_history")
 

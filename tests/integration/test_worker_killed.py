@@ -101,7 +101,7 @@ def template(cluster: Cluster, built_template: str) -> str:
         with connect_as_owner(here) as owner, open_pool(here) as pool:
             for kind in KINDS:
                 _prepare(here, owner, pool, kind, shops)
-    return name
+    return cluster.keep(name)
 
 
 def _shops() -> Sandbox:
