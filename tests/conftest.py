@@ -88,31 +88,53 @@ def null_progress() -> NullProgress:
 
 
 class Cluster:
-    """A PostgreSQL server with template databases."""
+    """A PostgreSQL server with template databases.
+
+    A database that is gone, or has become a template, leaves its name to the next one: what dbt
+    has parsed holds the name of the database, and is kept in the home of all who have that name.
+    """
 
     def __init__(self, admin_url: str, home: Path) -> None:
         self.admin_url = admin_url
         self.home = home
-        self._numbers = count(1)
+        self._taken: set[str] = set()
+        self._templates = count(1)
 
     def settings(self, database: str, **changes: Any) -> Settings:
         url = self.admin_url.replace("/postgres?", f"/{database}?")
         return Settings(
             **{
                 "database_url": url,
-                "home": str(self.home),
+                "home": str(self.home / database),
                 "secret_key": "a secret for tests",
                 **changes,
             }
         )
 
     def create(self, template: str = "template1") -> str:
-        name = f"test_{next(self._numbers)}"
+        name = next(name for n in count(1) if (name := f"test_{n}") not in self._taken)
+        self._taken.add(name)
         self._run("create database {} template {}", name, template)
         return name
 
+    def keep(self, name: str) -> str:
+        """Make a database a template, which has another name from now on."""
+        kept = f"template_{next(self._templates)}"
+        # What was let go of may still be on its way out.
+        self._run("alter database {} with allow_connections false", name)
+        with closing(psycopg.connect(self.admin_url, autocommit=True)) as conn:
+            conn.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s",
+                [name],
+            )
+        self._run("alter database {} rename to {}", name, kept)
+        self._run("alter database {} with allow_connections true", kept)
+        self._taken.discard(name)
+        return kept
+
     def drop(self, name: str) -> None:
         self._run("drop database if exists {} with (force)", name)
+        self._taken.discard(name)
 
     def _run(self, statement: Any, *names: str) -> None:
         with closing(psycopg.connect(self.admin_url, autocommit=True)) as conn:
@@ -146,7 +168,7 @@ def cluster() -> Iterator[Cluster]:
 def migrated_template(cluster: Cluster) -> str:
     name = cluster.create()
     migrate(cluster.settings(name))
-    return name
+    return cluster.keep(name)
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +176,7 @@ def built_template(cluster: Cluster, migrated_template: str) -> str:
     """Migrated, and built by dbt without a tenant: every mart exists and is empty."""
     name = cluster.create(migrated_template)
     build(cluster.settings(name), as_of=AS_OF.isoformat(), quiet=True)
-    return name
+    return cluster.keep(name)
 
 
 @pytest.fixture(scope="session")
@@ -162,7 +184,7 @@ def demo_template(cluster: Cluster, migrated_template: str, sandbox: Sandbox) ->
     """Both sandbox stores, connected, synced and built as of the sandbox's last day."""
     name = cluster.create(migrated_template)
     make_demo(sandbox_settings(cluster.settings(name), sandbox), sandbox)
-    return name
+    return cluster.keep(name)
 
 
 def make_demo(settings: Settings, sandbox: Sandbox) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from service.config import Settings
 from service.db import Connection
-from tests.integration.test_plain_dbt import dbt
+from tests.warm_dbt import dbt
 
 AS_OF = "2026-07-01"
 MODELS = ("int_orders_matched_as_samples", "marts.samples")

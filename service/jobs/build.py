@@ -41,6 +41,12 @@ _PASSING = (
     "deadlock detected",
 )
 
+# Vars whose value is nothing to the manifest: they come in when SQL is made. Whether these two are
+# given does matter: a build of some tenants never makes a table anew, and a backfill reads models
+# that nothing else does.
+_BEYOND_MANIFEST = ("as_of", "has_turn")
+_FOR_EXAMPLE = {"backfill": ["2000-01-01"], "tenants": ["for example"]}
+
 # A day begins earlier elsewhere, and clocks differ.
 _LONGEST_AHEAD = timedelta(days=1)
 
@@ -124,7 +130,13 @@ def build(
             *(["--full-refresh"] if full_refresh else []),
         ]
         _run_dbt(
-            arguments, settings, turn, quiet=quiet, report=report, stopping=stopping or Event()
+            arguments,
+            manifest_vars(dbt_vars),
+            settings,
+            turn,
+            quiet=quiet,
+            report=report,
+            stopping=stopping or Event(),
         )
 
 
@@ -188,8 +200,18 @@ def report_to(recorders: Sequence[RunRecorder]) -> Report:
     return report
 
 
+def manifest_vars(dbt_vars: Mapping[str, object]) -> dict[str, object]:
+    """The vars that make the manifest of a build with these; the same for as many as can be."""
+    return {
+        name: _FOR_EXAMPLE.get(name, value)
+        for name, value in sorted(dbt_vars.items())
+        if value and name not in _BEYOND_MANIFEST
+    }
+
+
 def _run_dbt(
     arguments: list[str],
+    vars_of_manifest: Mapping[str, object],
     settings: Settings,
     turn: Turn,
     *,
@@ -213,7 +235,12 @@ def _run_dbt(
     total = 0
     with (
         subprocess.Popen(
-            [sys.executable, "-m", "service.jobs.leashed_dbt", *arguments],
+            [
+                *(sys.executable, "-m", "service.jobs.leashed_dbt"),
+                str(directory / "-".join(["manifest", *vars_of_manifest])),
+                json.dumps(vars_of_manifest),
+                *arguments,
+            ],
             cwd=PROJECT_DIR,
             env=environment,
             stdin=subprocess.PIPE,

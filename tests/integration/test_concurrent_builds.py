@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from service.errors import BuildFailedError
 from service.jobs.build import build
 from service.jobs.turns import build_turn
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster
-from tests.integration.test_plain_dbt import dbt
+from tests.warm_dbt import dbt
 
 LARGE, SMALL = "northlight-goods", "kessel-und-korn"
 LATER = AS_OF + timedelta(days=1)
@@ -93,7 +94,7 @@ def changed(cluster: Cluster, demo_template: str) -> str:
     name = cluster.create(demo_template)
     with connect(cluster.settings(name).database_url) as conn:
         conn.execute(CHANGE)
-    return name
+    return cluster.keep(name)
 
 
 @pytest.fixture(scope="module")
@@ -205,10 +206,11 @@ def test_dbt_goes_on_only_for_as_long_as_its_starter_lives(
 ) -> None:
     with subprocess.Popen(
         [
-            *(sys.executable, "-m", "service.jobs.leashed_dbt", "--quiet", "parse"),
-            *("--target-path", str(tmp_path), "--log-path", str(tmp_path)),
+            *(sys.executable, "-m", "service.jobs.leashed_dbt", str(tmp_path), "{}"),
+            *("--quiet", "list", "--select", "customer_facts", "--target-path", str(tmp_path)),
         ],
         cwd=PROJECT_DIR,
+        env={**os.environ, "DBT_LOG_PATH": str(tmp_path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     ) as process:

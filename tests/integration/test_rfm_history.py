@@ -21,7 +21,7 @@ from service.jobs.backfill import backfill, days
 from service.tenants import add_tenant
 from tests.command import environment_of, quintile
 from tests.conftest import PROJECT_DIR
-from tests.integration.test_plain_dbt import dbt
+from tests.warm_dbt import dbt
 from tests.worker import wait_until
 
 RFM = ("--select", "+customer_rfm_segments", "+rfm_segment_history")

@@ -232,7 +232,7 @@ def template(cluster: Cluster, built_template: str) -> str:
         with connect_as_owner(here) as owner, open_pool(here) as pool:
             for tenant in NAMES:
                 _prepare(here, owner, pool, tenant, shops)
-    return name
+    return cluster.keep(name)
 
 
 def _domain(tenant: str) -> str:

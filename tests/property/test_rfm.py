@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 from service.config import Settings
 from service.db import Connection, connect, query
 from tests.conftest import Cluster
-from tests.integration.test_plain_dbt import dbt
 from tests.property.stores import AS_OF, SECOND, Answer, Store, batches, by_definition
+from tests.warm_dbt import dbt
 
 STORES = 60
 
