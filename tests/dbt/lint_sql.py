@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from service import embedded
@@ -24,9 +25,9 @@ _MISREAD = "ST06,ST11,LT02,LT14,RF01,RF02,RF03,RF04,AL03"
 _PLAIN = ["sql", "service", "tests/dbt/package/fixtures"]
 _DBT_TESTS = ["tests/dbt/generic", *sorted(map(str, (PROJECT_DIR / "tests" / "dbt").glob("*.sql")))]
 
-RUNS = (
+_PLAIN_RUN = ["--templater", "placeholder", "--exclude-rules", _MISREAD, *_PLAIN]
+_COMPILED_RUNS = (
     ["models", *_DBT_TESTS],
-    ["--templater", "placeholder", "--exclude-rules", _MISREAD, *_PLAIN],
     *(
         [
             *("--config", f"tests/dbt/package/{layout}.sqlfluff"),
@@ -47,17 +48,28 @@ def main() -> int:
     home = Path(tempfile.mkdtemp(prefix="quintile-lint-"))
     settings = Settings(home=str(home), secret_key="the linter's")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("QUINTILE_")}
+
+    def lint(environment: dict[str, str], *arguments: str) -> int:
+        done = subprocess.run(
+            [sqlfluff, "lint", "--disable-progress-bar", *arguments],
+            cwd=PROJECT_DIR,
+            env={**inherited, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        sys.stdout.buffer.write(done.stdout)
+        sys.stdout.flush()
+        return done.returncode
+
     try:
-        migrate(settings)
-        codes = [
-            subprocess.run(
-                [sqlfluff, "lint", "--disable-progress-bar", *arguments],
-                cwd=PROJECT_DIR,
-                env={**inherited, "QUINTILE_DATABASE_URL": admin_url(settings)},
-                check=False,
-            ).returncode
-            for arguments in RUNS
-        ]
+        # Plain SQL needs neither dbt, whose files one run at a time may use, nor the database.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            plain = beside.submit(lint, {}, *_PLAIN_RUN)
+            migrate(settings)
+            server = {"QUINTILE_DATABASE_URL": admin_url(settings)}
+            codes = [lint(server, *arguments) for arguments in _COMPILED_RUNS]
+            codes.append(plain.result())
     finally:
         embedded.stop(settings.home_dir / "pg")
         shutil.rmtree(home)
