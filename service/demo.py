@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from service.cli import ConsoleProgress, check_port_free, serve_command, sign_in
 from service.config import Settings, environment_name
 from service.connections import connect_klaviyo, connect_shopify
 from service.db import Pool, connect_as_owner, one, open_pool, query, tenant_transaction
-from service.jobs.build import build
+from service.jobs.backfill import backfill
 from service.jobs.runs import Kind, recorded, start_run
 from service.klaviyo.configs import list_size, map_list
 from service.klaviyo.sync import sync_klaviyo
@@ -31,6 +31,8 @@ from service.tenants import add_tenant, list_tenants
 
 Say = Callable[[str], None]
 _LIST_NAME = "Champions"
+# Trends and movements to look at on the first day.
+_HISTORY = timedelta(weeks=26)
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,15 @@ def _main_job(
         _recorded(settings, pool, tenant, "segments_sync", partial(sync_shopify, only="segments"))
         with tenant_transaction(pool, tenant.tenant_id) as conn:
             conn.execute(query("sql/exclude_demo_customer"), {"tenant_id": tenant.tenant_id})
-    say("building the models with dbt")
-    build(settings, quiet=True)
+    say("building the models with dbt, and half a year of history from the orders")
+    today = _anchor(settings)
+    backfill(
+        settings,
+        first=today - _HISTORY,
+        last=today,
+        as_of=datetime.now(UTC).isoformat(),
+        quiet=True,
+    )
     outcomes = []
     for tenant in tenants:
         counts = _recorded(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)

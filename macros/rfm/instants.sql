@@ -12,11 +12,18 @@
 {%- endmacro %}
 
 
-{% macro built_instants() -%}
+{# A date of a backfill is a day, which begins when it does by the clock of a tenant. #}
+{% macro backfilled_instants(time_zone) -%}
     {%- set instants = [] -%}
     {%- for given in var('backfill') -%}
-        {%- do instants.append(instant(given)) -%}
+        {%- if given | string | trim | length == 10 -%}
+            {%- set day = modules.datetime.date.fromisoformat(given | string | trim) -%}
+            {%- do instants.append(
+                "'" ~ day.isoformat() ~ "'::timestamp at time zone " ~ time_zone
+            ) -%}
+        {%- else -%}
+            {%- do instants.append(instant(given)) -%}
+        {%- endif -%}
     {%- endfor -%}
-    {%- do instants.append(as_of()) -%}
     {{ return(instants) }}
 {%- endmacro %}

@@ -32,11 +32,11 @@ def backfill(
 ) -> int:
     """Write RFM history anew from ``first`` on, and end with the current state.
 
-    History holds ``first`` and every day, week or month after it up to ``last``, each at midnight
-    UTC; instants after ``last`` that history has already are computed again. One dbt run builds
-    them all, each from the orders placed before it. The current state is that of the newest build
-    of these tenants unless ``as_of`` says otherwise, or of now if ``last`` is later than that. What
-    a build of the future has recorded goes.
+    History holds ``first`` and every day, week or month after it up to ``last``, each as it began
+    in a tenant's RFM time zone; instants after that of ``last`` that history has already are
+    computed again. One dbt run builds them all, each from the orders placed before it.
+    The current state is that of the newest build of these tenants unless ``as_of`` says otherwise,
+    or of now if ``last`` is later than that. What a build of the future has recorded goes.
 
     Returns:
         How many past instants were computed.
@@ -55,21 +55,23 @@ def backfill(
         ends_at = datetime.now(UTC) if newest is None or is_future(newest) else newest
     if _midnight(last) > ends_at:
         raise InvalidInputError(f"{last} is in the future.", advice="History is what has been.")
-    chosen = {_midnight(day) for day in days(first, last, every)}
-    instants = sorted(instant for instant in chosen | recorded if instant < ends_at)
-    if len(instants) > MAX_INSTANTS:
+    # When a day begins is the tenants' to say; the model leaves out what is yet to come for them,
+    # and finds what their history holds after the last day. Here that is only counted.
+    chosen = [day for day in days(first, last, every) if _midnight(day) < ends_at]
+    count = len(chosen) + sum(instant < ends_at for instant in recorded)
+    if count > MAX_INSTANTS:
         raise InvalidInputError(
-            f"These are {len(instants)} days, more than {MAX_INSTANTS}.",
+            f"These are {count} days, more than {MAX_INSTANTS}.",
             advice="Start later, or take --every week or month.",
         )
     build(
         settings,
         tenants=tenants,
         as_of=ends_at.isoformat(),
-        backfill=[instant.isoformat() for instant in instants],
+        backfill=[day.isoformat() for day in chosen],
         quiet=quiet,
     )
-    return len(instants)
+    return count
 
 
 def days(first: date, last: date, every: Step) -> list[date]:
@@ -99,7 +101,7 @@ def _history(
     settings: Settings, last: date, tenants: Sequence[str]
 ) -> tuple[datetime | None, set[datetime]]:
     """The newest build there is, and the instants in history, both only if after ``last``."""
-    parameters = {"last": _midnight(last), "tenants": list(tenants) or None}
+    parameters = {"last": last, "tenants": list(tenants) or None}
     with connect(transform_url(settings)) as conn:
         try:
             newest = one(conn.execute(query("jobs/sql/newest_build"), parameters).fetchone())

@@ -98,6 +98,10 @@ def _assert_serves_until_told_to_end(settings: Settings) -> None:
             assert signed_in.is_success, signed_in.text
             summary = client.get("/api/admin/segments/rfm").json()
             assert {row["segment"] for row in summary["data"]} == SIX
+            # There are trends to look at on the first day.
+            history = client.get("/api/admin/segments/rfm/history").json()
+            assert len(history["data"]) >= 27
+            assert client.get("/api/admin/segments/rfm/movements").json()["data"]
         process.terminate()
         process.stderr.read()
     with pytest.raises(httpx.ConnectError):

@@ -435,6 +435,26 @@ def test_a_backfill_leaves_what_builds_day_by_day_would_have(built: Build) -> No
     assert rows(built.conn, CURRENT)[0][0] == one_by_one[2][0][0]
 
 
+def test_the_days_of_a_backfill_are_days_of_each_tenant(built: Build) -> None:
+    """The midnight of UTC is the evening before in New York, and no day that was asked for."""
+    land(built.settings, "other", ORDERS)
+    with connect_as_owner(built.settings) as owner:
+        owner.execute(
+            """
+            update app.rfm_settings as s set time_zone = 'America/New_York'
+            from app.tenants as t
+            where s.tenant_id = t.tenant_id and t.name = 'demo'
+            """
+        )
+    built("2026-01-15T12:00Z")
+    asked = ["2025-02-01", "2025-03-01", "2025-04-01"]
+    # The second time leaves what lies after its last day.
+    for last in (date(2025, 4, 1), date(2025, 3, 1)):
+        backfill(built.settings, first=date(2025, 2, 1), last=last, every="month", quiet=True)
+        for name in ("demo", "other"):
+            assert [on for on, *_ in rows(built.conn, HISTORY, name)] == [*asked, "2026-01-15"]
+
+
 def test_a_backfill_takes_back_what_a_build_of_the_future_recorded(built: Build) -> None:
     """Plain dbt builds whatever instant it is given; the commands do not, and repair it."""
     built("2025-06-01")

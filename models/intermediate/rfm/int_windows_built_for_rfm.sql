@@ -1,3 +1,5 @@
+{%- set history = as_last_built('rfm_segment_history') if var('backfill') -%}
+
 with
 
 currencies as (
@@ -20,16 +22,65 @@ builds as (
     select * from {{ ref('rfm_builds') }}
 ),
 
-instants (as_of) as (
-    values
-    {%- for instant in built_instants() %}
-    ({{ instant }}){{ ',' if not loop.last }}
-    {%- endfor %}
+{% if var('backfill') -%}
+given_instants as (
+    select
+        s.tenant_id,
+        i.as_of
+    from settings as s
+    cross join lateral (
+        values
+        {%- for instant in backfilled_instants('s.time_zone') %}
+        ({{ instant }}){{ ',' if not loop.last }}
+        {%- endfor %}
+    ) as i (as_of)
+),
+
+{% if history -%}
+last_given as (
+    select
+        tenant_id,
+        max(as_of) as as_of
+    from given_instants
+    group by tenant_id
+),
+
+{% endif -%}
+{% endif -%}
+-- What the build describes. In a backfill there are the instants given, too, and those that history
+-- holds after them, which are computed again so that no chain breaks.
+instants as (
+    select
+        tenant_id,
+        {{ as_of() }} as as_of
+    from settings
+    {%- if var('backfill') %}
+
+    union distinct
+
+    select
+        tenant_id,
+        as_of
+    from given_instants
+    {%- if history %}
+
+    union distinct
+
+    select
+        h.tenant_id,
+        h.as_of
+    from {{ history }} as h
+    inner join last_given as g on h.tenant_id = g.tenant_id and h.as_of > g.as_of
+    where {{ of_built_tenants('h.tenant_id') }}
+    {%- endif %}
+    {%- endif %}
 ),
 
 -- Backfilled instants come before the one that the build describes; others are not for history.
 past_and_present as (
-    select distinct as_of
+    select
+        tenant_id,
+        as_of
     from instants
     where as_of <= {{ as_of() }}
 ),
@@ -99,7 +150,7 @@ final as (
             true
         ) as is_measured_anew
     from keyed_settings as s
-    cross join past_and_present as i
+    inner join past_and_present as i on s.tenant_id = i.tenant_id
     left join builds as b on s.tenant_id = b.tenant_id
 )
 
