@@ -192,6 +192,8 @@ def test_the_container_holds_what_the_commands_read(tmp_path: Path) -> None:
     """The container file itself is not built; what it copies is enough to run."""
     copied = re.findall(r"^COPY (.+) (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert len(copied) > 5
+    sent = (PROJECT_DIR / ".dockerignore").read_text().split()
+    assert {f"!{source}" for sources, _ in copied for source in sources.split()} <= set(sent)
     for sources, target in copied:
         for source in sources.split():
             path = PROJECT_DIR / source
