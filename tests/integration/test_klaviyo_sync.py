@@ -599,8 +599,9 @@ def test_a_list_is_called_what_it_is_called_in_klaviyo(brand: Brand, account: Ac
         "Renamed too",
     ]
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
-        rows = conn.execute("select name from app.klaviyo_lists order by name").fetchall()
-    assert [row["name"] for row in rows] == ["Renamed", "Renamed too"]
+        rows = conn.execute("select list_id, name from app.klaviyo_lists").fetchall()
+    names = {row["list_id"]: row["name"] for row in rows}
+    assert (names[brand.list.id], names[target.id]) == ("Renamed", "Renamed too")
 
 
 def test_a_list_that_feeds_another_stays_a_segment(brand: Brand, account: Account) -> None:
