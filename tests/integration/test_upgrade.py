@@ -173,7 +173,7 @@ REVIEWED: dict[str, dict[str, str]] = {
         "constraint is new: app.runs trigger CHECK ((trigger = ANY (ARRAY['schedule'::text,"
         " 'person'::text, 'cli'::text, 'webhook'::text])))": "one more than before",
     },
-    "0023_rfm_settings": {
+    "0021_rfm_settings": {
         "constraint is new: app.rfm_settings excluded_customer_ids CHECK"
         " (app.are_ids_valid(excluded_customer_ids))": "it trims ids and refuses empty ones",
     },
