@@ -159,3 +159,23 @@ def test_an_account_is_connected_refused_mended_and_given_up(
             expect(part.get_by_role("heading", name="Disconnected")).to_be_visible()
             expect(part.locator("dl.facts")).to_have_count(0)
             inspect(page)
+
+
+def test_a_key_never_gets_into_the_address_should_the_script_not_arrive(
+    built_settings: Settings, page: Page, serve: Serve
+) -> None:
+    with connect_as_owner(built_settings) as conn:
+        add_tenant(conn, "kessel", KESSEL.domain)
+    with serve(built_settings, "kessel") as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin/segments")
+        page.route("**/*.js", lambda route: route.abort())
+        page.goto(f"{site.url}/admin/connections")
+        at = page.url
+        klaviyo = page.get_by_role("region", name="Klaviyo")
+        expect(klaviyo.get_by_role("button", name="Verify and save")).to_be_disabled()
+        klaviyo.get_by_label("key").fill(KEY)
+        klaviyo.get_by_label("key").press("Enter")
+        page.wait_for_timeout(300)
+        assert page.url == at
+        expect(klaviyo.get_by_label("key")).to_have_value(KEY)

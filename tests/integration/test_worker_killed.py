@@ -183,7 +183,14 @@ KINDS = (
     Kind("klaviyo", "quintile.klaviyo_sync", _run("klaviyo_sync"), 0.5),
     Kind("plan", "quintile.klaviyo_plan", _queue_plan, 0.4),
     Kind("notices", "quintile.webhooks", _queue_notices, 0.6, is_run=False),
-    Kind("erasure", "quintile.privacy", _queue_redaction, 0.2, is_run=False),
+    Kind(
+        "erasure",
+        "quintile.privacy",
+        _queue_redaction,
+        0.5,
+        is_run=False,
+        held_at=_ONE_OF_THEIR_ROWS.format(table="app.webhook_events", name="erasure"),
+    ),
     Kind(
         "request",
         "quintile.privacy",

@@ -2,6 +2,7 @@
 // The page is drawn by the server.
 
 import { call, isSignedOut } from "./api.js";
+import { enableForms } from "./dom.js";
 import { localise } from "./format.js";
 
 const SAID = {
@@ -30,6 +31,7 @@ async function redraw(section) {
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const fresh = page.querySelector(`[data-connection="${section.dataset.connection}"]`);
   section.replaceChildren(...fresh.childNodes);
+  enableForms(section);
   localise(section);
 }
 
@@ -90,6 +92,7 @@ function start(section) {
     work(section, event.target, asking, verify, "Verified just now.");
   });
 
+  enableForms(section);
   localise(section);
 }
 

@@ -2,7 +2,7 @@
 
 import { call, isSignedOut } from "./api.js";
 import { creatorForm } from "./creator_form.js";
-import { make } from "./dom.js";
+import { enableForms, make } from "./dom.js";
 import { day, money, number, timeElement } from "./format.js";
 import { follow } from "./runs.js";
 import { creatorName } from "./sample_parts.js";
@@ -102,4 +102,5 @@ document.querySelector("[data-delete]").addEventListener("submit", async (event)
     fail(problem);
   }
 });
+enableForms(document);
 load();

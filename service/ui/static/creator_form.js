@@ -1,6 +1,7 @@
 // The form of a creator, on the page that adds one and on the one that changes one.
 
 import { isSignedOut } from "./api.js";
+import { enableForms } from "./dom.js";
 
 /** Wire the form: `save` gets its fields, an empty one as null. */
 export function creatorForm(save) {
@@ -18,5 +19,6 @@ export function creatorForm(save) {
       else told.textContent = `${problem.message} ${problem.advice || ""}`;
     }
   });
+  enableForms(form.parentElement);
   return form;
 }

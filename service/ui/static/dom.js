@@ -11,6 +11,14 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Enable the forms of a part of the page, now that a script listens to them.
+ *
+ * Until then their buttons are disabled in the page: the browser would send a form by itself, with
+ * every field, a secret too, in the address. */
+export function enableForms(part) {
+  for (const button of part.querySelectorAll("[type=submit]:disabled")) button.disabled = false;
+}
+
 /** The address of this page with some parameters changed; null removes one. */
 export function address(changes, fragment = "") {
   const url = new URL(location.href);

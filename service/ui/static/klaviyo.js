@@ -1,7 +1,7 @@
 // The lists that are kept in step: how each is, what it waits for, and adding another.
 
 import { call, isSignedOut } from "./api.js";
-import { make } from "./dom.js";
+import { enableForms, make } from "./dom.js";
 import { moment, number } from "./format.js";
 import {
   api,
@@ -267,5 +267,6 @@ if (form) {
     event.preventDefault();
     add(event.submitter);
   });
+  enableForms(form);
   directed();
 }

@@ -1,7 +1,7 @@
 // One list that is kept in step: how it is, a preview, its addresses, its history, its settings.
 
 import { call, isSignedOut } from "./api.js";
-import { make } from "./dom.js";
+import { enableForms, make } from "./dom.js";
 import { number, timeElement } from "./format.js";
 import {
   configBadge,
@@ -285,5 +285,6 @@ document.querySelector("[data-delete]")?.addEventListener("submit", async (event
     fail(problem);
   }
 });
+enableForms(document);
 
 redraw().then((row) => resume(syncNow, row, redraw));

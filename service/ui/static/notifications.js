@@ -1,7 +1,7 @@
 // Where syncs that fail are told: set, tried and removed; the secret is shown once.
 
 import { call, isSignedOut } from "./api.js";
-import { make } from "./dom.js";
+import { enableForms, make } from "./dom.js";
 import { timeElement } from "./format.js";
 
 const path = "/api/admin/notifications";
@@ -67,6 +67,7 @@ part("set-hook").addEventListener("submit", (event) => {
     return "Saved. Keep the secret: it is not shown again.";
   });
 });
+enableForms(section);
 
 part("test-hook").addEventListener("click", () =>
   work("Sending …", async () => {

@@ -2,6 +2,7 @@
 // can take the last change back.
 
 import { call, isSignedOut } from "./api.js";
+import { enableForms } from "./dom.js";
 
 const PATH = "/api/admin/segments/rfm/settings";
 const listed = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
@@ -95,6 +96,7 @@ export function settingsForm(started) {
     event.preventDefault();
     save(values(form), "Saved. Your segments are being recalculated.");
   });
+  enableForms(form);
 }
 
 const pick = (source, keys) =>

@@ -1,7 +1,7 @@
 // One sample order, and whose it is.
 
 import { call, isSignedOut } from "./api.js";
-import { make } from "./dom.js";
+import { enableForms, make } from "./dom.js";
 import { day, money, moment, number, timeElement } from "./format.js";
 import { creatorName, creatorOf, customer, statusBadge, typeBadges } from "./sample_parts.js";
 
@@ -140,6 +140,7 @@ document.querySelector("[data-link]").addEventListener("submit", async (event) =
   await change({ method: "POST", body: { creator_id: id } }, "Linked.");
   input.value = "";
 });
+enableForms(document);
 document
   .querySelector("[data-unlink]")
   .addEventListener("click", () => change({ method: "DELETE" }, "It is nobody's sample now."));

@@ -1,7 +1,7 @@
 // What makes an order a sample: change it, see first what that would do, and take it back.
 
 import { call, isSignedOut } from "./api.js";
-import { make } from "./dom.js";
+import { enableForms, make } from "./dom.js";
 import { day, moment, number, timeElement } from "./format.js";
 import { follow } from "./runs.js";
 import { evidence, orderPage } from "./sample_parts.js";
@@ -189,6 +189,7 @@ document.querySelector("[data-preview]").addEventListener("click", preview);
 call(path)
   .then((settings) => {
     fill(settings);
+    enableForms(form);
     return showHistory();
   })
   .catch(fail);
