@@ -19,6 +19,6 @@ export function creatorForm(save) {
       else told.textContent = `${problem.message} ${problem.advice || ""}`;
     }
   });
-  enableForms(form.parentElement);
+  enableForms(form);
   return form;
 }
