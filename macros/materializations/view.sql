@@ -36,12 +36,13 @@
 {% endmaterialization %}
 
 
+{# A statement, and not run_query, which opens no transaction for the materialization to commit. #}
 {% macro view_is_as_written(view, sql) -%}
-    {% set answer = run_query(
-        'create temporary view as_written as ' ~ sql ~ ';'
-        ~ " select pg_get_viewdef('" ~ view ~ "'::regclass)"
-        ~ " = pg_get_viewdef('pg_temp.as_written'::regclass)"
-    ) %}
+    {% call statement('view_is_as_written', fetch_result=True) %}
+        create temporary view as_written as {{ sql }};
+        select pg_get_viewdef('{{ view }}'::regclass)
+        = pg_get_viewdef('pg_temp.as_written'::regclass)
+    {% endcall %}
     {% do run_query('drop view pg_temp.as_written') %}
-    {{ return(answer.rows[0][0]) }}
+    {{ return(load_result('view_is_as_written').table.rows[0][0]) }}
 {%- endmacro %}

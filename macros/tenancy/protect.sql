@@ -3,9 +3,53 @@
 {%- endmacro %}
 
 
+{#
+    Of a relation that is under row level security nothing more is asked: dbt opens a session for each
+    model, and in a new session the full look is most of what building a small one costs. What was
+    altered since it was made is mended when the next build begins.
+#}
 {% macro protect(relation) -%}
-    {%- if are_relations_protected() -%}
+    {%- if execute and are_relations_protected() and not is_protected(relation) -%}
         call {{ adapter.quote(var('app_schema')) }}.protect('{{ relation }}')
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro is_protected(relation) -%}
+    {% set answer = run_query(
+        "select case relkind when 'v' then 'security_invoker=true' = any(reloptions)"
+        ~ ' else relrowsecurity and relforcerowsecurity end'
+        ~ " from pg_class where oid = '" ~ relation ~ "'::regclass"
+    ) %}
+    {{ return(answer.rows[0][0]) }}
+{%- endmacro %}
+
+
+{% macro mend_protection() -%}
+    {%- if execute and are_relations_protected() and flags.WHICH in ['build', 'run'] -%}
+        {%- set app = adapter.quote(var('app_schema')) -%}
+        {%- set names = [] -%}
+        {%- for node in graph.nodes.values()
+            if node.resource_type == 'model'
+            and node.package_name == 'quintile'
+            and node.config.materialized != 'ephemeral' -%}
+            {%- do names.append("('" ~ node.relation_name ~ "')") -%}
+        {%- endfor -%}
+        do $$
+        declare
+            altered regclass;
+        begin
+            for altered in
+                select distinct c.oid::regclass
+                from (values {{ names | join(', ') }}) as m (name)
+                inner join pg_class as c on c.oid = to_regclass(m.name)
+                cross join lateral {{ app }}.isolation_findings_of(c.oid)
+                where c.relkind in ('r', 'p', 'v')
+            loop
+                call {{ app }}.protect(altered);
+            end loop;
+        end
+        $$
     {%- endif -%}
 {%- endmacro %}
 

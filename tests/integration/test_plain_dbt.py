@@ -115,6 +115,19 @@ def test_everything_is_built_tested_and_protected(settings: Settings, tmp_path: 
         assert conn.execute(OWNERS_AND_SECURITY).fetchall() == built
         assert conn.execute("select * from app.isolation_findings").fetchall() == []
 
+        # What somebody alters a test tells, and the next build mends, whichever models it builds.
+        isolation = ("test", "--select", "assert_isolation_holds", "--vars", variables)
+        for tampering in (
+            "alter policy tenant_isolation on marts.sample_orders using (true)",
+            "alter table marts.customer_facts no force row level security",
+            "alter view marts.customers set (security_invoker = false)",
+        ):
+            conn.execute(tampering)  # type: ignore[call-overload]
+            dbt(settings.database_url, tmp_path, *isolation, expect=1)
+        one_model = ("run", "--select", "stg_app__tenants", "--vars", variables)
+        dbt(settings.database_url, tmp_path, *one_model)
+        assert conn.execute("select * from app.isolation_findings").fetchall() == []
+
 
 def test_one_tenant_is_built_and_the_other_left_alone(settings: Settings, tmp_path: Path) -> None:
     _land(settings, "a", customers=10)
