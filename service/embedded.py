@@ -108,6 +108,9 @@ def _only_us(server: Any, data_dir: Path) -> None:
             file.write("\nunix_socket_permissions = 0700\n")
             # Twice the default: indexes of a few million customers stay in memory.
             file.write("shared_buffers = 256MB\n")
+            # Four times the default: a build of millions of customers else waits for checkpoints,
+            # after each of which every page is logged whole again.
+            file.write("max_wal_size = 4GB\n")
 
 
 def _create_database(url: str) -> None:
