@@ -28,7 +28,7 @@
     {%- endfor -%}
 
     {%- set spoken_for = config.get('meta', {}).get('reconciles') -%}
-    {%- set deletable = context[spoken_for]() if spoken_for else ['true'] -%}
+    {%- set deletable = context[spoken_for](built) if spoken_for else ['true'] -%}
 
     -- Nothing is known of a temporary table, and a guess has looked up rows one by one, in the
     -- wrong index.
@@ -49,32 +49,24 @@
         and not exists (select from {{ built }} as built where {{ same_row }});
     {%- endfor %}
 
+    -- In the order of the key, which keeps rows that come together together in table and indexes.
+    merge into {{ target }} as kept
+    using (
+        select * from {{ built }}
+        order by {{ key | join(', ') }}
+    ) as built
+        on {{ same_row }}
     {%- if values %}
-
-    update {{ target }} as kept
-    set
+    when matched and (
+        {{ differs | join('\n        or ') }}
+    ) then update set
         {%- for column in values %}
         {{ column }} = built.{{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from {{ built }} as built
-    where
-        {{ same_row }}
-        and (
-            {{ differs | join('\n            or ') }}
-        );
     {%- endif %}
-
-    insert into {{ target }} (
+    when not matched then insert (
         {{ columns | join(',\n        ') }}
-    )
-    select
+    ) values (
         built.{{ columns | join(',\n        built.') }}
-    from {{ built }} as built
-    where not exists (select from {{ target }} as kept where {{ same_row }})
-    -- In the order of the key, and not before all are known: a search that believes the table to be
-    -- empty would else read, for every row, those that this statement has just written.
-    order by
-        {%- for column in key %}
-        built.{{ column }}{{ ',' if not loop.last }}
-        {%- endfor %};
+    );
 {% endmacro %}

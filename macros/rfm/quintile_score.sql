@@ -21,3 +21,20 @@
         {%- endfor %}
     )::smallint
 {%- endmacro %}
+
+
+{# Whether a score is the one that the macro above gives; true where there is none to judge. #}
+{% macro is_score_above(score, metric, cuts) -%}
+    (
+            coalesce({{ metric }} > {{ cuts }}[{{ score }} - 1], true)
+            and coalesce({{ metric }} <= {{ cuts }}[{{ score }}], true)
+        )
+{%- endmacro %}
+
+
+{% macro is_score_below(score, metric, cuts) -%}
+    (
+            coalesce({{ metric }} < {{ cuts }}[5 - {{ score }}], true)
+            and coalesce({{ metric }} >= {{ cuts }}[6 - {{ score }}], true)
+        )
+{%- endmacro %}

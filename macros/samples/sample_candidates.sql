@@ -37,7 +37,7 @@ tagged_orders as (
             && {{ adapter.quote(var('app_schema')) }}.tenant_tag_numbers(
                 s.tenant_id, s.ugc_tags || s.tiktok_tags
             )
-        offset 0 -- noqa: AM09
+        offset 0
     ) as o
     where s.tenant_id = o.tenant_id
 ),
@@ -50,18 +50,33 @@ tagged_orders as (
 ),
 {%- endif %}
 
-tag_matches as (
+-- `offset 0` has the key of each tag worked out once, and the few that samples have looked up by it:
+-- the planner would compare every order with every tag of every tenant first.
+tags_of_orders as (
     select
         o.tenant_id,
         o.order_id,
         o.customer_id,
         o.subtotal_minor,
         o.refunded_minor,
-        s.sample_type,
-        tag as matched_tag
+        tag,
+        {{ tag_key('tag') }} as tag_key
     from tagged_orders as o
     cross join lateral unnest(o.tags) as tag
-    inner join sample_tags as s on o.tenant_id = s.tenant_id and {{ tag_key('tag') }} = s.tag_key
+    offset 0
+),
+
+tag_matches as (
+    select
+        t.tenant_id,
+        t.order_id,
+        t.customer_id,
+        t.subtotal_minor,
+        t.refunded_minor,
+        s.sample_type,
+        t.tag as matched_tag
+    from tags_of_orders as t
+    inner join sample_tags as s on t.tenant_id = s.tenant_id and t.tag_key = s.tag_key
     where s.tag_key <> ''
 ),
 

@@ -23,7 +23,7 @@ channel_matches as (
         from orders as n
         where n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor <= 0
         {%- if channels_by_index %}
-        offset 0 -- noqa: AM09
+        offset 0
         {%- endif %}
     ) as o
 
@@ -39,7 +39,7 @@ channel_matches as (
         from orders as n
         where n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor > 0
         {%- if channels_by_index %}
-        offset 0 -- noqa: AM09
+        offset 0
         {%- endif %}
     ) as o
     where not c.is_zero_price_only

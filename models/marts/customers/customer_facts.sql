@@ -32,8 +32,13 @@ landed_customers as not materialized (
     where {{ of_built_tenants() }}
 ),
 
-samples as not materialized (
-    select * from {{ ref('int_orders_matched_as_samples') }}
+-- Materialized, so that it is hashed: the planner would look it up once for every order.
+samples as materialized (
+    select
+        tenant_id,
+        order_id,
+        customer_id
+    from {{ ref('int_orders_matched_as_samples') }}
     where {{ of_built_tenants() }}
 ),
 
@@ -304,40 +309,48 @@ cut_values as (
     group by tenant_id
 ),
 
--- `offset 0` has each score worked out once, though it is asked for three times below.
-scored as (
+-- Most scores still hold, which the two cut values beside each tell; the others are worked out.
+changed as (
     select
         e.*,
-        {{ score_below('e.last_order_at', 'v.last_order_cuts') }} as r_score,
-        {{ score_above('e.window_order_count', 'v.frequency_cuts') }} as f_score,
-        {{ score_above('e.window_minor', 'v.monetary_cuts') }} as m_score
+        v.last_order_cuts,
+        v.frequency_cuts,
+        v.monetary_cuts
     from everyone as e
     left join cut_values as v
         on
             e.tenant_id = v.tenant_id
             and e.window_order_count > 0
             and not e.is_excluded_from_rfm
+    {%- if is_incremental() %}
+    where
+        e.is_measured_now
+        or (e.known_r_score is null) <> (v.tenant_id is null)
+        or not {{ is_score_below('e.known_r_score', 'e.last_order_at', 'v.last_order_cuts') }}
+        or not {{ is_score_above('e.known_f_score', 'e.window_order_count', 'v.frequency_cuts') }}
+        or not {{ is_score_above('e.known_m_score', 'e.window_minor', 'v.monetary_cuts') }}
+    {%- endif %}
+),
+
+-- `offset 0` has each score worked out once, though it is asked for twice below.
+scored as (
+    select
+        *,
+        {{ score_below('last_order_at', 'last_order_cuts') }} as r_score,
+        {{ score_above('window_order_count', 'frequency_cuts') }} as f_score,
+        {{ score_above('window_minor', 'monetary_cuts') }} as m_score
+    from changed
     offset 0 -- noqa: AM09
 ),
 
 -- A segment follows from the scores: the grid that says how is among the settings that have a
 -- tenant measured anew.
-changed as (
-    select *
-    from scored
-    where
-        is_measured_now
-        or known_r_score is distinct from r_score
-        or known_f_score is distinct from f_score
-        or known_m_score is distinct from m_score
-),
-
 final as (
     select
-        c.*,
+        s.*,
         g.segment
-    from changed as c
-    left join segment_grid as g on c.r_score = g.r_score and c.f_score = g.f_score
+    from scored as s
+    left join segment_grid as g on s.r_score = g.r_score and s.f_score = g.f_score
 )
 
 select

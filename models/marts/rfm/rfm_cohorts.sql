@@ -1,9 +1,5 @@
 with
 
-tenants as (
-    select * from {{ ref('int_tenants_built') }}
-),
-
 builds as (
     select * from {{ ref('rfm_builds') }}
 ),
@@ -23,7 +19,6 @@ cohort_customers as (
         c.lifetime_minor,
         c.window_minor
     from customers as c
-    inner join tenants as t on c.tenant_id = t.tenant_id
     inner join builds as b on c.tenant_id = b.tenant_id
     where c.first_order_at is not null and not c.is_excluded_from_rfm
     offset 0 -- noqa: AM09

@@ -13,12 +13,14 @@ facts as (
     where segment is not null and {{ of_built_tenants() }}
 ),
 
-backfilled as (
+backfilled as not materialized (
     select * from {{ ref('int_customers_backfilled_for_rfm') }}
     where {{ of_built_tenants() }}
 ),
 
-instants as (
+-- Not materialized, because a scan of what is kept everybody's comparison from being shared by
+-- parallel workers.
+instants as not materialized (
     select
         w.tenant_id,
         w.instants_back,

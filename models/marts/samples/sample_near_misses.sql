@@ -87,16 +87,29 @@ free_orders as (
     ) as o
 ),
 
-free_with_a_telling_tag as (
+-- Most of what is free is a sample already, and no near miss.
+free_tags as (
     select
         o.tenant_id,
         o.order_id,
-        'tag_looks_like_sample' as reason,
-        {{ distinct_texts('tag') }} as evidence
+        tag,
+        {{ tag_key('tag') }} as tag_key
     from free_orders as o
+    left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
     cross join lateral unnest(o.tags) as tag
-    inner join sample_words as w on position(w.word in {{ tag_key('tag') }}) > 0
-    group by o.tenant_id, o.order_id
+    where s.order_id is null
+    offset 0 -- noqa: AM09
+),
+
+free_with_a_telling_tag as (
+    select
+        t.tenant_id,
+        t.order_id,
+        'tag_looks_like_sample' as reason,
+        {{ distinct_texts('t.tag') }} as evidence
+    from free_tags as t
+    inner join sample_words as w on position(w.word in t.tag_key) > 0
+    group by t.tenant_id, t.order_id
 ),
 
 found as (
