@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from service.config import PROJECT_DIR, Settings
-from service.db import Connection, admin_url, one
+from service.db import Connection, one, transform_url
 from tests.command import environment_of
 
 SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
@@ -43,7 +43,8 @@ def dbt(settings: Settings, *command: str, as_of: str, tenants: list[str]) -> No
         cwd=PROJECT_DIR,
         env={
             **environment_of(settings),
-            "QUINTILE_DATABASE_URL": admin_url(settings),
+            # As `quintile build` does: who logs in as another role lacks this one's settings.
+            "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
             "DBT_TARGET_PATH": str(target),
             "DBT_LOG_PATH": str(target),
         },

@@ -111,6 +111,8 @@ def _floor(settings: Settings) -> float:
 def _build(
     settings: Settings, admin: Connection, label: str, as_of: str, tenants: list[str] | None = None
 ) -> Measured:
+    # What went before is on disk, and no build waits for another's writes.
+    admin.execute("checkpoint")
     before = _counts(admin)
     resources = ("--resource-type", "model", "--resource-type", "seed")
     dbt(settings, "build", *resources, as_of=as_of, tenants=tenants or [])
