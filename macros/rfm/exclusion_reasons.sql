@@ -31,15 +31,7 @@
 {%- endmacro %}
 
 
-{#
-    Changes with the rules by which orders count and are samples, so that a release with others counts
-    anew.
-#}
+{# Changes with the rule by which orders count, so that a release with another one counts anew. #}
 {% macro rfm_rule() -%}
-    {%- set by_index = are_orders_indexed() -%}
-    {{ return(local_md5(
-        none_of(reasons_about_the_order())
-        ~ sample_candidates(by_index, by_index)
-        ~ sample_matches(by_index)
-    )) }}
+    {{ return(local_md5(none_of(reasons_about_the_order()))) }}
 {%- endmacro %}

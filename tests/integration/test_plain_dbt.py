@@ -158,6 +158,29 @@ def test_one_tenant_is_built_and_the_other_left_alone(settings: Settings, tmp_pa
         assert "No tenant is called c" in unknown
 
 
+def test_samples_are_made_up_for_that_a_build_of_some_models_left_out(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Customers were measured, and noted as done, before their order was found to be a sample."""
+    _land(settings, "demo", customers=8)
+    some = ("run", "--select", "int_windows_built_for_rfm int_customers_touched customer_facts")
+    all_models = ("run",)
+    variables = ("--vars", '{"as_of": "2026-07-01"}')
+    known = "select sample_order_ids from marts.customer_facts where customer_id = 'c1'"
+    with connect(settings.database_url) as conn:
+        dbt(settings.database_url, tmp_path, "build", "--resource-type", "seed", *variables)
+        dbt(settings.database_url, tmp_path, *all_models, *variables)
+        assert conn.execute(known).fetchall() == [{"sample_order_ids": None}]
+        conn.execute(
+            "update shopify.orders set tags = '{UGC}', subtotal_minor = 0, landed_xid = default"
+            " where order_id = '1'"
+        )
+        dbt(settings.database_url, tmp_path, *some, *variables)
+        assert conn.execute(known).fetchall() == [{"sample_order_ids": None}]
+        dbt(settings.database_url, tmp_path, *all_models, *variables)
+        assert conn.execute(known).fetchall() == [{"sample_order_ids": ["1"]}]
+
+
 def test_a_server_by_url_with_a_password_of_signs(server: str, tmp_path: Path) -> None:
     settings = Settings(database_url=server, home=str(tmp_path), secret_key="x")
     migrate(settings)

@@ -1,3 +1,7 @@
+{%- set facts = as_last_built('customer_facts') if are_changes_known() -%}
+
+-- depends_on: {{ ref('int_orders_matched_as_samples') }}
+
 with
 
 windows as (
@@ -81,6 +85,44 @@ customers_changed as (
     ) as c
 ),
 
+{% if facts -%}
+samples as (
+    select * from {{ ref('int_orders_matched_as_samples') }}
+    where {{ of_built_tenants() }}
+),
+
+samples_of_customers as (
+    select
+        s.tenant_id,
+        s.customer_id,
+        array_agg(s.order_id order by s.order_id) as sample_order_ids
+    from samples as s
+    inner join windows as w on s.tenant_id = w.tenant_id
+    where s.customer_id is not null
+    group by s.tenant_id, s.customer_id
+),
+
+known_samples as (
+    select
+        f.tenant_id,
+        f.customer_id,
+        f.sample_order_ids
+    from {{ facts }} as f
+    inner join windows as w on f.tenant_id = w.tenant_id
+    where f.sample_order_ids is not null and {{ of_built_tenants('f.tenant_id') }}
+),
+
+-- Samples come and go with the settings, without any change of the orders.
+samples_changed as (
+    select
+        coalesce(s.tenant_id, k.tenant_id) as tenant_id,
+        coalesce(s.customer_id, k.customer_id) as customer_id
+    from samples_of_customers as s
+    full join known_samples as k on s.tenant_id = k.tenant_id and s.customer_id = k.customer_id
+    where s.sample_order_ids is distinct from k.sample_order_ids
+),
+
+{% endif -%}
 touched as (
     select
         tenant_id,
@@ -107,6 +149,15 @@ touched as (
         tenant_id,
         customer_id
     from customers_changed
+    {%- if facts %}
+
+    union distinct
+
+    select
+        tenant_id,
+        customer_id
+    from samples_changed
+    {%- endif %}
 ),
 {%- else -%}
 touched as (

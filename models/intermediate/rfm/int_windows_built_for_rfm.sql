@@ -18,16 +18,8 @@ segment_grid as (
     select * from {{ ref('rfm_segment_grid') }}
 ),
 
-samples_config as (
-    select * from {{ ref('stg_app__samples_config') }}
-),
-
 builds as (
     select * from {{ ref('rfm_builds') }}
-),
-
-builds_begun as (
-    select * from {{ ref('int_builds_begun') }}
 ),
 
 {% if var('backfill') -%}
@@ -93,8 +85,7 @@ past_and_present as (
     where as_of <= {{ as_of() }}
 ),
 
--- Everything but orders and the window's ends that a customer's figures depend on, the rules
--- themselves included, and what makes an order a sample.
+-- Everything but the window's ends that a customer's figures depend on, the rule itself included.
 keyed_settings as (
     select
         s.*,
@@ -105,10 +96,6 @@ keyed_settings as (
                 '{{ rfm_rule() }}',
                 s.*,
                 c.currency,
-                m.ugc_tags,
-                m.tiktok_tags,
-                m.channel_patterns,
-                m.is_zero_price_only,
                 (select array_agg(r.domain order by r.domain) from relay_domains as r),
                 (
                     select array_agg(g.segment order by g.r_score, g.f_score)
@@ -118,7 +105,6 @@ keyed_settings as (
         ) as settings_key
     from currencies as c
     inner join settings as s on c.tenant_id = s.tenant_id
-    inner join samples_config as m on c.tenant_id = m.tenant_id
 ),
 
 final as (
@@ -155,17 +141,16 @@ final as (
 
         -- what the last build leaves to do: transactions below the mark are over, and it saw them
         s.settings_key,
-        n.changes_from,
+        pg_snapshot_xmin(pg_current_snapshot()) as changes_from,
         {{ 'false' if reads_changes_only() else 'true' }}
         or coalesce(
             b.settings_key <> s.settings_key
             -- A mark from the future is another server's, out of a dump.
-            or b.changes_from > n.changes_from,
+            or b.changes_from > pg_snapshot_xmax(pg_current_snapshot()),
             true
         ) as is_measured_anew
     from keyed_settings as s
     inner join past_and_present as i on s.tenant_id = i.tenant_id
-    inner join builds_begun as n on s.tenant_id = n.tenant_id
     left join builds as b on s.tenant_id = b.tenant_id
 )
 

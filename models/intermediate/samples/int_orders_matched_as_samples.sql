@@ -1,8 +1,5 @@
 {%- set by_index = are_orders_indexed() -%}
 
--- Matched when the build has begun: to what lands meanwhile the next build looks again.
--- depends_on: {{ ref('int_builds_begun') }}
-
 with
 
 tenants as (
