@@ -49,6 +49,15 @@
         and not exists (select from {{ built }} as built where {{ same_row }});
     {%- endfor %}
 
+    -- Few rows are looked up by the key. The planner, which takes every page for far away, would read
+    -- all of the table for them.
+    select set_config(setting, 'off', true)
+    from unnest(array['enable_hashjoin', 'enable_mergejoin']) as setting
+    where
+        (select count(*) from {{ built }}) < (
+            select c.reltuples / 16 from pg_class as c where c.oid = '{{ target }}'::regclass
+        );
+
     -- In the order of the key, which keeps rows that come together together in table and indexes.
     merge into {{ target }} as kept
     using (

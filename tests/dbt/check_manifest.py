@@ -77,13 +77,20 @@ def breaches_of_model(
     """
     if not model["description"].strip():
         yield "has no description"
-    is_proved = has_unit_test and model["config"].get("materialized") in {"ephemeral", "view"}
+    config = model["config"]
+    is_proved = has_unit_test and config.get("materialized") in {"ephemeral", "view"}
     if not has_key_test and not is_proved:
         yield "has no key test (unique or unique_within_tenant)"
     sql_path = PurePosixPath(model["original_file_path"])
     yml_path = (model.get("patch_path") or "").partition("://")[2]
     if yml_path != str(sql_path.with_suffix(".yml")):
         yield f"is not described in a file of its own beside it, {sql_path.with_suffix('.yml')}"
+    # The strategy reconcile looks up few rows by it, and would read the table once for each.
+    if config.get("materialized") == "incremental" and not any(
+        index["columns"] == config.get("unique_key") and index.get("unique")
+        for index in config.get("indexes") or []
+    ):
+        yield "is a table without a unique index on its unique_key"
     yield from breaches_of_tenancy(model)
 
 

@@ -67,6 +67,14 @@ def move_to_shared_yml(model: dict[str, Any]) -> None:
     model["patch_path"] = "quintile://models/marts/_models.yml"
 
 
+def keep_as_a_table(model: dict[str, Any], *, without: str) -> None:
+    model["config"]["materialized"] = "incremental"
+    if without == "index":
+        model["config"]["indexes"] = []
+    else:
+        del model["config"]["indexes"][0]["unique"]
+
+
 def put_tenant_second(model: dict[str, Any]) -> None:
     model["columns"] = dict(reversed(model["columns"].items()))
 
@@ -79,6 +87,8 @@ BREACHES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("unique_key counted_on", lambda m: m["config"].update(unique_key="counted_on")),
     ("unique_key ['counted_on'", lambda m: m["config"]["unique_key"].remove("tenant_id")),
     ("index on ['counted_on'", lambda m: m["config"]["indexes"][0]["columns"].remove("tenant_id")),
+    ("without a unique index", lambda m: keep_as_a_table(m, without="index")),
+    ("a unique index on its", lambda m: keep_as_a_table(m, without="uniqueness")),
     ("without an enforced contract", lambda m: m["config"]["contract"].update(enforced=False)),
     ("without a unique_key", lambda m: m["config"].update(unique_key=None)),
     ("column counted_on has no", lambda m: m["columns"]["counted_on"].update(description="")),

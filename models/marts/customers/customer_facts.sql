@@ -17,7 +17,7 @@
 
 with
 
-windows as (
+windows as not materialized (
     select * from {{ ref('int_windows_built_for_rfm') }}
     where instants_back = 0 and {{ of_built_tenants() }}
 ),
@@ -32,14 +32,21 @@ landed_customers as not materialized (
     where {{ of_built_tenants() }}
 ),
 
--- Materialized, so that it is hashed: the planner would look it up once for every order.
-samples as materialized (
+samples as not materialized (
     select
         tenant_id,
         order_id,
         customer_id
     from {{ ref('int_orders_matched_as_samples') }}
     where {{ of_built_tenants() }}
+),
+
+-- Materialized, so that it is hashed: the planner would look it up once for every order.
+hashed_samples as materialized (
+    select
+        tenant_id,
+        order_id
+    from samples
 ),
 
 settings as (
@@ -54,7 +61,7 @@ segment_grid as (
     select * from {{ ref('rfm_segment_grid') }}
 ),
 
-windows_measured_anew as (
+windows_measured_anew as not materialized (
     select *
     from windows
     {%- if is_incremental() %}
@@ -98,7 +105,8 @@ customers_not_known as not materialized (
 {% endif -%}
 -- `offset 0` keeps these look-ups what they are, one per customer in an index, however few or many
 -- the planner takes them for. At the end of each half it has the rule applied once to an order, and
--- not once for each figure below.
+-- not once for each figure below. The first half reads all orders, which parallel workers share as
+-- long as nothing in it is materialized.
 sales as (
     (
         select
@@ -123,7 +131,7 @@ sales as (
                 where n.tenant_id = t.tenant_id and n.customer_id = t.customer_id
                 offset 0 -- noqa: AM09
             ) as o
-        left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
+        left join hashed_samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
         offset 0 -- noqa: AM09
     )
 ),
@@ -270,65 +278,103 @@ measured as materialized (
 ),
 
 -- Those who are measured now, and those of whom the last build's figures still hold.
-everyone as not materialized (
+customers_to_score as not materialized (
     select
-        {{ figures | join(',\n        ') }},
-        true as is_measured_now,
-        null::smallint as known_r_score,
-        null::smallint as known_f_score,
-        null::smallint as known_m_score
+        tenant_id,
+        last_order_at,
+        window_order_count,
+        window_minor
     from measured
+    where window_order_count > 0 and not is_excluded_from_rfm
+    {%- if is_incremental() %}
+
+    union all
+
+    select
+        k.tenant_id,
+        k.last_order_at,
+        k.window_order_count,
+        k.window_minor
+    from known_facts as k
+    left join customers_not_known as t
+        on k.tenant_id = t.tenant_id and k.customer_id = t.customer_id
+    where
+        t.is_touched is null
+        and k.window_order_count > 0
+        and not k.is_excluded_from_rfm
+        and k.tenant_id not in (select w.tenant_id from windows_measured_anew as w)
+    {%- endif %}
+),
+
+-- The k-th cut is the value that the first k fifths of a tenant's customers do not go beyond.
+cut_values as materialized (
+    select
+        tenant_id,
+        {{ cut_values('last_order_at', 'desc') }} as last_order_cuts,
+        {{ cut_values('window_order_count', 'asc') }} as frequency_cuts,
+        {{ cut_values('window_minor', 'asc') }} as monetary_cuts
+    from customers_to_score
+    group by tenant_id
+),
+
+{% if is_incremental() -%}
+-- Most scores still hold, which the two cut values beside each tell. Everybody is asked before it is
+-- asked who was touched, for that looks up each in a hash; and by parallel workers, who cannot read
+-- a CTE, so that the cut values are handed to them as one document.
+known_of_another_score as (
+    select
+        k.*,
+        v.last_order_cuts,
+        v.frequency_cuts,
+        v.monetary_cuts
+    from known_facts as k
+    left join jsonb_to_recordset((select jsonb_agg(c) from cut_values as c)) as v (
+        tenant_id uuid,
+        last_order_cuts timestamptz [],
+        frequency_cuts int [],
+        monetary_cuts numeric []
+    )
+        on
+            k.tenant_id = v.tenant_id
+            and k.window_order_count > 0
+            and not k.is_excluded_from_rfm
+    where
+        k.tenant_id not in (select w.tenant_id from windows_measured_anew as w)
+        and (
+            (k.r_score is null) <> (v.tenant_id is null)
+            or not {{ is_score_below('k.r_score', 'k.last_order_at', 'v.last_order_cuts') }}
+            or not {{ is_score_above('k.f_score', 'k.window_order_count', 'v.frequency_cuts') }}
+            or not {{ is_score_above('k.m_score', 'k.window_minor', 'v.monetary_cuts') }}
+        )
+    offset 0 -- noqa: AM09
+),
+
+{% endif -%}
+changed as (
+    select
+        m.*,
+        v.last_order_cuts,
+        v.frequency_cuts,
+        v.monetary_cuts
+    from measured as m
+    left join cut_values as v
+        on
+            m.tenant_id = v.tenant_id
+            and m.window_order_count > 0
+            and not m.is_excluded_from_rfm
     {%- if is_incremental() %}
 
     union all
 
     select
         k.{{ figures | join(',\n        k.') }},
-        false as is_measured_now,
-        k.r_score as known_r_score,
-        k.f_score as known_f_score,
-        k.m_score as known_m_score
-    from known_facts as k
+        k.last_order_cuts,
+        k.frequency_cuts,
+        k.monetary_cuts
+    from known_of_another_score as k
     left join customers_not_known as t
         on k.tenant_id = t.tenant_id and k.customer_id = t.customer_id
-    where
-        t.is_touched is null
-        and k.tenant_id not in (select w.tenant_id from windows_measured_anew as w)
-    {%- endif %}
-),
-
--- The k-th cut is the value that the first k fifths of a tenant's customers do not go beyond.
-cut_values as (
-    select
-        tenant_id,
-        {{ cut_values('last_order_at', 'desc') }} as last_order_cuts,
-        {{ cut_values('window_order_count', 'asc') }} as frequency_cuts,
-        {{ cut_values('window_minor', 'asc') }} as monetary_cuts
-    from everyone
-    where window_order_count > 0 and not is_excluded_from_rfm
-    group by tenant_id
-),
-
--- Most scores still hold, which the two cut values beside each tell; the others are worked out.
-changed as (
-    select
-        e.*,
-        v.last_order_cuts,
-        v.frequency_cuts,
-        v.monetary_cuts
-    from everyone as e
-    left join cut_values as v
-        on
-            e.tenant_id = v.tenant_id
-            and e.window_order_count > 0
-            and not e.is_excluded_from_rfm
-    {%- if is_incremental() %}
-    where
-        e.is_measured_now
-        or (e.known_r_score is null) <> (v.tenant_id is null)
-        or not {{ is_score_below('e.known_r_score', 'e.last_order_at', 'v.last_order_cuts') }}
-        or not {{ is_score_above('e.known_f_score', 'e.window_order_count', 'v.frequency_cuts') }}
-        or not {{ is_score_above('e.known_m_score', 'e.window_minor', 'v.monetary_cuts') }}
+    where t.is_touched is null
     {%- endif %}
 ),
 
