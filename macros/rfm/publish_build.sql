@@ -42,6 +42,30 @@
 {%- endmacro %}
 
 
+{#
+    Two builds of one tenant may overlap, and a build of selected models may leave out the one that
+    finds who was touched. Neither may publish a mark for customers who were found by another.
+
+    The table is locked before its rows, as by who writes it in plain `dbt build`: whoever came with
+    the rows first would wait for the table, and the other one for the rows.
+#}
+{% macro hold_windows() -%}
+    lock table {{ ref('int_windows_built_for_rfm') }} in row exclusive mode;
+
+    select from {{ ref('int_windows_built_for_rfm') }}
+    where {{ of_built_tenants() }}
+    order by tenant_id, instants_back
+    for no key update
+{%- endmacro %}
+
+
+{% macro measure_the_touched_only() -%}
+    update {{ ref('int_windows_built_for_rfm') }}
+    set is_measured_anew = false
+    where is_mark_valid and {{ of_built_tenants() }}
+{%- endmacro %}
+
+
 {# A table that is made anew knows nobody, whatever the last build left to do. #}
 {% macro forget_what_was_measured() -%}
     {%- if execute and load_relation(this) is none -%}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.config import Settings
-from service.db import connect, connect_as_owner
+from service.db import connect, connect_as_owner, one
 from service.migrate import migrate
 from service.tenants import add_tenant
 from tests.conftest import PROJECT_DIR
@@ -179,6 +179,41 @@ def test_samples_are_made_up_for_that_a_build_of_some_models_left_out(
         assert conn.execute(known).fetchall() == [{"sample_order_ids": None}]
         dbt(settings.database_url, tmp_path, *all_models, *variables)
         assert conn.execute(known).fetchall() == [{"sample_order_ids": ["1"]}]
+
+
+def test_a_build_without_those_who_were_touched_measures_everybody(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """A mark was published for changes that nobody had looked for, and they were lost for good."""
+    _land(settings, "demo", customers=8)
+
+    def run(*selection: str) -> None:
+        variables = ("--vars", '{"as_of": "2026-07-01"}')
+        dbt(settings.database_url, tmp_path, "run", *selection, *variables)
+
+    known = "select lifetime_minor from marts.customer_facts where customer_id = 'c1'"
+    windows = "select is_measured_anew from intermediate.int_windows_built_for_rfm"
+    refund = (
+        "update shopify.orders set refunded_minor = refunded_minor + 7, landed_xid = default"
+        " where order_id = '1'"
+    )
+    with connect(settings.database_url) as conn:
+        dbt(settings.database_url, tmp_path, "seed")
+        run()
+        before = one(conn.execute(known).fetchone())["lifetime_minor"]
+        assert conn.execute(windows).fetchall() == [{"is_measured_anew": True}]
+        conn.execute(refund)
+        run("--exclude", "int_customers_touched")
+        assert conn.execute(known).fetchall() == [{"lifetime_minor": before - 7}]
+
+        # Of two builds that overlap, one has found whom to measure before the order changed; by now
+        # the windows are the other's, which has not.
+        run("--select", "int_windows_built_for_rfm", "int_customers_touched")
+        assert conn.execute(windows).fetchall() == [{"is_measured_anew": False}]
+        conn.execute(refund)
+        run("--select", "int_windows_built_for_rfm")
+        run("--select", "customer_facts")
+        assert conn.execute(known).fetchall() == [{"lifetime_minor": before - 14}]
 
 
 def test_a_server_by_url_with_a_password_of_signs(server: str, tmp_path: Path) -> None:

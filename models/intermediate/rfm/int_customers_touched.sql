@@ -6,7 +6,7 @@ with
 
 windows as (
     select * from {{ ref('int_windows_built_for_rfm') }}
-    where instants_back = 0 and not is_measured_anew and {{ of_built_tenants() }}
+    where instants_back = 0 and is_mark_valid and {{ of_built_tenants() }}
 ),
 
 {% if are_changes_known() -%}
