@@ -43,19 +43,13 @@
 
 
 {#
-    Two builds of one tenant may overlap, and a build of selected models may leave out the one that
-    finds who was touched. Neither may publish a mark for customers who were found by another.
-
-    The table is locked before its rows, as by who writes it in plain `dbt build`: whoever came with
-    the rows first would wait for the table, and the other one for the rows.
+    Two builds of one tenant may overlap where one of them has not waited for its turn. Neither may
+    publish a mark for customers who were found by the other: that one lets nobody else write windows,
+    and is kept from it by those of `quintile build`, whose tenants differ.
 #}
 {% macro hold_windows() -%}
-    lock table {{ ref('int_windows_built_for_rfm') }} in row exclusive mode;
-
-    select from {{ ref('int_windows_built_for_rfm') }}
-    where {{ of_built_tenants() }}
-    order by tenant_id, instants_back
-    for no key update
+    lock table {{ ref('int_windows_built_for_rfm') }}
+    in {{ 'row exclusive' if var('has_turn') else 'share row exclusive' }} mode
 {%- endmacro %}
 
 

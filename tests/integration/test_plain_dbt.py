@@ -193,6 +193,7 @@ def test_a_build_without_those_who_were_touched_measures_everybody(
 
     known = "select lifetime_minor from marts.customer_facts where customer_id = 'c1'"
     windows = "select is_measured_anew from intermediate.int_windows_built_for_rfm"
+    touched = "select customer_id from intermediate.int_customers_touched"
     refund = (
         "update shopify.orders set refunded_minor = refunded_minor + 7, landed_xid = default"
         " where order_id = '1'"
@@ -202,18 +203,23 @@ def test_a_build_without_those_who_were_touched_measures_everybody(
         run()
         before = one(conn.execute(known).fetchone())["lifetime_minor"]
         assert conn.execute(windows).fetchall() == [{"is_measured_anew": True}]
-        conn.execute(refund)
-        run("--exclude", "int_customers_touched")
-        assert conn.execute(known).fetchall() == [{"lifetime_minor": before - 7}]
 
-        # Of two builds that overlap, one has found whom to measure before the order changed; by now
-        # the windows are the other's, which has not.
+        # Of two builds that overlap, one has found whom to measure before the order changed again; by
+        # now the windows are the other's, which has not.
+        conn.execute(refund)
         run("--select", "int_windows_built_for_rfm", "int_customers_touched")
         assert conn.execute(windows).fetchall() == [{"is_measured_anew": False}]
+        assert conn.execute(touched).fetchall() == [{"customer_id": "c1"}]
         conn.execute(refund)
         run("--select", "int_windows_built_for_rfm")
         run("--select", "customer_facts")
         assert conn.execute(known).fetchall() == [{"lifetime_minor": before - 14}]
+
+        # Whom the former build found is not measured twice.
+        conn.execute(refund)
+        run("--exclude", "int_customers_touched")
+        assert conn.execute(touched).fetchall() == [{"customer_id": "c1"}]
+        assert conn.execute(known).fetchall() == [{"lifetime_minor": before - 21}]
 
 
 def test_a_server_by_url_with_a_password_of_signs(server: str, tmp_path: Path) -> None:

@@ -69,11 +69,13 @@ windows_measured_anew as not materialized (
     {%- endif %}
 ),
 
--- Nobody of a tenant that is measured anew. A table, and not worked out here, because the planner
--- has to know how few they are.
+-- A table, and not worked out here, because the planner has to know how few they are. Of a tenant that
+-- is measured anew it may still hold those whom another build found.
 customers_touched as not materialized (
     select * from {{ ref('int_customers_touched') }}
-    where {{ of_built_tenants() if is_incremental() else 'false' }}
+    where
+        {{ of_built_tenants() if is_incremental() else 'false' }}
+        and tenant_id not in (select w.tenant_id from windows_measured_anew as w)
 ),
 
 samples_of_customers as (
