@@ -204,8 +204,8 @@ def test_a_build_without_those_who_were_touched_measures_everybody(
         before = one(conn.execute(known).fetchone())["lifetime_minor"]
         assert conn.execute(windows).fetchall() == [{"is_measured_anew": True}]
 
-        # Of two builds that overlap, one has found whom to measure before the order changed again; by
-        # now the windows are the other's, which has not.
+        # Of two builds that overlap, one has found whom to measure before the order changed again;
+        # by now the windows are the other's, which has not.
         conn.execute(refund)
         run("--select", "int_windows_built_for_rfm", "int_customers_touched")
         assert conn.execute(windows).fetchall() == [{"is_measured_anew": False}]

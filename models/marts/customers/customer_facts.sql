@@ -69,8 +69,8 @@ windows_measured_anew as not materialized (
     {%- endif %}
 ),
 
--- A table, and not worked out here, because the planner has to know how few they are. Of a tenant that
--- is measured anew it may still hold those whom another build found.
+-- A table, and not worked out here, because the planner has to know how few they are. Of a tenant
+-- that is measured anew it may still hold those whom another build found.
 customers_touched as not materialized (
     select * from {{ ref('int_customers_touched') }}
     where
