@@ -1106,7 +1106,7 @@ def sandbox(shopify_port: int, klaviyo_port: int, seed: int, anchor: datetime | 
 
     The first line printed is a JSON object with their URLs, stores, tokens, keys and lists.
     """
-    from service.sandbox.server import run_forever
+    from sandbox.server import run_forever
 
     run_forever(
         seed=seed,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sandbox import Sandbox, start_sandbox
 from service.cli import ConsoleProgress, check_port_free, serve_command, sign_in_link
 from service.config import Settings, environment_name
 from service.connections import connect_klaviyo, connect_shopify
@@ -25,7 +26,6 @@ from service.jobs.runs import Kind, recorded, start_run
 from service.klaviyo.configs import list_size, map_list
 from service.klaviyo.sync import sync_klaviyo
 from service.migrate import migrate
-from service.sandbox import Sandbox, start_sandbox
 from service.shopify.sync import sync_shopify
 from service.tenants import add_tenant, list_tenants
 

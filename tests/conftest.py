@@ -37,7 +37,7 @@ from service.migrate import migrate
 from service.tenants import add_tenant, change_tenant
 
 if TYPE_CHECKING:
-    from service.sandbox import Sandbox
+    from sandbox import Sandbox
 
 PROJECT_DIR = Path(__file__).resolve().parent.parent
 SHARED_DIR = PROJECT_DIR.parent / "shared"
@@ -268,7 +268,7 @@ def make_tenant(owner: Connection) -> MakeTenant:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """The two sandbox servers; a test that changes their state starts its own."""
-    from service.sandbox import start_sandbox
+    from sandbox import start_sandbox
 
     with start_sandbox(seed=1, anchor=ANCHOR) as sandbox:
         yield sandbox

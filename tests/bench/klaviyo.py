@@ -25,6 +25,8 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
+from sandbox import Sandbox
+from sandbox.klaviyo import Account
 from service import embedded
 from service.config import Settings, load_settings
 from service.connections import connect_klaviyo
@@ -33,8 +35,6 @@ from service.jobs.build import build
 from service.klaviyo.configs import NewConfig, create_config
 from service.klaviyo.sync import sync_klaviyo
 from service.migrate import migrate
-from service.sandbox import Sandbox
-from service.sandbox.klaviyo import Account
 from service.tenants import add_tenant
 from tests.bench import AS_OF, sql
 from tests.command import environment_of

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Page, expect
 
+from sandbox import Fault, Sandbox
+from sandbox.data import generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.klaviyo import ALL_SCOPES as KLAVIYO_SCOPES
+from sandbox.klaviyo import Account
+from sandbox.shopify import ALL_SCOPES, Store
 from service.config import Settings
 from service.db import connect_as_owner
-from service.sandbox import Fault, Sandbox
-from service.sandbox.data import generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.klaviyo import ALL_SCOPES as KLAVIYO_SCOPES
-from service.sandbox.klaviyo import Account
-from service.sandbox.shopify import ALL_SCOPES, Store
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve
 

@@ -12,13 +12,13 @@ import pytest
 from playwright.sync_api import Page, expect
 from pytest_httpserver import HTTPServer
 
+from sandbox import Sandbox
+from sandbox.klaviyo import Account
 from service.config import Settings
 from service.connections import connect_klaviyo
 from service.db import connect, connect_as_owner, open_pool, tenant_transaction
 from service.klaviyo.configs import NewConfig, create_config
 from service.klaviyo.requests import request_sync
-from service.sandbox import Sandbox
-from service.sandbox.klaviyo import Account
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 from tests.browser.test_segments import worker

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from graphql import GraphQLSchema, build_schema
 
-from service.sandbox import Sandbox
-from service.sandbox.data import StoreData, anchor_at, generate_stores
-from service.sandbox.klaviyo import seeded_accounts
-from service.sandbox.shopify import Store
+from sandbox import Sandbox
+from sandbox.data import StoreData, anchor_at, generate_stores
+from sandbox.klaviyo import seeded_accounts
+from sandbox.shopify import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = ROOT.parent / "shared" / "specs"

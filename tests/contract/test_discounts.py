@@ -12,8 +12,8 @@ import pytest
 from graphql import GraphQLSchema, OperationDefinitionNode, parse
 from graphql.execution.values import get_variable_values
 
+from sandbox import Sandbox
 from service.config import Settings
-from service.sandbox import Sandbox
 from service.shopify.client import ShopifyClient, document, open_shopify
 from service.shopify.discounts import (
     DiscountRefusedError,

@@ -14,8 +14,8 @@ from graphql import (
     validate,
 )
 
-from service.sandbox.shopify.cost import MAX_QUERY_COST, cost_model
-from service.sandbox.shopify.schema import executable_schema
+from sandbox.shopify.cost import MAX_QUERY_COST, cost_model
+from sandbox.shopify.schema import executable_schema
 from service.shopify.client import document
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "service" / "shopify" / "graphql"

@@ -10,8 +10,8 @@ import pytest
 from klaviyo_api import KlaviyoAPI
 from openapi_client.exceptions import ApiException
 
-from service.sandbox import Sandbox
-from service.sandbox.klaviyo import Account
+from sandbox import Sandbox
+from sandbox.klaviyo import Account
 
 NEWSLETTER, EMPTY = "NG0001", "NG0002"
 

@@ -9,9 +9,9 @@ import httpx
 import jsonschema
 import pytest
 
-from service.sandbox import Sandbox
-from service.sandbox.klaviyo.limits import Limit
-from service.sandbox.klaviyo.operations import OPERATIONS, Operation
+from sandbox import Sandbox
+from sandbox.klaviyo.limits import Limit
+from sandbox.klaviyo.operations import OPERATIONS, Operation
 
 # Plain HTTP on loopback: loading certificates for each call would take longer than the call.
 HTTP = httpx.Client(verify=False)  # noqa: S501

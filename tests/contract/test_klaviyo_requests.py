@@ -23,6 +23,8 @@ from openapi_client.models.list_create_query import ListCreateQuery
 from openapi_client.models.list_members_delete_query import ListMembersDeleteQuery
 from openapi_client.models.profile_import_job_create_query import ProfileImportJobCreateQuery
 
+from sandbox import Sandbox
+from sandbox.klaviyo import Account
 from service.config import Settings
 from service.connections import connect_klaviyo
 from service.db import Connection, Pool, one, tenant_transaction
@@ -41,8 +43,6 @@ from service.klaviyo.lists import create_list
 from service.klaviyo.push import Limits, Target, refresh, remove, send
 from service.klaviyo.reading import SUPPRESSED, Readings
 from service.klaviyo.windows import LocalWindows
-from service.sandbox import Sandbox
-from service.sandbox.klaviyo import Account
 from service.spool import Row
 from tests.conftest import MakeTenant, NullProgress
 

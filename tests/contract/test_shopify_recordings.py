@@ -10,8 +10,8 @@ import httpx
 import pytest
 from graphql import GraphQLSchema, parse
 
-from service.sandbox import Sandbox
-from service.sandbox.shopify.cost import cost_model
+from sandbox import Sandbox
+from sandbox.shopify.cost import cost_model
 
 from .conftest import SPECS, spec_path
 

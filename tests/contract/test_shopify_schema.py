@@ -13,7 +13,7 @@ from graphql import (
     is_specified_scalar_type,
 )
 
-from service.sandbox.shopify.schema import executable_schema
+from sandbox.shopify.schema import executable_schema
 
 SANDBOX = executable_schema()
 TYPES = sorted(

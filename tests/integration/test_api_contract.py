@@ -18,9 +18,9 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from sandbox import Sandbox
 from service.config import Settings
 from service.db import connect_as_owner
-from service.sandbox import Sandbox
 from service.tenants import add_tenant
 from tests.web import (
     add_explanations,

@@ -11,13 +11,13 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
+from sandbox import Fault, Sandbox
+from sandbox.data import generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import ALL_SCOPES, Store
+from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.config import Settings
 from service.db import connect_as_owner, one
-from service.sandbox import Fault, Sandbox
-from service.sandbox.data import generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.shopify import ALL_SCOPES, Store
-from service.sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.tenants import add_tenant, change_tenant
 from tests.command import quintile
 from tests.web import add_explanations, add_scored_customers, client_of, running_app

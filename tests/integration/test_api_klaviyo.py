@@ -11,13 +11,13 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
+from sandbox import Fault, Sandbox
+from sandbox.klaviyo import Account
 from service.config import Settings
 from service.connections import connect_klaviyo
 from service.db import Pool, connect, connect_as_owner
 from service.jobs.runs import recorded
 from service.klaviyo.sync import sync_klaviyo
-from service.sandbox import Fault, Sandbox
-from service.sandbox.klaviyo import Account
 from service.tenants import add_tenant
 from tests.web import add_scored_customers, add_shopify_segments, client_of, running_app
 

@@ -22,6 +22,8 @@ from uuid import UUID
 import httpx
 import pytest
 
+from sandbox import Fault, Sandbox
+from sandbox.shopify import Store
 from service import embedded
 from service.auth import create_token
 from service.config import Settings
@@ -29,8 +31,6 @@ from service.connections import connect_shopify
 from service.db import connect, connect_as_owner, open_pool, tenant_transaction
 from service.jobs.tasks import enqueue
 from service.migrate import migrate
-from service.sandbox import Fault, Sandbox
-from service.sandbox.shopify import Store
 from service.tenants import add_tenant
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR

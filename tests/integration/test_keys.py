@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sandbox import Sandbox
+from sandbox.data import generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import ALL_SCOPES, Store
+from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.config import Settings
 from service.db import Connection, Pool
 from service.errors import InvalidInputError
 from service.keys import new_key, rotate_keys
-from service.sandbox import Sandbox
-from service.sandbox.data import generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.shopify import ALL_SCOPES, Store
-from service.sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.vault import Sealed, seal, unseal
 from tests.command import quintile
 from tests.conftest import MakeTenant

@@ -12,6 +12,8 @@ import httpx
 import pytest
 import stamina
 
+from sandbox import Fault, Sandbox
+from sandbox.klaviyo import ALL_SCOPES, Account
 from service.config import Settings
 from service.connections import connect_klaviyo
 from service.db import Connection, Pool, one, tenant_transaction
@@ -25,8 +27,6 @@ from service.klaviyo.client import (
 from service.klaviyo.events import EventsNotAllowedError, send_events
 from service.klaviyo.push import Limits, Target, refresh, remove, send
 from service.klaviyo.windows import LocalWindows
-from service.sandbox import Fault, Sandbox
-from service.sandbox.klaviyo import ALL_SCOPES, Account
 from service.spool import Row
 from service.webhooks.housekeeping import purge_tenant
 from tests.conftest import MakeTenant, NullProgress

@@ -12,6 +12,8 @@ from uuid import UUID
 import pytest
 import stamina
 
+from sandbox import Fault, Sandbox
+from sandbox.klaviyo import Account
 from service import http
 from service.config import Settings
 from service.connections import connect_klaviyo
@@ -19,8 +21,6 @@ from service.db import Pool, connect, connect_as_owner, create_pool, tenant_tran
 from service.errors import QuintileError
 from service.klaviyo.configs import NewConfig, create_config
 from service.klaviyo.push import Limits
-from service.sandbox import Fault, Sandbox
-from service.sandbox.klaviyo import Account
 from service.tenants import add_tenant
 from tests.klaviyo import sync_once
 

@@ -12,14 +12,14 @@ from uuid import UUID
 
 import pytest
 
+from sandbox import Fault, Sandbox
+from sandbox.klaviyo import ALL_SCOPES, Account
+from sandbox.klaviyo.limits import LARGE, RateLimits
 from service.config import Settings
 from service.connections import connect_klaviyo, open_connected_klaviyo
 from service.db import Connection, Pool, one, open_pool, tenant_transaction
 from service.klaviyo.client import KlaviyoUnavailableError
 from service.klaviyo.windows import SharedWindows, Told, TurnTooFarError
-from service.sandbox import Fault, Sandbox
-from service.sandbox.klaviyo import ALL_SCOPES, Account
-from service.sandbox.klaviyo.limits import LARGE, RateLimits
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, MakeTenant
 

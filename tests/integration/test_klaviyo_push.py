@@ -11,6 +11,8 @@ from uuid import UUID
 import pytest
 import stamina
 
+from sandbox import Fault, Sandbox
+from sandbox.klaviyo import Account
 from service.config import Settings
 from service.connections import MissingScopeError, connect_klaviyo, credential
 from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
@@ -20,8 +22,6 @@ from service.klaviyo.configs import list_size, map_list, paused_lists, unmap_lis
 from service.klaviyo.plan import MartsMissingError
 from service.klaviyo.push import Limits
 from service.klaviyo.sync import sync_klaviyo
-from service.sandbox import Fault, Sandbox
-from service.sandbox.klaviyo import Account
 from service.tenants import RfmChange, add_tenant, change_tenant
 from tests.command import quintile
 from tests.conftest import NullProgress

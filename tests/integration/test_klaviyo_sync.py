@@ -13,6 +13,9 @@ from uuid import UUID
 import httpx
 import pytest
 
+from sandbox import Sandbox
+from sandbox.klaviyo import Account
+from sandbox.klaviyo.state import ProfileList
 from service.config import Settings
 from service.connections import connect_klaviyo
 from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
@@ -40,9 +43,6 @@ from service.klaviyo.reading import is_full_reading_due
 from service.klaviyo.records import Outcome, add_rows, begin, finish, rows_to_do
 from service.klaviyo.requests import request_sync
 from service.klaviyo.sync import sync_klaviyo
-from service.sandbox import Sandbox
-from service.sandbox.klaviyo import Account
-from service.sandbox.klaviyo.state import ProfileList
 from service.tenants import add_tenant
 from tests.conftest import Cluster, NullProgress
 from tests.klaviyo import begun_run, last_rows, sync_once

@@ -17,7 +17,7 @@ from tests.pgbouncer import SERVER_CONNECTIONS
 from tests.web import client_of, running_app
 
 if TYPE_CHECKING:
-    from service.sandbox import Sandbox
+    from sandbox import Sandbox
 
 APP_CONNECTIONS = """
     select count(*) as n from pg_stat_activity

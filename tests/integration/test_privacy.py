@@ -13,6 +13,9 @@ from uuid import UUID
 import pytest
 from psycopg import sql
 
+from sandbox import Fault, Sandbox
+from sandbox.klaviyo import Account
+from sandbox.shopify import Store
 from service.config import Settings
 from service.connections import connect_klaviyo, connect_shopify
 from service.db import (
@@ -27,9 +30,6 @@ from service.db import (
 )
 from service.jobs.build import build
 from service.jobs.tasks import Worker, enqueue
-from service.sandbox import Fault, Sandbox
-from service.sandbox.klaviyo import Account
-from service.sandbox.shopify import Store
 from service.shopify.orders_csv import import_orders
 from service.shopify.sync import sync_shopify
 from service.tenants import add_tenant

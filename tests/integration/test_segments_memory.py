@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
+from sandbox import Sandbox
+from sandbox.data import Customer, Segment, StoreData
+from sandbox.shopify import Store
 from service.config import Settings
 from service.connections import connect_shopify
 from service.db import Pool, tenant_transaction
-from service.sandbox import Sandbox
-from service.sandbox.data import Customer, Segment, StoreData
-from service.sandbox.shopify import Store
 from tests.command import peak_of
 from tests.conftest import MakeTenant
 from tests.integration.test_shopify_sync import small_shop

@@ -13,14 +13,14 @@ from uuid import UUID
 
 import pytest
 
+from sandbox import Fault, Sandbox
+from sandbox.shopify import Store
+from sandbox.shopify.bulk import BulkFault, BulkOperation
+from sandbox.shopify.store import ALL_SCOPES
 from service.config import Settings
 from service.connections import connect_shopify
 from service.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.logs import configure_logging
-from service.sandbox import Fault, Sandbox
-from service.sandbox.shopify import Store
-from service.sandbox.shopify.bulk import BulkFault, BulkOperation
-from service.sandbox.shopify.store import ALL_SCOPES
 from service.shopify.backfill import ORDERS as BULK_ORDERS
 from service.shopify.backfill import land_blocks
 from service.shopify.bulk import Result, with_search

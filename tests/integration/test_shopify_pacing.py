@@ -13,14 +13,14 @@ from uuid import UUID
 import pytest
 import stamina
 
+from sandbox import Fault, Sandbox
+from sandbox.data import generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import LeakyBucket, Store
+from sandbox.shopify.tokens import CLIENT_ID
 from service.config import Settings
 from service.connections import connect_shopify, open_connected
 from service.db import Connection, Pool, one, query, tenant_transaction
-from service.sandbox import Fault, Sandbox
-from service.sandbox.data import generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.shopify import LeakyBucket, Store
-from service.sandbox.shopify.tokens import CLIENT_ID
 from service.shopify.bucket import Reservation, SharedBucket, Throttle
 from service.shopify.client import (
     ShopifyError,

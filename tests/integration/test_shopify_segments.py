@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import stamina
 
+from sandbox import Sandbox
+from sandbox.shopify import Store
+from sandbox.shopify.store import SegmentFaults
 from service.config import Settings
 from service.connections import connect_shopify
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.doctor import examine
 from service.jobs.tasks import Worker, enqueue
-from service.sandbox import Sandbox
-from service.sandbox.shopify import Store
-from service.sandbox.shopify.store import SegmentFaults
 from service.shopify import segments
 from service.shopify.client import (
     ShopifyError,

@@ -11,16 +11,16 @@ from uuid import UUID
 import pytest
 import stamina
 
+from sandbox import Fault, Sandbox
+from sandbox.data import StoreData, generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import Store
+from sandbox.shopify.cost import LeakyBucket
+from sandbox.shopify.store import ALL_SCOPES
 from service.config import Settings
 from service.connections import MissingScopeError, connect_shopify, credential
 from service.db import Connection, Pool, connect_as_owner, create_pool, tenant_transaction
 from service.errors import InvalidInputError, NotConnectedError
-from service.sandbox import Fault, Sandbox
-from service.sandbox.data import StoreData, generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.shopify import Store
-from service.sandbox.shopify.cost import LeakyBucket
-from service.sandbox.shopify.store import ALL_SCOPES
 from service.shopify.client import (
     ShopifyRefusedError,
     ShopifyUnavailableError,

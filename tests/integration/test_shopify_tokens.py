@@ -13,15 +13,15 @@ from uuid import UUID, uuid4
 import pytest
 import stamina
 
+from sandbox import Fault, Sandbox
+from sandbox.data import generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import Store
+from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.config import Settings
 from service.connections import connect_shopify, open_connected
 from service.db import Connection, Pool, one, query, tenant_transaction
 from service.errors import InvalidInputError
-from service.sandbox import Fault, Sandbox
-from service.sandbox.data import generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.shopify import Store
-from service.sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.shopify.client import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.tokens import MissingClientError, TokenSet, parse_tokens, read_stored
 from tests.conftest import MakeTenant

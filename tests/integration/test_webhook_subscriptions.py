@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
+from sandbox import Fault, Sandbox
+from sandbox.shopify import ALL_SCOPES, Store
 from service.config import Settings
 from service.connections import connect_shopify
 from service.db import Pool
 from service.errors import InvalidSettingError
-from service.sandbox import Fault, Sandbox
-from service.sandbox.shopify import ALL_SCOPES, Store
 from service.webhooks.subscriptions import webhook_address
 from service.webhooks.topics import TOPICS
 from tests.command import quintile

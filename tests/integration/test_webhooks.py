@@ -13,13 +13,13 @@ import httpx
 import pytest
 import stamina
 
+from sandbox import Fault, Sandbox
+from sandbox.shopify import ALL_SCOPES, Store
+from sandbox.shopify.webhooks import DeliveryFault
 from service.config import Settings
 from service.connections import connect_shopify, open_connected
 from service.db import Pool, connect_as_owner, tenant_transaction
 from service.jobs.tasks import Worker, enqueue, worker_app
-from service.sandbox import Fault, Sandbox
-from service.sandbox.shopify import ALL_SCOPES, Store
-from service.sandbox.shopify.webhooks import DeliveryFault
 from service.shopify.sync import sync_shopify
 from service.webhooks.inbox import MAX_BODY_BYTES
 from service.webhooks.subscriptions import find_deviations, mend, webhook_address

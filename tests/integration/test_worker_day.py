@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
+from sandbox import Sandbox
+from sandbox.klaviyo import Account
+from sandbox.shopify import Store, create_shopify_app
 from service.config import Settings
 from service.connections import connect_klaviyo, connect_shopify
 from service.db import Connection, connect, connect_as_owner, open_pool
 from service.jobs.schedules import SCHEDULES, next_time, previous_time
-from service.sandbox import Sandbox
-from service.sandbox.klaviyo import Account
-from service.sandbox.shopify import Store, create_shopify_app
 from service.tenants import add_tenant
 from tests.conftest import Cluster
 from tests.integration.test_shopify_sync import small_shop

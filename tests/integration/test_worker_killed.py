@@ -23,6 +23,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
+from sandbox import Fault, Sandbox
+from sandbox.klaviyo import Account
+from sandbox.shopify import Store
 from service.config import Settings
 from service.connections import connect_klaviyo, connect_shopify
 from service.db import (
@@ -44,9 +47,6 @@ from service.klaviyo.requests import request_sync
 from service.notifications.hooks import set_hook
 from service.notifications.outbox import NOTIFY_TASK
 from service.privacy.requests import add_request
-from service.sandbox import Fault, Sandbox
-from service.sandbox.klaviyo import Account
-from service.sandbox.shopify import Store
 from service.shopify.sync import sync_shopify
 from service.tenants import add_tenant
 from tests.conftest import Cluster, NullProgress

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, note, settings
 from hypothesis import strategies as st
 
+from sandbox import Sandbox
+from sandbox.klaviyo import Account
 from service.config import Settings
 from service.connections import connect_klaviyo
 from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
 from service.klaviyo.configs import Direction, NewConfig, create_config, delete_config
 from service.klaviyo.push import Limits
-from service.sandbox import Sandbox
-from service.sandbox.klaviyo import Account
 from service.tenants import add_tenant
 from tests.conftest import Cluster
 from tests.klaviyo import sync_once

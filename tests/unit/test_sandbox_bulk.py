@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from service.sandbox import Sandbox
-from service.sandbox.data import generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.shopify import ALL_SCOPES, Store
-from service.sandbox.shopify.bulk import BulkFault
+from sandbox import Sandbox
+from sandbox.data import generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import ALL_SCOPES, Store
+from sandbox.shopify.bulk import BulkFault
 
 # Plain HTTP on loopback: loading certificates for each call would take longer than the call.
 HTTP = httpx.Client(verify=False)  # noqa: S501

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from service.sandbox.data import StoreData, anchor_at, generate_store, generate_stores
-from service.sandbox.data.samples import RELAY_DOMAINS
-from service.sandbox.data.specs import KESSEL, NORTHLIGHT
+from sandbox.data import StoreData, anchor_at, generate_store, generate_stores
+from sandbox.data.samples import RELAY_DOMAINS
+from sandbox.data.specs import KESSEL, NORTHLIGHT
 
 ROOT = Path(__file__).resolve().parents[2]
 ANCHOR = anchor_at(date(2026, 7, 1))
@@ -40,8 +40,8 @@ def test_another_seed_gives_another_store() -> None:
 def test_data_does_not_depend_on_the_order_of_hashes() -> None:
     program = (
         "from datetime import date; from hashlib import sha256;"
-        "from service.sandbox.data import anchor_at, generate_store;"
-        "from service.sandbox.data.specs import KESSEL;"
+        "from sandbox.data import anchor_at, generate_store;"
+        "from sandbox.data.specs import KESSEL;"
         "store = generate_store(KESSEL, 1, anchor_at(date(2026, 7, 1)));"
         "print(sha256(repr(store).encode()).hexdigest())"
     )

@@ -16,12 +16,12 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from service.sandbox import Fault, Sandbox, SandboxPortTakenError
-from service.sandbox.data import anchor_at, generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.faults import FaultPlan
-from service.sandbox.klaviyo import Account
-from service.sandbox.shopify import Store
+from sandbox import Fault, Sandbox, SandboxPortTakenError
+from sandbox.data import anchor_at, generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.faults import FaultPlan
+from sandbox.klaviyo import Account
+from sandbox.shopify import Store
 
 # Plain HTTP on loopback: loading certificates for each call would take longer than the call.
 HTTP = httpx.Client(verify=False)  # noqa: S501
@@ -150,7 +150,7 @@ def test_a_taken_port_is_a_sentence(sandbox: Sandbox) -> None:
 
 
 def test_it_runs_on_its_own_until_told_to_stop() -> None:
-    program = "from service.sandbox import run_forever; run_forever(seed=2)"
+    program = "from sandbox import run_forever; run_forever(seed=2)"
     with subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=ROOT,

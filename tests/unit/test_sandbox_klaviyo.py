@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from service.sandbox import Sandbox
-from service.sandbox.klaviyo import Account
-from service.sandbox.klaviyo.errors import ApiError
-from service.sandbox.klaviyo.limits import Limit, RateLimits
+from sandbox import Sandbox
+from sandbox.klaviyo import Account
+from sandbox.klaviyo.errors import ApiError
+from sandbox.klaviyo.limits import Limit, RateLimits
 
 # Plain HTTP on loopback: loading certificates for each call would take longer than the call.
 HTTP = httpx.Client(verify=False)  # noqa: S501

@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from service.sandbox import Sandbox
-from service.sandbox.data import StoreData, anchor_at, generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.shopify import ALL_SCOPES, LeakyBucket, Store
-from service.sandbox.shopify.cost import page_weight
-from service.sandbox.shopify.documents import decimal
-from service.sandbox.shopify.errors import BadRequestError
-from service.sandbox.shopify.search import parse_search
+from sandbox import Sandbox
+from sandbox.data import StoreData, anchor_at, generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import ALL_SCOPES, LeakyBucket, Store
+from sandbox.shopify.cost import page_weight
+from sandbox.shopify.documents import decimal
+from sandbox.shopify.errors import BadRequestError
+from sandbox.shopify.search import parse_search
 
 # Plain HTTP on loopback: loading certificates for each call would take longer than the call.
 HTTP = httpx.Client(verify=False)  # noqa: S501

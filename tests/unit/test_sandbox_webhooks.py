@@ -13,11 +13,11 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from service.sandbox import Sandbox
-from service.sandbox.data import anchor_at, generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.shopify import ALL_SCOPES, Store
-from service.sandbox.shopify.webhooks import DeliveryFault
+from sandbox import Sandbox
+from sandbox.data import anchor_at, generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import ALL_SCOPES, Store
+from sandbox.shopify.webhooks import DeliveryFault
 from tests.hooks import signature
 
 HTTP = httpx.Client(verify=False)  # noqa: S501 - plain HTTP on loopback

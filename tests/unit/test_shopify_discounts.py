@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import stamina
 
+from sandbox import Fault, Sandbox
+from sandbox.data import generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import Store
+from sandbox.shopify.discounts import Discount as Stored
+from sandbox.shopify.store import ALL_SCOPES
 from service.config import Settings
 from service.errors import InvalidInputError
-from service.sandbox import Fault, Sandbox
-from service.sandbox.data import generate_store
-from service.sandbox.data.specs import KESSEL
-from service.sandbox.shopify import Store
-from service.sandbox.shopify.discounts import Discount as Stored
-from service.sandbox.shopify.store import ALL_SCOPES
 from service.shopify.client import (
     ShopifyClient,
     ShopifyQueryError,

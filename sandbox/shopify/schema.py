@@ -12,7 +12,7 @@ from .resolvers import MUTATION_RESOLVERS, QUERY_RESOLVERS
 
 def schema_text() -> str:
     """The SDL the sandbox serves."""
-    return files("service.sandbox").joinpath("schema.graphql").read_text(encoding="utf-8")
+    return files("sandbox").joinpath("schema.graphql").read_text(encoding="utf-8")
 
 
 @cache
