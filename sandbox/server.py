@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from service.errors import QuintileError
+from service.core.errors import QuintileError
 
 from . import klaviyo, shopify
 from .data import anchor_at, generate_stores

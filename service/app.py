@@ -17,11 +17,11 @@ from service import api, ui
 from service.api.access import State, require_login
 from service.api.openapi import configure_openapi
 from service.api.problems import register_problems
-from service.config import Settings, load_settings
-from service.db import create_pool, read_queries
-from service.logs import configure_logging
-from service.metrics import note_request
-from service.secrets import derive
+from service.core.config import Settings, load_settings
+from service.core.db import create_pool, read_queries
+from service.core.logs import configure_logging
+from service.core.metrics import note_request
+from service.core.secrets import derive
 
 log = structlog.get_logger("service.access")
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
-from service.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, query, tenant_transaction
 
 Kind = Literal["qnt", "qsi"]
 API: Kind = "qnt"

@@ -18,10 +18,10 @@ from uuid import UUID
 import click
 import psycopg
 
-from service import embedded
 from service.auth import create_sign_in_code, create_token
-from service.config import Settings, load_settings, unknown_variables
-from service.db import (
+from service.core import embedded
+from service.core.config import Settings, load_settings, unknown_variables
+from service.core.db import (
     Connection,
     Pool,
     admin_url,
@@ -35,7 +35,13 @@ from service.db import (
     transform_url,
     url_parts,
 )
-from service.errors import AlreadyRunningError, InvalidInputError, NotConnectedError, QuintileError
+from service.core.errors import (
+    AlreadyRunningError,
+    InvalidInputError,
+    NotConnectedError,
+    QuintileError,
+)
+from service.core.logs import configure_logging
 from service.jobs import commands
 from service.jobs.results import BUSY, FAILED, Result, result_option, told
 from service.jobs.runs import (
@@ -52,7 +58,6 @@ from service.jobs.runs import (
 from service.jobs.schedule_commands import schedules
 from service.klaviyo.commands import klaviyo, preview
 from service.limits import read_order_limit
-from service.logs import configure_logging
 from service.migrate import migrate as run_migrations
 from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
 
@@ -447,7 +452,7 @@ def tenants_connect_shopify(settings: Settings, name: str) -> None:
     A token that expires is given as the JSON object Shopify issued it with, in one or more lines:
     access_token, refresh_token, expires_in.
     """
-    from service.connections import connect_shopify
+    from service.shopify.connection import connect_shopify
     from service.shopify.report import describe_connection
 
     with connect_as_owner(settings) as conn:
@@ -478,8 +483,8 @@ def tenants_disconnect_shopify(settings: Settings, name: str) -> None:
 @click.pass_obj
 def tenants_connect_klaviyo(settings: Settings, name: str) -> None:
     """Connect a Klaviyo account: reads its private API key from standard input."""
-    from service.connections import connect_klaviyo
     from service.klaviyo.account import OPTIONAL_SCOPES
+    from service.klaviyo.connection import connect_klaviyo
 
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
@@ -501,7 +506,7 @@ def tenants_disconnect_klaviyo(settings: Settings, name: str) -> None:
 
 
 def _disconnect(settings: Settings, name: str, provider: str) -> None:
-    from service.connections import disconnect
+    from service.core.credentials import disconnect
 
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)

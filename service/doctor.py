@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import psycopg
 
-from service.config import Settings
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     admin_url,
     app_url,
@@ -20,14 +20,14 @@ from service.db import (
     refuse_overprivileged,
     transform_url,
 )
-from service.errors import QuintileError, SealBrokenError
+from service.core.errors import QuintileError, SealBrokenError
+from service.core.vault import Sealed, key_ring, unseal
 from service.jobs.doctor import examine_freshness, examine_queue, examine_runs
 from service.klaviyo.configs import paused_lists
 from service.machine import examine_clock, examine_disk
 from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
 from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
 from service.tenants import list_tenants
-from service.vault import Sealed, key_ring, unseal
 from service.webhooks.doctor import Remark, examine_webhooks
 
 _FEW_DAYS = 14

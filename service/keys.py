@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Pool, query, tenant_transaction
-from service.errors import InvalidInputError, SealBrokenError
-from service.vault import DERIVED, KEY_BYTES, Sealed, key_ring, seal, unseal
+from service.core.config import Settings
+from service.core.db import Pool, query, tenant_transaction
+from service.core.errors import InvalidInputError, SealBrokenError
+from service.core.vault import DERIVED, KEY_BYTES, Sealed, key_ring, seal, unseal
 
 # What locks a tenant's secrets of one kind, and what stores one that was sealed anew.
 _STORES = (

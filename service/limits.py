@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from service.db import Connection, query
+from service.core.db import Connection, query
 from service.shopify.report import LIMIT, LIMIT_ADVICE
 
 

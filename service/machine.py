@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from service.config import Settings
-from service.db import Connection, one
+from service.core.config import Settings
+from service.core.db import Connection, one
 from service.webhooks.doctor import Remark
 
 # Sign-in, tokens that expire and "as of" live with seconds; schedules and watermarks with minutes.

@@ -18,8 +18,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from service.config import PROJECT_DIR, Settings
-from service.db import (
+from service.core.config import PROJECT_DIR, Settings
+from service.core.db import (
     APP,
     TRANSFORM,
     Connection,
@@ -30,7 +30,7 @@ from service.db import (
     query,
     with_user,
 )
-from service.errors import (
+from service.core.errors import (
     ForeignRolesError,
     MissingGrantError,
     NewerDatabaseError,
@@ -38,8 +38,8 @@ from service.errors import (
     TablesInUseError,
     UnsupportedDatabaseError,
 )
+from service.core.secrets import role_password
 from service.jobs.queue import apply_queue_schema
-from service.secrets import role_password
 
 MINIMUM_SERVER_VERSION = 150000
 _SQL_DIR = PROJECT_DIR / "sql"

@@ -10,8 +10,8 @@ from zoneinfo import available_timezones
 
 import psycopg
 
-from service.db import Connection, one, query
-from service.errors import InvalidInputError
+from service.core.db import Connection, one, query
+from service.core.errors import InvalidInputError
 from service.shopify.domain import check_shop_domain
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)

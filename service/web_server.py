@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from typing import Any
 
-# Written out, for to import service.metrics here would load it before the directory is named.
+# Written out, for to import service.core.metrics here would load it before the directory is named.
 _SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from service.config import Settings, environment_name
+from service.core.config import Settings, environment_name
 from tests.conftest import PROJECT_DIR
 
 

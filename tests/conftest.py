@@ -21,9 +21,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from service import embedded
-from service.config import Settings
-from service.db import (
+from service.core import embedded
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     Pool,
     connect,
@@ -189,7 +189,8 @@ def demo_template(cluster: Cluster, migrated_template: str, sandbox: Sandbox) ->
 
 def make_demo(settings: Settings, sandbox: Sandbox) -> None:
     """Connect, sync and build both sandbox stores."""
-    from service.connections import connect_klaviyo, connect_shopify
+    from service.klaviyo.connection import connect_klaviyo
+    from service.shopify.connection import connect_shopify
     from service.shopify.sync import sync_shopify
 
     described = sandbox.describe()

@@ -17,8 +17,8 @@ import httpx
 from werkzeug.serving import make_server
 
 from sandbox.shopify.webhooks import CLIENT_SECRET
-from service.config import Settings
-from service.db import Pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Pool, tenant_transaction
 from tests.web import running_app
 
 __all__ = ["CLIENT_SECRET", "events", "post_webhook", "served", "signature"]

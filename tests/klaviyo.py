@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Pool, tenant_transaction
 from service.jobs.runs import Kind, RunRecorder, recorded, start_run
 from service.klaviyo.configs import read_all_next_time
 from service.klaviyo.push import Limits

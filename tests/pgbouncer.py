@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service.config import PROJECT_DIR
-from service.db import APP, url_parts
+from service.core.config import PROJECT_DIR
+from service.core.db import APP, url_parts
 
 # Names the socket's file only: nothing listens on a network.
 _PORT = 6432

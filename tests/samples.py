@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Connection
+from service.core.config import Settings
+from service.core.db import Connection
 from tests.warm_dbt import dbt
 
 AS_OF = "2026-07-01"

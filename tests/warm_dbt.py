@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.config import PROJECT_DIR
+from service.core.config import PROJECT_DIR
 from service.jobs.build import manifest_vars
 
 _FORKS = multiprocessing.get_context("forkserver")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from service.config import Settings
+from service.core.config import Settings
 from service.jobs.worker import run_worker
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR
@@ -75,8 +75,8 @@ def write_clock(clock: Path, now: datetime) -> None:
 
 
 def _main(clock: Path) -> None:
-    from service.config import load_settings
-    from service.logs import configure_logging
+    from service.core.config import load_settings
+    from service.core.logs import configure_logging
 
     settings = load_settings()
     configure_logging(settings)

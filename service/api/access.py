@@ -19,8 +19,8 @@ from flask import current_app, g, request, session
 
 from service.api.problems import NotSignedInError, RefusedRequestError
 from service.auth import API, Credential, find_token, is_token_valid
-from service.config import Settings
-from service.db import Connection, Pool, one, query, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, query, tenant_transaction
 
 PUBLIC_ENDPOINTS = frozenset(
     {

@@ -15,8 +15,8 @@ from service.api.access import tenant_id, transaction
 from service.api.paging import CREATORS, WITHOUT_NUL, SearchQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
 from service.api.schemas import Creator, CreatorsPage, Platform, RequestModel, ResponseModel, Run
-from service.db import Connection, one, query
-from service.errors import InvalidInputError
+from service.core.db import Connection, one, query
+from service.core.errors import InvalidInputError
 from service.jobs.tasks import enqueue
 
 blueprint = APIBlueprint("creators", __name__, tag="Creators")

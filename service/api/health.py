@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from service.api.access import state
 from service.api.problems import KINDS, NotBuiltError, NotFoundError
-from service.db import one, query
+from service.core.db import one, query
 
 blueprint = APIBlueprint("health", __name__, tag="Health", enable_openapi=False)
 

@@ -10,16 +10,16 @@ from pydantic import Field, SecretStr
 
 from service.api.access import state, tenant_id, transaction
 from service.api.schemas import Instant, OrderLimit, RequestModel, ResponseModel
-from service.connections import (
+from service.core.credentials import disconnect
+from service.core.db import Connection, one, query
+from service.jobs.tasks import enqueue
+from service.limits import read_order_limit
+from service.shopify.connection import (
     connect_shopify,
-    disconnect,
-    open_connected,
+    open_connected_shopify,
     shop_domain,
     verify_shopify,
 )
-from service.db import Connection, one, query
-from service.jobs.tasks import enqueue
-from service.limits import read_order_limit
 from service.shopify.report import VERSION_ADVICE, describe_version, scope_purposes
 from service.shopify.shop import is_granted
 from service.shopify.tokens import TokenSet
@@ -149,7 +149,7 @@ def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
 def verify_shopify_connection() -> ShopifyConnection:
     """Ask the store again who it is and what the stored token may do."""
     settings, pool = state().settings, state().pool
-    with open_connected(settings, pool, tenant_id(), attempts=_ATTEMPTS) as client:
+    with open_connected_shopify(settings, pool, tenant_id(), attempts=_ATTEMPTS) as client:
         verify_shopify(settings, pool, tenant_id(), client)
     return show_connection_now()
 

@@ -11,14 +11,10 @@ from pydantic import Field, SecretStr
 from service.api.access import state, tenant_id, transaction
 from service.api.integrations import Scope
 from service.api.schemas import Instant, RequestModel, ResponseModel
-from service.connections import (
-    connect_klaviyo,
-    disconnect,
-    open_connected_klaviyo,
-    verify_klaviyo,
-)
-from service.db import Connection, query
+from service.core.credentials import disconnect
+from service.core.db import Connection, query
 from service.klaviyo.account import NEEDED_SCOPES, OPTIONAL_SCOPES
+from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo, verify_klaviyo
 
 blueprint = APIBlueprint("integrations_klaviyo", __name__, tag="Integrations")
 

@@ -19,8 +19,8 @@ from service.api.klaviyo_schemas import (
 )
 from service.api.runs import answer_accepted
 from service.api.schemas import Run
-from service.db import Connection, one, query
-from service.errors import InvalidInputError, NotConnectedError
+from service.core.db import Connection, one, query
+from service.core.errors import InvalidInputError, NotConnectedError
 from service.jobs.schedules import next_at
 from service.klaviyo.configs import (
     ConfigChange,

@@ -18,7 +18,7 @@ from service.api.klaviyo_schemas import (
 )
 from service.api.paging import KLAVIYO_ROWS, KLAVIYO_RUNS, decode_cursor, split_page
 from service.api.problems import NotFoundError
-from service.db import Connection, query
+from service.core.db import Connection, query
 from service.klaviyo.configs import get_config, undo_removal
 
 blueprint = APIBlueprint("klaviyo_records", __name__, tag="Klaviyo")

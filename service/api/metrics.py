@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.api.access import state
 from service.api.problems import NotSignedInError
-from service.metrics import may_read, own_numbers
+from service.core.metrics import may_read, own_numbers
 
 blueprint = APIBlueprint("metrics", __name__, tag="Metrics", enable_openapi=False)
 

@@ -12,7 +12,7 @@ from service.api.access import state, tenant_id, transaction
 from service.api.paging import WITHOUT_NUL
 from service.api.problems import NotFoundError
 from service.api.schemas import Instant, RequestModel, ResponseModel
-from service.db import Connection, query
+from service.core.db import Connection, query
 from service.notifications.hooks import read_hook, remove_hook, set_hook
 from service.notifications.outbox import send_test
 

@@ -12,7 +12,7 @@ from service.api.access import state, tenant_id, transaction
 from service.api.paging import EXPORTS, RECEIPTS, PageQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
 from service.api.schemas import PrivacyExportsPage, PrivacyReceiptsPage
-from service.db import query
+from service.core.db import query
 from service.privacy.exports import open_export
 
 blueprint = APIBlueprint("privacy", __name__, tag="Privacy")

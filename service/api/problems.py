@@ -19,7 +19,7 @@ from apiflask import APIFlask, HTTPError
 from flask import Response, g, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from service.errors import (
+from service.core.errors import (
     AlreadyRunningError,
     DatabaseUnavailableError,
     InvalidInputError,

@@ -20,8 +20,8 @@ from service.api.schemas import (
     ResponseModel,
     Segment,
 )
-from service.db import Connection, one, query
-from service.errors import InvalidInputError
+from service.core.db import Connection, one, query
+from service.core.errors import InvalidInputError
 from service.limits import read_order_limit
 
 blueprint = APIBlueprint("rfm", __name__, tag="Segments")

@@ -11,7 +11,7 @@ from pydantic import Field
 from service import tenants
 from service.api.access import tenant_id, transaction
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run
-from service.db import Connection, one, query
+from service.core.db import Connection, one, query
 from service.jobs.tasks import enqueue
 
 blueprint = APIBlueprint("rfm_settings", __name__, tag="Segments")

@@ -32,8 +32,8 @@ from service.api.schemas import (
     SampleType,
     SuggestionReason,
 )
-from service.db import Connection, one, query
-from service.errors import InvalidInputError
+from service.core.db import Connection, one, query
+from service.core.errors import InvalidInputError
 from service.jobs.schedules import next_at
 from service.limits import read_order_limit
 

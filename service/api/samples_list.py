@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from service.api.paging import SAMPLES_BY_RANK, SAMPLES_BY_TIME, decode_cursor, split_page
 from service.api.problems import BadCursorError
 from service.api.schemas import SampleSort
-from service.db import Connection, query, tenant_transaction
+from service.core.db import Connection, query, tenant_transaction
 
 if TYPE_CHECKING:
     from service.api.access import State

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 from service.api.access import state, tenant_id, transaction, who
 from service.api.paging import WITHOUT_NUL
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run, SampleType
-from service.db import Connection, one, query, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.db import Connection, one, query, tenant_transaction
+from service.core.errors import InvalidInputError
 from service.jobs.tasks import enqueue
 
 blueprint = APIBlueprint("samples_settings", __name__, tag="Samples")

@@ -19,8 +19,8 @@ from service.api.schemas import (
     Segment,
     ShopifySegmentsPage,
 )
-from service.db import Connection, one, query
-from service.errors import NotConnectedError
+from service.core.db import Connection, one, query
+from service.core.errors import NotConnectedError
 from service.jobs.schedules import next_at
 from service.jobs.tasks import enqueue
 from service.limits import read_order_limit

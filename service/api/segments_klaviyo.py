@@ -10,7 +10,7 @@ from service.api.access import state, tenant_id, transaction
 from service.api.klaviyo_schemas import KlaviyoMembersPage, KlaviyoSegments
 from service.api.paging import KLAVIYO_MEMBERS, SearchQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
-from service.db import Connection, query
+from service.core.db import Connection, query
 from service.jobs.schedules import next_at
 
 blueprint = APIBlueprint("segments_klaviyo", __name__, tag="Segments")

@@ -8,7 +8,7 @@ from apiflask import APIBlueprint
 
 from service.api.access import tenant_id, transaction
 from service.api.schemas import Tenant
-from service.db import Connection, one, query
+from service.core.db import Connection, one, query
 from service.limits import read_order_limit
 
 blueprint = APIBlueprint("tenant", __name__, tag="Tenant")

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from uuid import UUID
 
-from service.config import PROJECT_DIR, Settings
-from service.db import Pool, tenant_transaction, transform_url
-from service.errors import BuildFailedError, InvalidInputError
+from service.core.config import PROJECT_DIR, Settings
+from service.core.db import Pool, tenant_transaction, transform_url
+from service.core.errors import BuildFailedError, InvalidInputError
 from service.jobs.retry import HandedBackError
 from service.jobs.runs import ATTENDED, LostRunError, RunRecorder, Terms, recorded_together
 from service.jobs.turns import Turn, build_turn

@@ -10,9 +10,9 @@ from uuid import UUID
 
 import click
 
-from service.config import Settings
-from service.db import connect_as_owner, find_tenant, open_pool, query, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import connect_as_owner, find_tenant, open_pool, query, tenant_transaction
+from service.core.errors import InvalidInputError
 from service.jobs.results import FAILED, result_option, told
 from service.jobs.runs import Kind, Trigger, get_run
 from service.tenants import list_tenants

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.config import Settings, environment_name
-from service.db import Connection, connect, one, query, transform_url
+from service.core.config import Settings, environment_name
+from service.core.db import Connection, connect, one, query, transform_url
 from service.jobs.freshness import EXPECTED, read_freshness
 from service.webhooks.doctor import Remark
 

@@ -8,8 +8,8 @@ from procrastinate.job_context import JobContext
 from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
 
-from service.config import Settings
-from service.db import Pool
+from service.core.config import Settings
+from service.core.db import Pool
 from service.jobs.fan_out import close_dead, take_up_stalled
 from service.jobs.retry import PostponedError
 from service.jobs.tasks import worker_app

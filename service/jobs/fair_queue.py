@@ -19,8 +19,8 @@ from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager, NotificationCallback
 from psycopg.rows import dict_row
 
-from service.config import Settings
-from service.db import query
+from service.core.config import Settings
+from service.core.db import query
 
 log = structlog.get_logger(__name__)
 

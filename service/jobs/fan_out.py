@@ -8,8 +8,8 @@ from uuid import UUID
 
 import structlog
 
-from service.config import Settings
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     Pool,
     connect,
@@ -18,13 +18,13 @@ from service.db import (
     tenant_transaction,
     transform_url,
 )
+from service.core.metrics import note_run
 from service.jobs.fair_queue import SCHEDULED
 from service.jobs.runs import STALE_AFTER_SECONDS
 from service.jobs.schedules import BY_NAME, newest_times
 from service.jobs.tasks import HOUSEKEEP_TASK, Enqueueable, defer, enqueue
 from service.jobs.together import FAN_OUT
 from service.jobs.webhooks import QUEUE, enter_queue
-from service.metrics import note_run
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from croniter import croniter
 
-from service.config import Settings
-from service.db import Connection, query
+from service.core.config import Settings
+from service.core.db import Connection, query
 from service.jobs.schedules import BY_NAME, newest_times
 
 # By kind of run: the schedule that says when it is due, and what people call it.

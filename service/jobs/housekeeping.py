@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Pool, query, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Pool, query, tenant_transaction
 from service.webhooks.housekeeping import purge_jobs, purge_tenant
 
 

@@ -16,11 +16,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from service.config import Settings
-from service.db import Connection, connect, one, query, transform_url
-from service.errors import QuintileError
+from service.core.config import Settings
+from service.core.db import Connection, connect, one, query, transform_url
+from service.core.errors import QuintileError
+from service.core.metrics import may_read, own_numbers
 from service.jobs.freshness import read_freshness
-from service.metrics import may_read, own_numbers
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from procrastinate.schema import SchemaManager
 from psycopg import sql
 
-from service.db import Connection, one
+from service.core.db import Connection, one
 
 
 def apply_queue_schema(conn: Connection, report: Callable[[str], None]) -> None:

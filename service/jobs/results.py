@@ -16,7 +16,7 @@ from typing import Any
 import click
 import psycopg
 
-from service.errors import AlreadyRunningError, QuintileError
+from service.core.errors import AlreadyRunningError, QuintileError
 
 FAILED = 1
 BUSY = 3

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import psycopg
 
-from service.errors import BuildFailedError, DatabaseUnavailableError, QuintileError
+from service.core.errors import BuildFailedError, DatabaseUnavailableError, QuintileError
 from service.klaviyo.client import KlaviyoUnavailableError
 from service.shopify.errors import ShopifyUnavailableError, ShopifyUnknownOutcomeError
 

@@ -16,11 +16,11 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from service.config import Settings
-from service.db import Connection, Pool, query, tenant_transaction
-from service.errors import AlreadyRunningError, QuintileError
+from service.core.config import Settings
+from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.errors import AlreadyRunningError, QuintileError
+from service.core.metrics import note_run
 from service.jobs.retry import HandedBackError, PostponedError, insist, is_passing, next_try
-from service.metrics import note_run
 
 Kind = Literal[
     "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "orders_import"

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import click
 
-from service.config import Settings
-from service.db import Connection, connect_as_owner, find_tenant, open_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.jobs.schedules import BY_NAME, list_schedules, pause, resume
 
 _tenant_option = click.option(

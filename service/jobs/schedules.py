@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croniter import croniter
 
-from service.config import Settings
-from service.db import Connection, query
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import Connection, query
+from service.core.errors import InvalidInputError
 
 
 @dataclass(frozen=True)

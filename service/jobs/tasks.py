@@ -16,9 +16,9 @@ from procrastinate import PsycopgConnector, SyncPsycopgConnector
 from procrastinate.jobs import Job
 from psycopg.conninfo import make_conninfo
 
-from service.config import Settings
-from service.db import Connection, Pool, connect, one, query, tenant_transaction, transform_url
-from service.errors import AlreadyRunningError, QuintileError
+from service.core.config import Settings
+from service.core.db import Connection, Pool, connect, one, query, tenant_transaction, transform_url
+from service.core.errors import AlreadyRunningError, QuintileError
 from service.jobs.build import recorded_build
 from service.jobs.fair_queue import ASKED, BUILD_TASK, DUE_BUILD_TASK, SCHEDULED, TOLD, FairQueue
 from service.jobs.housekeeping import housekeep

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import structlog
 
-from service.config import Settings
-from service.db import Pool, connect, one_at_a_time, query, transform_url
-from service.errors import BuildFailedError
+from service.core.config import Settings
+from service.core.db import Pool, connect, one_at_a_time, query, transform_url
+from service.core.errors import BuildFailedError
 from service.jobs.build import begin_building, build, report_to
 from service.jobs.retry import is_passing
 from service.jobs.runs import RunRecorder, Terms, recorded_together

@@ -17,8 +17,8 @@ from uuid import UUID
 
 import psycopg
 
-from service.config import PROJECT_DIR, Settings
-from service.db import Connection, connect, one, one_at_a_time, query, transform_url
+from service.core.config import PROJECT_DIR, Settings
+from service.core.db import Connection, connect, one, one_at_a_time, query, transform_url
 
 Say = Callable[[str], None]
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import procrastinate
 from procrastinate import SyncPsycopgConnector
 
-from service.db import Connection, one, query
+from service.core.db import Connection, one, query
 from service.jobs.fair_queue import TOLD
 
 NOTICES_TASK = "quintile.webhooks"

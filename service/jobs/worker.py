@@ -15,9 +15,9 @@ import procrastinate
 import psycopg
 import structlog
 
-from service.config import Settings
-from service.db import Pool, open_pool, read_queries
-from service.errors import DatabaseUnavailableError
+from service.core.config import Settings
+from service.core.db import Pool, open_pool, read_queries
+from service.core.errors import DatabaseUnavailableError
 from service.jobs.fan_out import close_dead, fan_out, take_up_stalled
 from service.jobs.metrics import serve_metrics
 from service.jobs.tasks import worker_app

@@ -11,9 +11,9 @@ from typing import Any
 
 import httpx
 
-from service.config import Settings
-from service.errors import QuintileError
-from service.http import (
+from service.core.config import Settings
+from service.core.errors import QuintileError
+from service.core.http import (
     ATTEMPTS,
     LONGEST_WAITED_OUT_SECONDS,
     TransientError,
@@ -203,7 +203,7 @@ def open_klaviyo(
 ) -> Iterator[KlaviyoClient]:
     """A client for the account of a private API key; closed at the end of the block.
 
-    A tenant's own comes from :func:`service.connections.open_connected_klaviyo`.
+    A tenant's own comes from :func:`service.klaviyo.connection.open_connected_klaviyo`.
 
     Args:
         settings: The service's settings.

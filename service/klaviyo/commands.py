@@ -10,8 +10,8 @@ from uuid import UUID
 
 import click
 
-from service.config import Settings
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     Pool,
     connect_as_owner,
@@ -20,7 +20,7 @@ from service.db import (
     query,
     tenant_transaction,
 )
-from service.errors import AlreadyRunningError, InvalidInputError, QuintileError
+from service.core.errors import AlreadyRunningError, InvalidInputError, QuintileError
 from service.jobs.runs import recorded, start_run
 from service.klaviyo.configs import (
     ConfigChange,

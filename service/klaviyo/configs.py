@@ -10,11 +10,11 @@ from functools import cache
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from service.config import PROJECT_DIR, Settings
-from service.connections import open_connected_klaviyo
-from service.db import Connection, Pool, one, query, tenant_transaction
-from service.errors import InvalidInputError, QuintileError
+from service.core.config import PROJECT_DIR, Settings
+from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.errors import InvalidInputError, QuintileError
 from service.klaviyo.account import read_list_name, read_list_names, read_list_size
+from service.klaviyo.connection import open_connected_klaviyo
 
 Direction = Literal["push", "pull", "bidirectional"]
 PausedBy = Literal["person", "sync", "key"]

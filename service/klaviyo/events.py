@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 from psycopg.types.json import Jsonb
 
-from service.db import query, tenant_transaction
-from service.errors import QuintileError
+from service.core.db import query, tenant_transaction
+from service.core.errors import QuintileError
 from service.jobs.progress import Progress
 from service.klaviyo.client import Document, KlaviyoError, KlaviyoScopeError, Problem
 from service.klaviyo.push import Target

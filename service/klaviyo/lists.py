@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
-from service.config import Settings
-from service.connections import open_connected_klaviyo
-from service.db import Connection, Pool, query, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.errors import InvalidInputError
 from service.klaviyo.account import read_list_size
 from service.klaviyo.client import KlaviyoClient, KlaviyoError, Resource
+from service.klaviyo.connection import open_connected_klaviyo
 
 _LISTS = "/api/lists"
 _FIELDS = "name,created,updated"

@@ -15,9 +15,9 @@ from uuid import UUID
 
 import psycopg
 
-from service.config import Settings
-from service.db import Connection, one, query
-from service.errors import QuintileError
+from service.core.config import Settings
+from service.core.db import Connection, one, query
+from service.core.errors import QuintileError
 
 ACTIONS = ("add", "remove", "update", "skip")
 _SEGMENT_GONE = {

@@ -18,7 +18,8 @@ from uuid import UUID
 import httpx
 from psycopg.types.json import Jsonb
 
-from service.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.spool import Row
 from service.jobs.progress import Progress
 from service.klaviyo.client import (
     Document,
@@ -28,7 +29,6 @@ from service.klaviyo.client import (
     Resource,
 )
 from service.klaviyo.configs import hold
-from service.spool import Row
 
 T = TypeVar("T")
 

@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Connection, Pool, one, query, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.spool import Row, Spool, open_spool
 from service.jobs.schedules import is_due
 from service.klaviyo.account import read_list_name
 from service.klaviyo.client import KlaviyoClient, Resource
-from service.spool import Row, Spool, open_spool
 
 _LIST_PROFILES = "/api/lists/{id}/profiles"
 _FIELDS = "email,subscriptions"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.db import Connection, one, query
+from service.core.db import Connection, one, query
 from service.notifications.outbox import announce
 
 RowState = Literal["succeeded", "failed", "stopped", "paused"]

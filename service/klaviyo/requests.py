@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from service.db import Connection
+from service.core.db import Connection
 from service.jobs.runs import Trigger
 from service.jobs.tasks import Enqueueable, enqueue
 from service.klaviyo.configs import get_config, read_all_next_time

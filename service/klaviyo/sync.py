@@ -12,10 +12,11 @@ from uuid import UUID
 import httpx
 import psycopg
 
-from service.config import Settings
-from service.connections import note_accepted, open_connected_klaviyo
-from service.db import Connection, Pool, query, tenant_transaction
-from service.errors import QuintileError
+from service.core.config import Settings
+from service.core.credentials import record_accepted
+from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.errors import QuintileError
+from service.core.spool import Row, Spool, open_spool
 from service.jobs.progress import Progress, RunProgress
 from service.jobs.retry import HandedBackError
 from service.jobs.runs import LostRunError
@@ -28,12 +29,12 @@ from service.klaviyo.client import (
     KlaviyoUnavailableError,
 )
 from service.klaviyo.configs import NoLongerWantedError, hold, pause_all_for_key
+from service.klaviyo.connection import open_connected_klaviyo
 from service.klaviyo.events import send_events
 from service.klaviyo.plan import Plan, SegmentGoneError, note_planned, plan, settle
 from service.klaviyo.push import Limits, Target, refresh, remove, send
 from service.klaviyo.reading import SUPPRESSED, Readings
 from service.klaviyo.records import Outcome, begin, finish, note_plan, rows_to_do
-from service.spool import Row, Spool, open_spool
 
 _DEFAULT_LIMITS = Limits()
 # A round trip for every hundred rows, the driver's default, would take longer than the plan.
@@ -88,7 +89,7 @@ def sync_klaviyo(
             failures = _do_all(run, configs)
             if client.calls:
                 with tenant_transaction(pool, tenant_id) as conn:
-                    note_accepted(conn, tenant_id, "klaviyo")
+                    record_accepted(conn, tenant_id, "klaviyo")
         finally:
             progress.count(calls=client.calls)
     if failures:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Connection, Pool, query, tenant_transaction
-from service.http import LONGEST_WAITED_OUT_SECONDS
-from service.secrets import derive
+from service.core.config import Settings
+from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.http import LONGEST_WAITED_OUT_SECONDS
+from service.core.secrets import derive
 
 BURST_SECONDS, STEADY_SECONDS = 1, 60
 # The narrowest that Klaviyo has, assumed until an answer tells of the operation's own.

@@ -12,7 +12,7 @@ import socket
 
 import httpx
 
-from service.errors import InvalidInputError, QuintileError
+from service.core.errors import InvalidInputError, QuintileError
 
 _SHARED_PREFIXES = tuple(
     ipaddress.ip_network(prefix)

@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 
-from service.config import Settings
-from service.errors import QuintileError
-from service.http import open_client
+from service.core.config import Settings
+from service.core.errors import QuintileError
+from service.core.http import open_client
 from service.notifications.address import look_up
 from service.notifications.hooks import SECRET_PREFIX, Hook, may_be_private
 

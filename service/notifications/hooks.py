@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Connection, query
+from service.core.config import Settings
+from service.core.db import Connection, query
+from service.core.vault import Sealed, seal, unseal
 from service.notifications.address import check_url
-from service.vault import Sealed, seal, unseal
 
 # What the seal of a hook's secret is bound to besides its tenant.
 PROVIDER = "notifications"

@@ -9,9 +9,9 @@ import procrastinate
 import structlog
 from procrastinate import SyncPsycopgConnector
 
-from service.config import Settings
-from service.db import Connection, Pool, one, query, tenant_transaction
-from service.errors import QuintileError
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.errors import QuintileError
 from service.jobs.webhooks import enter_queue
 from service.notifications.delivery import deliver
 from service.notifications.hooks import find_hook

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from service.db import Connection, one, query
+from service.core.db import Connection, one, query
 
 
 def forget_erased(conn: Connection, tenant_id: UUID) -> int:

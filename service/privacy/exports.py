@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import cast
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Connection, query
+from service.core.config import Settings
+from service.core.db import Connection, query
+from service.core.vault import Sealed, unseal
 from service.privacy.requests import SEALED_AS
-from service.vault import Sealed, unseal
 
 
 def newest_export(conn: Connection, tenant_id: UUID) -> UUID | None:

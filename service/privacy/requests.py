@@ -16,9 +16,8 @@ from uuid import UUID, uuid4
 import structlog
 from psycopg.types.json import Jsonb
 
-from service.config import Settings
-from service.connections import open_connected_klaviyo
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     Pool,
     connect,
@@ -27,7 +26,8 @@ from service.db import (
     tenant_transaction,
     transform_url,
 )
-from service.errors import NotConnectedError, QuintileError
+from service.core.errors import NotConnectedError, QuintileError
+from service.core.vault import seal
 from service.jobs.runs import STALE_AFTER_SECONDS
 from service.jobs.turns import tenant_turn
 from service.jobs.webhooks import defer_privacy
@@ -37,8 +37,8 @@ from service.klaviyo.client import (
     KlaviyoRefusedError,
     KlaviyoUnavailableError,
 )
+from service.klaviyo.connection import open_connected_klaviyo
 from service.privacy.tenant import erase_tenant
-from service.vault import seal
 
 log = structlog.get_logger(__name__)
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import structlog
 
-from service.config import Settings
-from service.db import query
+from service.core.config import Settings
+from service.core.db import query
 from service.jobs.turns import tenant_turn
 from service.jobs.webhooks import enter_queue
 

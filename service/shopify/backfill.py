@@ -19,8 +19,8 @@ from uuid import UUID
 
 import structlog
 
-from service.db import Connection, one, query, tenant_transaction
-from service.http import TransientError, read_json
+from service.core.db import Connection, one, query, tenant_transaction
+from service.core.http import TransientError, read_json
 from service.jobs.progress import Progress
 from service.privacy.erased import forget_erased, forget_erased_rejections
 from service.shopify.bulk import BulkJob, Result, next_result, spend

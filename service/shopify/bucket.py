@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from service.db import Pool, one, query, tenant_transaction
+from service.core.db import Pool, one, query, tenant_transaction
 
 # The smallest bucket there is, assumed until Shopify has told of the shop's own.
 _SMALLEST_MAXIMUM = 1000.0

@@ -23,7 +23,7 @@ from graphql import (
     visit,
 )
 
-from service.db import one, query, tenant_transaction
+from service.core.db import one, query, tenant_transaction
 from service.shopify.client import Data, ShopifyClient, ShopifyRefusedError, document
 from service.shopify.segments import Source
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from service.config import Settings
-from service.http import (
+from service.core.config import Settings
+from service.core.http import (
     ATTEMPTS,
     TransientError,
     decode_json,
@@ -24,7 +24,7 @@ from service.http import (
     patiently,
     send,
 )
-from service.metrics import note_throttled
+from service.core.metrics import note_throttled
 from service.shopify.bucket import Bucket, LocalBucket, Throttle
 from service.shopify.errors import (
     ShopifyError,
@@ -181,8 +181,9 @@ def open_shopify(
 ) -> Iterator[ShopifyClient]:
     """A client for one shop, such as ``example.myshopify.com``; closed at the end of the block.
 
-    For a tenant that is connected use :func:`service.connections.open_connected`: it refreshes
-    the token and shares the bucket with the tenant's other processes.
+    To call a connected tenant's store use
+    :func:`service.shopify.connection.open_connected_shopify`: it refreshes the token and shares
+    the bucket with the tenant's other processes.
 
     Args:
         settings: Where Shopify is and which version of its API is asked.

@@ -14,7 +14,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from service.errors import InvalidInputError
+from service.core.errors import InvalidInputError
 from service.shopify.client import (
     Data,
     ShopifyClient,

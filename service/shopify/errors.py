@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.errors import QuintileError
+from service.core.errors import QuintileError
 
 
 class ShopifyError(QuintileError):

@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 
 import httpx
 
-from service.errors import QuintileError
-from service.http import ATTEMPTS, TransientError, is_passing_status, open_client
+from service.core.errors import QuintileError
+from service.core.http import ATTEMPTS, TransientError, is_passing_status, open_client
 
 T = TypeVar("T")
 

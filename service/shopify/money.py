@@ -6,7 +6,7 @@ import csv
 import re
 from functools import cache, lru_cache
 
-from service.config import PROJECT_DIR
+from service.core.config import PROJECT_DIR
 
 _AMOUNT = re.compile(r"(-?)(\d+)(?:\.(\d+))?")
 _CURRENCY = re.compile(r"[A-Z]{3}")

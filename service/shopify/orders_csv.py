@@ -18,8 +18,8 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.db import Connection, Pool, one, query, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.errors import InvalidInputError
 from service.jobs.progress import Progress
 from service.privacy.erased import forget_erased, forget_erased_rejections
 from service.shopify import orders_export

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg.types.json import Jsonb
 
-from service.errors import InvalidInputError
+from service.core.errors import InvalidInputError
 from service.shopify.csv_cells import amount, identifier, instant
 from service.shopify.money import exponent_of
 

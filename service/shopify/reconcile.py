@@ -15,10 +15,10 @@ from typing import Any
 
 import structlog
 
-from service.config import Settings
-from service.db import Connection, one, query, tenant_transaction
-from service.errors import QuintileError
-from service.http import TransientError, read_json
+from service.core.config import Settings
+from service.core.db import Connection, one, query, tenant_transaction
+from service.core.errors import QuintileError
+from service.core.http import TransientError, read_json
 from service.shopify.backfill import as_copied
 from service.shopify.bulk import BulkJob, Result, forget, is_under_way, next_result, spend
 from service.shopify.client import ShopifyUnavailableError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.config import Settings
+from service.core.config import Settings
 from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, OPTIONAL_SCOPES, ShopInfo
 
 LIMIT = (

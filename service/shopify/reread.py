@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from service.db import Connection, one, query, tenant_transaction
+from service.core.db import Connection, one, query, tenant_transaction
 from service.shopify.client import Data, ShopifyClient, ShopifyQueryError
 from service.shopify.landing import land_customers, land_orders, read_clock, set_aside
 from service.shopify.parse import Node, Row, parse_customer, parse_order, sort_out

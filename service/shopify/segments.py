@@ -15,7 +15,8 @@ from enum import Enum
 from itertools import islice
 from uuid import UUID
 
-from service.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.spool import Spool, open_spool
 from service.jobs.progress import Progress
 from service.privacy.erased import forget_erased_members
 from service.shopify.client import (
@@ -27,7 +28,6 @@ from service.shopify.client import (
 )
 from service.shopify.landing import read_clock, set_aside, take_back
 from service.shopify.parse import Rejection, Row, parse_member, parse_segment, sort_out
-from service.spool import Spool, open_spool
 
 _SEGMENTS_PER_PAGE = 250
 _MEMBERS_PER_PAGE = 1000

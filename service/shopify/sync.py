@@ -17,13 +17,13 @@ from uuid import UUID
 
 import structlog
 
-from service.config import Settings
-from service.connections import open_connected, verify_shopify
-from service.db import Connection, Pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, tenant_transaction
 from service.jobs.progress import Progress
 from service.shopify.backfill import CUSTOMERS, ORDERS, BulkResource, backfill
 from service.shopify.bulk import BulkJob, forget, is_under_way
 from service.shopify.client import pages
+from service.shopify.connection import open_connected_shopify, verify_shopify
 from service.shopify.landing import (
     adopt_orders,
     advance_watermark,
@@ -107,7 +107,7 @@ def sync_shopify(
         ShopifyRefusedError: The token is not accepted; the connection now says so.
         ShopifyError: The shop cannot be read; what was landed before stays.
     """
-    with open_connected(settings, pool, tenant_id) as client:
+    with open_connected_shopify(settings, pool, tenant_id) as client:
         source = Source(client, pool, tenant_id, progress)
         try:
             info = _sync_shop(settings, source)

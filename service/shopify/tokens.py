@@ -22,12 +22,12 @@ from uuid import UUID, uuid4
 import httpx
 import structlog
 
-from service.config import Settings
-from service.db import Connection, Pool, query, tenant_transaction
-from service.errors import InvalidInputError, QuintileError
-from service.http import TransientError, decode_json, open_client, patiently, send
+from service.core.config import Settings
+from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.errors import InvalidInputError, QuintileError
+from service.core.http import TransientError, decode_json, open_client, patiently, send
+from service.core.vault import Sealed, seal, unseal
 from service.shopify.errors import ShopifyRefusedError
-from service.vault import Sealed, seal, unseal
 
 log = structlog.get_logger(__name__)
 

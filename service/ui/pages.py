@@ -34,8 +34,8 @@ from service.api.samples import read_sample_months
 from service.api.schemas import RfmSummary, SampleMonth, Segment
 from service.api.segments import read_rfm_summary
 from service.api.tenant import read_tenant
-from service.db import one, query
-from service.errors import InvalidInputError
+from service.core.db import one, query
+from service.core.errors import InvalidInputError
 from service.jobs.schedules import next_at
 from service.shopify.money import exponent_of
 from service.ui import sign_in as signing

@@ -19,7 +19,7 @@ from service.api.access import begin_session, require_own_request, state
 from service.api.problems import problem
 from service.api.schemas import RequestModel
 from service.auth import find_token, use_sign_in_code
-from service.errors import InvalidInputError
+from service.core.errors import InvalidInputError
 
 log = structlog.get_logger(__name__)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from service.config import Settings
-from service.connections import open_connected
-from service.db import Connection, Pool, open_pool, query
-from service.errors import InvalidSettingError, QuintileError
+from service.core.config import Settings
+from service.core.db import Connection, Pool, open_pool, query
+from service.core.errors import InvalidSettingError, QuintileError
+from service.shopify.connection import open_connected_shopify
 from service.webhooks.signature import client_secrets
 from service.webhooks.subscriptions import Deviation, find_deviations, mend, webhook_address
 
@@ -63,7 +63,7 @@ def _shop(
     settings: Settings, pool: Pool, tenant: dict[str, Any], address: str, *, fix: bool
 ) -> Iterator[Remark]:
     try:
-        with open_connected(settings, pool, tenant["tenant_id"], attempts=2) as client:
+        with open_connected_shopify(settings, pool, tenant["tenant_id"], attempts=2) as client:
             deviations = find_deviations(client, address)
             failures = {
                 deviation: mend(client, address, deviation) for deviation in deviations if fix

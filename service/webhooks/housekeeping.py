@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Connection, Pool, connect, query, tenant_transaction, transform_url
+from service.core.config import Settings
+from service.core.db import Connection, Pool, connect, query, tenant_transaction, transform_url
 from service.jobs.webhooks import enter_queue
 from service.notifications.outbox import purge_notifications
 from service.webhooks.inbox import defer

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.db import Connection, one, query
+from service.core.db import Connection, one, query
 from service.webhooks.inbox import defer
 from service.webhooks.topics import read_notice
 

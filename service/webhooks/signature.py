@@ -6,8 +6,8 @@ import base64
 import hashlib
 import hmac
 
-from service.config import Settings
-from service.errors import QuintileError
+from service.core.config import Settings
+from service.core.errors import QuintileError
 
 
 class NotSignedError(QuintileError):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from service.config import Settings
-from service.errors import InvalidSettingError
+from service.core.config import Settings
+from service.core.errors import InvalidSettingError
 from service.shopify.client import ShopifyClient, pages
 from service.webhooks.topics import TOPICS, Topic
 

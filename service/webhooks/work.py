@@ -17,13 +17,14 @@ import psycopg
 import structlog
 from psycopg.types.json import Jsonb
 
-from service.config import Settings
-from service.connections import disconnect, note_refused, open_connected
-from service.db import Connection, Pool, one, query, tenant_transaction
-from service.errors import NotConnectedError, QuintileError
+from service.core.config import Settings
+from service.core.credentials import disconnect, record_refused
+from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.errors import NotConnectedError, QuintileError
 from service.jobs.webhooks import defer_notices, wait_for_receivers
 from service.privacy.erased import forget_erased_members
 from service.shopify.client import ShopifyClient
+from service.shopify.connection import open_connected_shopify
 from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.landing import (
     land_customers,
@@ -110,7 +111,9 @@ class _Session:
         """
         if self._source is None:
             client = self.stack.enter_context(
-                open_connected(self.settings, self.pool, self.tenant_id, attempts=_CALL_ATTEMPTS)
+                open_connected_shopify(
+                    self.settings, self.pool, self.tenant_id, attempts=_CALL_ATTEMPTS
+                )
             )
             self._source = Source(client, self.pool, self.tenant_id, _Silent())
         return self._source
@@ -176,7 +179,7 @@ def _try(session: _Session, handler: _Handler, dues: list[Due]) -> None:
     except (NotConnectedError, ShopifyRefusedError) as error:
         with tenant_transaction(session.pool, session.tenant_id) as conn:
             if isinstance(error, ShopifyRefusedError):
-                note_refused(conn, session.tenant_id, "shopify", error.message)
+                record_refused(conn, session.tenant_id, "shopify", error.message)
             _set_aside(conn, session.tenant_id, dues, error.message, error.advice)
     except psycopg.OperationalError:
         # The database is gone, and with it whatever could be written down: the job is tried again.

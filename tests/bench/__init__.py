@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from service.config import PROJECT_DIR, Settings
-from service.db import Connection, one, transform_url
+from service.core.config import PROJECT_DIR, Settings
+from service.core.db import Connection, one, transform_url
 from tests.command import environment_of
 
 SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}

@@ -27,9 +27,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from service import embedded
-from service.config import Settings
-from service.db import Connection, admin_url, connect, connect_as_owner, one, transform_url
+from service.core import embedded
+from service.core.config import Settings
+from service.core.db import Connection, admin_url, connect, connect_as_owner, one, transform_url
 from service.migrate import migrate
 from service.tenants import add_tenant
 from tests.bench import AS_OF, SIZES, TENANTS, compiled, dbt, seconds_of, sql

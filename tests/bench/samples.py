@@ -16,8 +16,8 @@ from uuid import UUID
 from service.api.paging import encode_cursor
 from service.api.samples import SampleFilters
 from service.api.samples_list import list_samples
-from service.config import Settings
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     connect,
     find_tenant,

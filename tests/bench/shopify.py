@@ -24,9 +24,9 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
-from service import embedded
-from service.config import Settings, load_settings
-from service.db import admin_url, connect, connect_as_owner, open_pool, tenant_transaction
+from service.core import embedded
+from service.core.config import Settings, load_settings
+from service.core.db import admin_url, connect, connect_as_owner, open_pool, tenant_transaction
 from service.migrate import migrate
 from service.shopify.backfill import ORDERS, land_blocks
 from service.shopify.bulk import Result

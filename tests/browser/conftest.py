@@ -15,8 +15,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 from werkzeug.serving import make_server
 
-from service.config import Settings
-from service.db import connect_as_owner, find_tenant
+from service.core.config import Settings
+from service.core.db import connect_as_owner, find_tenant
 from tests.web import code_for, running_app
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")

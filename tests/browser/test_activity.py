@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.config import Settings
-from service.db import Pool, connect_as_owner, create_pool, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
+from service.core.errors import InvalidInputError
 from service.jobs.runs import Kind, Trigger, recorded, start_run
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site

@@ -16,8 +16,8 @@ from sandbox.data.specs import KESSEL
 from sandbox.klaviyo import ALL_SCOPES as KLAVIYO_SCOPES
 from sandbox.klaviyo import Account
 from sandbox.shopify import ALL_SCOPES, Store
-from service.config import Settings
-from service.db import connect_as_owner
+from service.core.config import Settings
+from service.core.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve
 

@@ -14,10 +14,10 @@ from pytest_httpserver import HTTPServer
 
 from sandbox import Sandbox
 from sandbox.klaviyo import Account
-from service.config import Settings
-from service.connections import connect_klaviyo
-from service.db import connect, connect_as_owner, open_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, open_pool, tenant_transaction
 from service.klaviyo.configs import NewConfig, create_config
+from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.requests import request_sync
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site

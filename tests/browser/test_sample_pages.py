@@ -7,7 +7,7 @@ from uuid import UUID
 
 from playwright.sync_api import Page, expect
 
-from service.db import connect_as_owner
+from service.core.db import connect_as_owner
 from tests.browser.conftest import Inspect, Site
 
 

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Page, expect
 
-from service.config import Settings
-from service.db import connect_as_owner
+from service.core.config import Settings
+from service.core.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 from tests.command import environment_of

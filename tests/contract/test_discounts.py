@@ -13,7 +13,7 @@ from graphql import GraphQLSchema, OperationDefinitionNode, parse
 from graphql.execution.values import get_variable_values
 
 from sandbox import Sandbox
-from service.config import Settings
+from service.core.config import Settings
 from service.shopify.client import ShopifyClient, document, open_shopify
 from service.shopify.discounts import (
     DiscountRefusedError,

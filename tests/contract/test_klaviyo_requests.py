@@ -25,10 +25,10 @@ from openapi_client.models.profile_import_job_create_query import ProfileImportJ
 
 from sandbox import Sandbox
 from sandbox.klaviyo import Account
-from service.config import Settings
-from service.connections import connect_klaviyo
-from service.db import Connection, Pool, one, tenant_transaction
-from service.http import open_client
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.http import open_client
+from service.core.spool import Row
 from service.klaviyo.account import (
     forget_profile,
     read_account,
@@ -38,12 +38,12 @@ from service.klaviyo.account import (
     read_list_size,
 )
 from service.klaviyo.client import MEDIA_TYPE, KlaviyoClient, KlaviyoError, Problem
+from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.events import send_events
 from service.klaviyo.lists import create_list
 from service.klaviyo.push import Limits, Target, refresh, remove, send
 from service.klaviyo.reading import SUPPRESSED, Readings
 from service.klaviyo.windows import LocalWindows
-from service.spool import Row
 from tests.conftest import MakeTenant, NullProgress
 
 PROPERTIES = json.dumps(

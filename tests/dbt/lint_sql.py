@@ -14,9 +14,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from service import embedded
-from service.config import PROJECT_DIR, Settings
-from service.db import admin_url
+from service.core import embedded
+from service.core.config import PROJECT_DIR, Settings
+from service.core.db import admin_url
 from service.migrate import migrate
 
 # What sqlfluff misreads in plain SQL: .sqlfluff says why, rule by rule.

@@ -19,8 +19,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from service.api.access import PUBLIC_ENDPOINTS, Login, transaction
-from service.config import Settings
-from service.db import connect, connect_as_owner, transform_url
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, transform_url
 from service.tenants import add_tenant
 from tests.web import (
     add_samples,

@@ -19,8 +19,8 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from sandbox import Sandbox
-from service.config import Settings
-from service.db import connect_as_owner
+from service.core.config import Settings
+from service.core.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.web import (
     add_explanations,

@@ -16,8 +16,8 @@ from sandbox.data import generate_store
 from sandbox.data.specs import KESSEL
 from sandbox.shopify import ALL_SCOPES, Store
 from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
-from service.config import Settings
-from service.db import connect_as_owner, one
+from service.core.config import Settings
+from service.core.db import connect_as_owner, one
 from service.tenants import add_tenant, change_tenant
 from tests.command import quintile
 from tests.web import add_explanations, add_scored_customers, client_of, running_app

@@ -12,8 +12,8 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from service.config import Settings
-from service.db import connect_as_owner
+from service.core.config import Settings
+from service.core.db import connect_as_owner
 from service.tenants import add_tenant
 from tests.web import client_of, running_app
 

@@ -14,8 +14,8 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from service.config import Settings
-from service.db import connect, connect_as_owner, transform_url
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, transform_url
 from service.tenants import add_tenant
 from tests.samples import land
 from tests.web import CALCULATED_AT, add_samples, client_of, running_app

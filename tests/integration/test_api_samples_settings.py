@@ -11,8 +11,8 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 
-from service.config import Settings
-from service.db import connect, connect_as_owner, open_pool, transform_url
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, open_pool, transform_url
 from service.jobs.tasks import Worker
 from service.tenants import add_tenant
 from tests.samples import configure, land

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from apiflask import APIFlask
 
-from service.config import Settings
-from service.db import Pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Pool, tenant_transaction
 from service.jobs.runs import start_run
 from service.jobs.schedules import is_due, next_time, pause
 from tests.command import quintile

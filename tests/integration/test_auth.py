@@ -13,7 +13,7 @@ from service.auth import (
     parse_credential,
     use_sign_in_code,
 )
-from service.db import Connection, Pool
+from service.core.db import Connection, Pool
 
 
 def test_a_token_opens_its_tenant(pool: Pool, owner: Connection, make_tenant) -> None:

@@ -12,14 +12,14 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.config import Settings
-from service.connections import credential
-from service.db import Pool, connect_as_owner, open_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.credentials import open_credential
+from service.core.db import Pool, connect_as_owner, open_pool, tenant_transaction
+from service.core.vault import seal
 from service.doctor import examine
 from service.jobs.build import build
 from service.migrate import migrate
 from service.tenants import add_tenant
-from service.vault import seal
 from tests.conftest import AS_OF
 from tests.external import external_server, server_binaries
 
@@ -67,7 +67,7 @@ def _settings(url: str, home: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    """Two tenants with an order and a credential each, built, on a server of their own."""
+    """Two tenants with an order and a open_credential each, built, on a server of their own."""
     with external_server() as server:
         urls = _create(server, "source", "managed")
         settings = _settings(urls["managed"], tmp_path_factory.mktemp("source"))
@@ -146,7 +146,7 @@ def _assert_isolated_and_readable(target: Settings, pool: Pool, tenants: list[UU
             scored = conn.execute(
                 "select tenant_id, monetary_total from marts.customer_rfm_segments"
             ).fetchall()
-            secret = credential(target, conn, tenant_id, "shopify")
+            secret = open_credential(target, conn, tenant_id, "shopify")
         assert [row["tenant_id"] for row in orders] == [tenant_id]
         assert [(row["tenant_id"], str(row["monetary_total"])) for row in scored] == [
             (tenant_id, "10.50")

@@ -11,8 +11,8 @@ import click
 import pytest
 
 from service.cli import main, serve_command
-from service.config import Settings
-from service.db import Connection, connect, connect_as_owner
+from service.core.config import Settings
+from service.core.db import Connection, connect, connect_as_owner
 from service.tenants import RfmChange, add_tenant
 from tests.command import quintile
 

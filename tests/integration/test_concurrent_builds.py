@@ -15,9 +15,9 @@ import pytest
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from service.config import Settings
-from service.db import Connection, connect
-from service.errors import BuildFailedError
+from service.core.config import Settings
+from service.core.db import Connection, connect
+from service.core.errors import BuildFailedError
 from service.jobs.build import build
 from service.jobs.turns import build_turn
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster

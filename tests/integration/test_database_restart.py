@@ -24,13 +24,13 @@ import pytest
 
 from sandbox import Fault, Sandbox
 from sandbox.shopify import Store
-from service import embedded
 from service.auth import create_token
-from service.config import Settings
-from service.connections import connect_shopify
-from service.db import connect, connect_as_owner, open_pool, tenant_transaction
+from service.core import embedded
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, open_pool, tenant_transaction
 from service.jobs.tasks import enqueue
 from service.migrate import migrate
+from service.shopify.connection import connect_shopify
 from service.tenants import add_tenant
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR

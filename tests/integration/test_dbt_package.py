@@ -19,8 +19,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from service.config import Settings
-from service.db import Connection, connect, connect_as_owner
+from service.core.config import Settings
+from service.core.db import Connection, connect, connect_as_owner
 from tests.conftest import PROJECT_DIR, Cluster
 
 PACKAGE = PROJECT_DIR / "tests" / "dbt" / "package"

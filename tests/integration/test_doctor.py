@@ -10,10 +10,10 @@ from uuid import UUID
 
 import pytest
 
-from service.config import Settings
-from service.db import Connection, Pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, tenant_transaction
+from service.core.errors import QuintileError
 from service.doctor import Finding, _explained, _told, examine
-from service.errors import QuintileError
 from service.jobs.doctor import examine_freshness, examine_queue, examine_runs
 from service.jobs.freshness import longest_gap
 from service.jobs.runs import recorded, start_run
@@ -219,7 +219,7 @@ def test_a_full_disk(settings: Settings) -> None:
 
 
 def test_a_scope_that_is_missing(settings: Settings, owner: Connection, make_tenant) -> None:
-    from service.vault import seal
+    from service.core.vault import seal
 
     tenant_id = make_tenant("demo", "demo.myshopify.com")
     _connect(owner, tenant_id, "shopify", ["read_orders"])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from service import embedded
-from service.db import connect
-from service.errors import EmbeddedDatabaseError
+from service.core import embedded
+from service.core.db import connect
+from service.core.errors import EmbeddedDatabaseError
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 from procrastinate.jobs import Job, Status
 
-from service.config import Settings
-from service.db import Connection, Pool, create_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, create_pool, tenant_transaction
 from service.jobs.fair_queue import ASKED, BUILD_TASK, DUE_BUILD_TASK, SCHEDULED, TOLD
 from service.jobs.tasks import defer, worker_app
 from tests.conftest import MakeTenant

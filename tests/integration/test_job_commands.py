@@ -10,8 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from service.config import Settings
-from service.db import Connection, Pool, connect_as_owner, create_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, connect_as_owner, create_pool, tenant_transaction
 from service.jobs.housekeeping import housekeep
 from service.jobs.retry import PostponedError
 from service.jobs.runs import Terms, get_run, recorded, start_run

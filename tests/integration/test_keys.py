@@ -13,11 +13,11 @@ from sandbox.data import generate_store
 from sandbox.data.specs import KESSEL
 from sandbox.shopify import ALL_SCOPES, Store
 from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
-from service.config import Settings
-from service.db import Connection, Pool
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import Connection, Pool
+from service.core.errors import InvalidInputError
+from service.core.vault import Sealed, seal, unseal
 from service.keys import new_key, rotate_keys
-from service.vault import Sealed, seal, unseal
 from tests.command import quintile
 from tests.conftest import MakeTenant
 

@@ -14,9 +14,9 @@ import stamina
 
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import ALL_SCOPES, Account
-from service.config import Settings
-from service.connections import connect_klaviyo
-from service.db import Connection, Pool, one, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.spool import Row
 from service.klaviyo.account import read_list_flows
 from service.klaviyo.client import (
     KlaviyoClient,
@@ -24,10 +24,10 @@ from service.klaviyo.client import (
     KlaviyoUnavailableError,
     open_klaviyo,
 )
+from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.events import EventsNotAllowedError, send_events
 from service.klaviyo.push import Limits, Target, refresh, remove, send
 from service.klaviyo.windows import LocalWindows
-from service.spool import Row
 from service.webhooks.housekeeping import purge_tenant
 from tests.conftest import MakeTenant, NullProgress
 

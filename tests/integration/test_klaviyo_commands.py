@@ -11,9 +11,9 @@ import pytest
 
 from sandbox import Sandbox
 from sandbox.klaviyo import Account
-from service.config import Settings
-from service.connections import connect_klaviyo
-from service.db import connect, connect_as_owner, open_pool
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, open_pool
+from service.klaviyo.connection import connect_klaviyo
 from service.tenants import add_tenant
 from tests.command import quintile
 from tests.web import add_scored_customers

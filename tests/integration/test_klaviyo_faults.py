@@ -14,12 +14,12 @@ import stamina
 
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
-from service import http
-from service.config import Settings
-from service.connections import connect_klaviyo
-from service.db import Pool, connect, connect_as_owner, create_pool, tenant_transaction
-from service.errors import QuintileError
+from service.core import http
+from service.core.config import Settings
+from service.core.db import Pool, connect, connect_as_owner, create_pool, tenant_transaction
+from service.core.errors import QuintileError
 from service.klaviyo.configs import NewConfig, create_config
+from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.push import Limits
 from service.tenants import add_tenant
 from tests.klaviyo import sync_once

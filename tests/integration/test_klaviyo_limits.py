@@ -15,10 +15,10 @@ import pytest
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import ALL_SCOPES, Account
 from sandbox.klaviyo.limits import LARGE, RateLimits
-from service.config import Settings
-from service.connections import connect_klaviyo, open_connected_klaviyo
-from service.db import Connection, Pool, one, open_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, open_pool, tenant_transaction
 from service.klaviyo.client import KlaviyoUnavailableError
+from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo
 from service.klaviyo.windows import SharedWindows, Told, TurnTooFarError
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, MakeTenant
@@ -30,9 +30,9 @@ HASH = b"the hash of an account"
 ASKER = """
 import sys
 from uuid import UUID
-from service.config import load_settings
-from service.connections import open_connected_klaviyo
-from service.db import open_pool
+from service.core.config import load_settings
+from service.klaviyo.connection import open_connected_klaviyo
+from service.core.db import open_pool
 
 settings = load_settings()
 with open_pool(settings) as pool:

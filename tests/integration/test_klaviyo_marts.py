@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Connection, connect_as_owner, one, open_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, connect_as_owner, one, open_pool, tenant_transaction
 from service.tenants import add_tenant
 
 

@@ -13,12 +13,20 @@ import stamina
 
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
-from service.config import Settings
-from service.connections import MissingScopeError, connect_klaviyo, credential
-from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
-from service.errors import InvalidInputError, NotConnectedError
+from service.core.config import Settings
+from service.core.credentials import MissingScopeError, open_credential
+from service.core.db import (
+    Connection,
+    Pool,
+    connect,
+    connect_as_owner,
+    create_pool,
+    tenant_transaction,
+)
+from service.core.errors import InvalidInputError, NotConnectedError
 from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, KlaviyoUnavailableError
 from service.klaviyo.configs import list_size, map_list, paused_lists, unmap_list
+from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.plan import MartsMissingError
 from service.klaviyo.push import Limits
 from service.klaviyo.sync import sync_klaviyo
@@ -805,7 +813,7 @@ def test_connecting_names_the_account_and_keeps_the_key_sealed(
     assert connect_klaviyo(here, pool, tenant, f" {KEY}\n").name == "Kessel & Korn"
     with tenant_transaction(pool, tenant) as conn:
         row = conn.execute("select * from app.connections").fetchone()
-        assert credential(here, conn, tenant, "klaviyo") == KEY
+        assert open_credential(here, conn, tenant, "klaviyo") == KEY
     assert row is not None
     assert (row["account_name"], row["last_four"]) == ("Kessel & Korn", KEY[-4:])
     assert KEY.encode() not in row["sealed_secret"]
@@ -819,7 +827,7 @@ def test_a_key_without_a_scope_is_refused_with_its_name(
     with pytest.raises(MissingScopeError, match="profiles:read"):
         connect_klaviyo(here, pool, tenant_id, "pk_sandbox_without_profiles")
     with tenant_transaction(pool, tenant_id) as conn, pytest.raises(NotConnectedError):
-        credential(here, conn, tenant_id, "klaviyo")
+        open_credential(here, conn, tenant_id, "klaviyo")
 
 
 def test_only_lists_and_segments_that_exist_are_mapped(

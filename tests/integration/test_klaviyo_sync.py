@@ -16,10 +16,16 @@ import pytest
 from sandbox import Sandbox
 from sandbox.klaviyo import Account
 from sandbox.klaviyo.state import ProfileList
-from service.config import Settings
-from service.connections import connect_klaviyo
-from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import (
+    Connection,
+    Pool,
+    connect,
+    connect_as_owner,
+    create_pool,
+    tenant_transaction,
+)
+from service.core.errors import InvalidInputError
 from service.jobs.retry import HandedBackError
 from service.jobs.runs import Trigger, recorded, start_run
 from service.jobs.schedules import pause
@@ -38,6 +44,7 @@ from service.klaviyo.configs import (
     get_config,
     undo_removal,
 )
+from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.push import Limits
 from service.klaviyo.reading import is_full_reading_due
 from service.klaviyo.records import Outcome, add_rows, begin, finish, rows_to_do

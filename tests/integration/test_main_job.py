@@ -18,9 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service import embedded
-from service.config import Settings
-from service.db import app_url, connect, connect_as_owner
+from service.core import embedded
+from service.core.config import Settings
+from service.core.db import app_url, connect, connect_as_owner
 from tests.command import environment_of, quintile
 from tests.conftest import PROJECT_DIR
 

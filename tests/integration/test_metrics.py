@@ -18,13 +18,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from pytest_httpserver import HTTPServer
 
 from service.cli import serve_command
-from service.config import Settings
-from service.db import Connection, Pool, connect_as_owner, tenant_transaction
-from service.http import open_client
+from service.core.config import Settings
+from service.core.db import Connection, Pool, connect_as_owner, tenant_transaction
+from service.core.http import open_client
+from service.core.metrics import own_numbers
 from service.jobs.metrics import InstallationCollector, serve_metrics
 from service.jobs.runs import recorded, start_run
 from service.jobs.tasks import enqueue
-from service.metrics import own_numbers
 from service.tenants import add_tenant
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR

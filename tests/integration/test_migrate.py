@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from service.config import Settings
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     app_url,
     connect,
@@ -22,7 +22,7 @@ from service.db import (
     tenant_transaction,
     transform_url,
 )
-from service.errors import (
+from service.core.errors import (
     DatabaseUnavailableError,
     ForeignRolesError,
     InvalidSettingError,

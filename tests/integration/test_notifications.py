@@ -25,9 +25,9 @@ from flask.testing import FlaskClient
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from service.config import Settings
-from service.db import Connection, Pool, one, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.errors import InvalidInputError
 from service.jobs.tasks import worker_app
 from service.keys import rotate_keys
 from service.notifications.address import (

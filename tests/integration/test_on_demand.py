@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 from flask.testing import FlaskClient
 
-from service.config import Settings
-from service.db import Connection, connect, connect_as_owner, open_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, connect, connect_as_owner, open_pool, tenant_transaction
 from service.jobs.tasks import enqueue
 from tests.web import client_of, running_app
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process

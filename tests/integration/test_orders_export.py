@@ -14,10 +14,10 @@ import pytest
 
 from sandbox import Sandbox
 from sandbox.shopify import Store
-from service.config import Settings
-from service.connections import connect_shopify
-from service.db import Pool, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import Pool, tenant_transaction
+from service.core.errors import InvalidInputError
+from service.shopify.connection import connect_shopify
 from service.shopify.landing import adopt_orders, land_customers, land_orders
 from service.shopify.sync import sync_shopify
 from tests.command import peak_of, quintile

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from service.db import Pool, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.db import Pool, tenant_transaction
+from service.core.errors import InvalidInputError
 from service.shopify.landing import land_orders
 from service.shopify.orders_csv import ImportReport, import_orders
 from tests.conftest import AS_OF, MakeTenant, NullProgress

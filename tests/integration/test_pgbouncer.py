@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
-from service.config import Settings
-from service.db import connect, connect_as_owner, open_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, open_pool, tenant_transaction
 from service.jobs.tasks import enqueue, worker_app
 from tests.command import quintile
 from tests.conftest import make_demo, pooled_settings, sandbox_settings

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from service.config import Settings
-from service.db import connect, connect_as_owner, one
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, one
 from service.migrate import migrate
 from service.tenants import add_tenant
 from tests.conftest import PROJECT_DIR

@@ -16,9 +16,8 @@ from psycopg import sql
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
 from sandbox.shopify import Store
-from service.config import Settings
-from service.connections import connect_klaviyo, connect_shopify
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     Pool,
     connect,
@@ -30,6 +29,8 @@ from service.db import (
 )
 from service.jobs.build import build
 from service.jobs.tasks import Worker, enqueue
+from service.klaviyo.connection import connect_klaviyo
+from service.shopify.connection import connect_shopify
 from service.shopify.orders_csv import import_orders
 from service.shopify.sync import sync_shopify
 from service.tenants import add_tenant

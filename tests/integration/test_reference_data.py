@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from service.config import Settings
-from service.db import connect, connect_as_owner, create_pool
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, create_pool
 from tests.command import quintile
 from tests.external import external_server
 

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from procrastinate.jobs import Job
 
-from service.config import Settings
-from service.db import Connection, Pool, tenant_transaction
-from service.errors import BuildFailedError, InvalidInputError
+from service.core.config import Settings
+from service.core.db import Connection, Pool, tenant_transaction
+from service.core.errors import BuildFailedError, InvalidInputError
 from service.jobs import together
 from service.jobs.fan_out import close_dead, take_up_stalled
 from service.jobs.retry import PostponedError, is_passing, next_try

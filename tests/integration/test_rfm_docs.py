@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from service.config import Settings
+from service.core.config import Settings
 from tests.dbt.check_manifest import breaches
 from tests.integration.test_plain_dbt import dbt
 

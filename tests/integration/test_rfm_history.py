@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from service.config import Settings
-from service.db import Connection, connect, connect_as_owner
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import Connection, connect, connect_as_owner
+from service.core.errors import InvalidInputError
 from service.jobs.backfill import backfill, days
 from service.tenants import add_tenant
 from tests.command import environment_of, quintile

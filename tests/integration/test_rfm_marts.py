@@ -9,8 +9,15 @@ from uuid import UUID
 import pytest
 from psycopg.rows import tuple_row
 
-from service.config import Settings
-from service.db import Connection, Pool, connect, connect_as_owner, open_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import (
+    Connection,
+    Pool,
+    connect,
+    connect_as_owner,
+    open_pool,
+    tenant_transaction,
+)
 from service.shopify.orders_csv import import_orders
 from service.tenants import add_tenant
 from tests.conftest import NullProgress

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from service.db import Connection, Pool, tenant_transaction
-from service.errors import AlreadyRunningError, InvalidInputError
+from service.core.db import Connection, Pool, tenant_transaction
+from service.core.errors import AlreadyRunningError, InvalidInputError
 from service.jobs.runs import get_run, recorded, recorded_together, start_run
 from service.jobs.tasks import enqueue
 

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from service.config import Settings
-from service.db import Connection, connect, create_pool, tenant_transaction, transform_url
+from service.core.config import Settings
+from service.core.db import Connection, connect, create_pool, tenant_transaction, transform_url
 from tests.conftest import MakeTenant
 from tests.samples import build_samples, configure, land
 

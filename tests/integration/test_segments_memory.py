@@ -12,9 +12,9 @@ import pytest
 from sandbox import Sandbox
 from sandbox.data import Customer, Segment, StoreData
 from sandbox.shopify import Store
-from service.config import Settings
-from service.connections import connect_shopify
-from service.db import Pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Pool, tenant_transaction
+from service.shopify.connection import connect_shopify
 from tests.command import peak_of
 from tests.conftest import MakeTenant
 from tests.integration.test_shopify_sync import small_shop

@@ -17,14 +17,14 @@ from sandbox import Fault, Sandbox
 from sandbox.shopify import Store
 from sandbox.shopify.bulk import BulkFault, BulkOperation
 from sandbox.shopify.store import ALL_SCOPES
-from service.config import Settings
-from service.connections import connect_shopify
-from service.db import Pool, connect_as_owner, create_pool, tenant_transaction
-from service.logs import configure_logging
+from service.core.config import Settings
+from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
+from service.core.logs import configure_logging
 from service.shopify.backfill import ORDERS as BULK_ORDERS
 from service.shopify.backfill import land_blocks
 from service.shopify.bulk import Result, with_search
 from service.shopify.client import ShopifyRefusedError, ShopifyUnavailableError, open_shopify
+from service.shopify.connection import connect_shopify
 from service.shopify.jsonl import DamagedFileError, read_blocks
 from service.shopify.landing import mark_orders_deleted, read_watermark
 from service.shopify.sync import sync_shopify

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from service.db import Pool, tenant_transaction
+from service.core.db import Pool, tenant_transaction
 from service.shopify.landing import (
     land_customers,
     land_orders,

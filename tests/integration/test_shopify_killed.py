@@ -23,9 +23,9 @@ import pytest
 
 from sandbox import Sandbox
 from sandbox.shopify import Store
-from service.config import Settings
-from service.connections import connect_shopify
-from service.db import connect, connect_as_owner, open_pool
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, open_pool
+from service.shopify.connection import connect_shopify
 from service.shopify.reconcile import Comparison
 from service.shopify.sync import sync_shopify
 from service.tenants import add_tenant

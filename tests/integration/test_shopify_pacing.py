@@ -18,9 +18,8 @@ from sandbox.data import generate_store
 from sandbox.data.specs import KESSEL
 from sandbox.shopify import LeakyBucket, Store
 from sandbox.shopify.tokens import CLIENT_ID
-from service.config import Settings
-from service.connections import connect_shopify, open_connected
-from service.db import Connection, Pool, one, query, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.shopify.bucket import Reservation, SharedBucket, Throttle
 from service.shopify.client import (
     ShopifyError,
@@ -29,6 +28,7 @@ from service.shopify.client import (
     ShopifyUnknownOutcomeError,
     open_shopify,
 )
+from service.shopify.connection import connect_shopify, open_connected_shopify
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, MakeTenant
 
@@ -38,12 +38,15 @@ SHOP = KESSEL.domain
 ASKER = """
 import sys
 from uuid import UUID
-from service.config import load_settings
-from service.connections import open_connected
-from service.db import open_pool
+from service.core.config import load_settings
+from service.shopify.connection import open_connected_shopify
+from service.core.db import open_pool
 
 settings = load_settings()
-with open_pool(settings) as pool, open_connected(settings, pool, UUID(sys.argv[1])) as client:
+with (
+    open_pool(settings) as pool,
+    open_connected_shopify(settings, pool, UUID(sys.argv[1])) as client,
+):
     for _ in range(int(sys.argv[2])):
         client.run("customers", first=100, after=None, query=None)
     print(client.calls)
@@ -272,7 +275,7 @@ def test_a_closed_door_stops_at_once_and_says_what_to_do(
     shop.fail_shopify(Fault(status=status))
     with (
         pytest.raises(ShopifyError, match=said) as caught,
-        open_connected(here, pool, tenant) as client,
+        open_connected_shopify(here, pool, tenant) as client,
     ):
         client.run("shop")
     assert isinstance(caught.value, ShopifyRefusedError) == (state == "refused")

@@ -13,9 +13,8 @@ import stamina
 from sandbox import Sandbox
 from sandbox.shopify import Store
 from sandbox.shopify.store import SegmentFaults
-from service.config import Settings
-from service.connections import connect_shopify
-from service.db import Connection, Pool, one, query, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.doctor import examine
 from service.jobs.tasks import Worker, enqueue
 from service.shopify import segments
@@ -25,6 +24,7 @@ from service.shopify.client import (
     ShopifyUnavailableError,
     open_shopify,
 )
+from service.shopify.connection import connect_shopify
 from service.shopify.segments import Source, sync_one_segment, sync_segments
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress

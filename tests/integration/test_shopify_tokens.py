@@ -18,11 +18,11 @@ from sandbox.data import generate_store
 from sandbox.data.specs import KESSEL
 from sandbox.shopify import Store
 from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
-from service.config import Settings
-from service.connections import connect_shopify, open_connected
-from service.db import Connection, Pool, one, query, tenant_transaction
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.errors import InvalidInputError
 from service.shopify.client import ShopifyRefusedError, ShopifyUnavailableError
+from service.shopify.connection import connect_shopify, open_connected_shopify
 from service.shopify.tokens import MissingClientError, TokenSet, parse_tokens, read_stored
 from tests.conftest import MakeTenant
 
@@ -69,7 +69,7 @@ Ask = Callable[[], str]
 @pytest.fixture
 def ask(here: Settings, pool: Pool, tenant: UUID) -> Ask:
     def run() -> str:
-        with open_connected(here, pool, tenant) as client:
+        with open_connected_shopify(here, pool, tenant) as client:
             return str(client.run("shop")["shop"]["name"])
 
     return run
@@ -268,7 +268,7 @@ def test_an_app_that_shopify_does_not_know_is_the_operator_s_business(
     other = replace(here, shopify_client_secret="not the secret")
     with (
         pytest.raises(MissingClientError, match="does not know the app"),
-        open_connected(other, pool, tenant) as client,
+        open_connected_shopify(other, pool, tenant) as client,
     ):
         client.run("shop")
     assert row_of(owner)["state"] == "active"

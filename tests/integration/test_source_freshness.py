@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from service.config import Settings
-from service.db import Connection, transform_url
+from service.core.config import Settings
+from service.core.db import Connection, transform_url
 from tests.conftest import PROJECT_DIR
 
 

@@ -15,8 +15,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.config import Settings
-from service.db import Connection, connect, connect_as_owner
+from service.core.config import Settings
+from service.core.db import Connection, connect, connect_as_owner
 from service.jobs import turns
 from service.jobs.turns import build_turn, project_checksum, tenant_turn
 from service.tenants import add_tenant

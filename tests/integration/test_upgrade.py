@@ -17,8 +17,8 @@ from psycopg.rows import tuple_row
 
 import service.jobs.worker
 import service.migrate
-from service.config import Settings
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     Pool,
     app_url,
@@ -27,7 +27,7 @@ from service.db import (
     query,
     tenant_transaction,
 )
-from service.errors import TablesInUseError
+from service.core.errors import TablesInUseError
 from service.jobs.build import build
 from service.migrate import Migration, applied_migrations, known_migrations, migrate
 from tests.command import quintile

@@ -11,10 +11,10 @@ import pytest
 
 from sandbox import Fault, Sandbox
 from sandbox.shopify import ALL_SCOPES, Store
-from service.config import Settings
-from service.connections import connect_shopify
-from service.db import Pool
-from service.errors import InvalidSettingError
+from service.core.config import Settings
+from service.core.db import Pool
+from service.core.errors import InvalidSettingError
+from service.shopify.connection import connect_shopify
 from service.webhooks.subscriptions import webhook_address
 from service.webhooks.topics import TOPICS
 from tests.command import quintile

@@ -16,10 +16,10 @@ import stamina
 from sandbox import Fault, Sandbox
 from sandbox.shopify import ALL_SCOPES, Store
 from sandbox.shopify.webhooks import DeliveryFault
-from service.config import Settings
-from service.connections import connect_shopify, open_connected
-from service.db import Pool, connect_as_owner, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Pool, connect_as_owner, tenant_transaction
 from service.jobs.tasks import Worker, enqueue, worker_app
+from service.shopify.connection import connect_shopify, open_connected_shopify
 from service.shopify.sync import sync_shopify
 from service.webhooks.inbox import MAX_BODY_BYTES
 from service.webhooks.subscriptions import find_deviations, mend, webhook_address
@@ -71,7 +71,7 @@ def synced(here: Settings, pool: Pool, tenant: UUID) -> UUID:
 def subscribed(here: Settings, url: str, pool: Pool, synced: UUID, store: Store) -> UUID:
     """The tenant, whose shop tells us of every topic."""
     public = replace(here, public_url=url)
-    with open_connected(here, pool, synced) as client:
+    with open_connected_shopify(here, pool, synced) as client:
         for deviation in find_deviations(client, webhook_address(public)):
             assert mend(client, webhook_address(public), deviation) == ""
     # What the shop's segments are before anything changes.

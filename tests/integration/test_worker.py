@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 from psycopg import sql
 
-from service.config import Settings
-from service.db import Pool, connect_as_owner, create_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.jobs.fan_out import fan_out
 from service.jobs.runs import start_run
 from service.jobs.schedules import next_at, pause, previous_time, resume

@@ -24,10 +24,11 @@ from werkzeug.serving import make_server
 from sandbox import Sandbox
 from sandbox.klaviyo import Account
 from sandbox.shopify import Store, create_shopify_app
-from service.config import Settings
-from service.connections import connect_klaviyo, connect_shopify
-from service.db import Connection, connect, connect_as_owner, open_pool
+from service.core.config import Settings
+from service.core.db import Connection, connect, connect_as_owner, open_pool
 from service.jobs.schedules import SCHEDULES, next_time, previous_time
+from service.klaviyo.connection import connect_klaviyo
+from service.shopify.connection import connect_shopify
 from service.tenants import add_tenant
 from tests.conftest import Cluster
 from tests.integration.test_shopify_sync import small_shop

@@ -26,9 +26,8 @@ from werkzeug import Response
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
 from sandbox.shopify import Store
-from service.config import Settings
-from service.connections import connect_klaviyo, connect_shopify
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     Pool,
     connect,
@@ -43,10 +42,12 @@ from service.jobs.fair_queue import SCHEDULED
 from service.jobs.tasks import HOUSEKEEP_TASK, defer, enqueue, worker_app
 from service.jobs.webhooks import defer_notices, defer_privacy
 from service.klaviyo.configs import map_list
+from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.requests import request_sync
 from service.notifications.hooks import set_hook
 from service.notifications.outbox import NOTIFY_TASK
 from service.privacy.requests import add_request
+from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants import add_tenant
 from tests.conftest import Cluster, NullProgress

@@ -15,11 +15,11 @@ import pytest
 
 from sandbox import Fault, Sandbox
 from sandbox.shopify import Store
-from service.config import Settings
-from service.connections import connect_shopify
-from service.db import Connection, Pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import Connection, Pool, tenant_transaction
 from service.jobs.runs import start_run
 from service.jobs.tasks import HOUSEKEEP_TASK, defer, enqueue, worker_app
+from service.shopify.connection import connect_shopify
 from tests.conftest import MakeTenant
 from tests.integration.test_shopify_sync import small_shop
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from service.config import Settings
-from service.db import (
+from service.core.config import Settings
+from service.core.db import (
     Connection,
     Pool,
     app_url,
@@ -22,7 +22,7 @@ from service.db import (
     tenant_transaction,
     transform_url,
 )
-from service.errors import OverprivilegedRoleError
+from service.core.errors import OverprivilegedRoleError
 from service.jobs.build import build
 from service.migrate import migrate
 from tests.conftest import AS_OF

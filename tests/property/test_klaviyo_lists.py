@@ -19,10 +19,17 @@ from hypothesis import strategies as st
 
 from sandbox import Sandbox
 from sandbox.klaviyo import Account
-from service.config import Settings
-from service.connections import connect_klaviyo
-from service.db import Connection, Pool, connect, connect_as_owner, create_pool, tenant_transaction
+from service.core.config import Settings
+from service.core.db import (
+    Connection,
+    Pool,
+    connect,
+    connect_as_owner,
+    create_pool,
+    tenant_transaction,
+)
 from service.klaviyo.configs import Direction, NewConfig, create_config, delete_config
+from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.push import Limits
 from service.tenants import add_tenant
 from tests.conftest import Cluster

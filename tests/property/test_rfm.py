@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from psycopg.types.json import Jsonb
 
-from service.config import Settings
-from service.db import Connection, connect, query
+from service.core.config import Settings
+from service.core.db import Connection, connect, query
 from tests.conftest import Cluster
 from tests.property.stores import AS_OF, SECOND, Answer, Store, batches, by_definition
 from tests.warm_dbt import dbt

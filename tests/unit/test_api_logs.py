@@ -8,8 +8,8 @@ import logging
 import pytest
 import structlog
 
-from service.config import Settings
-from service.logs import configure_logging, mask_secrets
+from service.core.config import Settings
+from service.core.logs import configure_logging, mask_secrets
 
 TOKEN = "qnt_0123456789abcdef0123456789abcdef_" + "x" * 43
 

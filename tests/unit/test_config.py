@@ -7,8 +7,8 @@ from dataclasses import fields
 
 import pytest
 
-from service.config import Settings, environment_name, load_settings, unknown_variables
-from service.errors import InvalidSettingError
+from service.core.config import Settings, environment_name, load_settings, unknown_variables
+from service.core.errors import InvalidSettingError
 from tests.conftest import PROJECT_DIR
 
 

@@ -21,7 +21,7 @@ import yaml
 from croniter import croniter
 
 from service.cli import main
-from service.config import Settings, environment_name, load_settings
+from service.core.config import Settings, environment_name, load_settings
 from service.jobs.turns import project_checksum
 from service.migrate import known_migrations
 from tests.conftest import PROJECT_DIR
@@ -240,7 +240,7 @@ def test_alerts_are_explained() -> None:
 
 
 def test_alerts_and_docs_use_metrics_that_exist() -> None:
-    from service import metrics
+    from service.core import metrics
     from service.jobs import metrics as of_the_database
 
     declared = {family.name for family in metrics.registry.collect()}

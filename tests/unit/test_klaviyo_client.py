@@ -9,7 +9,7 @@ import pytest
 import stamina
 from pytest_httpserver import HTTPServer
 
-from service.config import Settings
+from service.core.config import Settings
 from service.klaviyo.client import (
     KlaviyoClient,
     KlaviyoError,

@@ -11,7 +11,7 @@ import stamina
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from service.config import Settings
+from service.core.config import Settings
 from service.shopify.client import (
     ShopifyClient,
     ShopifyError,

@@ -17,8 +17,8 @@ from sandbox.data.specs import KESSEL
 from sandbox.shopify import Store
 from sandbox.shopify.discounts import Discount as Stored
 from sandbox.shopify.store import ALL_SCOPES
-from service.config import Settings
-from service.errors import InvalidInputError
+from service.core.config import Settings
+from service.core.errors import InvalidInputError
 from service.shopify.client import (
     ShopifyClient,
     ShopifyQueryError,

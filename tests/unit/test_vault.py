@@ -9,10 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from service.config import Settings
-from service.errors import InvalidSettingError, SealBrokenError
-from service.secrets import role_password, secret_key
-from service.vault import Sealed, seal, unseal
+from service.core.config import Settings
+from service.core.errors import InvalidSettingError, SealBrokenError
+from service.core.secrets import role_password, secret_key
+from service.core.vault import Sealed, seal, unseal
 
 KEY_A = base64.b64encode(b"a" * 32).decode()
 KEY_B = base64.b64encode(b"b" * 32).decode()

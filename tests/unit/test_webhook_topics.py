@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.config import Settings
+from service.core.config import Settings
 from service.webhooks.signature import client_secrets, is_signed, sign
 from service.webhooks.topics import PRIVACY_KINDS, TOPICS, Notice, read_notice
 

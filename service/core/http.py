@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import httpx
 import stamina
 
-from service.metrics import note_throttled, note_upstream
+from service.core.metrics import note_throttled, note_upstream
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from service.config import Settings
+from service.core.config import Settings
 
 # Set by service.web_server: the web service's processes share their numbers through files there.
 SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"

@@ -15,9 +15,9 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from service.config import Settings
-from service.errors import InvalidSettingError, SealBrokenError
-from service.secrets import derive
+from service.core.config import Settings
+from service.core.errors import InvalidSettingError, SealBrokenError
+from service.core.secrets import derive
 
 _NONCE_BYTES = 12
 KEY_BYTES = 32

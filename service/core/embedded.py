@@ -16,7 +16,7 @@ import psycopg
 from fasteners import InterProcessLock
 from psycopg import sql
 
-from service.errors import EmbeddedDatabaseError
+from service.core.errors import EmbeddedDatabaseError
 
 DATABASE = "quintile"
 _NEEDED_BYTES = 512 * 2**20

@@ -9,7 +9,7 @@ import os
 import secrets
 from pathlib import Path
 
-from service.config import Settings
+from service.core.config import Settings
 
 
 def secret_key(settings: Settings) -> bytes:

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from service.config import Settings
+from service.core.config import Settings
 
 _SECRETS = re.compile(
     r"\b(?P<kind>qnt|qsi|pk|shpat|shpss|shpca)_[A-Za-z0-9_-]{8,}"

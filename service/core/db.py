@@ -21,15 +21,15 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
 
-from service import embedded
-from service.config import Settings
-from service.errors import (
+from service.core import embedded
+from service.core.config import Settings
+from service.core.errors import (
     DatabaseUnavailableError,
     InvalidSettingError,
     OverprivilegedRoleError,
     UnknownTenantError,
 )
-from service.secrets import role_password
+from service.core.secrets import role_password
 
 OWNER = "quintile_owner"
 TRANSFORM = "quintile_transform"
@@ -38,7 +38,7 @@ APP = "quintile_app"
 Connection = psycopg.Connection[DictRow]
 Pool = ConnectionPool[Connection]
 
-_PACKAGE_DIR = Path(__file__).parent
+_PACKAGE_DIR = Path(__file__).parents[1]
 
 
 @cache

@@ -16,7 +16,7 @@ from typing import Any
 
 from croniter import CroniterError, croniter
 
-from service.errors import InvalidSettingError
+from service.core.errors import InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _RANGES = MappingProxyType(
@@ -43,7 +43,7 @@ _CRON_FIELDS = 5
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
 
-PROJECT_DIR = Path(__file__).resolve().parent.parent
+PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 
 def _setting(default: str | int, sentence: str, *, secret: bool = False) -> Any:

@@ -1,0 +1,154 @@
+"""Stored credentials: sealed on the way in, opened for a request and nowhere else.
+
+One row of ``app.connections`` per tenant and provider. What is particular to a provider is in
+``service/shopify/connection.py`` and ``service/klaviyo/connection.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from service.core.config import Settings
+from service.core.db import Connection, query
+from service.core.errors import InvalidInputError, NotConnectedError
+from service.core.vault import Sealed, seal, unseal
+
+_NAMES = {"shopify": "Shopify", "klaviyo": "Klaviyo"}
+_SECRET = re.compile(r"[\x21-\x7e]{8,512}")
+# Columns that only some providers fill.
+_OPTIONAL = (
+    "account_id",
+    "plan",
+    "expires_in",
+    "refresh_expires_in",
+    "api_version_asked",
+    "api_version_served",
+)
+
+
+class MissingScopeError(InvalidInputError):
+    """The credential lacks scopes that Quintile needs."""
+
+
+def find_connection(conn: Connection, tenant_id: UUID, provider: str) -> dict[str, Any]:
+    """The row of a connection, its secret still sealed.
+
+    Raises:
+        NotConnectedError: The tenant has not been connected to the provider.
+    """
+    row = conn.execute(
+        query("sql/find_connection"), {"tenant_id": tenant_id, "provider": provider}
+    ).fetchone()
+    if row is None:
+        raise not_connected(provider)
+    return row
+
+
+def open_credential(settings: Settings, conn: Connection, tenant_id: UUID, provider: str) -> str:
+    """The secret of a connection.
+
+    Shopify's tokens may have to be refreshed first: use
+    :func:`service.shopify.connection.open_connected_shopify` to call a store.
+
+    Raises:
+        NotConnectedError: The tenant has not been connected to the provider.
+        SealBrokenError: None of the encryption keys opens the stored secret.
+    """
+    return unseal_connection(
+        settings, tenant_id, provider, find_connection(conn, tenant_id, provider)
+    )
+
+
+def unseal_connection(
+    settings: Settings, tenant_id: UUID, provider: str, row: dict[str, Any]
+) -> str:
+    """The secret in a row of :func:`find_connection`.
+
+    Raises:
+        SealBrokenError: None of the encryption keys opens the stored secret.
+    """
+    return unseal(settings, tenant_id, provider, Sealed(row["key_id"], bytes(row["sealed_secret"])))
+
+
+def store_connection(
+    settings: Settings,
+    conn: Connection,
+    tenant_id: UUID,
+    provider: str,
+    *,
+    secret: str,
+    **columns: Any,
+) -> None:
+    """Seal a secret and store it with what the provider said about it, replacing what was there."""
+    sealed = seal(settings, tenant_id, provider, secret)
+    conn.execute(
+        query("sql/store_connection"),
+        {
+            "tenant_id": tenant_id,
+            "provider": provider,
+            "sealed_secret": sealed.ciphertext,
+            "key_id": sealed.key_id,
+            "scopes": [],
+            **dict.fromkeys(_OPTIONAL),
+            **columns,
+        },
+    )
+
+
+def disconnect(conn: Connection, tenant_id: UUID, provider: str, reason: str) -> bool:
+    """Delete a connection's secret; syncs stop until the tenant connects again.
+
+    Data that was read before stays, and so does the shop's domain.
+
+    Returns:
+        Whether there was a connection.
+    """
+    parameters = {"tenant_id": tenant_id, "provider": provider, "reason": reason}
+    return conn.execute(query("sql/disconnect"), parameters).fetchone() is not None
+
+
+def record_refused(conn: Connection, tenant_id: UUID, provider: str, reason: str) -> None:
+    """Record that the provider no longer accepts the credential."""
+    conn.execute(
+        query("sql/note_refused"),
+        {"tenant_id": tenant_id, "provider": provider, "reason": reason},
+    )
+
+
+def record_accepted(conn: Connection, tenant_id: UUID, provider: str) -> None:
+    """Record that the provider has just accepted the credential."""
+    conn.execute(query("sql/note_accepted"), {"tenant_id": tenant_id, "provider": provider})
+
+
+def not_connected(provider: str) -> NotConnectedError:
+    """The error of a tenant without a connection to the provider."""
+    return NotConnectedError(
+        f"This tenant is not connected to {_NAMES[provider]} yet.",
+        advice=f"Connect it first: quintile tenants connect-{provider} NAME",
+    )
+
+
+def missing_scopes_message(kind: str, scopes: Mapping[str, str]) -> str:
+    """One sentence that names the missing scopes and what each is for."""
+    named = " and ".join(f"{scope} (for {why})" for scope, why in scopes.items())
+    return f"The {kind} lacks {named}."
+
+
+def check_secret(text: str, kind: str, *, field: str = "") -> str:
+    """A secret without surrounding space.
+
+    Checked here, because a client library would quote a malformed one in its error.
+
+    Raises:
+        InvalidInputError: It cannot be one.
+    """
+    secret = text.strip()
+    if not _SECRET.fullmatch(secret):
+        raise InvalidInputError(
+            f"This is not a valid {kind}: it must be 8 to 512 characters without spaces.",
+            field=field,
+        )
+    return secret
