@@ -18,7 +18,6 @@ from uuid import UUID
 import click
 import psycopg
 
-from service.auth import create_sign_in_code, create_token
 from service.core import embedded
 from service.core.config import Settings, load_settings, unknown_variables
 from service.core.db import (
@@ -59,7 +58,8 @@ from service.jobs.schedule_commands import schedules
 from service.klaviyo.commands import klaviyo, preview
 from service.limits import read_order_limit
 from service.migrate import migrate as run_migrations
-from service.tenants import RfmChange, add_tenant, change_tenant, list_tenants
+from service.tenants.tenants import RfmChange, add_tenant, change_tenant, list_tenants
+from service.tenants.tokens import create_sign_in_code, create_token
 
 if TYPE_CHECKING:
     from service.shopify.orders_csv import ImportReport
@@ -238,7 +238,7 @@ def keys() -> None:
 @click.argument("key_id", metavar="ID")
 def keys_new(key_id: str) -> None:
     """Print an entry with a new key, for the front of QUINTILE_ENCRYPTION_KEYS."""
-    from service.keys import new_key
+    from service.tenants.keys import new_key
 
     click.echo(new_key(key_id))
 
@@ -251,7 +251,7 @@ def keys_rotate(settings: Settings) -> None:
     Harmless at any time and as often as you like. Keys that seal nothing any more are named; they
     may leave the ring once every process has been restarted with the new one.
     """
-    from service.keys import rotate_keys
+    from service.tenants.keys import rotate_keys
 
     with connect_as_owner(settings) as conn:
         known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}

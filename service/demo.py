@@ -28,7 +28,7 @@ from service.klaviyo.sync import sync_klaviyo
 from service.migrate import migrate
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
-from service.tenants import add_tenant, list_tenants
+from service.tenants.tenants import add_tenant, list_tenants
 
 Say = Callable[[str], None]
 _LIST_NAME = "Champions"

@@ -27,7 +27,7 @@ from service.klaviyo.configs import paused_lists
 from service.machine import examine_clock, examine_disk
 from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
 from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
-from service.tenants import list_tenants
+from service.tenants.tenants import list_tenants
 from service.webhooks.doctor import Remark, examine_webhooks
 
 _FEW_DAYS = 14

@@ -34,7 +34,7 @@ from service.core.db import (
 )
 from service.jobs.build import build
 from service.migrate import migrate
-from service.tenants import add_tenant, change_tenant
+from service.tenants.tenants import add_tenant, change_tenant
 
 if TYPE_CHECKING:
     from sandbox import Sandbox

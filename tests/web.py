@@ -14,9 +14,9 @@ from flask.testing import FlaskClient
 from psycopg.types.json import Jsonb
 
 from service.app import create_app
-from service.auth import create_sign_in_code, create_token
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, transform_url
+from service.tenants.tokens import create_sign_in_code, create_token
 
 CALCULATED_AT = datetime(2026, 7, 1, tzinfo=UTC)
 

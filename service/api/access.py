@@ -18,9 +18,9 @@ import structlog
 from flask import current_app, g, request, session
 
 from service.api.problems import NotSignedInError, RefusedRequestError
-from service.auth import API, Credential, find_token, is_token_valid
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.tenants.tokens import API, Credential, find_token, is_token_valid
 
 PUBLIC_ENDPOINTS = frozenset(
     {

@@ -8,11 +8,11 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from pydantic import Field
 
-from service import tenants
 from service.api.access import tenant_id, transaction
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run
 from service.core.db import Connection, one, query
 from service.jobs.tasks import enqueue
+from service.tenants import tenants
 
 blueprint = APIBlueprint("rfm_settings", __name__, tag="Segments")
 

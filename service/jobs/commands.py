@@ -15,7 +15,7 @@ from service.core.db import connect_as_owner, find_tenant, open_pool, query, ten
 from service.core.errors import InvalidInputError
 from service.jobs.results import FAILED, result_option, told
 from service.jobs.runs import Kind, Trigger, get_run
-from service.tenants import list_tenants
+from service.tenants.tenants import list_tenants
 
 _POLL_SECONDS = 0.5
 _UNFINISHED = ("queued", "running")

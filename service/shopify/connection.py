@@ -21,7 +21,6 @@ from service.core.errors import InvalidInputError, NotConnectedError
 from service.core.http import ATTEMPTS
 from service.shopify.bucket import SharedBucket
 from service.shopify.client import ShopifyClient, base_url, open_shopify
-from service.shopify.domain import check_shop_domain
 from service.shopify.errors import ShopifyRefusedError
 from service.shopify.landing import save_shop
 from service.shopify.shop import ShopInfo, read_shop
@@ -33,6 +32,7 @@ from service.shopify.tokens import (
     parse_tokens,
     read_stored,
 )
+from service.tenants.shop_domain import check_shop_domain
 
 
 def connect_shopify(

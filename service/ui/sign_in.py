@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from service.api.access import begin_session, require_own_request, state
 from service.api.problems import problem
 from service.api.schemas import RequestModel
-from service.auth import find_token, use_sign_in_code
 from service.core.errors import InvalidInputError
+from service.tenants.tokens import find_token, use_sign_in_code
 
 log = structlog.get_logger(__name__)
 

@@ -31,7 +31,7 @@ from service.core import embedded
 from service.core.config import Settings
 from service.core.db import Connection, admin_url, connect, connect_as_owner, one, transform_url
 from service.migrate import migrate
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.bench import AS_OF, SIZES, TENANTS, compiled, dbt, seconds_of, sql
 from tests.bench.klaviyo import bench_klaviyo
 from tests.bench.samples import bench_samples

@@ -35,7 +35,7 @@ from service.klaviyo.configs import NewConfig, create_config
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.sync import sync_klaviyo
 from service.migrate import migrate
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.bench import AS_OF, sql
 from tests.command import environment_of
 from tests.klaviyo import begun_run

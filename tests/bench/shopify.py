@@ -31,7 +31,7 @@ from service.migrate import migrate
 from service.shopify.backfill import ORDERS, land_blocks
 from service.shopify.bulk import Result
 from service.shopify.jsonl import read_blocks
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.bench import sql
 from tests.command import environment_of
 

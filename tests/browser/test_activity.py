@@ -12,7 +12,7 @@ from service.core.config import Settings
 from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.jobs.runs import Kind, Trigger, recorded, start_run
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 
 

@@ -18,7 +18,7 @@ from sandbox.klaviyo import Account
 from sandbox.shopify import ALL_SCOPES, Store
 from service.core.config import Settings
 from service.core.db import connect_as_owner
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve
 
 KEY = "pk_sandbox_for_these_tests"

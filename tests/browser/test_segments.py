@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from service.core.config import Settings
 from service.core.db import connect_as_owner
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 from tests.command import environment_of
 from tests.web import add_explanations, add_history, add_scored_customers

@@ -21,7 +21,7 @@ from werkzeug.test import TestResponse
 from service.api.access import PUBLIC_ENDPOINTS, Login, transaction
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, transform_url
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.web import (
     add_samples,
     add_scored_customers,

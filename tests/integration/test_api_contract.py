@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from sandbox import Sandbox
 from service.core.config import Settings
 from service.core.db import connect_as_owner
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.web import (
     add_explanations,
     add_history,

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, transform_url
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.web import (
     CALCULATED_AT,
     add_explanations,

@@ -18,7 +18,7 @@ from sandbox.shopify import ALL_SCOPES, Store
 from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.core.config import Settings
 from service.core.db import connect_as_owner, one
-from service.tenants import add_tenant, change_tenant
+from service.tenants.tenants import add_tenant, change_tenant
 from tests.command import quintile
 from tests.web import add_explanations, add_scored_customers, client_of, running_app
 

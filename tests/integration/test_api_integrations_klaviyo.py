@@ -15,7 +15,7 @@ from sandbox import Fault, Sandbox
 from sandbox.klaviyo import ALL_SCOPES, Account
 from service.core.config import Settings
 from service.core.db import connect_as_owner, one
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.command import quintile
 from tests.web import client_of, running_app
 

@@ -18,7 +18,7 @@ from service.core.db import Pool, connect, connect_as_owner
 from service.jobs.runs import recorded
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.sync import sync_klaviyo
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.web import add_scored_customers, add_shopify_segments, client_of, running_app
 
 KEY = "pk_sandbox_for_these_tests"

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, transform_url
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.web import (
     add_explanations,
     add_history,

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from service.core.config import Settings
 from service.core.db import connect_as_owner
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.web import client_of, running_app
 
 PATH = "/api/admin/segments/rfm/settings"

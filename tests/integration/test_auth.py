@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from service.auth import (
+from service.core.db import Connection, Pool
+from service.tenants.tokens import (
     create_sign_in_code,
     create_token,
     find_token,
     parse_credential,
     use_sign_in_code,
 )
-from service.core.db import Connection, Pool
 
 
 def test_a_token_opens_its_tenant(pool: Pool, owner: Connection, make_tenant) -> None:

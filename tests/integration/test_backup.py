@@ -19,7 +19,7 @@ from service.core.vault import seal
 from service.doctor import examine
 from service.jobs.build import build
 from service.migrate import migrate
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import AS_OF
 from tests.external import external_server, server_binaries
 

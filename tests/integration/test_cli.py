@@ -13,7 +13,7 @@ import pytest
 from service.cli import main, serve_command
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
-from service.tenants import RfmChange, add_tenant
+from service.tenants.tenants import RfmChange, add_tenant
 from tests.command import quintile
 
 

@@ -24,14 +24,14 @@ import pytest
 
 from sandbox import Fault, Sandbox
 from sandbox.shopify import Store
-from service.auth import create_token
 from service.core import embedded
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, open_pool, tenant_transaction
 from service.jobs.tasks import enqueue
 from service.migrate import migrate
 from service.shopify.connection import connect_shopify
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
+from service.tenants.tokens import create_token
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR
 from tests.integration.test_shopify_sync import landed, small_shop

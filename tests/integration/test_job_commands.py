@@ -17,7 +17,7 @@ from service.jobs.retry import PostponedError
 from service.jobs.runs import Terms, get_run, recorded, start_run
 from service.jobs.tasks import enqueue
 from service.shopify.errors import ShopifyUnavailableError
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.command import environment_of, quintile
 from tests.conftest import PROJECT_DIR
 

@@ -17,7 +17,7 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool
 from service.core.errors import InvalidInputError
 from service.core.vault import Sealed, seal, unseal
-from service.keys import new_key, rotate_keys
+from service.tenants.keys import new_key, rotate_keys
 from tests.command import quintile
 from tests.conftest import MakeTenant
 

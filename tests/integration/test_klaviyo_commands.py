@@ -14,7 +14,7 @@ from sandbox.klaviyo import Account
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, open_pool
 from service.klaviyo.connection import connect_klaviyo
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.command import quintile
 from tests.web import add_scored_customers
 

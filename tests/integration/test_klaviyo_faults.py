@@ -21,7 +21,7 @@ from service.core.errors import QuintileError
 from service.klaviyo.configs import NewConfig, create_config
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.push import Limits
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.klaviyo import sync_once
 
 PEOPLE = 24

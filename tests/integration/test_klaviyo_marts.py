@@ -6,7 +6,7 @@ from uuid import UUID
 
 from service.core.config import Settings
 from service.core.db import Connection, connect_as_owner, one, open_pool, tenant_transaction
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 
 
 def test_an_analyst_and_the_service_read_lists_and_runs_as_they_are_now(

@@ -30,7 +30,7 @@ from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.plan import MartsMissingError
 from service.klaviyo.push import Limits
 from service.klaviyo.sync import sync_klaviyo
-from service.tenants import RfmChange, add_tenant, change_tenant
+from service.tenants.tenants import RfmChange, add_tenant, change_tenant
 from tests.command import quintile
 from tests.conftest import NullProgress
 from tests.klaviyo import begun_run, last_rows, sync_once

@@ -50,7 +50,7 @@ from service.klaviyo.reading import is_full_reading_due
 from service.klaviyo.records import Outcome, add_rows, begin, finish, rows_to_do
 from service.klaviyo.requests import request_sync
 from service.klaviyo.sync import sync_klaviyo
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, NullProgress
 from tests.klaviyo import begun_run, last_rows, sync_once
 from tests.web import add_history, add_scored_customers

@@ -25,7 +25,7 @@ from service.core.metrics import own_numbers
 from service.jobs.metrics import InstallationCollector, serve_metrics
 from service.jobs.runs import recorded, start_run
 from service.jobs.tasks import enqueue
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR
 from tests.web import add_explanations, running_app

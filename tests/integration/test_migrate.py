@@ -31,7 +31,7 @@ from service.core.errors import (
     QuintileError,
 )
 from service.migrate import Migration, applied_migrations, known_migrations, migrate
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.external import external_server
 
 

@@ -14,7 +14,7 @@ import pytest
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, one
 from service.migrate import migrate
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import PROJECT_DIR
 from tests.external import external_server
 

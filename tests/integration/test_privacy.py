@@ -33,7 +33,7 @@ from service.klaviyo.connection import connect_klaviyo
 from service.shopify.connection import connect_shopify
 from service.shopify.orders_csv import import_orders
 from service.shopify.sync import sync_shopify
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.command import quintile
 from tests.conftest import AS_OF, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served

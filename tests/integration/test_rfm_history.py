@@ -18,7 +18,7 @@ from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
 from service.core.errors import InvalidInputError
 from service.jobs.backfill import backfill, days
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.command import environment_of, quintile
 from tests.conftest import PROJECT_DIR
 from tests.warm_dbt import dbt

@@ -19,7 +19,7 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.shopify.orders_csv import import_orders
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import NullProgress
 
 

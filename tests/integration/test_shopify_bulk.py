@@ -28,7 +28,7 @@ from service.shopify.connection import connect_shopify
 from service.shopify.jsonl import DamagedFileError, read_blocks
 from service.shopify.landing import mark_orders_deleted, read_watermark
 from service.shopify.sync import sync_shopify
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, MakeTenant, NullProgress
 from tests.integration.test_shopify_sync import ORDERS, landed, row_versions, small_shop
 

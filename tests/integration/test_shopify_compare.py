@@ -21,7 +21,7 @@ from service.shopify.connection import connect_shopify
 from service.shopify.landing import land_orders, mark_orders_deleted, purge_deleted
 from service.shopify.reconcile import Comparison, ComparisonRefusedError
 from service.shopify.sync import sync_shopify
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
 from tests.integration.test_shopify_deletions import READ_AT, order_row

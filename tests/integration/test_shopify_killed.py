@@ -28,7 +28,7 @@ from service.core.db import connect, connect_as_owner, open_pool
 from service.shopify.connection import connect_shopify
 from service.shopify.reconcile import Comparison
 from service.shopify.sync import sync_shopify
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, Cluster, NullProgress
 from tests.integration.test_shopify_sync import landed, small_shop

@@ -27,7 +27,7 @@ from service.shopify.client import (
 )
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, MakeTenant, NullProgress
 
 ORDERS = 210

@@ -19,7 +19,7 @@ from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
 from service.jobs import turns
 from service.jobs.turns import build_turn, project_checksum, tenant_turn
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import PROJECT_DIR
 
 TENANTS = ("anna", "bert", "cleo")

@@ -16,7 +16,7 @@ from service.jobs.fan_out import fan_out
 from service.jobs.runs import start_run
 from service.jobs.schedules import next_at, pause, previous_time, resume
 from service.jobs.tasks import enqueue, worker_app
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 
 # After every daily time has come, however late in the session a test begins.
 LATER = datetime.now(UTC) + timedelta(days=2)

@@ -29,7 +29,7 @@ from service.core.db import Connection, connect, connect_as_owner, open_pool
 from service.jobs.schedules import SCHEDULES, next_time, previous_time
 from service.klaviyo.connection import connect_klaviyo
 from service.shopify.connection import connect_shopify
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster
 from tests.integration.test_shopify_sync import small_shop
 from tests.worker import stop, wait_until, worker_process, write_clock

@@ -49,7 +49,7 @@ from service.notifications.outbox import NOTIFY_TASK
 from service.privacy.requests import add_request
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, NullProgress
 from tests.integration.test_shopify_sync import landed, small_shop
 from tests.web import BUILT, CALCULATED_AT

@@ -31,7 +31,7 @@ from service.core.db import (
 from service.klaviyo.configs import Direction, NewConfig, create_config, delete_config
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.push import Limits
-from service.tenants import add_tenant
+from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster
 from tests.klaviyo import sync_once
 

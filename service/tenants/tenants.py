@@ -12,7 +12,7 @@ import psycopg
 
 from service.core.db import Connection, one, query
 from service.core.errors import InvalidInputError
-from service.shopify.domain import check_shop_domain
+from service.tenants.shop_domain import check_shop_domain
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 

@@ -1,0 +1,1 @@
+"""Tenants as operators manage them, their API tokens and the keys that seal their credentials."""
