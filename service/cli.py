@@ -43,7 +43,10 @@ from service.core.errors import (
 from service.core.logs import configure_logging
 from service.jobs import commands
 from service.jobs.results import BUSY, FAILED, Result, result_option, told
-from service.jobs.runs import (
+from service.jobs.schedule_commands import schedules
+from service.klaviyo.commands import klaviyo, preview
+from service.migrate import migrate as run_migrations
+from service.queue.runs import (
     Builds,
     Kind,
     RunRecorder,
@@ -54,10 +57,7 @@ from service.jobs.runs import (
     start_builds,
     start_run,
 )
-from service.jobs.schedule_commands import schedules
-from service.klaviyo.commands import klaviyo, preview
-from service.limits import read_order_limit
-from service.migrate import migrate as run_migrations
+from service.shopify.order_history import read_order_limit
 from service.tenants.tenants import RfmChange, add_tenant, change_tenant, list_tenants
 from service.tenants.tokens import create_sign_in_code, create_token
 
@@ -393,7 +393,7 @@ def tenants_set(
 
     What is not given stays as it is.
     """
-    from service.jobs.tasks import enqueue
+    from service.queue.enqueue import enqueue
 
     if (excluded and exclude_nobody) or (domains and exclude_no_domain):
         raise InvalidInputError("To exclude somebody and to exclude nobody contradict each other.")

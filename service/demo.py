@@ -21,11 +21,11 @@ from service.cli import ConsoleProgress, check_port_free, serve_command, sign_in
 from service.core.config import Settings, environment_name
 from service.core.db import Pool, connect_as_owner, one, open_pool, query, tenant_transaction
 from service.jobs.backfill import backfill
-from service.jobs.runs import Kind, recorded, start_run
 from service.klaviyo.configs import list_size, map_list
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.sync import sync_klaviyo
 from service.migrate import migrate
+from service.queue.runs import Kind, recorded, start_run
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant, list_tenants

@@ -39,7 +39,7 @@ from service.core.errors import (
     UnsupportedDatabaseError,
 )
 from service.core.secrets import role_password
-from service.jobs.queue import apply_queue_schema
+from service.queue.schema import apply_queue_schema
 
 MINIMUM_SERVER_VERSION = 150000
 _SQL_DIR = PROJECT_DIR / "sql"
@@ -252,14 +252,14 @@ def _apply_as_owner(conn: Connection, report: Report, migrations: Sequence[Migra
         )
         """
     )
-    _patiently(conn, report, lambda: conn.execute(_file("rls/protect.sql")))
+    _retry_while_locked(conn, report, lambda: conn.execute(_file("rls/protect.sql")))
     applied = applied_migrations(conn)
     pending = [migration for migration in migrations if migration.name not in applied]
     for migration in pending:
         report(f"applying {migration.name}")
-        _patiently(conn, report, partial(_apply, conn, migration))
-    _patiently(conn, report, lambda: apply_queue_schema(conn, report))
-    _patiently(conn, report, lambda: conn.execute(_file("rls/queue.sql")))
+        _retry_while_locked(conn, report, partial(_apply, conn, migration))
+    _retry_while_locked(conn, report, lambda: apply_queue_schema(conn, report))
+    _retry_while_locked(conn, report, lambda: conn.execute(_file("rls/queue.sql")))
     return [migration.name for migration in pending]
 
 
@@ -271,7 +271,7 @@ def _apply(conn: Connection, migration: Migration) -> None:
     )
 
 
-def _patiently(conn: Connection, report: Report, work: Callable[[], object]) -> None:
+def _retry_while_locked(conn: Connection, report: Report, work: Callable[[], object]) -> None:
     """Do the work in one transaction, and again for as long as others are in the way."""
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         try:

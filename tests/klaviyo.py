@@ -9,11 +9,11 @@ from uuid import UUID
 
 from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
-from service.jobs.runs import Kind, RunRecorder, recorded, start_run
 from service.klaviyo.configs import read_all_next_time
 from service.klaviyo.push import Limits
 from service.klaviyo.records import add_rows
 from service.klaviyo.sync import sync_klaviyo
+from service.queue.runs import Kind, RunRecorder, recorded, start_run
 
 _DEFAULT_LIMITS = Limits()
 

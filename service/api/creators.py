@@ -17,7 +17,7 @@ from service.api.problems import NotFoundError
 from service.api.schemas import Creator, CreatorsPage, Platform, RequestModel, ResponseModel, Run
 from service.core.db import Connection, one, query
 from service.core.errors import InvalidInputError
-from service.jobs.tasks import enqueue
+from service.queue.enqueue import enqueue
 
 blueprint = APIBlueprint("creators", __name__, tag="Creators")
 

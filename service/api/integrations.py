@@ -12,14 +12,14 @@ from service.api.access import state, tenant_id, transaction
 from service.api.schemas import Instant, OrderLimit, RequestModel, ResponseModel
 from service.core.credentials import disconnect
 from service.core.db import Connection, one, query
-from service.jobs.tasks import enqueue
-from service.limits import read_order_limit
+from service.queue.enqueue import enqueue
 from service.shopify.connection import (
     connect_shopify,
     open_connected_shopify,
     shop_domain,
     verify_shopify,
 )
+from service.shopify.order_history import read_order_limit
 from service.shopify.report import VERSION_ADVICE, describe_version, scope_purposes
 from service.shopify.shop import is_granted
 from service.shopify.tokens import TokenSet

@@ -21,7 +21,6 @@ from service.api.runs import answer_accepted
 from service.api.schemas import Run
 from service.core.db import Connection, one, query
 from service.core.errors import InvalidInputError, NotConnectedError
-from service.jobs.schedules import next_at
 from service.klaviyo.configs import (
     ConfigChange,
     NewConfig,
@@ -34,6 +33,7 @@ from service.klaviyo.configs import (
     list_configs,
 )
 from service.klaviyo.requests import request_sync
+from service.queue.schedules import next_at
 
 blueprint = APIBlueprint("klaviyo", __name__, tag="Klaviyo")
 

@@ -22,7 +22,7 @@ from service.api.schemas import (
 )
 from service.core.db import Connection, one, query
 from service.core.errors import InvalidInputError
-from service.limits import read_order_limit
+from service.shopify.order_history import read_order_limit
 
 blueprint = APIBlueprint("rfm", __name__, tag="Segments")
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from service.api.access import tenant_id, transaction
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run
 from service.core.db import Connection, one, query
-from service.jobs.tasks import enqueue
+from service.queue.enqueue import enqueue
 from service.tenants import tenants
 
 blueprint = APIBlueprint("rfm_settings", __name__, tag="Segments")

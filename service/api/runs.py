@@ -14,7 +14,7 @@ from service.api.paging import RUNS, PageQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
 from service.api.schemas import Run, RunKind, RunsPage, RunState, RunTrigger
 from service.core.db import query
-from service.jobs.runs import get_run
+from service.queue.runs import get_run
 
 blueprint = APIBlueprint("runs", __name__, tag="Runs")
 

@@ -34,8 +34,8 @@ from service.api.schemas import (
 )
 from service.core.db import Connection, one, query
 from service.core.errors import InvalidInputError
-from service.jobs.schedules import next_at
-from service.limits import read_order_limit
+from service.queue.schedules import next_at
+from service.shopify.order_history import read_order_limit
 
 blueprint = APIBlueprint("samples", __name__, tag="Samples")
 

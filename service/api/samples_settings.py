@@ -13,7 +13,7 @@ from service.api.paging import WITHOUT_NUL
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run, SampleType
 from service.core.db import Connection, one, query, tenant_transaction
 from service.core.errors import InvalidInputError
-from service.jobs.tasks import enqueue
+from service.queue.enqueue import enqueue
 
 blueprint = APIBlueprint("samples_settings", __name__, tag="Samples")
 

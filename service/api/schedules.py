@@ -9,7 +9,7 @@ from apiflask import APIBlueprint
 from service.api.access import state, tenant_id, transaction, who
 from service.api.problems import NotFoundError
 from service.api.schemas import RequestModel, Schedule, Schedules
-from service.jobs.schedules import BY_NAME, list_schedules, pause, read_schedule, resume
+from service.queue.schedules import BY_NAME, list_schedules, pause, read_schedule, resume
 
 blueprint = APIBlueprint("schedules", __name__, tag="Schedules")
 

@@ -21,9 +21,9 @@ from service.api.schemas import (
 )
 from service.core.db import Connection, one, query
 from service.core.errors import NotConnectedError
-from service.jobs.schedules import next_at
-from service.jobs.tasks import enqueue
-from service.limits import read_order_limit
+from service.queue.enqueue import enqueue
+from service.queue.schedules import next_at
+from service.shopify.order_history import read_order_limit
 
 blueprint = APIBlueprint("segments", __name__, tag="Segments")
 

@@ -11,7 +11,7 @@ from service.api.klaviyo_schemas import KlaviyoMembersPage, KlaviyoSegments
 from service.api.paging import KLAVIYO_MEMBERS, SearchQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
 from service.core.db import Connection, query
-from service.jobs.schedules import next_at
+from service.queue.schedules import next_at
 
 blueprint = APIBlueprint("segments_klaviyo", __name__, tag="Segments")
 

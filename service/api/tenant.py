@@ -9,7 +9,7 @@ from apiflask import APIBlueprint
 from service.api.access import tenant_id, transaction
 from service.api.schemas import Tenant
 from service.core.db import Connection, one, query
-from service.limits import read_order_limit
+from service.shopify.order_history import read_order_limit
 
 blueprint = APIBlueprint("tenant", __name__, tag="Tenant")
 

@@ -13,6 +13,8 @@ class QuintileError(Exception):
     advice: str = ""
     # For the operator's eyes only: names of files, a tool's own words.
     detail: str = ""
+    # Whether the same work may succeed later without any change.
+    is_transient: bool = False
 
     def __init__(
         self, message: str | None = None, *, advice: str | None = None, detail: str = ""
@@ -34,6 +36,8 @@ class InvalidSettingError(QuintileError):
 
 class DatabaseUnavailableError(QuintileError):
     """The database cannot be reached."""
+
+    is_transient = True
 
 
 class UnsupportedDatabaseError(QuintileError):
@@ -108,7 +112,7 @@ class AlreadyRunningError(QuintileError):
 class BuildFailedError(QuintileError):
     """The dbt build did not succeed.
 
-    ``is_passing`` says that it may the next time, as the database went away.
+    ``is_transient`` says that it may succeed the next time, because the database went away.
     """
 
     def __init__(
@@ -117,10 +121,10 @@ class BuildFailedError(QuintileError):
         *,
         advice: str | None = None,
         detail: str = "",
-        is_passing: bool = False,
+        is_transient: bool = False,
     ) -> None:
         super().__init__(message, advice=advice, detail=detail)
-        self.is_passing = is_passing
+        self.is_transient = is_transient
 
 
 class SealBrokenError(QuintileError):

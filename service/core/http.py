@@ -89,7 +89,7 @@ def open_client(
     )
 
 
-def patiently(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
+def retry_transient(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
     """Call until it stops raising TransientError, waiting longer each time or as long as told.
 
     Raises:
@@ -131,7 +131,7 @@ def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.R
     return response
 
 
-def is_passing_status(status: int) -> bool:
+def is_transient_status(status: int) -> bool:
     """Whether a status says that the same request may succeed later."""
     return status in _PASSING_STATUSES
 

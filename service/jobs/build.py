@@ -17,10 +17,10 @@ from uuid import UUID
 from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Pool, tenant_transaction, transform_url
 from service.core.errors import BuildFailedError, InvalidInputError
-from service.jobs.retry import HandedBackError
-from service.jobs.runs import ATTENDED, LostRunError, RunRecorder, Terms, recorded_together
 from service.jobs.turns import Turn, build_turn
-from service.limits import read_order_limit
+from service.queue.retry import HandedBackError
+from service.queue.runs import ATTENDED, LostRunError, RunRecorder, Terms, recorded_together
+from service.shopify.order_history import read_order_limit
 
 Report = Callable[[int, int], None]
 
@@ -266,7 +266,7 @@ def _run_dbt(
             "The build of the models failed.",
             advice="The operator finds the reason in dbt's log.",
             detail=f"{_reason(tail)} (log: {directory / 'logs' / 'dbt.log'})",
-            is_passing=any(words in line for line in tail for words in _PASSING),
+            is_transient=any(words in line for line in tail for words in _PASSING),
         )
     # Steps that do nothing, such as an exposure, never start.
     report(total, total)

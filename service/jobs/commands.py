@@ -14,7 +14,7 @@ from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant, open_pool, query, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.jobs.results import FAILED, result_option, told
-from service.jobs.runs import Kind, Trigger, get_run
+from service.queue.runs import Kind, Trigger, get_run
 from service.tenants.tenants import list_tenants
 
 _POLL_SECONDS = 0.5

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from service.core.config import Settings, environment_name
 from service.core.db import Connection, connect, one, query, transform_url
-from service.jobs.freshness import EXPECTED, read_freshness
+from service.queue.freshness import EXPECTED, read_freshness
 from service.webhooks.doctor import Remark
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400

@@ -11,8 +11,8 @@ from procrastinate.worker import Worker
 from service.core.config import Settings
 from service.core.db import Pool
 from service.jobs.fan_out import close_dead, take_up_stalled
-from service.jobs.retry import PostponedError
 from service.jobs.tasks import worker_app
+from service.queue.retry import PostponedError
 
 _AT_ONCE = 4
 

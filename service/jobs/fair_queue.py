@@ -21,16 +21,11 @@ from psycopg.rows import dict_row
 
 from service.core.config import Settings
 from service.core.db import query
+from service.queue.priorities import BUILD_TASK, DUE_BUILD_TASK, PRIORITY_PERSON
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-# Priorities of jobs: what a person waits for, what a store tells of, what a schedule starts.
-ASKED, TOLD, SCHEDULED = 10, 5, 0
-
-BUILD_TASK = "quintile.build"
-DUE_BUILD_TASK = "quintile.build_due"
 
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -46,7 +41,7 @@ class FairQueue(JobManager):
         # While a job is being handed out, nobody may take it for one that nobody has got.
         self._handing_out = asyncio.Lock()
         self._rules = {
-            "asked": ASKED,
+            "asked": PRIORITY_PERSON,
             "builds": [BUILD_TASK, DUE_BUILD_TASK],
             "tenant_slots": max(slots // 2, 1),
             "kind_slots": max(slots - 1, 1),
@@ -83,7 +78,7 @@ class FairQueue(JobManager):
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
         """Mark a job as ended; whoever waited for its lock or its slot may look again."""
         try:
-            await _insist(lambda: JobManager.finish_job(self, job, status, delete_job))
+            await _until_answered(lambda: JobManager.finish_job(self, job, status, delete_job))
         finally:
             self._let_go(job)
         await self._wake_workers()
@@ -91,7 +86,7 @@ class FairQueue(JobManager):
     async def retry_job(self, job: Job, **changes: Any) -> None:  # type: ignore[override]
         """Put a job back, as :meth:`finish_job`."""
         try:
-            await _insist(lambda: JobManager.retry_job(self, job, **changes))
+            await _until_answered(lambda: JobManager.retry_job(self, job, **changes))
         finally:
             self._let_go(job)
         await self._wake_workers()
@@ -123,7 +118,7 @@ class FairQueue(JobManager):
     ) -> None:
         """Hear of new jobs at once, over a new connection when one is lost."""
         while True:
-            await _insist(
+            await _until_answered(
                 lambda: JobManager.listen_for_jobs(
                     self, on_notification=on_notification, queues=queues
                 )
@@ -135,10 +130,10 @@ class FairQueue(JobManager):
 
     async def _wake_workers(self) -> None:
         text = query("jobs/sql/wake_workers").as_string()
-        await _insist(lambda: self.connector.execute_query_async(text))
+        await _until_answered(lambda: self.connector.execute_query_async(text))
 
 
-async def _insist(call: Callable[[], Awaitable[T]]) -> T:
+async def _until_answered(call: Callable[[], Awaitable[T]]) -> T:
     """Call until the database answers."""
     pause = 0.1
     while True:

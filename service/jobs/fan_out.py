@@ -19,12 +19,12 @@ from service.core.db import (
     transform_url,
 )
 from service.core.metrics import note_run
-from service.jobs.fair_queue import SCHEDULED
-from service.jobs.runs import STALE_AFTER_SECONDS
-from service.jobs.schedules import BY_NAME, newest_times
-from service.jobs.tasks import HOUSEKEEP_TASK, Enqueueable, defer, enqueue
 from service.jobs.together import FAN_OUT
-from service.jobs.webhooks import QUEUE, enter_queue
+from service.queue.defer import QUEUE, defer, enter_queue
+from service.queue.enqueue import HOUSEKEEP_TASK, Enqueueable, enqueue
+from service.queue.priorities import PRIORITY_SCHEDULE
+from service.queue.runs import STALE_AFTER_SECONDS
+from service.queue.schedules import BY_NAME, newest_times
 
 log = structlog.get_logger(__name__)
 
@@ -123,7 +123,7 @@ def _serve(pool: Pool, due: dict[str, Any]) -> bool:
                 HOUSEKEEP_TASK,
                 queue=QUEUE,
                 lock=f"{schedule.name} {tenant_id}",
-                priority=SCHEDULED,
+                priority=PRIORITY_SCHEDULE,
                 tenant_id=str(tenant_id),
             )
     return True

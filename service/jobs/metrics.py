@@ -20,7 +20,7 @@ from service.core.config import Settings
 from service.core.db import Connection, connect, one, query, transform_url
 from service.core.errors import QuintileError
 from service.core.metrics import may_read, own_numbers
-from service.jobs.freshness import read_freshness
+from service.queue.freshness import read_freshness
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ import click
 
 from service.core.config import Settings
 from service.core.db import Connection, connect_as_owner, find_tenant, open_pool, tenant_transaction
-from service.jobs.schedules import BY_NAME, list_schedules, pause, resume
+from service.queue.schedules import BY_NAME, list_schedules, pause, resume
 
 _tenant_option = click.option(
     "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Event
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import procrastinate
 import structlog
-from procrastinate import PsycopgConnector, SyncPsycopgConnector
+from procrastinate import PsycopgConnector
 from procrastinate.jobs import Job
 from psycopg.conninfo import make_conninfo
 
@@ -20,96 +20,26 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, connect, one, query, tenant_transaction, transform_url
 from service.core.errors import AlreadyRunningError, QuintileError
 from service.jobs.build import recorded_build
-from service.jobs.fair_queue import ASKED, BUILD_TASK, DUE_BUILD_TASK, SCHEDULED, TOLD, FairQueue
+from service.jobs.fair_queue import FairQueue
 from service.jobs.housekeeping import housekeep
-from service.jobs.retry import PostponedError, is_passing, next_try
-from service.jobs.runs import Terms, Trigger, recorded, start_run
 from service.jobs.together import build_due
-from service.jobs.webhooks import NOTICES_TASK, PRIVACY_TASK
-from service.jobs.webhooks import QUEUE as WEBHOOK_QUEUE
 from service.klaviyo.sync import sync_klaviyo
 from service.notifications.outbox import NOTIFY_TASK, send_notification
 from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
 from service.privacy.requests import process_request
+from service.queue.defer import NOTICES_TASK, PRIVACY_TASK
+from service.queue.defer import QUEUE as WEBHOOK_QUEUE
+from service.queue.enqueue import HOUSEKEEP_TASK, TASKS, enqueue
+from service.queue.priorities import DUE_BUILD_TASK
+from service.queue.retry import PostponedError, is_transient, next_try
+from service.queue.runs import Terms, recorded
 from service.shopify.sync import sync_shopify
 from service.webhooks.work import process_notices
 
 log = structlog.get_logger(__name__)
 
-# Task names, by the kind of run they do.
-TASKS: dict[str, str] = {
-    "shopify_sync": "quintile.shopify_sync",
-    "segments_sync": "quintile.segments_sync",
-    "klaviyo_sync": "quintile.klaviyo_sync",
-    "klaviyo_plan": "quintile.klaviyo_plan",
-    "build": BUILD_TASK,
-}
-HOUSEKEEP_TASK = "quintile.housekeep"
-Enqueueable = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build"]
-
-_PRIORITIES: dict[Trigger, int] = {
-    "person": ASKED,
-    "cli": ASKED,
-    "webhook": TOLD,
-    "schedule": SCHEDULED,
-}
 # A run that another process is at is looked after again this often while a process may be silent.
 _LOOKS = 12
-
-# Deferring needs no connector of its own: the job goes in on the caller's connection.
-_deferring = procrastinate.App(connector=SyncPsycopgConnector())
-
-
-def enqueue(
-    conn: Connection,
-    tenant_id: UUID,
-    kind: Enqueueable,
-    trigger: Trigger = "person",
-    *,
-    behind_running: bool = False,
-) -> dict[str, Any]:
-    """Queue a run and its job in the caller's transaction; an unfinished run is returned as it is.
-
-    One that a schedule has queued and a person wants now gets a job that goes first.
-    ``behind_running`` is as in :func:`service.jobs.runs.start_run`.
-
-    Returns:
-        The run's row.
-    """
-    started = start_run(conn, tenant_id, kind, trigger, behind_running=behind_running)
-    if started.created or (trigger == "person" and _hurry(conn, tenant_id, started.run)):
-        is_due_build = kind == "build" and trigger == "schedule"
-        defer(
-            conn,
-            DUE_BUILD_TASK if is_due_build else TASKS[kind],
-            queue="builds" if kind == "build" else "syncs",
-            # Nothing overlaps itself: one job of a kind at a time for a tenant, and one build of
-            # all who are due.
-            lock="due builds" if is_due_build else f"{kind} {tenant_id}",
-            priority=_PRIORITIES[trigger],
-            tenant_id=str(tenant_id),
-            run_id=str(started.run["run_id"]),
-        )
-    return started.run
-
-
-def _hurry(conn: Connection, tenant_id: UUID, run: dict[str, Any]) -> bool:
-    """Whether a run waits that nobody has asked for yet, or that waits for another try."""
-    if run["trigger"] == "person" and run["next_attempt_at"] is None:
-        return False
-    parameters = {"tenant_id": tenant_id, "run_id": run["run_id"], "asked": ASKED}
-    return conn.execute(query("jobs/sql/hurry_run"), parameters).fetchone() is not None
-
-
-def defer(
-    conn: Connection, task: str, *, queue: str, lock: str, priority: int, **arguments: str
-) -> None:
-    """Queue a job in the caller's transaction."""
-    # The queue's functions name its tables without a schema.
-    conn.execute("set local search_path = jobs, pg_temp")
-    _deferring.configure_task(
-        task, connection=conn, queue=queue, lock=lock, priority=priority
-    ).defer(**arguments)
 
 
 @dataclass(frozen=True)
@@ -250,7 +180,7 @@ class _Retry(procrastinate.BaseRetryStrategy):
             return procrastinate.RetryDecision(retry_at=exception.at)
         log.error("job failed", task=job.task_name, job_id=job.id, exc_info=exception)
         is_last = job.attempts + 1 >= self._settings.run_attempts
-        if is_last and not ("run_id" in job.task_kwargs and is_passing(exception)):
+        if is_last and not ("run_id" in job.task_kwargs and is_transient(exception)):
             return None
         at = next_try(job.attempts + 1, self._settings.run_retry_seconds)
         return procrastinate.RetryDecision(retry_at=at)

@@ -13,10 +13,10 @@ from service.core.config import Settings
 from service.core.db import Pool, connect, one_at_a_time, query, transform_url
 from service.core.errors import BuildFailedError
 from service.jobs.build import begin_building, build, report_to
-from service.jobs.retry import is_passing
-from service.jobs.runs import RunRecorder, Terms, recorded_together
 from service.jobs.turns import MOST_TENANTS
-from service.jobs.webhooks import enter_queue
+from service.queue.defer import enter_queue
+from service.queue.retry import is_transient
+from service.queue.runs import RunRecorder, Terms, recorded_together
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +96,7 @@ class _Shared:
                 stopping=self.stopping,
             )
         except BuildFailedError as error:
-            if is_passing(error):
+            if is_transient(error):
                 raise
             self._blame(recorders, error)
         else:

@@ -19,7 +19,7 @@ from service.core.http import (
     TransientError,
     decode_json,
     open_client,
-    patiently,
+    retry_transient,
     send,
 )
 from service.klaviyo.windows import LocalWindows, Told, TurnTooFarError, Windows
@@ -73,6 +73,8 @@ class KlaviyoError(QuintileError):
 
 class KlaviyoUnavailableError(KlaviyoError):
     """Klaviyo could not be reached, or kept failing."""
+
+    is_transient = True
 
     advice = "What was done is recorded; the next sync goes on from there."
 
@@ -152,7 +154,7 @@ class KlaviyoClient:
 
     def _call(self, method: str, operation: str, url: str, **content: Any) -> Document:
         try:
-            return patiently(
+            return retry_transient(
                 lambda: self._attempt(method, f"{method} {operation}", url, content),
                 attempts=self._attempts,
             )

@@ -21,7 +21,6 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.core.errors import AlreadyRunningError, InvalidInputError, QuintileError
-from service.jobs.runs import recorded, start_run
 from service.klaviyo.configs import (
     ConfigChange,
     NewConfig,
@@ -36,6 +35,7 @@ from service.klaviyo.configs import (
 )
 from service.klaviyo.records import add_rows
 from service.klaviyo.sync import sync_klaviyo
+from service.queue.runs import recorded, start_run
 
 _ARROWS = {"push": "->", "pull": "<-", "bidirectional": "<->"}
 _PARTS = {"add": "add", "remove": "remove", "update": "update", "skip": "leave out"}

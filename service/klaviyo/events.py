@@ -18,9 +18,9 @@ from psycopg.types.json import Jsonb
 
 from service.core.db import query, tenant_transaction
 from service.core.errors import QuintileError
-from service.jobs.progress import Progress
 from service.klaviyo.client import Document, KlaviyoError, KlaviyoScopeError, Problem
 from service.klaviyo.push import Target
+from service.queue.progress import Progress
 
 _EVENTS = "/api/events"
 _JOBS = "/api/event-bulk-create-jobs"

@@ -20,7 +20,6 @@ from psycopg.types.json import Jsonb
 
 from service.core.db import Connection, Pool, query, tenant_transaction
 from service.core.spool import Row
-from service.jobs.progress import Progress
 from service.klaviyo.client import (
     Document,
     KlaviyoClient,
@@ -29,6 +28,7 @@ from service.klaviyo.client import (
     Resource,
 )
 from service.klaviyo.configs import hold
+from service.queue.progress import Progress
 
 T = TypeVar("T")
 

@@ -17,9 +17,9 @@ from uuid import UUID
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.core.spool import Row, Spool, open_spool
-from service.jobs.schedules import is_due
 from service.klaviyo.account import read_list_name
 from service.klaviyo.client import KlaviyoClient, Resource
+from service.queue.schedules import is_due
 
 _LIST_PROFILES = "/api/lists/{id}/profiles"
 _FIELDS = "email,subscriptions"

@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from service.core.db import Connection
-from service.jobs.runs import Trigger
-from service.jobs.tasks import Enqueueable, enqueue
 from service.klaviyo.configs import get_config, read_all_next_time
 from service.klaviyo.records import add_rows
+from service.queue.enqueue import Enqueueable, enqueue
+from service.queue.runs import Trigger
 
 
 def request_sync(

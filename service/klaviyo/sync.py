@@ -17,9 +17,6 @@ from service.core.credentials import record_accepted
 from service.core.db import Connection, Pool, query, tenant_transaction
 from service.core.errors import QuintileError
 from service.core.spool import Row, Spool, open_spool
-from service.jobs.progress import Progress, RunProgress
-from service.jobs.retry import HandedBackError
-from service.jobs.runs import LostRunError
 from service.klaviyo.account import read_list_flows
 from service.klaviyo.client import (
     KlaviyoClient,
@@ -35,6 +32,9 @@ from service.klaviyo.plan import Plan, SegmentGoneError, note_planned, plan, set
 from service.klaviyo.push import Limits, Target, refresh, remove, send
 from service.klaviyo.reading import SUPPRESSED, Readings
 from service.klaviyo.records import Outcome, begin, finish, note_plan, rows_to_do
+from service.queue.progress import Progress, RunProgress
+from service.queue.retry import HandedBackError
+from service.queue.runs import LostRunError
 
 _DEFAULT_LIMITS = Limits()
 # A round trip for every hundred rows, the driver's default, would take longer than the plan.

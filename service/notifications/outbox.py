@@ -5,16 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import procrastinate
 import structlog
-from procrastinate import SyncPsycopgConnector
 
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.core.errors import QuintileError
-from service.jobs.webhooks import enter_queue
 from service.notifications.delivery import deliver
 from service.notifications.hooks import find_hook
+from service.queue.defer import defer
+from service.queue.priorities import PRIORITY_SCHEDULE
 
 NOTIFY_TASK = "quintile.notify"
 QUEUE = "notifications"
@@ -30,7 +29,6 @@ _WAITS = (
 )
 
 log = structlog.get_logger(__name__)
-_deferring = procrastinate.App(connector=SyncPsycopgConnector())
 
 
 def announce(conn: Connection, tenant_id: UUID, run_id: UUID) -> int:
@@ -132,7 +130,12 @@ def _read(conn: Connection, tenant_id: UUID, notification_id: UUID) -> dict[str,
 def _defer(
     conn: Connection, tenant_id: UUID, notification_id: UUID, at: datetime | None = None
 ) -> None:
-    enter_queue(conn)
-    _deferring.configure_task(NOTIFY_TASK, connection=conn, queue=QUEUE, schedule_at=at).defer(
-        tenant_id=str(tenant_id), notification_id=str(notification_id)
+    defer(
+        conn,
+        NOTIFY_TASK,
+        queue=QUEUE,
+        priority=PRIORITY_SCHEDULE,
+        at=at,
+        tenant_id=str(tenant_id),
+        notification_id=str(notification_id),
     )

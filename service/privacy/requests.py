@@ -28,9 +28,7 @@ from service.core.db import (
 )
 from service.core.errors import NotConnectedError, QuintileError
 from service.core.vault import seal
-from service.jobs.runs import STALE_AFTER_SECONDS
 from service.jobs.turns import tenant_turn
-from service.jobs.webhooks import defer_privacy
 from service.klaviyo.account import forget_profile
 from service.klaviyo.client import (
     KlaviyoClient,
@@ -39,6 +37,8 @@ from service.klaviyo.client import (
 )
 from service.klaviyo.connection import open_connected_klaviyo
 from service.privacy.tenant import erase_tenant
+from service.queue.defer import defer_privacy
+from service.queue.runs import STALE_AFTER_SECONDS
 
 log = structlog.get_logger(__name__)
 

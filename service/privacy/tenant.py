@@ -10,7 +10,7 @@ import structlog
 from service.core.config import Settings
 from service.core.db import query
 from service.jobs.turns import tenant_turn
-from service.jobs.webhooks import enter_queue
+from service.queue.defer import enter_queue
 
 log = structlog.get_logger(__name__)
 

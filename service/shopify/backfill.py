@@ -21,10 +21,10 @@ import structlog
 
 from service.core.db import Connection, one, query, tenant_transaction
 from service.core.http import TransientError, read_json
-from service.jobs.progress import Progress
-from service.privacy.erased import forget_erased, forget_erased_rejections
+from service.queue.progress import Progress
 from service.shopify.bulk import BulkJob, Result, next_result, spend
 from service.shopify.client import ShopifyUnavailableError
+from service.shopify.erased import forget_erased, forget_erased_rejections
 from service.shopify.jsonl import DamagedFileError, FileGoneError, prefetched, read_blocks
 from service.shopify.landing import advance_watermark
 from service.shopify.parse import (

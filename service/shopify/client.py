@@ -21,7 +21,7 @@ from service.core.http import (
     TransientError,
     decode_json,
     open_client,
-    patiently,
+    retry_transient,
     send,
 )
 from service.core.metrics import note_throttled
@@ -94,7 +94,7 @@ class ShopifyClient:
             ShopifyError: The shop or the version of the API does not exist.
         """
         try:
-            return patiently(
+            return retry_transient(
                 lambda: self._attempt(name, variables, is_repeatable), attempts=self._attempts
             )
         except TransientError as error:

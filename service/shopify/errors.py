@@ -12,6 +12,8 @@ class ShopifyError(QuintileError):
 class ShopifyUnavailableError(ShopifyError):
     """Shopify could not be reached, or kept failing."""
 
+    is_transient = True
+
     advice = "What has been read so far is kept; the next sync goes on from there."
 
 
@@ -20,6 +22,8 @@ class ShopifyUnknownOutcomeError(ShopifyUnavailableError):
 
     Raised only for calls that must not be repeated blindly; look what there is, then decide.
     """
+
+    is_transient = False
 
     advice = "Look in Shopify whether it has happened before trying again."
 

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import httpx
 
 from service.core.errors import QuintileError
-from service.core.http import ATTEMPTS, TransientError, is_passing_status, open_client
+from service.core.http import ATTEMPTS, TransientError, is_transient_status, open_client
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ def _chunks(http: httpx.Client, url: str, begin: int) -> Iterator[bytes]:
 def _check_status(response: httpx.Response) -> None:
     if response.status_code in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
         return
-    if is_passing_status(response.status_code):
+    if is_transient_status(response.status_code):
         raise TransientError(f"the download was answered with status {response.status_code}")
     raise FileGoneError(f"The file was answered with status {response.status_code}.")
 

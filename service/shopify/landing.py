@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from service.core.db import Connection, Pool, one, query, tenant_transaction
-from service.privacy.erased import forget_erased, forget_erased_rejections
+from service.shopify.erased import forget_erased, forget_erased_rejections
 from service.shopify.parse import Rejection, Row
 from service.shopify.shop import ShopInfo
 

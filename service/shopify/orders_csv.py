@@ -20,10 +20,10 @@ from psycopg.types.json import Jsonb
 
 from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.core.errors import InvalidInputError
-from service.jobs.progress import Progress
-from service.privacy.erased import forget_erased, forget_erased_rejections
+from service.queue.progress import Progress
 from service.shopify import orders_export
 from service.shopify.csv_cells import LONGEST_ID, amount, identifier, instant, truth
+from service.shopify.erased import forget_erased, forget_erased_rejections
 from service.shopify.money import exponent_of
 
 REQUIRED_COLUMNS = ("order_id", "customer_id", "processed_at", "total")

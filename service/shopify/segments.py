@@ -17,8 +17,7 @@ from uuid import UUID
 
 from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.core.spool import Spool, open_spool
-from service.jobs.progress import Progress
-from service.privacy.erased import forget_erased_members
+from service.queue.progress import Progress
 from service.shopify.client import (
     ShopifyClient,
     ShopifyError,
@@ -26,6 +25,7 @@ from service.shopify.client import (
     ShopifyUnavailableError,
     pages,
 )
+from service.shopify.erased import forget_erased_members
 from service.shopify.landing import read_clock, set_aside, take_back
 from service.shopify.parse import Rejection, Row, parse_member, parse_segment, sort_out
 

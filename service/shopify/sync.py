@@ -19,7 +19,7 @@ import structlog
 
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
-from service.jobs.progress import Progress
+from service.queue.progress import Progress
 from service.shopify.backfill import CUSTOMERS, ORDERS, BulkResource, backfill
 from service.shopify.bulk import BulkJob, forget, is_under_way
 from service.shopify.client import pages

@@ -25,7 +25,7 @@ import structlog
 from service.core.config import Settings
 from service.core.db import Connection, Pool, query, tenant_transaction
 from service.core.errors import InvalidInputError, QuintileError
-from service.core.http import TransientError, decode_json, open_client, patiently, send
+from service.core.http import TransientError, decode_json, open_client, retry_transient, send
 from service.core.vault import Sealed, seal, unseal
 from service.shopify.errors import ShopifyRefusedError
 
@@ -199,7 +199,7 @@ class StoredTokens:
                     "refresh_token": spent.tokens.refresh_token,
                 }
                 ask = partial(self._ask, http, form, lease, spent)
-                if (fresh := patiently(ask, attempts=_REFRESH_ATTEMPTS)) is not None:
+                if (fresh := retry_transient(ask, attempts=_REFRESH_ATTEMPTS)) is not None:
                     return fresh
         raise MissingClientError("Shopify does not know the app's client id or secret.")
 

@@ -36,7 +36,7 @@ from service.api.segments import read_rfm_summary
 from service.api.tenant import read_tenant
 from service.core.db import one, query
 from service.core.errors import InvalidInputError
-from service.jobs.schedules import next_at
+from service.queue.schedules import next_at
 from service.shopify.money import exponent_of
 from service.ui import sign_in as signing
 from service.ui.chart import arrange_movements, draw_history

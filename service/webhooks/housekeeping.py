@@ -6,8 +6,8 @@ from uuid import UUID
 
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect, query, tenant_transaction, transform_url
-from service.jobs.webhooks import enter_queue
 from service.notifications.outbox import purge_notifications
+from service.queue.defer import enter_queue
 from service.webhooks.inbox import defer
 from service.webhooks.topics import PRIVACY_KINDS
 

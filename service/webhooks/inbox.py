@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.core.http import storable
-from service.jobs.webhooks import defer_notices, defer_privacy
+from service.queue.defer import defer_notices, defer_privacy
 from service.webhooks.signature import NotSignedError, client_secrets, is_signed
 from service.webhooks.topics import PRIVACY_KINDS, TOPICS, Notice, read_notice
 

@@ -21,10 +21,10 @@ from service.core.config import Settings
 from service.core.credentials import disconnect, record_refused
 from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.core.errors import NotConnectedError, QuintileError
-from service.jobs.webhooks import defer_notices, wait_for_receivers
-from service.privacy.erased import forget_erased_members
+from service.queue.defer import defer_notices, wait_for_receivers
 from service.shopify.client import ShopifyClient
 from service.shopify.connection import open_connected_shopify
+from service.shopify.erased import forget_erased_members
 from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.landing import (
     land_customers,

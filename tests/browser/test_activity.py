@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from service.core.config import Settings
 from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.core.errors import InvalidInputError
-from service.jobs.runs import Kind, Trigger, recorded, start_run
+from service.queue.runs import Kind, Trigger, recorded, start_run
 from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 

@@ -11,8 +11,8 @@ from apiflask import APIFlask
 
 from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
-from service.jobs.runs import start_run
-from service.jobs.schedules import is_due, next_time, pause
+from service.queue.runs import start_run
+from service.queue.schedules import is_due, next_time, pause
 from tests.command import quintile
 from tests.conftest import MakeTenant
 from tests.web import client_of, running_app

@@ -27,8 +27,8 @@ from sandbox.shopify import Store
 from service.core import embedded
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, open_pool, tenant_transaction
-from service.jobs.tasks import enqueue
 from service.migrate import migrate
+from service.queue.enqueue import enqueue
 from service.shopify.connection import connect_shopify
 from service.tenants.tenants import add_tenant
 from service.tenants.tokens import create_token

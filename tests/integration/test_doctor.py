@@ -15,11 +15,11 @@ from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import QuintileError
 from service.doctor import Finding, _explained, _told, examine
 from service.jobs.doctor import examine_freshness, examine_queue, examine_runs
-from service.jobs.freshness import longest_gap
-from service.jobs.runs import recorded, start_run
-from service.jobs.schedules import pause, resume
-from service.jobs.tasks import enqueue
 from service.machine import examine_clock, examine_disk
+from service.queue.enqueue import enqueue
+from service.queue.freshness import longest_gap
+from service.queue.runs import recorded, start_run
+from service.queue.schedules import pause, resume
 from service.webhooks.doctor import Remark
 from tests.command import quintile
 

@@ -14,8 +14,15 @@ from procrastinate.jobs import Job, Status
 
 from service.core.config import Settings
 from service.core.db import Connection, Pool, create_pool, tenant_transaction
-from service.jobs.fair_queue import ASKED, BUILD_TASK, DUE_BUILD_TASK, SCHEDULED, TOLD
-from service.jobs.tasks import defer, worker_app
+from service.jobs.tasks import worker_app
+from service.queue.defer import defer
+from service.queue.priorities import (
+    BUILD_TASK,
+    DUE_BUILD_TASK,
+    PRIORITY_PERSON,
+    PRIORITY_SCHEDULE,
+    PRIORITY_WEBHOOK,
+)
 from tests.conftest import MakeTenant
 
 SLOTS, BUILDS = 6, 2
@@ -43,7 +50,12 @@ class Queue:
         self.worker_id = self.call(lambda queue: queue.register_worker())
 
     def add(
-        self, tenant_id: UUID, task: str, *, priority: int = SCHEDULED, lock: str | None = None
+        self,
+        tenant_id: UUID,
+        task: str,
+        *,
+        priority: int = PRIORITY_SCHEDULE,
+        lock: str | None = None,
     ) -> None:
         with tenant_transaction(self.pool, tenant_id) as conn:
             defer(
@@ -91,7 +103,7 @@ def test_what_people_wait_for_goes_before_what_schedules_start(
 ) -> None:
     tenant_id = make_tenant()
     queue.add(tenant_id, "scheduled")
-    queue.add(tenant_id, "asked", priority=ASKED)
+    queue.add(tenant_id, "asked", priority=PRIORITY_PERSON)
     assert [job.task_name for job in queue.fetch_all()] == ["asked", "scheduled"]
 
 
@@ -118,7 +130,7 @@ def test_one_tenant_never_has_more_than_half_of_a_workers_slots(
     names = {make_tenant(name): name for name in ("greedy", "modest")}
     greedy, modest = names
     for n in range(SLOTS):
-        queue.add(greedy, f"task{n}", priority=ASKED)
+        queue.add(greedy, f"task{n}", priority=PRIORITY_PERSON)
     queue.add(modest, "task0")
     assert sorted(whose(queue.fetch_all(), names)) == ["greedy"] * (SLOTS // 2) + ["modest"]
 
@@ -128,7 +140,7 @@ def test_a_slot_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> Non
     for n, tenant_id in enumerate(tenants):
         queue.add(tenant_id, f"task{n}")
     assert len(queue.fetch_all()) == SLOTS - 1
-    queue.add(tenants[0], "asked", priority=ASKED)
+    queue.add(tenants[0], "asked", priority=PRIORITY_PERSON)
     assert [job.task_name for job in queue.fetch_all()] == ["asked"]
 
 
@@ -139,8 +151,8 @@ def test_a_build_on_demand_does_not_wait_behind_the_daily_build(
     queue.add(first, DUE_BUILD_TASK, lock="due builds")
     queue.add(second, DUE_BUILD_TASK, lock="due builds")
     assert [job.task_name for job in queue.fetch_all()] == [DUE_BUILD_TASK]
-    queue.add(third, BUILD_TASK, priority=ASKED)
-    queue.add(first, BUILD_TASK, priority=ASKED)
+    queue.add(third, BUILD_TASK, priority=PRIORITY_PERSON)
+    queue.add(first, BUILD_TASK, priority=PRIORITY_PERSON)
     jobs = queue.fetch_all()
     assert [job.task_name for job in jobs] == [BUILD_TASK]
     queue.finish(jobs[0])
@@ -149,10 +161,10 @@ def test_a_build_on_demand_does_not_wait_behind_the_daily_build(
 
 def test_a_build_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> None:
     first, second, third = (make_tenant(f"tenant{n}") for n in range(3))
-    queue.add(first, BUILD_TASK, priority=TOLD)
-    queue.add(second, BUILD_TASK, priority=TOLD)
+    queue.add(first, BUILD_TASK, priority=PRIORITY_WEBHOOK)
+    queue.add(second, BUILD_TASK, priority=PRIORITY_WEBHOOK)
     assert len(queue.fetch_all()) == BUILDS - 1
-    queue.add(third, BUILD_TASK, priority=ASKED)
+    queue.add(third, BUILD_TASK, priority=PRIORITY_PERSON)
     (job,) = queue.fetch_all()
     assert job.task_kwargs["tenant_id"] == str(third)
 

@@ -13,9 +13,9 @@ import pytest
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect_as_owner, create_pool, tenant_transaction
 from service.jobs.housekeeping import housekeep
-from service.jobs.retry import PostponedError
-from service.jobs.runs import Terms, get_run, recorded, start_run
-from service.jobs.tasks import enqueue
+from service.queue.enqueue import enqueue
+from service.queue.retry import PostponedError
+from service.queue.runs import Terms, get_run, recorded, start_run
 from service.shopify.errors import ShopifyUnavailableError
 from service.tenants.tenants import add_tenant
 from tests.command import environment_of, quintile

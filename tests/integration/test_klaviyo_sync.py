@@ -26,10 +26,6 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.core.errors import InvalidInputError
-from service.jobs.retry import HandedBackError
-from service.jobs.runs import Trigger, recorded, start_run
-from service.jobs.schedules import pause
-from service.jobs.tasks import enqueue
 from service.klaviyo import client as klaviyo_client
 from service.klaviyo.client import KlaviyoRefusedError
 from service.klaviyo.configs import (
@@ -50,6 +46,10 @@ from service.klaviyo.reading import is_full_reading_due
 from service.klaviyo.records import Outcome, add_rows, begin, finish, rows_to_do
 from service.klaviyo.requests import request_sync
 from service.klaviyo.sync import sync_klaviyo
+from service.queue.enqueue import enqueue
+from service.queue.retry import HandedBackError
+from service.queue.runs import Trigger, recorded, start_run
+from service.queue.schedules import pause
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, NullProgress
 from tests.klaviyo import begun_run, last_rows, sync_once

@@ -23,8 +23,8 @@ from service.core.db import Connection, Pool, connect_as_owner, tenant_transacti
 from service.core.http import open_client
 from service.core.metrics import own_numbers
 from service.jobs.metrics import InstallationCollector, serve_metrics
-from service.jobs.runs import recorded, start_run
-from service.jobs.tasks import enqueue
+from service.queue.enqueue import enqueue
+from service.queue.runs import recorded, start_run
 from service.tenants.tenants import add_tenant
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner, open_pool, tenant_transaction
-from service.jobs.tasks import enqueue
+from service.queue.enqueue import enqueue
 from tests.web import client_of, running_app
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
 

@@ -28,8 +28,9 @@ from service.core.db import (
     transform_url,
 )
 from service.jobs.build import build
-from service.jobs.tasks import Worker, enqueue
+from service.jobs.tasks import Worker
 from service.klaviyo.connection import connect_klaviyo
+from service.queue.enqueue import enqueue
 from service.shopify.connection import connect_shopify
 from service.shopify.orders_csv import import_orders
 from service.shopify.sync import sync_shopify

@@ -17,9 +17,10 @@ from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import BuildFailedError, InvalidInputError
 from service.jobs import together
 from service.jobs.fan_out import close_dead, take_up_stalled
-from service.jobs.retry import PostponedError, is_passing, next_try
-from service.jobs.runs import LostRunError, Terms, get_run, recorded, start_run
-from service.jobs.tasks import Worker, enqueue, worker_app
+from service.jobs.tasks import Worker, worker_app
+from service.queue.enqueue import enqueue
+from service.queue.retry import PostponedError, is_transient, next_try
+from service.queue.runs import LostRunError, Terms, get_run, recorded, start_run
 from service.shopify.errors import ShopifyUnavailableError, ShopifyUnknownOutcomeError
 from tests.conftest import MakeTenant
 
@@ -50,7 +51,7 @@ def fail(pool: Pool, tenant_id: UUID, run_id: UUID, error: Exception, terms: Ter
         (ShopifyUnavailableError(), True),
         (psycopg.errors.AdminShutdown(), True),
         (psycopg.errors.DeadlockDetected(), True),
-        (BuildFailedError(is_passing=True), True),
+        (BuildFailedError(is_transient=True), True),
         (BuildFailedError(), False),
         # A change that may have been made must not be made twice.
         (ShopifyUnknownOutcomeError(), False),
@@ -59,7 +60,7 @@ def fail(pool: Pool, tenant_id: UUID, run_id: UUID, error: Exception, terms: Ter
     ],
 )
 def test_what_passes_by_itself_is_known(error: Exception, passes: bool) -> None:
-    assert is_passing(error) is passes
+    assert is_transient(error) is passes
 
 
 def test_waits_grow_and_are_never_all_the_same() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, InvalidInputError
-from service.jobs.runs import get_run, recorded, recorded_together, start_run
-from service.jobs.tasks import enqueue
+from service.queue.enqueue import enqueue
+from service.queue.runs import get_run, recorded, recorded_together, start_run
 
 
 def _start(pool: Pool, tenant_id: UUID, kind="build"):

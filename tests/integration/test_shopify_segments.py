@@ -16,7 +16,8 @@ from sandbox.shopify.store import SegmentFaults
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.doctor import examine
-from service.jobs.tasks import Worker, enqueue
+from service.jobs.tasks import Worker
+from service.queue.enqueue import enqueue
 from service.shopify import segments
 from service.shopify.client import (
     ShopifyError,

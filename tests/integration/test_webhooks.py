@@ -18,7 +18,8 @@ from sandbox.shopify import ALL_SCOPES, Store
 from sandbox.shopify.webhooks import DeliveryFault
 from service.core.config import Settings
 from service.core.db import Pool, connect_as_owner, tenant_transaction
-from service.jobs.tasks import Worker, enqueue, worker_app
+from service.jobs.tasks import Worker, worker_app
+from service.queue.enqueue import enqueue
 from service.shopify.connection import connect_shopify, open_connected_shopify
 from service.shopify.sync import sync_shopify
 from service.webhooks.inbox import MAX_BODY_BYTES

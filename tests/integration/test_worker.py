@@ -13,9 +13,10 @@ from psycopg import sql
 from service.core.config import Settings
 from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.jobs.fan_out import fan_out
-from service.jobs.runs import start_run
-from service.jobs.schedules import next_at, pause, previous_time, resume
-from service.jobs.tasks import enqueue, worker_app
+from service.jobs.tasks import worker_app
+from service.queue.enqueue import enqueue
+from service.queue.runs import start_run
+from service.queue.schedules import next_at, pause, previous_time, resume
 from service.tenants.tenants import add_tenant
 
 # After every daily time has come, however late in the session a test begins.

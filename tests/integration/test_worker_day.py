@@ -26,8 +26,8 @@ from sandbox.klaviyo import Account
 from sandbox.shopify import Store, create_shopify_app
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner, open_pool
-from service.jobs.schedules import SCHEDULES, next_time, previous_time
 from service.klaviyo.connection import connect_klaviyo
+from service.queue.schedules import SCHEDULES, next_time, previous_time
 from service.shopify.connection import connect_shopify
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster

@@ -38,15 +38,16 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.jobs.build import build
-from service.jobs.fair_queue import SCHEDULED
-from service.jobs.tasks import HOUSEKEEP_TASK, defer, enqueue, worker_app
-from service.jobs.webhooks import defer_notices, defer_privacy
+from service.jobs.tasks import worker_app
 from service.klaviyo.configs import map_list
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.requests import request_sync
 from service.notifications.hooks import set_hook
 from service.notifications.outbox import NOTIFY_TASK
 from service.privacy.requests import add_request
+from service.queue.defer import defer, defer_notices, defer_privacy
+from service.queue.enqueue import HOUSEKEEP_TASK, enqueue
+from service.queue.priorities import PRIORITY_SCHEDULE
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
@@ -150,7 +151,7 @@ def _queue_housekeeping(_world: World, conn: Connection, tenant_id: UUID) -> Non
         HOUSEKEEP_TASK,
         queue="webhooks",
         lock=f"housekeeping {tenant_id}",
-        priority=SCHEDULED,
+        priority=PRIORITY_SCHEDULE,
         tenant_id=str(tenant_id),
     )
 
@@ -163,7 +164,7 @@ def _queue_notification(world: World, conn: Connection, tenant_id: UUID) -> None
         NOTIFY_TASK,
         queue="notifications",
         lock=f"notify {tenant_id}",
-        priority=SCHEDULED,
+        priority=PRIORITY_SCHEDULE,
         tenant_id=str(tenant_id),
         notification_id=str(one(row)["notification_id"]),
     )

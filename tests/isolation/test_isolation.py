@@ -89,7 +89,7 @@ def test_without_a_tenant_the_service_sees_no_row_of_any_table(
     built_demo: Settings, demo_pool: Pool, demo_tenants: list[UUID]
 ) -> None:
     with tenant_transaction(demo_pool, demo_tenants[0]) as conn:
-        from service.jobs.tasks import enqueue
+        from service.queue.enqueue import enqueue
 
         enqueue(conn, demo_tenants[0], "build")
     with connect(app_url(built_demo)) as conn:
@@ -196,7 +196,7 @@ def test_a_tenant_cannot_write_into_another(pool: Pool, make_tenant) -> None:
 def test_a_tenant_cannot_queue_work_for_another(pool: Pool, make_tenant) -> None:
     a, b = make_tenant("a"), make_tenant("b")
     with tenant_transaction(pool, a) as conn:
-        from service.jobs.tasks import enqueue
+        from service.queue.enqueue import enqueue
 
         enqueue(conn, a, "build")
         assert conn.execute("select count(*) as n from jobs.procrastinate_jobs").fetchone() == {

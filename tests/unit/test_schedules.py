@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from croniter import croniter
 
-from service.jobs.schedules import next_time, previous_time
+from service.queue.schedules import next_time, previous_time
 
 DAILY = "0 3 * * *"
 

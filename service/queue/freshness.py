@@ -12,7 +12,7 @@ from croniter import croniter
 
 from service.core.config import Settings
 from service.core.db import Connection, query
-from service.jobs.schedules import BY_NAME, newest_times
+from service.queue.schedules import BY_NAME, newest_times
 
 # By kind of run: the schedule that says when it is due, and what people call it.
 EXPECTED = MappingProxyType(

@@ -10,19 +10,11 @@ from typing import TypeVar
 
 import psycopg
 
-from service.core.errors import BuildFailedError, DatabaseUnavailableError, QuintileError
-from service.klaviyo.client import KlaviyoUnavailableError
-from service.shopify.errors import ShopifyUnavailableError, ShopifyUnknownOutcomeError
+from service.core.errors import QuintileError
 
 T = TypeVar("T")
 
-_PASSING = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    DatabaseUnavailableError,
-    KlaviyoUnavailableError,
-    ShopifyUnavailableError,
-)
+_TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
 _FACTOR = 4
 # By then the wait is the longest.
 _GROWING = 10
@@ -42,11 +34,11 @@ class HandedBackError(QuintileError):
     """The process is to stop, and hands back what it has not finished."""
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether the same work may succeed later, though nobody changes anything."""
-    if isinstance(error, BuildFailedError):
-        return error.is_passing
-    return isinstance(error, _PASSING) and not isinstance(error, ShopifyUnknownOutcomeError)
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may succeed later without any change."""
+    if isinstance(error, QuintileError):
+        return error.is_transient
+    return isinstance(error, _TRANSIENT)
 
 
 def next_try(attempts: int, first_seconds: float) -> datetime:
@@ -60,7 +52,7 @@ def next_try(attempts: int, first_seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=wait)
 
 
-def insist(call: Callable[[], T], seconds: float) -> T:
+def retry_until(call: Callable[[], T], seconds: float) -> T:
     """Call until the database answers, for so many seconds.
 
     Raises:

@@ -20,7 +20,7 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, query, tenant_transaction
 from service.core.errors import AlreadyRunningError, QuintileError
 from service.core.metrics import note_run
-from service.jobs.retry import HandedBackError, PostponedError, insist, is_passing, next_try
+from service.queue.retry import HandedBackError, PostponedError, is_transient, next_try, retry_until
 
 Kind = Literal[
     "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "orders_import"
@@ -204,14 +204,14 @@ class RunRecorder:
         if self.is_over:
             return
         self.is_over = True
-        insist(lambda: self._end(error), self.terms.patience)
+        retry_until(lambda: self._end(error), self.terms.patience)
 
     def _end(self, error: BaseException | None) -> None:
         if isinstance(error, LostRunError):
             log.warning("run lost", **self.named)
         elif isinstance(error, HandedBackError):
             self._wait(datetime.now(UTC), None, is_counted=False)
-        elif error is not None and is_passing(error) and self.attempt < self.terms.attempts:
+        elif error is not None and is_transient(error) and self.attempt < self.terms.attempts:
             self._wait(next_try(self.attempt, self.terms.retry_after), error, is_counted=True)
         else:
             self._finish(error)

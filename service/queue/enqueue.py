@@ -1,0 +1,75 @@
+"""Queue a run: its row in ``app.runs`` and its job, in one transaction."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+from service.core.db import Connection, query
+from service.queue.defer import defer
+from service.queue.priorities import (
+    BUILD_TASK,
+    DUE_BUILD_TASK,
+    PRIORITY_PERSON,
+    PRIORITY_SCHEDULE,
+    PRIORITY_WEBHOOK,
+)
+from service.queue.runs import Trigger, start_run
+
+# Task names, by the kind of run they do.
+TASKS: dict[str, str] = {
+    "shopify_sync": "quintile.shopify_sync",
+    "segments_sync": "quintile.segments_sync",
+    "klaviyo_sync": "quintile.klaviyo_sync",
+    "klaviyo_plan": "quintile.klaviyo_plan",
+    "build": BUILD_TASK,
+}
+HOUSEKEEP_TASK = "quintile.housekeep"
+Enqueueable = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build"]
+
+_PRIORITIES: dict[Trigger, int] = {
+    "person": PRIORITY_PERSON,
+    "cli": PRIORITY_PERSON,
+    "webhook": PRIORITY_WEBHOOK,
+    "schedule": PRIORITY_SCHEDULE,
+}
+
+
+def enqueue(
+    conn: Connection,
+    tenant_id: UUID,
+    kind: Enqueueable,
+    trigger: Trigger = "person",
+    *,
+    behind_running: bool = False,
+) -> dict[str, Any]:
+    """Queue a run and its job in the caller's transaction; return an unfinished run as it is.
+
+    A run that a schedule has queued, and that a person now asks for, gets a job that goes first.
+    ``behind_running`` is as in :func:`service.queue.runs.start_run`.
+
+    Returns:
+        The run's row.
+    """
+    started = start_run(conn, tenant_id, kind, trigger, behind_running=behind_running)
+    if started.created or (trigger == "person" and _prioritize(conn, tenant_id, started.run)):
+        is_due_build = kind == "build" and trigger == "schedule"
+        defer(
+            conn,
+            DUE_BUILD_TASK if is_due_build else TASKS[kind],
+            queue="builds" if kind == "build" else "syncs",
+            # A tenant's jobs of one kind never overlap, and all due tenants share one build.
+            lock="due builds" if is_due_build else f"{kind} {tenant_id}",
+            priority=_PRIORITIES[trigger],
+            tenant_id=str(tenant_id),
+            run_id=str(started.run["run_id"]),
+        )
+    return started.run
+
+
+def _prioritize(conn: Connection, tenant_id: UUID, run: dict[str, Any]) -> bool:
+    """Whether the run is queued and no job would do it at once."""
+    if run["trigger"] == "person" and run["next_attempt_at"] is None:
+        return False
+    parameters = {"tenant_id": tenant_id, "run_id": run["run_id"], "asked": PRIORITY_PERSON}
+    return conn.execute(query("jobs/sql/hurry_run"), parameters).fetchone() is not None
