@@ -52,8 +52,8 @@ from service.queue.runs import (
     RunRecorder,
     StartedRun,
     get_run,
-    recorded,
-    recorded_together,
+    record_run,
+    record_runs,
     start_builds,
     start_run,
 )
@@ -217,7 +217,7 @@ def doctor(settings: Settings, as_json: bool, fix: bool) -> None:
 
     Each finding says what to do about it. Exits 1 when one of them is an error.
     """
-    from service.doctor import examine
+    from service.doctor.examine import examine
 
     findings = examine(settings, fix=fix)
     if as_json:
@@ -782,7 +782,7 @@ def build(
 
     Exits 3 when another process is building a tenant already, and nothing failed.
     """
-    from service.jobs.build import parse_as_of, recorded_build
+    from service.builds.run import build_and_record, parse_as_of
 
     with told("build", as_json=as_json) as result, open_pool(settings) as pool:
         if as_of is not None:
@@ -792,7 +792,7 @@ def build(
         free = _free_tenants(chosen, builds)
         with _added_runs(pool, chosen, builds, result):
             if free or not chosen:
-                recorded_build(
+                build_and_record(
                     settings,
                     pool,
                     builds.mine,
@@ -862,7 +862,7 @@ def backfill(
     as_json: bool,
 ) -> None:
     """Compute RFM history from the orders, so that trends exist on the first day."""
-    from service.jobs.backfill import backfill as run_backfill
+    from service.builds.backfill import backfill as run_backfill
 
     last_day = last.date() if last else datetime.now(UTC).date()
     with told("backfill", as_json=as_json) as result, open_pool(settings) as pool:
@@ -871,7 +871,7 @@ def backfill(
         free = _free_tenants(chosen, builds)
         with (
             _added_runs(pool, chosen, builds, result),
-            recorded_together(pool, builds.mine) as recorders,
+            record_runs(pool, builds.mine) as recorders,
         ):
             for recorder in recorders:
                 recorder.phase("history")
@@ -1091,7 +1091,7 @@ def serve_command(settings: Settings) -> list[str]:
 @click.pass_obj
 def worker(settings: Settings) -> None:
     """Run jobs and schedules until stopped; what is unfinished then is handed back."""
-    from service.jobs.worker import run_worker
+    from service.worker.worker import run_worker
 
     _say("working; stop with Ctrl-C")
     run_worker(settings)
@@ -1198,7 +1198,7 @@ class ConsoleProgress:
 def _run(
     pool: Pool, label: str, tenant_id: UUID, kind: Kind, result: Result
 ) -> Iterator[ConsoleProgress]:
-    """A run of the command line: recorded like any other, shown as it goes, told in the result."""
+    """Record a run of the command line, show its progress, and add it to the result."""
     with tenant_transaction(pool, tenant_id) as conn:
         started = start_run(conn, tenant_id, kind, "cli")
     run_id = started.run["run_id"]
@@ -1220,7 +1220,7 @@ def _shown(
             f"This is already running for {label}, since {started.run['started_at']:%H:%M} UTC.",
             advice=f"It is run {run_id}; a dead one makes way after two minutes.",
         )
-    with recorded(pool, tenant_id, run_id) as recorder:
+    with record_run(pool, tenant_id, run_id) as recorder:
         yield ConsoleProgress(recorder, label)
     counts = ", ".join(f"{count:,} {name}" for name, count in recorder.counts.items())
     _say(f"{label}: done" + (f" ({counts.replace('_', ' ')})" if counts else ""))

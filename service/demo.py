@@ -17,15 +17,15 @@ from typing import Any
 from uuid import UUID
 
 from sandbox import Sandbox, start_sandbox
+from service.builds.backfill import backfill
 from service.cli import ConsoleProgress, check_port_free, serve_command, sign_in_link
 from service.core.config import Settings, environment_name
 from service.core.db import Pool, connect_as_owner, one, open_pool, query, tenant_transaction
-from service.jobs.backfill import backfill
 from service.klaviyo.configs import list_size, map_list
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.sync import sync_klaviyo
 from service.migrate import migrate
-from service.queue.runs import Kind, recorded, start_run
+from service.queue.runs import Kind, record_run, start_run
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant, list_tenants
@@ -147,7 +147,7 @@ def _recorded(
 ) -> dict[str, int]:
     with tenant_transaction(pool, tenant.tenant_id) as conn:
         run_id = start_run(conn, tenant.tenant_id, kind, "cli").run["run_id"]
-    with recorded(pool, tenant.tenant_id, run_id) as recorder:
+    with record_run(pool, tenant.tenant_id, run_id) as recorder:
         work(settings, pool, tenant.tenant_id, ConsoleProgress(recorder, tenant.name))
     return dict(recorder.counts)
 

@@ -21,6 +21,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from service.builds.run import build
 from service.core import embedded
 from service.core.config import Settings
 from service.core.db import (
@@ -32,7 +33,6 @@ from service.core.db import (
     open_pool,
     url_parts,
 )
-from service.jobs.build import build
 from service.migrate import migrate
 from service.tenants.tenants import add_tenant, change_tenant
 

@@ -13,7 +13,7 @@ from service.klaviyo.configs import read_all_next_time
 from service.klaviyo.push import Limits
 from service.klaviyo.records import add_rows
 from service.klaviyo.sync import sync_klaviyo
-from service.queue.runs import Kind, RunRecorder, recorded, start_run
+from service.queue.runs import Kind, RunRecorder, record_run, start_run
 
 _DEFAULT_LIMITS = Limits()
 
@@ -46,7 +46,7 @@ def begun_run(
     with tenant_transaction(pool, tenant_id) as conn:
         run_id = start_run(conn, tenant_id, kind, "person").run["run_id"]
         add_rows(conn, tenant_id, run_id, config_ids, is_dry_run=is_dry_run)
-    with recorded(pool, tenant_id, run_id) as recorder:
+    with record_run(pool, tenant_id, run_id) as recorder:
         yield recorder
 
 

@@ -18,11 +18,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from service.builds.run import manifest_vars
 from service.core.config import PROJECT_DIR
-from service.jobs.build import manifest_vars
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["service.jobs.leashed_dbt", __name__])
+_FORKS.set_forkserver_preload(["service.builds.dbt_process", __name__])
 _SECONDS = 300
 
 _manifests: list[Path] = []
@@ -69,7 +69,7 @@ def _run(
     environment: dict[str, str],
     output: str,
 ) -> None:
-    from service.jobs.leashed_dbt import run_parsed
+    from service.builds.dbt_process import run_parsed
 
     os.chdir(PROJECT_DIR)
     os.environ.clear()

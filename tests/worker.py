@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from service.core.config import Settings
-from service.jobs.worker import run_worker
+from service.worker.worker import run_worker
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR
 

@@ -1,7 +1,7 @@
 {#
     The statement by which a plain `dbt build` waits for those of `quintile build` before it makes or
     replaces a relation, and has others wait for the end of its transaction; the latter hold the same
-    lock themselves (service/jobs/turns.py).
+    lock themselves (service/builds/locks.py).
 #}
 {% macro wait_for_builds() -%}
     {%- if var('use_service_schemas') and not var('has_turn') -%}

@@ -2,7 +2,7 @@
 
 No label names a tenant, a shop, a person or a path with an id in it: providers, kinds, states and
 routes only. What has to be asked of the database about all tenants is in
-:mod:`service.jobs.metrics` and shown by the worker.
+:mod:`service.worker.metrics` and shown by the worker.
 """
 
 from __future__ import annotations

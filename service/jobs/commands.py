@@ -148,10 +148,10 @@ def jobs_work(settings: Settings, as_json: bool) -> None:
 
     What the schedules do is not among them: that is quintile sync, build and housekeep.
     """
-    from service.jobs.drain import drain
+    from service.worker.run_once import run_once
 
     with told("jobs work", as_json=as_json) as result, open_pool(settings) as pool:
-        result.counts = drain(settings, pool)
+        result.counts = run_once(settings, pool)
         if result.counts["failed"]:
             result.note(FAILED)
             result.error = "A job failed."
@@ -165,7 +165,7 @@ def jobs_work(settings: Settings, as_json: bool) -> None:
 @click.pass_obj
 def housekeep(settings: Settings, as_json: bool) -> None:
     """Delete what has served its time: old webhooks, expired exports, old runs and ended jobs."""
-    from service.jobs.housekeeping import housekeep as delete_old
+    from service.worker.housekeeping import housekeep as delete_old
 
     with told("housekeep", as_json=as_json) as result, open_pool(settings) as pool:
         with connect_as_owner(settings) as conn:

@@ -35,7 +35,7 @@ from service.klaviyo.configs import (
 )
 from service.klaviyo.records import add_rows
 from service.klaviyo.sync import sync_klaviyo
-from service.queue.runs import recorded, start_run
+from service.queue.runs import record_run, start_run
 
 _ARROWS = {"push": "->", "pull": "<-", "bidirectional": "<->"}
 _PARTS = {"add": "add", "remove": "remove", "update": "update", "skip": "leave out"}
@@ -185,7 +185,7 @@ def preview(
         add_rows(conn, tenant_id, run["run_id"], config_ids, is_dry_run=True)
     failure: QuintileError | None = None
     try:
-        with recorded(pool, tenant_id, run["run_id"]) as recorder:
+        with record_run(pool, tenant_id, run["run_id"]) as recorder:
             sync_klaviyo(settings, pool, tenant_id, recorder)
     except QuintileError as error:
         failure = error

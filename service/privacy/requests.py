@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import structlog
 from psycopg.types.json import Jsonb
 
+from service.builds.locks import tenant_lock
 from service.core.config import Settings
 from service.core.db import (
     Connection,
@@ -28,7 +29,6 @@ from service.core.db import (
 )
 from service.core.errors import NotConnectedError, QuintileError
 from service.core.vault import seal
-from service.jobs.turns import tenant_turn
 from service.klaviyo.account import forget_profile
 from service.klaviyo.client import (
     KlaviyoClient,
@@ -249,7 +249,7 @@ def _erase_landed(conn: Connection, request: Request) -> Request:
 
 def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
     """A build of the tenant that is under way may have read the person, and write them again."""
-    with tenant_turn(settings, person.tenant_id, log.info) as conn:
+    with tenant_lock(settings, person.tenant_id, log.info) as conn:
         row = conn.execute(query("privacy/sql/erase_built"), person.parameters()).fetchone()
     with tenant_transaction(pool, person.tenant_id) as conn:
         return _note_progress(conn, person, "built", one(row)["counts"])

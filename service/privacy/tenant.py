@@ -7,9 +7,9 @@ from uuid import UUID
 
 import structlog
 
+from service.builds.locks import tenant_lock
 from service.core.config import Settings
 from service.core.db import query
-from service.jobs.turns import tenant_turn
 from service.queue.defer import enter_queue
 
 log = structlog.get_logger(__name__)
@@ -24,7 +24,7 @@ def erase_tenant(
     for a build of the tenant that is under way, which would write the rows again. What stays is a
     receipt with counts. Whatever else is running for the tenant fails at its next write.
     """
-    with tenant_turn(settings, tenant_id, log.info) as conn, conn.transaction():
+    with tenant_lock(settings, tenant_id, log.info) as conn, conn.transaction():
         parameters = {
             "tenant_id": tenant_id,
             "webhook_id": request_id,

@@ -43,8 +43,8 @@ class LostRunError(QuintileError):
 
 
 @dataclass(frozen=True)
-class Terms:
-    """On what terms a process does runs; the defaults are those of a command somebody watches.
+class RunPolicy:
+    """On what policy a process does runs; the defaults are those of a command somebody watches.
 
     Args:
         stale_after: Seconds of silence after which the process of a run is taken to be dead.
@@ -62,8 +62,8 @@ class Terms:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def of_worker(cls, settings: Settings, stopping: threading.Event) -> Terms:
-        """The terms of a worker, whose runs nobody need start again."""
+    def for_worker(cls, settings: Settings, stopping: threading.Event) -> RunPolicy:
+        """The policy of a worker, whose runs nobody need start again."""
         return cls(
             stale_after=settings.run_stale_seconds,
             attempts=settings.run_attempts,
@@ -73,7 +73,7 @@ class Terms:
         )
 
 
-ATTENDED = Terms()
+INTERACTIVE = RunPolicy()
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class RunRecorder:
         run_id: UUID,
         kind: str,
         attempt: int,
-        terms: Terms,
+        policy: RunPolicy,
         sharing: int,
     ) -> None:
         self.pool = pool
@@ -148,7 +148,7 @@ class RunRecorder:
         self.run_id = run_id
         self.kind = kind
         self.attempt = attempt
-        self.terms = terms
+        self.policy = policy
         self.named = {"tenant_id": str(tenant_id), "run_id": str(run_id)}
         self.phase_name: str | None = None
         self.done = 0
@@ -204,15 +204,15 @@ class RunRecorder:
         if self.is_over:
             return
         self.is_over = True
-        retry_until(lambda: self._end(error), self.terms.patience)
+        retry_until(lambda: self._end(error), self.policy.patience)
 
     def _end(self, error: BaseException | None) -> None:
         if isinstance(error, LostRunError):
             log.warning("run lost", **self.named)
         elif isinstance(error, HandedBackError):
             self._wait(datetime.now(UTC), None, is_counted=False)
-        elif error is not None and is_transient(error) and self.attempt < self.terms.attempts:
-            self._wait(next_try(self.attempt, self.terms.retry_after), error, is_counted=True)
+        elif error is not None and is_transient(error) and self.attempt < self.policy.attempts:
+            self._wait(next_try(self.attempt, self.policy.retry_after), error, is_counted=True)
         else:
             self._finish(error)
 
@@ -264,21 +264,21 @@ class RunRecorder:
             self.write()
 
     def _go_on(self) -> None:
-        if self.terms.stopping.is_set():
+        if self.policy.stopping.is_set():
             raise HandedBackError
 
 
 @contextmanager
-def recorded(
-    pool: Pool, tenant_id: UUID, run_id: UUID, terms: Terms = ATTENDED
+def record_run(
+    pool: Pool, tenant_id: UUID, run_id: UUID, policy: RunPolicy = INTERACTIVE
 ) -> Iterator[RunRecorder]:
     """Do the work of a queued run: it ends succeeded, or failed with the error's sentence.
 
     Raises:
         AlreadyRunningError: Another process is at it, or the run is over.
-        PostponedError: By the terms, what failed is tried again.
+        PostponedError: By the policy, what failed is tried again.
     """
-    with recorded_together(pool, {tenant_id: run_id}, terms) as recorders:
+    with record_runs(pool, {tenant_id: run_id}, policy) as recorders:
         if not recorders:
             raise AlreadyRunningError(advice=f"Follow it as run {run_id}.")
         bound = {"tenant_id": str(tenant_id), "run_id": str(run_id)}
@@ -287,8 +287,8 @@ def recorded(
 
 
 @contextmanager
-def recorded_together(
-    pool: Pool, runs: Mapping[UUID, UUID], terms: Terms = ATTENDED
+def record_runs(
+    pool: Pool, runs: Mapping[UUID, UUID], policy: RunPolicy = INTERACTIVE
 ) -> Iterator[list[RunRecorder]]:
     """As :func:`recorded`, for one piece of work that many tenants' runs share.
 
@@ -297,11 +297,11 @@ def recorded_together(
     recorders = [
         recorder
         for tenant_id, run_id in runs.items()
-        if (recorder := _begin(pool, tenant_id, run_id, terms, len(runs))) is not None
+        if (recorder := _begin(pool, tenant_id, run_id, policy, len(runs))) is not None
     ]
     try:
         # Often enough for whoever goes by the usual time, too.
-        with _heartbeat(recorders, min(terms.stale_after, STALE_AFTER_SECONDS) / _BEATS):
+        with _heartbeat(recorders, min(policy.stale_after, STALE_AFTER_SECONDS) / _BEATS):
             yield recorders
     except BaseException as error:
         for recorder in recorders:
@@ -338,10 +338,10 @@ _FORESEEN = (QuintileError, KeyboardInterrupt, SystemExit)
 
 
 def _begin(
-    pool: Pool, tenant_id: UUID, run_id: UUID, terms: Terms, sharing: int
+    pool: Pool, tenant_id: UUID, run_id: UUID, policy: RunPolicy, sharing: int
 ) -> RunRecorder | None:
     """Take a run; None when another process has it, or when it has killed too many."""
-    parameters = {"tenant_id": tenant_id, "run_id": run_id, "stale_after": terms.stale_after}
+    parameters = {"tenant_id": tenant_id, "run_id": run_id, "stale_after": policy.stale_after}
     try:
         with tenant_transaction(pool, tenant_id) as conn:
             begun = conn.execute(query("jobs/sql/begin_run"), parameters).fetchone()
@@ -351,9 +351,9 @@ def _begin(
     if begun is None:
         return None
     recorder = RunRecorder(
-        pool, tenant_id, run_id, begun["kind"], begun["attempts"], terms, sharing
+        pool, tenant_id, run_id, begun["kind"], begun["attempts"], policy, sharing
     )
-    if 1 < terms.attempts < begun["attempts"]:
+    if 1 < policy.attempts < begun["attempts"]:
         recorder.end(_DIED_TOO_OFTEN)
         return None
     log.info("run started", kind=begun["kind"], attempt=begun["attempts"], **recorder.named)

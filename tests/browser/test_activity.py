@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from service.core.config import Settings
 from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.core.errors import InvalidInputError
-from service.queue.runs import Kind, Trigger, recorded, start_run
+from service.queue.runs import Kind, Trigger, record_run, start_run
 from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 
@@ -75,14 +75,14 @@ def test_runs_are_filtered_followed_live_and_explained(
     settings, pool, tenant_id = here
     with (
         pytest.raises(InvalidInputError),
-        recorded(pool, tenant_id, _start(pool, tenant_id, "klaviyo_sync", "webhook")),
+        record_run(pool, tenant_id, _start(pool, tenant_id, "klaviyo_sync", "webhook")),
     ):
         raise InvalidInputError("The key was refused.", advice="Connect again.")
     running = _start(pool, tenant_id, "shopify_sync", "person")
     with serve(settings, "north") as site:
         _open(page, site)
         rows = page.locator("[data-list] tbody tr")
-        with recorded(pool, tenant_id, running) as recorder:
+        with record_run(pool, tenant_id, running) as recorder:
             recorder.phase("orders", total=4)
             recorder.advance(1)
             recorder.write()
@@ -107,7 +107,7 @@ def test_runs_are_filtered_followed_live_and_explained(
         page.get_by_role("button", name="Show newer runs").click()
         expect(rows).to_have_count(3)
         expect(rows.first).to_contain_text("Waits for its turn")
-        with recorded(pool, tenant_id, waiting):
+        with record_run(pool, tenant_id, waiting):
             expect(rows.first).to_contain_text("Running")
             took = rows.first.locator("td.num .stack")
             expect(took).to_have_css("align-items", "flex-end")
@@ -133,7 +133,7 @@ def test_who_looks_is_told_that_nobody_is_at_it(
     run_id = _start(pool, tenant_id, "shopify_sync")
     with (
         serve(settings, "north") as site,
-        recorded(pool, tenant_id, run_id),
+        record_run(pool, tenant_id, run_id),
         connect_as_owner(settings) as owner,
     ):
         _start(pool, tenant_id, "build")

@@ -17,7 +17,7 @@ from service.core.config import Settings
 from service.core.db import Pool, connect, connect_as_owner
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.sync import sync_klaviyo
-from service.queue.runs import recorded
+from service.queue.runs import record_run
 from service.tenants.tenants import add_tenant
 from tests.web import add_scored_customers, add_shopify_segments, client_of, running_app
 
@@ -85,7 +85,7 @@ def add(client: FlaskClient, **body: Any) -> dict[str, Any]:
 
 def work(here: Settings, pool: Pool, tenant: UUID, run: dict[str, Any]) -> None:
     """Do a run, as the worker would."""
-    with recorded(pool, tenant, UUID(run["run_id"])) as recorder:
+    with record_run(pool, tenant, UUID(run["run_id"])) as recorder:
         sync_klaviyo(here, pool, tenant, recorder)
 
 

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, open_pool, transform_url
-from service.jobs.tasks import Worker
 from service.tenants.tenants import add_tenant
+from service.worker.tasks import Worker
 from tests.samples import configure, land
 from tests.web import add_samples, client_of, running_app
 

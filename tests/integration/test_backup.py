@@ -12,12 +12,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from service.builds.run import build
 from service.core.config import Settings
 from service.core.credentials import open_credential
 from service.core.db import Pool, connect_as_owner, open_pool, tenant_transaction
 from service.core.vault import seal
-from service.doctor import examine
-from service.jobs.build import build
+from service.doctor.examine import examine
 from service.migrate import migrate
 from service.tenants.tenants import add_tenant
 from tests.conftest import AS_OF

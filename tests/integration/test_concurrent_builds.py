@@ -15,11 +15,11 @@ import pytest
 from psycopg import sql
 from psycopg.rows import tuple_row
 
+from service.builds.locks import build_lock
+from service.builds.run import build
 from service.core.config import Settings
 from service.core.db import Connection, connect
 from service.core.errors import BuildFailedError
-from service.jobs.build import build
-from service.jobs.turns import build_turn
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster
 from tests.warm_dbt import dbt
 
@@ -167,7 +167,7 @@ def test_plain_dbt_makes_no_table_or_view_while_a_build_has_its_turn(
     news: Settings, admin: Connection, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(max_workers=1) as executor:
-        with build_turn(news, [SMALL], full_refresh=False, say=pytest.fail):
+        with build_lock(news, [SMALL], full_refresh=False, say=pytest.fail):
             admin.execute("drop view marts.customers")
             admin.execute("drop table marts.sample_stats")
             run = ("run", "--select", "customers", "sample_stats")
@@ -206,7 +206,7 @@ def test_dbt_goes_on_only_for_as_long_as_its_starter_lives(
 ) -> None:
     with subprocess.Popen(
         [
-            *(sys.executable, "-m", "service.jobs.leashed_dbt", str(tmp_path), "{}"),
+            *(sys.executable, "-m", "service.builds.dbt_process", str(tmp_path), "{}"),
             *("--quiet", "list", "--select", "customer_facts", "--target-path", str(tmp_path)),
         ],
         cwd=PROJECT_DIR,

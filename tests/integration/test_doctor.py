@@ -13,14 +13,14 @@ import pytest
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import QuintileError
-from service.doctor import Finding, _explained, _told, examine
-from service.jobs.doctor import examine_freshness, examine_queue, examine_runs
-from service.machine import examine_clock, examine_disk
+from service.doctor.examine import examine, run_check
+from service.doctor.finding import Finding
+from service.doctor.host import check_clock, check_disk
+from service.doctor.queue import check_freshness, check_queue, check_runs
 from service.queue.enqueue import enqueue
 from service.queue.freshness import longest_gap
-from service.queue.runs import recorded, start_run
+from service.queue.runs import record_run, start_run
 from service.queue.schedules import pause, resume
-from service.webhooks.doctor import Remark
 from tests.command import quintile
 
 
@@ -41,9 +41,9 @@ def queue(superuser: Connection) -> Connection:
     return superuser
 
 
-def _bad(remarks: list[Remark]) -> list[str]:
-    assert all(remark.advice for remark in remarks if remark.level != "ok")
-    return [remark.message for remark in remarks if remark.level != "ok"]
+def _bad(findings: list[Finding]) -> list[str]:
+    assert all(finding.advice for finding in findings if finding.level != "ok")
+    return [finding.message for finding in findings if finding.level != "ok"]
 
 
 def test_nothing_is_wrong_with_a_fresh_installation(settings: Settings) -> None:
@@ -88,10 +88,10 @@ def test_what_comes_without_advice_gets_some(settings: Settings) -> None:
         raise QuintileError("It did not work.")
         yield
 
-    (finding,) = _explained("check", fail)
+    (finding,) = run_check("check", fail)
     assert finding.advice
-    (told,) = _told("webhooks", [Remark("error", "It was refused.")])
-    assert told.advice
+    (refused,) = run_check("webhooks", lambda: [Finding("error", "webhooks", "It was refused.")])
+    assert refused.advice
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_freshness_follows_the_schedules(
     tenant_id = make_tenant("demo")
     _connect(owner, tenant_id, "shopify", [])
     _connect(owner, tenant_id, "klaviyo", [])
-    late = _bad(list(examine_freshness(settings, owner)))
+    late = _bad(list(check_freshness(settings, owner)))
     assert [message.split(",")[0] for message in late] == [
         "demo: no Klaviyo sync for 5 hours",
         "demo: no Shopify sync for 5 hours",
@@ -126,28 +126,28 @@ def test_freshness_follows_the_schedules(
     assert "QUINTILE_SCHEDULE_ORDERS" in late[1]
     # Segments are due every six hours: twelve have to pass.
     seldom = replace(settings, schedule_orders="0 */3 * * *", schedule_segments="0 * * * *")
-    assert [m.split(",")[0] for m in _bad(list(examine_freshness(seldom, owner)))] == [
+    assert [m.split(",")[0] for m in _bad(list(check_freshness(seldom, owner)))] == [
         "demo: no Klaviyo sync for 5 hours",
         "demo: no sync of Shopify segments for 5 hours",
     ]
     with tenant_transaction(pool, tenant_id) as conn:
         run_id = start_run(conn, tenant_id, "klaviyo_sync", "cli").run["run_id"]
-    with recorded(pool, tenant_id, run_id):
+    with record_run(pool, tenant_id, run_id):
         pass
-    assert len(_bad(list(examine_freshness(settings, owner)))) == 1
-    fine = {remark.message for remark in examine_freshness(settings, owner)}
+    assert len(_bad(list(check_freshness(settings, owner)))) == 1
+    fine = {finding.message for finding in check_freshness(settings, owner)}
     # What has never been done is not said to have been.
     assert "demo: no build yet (a minute so far)" in fine
     assert "demo: last Klaviyo sync a minute ago" in fine
     with tenant_transaction(pool, tenant_id) as conn:
         pause(conn, tenant_id, "orders", "tests")
-    assert _bad(list(examine_freshness(settings, owner))) == []
+    assert _bad(list(check_freshness(settings, owner))) == []
     # Resumed, it is given until its next time; from then on what is not done is late.
     with tenant_transaction(pool, tenant_id) as conn:
         resume(conn, tenant_id, "orders")
-    assert _bad(list(examine_freshness(settings, owner))) == []
+    assert _bad(list(check_freshness(settings, owner))) == []
     owner.execute("update app.schedules set served_at = now() - interval '2 hours'")
-    assert len(_bad(list(examine_freshness(settings, owner)))) == 1
+    assert len(_bad(list(check_freshness(settings, owner)))) == 1
 
 
 def test_jobs_that_nobody_does(
@@ -156,19 +156,19 @@ def test_jobs_that_nobody_does(
     tenant_id = make_tenant("demo")
     with tenant_transaction(pool, tenant_id) as conn:
         enqueue(conn, tenant_id, "build")
-    assert _bad(list(examine_queue(settings))) == []
+    assert _bad(list(check_queue(settings))) == []
     queue.execute("update jobs.procrastinate_events set at = now() - interval '20 minutes'")
-    (remark,) = list(examine_queue(settings))
-    assert (remark.level, remark.message) == (
+    (finding,) = list(check_queue(settings))
+    assert (finding.level, finding.message) == (
         "error",
         "1 jobs wait, the oldest for 20 minutes",
     )
-    assert "quintile worker" in remark.advice
+    assert "quintile worker" in finding.advice
     queue.execute("insert into jobs.procrastinate_workers default values")
-    assert [remark.level for remark in examine_queue(settings)] == ["ok", "warning"]
+    assert [finding.level for finding in check_queue(settings)] == ["ok", "warning"]
     # What was put off until later waits for nobody.
     queue.execute("update jobs.procrastinate_jobs set scheduled_at = now() + interval '1 hour'")
-    assert _bad(list(examine_queue(settings))) == []
+    assert _bad(list(check_queue(settings))) == []
 
 
 def test_jobs_of_a_worker_that_died_and_jobs_that_failed(
@@ -182,9 +182,9 @@ def test_jobs_of_a_worker_that_died_and_jobs_that_failed(
         " values (now() - interval '1 hour') returning id)"
         " update jobs.procrastinate_jobs set status = 'doing', worker_id = dead.id from dead"
     )
-    assert _bad(list(examine_queue(settings))) == ["1 jobs belong to a worker that died"]
+    assert _bad(list(check_queue(settings))) == ["1 jobs belong to a worker that died"]
     queue.execute("update jobs.procrastinate_jobs set status = 'failed', worker_id = null")
-    (message,) = _bad(list(examine_queue(settings)))
+    (message,) = _bad(list(check_queue(settings)))
     assert message.startswith("1 jobs failed within a day")
     assert "quintile.build" in message
 
@@ -198,7 +198,7 @@ def test_a_run_of_a_dead_process_is_named(
     owner.execute(
         "update app.runs set state = 'running', heartbeat_at = now() - interval '7 minutes'"
     )
-    assert _bad(list(examine_runs(settings, owner))) == [
+    assert _bad(list(check_runs(settings, owner))) == [
         f"demo: build {run_id} has not been heard of for 7 minutes"
     ]
 
@@ -207,15 +207,15 @@ def test_a_run_of_a_dead_process_is_named(
     ("seconds", "level"), [(0, "ok"), (9, "ok"), (12, "warning"), (-12, "warning"), (900, "error")]
 )
 def test_clocks_that_differ(owner: Connection, seconds: int, level: str) -> None:
-    (remark,) = examine_clock(owner, lambda: datetime.now(UTC) + timedelta(seconds=seconds))
-    assert remark.level == level
-    assert bool(remark.advice) == (level != "ok")
+    (finding,) = check_clock(owner, lambda: datetime.now(UTC) + timedelta(seconds=seconds))
+    assert finding.level == level
+    assert bool(finding.advice) == (level != "ok")
 
 
 def test_a_full_disk(settings: Settings) -> None:
-    assert _bad(list(examine_disk(settings))) == []
-    assert all("GiB are free" in text for text in _bad(list(examine_disk(settings, 2**60))))
-    assert _bad(list(examine_disk(settings, 2**60)))
+    assert _bad(list(check_disk(settings))) == []
+    assert all("GiB are free" in text for text in _bad(list(check_disk(settings, 2**60))))
+    assert _bad(list(check_disk(settings, 2**60)))
 
 
 def test_a_scope_that_is_missing(settings: Settings, owner: Connection, make_tenant) -> None:

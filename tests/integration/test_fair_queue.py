@@ -14,7 +14,6 @@ from procrastinate.jobs import Job, Status
 
 from service.core.config import Settings
 from service.core.db import Connection, Pool, create_pool, tenant_transaction
-from service.jobs.tasks import worker_app
 from service.queue.defer import defer
 from service.queue.priorities import (
     BUILD_TASK,
@@ -23,6 +22,7 @@ from service.queue.priorities import (
     PRIORITY_SCHEDULE,
     PRIORITY_WEBHOOK,
 )
+from service.worker.tasks import worker_app
 from tests.conftest import MakeTenant
 
 SLOTS, BUILDS = 6, 2

@@ -12,12 +12,12 @@ import pytest
 
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect_as_owner, create_pool, tenant_transaction
-from service.jobs.housekeeping import housekeep
 from service.queue.enqueue import enqueue
 from service.queue.retry import PostponedError
-from service.queue.runs import Terms, get_run, recorded, start_run
+from service.queue.runs import RunPolicy, get_run, record_run, start_run
 from service.shopify.errors import ShopifyUnavailableError
 from service.tenants.tenants import add_tenant
+from service.worker.housekeeping import housekeep
 from tests.command import environment_of, quintile
 from tests.conftest import PROJECT_DIR
 
@@ -34,7 +34,7 @@ def _start(pool: Pool, tenant_id: UUID, kind: Any = "build", trigger: Any = "sch
 
 def _fail(pool: Pool, tenant_id: UUID, kind: Any) -> UUID:
     run_id = _start(pool, tenant_id, kind, "webhook")
-    with pytest.raises(ZeroDivisionError), recorded(pool, tenant_id, run_id):
+    with pytest.raises(ZeroDivisionError), record_run(pool, tenant_id, run_id):
         raise ZeroDivisionError
     return run_id
 
@@ -44,7 +44,7 @@ def test_runs_are_listed_newest_first_and_filtered(
 ) -> None:
     one, two = make_tenant("one"), make_tenant("two")
     failed = _fail(pool, one, "shopify_sync")
-    with recorded(pool, two, _start(pool, two)) as recorder:
+    with record_run(pool, two, _start(pool, two)) as recorder:
         recorder.count(rows=1234)
     waiting = _start(pool, one, "klaviyo_sync", "person")
 
@@ -68,7 +68,7 @@ def test_runs_are_listed_newest_first_and_filtered(
 def test_a_run_is_followed_to_its_end(settings: Settings, pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant("demo")
     run_id = _start(pool, tenant_id)
-    with recorded(pool, tenant_id, run_id) as recorder:
+    with record_run(pool, tenant_id, run_id) as recorder:
         recorder.phase("orders", total=3)
         follower = subprocess.Popen(
             [sys.executable, "-m", "service", "runs", "follow", str(run_id), "--json"],
@@ -100,8 +100,8 @@ def test_a_run_that_is_to_be_tried_again_says_why_and_when(
 ) -> None:
     tenant_id = make_tenant("demo")
     run_id = _start(pool, tenant_id)
-    terms = Terms(attempts=3, retry_after=3600)
-    with pytest.raises(PostponedError), recorded(pool, tenant_id, run_id, terms):
+    policy = RunPolicy(attempts=3, retry_after=3600)
+    with pytest.raises(PostponedError), record_run(pool, tenant_id, run_id, policy):
         raise ShopifyUnavailableError("Shopify does not answer.")
     (line,) = quintile(settings, "runs").stdout.splitlines()
     assert "queued" in line
@@ -113,7 +113,7 @@ def test_a_run_whose_process_is_silent_says_so(
 ) -> None:
     tenant_id = make_tenant("demo")
     run_id = _start(pool, tenant_id)
-    with recorded(pool, tenant_id, run_id) as recorder:
+    with record_run(pool, tenant_id, run_id) as recorder:
         recorder.phase("orders")
         assert "orders, not heard of" not in quintile(settings, "runs").stdout
         owner.execute("update app.runs set heartbeat_at = now() - interval '70 seconds'")
@@ -127,10 +127,10 @@ def test_a_run_whose_process_is_silent_says_so(
 def test_attempts_are_counted(pool: Pool, make_tenant, owner: Connection) -> None:
     tenant_id = make_tenant()
     run_id = _start(pool, tenant_id)
-    with recorded(pool, tenant_id, run_id):
+    with record_run(pool, tenant_id, run_id):
         # As if this process had not been heard of for long: another one takes the run over.
         owner.execute("update app.runs set heartbeat_at = now() - interval '1 hour'")
-        with recorded(pool, tenant_id, run_id):
+        with record_run(pool, tenant_id, run_id):
             pass
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         run = get_run(conn, tenant_id, run_id)
@@ -158,7 +158,7 @@ def test_housekeeping_keeps_the_newest_good_run(
 
 def _done(pool: Pool, tenant_id: UUID) -> UUID:
     run_id = _start(pool, tenant_id)
-    with recorded(pool, tenant_id, run_id):
+    with record_run(pool, tenant_id, run_id):
         pass
     return run_id
 
@@ -179,7 +179,7 @@ def test_a_build_tells_its_runs_and_leaves_alone_what_another_is_building(
     pool = create_pool(built_settings)
     try:
         run_id = _start(pool, tenant_id)
-        with recorded(pool, tenant_id, run_id):
+        with record_run(pool, tenant_id, run_id):
             done = quintile(built_settings, "build", "--tenant", "demo", "--json", expect=3)
             assert "Running with dbt" not in done.stderr
             # Starting it twice gives the run in progress.
@@ -213,7 +213,7 @@ def test_a_sync_that_fails_says_so_in_json_and_one_that_runs_is_busy(
     assert "key ring" in failed["error"]
     assert failed["runs"][0]["error"] == failed["error"]
     run_id = _start(pool, tenant_id, "klaviyo_sync")
-    with recorded(pool, tenant_id, run_id):
+    with record_run(pool, tenant_id, run_id):
         busy = _result(quintile(settings, "sync", "klaviyo", "--json", expect=3))
     assert busy["state"] == "busy"
     assert [run["run_id"] for run in busy["runs"]] == [str(run_id)]

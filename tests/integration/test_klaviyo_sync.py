@@ -48,7 +48,7 @@ from service.klaviyo.requests import request_sync
 from service.klaviyo.sync import sync_klaviyo
 from service.queue.enqueue import enqueue
 from service.queue.retry import HandedBackError
-from service.queue.runs import Trigger, recorded, start_run
+from service.queue.runs import Trigger, record_run, start_run
 from service.queue.schedules import pause
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, NullProgress
@@ -773,7 +773,7 @@ def test_a_schedule_does_what_is_scheduled_and_a_person_all(brand: Brand, accoun
         with tenant_transaction(brand.pool, brand.tenant_id) as conn:
             run_id = start_run(conn, brand.tenant_id, "klaviyo_sync", trigger).run["run_id"]
         with (
-            recorded(brand.pool, brand.tenant_id, run_id),
+            record_run(brand.pool, brand.tenant_id, run_id),
             tenant_transaction(brand.pool, brand.tenant_id) as conn,
         ):
             return {row["config_id"] for row in rows_to_do(conn, brand.tenant_id, run_id)}

@@ -22,10 +22,10 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, connect_as_owner, tenant_transaction
 from service.core.http import open_client
 from service.core.metrics import own_numbers
-from service.jobs.metrics import InstallationCollector, serve_metrics
 from service.queue.enqueue import enqueue
-from service.queue.runs import recorded, start_run
+from service.queue.runs import record_run, start_run
 from service.tenants.tenants import add_tenant
+from service.worker.metrics import InstallationCollector, serve_metrics
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR
 from tests.web import add_explanations, running_app
@@ -123,7 +123,7 @@ def test_runs_are_counted_by_how_they_end(pool: Pool, make_tenant) -> None:
         with tenant_transaction(pool, tenant_id) as conn:
             run_id = start_run(conn, tenant_id, kind, "cli").run["run_id"]
         try:
-            with recorded(pool, tenant_id, run_id):
+            with record_run(pool, tenant_id, run_id):
                 assert not fails
         except AssertionError:
             pass

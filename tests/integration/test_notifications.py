@@ -28,7 +28,6 @@ from werkzeug import Response
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import InvalidInputError
-from service.jobs.tasks import worker_app
 from service.notifications.address import (
     UnreachableAddressError,
     check_url,
@@ -38,6 +37,7 @@ from service.notifications.address import (
 from service.notifications.hooks import find_hook, set_hook
 from service.notifications.outbox import announce, purge_notifications, send_notification
 from service.tenants.keys import rotate_keys
+from service.worker.tasks import worker_app
 from tests.conftest import PROJECT_DIR, MakeTenant
 from tests.web import client_of, running_app
 

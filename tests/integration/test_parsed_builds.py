@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from service.jobs.build import manifest_vars
+from service.builds.run import manifest_vars
 from tests.integration.test_plain_dbt import dbt
 
 GIVEN = {

@@ -10,8 +10,8 @@ import pytest
 
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, open_pool, tenant_transaction
-from service.jobs.tasks import worker_app
 from service.queue.enqueue import enqueue
+from service.worker.tasks import worker_app
 from tests.command import quintile
 from tests.conftest import make_demo, pooled_settings, sandbox_settings
 from tests.pgbouncer import SERVER_CONNECTIONS

@@ -16,6 +16,7 @@ from psycopg import sql
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
 from sandbox.shopify import Store
+from service.builds.run import build
 from service.core.config import Settings
 from service.core.db import (
     Connection,
@@ -27,14 +28,13 @@ from service.core.db import (
     tenant_transaction,
     transform_url,
 )
-from service.jobs.build import build
-from service.jobs.tasks import Worker
 from service.klaviyo.connection import connect_klaviyo
 from service.queue.enqueue import enqueue
 from service.shopify.connection import connect_shopify
 from service.shopify.orders_csv import import_orders
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
+from service.worker.tasks import Worker
 from tests.command import quintile
 from tests.conftest import AS_OF, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served

@@ -12,19 +12,19 @@ import psycopg
 import pytest
 from procrastinate.jobs import Job
 
+from service.builds import scheduled as together
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import BuildFailedError, InvalidInputError
-from service.jobs import together
-from service.jobs.fan_out import close_dead, take_up_stalled
-from service.jobs.tasks import Worker, worker_app
 from service.queue.enqueue import enqueue
 from service.queue.retry import PostponedError, is_transient, next_try
-from service.queue.runs import LostRunError, Terms, get_run, recorded, start_run
+from service.queue.runs import LostRunError, RunPolicy, get_run, record_run, start_run
 from service.shopify.errors import ShopifyUnavailableError, ShopifyUnknownOutcomeError
+from service.worker.scheduler import close_dead_runs, requeue_stalled_jobs
+from service.worker.tasks import Worker, worker_app
 from tests.conftest import MakeTenant
 
-WORKER = Terms(attempts=3, retry_after=60)
+WORKER = RunPolicy(attempts=3, retry_after=60)
 
 
 def start(pool: Pool, tenant_id: UUID) -> UUID:
@@ -40,8 +40,8 @@ def read(pool: Pool, tenant_id: UUID, run_id: UUID) -> dict[str, Any]:
     return run
 
 
-def fail(pool: Pool, tenant_id: UUID, run_id: UUID, error: Exception, terms: Terms) -> None:
-    with recorded(pool, tenant_id, run_id, terms):
+def fail(pool: Pool, tenant_id: UUID, run_id: UUID, error: Exception, policy: RunPolicy) -> None:
+    with record_run(pool, tenant_id, run_id, policy):
         raise error
 
 
@@ -98,7 +98,7 @@ def test_a_second_try_that_succeeds_leaves_no_error(pool: Pool, make_tenant: Mak
     run_id = start(pool, tenant_id)
     with pytest.raises(PostponedError):
         fail(pool, tenant_id, run_id, ShopifyUnavailableError(), WORKER)
-    with recorded(pool, tenant_id, run_id, WORKER):
+    with record_run(pool, tenant_id, run_id, WORKER):
         assert read(pool, tenant_id, run_id)["error"] is None
     run = read(pool, tenant_id, run_id)
     assert (run["state"], run["error"], run["advice"]) == ("succeeded", None, None)
@@ -116,7 +116,7 @@ def test_what_needs_somebody_is_not_tried_again(pool: Pool, make_tenant: MakeTen
 def test_who_watches_a_command_is_told_at_once(pool: Pool, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
-    with pytest.raises(ShopifyUnavailableError), recorded(pool, tenant_id, run_id):
+    with pytest.raises(ShopifyUnavailableError), record_run(pool, tenant_id, run_id):
         raise ShopifyUnavailableError
     assert read(pool, tenant_id, run_id)["state"] == "failed"
 
@@ -125,15 +125,15 @@ def test_a_process_that_stops_hands_its_run_back(pool: Pool, make_tenant: MakeTe
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
     stopping = threading.Event()
-    terms = Terms(attempts=3, stopping=stopping)
-    with pytest.raises(PostponedError), recorded(pool, tenant_id, run_id, terms) as progress:
+    policy = RunPolicy(attempts=3, stopping=stopping)
+    with pytest.raises(PostponedError), record_run(pool, tenant_id, run_id, policy) as progress:
         progress.phase("orders", 100)
         stopping.set()
         progress.advance()
         raise AssertionError("it goes on")
     run = read(pool, tenant_id, run_id)
     assert (run["state"], run["attempts"], run["error"]) == ("queued", 0, None)
-    with recorded(pool, tenant_id, run_id, WORKER):
+    with record_run(pool, tenant_id, run_id, WORKER):
         pass
     assert read(pool, tenant_id, run_id)["state"] == "succeeded"
 
@@ -143,9 +143,9 @@ def test_a_process_thought_dead_changes_nothing_of_who_took_over(
 ) -> None:
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
-    with pytest.raises(LostRunError), recorded(pool, tenant_id, run_id, WORKER) as dead:
+    with pytest.raises(LostRunError), record_run(pool, tenant_id, run_id, WORKER) as dead:
         owner.execute("update app.runs set heartbeat_at = now() - interval '10 minutes'")
-        with recorded(pool, tenant_id, run_id, WORKER) as living:
+        with record_run(pool, tenant_id, run_id, WORKER) as living:
             living.count(orders=7)
             living.write()
             with pytest.raises(LostRunError):
@@ -164,7 +164,7 @@ def test_a_run_that_kills_its_process_each_time_is_given_up(
     owner.execute("update app.runs set attempts = 3")
     with (
         pytest.raises(Exception, match="already running"),
-        recorded(pool, tenant_id, run_id, WORKER),
+        record_run(pool, tenant_id, run_id, WORKER),
     ):
         raise AssertionError("it is begun again")
     run = read(pool, tenant_id, run_id)
@@ -196,7 +196,7 @@ def test_however_often_people_ask_one_job_more_is_enough(
             "select task_name, priority from jobs.procrastinate_jobs order by priority"
         ).fetchall()
     assert jobs == [
-        {"task_name": "quintile.build_due", "priority": 0},
+        {"task_name": "quintile.build_due_tenants", "priority": 0},
         {"task_name": "quintile.build", "priority": 10},
     ]
 
@@ -250,10 +250,10 @@ def test_a_run_of_a_command_that_was_killed_is_told_and_keeps_nothing_waiting(
     )
     with tenant_transaction(pool, tenant_id) as conn:
         behind = enqueue(conn, tenant_id, "shopify_sync", behind_running=True)["run_id"]
-    assert close_dead(settings, pool) == 0
+    assert close_dead_runs(settings, pool) == 0
     silence(owner, 10)
-    assert close_dead(settings, pool) == 1
-    assert close_dead(settings, pool) == 0
+    assert close_dead_runs(settings, pool) == 1
+    assert close_dead_runs(settings, pool) == 0
     told = read(pool, tenant_id, killed)
     assert (told["state"], told["error"]) == (
         "failed",
@@ -263,7 +263,7 @@ def test_a_run_of_a_command_that_was_killed_is_told_and_keeps_nothing_waiting(
     done: list[UUID] = []
 
     def work(_tenant_id: UUID, run_id: UUID) -> None:
-        with recorded(pool, tenant_id, run_id, WORKER):
+        with record_run(pool, tenant_id, run_id, WORKER):
             done.append(run_id)
 
     Worker(settings, pool).do(work, str(tenant_id), str(behind))
@@ -277,10 +277,10 @@ def test_a_run_whose_job_was_given_up_is_told(
     with tenant_transaction(pool, tenant_id) as conn:
         run_id = enqueue(conn, tenant_id, "build")["run_id"]
     silence(superuser, 10)
-    assert close_dead(settings, pool) == 0
+    assert close_dead_runs(settings, pool) == 0
     superuser.execute("set search_path = jobs")
     superuser.execute("update jobs.procrastinate_jobs set status = 'failed'")
-    assert close_dead(settings, pool) == 1
+    assert close_dead_runs(settings, pool) == 1
     assert read(pool, tenant_id, run_id)["state"] == "failed"
 
 
@@ -289,11 +289,11 @@ def test_a_run_that_a_living_process_is_at_is_left_alone(
 ) -> None:
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
-    with recorded(pool, tenant_id, run_id) as recorder:
+    with record_run(pool, tenant_id, run_id) as recorder:
         silence(owner, 10)
         recorder.write()
         # As short as it may be set: commands beat as usual.
-        assert close_dead(replace(settings, run_stale_seconds=1), pool) == 0
+        assert close_dead_runs(replace(settings, run_stale_seconds=1), pool) == 0
     assert read(pool, tenant_id, run_id)["state"] == "succeeded"
 
 
@@ -308,7 +308,7 @@ def test_a_job_whose_run_is_at_work_elsewhere_comes_back(
     def never(_tenant_id: UUID, _run_id: UUID) -> None:
         raise AssertionError("it is begun")
 
-    with recorded(pool, tenant_id, run_id):
+    with record_run(pool, tenant_id, run_id):
         with pytest.raises(PostponedError) as postponed:
             worker.do(never, str(tenant_id), str(run_id))
         assert postponed.value.at > datetime.now(UTC)
@@ -322,7 +322,7 @@ def test_a_run_behind_another_waits_for_it(
     first = start(pool, tenant_id)
     worker = Worker(settings, pool)
     done: list[UUID] = []
-    with recorded(pool, tenant_id, first):
+    with record_run(pool, tenant_id, first):
         with tenant_transaction(pool, tenant_id) as conn:
             second = enqueue(conn, tenant_id, "shopify_sync", behind_running=True)["run_id"]
         with pytest.raises(PostponedError):
@@ -347,8 +347,8 @@ def test_jobs_of_a_dead_worker_are_taken_up_and_those_of_a_living_one_are_not(
         "update jobs.procrastinate_jobs as j set worker_id = w.id"
         " from jobs.procrastinate_workers as w where w.id = j.id and w.id < 3"
     )
-    assert take_up_stalled(settings) == 2
-    assert take_up_stalled(settings) == 0
+    assert requeue_stalled_jobs(settings) == 2
+    assert requeue_stalled_jobs(settings) == 0
     rows = superuser.execute("select status from jobs.procrastinate_jobs order by id").fetchall()
     assert [row["status"] for row in rows] == ["doing", "todo", "todo"]
 
@@ -372,7 +372,7 @@ def test_a_tenant_who_spoils_the_shared_build_is_found_and_the_others_are_built(
             runs[tenant_id] = enqueue(conn, tenant_id, "build", "schedule")["run_id"]
     tenant_id, run_id = next(iter(runs.items()))
     worker = Worker(settings, pool)
-    worker.do(worker.build_due, str(tenant_id), str(run_id))
+    worker.do(worker.build_due_tenants, str(tenant_id), str(run_id))
     states = {
         tenants[tenant_id]: read(pool, tenant_id, run_id)["state"]
         for tenant_id, run_id in runs.items()
@@ -392,7 +392,7 @@ def test_more_tenants_than_share_locks_are_built_one_part_after_the_other(
         calls.append(tenants)
 
     monkeypatch.setattr(together, "build", dbt)
-    monkeypatch.setattr(together, "MOST_TENANTS", 2)
+    monkeypatch.setattr(together, "MAX_TENANTS", 2)
     runs = {}
     for n in range(5):
         tenant_id = make_tenant(f"tenant{n}")
@@ -400,7 +400,7 @@ def test_more_tenants_than_share_locks_are_built_one_part_after_the_other(
             runs[tenant_id] = enqueue(conn, tenant_id, "build", "schedule")["run_id"]
     tenant_id, run_id = next(iter(runs.items()))
     worker = Worker(settings, pool)
-    worker.do(worker.build_due, str(tenant_id), str(run_id))
+    worker.do(worker.build_due_tenants, str(tenant_id), str(run_id))
     assert [len(tenants) for tenants in calls] == [2, 2, 1]
     assert {read(pool, tenant, run)["state"] for tenant, run in runs.items()} == {"succeeded"}
 
@@ -422,6 +422,6 @@ def test_a_build_that_fails_for_everybody_is_not_repeated_for_ever(
             runs[tenant_id] = enqueue(conn, tenant_id, "build", "schedule")["run_id"]
     tenant_id, run_id = next(iter(runs.items()))
     worker = Worker(settings, pool)
-    worker.do(worker.build_due, str(tenant_id), str(run_id))
+    worker.do(worker.build_due_tenants, str(tenant_id), str(run_id))
     assert len(calls) < 40
     assert {read(pool, tenant, run)["state"] for tenant, run in runs.items()} == {"failed"}

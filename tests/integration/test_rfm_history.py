@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from service.builds.backfill import backfill, days
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
 from service.core.errors import InvalidInputError
-from service.jobs.backfill import backfill, days
 from service.tenants.tenants import add_tenant
 from tests.command import environment_of, quintile
 from tests.conftest import PROJECT_DIR

@@ -9,7 +9,7 @@ import pytest
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, InvalidInputError
 from service.queue.enqueue import enqueue
-from service.queue.runs import get_run, recorded, recorded_together, start_run
+from service.queue.runs import get_run, record_run, record_runs, start_run
 
 
 def _start(pool: Pool, tenant_id: UUID, kind="build"):
@@ -37,7 +37,7 @@ def test_starting_twice_finds_the_first(pool: Pool, make_tenant) -> None:
 def test_a_run_that_ends_makes_way(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     run_id = _start(pool, tenant_id).run["run_id"]
-    with recorded(pool, tenant_id, run_id) as recorder:
+    with record_run(pool, tenant_id, run_id) as recorder:
         recorder.phase("orders", total=3)
         recorder.advance(2)
         recorder.count(orders=2, calls=1)
@@ -60,7 +60,7 @@ def test_a_run_that_ends_makes_way(pool: Pool, make_tenant) -> None:
 def test_an_explained_error_is_shown_with_its_advice(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     run_id = _start(pool, tenant_id).run["run_id"]
-    with pytest.raises(InvalidInputError), recorded(pool, tenant_id, run_id):
+    with pytest.raises(InvalidInputError), record_run(pool, tenant_id, run_id):
         raise InvalidInputError("The key was refused.", advice="Connect again.")
     run = _read(pool, tenant_id, run_id)
     assert (run["state"], run["error"], run["advice"]) == (
@@ -75,7 +75,7 @@ def test_an_unforeseen_error_shows_no_detail_that_could_be_a_secret(
 ) -> None:
     tenant_id = make_tenant()
     run_id = _start(pool, tenant_id).run["run_id"]
-    with pytest.raises(RuntimeError), recorded(pool, tenant_id, run_id):
+    with pytest.raises(RuntimeError), record_run(pool, tenant_id, run_id):
         raise RuntimeError("pk_live_do_not_show")
     run = _read(pool, tenant_id, run_id)
     assert run["state"] == "failed"
@@ -86,11 +86,11 @@ def test_an_unforeseen_error_shows_no_detail_that_could_be_a_secret(
 def test_a_run_is_done_by_one_process_only(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     run_id = _start(pool, tenant_id).run["run_id"]
-    with recorded(pool, tenant_id, run_id):
-        with pytest.raises(AlreadyRunningError), recorded(pool, tenant_id, run_id):
+    with record_run(pool, tenant_id, run_id):
+        with pytest.raises(AlreadyRunningError), record_run(pool, tenant_id, run_id):
             pytest.fail("two processes did one run")
         assert _read(pool, tenant_id, run_id)["state"] == "running"
-    with pytest.raises(AlreadyRunningError), recorded(pool, tenant_id, run_id):
+    with pytest.raises(AlreadyRunningError), record_run(pool, tenant_id, run_id):
         pytest.fail("a run was done twice")
 
 
@@ -121,7 +121,7 @@ def test_a_run_of_a_killed_process_is_taken_over(
         "heartbeat_at = now() - interval '10 minutes' where tenant_id = %s",
         [tenant_id],
     )
-    with recorded(pool, tenant_id, run_id):
+    with record_run(pool, tenant_id, run_id):
         pass
     assert _read(pool, tenant_id, run_id)["state"] == "succeeded"
 
@@ -130,8 +130,8 @@ def test_shared_work_leaves_out_a_tenant_who_is_busy(pool: Pool, make_tenant) ->
     busy, free = make_tenant("busy"), make_tenant("free")
     runs = {tenant: _start(pool, tenant).run["run_id"] for tenant in (busy, free)}
     with (
-        recorded(pool, busy, runs[busy]),
-        recorded_together(pool, runs) as recorders,
+        record_run(pool, busy, runs[busy]),
+        record_runs(pool, runs) as recorders,
     ):
         assert [recorder.tenant_id for recorder in recorders] == [free]
     assert _read(pool, free, runs[free])["state"] == "succeeded"
@@ -155,7 +155,7 @@ def test_a_job_is_queued_with_its_run_or_not_at_all(
 def test_what_changed_meanwhile_waits_behind_the_running_run(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     running = _start(pool, tenant_id).run["run_id"]
-    with recorded(pool, tenant_id, running):
+    with record_run(pool, tenant_id, running):
         assert not _start(pool, tenant_id).created
         with tenant_transaction(pool, tenant_id) as conn:
             behind = start_run(conn, tenant_id, "build", "person", behind_running=True)
@@ -163,8 +163,8 @@ def test_what_changed_meanwhile_waits_behind_the_running_run(pool: Pool, make_te
         assert behind.created
         assert behind.run["run_id"] != running
         assert again.run["run_id"] == behind.run["run_id"]
-        with pytest.raises(AlreadyRunningError), recorded(pool, tenant_id, behind.run["run_id"]):
+        with pytest.raises(AlreadyRunningError), record_run(pool, tenant_id, behind.run["run_id"]):
             pytest.fail("two runs of a kind ran at once")
-    with recorded(pool, tenant_id, behind.run["run_id"]):
+    with record_run(pool, tenant_id, behind.run["run_id"]):
         pass
     assert _read(pool, tenant_id, behind.run["run_id"])["state"] == "succeeded"

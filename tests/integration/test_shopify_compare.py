@@ -14,9 +14,9 @@ from sandbox import Fault, Sandbox
 from sandbox.shopify import Store
 from sandbox.shopify.bulk import BulkFault
 from sandbox.shopify.store import ALL_SCOPES
+from service.builds.run import build
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect_as_owner, open_pool, tenant_transaction
-from service.jobs.build import build
 from service.shopify.connection import connect_shopify
 from service.shopify.landing import land_orders, mark_orders_deleted, purge_deleted
 from service.shopify.reconcile import Comparison, ComparisonRefusedError

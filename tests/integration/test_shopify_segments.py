@@ -15,8 +15,7 @@ from sandbox.shopify import Store
 from sandbox.shopify.store import SegmentFaults
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, query, tenant_transaction
-from service.doctor import examine
-from service.jobs.tasks import Worker
+from service.doctor.examine import examine
 from service.queue.enqueue import enqueue
 from service.shopify import segments
 from service.shopify.client import (
@@ -27,6 +26,7 @@ from service.shopify.client import (
 )
 from service.shopify.connection import connect_shopify
 from service.shopify.segments import Source, sync_one_segment, sync_segments
+from service.worker.tasks import Worker
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
 from tests.integration.test_shopify_sync import small_shop

@@ -15,8 +15,9 @@ import pytest
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-import service.jobs.worker
 import service.migrate
+import service.worker.worker
+from service.builds.run import build
 from service.core.config import Settings
 from service.core.db import (
     Connection,
@@ -28,7 +29,6 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.core.errors import TablesInUseError
-from service.jobs.build import build
 from service.migrate import Migration, applied_migrations, known_migrations, migrate
 from tests.command import quintile
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster
@@ -444,8 +444,8 @@ def test_a_process_that_runs_reads_no_statement_of_the_next_release(
         with running_app(settings):
             pass
     else:
-        monkeypatch.setattr(service.jobs.worker.asyncio, "run", lambda work: work.close())
-        service.jobs.worker.run_worker(settings)
+        monkeypatch.setattr(service.worker.worker.asyncio, "run", lambda work: work.close())
+        service.worker.worker.run_worker(settings)
     statements = list((PROJECT_DIR / "service").rglob("*.sql"))
     assert query.cache_info().currsize == len(statements) > 100
 

@@ -18,12 +18,12 @@ from sandbox.shopify import ALL_SCOPES, Store
 from sandbox.shopify.webhooks import DeliveryFault
 from service.core.config import Settings
 from service.core.db import Pool, connect_as_owner, tenant_transaction
-from service.jobs.tasks import Worker, worker_app
 from service.queue.enqueue import enqueue
 from service.shopify.connection import connect_shopify, open_connected_shopify
 from service.shopify.sync import sync_shopify
 from service.webhooks.inbox import MAX_BODY_BYTES
 from service.webhooks.subscriptions import find_deviations, mend, webhook_address
+from service.worker.tasks import Worker, worker_app
 from tests.conftest import MakeTenant, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served
 from tests.integration.test_shopify_sync import landed, row_versions, small_shop

@@ -12,12 +12,12 @@ from psycopg import sql
 
 from service.core.config import Settings
 from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
-from service.jobs.fan_out import fan_out
-from service.jobs.tasks import worker_app
 from service.queue.enqueue import enqueue
 from service.queue.runs import start_run
 from service.queue.schedules import next_at, pause, previous_time, resume
 from service.tenants.tenants import add_tenant
+from service.worker.scheduler import enqueue_due
+from service.worker.tasks import worker_app
 
 # After every daily time has come, however late in the session a test begins.
 LATER = datetime.now(UTC) + timedelta(days=2)
@@ -107,8 +107,8 @@ def test_the_fan_out_queues_every_connected_tenant_once(
     first = _add(built_settings, "first", "shopify")
     unconnected = _add(built_settings, "unconnected")
     third = _add(built_settings, "third", "shopify", "klaviyo")
-    fan_out(built_settings, built_pool, LATER)
-    assert fan_out(built_settings, built_pool, LATER) == 0
+    enqueue_due(built_settings, built_pool, LATER)
+    assert enqueue_due(built_settings, built_pool, LATER) == 0
     runs = _runs(built_settings)
     assert {run["trigger"] for run in runs} == {"schedule"}
     assert sorted((run["kind"], run["tenant_id"]) for run in runs) == sorted(
@@ -127,7 +127,7 @@ def test_the_fan_out_queues_every_connected_tenant_once(
         "quintile.shopify_sync": 2,
         "quintile.segments_sync": 2,
         "quintile.klaviyo_sync": 1,
-        "quintile.build_due": 3,
+        "quintile.build_due_tenants": 3,
         "quintile.housekeep": 3,
     }
 
@@ -136,8 +136,8 @@ def test_a_time_that_passed_while_nobody_worked_is_made_up_for_once(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     tenant_id = _add(built_settings, "demo", "shopify")
-    fan_out(built_settings, built_pool, LATER + timedelta(days=3))
-    fan_out(built_settings, built_pool, LATER + timedelta(days=3, minutes=1))
+    enqueue_due(built_settings, built_pool, LATER + timedelta(days=3))
+    enqueue_due(built_settings, built_pool, LATER + timedelta(days=3, minutes=1))
     assert [run["kind"] for run in _runs(built_settings)].count("shopify_sync") == 1
     with tenant_transaction(built_pool, tenant_id, read_only=True) as conn:
         (served,) = conn.execute(
@@ -160,7 +160,7 @@ def test_builds_are_due_by_each_tenants_own_clock(
 
     def due(hours: float) -> set[str]:
         known = {run["tenant_id"] for run in _runs(built_settings)}
-        fan_out(built_settings, built_pool, MIDNIGHT + timedelta(hours=hours))
+        enqueue_due(built_settings, built_pool, MIDNIGHT + timedelta(hours=hours))
         new = {run["tenant_id"] for run in _runs(built_settings) if run["kind"] == "build"} - known
         return {name for name, tenant_id in tenants.items() if tenant_id in new}
 
@@ -179,14 +179,14 @@ def test_a_paused_schedule_starts_nothing_and_goes_on_from_its_next_time(
     with tenant_transaction(built_pool, paused) as conn:
         pause(conn, paused, "build", "a test")
         assert next_at(conn, built_settings, paused, "build") is None
-    fan_out(built_settings, built_pool, LATER)
+    enqueue_due(built_settings, built_pool, LATER)
     assert [run["tenant_id"] for run in _runs(built_settings)] == [other]
     with tenant_transaction(built_pool, paused) as conn:
         resume(conn, paused, "build")
         assert next_at(conn, built_settings, paused, "build") is not None
-    fan_out(built_settings, built_pool, datetime.now(UTC))
+    enqueue_due(built_settings, built_pool, datetime.now(UTC))
     assert [run["tenant_id"] for run in _runs(built_settings)] == [other]
-    fan_out(built_settings, built_pool, LATER)
+    enqueue_due(built_settings, built_pool, LATER)
     assert [run["tenant_id"] for run in _runs(built_settings)] == [other, paused]
 
 
@@ -200,7 +200,7 @@ def test_a_tenant_who_cannot_be_served_keeps_nobody_else_waiting(
                 "alter table app.schedules add constraint spoilt check (tenant_id <> {})"
             ).format(broken)
         )
-    fan_out(built_settings, built_pool, LATER)
+    enqueue_due(built_settings, built_pool, LATER)
     assert [run["tenant_id"] for run in _runs(built_settings)] == [sound]
 
 
@@ -208,7 +208,7 @@ def test_the_daily_build_is_one_build_for_all_who_are_due(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     tenants = {_add(built_settings, name) for name in ("a", "b", "c")}
-    fan_out(built_settings, built_pool, LATER)
+    enqueue_due(built_settings, built_pool, LATER)
     _work(built_settings, built_pool)
     runs = _runs(built_settings)
     assert {run["tenant_id"] for run in runs} == tenants

@@ -26,6 +26,7 @@ from werkzeug import Response
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
 from sandbox.shopify import Store
+from service.builds.run import build
 from service.core.config import Settings
 from service.core.db import (
     Connection,
@@ -37,8 +38,6 @@ from service.core.db import (
     query,
     tenant_transaction,
 )
-from service.jobs.build import build
-from service.jobs.tasks import worker_app
 from service.klaviyo.configs import map_list
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.requests import request_sync
@@ -51,6 +50,7 @@ from service.queue.priorities import PRIORITY_SCHEDULE
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
+from service.worker.tasks import worker_app
 from tests.conftest import Cluster, NullProgress
 from tests.integration.test_shopify_sync import landed, small_shop
 from tests.web import BUILT, CALCULATED_AT
@@ -221,7 +221,7 @@ KINDS = (
     Kind("build", "quintile.build", _run("build"), 8.0),
     Kind(
         "due build",
-        "quintile.build_due",
+        "quintile.build_due_tenants",
         _run("build", "schedule"),
         8.0,
         tenants=("due", "due too"),

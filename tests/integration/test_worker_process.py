@@ -17,11 +17,11 @@ from sandbox import Fault, Sandbox
 from sandbox.shopify import Store
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
-from service.jobs.tasks import worker_app
 from service.queue.defer import defer
 from service.queue.enqueue import HOUSEKEEP_TASK, enqueue
 from service.queue.runs import start_run
 from service.shopify.connection import connect_shopify
+from service.worker.tasks import worker_app
 from tests.conftest import MakeTenant
 from tests.integration.test_shopify_sync import small_shop
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process

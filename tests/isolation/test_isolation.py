@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from service.builds.run import build
 from service.core.config import Settings
 from service.core.db import (
     Connection,
@@ -23,7 +24,6 @@ from service.core.db import (
     transform_url,
 )
 from service.core.errors import OverprivilegedRoleError
-from service.jobs.build import build
 from service.migrate import migrate
 from tests.conftest import AS_OF
 

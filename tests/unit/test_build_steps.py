@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.jobs.build import _STEP
+from service.builds.run import _STEP
 
 
 @pytest.mark.parametrize(

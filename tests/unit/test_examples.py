@@ -20,9 +20,9 @@ import pytest
 import yaml
 from croniter import croniter
 
+from service.builds.locks import project_checksum
 from service.cli import main
 from service.core.config import Settings, environment_name, load_settings
-from service.jobs.turns import project_checksum
 from service.migrate import known_migrations
 from tests.conftest import PROJECT_DIR
 
@@ -203,7 +203,7 @@ def test_the_container_holds_what_the_commands_read(tmp_path: Path) -> None:
                 shutil.copy(path, tmp_path / target)
     look = (
         "from service.migrate import known_migrations;"
-        "from service.jobs.turns import project_checksum;"
+        "from service.builds.locks import project_checksum;"
         "import service.cli, service.web_server;"
         "print(service.__file__, len(known_migrations()), project_checksum())"
     )
@@ -241,7 +241,7 @@ def test_alerts_are_explained() -> None:
 
 def test_alerts_and_docs_use_metrics_that_exist() -> None:
     from service.core import metrics
-    from service.jobs import metrics as of_the_database
+    from service.worker import metrics as of_the_database
 
     declared = {family.name for family in metrics.registry.collect()}
     declared |= set(re.findall(r'"(quintile_\w+)"', Path(of_the_database.__file__).read_text()))

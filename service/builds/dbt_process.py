@@ -8,7 +8,7 @@ dbt parses the whole project anew whenever a var is another than the last time, 
 another as_of or other tenants. Most of that changes nothing in the manifest, so it is parsed with
 vars of its own, which stay the same, and handed to the build, whose vars count when SQL is made.
 
-``python -m service.jobs.leashed_dbt DIRECTORY VARS …``: the manifest is kept in the directory and
+``python -m service.builds.dbt_process DIRECTORY VARS …``: the manifest is kept in the directory and
 parsed with the vars (JSON); what follows are the arguments of dbt, none of whose vars or options
 may decide anything else in the manifest.
 """

@@ -10,14 +10,14 @@ from procrastinate.worker import Worker
 
 from service.core.config import Settings
 from service.core.db import Pool
-from service.jobs.fan_out import close_dead, take_up_stalled
-from service.jobs.tasks import worker_app
 from service.queue.retry import PostponedError
+from service.worker.scheduler import close_dead_runs, requeue_stalled_jobs
+from service.worker.tasks import worker_app
 
 _AT_ONCE = 4
 
 
-def drain(settings: Settings, pool: Pool) -> dict[str, int]:
+def run_once(settings: Settings, pool: Pool) -> dict[str, int]:
     """Do every job that is due, several at once, until none is left.
 
     The queue's locks hold between this and any worker, so both may be at work. What a process that
@@ -40,8 +40,8 @@ def drain(settings: Settings, pool: Pool) -> dict[str, int]:
         counts["done"] += 1
         return result
 
-    take_up_stalled(settings)
-    close_dead(settings, pool)
+    requeue_stalled_jobs(settings)
+    close_dead_runs(settings, pool)
     app = worker_app(settings, pool)
     with app.open():
         app.run_worker(

@@ -18,9 +18,9 @@ import structlog
 from service.core.config import Settings
 from service.core.db import Pool, open_pool, read_queries
 from service.core.errors import DatabaseUnavailableError
-from service.jobs.fan_out import close_dead, fan_out, take_up_stalled
-from service.jobs.metrics import serve_metrics
-from service.jobs.tasks import worker_app
+from service.worker.metrics import serve_metrics
+from service.worker.scheduler import close_dead_runs, enqueue_due, requeue_stalled_jobs
+from service.worker.tasks import worker_app
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +99,7 @@ async def _run_jobs(app: procrastinate.App, settings: Settings, beat_seconds: fl
         concurrency=settings.worker_slots,
         fetch_job_polling_interval=_POLL_SECONDS,
         update_heartbeat_interval=beat_seconds,
-        # Its row tells whose the jobs are; only fan_out.take_up_stalled says when it is dead.
+        # requeue_stalled_jobs decides when a worker is dead; until then its row stays.
         stalled_worker_timeout=24 * 3600,
         install_signal_handlers=False,
         delete_jobs="successful",
@@ -112,9 +112,9 @@ async def _mind_the_clock(
     """Serve schedules and take up what dead workers have left, again and again."""
     while True:
         try:
-            await asyncio.to_thread(take_up_stalled, settings)
-            await asyncio.to_thread(close_dead, settings, pool)
-            await asyncio.to_thread(fan_out, settings, pool, clock())
+            await asyncio.to_thread(requeue_stalled_jobs, settings)
+            await asyncio.to_thread(close_dead_runs, settings, pool)
+            await asyncio.to_thread(enqueue_due, settings, pool, clock())
         except (psycopg.OperationalError, DatabaseUnavailableError) as error:
             log.warning("schedules wait for the database", error=type(error).__name__)
             # When it is back after long, whoever lives says so before others are told dead.

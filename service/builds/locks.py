@@ -23,30 +23,30 @@ from service.core.db import Connection, connect, one, one_at_a_time, query, tran
 Say = Callable[[str], None]
 
 # The server keeps each lock in shared memory, which has room for some 6,400 unless told otherwise.
-MOST_TENANTS = 1000
+MAX_TENANTS = 1000
 # Directories for dbt's files; one is free for every build that may run.
-_PLACES = 1000
+_SLOTS = 1000
 _PROJECT = "quintile"
 
 
 @dataclass(frozen=True)
-class Turn:
+class BuildLock:
     """What a build may do now: the tenants it may write, all when none is named.
 
-    ``place`` numbers the directory that no other build works in meanwhile.
+    ``slot`` numbers the directory that no other build works in meanwhile.
     """
 
     tenants: tuple[str, ...]
-    place: int
+    slot: int
 
 
 @contextmanager
-def build_turn(
+def build_lock(
     settings: Settings, tenants: Sequence[str], *, full_refresh: bool, say: Say
-) -> Iterator[Turn]:
+) -> Iterator[BuildLock]:
     """Wait until a build of these tenants (of all when none is named) may run, and hold that.
 
-    Tenants that were erased meanwhile are left out of the turn, unless none would be left.
+    Tenants that were erased meanwhile are left out of the lock, unless none would be left.
     """
     project = {"project": _PROJECT, "checksum": project_checksum()}
     with connect(transform_url(settings)) as conn:
@@ -57,18 +57,18 @@ def build_turn(
                     if ids:
                         _lock_tenants(conn, ids, say)
                         names = tuple(_find(conn, tenants, ids).values())
-                        yield Turn(names or tuple(tenants), _take_place(conn))
+                        yield BuildLock(names or tuple(tenants), _take_slot(conn))
                         return
             with one_at_a_time(conn, "build", say):
                 # Who had everything before this one may have brought it up to date.
                 if full_refresh or not _tenants_beside_others(conn, tenants, project):
-                    yield Turn(tuple(tenants), _take_place(conn))
+                    yield BuildLock(tuple(tenants), _take_slot(conn))
                     conn.execute(query("jobs/sql/note_project_built"), project)
                     return
 
 
 @contextmanager
-def tenant_turn(settings: Settings, tenant_id: UUID, say: Say) -> Iterator[Connection]:
+def tenant_lock(settings: Settings, tenant_id: UUID, say: Say) -> Iterator[Connection]:
     """Wait until no build writes this tenant's rows, and let none begin: dbt's connection."""
     with (
         connect(transform_url(settings)) as conn,
@@ -97,7 +97,7 @@ def _tenants_beside_others(
 ) -> list[UUID]:
     """Whom to lock for a build that runs beside others; nobody when it has to be alone."""
     ids = list(_find(conn, tenants))
-    if len(ids) > MOST_TENANTS:
+    if len(ids) > MAX_TENANTS:
         return []
     if not one(conn.execute(query("jobs/sql/is_project_built"), project).fetchone())["is_built"]:
         return []
@@ -130,6 +130,6 @@ def _lock_tenants(conn: Connection, ids: Sequence[UUID], say: Say) -> None:
     conn.execute("reset lock_timeout")
 
 
-def _take_place(conn: Connection) -> int:
-    row = conn.execute(query("jobs/sql/take_place"), {"places": _PLACES}).fetchone()
-    return int(one(row)["place"])
+def _take_slot(conn: Connection) -> int:
+    row = conn.execute(query("jobs/sql/take_place"), {"places": _SLOTS}).fetchone()
+    return int(one(row)["slot"])

@@ -9,51 +9,53 @@ from uuid import UUID
 
 import structlog
 
+from service.builds.locks import MAX_TENANTS
+from service.builds.run import begin_building, build, report_to
 from service.core.config import Settings
 from service.core.db import Pool, connect, one_at_a_time, query, transform_url
 from service.core.errors import BuildFailedError
-from service.jobs.build import begin_building, build, report_to
-from service.jobs.turns import MOST_TENANTS
 from service.queue.defer import enter_queue
 from service.queue.retry import is_transient
-from service.queue.runs import RunRecorder, Terms, recorded_together
+from service.queue.runs import RunPolicy, RunRecorder, record_runs
 
 log = structlog.get_logger(__name__)
 
 # What the fan-out and the build of what it has queued agree on.
-FAN_OUT = "fan-out"
+SCHEDULER_LOCK = "scheduler"
 
 
-def build_due(settings: Settings, pool: Pool, asked: Mapping[UUID, UUID], terms: Terms) -> None:
+def build_due_tenants(
+    settings: Settings, pool: Pool, asked: Mapping[UUID, UUID], policy: RunPolicy
+) -> None:
     """Build every tenant whose scheduled build waits, and whose turn it is, in one dbt build.
 
     Args:
         settings: What to run with.
         pool: The service's pool.
         asked: The tenant and run of the job that does this; nothing is done when it waits no more.
-        terms: On what terms the runs are done.
+        policy: On what policy the runs are done.
 
     Raises:
         PostponedError: What went wrong will pass; the runs wait for it.
     """
     with connect(transform_url(settings)) as conn:
         # All who are due at the same time belong to one build.
-        with one_at_a_time(conn, FAN_OUT, log.info, is_shared=True):
+        with one_at_a_time(conn, SCHEDULER_LOCK, log.info, is_shared=True):
             rows = conn.execute(
-                query("jobs/sql/list_due_builds"), {"stale_after": terms.stale_after}
+                query("jobs/sql/list_due_builds"), {"stale_after": policy.stale_after}
             ).fetchall()
         runs = {row["tenant_id"]: row["run_id"] for row in rows}
         if not asked.items() <= runs.items():
             return
         names = {row["tenant_id"]: row["name"] for row in rows}
-        with recorded_together(pool, runs, terms) as recorders:
+        with record_runs(pool, runs, policy) as recorders:
             if not recorders:
                 return
             begin_building(pool, recorders)
             # A build of more would have everything to itself, and whoever asks for one would wait.
-            for start in range(0, len(recorders), MOST_TENANTS):
-                part = recorders[start : start + MOST_TENANTS]
-                _Shared(settings, names, terms.stopping, _splits(len(part))).build(part)
+            for start in range(0, len(recorders), MAX_TENANTS):
+                part = recorders[start : start + MAX_TENANTS]
+                _Shared(settings, names, policy.stopping, _splits(len(part))).build(part)
         # Their own jobs would find nothing left to do.
         with conn.transaction():
             enter_queue(conn)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.core.config import Settings
 from service.core.db import Connection, one
-from service.webhooks.doctor import Remark
+from service.doctor.finding import Finding
 
 # Sign-in, tokens that expire and "as of" live with seconds; schedules and watermarks with minutes.
 _SKEW_SECONDS = 10
@@ -22,7 +22,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def examine_clock(conn: Connection, now: Callable[[], datetime] = _now) -> Iterator[Remark]:
+def check_clock(conn: Connection, now: Callable[[], datetime] = _now) -> Iterator[Finding]:
     """How far this machine's clock is from the database's.
 
     Args:
@@ -35,16 +35,17 @@ def examine_clock(conn: Connection, now: Callable[[], datetime] = _now) -> Itera
     waited = (now() - asked_at) / 2
     skew = abs((row["at"] - asked_at - waited).total_seconds())
     if skew <= _SKEW_SECONDS:
-        yield Remark("ok", "this machine and the database agree")
+        yield Finding("ok", "clock", "this machine and the database agree")
         return
-    yield Remark(
+    yield Finding(
         "error" if skew > _WRONG_SECONDS else "warning",
+        "clock",
         f"this machine and the database differ by {skew:,.0f} seconds",
         "Let both follow NTP; timedatectl says whether a machine does.",
     )
 
 
-def examine_disk(settings: Settings, least_bytes: int = LEAST_FREE_BYTES) -> Iterator[Remark]:
+def check_disk(settings: Settings, least_bytes: int = LEAST_FREE_BYTES) -> Iterator[Finding]:
     """Whether there is room where this process writes.
 
     Args:
@@ -56,10 +57,11 @@ def examine_disk(settings: Settings, least_bytes: int = LEAST_FREE_BYTES) -> Ite
     for path in {home, Path(tempfile.gettempdir())}:
         free = shutil.disk_usage(path).free
         if free < least_bytes:
-            yield Remark(
+            yield Finding(
                 "warning",
+                "disk",
                 f"{free / 2**30:.1f} GiB are free at {path}",
                 f"Make room: {least_bytes / 2**30:.0f} GiB at least for logs, syncs and dbt.",
             )
         else:
-            yield Remark("ok", f"{free / 2**30:.0f} GiB are free at {path}")
+            yield Finding("ok", "disk", f"{free / 2**30:.0f} GiB are free at {path}")

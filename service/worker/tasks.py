@@ -16,13 +16,11 @@ from procrastinate import PsycopgConnector
 from procrastinate.jobs import Job
 from psycopg.conninfo import make_conninfo
 
+from service.builds.run import build_and_record
+from service.builds.scheduled import build_due_tenants
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect, one, query, tenant_transaction, transform_url
 from service.core.errors import AlreadyRunningError, QuintileError
-from service.jobs.build import recorded_build
-from service.jobs.fair_queue import FairQueue
-from service.jobs.housekeeping import housekeep
-from service.jobs.together import build_due
 from service.klaviyo.sync import sync_klaviyo
 from service.notifications.outbox import NOTIFY_TASK, send_notification
 from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
@@ -32,9 +30,11 @@ from service.queue.defer import QUEUE as WEBHOOK_QUEUE
 from service.queue.enqueue import HOUSEKEEP_TASK, TASKS, enqueue
 from service.queue.priorities import DUE_BUILD_TASK
 from service.queue.retry import PostponedError, is_transient, next_try
-from service.queue.runs import Terms, recorded
+from service.queue.runs import RunPolicy, record_run
 from service.shopify.sync import sync_shopify
 from service.webhooks.work import process_notices
+from service.worker.fair_queue import FairQueue
+from service.worker.housekeeping import housekeep
 
 log = structlog.get_logger(__name__)
 
@@ -51,9 +51,9 @@ class Worker:
     stopping: Event = field(default_factory=Event)
 
     @property
-    def terms(self) -> Terms:
-        """On what terms runs are done here."""
-        return Terms.of_worker(self.settings, self.stopping)
+    def policy(self) -> RunPolicy:
+        """On what policy runs are done here."""
+        return RunPolicy.for_worker(self.settings, self.stopping)
 
     def shopify_sync(self, tenant_id: UUID, run_id: UUID) -> None:
         """Sync one tenant's customers and orders."""
@@ -77,18 +77,18 @@ class Worker:
             row = one(
                 conn.execute(query("jobs/sql/tenant_name"), {"tenant_id": tenant_id}).fetchone()
             )
-        recorded_build(
+        build_and_record(
             self.settings,
             self.pool,
             {tenant_id: run_id},
             tenants=[row["name"]],
             quiet=True,
-            terms=self.terms,
+            policy=self.policy,
         )
 
-    def build_due(self, tenant_id: UUID, run_id: UUID) -> None:
+    def build_due_tenants(self, tenant_id: UUID, run_id: UUID) -> None:
         """Build all tenants that are due, of whom this is one."""
-        build_due(self.settings, self.pool, {tenant_id: run_id}, self.terms)
+        build_due_tenants(self.settings, self.pool, {tenant_id: run_id}, self.policy)
 
     def webhooks(self, tenant_id: str) -> None:
         """Work through one tenant's webhooks."""
@@ -136,7 +136,7 @@ class Worker:
     def _record(
         self, work: Callable[[Settings, Pool, UUID, Any], None], tenant_id: UUID, run_id: UUID
     ) -> None:
-        with recorded(self.pool, tenant_id, run_id, self.terms) as progress:
+        with record_run(self.pool, tenant_id, run_id, self.policy) as progress:
             work(self.settings, self.pool, tenant_id, progress)
 
     def _wait(self, tenant_id: UUID, run_id: UUID) -> float | None:
@@ -206,7 +206,7 @@ def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) ->
         (TASKS["klaviyo_sync"], worker.klaviyo_sync),
         (TASKS["klaviyo_plan"], worker.klaviyo_plan),
         (TASKS["build"], worker.build),
-        (DUE_BUILD_TASK, worker.build_due),
+        (DUE_BUILD_TASK, worker.build_due_tenants),
     ):
         app.task(name=task, retry=retry)(partial(worker.do, work))
     for task, queue, each in (

@@ -1,4 +1,4 @@
-"""Who may build when: others at the same time, a tenant's builds in turn, a new release alone."""
+"""Who may build when: others at the same time, a tenant's builds in lock, a new release alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from service.builds import locks as turns
+from service.builds.locks import build_lock, project_checksum, tenant_lock
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
-from service.jobs import turns
-from service.jobs.turns import build_turn, project_checksum, tenant_turn
 from service.tenants.tenants import add_tenant
 from tests.conftest import PROJECT_DIR
 
@@ -49,25 +49,25 @@ Elsewhere = Callable[[Any], "Holder"]
 
 @pytest.fixture
 def take(built_settings: Settings, ids: dict[str, UUID], said: list[str]) -> Take:
-    """The turn of a build: ``take("anna")``; of all tenants without a name."""
+    """The lock of a build: ``take("anna")``; of all tenants without a name."""
 
-    def turn(*tenants: str, full_refresh: bool = False) -> Any:
-        return build_turn(built_settings, tenants, full_refresh=full_refresh, say=said.append)
+    def lock(*tenants: str, full_refresh: bool = False) -> Any:
+        return build_lock(built_settings, tenants, full_refresh=full_refresh, say=said.append)
 
-    return turn
+    return lock
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody else who takes a turn, and holds it until told that it is over."""
+    """Somebody else who takes a lock, and holds it until told that it is over."""
 
-    turn: Any
+    lock: Any
     taken: Future[Any] = field(default_factory=Future)
     over: Event = field(default_factory=Event)
 
     def hold(self) -> None:
         try:
-            with self.turn as what:
+            with self.lock as what:
                 self.taken.set_result(what)
                 self.over.wait()
         except psycopg.OperationalError:
@@ -75,7 +75,7 @@ class Holder:
             assert self.taken.done()
 
     def tenants(self) -> tuple[str, ...]:
-        """Waits for the turn."""
+        """Waits for the lock."""
         tenants: tuple[str, ...] = self.taken.result().tenants
         return tenants
 
@@ -85,8 +85,8 @@ def elsewhere() -> Iterator[Callable[[Any], Holder]]:
     with ThreadPoolExecutor() as executor:
         holders: list[tuple[Holder, Future[None]]] = []
 
-        def hold(turn: Any) -> Holder:
-            holder = Holder(turn)
+        def hold(lock: Any) -> Holder:
+            holder = Holder(lock)
             holders.append((holder, executor.submit(holder.hold)))
             return holder
 
@@ -106,9 +106,9 @@ def await_waiting(watcher: Connection, waiting: int = 1) -> None:
 def test_builds_of_different_tenants_run_at_the_same_time(take: Take, said: list[str]) -> None:
     with take("anna") as first, take("bert", "cleo") as second:
         assert (first.tenants, second.tenants) == (("anna",), ("bert", "cleo"))
-        assert first.place != second.place
+        assert first.slot != second.slot
     with take("anna") as again:
-        assert again.place == first.place
+        assert again.slot == first.slot
     assert said == []
 
 
@@ -224,7 +224,7 @@ def test_the_checksum_is_of_all_that_decides_how_tables_and_views_look(
 def test_more_tenants_than_are_locked_one_by_one_are_built_alone(
     take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "MOST_TENANTS", 2)
+    monkeypatch.setattr(turns, "MAX_TENANTS", 2)
     with take("anna", "bert") as two:
         assert two.tenants == ("anna", "bert")
     with take() as all_of_them:
@@ -264,9 +264,9 @@ def test_an_erasure_waits_for_builds_of_its_tenant_only(
     built_settings: Settings,
     ids: dict[str, UUID],
 ) -> None:
-    with take("bert"), tenant_turn(built_settings, ids["anna"], pytest.fail):
+    with take("bert"), tenant_lock(built_settings, ids["anna"], pytest.fail):
         pass
-    erasing = elsewhere(tenant_turn(built_settings, ids["anna"], pytest.fail))
+    erasing = elsewhere(tenant_lock(built_settings, ids["anna"], pytest.fail))
     erasing.taken.result()
     build = elsewhere(take("anna"))
     await_waiting(watcher)

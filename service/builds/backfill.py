@@ -9,10 +9,10 @@ from typing import Literal
 
 import psycopg
 
+from service.builds.run import build, is_future, parse_as_of
 from service.core.config import Settings
 from service.core.db import connect, one, query, transform_url
 from service.core.errors import InvalidInputError
-from service.jobs.build import build, is_future, parse_as_of
 
 Step = Literal["day", "week", "month"]
 

@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 from uuid import UUID
 
+from service.builds.locks import BuildLock, build_lock
 from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Pool, tenant_transaction, transform_url
 from service.core.errors import BuildFailedError, InvalidInputError
-from service.jobs.turns import Turn, build_turn
 from service.queue.retry import HandedBackError
-from service.queue.runs import ATTENDED, LostRunError, RunRecorder, Terms, recorded_together
+from service.queue.runs import INTERACTIVE, LostRunError, RunPolicy, RunRecorder, record_runs
 from service.shopify.order_history import read_order_limit
 
 Report = Callable[[int, int], None]
@@ -101,8 +101,8 @@ def build(
     """Build and test every model, for some tenants (by name) or for all.
 
     ``backfill`` are earlier instants (ISO 8601), from the first of which on RFM history is written
-    anew. Builds of different tenants run at the same time (see :mod:`service.jobs.turns`); a second
-    one of a tenant waits. ``report`` is told how many of dbt's steps are done, of how many.
+    again. Builds of different tenants run at the same time (see :mod:`service.builds.locks`); a
+    second one of a tenant waits. ``report`` is told how many of dbt's steps are done, of how many.
     ``stopping`` ends dbt in whatever step it is.
 
     Raises:
@@ -114,14 +114,14 @@ def build(
         dbt_vars["as_of"] = parse_instant(as_of).isoformat()
     if backfill:
         dbt_vars["backfill"] = list(backfill)
-    with build_turn(
+    with build_lock(
         settings,
         tenants,
         full_refresh=full_refresh,
         say=lambda text: print(text, file=sys.stderr),
-    ) as turn:
-        if turn.tenants:
-            dbt_vars["tenants"] = list(turn.tenants)
+    ) as lock:
+        if lock.tenants:
+            dbt_vars["tenants"] = list(lock.tenants)
         arguments = [
             *("--no-use-colors", "--warn-error", "build"),
             # Unit tests prove the code, not the data: `make test` and plain `dbt build` run them.
@@ -133,14 +133,14 @@ def build(
             arguments,
             manifest_vars(dbt_vars),
             settings,
-            turn,
+            lock,
             quiet=quiet,
             report=report,
             stopping=stopping or Event(),
         )
 
 
-def recorded_build(
+def build_and_record(
     settings: Settings,
     pool: Pool,
     runs: Mapping[UUID, UUID],
@@ -149,15 +149,15 @@ def recorded_build(
     as_of: str | None = None,
     full_refresh: bool = False,
     quiet: bool = False,
-    terms: Terms = ATTENDED,
+    policy: RunPolicy = INTERACTIVE,
 ) -> None:
     """As :func:`build`, told in the tenants' runs (tenant ids and run ids of queued ones).
 
     Raises:
         BuildFailedError: dbt did not succeed; the runs say so too.
-        PostponedError: By the terms, it is tried again.
+        PostponedError: By the policy, it is tried again.
     """
-    with recorded_together(pool, runs, terms) as recorders:
+    with record_runs(pool, runs, policy) as recorders:
         if runs and not recorders:
             # Another process has taken them all meanwhile, and builds.
             return
@@ -169,7 +169,7 @@ def recorded_build(
             full_refresh=full_refresh,
             quiet=quiet,
             report=report_to(recorders),
-            stopping=terms.stopping,
+            stopping=policy.stopping,
         )
 
 
@@ -213,7 +213,7 @@ def _run_dbt(
     arguments: list[str],
     vars_of_manifest: Mapping[str, object],
     settings: Settings,
-    turn: Turn,
+    lock: BuildLock,
     *,
     quiet: bool,
     report: Report,
@@ -221,7 +221,7 @@ def _run_dbt(
 ) -> None:
     # Neither builds that run at the same time nor two installations that share a checkout may
     # share dbt's caches.
-    directory = settings.home_dir / "dbt" / str(turn.place)
+    directory = settings.home_dir / "dbt" / str(lock.slot)
     environment = {
         **os.environ,
         "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
@@ -236,7 +236,7 @@ def _run_dbt(
     with (
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "service.jobs.leashed_dbt"),
+                *(sys.executable, "-m", "service.builds.dbt_process"),
                 str(directory / "-".join(["manifest", *vars_of_manifest])),
                 json.dumps(vars_of_manifest),
                 *arguments,

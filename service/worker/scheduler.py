@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from service.builds.scheduled import SCHEDULER_LOCK
 from service.core.config import Settings
 from service.core.db import (
     Connection,
@@ -19,7 +20,6 @@ from service.core.db import (
     transform_url,
 )
 from service.core.metrics import note_run
-from service.jobs.together import FAN_OUT
 from service.queue.defer import QUEUE, defer, enter_queue
 from service.queue.enqueue import HOUSEKEEP_TASK, Enqueueable, enqueue
 from service.queue.priorities import PRIORITY_SCHEDULE
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 _GRACE_PARTS = 4
 
 
-def fan_out(settings: Settings, pool: Pool, now: datetime) -> int:
+def enqueue_due(settings: Settings, pool: Pool, now: datetime) -> int:
     """Queue what has come due for each tenant, once, however many workers ask.
 
     A tenant for whom that fails does not keep the others from being served; it is tried again at
@@ -44,7 +44,7 @@ def fan_out(settings: Settings, pool: Pool, now: datetime) -> int:
         How many schedules of tenants were served.
     """
     served = 0
-    with connect(transform_url(settings)) as conn, one_at_a_time(conn, FAN_OUT, log.debug):
+    with connect(transform_url(settings)) as conn, one_at_a_time(conn, SCHEDULER_LOCK, log.debug):
         for due in _find_due(conn, settings, now):
             try:
                 served += _serve(pool, due)
@@ -53,7 +53,7 @@ def fan_out(settings: Settings, pool: Pool, now: datetime) -> int:
     return served
 
 
-def take_up_stalled(settings: Settings) -> int:
+def requeue_stalled_jobs(settings: Settings) -> int:
     """Put jobs of workers that have not been heard of for too long back into the queue.
 
     Returns:
@@ -62,14 +62,14 @@ def take_up_stalled(settings: Settings) -> int:
     seconds = settings.run_stale_seconds * (1 + 1 / _GRACE_PARTS)
     with connect(transform_url(settings)) as conn, conn.transaction():
         enter_queue(conn)
-        rows = conn.execute(query("jobs/sql/take_up_stalled"), {"seconds": seconds}).fetchall()
+        rows = conn.execute(query("jobs/sql/requeue_stalled_jobs"), {"seconds": seconds}).fetchall()
         conn.execute(query("jobs/sql/wake_workers"))
     for row in rows:
         log.warning("took up a job of a dead worker", job_id=row["id"], task=row["task_name"])
     return len(rows)
 
 
-def close_dead(settings: Settings, pool: Pool) -> int:
+def close_dead_runs(settings: Settings, pool: Pool) -> int:
     """Tell of runs that nobody does and nobody will, such as those of a command that was killed.
 
     They would be shown as running, and keep what waits behind them, until somebody starts another

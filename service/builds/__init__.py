@@ -1,0 +1,1 @@
+"""Building the models: running dbt, the locks builds take, shared builds and backfill."""

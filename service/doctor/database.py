@@ -1,0 +1,50 @@
+"""Checks of the database: version, migrations, roles and isolation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from service.core.config import Settings
+from service.core.db import Connection, app_url, connect, refuse_overprivileged, transform_url
+from service.doctor.finding import Finding
+from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
+
+
+def check_database(conn: Connection) -> Iterator[Finding]:
+    """The server's version and pending migrations."""
+    version = conn.info.server_version
+    yield Finding(
+        "ok" if version >= MINIMUM_SERVER_VERSION else "error",
+        "database",
+        f"PostgreSQL {version // 10000}.{version % 10000}",
+        "" if version >= MINIMUM_SERVER_VERSION else "Quintile needs PostgreSQL 15 or newer.",
+    )
+    applied = applied_migrations(conn)
+    pending = [item.name for item in known_migrations() if item.name not in applied]
+    if pending:
+        yield Finding("error", "migrations", f"{len(pending)} are pending", "Run: quintile migrate")
+    else:
+        yield Finding("ok", "migrations", f"all {len(applied)} applied")
+
+
+def check_roles(settings: Settings) -> Iterator[Finding]:
+    """That the service and dbt can connect, with no more rights than they need."""
+    with connect(app_url(settings)) as conn:
+        refuse_overprivileged(conn)
+    yield Finding("ok", "roles", "the service connects as quintile_app and may do no more")
+    with connect(transform_url(settings)):
+        yield Finding("ok", "roles", "dbt connects as quintile_transform")
+
+
+def check_isolation(conn: Connection) -> Iterator[Finding]:
+    """That every relation with tenants' rows is under row level security."""
+    rows = conn.execute("select relation, finding from app.isolation_findings").fetchall()
+    for row in rows:
+        yield Finding(
+            "error",
+            "isolation",
+            f"{row['relation']}: {row['finding']}",
+            "Landed tables: quintile migrate. What dbt builds: quintile build.",
+        )
+    if not rows:
+        yield Finding("ok", "isolation", "every relation with a tenant_id is protected")

@@ -1,0 +1,83 @@
+"""Every check, one after the other; a check that cannot run is itself a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import psycopg
+
+from service.core.config import Settings
+from service.core.db import Connection, admin_url, connect, connect_as_owner
+from service.core.errors import QuintileError
+from service.doctor.connections import check_connections, check_keys
+from service.doctor.database import check_database, check_isolation, check_roles
+from service.doctor.finding import Finding
+from service.doctor.host import check_clock, check_disk
+from service.doctor.klaviyo import check_paused_lists
+from service.doctor.queue import check_freshness, check_queue, check_runs
+from service.doctor.webhooks import check_webhooks
+
+_SEE_LOG = "The log of the worker and of the web service has the details."
+_DATABASE_ADVICE = "Run: quintile migrate; then quintile build. PostgreSQL's log says more."
+
+
+def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
+    """Run every check that can run.
+
+    Args:
+        settings: The installation.
+        fix: Create missing webhook subscriptions and correct wrong ones.
+    """
+    # The host first: a full disk is why much else fails.
+    findings = run_check("disk", lambda: check_disk(settings))
+    findings += run_check("database", lambda: _with(connect(admin_url(settings)), check_database))
+    if not _is_broken(findings):
+        findings += run_check("roles", lambda: check_roles(settings))
+    if _is_broken(findings):
+        return findings
+    with connect_as_owner(settings) as conn:
+        checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
+            ("isolation", lambda: check_isolation(conn)),
+            ("connections", lambda: check_connections(settings, conn)),
+            ("keys", lambda: check_keys(settings, conn)),
+            ("klaviyo", lambda: check_paused_lists(conn)),
+            ("webhooks", lambda: check_webhooks(settings, conn, fix=fix)),
+            ("freshness", lambda: check_freshness(settings, conn)),
+            ("runs", lambda: check_runs(settings, conn)),
+            ("worker", lambda: check_queue(settings)),
+            ("clock", lambda: check_clock(conn)),
+        )
+        for name, check in checks:
+            findings += run_check(name, check)
+    return findings
+
+
+def run_check(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What a check found, or that it could not run: the other checks go on."""
+    findings: list[Finding] = []
+    try:
+        for finding in check():
+            # A provider's own answer comes without advice.
+            needs_advice = finding.level != "ok" and not finding.advice
+            findings.append(replace(finding, advice=_SEE_LOG) if needs_advice else finding)
+    except QuintileError as error:
+        findings.append(Finding("error", name, error.message, error.advice or _SEE_LOG))
+    except psycopg.Error as error:
+        # Only PostgreSQL's own first line: a statement's parameters may hold anything.
+        words = error.diag.message_primary or "the connection was lost"
+        message = f"the database did not answer: {words}"
+        findings.append(Finding("error", name, message, _DATABASE_ADVICE))
+    return findings
+
+
+def _with(
+    opened: AbstractContextManager[Connection], check: Callable[[Connection], Iterable[Finding]]
+) -> Iterator[Finding]:
+    with opened as conn:
+        yield from check(conn)
+
+
+def _is_broken(findings: Iterable[Finding]) -> bool:
+    return any(finding.level == "error" for finding in findings)
