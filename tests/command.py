@@ -50,7 +50,7 @@ def quintile(
 _MEASURED = """
 import re, sys
 from pathlib import Path
-from service.cli import main
+from service.cli.main import main
 main(sys.argv[1:], standalone_mode=False)
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """

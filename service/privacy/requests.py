@@ -123,7 +123,7 @@ def process_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id:
         _set_aside(pool, tenant_id, webhook_id, error)
 
 
-def meet_now(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
+def process_now(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
     """Meet one request while an operator waits; one that cannot be met is set aside.
 
     Raises:

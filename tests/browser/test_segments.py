@@ -23,7 +23,7 @@ BUILD_PATIENCE_MS = 90_000
 @contextmanager
 def worker(settings: Settings) -> Iterator[None]:
     """``quintile worker`` on the same database."""
-    command = [sys.executable, "-c", "from service.cli import main; main()", "worker"]
+    command = [sys.executable, "-c", "from service.cli.main import main; main()", "worker"]
     process = subprocess.Popen(
         command, env=environment_of(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -21,7 +21,7 @@ import yaml
 from croniter import croniter
 
 from service.builds.locks import project_checksum
-from service.cli import main
+from service.cli.main import main
 from service.core.config import Settings, environment_name, load_settings
 from service.migrate import known_migrations
 from tests.conftest import PROJECT_DIR
@@ -204,7 +204,7 @@ def test_the_container_holds_what_the_commands_read(tmp_path: Path) -> None:
     look = (
         "from service.migrate import known_migrations;"
         "from service.builds.locks import project_checksum;"
-        "import service.cli, service.web_server;"
+        "import service.cli.main, service.web_server;"
         "print(service.__file__, len(known_migrations()), project_checksum())"
     )
     told = subprocess.run(

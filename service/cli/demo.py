@@ -18,7 +18,9 @@ from uuid import UUID
 
 from sandbox import Sandbox, start_sandbox
 from service.builds.backfill import backfill
-from service.cli import ConsoleProgress, check_port_free, serve_command, sign_in_link
+from service.cli.console import ConsoleProgress
+from service.cli.processes import check_port_free, serve_command
+from service.cli.tenants import sign_in_link
 from service.core.config import Settings, environment_name
 from service.core.db import Pool, connect_as_owner, one, open_pool, query, tenant_transaction
 from service.klaviyo.configs import list_size, map_list
@@ -30,7 +32,7 @@ from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant, list_tenants
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 _LIST_NAME = "Champions"
 # Trends and movements to look at on the first day.
 _HISTORY = timedelta(weeks=26)
@@ -46,27 +48,27 @@ class DemoTenant:
     list_id: str
 
 
-def run_demo(settings: Settings, *, once: bool, say: Say) -> None:
+def run_demo(settings: Settings, *, once: bool, echo: Echo) -> None:
     """Set everything up, run the main job, then serve or, with ``once``, print the outcome."""
     began = time.monotonic()
     if not once:
         check_port_free(settings.host, settings.port)
-    say("preparing the database")
-    migrate(settings, say)
-    say("starting the sandbox Shopify and Klaviyo")
+    echo("preparing the database")
+    migrate(settings, echo)
+    echo("starting the sandbox Shopify and Klaviyo")
     with start_sandbox(anchor=_anchor(settings)) as sandbox:
         demo_settings = replace(
             settings, shopify_url=sandbox.shopify_url, klaviyo_url=sandbox.klaviyo_url
         )
         with open_pool(demo_settings) as pool:
-            tenants = _connect_tenants(demo_settings, pool, sandbox, say)
-            outcome = _main_job(demo_settings, pool, tenants, say)
+            tenants = _connect_tenants(demo_settings, pool, sandbox, echo)
+            outcome = _main_job(demo_settings, pool, tenants, echo)
         outcome["seconds"] = round(time.monotonic() - began, 1)
         if once:
             print(json.dumps(outcome))
             return
-        say(json.dumps(outcome))
-        _serve(demo_settings, tenants, say)
+        echo(json.dumps(outcome))
+        _serve(demo_settings, tenants, echo)
 
 
 def _anchor(settings: Settings) -> date:
@@ -79,7 +81,7 @@ def _anchor(settings: Settings) -> date:
 
 
 def _connect_tenants(
-    settings: Settings, pool: Pool, sandbox: Sandbox, say: Say
+    settings: Settings, pool: Pool, sandbox: Sandbox, echo: Echo
 ) -> list[DemoTenant]:
     described = sandbox.describe()
     tenants = []
@@ -93,7 +95,7 @@ def _connect_tenants(
             tenant_id = known.get(name) or add_tenant(owner, name, shop)
         with tenant_transaction(pool, tenant_id) as conn:
             conn.execute(query("sql/forget_demo_lists"), {"tenant_id": tenant_id})
-        say(f"connecting {name}")
+        echo(f"connecting {name}")
         connect_shopify(settings, pool, tenant_id, shop, store["token"])
         connect_klaviyo(settings, pool, tenant_id, account["key"])
         list_id = next(item["id"] for item in account["lists"] if item["name"] == _LIST_NAME)
@@ -103,14 +105,14 @@ def _connect_tenants(
 
 
 def _main_job(
-    settings: Settings, pool: Pool, tenants: list[DemoTenant], say: Say
+    settings: Settings, pool: Pool, tenants: list[DemoTenant], echo: Echo
 ) -> dict[str, Any]:
     for tenant in tenants:
-        _recorded(settings, pool, tenant, "shopify_sync", partial(sync_shopify, only="orders"))
-        _recorded(settings, pool, tenant, "segments_sync", partial(sync_shopify, only="segments"))
+        _record(settings, pool, tenant, "shopify_sync", partial(sync_shopify, only="orders"))
+        _record(settings, pool, tenant, "segments_sync", partial(sync_shopify, only="segments"))
         with tenant_transaction(pool, tenant.tenant_id) as conn:
             conn.execute(query("sql/exclude_demo_customer"), {"tenant_id": tenant.tenant_id})
-    say("building the models with dbt, and half a year of history from the orders")
+    echo("building the models with dbt, and half a year of history from the orders")
     today = _anchor(settings)
     backfill(
         settings,
@@ -121,7 +123,7 @@ def _main_job(
     )
     outcomes = []
     for tenant in tenants:
-        counts = _recorded(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)
+        counts = _record(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)
         with tenant_transaction(pool, tenant.tenant_id, read_only=True) as conn:
             row = one(
                 conn.execute(query("sql/demo_outcome"), {"tenant_id": tenant.tenant_id}).fetchone()
@@ -138,7 +140,7 @@ def _main_job(
     return {"tenants": outcomes}
 
 
-def _recorded(
+def _record(
     settings: Settings,
     pool: Pool,
     tenant: DemoTenant,
@@ -152,7 +154,7 @@ def _recorded(
     return dict(recorder.counts)
 
 
-def _serve(settings: Settings, tenants: list[DemoTenant], say: Say) -> None:
+def _serve(settings: Settings, tenants: list[DemoTenant], echo: Echo) -> None:
     """Serve the UI and API and run the worker until Ctrl-C; the sandbox lives in this process."""
     environment = {
         **os.environ,
@@ -168,16 +170,16 @@ def _serve(settings: Settings, tenants: list[DemoTenant], say: Say) -> None:
         subprocess.Popen(serve_command(settings), env=environment),
         subprocess.Popen([sys.executable, "-m", "service", "worker"], env=environment),
     ]
-    say(f"\nQuintile is at http://{settings.host}:{settings.port}/admin — sign in with:")
+    echo(f"\nQuintile is at http://{settings.host}:{settings.port}/admin — sign in with:")
     for tenant in tenants:
-        say(f"  {tenant.name}: {sign_in_link(settings, tenant.name)}")
-    say("Each link works once, within the hour; a new one: quintile tenants sign-in-link NAME")
-    say("Stop with Ctrl-C.")
+        echo(f"  {tenant.name}: {sign_in_link(settings, tenant.name)}")
+    echo("Each link works once, within the hour; a new one: quintile tenants sign-in-link NAME")
+    echo("Stop with Ctrl-C.")
     try:
         while all(process.poll() is None for process in processes):
             time.sleep(0.5)
     except KeyboardInterrupt:
-        say("stopping")
+        echo("stopping")
     finally:
         for process in processes:
             process.terminate()

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 from uuid import UUID
 
 import click
 
+from service.cli.console import tenant_connection, tenant_option, tenant_pool
 from service.core.config import Settings
 from service.core.db import (
     Connection,
     Pool,
-    connect_as_owner,
-    find_tenant,
-    open_pool,
     query,
     tenant_transaction,
 )
@@ -41,9 +38,6 @@ _ARROWS = {"push": "->", "pull": "<-", "bidirectional": "<->"}
 _PARTS = {"add": "add", "remove": "remove", "update": "update", "skip": "leave out"}
 _MOST_ROWS = 1000
 
-tenant_option = click.option(
-    "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
-)
 config_option = click.option(
     "--config", "config_id", required=True, type=click.UUID, help="The configuration's id."
 )
@@ -61,7 +55,7 @@ def klaviyo() -> None:
 @click.pass_obj
 def configs_command(settings: Settings, tenant: str, as_json: bool) -> None:
     """List what is kept in step with what, and how that goes."""
-    with _opened(settings, tenant) as (conn, tenant_id):
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
         rows = list_configs(conn, tenant_id)
     if as_json:
         click.echo(json.dumps(rows, default=str))
@@ -98,7 +92,7 @@ def add_command(
     """Keep a list in step with a segment; prints the configuration's id."""
     if segment is None and direction != "pull":
         raise InvalidInputError("Which segment is to feed the list? Give --segment.")
-    with _tenant(settings, tenant) as (pool, tenant_id):
+    with tenant_pool(settings, tenant) as (pool, tenant_id):
         name = find_list_name(settings, pool, tenant_id, list_id)
         new = NewConfig(
             segment or f"klaviyo:{list_id}",
@@ -119,7 +113,7 @@ def add_command(
 @click.pass_obj
 def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Keep a list in step no longer; who is on it stays."""
-    with _opened(settings, tenant) as (conn, tenant_id):
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
         name = delete_config(conn, tenant_id, config_id)
     click.echo(f"list '{name}' is kept in step no longer; who is on it stays", err=True)
 
@@ -130,7 +124,7 @@ def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @click.pass_obj
 def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Sync a list no more until it is resumed."""
-    with _opened(settings, tenant) as (conn, tenant_id):
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
         row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=True))
     click.echo(f"list '{row['list_name']}' is paused", err=True)
 
@@ -141,7 +135,7 @@ def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @click.pass_obj
 def resume_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Go on with a list that is paused."""
-    with _opened(settings, tenant) as (conn, tenant_id):
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
         row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=False))
     click.echo(f"list '{row['list_name']}' is synced again", err=True)
 
@@ -155,7 +149,7 @@ def preview_command(
     settings: Settings, tenant: str, config_ids: tuple[UUID, ...], as_json: bool
 ) -> None:
     """Show what a sync would do, and change nothing."""
-    with _tenant(settings, tenant) as (pool, tenant_id):
+    with tenant_pool(settings, tenant) as (pool, tenant_id):
         preview(settings, pool, tenant, tenant_id, list(config_ids) or None, as_json=as_json)
 
 
@@ -210,7 +204,7 @@ def preview(
 @click.pass_obj
 def confirm_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Agree to as many removals as the last sync stopped for; the next one carries them out."""
-    with _opened(settings, tenant) as (conn, tenant_id):
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
         removals = confirm_removals(conn, tenant_id, config_id)
     click.echo(
         f"{removals:,} removals agreed to: quintile sync klaviyo --tenant {tenant}", err=True
@@ -231,7 +225,7 @@ def rows_command(
     settings: Settings, tenant: str, config_id: UUID, state: str | None, search: str | None
 ) -> None:
     """Print what became of each address, as JSON lines."""
-    with _tenant(settings, tenant) as (pool, tenant_id):
+    with tenant_pool(settings, tenant) as (pool, tenant_id):
         with tenant_transaction(pool, tenant_id, read_only=True) as conn:
             get_config(conn, tenant_id, config_id)
         after: str | None = None
@@ -252,29 +246,9 @@ def rows_command(
 @click.pass_obj
 def undo_command(settings: Settings, tenant: str, config_id: UUID, email: str) -> None:
     """Let the next sync put back an address that a person has taken off the list."""
-    with _opened(settings, tenant) as (conn, tenant_id):
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
         undo_removal(conn, tenant_id, config_id, email)
     click.echo(f"the next sync puts {email} on the list again", err=True)
-
-
-# -- shared -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _tenant(settings: Settings, name: str) -> Iterator[tuple[Pool, UUID]]:
-    with connect_as_owner(settings) as conn:
-        tenant_id = find_tenant(conn, name)
-    with open_pool(settings) as pool:
-        yield pool, tenant_id
-
-
-@contextmanager
-def _opened(settings: Settings, name: str) -> Iterator[tuple[Connection, UUID]]:
-    with (
-        _tenant(settings, name) as (pool, tenant_id),
-        tenant_transaction(pool, tenant_id) as conn,
-    ):
-        yield conn, tenant_id
 
 
 def _rows_after(

@@ -10,22 +10,16 @@ from uuid import UUID
 
 import click
 
+from service.cli.console import FAILED, report_result, result_option
 from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant, open_pool, query, tenant_transaction
 from service.core.errors import InvalidInputError
-from service.jobs.results import FAILED, result_option, told
 from service.queue.runs import Kind, Trigger, get_run
 from service.tenants.tenants import list_tenants
 
 _POLL_SECONDS = 0.5
 _UNFINISHED = ("queued", "running")
 _STATES = (*_UNFINISHED, "succeeded", "failed")
-
-
-def register(main: click.Group) -> None:
-    """Add the commands of this module to ``quintile``."""
-    for command in (runs, jobs, housekeep):
-        main.add_command(command)
 
 
 @click.group(invoke_without_command=True)
@@ -100,17 +94,17 @@ def runs_follow(settings: Settings, run_id: UUID, as_json: bool) -> None:
 
 def _follow(settings: Settings, tenant_id: UUID, run_id: UUID) -> dict[str, Any]:
     """Print what changes until the run has ended; the run as it is then."""
-    told_last = ""
+    last = ""
     with open_pool(settings) as pool:
         while True:
             with tenant_transaction(pool, tenant_id, read_only=True) as conn:
                 run = get_run(conn, tenant_id, run_id)
             if run is None:
                 raise InvalidInputError(f"Run {run_id} has been deleted meanwhile.")
-            telling = f"{run['state']}: {_describe(run)}".rstrip(": ")
-            if telling != told_last:
-                click.echo(telling, err=True)
-                told_last = telling
+            line = f"{run['state']}: {_describe(run)}".rstrip(": ")
+            if line != last:
+                click.echo(line, err=True)
+                last = line
             if run["state"] not in _UNFINISHED:
                 return run
             time.sleep(_POLL_SECONDS)
@@ -150,10 +144,10 @@ def jobs_work(settings: Settings, as_json: bool) -> None:
     """
     from service.worker.run_once import run_once
 
-    with told("jobs work", as_json=as_json) as result, open_pool(settings) as pool:
+    with report_result("jobs work", as_json=as_json) as result, open_pool(settings) as pool:
         result.counts = run_once(settings, pool)
         if result.counts["failed"]:
-            result.note(FAILED)
+            result.set_exit_code(FAILED)
             result.error = "A job failed."
             result.advice = "The log has the details; quintile runs list --state failed"
     counts = ", ".join(f"{count} {name}" for name, count in result.counts.items())
@@ -167,7 +161,7 @@ def housekeep(settings: Settings, as_json: bool) -> None:
     """Delete what has served its time: old webhooks, expired exports, old runs and ended jobs."""
     from service.worker.housekeeping import housekeep as delete_old
 
-    with told("housekeep", as_json=as_json) as result, open_pool(settings) as pool:
+    with report_result("housekeep", as_json=as_json) as result, open_pool(settings) as pool:
         with connect_as_owner(settings) as conn:
             tenants = [row["tenant_id"] for row in list_tenants(conn)]
         result.counts = delete_old(settings, pool, tenants)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from uuid import UUID
 
 import click
 
+from service.cli.console import tenant_connection, tenant_option
 from service.core.config import Settings
-from service.core.db import Connection, connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.queue.schedules import BY_NAME, list_schedules, pause, resume
 
-_tenant_option = click.option(
-    "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
-)
 _name_argument = click.argument("name", metavar="SCHEDULE", type=click.Choice(list(BY_NAME)))
 
 
@@ -25,12 +19,12 @@ def schedules() -> None:
 
 
 @schedules.command("list")
-@_tenant_option
+@tenant_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.pass_obj
 def schedules_list(settings: Settings, tenant: str, as_json: bool) -> None:
     """List the schedules: when next, or why not, and how the newest run ended."""
-    with _tenant(settings, tenant) as (conn, tenant_id):
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
         rows = list_schedules(conn, settings, tenant_id)
     if as_json:
         click.echo(json.dumps(rows, default=str))
@@ -43,22 +37,22 @@ def schedules_list(settings: Settings, tenant: str, as_json: bool) -> None:
 
 @schedules.command("pause")
 @_name_argument
-@_tenant_option
+@tenant_option
 @click.pass_obj
 def schedules_pause(settings: Settings, name: str, tenant: str) -> None:
     """Let a schedule come due no more; what runs already goes on."""
-    with _tenant(settings, tenant) as (conn, tenant_id):
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
         pause(conn, tenant_id, name, "command line")
     click.echo(f"paused; to go on: quintile schedules resume {name} --tenant {tenant}", err=True)
 
 
 @schedules.command("resume")
 @_name_argument
-@_tenant_option
+@tenant_option
 @click.pass_obj
 def schedules_resume(settings: Settings, name: str, tenant: str) -> None:
     """Let a paused schedule come due again, from its next time on."""
-    with _tenant(settings, tenant) as (conn, tenant_id):
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
         resume(conn, tenant_id, name)
         rows = list_schedules(conn, settings, tenant_id)
     click.echo(next(_when(row) for row in rows if row["name"] == name), err=True)
@@ -70,12 +64,3 @@ def _when(row: dict[str, object]) -> str:
     if not row["is_connected"]:
         return "not connected"
     return f"next {row['next_at']:%Y-%m-%d %H:%M} UTC"
-
-
-@contextmanager
-def _tenant(settings: Settings, name: str) -> Iterator[tuple[Connection, UUID]]:
-    """A transaction of the tenant, as the service itself would have it."""
-    with connect_as_owner(settings) as owner:
-        tenant_id = find_tenant(owner, name)
-    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
-        yield conn, tenant_id

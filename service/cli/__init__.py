@@ -1,0 +1,1 @@
+"""The ``quintile`` command: one file per group of commands."""

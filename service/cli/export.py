@@ -1,0 +1,47 @@
+"""Segments and samples as CSV on standard output."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from psycopg import sql
+
+from service.cli.console import tenant_connection, tenant_option, warn_order_limit
+from service.core.config import Settings
+from service.core.db import query
+
+
+@click.group()
+def segments() -> None:
+    """RFM segments."""
+
+
+@segments.command("export")
+@tenant_option
+@click.pass_obj
+def segments_export(settings: Settings, tenant: str) -> None:
+    """Print every customer's RFM as CSV."""
+    _export(settings, tenant, query("sql/export_rfm"))
+
+
+@click.group()
+def samples() -> None:
+    """Sample orders."""
+
+
+@samples.command("export")
+@tenant_option
+@click.pass_obj
+def samples_export(settings: Settings, tenant: str) -> None:
+    """Print every sample order as CSV."""
+    _export(settings, tenant, query("sql/export_samples"))
+
+
+def _export(settings: Settings, tenant: str, statement: sql.SQL) -> None:
+    with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
+        warn_order_limit(conn, tenant, tenant_id)
+        with conn.cursor().copy(statement.format(tenant_id=tenant_id)) as copy:
+            for block in copy:
+                sys.stdout.buffer.write(block)
+    sys.stdout.flush()

@@ -1,0 +1,221 @@
+"""Syncs with Shopify and Klaviyo, and the import of orders from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+
+import click
+
+from service.cli.console import (
+    FAILED,
+    ConsoleProgress,
+    echo,
+    report_result,
+    result_option,
+    run_with_progress,
+    tenant_option,
+    warn_order_limit,
+)
+from service.cli.klaviyo import preview
+from service.core.config import Settings
+from service.core.db import Pool, connect_as_owner, find_tenant, open_pool, tenant_transaction
+from service.core.errors import InvalidInputError, NotConnectedError, QuintileError
+from service.queue.runs import Kind, get_run
+from service.tenants.tenants import list_tenants
+
+if TYPE_CHECKING:
+    from service.shopify.orders_csv import ImportReport
+    from service.shopify.reconcile import Comparison
+
+_SHOWN_REJECTIONS = 20
+
+
+@click.command()
+@click.argument("provider", type=click.Choice(["shopify", "klaviyo"]))
+@click.option("--tenant", metavar="T", help="Only this tenant; all connected ones otherwise.")
+@click.option(
+    "--only",
+    type=click.Choice(["orders", "segments"]),
+    help="Only a part of Shopify: customers and orders, or segments.",
+)
+@click.option(
+    "--compare", is_flag=True, help="Shopify: compare all ids with the shop's, due or not."
+)
+@click.option(
+    "--accept-deletions",
+    is_flag=True,
+    help="With --compare: believe it however much is gone from the shop.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Klaviyo: print what a sync would do, and do nothing."
+)
+@result_option
+@click.pass_obj
+def sync(
+    settings: Settings,
+    provider: str,
+    tenant: str | None,
+    only: Literal["orders", "segments"] | None,
+    compare: bool,
+    accept_deletions: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Sync now, with progress.
+
+    Exits 3 when another process is syncing a tenant already, and nothing failed.
+    """
+    from service.shopify.reconcile import Comparison
+
+    if dry_run and provider != "klaviyo":
+        raise InvalidInputError("--dry-run is for Klaviyo: a sync writes nothing to the shop.")
+    _check_parts(provider, only, compare=compare, accept_deletions=accept_deletions)
+    runs = _sync_runs(provider, only, Comparison.chosen(now=compare, believe=accept_deletions))
+    with report_result(f"sync {provider}", as_json=as_json) as result, open_pool(settings) as pool:
+        for name, tenant_id in _connected_tenants(settings, provider, tenant).items():
+            try:
+                if dry_run:
+                    run_id = preview(settings, pool, name, tenant_id)
+                    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                        result.add_run(name, get_run(conn, tenant_id, run_id))
+                    continue
+                for kind, work in runs.items():
+                    with run_with_progress(pool, name, tenant_id, kind, result) as progress:
+                        work(settings, pool, tenant_id, progress)
+            except QuintileError as error:
+                # One tenant's trouble is not the next one's.
+                click.echo(f"Error: {name}: {error.message}", err=True)
+                if error.advice:
+                    click.echo(error.advice, err=True)
+                result.record_error(error)
+            if provider == "klaviyo":
+                _warn_paused(pool, name, tenant_id)
+            else:
+                with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+                    warn_order_limit(conn, name, tenant_id)
+
+
+def _check_parts(provider: str, only: str | None, *, compare: bool, accept_deletions: bool) -> None:
+    if provider == "klaviyo" and only is not None:
+        raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
+    if (compare and (provider != "shopify" or only == "segments")) or (
+        accept_deletions and not compare
+    ):
+        raise InvalidInputError(
+            "--compare is for orders and customers, and --accept-deletions for --compare."
+        )
+
+
+def _sync_runs(
+    provider: str, only: str | None, comparison: Comparison
+) -> dict[Kind, Callable[[Settings, Pool, UUID, ConsoleProgress], None]]:
+    """The runs that a sync is, in their order, each with its work."""
+    from service.klaviyo.sync import sync_klaviyo
+    from service.shopify.sync import sync_shopify
+
+    if provider == "klaviyo":
+        return {"klaviyo_sync": sync_klaviyo}
+    runs: dict[Kind, Callable[[Settings, Pool, UUID, ConsoleProgress], None]] = {}
+    if only != "segments":
+        runs["shopify_sync"] = partial(sync_shopify, only="orders", comparison=comparison)
+    if only != "orders":
+        runs["segments_sync"] = partial(sync_shopify, only="segments")
+    return runs
+
+
+def _warn_paused(pool: Pool, name: str, tenant_id: UUID) -> None:
+    """At every sync, not only the one that paused a list: nobody else may have seen that one."""
+    from service.klaviyo.configs import paused_lists
+
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        paused = paused_lists(conn, tenant_id)
+    for item in paused:
+        echo(f"Warning: {name}: {item.message()}\n{item.advice(name)}")
+
+
+def _connected_tenants(settings: Settings, provider: str, tenant: str | None) -> dict[str, UUID]:
+    with connect_as_owner(settings) as conn:
+        if tenant is not None:
+            return {tenant: find_tenant(conn, tenant)}
+        rows = list_tenants(conn)
+    chosen = {row["name"]: row["tenant_id"] for row in rows if provider in row["connected"]}
+    if not chosen:
+        raise NotConnectedError(
+            f"No tenant is connected to {provider}.",
+            advice=f"Connect one: quintile tenants connect-{provider} NAME",
+        )
+    return chosen
+
+
+@click.group()
+def orders() -> None:
+    """Orders."""
+
+
+@orders.command("import")
+@click.argument(
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+)
+@tenant_option
+@result_option
+@click.pass_obj
+def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_json: bool) -> None:
+    """Import orders from CSV files with a header; importing them again changes nothing.
+
+    Lines that cannot be read are named and left out; when a file has no other, it exits 1.
+
+    A file is Shopify's own export of orders (Orders, Export, Plain CSV file; it may come in several
+    parts), whose customers are known by their e-mail addresses, or one with these columns:
+
+    Required: order_id, customer_id, processed_at, total. Optional: customer_email,
+    customer_name, order_number, subtotal (goods after discounts), refunded, currency,
+    financial_status, fulfillment_status, channel, tags (separated by ;), cancelled_at, test,
+    updated_at. Times without an offset are UTC.
+    """
+    from service.shopify.orders_csv import import_orders
+
+    reports = []
+    with report_result("orders import", as_json=as_json) as result:
+        with connect_as_owner(settings) as conn:
+            tenant_id = find_tenant(conn, tenant)
+        with (
+            open_pool(settings) as pool,
+            run_with_progress(pool, tenant, tenant_id, "orders_import", result) as progress,
+        ):
+            for file in files:
+                # Bytes that are not UTF-8 are the reader's to report, with their line.
+                with file.open(
+                    encoding="utf-8-sig", errors="surrogateescape", newline=""
+                ) as stream:
+                    reports.append(import_orders(pool, tenant_id, stream, progress))
+        for file, report in zip(files, reports, strict=True):
+            if len(files) > 1:
+                echo(f"{file.name}:")
+            _report_import(report)
+        if any(report.is_useless for report in reports):
+            # Some bad lines are what an import lives with; nothing but bad lines is the wrong file.
+            result.set_exit_code(FAILED)
+
+
+def _report_import(report: ImportReport) -> None:
+    if report.is_export:
+        echo("this is Shopify's own export: customers are found by their e-mail addresses")
+    if report.ignored_columns:
+        echo(f"ignored columns: {', '.join(report.ignored_columns)}")
+    shown = report.rejected[:_SHOWN_REJECTIONS]
+    for line, reason in shown:
+        echo(f"line {line}: {reason}")
+    if report.rejected_count > len(shown):
+        echo(f"and {report.rejected_count - len(shown)} more rejected lines")
+    click.echo(
+        f"{report.landed} orders landed, {report.unchanged} unchanged, "
+        f"{report.rejected_count} rejected"
+    )
