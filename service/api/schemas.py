@@ -11,7 +11,17 @@ from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticKnownError
+
+from service.core.seeds import rfm_segment_labels
 
 Instant = Annotated[
     datetime,
@@ -30,7 +40,22 @@ Share = Annotated[
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
 ]
 
-Segment = Literal["champions", "loyal", "new", "at_risk", "hibernating", "potential"]
+
+def _check_segment(name: str) -> str:
+    names = rfm_segment_labels()
+    if name not in names:
+        *others, last = (f"'{known}'" for known in names)
+        expected = f"{', '.join(others)} or {last}"
+        raise PydanticKnownError("literal_error", {"expected": expected})
+    return name
+
+
+# One of the segments of the seed.
+Segment = Annotated[
+    str,
+    AfterValidator(_check_segment),
+    WithJsonSchema({"type": "string", "enum": list(rfm_segment_labels())}),
+]
 SampleType = Literal["ugc", "tiktok"]
 SampleStatus = Literal["pending", "partial", "fulfilled", "cancelled"]
 SampleSort = Literal["newest", "oldest", "value", "waiting"]
@@ -104,7 +129,7 @@ class ShopifySegmentsPage(ResponseModel):
 
 
 class RfmSegment(ResponseModel):
-    """One of the six RFM segments with its size."""
+    """One of the RFM segments with its size."""
 
     segment: Segment
     label: str
@@ -118,7 +143,7 @@ class RfmSegment(ResponseModel):
 
 
 class RfmSummary(ResponseModel):
-    """The six segments in order of priority."""
+    """The RFM segments in order of priority."""
 
     data: list[RfmSegment]
     customers: int = Field(description="All scored customers.")

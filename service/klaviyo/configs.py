@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from service.core.config import PROJECT_DIR, Settings
+from service.core.config import Settings
 from service.core.db import Connection, Pool, one, query, tenant_transaction
 from service.core.errors import InvalidInputError, QuintileError
+from service.core.seeds import rfm_segment_labels
 from service.klaviyo.account import read_list_name, read_list_names, read_list_size
 from service.klaviyo.connection import open_connected_klaviyo
 
@@ -387,7 +386,7 @@ def _check_direction(new: NewConfig) -> None:
 
 def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
     kind, _, name = new.segment_key.partition(":")
-    if kind == "rfm" and name in _rfm_segments():
+    if kind == "rfm" and name in rfm_segment_labels():
         return
     if kind == "shopify":
         row = conn.execute(
@@ -412,7 +411,7 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
     raise InvalidInputError(
         f"'{new.segment_key}' is not a segment.",
         advice="It is shopify:<segment id>, klaviyo:<list id> or one of: "
-        + ", ".join(f"rfm:{segment}" for segment in _rfm_segments()),
+        + ", ".join(f"rfm:{segment}" for segment in rfm_segment_labels()),
         field="segment_key",
     )
 
@@ -458,11 +457,3 @@ def _check_feeds_none(conn: Connection, tenant_id: UUID, known: Mapping[str, Any
             f"The list is a segment that feeds list '{fed['list_name']}'.",
             advice="Give that one up first.",
         )
-
-
-@cache
-def _rfm_segments() -> tuple[str, ...]:
-    """The RFM segments there are, from the seed that dbt reads too."""
-    path = PROJECT_DIR / "seeds" / "rfm_segments.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(row["segment"] for row in csv.DictReader(file))

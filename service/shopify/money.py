@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from functools import cache, lru_cache
 
-from service.core.config import PROJECT_DIR
+from service.core.seeds import read_seed
 
 _AMOUNT = re.compile(r"(-?)(\d+)(?:\.(\d+))?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -52,6 +51,4 @@ def exponent_of(currency: str) -> int:
 @cache
 def _exponents() -> dict[str, int]:
     """The currencies that do not have two decimals, from the seed that dbt reads too."""
-    path = PROJECT_DIR / "seeds" / "currency_exponents.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        return {row["currency"]: int(row["exponent"]) for row in csv.DictReader(file)}
+    return {row["currency"]: int(row["exponent"]) for row in read_seed("currency_exponents")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import cycle
 
 from service.api.rfm import RfmHistory, RfmMovements
 from service.api.schemas import RfmSegment
@@ -59,7 +60,7 @@ def draw_history(history: RfmHistory, segments: Sequence[RfmSegment]) -> Chart |
             ),
             last=sizes[-1][segment.segment],
         )
-        for segment, dashes in zip(segments, _DASHES, strict=True)
+        for segment, dashes in zip(segments, cycle(_DASHES), strict=False)
     ]
     return Chart(lines, top, first, last)
 

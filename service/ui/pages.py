@@ -8,7 +8,7 @@ scripts over the JSON API.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, get_args
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -31,11 +31,12 @@ from service.api.rfm import (
 )
 from service.api.rfm_settings import read_rfm_settings
 from service.api.samples import read_sample_months
-from service.api.schemas import RfmSummary, SampleMonth, Segment
+from service.api.schemas import RfmSummary, SampleMonth
 from service.api.segments import read_rfm_summary
 from service.api.tenant import read_tenant
 from service.core.db import one, query
 from service.core.errors import InvalidInputError
+from service.core.seeds import rfm_segment_labels
 from service.queue.schedules import next_at
 from service.shopify.money import exponent_of
 from service.ui import sign_in as signing
@@ -86,6 +87,7 @@ def segments() -> str:
         return render_template(
             "segments_klaviyo.html", **page, list_id=request.args.get("list", "")
         )
+    page["rfm_labels"] = dict(rfm_segment_labels())
     page["chosen"] = _chosen_segment(page["summary"])
     page["days"] = _given_days()
     page["currency"] = page["tenant"].currency or (page["summary"] and page["summary"].currency)
@@ -185,7 +187,7 @@ def klaviyo() -> str:
         tenant=tenant,
         section="klaviyo",
         is_connected=connected["is_connected"],
-        rfm_segments=[(name, name.capitalize().replace("_", " ")) for name in get_args(Segment)],
+        rfm_labels=rfm_segment_labels(),
     )
 
 

@@ -6,14 +6,8 @@ import { list } from "./list.js";
 import { settingsForm } from "./rfm_settings.js";
 import { followRuns } from "./runs.js";
 
-const labels = {
-  champions: "Champions",
-  loyal: "Loyal",
-  new: "New",
-  at_risk: "At risk",
-  hibernating: "Hibernating",
-  potential: "Potential",
-};
+// Labels of the RFM segments by name; the page brings them along.
+const labels = JSON.parse(document.getElementById("rfm-labels").textContent);
 
 const columns = [
   { label: "Customer", cell: customer },
