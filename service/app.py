@@ -18,9 +18,10 @@ from service.api.access import State, require_login
 from service.api.openapi import configure_openapi
 from service.api.problems import register_problems
 from service.core.config import Settings, load_settings
-from service.core.db import create_pool, read_queries
+from service.core.db import create_pool
 from service.core.logs import configure_logging
 from service.core.metrics import note_request
+from service.core.queries import load_queries
 from service.core.secrets import derive
 
 log = structlog.get_logger("service.access")
@@ -45,7 +46,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     """
     settings = settings or load_settings()
     configure_logging(settings)
-    read_queries()
+    load_queries()
     app = APIFlask(
         __name__,
         title="Quintile",

@@ -27,7 +27,6 @@ from service.core.db import (
     connect,
     one,
     one_at_a_time,
-    query,
     with_user,
 )
 from service.core.errors import (
@@ -38,6 +37,7 @@ from service.core.errors import (
     TablesInUseError,
     UnsupportedDatabaseError,
 )
+from service.core.queries import query
 from service.core.secrets import role_password
 from service.queue.schema import apply_queue_schema
 
@@ -218,7 +218,7 @@ def _set_passwords(settings: Settings, conn: Connection, existing: set[str]) -> 
         try:
             psycopg.connect(with_user(settings.database_url, role, password)).close()
         except psycopg.OperationalError:
-            taken = one(conn.execute(query("sql/is_role_taken"), {"role": role}).fetchone())
+            taken = one(conn.execute(query("core.is_role_taken"), {"role": role}).fetchone())
             if role in existing and taken["is_taken"]:
                 raise ForeignRolesError(role) from None
             _set_password(conn, role, password)

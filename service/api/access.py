@@ -19,7 +19,8 @@ from flask import current_app, g, request, session
 
 from service.api.problems import NotSignedInError, RefusedRequestError
 from service.core.config import Settings
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.queries import query
 from service.tenants.tokens import API, Credential, find_token, is_token_valid
 
 PUBLIC_ENDPOINTS = frozenset(
@@ -87,7 +88,7 @@ def who(conn: Connection) -> str:
     """Who is asking, in words to keep beside what they change."""
     login = cast("Login", g.login)
     parameters = {"tenant_id": login.tenant_id, "digest": login.digest}
-    return str(one(conn.execute(query("api/sql/who"), parameters).fetchone())["who"])
+    return str(one(conn.execute(query("api.find_user"), parameters).fetchone())["who"])
 
 
 def require_login() -> None:
@@ -164,7 +165,7 @@ def _is_code_session_valid(tenant: UUID, digest: bytes) -> bool:
     lifetime = timedelta(hours=state().settings.session_hours)
     with tenant_transaction(state().pool, tenant, read_only=True) as conn:
         row = conn.execute(
-            query("api/sql/find_code_session"),
+            query("api.find_code_session"),
             {"tenant_id": tenant, "code_hash": digest, "lifetime": lifetime},
         ).fetchone()
     return row is not None

@@ -15,8 +15,9 @@ from service.api.access import tenant_id, transaction
 from service.api.paging import CREATORS, WITHOUT_NUL, SearchQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
 from service.api.schemas import Creator, CreatorsPage, Platform, RequestModel, ResponseModel, Run
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.queue.enqueue import enqueue
 
 blueprint = APIBlueprint("creators", __name__, tag="Creators")
@@ -118,7 +119,7 @@ def add_creator(creator: NewCreator) -> dict[str, Any]:
         with _explained(conn):
             added = one(
                 conn.execute(
-                    query("api/sql/add_creator"),
+                    query("api.add_creator"),
                     {"tenant_id": tenant_id(), **creator.model_dump()},
                 ).fetchone()
             )
@@ -140,12 +141,12 @@ def change_creator(creator_id: UUID, change: CreatorFields) -> dict[str, Any]:
     """Change what is given; null clears it."""
     parameters = {"tenant_id": tenant_id(), "creator_id": creator_id}
     with transaction() as conn:
-        former = conn.execute(query("api/sql/find_creator"), parameters).fetchone()
+        former = conn.execute(query("api.find_creator"), parameters).fetchone()
         if former is None:
             raise _missing()
         given = change.model_dump(include=change.model_fields_set)
         with _explained(conn):
-            conn.execute(query("api/sql/change_creator"), {**parameters, **former, **given})
+            conn.execute(query("api.change_creator"), {**parameters, **former, **given})
         return _read(conn, creator_id)
 
 
@@ -155,7 +156,7 @@ def delete_creator(creator_id: UUID) -> str:
     """Delete a creator and the links to them; their samples stay."""
     with transaction() as conn:
         gone = conn.execute(
-            query("api/sql/delete_creator"), {"tenant_id": tenant_id(), "creator_id": creator_id}
+            query("api.delete_creator"), {"tenant_id": tenant_id(), "creator_id": creator_id}
         ).fetchone()
     if gone is None:
         raise _missing()
@@ -182,12 +183,12 @@ def merge_creators(creator_id: UUID, merge: CreatorMerge) -> dict[str, Any]:
         for one_of_both in sorted((creator_id, merge.creator_id)):
             _read(conn, one_of_both)
             conn.execute(
-                query("api/sql/find_creator"),
+                query("api.find_creator"),
                 {"tenant_id": tenant_id(), "creator_id": one_of_both},
             )
-        conn.execute(query("api/sql/merge_creator_links"), parameters)
-        conn.execute(query("api/sql/merge_creator_aliases"), parameters)
-        conn.execute(query("api/sql/merge_creators"), parameters)
+        conn.execute(query("api.merge_creator_links"), parameters)
+        conn.execute(query("api.merge_creator_aliases"), parameters)
+        conn.execute(query("api.merge_creators"), parameters)
         run = enqueue(conn, tenant_id(), "build", behind_running=True)
         return {"creator": _read(conn, creator_id), "run": run}
 
@@ -195,7 +196,7 @@ def merge_creators(creator_id: UUID, merge: CreatorMerge) -> dict[str, Any]:
 def _select(conn: Connection, **parameters: Any) -> list[dict[str, Any]]:
     unset = dict.fromkeys(("creator_id", "pattern", "after_name", "after_id"))
     return conn.execute(
-        query("api/sql/creators"), {"tenant_id": tenant_id(), **unset, **parameters}
+        query("api.list_creators"), {"tenant_id": tenant_id(), **unset, **parameters}
     ).fetchall()
 
 

@@ -8,7 +8,8 @@ from flask.typing import ResponseReturnValue
 
 from service.api.access import state
 from service.api.problems import KINDS, NotBuiltError, NotFoundError
-from service.core.db import one, query
+from service.core.db import one
+from service.core.queries import query
 
 blueprint = APIBlueprint("health", __name__, tag="Health", enable_openapi=False)
 
@@ -27,7 +28,7 @@ def ready() -> dict[str, str]:
     """The database answers and holds what the API reads."""
     g.is_quiet = True
     with state().pool.connection(timeout=_READY_TIMEOUT_SECONDS) as conn:
-        row = one(conn.execute(query("api/sql/readiness")).fetchone())
+        row = one(conn.execute(query("api.check_readiness")).fetchone())
     if not row["is_built"]:
         raise NotBuiltError
     return {"status": "ok"}

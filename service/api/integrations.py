@@ -11,7 +11,8 @@ from pydantic import Field, SecretStr
 from service.api.access import state, tenant_id, transaction
 from service.api.schemas import Instant, OrderLimit, RequestModel, ResponseModel
 from service.core.credentials import disconnect
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
+from service.core.queries import query
 from service.queue.enqueue import enqueue
 from service.shopify.connection import (
     connect_shopify,
@@ -86,7 +87,7 @@ class ShopifyConnection(ResponseModel):
 
 def read_shopify_connection(conn: Connection, tenant: UUID) -> ShopifyConnection:
     """The connection as it was last verified."""
-    row = one(conn.execute(query("api/sql/integration"), {"tenant_id": tenant}).fetchone())
+    row = one(conn.execute(query("api.find_shopify_integration"), {"tenant_id": tenant}).fetchone())
     granted: list[str] = row["scopes"] or []
     known = scope_purposes()
     problem = describe_version(row["api_version_asked"], row["api_version"])

@@ -12,7 +12,8 @@ from service.api.access import state, tenant_id, transaction
 from service.api.integrations import Scope
 from service.api.schemas import Instant, RequestModel, ResponseModel
 from service.core.credentials import disconnect
-from service.core.db import Connection, query
+from service.core.db import Connection
+from service.core.queries import query
 from service.klaviyo.account import NEEDED_SCOPES, OPTIONAL_SCOPES
 from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo, verify_klaviyo
 
@@ -48,7 +49,7 @@ class KlaviyoConnection(ResponseModel):
 
 def read_klaviyo_connection(conn: Connection, tenant: UUID) -> KlaviyoConnection:
     """The connection as it was last verified."""
-    row = conn.execute(query("api/sql/integration_klaviyo"), {"tenant_id": tenant}).fetchone()
+    row = conn.execute(query("api.find_klaviyo_integration"), {"tenant_id": tenant}).fetchone()
     told = row or dict.fromkeys(KlaviyoConnection.model_fields)
     # Of a connection from before scopes were tried nobody knows them until it is verified.
     granted = set(told["scopes"] or ())

@@ -19,8 +19,9 @@ from service.api.klaviyo_schemas import (
 )
 from service.api.runs import answer_accepted
 from service.api.schemas import Run
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
 from service.core.errors import InvalidInputError, NotConnectedError
+from service.core.queries import query
 from service.klaviyo.configs import (
     ConfigChange,
     NewConfig,
@@ -143,7 +144,7 @@ def sync_klaviyo_lists(how: SyncQuery, what: KlaviyoSync) -> Any:
 
 def _require_connection(conn: Connection) -> None:
     connected = conn.execute(
-        query("api/sql/is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
+        query("api.is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
     )
     if not one(connected.fetchone())["is_connected"]:
         raise NotConnectedError(
@@ -156,7 +157,7 @@ def _describe(conn: Connection, tenant: UUID, rows: list[dict[str, Any]]) -> lis
     keys = {"tenant_id": tenant, "segment_keys": [row["segment_key"] for row in rows]}
     names = {
         row["segment_key"]: row["name"]
-        for row in conn.execute(query("api/sql/segment_names"), keys).fetchall()
+        for row in conn.execute(query("api.find_segment_names"), keys).fetchall()
     }
     following = next_at(conn, state().settings, tenant, "klaviyo")
     return [

@@ -18,7 +18,8 @@ from service.api.klaviyo_schemas import (
 )
 from service.api.paging import KLAVIYO_ROWS, KLAVIYO_RUNS, decode_cursor, split_page
 from service.api.problems import NotFoundError
-from service.core.db import Connection, query
+from service.core.db import Connection
+from service.core.queries import query
 from service.klaviyo.configs import get_config, undo_removal
 
 blueprint = APIBlueprint("klaviyo_records", __name__, tag="Klaviyo")
@@ -71,7 +72,7 @@ def list_klaviyo_rows(config_id: UUID, page: RowsQuery) -> dict[str, Any]:
         get_config(conn, tenant_id(), config_id)
         named = {"tenant_id": tenant_id(), "config_id": config_id}
         rows = conn.execute(
-            query("klaviyo/sql/list_ledger"),
+            query("klaviyo.list_ledger"),
             {
                 **named,
                 "state": page.state,
@@ -80,7 +81,7 @@ def list_klaviyo_rows(config_id: UUID, page: RowsQuery) -> dict[str, Any]:
                 "row_limit": page.limit + 1,
             },
         ).fetchall()
-        states = conn.execute(query("api/sql/klaviyo_row_states"), named).fetchall()
+        states = conn.execute(query("api.count_ledger_states"), named).fetchall()
     data, next_cursor = split_page(rows, page.limit, "klaviyo rows", "email")
     return {
         "data": data,
@@ -102,6 +103,6 @@ def undo_klaviyo_removal(config_id: UUID, row: RemovedRow) -> str:
 def _select_runs(conn: Connection, config_id: UUID, **parameters: Any) -> list[dict[str, Any]]:
     unset = {"run_id": None, "with_dry_runs": True, "after_at": None, "after_id": None}
     return conn.execute(
-        query("api/sql/klaviyo_sync_runs"),
+        query("api.list_klaviyo_sync_runs"),
         {"tenant_id": tenant_id(), "config_id": config_id, **unset, **parameters},
     ).fetchall()

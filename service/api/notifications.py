@@ -12,7 +12,8 @@ from service.api.access import state, tenant_id, transaction
 from service.api.paging import WITHOUT_NUL
 from service.api.problems import NotFoundError
 from service.api.schemas import Instant, RequestModel, ResponseModel
-from service.core.db import Connection, query
+from service.core.db import Connection
+from service.core.queries import query
 from service.notifications.hooks import read_hook, remove_hook, set_hook
 from service.notifications.outbox import send_test
 
@@ -66,7 +67,7 @@ def read_notifications(conn: Connection, tenant: UUID) -> dict[str, Any]:
     """Where notifications go, and the newest of them."""
     hook = read_hook(conn, tenant)
     rows = conn.execute(
-        query("notifications/sql/list_notifications"), {"tenant_id": tenant, "row_limit": _SHOWN}
+        query("api.list_notifications"), {"tenant_id": tenant, "row_limit": _SHOWN}
     ).fetchall()
     return {
         "url": hook and hook["url"],

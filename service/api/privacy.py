@@ -7,12 +7,13 @@ from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import Response
+from psycopg import sql
 
 from service.api.access import state, tenant_id, transaction
 from service.api.paging import EXPORTS, RECEIPTS, PageQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
 from service.api.schemas import PrivacyExportsPage, PrivacyReceiptsPage
-from service.core.db import query
+from service.core.queries import query
 from service.privacy.exports import open_export
 
 blueprint = APIBlueprint("privacy", __name__, tag="Privacy")
@@ -24,7 +25,7 @@ blueprint = APIBlueprint("privacy", __name__, tag="Privacy")
 def list_privacy_exports(page: PageQuery) -> dict[str, Any]:
     """Answers to data requests that can still be fetched, newest first."""
     after = decode_cursor(EXPORTS, page.cursor)
-    rows = _page("api/sql/privacy_exports", after, page.limit)
+    rows = _page(query("api.list_privacy_exports"), after, page.limit)
     data, next_cursor = split_page(rows, page.limit, "privacy exports", "created_at", "export_id")
     return {"data": data, "next_cursor": next_cursor}
 
@@ -50,17 +51,17 @@ def download_privacy_export(export_id: UUID) -> Response:
 def list_privacy_receipts(page: PageQuery) -> dict[str, Any]:
     """Privacy requests that were met, newest first, without any personal data."""
     after = decode_cursor(RECEIPTS, page.cursor)
-    rows = _page("api/sql/privacy_receipts", after, page.limit)
+    rows = _page(query("api.list_privacy_receipts"), after, page.limit)
     data, next_cursor = split_page(
         rows, page.limit, "privacy receipts", "completed_at", "receipt_id"
     )
     return {"data": data, "next_cursor": next_cursor}
 
 
-def _page(name: str, after: tuple[Any, ...] | None, limit: int) -> list[dict[str, Any]]:
+def _page(statement: sql.SQL, after: tuple[Any, ...] | None, limit: int) -> list[dict[str, Any]]:
     with transaction() as conn:
         return conn.execute(
-            query(name),
+            statement,
             {
                 "tenant_id": tenant_id(),
                 "after_at": after[1] if after else None,

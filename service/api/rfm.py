@@ -20,8 +20,9 @@ from service.api.schemas import (
     ResponseModel,
     Segment,
 )
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.shopify.order_history import read_order_limit
 
 blueprint = APIBlueprint("rfm", __name__, tag="Segments")
@@ -152,7 +153,7 @@ class RfmMovements(ResponseModel):
 
 def read_rfm_quality(conn: Connection, tenant: UUID) -> RfmQuality:
     """The verdict on a tenant's data, with its reasons in words."""
-    row = conn.execute(query("api/sql/rfm_quality"), {"tenant_id": tenant}).fetchone()
+    row = conn.execute(query("api.find_rfm_quality"), {"tenant_id": tenant}).fetchone()
     if row is None:
         nothing = dict.fromkeys(RfmQuality.model_fields)
         return RfmQuality.model_validate({**nothing, "reasons": []})
@@ -208,7 +209,7 @@ def _explain(reason: str, measured: dict[str, Any]) -> QualityReason:
 
 def read_rfm_thresholds(conn: Connection, tenant: UUID) -> RfmThresholds:
     """What each score takes."""
-    rows = conn.execute(query("api/sql/rfm_thresholds"), {"tenant_id": tenant}).fetchall()
+    rows = conn.execute(query("api.list_rfm_thresholds"), {"tenant_id": tenant}).fetchall()
     return RfmThresholds.model_validate(
         {
             "data": rows,
@@ -232,7 +233,7 @@ def read_rfm_history(conn: Connection, tenant: UUID, days: DaysQuery) -> RfmHist
             advice="Ask for them in several parts.",
             field="from",
         )
-    rows = conn.execute(query("api/sql/rfm_history"), {"tenant_id": tenant, **found}).fetchall()
+    rows = conn.execute(query("api.list_rfm_history"), {"tenant_id": tenant, **found}).fetchall()
     limit = read_order_limit(conn, tenant)
     return RfmHistory.model_validate({**found, "data": rows, "order_limit": limit})
 
@@ -244,7 +245,7 @@ def read_rfm_movements(conn: Connection, tenant: UUID, days: DaysQuery) -> RfmMo
         InvalidInputError: The dates are in the wrong order or before history.
     """
     found = _recorded_days(conn, tenant, days, MOVEMENT_DAYS)
-    rows = conn.execute(query("api/sql/rfm_movements"), {"tenant_id": tenant, **found}).fetchall()
+    rows = conn.execute(query("api.list_rfm_movements"), {"tenant_id": tenant, **found}).fetchall()
     limit = read_order_limit(conn, tenant)
     return RfmMovements.model_validate({**found, "data": rows, "order_limit": limit})
 
@@ -256,7 +257,7 @@ def _recorded_days(
         raise InvalidInputError("The first date is after the second.", field="from")
     found = one(
         conn.execute(
-            query("api/sql/rfm_recorded_days"),
+            query("api.list_rfm_recorded_days"),
             {
                 "tenant_id": tenant,
                 "from_date": days.from_,

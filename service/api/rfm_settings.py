@@ -10,7 +10,8 @@ from pydantic import Field
 
 from service.api.access import tenant_id, transaction
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
+from service.core.queries import query
 from service.queue.enqueue import enqueue
 from service.tenants import tenants
 
@@ -81,4 +82,4 @@ def change_rfm_settings(change: RfmSettingsChange) -> dict[str, Any]:
 
 def read_rfm_settings(conn: Connection, tenant: UUID) -> dict[str, Any]:
     """How RFM counts for a tenant, as the model of the answer has it."""
-    return one(conn.execute(query("api/sql/rfm_settings"), {"tenant_id": tenant}).fetchone())
+    return one(conn.execute(query("api.find_rfm_settings"), {"tenant_id": tenant}).fetchone())

@@ -13,7 +13,7 @@ from service.api.access import tenant_id, transaction
 from service.api.paging import RUNS, PageQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
 from service.api.schemas import Run, RunKind, RunsPage, RunState, RunTrigger
-from service.core.db import query
+from service.core.queries import query
 from service.queue.runs import get_run
 
 blueprint = APIBlueprint("runs", __name__, tag="Runs")
@@ -41,7 +41,7 @@ def list_runs(page: RunsQuery) -> dict[str, Any]:
     after = decode_cursor(RUNS, page.cursor)
     with transaction() as conn:
         rows = conn.execute(
-            query("api/sql/runs"),
+            query("api.list_runs"),
             {
                 "tenant_id": tenant_id(),
                 "kind": page.kind,

@@ -13,27 +13,23 @@ from service.api.access import state, tenant_id, transaction, who
 from service.api.paging import (
     SUGGESTIONS,
     PageQuery,
-    Search,
     decode_cursor,
     split_page,
 )
 from service.api.problems import NotFoundError
-from service.api.rfm import Day
-from service.api.samples_list import export_samples, find_sample, list_samples
+from service.api.samples_list import SampleFilters, export_samples, find_sample, list_samples
 from service.api.schemas import (
     RequestModel,
     SampleMonth,
     SampleOrderDetail,
     SampleOrdersPage,
-    SampleSort,
     SampleStats,
-    SampleStatus,
     SampleSuggestionsPage,
-    SampleType,
     SuggestionReason,
 )
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.queue.schedules import next_at
 from service.shopify.order_history import read_order_limit
 
@@ -46,20 +42,6 @@ _CSV: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
         "content": {"text/csv": {"schema": {"type": "string"}}},
     }
 }
-
-
-class SampleFilters(Search):
-    """Which sample orders."""
-
-    type: SampleType | None = Field(None, description="Only samples of this type.")
-    status: SampleStatus | None = Field(None, description="Only samples with this status.")
-    creator_id: UUID | None = Field(None, description="Only samples for this creator.")
-    ordered_from: Day | None = Field(None, description="First day, in the tenant's time zone.")
-    ordered_until: Day | None = Field(None, description="Last day, in the tenant's time zone.")
-    sort: SampleSort = Field(
-        "newest",
-        description="newest or oldest order first, highest goods value, or longest waiting.",
-    )
 
 
 class SamplesQuery(SampleFilters, PageQuery):
@@ -120,7 +102,7 @@ def export_sample_orders(filters: SampleFilters) -> Response:
 def read_sample_months(conn: Connection) -> list[SampleMonth]:
     """The tenant's samples by month and type, the newest month first."""
     parameters = {"tenant_id": tenant_id(), "months": _MONTHS}
-    rows = conn.execute(query("api/sql/sample_months"), parameters).fetchall()
+    rows = conn.execute(query("api.list_sample_months"), parameters).fetchall()
     return [SampleMonth.model_validate(row) for row in rows]
 
 
@@ -130,10 +112,10 @@ def count_sample_orders() -> dict[str, Any]:
     """How many samples there are, how far they have come and what they are worth; by month too."""
     parameters = {"tenant_id": tenant_id()}
     with transaction() as conn:
-        rows = conn.execute(query("api/sql/sample_stats"), parameters).fetchall()
+        rows = conn.execute(query("api.find_sample_stats"), parameters).fetchall()
         months = read_sample_months(conn)
-        unknown = conn.execute(query("api/sql/sample_unknown_statuses"), parameters).fetchall()
-        built = one(conn.execute(query("api/sql/sample_stats_as_of"), parameters).fetchone())
+        unknown = conn.execute(query("api.list_unknown_sample_statuses"), parameters).fetchall()
+        built = one(conn.execute(query("api.find_sample_stats_as_of"), parameters).fetchone())
         limit = read_order_limit(conn, tenant_id())
         next_build_at = next_at(conn, state().settings, tenant_id(), "build")
     return {
@@ -154,7 +136,7 @@ def list_sample_suggestions(page: SuggestionsQuery) -> dict[str, Any]:
     after = decode_cursor(SUGGESTIONS, page.cursor)
     with transaction() as conn:
         rows = conn.execute(
-            query("api/sql/sample_suggestions"),
+            query("api.list_sample_suggestions"),
             {
                 "tenant_id": tenant_id(),
                 "reason": page.reason,
@@ -183,7 +165,7 @@ def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
     with transaction() as conn:
         if choice.automatic:
             conn.execute(
-                query("api/sql/forget_chosen_creator"),
+                query("api.delete_chosen_creator"),
                 {"tenant_id": tenant_id(), "order_id": order_id},
             )
         else:
@@ -202,7 +184,7 @@ def unlink_creator(order_id: str) -> dict[str, Any]:
 
 def _choose(conn: Connection, order_id: str, creator_id: UUID | None) -> None:
     chosen = conn.execute(
-        query("api/sql/choose_creator"),
+        query("api.choose_creator"),
         {
             "tenant_id": tenant_id(),
             "order_id": order_id,

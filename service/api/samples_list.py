@@ -6,20 +6,19 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from psycopg import sql
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from service.api.paging import SAMPLES_BY_RANK, SAMPLES_BY_TIME, decode_cursor, split_page
+from service.api.access import State
+from service.api.paging import SAMPLES_BY_RANK, SAMPLES_BY_TIME, Search, decode_cursor, split_page
 from service.api.problems import BadCursorError
-from service.api.schemas import SampleSort
-from service.core.db import Connection, query, tenant_transaction
-
-if TYPE_CHECKING:
-    from service.api.access import State
-    from service.api.samples import SampleFilters
+from service.api.rfm import Day
+from service.api.schemas import SampleSort, SampleStatus, SampleType
+from service.core.db import Connection, tenant_transaction
+from service.core.queries import query
 
 _CSV_COLUMNS = (
     "order_id",
@@ -43,6 +42,20 @@ _CSV_COLUMNS = (
     "cancelled_at",
 )
 _ROWS_AT_ONCE = 1000
+
+
+class SampleFilters(Search):
+    """Which sample orders."""
+
+    type: SampleType | None = Field(None, description="Only samples of this type.")
+    status: SampleStatus | None = Field(None, description="Only samples with this status.")
+    creator_id: UUID | None = Field(None, description="Only samples for this creator.")
+    ordered_from: Day | None = Field(None, description="First day, in the tenant's time zone.")
+    ordered_until: Day | None = Field(None, description="Last day, in the tenant's time zone.")
+    sort: SampleSort = Field(
+        "newest",
+        description="newest or oldest order first, highest goods value, or longest waiting.",
+    )
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,7 @@ def find_sample(conn: Connection, tenant_id: UUID, order_id: str) -> dict[str, A
     found = conn.execute(_statement(_SORTS["newest"], _FIRST), parameters).fetchone()
     if found is None:
         return None
-    note = conn.execute(query("api/sql/sample_note"), parameters).fetchone()
+    note = conn.execute(query("api.find_sample_note"), parameters).fetchone()
     return {**found, "note": note["note"] if note else None}
 
 
@@ -152,7 +165,7 @@ def export_samples(
 
 
 def _statement(sort: _Sort, is_after: sql.SQL) -> sql.Composed:
-    return query("api/sql/sample_orders").format(is_after=is_after, sort_key=sort.order)
+    return query("api.list_sample_orders").format(is_after=is_after, sort_key=sort.order)
 
 
 def _parameters(tenant_id: UUID, filters: SampleFilters | None, **others: Any) -> Mapping[str, Any]:

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, Field, StringConstraints
 from service.api.access import state, tenant_id, transaction, who
 from service.api.paging import WITHOUT_NUL
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run, SampleType
-from service.core.db import Connection, one, query, tenant_transaction
+from service.core.db import Connection, one, tenant_transaction
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.queue.enqueue import enqueue
 
 blueprint = APIBlueprint("samples_settings", __name__, tag="Samples")
@@ -193,26 +194,26 @@ def preview_samples_settings(change: SamplesChange) -> dict[str, Any]:
         timeout_ms=state().settings.statement_timeout_ms,
     ) as conn:
         parameters = {"tenant_id": tenant_id(), **change.model_dump()}
-        conn.execute(query("api/sql/try_samples_settings"), parameters)
-        previewed = one(conn.execute(query("api/sql/preview_samples"), parameters).fetchone())
+        conn.execute(query("api.try_samples_settings"), parameters)
+        previewed = one(conn.execute(query("api.preview_samples"), parameters).fetchone())
     return {**previewed, "needs_confirmation": bool(change.broad_patterns)}
 
 
 def _read(conn: Connection) -> dict[str, Any]:
     parameters = {"tenant_id": tenant_id()}
-    return one(conn.execute(query("api/sql/samples_settings"), parameters).fetchone())
+    return one(conn.execute(query("api.find_samples_settings"), parameters).fetchone())
 
 
 def _history(conn: Connection, change_id: UUID | None, limit: int) -> list[dict[str, Any]]:
     return conn.execute(
-        query("api/sql/samples_settings_history"),
+        query("api.list_samples_settings_history"),
         {"tenant_id": tenant_id(), "change_id": change_id, "row_limit": limit},
     ).fetchall()
 
 
 def _save(conn: Connection, values: dict[str, Any]) -> dict[str, Any]:
     changed = conn.execute(
-        query("api/sql/change_samples_settings"),
+        query("api.change_samples_settings"),
         {"tenant_id": tenant_id(), "changed_by": who(conn), **values},
     ).fetchone()
     run = enqueue(conn, tenant_id(), "build", behind_running=True) if changed else None

@@ -19,8 +19,9 @@ from service.api.schemas import (
     Segment,
     ShopifySegmentsPage,
 )
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
 from service.core.errors import NotConnectedError
+from service.core.queries import query
 from service.queue.enqueue import enqueue
 from service.queue.schedules import next_at
 from service.shopify.order_history import read_order_limit
@@ -40,7 +41,7 @@ def read_rfm_summary(conn: Connection, tenant: UUID) -> RfmSummary:
     Raises:
         NotBuiltError: The rules have not been loaded by a build.
     """
-    rows = conn.execute(query("api/sql/rfm_summary"), {"tenant_id": tenant}).fetchall()
+    rows = conn.execute(query("api.list_rfm_summary"), {"tenant_id": tenant}).fetchall()
     if not rows:
         raise NotBuiltError
     # The totals are computed beside the segments, in one statement, so that they always agree.
@@ -70,7 +71,7 @@ def list_shopify_segments(page: SearchQuery) -> dict[str, Any]:
     after = decode_cursor(SEGMENTS, page.cursor)
     with transaction() as conn:
         rows = conn.execute(
-            query("api/sql/shopify_segments"),
+            query("api.list_shopify_segments"),
             {
                 "tenant_id": tenant_id(),
                 "pattern": page.pattern,
@@ -81,7 +82,7 @@ def list_shopify_segments(page: SearchQuery) -> dict[str, Any]:
         ).fetchall()
         synced = one(
             conn.execute(
-                query("api/sql/shopify_segments_as_of"), {"tenant_id": tenant_id()}
+                query("api.find_shopify_segments_as_of"), {"tenant_id": tenant_id()}
             ).fetchone()
         )
         next_sync_at = next_at(conn, state().settings, tenant_id(), "segments")
@@ -115,7 +116,7 @@ def list_rfm_customers(page: CustomersQuery) -> dict[str, Any]:
     after = decode_cursor(CUSTOMERS, page.cursor)
     with transaction() as conn:
         rows = conn.execute(
-            query("api/sql/rfm_customers"),
+            query("api.list_rfm_customers"),
             {
                 "tenant_id": tenant_id(),
                 "segment": page.segment,
@@ -147,7 +148,7 @@ def sync_shopify_segments() -> Any:
     with transaction() as conn:
         connected = one(
             conn.execute(
-                query("api/sql/is_connected"), {"tenant_id": tenant_id(), "provider": "shopify"}
+                query("api.is_connected"), {"tenant_id": tenant_id(), "provider": "shopify"}
             ).fetchone()
         )
         if not connected["is_connected"]:

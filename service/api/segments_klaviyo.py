@@ -10,7 +10,8 @@ from service.api.access import state, tenant_id, transaction
 from service.api.klaviyo_schemas import KlaviyoMembersPage, KlaviyoSegments
 from service.api.paging import KLAVIYO_MEMBERS, SearchQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
-from service.core.db import Connection, query
+from service.core.db import Connection
+from service.core.queries import query
 from service.queue.schedules import next_at
 
 blueprint = APIBlueprint("segments_klaviyo", __name__, tag="Segments")
@@ -48,7 +49,7 @@ def list_klaviyo_members(list_id: str, page: SearchQuery) -> dict[str, Any]:
         if "\0" in list_id or not _select(conn, list_id):
             raise NotFoundError("No list of this id is read here.")
         rows = conn.execute(
-            query("api/sql/klaviyo_members"),
+            query("api.list_klaviyo_members"),
             {
                 "tenant_id": tenant_id(),
                 "list_id": list_id,
@@ -64,5 +65,5 @@ def list_klaviyo_members(list_id: str, page: SearchQuery) -> dict[str, Any]:
 
 def _select(conn: Connection, list_id: str | None) -> list[dict[str, Any]]:
     return conn.execute(
-        query("api/sql/klaviyo_segments"), {"tenant_id": tenant_id(), "list_id": list_id}
+        query("api.list_klaviyo_segments"), {"tenant_id": tenant_id(), "list_id": list_id}
     ).fetchall()

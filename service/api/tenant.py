@@ -8,7 +8,8 @@ from apiflask import APIBlueprint
 
 from service.api.access import tenant_id, transaction
 from service.api.schemas import Tenant
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
+from service.core.queries import query
 from service.shopify.order_history import read_order_limit
 
 blueprint = APIBlueprint("tenant", __name__, tag="Tenant")
@@ -16,7 +17,7 @@ blueprint = APIBlueprint("tenant", __name__, tag="Tenant")
 
 def read_tenant(conn: Connection, tenant: UUID) -> Tenant:
     """The tenant with its shop and what was last done for it."""
-    row = conn.execute(query("api/sql/tenant"), {"tenant_id": tenant}).fetchone()
+    row = conn.execute(query("api.find_tenant"), {"tenant_id": tenant}).fetchone()
     return Tenant.model_validate({**one(row), "order_limit": read_order_limit(conn, tenant)})
 
 

@@ -12,7 +12,7 @@ from service.api.access import state, tenant_id, transaction
 from service.api.paging import WEBHOOKS, WITHOUT_NUL, PageQuery, decode_cursor, split_page
 from service.api.problems import NotFoundError
 from service.api.schemas import Webhook, WebhooksPage
-from service.core.db import query
+from service.core.queries import query
 from service.webhooks.inbox import MAX_BODY_BYTES, Delivery, receive
 from service.webhooks.retry import retry_webhooks
 
@@ -49,7 +49,7 @@ def list_set_aside_webhooks(page: WebhooksQuery) -> dict[str, Any]:
     after = decode_cursor(WEBHOOKS, page.cursor)
     with transaction() as conn:
         rows = conn.execute(
-            query("api/sql/webhooks"),
+            query("api.list_webhooks"),
             {
                 "tenant_id": tenant_id(),
                 "topic": page.topic,

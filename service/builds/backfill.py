@@ -11,8 +11,9 @@ import psycopg
 
 from service.builds.run import build, is_future, parse_as_of
 from service.core.config import Settings
-from service.core.db import connect, one, query, transform_url
+from service.core.db import connect, one, transform_url
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 
 Step = Literal["day", "week", "month"]
 
@@ -104,8 +105,8 @@ def _history(
     parameters = {"last": last, "tenants": list(tenants) or None}
     with connect(transform_url(settings)) as conn:
         try:
-            newest = one(conn.execute(query("jobs/sql/newest_build"), parameters).fetchone())
-            rows = conn.execute(query("jobs/sql/recorded_instants"), parameters).fetchall()
+            newest = one(conn.execute(query("builds.find_newest_build"), parameters).fetchone())
+            rows = conn.execute(query("builds.list_recorded_instants"), parameters).fetchall()
         except psycopg.errors.UndefinedTable:
             # Nothing has been built yet.
             return None, set()

@@ -18,7 +18,8 @@ from uuid import UUID
 import psycopg
 
 from service.core.config import PROJECT_DIR, Settings
-from service.core.db import Connection, connect, one, one_at_a_time, query, transform_url
+from service.core.db import Connection, connect, one, one_at_a_time, transform_url
+from service.core.queries import query
 
 Say = Callable[[str], None]
 
@@ -63,7 +64,7 @@ def build_lock(
                 # Who had everything before this one may have brought it up to date.
                 if full_refresh or not _tenants_beside_others(conn, tenants, project):
                     yield BuildLock(tuple(tenants), _take_slot(conn))
-                    conn.execute(query("jobs/sql/note_project_built"), project)
+                    conn.execute(query("builds.record_project_built"), project)
                     return
 
 
@@ -99,9 +100,9 @@ def _tenants_beside_others(
     ids = list(_find(conn, tenants))
     if len(ids) > MAX_TENANTS:
         return []
-    if not one(conn.execute(query("jobs/sql/is_project_built"), project).fetchone())["is_built"]:
+    if not one(conn.execute(query("builds.is_project_built"), project).fetchone())["is_built"]:
         return []
-    if not tenants and one(conn.execute(query("jobs/sql/has_gone_tenants")).fetchone())["is_so"]:
+    if not tenants and one(conn.execute(query("builds.has_erased_tenants")).fetchone())["is_so"]:
         # A build of tenants by name would leave the rows of others.
         return []
     return ids
@@ -111,7 +112,7 @@ def _find(
     conn: Connection, tenants: Sequence[str], ids: Sequence[UUID] | None = None
 ) -> dict[UUID, str]:
     rows = conn.execute(
-        query("jobs/sql/list_build_tenants"),
+        query("builds.list_build_tenants"),
         {"names": list(tenants) or None, "tenant_ids": ids},
     ).fetchall()
     return {row["tenant_id"]: row["name"] for row in rows}
@@ -121,15 +122,15 @@ def _lock_tenants(conn: Connection, ids: Sequence[UUID], say: Say) -> None:
     parameters = {"tenant_ids": list(ids)}
     conn.execute("set lock_timeout = '500ms'")
     try:
-        conn.execute(query("jobs/sql/lock_builds"), parameters)
+        conn.execute(query("builds.lock_builds"), parameters)
     except psycopg.errors.LockNotAvailable:
         say("waiting for another build of the same tenant to finish")
         conn.execute("set lock_timeout = 0")
         # The locks it has got are kept and counted twice: they end with the connection.
-        conn.execute(query("jobs/sql/lock_builds"), parameters)
+        conn.execute(query("builds.lock_builds"), parameters)
     conn.execute("reset lock_timeout")
 
 
 def _take_slot(conn: Connection) -> int:
-    row = conn.execute(query("jobs/sql/take_place"), {"places": _SLOTS}).fetchone()
+    row = conn.execute(query("builds.take_slot"), {"slots": _SLOTS}).fetchone()
     return int(one(row)["slot"])

@@ -12,8 +12,9 @@ import structlog
 from service.builds.locks import MAX_TENANTS
 from service.builds.run import begin_building, build, report_to
 from service.core.config import Settings
-from service.core.db import Pool, connect, one_at_a_time, query, transform_url
+from service.core.db import Pool, connect, one_at_a_time, transform_url
 from service.core.errors import BuildFailedError
+from service.core.queries import query
 from service.queue.defer import enter_queue
 from service.queue.retry import is_transient
 from service.queue.runs import RunPolicy, RunRecorder, record_runs
@@ -42,7 +43,7 @@ def build_due_tenants(
         # All who are due at the same time belong to one build.
         with one_at_a_time(conn, SCHEDULER_LOCK, log.info, is_shared=True):
             rows = conn.execute(
-                query("jobs/sql/list_due_builds"), {"stale_after": policy.stale_after}
+                query("builds.list_due_builds"), {"stale_after": policy.stale_after}
             ).fetchall()
         runs = {row["tenant_id"]: row["run_id"] for row in rows}
         if not asked.items() <= runs.items():
@@ -60,7 +61,7 @@ def build_due_tenants(
         with conn.transaction():
             enter_queue(conn)
             conn.execute(
-                query("jobs/sql/delete_done_builds"),
+                query("builds.delete_done_builds"),
                 {"tenant_ids": [str(tenant_id) for tenant_id in runs]},
             )
 

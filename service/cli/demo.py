@@ -19,10 +19,11 @@ from uuid import UUID
 from sandbox import Sandbox, start_sandbox
 from service.builds.backfill import backfill
 from service.cli.console import ConsoleProgress
-from service.cli.processes import check_port_free, serve_command
 from service.cli.tenants import sign_in_link
+from service.cli.web import check_port_free, serve_command
 from service.core.config import Settings, environment_name
-from service.core.db import Pool, connect_as_owner, one, open_pool, query, tenant_transaction
+from service.core.db import Pool, connect_as_owner, one, open_pool, tenant_transaction
+from service.core.queries import query
 from service.klaviyo.configs import list_size, map_list
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.sync import sync_klaviyo
@@ -94,7 +95,7 @@ def _connect_tenants(
             known = {row["name"]: row["tenant_id"] for row in list_tenants(owner)}
             tenant_id = known.get(name) or add_tenant(owner, name, shop)
         with tenant_transaction(pool, tenant_id) as conn:
-            conn.execute(query("sql/forget_demo_lists"), {"tenant_id": tenant_id})
+            conn.execute(query("cli.delete_demo_lists"), {"tenant_id": tenant_id})
         echo(f"connecting {name}")
         connect_shopify(settings, pool, tenant_id, shop, store["token"])
         connect_klaviyo(settings, pool, tenant_id, account["key"])
@@ -111,7 +112,7 @@ def _main_job(
         _record(settings, pool, tenant, "shopify_sync", partial(sync_shopify, only="orders"))
         _record(settings, pool, tenant, "segments_sync", partial(sync_shopify, only="segments"))
         with tenant_transaction(pool, tenant.tenant_id) as conn:
-            conn.execute(query("sql/exclude_demo_customer"), {"tenant_id": tenant.tenant_id})
+            conn.execute(query("cli.exclude_demo_customer"), {"tenant_id": tenant.tenant_id})
     echo("building the models with dbt, and half a year of history from the orders")
     today = _anchor(settings)
     backfill(
@@ -126,7 +127,7 @@ def _main_job(
         counts = _record(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)
         with tenant_transaction(pool, tenant.tenant_id, read_only=True) as conn:
             row = one(
-                conn.execute(query("sql/demo_outcome"), {"tenant_id": tenant.tenant_id}).fetchone()
+                conn.execute(query("cli.demo_outcome"), {"tenant_id": tenant.tenant_id}).fetchone()
             )
         members = list_size(settings, pool, tenant.tenant_id, tenant.list_id)
         outcomes.append(

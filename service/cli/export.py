@@ -9,7 +9,7 @@ from psycopg import sql
 
 from service.cli.console import tenant_connection, tenant_option, warn_order_limit
 from service.core.config import Settings
-from service.core.db import query
+from service.core.queries import query
 
 
 @click.group()
@@ -22,7 +22,7 @@ def segments() -> None:
 @click.pass_obj
 def segments_export(settings: Settings, tenant: str) -> None:
     """Print every customer's RFM as CSV."""
-    _export(settings, tenant, query("sql/export_rfm"))
+    _export(settings, tenant, query("cli.export_rfm"))
 
 
 @click.group()
@@ -35,7 +35,7 @@ def samples() -> None:
 @click.pass_obj
 def samples_export(settings: Settings, tenant: str) -> None:
     """Print every sample order as CSV."""
-    _export(settings, tenant, query("sql/export_samples"))
+    _export(settings, tenant, query("cli.export_samples"))
 
 
 def _export(settings: Settings, tenant: str, statement: sql.SQL) -> None:

@@ -12,8 +12,9 @@ import click
 
 from service.cli.console import FAILED, report_result, result_option
 from service.core.config import Settings
-from service.core.db import connect_as_owner, find_tenant, open_pool, query, tenant_transaction
+from service.core.db import connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.queue.runs import Kind, Trigger, get_run
 from service.tenants.tenants import list_tenants
 
@@ -54,7 +55,7 @@ def runs_list(
     """List runs, newest first."""
     with connect_as_owner(settings) as conn:
         rows = conn.execute(
-            query("jobs/sql/list_runs"),
+            query("cli.list_runs"),
             {
                 "tenant_id": find_tenant(conn, tenant) if tenant is not None else None,
                 "kind": kind,
@@ -82,7 +83,7 @@ def runs_list(
 def runs_follow(settings: Settings, run_id: UUID, as_json: bool) -> None:
     """Follow a run to its end; exits 0 when it succeeds and 1 when it fails."""
     with connect_as_owner(settings) as conn:
-        found = conn.execute(query("jobs/sql/find_run"), {"run_id": run_id}).fetchone()
+        found = conn.execute(query("cli.find_run"), {"run_id": run_id}).fetchone()
     if found is None:
         raise InvalidInputError(f"There is no run {run_id}.", advice="See: quintile runs")
     run = _follow(settings, found["tenant_id"], run_id)

@@ -11,13 +11,9 @@ import click
 
 from service.cli.console import tenant_connection, tenant_option, tenant_pool
 from service.core.config import Settings
-from service.core.db import (
-    Connection,
-    Pool,
-    query,
-    tenant_transaction,
-)
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, InvalidInputError, QuintileError
+from service.core.queries import query
 from service.klaviyo.configs import (
     ConfigChange,
     NewConfig,
@@ -185,7 +181,7 @@ def preview(
         failure = error
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         rows = conn.execute(
-            query("klaviyo/sql/list_plans"), {"tenant_id": tenant_id, "run_id": run["run_id"]}
+            query("cli.list_plans"), {"tenant_id": tenant_id, "run_id": run["run_id"]}
         ).fetchall()
     if as_json:
         click.echo(json.dumps(rows, default=str))
@@ -260,7 +256,7 @@ def _rows_after(
     after: str | None,
 ) -> list[dict[str, Any]]:
     return conn.execute(
-        query("klaviyo/sql/list_ledger"),
+        query("klaviyo.list_ledger"),
         {
             "tenant_id": tenant_id,
             "config_id": config_id,

@@ -25,10 +25,11 @@ from service.cli.export import samples, segments
 from service.cli.jobs import housekeep, jobs, runs
 from service.cli.klaviyo import klaviyo
 from service.cli.privacy import privacy
-from service.cli.processes import demo_command, sandbox, serve, worker
+from service.cli.processes import demo, sandbox, worker
 from service.cli.schedules import schedules
 from service.cli.sync import orders, sync
 from service.cli.tenants import tenants
+from service.cli.web import serve
 from service.cli.webhooks import webhooks
 from service.core.config import load_settings, unknown_variables
 from service.core.errors import AlreadyRunningError, QuintileError
@@ -99,7 +100,7 @@ for _command in (
     serve,
     worker,
     sandbox,
-    demo_command,
+    demo,
 ):
     main.add_command(_command)
 

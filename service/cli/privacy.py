@@ -9,8 +9,9 @@ import click
 
 from service.cli.console import confirm_erasure, echo, tenant_connection, tenant_option, tenant_pool
 from service.core.config import Settings
-from service.core.db import connect_as_owner, find_tenant, open_pool, query, tenant_transaction
+from service.core.db import connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 
 
 @click.group()
@@ -54,7 +55,7 @@ def privacy_export(
 def privacy_exports(settings: Settings, tenant: str) -> None:
     """List the answers to data requests that can still be fetched, as JSON lines."""
     with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
-        for row in conn.execute(query("sql/list_exports"), {"tenant_id": tenant_id}):
+        for row in conn.execute(query("cli.list_exports"), {"tenant_id": tenant_id}):
             click.echo(json.dumps(row, default=str))
 
 
@@ -88,5 +89,5 @@ def privacy_receipts(settings: Settings, tenant: str | None) -> None:
     """List the receipts of privacy requests that were met, as JSON lines."""
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, tenant) if tenant is not None else None
-        for row in conn.execute(query("sql/list_receipts"), {"tenant_id": tenant_id}):
+        for row in conn.execute(query("cli.list_receipts"), {"tenant_id": tenant_id}):
             click.echo(json.dumps(row, default=str))

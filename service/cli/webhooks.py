@@ -8,8 +8,8 @@ import click
 
 from service.cli.console import echo, tenant_connection, tenant_option
 from service.core.config import Settings
-from service.core.db import query
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 
 
 @click.group()
@@ -23,7 +23,7 @@ def webhooks() -> None:
 def webhooks_list(settings: Settings, tenant: str) -> None:
     """List the webhooks that were set aside, with the reason, as JSON lines."""
     with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
-        rows = conn.execute(query("sql/list_set_aside"), {"tenant_id": tenant_id})
+        rows = conn.execute(query("cli.list_quarantined"), {"tenant_id": tenant_id})
         for row in rows:
             click.echo(json.dumps(row, default=str))
 

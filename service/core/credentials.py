@@ -12,8 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Connection, query
+from service.core.db import Connection
 from service.core.errors import InvalidInputError, NotConnectedError
+from service.core.queries import query
 from service.core.vault import Sealed, seal, unseal
 
 _NAMES = {"shopify": "Shopify", "klaviyo": "Klaviyo"}
@@ -40,7 +41,7 @@ def find_connection(conn: Connection, tenant_id: UUID, provider: str) -> dict[st
         NotConnectedError: The tenant has not been connected to the provider.
     """
     row = conn.execute(
-        query("sql/find_connection"), {"tenant_id": tenant_id, "provider": provider}
+        query("core.find_connection"), {"tenant_id": tenant_id, "provider": provider}
     ).fetchone()
     if row is None:
         raise not_connected(provider)
@@ -85,7 +86,7 @@ def store_connection(
     """Seal a secret and store it with what the provider said about it, replacing what was there."""
     sealed = seal(settings, tenant_id, provider, secret)
     conn.execute(
-        query("sql/store_connection"),
+        query("core.store_connection"),
         {
             "tenant_id": tenant_id,
             "provider": provider,
@@ -107,20 +108,20 @@ def disconnect(conn: Connection, tenant_id: UUID, provider: str, reason: str) ->
         Whether there was a connection.
     """
     parameters = {"tenant_id": tenant_id, "provider": provider, "reason": reason}
-    return conn.execute(query("sql/disconnect"), parameters).fetchone() is not None
+    return conn.execute(query("core.disconnect"), parameters).fetchone() is not None
 
 
 def record_refused(conn: Connection, tenant_id: UUID, provider: str, reason: str) -> None:
     """Record that the provider no longer accepts the credential."""
     conn.execute(
-        query("sql/note_refused"),
+        query("core.record_refused"),
         {"tenant_id": tenant_id, "provider": provider, "reason": reason},
     )
 
 
 def record_accepted(conn: Connection, tenant_id: UUID, provider: str) -> None:
     """Record that the provider has just accepted the credential."""
-    conn.execute(query("sql/note_accepted"), {"tenant_id": tenant_id, "provider": provider})
+    conn.execute(query("core.record_accepted"), {"tenant_id": tenant_id, "provider": provider})
 
 
 def not_connected(provider: str) -> NotConnectedError:

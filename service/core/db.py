@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
@@ -29,6 +26,7 @@ from service.core.errors import (
     OverprivilegedRoleError,
     UnknownTenantError,
 )
+from service.core.queries import query
 from service.core.secrets import role_password
 
 OWNER = "quintile_owner"
@@ -37,24 +35,6 @@ APP = "quintile_app"
 
 Connection = psycopg.Connection[DictRow]
 Pool = ConnectionPool[Connection]
-
-_PACKAGE_DIR = Path(__file__).parents[1]
-
-
-@cache
-def query(name: str) -> sql.SQL:
-    """The statement in ``service/<name>.sql``, for example ``jobs/sql/start_run``."""
-    text = (_PACKAGE_DIR / f"{name}.sql").read_text(encoding="utf-8")
-    return sql.SQL(text)
-
-
-def read_queries() -> None:
-    """Read every statement there is, for a process that lives while its checkout is upgraded.
-
-    What it read only then would be the next release's, with parameters that it does not give.
-    """
-    for path in _PACKAGE_DIR.rglob("*.sql"):
-        query(path.relative_to(_PACKAGE_DIR).with_suffix("").as_posix())
 
 
 # -- who connects as what -----------------------------------------------------------------------
@@ -218,7 +198,7 @@ def refuse_overprivileged(conn: Connection) -> None:
         DatabaseUnavailableError: The database has not been migrated.
     """
     try:
-        row = one(conn.execute(query("sql/role_powers")).fetchone())
+        row = one(conn.execute(query("core.role_powers")).fetchone())
     except (psycopg.errors.UndefinedObject, psycopg.errors.InvalidSchemaName):
         raise _not_migrated() from None
     if not row["is_prepared"]:
@@ -251,7 +231,7 @@ def tenant_transaction(
     """
     with pool.connection() as conn, conn.transaction():
         conn.execute(
-            query("sql/enter_tenant"),
+            query("core.enter_tenant"),
             {
                 "tenant_id": str(tenant_id),
                 "read_only": "on" if read_only else "off",
@@ -271,15 +251,15 @@ def one_at_a_time(
     lock belongs to the connection, so a process that dies leaves nothing to clean up.
     """
     parameters = {"work": f"quintile {work}", "is_shared": is_shared}
-    if not one(conn.execute(query("sql/try_lock"), parameters).fetchone())["is_locked"]:
+    if not one(conn.execute(query("core.try_lock"), parameters).fetchone())["is_locked"]:
         say(f"waiting for another {work} to finish")
-        conn.execute(query("sql/lock"), parameters)
+        conn.execute(query("core.lock"), parameters)
     try:
         yield
     finally:
         # A connection that was lost meanwhile has given the lock back already.
         with suppress(psycopg.OperationalError):
-            conn.execute(query("sql/unlock"), parameters)
+            conn.execute(query("core.unlock"), parameters)
 
 
 # -- tenants by name, for operators -------------------------------------------------------------

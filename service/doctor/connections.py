@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.core.config import Settings
-from service.core.db import Connection, query
+from service.core.db import Connection
 from service.core.errors import SealBrokenError
+from service.core.queries import query
 from service.core.vault import Sealed, key_ring, unseal
 from service.doctor.finding import Finding
 from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
@@ -17,7 +18,7 @@ _FEW_DAYS = 14
 
 def check_connections(settings: Settings, conn: Connection) -> Iterator[Finding]:
     """Whether each credential opens, is accepted and has its scopes."""
-    for row in conn.execute(query("sql/list_connections")).fetchall():
+    for row in conn.execute(query("doctor.list_connections")).fetchall():
         label = f"{row['name']} to {row['provider']}"
         try:
             unseal(
@@ -80,7 +81,7 @@ def _limits(label: str, row: dict[str, Any]) -> Iterator[Finding]:
 def check_keys(settings: Settings, conn: Connection) -> Iterator[Finding]:
     """Which keys of the ring are in use; one that is missing is told with its connection."""
     used = {
-        row["key_id"]: row["secrets"] for row in conn.execute(query("sql/count_keys")).fetchall()
+        row["key_id"]: row["secrets"] for row in conn.execute(query("doctor.count_keys")).fetchall()
     }
     newest = next(iter(key_ring(settings)))
     if older := sum(count for key_id, count in used.items() if key_id != newest):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from service.core.config import Settings, environment_name
-from service.core.db import Connection, connect, one, query, transform_url
+from service.core.db import Connection, connect, one, transform_url
+from service.core.queries import query
 from service.doctor.finding import Finding
 from service.queue.freshness import EXPECTED, read_freshness
 
@@ -49,10 +50,10 @@ def _in_words(seconds: float) -> str:
 def check_queue(settings: Settings) -> Iterator[Finding]:
     """Jobs that nobody does, jobs whose worker died, jobs that failed; and the workers."""
     with connect(transform_url(settings)) as conn:
-        alive = one(conn.execute(query("jobs/sql/count_workers")).fetchone())["alive"]
+        alive = one(conn.execute(query("queue.count_workers")).fetchone())["alive"]
         state = one(
             conn.execute(
-                query("jobs/sql/stuck_jobs"), {"stale_after": settings.run_stale_seconds}
+                query("doctor.find_stuck_jobs"), {"stale_after": settings.run_stale_seconds}
             ).fetchone()
         )
     yield from _worker(alive, state["waiting"])
@@ -99,7 +100,7 @@ def _worker(alive: int, waiting: int) -> Iterator[Finding]:
 def check_runs(settings: Settings, conn: Connection) -> Iterator[Finding]:
     """Runs whose process has not been heard of, by tenant."""
     rows = conn.execute(
-        query("jobs/sql/list_stuck_runs"), {"stale_after": settings.run_stale_seconds}
+        query("doctor.list_stuck_runs"), {"stale_after": settings.run_stale_seconds}
     ).fetchall()
     for row in rows:
         yield Finding(

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, open_pool, query
+from service.core.db import Connection, Pool, open_pool
 from service.core.errors import InvalidSettingError, QuintileError
+from service.core.queries import query
 from service.doctor.finding import Finding
 from service.shopify.connection import open_connected_shopify
 from service.webhooks.signature import client_secrets
@@ -23,7 +24,7 @@ def check_webhooks(settings: Settings, conn: Connection, *, fix: bool) -> Iterat
         fix: Whether to create what is missing and change what is wrong.
     """
     yield from _aside(conn)
-    connected = conn.execute(query("webhooks/sql/list_connected_shops")).fetchall()
+    connected = conn.execute(query("doctor.list_connected_shops")).fetchall()
     if not connected:
         return
     try:
@@ -88,7 +89,7 @@ def _describe(name: str, deviation: Deviation, failure: str | None) -> Finding:
 
 
 def _aside(conn: Connection) -> Iterator[Finding]:
-    for row in conn.execute(query("webhooks/sql/count_set_aside")).fetchall():
+    for row in conn.execute(query("doctor.count_quarantined")).fetchall():
         yield Finding(
             "error" if row["is_privacy"] else "warning",
             "webhooks",

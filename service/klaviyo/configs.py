@@ -9,8 +9,9 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import InvalidInputError, QuintileError
+from service.core.queries import query
 from service.core.seeds import rfm_segment_labels
 from service.klaviyo.account import read_list_name, read_list_names, read_list_size
 from service.klaviyo.connection import open_connected_klaviyo
@@ -95,7 +96,7 @@ class PausedList:
 def list_configs(conn: Connection, tenant_id: UUID) -> list[dict[str, Any]]:
     """The tenant's configurations in the order of their making, each with its last sync."""
     return conn.execute(
-        query("klaviyo/sql/list_configs"), {"tenant_id": tenant_id, "config_id": None}
+        query("klaviyo.list_configs"), {"tenant_id": tenant_id, "config_id": None}
     ).fetchall()
 
 
@@ -106,7 +107,7 @@ def get_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> dict[str, 
         UnknownConfigError: The tenant has none of this id.
     """
     row = conn.execute(
-        query("klaviyo/sql/list_configs"), {"tenant_id": tenant_id, "config_id": config_id}
+        query("klaviyo.list_configs"), {"tenant_id": tenant_id, "config_id": config_id}
     ).fetchone()
     if row is None:
         raise UnknownConfigError
@@ -122,7 +123,7 @@ def hold(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
         NoLongerWantedError: It has been paused or given up.
     """
     row = conn.execute(
-        query("klaviyo/sql/hold_config"), {"tenant_id": tenant_id, "config_id": config_id}
+        query("klaviyo.lock_config"), {"tenant_id": tenant_id, "config_id": config_id}
     ).fetchone()
     if row is None or row["is_paused"]:
         raise NoLongerWantedError
@@ -130,7 +131,7 @@ def hold(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
 
 def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
     """The tenant's configurations that a sync has paused until somebody has seen to them."""
-    rows = conn.execute(query("klaviyo/sql/list_paused"), {"tenant_id": tenant_id}).fetchall()
+    rows = conn.execute(query("klaviyo.list_paused"), {"tenant_id": tenant_id}).fetchall()
     return [PausedList(**row) for row in rows]
 
 
@@ -154,7 +155,7 @@ def create_config(conn: Connection, tenant_id: UUID, new: NewConfig) -> UUID:
     _check_segment(conn, tenant_id, new)
     _check_peace(conn, tenant_id, new)
     row = conn.execute(
-        query("klaviyo/sql/create_config"), {"tenant_id": tenant_id, **asdict(new)}
+        query("klaviyo.create_config"), {"tenant_id": tenant_id, **asdict(new)}
     ).fetchone()
     return cast("UUID", one(row)["config_id"])
 
@@ -188,9 +189,9 @@ def change_config(
     if known["direction"] != "push" and becoming.direction == "push":
         _check_feeds_none(conn, tenant_id, known)
     parameters = {"tenant_id": tenant_id, "config_id": config_id, **wanted}
-    conn.execute(query("klaviyo/sql/change_config"), parameters)
+    conn.execute(query("klaviyo.change_config"), parameters)
     if known["sends_events"] and not wanted["sends_events"]:
-        conn.execute(query("klaviyo/sql/drop_events"), parameters)
+        conn.execute(query("klaviyo.delete_events"), parameters)
     return get_config(conn, tenant_id, config_id)
 
 
@@ -208,8 +209,8 @@ def delete_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> str:
     parameters = {"tenant_id": tenant_id, "config_id": config_id, "list_id": known["list_id"]}
     if known["direction"] != "push":
         _check_feeds_none(conn, tenant_id, known)
-    conn.execute(query("klaviyo/sql/delete_config"), parameters)
-    conn.execute(query("klaviyo/sql/forget_unused_list"), parameters)
+    conn.execute(query("klaviyo.delete_config"), parameters)
+    conn.execute(query("klaviyo.delete_unused_list"), parameters)
     return cast("str", known["list_name"])
 
 
@@ -228,7 +229,7 @@ def confirm_removals(conn: Connection, tenant_id: UUID, config_id: UUID) -> int:
         raise InvalidInputError("The last sync of this list did not stop for removals.")
     removals = int(known["last_plan"]["stop"]["removals"])
     conn.execute(
-        query("klaviyo/sql/confirm_removals"),
+        query("klaviyo.confirm_removals"),
         {"tenant_id": tenant_id, "config_id": config_id, "removals": removals},
     )
     return removals
@@ -245,7 +246,7 @@ def undo_removal(conn: Connection, tenant_id: UUID, config_id: UUID, email: str)
     """
     get_config(conn, tenant_id, config_id)
     undone = conn.execute(
-        query("klaviyo/sql/undo_removal"),
+        query("klaviyo.undo_removal"),
         {"tenant_id": tenant_id, "config_id": config_id, "email": email.strip().lower()},
     ).fetchone()
     if undone is None:
@@ -255,7 +256,7 @@ def undo_removal(conn: Connection, tenant_id: UUID, config_id: UUID, email: str)
 def pause_all_for_key(conn: Connection, tenant_id: UUID, reason: str) -> int:
     """Pause every configuration until a key is accepted; returns how many went on until now."""
     return conn.execute(
-        query("klaviyo/sql/pause_for_key"), {"tenant_id": tenant_id, "reason": reason}
+        query("klaviyo.pause_for_key"), {"tenant_id": tenant_id, "reason": reason}
     ).rowcount
 
 
@@ -264,7 +265,7 @@ def read_all_next_time(
 ) -> None:
     """Have the next sync read everybody on the lists, and not only who has joined since."""
     conn.execute(
-        query("klaviyo/sql/ask_full_reading"), {"tenant_id": tenant_id, "config_ids": config_ids}
+        query("klaviyo.request_full_reading"), {"tenant_id": tenant_id, "config_ids": config_ids}
     )
 
 
@@ -347,7 +348,7 @@ def list_size(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str) -> 
 
 def _find(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> UUID | None:
     row = conn.execute(
-        query("klaviyo/sql/find_config"),
+        query("klaviyo.find_config"),
         {"tenant_id": tenant_id, "segment_key": segment_key, "list_id": list_id},
     ).fetchone()
     return None if row is None else cast("UUID", row["config_id"])
@@ -358,7 +359,7 @@ def _find(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> 
 
 def _lock(conn: Connection, tenant_id: UUID) -> None:
     """Two changes at once could each be at peace with what there is, and not with each other."""
-    conn.execute(query("klaviyo/sql/lock_configs"), {"tenant_id": tenant_id})
+    conn.execute(query("klaviyo.lock_configs"), {"tenant_id": tenant_id})
 
 
 def _check_direction(new: NewConfig) -> None:
@@ -390,7 +391,7 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
         return
     if kind == "shopify":
         row = conn.execute(
-            query("klaviyo/sql/find_shopify_segment"), {"tenant_id": tenant_id, "segment_id": name}
+            query("klaviyo.find_shopify_segment"), {"tenant_id": tenant_id, "segment_id": name}
         ).fetchone()
         if row is not None and not row["is_gone"]:
             return
@@ -401,7 +402,7 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
         )
     if kind == "klaviyo":
         row = conn.execute(
-            query("klaviyo/sql/find_pulled_list"), {"tenant_id": tenant_id, "list_id": name}
+            query("klaviyo.find_pulled_list"), {"tenant_id": tenant_id, "list_id": name}
         ).fetchone()
         if new.direction == "pull" or row is not None:
             return
@@ -421,7 +422,7 @@ def _check_peace(
 ) -> None:
     """Refuse what would fight: the same mapping twice, push beside bidirectional, a circle."""
     parameters = {"tenant_id": tenant_id, "other_than": other_than, **asdict(new)}
-    found = one(conn.execute(query("klaviyo/sql/find_conflict"), parameters).fetchone())
+    found = one(conn.execute(query("klaviyo.find_conflict"), parameters).fetchone())
     if found["is_mapped"]:
         raise ConfigConflictError(
             f"Segment '{new.segment_key}' and list '{new.list_name}' are already kept in step.",
@@ -451,7 +452,7 @@ def _check_feeds_none(conn: Connection, tenant_id: UUID, known: Mapping[str, Any
         "config_id": known["config_id"],
         "list_id": known["list_id"],
     }
-    fed = conn.execute(query("klaviyo/sql/find_fed_by_list"), parameters).fetchone()
+    fed = conn.execute(query("klaviyo.find_fed_by_list"), parameters).fetchone()
     if fed is not None:
         raise ConfigConflictError(
             f"The list is a segment that feeds list '{fed['list_name']}'.",

@@ -16,9 +16,10 @@ from service.core.credentials import (
     store_connection,
     unseal_connection,
 )
-from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.http import ATTEMPTS
+from service.core.queries import query
 from service.klaviyo.account import NEEDED_SCOPES, KlaviyoAccount, read_account
 from service.klaviyo.client import (
     KlaviyoClient,
@@ -72,7 +73,7 @@ def connect_klaviyo(
             last_four=secret[-_SHOWN_CHARACTERS:],
             scopes=sorted(account.scopes),
         )
-        conn.execute(query("klaviyo/sql/resume_after_key"), {"tenant_id": tenant_id})
+        conn.execute(query("klaviyo.resume_after_key"), {"tenant_id": tenant_id})
     return account
 
 
@@ -126,7 +127,7 @@ def verify_klaviyo(pool: Pool, tenant_id: UUID, client: KlaviyoClient) -> Klaviy
         raise KlaviyoRefusedError(missing_scopes_message("API key", account.missing_scopes))
     with tenant_transaction(pool, tenant_id) as conn:
         conn.execute(
-            query("klaviyo/sql/note_verified"),
+            query("klaviyo.record_verified"),
             {
                 "tenant_id": tenant_id,
                 "account_id": account.account_id,
@@ -134,14 +135,14 @@ def verify_klaviyo(pool: Pool, tenant_id: UUID, client: KlaviyoClient) -> Klaviy
                 "scopes": sorted(account.scopes),
             },
         )
-        conn.execute(query("klaviyo/sql/resume_after_key"), {"tenant_id": tenant_id})
+        conn.execute(query("klaviyo.resume_after_key"), {"tenant_id": tenant_id})
     return account
 
 
 def _leave_former_account(conn: Connection, tenant_id: UUID, account: KlaviyoAccount) -> None:
     """Forget what is known of another account's profiles, unless its lists are still in use."""
     parameters = {"tenant_id": tenant_id, "account_id": account.account_id}
-    row = conn.execute(query("klaviyo/sql/find_former_account"), parameters).fetchone()
+    row = conn.execute(query("klaviyo.find_former_account"), parameters).fetchone()
     if row is None:
         return
     if row["is_in_use"]:
@@ -150,8 +151,8 @@ def _leave_former_account(conn: Connection, tenant_id: UUID, account: KlaviyoAcc
             " step.",
             field="api_key",
         )
-    conn.execute(query("klaviyo/sql/forget_profiles"), parameters)
-    conn.execute(query("klaviyo/sql/forget_lists"), parameters)
+    conn.execute(query("klaviyo.delete_profiles"), parameters)
+    conn.execute(query("klaviyo.delete_lists"), parameters)
 
 
 def _read_account(client: KlaviyoClient) -> KlaviyoAccount:

@@ -14,10 +14,12 @@ from itertools import groupby
 from typing import Any
 
 import httpx
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from service.core.db import query, tenant_transaction
+from service.core.db import tenant_transaction
 from service.core.errors import QuintileError
+from service.core.queries import query
 from service.klaviyo.client import Document, KlaviyoError, KlaviyoScopeError, Problem
 from service.klaviyo.push import Target
 from service.queue.progress import Progress
@@ -79,7 +81,7 @@ def send_events(
 def _pending(target: Target, most: int) -> list[Event]:
     with tenant_transaction(target.pool, target.tenant_id, read_only=True) as conn:
         return conn.execute(
-            query("klaviyo/sql/pending_events"),
+            query("klaviyo.list_pending_events"),
             {"tenant_id": target.tenant_id, "config_id": target.config_id, "most": most},
         ).fetchall()
 
@@ -179,7 +181,9 @@ def _attributes(event: Event) -> Document:
 
 
 def _note_sent(target: Target, events: Sequence[Event], progress: Progress) -> None:
-    _record(target, "mark_events_sent", event_ids=[event["event_id"] for event in events])
+    _record(
+        target, query("klaviyo.mark_events_sent"), event_ids=[event["event_id"] for event in events]
+    )
     progress.count(events=len(events))
 
 
@@ -192,12 +196,10 @@ def _note_rejected(target: Target, refusals: Sequence[_Refusal], progress: Progr
         }
         for refusal in refusals
     ]
-    _record(target, "mark_events_rejected", refusals=Jsonb(rows))
+    _record(target, query("klaviyo.mark_events_rejected"), refusals=Jsonb(rows))
     progress.count(events_rejected=len(rows))
 
 
-def _record(target: Target, statement: str, **parameters: object) -> None:
+def _record(target: Target, statement: sql.SQL, **parameters: object) -> None:
     with tenant_transaction(target.pool, target.tenant_id) as conn:
-        conn.execute(
-            query(f"klaviyo/sql/{statement}"), {"tenant_id": target.tenant_id, **parameters}
-        )
+        conn.execute(statement, {"tenant_id": target.tenant_id, **parameters})

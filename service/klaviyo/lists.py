@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.klaviyo.account import read_list_size
 from service.klaviyo.client import KlaviyoClient, KlaviyoError, Resource
 from service.klaviyo.connection import open_connected_klaviyo
@@ -102,7 +103,7 @@ def _count(client: KlaviyoClient, pool: Pool, tenant_id: UUID, ids: list[str]) -
     """Ask for the sizes that are missing or old, as far as there is room."""
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         due = conn.execute(
-            query("klaviyo/sql/choose_counts"),
+            query("klaviyo.choose_lists_to_count"),
             {
                 "tenant_id": tenant_id,
                 "list_ids": ids,
@@ -118,14 +119,14 @@ def _count(client: KlaviyoClient, pool: Pool, tenant_id: UUID, ids: list[str]) -
             return
         with tenant_transaction(pool, tenant_id) as conn:
             conn.execute(
-                query("klaviyo/sql/note_count"),
+                query("klaviyo.record_count"),
                 {"tenant_id": tenant_id, "list_id": row["list_id"], "profile_count": size},
             )
 
 
 def _known(conn: Connection, tenant_id: UUID, ids: list[str]) -> list[dict[str, Any]]:
     return conn.execute(
-        query("klaviyo/sql/known_lists"), {"tenant_id": tenant_id, "list_ids": ids}
+        query("klaviyo.list_known_lists"), {"tenant_id": tenant_id, "list_ids": ids}
     ).fetchall()
 
 

@@ -16,14 +16,22 @@ from uuid import UUID
 import psycopg
 
 from service.core.config import Settings
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
 from service.core.errors import QuintileError
+from service.core.queries import query
 
 ACTIONS = ("add", "remove", "update", "skip")
 _SEGMENT_GONE = {
     "rfm": "There is no such RFM segment any more.",
     "shopify": "The segment that feeds the list no longer exists in Shopify.",
     "klaviyo": "The list whose members feed this one is no longer pulled, or gone from Klaviyo.",
+}
+
+
+_FILL_MEMBERS = {
+    "rfm": query("klaviyo.fill_members_rfm"),
+    "shopify": query("klaviyo.fill_members_shopify"),
+    "klaviyo": query("klaviyo.fill_members_klaviyo"),
 }
 
 
@@ -85,7 +93,7 @@ def plan(
         conn: A transaction of the tenant, in which the list's last reading has landed.
         settings: How much a sync may take off a list without asking.
         tenant_id: Whose list.
-        config: A row of ``sql/list_rows.sql``.
+        config: A row of the statement ``list_sync_runs``.
         live_flows: Names of flows that adding to the list would start, unless that is wanted.
 
     Raises:
@@ -93,29 +101,29 @@ def plan(
         SegmentGoneError: The segment is not there (any more).
     """
     parameters = {"tenant_id": tenant_id, **config}
-    for name in ("create_segment", "create_members", "create_properties", "create_plan"):
-        conn.execute(query(f"klaviyo/sql/{name}"))
+    create_members(conn)
+    conn.execute(query("klaviyo.create_plan"))
     try:
         segment_name = _fill_segment(conn, tenant_id, config["config_id"], config["segment_key"])
         parameters["standing_still"] = _fill_siblings(conn, parameters)
-        conn.execute(query("klaviyo/sql/judge_members"), parameters)
-        conn.execute(query("klaviyo/sql/index_members"))
+        conn.execute(query("klaviyo.classify_members"), parameters)
+        conn.execute(query("klaviyo.index_members"))
         conn.execute("analyze pg_temp.klaviyo_members")
-        conn.execute(query("klaviyo/sql/fill_properties"), parameters)
+        conn.execute(query("klaviyo.fill_properties"), parameters)
     except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
         # The first build makes the marts, and grants their schema to the service.
         raise MartsMissingError from None
     conn.execute("analyze pg_temp.klaviyo_properties")
-    conn.execute(query("klaviyo/sql/fill_plan"), parameters)
+    conn.execute(query("klaviyo.fill_plan"), parameters)
     counts: Counter[str] = Counter()
     skips: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = {}
-    for row in conn.execute(query("klaviyo/sql/count_plan"), parameters).fetchall():
+    for row in conn.execute(query("klaviyo.count_plan"), parameters).fetchall():
         counts[row["action"]] += row["addresses"]
         if row["reason"] is not None:
             skips[row["reason"]] += row["addresses"]
         examples.setdefault(row["action"], []).extend(row["examples"])
-    members = one(conn.execute(query("klaviyo/sql/count_members"), parameters).fetchone())
+    members = one(conn.execute(query("klaviyo.count_members"), parameters).fetchone())
     return Plan(
         counts=counts,
         skips=skips,
@@ -124,6 +132,13 @@ def plan(
         segment_name=segment_name,
         stop=_find_stop(conn, settings, parameters, counts, live_flows),
     )
+
+
+def create_members(conn: Connection) -> None:
+    """Create the temporary tables of a segment, its members and their properties."""
+    conn.execute(query("klaviyo.create_segment"))
+    conn.execute(query("klaviyo.create_members"))
+    conn.execute(query("klaviyo.create_properties"))
 
 
 def settle(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
@@ -136,14 +151,15 @@ def settle(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> No
         "config_id": config_id,
         "segment_name": made.segment_name,
     }
-    for name in ("settle_events", "settle_forgotten", "settle_ledger"):
-        conn.execute(query(f"klaviyo/sql/{name}"), parameters)
+    conn.execute(query("klaviyo.apply_events"), parameters)
+    conn.execute(query("klaviyo.delete_departed"), parameters)
+    conn.execute(query("klaviyo.apply_to_ledger"), parameters)
 
 
 def note_planned(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
     """Note how far the two sides are apart."""
     conn.execute(
-        query("klaviyo/sql/note_planned"),
+        query("klaviyo.record_planned"),
         {
             "tenant_id": tenant_id,
             "config_id": config_id,
@@ -162,17 +178,17 @@ def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_ke
         "kind": kind,
         "segment": segment,
     }
-    row = conn.execute(query("klaviyo/sql/find_segment"), parameters).fetchone()
+    row = conn.execute(query("klaviyo.find_segment"), parameters).fetchone()
     if row is None or row["is_gone"]:
         raise SegmentGoneError(_SEGMENT_GONE[kind])
-    conn.execute(query(f"klaviyo/sql/fill_members_{kind}"), parameters)
+    conn.execute(_FILL_MEMBERS[kind], parameters)
     return str(row["segment_name"])
 
 
 def _fill_siblings(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID]:
     """Fill in the members of the list's other segments; returns the configurations without any."""
     standing_still = []
-    rows = conn.execute(query("klaviyo/sql/list_siblings"), parameters).fetchall()
+    rows = conn.execute(query("klaviyo.list_siblings"), parameters).fetchall()
     for row in rows:
         if not row["is_paused"]:
             try:
@@ -209,7 +225,7 @@ def _find_stop(
 def _too_many_removals(
     conn: Connection, settings: Settings, parameters: Mapping[str, Any]
 ) -> Stop | None:
-    found = one(conn.execute(query("klaviyo/sql/count_list_removals"), parameters).fetchone())
+    found = one(conn.execute(query("klaviyo.count_list_removals"), parameters).fetchone())
     profiles, removals = found["profiles"], found["removals"]
     if profiles <= settings.klaviyo_removal_from:
         return None

@@ -16,9 +16,11 @@ from typing import Literal, TypeVar
 from uuid import UUID
 
 import httpx
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
+from service.core.queries import query
 from service.core.spool import Row
 from service.klaviyo.client import (
     Document,
@@ -114,9 +116,15 @@ def remove(target: Target, removals: Iterable[Row], limits: Limits, progress: Pr
         emails, profile_ids = [row[0] for row in batch], [str(row[2]) for row in batch]
         # Were these still called synced after a crash, those back in the segment by the next sync
         # would seem to have been taken off by a person.
-        _announce(target, "mark_removing", emails=emails, profile_ids=profile_ids)
+        _announce(target, query("klaviyo.mark_removing"), emails=emails, profile_ids=profile_ids)
         _take_off(target, profile_ids)
-        _record(target, "forget_removed", "spend_confirmed", emails=emails, removals=len(batch))
+        _record(
+            target,
+            query("klaviyo.delete_removed"),
+            query("klaviyo.consume_confirmed"),
+            emails=emails,
+            removals=len(batch),
+        )
         progress.count(removed=len(batch))
         progress.advance(len(batch))
 
@@ -367,7 +375,7 @@ def _mark_pending(target: Target, batch: Sequence[_Person]) -> None:
     if new:
         _announce(
             target,
-            "mark_pending",
+            query("klaviyo.mark_pending"),
             emails=[person.email for person in new],
             customer_ids=[person.customer_id for person in new],
         )
@@ -379,9 +387,9 @@ def _accept(target: Target, people: Sequence[_Person], progress: Progress) -> No
     known = [person.email for person in people if person.purpose == "update"]
     with tenant_transaction(target.pool, target.tenant_id) as conn:
         parameters = {"tenant_id": target.tenant_id, "config_id": target.config_id}
-        conn.execute(query("klaviyo/sql/mark_synced"), {**parameters, "emails": new})
-        conn.execute(query("klaviyo/sql/mark_updated"), {**parameters, "emails": known})
-        conn.execute(query("klaviyo/sql/note_sent"), {**parameters, **_sent(people)})
+        conn.execute(query("klaviyo.mark_synced"), {**parameters, "emails": new})
+        conn.execute(query("klaviyo.mark_updated"), {**parameters, "emails": known})
+        conn.execute(query("klaviyo.record_sent"), {**parameters, **_sent(people)})
     progress.count(added=len(new))
     if len(people) > len(new):
         progress.count(updated=len(people) - len(new))
@@ -407,8 +415,8 @@ def _reject(target: Target, refusals: Sequence[_Refusal], progress: Progress) ->
     known = [refusal.person for refusal in refusals if refusal.person.purpose != "add"]
     with tenant_transaction(target.pool, target.tenant_id) as conn:
         parameters = {"tenant_id": target.tenant_id, "config_id": target.config_id}
-        conn.execute(query("klaviyo/sql/mark_rejected"), {**parameters, "refusals": Jsonb(rows)})
-        conn.execute(query("klaviyo/sql/note_sent"), {**parameters, **_sent(known)})
+        conn.execute(query("klaviyo.mark_rejected"), {**parameters, "refusals": Jsonb(rows)})
+        conn.execute(query("klaviyo.record_sent"), {**parameters, **_sent(known)})
     progress.count(rejected=len(refusals))
 
 
@@ -420,24 +428,24 @@ def _sent(people: Sequence[_Person]) -> dict[str, list[str]]:
     }
 
 
-def _announce(target: Target, statement: str, **parameters: object) -> None:
+def _announce(target: Target, statement: sql.SQL, **parameters: object) -> None:
     """Write down what is about to be done, if that is still wanted."""
     with tenant_transaction(target.pool, target.tenant_id) as conn:
         hold(conn, target.tenant_id, target.config_id)
         _execute(conn, target, statement, parameters)
 
 
-def _record(target: Target, *statements: str, **parameters: object) -> None:
+def _record(target: Target, *statements: sql.SQL, **parameters: object) -> None:
     with tenant_transaction(target.pool, target.tenant_id) as conn:
         for statement in statements:
             _execute(conn, target, statement, parameters)
 
 
 def _execute(
-    conn: Connection, target: Target, statement: str, parameters: Mapping[str, object]
+    conn: Connection, target: Target, statement: sql.SQL, parameters: Mapping[str, object]
 ) -> None:
     conn.execute(
-        query(f"klaviyo/sql/{statement}"),
+        statement,
         {"tenant_id": target.tenant_id, "config_id": target.config_id, **parameters},
     )
 

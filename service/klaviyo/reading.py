@@ -15,7 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.queries import query
 from service.core.spool import Row, Spool, open_spool
 from service.klaviyo.account import read_list_name
 from service.klaviyo.client import KlaviyoClient, Resource
@@ -94,7 +95,7 @@ class Readings:
         with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
             state = one(
                 conn.execute(
-                    query("klaviyo/sql/read_list_state"),
+                    query("klaviyo.read_list_state"),
                     {"tenant_id": self._tenant_id, "list_id": list_id},
                 ).fetchone()
             )
@@ -115,8 +116,8 @@ class Readings:
 
         Who has joined and left since the reading before is in ``pg_temp.klaviyo_landed``.
         """
-        conn.execute(query("klaviyo/sql/create_reading"))
-        conn.execute(query("klaviyo/sql/create_landed"))
+        conn.execute(query("klaviyo.create_reading"))
+        conn.execute(query("klaviyo.create_landed"))
         landing = [each for each in list_ids if each not in self._landed]
         for list_id in landing:
             _land(conn, self._tenant_id, self._read[list_id])
@@ -185,7 +186,7 @@ def _row(profile: Resource) -> Row:
 
 def _land(conn: Connection, tenant_id: UUID, reading: Reading) -> None:
     conn.execute("truncate pg_temp.klaviyo_reading")
-    with conn.cursor().copy(query("klaviyo/sql/copy_reading")) as copy:
+    with conn.cursor().copy(query("klaviyo.copy_reading")) as copy:
         for row in reading.rows:
             copy.write_row(row)
     conn.execute("analyze pg_temp.klaviyo_reading")
@@ -196,6 +197,6 @@ def _land(conn: Connection, tenant_id: UUID, reading: Reading) -> None:
         "full_read_at": reading.full_read_at,
         "is_full": reading.full_read_at is not None,
     }
-    conn.execute(query("klaviyo/sql/note_list"), parameters)
-    conn.execute(query("klaviyo/sql/rename_list"), parameters)
-    conn.execute(query("klaviyo/sql/land_reading"), parameters)
+    conn.execute(query("klaviyo.record_list"), parameters)
+    conn.execute(query("klaviyo.rename_list"), parameters)
+    conn.execute(query("klaviyo.load_reading"), parameters)

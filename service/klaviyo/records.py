@@ -9,7 +9,8 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
+from service.core.queries import query
 from service.notifications.outbox import announce
 
 RowState = Literal["succeeded", "failed", "stopped", "paused"]
@@ -59,8 +60,8 @@ def add_rows(
         "only_scheduled": only_scheduled,
         "is_dry_run": is_dry_run,
     }
-    orphaned = conn.execute(query("klaviyo/sql/close_orphaned_rows"), parameters).fetchall()
-    conn.execute(query("klaviyo/sql/add_rows"), parameters)
+    orphaned = conn.execute(query("klaviyo.close_orphaned_sync_runs"), parameters).fetchall()
+    conn.execute(query("klaviyo.insert_sync_runs"), parameters)
     # Whoever was to tell of it is dead.
     for dead_run_id in {row["run_id"] for row in orphaned}:
         announce(conn, tenant_id, dead_run_id)
@@ -75,7 +76,7 @@ def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str
     to plan plans, and no more.
     """
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": None}
-    found = one(conn.execute(query("klaviyo/sql/find_request"), parameters).fetchone())
+    found = one(conn.execute(query("klaviyo.find_sync_request"), parameters).fetchone())
     if found["is_scheduled"] or not found["has_rows"]:
         add_rows(
             conn,
@@ -84,8 +85,8 @@ def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str
             only_scheduled=not found["means_all"],
             is_dry_run=found["is_dry_run"],
         )
-    conn.execute(query("klaviyo/sql/reopen_rows"), parameters)
-    return conn.execute(query("klaviyo/sql/list_rows"), parameters).fetchall()
+    conn.execute(query("klaviyo.reopen_sync_runs"), parameters)
+    return conn.execute(query("klaviyo.list_sync_runs"), parameters).fetchall()
 
 
 def begin(
@@ -96,8 +97,8 @@ def begin(
     A run may have begun long before; None when the configuration has been given up meanwhile.
     """
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id}
-    conn.execute(query("klaviyo/sql/begin_row"), parameters)
-    return conn.execute(query("klaviyo/sql/list_rows"), parameters).fetchone()
+    conn.execute(query("klaviyo.begin_sync_run"), parameters)
+    return conn.execute(query("klaviyo.list_sync_runs"), parameters).fetchone()
 
 
 def note_plan(
@@ -105,7 +106,7 @@ def note_plan(
 ) -> None:
     """Note what is about to be done."""
     conn.execute(
-        query("klaviyo/sql/note_plan"),
+        query("klaviyo.record_plan"),
         {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id, "plan": Jsonb(plan)},
     )
 
@@ -118,7 +119,7 @@ def finish(
     Best the last thing in its transaction: see :func:`service.notifications.outbox.announce`.
     """
     conn.execute(
-        query("klaviyo/sql/finish_row"),
+        query("klaviyo.finish_sync_run"),
         {
             "tenant_id": tenant_id,
             "run_id": run_id,

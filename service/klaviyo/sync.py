@@ -11,11 +11,13 @@ from uuid import UUID
 
 import httpx
 import psycopg
+from psycopg import sql
 
 from service.core.config import Settings
 from service.core.credentials import record_accepted
-from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import QuintileError
+from service.core.queries import query
 from service.core.spool import Row, Spool, open_spool
 from service.klaviyo.account import read_list_flows
 from service.klaviyo.client import (
@@ -28,7 +30,7 @@ from service.klaviyo.client import (
 from service.klaviyo.configs import NoLongerWantedError, hold, pause_all_for_key
 from service.klaviyo.connection import open_connected_klaviyo
 from service.klaviyo.events import send_events
-from service.klaviyo.plan import Plan, SegmentGoneError, note_planned, plan, settle
+from service.klaviyo.plan import Plan, SegmentGoneError, create_members, note_planned, plan, settle
 from service.klaviyo.push import Limits, Target, refresh, remove, send
 from service.klaviyo.reading import SUPPRESSED, Readings
 from service.klaviyo.records import Outcome, begin, finish, note_plan, rows_to_do
@@ -120,11 +122,11 @@ class _Run:
         with tenant_transaction(self.pool, self.tenant_id) as conn:
             yield conn
 
-    def execute(self, statement: str, config: Config, **parameters: object) -> None:
+    def execute(self, statement: sql.SQL, config: Config, **parameters: object) -> None:
         """One statement about a configuration, in a transaction of its own."""
         with self.transaction() as conn:
             conn.execute(
-                query(f"klaviyo/sql/{statement}"),
+                statement,
                 {
                     "tenant_id": self.tenant_id,
                     "config_id": config["config_id"],
@@ -235,9 +237,9 @@ def _do(run: _Run, config: Config) -> QuintileError | None:
 
 def _pause(run: _Run, config: Config, error: QuintileError, tally: _Tally) -> Outcome:
     if not config["is_dry_run"]:
-        run.execute("pause_config", config, reason=error.message)
+        run.execute(query("klaviyo.pause_config"), config, reason=error.message)
         if isinstance(error, ListGoneError):
-            run.execute("note_list_gone", config)
+            run.execute(query("klaviyo.record_list_deleted"), config)
         tally.count(paused=1)
     return Outcome("paused", error=error.message)
 
@@ -291,12 +293,12 @@ def _read_lists(run: _Run, config: Config) -> list[str]:
 def _pull(run: _Run, config: Config, tally: _Tally) -> Outcome:
     """Mirror the list; who is on it is the segment."""
     with run.transaction() as conn, run.readings.landing(conn, config["list_id"]):
-        counted = conn.execute(query("klaviyo/sql/count_landed")).fetchall()
+        counted = conn.execute(query("klaviyo.count_loaded")).fetchall()
         described = _describe_pull(counted)
         if config["is_dry_run"]:
             raise psycopg.Rollback
     if not config["is_dry_run"]:
-        run.execute("note_pulled", config)
+        run.execute(query("klaviyo.record_pulled"), config)
         tally.count(**{row["change"]: row["changes"] for row in counted})
     return Outcome(plan=described)
 
@@ -339,7 +341,7 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
                     ("add", additions),
                     ("update", updates),
                 ):
-                    _spool(conn, "read_plan", spool, action=action)
+                    _spool(conn, query("klaviyo.read_plan"), spool, action=action)
         if config["is_dry_run"]:
             return Outcome(plan=made.describe(), advice=advice)
         tally.count(skipped=made.counts["skip"])
@@ -348,7 +350,7 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
             return _stopped(made)
         tally.count(added=0, removed=0, rejected=0)
         _carry_out(run, config, removals, additions, updates, tally)
-    run.execute("note_synced", config)
+    run.execute(query("klaviyo.record_synced"), config)
     # The list is in step, whatever becomes of telling about it.
     send_events(run.target(config), tally, bulk_from=run.settings.klaviyo_events_bulk_from)
     return Outcome(plan=made.describe(), advice=advice)
@@ -393,20 +395,19 @@ def _refresh_profiles(run: _Run, config: Config) -> None:
     with open_spool() as stale:
         with run.transaction() as conn:
             parameters = {"tenant_id": run.tenant_id, "config_id": None}
-            for name in ("create_segment", "create_members", "create_properties"):
-                conn.execute(query(f"klaviyo/sql/{name}"))
-            conn.execute(query("klaviyo/sql/fill_properties"), parameters)
-            _spool(conn, "read_stale", stale, tenant_id=run.tenant_id)
+            create_members(conn)
+            conn.execute(query("klaviyo.fill_properties"), parameters)
+            _spool(conn, query("klaviyo.list_stale_profiles"), stale, tenant_id=run.tenant_id)
         if len(stale):
             run.progress.phase("profiles", total=len(stale))
             refresh(run.target(config), stale, run.limits, run.progress)
 
 
-def _spool(conn: Connection, statement: str, spool: Spool, **parameters: object) -> None:
+def _spool(conn: Connection, statement: sql.SQL, spool: Spool, **parameters: object) -> None:
     """Set down what a query finds, never all of it in memory."""
     with conn.cursor(name="planned") as cursor:
         cursor.itersize = _FETCHED_ROWS
-        cursor.execute(query(f"klaviyo/sql/{statement}"), parameters)
+        cursor.execute(statement, parameters)
         for row in cursor:
             spool.append(_acting_row(row))
 

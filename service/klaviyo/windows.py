@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+from psycopg import sql
+
 from service.core.config import Settings
-from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.http import LONGEST_WAITED_OUT_SECONDS
+from service.core.queries import query
 from service.core.secrets import derive
 
 BURST_SECONDS, STEADY_SECONDS = 1, 60
@@ -180,7 +183,7 @@ class SharedWindows:
         burst_spent = told.burst_limit - told.remaining if told.is_burst else 0
         steady_spent = 0 if told.is_burst else told.steady_limit - told.remaining
         self._run(
-            "note_limits",
+            query("klaviyo.record_limits"),
             operation,
             burst_limit=told.burst_limit,
             burst_spent=burst_spent,
@@ -194,12 +197,12 @@ class SharedWindows:
 
     def shut(self, operation: str, seconds: float) -> None:
         """As :meth:`Windows.shut`."""
-        self._run("shut_windows", operation, seconds=seconds)
+        self._run(query("klaviyo.throttle"), operation, seconds=seconds)
 
     def _ask(self, operation: str) -> tuple[Turn | None, float]:
         """A turn, or None and the seconds until there may be one."""
         with tenant_transaction(self._pool, self._tenant_id) as conn:
-            conn.execute(query("sql/relax_commit"))
+            conn.execute(query("core.relax_commit"))
             row = self._try(conn, operation)
             if row is None:
                 self._add(conn, operation)
@@ -215,7 +218,7 @@ class SharedWindows:
 
     def _try(self, conn: Connection, operation: str) -> dict[str, Any] | None:
         return conn.execute(
-            query("klaviyo/sql/take_turn"),
+            query("klaviyo.reserve_call"),
             {
                 "account_hash": self._account_hash,
                 "operation": operation,
@@ -227,7 +230,7 @@ class SharedWindows:
 
     def _add(self, conn: Connection, operation: str) -> None:
         conn.execute(
-            query("klaviyo/sql/add_windows"),
+            query("klaviyo.add_windows"),
             {
                 "account_hash": self._account_hash,
                 "operation": operation,
@@ -236,11 +239,11 @@ class SharedWindows:
             },
         )
 
-    def _run(self, statement: str, operation: str, **parameters: float) -> None:
+    def _run(self, statement: sql.SQL, operation: str, **parameters: float) -> None:
         with tenant_transaction(self._pool, self._tenant_id) as conn:
-            conn.execute(query("sql/relax_commit"))
+            conn.execute(query("core.relax_commit"))
             conn.execute(
-                query(f"klaviyo/sql/{statement}"),
+                statement,
                 {"account_hash": self._account_hash, "operation": operation, **parameters},
             )
 

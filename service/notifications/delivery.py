@@ -37,7 +37,7 @@ def deliver(settings: Settings, hook: Hook, row: Mapping[str, Any]) -> None:
     Args:
         settings: Whether it may go to private addresses.
         hook: Where to, and the secret that signs it.
-        row: The notification as ``sql/find_notification.sql`` reads it.
+        row: The notification as the statement ``find_notification`` reads it.
 
     Raises:
         NotDeliveredError: No connection, no answer in time, or one other than success.

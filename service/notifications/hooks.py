@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Connection, query
+from service.core.db import Connection
+from service.core.queries import query
 from service.core.vault import Sealed, seal, unseal
 from service.notifications.address import check_url
 
@@ -40,9 +41,9 @@ def set_hook(settings: Settings, conn: Connection, tenant_id: UUID, url: str) ->
     hook = Hook(check_url(url, may_be_private=may_be_private(settings)), _new_secret())
     sealed = seal(settings, tenant_id, PROVIDER, hook.secret)
     parameters = {"tenant_id": tenant_id, "url": hook.url}
-    conn.execute(query("notifications/sql/forget_other_address"), parameters)
+    conn.execute(query("notifications.delete_other_address"), parameters)
     conn.execute(
-        query("notifications/sql/set_hook"),
+        query("notifications.set_hook"),
         {
             **parameters,
             "sealed_secret": sealed.ciphertext,
@@ -68,14 +69,14 @@ def find_hook(settings: Settings, conn: Connection, tenant_id: UUID) -> Hook | N
 
 def read_hook(conn: Connection, tenant_id: UUID) -> dict[str, Any] | None:
     """The tenant's hook as it is stored."""
-    return conn.execute(query("notifications/sql/find_hook"), {"tenant_id": tenant_id}).fetchone()
+    return conn.execute(query("notifications.find_hook"), {"tenant_id": tenant_id}).fetchone()
 
 
 def remove_hook(conn: Connection, tenant_id: UUID) -> bool:
     """Tell the tenant nothing any more; returns whether there was an address."""
     parameters = {"tenant_id": tenant_id, "url": None}
-    conn.execute(query("notifications/sql/forget_other_address"), parameters)
-    return conn.execute(query("notifications/sql/remove_hook"), parameters).fetchone() is not None
+    conn.execute(query("notifications.delete_other_address"), parameters)
+    return conn.execute(query("notifications.remove_hook"), parameters).fetchone() is not None
 
 
 def may_be_private(settings: Settings) -> bool:

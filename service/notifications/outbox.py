@@ -8,8 +8,9 @@ from uuid import UUID
 import structlog
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import QuintileError
+from service.core.queries import query
 from service.notifications.delivery import deliver
 from service.notifications.hooks import find_hook
 from service.queue.defer import defer
@@ -46,7 +47,7 @@ def announce(conn: Connection, tenant_id: UUID, run_id: UUID) -> int:
         How many notifications there are to send.
     """
     rows = conn.execute(
-        query("notifications/sql/announce"), {"tenant_id": tenant_id, "run_id": run_id}
+        query("notifications.insert_notifications"), {"tenant_id": tenant_id, "run_id": run_id}
     ).fetchall()
     for row in rows:
         _defer(conn, tenant_id, row["notification_id"])
@@ -60,7 +61,7 @@ def send_test(settings: Settings, pool: Pool, tenant_id: UUID) -> dict[str, obje
         SealBrokenError: The secret cannot be opened with the keys at hand.
     """
     with tenant_transaction(pool, tenant_id) as conn:
-        added = conn.execute(query("notifications/sql/add_test"), {"tenant_id": tenant_id})
+        added = conn.execute(query("notifications.insert_test"), {"tenant_id": tenant_id})
         notification_id = one(added.fetchone())["notification_id"]
     _attempt(settings, pool, tenant_id, notification_id, is_last=True)
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
@@ -77,7 +78,7 @@ def send_notification(
 def purge_notifications(conn: Connection, tenant_id: UUID, days: int) -> int:
     """Delete what was told so many days ago, but of each configuration the newest; count them."""
     parameters = {"tenant_id": tenant_id, "days": days}
-    return conn.execute(query("notifications/sql/purge"), parameters).rowcount
+    return conn.execute(query("notifications.purge_notifications"), parameters).rowcount
 
 
 def _attempt(
@@ -104,7 +105,7 @@ def _attempt(
     is_over = error is None or is_last or attempts > len(_WAITS)
     with tenant_transaction(pool, tenant_id) as conn:
         conn.execute(
-            query("notifications/sql/note_attempt"),
+            query("notifications.record_attempt"),
             {
                 "tenant_id": tenant_id,
                 "notification_id": notification_id,
@@ -122,7 +123,7 @@ def _attempt(
 
 def _read(conn: Connection, tenant_id: UUID, notification_id: UUID) -> dict[str, object] | None:
     return conn.execute(
-        query("notifications/sql/find_notification"),
+        query("notifications.find_notification"),
         {"tenant_id": tenant_id, "notification_id": notification_id},
     ).fetchone()
 

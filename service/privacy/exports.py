@@ -6,14 +6,15 @@ from typing import cast
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Connection, query
+from service.core.db import Connection
+from service.core.queries import query
 from service.core.vault import Sealed, unseal
 from service.privacy.requests import SEALED_AS
 
 
 def newest_export(conn: Connection, tenant_id: UUID) -> UUID | None:
     """The id of the export that was made last."""
-    row = conn.execute(query("privacy/sql/newest_export"), {"tenant_id": tenant_id}).fetchone()
+    row = conn.execute(query("privacy.find_newest_export"), {"tenant_id": tenant_id}).fetchone()
     return None if row is None else cast("UUID", row["export_id"])
 
 
@@ -26,7 +27,7 @@ def open_export(
         SealBrokenError: It was sealed with a key that is not in the ring any more.
     """
     row = conn.execute(
-        query("privacy/sql/find_export"), {"tenant_id": tenant_id, "export_id": export_id}
+        query("privacy.find_export"), {"tenant_id": tenant_id, "export_id": export_id}
     ).fetchone()
     if row is None:
         return None

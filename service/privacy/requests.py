@@ -18,16 +18,9 @@ from psycopg.types.json import Jsonb
 
 from service.builds.locks import tenant_lock
 from service.core.config import Settings
-from service.core.db import (
-    Connection,
-    Pool,
-    connect,
-    one,
-    query,
-    tenant_transaction,
-    transform_url,
-)
+from service.core.db import Connection, Pool, connect, one, tenant_transaction, transform_url
 from service.core.errors import NotConnectedError, QuintileError
+from service.core.queries import query
 from service.core.vault import seal
 from service.klaviyo.account import forget_profile
 from service.klaviyo.client import (
@@ -97,7 +90,7 @@ def add_request(
     """Write down a request that an operator makes, and return its id."""
     webhook_id = f"operator:{uuid4()}"
     conn.execute(
-        query("privacy/sql/add_request"),
+        query("privacy.add_request"),
         {
             "tenant_id": tenant_id,
             "webhook_id": webhook_id,
@@ -154,10 +147,10 @@ def meet_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: st
 def _find(pool: Pool, tenant_id: UUID, webhook_id: str) -> Request | None:
     with tenant_transaction(pool, tenant_id) as conn:
         parameters = {"tenant_id": tenant_id, "webhook_id": webhook_id}
-        row = conn.execute(query("privacy/sql/find_request"), parameters).fetchone()
+        row = conn.execute(query("privacy.find_request"), parameters).fetchone()
         if row is None:
             return None
-        conn.execute(query("privacy/sql/ensure_key"), parameters)
+        conn.execute(query("privacy.ensure_key"), parameters)
     notice = row["notice"] or {}
     return Request(
         tenant_id,
@@ -182,9 +175,9 @@ def _export(settings: Settings, pool: Pool, request: Request) -> None:
     with tenant_transaction(pool, request.tenant_id) as conn:
         person = _find_person(conn, request)
         parameters = person.parameters()
-        held = one(conn.execute(query("privacy/sql/export_landed"), parameters).fetchone())["held"]
+        held = one(conn.execute(query("privacy.export_person"), parameters).fetchone())["held"]
     with connect(transform_url(settings)) as conn:
-        built = one(conn.execute(query("privacy/sql/rows_built"), parameters).fetchone())["built"]
+        built = one(conn.execute(query("privacy.rows_built"), parameters).fetchone())["built"]
     rows_by_table: dict[str, list[Any]] = {**held, **built}
     document = {
         "requested_at": person.requested_at.isoformat(),
@@ -196,7 +189,7 @@ def _export(settings: Settings, pool: Pool, request: Request) -> None:
     with tenant_transaction(pool, person.tenant_id) as conn:
         digest = _digest(conn, person)
         conn.execute(
-            query("privacy/sql/store_export"),
+            query("privacy.store_export"),
             {
                 "tenant_id": person.tenant_id,
                 "subject": digest,
@@ -232,7 +225,7 @@ def _redact(settings: Settings, pool: Pool, request: Request) -> None:
 def _refuse_while_syncing(conn: Connection, request: Request) -> None:
     """A push that has planned already would write the address down again."""
     running = conn.execute(
-        query("privacy/sql/find_running_push"),
+        query("privacy.find_running_push"),
         {"tenant_id": request.tenant_id, "stale_after": STALE_AFTER_SECONDS},
     ).fetchone()
     if running is not None:
@@ -242,7 +235,7 @@ def _refuse_while_syncing(conn: Connection, request: Request) -> None:
 def _erase_landed(conn: Connection, request: Request) -> Request:
     person = _find_person(conn, request)
     row = conn.execute(
-        query("privacy/sql/erase_person"), person.parameters(subject=_digest(conn, person))
+        query("privacy.erase_person"), person.parameters(subject=_digest(conn, person))
     ).fetchone()
     return _note_progress(conn, person, "landed", one(row)["counts"])
 
@@ -250,7 +243,7 @@ def _erase_landed(conn: Connection, request: Request) -> Request:
 def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
     """A build of the tenant that is under way may have read the person, and write them again."""
     with tenant_lock(settings, person.tenant_id, log.info) as conn:
-        row = conn.execute(query("privacy/sql/erase_built"), person.parameters()).fetchone()
+        row = conn.execute(query("privacy.erase_built"), person.parameters()).fetchone()
     with tenant_transaction(pool, person.tenant_id) as conn:
         return _note_progress(conn, person, "built", one(row)["counts"])
 
@@ -285,7 +278,7 @@ def _redact_shop(settings: Settings, pool: Pool, request: Request) -> None:
     """Erase the tenant, unless the store has installed the app again since it was removed."""
     with tenant_transaction(pool, request.tenant_id, read_only=True) as conn:
         connected = conn.execute(
-            query("privacy/sql/find_newer_connection"),
+            query("privacy.find_newer_connection"),
             {
                 "tenant_id": request.tenant_id,
                 "removed_by": request.requested_at - _SHOP_REDACT_AFTER,
@@ -303,7 +296,7 @@ def _redact_shop(settings: Settings, pool: Pool, request: Request) -> None:
 
 
 def _find_person(conn: Connection, request: Request) -> Request:
-    row = one(conn.execute(query("privacy/sql/find_person"), request.parameters()).fetchone())
+    row = one(conn.execute(query("privacy.find_person"), request.parameters()).fetchone())
     return Request(
         request.tenant_id,
         request.webhook_id,
@@ -329,19 +322,19 @@ def _note_progress(conn: Connection, person: Request, step: str, counts: dict[st
         "creator_ids": person.creator_ids,
         "done": person.done,
     }
-    conn.execute(query("privacy/sql/note_progress"), person.parameters(notice=Jsonb(notice)))
+    conn.execute(query("privacy.record_progress"), person.parameters(notice=Jsonb(notice)))
     return person
 
 
 def _digest(conn: Connection, person: Request) -> bytes:
-    row = conn.execute(query("privacy/sql/subject_digest"), person.parameters()).fetchone()
+    row = conn.execute(query("privacy.subject_digest"), person.parameters()).fetchone()
     return bytes(one(row)["digest"])
 
 
 def _finish(conn: Connection, person: Request, digest: bytes, counts: dict[str, int]) -> None:
     """The receipt, and the end of the event, which forgets whom it was about."""
     conn.execute(
-        query("privacy/sql/add_receipt"),
+        query("privacy.add_receipt"),
         {
             "tenant_id": person.tenant_id,
             "kind": person.kind,
@@ -352,7 +345,7 @@ def _finish(conn: Connection, person: Request, digest: bytes, counts: dict[str, 
         },
     )
     conn.execute(
-        query("webhooks/sql/finish_events"),
+        query("webhooks.finish_events"),
         {"tenant_id": person.tenant_id, "webhook_ids": [person.webhook_id], "reason": None},
     )
 
@@ -367,7 +360,7 @@ def _postpone(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError
     pause = min(_PAUSE_SECONDS * 2**request.attempts, _LONGEST_PAUSE_SECONDS)
     with tenant_transaction(pool, tenant_id) as conn:
         row = conn.execute(
-            query("webhooks/sql/postpone_events"),
+            query("webhooks.postpone_events"),
             {
                 "tenant_id": tenant_id,
                 "webhook_ids": [webhook_id],
@@ -381,7 +374,7 @@ def _postpone(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError
 def _set_aside(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError) -> None:
     with tenant_transaction(pool, tenant_id) as conn:
         conn.execute(
-            query("webhooks/sql/set_events_aside"),
+            query("webhooks.quarantine_events"),
             {
                 "tenant_id": tenant_id,
                 "webhook_ids": [webhook_id],

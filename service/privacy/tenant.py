@@ -9,7 +9,7 @@ import structlog
 
 from service.builds.locks import tenant_lock
 from service.core.config import Settings
-from service.core.db import query
+from service.core.queries import query
 from service.queue.defer import enter_queue
 
 log = structlog.get_logger(__name__)
@@ -30,8 +30,8 @@ def erase_tenant(
             "webhook_id": request_id,
             "requested_at": requested_at,
         }
-        conn.execute(query("privacy/sql/add_shop_receipt"), parameters)
+        conn.execute(query("privacy.add_shop_receipt"), parameters)
         enter_queue(conn)
-        conn.execute(query("privacy/sql/delete_jobs"), {"tenant_id": str(tenant_id)})
-        conn.execute(query("privacy/sql/delete_tenant"), parameters)
+        conn.execute(query("privacy.delete_jobs"), {"tenant_id": str(tenant_id)})
+        conn.execute(query("privacy.delete_tenant"), parameters)
     log.info("tenant erased", tenant_id=str(tenant_id))

@@ -12,7 +12,8 @@ from uuid import UUID
 import procrastinate
 from procrastinate import SyncPsycopgConnector
 
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
+from service.core.queries import query
 from service.queue.priorities import PRIORITY_WEBHOOK
 
 NOTICES_TASK = "quintile.webhooks"
@@ -68,8 +69,8 @@ def defer_notices(conn: Connection, tenant_id: UUID, at: datetime | None = None)
     """
     if at is None:
         parameters = {"tenant_id": str(tenant_id), "task": NOTICES_TASK}
-        conn.execute(query("jobs/sql/share_receivers"), parameters)
-        waiting = conn.execute(query("jobs/sql/find_waiting_notices"), parameters).fetchone()
+        conn.execute(query("queue.share_receivers"), parameters)
+        waiting = conn.execute(query("queue.find_waiting_notices"), parameters).fetchone()
         if one(waiting)["is_waiting"]:
             return
     defer(
@@ -84,7 +85,7 @@ def defer_notices(conn: Connection, tenant_id: UUID, at: datetime | None = None)
 
 def wait_for_receivers(conn: Connection, tenant_id: UUID) -> None:
     """Wait until every transaction that relies on this job reading its webhook has committed."""
-    conn.execute(query("jobs/sql/wait_for_receivers"), {"tenant_id": str(tenant_id)})
+    conn.execute(query("queue.wait_for_receivers"), {"tenant_id": str(tenant_id)})
 
 
 def defer_privacy(

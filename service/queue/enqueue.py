@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from service.core.db import Connection, query
+from service.core.db import Connection
+from service.core.queries import query
 from service.queue.defer import defer
 from service.queue.priorities import (
     BUILD_TASK,
@@ -72,4 +73,4 @@ def _prioritize(conn: Connection, tenant_id: UUID, run: dict[str, Any]) -> bool:
     if run["trigger"] == "person" and run["next_attempt_at"] is None:
         return False
     parameters = {"tenant_id": tenant_id, "run_id": run["run_id"], "asked": PRIORITY_PERSON}
-    return conn.execute(query("jobs/sql/hurry_run"), parameters).fetchone() is not None
+    return conn.execute(query("queue.prioritize_run"), parameters).fetchone() is not None

@@ -11,7 +11,8 @@ from typing import Any
 from croniter import croniter
 
 from service.core.config import Settings
-from service.core.db import Connection, query
+from service.core.db import Connection
+from service.core.queries import query
 from service.queue.schedules import BY_NAME, newest_times
 
 # By kind of run: the schedule that says when it is due, and what people call it.
@@ -67,4 +68,4 @@ def read_freshness(settings: Settings, conn: Connection) -> list[dict[str, Any]]
         "due_zones": [time.time_zone for time in times],
         "due_times": [time.at for time in times],
     }
-    return conn.execute(query("jobs/sql/list_freshness"), parameters).fetchall()
+    return conn.execute(query("queue.list_freshness"), parameters).fetchall()

@@ -14,12 +14,14 @@ from uuid import UUID
 
 import psycopg
 import structlog
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, QuintileError
 from service.core.metrics import note_run
+from service.core.queries import query
 from service.queue.retry import HandedBackError, PostponedError, is_transient, next_try, retry_until
 
 Kind = Literal[
@@ -109,11 +111,11 @@ def start_run(
         "stale_after": STALE_AFTER_SECONDS,
         "in_the_way": ["queued"] if behind_running else ["queued", "running"],
     }
-    conn.execute(query("jobs/sql/close_stale_run"), parameters)
-    created = conn.execute(query("jobs/sql/start_run"), parameters).fetchone()
+    conn.execute(query("queue.close_stale_run"), parameters)
+    created = conn.execute(query("queue.start_run"), parameters).fetchone()
     if created is not None:
         return StartedRun(created, created=True)
-    found = conn.execute(query("jobs/sql/find_unfinished_run"), parameters).fetchone()
+    found = conn.execute(query("queue.find_unfinished_run"), parameters).fetchone()
     if found is None:
         # The other run ended between the two statements: this one's turn.
         return start_run(conn, tenant_id, kind, trigger, behind_running=behind_running)
@@ -123,7 +125,7 @@ def start_run(
 def get_run(conn: Connection, tenant_id: UUID, run_id: UUID) -> dict[str, Any] | None:
     """One run of this tenant."""
     return conn.execute(
-        query("jobs/sql/get_run"), {"tenant_id": tenant_id, "run_id": run_id}
+        query("queue.get_run"), {"tenant_id": tenant_id, "run_id": run_id}
     ).fetchone()
 
 
@@ -191,7 +193,7 @@ class RunRecorder:
         with self._lock:
             self._written_at = time.monotonic()
             written = self._execute(
-                "jobs/sql/report_progress", phase=self.phase_name, total=self.total
+                query("queue.report_progress"), phase=self.phase_name, total=self.total
             )
         if not written:
             raise LostRunError
@@ -221,7 +223,11 @@ class RunRecorder:
         message, advice = _words(error)
         try:
             self._execute(
-                "jobs/sql/postpone_run", error=message, advice=advice, at=at, is_counted=is_counted
+                query("queue.postpone_run"),
+                error=message,
+                advice=advice,
+                at=at,
+                is_counted=is_counted,
             )
         except psycopg.errors.UniqueViolation:
             self._finish(error or HandedBackError("The run that waits behind it does its work."))
@@ -236,17 +242,17 @@ class RunRecorder:
         elif error is not None and not isinstance(error, _FORESEEN):
             log.error("run failed", exc_info=error, **self.named)
         state = "failed" if error is not None else "succeeded"
-        if not self._execute("jobs/sql/finish_run", state=state, error=message, advice=advice):
+        if not self._execute(query("queue.finish_run"), state=state, error=message, advice=advice):
             log.warning("run lost", **self.named)
             return
         note_run(self.kind, state, time.monotonic() - self._began)
         log.info("run finished", state=state, error=message, **self.counts, **self.named)
 
-    def _execute(self, statement: str, **parameters: Any) -> bool:
+    def _execute(self, statement: sql.SQL, **parameters: Any) -> bool:
         """Change the run if it still is this process's; whether it is."""
         with tenant_transaction(self.pool, self.tenant_id) as conn:
             changed = conn.execute(
-                query(statement),
+                statement,
                 {
                     "tenant_id": self.tenant_id,
                     "run_id": self.run_id,
@@ -344,7 +350,7 @@ def _begin(
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "stale_after": policy.stale_after}
     try:
         with tenant_transaction(pool, tenant_id) as conn:
-            begun = conn.execute(query("jobs/sql/begin_run"), parameters).fetchone()
+            begun = conn.execute(query("queue.begin_run"), parameters).fetchone()
     except psycopg.errors.UniqueViolation:
         # One of its kind began this very moment.
         return None

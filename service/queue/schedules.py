@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from croniter import croniter
 
 from service.core.config import Settings
-from service.core.db import Connection, query
+from service.core.db import Connection
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def newest_times(conn: Connection, settings: Settings, now: datetime) -> list[Ne
         settings: When schedules are due.
         now: What time it is.
     """
-    zones = [row["time_zone"] for row in conn.execute(query("jobs/sql/list_time_zones"))]
+    zones = [row["time_zone"] for row in conn.execute(query("queue.list_time_zones"))]
     return [
         NewestTime(schedule, zone, previous_time(schedule.cron(settings), zone or "UTC", now))
         for schedule in SCHEDULES
@@ -171,7 +172,7 @@ def list_schedules(conn: Connection, settings: Settings, tenant_id: UUID) -> lis
         tenant_id: Whose schedules.
     """
     rows = conn.execute(
-        query("jobs/sql/list_schedules"),
+        query("queue.list_schedules"),
         {
             "tenant_id": tenant_id,
             "names": [schedule.name for schedule in SCHEDULES],
@@ -208,7 +209,7 @@ def pause(conn: Connection, tenant_id: UUID, name: str, by: str) -> None:
         InvalidInputError: There is no such schedule.
     """
     find_schedule(name)
-    conn.execute(query("jobs/sql/pause_schedule"), {"tenant_id": tenant_id, "name": name, "by": by})
+    conn.execute(query("queue.pause_schedule"), {"tenant_id": tenant_id, "name": name, "by": by})
 
 
 def resume(conn: Connection, tenant_id: UUID, name: str) -> None:
@@ -218,7 +219,7 @@ def resume(conn: Connection, tenant_id: UUID, name: str) -> None:
         InvalidInputError: There is no such schedule.
     """
     find_schedule(name)
-    conn.execute(query("jobs/sql/resume_schedule"), {"tenant_id": tenant_id, "name": name})
+    conn.execute(query("queue.resume_schedule"), {"tenant_id": tenant_id, "name": name})
 
 
 def is_due(

@@ -18,9 +18,11 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from psycopg import sql
 
-from service.core.db import Connection, one, query, tenant_transaction
+from service.core.db import Connection, one, tenant_transaction
 from service.core.http import TransientError, read_json
+from service.core.queries import query
 from service.queue.progress import Progress
 from service.shopify.bulk import BulkJob, Result, next_result, spend
 from service.shopify.client import ShopifyUnavailableError
@@ -68,10 +70,32 @@ class BulkResource:
     entity: str
     plural: str
     parse: Callable[[Node], Row]
+    create: sql.SQL
+    copy: sql.SQL
+    load: sql.SQL
+    clear_rejections: sql.SQL
 
 
-CUSTOMERS = BulkResource("bulk_customers", "customer", "customers", parse_customer)
-ORDERS = BulkResource("bulk_orders", "order", "orders", parse_order_alone)
+CUSTOMERS = BulkResource(
+    "bulk_customers",
+    "customer",
+    "customers",
+    parse_customer,
+    create=query("shopify.create_bulk_customers"),
+    copy=query("shopify.copy_bulk_customers"),
+    load=query("shopify.load_bulk_customers"),
+    clear_rejections=query("shopify.clear_bulk_customer_rejections"),
+)
+ORDERS = BulkResource(
+    "bulk_orders",
+    "order",
+    "orders",
+    parse_order_alone,
+    create=query("shopify.create_bulk_orders"),
+    copy=query("shopify.copy_bulk_orders"),
+    load=query("shopify.load_bulk_orders"),
+    clear_rejections=query("shopify.clear_bulk_order_rejections"),
+)
 
 
 @dataclass
@@ -132,7 +156,7 @@ def _land_result(
             counts = land_blocks(conn, tenant_id, resource, blocks, result, progress)
         if not result.is_partial:
             parameters = {"tenant_id": tenant_id, "resource": noted_as}
-            conn.execute(query("shopify/sql/forget_bulk_operation"), parameters)
+            conn.execute(query("shopify.delete_bulk_operation"), parameters)
             advance_watermark(conn, tenant_id, watermark, result.began_at - overlap)
     progress.count(**counts)
 
@@ -180,14 +204,15 @@ class _Landing:
         self._is_scattered = False
         self._currencies: set[str] = set()
         self._counts = {resource.plural: 0, "written": 0}
-        self._run(f"create_bulk_{resource.plural}")
-        self._run("create_bulk_rejections")
+        # Without parameters, so that one call may create several tables.
+        conn.execute(resource.create)
+        conn.execute(query("shopify.create_bulk_rejections"))
 
     def take(self, batch: Batch) -> None:
         """Copy a block, and land the one before, whose neighbours are here now."""
-        self._copy(self._resource.plural, batch.records)
-        self._copy("lines", batch.lines)
-        self._copy("rejections", batch.rejections)
+        self._copy(self._resource.copy, batch.records)
+        self._copy(query("shopify.copy_bulk_lines"), batch.lines)
+        self._copy(query("shopify.copy_bulk_rejections"), batch.rejections)
         self._counts[self._resource.plural] += len(batch.records)
         self._currencies |= batch.currencies
         self._copied += 1
@@ -201,17 +226,17 @@ class _Landing:
         if self._has_lines and self._copied:
             self._settle(self._copied - 1, 0)
             if self._late or self._is_scattered:
-                self._run("gather_late_orders", first_waiting=self._landed)
+                self._run(query("shopify.gather_late_orders"), first_waiting=self._landed)
                 self._land(-1, -1, every_line=True)
-        aside = self._run_one("set_bulk_rejections_aside")
-        self._run(f"take_back_bulk_{self._resource.plural}")
+        aside = self._run_one(query("shopify.quarantine_bulk_rejections"))
+        self._run(self._resource.clear_rejections)
         forget_erased(self._conn, self._tenant_id)
         forget_erased_rejections(self._conn, self._tenant_id)
         return {**self._counts, "rejected": aside["rejected"]}
 
     def _settle(self, block: int, orders: int) -> None:
         """Land a block of orders, unless the lines of this file are all over the place."""
-        late = self._run_one("note_late_orders", block=block)["late"]
+        late = self._run_one(query("shopify.record_late_orders"), block=block)["late"]
         self._late += late
         self._is_scattered |= late > _SCATTERED * max(orders, 1)
         if not self._is_scattered:
@@ -225,24 +250,22 @@ class _Landing:
             "last_line_block": _LAST_BLOCK if every_line else last + 1,
         }
         if len(self._currencies) > 1:
-            self._run("reject_bulk_orders", **reach)
-        written = self._run_one(f"land_bulk_{self._resource.plural}", **reach)["written"]
+            self._run(query("shopify.reject_bulk_orders"), **reach)
+        written = self._run_one(self._resource.load, **reach)["written"]
         self._counts["written"] += written
         self._landed += 1
 
-    def _copy(self, table: str, rows: list[str]) -> None:
+    def _copy(self, statement: sql.SQL, rows: list[str]) -> None:
         if rows:
-            with self._conn.cursor().copy(query(f"shopify/sql/copy_bulk_{table}")) as copy:
+            with self._conn.cursor().copy(statement) as copy:
                 copy.write("".join(rows))
 
-    def _run(self, name: str, **parameters: Any) -> None:
-        # Tables are made without parameters, so that several may be made at once.
-        given = {**self._parameters, **parameters} if not name.startswith("create_") else None
-        self._conn.execute(query(f"shopify/sql/{name}"), given)
+    def _run(self, statement: sql.SQL, **parameters: Any) -> None:
+        self._conn.execute(statement, {**self._parameters, **parameters})
 
-    def _run_one(self, name: str, **parameters: Any) -> dict[str, Any]:
+    def _run_one(self, statement: sql.SQL, **parameters: Any) -> dict[str, Any]:
         given = {**self._parameters, **parameters}
-        return one(self._conn.execute(query(f"shopify/sql/{name}"), given).fetchone())
+        return one(self._conn.execute(statement, given).fetchone())
 
 
 def parsed(blocks: Iterator[bytes], resource: BulkResource) -> Iterator[Batch]:

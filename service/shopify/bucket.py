@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from service.core.db import Pool, one, query, tenant_transaction
+from service.core.db import Pool, one, tenant_transaction
+from service.core.queries import query
 
 # The smallest bucket there is, assumed until Shopify has told of the shop's own.
 _SMALLEST_MAXIMUM = 1000.0
@@ -93,17 +94,17 @@ class SharedBucket:
             "counts_for": _RESERVED_FOR_SECONDS,
         }
         with tenant_transaction(self._pool, self._tenant_id) as conn:
-            conn.execute(query("sql/relax_commit"))
-            row = one(conn.execute(query("shopify/sql/reserve_points"), parameters).fetchone())
+            conn.execute(query("core.relax_commit"))
+            row = one(conn.execute(query("shopify.reserve_points"), parameters).fetchone())
         self._wait(row["wait_seconds"], row["place"])
         return Reservation(float(row["points"]), float(row["place"]))
 
     def settle(self, reserved: Reservation, cost: float, throttle: Throttle | None) -> None:
         """As :meth:`Bucket.settle`."""
         with tenant_transaction(self._pool, self._tenant_id) as conn:
-            conn.execute(query("sql/relax_commit"))
+            conn.execute(query("core.relax_commit"))
             conn.execute(
-                query("shopify/sql/settle_points"),
+                query("shopify.settle_points"),
                 {
                     "tenant_id": self._tenant_id,
                     "points": reserved.points,
@@ -125,7 +126,7 @@ class SharedBucket:
         with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
             row = one(
                 conn.execute(
-                    query("shopify/sql/read_wait"),
+                    query("shopify.read_wait"),
                     {
                         "tenant_id": self._tenant_id,
                         "place": place,

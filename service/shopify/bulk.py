@@ -23,7 +23,8 @@ from graphql import (
     visit,
 )
 
-from service.core.db import one, query, tenant_transaction
+from service.core.db import one, tenant_transaction
+from service.core.queries import query
 from service.shopify.client import Data, ShopifyClient, ShopifyRefusedError, document
 from service.shopify.segments import Source
 
@@ -103,14 +104,14 @@ def spend(source: Source, resource: str) -> None:
     """Note that nothing more is to be had of the operation under way."""
     parameters = {"tenant_id": source.tenant_id, "resource": resource}
     with tenant_transaction(source.pool, source.tenant_id) as conn:
-        conn.execute(query("shopify/sql/spend_bulk_operation"), parameters)
+        conn.execute(query("shopify.consume_bulk_operation"), parameters)
 
 
 def forget(source: Source, resource: str) -> None:
     """Forget the operation that was noted, because its rows have been read in another way."""
     parameters = {"tenant_id": source.tenant_id, "resource": resource}
     with tenant_transaction(source.pool, source.tenant_id) as conn:
-        conn.execute(query("shopify/sql/forget_bulk_operation"), parameters)
+        conn.execute(query("shopify.delete_bulk_operation"), parameters)
 
 
 def with_search(name: str, search: str | None) -> str:
@@ -145,7 +146,7 @@ def _hash(text: str) -> str:
 def _find(source: Source, resource: str) -> dict[str, Any] | None:
     with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
         return conn.execute(
-            query("shopify/sql/find_bulk_operation"),
+            query("shopify.find_bulk_operation"),
             {"tenant_id": source.tenant_id, "resource": resource},
         ).fetchone()
 
@@ -153,7 +154,7 @@ def _find(source: Source, resource: str) -> dict[str, Any] | None:
 def _note(source: Source, resource: str, started: Data, text: str, attempt: int) -> dict[str, Any]:
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         noted = conn.execute(
-            query("shopify/sql/note_bulk_operation"),
+            query("shopify.record_bulk_operation"),
             {
                 "tenant_id": source.tenant_id,
                 "resource": resource,

@@ -16,9 +16,10 @@ from service.core.credentials import (
     record_refused,
     store_connection,
 )
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import InvalidInputError, NotConnectedError
 from service.core.http import ATTEMPTS
+from service.core.queries import query
 from service.shopify.bucket import SharedBucket
 from service.shopify.client import ShopifyClient, base_url, open_shopify
 from service.shopify.errors import ShopifyRefusedError
@@ -143,7 +144,7 @@ def verify_shopify(
             raise ShopifyRefusedError(f"The access token belongs to {info.shop}, not to {shop}.")
         save_shop(conn, tenant_id, info)
         conn.execute(
-            query("shopify/sql/note_verified"),
+            query("shopify.record_verified"),
             {
                 "tenant_id": tenant_id,
                 "account_name": info.name,
@@ -162,7 +163,7 @@ def shop_domain(conn: Connection, tenant_id: UUID) -> str:
     Raises:
         NotConnectedError: The tenant was added without one.
     """
-    row = one(conn.execute(query("sql/find_shop"), {"tenant_id": tenant_id}).fetchone())
+    row = one(conn.execute(query("shopify.find_shop"), {"tenant_id": tenant_id}).fetchone())
     if row["shop_domain"] is None:
         raise NotConnectedError(
             "This tenant has no shop.",

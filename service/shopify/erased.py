@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from service.core.db import Connection, one, query
+from psycopg import sql
+
+from service.core.db import Connection, one
+from service.core.queries import query
 
 
 def forget_erased(conn: Connection, tenant_id: UUID) -> int:
@@ -19,18 +22,19 @@ def forget_erased(conn: Connection, tenant_id: UUID) -> int:
     Returns:
         How many rows were changed or deleted.
     """
-    return _forgotten(conn, "forget_erased", tenant_id=tenant_id)
+    return _count(conn, query("shopify.redact_erased"), tenant_id=tenant_id)
 
 
 def forget_erased_members(conn: Connection, tenant_id: UUID, segment_ids: list[str]) -> int:
     """Take erased people out of segments into which this transaction has landed members."""
-    return _forgotten(conn, "forget_erased_members", tenant_id=tenant_id, segment_ids=segment_ids)
+    statement = query("shopify.delete_erased_members")
+    return _count(conn, statement, tenant_id=tenant_id, segment_ids=segment_ids)
 
 
 def forget_erased_rejections(conn: Connection, tenant_id: UUID) -> int:
     """Forget what this transaction has set aside of erased people."""
-    return _forgotten(conn, "forget_erased_rejections", tenant_id=tenant_id)
+    return _count(conn, query("shopify.delete_erased_rejections"), tenant_id=tenant_id)
 
 
-def _forgotten(conn: Connection, name: str, **parameters: object) -> int:
-    return int(one(conn.execute(query(f"privacy/sql/{name}"), parameters).fetchone())["forgotten"])
+def _count(conn: Connection, statement: sql.SQL, **parameters: object) -> int:
+    return int(one(conn.execute(statement, parameters).fetchone())["forgotten"])

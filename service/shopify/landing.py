@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.queries import query
 from service.shopify.erased import forget_erased, forget_erased_rejections
 from service.shopify.parse import Rejection, Row
 from service.shopify.shop import ShopInfo
@@ -18,7 +20,7 @@ from service.shopify.shop import ShopInfo
 def save_shop(conn: Connection, tenant_id: UUID, info: ShopInfo) -> None:
     """Take the tenant's currency and time zone from its shop."""
     conn.execute(
-        query("shopify/sql/update_tenant"),
+        query("shopify.update_tenant"),
         {"tenant_id": tenant_id, "currency": info.currency, "time_zone": info.time_zone},
     )
 
@@ -26,7 +28,7 @@ def save_shop(conn: Connection, tenant_id: UUID, info: ShopInfo) -> None:
 def read_clock(pool: Pool, tenant_id: UUID) -> datetime:
     """The database's clock, by which is known what came before what."""
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-        row = one(conn.execute(query("shopify/sql/read_clock")).fetchone())
+        row = one(conn.execute(query("shopify.read_clock")).fetchone())
     return cast("datetime", row["now"])
 
 
@@ -38,19 +40,19 @@ def land_customers(
     ``read_at`` is the database's time before they were read: whoever was marked as deleted since
     stays so.
     """
-    return _land(conn, tenant_id, "customer", "customers", rows, read_at)
+    return _land(conn, tenant_id, "customer", query("shopify.load_customers"), rows, read_at)
 
 
 def land_orders(conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime) -> int:
     """Land orders and return how many rows were written; ``read_at`` as in land_customers."""
-    return _land(conn, tenant_id, "order", "orders", rows, read_at)
+    return _land(conn, tenant_id, "order", query("shopify.load_orders"), rows, read_at)
 
 
 def mark_orders_deleted(conn: Connection, tenant_id: UUID, order_ids: Sequence[str]) -> int:
     """Mark orders the store no longer has, and return how many were not marked yet."""
     return _written(
         conn,
-        "mark_orders_deleted",
+        query("shopify.mark_orders_deleted"),
         {"tenant_id": tenant_id, "order_ids": list(order_ids)},
     )
 
@@ -62,7 +64,7 @@ def mark_customers_deleted(conn: Connection, tenant_id: UUID, customer_ids: Sequ
     """
     return _written(
         conn,
-        "mark_customers_deleted",
+        query("shopify.mark_customers_deleted"),
         {"tenant_id": tenant_id, "customer_ids": list(customer_ids)},
     )
 
@@ -75,23 +77,23 @@ def merge_customers(conn: Connection, tenant_id: UUID, kept_id: str, gone_id: st
     """
     return _written(
         conn,
-        "merge_customers",
+        query("shopify.merge_customers"),
         {"tenant_id": tenant_id, "kept_id": kept_id, "gone_id": gone_id},
     )
 
 
 def adopt_orders(conn: Connection, tenant_id: UUID) -> int:
     """Give imported orders of an address to its customer, if landed; how many rows changed."""
-    adopted = conn.execute(query("shopify/sql/adopt_orders"), {"tenant_id": tenant_id})
+    adopted = conn.execute(query("shopify.reassign_orders"), {"tenant_id": tenant_id})
     return int(one(adopted.fetchone())["written"])
 
 
 def purge_deleted(conn: Connection, tenant_id: UUID) -> int:
     """Remove what has been marked as deleted for a month, once a build has seen that it is gone."""
-    built = one(conn.execute(query("shopify/sql/has_builds")).fetchone())
+    built = one(conn.execute(query("shopify.has_builds")).fetchone())
     if not built["has_builds"]:
         return 0
-    return _written(conn, "purge_deleted", {"tenant_id": tenant_id})
+    return _written(conn, query("shopify.purge_deleted"), {"tenant_id": tenant_id})
 
 
 def set_aside(
@@ -105,7 +107,7 @@ def set_aside(
         for item in rejections
     ]
     conn.execute(
-        query("shopify/sql/set_aside"),
+        query("shopify.quarantine"),
         {"tenant_id": tenant_id, "entity": entity, "rows": Jsonb(rows)},
     )
     forget_erased_rejections(conn, tenant_id)
@@ -114,7 +116,7 @@ def set_aside(
 def take_back(conn: Connection, tenant_id: UUID, entity: str, source_ids: list[str]) -> None:
     """Forget the rejections of records that have landed after all."""
     conn.execute(
-        query("shopify/sql/take_back"),
+        query("shopify.clear_rejections"),
         {"tenant_id": tenant_id, "entity": entity, "source_ids": source_ids},
     )
 
@@ -122,7 +124,7 @@ def take_back(conn: Connection, tenant_id: UUID, entity: str, source_ids: list[s
 def read_watermark(conn: Connection, tenant_id: UUID, resource: str) -> datetime | None:
     """How far a resource has been read; None before its first page."""
     row = conn.execute(
-        query("shopify/sql/read_watermark"), {"tenant_id": tenant_id, "resource": resource}
+        query("shopify.read_watermark"), {"tenant_id": tenant_id, "resource": resource}
     ).fetchone()
     return None if row is None else cast("datetime | None", row["watermark"])
 
@@ -132,28 +134,28 @@ def advance_watermark(
 ) -> None:
     """Note how far a resource has been read; it never goes back."""
     conn.execute(
-        query("shopify/sql/advance_watermark"),
+        query("shopify.advance_watermark"),
         {"tenant_id": tenant_id, "resource": resource, "watermark": watermark},
     )
 
 
-def _written(conn: Connection, name: str, parameters: dict[str, object]) -> int:
-    """Run a statement of this package that counts what it wrote."""
-    return int(one(conn.execute(query(f"shopify/sql/{name}"), parameters).fetchone())["written"])
+def _written(conn: Connection, statement: sql.SQL, parameters: dict[str, object]) -> int:
+    """Run a statement that counts the rows it wrote."""
+    return int(one(conn.execute(statement, parameters).fetchone())["written"])
 
 
 def _land(
     conn: Connection,
     tenant_id: UUID,
     entity: str,
-    table: str,
+    statement: sql.SQL,
     rows: Sequence[Row],
     read_at: datetime,
 ) -> int:
     if not rows:
         return 0
     parameters = {"tenant_id": tenant_id, "rows": Jsonb(rows), "read_at": read_at}
-    written = _written(conn, f"land_{table}", parameters)
+    written = _written(conn, statement, parameters)
     take_back(conn, tenant_id, entity, [row[f"{entity}_id"] for row in rows])
     forget_erased(conn, tenant_id)
     return written

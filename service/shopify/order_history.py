@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from service.core.db import Connection, query
+from service.core.db import Connection
+from service.core.queries import query
 from service.shopify.report import LIMIT, LIMIT_ADVICE
 
 
@@ -14,7 +15,7 @@ def read_order_limit(conn: Connection, tenant_id: UUID) -> dict[str, Any] | None
 
     ``first_order_at`` is the oldest order there is, ``in_words`` and ``advice`` are for people.
     """
-    row = conn.execute(query("sql/order_limit"), {"tenant_id": tenant_id}).fetchone()
+    row = conn.execute(query("shopify.find_order_limit"), {"tenant_id": tenant_id}).fetchone()
     if row is None:
         return None
     return {**row, "in_words": LIMIT, "advice": LIMIT_ADVICE}

@@ -18,8 +18,9 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.queue.progress import Progress
 from service.shopify import orders_export
 from service.shopify.csv_cells import LONGEST_ID, amount, identifier, instant, truth
@@ -49,7 +50,7 @@ _USUAL_CURRENCY = "USD"
 _PROGRESS_LINES = 1000
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
-# In the order of sql/copy_csv_orders.sql.
+# In the order of the statement copy_csv_orders.
 _TYPES = {
     "line_number": "int8",
     "order_id": "text",
@@ -137,14 +138,14 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
     is_export = orders_export.is_export(header)
     progress.phase("orders")
     with tenant_transaction(pool, tenant_id) as conn:
-        conn.execute(query("shopify/sql/create_csv_orders"))
+        conn.execute(query("shopify.create_csv_orders"))
         rejected = _copy(conn, tenant_id, reader, header, progress)
         if is_export:
             _gather(conn, tenant_id, rejected)
         outcome = one(
-            conn.execute(query("shopify/sql/land_csv_orders"), {"tenant_id": tenant_id}).fetchone()
+            conn.execute(query("shopify.load_csv_orders"), {"tenant_id": tenant_id}).fetchone()
         )
-        conn.execute(query("shopify/sql/reject_csv_lines"), {"tenant_id": tenant_id})
+        conn.execute(query("shopify.reject_csv_lines"), {"tenant_id": tenant_id})
         forget_erased(conn, tenant_id)
         forget_erased_rejections(conn, tenant_id)
     landed, readable = int(outcome["landed"]), int(outcome["readable"])
@@ -187,13 +188,13 @@ def _copy(
     header: Sequence[str],
     progress: Progress,
 ) -> _Rejected:
-    row = one(conn.execute(query("shopify/sql/find_currency"), {"tenant_id": tenant_id}).fetchone())
+    row = one(conn.execute(query("shopify.find_currency"), {"tenant_id": tenant_id}).fetchone())
     currency = row["currency"] or _USUAL_CURRENCY
     is_export = orders_export.is_export(header)
     parse = _parse_export if is_export else _parse
     rejected = _Rejected()
     lines = _lines(reader)
-    with conn.cursor().copy(query("shopify/sql/copy_csv_orders")) as copy:
+    with conn.cursor().copy(query("shopify.copy_csv_orders")) as copy:
         copy.set_types(list(_TYPES.values()))
         while chunk := list(islice(lines, _PROGRESS_LINES)):
             for line in chunk:
@@ -214,10 +215,10 @@ def _copy(
 
 def _gather(conn: Connection, tenant_id: UUID, rejected: _Rejected) -> None:
     """Bring the rows of an export together as orders; rows without an order are rejected."""
-    conn.execute(query("shopify/sql/analyze_csv_orders"))
-    conn.execute(query("shopify/sql/gather_export_rows"))
-    conn.execute(query("shopify/sql/find_export_customers"), {"tenant_id": tenant_id})
-    orphans = conn.execute(query("shopify/sql/reject_orphaned_rows")).fetchall()
+    conn.execute(query("shopify.analyze_csv_orders"))
+    conn.execute(query("shopify.gather_export_rows"))
+    conn.execute(query("shopify.find_export_customers"), {"tenant_id": tenant_id})
+    orphans = conn.execute(query("shopify.reject_orphaned_rows")).fetchall()
     if orphans:
         listed = rejected.first + [(row["line_number"], row["reason"]) for row in orphans]
         rejected.first = sorted(listed)[:REPORTED_REJECTIONS]
@@ -276,7 +277,7 @@ def _record(header: Sequence[str], line: _Line) -> Record:
 
 
 def _parse(record: Record, usual_currency: str) -> Values:
-    """The columns of sql/copy_csv_orders.sql after the line number.
+    """The columns of the statement copy_csv_orders after the line number.
 
     Raises:
         ValueError: The line cannot be an order; the message says why.

@@ -60,7 +60,7 @@ def is_first_row(record: Mapping[str, str]) -> bool:
 
 
 def parse_order(record: Mapping[str, str], usual_currency: str) -> dict[str, object]:
-    """An order's columns in sql/copy_csv_orders.sql, from the first of its rows.
+    """An order's columns in the statement copy_csv_orders, from the first of its rows.
 
     Raises:
         ValueError: The row cannot be an order; the message says why.

@@ -14,11 +14,13 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from psycopg import sql
 
 from service.core.config import Settings
-from service.core.db import Connection, one, query, tenant_transaction
+from service.core.db import Connection, one, tenant_transaction
 from service.core.errors import QuintileError
 from service.core.http import TransientError, read_json
+from service.core.queries import query
 from service.shopify.backfill import as_copied
 from service.shopify.bulk import BulkJob, Result, forget, is_under_way, next_result, spend
 from service.shopify.client import ShopifyUnavailableError
@@ -69,6 +71,8 @@ class _Listing:
 
     resource: str
     entity: str
+    find_missing: sql.SQL
+    record_differing: sql.SQL
     parse: Callable[[Node], tuple[str, str, str | None]]
 
 
@@ -83,8 +87,20 @@ def _listed_customer(node: Node) -> tuple[str, str, str | None]:
 
 
 _LISTINGS = (
-    _Listing("bulk_customer_ids", "customer", _listed_customer),
-    _Listing("bulk_order_ids", "order", _listed_order),
+    _Listing(
+        "bulk_customer_ids",
+        "customer",
+        query("shopify.find_missing_customers"),
+        query("shopify.record_differing_customers"),
+        _listed_customer,
+    ),
+    _Listing(
+        "bulk_order_ids",
+        "order",
+        query("shopify.find_missing_orders"),
+        query("shopify.record_differing_orders"),
+        _listed_order,
+    ),
 )
 
 
@@ -137,7 +153,7 @@ def _is_due(settings: Settings, source: Source) -> bool:
         return True
     with tenant_transaction(source.pool, tenant_id) as conn:
         row = conn.execute(
-            query("shopify/sql/is_comparison_due"), {"tenant_id": tenant_id, "hours": hours}
+            query("shopify.is_comparison_due"), {"tenant_id": tenant_id, "hours": hours}
         ).fetchone()
         if row is None:
             advance_watermark(conn, tenant_id, "comparison", None)
@@ -160,17 +176,17 @@ def _compare(
     }
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         _copy_listing(conn, source, listing, result)
-        found = _run(conn, f"find_missing_{listing.entity}s", parameters)
+        found = _run(conn, listing.find_missing, parameters)
         refusal = None if believes else _refusal(listing, **found)
         if refusal is None:
-            _run(conn, "note_missing", parameters)
-        _run(conn, f"note_differing_{listing.entity}s", parameters)
-        conn.execute(query("shopify/sql/forget_bulk_operation"), parameters)
+            _run(conn, query("shopify.record_missing"), parameters)
+        _run(conn, listing.record_differing, parameters)
+        conn.execute(query("shopify.delete_bulk_operation"), parameters)
     return refusal
 
 
-def _run(conn: Connection, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    return one(conn.execute(query(f"shopify/sql/{name}"), parameters).fetchone())
+def _run(conn: Connection, statement: sql.SQL, parameters: dict[str, Any]) -> dict[str, Any]:
+    return one(conn.execute(statement, parameters).fetchone())
 
 
 def _refusal(listing: _Listing, missing: int, compared: int) -> str | None:
@@ -183,10 +199,10 @@ def _refusal(listing: _Listing, missing: int, compared: int) -> str | None:
 
 
 def _copy_listing(conn: Connection, source: Source, listing: _Listing, result: Result) -> None:
-    conn.execute(query("shopify/sql/create_listed"))
+    conn.execute(query("shopify.create_listed"))
     listed = 0
     for rows in _listed_rows(listing, result):
-        with conn.cursor().copy(query("shopify/sql/copy_listed")) as copy:
+        with conn.cursor().copy(query("shopify.copy_listed")) as copy:
             copy.write("".join(rows))
         listed += len(rows)
         source.progress.advance(len(rows))

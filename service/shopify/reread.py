@@ -11,7 +11,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from service.core.db import Connection, one, query, tenant_transaction
+from psycopg import sql
+
+from service.core.db import Connection, one, tenant_transaction
+from service.core.queries import query
 from service.shopify.client import Data, ShopifyClient, ShopifyQueryError
 from service.shopify.landing import land_customers, land_orders, read_clock, set_aside
 from service.shopify.parse import Node, Row, parse_customer, parse_order, sort_out
@@ -26,11 +29,18 @@ class _Kind:
     document: str
     parse: Callable[[Node], Row]
     land: Callable[[Connection, UUID, Sequence[Row], datetime], int]
+    mark_missing: sql.SQL
 
 
 _KINDS = (
-    _Kind("customer", "customers_by_id", parse_customer, land_customers),
-    _Kind("order", "orders_by_id", parse_order, land_orders),
+    _Kind(
+        "customer",
+        "customers_by_id",
+        parse_customer,
+        land_customers,
+        query("shopify.mark_missing_customers"),
+    ),
+    _Kind("order", "orders_by_id", parse_order, land_orders, query("shopify.mark_missing_orders")),
 )
 
 
@@ -43,7 +53,7 @@ def reread(source: Source) -> None:
     for kind in _KINDS:
         parameters = {"tenant_id": source.tenant_id, "entity": kind.entity}
         with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
-            waiting = one(conn.execute(query("shopify/sql/count_rereads"), parameters).fetchone())
+            waiting = one(conn.execute(query("shopify.count_refetches"), parameters).fetchone())
         if waiting["waiting"]:
             source.progress.phase(f"{kind.entity}s one by one", total=waiting["waiting"])
         at_once = _AT_ONCE
@@ -76,7 +86,7 @@ def complete_lines(client: ShopifyClient, order: Data) -> None:
 def _next(source: Source, kind: _Kind, at_once: int) -> list[str]:
     with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
         rows = conn.execute(
-            query("shopify/sql/list_rereads"),
+            query("shopify.list_refetches"),
             {"tenant_id": source.tenant_id, "entity": kind.entity, "at_once": at_once},
         ).fetchall()
     return [row["source_id"] for row in rows]
@@ -107,11 +117,11 @@ def _land(
         set_aside(conn, tenant_id, kind.entity, rejections)
         deleted = one(
             conn.execute(
-                query(f"shopify/sql/mark_missing_{kind.entity}s"),
+                kind.mark_missing,
                 {**parameters, "source_ids": gone},
             ).fetchone()
         )["written"]
-        conn.execute(query("shopify/sql/forget_rereads"), {**parameters, "source_ids": source_ids})
+        conn.execute(query("shopify.delete_refetches"), {**parameters, "source_ids": source_ids})
     source.progress.count(
         reread=len(rows), rejected=len(rejections), written=written + deleted, deleted=deleted
     )

@@ -15,7 +15,8 @@ from enum import Enum
 from itertools import islice
 from uuid import UUID
 
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.queries import query
 from service.core.spool import Spool, open_spool
 from service.queue.progress import Progress
 from service.shopify.client import (
@@ -109,7 +110,7 @@ def sync_segments(source: Source) -> None:
     _retire(source, read_at, unread_ids=unread)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         conn.execute(
-            query("shopify/sql/note_segments_synced"),
+            query("shopify.record_segments_synced"),
             {"tenant_id": source.tenant_id, "read_at": read_at},
         )
 
@@ -183,7 +184,7 @@ def _retire(
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         retired = one(
             conn.execute(
-                query("shopify/sql/retire_segments"),
+                query("shopify.retire_segments"),
                 {
                     "tenant_id": source.tenant_id,
                     "read_at": read_at,
@@ -404,19 +405,19 @@ def _land(
         "member_count": reading.total,
         "read_at": read_at,
     }
-    landed = one(conn.execute(query("shopify/sql/land_segment"), parameters).fetchone())
+    landed = one(conn.execute(query("shopify.load_segment"), parameters).fetchone())
     if not landed["landed"]:
         return 0
-    conn.execute(query("shopify/sql/create_incoming_members"))
-    with conn.cursor().copy(query("shopify/sql/copy_incoming_members")) as copy:
+    conn.execute(query("shopify.create_incoming_members"))
+    with conn.cursor().copy(query("shopify.copy_incoming_members")) as copy:
         for member in members:
             copy.write_row(member)
     if len(members) >= _ANALYZED_FROM:
-        conn.execute(query("shopify/sql/analyze_incoming_members"))
-    changed = one(conn.execute(query("shopify/sql/land_members"), parameters).fetchone())
+        conn.execute(query("shopify.analyze_incoming_members"))
+    changed = one(conn.execute(query("shopify.load_members"), parameters).fetchone())
     take_back(conn, tenant_id, "segment", [segment_id])
     conn.execute(
-        query("shopify/sql/forget_member_rejections"),
+        query("shopify.delete_member_rejections"),
         {**parameters, "source_ids": [item.source_id for item in reading.rejections]},
     )
     set_aside(conn, tenant_id, "segment_member", reading.rejections)

@@ -23,9 +23,10 @@ import httpx
 import structlog
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError, QuintileError
 from service.core.http import TransientError, decode_json, open_client, retry_transient, send
+from service.core.queries import query
 from service.core.vault import Sealed, seal, unseal
 from service.shopify.errors import ShopifyRefusedError
 
@@ -221,7 +222,7 @@ class StoredTokens:
     def _lease(self, lease: UUID, stored: Stored) -> bool:
         with tenant_transaction(self._pool, self._tenant_id) as conn:
             row = conn.execute(
-                query("shopify/sql/lease_refresh"),
+                query("shopify.lease_refresh"),
                 {
                     "tenant_id": self._tenant_id,
                     "lease": lease,
@@ -234,14 +235,14 @@ class StoredTokens:
     def _give_up(self, lease: UUID) -> None:
         with tenant_transaction(self._pool, self._tenant_id) as conn:
             conn.execute(
-                query("shopify/sql/release_refresh"), {"tenant_id": self._tenant_id, "lease": lease}
+                query("shopify.release_refresh"), {"tenant_id": self._tenant_id, "lease": lease}
             )
 
     def _store(self, lease: UUID, fresh: TokenSet) -> None:
         sealed = seal(self._settings, self._tenant_id, "shopify", fresh.sealable())
         with tenant_transaction(self._pool, self._tenant_id) as conn:
             conn.execute(
-                query("shopify/sql/store_refreshed"),
+                query("shopify.store_refreshed"),
                 {
                     "tenant_id": self._tenant_id,
                     "lease": lease,
@@ -274,7 +275,7 @@ def read_stored(settings: Settings, conn: Connection, tenant_id: UUID) -> Stored
         SealBrokenError: The stored secret cannot be opened with the keys at hand.
     """
     row = conn.execute(
-        query("sql/find_connection"), {"tenant_id": tenant_id, "provider": "shopify"}
+        query("core.find_connection"), {"tenant_id": tenant_id, "provider": "shopify"}
     ).fetchone()
     if row is None:
         return None

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Pool, query, tenant_transaction
+from service.core.db import Pool, tenant_transaction
 from service.core.errors import InvalidInputError, SealBrokenError
+from service.core.queries import query
 from service.core.vault import DERIVED, KEY_BYTES, Sealed, key_ring, seal, unseal
 
 # What locks a tenant's secrets of one kind, and what stores one that was sealed anew.
 _STORES = (
-    ("sql/lock_sealed", "sql/reseal"),
-    ("notifications/sql/lock_hook", "notifications/sql/reseal_hook"),
+    (query("tenants.lock_credentials"), query("tenants.reseal_credential")),
+    (query("tenants.lock_hook"), query("tenants.reseal_hook")),
 )
 
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -55,7 +56,7 @@ def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> 
             stored = (
                 (reseal, row)
                 for lock, reseal in _STORES
-                for row in conn.execute(query(lock), {"tenant_id": tenant_id}).fetchall()
+                for row in conn.execute(lock, {"tenant_id": tenant_id}).fetchall()
             )
             for reseal, row in stored:
                 provider, key_id = row["provider"], row["key_id"]
@@ -72,7 +73,7 @@ def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> 
                     continue
                 sealed = seal(settings, tenant_id, provider, secret)
                 conn.execute(
-                    query(reseal),
+                    reseal,
                     {
                         "tenant_id": tenant_id,
                         "provider": provider,

@@ -10,8 +10,9 @@ from zoneinfo import available_timezones
 
 import psycopg
 
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.tenants.shop_domain import check_shop_domain
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
@@ -32,11 +33,11 @@ def add_tenant(conn: Connection, name: str, shop: str | None = None) -> UUID:
     try:
         with conn.transaction():
             row = one(
-                conn.execute(query("sql/add_tenant"), {"name": name, "shop": shop}).fetchone()
+                conn.execute(query("tenants.add_tenant"), {"name": name, "shop": shop}).fetchone()
             )
             tenant_id: UUID = row["tenant_id"]
-            conn.execute(query("sql/add_rfm_settings"), {"tenant_id": tenant_id})
-            conn.execute(query("sql/add_samples_config"), {"tenant_id": tenant_id})
+            conn.execute(query("tenants.add_rfm_settings"), {"tenant_id": tenant_id})
+            conn.execute(query("tenants.add_samples_config"), {"tenant_id": tenant_id})
     except psycopg.errors.UniqueViolation as error:
         raise _taken(error) from None
     return tenant_id
@@ -44,7 +45,7 @@ def add_tenant(conn: Connection, name: str, shop: str | None = None) -> UUID:
 
 def list_tenants(conn: Connection) -> list[dict[str, Any]]:
     """Every tenant with its shop, currency, time zone and what it is connected to."""
-    return conn.execute(query("sql/list_tenants")).fetchall()
+    return conn.execute(query("tenants.list_tenants")).fetchall()
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def change_tenant(
     try:
         with conn.transaction():
             changed = conn.execute(
-                query("sql/change_tenant"),
+                query("tenants.change_tenant"),
                 {
                     "tenant_id": tenant_id,
                     "shop": shop,
@@ -152,7 +153,7 @@ def change_rfm_settings(conn: Connection, tenant_id: UUID, rfm: RfmChange) -> No
         values["excluded_domains"] = [text.strip().lower() for text in rfm.excluded_domains]
     try:
         with conn.transaction():
-            conn.execute(query("sql/change_rfm_settings"), {"tenant_id": tenant_id, **values})
+            conn.execute(query("tenants.change_rfm_settings"), {"tenant_id": tenant_id, **values})
     except psycopg.errors.CheckViolation as error:
         raise _impossible(error) from None
     except psycopg.errors.NumericValueOutOfRange:

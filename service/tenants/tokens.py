@@ -15,7 +15,8 @@ from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
-from service.core.db import Connection, Pool, query, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
+from service.core.queries import query
 
 Kind = Literal["qnt", "qsi"]
 API: Kind = "qnt"
@@ -45,7 +46,7 @@ def create_token(conn: Connection, tenant_id: UUID, label: str) -> str:
     """Make an API token and return it; it cannot be shown again. Needs the owner's connection."""
     token = _generate(API, tenant_id)
     conn.execute(
-        query("sql/insert_token"),
+        query("tenants.insert_token"),
         {
             "tenant_id": tenant_id,
             "token_hash": _digest(token),
@@ -60,7 +61,7 @@ def create_sign_in_code(conn: Connection, tenant_id: UUID, lifetime: timedelta) 
     """Make a single-use code for a sign-in link. Needs the owner's connection."""
     code = _generate(SIGN_IN, tenant_id)
     conn.execute(
-        query("sql/insert_sign_in_code"),
+        query("tenants.insert_sign_in_code"),
         {"tenant_id": tenant_id, "code_hash": _digest(code), "lifetime": lifetime},
     )
     return code
@@ -78,11 +79,11 @@ def is_token_valid(pool: Pool, tenant_id: UUID, digest: bytes) -> bool:
     """Whether a token still opens the door; notes the day it was last used."""
     with tenant_transaction(pool, tenant_id) as conn:
         row = conn.execute(
-            query("sql/find_token"), {"tenant_id": tenant_id, "token_hash": digest}
+            query("tenants.find_token"), {"tenant_id": tenant_id, "token_hash": digest}
         ).fetchone()
         if row is not None and not row["is_noted_today"]:
             conn.execute(
-                query("sql/note_token_use"), {"tenant_id": tenant_id, "token_hash": digest}
+                query("tenants.record_token_use"), {"tenant_id": tenant_id, "token_hash": digest}
             )
     return row is not None
 
@@ -94,7 +95,7 @@ def use_sign_in_code(pool: Pool, code: str) -> Credential | None:
         return None
     with tenant_transaction(pool, credential.tenant_id) as conn:
         row = conn.execute(
-            query("sql/use_sign_in_code"),
+            query("tenants.use_sign_in_code"),
             {"tenant_id": credential.tenant_id, "code_hash": credential.digest},
         ).fetchone()
     return credential if row is not None else None

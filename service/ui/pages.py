@@ -34,8 +34,9 @@ from service.api.samples import read_sample_months
 from service.api.schemas import RfmSummary, SampleMonth
 from service.api.segments import read_rfm_summary
 from service.api.tenant import read_tenant
-from service.core.db import one, query
+from service.core.db import one
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.core.seeds import rfm_segment_labels
 from service.queue.schedules import next_at
 from service.shopify.money import exponent_of
@@ -179,7 +180,7 @@ def klaviyo() -> str:
         tenant = read_tenant(conn, tenant_id())
         connected = one(
             conn.execute(
-                query("api/sql/is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
+                query("api.is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
             ).fetchone()
         )
     return render_template(

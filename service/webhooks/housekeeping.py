@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, connect, query, tenant_transaction, transform_url
+from service.core.db import Connection, Pool, connect, tenant_transaction, transform_url
+from service.core.queries import query
 from service.notifications.outbox import purge_notifications
 from service.queue.defer import enter_queue
 from service.webhooks.inbox import defer
@@ -22,19 +23,17 @@ def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> dict[str, i
     """
     with tenant_transaction(pool, tenant_id) as conn:
         webhooks = conn.execute(
-            query("webhooks/sql/purge_events"),
+            query("webhooks.purge_webhooks"),
             {
                 "tenant_id": tenant_id,
                 "days": settings.webhook_days,
                 "privacy_kinds": sorted(PRIVACY_KINDS),
             },
         ).rowcount
-        exports = conn.execute(
-            query("privacy/sql/purge_exports"), {"tenant_id": tenant_id}
-        ).rowcount
+        exports = conn.execute(query("webhooks.purge_exports"), {"tenant_id": tenant_id}).rowcount
         notifications = purge_notifications(conn, tenant_id, settings.webhook_days)
         events = conn.execute(
-            query("klaviyo/sql/purge_events"),
+            query("webhooks.purge_klaviyo_events"),
             {"tenant_id": tenant_id, "days": settings.klaviyo_event_days},
         ).rowcount
         _take_up(conn, tenant_id)
@@ -48,7 +47,7 @@ def purge_tenant(settings: Settings, pool: Pool, tenant_id: UUID) -> dict[str, i
 
 def _take_up(conn: Connection, tenant_id: UUID) -> None:
     """Queue jobs for webhooks that wait without one, as after a command that was interrupted."""
-    rows = conn.execute(query("webhooks/sql/list_forgotten"), {"tenant_id": tenant_id}).fetchall()
+    rows = conn.execute(query("webhooks.list_lost_events"), {"tenant_id": tenant_id}).fetchall()
     for row in rows:
         defer(conn, tenant_id, row["webhook_id"], row["kind"])
 
@@ -58,4 +57,4 @@ def purge_jobs(settings: Settings) -> int:
     with connect(transform_url(settings)) as conn, conn.transaction():
         enter_queue(conn)
         days = {"days": settings.webhook_days}
-        return conn.execute(query("jobs/sql/purge_jobs"), days).rowcount
+        return conn.execute(query("webhooks.purge_jobs"), days).rowcount

@@ -15,8 +15,9 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.http import storable
+from service.core.queries import query
 from service.queue.defer import defer_notices, defer_privacy
 from service.webhooks.signature import NotSignedError, client_secrets, is_signed
 from service.webhooks.topics import PRIVACY_KINDS, TOPICS, Notice, read_notice
@@ -120,7 +121,7 @@ def defer(conn: Connection, tenant_id: UUID, webhook_id: str, kind: str) -> None
 
 def _insert(conn: Connection, tenant_id: UUID, delivery: Delivery, notice: Notice) -> bool:
     inserted = conn.execute(
-        query("webhooks/sql/insert_event"),
+        query("webhooks.insert_event"),
         {
             "tenant_id": tenant_id,
             "webhook_id": delivery.webhook_id,
@@ -139,7 +140,7 @@ def _set_aside(
     conn: Connection, tenant_id: UUID, delivery: Delivery, payload: Any, reason: str
 ) -> Receipt:
     inserted = conn.execute(
-        query("webhooks/sql/insert_poison"),
+        query("webhooks.insert_unreadable"),
         {
             "tenant_id": tenant_id,
             "webhook_id": delivery.webhook_id,
@@ -160,7 +161,7 @@ def _set_aside(
 
 def _tenant_of(pool: Pool, shop: str) -> UUID | None:
     with pool.connection() as conn:
-        row = one(conn.execute(query("webhooks/sql/tenant_of_shop"), {"shop": shop}).fetchone())
+        row = one(conn.execute(query("webhooks.tenant_of_shop"), {"shop": shop}).fetchone())
     return cast("UUID | None", row["tenant_id"])
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from service.core.db import Connection, one, query
+from service.core.db import Connection, one
+from service.core.queries import query
 from service.webhooks.inbox import defer
 from service.webhooks.topics import read_notice
 
@@ -23,7 +24,7 @@ def retry_webhooks(
         The webhooks as they are now.
     """
     found = conn.execute(
-        query("webhooks/sql/lock_set_aside"),
+        query("webhooks.lock_quarantined"),
         {"tenant_id": tenant_id, "webhook_id": webhook_id},
     ).fetchall()
     return [_retry(conn, tenant_id, event) for event in found]
@@ -38,10 +39,10 @@ def _retry(conn: Connection, tenant_id: UUID, event: dict[str, Any]) -> dict[str
         except ValueError as error:
             reason = f"It was not understood: {error}."
             still = {**parameters, "reason": reason}
-            return one(conn.execute(query("webhooks/sql/keep_aside"), still).fetchone())
+            return one(conn.execute(query("webhooks.keep_quarantined"), still).fetchone())
         kind = notice.kind
         conn.execute(
-            query("webhooks/sql/fill_event"),
+            query("webhooks.fill_event"),
             {
                 **parameters,
                 "kind": kind,
@@ -50,6 +51,6 @@ def _retry(conn: Connection, tenant_id: UUID, event: dict[str, Any]) -> dict[str
                 "store_updated_at": notice.store_updated_at,
             },
         )
-    queued = one(conn.execute(query("webhooks/sql/requeue_event"), parameters).fetchone())
+    queued = one(conn.execute(query("webhooks.requeue_event"), parameters).fetchone())
     defer(conn, tenant_id, event["webhook_id"], kind)
     return queued

@@ -19,8 +19,9 @@ from psycopg.types.json import Jsonb
 
 from service.core.config import Settings
 from service.core.credentials import disconnect, record_refused
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import NotConnectedError, QuintileError
+from service.core.queries import query
 from service.queue.defer import defer_notices, wait_for_receivers
 from service.shopify.client import ShopifyClient
 from service.shopify.connection import open_connected_shopify
@@ -146,7 +147,7 @@ def process_notices(settings: Settings, pool: Pool, tenant_id: UUID, wake_sync: 
 def _find_due(pool: Pool, tenant_id: UUID) -> list[Due]:
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         rows = conn.execute(
-            query("webhooks/sql/due_events"),
+            query("webhooks.list_due_events"),
             {
                 "tenant_id": tenant_id,
                 "other_kinds": sorted(PRIVACY_KINDS),
@@ -219,7 +220,7 @@ def _put_off(conn: Connection, tenant_id: UUID, due: Due, reason: str) -> None:
     pause = min(_FIRST_PAUSE_SECONDS * 4**due.attempts, _LONGEST_PAUSE_SECONDS)
     postponed = one(
         conn.execute(
-            query("webhooks/sql/postpone_events"),
+            query("webhooks.postpone_events"),
             {
                 "tenant_id": tenant_id,
                 "webhook_ids": due.webhook_ids,
@@ -235,7 +236,7 @@ def _set_aside(
     conn: Connection, tenant_id: UUID, dues: Sequence[Due], reason: str, advice: str
 ) -> None:
     conn.execute(
-        query("webhooks/sql/set_events_aside"),
+        query("webhooks.quarantine_events"),
         {
             "tenant_id": tenant_id,
             "webhook_ids": [webhook_id for due in dues for webhook_id in due.webhook_ids],
@@ -247,7 +248,7 @@ def _set_aside(
 
 def _finish(conn: Connection, tenant_id: UUID, due: Due, reason: str | None = None) -> None:
     conn.execute(
-        query("webhooks/sql/finish_events"),
+        query("webhooks.finish_events"),
         {"tenant_id": tenant_id, "webhook_ids": due.webhook_ids, "reason": reason},
     )
 
@@ -385,7 +386,7 @@ def _memberships(session: _Session, dues: Sequence[Due]) -> None:
         customer = {"id": f"gid://shopify/Customer/{due.subject}"}
     with tenant_transaction(session.pool, session.tenant_id) as conn:
         conn.execute(
-            query("webhooks/sql/land_memberships"),
+            query("webhooks.load_memberships"),
             {
                 "tenant_id": session.tenant_id,
                 "memberships": Jsonb(memberships),
@@ -412,12 +413,12 @@ def _uninstalls(session: _Session, dues: Sequence[Due]) -> None:
     (due,) = dues
     with tenant_transaction(session.pool, session.tenant_id) as conn:
         parameters = {"tenant_id": session.tenant_id, "triggered_at": due.triggered_at}
-        gone = conn.execute(query("webhooks/sql/note_uninstalled"), parameters).fetchone()
+        gone = conn.execute(query("webhooks.record_uninstalled"), parameters).fetchone()
         if gone is None:
             _finish(conn, session.tenant_id, due, "The store has been connected again since.")
             return
         disconnect(conn, session.tenant_id, "shopify", "The app was removed from the store.")
-        conn.execute(query("webhooks/sql/cancel_syncs"), parameters)
+        conn.execute(query("webhooks.cancel_syncs"), parameters)
         _finish(conn, session.tenant_id, due)
     log.info("app uninstalled", tenant_id=str(session.tenant_id))
 

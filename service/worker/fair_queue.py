@@ -20,7 +20,7 @@ from procrastinate.manager import JobManager, NotificationCallback
 from psycopg.rows import dict_row
 
 from service.core.config import Settings
-from service.core.db import query
+from service.core.queries import query
 from service.queue.priorities import BUILD_TASK, DUE_BUILD_TASK, PRIORITY_PERSON
 
 log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ _LONGEST_PAUSE_SECONDS = 5.0
 
 
 class FairQueue(JobManager):
-    """Hands jobs to one worker by the rules of ``sql/fetch_job.sql``."""
+    """Hands jobs to one worker by the rules of the statement ``fetch_job``."""
 
     def __init__(self, connector: PsycopgConnector, settings: Settings) -> None:
         super().__init__(connector)
@@ -63,8 +63,8 @@ class FairQueue(JobManager):
                     self._psycopg.pool.connection() as conn,
                     conn.cursor(row_factory=dict_row) as cursor,
                 ):
-                    await cursor.execute(query("jobs/sql/fetch_lock"))
-                    await cursor.execute(query("jobs/sql/fetch_job"), parameters)
+                    await cursor.execute(query("worker.lock_fetch"))
+                    await cursor.execute(query("worker.fetch_job"), parameters)
                     row = await cursor.fetchone()
                 if row is None:
                     return None
@@ -101,7 +101,7 @@ class FairQueue(JobManager):
             await super().update_heartbeat(worker_id)
             async with self._handing_out:
                 rows = await self.connector.execute_query_all_async(
-                    query("jobs/sql/hand_back_lost").as_string(),
+                    query("worker.return_lost_jobs").as_string(),
                     worker_id=worker_id,
                     held=list(self._held),
                 )
@@ -129,7 +129,7 @@ class FairQueue(JobManager):
             self._held.discard(job.id)
 
     async def _wake_workers(self) -> None:
-        text = query("jobs/sql/wake_workers").as_string()
+        text = query("queue.wake_workers").as_string()
         await _until_answered(lambda: self.connector.execute_query_async(text))
 
 

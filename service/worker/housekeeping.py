@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Pool, query, tenant_transaction
+from service.core.db import Pool, tenant_transaction
+from service.core.queries import query
 from service.webhooks.housekeeping import purge_jobs, purge_tenant
 
 
@@ -30,4 +31,4 @@ def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[s
 def _purge_runs(settings: Settings, pool: Pool, tenant_id: UUID) -> int:
     with tenant_transaction(pool, tenant_id) as conn:
         parameters = {"tenant_id": tenant_id, "days": settings.run_days}
-        return conn.execute(query("jobs/sql/purge_runs"), parameters).rowcount
+        return conn.execute(query("worker.purge_runs"), parameters).rowcount

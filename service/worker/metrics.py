@@ -17,9 +17,10 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from service.core.config import Settings
-from service.core.db import Connection, connect, one, query, transform_url
+from service.core.db import Connection, connect, one, transform_url
 from service.core.errors import QuintileError
 from service.core.metrics import may_read, own_numbers
+from service.core.queries import query
 from service.queue.freshness import read_freshness
 
 log = structlog.get_logger(__name__)
@@ -99,9 +100,9 @@ def _by_name(rows: Iterable[dict[str, Any]]) -> Metric:
 
 
 def _read_sizes(conn: Connection) -> dict[UUID, str]:
-    is_built = one(conn.execute(query("jobs/sql/is_quality_built")).fetchone())["is_built"]
-    name = "jobs/sql/tenant_sizes" if is_built else "jobs/sql/tenant_sizes_unbuilt"
-    return {row["tenant_id"]: row["size"] for row in conn.execute(query(name)).fetchall()}
+    is_built = one(conn.execute(query("worker.is_quality_built")).fetchone())["is_built"]
+    statement = query("worker.tenant_sizes") if is_built else query("worker.tenant_sizes_unbuilt")
+    return {row["tenant_id"]: row["size"] for row in conn.execute(statement).fetchall()}
 
 
 def _queue(conn: Connection) -> Iterator[Metric]:
@@ -111,14 +112,14 @@ def _queue(conn: Connection) -> Iterator[Metric]:
     oldest = GaugeMetricFamily(
         "quintile_queue_oldest_seconds", "How long the oldest due job waits.", labels=["queue"]
     )
-    for row in conn.execute(query("jobs/sql/queue_depth")).fetchall():
+    for row in conn.execute(query("worker.queue_depth")).fetchall():
         waiting.add_metric([row["queue_name"], "waiting"], row["waiting"])
         waiting.add_metric([row["queue_name"], "doing"], row["doing"])
         oldest.add_metric([row["queue_name"]], row["oldest_seconds"])
     yield waiting
     yield oldest
     workers = GaugeMetricFamily("quintile_workers", "Workers heard of within a minute.")
-    workers.add_metric([], one(conn.execute(query("jobs/sql/count_workers")).fetchone())["alive"])
+    workers.add_metric([], one(conn.execute(query("queue.count_workers")).fetchone())["alive"])
     yield workers
 
 
@@ -126,7 +127,7 @@ def _unfinished(conn: Connection) -> Iterator[Metric]:
     unfinished = GaugeMetricFamily(
         "quintile_runs_unfinished", "Runs that wait or are at work.", labels=["kind", "state"]
     )
-    for row in conn.execute(query("jobs/sql/count_unfinished")).fetchall():
+    for row in conn.execute(query("worker.count_unfinished_runs")).fetchall():
         unfinished.add_metric([row["kind"], row["state"]], row["runs"])
     yield unfinished
 
@@ -137,7 +138,7 @@ def _written(conn: Connection) -> Iterator[Metric]:
         "Rows inserted, updated and deleted: landed (shopify), built (marts), kept (app).",
         labels=["schema"],
     )
-    for row in conn.execute(query("jobs/sql/rows_written")).fetchall():
+    for row in conn.execute(query("worker.rows_written")).fetchall():
         written.add_metric([row["schema"]], row["rows"])
     yield written
 

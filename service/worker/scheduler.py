@@ -15,11 +15,11 @@ from service.core.db import (
     Pool,
     connect,
     one_at_a_time,
-    query,
     tenant_transaction,
     transform_url,
 )
 from service.core.metrics import note_run
+from service.core.queries import query
 from service.queue.defer import QUEUE, defer, enter_queue
 from service.queue.enqueue import HOUSEKEEP_TASK, Enqueueable, enqueue
 from service.queue.priorities import PRIORITY_SCHEDULE
@@ -62,8 +62,8 @@ def requeue_stalled_jobs(settings: Settings) -> int:
     seconds = settings.run_stale_seconds * (1 + 1 / _GRACE_PARTS)
     with connect(transform_url(settings)) as conn, conn.transaction():
         enter_queue(conn)
-        rows = conn.execute(query("jobs/sql/requeue_stalled_jobs"), {"seconds": seconds}).fetchall()
-        conn.execute(query("jobs/sql/wake_workers"))
+        rows = conn.execute(query("worker.requeue_stalled_jobs"), {"seconds": seconds}).fetchall()
+        conn.execute(query("queue.wake_workers"))
     for row in rows:
         log.warning("took up a job of a dead worker", job_id=row["id"], task=row["task_name"])
     return len(rows)
@@ -81,11 +81,11 @@ def close_dead_runs(settings: Settings, pool: Pool) -> int:
     # Commands say that they live as often as the usual time asks for, whatever is set here.
     stale_after = {"stale_after": max(settings.run_stale_seconds, STALE_AFTER_SECONDS)}
     with connect(transform_url(settings)) as conn:
-        rows = conn.execute(query("jobs/sql/list_dead_runs"), stale_after).fetchall()
+        rows = conn.execute(query("worker.list_dead_runs"), stale_after).fetchall()
     closed = 0
     for row in rows:
         with tenant_transaction(pool, row["tenant_id"]) as conn:
-            run = conn.execute(query("jobs/sql/close_dead_run"), row | stale_after).fetchone()
+            run = conn.execute(query("worker.close_dead_run"), row | stale_after).fetchone()
         if run is not None:
             note_run(run["kind"], "failed", run["seconds"])
             log.warning("closed a run that nobody does", kind=run["kind"], **_ids(row))
@@ -97,7 +97,7 @@ def _find_due(conn: Connection, settings: Settings, now: datetime) -> list[dict[
     """Tenants and the schedules that have come due for them since they were served last."""
     times = newest_times(conn, settings, now)
     return conn.execute(
-        query("jobs/sql/find_due"),
+        query("worker.find_due_schedules"),
         {
             "names": [time.schedule.name for time in times],
             "providers": [time.schedule.provider for time in times],
@@ -113,7 +113,7 @@ def _serve(pool: Pool, due: dict[str, Any]) -> bool:
     schedule = BY_NAME[due["name"]]
     with tenant_transaction(pool, tenant_id) as conn:
         parameters = {"tenant_id": tenant_id, "name": schedule.name, "due_at": due["due_at"]}
-        if conn.execute(query("jobs/sql/serve_schedule"), parameters).fetchone() is None:
+        if conn.execute(query("worker.serve_schedule"), parameters).fetchone() is None:
             return False
         if schedule.kind is not None:
             enqueue(conn, tenant_id, cast("Enqueueable", schedule.kind), "schedule")

@@ -19,8 +19,9 @@ from psycopg.conninfo import make_conninfo
 from service.builds.run import build_and_record
 from service.builds.scheduled import build_due_tenants
 from service.core.config import Settings
-from service.core.db import Connection, Pool, connect, one, query, tenant_transaction, transform_url
+from service.core.db import Connection, Pool, connect, one, tenant_transaction, transform_url
 from service.core.errors import AlreadyRunningError, QuintileError
+from service.core.queries import query
 from service.klaviyo.sync import sync_klaviyo
 from service.notifications.outbox import NOTIFY_TASK, send_notification
 from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
@@ -75,7 +76,7 @@ class Worker:
         """Build one tenant's models."""
         with connect(transform_url(self.settings)) as conn:
             row = one(
-                conn.execute(query("jobs/sql/tenant_name"), {"tenant_id": tenant_id}).fetchone()
+                conn.execute(query("worker.find_tenant_name"), {"tenant_id": tenant_id}).fetchone()
             )
         build_and_record(
             self.settings,
@@ -144,7 +145,7 @@ class Worker:
         stale_after = self.settings.run_stale_seconds
         with tenant_transaction(self.pool, tenant_id, read_only=True) as conn:
             row = conn.execute(
-                query("jobs/sql/begin_wait"),
+                query("worker.seconds_until_run"),
                 {
                     "tenant_id": tenant_id,
                     "run_id": run_id,

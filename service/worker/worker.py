@@ -16,8 +16,9 @@ import psycopg
 import structlog
 
 from service.core.config import Settings
-from service.core.db import Pool, open_pool, read_queries
+from service.core.db import Pool, open_pool
 from service.core.errors import DatabaseUnavailableError
+from service.core.queries import load_queries
 from service.worker.metrics import serve_metrics
 from service.worker.scheduler import close_dead_runs, enqueue_due, requeue_stalled_jobs
 from service.worker.tasks import worker_app
@@ -57,7 +58,7 @@ def run_worker(settings: Settings, clock: Clock = now) -> None:
         DatabaseUnavailableError: The database does not answer when the worker starts; later it
             waits for it.
     """
-    read_queries()
+    load_queries()
     with open_pool(settings) as pool, serve_metrics(settings):
         asyncio.run(_work(settings, pool, clock))
 

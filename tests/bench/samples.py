@@ -23,10 +23,10 @@ from service.core.db import (
     find_tenant,
     one,
     open_pool,
-    query,
     tenant_transaction,
     transform_url,
 )
+from service.core.queries import query
 from tests.bench import AS_OF, compiled, dbt, seconds_of, sql
 
 RUNS = 5
@@ -64,8 +64,8 @@ def _bench_service(settings: Settings, conn: Connection, tenant_id: UUID) -> Non
 
         def preview() -> Any:
             change = {"tenant_id": tenant_id, "ugc_tags": ["UGC", "gift"], **NOTHING}
-            own.execute(query("api/sql/try_samples_settings"), change)
-            return own.execute(query("api/sql/preview_samples"), change).fetchone()
+            own.execute(query("api.try_samples_settings"), change)
+            return own.execute(query("api.preview_samples"), change).fetchone()
 
         for label, ask in (
             ("first page", lambda: page(None)),

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from service.cli.main import main
-from service.cli.processes import serve_command
+from service.cli.web import serve_command
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
 from service.tenants.tenants import RfmChange, add_tenant

@@ -17,7 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_httpserver import HTTPServer
 
-from service.cli.processes import serve_command
+from service.cli.web import serve_command
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect_as_owner, tenant_transaction
 from service.core.http import open_client

@@ -19,7 +19,8 @@ from sandbox.data.specs import KESSEL
 from sandbox.shopify import LeakyBucket, Store
 from sandbox.shopify.tokens import CLIENT_ID
 from service.core.config import Settings
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.queries import query
 from service.shopify.bucket import Reservation, SharedBucket, Throttle
 from service.shopify.client import (
     ShopifyError,
@@ -139,13 +140,13 @@ def reserve(pool: Pool, tenant: UUID, points: float, counts_for: float = 60) -> 
         "counts_for": counts_for,
     }
     with tenant_transaction(pool, tenant) as conn:
-        return one(conn.execute(query("shopify/sql/reserve_points"), parameters).fetchone())
+        return one(conn.execute(query("shopify.reserve_points"), parameters).fetchone())
 
 
 def wait_of(pool: Pool, tenant: UUID, place: float) -> float:
     parameters = {"tenant_id": tenant, "place": place, "margin": 0.0, "look_again": 0.5}
     with tenant_transaction(pool, tenant) as conn:
-        row = one(conn.execute(query("shopify/sql/read_wait"), parameters).fetchone())
+        row = one(conn.execute(query("shopify.read_wait"), parameters).fetchone())
     return float(row["wait_seconds"])
 
 

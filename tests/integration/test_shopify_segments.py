@@ -14,7 +14,8 @@ from sandbox import Sandbox
 from sandbox.shopify import Store
 from sandbox.shopify.store import SegmentFaults
 from service.core.config import Settings
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.queries import query
 from service.doctor.examine import examine
 from service.queue.enqueue import enqueue
 from service.shopify import segments
@@ -527,7 +528,7 @@ def test_segments_are_dated_by_the_last_sync_of_all(source: Source, store: Store
         with tenant_transaction(source.pool, source.tenant_id) as conn:
             return one(
                 conn.execute(
-                    query("api/sql/shopify_segments_as_of"), {"tenant_id": source.tenant_id}
+                    query("api.find_shopify_segments_as_of"), {"tenant_id": source.tenant_id}
                 ).fetchone()
             )
 

@@ -19,8 +19,9 @@ from sandbox.data.specs import KESSEL
 from sandbox.shopify import Store
 from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.core.config import Settings
-from service.core.db import Connection, Pool, one, query, tenant_transaction
+from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.shopify.client import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.connection import connect_shopify, open_connected_shopify
 from service.shopify.tokens import MissingClientError, TokenSet, parse_tokens, read_stored
@@ -236,7 +237,7 @@ def test_only_the_holder_of_the_lease_stores(
     connect_shopify(here, pool, tenant, SHOP, KESSEL.token)
     with tenant_transaction(pool, tenant) as conn:
         conn.execute(
-            query("shopify/sql/store_refreshed"),
+            query("shopify.store_refreshed"),
             {
                 "tenant_id": tenant,
                 "lease": lease,

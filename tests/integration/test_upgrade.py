@@ -19,16 +19,9 @@ import service.migrate
 import service.worker.worker
 from service.builds.run import build
 from service.core.config import Settings
-from service.core.db import (
-    Connection,
-    Pool,
-    app_url,
-    connect,
-    open_pool,
-    query,
-    tenant_transaction,
-)
+from service.core.db import Connection, Pool, app_url, connect, open_pool, tenant_transaction
 from service.core.errors import TablesInUseError
+from service.core.queries import query
 from service.migrate import Migration, applied_migrations, known_migrations, migrate
 from tests.command import quintile
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster

@@ -35,9 +35,9 @@ from service.core.db import (
     connect_as_owner,
     one,
     open_pool,
-    query,
     tenant_transaction,
 )
+from service.core.queries import query
 from service.klaviyo.configs import map_list
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.requests import request_sync
@@ -158,7 +158,7 @@ def _queue_housekeeping(_world: World, conn: Connection, tenant_id: UUID) -> Non
 
 def _queue_notification(world: World, conn: Connection, tenant_id: UUID) -> None:
     set_hook(world.settings, conn, tenant_id, world.receiver.url_for("/"))
-    row = conn.execute(query("notifications/sql/add_test"), {"tenant_id": tenant_id}).fetchone()
+    row = conn.execute(query("notifications.insert_test"), {"tenant_id": tenant_id}).fetchone()
     defer(
         conn,
         NOTIFY_TASK,

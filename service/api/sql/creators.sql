@@ -1,3 +1,25 @@
+-- name: add_creator
+-- A new creator.
+insert into app.creators (tenant_id, handle, platform, name, email, profile_url, notes)
+values (
+    %(tenant_id)s, %(handle)s, %(platform)s, %(name)s, %(email)s, %(profile_url)s, %(notes)s
+)
+returning creator_id;
+
+-- name: change_creator
+-- Change a creator to what is given, all of it.
+update app.creators
+set
+    handle = %(handle)s,
+    platform = %(platform)s,
+    name = %(name)s,
+    email = %(email)s,
+    profile_url = %(profile_url)s,
+    notes = %(notes)s,
+    updated_at = now()
+where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s;
+
+-- name: list_creators
 -- A page of creators by handle, name or address, with their figures as of the last build, and one
 -- row more; or one of them.
 select
@@ -43,4 +65,82 @@ where
         > (%(after_name)s, %(after_id)s::uuid)
     )
 order by coalesce(c.handle, lower(c.name), c.email), c.creator_id
-limit %(row_limit)s
+limit %(row_limit)s;
+
+-- name: delete_creator
+-- A creator and the links to it; what a build finds may link the orders to others.
+delete from app.creators
+where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s
+returning creator_id;
+
+-- name: find_creator
+-- A creator as written, kept from changing until the transaction ends.
+select
+    handle,
+    platform,
+    name,
+    email,
+    profile_url,
+    notes
+from app.creators
+where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s
+for update;
+
+-- name: merge_creators
+-- The one goes, and the other takes from it what it lacks.
+with gone as (
+    delete from app.creators
+    where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s
+    returning handle, platform, name, email, profile_url, notes
+)
+
+update app.creators as t
+set
+    handle = coalesce(t.handle, g.handle),
+    platform = case when t.handle is null then g.platform else t.platform end,
+    name = coalesce(t.name, g.name),
+    email = coalesce(t.email, g.email),
+    profile_url = coalesce(t.profile_url, g.profile_url),
+    notes = nullif(concat_ws(e'\n', t.notes, g.notes), ''),
+    updated_at = now()
+from gone as g
+where t.tenant_id = %(tenant_id)s and t.creator_id = %(into_id)s;
+
+-- name: merge_creator_aliases
+-- What led to the one leads to the other from now on.
+insert into app.creator_aliases as a (tenant_id, kind, alias, creator_id)
+select
+    %(tenant_id)s,
+    k.kind,
+    k.alias,
+    %(into_id)s
+from (
+    select
+        'handle' as kind,
+        handle as alias
+    from app.creators
+    where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s and handle is not null
+
+    union distinct
+
+    select
+        'email' as kind,
+        email as alias
+    from app.creators
+    where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s and email is not null
+
+    union distinct
+
+    select
+        kind,
+        alias
+    from app.creator_aliases
+    where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s
+) as k
+on conflict (tenant_id, kind, alias) do update set creator_id = excluded.creator_id;
+
+-- name: merge_creator_links
+-- What people linked to the one goes to the other.
+update app.sample_creator_links
+set creator_id = %(into_id)s
+where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s;

@@ -1,3 +1,4 @@
+-- name: preview_samples
 -- What the settings being tried would change of the samples there are: counts, and ten examples
 -- each way, newest first. Both sides are read once.
 with proposed as materialized (
@@ -96,4 +97,4 @@ select
     (select count(*) from entering) as entering_count,
     (select count(*) from leaving) as leaving_count,
     coalesce((select orders from described where side = 'entering'), '[]') as entering,
-    coalesce((select orders from described where side = 'leaving'), '[]') as leaving
+    coalesce((select orders from described where side = 'leaving'), '[]') as leaving;

@@ -1,3 +1,4 @@
+-- name: list_sample_orders
 -- A page of sample orders and one row more, one of them, or all for an export. The creator is the
 -- one a person chose since the build, else the one that the build found.
 select
@@ -78,4 +79,4 @@ where
     )
     and {is_after}
 order by {sort_key}
-limit %(row_limit)s
+limit %(row_limit)s;

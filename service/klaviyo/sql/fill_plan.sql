@@ -1,3 +1,4 @@
+-- name: fill_plan
 -- The three-way comparison of base (the ledger), local (the segment) and remote (the list as last
 -- read), for one configuration that pushes or is bidirectional. What each address comes to:
 --
@@ -302,4 +303,4 @@ where
     or coalesce(f.next_state, 'none') <> f.state
     or f.is_member <> f.was_member
     or f.profile_id is distinct from f.known_profile_id
-    or f.customer_id is distinct from f.known_customer_id
+    or f.customer_id is distinct from f.known_customer_id;

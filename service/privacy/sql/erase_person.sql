@@ -1,3 +1,4 @@
+-- name: erase_person
 -- Erases a person from the landed tables and the application's own, and remembers by digests that
 -- they are erased. Of their orders the figures stay, without anything that leads to somebody.
 with orders as (
@@ -258,4 +259,4 @@ from
         ('app.webhook_events', (select count(*) from events)),
         ('app.runs', (select count(*) from runs)),
         ('app.privacy_exports', (select count(*) from exports))
-    ) as c (relation, rows_erased)
+    ) as c (relation, rows_erased);

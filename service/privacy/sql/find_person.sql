@@ -1,3 +1,4 @@
+-- name: find_person
 -- Whom a request is about: the customer's addresses, as far as nobody else has them, and their
 -- orders. An order without a customer, or of one the store has no record of (as files bring them),
 -- is theirs by its address.
@@ -110,4 +111,4 @@ select
                     where l.tenant_id = %(tenant_id)s and l.creator_id = c.creator_id
                 )
             )
-    ) as creator_ids
+    ) as creator_ids;

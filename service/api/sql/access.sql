@@ -1,0 +1,102 @@
+-- name: is_connected
+-- Whether the tenant has a stored connection to a provider, working or refused.
+select count(*) > 0 as is_connected
+from app.connections
+where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'disconnected';
+
+-- name: find_code_session
+-- A session that was opened with a sign-in code, while it lasts.
+select tenant_id
+from app.sign_in_codes
+where
+    tenant_id = %(tenant_id)s
+    and code_hash = %(code_hash)s
+    and used_at > now() - %(lifetime)s::interval;
+
+-- name: find_user
+-- Who is asking, in words that say nothing secret.
+select coalesce(
+    (
+        select 'API token ' || label || ' …' || last_four
+        from app.api_tokens
+        where tenant_id = %(tenant_id)s and token_hash = %(digest)s
+    ),
+    'sign-in link'
+) as who;
+
+-- name: check_readiness
+-- Whether the tables that the API reads exist. No tenant is involved: only the catalog is read.
+select
+    to_regclass('app.runs') is not null
+    and to_regclass('marts.rfm_segments') is not null
+    and to_regclass('marts.customer_rfm_segments') is not null
+    and to_regclass('marts.sample_orders') is not null as is_built;
+
+-- name: find_shopify_integration
+-- A tenant's connection to its store, without the secret; nulls while there has been none.
+select
+    t.shop_domain,
+    t.currency,
+    t.time_zone,
+    c.state,
+    c.state_reason,
+    c.account_name as shop_name,
+    c.plan,
+    nullif(c.last_four, '') as token_last_four,
+    c.access_expires_at is not null as is_token_expiring,
+    c.refresh_expires_at,
+    c.scopes,
+    c.api_version_asked,
+    c.api_version_served as api_version,
+    c.connected_at,
+    c.verified_at
+from app.tenants as t
+left join app.connections as c on t.tenant_id = c.tenant_id and c.provider = 'shopify'
+where t.tenant_id = %(tenant_id)s;
+
+-- name: find_klaviyo_integration
+-- A tenant's connection to Klaviyo, without the secret; no row while there has been none.
+select
+    state,
+    state_reason,
+    account_id,
+    account_name,
+    nullif(last_four, '') as key_last_four,
+    scopes,
+    connected_at,
+    verified_at
+from app.connections
+where tenant_id = %(tenant_id)s and provider = 'klaviyo';
+
+-- name: find_tenant
+-- The tenant of a request, with what was last done for it.
+select
+    t.tenant_id,
+    t.name,
+    t.shop_domain,
+    t.currency,
+    t.time_zone,
+    c.provider is not null as is_shopify_connected,
+    (
+        select max(r.finished_at)
+        from app.runs as r
+        where
+            r.tenant_id = %(tenant_id)s
+            and r.kind = 'shopify_sync'
+            and r.state = 'succeeded'
+    ) as last_synced_at,
+    (
+        select max(r.finished_at)
+        from app.runs as r
+        where
+            r.tenant_id = %(tenant_id)s
+            and r.kind = 'build'
+            and r.state = 'succeeded'
+    ) as last_built_at
+from app.tenants as t
+left join app.connections as c
+    on
+        t.tenant_id = c.tenant_id
+        and c.provider = 'shopify'
+        and c.state <> 'disconnected'
+where t.tenant_id = %(tenant_id)s;

@@ -1,0 +1,102 @@
+-- name: list_klaviyo_members
+-- A page of the profiles on a list, by address, those without one last, and one row more. An empty
+-- address in the cursor stands for none.
+select
+    p.profile_id,
+    p.email,
+    p.joined_at,
+    coalesce(p.email, '') as sort_email
+from app.klaviyo_list_profiles as p
+where
+    p.tenant_id = %(tenant_id)s
+    and p.list_id = %(list_id)s
+    and (%(pattern)s::text is null or p.email ilike %(pattern)s)
+    and (
+        %(after_email)s::text is null
+        or (p.email is null, coalesce(p.email, ''), p.profile_id)
+        > (%(after_email)s = '', %(after_email)s, %(after_id)s)
+    )
+order by p.email is null, coalesce(p.email, ''), p.profile_id
+limit %(row_limit)s;
+
+-- name: list_klaviyo_segments
+-- Lists that are read here, by name, or one of them; one that several configurations read is one.
+with readers as (
+    select
+        c.list_id,
+        min(c.direction) as direction,
+        max(c.last_synced_at) as synced_at,
+        min(c.list_name) as name
+    from app.klaviyo_sync_configs as c
+    where c.tenant_id = %(tenant_id)s and c.direction in ('pull', 'bidirectional')
+    group by c.list_id
+),
+
+sizes as (
+    select
+        p.list_id,
+        count(*) as member_count
+    from app.klaviyo_list_profiles as p
+    where p.tenant_id = %(tenant_id)s
+    group by p.list_id
+)
+
+select
+    r.list_id as id,
+    coalesce(l.name, r.name) as name,
+    coalesce(s.member_count, 0) as member_count,
+    r.direction,
+    r.synced_at,
+    l.full_read_at,
+    l.gone_at
+from readers as r
+left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and r.list_id = l.list_id
+left join sizes as s on r.list_id = s.list_id
+where %(list_id)s::text is null or r.list_id = %(list_id)s
+order by lower(coalesce(l.name, r.name)), r.list_id;
+
+-- name: count_ledger_states
+-- How many addresses of a configuration are in each state.
+select
+    state,
+    count(*) as addresses
+from app.klaviyo_ledger
+where tenant_id = %(tenant_id)s and config_id = %(config_id)s
+group by state;
+
+-- name: list_klaviyo_sync_runs
+-- A page of what runs did about a configuration, newest first, and one row more; or one of them.
+select
+    s.run_id,
+    s.config_id,
+    s.segment_key,
+    s.list_id,
+    s.list_name,
+    s.direction,
+    r.trigger,
+    s.is_dry_run,
+    s.state,
+    s.stopped_for,
+    s.plan,
+    s.counts,
+    s.errors,
+    s.calls,
+    s.error,
+    s.advice,
+    s.requested_at,
+    s.started_at,
+    s.finished_at,
+    extract(epoch from s.finished_at - s.started_at) as duration_seconds
+from app.klaviyo_sync_runs as s
+inner join app.runs as r on r.tenant_id = %(tenant_id)s and s.run_id = r.run_id
+where
+    s.tenant_id = %(tenant_id)s
+    and s.config_id = %(config_id)s
+    and (%(run_id)s::uuid is null or s.run_id = %(run_id)s)
+    and (%(with_dry_runs)s or not s.is_dry_run)
+    and (
+        %(after_at)s::timestamptz is null
+        or (s.requested_at, s.run_id) < (%(after_at)s, %(after_id)s::uuid)
+    )
+order by s.requested_at desc, s.run_id desc
+limit %(row_limit)s;

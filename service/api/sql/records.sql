@@ -1,0 +1,110 @@
+-- name: list_notifications
+-- What was told lately, the newest first.
+select
+    n.notification_id,
+    n.topic,
+    n.config_id,
+    n.run_id,
+    n.state,
+    n.attempts,
+    n.error,
+    n.created_at,
+    n.finished_at,
+    r.list_name
+from app.notifications as n
+left join app.klaviyo_sync_runs as r
+    on n.tenant_id = r.tenant_id and n.run_id = r.run_id and n.config_id = r.config_id
+where n.tenant_id = %(tenant_id)s
+order by n.created_at desc, n.notification_id asc
+limit %(row_limit)s;
+
+-- name: list_privacy_exports
+-- A page of answers to data requests that can still be fetched, newest first, and one row more.
+select
+    export_id,
+    created_at,
+    expires_at
+from app.privacy_exports
+where
+    tenant_id = %(tenant_id)s
+    and expires_at > now()
+    and (
+        %(after_at)s::timestamptz is null
+        or (created_at, export_id) < (%(after_at)s, %(after_id)s)
+    )
+order by created_at desc, export_id desc
+limit %(row_limit)s;
+
+-- name: list_privacy_receipts
+-- A page of receipts, newest first, and one row more.
+select
+    receipt_id,
+    kind,
+    webhook_id,
+    counts,
+    requested_at,
+    completed_at
+from app.privacy_receipts
+where
+    tenant_id = %(tenant_id)s
+    and (
+        %(after_at)s::timestamptz is null
+        or (completed_at, receipt_id) < (%(after_at)s, %(after_id)s)
+    )
+order by completed_at desc, receipt_id desc
+limit %(row_limit)s;
+
+-- name: list_runs
+-- A page of runs, newest first, and one row more.
+select
+    run_id,
+    kind,
+    trigger,
+    state,
+    phase,
+    done,
+    total,
+    counts,
+    attempts,
+    error,
+    advice,
+    created_at,
+    started_at,
+    finished_at,
+    next_attempt_at,
+    coalesce(state = 'running' and heartbeat_at < now() - interval '1 minute', false) as is_silent
+from app.runs
+where
+    tenant_id = %(tenant_id)s
+    and (%(kind)s::text is null or kind = %(kind)s)
+    and (%(state)s::text is null or state = %(state)s)
+    and (%(trigger)s::text is null or trigger = %(trigger)s)
+    and (
+        %(after_at)s::timestamptz is null
+        or (created_at, run_id) < (%(after_at)s, %(after_id)s)
+    )
+order by created_at desc, run_id desc
+limit %(row_limit)s;
+
+-- name: list_webhooks
+-- Webhooks that were set aside, newest first. Not what they said, which may be about a person.
+select
+    webhook_id,
+    topic,
+    state,
+    attempts,
+    reason,
+    advice,
+    received_at,
+    triggered_at
+from app.webhook_events
+where
+    tenant_id = %(tenant_id)s
+    and state = 'set_aside'
+    and (%(topic)s::text is null or topic = %(topic)s)
+    and (
+        %(after_at)s::timestamptz is null
+        or (received_at, webhook_id) < (%(after_at)s, %(after_id)s)
+    )
+order by received_at desc, webhook_id desc
+limit %(row_limit)s;

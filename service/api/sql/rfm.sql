@@ -1,0 +1,198 @@
+-- name: list_rfm_customers
+-- A page of scored customers, highest net spend first, and one row more. The last change is looked
+-- up for the rows of the page only: choosing them does not read it.
+with page as (
+    select customer_id
+    from marts.customer_rfm_segments
+    where
+        tenant_id = %(tenant_id)s
+        and (%(segment)s::text is null or segment = %(segment)s)
+        and (
+            %(pattern)s::text is null
+            or email ilike %(pattern)s
+            or customer_id = %(q)s
+        )
+        and (
+            %(after_total)s::numeric is null
+            or (monetary_total, customer_id) < (%(after_total)s, %(after_id)s)
+        )
+    order by monetary_total desc, customer_id desc
+    limit %(row_limit)s
+)
+
+select
+    customer_id,
+    email,
+    segment,
+    r_score,
+    f_score,
+    m_score,
+    r_reason,
+    f_reason,
+    m_reason,
+    recency_days,
+    frequency_count,
+    monetary_total,
+    currency,
+    previous_segment,
+    segment_changed_on,
+    last_order_at
+from marts.customer_rfm_segments
+where
+    tenant_id = %(tenant_id)s
+    and customer_id = any(array(select p.customer_id from page as p))
+order by monetary_total desc, customer_id desc;
+
+-- name: list_rfm_history
+-- Sizes of the segments on each recorded day of a span, in order.
+select
+    h.recorded_on,
+    h.as_of,
+    h.currency,
+    jsonb_agg(
+        jsonb_build_object(
+            'segment', h.segment, 'customers', h.customers, 'revenue', h.revenue::text
+        )
+        order by s.priority
+    ) as sizes
+from marts.rfm_segment_history as h
+inner join marts.rfm_segments as s on h.segment = s.segment
+where
+    h.tenant_id = %(tenant_id)s
+    and h.recorded_on between %(from_on)s and %(to_on)s
+group by h.tenant_id, h.recorded_on, h.as_of, h.currency
+order by h.recorded_on;
+
+-- name: list_rfm_movements
+-- How many customers moved from which segment to which between two recorded days.
+select
+    from_segment,
+    to_segment,
+    customers
+from marts.rfm_segment_movements
+where
+    tenant_id = %(tenant_id)s
+    and from_on = %(from_on)s
+    and to_on = %(to_on)s
+order by from_segment, to_segment;
+
+-- name: find_rfm_quality
+-- Whether a tenant's orders are enough for RFM, and why not; no row before its first build.
+select
+    verdict,
+    reasons,
+    customers,
+    history_days,
+    days_without_order,
+    tied_order_count,
+    tied_share,
+    calculated_at
+from marts.rfm_data_quality
+where tenant_id = %(tenant_id)s;
+
+-- name: list_rfm_recorded_days
+-- The first and the last recorded day, and those that stand for two dates: the newest at or before
+-- each. Without a date, to is the last day, and from is so many days before to, or the first day.
+with
+
+days as (
+    select distinct recorded_on
+    from marts.rfm_segment_history
+    where tenant_id = %(tenant_id)s
+),
+
+spans as (
+    select
+        min(recorded_on) as first_on,
+        max(recorded_on) as last_on,
+        max(recorded_on) filter (
+            where recorded_on <= coalesce(%(to_date)s::date, 'infinity'::date)
+        ) as to_on
+    from days
+),
+
+starts as (
+    select max(d.recorded_on) as from_on
+    from days as d
+    cross join spans as s
+    where d.recorded_on <= coalesce(%(from_date)s::date, s.to_on - %(days_back)s::int)
+)
+
+select
+    s.first_on,
+    s.last_on,
+    coalesce(t.from_on, case when %(from_date)s::date is null then s.first_on end) as from_on,
+    s.to_on
+from spans as s
+cross join starts as t;
+
+-- name: find_rfm_settings
+-- How RFM counts for one tenant.
+select
+    window_days,
+    time_zone,
+    minimum_minor,
+    is_sample_counted,
+    excluded_customer_ids,
+    excluded_domains,
+    updated_at
+from app.rfm_settings
+where tenant_id = %(tenant_id)s;
+
+-- name: list_rfm_summary
+-- The six segments in order of priority with size and revenue; the tenant's totals on every row.
+with
+
+segments as (
+    select
+        segment,
+        count(*) as customers,
+        sum(monetary_total) as revenue,
+        min(currency) as currency,
+        max(calculated_at) as calculated_at
+    from marts.customer_rfm_segments
+    where tenant_id = %(tenant_id)s
+    group by tenant_id, segment
+),
+
+totals as (
+    select
+        coalesce(sum(customers), 0)::bigint as customers,
+        coalesce(sum(revenue), 0) as revenue,
+        min(currency) as currency,
+        max(calculated_at) as calculated_at
+    from segments
+)
+
+select
+    r.segment,
+    r.label,
+    r.colour,
+    r.description,
+    r.suggested_action,
+    coalesce(s.customers, 0) as customers,
+    coalesce(round(s.customers::numeric / nullif(t.customers, 0), 4), 0) as share,
+    coalesce(s.revenue, 0) as revenue,
+    coalesce(round(s.revenue / nullif(t.revenue, 0), 4), 0) as revenue_share,
+    t.customers as all_customers,
+    t.revenue as all_revenue,
+    t.currency,
+    t.calculated_at
+from marts.rfm_segments as r
+left join segments as s on r.segment = s.segment
+cross join totals as t
+order by r.priority;
+
+-- name: list_rfm_thresholds
+-- What each score takes, metric by metric, the highest score first.
+select
+    metric,
+    score,
+    rule_in_words,
+    cut_value,
+    currency,
+    customers,
+    calculated_at
+from marts.rfm_thresholds
+where tenant_id = %(tenant_id)s
+order by array_position(array['recency', 'frequency', 'monetary'], metric), score desc;

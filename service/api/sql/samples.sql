@@ -1,0 +1,227 @@
+-- name: choose_creator
+-- What a person decided about a sample's creator; without one, that there is nobody. No row where
+-- the order is no sample or the creator is not there.
+insert into app.sample_creator_links as l (tenant_id, order_id, creator_id, linked_by)
+select
+    s.tenant_id,
+    s.order_id,
+    %(creator_id)s::uuid,
+    %(linked_by)s
+from marts.sample_orders as s
+where
+    s.tenant_id = %(tenant_id)s
+    and s.order_id = %(order_id)s
+    and (
+        %(creator_id)s::uuid is null
+        or exists (
+            select from app.creators as c
+            where c.tenant_id = %(tenant_id)s and c.creator_id = %(creator_id)s
+        )
+    )
+on conflict (tenant_id, order_id) do update set
+    creator_id = excluded.creator_id,
+    linked_by = excluded.linked_by,
+    linked_at = excluded.linked_at
+returning order_id;
+
+-- name: delete_chosen_creator
+-- Leave a sample's creator to what the build finds.
+delete from app.sample_creator_links
+where tenant_id = %(tenant_id)s and order_id = %(order_id)s;
+
+-- name: list_sample_months
+-- Samples by month and type, the newest month first.
+select
+    ordered_month as month,
+    sample_type as type,
+    samples as total,
+    pending,
+    partly_fulfilled as partial,
+    fulfilled,
+    cancelled,
+    goods_value,
+    currency
+from marts.sample_stats_by_month
+where tenant_id = %(tenant_id)s
+order by ordered_month desc, sample_type asc
+limit 3 * %(months)s;
+
+-- name: find_sample_note
+-- The note on a landed order.
+select note
+from shopify.orders
+where tenant_id = %(tenant_id)s and order_id = %(order_id)s and deleted_at is null;
+
+-- name: find_sample_stats
+-- Samples by type as of the last build; zeros before the first.
+select
+    t.type,
+    coalesce(s.samples, 0) as total,
+    coalesce(s.pending, 0) as pending,
+    coalesce(s.partly_fulfilled, 0) as partial,
+    coalesce(s.fulfilled, 0) as fulfilled,
+    coalesce(s.cancelled, 0) as cancelled,
+    s.goods_value,
+    s.currency,
+    s.median_days_to_fulfil,
+    coalesce(s.last_30_days, 0) as last_30_days,
+    coalesce(s.previous_30_days, 0) as previous_30_days,
+    s.calculated_at
+from (values (1, 'all'), (2, 'ugc'), (3, 'tiktok')) as t (position, type)
+left join marts.sample_stats as s on s.tenant_id = %(tenant_id)s and t.type = s.sample_type
+order by t.position;
+
+-- name: find_sample_stats_as_of
+-- When the tenant's samples were last known to be built: by a run of the service, or by a plain
+-- `dbt build`, which leaves no run but dates the scores it builds along with the samples.
+select greatest(
+    (
+        select max(finished_at)
+        from app.runs
+        where tenant_id = %(tenant_id)s and kind = 'build' and state = 'succeeded'
+    ),
+    (
+        select max(calculated_at)
+        from marts.customer_rfm_segments
+        where tenant_id = %(tenant_id)s
+    )
+) as as_of;
+
+-- name: list_sample_suggestions
+-- A page of orders that are nearly samples, newest first, and one row more.
+select
+    order_id,
+    order_number,
+    customer_name,
+    customer_email,
+    reason,
+    evidence,
+    channel,
+    tags,
+    goods_paid,
+    currency,
+    ordered_at
+from marts.sample_near_misses
+where
+    tenant_id = %(tenant_id)s
+    and (%(reason)s::text is null or reason = %(reason)s)
+    and (
+        %(after_at)s::timestamptz is null
+        or (ordered_at, order_id) < (%(after_at)s, %(after_id)s)
+    )
+order by ordered_at desc, order_id desc
+limit %(row_limit)s;
+
+-- name: list_unknown_sample_statuses
+-- Shopify's fulfilment statuses that count as pending because nobody has said what they mean.
+select
+    fulfillment_status,
+    samples
+from marts.sample_unknown_statuses
+where tenant_id = %(tenant_id)s
+order by samples desc, fulfillment_status asc;
+
+-- name: find_samples_settings
+-- What makes an order a sample for one tenant, and who last decided it.
+select
+    s.ugc_tags,
+    s.tiktok_tags,
+    s.channel_patterns,
+    s.zero_price_only,
+    s.updated_at,
+    (
+        select c.changed_by
+        from app.samples_config_changes as c
+        where c.tenant_id = %(tenant_id)s
+        order by c.changed_at desc
+        limit 1
+    ) as updated_by
+from app.samples_config as s
+where s.tenant_id = %(tenant_id)s;
+
+-- name: change_samples_settings
+-- Change what is given, and keep what it replaces; no row when nothing would be different.
+with former as (
+    select
+        ugc_tags,
+        tiktok_tags,
+        channel_patterns,
+        zero_price_only
+    from app.samples_config
+    where tenant_id = %(tenant_id)s
+    for update
+),
+
+wanted as (
+    select
+        coalesce(app.distinct_tags(%(ugc_tags)s::text[]), ugc_tags) as ugc_tags,
+        coalesce(app.distinct_tags(%(tiktok_tags)s::text[]), tiktok_tags) as tiktok_tags,
+        coalesce(
+            app.distinct_tags(%(channel_patterns)s::text[]), channel_patterns
+        ) as channel_patterns,
+        coalesce(%(zero_price_only)s, zero_price_only) as zero_price_only
+    from former
+),
+
+kept as (
+    insert into app.samples_config_changes (
+        tenant_id, changed_by, former_ugc_tags, former_tiktok_tags, former_channel_patterns,
+        former_zero_price_only
+    )
+    select
+        %(tenant_id)s,
+        %(changed_by)s,
+        f.ugc_tags,
+        f.tiktok_tags,
+        f.channel_patterns,
+        f.zero_price_only
+    from former as f
+    cross join wanted as w
+    where f is distinct from w
+    returning tenant_id
+)
+
+update app.samples_config as s
+set
+    ugc_tags = w.ugc_tags,
+    tiktok_tags = w.tiktok_tags,
+    channel_patterns = w.channel_patterns,
+    zero_price_only = w.zero_price_only,
+    updated_at = now()
+from wanted as w
+cross join kept as k
+where s.tenant_id = %(tenant_id)s and s.tenant_id = k.tenant_id
+returning s.tenant_id;
+
+-- name: list_samples_settings_history
+-- Former sample settings of one tenant, the one that was replaced last first.
+select
+    change_id,
+    changed_at,
+    changed_by,
+    former_ugc_tags as ugc_tags,
+    former_tiktok_tags as tiktok_tags,
+    former_channel_patterns as channel_patterns,
+    former_zero_price_only as zero_price_only
+from app.samples_config_changes
+where tenant_id = %(tenant_id)s and (%(change_id)s::uuid is null or change_id = %(change_id)s)
+order by changed_at desc
+limit %(row_limit)s;
+
+-- name: try_samples_settings
+-- Let marts.sample_preview see, until the transaction ends, the settings with what is given
+-- changed.
+select
+    set_config(
+        'app.samples_preview',
+        jsonb_build_object(
+            'tenant_id', tenant_id,
+            'ugc_tags', coalesce(%(ugc_tags)s::text[], ugc_tags),
+            'tiktok_tags', coalesce(%(tiktok_tags)s::text[], tiktok_tags),
+            'channel_patterns', coalesce(%(channel_patterns)s::text[], channel_patterns),
+            'zero_price_only', coalesce(%(zero_price_only)s, zero_price_only)
+        )::text,
+        true
+    )
+from app.samples_config
+where tenant_id = %(tenant_id)s;

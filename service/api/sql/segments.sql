@@ -1,0 +1,78 @@
+-- name: find_segment_names
+-- What people call the segments of some keys; no row for one that is not known any more.
+with keys as (
+    select
+        k.segment_key,
+        split_part(k.segment_key, ':', 1) as kind,
+        split_part(k.segment_key, ':', 2) as name
+    from unnest(%(segment_keys)s::text[]) as k (segment_key)
+)
+
+select
+    k.segment_key,
+    initcap(left(k.name, 1)) || replace(substr(k.name, 2), '_', ' ') as name
+from keys as k
+where k.kind = 'rfm'
+
+union
+
+select
+    k.segment_key,
+    s.name
+from keys as k
+inner join shopify.cached_segments as s on k.name = s.segment_id
+where s.tenant_id = %(tenant_id)s and k.kind = 'shopify'
+
+union
+
+select
+    k.segment_key,
+    l.name
+from keys as k
+inner join app.klaviyo_lists as l on k.name = l.list_id
+where l.tenant_id = %(tenant_id)s and k.kind = 'klaviyo';
+
+-- name: list_shopify_segments
+-- A page of Shopify's segments by name, and one row more that tells whether another page follows.
+select
+    segment_id as id,
+    name,
+    query,
+    member_count,
+    synced_at,
+    gone_at,
+    lower(name) as sort_name
+from shopify.cached_segments
+where
+    tenant_id = %(tenant_id)s
+    and (
+        %(pattern)s::text is null
+        or name ilike %(pattern)s
+        or query ilike %(pattern)s
+    )
+    and (
+        %(after_name)s::text is null
+        or (lower(name), segment_id) > (%(after_name)s, %(after_id)s)
+    )
+order by lower(name), segment_id
+limit %(row_limit)s;
+
+-- name: find_shopify_segments_as_of
+-- As of when the tenant's segments are, how many there are, and how many could not be read.
+select
+    count(*) filter (where s.gone_at is null) as segments,
+    (
+        select count(*)
+        from shopify.rejected_rows as j
+        where j.tenant_id = %(tenant_id)s and j.entity = 'segment'
+    ) as unread,
+    coalesce(
+        (
+            select w.synced_at
+            from shopify.sync_watermarks as w
+            where w.tenant_id = %(tenant_id)s and w.resource = 'segments'
+        ),
+        max(s.synced_at)
+    ) as as_of
+from shopify.cached_segments as s
+where s.tenant_id = %(tenant_id)s;

@@ -1,0 +1,75 @@
+-- name: demo_outcome
+-- What the main job left for one tenant, as `make demo ONCE=1` prints it.
+select
+    (
+        select count(*) from shopify.orders
+        where tenant_id = %(tenant_id)s and deleted_at is null
+    ) as orders,
+    (
+        select count(*) from shopify.customers
+        where tenant_id = %(tenant_id)s and deleted_at is null
+    ) as customers,
+    (
+        select json_object_agg(s.segment, coalesce(c.customers, 0) order by s.priority)
+        from marts.rfm_segments as s
+        left join (
+            select
+                r.segment,
+                count(*) as customers
+            from marts.customer_rfm_segments as r
+            where r.tenant_id = %(tenant_id)s
+            group by r.segment
+        ) as c on s.segment = c.segment
+    ) as segments,
+    (
+        select
+            json_build_object(
+                'ugc', count(*) filter (where o.is_ugc),
+                'tiktok', count(*) filter (where o.is_tiktok)
+            )
+        from marts.sample_orders as o
+        where o.tenant_id = %(tenant_id)s
+    ) as samples;
+
+-- name: exclude_demo_customer
+-- The demo stores' TikTok connector books orders on a customer who is no person; an operator would
+-- say so with `quintile tenants set NAME --exclude-customer ID`.
+update app.rfm_settings
+set
+    excluded_customer_ids = array(
+        select c.customer_id
+        from shopify.customers as c
+        where
+            c.tenant_id = %(tenant_id)s
+            and c.display_name = 'TikTok Default Customer'
+        order by c.customer_id
+    )
+where tenant_id = %(tenant_id)s;
+
+-- name: delete_demo_lists
+-- The demo keeps its database, while its sandbox Klaviyo account is new and empty at every start:
+-- by what is known of the last one, everybody would seem to have been taken off by a person, and to
+-- have been told everything.
+with ledger as (
+    delete from app.klaviyo_ledger
+    where tenant_id = %(tenant_id)s
+),
+
+lists as (
+    delete from app.klaviyo_lists
+    where tenant_id = %(tenant_id)s
+),
+
+profiles as (
+    delete from app.klaviyo_profiles
+    where tenant_id = %(tenant_id)s
+),
+
+events as (
+    delete from app.klaviyo_events
+    where tenant_id = %(tenant_id)s
+)
+
+update app.klaviyo_sync_configs
+set first_synced_at = null
+where tenant_id = %(tenant_id)s;

@@ -1,0 +1,97 @@
+-- name: list_exports
+-- Answers to data requests that can still be fetched.
+select
+    export_id,
+    created_at,
+    expires_at
+from app.privacy_exports
+where tenant_id = %(tenant_id)s and expires_at > now()
+order by created_at;
+
+-- name: list_receipts
+-- Receipts of privacy requests, of one tenant or of all, erased ones included. Read as
+-- quintile_owner.
+select
+    r.tenant_id,
+    t.name,
+    r.kind,
+    r.webhook_id,
+    r.requested_at,
+    r.completed_at,
+    r.counts
+from app.privacy_receipts as r
+left join app.tenants as t on r.tenant_id = t.tenant_id
+where %(tenant_id)s::uuid is null or r.tenant_id = %(tenant_id)s
+order by r.completed_at, r.receipt_id;
+
+-- name: list_quarantined
+-- Webhooks that were set aside, for the operator: with what they said, if they were not understood.
+select
+    webhook_id,
+    topic,
+    attempts,
+    reason,
+    advice,
+    received_at,
+    payload
+from app.webhook_events
+where tenant_id = %(tenant_id)s and state = 'set_aside'
+order by received_at, webhook_id;
+
+-- name: list_runs
+-- Runs of one tenant or of all, newest first, for the operator. Read as quintile_owner.
+select
+    t.name as tenant,
+    r.run_id,
+    r.kind,
+    r.trigger,
+    r.state,
+    r.phase,
+    r.done,
+    r.total,
+    r.counts,
+    r.attempts,
+    r.error,
+    r.advice,
+    r.created_at,
+    r.started_at,
+    r.finished_at,
+    r.next_attempt_at,
+    coalesce(r.state = 'running' and r.heartbeat_at < now() - interval '1 minute', false)
+        as is_silent
+from app.runs as r
+inner join app.tenants as t on r.tenant_id = t.tenant_id
+where
+    (%(tenant_id)s::uuid is null or r.tenant_id = %(tenant_id)s)
+    and (%(kind)s::text is null or r.kind = %(kind)s)
+    and (%(state)s::text is null or r.state = %(state)s)
+    and (%(trigger)s::text is null or r.trigger = %(trigger)s)
+order by r.created_at desc, t.name asc, r.run_id asc
+limit %(row_limit)s;
+
+-- name: find_run
+-- Whose run an id names. Read as quintile_owner.
+select
+    t.tenant_id,
+    t.name as tenant
+from app.runs as r
+inner join app.tenants as t on r.tenant_id = t.tenant_id
+where r.run_id = %(run_id)s;
+
+-- name: list_plans
+-- What a run has planned about each configuration, in the order of their making.
+select
+    s.config_id,
+    s.segment_key,
+    s.list_id,
+    s.list_name,
+    s.direction,
+    s.state,
+    s.error,
+    s.advice,
+    s.plan
+from app.klaviyo_sync_runs as s
+inner join app.klaviyo_sync_configs as c
+    on c.tenant_id = %(tenant_id)s and s.config_id = c.config_id
+where s.tenant_id = %(tenant_id)s and s.run_id = %(run_id)s
+order by c.created_at, c.config_id;

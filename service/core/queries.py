@@ -1,0 +1,96 @@
+"""Named SQL statements, kept in files beside the code that runs them.
+
+``service/<package>/sql/<noun>.sql`` holds statements, each under ``-- name: …`` and a comment that
+says what it is for. ``query("klaviyo.find_config")`` is the statement ``find_config`` of package
+``klaviyo``, in whichever file of it. A name in the code is always a literal, so that a search for
+it finds the statement and every caller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+from psycopg import sql
+
+_SERVICE_DIR = Path(__file__).parents[1]
+_NAME_LINE = re.compile(r"^-- name: *(.*)$", re.MULTILINE)
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_CALL = re.compile(r'\bquery\(\s*(?:"([^"]*)"\s*\))?')
+
+
+class QueryNameError(LookupError):
+    """A statement's name is unknown, given twice, unused, or not a literal in the code."""
+
+
+def query(name: str) -> sql.SQL:
+    """The statement with this name.
+
+    Args:
+        name: Package and statement, for example ``klaviyo.find_config``.
+
+    Raises:
+        QueryNameError: There is no such statement.
+    """
+    package, _, statement = name.partition(".")
+    try:
+        return _statements(_SERVICE_DIR, package)[statement]
+    except KeyError:
+        raise QueryNameError(f"There is no statement {name}.") from None
+
+
+def load_queries() -> None:
+    """Read every statement now, and check every name.
+
+    A long-lived process calls this at its start: a statement that it read only when needed would
+    be the next release's once its checkout has been upgraded.
+
+    Raises:
+        QueryNameError: A name is unknown, given twice, unused, or not a literal in the code.
+    """
+    check_queries(_SERVICE_DIR)
+
+
+def check_queries(service_dir: Path) -> None:
+    """As :func:`load_queries`, for the package in this directory."""
+    known = {
+        f"{directory.parent.name}.{statement}"
+        for directory in sorted(service_dir.glob("*/sql"))
+        for statement in _statements(service_dir, directory.parent.name)
+    }
+    called: set[str] = set()
+    for path in sorted(service_dir.rglob("*.py")):
+        if path == Path(__file__):
+            continue
+        for match in _CALL.finditer(path.read_text(encoding="utf-8")):
+            if match[1] is None:
+                raise QueryNameError(f"{path} calls query() with something else than a literal.")
+            called.add(match[1])
+    if unknown := called - known:
+        raise QueryNameError(f"There is no statement {', '.join(sorted(unknown))}.")
+    if unused := known - called:
+        raise QueryNameError(f"Nothing runs the statement {', '.join(sorted(unused))}.")
+
+
+@cache
+def _statements(service_dir: Path, package: str) -> dict[str, sql.SQL]:
+    found: list[tuple[str, str]] = []
+    for path in sorted((service_dir / package / "sql").glob("*.sql")):
+        found += _split(path)
+    names = Counter(name for name, _ in found)
+    if double := [name for name, count in names.items() if count > 1]:
+        raise QueryNameError(f"Package {package} has two statements {', '.join(double)}.")
+    return {name: sql.SQL(text) for name, text in found}
+
+
+def _split(path: Path) -> list[tuple[str, str]]:
+    before, *parts = _NAME_LINE.split(path.read_text(encoding="utf-8"))
+    if before.strip() or not parts:
+        raise QueryNameError(f"{path} must begin with a line '-- name: …'.")
+    names, texts = parts[::2], parts[1::2]
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise QueryNameError(f"'{name}' in {path} cannot be a statement's name.")
+    return [(name, text.strip().removesuffix(";")) for name, text in zip(names, texts, strict=True)]

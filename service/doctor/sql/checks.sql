@@ -1,0 +1,110 @@
+-- name: list_connections
+-- Every tenant's connections but those that were given up, for the doctor; read as quintile_owner.
+select
+    t.tenant_id,
+    t.name,
+    c.provider,
+    c.account_name,
+    c.sealed_secret,
+    c.key_id,
+    c.state,
+    c.state_reason,
+    c.api_version_asked,
+    c.api_version_served,
+    c.scopes,
+    c.verified_at is not null as is_verified,
+    c.verified_at is not null and 'read_all_orders' <> all(c.scopes) as is_limited,
+    extract(day from c.refresh_expires_at - now())::int as refresh_days_left
+from app.tenants as t
+inner join app.connections as c on t.tenant_id = c.tenant_id
+where c.state <> 'disconnected'
+order by t.name, c.provider;
+
+-- name: count_keys
+-- How many secrets each key seals, of all tenants; read as quintile_owner.
+select
+    s.key_id,
+    count(*)::int as secrets
+from (
+    select key_id
+    from app.connections
+    where sealed_secret is not null
+    union all
+    select key_id
+    from app.notification_hooks
+) as s
+group by s.key_id
+order by s.key_id;
+
+-- name: find_stuck_jobs
+-- The queue in four figures: jobs that are due and how long the oldest waits, jobs whose worker is
+-- gone, and jobs that failed within a day. Read as quintile_transform.
+with events as (
+    select
+        e.job_id,
+        max(e.at) filter (where e.type in ('deferred', 'deferred_for_retry')) as deferred_at,
+        max(e.at) filter (where e.type = 'failed') as failed_at
+    from jobs.procrastinate_events as e
+    group by e.job_id
+),
+
+jobs as (
+    select
+        j.id,
+        j.task_name,
+        j.status,
+        e.failed_at,
+        extract(epoch from now() - coalesce(j.scheduled_at, e.deferred_at)) as waiting_seconds,
+        coalesce(w.last_heartbeat < now() - make_interval(secs => %(stale_after)s), true)
+            as is_orphaned
+    from jobs.procrastinate_jobs as j
+    left join events as e on j.id = e.job_id
+    left join jobs.procrastinate_workers as w on j.worker_id = w.id
+)
+
+select
+    count(*) filter (where status = 'todo' and waiting_seconds >= 0) as waiting,
+    coalesce(max(waiting_seconds) filter (where status = 'todo'), 0)::float8 as oldest_seconds,
+    count(*) filter (where status = 'doing' and is_orphaned) as orphaned,
+    count(*) filter (where status = 'failed' and failed_at > now() - interval '1 day') as failed,
+    (
+        array_agg(task_name order by failed_at desc)
+        filter (where status = 'failed' and failed_at > now() - interval '1 day')
+    )[1] as last_failed
+from jobs;
+
+-- name: list_stuck_runs
+-- Runs at work of which nothing has been heard for a while. Read as quintile_owner.
+select
+    t.name,
+    r.kind,
+    r.run_id,
+    floor(extract(epoch from now() - r.heartbeat_at) / 60)::int as minutes
+from app.runs as r
+inner join app.tenants as t on r.tenant_id = t.tenant_id
+where r.state = 'running' and r.heartbeat_at < now() - make_interval(secs => %(stale_after)s)
+order by t.name, r.kind;
+
+-- name: list_connected_shops
+-- Tenants with a working connection to their store. Read as quintile_owner.
+select
+    t.tenant_id,
+    t.name
+from app.tenants as t
+inner join app.connections as c on t.tenant_id = c.tenant_id
+where c.provider = 'shopify' and c.state = 'active'
+order by t.name;
+
+-- name: count_quarantined
+-- How many webhooks of which topic lie aside for each tenant. Read as quintile_owner.
+select
+    t.name,
+    e.topic,
+    count(*) as webhooks,
+    bool_or(e.topic like '%%/redact' or e.topic like '%%/data_request') as is_privacy,
+    (array_agg(e.reason order by e.finished_at desc))[1] as reason
+from app.tenants as t
+inner join app.webhook_events as e on t.tenant_id = e.tenant_id
+where e.state = 'set_aside'
+group by t.name, e.topic
+order by t.name, e.topic;

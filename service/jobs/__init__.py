@@ -1,1 +1,0 @@
-"""Jobs: what runs in the background, and the rows in app.runs that tell of it."""

@@ -1,0 +1,318 @@
+-- name: create_config
+-- Keeps a list in step with a segment.
+insert into app.klaviyo_sync_configs (
+    tenant_id,
+    segment_key,
+    list_id,
+    list_name,
+    direction,
+    is_scheduled,
+    fires_flows_on_first_sync,
+    sends_events
+)
+values (
+    %(tenant_id)s,
+    %(segment_key)s,
+    %(list_id)s,
+    %(list_name)s,
+    %(direction)s,
+    %(is_scheduled)s,
+    %(fires_flows_on_first_sync)s,
+    %(sends_events)s
+)
+returning config_id;
+
+-- name: find_config
+-- The configuration of a segment and a list.
+select config_id
+from app.klaviyo_sync_configs
+where
+    tenant_id = %(tenant_id)s
+    and segment_key = %(segment_key)s
+    and list_id = %(list_id)s;
+
+-- name: list_configs
+-- The tenant's configurations, or one of them, with the last sync of each that was no dry run.
+select
+    c.config_id,
+    c.segment_key,
+    c.list_id,
+    c.list_name,
+    c.direction,
+    c.is_scheduled,
+    c.fires_flows_on_first_sync,
+    c.sends_events,
+    c.is_paused,
+    c.paused_by,
+    c.paused_reason,
+    c.paused_at,
+    c.confirmed_removals,
+    c.local_members,
+    c.remote_members,
+    c.drift,
+    c.created_at,
+    c.first_synced_at,
+    c.last_synced_at,
+    r.run_id as last_run_id,
+    r.state as last_state,
+    r.stopped_for as last_stopped_for,
+    r.plan as last_plan,
+    r.counts as last_counts,
+    r.errors as last_errors,
+    r.error as last_error,
+    r.advice as last_advice,
+    r.finished_at as last_finished_at
+from app.klaviyo_sync_configs as c
+left join lateral (
+    select s.*
+    from app.klaviyo_sync_runs as s
+    where
+        s.tenant_id = c.tenant_id
+        and s.config_id = c.config_id
+        and not s.is_dry_run
+    order by s.requested_at desc
+    limit 1
+) as r on true
+where
+    c.tenant_id = %(tenant_id)s
+    and (%(config_id)s::uuid is null or c.config_id = %(config_id)s)
+order by c.created_at, c.config_id;
+
+-- name: change_config
+-- Changes how a list is kept in step. Who pauses again what is paused changes nothing about it.
+update app.klaviyo_sync_configs
+set
+    direction = %(direction)s,
+    is_scheduled = %(is_scheduled)s,
+    fires_flows_on_first_sync = %(fires_flows_on_first_sync)s,
+    sends_events = %(sends_events)s,
+    is_paused = %(is_paused)s,
+    paused_by = case when %(is_paused)s then coalesce(paused_by, 'person') end,
+    paused_at = case when %(is_paused)s then coalesce(paused_at, now()) end,
+    paused_reason = case when %(is_paused)s then paused_reason end
+where tenant_id = %(tenant_id)s and config_id = %(config_id)s;
+
+-- name: delete_config
+-- A list is kept in step no longer; what the ledger holds of it goes with it.
+delete from app.klaviyo_sync_configs
+where tenant_id = %(tenant_id)s and config_id = %(config_id)s;
+
+-- name: lock_config
+-- Whether a configuration is to be synced still; no row when it has been given up. Until the end of
+-- the transaction nobody gives it up, so that what is written about it stands.
+select is_paused
+from app.klaviyo_sync_configs
+where tenant_id = %(tenant_id)s and config_id = %(config_id)s
+for key share;
+
+-- name: lock_configs
+-- One change to a tenant's configurations at a time, until the end of the transaction.
+select pg_advisory_xact_lock(hashtextextended('klaviyo configs ' || %(tenant_id)s::text, 0));
+
+-- name: pause_config
+-- Stops syncing a list until a person has seen why.
+update app.klaviyo_sync_configs
+set
+    is_paused = true,
+    paused_by = 'sync',
+    paused_at = now(),
+    paused_reason = %(reason)s
+where tenant_id = %(tenant_id)s and config_id = %(config_id)s and not is_paused;
+
+-- name: list_paused
+-- The tenant's lists that are no longer kept in step though nobody paused them, with the reason.
+-- The release before 0015 names no one: only its syncs paused lists.
+select
+    segment_key,
+    list_id,
+    list_name,
+    coalesce(paused_by, 'sync') as paused_by,
+    coalesce(paused_reason, 'No reason was recorded.') as paused_reason
+from app.klaviyo_sync_configs
+where tenant_id = %(tenant_id)s and is_paused and paused_by is distinct from 'person'
+order by created_at, config_id;
+
+-- name: confirm_removals
+-- A person agrees to so many removals.
+update app.klaviyo_sync_configs
+set confirmed_removals = %(removals)s
+where tenant_id = %(tenant_id)s and config_id = %(config_id)s;
+
+-- name: consume_confirmed
+-- So many of the removals that a person has agreed to are done; what is left of them may be done by
+-- the next sync, should this one not come to its end.
+update app.klaviyo_sync_configs
+set confirmed_removals = greatest(confirmed_removals - %(removals)s, 0)
+where
+    tenant_id = %(tenant_id)s
+    and config_id = %(config_id)s
+    and confirmed_removals is not null;
+
+-- name: find_conflict
+-- What a configuration would fight with: one of the same segment and list; one of the list with
+-- another direction, pulls aside, which only read; lists that would feed each other in a circle.
+with recursive others as (
+    select
+        c.segment_key,
+        c.list_id,
+        c.direction,
+        c.created_at
+    from app.klaviyo_sync_configs as c
+    where
+        c.tenant_id = %(tenant_id)s
+        and (%(other_than)s::uuid is null or c.config_id <> %(other_than)s)
+),
+
+-- Every list that the new one's list feeds, by whatever others.
+fed as (
+    select %(list_id)s::text as list_id
+    union distinct
+    select o.list_id
+    from fed as f
+    inner join others as o on o.segment_key = 'klaviyo:' || f.list_id and o.direction <> 'pull'
+),
+
+opposed as (
+    select
+        o.direction,
+        o.segment_key
+    from others as o
+    where
+        o.list_id = %(list_id)s
+        and %(direction)s <> 'pull'
+        and o.direction not in ('pull', %(direction)s)
+    order by o.created_at
+    limit 1
+)
+
+select
+    exists(
+        select 1 from others as o
+        where o.segment_key = %(segment_key)s and o.list_id = %(list_id)s
+    ) as is_mapped,
+    (select o.direction from opposed as o) as other_direction,
+    (select o.segment_key from opposed as o) as other_segment_key,
+    exists(
+        select 1 from fed as f
+        where %(direction)s <> 'pull' and %(segment_key)s = 'klaviyo:' || f.list_id
+    ) as is_circle;
+
+-- name: find_fed_by_list
+-- A list that a pulled list feeds as its segment, if nothing else pulls that list.
+select c.list_name
+from app.klaviyo_sync_configs as c
+where
+    c.tenant_id = %(tenant_id)s
+    and c.segment_key = 'klaviyo:' || %(list_id)s
+    and c.direction <> 'pull'
+    and not exists (
+        select from app.klaviyo_sync_configs as p
+        where
+            p.tenant_id = %(tenant_id)s
+            and p.list_id = %(list_id)s
+            and p.direction in ('pull', 'bidirectional')
+            and p.config_id <> %(config_id)s
+    )
+order by c.created_at
+limit 1;
+
+-- name: find_pulled_list
+-- The configuration that has a list here as a segment.
+select config_id
+from app.klaviyo_sync_configs
+where
+    tenant_id = %(tenant_id)s
+    and list_id = %(list_id)s
+    and direction in ('pull', 'bidirectional')
+order by config_id
+limit 1;
+
+-- name: find_shopify_segment
+-- Whether the store still has a segment; no row when it never had it.
+select gone_at is not null as is_gone
+from shopify.cached_segments
+where tenant_id = %(tenant_id)s and segment_id = %(segment_id)s;
+
+-- name: request_full_reading
+-- Makes a full reading of lists due: of all, or of those of some configurations.
+update app.klaviyo_lists as l
+set full_read_at = null
+where
+    l.tenant_id = %(tenant_id)s
+    and (
+        %(config_ids)s::uuid[] is null
+        or exists (
+            select from app.klaviyo_sync_configs as c
+            where
+                c.tenant_id = %(tenant_id)s
+                and c.list_id = l.list_id
+                and c.config_id = any(%(config_ids)s)
+        )
+    );
+
+-- name: record_planned
+-- How many members there are to write to, and how far the two sides are apart before anything is
+-- done about it.
+update app.klaviyo_sync_configs
+set
+    local_members = %(local_members)s,
+    drift = %(drift)s,
+    remote_members = (
+        select count(*)
+        from app.klaviyo_list_profiles as p
+        where p.tenant_id = %(tenant_id)s and p.list_id = klaviyo_sync_configs.list_id
+    )
+where tenant_id = %(tenant_id)s and config_id = %(config_id)s;
+
+-- name: record_synced
+-- The list has been brought in step just now. Profiles that were sent and have not been read back
+-- are on it too. What a person had agreed to is done, or needless.
+update app.klaviyo_sync_configs as c
+set
+    last_synced_at = now(),
+    first_synced_at = coalesce(c.first_synced_at, now()),
+    confirmed_removals = null,
+    remote_members = (
+        select count(*)
+        from app.klaviyo_list_profiles as p
+        where p.tenant_id = %(tenant_id)s and p.list_id = c.list_id
+    ) + (
+        select count(distinct k.email)
+        from app.klaviyo_sync_configs as o
+        inner join app.klaviyo_ledger as k
+            on k.tenant_id = %(tenant_id)s and o.config_id = k.config_id
+        left join app.klaviyo_list_profiles as p
+            on p.tenant_id = %(tenant_id)s and p.list_id = c.list_id and k.email = p.email
+        where
+            o.tenant_id = %(tenant_id)s
+            and o.list_id = c.list_id
+            and k.state = 'synced'
+            and p.profile_id is null
+    ),
+    drift = (
+        select count(*)
+        from app.klaviyo_ledger as k
+        where
+            k.tenant_id = %(tenant_id)s
+            and k.config_id = c.config_id
+            and k.state in ('pending', 'rejected')
+    )
+where c.tenant_id = %(tenant_id)s and c.config_id = %(config_id)s;
+
+-- name: record_pulled
+-- A list has been read just now.
+update app.klaviyo_sync_configs as c
+set
+    last_synced_at = now(),
+    first_synced_at = coalesce(c.first_synced_at, now()),
+    local_members = r.addresses,
+    remote_members = r.profiles,
+    drift = 0
+from (
+    select
+        count(distinct p.email) as addresses,
+        count(*) as profiles
+    from app.klaviyo_list_profiles as p
+    where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s
+) as r
+where c.tenant_id = %(tenant_id)s and c.config_id = %(config_id)s;

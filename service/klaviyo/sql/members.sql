@@ -1,0 +1,338 @@
+-- name: create_segment
+-- The members of the segments that feed one list, as they are.
+create temporary table klaviyo_segment (
+    config_id uuid not null,
+    customer_id text,
+    email text
+) on commit drop;
+
+-- name: create_members
+-- Local: the same members, with their addresses in one form, and why one cannot be written to.
+create temporary table klaviyo_members (
+    config_id uuid not null,
+    customer_id text,
+    email text,
+    reason text
+) on commit drop;
+
+-- name: find_segment
+-- What a segment is called, and whether it is gone; no row when there never was such a segment.
+select
+    coalesce(s.label, s.segment) as segment_name,
+    false as is_gone
+from marts.rfm_segments as s
+where %(kind)s = 'rfm' and s.segment = %(segment)s
+
+union all
+
+select
+    c.name as segment_name,
+    c.gone_at is not null as is_gone
+from shopify.cached_segments as c
+where
+    %(kind)s = 'shopify'
+    and c.tenant_id = %(tenant_id)s
+    and c.segment_id = %(segment)s
+
+union all
+
+select
+    l.name as segment_name,
+    l.gone_at is not null or not exists (
+        select from app.klaviyo_sync_configs as p
+        where
+            p.tenant_id = %(tenant_id)s
+            and p.list_id = l.list_id
+            and p.direction in ('pull', 'bidirectional')
+    ) as is_gone
+from app.klaviyo_lists as l
+where
+    %(kind)s = 'klaviyo'
+    and l.tenant_id = %(tenant_id)s
+    and l.list_id = %(segment)s;
+
+-- name: fill_members_rfm
+-- Members of an RFM segment, as of the last build.
+insert into pg_temp.klaviyo_segment (config_id, customer_id, email)
+select
+    %(config_id)s,
+    customer_id,
+    email
+from marts.customer_rfm_segments
+where tenant_id = %(tenant_id)s and segment = %(segment)s;
+
+-- name: fill_members_shopify
+-- Members of one of Shopify's own segments, as of the last sync.
+insert into pg_temp.klaviyo_segment (config_id, customer_id, email)
+select
+    %(config_id)s,
+    customer_id,
+    email
+from shopify.segment_members
+where tenant_id = %(tenant_id)s and segment_id = %(segment)s;
+
+-- name: fill_members_klaviyo
+-- Profiles of a list that is pulled, as last read, and whose customer each is, if anybody's.
+insert into pg_temp.klaviyo_segment (config_id, customer_id, email)
+select
+    %(config_id)s,
+    min(c.customer_id) as customer_id,
+    p.email
+from app.klaviyo_list_profiles as p
+left join marts.customer_facts as c
+    on c.tenant_id = %(tenant_id)s and lower(btrim(c.email)) = p.email
+where p.tenant_id = %(tenant_id)s and p.list_id = %(segment)s
+group by p.profile_id, p.email;
+
+-- name: list_siblings
+-- The other configurations that put people on a list.
+select
+    config_id,
+    segment_key,
+    is_paused
+from app.klaviyo_sync_configs
+where
+    tenant_id = %(tenant_id)s
+    and list_id = %(list_id)s
+    and config_id <> %(config_id)s
+    and direction <> 'pull'
+order by config_id;
+
+-- name: classify_members
+-- Says of each member whether they can be written to, and if not why: without an address; with none
+-- that is plausible (RFC 5321's lengths, one @, a domain of at least two labels); behind a
+-- marketplace's relay, where there is no person to write to; a customer who is no person, such as a
+-- connector's default customer; erased at their own wish; or with the address of another member.
+-- RFM leaves some of those out too, but other segments hold them, and a mart holds them until the
+-- next build. The domain is cut out as int_customers_eligible_for_rfm.sql does.
+insert into pg_temp.klaviyo_members (config_id, customer_id, email, reason)
+with tenant_key as (
+    select k.erasure_key
+    from app.erasure_keys as k
+    where
+        k.tenant_id = %(tenant_id)s
+        and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
+),
+
+addresses as (
+    select
+        s.config_id,
+        s.customer_id,
+        nullif(lower(btrim(s.email)), '') as email,
+        lower(split_part(btrim(s.email), '@', -1)) as domain
+    from pg_temp.klaviyo_segment as s
+),
+
+excluded as (
+    select unnest(r.excluded_customer_ids) as customer_id
+    from app.rfm_settings as r
+    where r.tenant_id = %(tenant_id)s
+),
+
+judged as (
+    select
+        a.config_id,
+        a.customer_id,
+        a.email,
+        case
+            when a.email is null then 'no_address'
+            when not (
+                length(a.email) <= 254
+                and a.email ~ '^[^\s@"(),:;<>\[\\\][:cntrl:]]{1,64}@[a-z0-9.-]+$'
+                and a.domain ~ '^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$'
+            ) then 'invalid'
+            when r.domain is not null then 'relay'
+            when a.customer_id in (select x.customer_id from excluded as x) then 'excluded'
+            when (
+                select count(*)
+                from tenant_key as k
+                inner join app.erased_subjects as e
+                    on
+                        e.tenant_id = %(tenant_id)s
+                        and e.digest in (
+                            app.erasure_digest(k.erasure_key, 'customer', a.customer_id),
+                            app.erasure_digest(
+                                k.erasure_key, 'customer', app.customer_id_of_address(a.email)
+                            )
+                        )
+            ) > 0 then 'redacted'
+        end as reason
+    from addresses as a
+    left join marts.relay_domains as r on a.domain = r.domain
+),
+
+ranked as (
+    select
+        j.*,
+        row_number() over (
+            partition by j.config_id, j.email, j.reason
+            order by j.customer_id
+        ) as place
+    from judged as j
+)
+
+select
+    r.config_id,
+    r.customer_id,
+    r.email,
+    case when r.reason is null and r.place > 1 then 'duplicate' else r.reason end as reason
+from ranked as r;
+
+-- name: index_members
+-- The planner has to know how many members there are, and each address is there once.
+create unique index on pg_temp.klaviyo_members (config_id, email) where reason is null;
+
+-- name: count_members
+-- How many members of the configuration's segment can be written to.
+select count(*) as members
+from pg_temp.klaviyo_members
+where config_id = %(config_id)s and reason is null;
+
+-- name: create_properties
+-- What a profile is to be told about the person, by address.
+create temporary table klaviyo_properties (
+    email text primary key,
+    properties jsonb not null,
+    properties_hash text not null
+) on commit drop;
+
+-- name: fill_properties
+-- What a profile is told about the person: their segment, the one before, since when, the scores
+-- and how many samples they have been sent. Klaviyo's imports cannot clear a property, so what is
+-- not there is 'none', and 0 of the numbers. Of several customers with one address the first who
+-- has a segment speaks; samples of all count.
+insert into pg_temp.klaviyo_properties (email, properties, properties_hash)
+with addresses as (
+    select m.email
+    from pg_temp.klaviyo_members as m
+    where m.config_id = %(config_id)s and m.reason is null
+    union distinct
+    select b.email
+    from app.klaviyo_ledger as b
+    where b.tenant_id = %(tenant_id)s and b.config_id = %(config_id)s
+    union distinct
+    select p.email
+    from app.klaviyo_profiles as p
+    where %(config_id)s::uuid is null and p.tenant_id = %(tenant_id)s
+),
+
+customers as (
+    select
+        a.email,
+        f.customer_id,
+        row_number() over (
+            partition by a.email
+            order by case when f.segment is null then 1 else 0 end, f.customer_id
+        ) as place
+    from addresses as a
+    inner join marts.customer_facts as f
+        on f.tenant_id = %(tenant_id)s and lower(btrim(f.email)) = a.email
+),
+
+-- Once for each customer: joined as it is, the view could work out the former segment of all of
+-- them anew for every address.
+segments as materialized (
+    select
+        r.customer_id,
+        r.segment,
+        r.previous_segment,
+        r.segment_changed_on,
+        r.r_score,
+        r.f_score,
+        r.m_score
+    from marts.customer_rfm_segments as r
+    where r.tenant_id = %(tenant_id)s
+),
+
+samples as (
+    select
+        c.email,
+        count(*) as received
+    from customers as c
+    inner join marts.sample_orders as s
+        on s.tenant_id = %(tenant_id)s and c.customer_id = s.customer_id
+    where s.status in ('partial', 'fulfilled')
+    group by c.email
+),
+
+described as (
+    select
+        a.email,
+        jsonb_build_object(
+            'quintile_rfm_segment', coalesce(r.segment, 'none'),
+            'quintile_rfm_previous_segment', coalesce(r.previous_segment, 'none'),
+            'quintile_rfm_segment_changed_on', coalesce(r.segment_changed_on::text, 'none'),
+            'quintile_r_score', coalesce(r.r_score, 0),
+            'quintile_f_score', coalesce(r.f_score, 0),
+            'quintile_m_score', coalesce(r.m_score, 0),
+            'quintile_samples_received', coalesce(s.received, 0)
+        ) as properties
+    from addresses as a
+    left join customers as c on a.email = c.email and c.place = 1
+    left join segments as r on c.customer_id = r.customer_id
+    left join samples as s on a.email = s.email
+)
+
+select
+    d.email,
+    d.properties,
+    md5(d.properties::text) as properties_hash
+from described as d;
+
+-- name: list_stale_profiles
+-- Profiles that were told something else when we last told them anything. Not those of a list whose
+-- last sync stopped to ask: it may be a fault upstream that says something else of them. Nor those
+-- whose address was changed in Klaviyo: by the former one an import would make a second profile.
+with stale as materialized (
+    select
+        f.email,
+        f.properties,
+        f.properties_hash
+    from pg_temp.klaviyo_properties as f
+    inner join app.klaviyo_profiles as p on p.tenant_id = %(tenant_id)s and f.email = p.email
+    where p.properties_hash <> f.properties_hash
+),
+
+configs as (
+    select
+        c.config_id,
+        c.list_id,
+        coalesce(r.state = 'stopped', false) as waits
+    from app.klaviyo_sync_configs as c
+    left join lateral (
+        select s.state
+        from app.klaviyo_sync_runs as s
+        where
+            s.tenant_id = %(tenant_id)s
+            and s.config_id = c.config_id
+            and not s.is_dry_run
+            and s.finished_at is not null
+        order by s.requested_at desc
+        limit 1
+    ) as r on true
+    where c.tenant_id = %(tenant_id)s and c.direction <> 'pull'
+),
+
+left_alone as (
+    select k.email
+    from stale as s
+    cross join configs as c
+    inner join app.klaviyo_ledger as k
+        on k.tenant_id = %(tenant_id)s and c.config_id = k.config_id and s.email = k.email
+    left join app.klaviyo_list_profiles as p
+        on
+            p.tenant_id = %(tenant_id)s
+            and c.list_id = p.list_id
+            and k.profile_id = p.profile_id
+    where c.waits or (p.profile_id is not null and p.email is distinct from k.email)
+)
+
+select
+    s.email,
+    null as customer_id,
+    null as profile_id,
+    s.properties::text as properties,
+    s.properties_hash
+from stale as s
+where not exists (select from left_alone as l where l.email = s.email)
+order by s.email;

@@ -1,4 +1,0 @@
--- A notification that says nothing but that notifications arrive.
-insert into app.notifications (tenant_id, topic)
-values (%(tenant_id)s, 'test')
-returning notification_id

@@ -1,0 +1,38 @@
+-- name: find_hook
+-- Where a tenant wants to be told, with the sealed secret.
+select
+    url,
+    sealed_secret,
+    key_id,
+    last_four,
+    created_at
+from app.notification_hooks
+where tenant_id = %(tenant_id)s;
+
+-- name: set_hook
+-- The address a tenant is told at from now on, and its new secret.
+insert into app.notification_hooks as h (tenant_id, url, sealed_secret, key_id, last_four)
+values (%(tenant_id)s, %(url)s, %(sealed_secret)s, %(key_id)s, %(last_four)s)
+on conflict (tenant_id) do update set
+    url = excluded.url,
+    sealed_secret = excluded.sealed_secret,
+    key_id = excluded.key_id,
+    last_four = excluded.last_four,
+    created_at = excluded.created_at
+where h.tenant_id = %(tenant_id)s;
+
+-- name: remove_hook
+-- A tenant is told nothing any more.
+delete from app.notification_hooks
+where tenant_id = %(tenant_id)s
+returning url;
+
+-- name: delete_other_address
+-- What another address than this one was told is no news to this one; null is no address at all.
+delete from app.notifications
+where
+    tenant_id = %(tenant_id)s
+    and not exists (
+        select from app.notification_hooks as h
+        where h.tenant_id = %(tenant_id)s and h.url = %(url)s::text
+    );

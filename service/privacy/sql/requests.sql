@@ -1,0 +1,144 @@
+-- name: add_request
+-- A privacy request that an operator makes.
+insert into app.webhook_events (tenant_id, webhook_id, topic, kind, subject, notice)
+values (%(tenant_id)s, %(webhook_id)s, %(topic)s, %(kind)s, %(subject)s, %(notice)s);
+
+-- name: find_request
+-- A privacy request that waits to be met.
+select
+    topic,
+    kind,
+    subject,
+    notice,
+    coalesce(triggered_at, received_at) as requested_at,
+    attempts
+from app.webhook_events
+where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'queued';
+
+-- name: record_progress
+-- How far a request has been met, and whom it turned out to be about, so that it can be taken up.
+update app.webhook_events
+set notice = %(notice)s
+where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'queued';
+
+-- name: find_running_push
+-- A Klaviyo sync, or the plan of one, that is going on right now.
+select run_id
+from app.runs
+where
+    tenant_id = %(tenant_id)s
+    and kind in ('klaviyo_sync', 'klaviyo_plan')
+    and state = 'running'
+    and heartbeat_at >= now() - make_interval(secs => %(stale_after)s);
+
+-- name: ensure_key
+-- The tenant's key for digests of what is erased; made once.
+insert into app.erasure_keys (tenant_id)
+values (%(tenant_id)s)
+on conflict (tenant_id) do nothing;
+
+-- name: subject_digest
+-- By what a customer is known after everything about them is gone.
+select app.erasure_digest(k.erasure_key, 'customer', %(customer_id)s) as digest
+from app.erasure_keys as k
+where k.tenant_id = %(tenant_id)s;
+
+-- name: add_receipt
+-- That a request was met: when, how far, and nothing about whom it was.
+insert into app.privacy_receipts (
+    tenant_id, kind, webhook_id, subject, counts, requested_at
+)
+values (
+    %(tenant_id)s, %(kind)s, %(webhook_id)s, %(subject)s, %(counts)s, %(requested_at)s
+);
+
+-- name: add_shop_receipt
+-- Deletes what dbt built for a tenant, and writes the receipt of its erasure. Run as
+-- quintile_transform, before the tenant itself goes.
+insert into app.privacy_receipts (tenant_id, kind, webhook_id, counts, requested_at)
+select
+    t.tenant_id,
+    'shop_redact',
+    %(webhook_id)s,
+    app.erase_built_rows_of_tenant(t.tenant_id) || jsonb_build_object(
+        'shopify.orders',
+        (select count(*) from shopify.orders as o where o.tenant_id = %(tenant_id)s),
+        'shopify.customers',
+        (select count(*) from shopify.customers as c where c.tenant_id = %(tenant_id)s)
+    ),
+    %(requested_at)s
+from app.tenants as t
+where t.tenant_id = %(tenant_id)s;
+
+-- name: store_export
+-- Keeps the answer to a data request, sealed, for as long as it may be fetched.
+insert into app.privacy_exports (
+    tenant_id, subject, sealed_document, key_id, expires_at
+)
+values (
+    %(tenant_id)s,
+    %(subject)s,
+    %(sealed_document)s,
+    %(key_id)s,
+    now() + make_interval(days => %(days)s)
+)
+returning export_id;
+
+-- name: find_export
+-- The sealed answer to a data request, while it may be fetched.
+select
+    sealed_document,
+    key_id
+from app.privacy_exports
+where tenant_id = %(tenant_id)s and export_id = %(export_id)s and expires_at > now();
+
+-- name: find_newest_export
+-- The export that was made last.
+select export_id
+from app.privacy_exports
+where tenant_id = %(tenant_id)s
+order by created_at desc
+limit 1;
+
+-- name: erase_built
+-- Deletes all that dbt built of a person. Run as quintile_transform, whose tables these are.
+select
+    app.erase_built_rows_of_person(
+        %(tenant_id)s,
+        %(customer_ids)s,
+        %(order_ids)s,
+        %(emails)s,
+        %(creator_ids)s::uuid[]
+    ) as counts;
+
+-- name: rows_built
+-- All that dbt built of a person. Read as quintile_transform, whose tables these are.
+select
+    app.rows_built_of_person(
+        %(tenant_id)s,
+        %(customer_ids)s,
+        %(order_ids)s,
+        %(emails)s,
+        %(creator_ids)s::uuid[]
+    ) as built;
+
+-- name: delete_jobs
+-- A tenant's jobs, but for those that are being done: they end by themselves. Run as
+-- quintile_transform.
+delete from jobs.procrastinate_jobs
+where args ->> 'tenant_id' = %(tenant_id)s and status <> 'doing';
+
+-- name: delete_tenant
+-- The tenant, and by its foreign keys all that is its. Run as quintile_transform.
+delete from app.tenants
+where tenant_id = %(tenant_id)s;
+
+-- name: find_newer_connection
+-- A working connection to the store that was made after the app had been removed.
+select connected_at
+from app.connections
+where
+    tenant_id = %(tenant_id)s
+    and provider = 'shopify'
+    and state <> 'disconnected'
+    and connected_at > %(removed_by)s;

@@ -1,0 +1,211 @@
+-- name: list_refetches
+-- The next few to be asked for by their ids.
+select source_id
+from shopify.rereads
+where tenant_id = %(tenant_id)s and entity = %(entity)s
+order by source_id asc
+limit %(at_once)s;
+
+-- name: count_refetches
+-- How many are to be asked for by their ids.
+select count(*) as waiting
+from shopify.rereads
+where tenant_id = %(tenant_id)s and entity = %(entity)s;
+
+-- name: delete_refetches
+-- Forgets what has been asked for, in the transaction that lands the answers.
+delete from shopify.rereads
+where
+    tenant_id = %(tenant_id)s
+    and entity = %(entity)s
+    and source_id = any(%(source_ids)s);
+
+-- name: mark_missing_orders
+-- Marks orders as deleted that the shop says it does not have, if it would have shown them to us.
+with marked as (
+    update shopify.orders as x
+    set deleted_at = now(), landed_at = default, landed_xid = default
+    from shopify.rereads as r
+    where
+        x.tenant_id = %(tenant_id)s
+        and x.order_id = any(%(source_ids)s)
+        and x.deleted_at is null
+        and x.source = 'api'
+        and r.tenant_id = %(tenant_id)s
+        and r.entity = 'order'
+        and r.source_id = x.order_id
+        and r.is_visible
+    returning 1
+)
+
+select count(*) as written
+from marked;
+
+-- name: mark_missing_customers
+-- Marks customers as deleted whom the shop says it does not have.
+with marked as (
+    update shopify.customers as x
+    set deleted_at = now(), landed_at = default, landed_xid = default
+    from shopify.rereads as r
+    where
+        x.tenant_id = %(tenant_id)s
+        and x.customer_id = any(%(source_ids)s)
+        and x.deleted_at is null
+        and r.tenant_id = %(tenant_id)s
+        and r.entity = 'customer'
+        and r.source_id = x.customer_id
+        and r.is_visible
+    returning 1
+)
+
+select count(*) as written
+from marked;
+
+-- name: is_comparison_due
+-- Whether what has landed is to be compared with the shop's ids again; null when it never was.
+select w.synced_at < now() - make_interval(hours => %(hours)s) as is_due
+from shopify.sync_watermarks as w
+where w.tenant_id = %(tenant_id)s and w.resource = 'comparison';
+
+-- name: create_listed
+-- Which orders or customers the shop has, as a bulk operation has listed them, and what of the
+-- landed ones is not among them.
+create temporary table listed (
+    source_id text not null,
+    updated_at timestamptz not null,
+    customer_id text
+) on commit drop;
+
+create temporary table missing (
+    source_id text not null
+) on commit drop;
+
+-- name: copy_listed
+-- Takes a part of the listing.
+copy pg_temp.listed from stdin with (null '␀');
+
+-- name: find_missing_orders
+-- Landed orders that the shop should have listed and has not. Those of a CSV file may be older than
+-- the shop; those that changed after the listing began may not have been there yet.
+with compared as (
+    select
+        o.order_id,
+        o.order_id in (select l.source_id from pg_temp.listed as l) as is_listed
+    from shopify.orders as o
+    where
+        o.tenant_id = %(tenant_id)s
+        and o.source = 'api'
+        and o.deleted_at is null
+        and o.shopify_updated_at < %(before)s
+        and coalesce(o.processed_at >= %(visible_from)s, true)
+),
+
+noted as (
+    insert into pg_temp.missing (source_id)
+    select c.order_id
+    from compared as c
+    where not c.is_listed
+    returning 1
+)
+
+select
+    (select count(*) from noted) as missing,
+    (select count(*) from compared) as compared;
+
+-- name: find_missing_customers
+-- Landed customers that the shop should have listed and has not; those who changed after the
+-- listing began may not have been there yet.
+with compared as (
+    select
+        c.customer_id,
+        c.customer_id in (select l.source_id from pg_temp.listed as l) as is_listed
+    from shopify.customers as c
+    where
+        c.tenant_id = %(tenant_id)s
+        and c.deleted_at is null
+        and c.shopify_updated_at < %(before)s
+),
+
+noted as (
+    insert into pg_temp.missing (source_id)
+    select p.customer_id
+    from compared as p
+    where not p.is_listed
+    returning 1
+)
+
+select
+    (select count(*) from noted) as missing,
+    (select count(*) from compared) as compared;
+
+-- name: record_missing
+-- Has what is missing from the listing asked for one by one, for only that proves that it is gone.
+with noted as (
+    insert into shopify.rereads as r (tenant_id, entity, source_id, is_visible)
+    select
+        %(tenant_id)s,
+        %(entity)s,
+        m.source_id,
+        true
+    from pg_temp.missing as m
+    on conflict (tenant_id, entity, source_id) do update set is_visible = true
+    where r.tenant_id = %(tenant_id)s and not r.is_visible
+    returning 1
+)
+
+select count(*) as written
+from noted;
+
+-- name: record_differing_orders
+-- Has the orders read again that the shop lists in another state than the landed one: newer,
+-- somebody else's, or not landed at all.
+with noted as (
+    insert into shopify.rereads (tenant_id, entity, source_id, is_visible)
+    select distinct on (l.source_id)
+        %(tenant_id)s,
+        'order',
+        l.source_id,
+        coalesce(o.processed_at >= %(visible_from)s, %(visible_from)s::timestamptz is null)
+    from pg_temp.listed as l
+    left join shopify.orders as o
+        on o.tenant_id = %(tenant_id)s and l.source_id = o.order_id
+    where
+        o.order_id is null
+        or o.source <> 'api'
+        or o.deleted_at < %(noted_at)s
+        or o.shopify_updated_at < l.updated_at
+        or (
+            o.customer_id is distinct from l.customer_id
+            and o.shopify_updated_at <= l.updated_at
+        )
+    order by l.source_id asc
+    on conflict (tenant_id, entity, source_id) do nothing
+    returning 1
+)
+
+select count(*) as written
+from noted;
+
+-- name: record_differing_customers
+-- Has the customers read again whom the shop lists in another state than the landed one.
+with noted as (
+    insert into shopify.rereads (tenant_id, entity, source_id, is_visible)
+    select distinct on (l.source_id)
+        %(tenant_id)s,
+        'customer',
+        l.source_id,
+        true
+    from pg_temp.listed as l
+    left join shopify.customers as c
+        on c.tenant_id = %(tenant_id)s and l.source_id = c.customer_id
+    where
+        c.customer_id is null
+        or c.deleted_at < %(noted_at)s
+        or c.shopify_updated_at < l.updated_at
+    order by l.source_id asc
+    on conflict (tenant_id, entity, source_id) do nothing
+    returning 1
+)
+
+select count(*) as written
+from noted;

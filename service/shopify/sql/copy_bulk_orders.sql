@@ -1,2 +1,0 @@
--- Takes orders as they have been read, without their lines.
-copy pg_temp.bulk_orders from stdin with (null '␀')

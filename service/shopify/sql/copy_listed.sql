@@ -1,2 +1,0 @@
--- Takes a part of the listing.
-copy pg_temp.listed from stdin with (null '␀')

@@ -1,2 +1,0 @@
--- The database's clock, which all processes share.
-select now() as now

@@ -1,0 +1,189 @@
+-- name: create_incoming_members
+-- Where a segment's members wait to be compared with those landed before.
+create temporary table incoming_members (
+    customer_id text not null,
+    email text,
+    display_name text,
+    marketing_state text
+) on commit drop;
+
+-- name: copy_incoming_members
+-- Fills the table the members wait in.
+copy pg_temp.incoming_members (customer_id, email, display_name, marketing_state) from stdin;
+
+-- name: analyze_incoming_members
+-- A temporary table has no statistics, without which a million members are compared one by one.
+analyze pg_temp.incoming_members;
+
+-- name: load_segment
+-- Lands one segment as it was when its reading began, which is its synced_at. A reading that began
+-- later, or that has found the segment gone since, is newer news: then nothing is landed. Says
+-- whether it landed, and whether anything but synced_at changed.
+with before as (
+    select
+        s.name,
+        s.query,
+        s.member_count,
+        s.created_at,
+        s.last_edited_at,
+        s.gone_at
+    from shopify.cached_segments as s
+    where s.tenant_id = %(tenant_id)s and s.segment_id = %(segment_id)s
+),
+
+landed as (
+    insert into shopify.cached_segments as s (
+        tenant_id,
+        segment_id,
+        name,
+        query,
+        member_count,
+        created_at,
+        last_edited_at,
+        synced_at
+    )
+    values (
+        %(tenant_id)s,
+        %(segment_id)s,
+        %(name)s,
+        %(query)s,
+        %(member_count)s,
+        %(created_at)s,
+        %(last_edited_at)s,
+        %(read_at)s
+    )
+    on conflict (tenant_id, segment_id) do update set
+        name = excluded.name,
+        query = excluded.query,
+        member_count = excluded.member_count,
+        created_at = excluded.created_at,
+        last_edited_at = excluded.last_edited_at,
+        synced_at = excluded.synced_at,
+        gone_at = null
+    where
+        s.tenant_id = %(tenant_id)s
+        and s.synced_at <= excluded.synced_at
+        and coalesce(s.gone_at <= excluded.synced_at, true)
+    returning s.name, s.query, s.member_count, s.created_at, s.last_edited_at, s.gone_at
+)
+
+select
+    count(*) as landed,
+    count(*) filter (where not exists (select from before as b where b is not distinct from l))
+        as written
+from landed as l;
+
+-- name: load_members
+-- Makes a segment's members what the store says they are, touching only those that differ.
+with incoming as (
+    select distinct on (m.customer_id)
+        m.customer_id,
+        m.email,
+        m.display_name,
+        m.marketing_state
+    from pg_temp.incoming_members as m
+    order by m.customer_id
+),
+
+gone as (
+    delete from shopify.segment_members as m
+    where
+        m.tenant_id = %(tenant_id)s
+        and m.segment_id = %(segment_id)s
+        and not exists (select from incoming as i where i.customer_id = m.customer_id)
+    returning 1
+),
+
+written as (
+    insert into shopify.segment_members as m (
+        tenant_id,
+        segment_id,
+        customer_id,
+        email,
+        display_name,
+        marketing_state
+    )
+    select
+        %(tenant_id)s,
+        %(segment_id)s,
+        i.customer_id,
+        i.email,
+        i.display_name,
+        i.marketing_state
+    from incoming as i
+    on conflict (tenant_id, segment_id, customer_id) do update set
+        email = excluded.email,
+        display_name = excluded.display_name,
+        marketing_state = excluded.marketing_state,
+        landed_at = excluded.landed_at
+    where
+        m.tenant_id = %(tenant_id)s
+        and (m.email, m.display_name, m.marketing_state)
+        is distinct from (excluded.email, excluded.display_name, excluded.marketing_state)
+    returning 1
+)
+
+select (select count(*) from gone) + (select count(*) from written) as written;
+
+-- name: retire_segments
+-- Marks as gone the segments that a listing, which began at an instant, did not have, and empties
+-- them: those that nobody has read since, but for those that were listed and could not be read.
+-- With a segment's id it is about that one only.
+with gone as (
+    update shopify.cached_segments
+    set gone_at = now(), member_count = 0
+    where
+        tenant_id = %(tenant_id)s
+        and gone_at is null
+        and synced_at < %(read_at)s
+        and segment_id <> all(%(unread_ids)s)
+        and (%(segment_id)s::text is null or segment_id = %(segment_id)s)
+    returning segment_id
+),
+
+emptied as (
+    delete from shopify.segment_members as m
+    using gone as g
+    where m.tenant_id = %(tenant_id)s and m.segment_id = g.segment_id
+    returning 1
+),
+
+-- What could not be read of a segment that is not there need not be read any more.
+forgotten as (
+    delete from shopify.rejected_rows as j
+    where
+        j.tenant_id = %(tenant_id)s
+        and (
+            (
+                j.entity = 'segment'
+                and j.source_id <> all(%(unread_ids)s)
+                and (%(segment_id)s::text is null or j.source_id = %(segment_id)s)
+            )
+            or (
+                j.entity = 'segment_member'
+                and exists (
+                    select from gone as g
+                    where starts_with(j.source_id, g.segment_id || '/')
+                )
+            )
+        )
+)
+
+select (select count(*) from gone) + (select count(*) from emptied) as written;
+
+-- name: record_segments_synced
+-- Notes as of when all segments have been read.
+insert into shopify.sync_watermarks as w (tenant_id, resource, synced_at)
+values (%(tenant_id)s, 'segments', %(read_at)s)
+on conflict (tenant_id, resource) do update set
+    synced_at = greatest(w.synced_at, excluded.synced_at)
+where w.tenant_id = %(tenant_id)s;
+
+-- name: delete_member_rejections
+-- Forgets the members of a segment that could not be read before, when this reading can.
+delete from shopify.rejected_rows
+where
+    tenant_id = %(tenant_id)s
+    and entity = 'segment_member'
+    and starts_with(source_id, %(segment_id)s || '/')
+    and source_id <> all(%(source_ids)s);

@@ -1,2 +1,0 @@
--- The product's defaults are the columns' defaults.
-insert into app.samples_config (tenant_id) values (%(tenant_id)s)

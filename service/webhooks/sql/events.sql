@@ -1,0 +1,174 @@
+-- name: tenant_of_shop
+-- The tenant a webhook is for, by its shop: the one look-up that precedes a tenant.
+select app.tenant_of_shop(%(shop)s) as tenant_id;
+
+-- name: insert_event
+-- Writes a webhook down, once; no row when it has been received before.
+insert into app.webhook_events (
+    tenant_id, webhook_id, topic, kind, subject, notice, store_updated_at, triggered_at
+)
+values (
+    %(tenant_id)s,
+    %(webhook_id)s,
+    %(topic)s,
+    %(kind)s,
+    %(subject)s,
+    %(notice)s,
+    %(store_updated_at)s,
+    %(triggered_at)s
+)
+on conflict (tenant_id, webhook_id) do nothing
+returning webhook_id;
+
+-- name: insert_unreadable
+-- Keeps a webhook that was not understood, with its body and the reason, once.
+insert into app.webhook_events (
+    tenant_id, webhook_id, topic, payload, triggered_at, state, reason, advice, finished_at
+)
+values (
+    %(tenant_id)s,
+    %(webhook_id)s,
+    %(topic)s,
+    %(payload)s,
+    %(triggered_at)s,
+    'set_aside',
+    %(reason)s,
+    'A newer release may understand it: quintile webhooks retry. What it was about comes with the'
+    ' next sync.',
+    now()
+)
+on conflict (tenant_id, webhook_id) do nothing
+returning webhook_id;
+
+-- name: list_due_events
+-- Webhooks that are due, those about the same thing as one: a burst of them is one piece of work.
+select
+    e.kind,
+    e.subject,
+    array_agg(e.webhook_id order by e.received_at, e.webhook_id) as webhook_ids,
+    max(e.store_updated_at) as store_updated_at,
+    max(coalesce(e.triggered_at, e.received_at)) as triggered_at,
+    max(e.attempts) as attempts,
+    jsonb_agg(distinct e.notice) as notices
+from app.webhook_events as e
+where
+    e.tenant_id = %(tenant_id)s
+    and e.state = 'queued'
+    and e.due_at <= now()
+    and e.kind <> all(%(other_kinds)s)
+group by e.kind, e.subject
+order by min(e.received_at), e.kind, e.subject
+limit %(row_limit)s;
+
+-- name: cancel_syncs
+-- Syncs that wait will not begin any more; one that runs ends by itself, as nothing answers it.
+update app.runs
+set
+    state = 'failed',
+    error = 'The app was removed from the store before this began.',
+    advice = 'Install it again and connect the store: quintile tenants connect-shopify NAME',
+    finished_at = now()
+where
+    tenant_id = %(tenant_id)s
+    and state = 'queued'
+    and kind <> 'build';
+
+-- name: record_uninstalled
+-- The store has removed the app. A connection that was made after that stays.
+update app.connections
+set uninstalled_at = %(triggered_at)s
+where
+    tenant_id = %(tenant_id)s
+    and provider = 'shopify'
+    and uninstalled_at is null
+    and connected_at <= %(triggered_at)s
+returning provider;
+
+-- name: lock_quarantined
+-- Webhooks that were set aside, one or all, for this transaction to try again.
+select
+    webhook_id,
+    topic,
+    kind,
+    payload
+from app.webhook_events
+where
+    tenant_id = %(tenant_id)s
+    and state = 'set_aside'
+    and (%(webhook_id)s::text is null or webhook_id = %(webhook_id)s)
+order by received_at, webhook_id
+for update;
+
+-- name: fill_event
+-- What a webhook that was not understood at first is about; its body is not needed any more.
+update app.webhook_events
+set
+    kind = %(kind)s,
+    subject = %(subject)s,
+    notice = %(notice)s,
+    payload = null,
+    store_updated_at = %(store_updated_at)s
+where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s;
+
+-- name: keep_quarantined
+-- A webhook that is still not understood.
+update app.webhook_events
+set attempts = attempts + 1, reason = %(reason)s
+where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s
+returning webhook_id, topic, state, attempts, reason, advice, received_at, triggered_at;
+
+-- name: requeue_event
+-- Begins a webhook that was set aside anew.
+update app.webhook_events
+set
+    state = 'queued',
+    attempts = 0,
+    due_at = now(),
+    reason = null,
+    advice = null,
+    finished_at = null
+where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s
+returning webhook_id, topic, state, attempts, reason, advice, received_at, triggered_at;
+
+-- name: finish_events
+-- Webhooks that have been worked through: what they were about is forgotten.
+update app.webhook_events
+set
+    state = 'done',
+    subject = null,
+    notice = null,
+    payload = null,
+    reason = %(reason)s,
+    advice = null,
+    finished_at = now()
+where
+    tenant_id = %(tenant_id)s
+    and webhook_id = any(%(webhook_ids)s)
+    and state = 'queued';
+
+-- name: postpone_events
+-- Webhooks whose time has not come: tried again later.
+update app.webhook_events
+set
+    attempts = attempts + 1,
+    due_at = now() + make_interval(secs => %(seconds)s),
+    reason = %(reason)s
+where
+    tenant_id = %(tenant_id)s
+    and webhook_id = any(%(webhook_ids)s)
+    and state = 'queued'
+returning due_at;
+
+-- name: quarantine_events
+-- Webhooks that could not be worked through, kept with the reason and what to do about it.
+update app.webhook_events
+set
+    state = 'set_aside',
+    attempts = attempts + 1,
+    reason = %(reason)s,
+    advice = %(advice)s,
+    finished_at = now()
+where
+    tenant_id = %(tenant_id)s
+    and webhook_id = any(%(webhook_ids)s)
+    and state = 'queued';

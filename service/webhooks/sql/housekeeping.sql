@@ -1,0 +1,50 @@
+-- name: list_lost_events
+-- Webhooks that are due and that no job stands behind.
+select
+    e.webhook_id,
+    e.kind
+from app.webhook_events as e
+where
+    e.tenant_id = %(tenant_id)s
+    and e.state = 'queued'
+    and e.due_at < now() - interval '10 minutes'
+    and not exists (
+        select from jobs.procrastinate_jobs as j
+        where
+            j.args ->> 'tenant_id' = e.tenant_id::text
+            and j.status in ('todo', 'doing')
+            and j.task_name in ('quintile.webhooks', 'quintile.privacy')
+            and coalesce(j.args ->> 'webhook_id', e.webhook_id) = e.webhook_id
+    );
+
+-- name: purge_webhooks
+-- Forgets webhooks that ended long ago. Privacy requests that have not been met stay.
+delete from app.webhook_events
+where
+    tenant_id = %(tenant_id)s
+    and state <> 'queued'
+    and finished_at < now() - make_interval(days => %(days)s)
+    and (state = 'done' or kind is null or kind <> all(%(privacy_kinds)s));
+
+-- name: purge_jobs
+-- Deletes jobs that ended long ago, of all tenants. Run as quintile_transform.
+delete from jobs.procrastinate_jobs as j
+where
+    j.status in ('succeeded', 'failed', 'cancelled', 'aborted')
+    and not exists (
+        select from jobs.procrastinate_events as e
+        where e.job_id = j.id and e.at >= now() - make_interval(days => %(days)s)
+    );
+
+-- name: purge_exports
+-- Deletes answers to data requests that have expired.
+delete from app.privacy_exports
+where tenant_id = %(tenant_id)s and expires_at < now();
+
+-- name: purge_klaviyo_events
+-- Forgets events that were sent, or refused, long enough ago.
+delete from app.klaviyo_events
+where
+    tenant_id = %(tenant_id)s
+    and state <> 'pending'
+    and coalesce(sent_at, occurred_at) < now() - make_interval(days => %(days)s);

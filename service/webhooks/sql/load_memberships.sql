@@ -1,0 +1,81 @@
+-- name: load_memberships
+-- Puts one customer into the segments the store has them in and takes them out of the others asked
+-- about, touching only what differs, and counts the segments anew. A segment that has not landed is
+-- left to the next sync.
+with asked as (
+    select
+        r.segment_id,
+        r.is_member
+    from jsonb_to_recordset(%(memberships)s) as r (segment_id text, is_member boolean)
+    inner join shopify.cached_segments as s on r.segment_id = s.segment_id
+    where s.tenant_id = %(tenant_id)s and s.gone_at is null
+),
+
+joined as (
+    insert into shopify.segment_members as m (
+        tenant_id, segment_id, customer_id, email, display_name, marketing_state
+    )
+    select
+        %(tenant_id)s,
+        a.segment_id,
+        %(customer_id)s,
+        %(email)s,
+        %(display_name)s,
+        %(marketing_state)s
+    from asked as a
+    where a.is_member
+    on conflict (tenant_id, segment_id, customer_id) do update set
+        email = excluded.email,
+        display_name = excluded.display_name,
+        marketing_state = excluded.marketing_state,
+        landed_at = excluded.landed_at
+    where
+        m.tenant_id = %(tenant_id)s
+        and (m.email, m.display_name, m.marketing_state)
+        is distinct from (excluded.email, excluded.display_name, excluded.marketing_state)
+    returning m.segment_id
+),
+
+gone as (
+    delete from shopify.segment_members as m
+    using asked as a
+    where
+        m.tenant_id = %(tenant_id)s
+        and m.segment_id = a.segment_id
+        and m.customer_id = %(customer_id)s
+        and not a.is_member
+    returning m.segment_id
+),
+
+moves as (
+    select
+        j.segment_id,
+        1 as step
+    from joined as j
+    -- The table as it was before this statement.
+    where
+        not exists (
+            select from shopify.segment_members as b
+            where
+                b.tenant_id = %(tenant_id)s
+                and b.segment_id = j.segment_id
+                and b.customer_id = %(customer_id)s
+        )
+    union all
+    select
+        g.segment_id,
+        -1 as step
+    from gone as g
+),
+
+counted as (
+    update shopify.cached_segments as s
+    set member_count = greatest(s.member_count + v.step, 0)
+    from moves as v
+    where s.tenant_id = %(tenant_id)s and s.segment_id = v.segment_id
+    returning 1
+)
+
+select
+    (select count(*) from joined) + (select count(*) from gone) as written,
+    (select count(*) from counted) as recounted;

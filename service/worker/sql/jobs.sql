@@ -1,0 +1,167 @@
+-- name: return_lost_jobs
+-- Puts jobs back into the queue that are marked as a worker's and that it has not got. Run as
+-- quintile_transform with the queue's search path.
+with lost as (
+    select j.id
+    from jobs.procrastinate_jobs as j
+    where
+        j.status = 'doing'
+        and j.worker_id = %(worker_id)s
+        and j.id <> all(%(held)s::bigint[])
+    for update of j skip locked
+)
+
+select
+    l.id,
+    jobs.procrastinate_retry_job_v2(l.id, now(), null, null, null)::text as retried
+from lost as l;
+
+-- name: requeue_stalled_jobs
+-- Puts jobs back into the queue whose worker is gone or has not been heard of. Run as
+-- quintile_transform with the queue's search path.
+with stalled as (
+    select
+        j.id,
+        j.task_name
+    from jobs.procrastinate_jobs as j
+    left join jobs.procrastinate_workers as w on j.worker_id = w.id
+    where
+        j.status = 'doing'
+        and (
+            w.id is null
+            or w.last_heartbeat < now() - make_interval(secs => %(seconds)s)
+        )
+    for update of j skip locked
+)
+
+select
+    s.id,
+    s.task_name,
+    jobs.procrastinate_retry_job_v2(s.id, now(), null, null, null)::text as retried
+from stalled as s;
+
+-- name: seconds_until_run
+-- How many seconds a run that is not over has to wait before it may be begun: until its next
+-- attempt, or a while when a run of its kind is at work, maybe this very one in another process.
+select
+    case
+        when
+            exists (
+                select from app.runs as b
+                where
+                    b.tenant_id = %(tenant_id)s
+                    and b.kind = r.kind
+                    and b.state = 'running'
+                    and (
+                        b.run_id <> r.run_id
+                        or b.heartbeat_at >= now() - make_interval(secs => %(stale_after)s)
+                    )
+            )
+            then %(busy_seconds)s::double precision
+        else greatest(extract(epoch from r.next_attempt_at - now()), 0)::double precision
+    end as seconds
+from app.runs as r
+where
+    r.tenant_id = %(tenant_id)s
+    and r.run_id = %(run_id)s
+    and r.state in ('queued', 'running');
+
+-- name: find_tenant_name
+-- Name of a tenant, as dbt's vars take it.
+select name from app.tenants where tenant_id = %(tenant_id)s;
+
+-- name: find_due_schedules
+-- Schedules of tenants that have come due since they were served last: the newest time each names,
+-- by all clocks or by that of one time zone. A tenant's schedules begin with the tenant; what is
+-- paused, or lacks its connection, is not due. Read as quintile_transform.
+select
+    t.tenant_id,
+    d.name,
+    d.due_at
+from unnest(
+    %(names)s::text[], %(providers)s::text[], %(zones)s::text[], %(times)s::timestamptz[]
+) as d (name, provider, time_zone, due_at)
+inner join app.tenants as t
+    on d.time_zone is null or d.time_zone = t.time_zone
+left join app.schedules as s
+    on t.tenant_id = s.tenant_id and d.name = s.name
+left join app.reachable_connections as c
+    on t.tenant_id = c.tenant_id and d.provider = c.provider
+where
+    s.paused_at is null
+    and coalesce(s.served_at, t.created_at) < d.due_at
+    and (d.provider is null or c.provider is not null)
+order by d.due_at, d.name, t.tenant_id;
+
+-- name: serve_schedule
+-- Note that a schedule is served; no row when that has been done, or the schedule was paused.
+insert into app.schedules as s (tenant_id, name, served_at)
+values (%(tenant_id)s, %(name)s, %(due_at)s)
+on conflict (tenant_id, name) do update
+set served_at = excluded.served_at
+where s.paused_at is null and coalesce(s.served_at, '-infinity') < excluded.served_at
+returning s.name;
+
+-- name: list_dead_runs
+-- Runs that nobody does and nobody will: at work and not heard of for a while, or waiting for a
+-- while, with no job that would take them up. Read as quintile_transform.
+select
+    r.tenant_id,
+    r.run_id
+from app.runs as r
+where
+    r.state in ('queued', 'running')
+    and coalesce(r.heartbeat_at, r.created_at) < now() - make_interval(secs => %(stale_after)s)
+    and not exists (
+        select from jobs.procrastinate_jobs as j
+        where
+            j.args ->> 'tenant_id' = r.tenant_id::text
+            and j.args ->> 'run_id' = r.run_id::text
+            and j.status in ('todo', 'doing')
+    )
+order by r.created_at;
+
+-- name: close_dead_run
+-- Close a run that list_dead_runs has found, unless its process has been heard of meanwhile or a
+-- job has been queued for it.
+update app.runs as r
+set
+    state = 'failed',
+    error = 'The process that did this run ended without finishing it.',
+    advice = 'Start it again; it takes up where it was.',
+    finished_at = now(),
+    next_attempt_at = null
+where
+    r.tenant_id = %(tenant_id)s
+    and r.run_id = %(run_id)s
+    and r.state in ('queued', 'running')
+    and coalesce(r.heartbeat_at, r.created_at) < now() - make_interval(secs => %(stale_after)s)
+    and not exists (
+        select from jobs.procrastinate_jobs as j
+        where
+            j.args ->> 'tenant_id' = r.tenant_id::text
+            and j.args ->> 'run_id' = r.run_id::text
+            and j.status in ('todo', 'doing')
+    )
+returning
+    r.kind,
+    extract(epoch from r.finished_at - coalesce(r.started_at, r.created_at))::float8 as seconds;
+
+-- name: purge_runs
+-- Forgets runs that ended long ago. The newest good one of each kind stays: it says how fresh the
+-- tenant's data are.
+delete from app.runs as r
+where
+    r.tenant_id = %(tenant_id)s
+    and r.finished_at < now() - make_interval(days => %(days)s)
+    and (
+        r.state = 'failed'
+        or exists (
+            select from app.runs as newer
+            where
+                newer.tenant_id = %(tenant_id)s
+                and newer.kind = r.kind
+                and newer.state = 'succeeded'
+                and newer.finished_at > r.finished_at
+        )
+    );

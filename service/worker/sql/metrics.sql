@@ -1,0 +1,68 @@
+-- name: count_unfinished_runs
+-- Runs that wait or are at work, by kind. Read as quintile_transform.
+select
+    r.kind,
+    r.state,
+    count(*) as runs
+from app.runs as r
+where r.state in ('queued', 'running')
+group by r.kind, r.state
+order by r.kind, r.state;
+
+-- name: is_quality_built
+-- Whether dbt has built what tells a tenant's size.
+select to_regclass('marts.rfm_data_quality') is not null as is_built;
+
+-- name: queue_depth
+-- How many jobs of each queue are due or at work, and how long the oldest due one waits. A job that
+-- was put off is not due before its time. Read as quintile_transform.
+select
+    j.queue_name,
+    count(*) filter (where j.status = 'todo') as waiting,
+    count(*) filter (where j.status = 'doing') as doing,
+    coalesce(
+        max(extract(epoch from now() - coalesce(j.scheduled_at, e.deferred_at)))
+        filter (where j.status = 'todo'),
+        0
+    )::float8 as oldest_seconds
+from jobs.procrastinate_jobs as j
+left join lateral (
+    select max(e.at) as deferred_at
+    from jobs.procrastinate_events as e
+    where e.job_id = j.id and e.type in ('deferred', 'deferred_for_retry')
+) as e on true
+where
+    j.status in ('todo', 'doing')
+    and (j.status = 'doing' or j.scheduled_at is null or j.scheduled_at <= now())
+group by j.queue_name
+order by j.queue_name;
+
+-- name: rows_written
+-- Rows written since PostgreSQL began to count, by schema; whoever wrote them.
+select
+    s.schemaname::text as schema,
+    sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del)::bigint as rows
+from pg_catalog.pg_stat_user_tables as s
+where s.schemaname in ('shopify', 'app', 'marts')
+group by s.schemaname
+order by s.schemaname;
+
+-- name: tenant_sizes
+-- The class of every tenant, by its customers in the RFM window. Read as quintile_transform.
+select
+    t.tenant_id,
+    case
+        when q.customers is null then 'unbuilt'
+        when q.customers < 1000 then 'small'
+        when q.customers < 50000 then 'medium'
+        else 'large'
+    end as size
+from app.tenants as t
+left join marts.rfm_data_quality as q on t.tenant_id = q.tenant_id;
+
+-- name: tenant_sizes_unbuilt
+-- The class of every tenant before dbt has built anything. Read as quintile_transform.
+select
+    t.tenant_id,
+    'unbuilt' as size
+from app.tenants as t;
