@@ -13,8 +13,7 @@ from (
 select slot
 from generate_series(0, %(slots)s - 1) as slot
 where pg_try_advisory_lock(hashtextextended('quintile build slot ' || slot, 0))
-limit 1 -- noqa: AM09
-;
+limit 1; -- noqa: AM09
 
 -- name: list_build_tenants
 -- Tenants by name, or all of them; only those of the ids given, if any are. Read as
