@@ -55,6 +55,7 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tests.dbt.lint_sql
 	@$(BIN)/dbt --quiet --warn-error parse && $(BIN)/python -m tests.dbt.check_manifest
 

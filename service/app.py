@@ -20,7 +20,7 @@ from service.api.problems import register_problems
 from service.core.config import Settings, load_settings
 from service.core.db import create_pool
 from service.core.logs import configure_logging
-from service.core.metrics import note_request
+from service.core.metrics import count_request
 from service.core.queries import load_queries
 from service.core.secrets import derive
 
@@ -131,7 +131,7 @@ def _log_access(response: Response) -> Response:
     # Paths hold no secret; query strings may hold what people search for, so they stay out.
     seconds = time.perf_counter() - g.started_at
     route = request.url_rule.rule if request.url_rule else None
-    note_request(request.method, route, response.status_code, seconds)
+    count_request(request.method, route, response.status_code, seconds)
     write = log.debug if g.get("is_quiet") or request.endpoint == "admin.static" else log.info
     write(
         "request",

@@ -33,7 +33,7 @@ from service.klaviyo.configs import (
     get_config,
     list_configs,
 )
-from service.klaviyo.requests import request_sync
+from service.klaviyo.sync_requests import request_sync
 from service.queue.schedules import next_at
 
 blueprint = APIBlueprint("klaviyo", __name__, tag="Klaviyo")

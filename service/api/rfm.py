@@ -285,7 +285,7 @@ def _recorded_days(
 
 @blueprint.get("/api/admin/segments/rfm/quality")
 @blueprint.output(RfmQuality)
-def judge_rfm_data() -> RfmQuality:
+def assess_rfm_data() -> RfmQuality:
     """Whether the orders are enough for RFM to mean something, and why not."""
     with transaction() as conn:
         return read_rfm_quality(conn, tenant_id())

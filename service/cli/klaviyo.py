@@ -26,8 +26,8 @@ from service.klaviyo.configs import (
     list_configs,
     undo_removal,
 )
-from service.klaviyo.records import add_rows
 from service.klaviyo.sync import sync_klaviyo
+from service.klaviyo.sync_runs import add_rows
 from service.queue.runs import record_run, start_run
 
 _ARROWS = {"push": "->", "pull": "<-", "bidirectional": "<->"}

@@ -28,8 +28,8 @@ from service.queue.runs import Kind, get_run
 from service.tenants.tenants import list_tenants
 
 if TYPE_CHECKING:
+    from service.shopify.compare import Comparison
     from service.shopify.orders_csv import ImportReport
-    from service.shopify.reconcile import Comparison
 
 _SHOWN_REJECTIONS = 20
 
@@ -69,7 +69,7 @@ def sync(
 
     Exits 3 when another process is syncing a tenant already, and nothing failed.
     """
-    from service.shopify.reconcile import Comparison
+    from service.shopify.compare import Comparison
 
     if dry_run and provider != "klaviyo":
         raise InvalidInputError("--dry-run is for Klaviyo: a sync writes nothing to the shop.")

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import httpx
 import stamina
 
-from service.core.metrics import note_throttled, note_upstream
+from service.core.metrics import count_throttled, count_upstream
 
 T = TypeVar("T")
 
@@ -67,9 +67,9 @@ class _CountedClient(httpx.Client):
             status = response.status_code
             return response
         finally:
-            note_upstream(self._provider, status, time.perf_counter() - began)
+            count_upstream(self._provider, status, time.perf_counter() - began)
             if status == httpx.codes.TOO_MANY_REQUESTS:
-                note_throttled(self._provider)
+                count_throttled(self._provider)
 
 
 def open_client(

@@ -62,7 +62,7 @@ def configure_logging(settings: Settings) -> None:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(settings.log_level.upper())
-    _adopt(logging.getLogger("gunicorn.error"))
+    _reassign(logging.getLogger("gunicorn.error"))
     # Our own access line says the same and more.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -80,7 +80,7 @@ class _StderrHandler(logging.Handler):
             self.handleError(record)
 
 
-def _adopt(logger: logging.Logger) -> None:
+def _reassign(logger: logging.Logger) -> None:
     """Make a logger that brings its own handler speak through ours."""
     logger.handlers.clear()
     logger.propagate = True

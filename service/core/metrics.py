@@ -54,23 +54,23 @@ _runs = Histogram(
 )
 
 
-def note_request(method: str, route: str | None, status: int, seconds: float) -> None:
+def count_request(method: str, route: str | None, status: int, seconds: float) -> None:
     """An answer of the web service; ``route`` is the pattern of its path, if there is one."""
     labels = (method if method in _METHODS else "other", route or "none", str(status))
     _requests.labels(*labels).observe(seconds)
 
 
-def note_upstream(provider: str, status: int | None, seconds: float) -> None:
+def count_upstream(provider: str, status: int | None, seconds: float) -> None:
     """A provider's answer; ``status`` is None when none came."""
     _upstream.labels(provider, "none" if status is None else str(status)).observe(seconds)
 
 
-def note_throttled(provider: str) -> None:
+def count_throttled(provider: str) -> None:
     """A call that a provider turned away because there were too many."""
     _throttled.labels(provider).inc()
 
 
-def note_run(kind: str, state: str, seconds: float) -> None:
+def count_run(kind: str, state: str, seconds: float) -> None:
     """A run that ended."""
     _runs.labels(kind, state).observe(seconds)
 

@@ -200,7 +200,7 @@ def read_list_size(client: KlaviyoClient, list_id: str) -> int:
     return int(found["data"]["attributes"]["profile_count"])
 
 
-def forget_profile(client: KlaviyoClient, email: str) -> None:
+def delete_profile(client: KlaviyoClient, email: str) -> None:
     """Have Klaviyo delete a profile and all it knows of the person, as privacy law has it.
 
     Raises:

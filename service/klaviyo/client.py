@@ -22,7 +22,7 @@ from service.core.http import (
     retry_transient,
     send,
 )
-from service.klaviyo.windows import LocalWindows, Told, TurnTooFarError, Windows
+from service.klaviyo.rate_limits import LocalWindows, ReportedLimits, WaitTooLongError, Windows
 
 MEDIA_TYPE = "application/vnd.api+json"
 _SCOPE = re.compile(r"\b[a-z-]+:(?:read|write)\b")
@@ -165,7 +165,7 @@ class KlaviyoClient:
                     f"Klaviyo asks to be left alone with this for {wait / 60:.0f} minutes."
                 ) from None
             raise KlaviyoUnavailableError(f"Klaviyo keeps failing: {error}.") from None
-        except TurnTooFarError as error:
+        except WaitTooLongError as error:
             raise KlaviyoUnavailableError(
                 f"Klaviyo's limit for this is used up; {error}.", advice="Try again then."
             ) from None
@@ -173,17 +173,17 @@ class KlaviyoClient:
     def _attempt(
         self, method: str, operation: str, url: str, content: Mapping[str, Any]
     ) -> Document:
-        turn = self._windows.take(operation)
+        reservation = self._windows.reserve(operation)
         self.calls += 1
         headers = {"Content-Type": MEDIA_TYPE} if content.keys() & {"json", "content"} else {}
         try:
             response = send(self._http, method, url, headers=headers, **content)
         except TransientError as error:
             if error.retry_after is not None:
-                self._windows.shut(operation, error.retry_after)
+                self._windows.throttle(operation, error.retry_after)
             raise
-        if told := Told.read(response.headers):
-            self._windows.note(operation, turn, told)
+        if reported := ReportedLimits.read(response.headers):
+            self._windows.record(operation, reservation, reported)
         if response.is_success and not response.content:
             # 204, and 202 where there is nothing to tell.
             return {}

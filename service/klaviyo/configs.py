@@ -114,7 +114,7 @@ def get_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> dict[str, 
     return row
 
 
-def hold(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
+def lock_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
     """Make sure that a configuration is to be synced, and is not given up before the commit.
 
     A sync takes long, and a person who pauses it does not expect it to go on.

@@ -27,7 +27,7 @@ from service.klaviyo.client import (
     KlaviyoScopeError,
     open_klaviyo,
 )
-from service.klaviyo.windows import SharedWindows, hash_account
+from service.klaviyo.rate_limits import SharedWindows, hash_account
 
 _SHOWN_CHARACTERS = 4
 

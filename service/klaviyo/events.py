@@ -93,9 +93,9 @@ def _send_each(target: Target, events: Sequence[Event], progress: Progress) -> N
         except KlaviyoError as error:
             if error.status != httpx.codes.BAD_REQUEST:
                 raise
-            _note_rejected(target, [_Refusal(event, _first(error))], progress)
+            _record_rejected(target, [_Refusal(event, _first(error))], progress)
         else:
-            _note_sent(target, [event], progress)
+            _record_sent(target, [event], progress)
 
 
 def _send_together(target: Target, events: list[Event], progress: Progress) -> None:
@@ -112,11 +112,11 @@ def _send_together(target: Target, events: list[Event], progress: Progress) -> N
         refusals = list(_pointed_at(error, people))
         if refusals:
             # What is left waits, and is read again by the next round.
-            _note_rejected(target, refusals, progress)
+            _record_rejected(target, refusals, progress)
         else:
             _send_each(target, events, progress)
     else:
-        _note_sent(target, events, progress)
+        _record_sent(target, events, progress)
 
 
 def _pointed_at(error: KlaviyoError, people: Sequence[Sequence[Event]]) -> Iterator[_Refusal]:
@@ -180,14 +180,14 @@ def _attributes(event: Event) -> Document:
     }
 
 
-def _note_sent(target: Target, events: Sequence[Event], progress: Progress) -> None:
+def _record_sent(target: Target, events: Sequence[Event], progress: Progress) -> None:
     _record(
         target, query("klaviyo.mark_events_sent"), event_ids=[event["event_id"] for event in events]
     )
     progress.count(events=len(events))
 
 
-def _note_rejected(target: Target, refusals: Sequence[_Refusal], progress: Progress) -> None:
+def _record_rejected(target: Target, refusals: Sequence[_Refusal], progress: Progress) -> None:
     rows = [
         {
             "event_id": str(refusal.event["event_id"]),

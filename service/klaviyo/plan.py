@@ -105,7 +105,7 @@ def plan(
     conn.execute(query("klaviyo.create_plan"))
     try:
         segment_name = _fill_segment(conn, tenant_id, config["config_id"], config["segment_key"])
-        parameters["standing_still"] = _fill_siblings(conn, parameters)
+        parameters["inactive"] = _fill_siblings(conn, parameters)
         conn.execute(query("klaviyo.classify_members"), parameters)
         conn.execute(query("klaviyo.index_members"))
         conn.execute("analyze pg_temp.klaviyo_members")
@@ -141,7 +141,7 @@ def create_members(conn: Connection) -> None:
     conn.execute(query("klaviyo.create_properties"))
 
 
-def settle(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
+def apply_plan(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
     """Move on from the plan, in its transaction.
 
     The ledger is what it says, and who entered or left the segment is among the events to send.
@@ -156,7 +156,7 @@ def settle(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> No
     conn.execute(query("klaviyo.apply_to_ledger"), parameters)
 
 
-def note_planned(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
+def record_planned(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
     """Note how far the two sides are apart."""
     conn.execute(
         query("klaviyo.record_planned"),
@@ -187,7 +187,7 @@ def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_ke
 
 def _fill_siblings(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID]:
     """Fill in the members of the list's other segments; returns the configurations without any."""
-    standing_still = []
+    inactive = []
     rows = conn.execute(query("klaviyo.list_siblings"), parameters).fetchall()
     for row in rows:
         if not row["is_paused"]:
@@ -197,8 +197,8 @@ def _fill_siblings(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID
                 pass
             else:
                 continue
-        standing_still.append(row["config_id"])
-    return standing_still
+        inactive.append(row["config_id"])
+    return inactive
 
 
 def _find_stop(

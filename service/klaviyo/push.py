@@ -29,7 +29,7 @@ from service.klaviyo.client import (
     Problem,
     Resource,
 )
-from service.klaviyo.configs import hold
+from service.klaviyo.configs import lock_config
 from service.queue.progress import Progress
 
 T = TypeVar("T")
@@ -431,7 +431,7 @@ def _sent(people: Sequence[_Person]) -> dict[str, list[str]]:
 def _announce(target: Target, statement: sql.SQL, **parameters: object) -> None:
     """Write down what is about to be done, if that is still wanted."""
     with tenant_transaction(target.pool, target.tenant_id) as conn:
-        hold(conn, target.tenant_id, target.config_id)
+        lock_config(conn, target.tenant_id, target.config_id)
         _execute(conn, target, statement, parameters)
 
 

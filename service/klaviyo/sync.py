@@ -27,13 +27,20 @@ from service.klaviyo.client import (
     KlaviyoScopeError,
     KlaviyoUnavailableError,
 )
-from service.klaviyo.configs import NoLongerWantedError, hold, pause_all_for_key
+from service.klaviyo.configs import NoLongerWantedError, lock_config, pause_all_for_key
 from service.klaviyo.connection import open_connected_klaviyo
 from service.klaviyo.events import send_events
-from service.klaviyo.plan import Plan, SegmentGoneError, create_members, note_planned, plan, settle
+from service.klaviyo.list_members import SUPPRESSED, Readings
+from service.klaviyo.plan import (
+    Plan,
+    SegmentGoneError,
+    apply_plan,
+    create_members,
+    plan,
+    record_planned,
+)
 from service.klaviyo.push import Limits, Target, refresh, remove, send
-from service.klaviyo.reading import SUPPRESSED, Readings
-from service.klaviyo.records import Outcome, begin, finish, note_plan, rows_to_do
+from service.klaviyo.sync_runs import Outcome, begin, finish, record_plan, rows_to_do
 from service.queue.progress import Progress, RunProgress
 from service.queue.retry import HandedBackError
 from service.queue.runs import LostRunError
@@ -326,16 +333,16 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
     with open_spool() as removals, open_spool() as additions, open_spool() as updates:
         with run.transaction() as conn, run.readings.landing(conn, *lists):
             if not config["is_dry_run"]:
-                hold(conn, run.tenant_id, config["config_id"])
+                lock_config(conn, run.tenant_id, config["config_id"])
             made = plan(conn, run.settings, run.tenant_id, config, flows)
             if config["is_dry_run"]:
                 raise psycopg.Rollback
-            note_planned(conn, run.tenant_id, config["config_id"], made)
-            note_plan(
+            record_planned(conn, run.tenant_id, config["config_id"], made)
+            record_plan(
                 conn, run.tenant_id, run.progress.run_id, config["config_id"], made.describe()
             )
             if made.stop is None:
-                settle(conn, run.tenant_id, config["config_id"], made)
+                apply_plan(conn, run.tenant_id, config["config_id"], made)
                 for action, spool in (
                     ("remove", removals),
                     ("add", additions),

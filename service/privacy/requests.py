@@ -22,7 +22,7 @@ from service.core.db import Connection, Pool, connect, one, tenant_transaction, 
 from service.core.errors import NotConnectedError, QuintileError
 from service.core.queries import query
 from service.core.vault import seal
-from service.klaviyo.account import forget_profile
+from service.klaviyo.account import delete_profile
 from service.klaviyo.client import (
     KlaviyoClient,
     KlaviyoRefusedError,
@@ -113,7 +113,7 @@ def process_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id:
     except (BusyError, KlaviyoUnavailableError) as error:
         _postpone(pool, tenant_id, webhook_id, error)
     except QuintileError as error:
-        _set_aside(pool, tenant_id, webhook_id, error)
+        _quarantine(pool, tenant_id, webhook_id, error)
 
 
 def process_now(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
@@ -125,7 +125,7 @@ def process_now(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str
     try:
         meet_request(settings, pool, tenant_id, webhook_id)
     except QuintileError as error:
-        _set_aside(pool, tenant_id, webhook_id, error)
+        _quarantine(pool, tenant_id, webhook_id, error)
         raise
 
 
@@ -237,7 +237,7 @@ def _erase_landed(conn: Connection, request: Request) -> Request:
     row = conn.execute(
         query("privacy.erase_person"), person.parameters(subject=_digest(conn, person))
     ).fetchone()
-    return _note_progress(conn, person, "landed", one(row)["counts"])
+    return _record_progress(conn, person, "landed", one(row)["counts"])
 
 
 def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
@@ -245,7 +245,7 @@ def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
     with tenant_lock(settings, person.tenant_id, log.info) as conn:
         row = conn.execute(query("privacy.erase_built"), person.parameters()).fetchone()
     with tenant_transaction(pool, person.tenant_id) as conn:
-        return _note_progress(conn, person, "built", one(row)["counts"])
+        return _record_progress(conn, person, "built", one(row)["counts"])
 
 
 def _delete_at_klaviyo(settings: Settings, pool: Pool, person: Request) -> int:
@@ -253,15 +253,15 @@ def _delete_at_klaviyo(settings: Settings, pool: Pool, person: Request) -> int:
     try:
         with open_connected_klaviyo(settings, pool, person.tenant_id) as client:
             for email in person.emails:
-                _forget_at_klaviyo(client, email)
+                _delete_from_klaviyo(client, email)
     except NotConnectedError:
         return 0
     return len(person.emails)
 
 
-def _forget_at_klaviyo(client: KlaviyoClient, email: str) -> None:
+def _delete_from_klaviyo(client: KlaviyoClient, email: str) -> None:
     try:
-        forget_profile(client, email)
+        delete_profile(client, email)
     except KlaviyoRefusedError as error:
         # The advice of other refusals does not name the one scope that this needs.
         raise QuintileError(
@@ -312,7 +312,9 @@ def _find_person(conn: Connection, request: Request) -> Request:
     )
 
 
-def _note_progress(conn: Connection, person: Request, step: str, counts: dict[str, int]) -> Request:
+def _record_progress(
+    conn: Connection, person: Request, step: str, counts: dict[str, int]
+) -> Request:
     """Remember whom it is about, which can be found only once, and what has been done."""
     person.done[step] = counts
     notice = {
@@ -355,7 +357,7 @@ def _postpone(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError
     if request is None:
         return
     if request.attempts + 1 >= _MOST_ATTEMPTS:
-        _set_aside(pool, tenant_id, webhook_id, error)
+        _quarantine(pool, tenant_id, webhook_id, error)
         return
     pause = min(_PAUSE_SECONDS * 2**request.attempts, _LONGEST_PAUSE_SECONDS)
     with tenant_transaction(pool, tenant_id) as conn:
@@ -371,7 +373,7 @@ def _postpone(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError
         defer_privacy(conn, tenant_id, webhook_id, one(row)["due_at"])
 
 
-def _set_aside(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError) -> None:
+def _quarantine(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError) -> None:
     with tenant_transaction(pool, tenant_id) as conn:
         conn.execute(
             query("webhooks.quarantine_events"),

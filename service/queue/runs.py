@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, QuintileError
-from service.core.metrics import note_run
+from service.core.metrics import count_run
 from service.core.queries import query
 from service.queue.retry import HandedBackError, PostponedError, is_transient, next_try, retry_until
 
@@ -245,7 +245,7 @@ class RunRecorder:
         if not self._execute(query("queue.finish_run"), state=state, error=message, advice=advice):
             log.warning("run lost", **self.named)
             return
-        note_run(self.kind, state, time.monotonic() - self._began)
+        count_run(self.kind, state, time.monotonic() - self._began)
         log.info("run finished", state=state, error=message, **self.counts, **self.named)
 
     def _execute(self, statement: sql.SQL, **parameters: Any) -> bool:

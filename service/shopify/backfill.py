@@ -24,11 +24,11 @@ from service.core.db import Connection, one, tenant_transaction
 from service.core.http import TransientError, read_json
 from service.core.queries import query
 from service.queue.progress import Progress
-from service.shopify.bulk import BulkJob, Result, next_result, spend
+from service.shopify.bulk import BulkJob, Result, consume, next_result
 from service.shopify.client import ShopifyUnavailableError
-from service.shopify.erased import forget_erased, forget_erased_rejections
+from service.shopify.erased import delete_erased_rejections, redact_erased
 from service.shopify.jsonl import DamagedFileError, FileGoneError, prefetched, read_blocks
-from service.shopify.landing import advance_watermark
+from service.shopify.loading import advance_watermark
 from service.shopify.parse import (
     UNREADABLE,
     Node,
@@ -128,19 +128,19 @@ def backfill(
             return False
         source.progress.phase(resource.plural, total=result.objects)
         try:
-            _land_result(source, resource, result, watermark, job.resource, overlap)
+            _load_result(source, resource, result, watermark, job.resource, overlap)
         except (FileGoneError, DamagedFileError) as error:
             log.warning("a bulk operation's file is of no use", reason=error.message)
-            spend(source, job.resource)
+            consume(source, job.resource)
             continue
         except TransientError as error:
             raise ShopifyUnavailableError(f"Shopify keeps failing: {error}.") from None
         if not result.is_partial:
             return True
-        spend(source, job.resource)
+        consume(source, job.resource)
 
 
-def _land_result(
+def _load_result(
     source: Source,
     resource: BulkResource,
     result: Result,
@@ -153,7 +153,7 @@ def _land_result(
         counts = {"written": 0, "rejected": 0, resource.plural: 0}
         if result.url is not None:
             blocks = read_blocks(result.url, result.size)
-            counts = land_blocks(conn, tenant_id, resource, blocks, result, progress)
+            counts = load_blocks(conn, tenant_id, resource, blocks, result, progress)
         if not result.is_partial:
             parameters = {"tenant_id": tenant_id, "resource": noted_as}
             conn.execute(query("shopify.delete_bulk_operation"), parameters)
@@ -161,7 +161,7 @@ def _land_result(
     progress.count(**counts)
 
 
-def land_blocks(
+def load_blocks(
     conn: Connection,
     tenant_id: UUID,
     resource: BulkResource,
@@ -174,7 +174,7 @@ def land_blocks(
     Raises:
         DamagedFileError: A line is no JSON.
     """
-    landing = _Landing(conn, tenant_id, resource, result)
+    landing = _Loader(conn, tenant_id, resource, result)
     with prefetched(parsed(blocks, resource)) as batches:
         for batch in batches:
             landing.take(batch)
@@ -182,7 +182,7 @@ def land_blocks(
     return landing.finish()
 
 
-class _Landing:
+class _Loader:
     """One file on its way into the tables, in one transaction."""
 
     def __init__(
@@ -217,7 +217,7 @@ class _Landing:
         self._currencies |= batch.currencies
         self._copied += 1
         if not self._has_lines:
-            self._land(self._landed, self._landed)
+            self._load(self._landed, self._landed)
         elif self._copied > 1:
             self._settle(batch.number - 1, len(batch.records))
 
@@ -227,11 +227,11 @@ class _Landing:
             self._settle(self._copied - 1, 0)
             if self._late or self._is_scattered:
                 self._run(query("shopify.gather_late_orders"), first_waiting=self._landed)
-                self._land(-1, -1, every_line=True)
+                self._load(-1, -1, every_line=True)
         aside = self._run_one(query("shopify.quarantine_bulk_rejections"))
         self._run(self._resource.clear_rejections)
-        forget_erased(self._conn, self._tenant_id)
-        forget_erased_rejections(self._conn, self._tenant_id)
+        redact_erased(self._conn, self._tenant_id)
+        delete_erased_rejections(self._conn, self._tenant_id)
         return {**self._counts, "rejected": aside["rejected"]}
 
     def _settle(self, block: int, orders: int) -> None:
@@ -240,9 +240,9 @@ class _Landing:
         self._late += late
         self._is_scattered |= late > _SCATTERED * max(orders, 1)
         if not self._is_scattered:
-            self._land(block, block)
+            self._load(block, block)
 
-    def _land(self, first: int, last: int, *, every_line: bool = False) -> None:
+    def _load(self, first: int, last: int, *, every_line: bool = False) -> None:
         reach = {
             "first_block": first,
             "last_block": last,

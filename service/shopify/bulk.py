@@ -96,18 +96,18 @@ def next_result(source: Source, job: BulkJob) -> Result | None:
         result = None if ended is None else _result(ended, noted)
         if result is not None:
             return result
-        spend(source, job.resource)
+        consume(source, job.resource)
         noted = {**noted, "is_spent": True}
 
 
-def spend(source: Source, resource: str) -> None:
+def consume(source: Source, resource: str) -> None:
     """Note that nothing more is to be had of the operation under way."""
     parameters = {"tenant_id": source.tenant_id, "resource": resource}
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         conn.execute(query("shopify.consume_bulk_operation"), parameters)
 
 
-def forget(source: Source, resource: str) -> None:
+def delete_operation(source: Source, resource: str) -> None:
     """Forget the operation that was noted, because its rows have been read in another way."""
     parameters = {"tenant_id": source.tenant_id, "resource": resource}
     with tenant_transaction(source.pool, source.tenant_id) as conn:

@@ -24,8 +24,7 @@ from service.core.http import (
     retry_transient,
     send,
 )
-from service.core.metrics import note_throttled
-from service.shopify.bucket import Bucket, LocalBucket, Throttle
+from service.core.metrics import count_throttled
 from service.shopify.errors import (
     ShopifyError,
     ShopifyQueryError,
@@ -34,6 +33,7 @@ from service.shopify.errors import (
     ShopifyUnknownOutcomeError,
     ShopifyUnsupportedVersionError,
 )
+from service.shopify.rate_limit import Bucket, LocalBucket, Throttle
 from service.shopify.tokens import FixedToken, Tokens
 
 __all__ = [
@@ -155,7 +155,7 @@ class ShopifyClient:
         codes = frozenset(str((e.get("extensions") or {}).get("code")) for e in found)
         message = "; ".join(str(e.get("message") or e) for e in found)[:300]
         if "THROTTLED" in codes:
-            note_throttled("shopify")
+            count_throttled("shopify")
             # Nothing to wait for means that we do not know: then as long as for other failures.
             wait = _seconds_until(cost, throttle) if throttle else None
             raise TransientError("it throttled us", retry_after=wait or None, is_undone=True)

@@ -20,10 +20,10 @@ from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import InvalidInputError, NotConnectedError
 from service.core.http import ATTEMPTS
 from service.core.queries import query
-from service.shopify.bucket import SharedBucket
 from service.shopify.client import ShopifyClient, base_url, open_shopify
 from service.shopify.errors import ShopifyRefusedError
-from service.shopify.landing import save_shop
+from service.shopify.loading import save_shop
+from service.shopify.rate_limit import SharedBucket
 from service.shopify.shop import ShopInfo, read_shop
 from service.shopify.tokens import (
     FixedToken,

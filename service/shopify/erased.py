@@ -14,7 +14,7 @@ from service.core.db import Connection, one
 from service.core.queries import query
 
 
-def forget_erased(conn: Connection, tenant_id: UUID) -> int:
+def redact_erased(conn: Connection, tenant_id: UUID) -> int:
     """Take back the orders and customers of erased people that this transaction has landed.
 
     Of such an order its figures stay.
@@ -25,13 +25,13 @@ def forget_erased(conn: Connection, tenant_id: UUID) -> int:
     return _count(conn, query("shopify.redact_erased"), tenant_id=tenant_id)
 
 
-def forget_erased_members(conn: Connection, tenant_id: UUID, segment_ids: list[str]) -> int:
+def delete_erased_members(conn: Connection, tenant_id: UUID, segment_ids: list[str]) -> int:
     """Take erased people out of segments into which this transaction has landed members."""
     statement = query("shopify.delete_erased_members")
     return _count(conn, statement, tenant_id=tenant_id, segment_ids=segment_ids)
 
 
-def forget_erased_rejections(conn: Connection, tenant_id: UUID) -> int:
+def delete_erased_rejections(conn: Connection, tenant_id: UUID) -> int:
     """Forget what this transaction has set aside of erased people."""
     return _count(conn, query("shopify.delete_erased_rejections"), tenant_id=tenant_id)
 

@@ -24,7 +24,7 @@ from service.core.queries import query
 from service.queue.progress import Progress
 from service.shopify import orders_export
 from service.shopify.csv_cells import LONGEST_ID, amount, identifier, instant, truth
-from service.shopify.erased import forget_erased, forget_erased_rejections
+from service.shopify.erased import delete_erased_rejections, redact_erased
 from service.shopify.money import exponent_of
 
 REQUIRED_COLUMNS = ("order_id", "customer_id", "processed_at", "total")
@@ -146,8 +146,8 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
             conn.execute(query("shopify.load_csv_orders"), {"tenant_id": tenant_id}).fetchone()
         )
         conn.execute(query("shopify.reject_csv_lines"), {"tenant_id": tenant_id})
-        forget_erased(conn, tenant_id)
-        forget_erased_rejections(conn, tenant_id)
+        redact_erased(conn, tenant_id)
+        delete_erased_rejections(conn, tenant_id)
     landed, readable = int(outcome["landed"]), int(outcome["readable"])
     progress.count(orders=readable, rejected=rejected.count, written=landed)
     known = {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS}

@@ -26,8 +26,8 @@ from service.shopify.client import (
     ShopifyUnavailableError,
     pages,
 )
-from service.shopify.erased import forget_erased_members
-from service.shopify.landing import read_clock, set_aside, take_back
+from service.shopify.erased import delete_erased_members
+from service.shopify.loading import clear_rejections, quarantine, read_clock
 from service.shopify.parse import Rejection, Row, parse_member, parse_segment, sort_out
 
 _SEGMENTS_PER_PAGE = 250
@@ -198,7 +198,7 @@ def _retire(
 
 def _set_segments_aside(source: Source, rejections: list[Rejection]) -> None:
     with tenant_transaction(source.pool, source.tenant_id) as conn:
-        set_aside(conn, source.tenant_id, "segment", rejections)
+        quarantine(conn, source.tenant_id, "segment", rejections)
     source.progress.count(rejected=len(rejections))
 
 
@@ -223,7 +223,7 @@ class _Reader:
             self._silent += 1
             if self._silent == _SILENT_IN_A_ROW:
                 raise
-            return self._set_aside(segment, error)
+            return self._quarantine(segment, error)
         self._silent = 0
         return outcome
 
@@ -238,9 +238,9 @@ class _Reader:
                     return _Outcome.GONE
                 self._check_ids(members)
             except (ShopifyQueryError, SegmentUnreadableError) as error:
-                return self._set_aside(segment, error)
+                return self._quarantine(segment, error)
             with tenant_transaction(source.pool, source.tenant_id) as conn:
-                written = _land(conn, source.tenant_id, segment, read_at, members, reading)
+                written = _load(conn, source.tenant_id, segment, read_at, members, reading)
         # An empty segment proves nothing: there was nothing to misread.
         self._has_landed = self._has_landed or bool(members)
         source.progress.count(rejected=reading.rejected, written=written)
@@ -255,7 +255,7 @@ class _Reader:
                 " whether the connection works.",
             )
 
-    def _set_aside(self, segment: Row, error: ShopifyError) -> _Outcome:
+    def _quarantine(self, segment: Row, error: ShopifyError) -> _Outcome:
         self._failure = error
         rejection = Rejection(str(segment["segment_id"]), error.message, segment)
         _set_segments_aside(self.source, [rejection])
@@ -389,7 +389,7 @@ class _Reader:
         )
 
 
-def _land(
+def _load(
     conn: Connection,
     tenant_id: UUID,
     segment: Row,
@@ -415,13 +415,13 @@ def _land(
     if len(members) >= _ANALYZED_FROM:
         conn.execute(query("shopify.analyze_incoming_members"))
     changed = one(conn.execute(query("shopify.load_members"), parameters).fetchone())
-    take_back(conn, tenant_id, "segment", [segment_id])
+    clear_rejections(conn, tenant_id, "segment", [segment_id])
     conn.execute(
         query("shopify.delete_member_rejections"),
         {**parameters, "source_ids": [item.source_id for item in reading.rejections]},
     )
-    set_aside(conn, tenant_id, "segment_member", reading.rejections)
-    forget_erased_members(conn, tenant_id, [segment_id])
+    quarantine(conn, tenant_id, "segment_member", reading.rejections)
+    delete_erased_members(conn, tenant_id, [segment_id])
     return int(landed["written"]) + int(changed["written"])
 
 

@@ -21,22 +21,22 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.queue.progress import Progress
 from service.shopify.backfill import CUSTOMERS, ORDERS, BulkResource, backfill
-from service.shopify.bulk import BulkJob, forget, is_under_way
+from service.shopify.bulk import BulkJob, delete_operation, is_under_way
 from service.shopify.client import pages
+from service.shopify.compare import Comparison, ComparisonRefusedError, reconcile
 from service.shopify.connection import open_connected_shopify, verify_shopify
-from service.shopify.landing import (
-    adopt_orders,
+from service.shopify.loading import (
     advance_watermark,
-    land_customers,
-    land_orders,
+    load_customers,
+    load_orders,
     purge_deleted,
+    quarantine,
     read_clock,
     read_watermark,
-    set_aside,
+    reassign_orders,
 )
 from service.shopify.parse import Node, Row, newest, parse_customer, parse_order, sort_out
-from service.shopify.reconcile import Comparison, ComparisonRefusedError, reconcile
-from service.shopify.reread import complete_lines, reread
+from service.shopify.refetch import complete_lines, refetch
 from service.shopify.segments import Source, sync_segments
 from service.shopify.shop import ShopInfo
 
@@ -67,9 +67,9 @@ class _Resource:
 
 
 _CUSTOMERS = _Resource(
-    "customers", "customers", "customer", 250, parse_customer, land_customers, CUSTOMERS
+    "customers", "customers", "customer", 250, parse_customer, load_customers, CUSTOMERS
 )
-_ORDERS = _Resource("orders", "orders", "order", 50, parse_order, land_orders, ORDERS)
+_ORDERS = _Resource("orders", "orders", "order", 50, parse_order, load_orders, ORDERS)
 # Having read the last 60 days says nothing of the years before: when the token gets the scope for
 # all orders, they are read from the start.
 _RECENT_ORDERS = replace(_ORDERS, watermark="recent_orders")
@@ -90,7 +90,7 @@ def sync_shopify(
     rejected records, calls to Shopify, and rows written; orders_limited_to_60_days when the
     token lacks read_all_orders, because a year of RFM over 60 days of orders is wrong;
     unsupported_api_version when Shopify answered with another version than was asked for; and
-    deleted, reread and purged rows.
+    deleted, refetch and purged rows.
 
     Args:
         settings: How to reach Shopify, and from when on to read in bulk.
@@ -147,18 +147,18 @@ def _sync_records(
         Why nothing was marked as gone, if the comparison was refused; all else is done by then.
     """
     _sync_changes(settings, source, _CUSTOMERS)
-    _adopt_orders(source)
+    _reassign_orders(source)
     _sync_changes(settings, source, _ORDERS if info.has_all_orders else _RECENT_ORDERS)
     refusal = reconcile(settings, source, comparison, has_all_orders=info.has_all_orders)
-    reread(source)
+    refetch(source)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         source.progress.count(purged=purge_deleted(conn, source.tenant_id))
     return refusal
 
 
-def _adopt_orders(source: Source) -> None:
+def _reassign_orders(source: Source) -> None:
     with tenant_transaction(source.pool, source.tenant_id) as conn:
-        adopted = adopt_orders(conn, source.tenant_id)
+        adopted = reassign_orders(conn, source.tenant_id)
     source.progress.count(written=adopted)
 
 
@@ -179,9 +179,9 @@ def _sync_changes(settings: Settings, source: Source, resource: _Resource) -> No
     for page in pages(
         source.client, resource.name, resource.name, first=resource.per_page, query=search
     ):
-        _land_page(source, resource, page["nodes"], read_at)
+        _load_page(source, resource, page["nodes"], read_at)
     # Paged to the end: operations that came to nothing are history, and the next may be tried.
-    forget(source, resource.watermark)
+    delete_operation(source, resource.watermark)
 
 
 def _changes(source: Source, resource: _Resource) -> tuple[str | None, int | None]:
@@ -193,14 +193,14 @@ def _changes(source: Source, resource: _Resource) -> tuple[str | None, int | Non
     return search, count["count"] if count else None
 
 
-def _land_page(source: Source, resource: _Resource, nodes: list[Node], read_at: datetime) -> None:
+def _load_page(source: Source, resource: _Resource, nodes: list[Node], read_at: datetime) -> None:
     if resource.name == "orders":
         for order in nodes:
             complete_lines(source.client, order)
     rows, rejections = sort_out(nodes, resource.parse)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         written = resource.land(conn, source.tenant_id, rows, read_at)
-        set_aside(conn, source.tenant_id, resource.entity, rejections)
+        quarantine(conn, source.tenant_id, resource.entity, rejections)
         advance_watermark(conn, source.tenant_id, resource.watermark, newest(nodes))
     source.progress.count(**{resource.name: len(nodes)}, rejected=len(rejections), written=written)
     source.progress.advance(len(nodes))

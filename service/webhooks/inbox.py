@@ -104,7 +104,7 @@ def _write_down(conn: Connection, tenant_id: UUID, delivery: Delivery, payload: 
     try:
         notice = read_notice(delivery.topic, payload)
     except ValueError as error:
-        return _set_aside(conn, tenant_id, delivery, payload, str(error))
+        return _quarantine(conn, tenant_id, delivery, payload, str(error))
     if not _insert(conn, tenant_id, delivery, notice):
         return Receipt.DUPLICATE
     defer(conn, tenant_id, delivery.webhook_id, notice.kind)
@@ -136,7 +136,7 @@ def _insert(conn: Connection, tenant_id: UUID, delivery: Delivery, notice: Notic
     return inserted is not None
 
 
-def _set_aside(
+def _quarantine(
     conn: Connection, tenant_id: UUID, delivery: Delivery, payload: Any, reason: str
 ) -> Receipt:
     inserted = conn.execute(

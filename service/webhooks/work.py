@@ -25,16 +25,16 @@ from service.core.queries import query
 from service.queue.defer import defer_notices, wait_for_receivers
 from service.shopify.client import ShopifyClient
 from service.shopify.connection import open_connected_shopify
-from service.shopify.erased import forget_erased_members
+from service.shopify.erased import delete_erased_members
 from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
-from service.shopify.landing import (
-    land_customers,
-    land_orders,
+from service.shopify.loading import (
+    load_customers,
+    load_orders,
     mark_customers_deleted,
     mark_orders_deleted,
     merge_customers,
+    quarantine,
     read_clock,
-    set_aside,
 )
 from service.shopify.parse import (
     Node,
@@ -45,7 +45,7 @@ from service.shopify.parse import (
     parse_order,
     sort_out,
 )
-from service.shopify.reread import complete_lines
+from service.shopify.refetch import complete_lines
 from service.shopify.segments import Source, sync_one_segment
 from service.webhooks.topics import PRIVACY_KINDS
 
@@ -181,7 +181,7 @@ def _try(session: _Session, handler: _Handler, dues: list[Due]) -> None:
         with tenant_transaction(session.pool, session.tenant_id) as conn:
             if isinstance(error, ShopifyRefusedError):
                 record_refused(conn, session.tenant_id, "shopify", error.message)
-            _set_aside(conn, session.tenant_id, dues, error.message, error.advice)
+            _quarantine(conn, session.tenant_id, dues, error.message, error.advice)
     except psycopg.OperationalError:
         # The database is gone, and with it whatever could be written down: the job is tried again.
         raise
@@ -202,7 +202,7 @@ def _give_up(session: _Session, dues: list[Due], error: Exception) -> None:
         advice = "The log has the details. To try again: quintile webhooks retry"
         log.error("webhook failed", exc_info=error, tenant_id=str(session.tenant_id))
     with tenant_transaction(session.pool, session.tenant_id) as conn:
-        _set_aside(conn, session.tenant_id, dues, reason, advice)
+        _quarantine(conn, session.tenant_id, dues, reason, advice)
 
 
 def _postpone(session: _Session, dues: Sequence[Due], reason: str) -> None:
@@ -211,7 +211,7 @@ def _postpone(session: _Session, dues: Sequence[Due], reason: str) -> None:
         for due in dues:
             if due.attempts + 1 >= MOST_ATTEMPTS:
                 advice = "The next sync brings it. To try again: quintile webhooks retry"
-                _set_aside(conn, session.tenant_id, [due], reason, advice)
+                _quarantine(conn, session.tenant_id, [due], reason, advice)
             else:
                 _put_off(conn, session.tenant_id, due, reason)
 
@@ -232,7 +232,7 @@ def _put_off(conn: Connection, tenant_id: UUID, due: Due, reason: str) -> None:
     defer_notices(conn, tenant_id, postponed["due_at"])
 
 
-def _set_aside(
+def _quarantine(
     conn: Connection, tenant_id: UUID, dues: Sequence[Due], reason: str, advice: str
 ) -> None:
     conn.execute(
@@ -263,14 +263,14 @@ def _orders(session: _Session, dues: Sequence[Due]) -> None:
     nodes = _read_nodes(source.client, "orders_by_id", "Order", dues)
     for node in nodes.values():
         complete_lines(source.client, node)
-    _land(session, dues, nodes, "order", parse_order, land_orders, read_at)
+    _load(session, dues, nodes, "order", parse_order, load_orders, read_at)
 
 
 def _customers(session: _Session, dues: Sequence[Due]) -> None:
     """Read the customers as they are now, and land them."""
     read_at = read_clock(session.pool, session.tenant_id)
     nodes = _read_nodes(session.source().client, "customers_by_id", "Customer", dues)
-    _land(session, dues, nodes, "customer", parse_customer, land_customers, read_at)
+    _load(session, dues, nodes, "customer", parse_customer, load_customers, read_at)
 
 
 def _read_nodes(
@@ -282,7 +282,7 @@ def _read_nodes(
     return {number_of(node["id"]): node for node in found if node}
 
 
-def _land(
+def _load(
     session: _Session,
     dues: Sequence[Due],
     nodes: dict[str, Node],
@@ -294,7 +294,7 @@ def _land(
     rows, rejections = sort_out(nodes.values(), parse)
     with tenant_transaction(session.pool, session.tenant_id) as conn:
         land(conn, session.tenant_id, rows, read_at)
-        set_aside(conn, session.tenant_id, entity, rejections)
+        quarantine(conn, session.tenant_id, entity, rejections)
         for due in dues:
             node = nodes.get(due.subject)
             if node is None:
@@ -343,8 +343,8 @@ def _merges(session: _Session, dues: Sequence[Due]) -> None:
     is_told_done = any(notice["status"] == "completed" for notice in due.notices)
     rows, rejections = sort_out([kept] if kept else [], parse_customer)
     with tenant_transaction(session.pool, session.tenant_id) as conn:
-        land_customers(conn, session.tenant_id, rows, read_at)
-        set_aside(conn, session.tenant_id, "customer", rejections)
+        load_customers(conn, session.tenant_id, rows, read_at)
+        quarantine(conn, session.tenant_id, "customer", rejections)
         if kept and not gone:
             merge_customers(conn, session.tenant_id, kept_id, due.subject)
             _finish(conn, session.tenant_id, due)
@@ -393,7 +393,7 @@ def _memberships(session: _Session, dues: Sequence[Due]) -> None:
                 **parse_member(customer),
             },
         )
-        forget_erased_members(conn, session.tenant_id, segment_ids)
+        delete_erased_members(conn, session.tenant_id, segment_ids)
         _finish(conn, session.tenant_id, due)
 
 

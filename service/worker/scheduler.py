@@ -18,7 +18,7 @@ from service.core.db import (
     tenant_transaction,
     transform_url,
 )
-from service.core.metrics import note_run
+from service.core.metrics import count_run
 from service.core.queries import query
 from service.queue.defer import QUEUE, defer, enter_queue
 from service.queue.enqueue import HOUSEKEEP_TASK, Enqueueable, enqueue
@@ -87,7 +87,7 @@ def close_dead_runs(settings: Settings, pool: Pool) -> int:
         with tenant_transaction(pool, row["tenant_id"]) as conn:
             run = conn.execute(query("worker.close_dead_run"), row | stale_after).fetchone()
         if run is not None:
-            note_run(run["kind"], "failed", run["seconds"])
+            count_run(run["kind"], "failed", run["seconds"])
             log.warning("closed a run that nobody does", kind=run["kind"], **_ids(row))
             closed += 1
     return closed

@@ -28,7 +28,7 @@ from service.core import embedded
 from service.core.config import Settings, load_settings
 from service.core.db import admin_url, connect, connect_as_owner, open_pool, tenant_transaction
 from service.migrate import migrate
-from service.shopify.backfill import ORDERS, land_blocks
+from service.shopify.backfill import ORDERS, load_blocks
 from service.shopify.bulk import Result
 from service.shopify.jsonl import read_blocks
 from service.tenants.tenants import add_tenant
@@ -111,14 +111,14 @@ class _Unwatched:
         """Progress that nobody watches."""
 
 
-def _land(tenant_id: UUID, url: str) -> None:
+def _load(tenant_id: UUID, url: str) -> None:
     """Land the file as a sync does, and print the seconds and the peak memory as JSON."""
     now = datetime.now(UTC)
     result = Result(url, None, 0, is_partial=False, began_at=now, noted_at=now)
     with open_pool(load_settings()) as pool:
         began = time.perf_counter()
         with tenant_transaction(pool, tenant_id) as conn:
-            land_blocks(conn, tenant_id, ORDERS, read_blocks(url, None), result, _Unwatched())
+            load_blocks(conn, tenant_id, ORDERS, read_blocks(url, None), result, _Unwatched())
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "peak_mib": peak}))
@@ -213,4 +213,4 @@ def _line(rng: Random, gid: str, number: int) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    _land(UUID(sys.argv[1]), sys.argv[2])
+    _load(UUID(sys.argv[1]), sys.argv[2])

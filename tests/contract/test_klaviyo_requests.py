@@ -30,7 +30,7 @@ from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.http import open_client
 from service.core.spool import Row
 from service.klaviyo.account import (
-    forget_profile,
+    delete_profile,
     read_account,
     read_list_flows,
     read_list_name,
@@ -40,10 +40,10 @@ from service.klaviyo.account import (
 from service.klaviyo.client import MEDIA_TYPE, KlaviyoClient, KlaviyoError, Problem
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.events import send_events
+from service.klaviyo.list_members import SUPPRESSED, Readings
 from service.klaviyo.lists import create_list
 from service.klaviyo.push import Limits, Target, refresh, remove, send
-from service.klaviyo.reading import SUPPRESSED, Readings
-from service.klaviyo.windows import LocalWindows
+from service.klaviyo.rate_limits import LocalWindows
 from tests.conftest import MakeTenant, NullProgress
 
 PROPERTIES = json.dumps(
@@ -180,7 +180,7 @@ ACTS: dict[str, Acting] = {
     "removals": removed,
     "single events": lambda target, _, progress: send_events(target, progress, bulk_from=9),
     "events together": lambda target, _, progress: send_events(target, progress, bulk_from=2),
-    "a person who is forgotten": lambda target, *_: forget_profile(
+    "a person who is forgotten": lambda target, *_: delete_profile(
         target.client, "ada@example.org"
     ),
     "a profile known by its id": known_by_id,

@@ -114,7 +114,7 @@ def database(cluster: Cluster) -> Iterator[str]:
         yield settings.database_url
 
 
-def _land(conn: Connection, layout: str) -> None:
+def _load(conn: Connection, layout: str) -> None:
     conn.execute("drop schema if exists landed_acme, landed_borealis cascade")
     conn.execute((PACKAGE / "fixtures" / f"{layout}.sql").read_text(encoding="utf-8"))
 
@@ -147,7 +147,7 @@ def built(dbt: Dbt, database: str) -> str:
     """The same database with every layout landed and built, each in schemas of its own."""
     with connect(database) as conn:
         for layout in LAYOUTS:
-            _land(conn, layout)
+            _load(conn, layout)
             out = dbt(database, "build", *_vars(layout), ACME_SCHEMA=layout)
             assert "WARN=0 ERROR=0 SKIP=0" in out
     return database
@@ -193,7 +193,7 @@ def test_one_tenant_is_built_and_the_other_left_alone(dbt: Dbt, built: str) -> N
         from {marts}.customer_rfm_segments order by currency
     """
     with connect(built) as conn:
-        _land(conn, "fivetran")
+        _load(conn, "fivetran")
         dbt(
             built,
             *("run", "--select", "+customer_rfm_segments"),
@@ -227,7 +227,7 @@ def test_with_the_service_s_schemas_everything_is_protected(dbt: Dbt, settings: 
     """As quintile_transform, with tenants and settings of schema app and orders of a connector."""
     url = settings.database_url
     with connect(url) as admin:
-        _land(admin, "airbyte")
+        _load(admin, "airbyte")
         for schema in ("landed_acme", "landed_borealis"):
             admin.execute(f"grant usage on schema {schema} to quintile_transform")
             admin.execute(f"grant select on all tables in schema {schema} to quintile_transform")

@@ -27,7 +27,7 @@ from service.klaviyo.client import (
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.events import EventsNotAllowedError, send_events
 from service.klaviyo.push import Limits, Target, refresh, remove, send
-from service.klaviyo.windows import LocalWindows
+from service.klaviyo.rate_limits import LocalWindows
 from service.webhooks.housekeeping import purge_tenant
 from tests.conftest import MakeTenant, NullProgress
 

@@ -19,7 +19,7 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, one, open_pool, tenant_transaction
 from service.klaviyo.client import KlaviyoUnavailableError
 from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo
-from service.klaviyo.windows import SharedWindows, Told, TurnTooFarError
+from service.klaviyo.rate_limits import ReportedLimits, SharedWindows, WaitTooLongError
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, MakeTenant
 
@@ -163,18 +163,18 @@ def test_a_long_retry_after_is_obeyed_by_giving_up_instead_of_asking_again(
 
 def test_both_windows_are_kept(pool: Pool, owner: Connection, make_tenant: MakeTenant) -> None:
     windows = SharedWindows(pool, make_tenant("kessel", None), HASH, patience_seconds=3)
-    turn = windows.take("GET x")
-    windows.note("GET x", turn, Told(2, 3, False, 2, 60))
+    turn = windows.reserve("GET x")
+    windows.record("GET x", turn, ReportedLimits(2, 3, False, 2, 60))
     began = time.monotonic()
-    assert windows.take("GET x").burst_number == 2
+    assert windows.reserve("GET x").burst_number == 2
     assert time.monotonic() - began < 1
     # The second has room for two, the minute for three.
-    assert windows.take("GET x").steady_number == 3
+    assert windows.reserve("GET x").steady_number == 3
     assert time.monotonic() - began >= 0.9
-    with pytest.raises(TurnTooFarError):
-        windows.take("GET x")
+    with pytest.raises(WaitTooLongError):
+        windows.reserve("GET x")
     owner.execute("update app.klaviyo_windows set steady_ends_at = now(), burst_ends_at = now()")
-    assert windows.take("GET x").steady_number == 1
+    assert windows.reserve("GET x").steady_number == 1
 
 
 def test_nobody_waits_with_a_connection_in_hand(
@@ -183,7 +183,7 @@ def test_nobody_waits_with_a_connection_in_hand(
     tenant_id = make_tenant("kessel", None)
     with open_pool(replace(settings, pool_size=1)) as pool, ThreadPoolExecutor(1) as threads:
         windows = SharedWindows(pool, tenant_id, HASH)
-        windows.take("GET x")
+        windows.reserve("GET x")
         waiting = threads.submit(windows.take, "GET x")
         for _ in range(20):
             with tenant_transaction(pool, tenant_id) as conn:

@@ -41,11 +41,11 @@ from service.klaviyo.configs import (
     undo_removal,
 )
 from service.klaviyo.connection import connect_klaviyo
+from service.klaviyo.list_members import is_full_reading_due
 from service.klaviyo.push import Limits
-from service.klaviyo.reading import is_full_reading_due
-from service.klaviyo.records import Outcome, add_rows, begin, finish, rows_to_do
-from service.klaviyo.requests import request_sync
 from service.klaviyo.sync import sync_klaviyo
+from service.klaviyo.sync_requests import request_sync
+from service.klaviyo.sync_runs import Outcome, add_rows, begin, finish, rows_to_do
 from service.queue.enqueue import enqueue
 from service.queue.retry import HandedBackError
 from service.queue.runs import Trigger, record_run, start_run

@@ -18,7 +18,7 @@ from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.shopify.connection import connect_shopify
-from service.shopify.landing import adopt_orders, land_customers, land_orders
+from service.shopify.loading import load_customers, load_orders, reassign_orders
 from service.shopify.sync import sync_shopify
 from tests.command import peak_of, quintile
 from tests.conftest import AS_OF, MakeTenant, NullProgress
@@ -117,7 +117,7 @@ def land_customer(pool: Pool, tenant: UUID, customer_id: str, email: str | None)
         "shopify_updated_at": moment,
     }
     with tenant_transaction(pool, tenant) as conn:
-        land_customers(conn, tenant, [row], AS_OF)
+        load_customers(conn, tenant, [row], AS_OF)
 
 
 def made_id(pool: Pool, tenant: UUID, address: str) -> str:
@@ -272,13 +272,13 @@ def test_a_made_customer_gives_way_to_the_one_who_lands_later(
     land_customer(pool, tenant, "70", None)
     land_customer(pool, tenant, "71", "ada@example.com")
     with tenant_transaction(pool, tenant) as conn:
-        assert adopt_orders(conn, tenant) == 1
+        assert reassign_orders(conn, tenant) == 1
     ada, bob = load.rows()
     assert (ada["customer_id"], ada["former_customer_ids"]) == ("71", [made])
     assert ada["landed_xid"] != before[0]["landed_xid"]
     assert bob == before[1]
     with tenant_transaction(pool, tenant) as conn:
-        assert adopt_orders(conn, tenant) == 0
+        assert reassign_orders(conn, tenant) == 0
     # The same file again changes nothing: it finds the customer by itself.
     assert load.text(text).landed == 0
 
@@ -332,7 +332,7 @@ def test_an_order_that_the_api_has_landed_stays_as_it_is(
     load: Importer, pool: Pool, tenant: UUID
 ) -> None:
     with tenant_transaction(pool, tenant) as conn:
-        land_orders(conn, tenant, [api_order("1", 100)], AS_OF)
+        load_orders(conn, tenant, [api_order("1", 100)], AS_OF)
     report = load.text(export(first_row("#1", "1"), further_row("#1"), first_row("#2", "2")))
     assert (report.landed, report.unchanged) == (1, 1)
     kept, _ = load.rows()

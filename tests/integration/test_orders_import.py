@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import InvalidInputError
-from service.shopify.landing import land_orders
+from service.shopify.loading import load_orders
 from service.shopify.orders_csv import ImportReport, import_orders
 from tests.conftest import AS_OF, MakeTenant, NullProgress
 
@@ -182,7 +182,7 @@ def test_a_file_never_overwrites_newer_news_from_the_api(
     load: Importer, pool: Pool, tenant: UUID
 ) -> None:
     with tenant_transaction(pool, tenant) as conn:
-        land_orders(conn, tenant, [api_order("1", 100)], AS_OF)
+        load_orders(conn, tenant, [api_order("1", 100)], AS_OF)
     header = f"{HEADER},updated_at"
     assert load(HEADER, "1,c,2026-01-01,2").landed == 0
     assert load(header, "1,c,2026-01-01,2,2026-01-05T00:00:00Z").landed == 0
@@ -198,7 +198,7 @@ def test_a_file_never_overwrites_newer_news_from_the_api(
 def test_the_api_overwrites_what_a_file_said(load: Importer, pool: Pool, tenant: UUID) -> None:
     load(f"{HEADER},updated_at", "1,c,2026-01-01,2,2026-02-01")
     with tenant_transaction(pool, tenant) as conn:
-        assert land_orders(conn, tenant, [api_order("1", 100)], AS_OF) == 1
+        assert load_orders(conn, tenant, [api_order("1", 100)], AS_OF) == 1
     assert load.rows()[0]["source"] == "api"
 
 

@@ -59,7 +59,7 @@ def dbt(url: str, target: Path, *arguments: str, expect: int = 0) -> str:
     return done.stdout
 
 
-def _land(settings: Settings, name: str, customers: int) -> None:
+def _load(settings: Settings, name: str, customers: int) -> None:
     with connect_as_owner(settings) as owner:
         tenant_id = add_tenant(owner, name)
         owner.execute(
@@ -88,7 +88,7 @@ def server() -> Iterator[str]:
 
 def test_everything_is_built_tested_and_protected(settings: Settings, tmp_path: Path) -> None:
     """On the embedded server, by its socket: unit tests, data tests, warnings as errors."""
-    _land(settings, "demo", customers=20)
+    _load(settings, "demo", customers=20)
     variables = json.dumps({"as_of": "2026-07-01"})
     first = dbt(settings.database_url, tmp_path, "build", "--vars", variables)
     assert "unit_test" in first
@@ -130,8 +130,8 @@ def test_everything_is_built_tested_and_protected(settings: Settings, tmp_path: 
 
 
 def test_one_tenant_is_built_and_the_other_left_alone(settings: Settings, tmp_path: Path) -> None:
-    _land(settings, "a", customers=10)
-    _land(settings, "b", customers=12)
+    _load(settings, "a", customers=10)
+    _load(settings, "b", customers=12)
     by_tenant = """
         select t.name, count(*) as customers, max(m.calculated_at)::date::text as as_of
         from marts.customer_rfm_segments as m
@@ -162,7 +162,7 @@ def test_samples_are_made_up_for_that_a_build_of_some_models_left_out(
     settings: Settings, tmp_path: Path
 ) -> None:
     """Customers were measured, and noted as done, before their order was found to be a sample."""
-    _land(settings, "demo", customers=8)
+    _load(settings, "demo", customers=8)
     some = ("run", "--exclude", "int_orders_matched_as_samples")
     all_models = ("run",)
     variables = ("--vars", '{"as_of": "2026-07-01"}')
@@ -185,7 +185,7 @@ def test_a_build_without_those_who_were_touched_measures_everybody(
     settings: Settings, tmp_path: Path
 ) -> None:
     """A mark was published for changes that nobody had looked for, and they were lost for good."""
-    _land(settings, "demo", customers=8)
+    _load(settings, "demo", customers=8)
 
     def run(*selection: str) -> None:
         variables = ("--vars", '{"as_of": "2026-07-01"}')
@@ -225,7 +225,7 @@ def test_a_build_without_those_who_were_touched_measures_everybody(
 def test_a_server_by_url_with_a_password_of_signs(server: str, tmp_path: Path) -> None:
     settings = Settings(database_url=server, home=str(tmp_path), secret_key="x")
     migrate(settings)
-    _land(settings, "demo", customers=8)
+    _load(settings, "demo", customers=8)
     out = dbt(server, tmp_path, "build", "--vars", '{"as_of": "2026-07-01"}')
     assert "WARN=0 ERROR=0 SKIP=0" in out
     with connect(server) as conn:

@@ -21,12 +21,12 @@ from service.core.config import Settings
 from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.core.logs import configure_logging
 from service.shopify.backfill import ORDERS as BULK_ORDERS
-from service.shopify.backfill import land_blocks
+from service.shopify.backfill import load_blocks
 from service.shopify.bulk import Result, with_search
 from service.shopify.client import ShopifyRefusedError, ShopifyUnavailableError, open_shopify
 from service.shopify.connection import connect_shopify
 from service.shopify.jsonl import DamagedFileError, read_blocks
-from service.shopify.landing import mark_orders_deleted, read_watermark
+from service.shopify.loading import mark_orders_deleted, read_watermark
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, MakeTenant, NullProgress
@@ -289,7 +289,7 @@ def land(pool: Pool, tenant_id: UUID, blocks: list[bytes], **changes: Any) -> di
     now = datetime.now(UTC)
     result = Result("", None, 0, is_partial=False, began_at=now, noted_at=now)
     with tenant_transaction(pool, tenant_id) as conn:
-        return land_blocks(
+        return load_blocks(
             conn, tenant_id, BULK_ORDERS, iter(blocks), replace(result, **changes), NullProgress()
         )
 

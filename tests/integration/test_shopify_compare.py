@@ -17,9 +17,9 @@ from sandbox.shopify.store import ALL_SCOPES
 from service.builds.run import build
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect_as_owner, open_pool, tenant_transaction
+from service.shopify.compare import Comparison, ComparisonRefusedError
 from service.shopify.connection import connect_shopify
-from service.shopify.landing import land_orders, mark_orders_deleted, purge_deleted
-from service.shopify.reconcile import Comparison, ComparisonRefusedError
+from service.shopify.loading import load_orders, mark_orders_deleted, purge_deleted
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.command import quintile
@@ -77,7 +77,7 @@ def deleted(pool: Pool, tenant_id: UUID, table: str = "orders") -> list[str]:
 
 def test_nothing_differs_and_nothing_is_written(sync: Sync, pool: Pool, tenant: UUID) -> None:
     versions = row_versions(pool, tenant)
-    assert sync().get("reread", 0) == 0
+    assert sync().get("refetch", 0) == 0
     assert row_versions(pool, tenant) == versions
 
 
@@ -135,7 +135,7 @@ def test_a_change_that_the_search_missed_is_read(
     new = replace(store.data.orders[1], number=4242, name="#4242", updated_at=at)
     store.upsert_order(new)
     assert sync(Comparison.WHEN_DUE)["written"] == 0
-    assert sync()["reread"] == 2
+    assert sync()["refetch"] == 2
     assert orders(pool, tenant)[str(number)]["note"] == "missed"
     assert orders(pool, tenant)["4242"]["order_number"] == "#4242"
 
@@ -282,7 +282,7 @@ def test_what_is_marked_goes_a_month_after_a_build_has_seen_it(
     with connect_as_owner(built_settings) as owner, open_pool(built_settings) as pool:
         tenant_id = add_tenant(owner, "demo")
         with tenant_transaction(pool, tenant_id) as conn:
-            land_orders(conn, tenant_id, [order_row(number, "1") for number in (1, 2, 3)], READ_AT)
+            load_orders(conn, tenant_id, [order_row(number, "1") for number in (1, 2, 3)], READ_AT)
         as_of = datetime(2026, 7, 1, tzinfo=UTC).isoformat()
         build(built_settings, as_of=as_of, quiet=True)
         with tenant_transaction(pool, tenant_id) as conn:

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from service.core.db import Pool, tenant_transaction
-from service.shopify.landing import (
-    land_customers,
-    land_orders,
+from service.shopify.loading import (
+    load_customers,
+    load_orders,
     mark_customers_deleted,
     mark_orders_deleted,
     merge_customers,
@@ -60,8 +60,8 @@ def tenant(pool: Pool, make_tenant: MakeTenant) -> UUID:
     """A tenant with customers 1 and 2: order 11 is 1's, 21 and 22 are 2's, 31 is a guest's."""
     tenant_id = make_tenant("demo")
     with tenant_transaction(pool, tenant_id) as conn:
-        land_customers(conn, tenant_id, [customer_row("1"), customer_row("2")], READ_AT)
-        land_orders(
+        load_customers(conn, tenant_id, [customer_row("1"), customer_row("2")], READ_AT)
+        load_orders(
             conn,
             tenant_id,
             [
@@ -109,8 +109,8 @@ def test_what_is_deleted_after_it_was_read_stays_deleted(pool: Pool, tenant: UUI
         mark_orders_deleted(conn, tenant, ["21"])
         mark_customers_deleted(conn, tenant, ["2"])
     with tenant_transaction(pool, tenant) as conn:
-        assert land_orders(conn, tenant, [order_row(21, "2")], read_at) == 0
-        assert land_customers(conn, tenant, [customer_row("2")], read_at) == 0
+        assert load_orders(conn, tenant, [order_row(21, "2")], read_at) == 0
+        assert load_customers(conn, tenant, [customer_row("2")], read_at) == 0
     assert rows(pool, tenant, "orders", "order_id")["21"]["deleted_at"] is not None
     assert rows(pool, tenant, "customers", "customer_id")["2"]["deleted_at"] is not None
 
@@ -121,8 +121,8 @@ def test_what_the_store_shows_after_all_comes_back(pool: Pool, tenant: UUID) -> 
         mark_customers_deleted(conn, tenant, ["2"])
     read_at = read_clock(pool, tenant)
     with tenant_transaction(pool, tenant) as conn:
-        assert land_orders(conn, tenant, [order_row(21, "2")], read_at) == 1
-        assert land_customers(conn, tenant, [customer_row("2")], read_at) == 1
+        assert load_orders(conn, tenant, [order_row(21, "2")], read_at) == 1
+        assert load_customers(conn, tenant, [customer_row("2")], read_at) == 1
     assert rows(pool, tenant, "orders", "order_id")["21"]["deleted_at"] is None
     assert rows(pool, tenant, "customers", "customer_id")["2"]["deleted_at"] is None
 

@@ -25,8 +25,8 @@ from sandbox import Sandbox
 from sandbox.shopify import Store
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, open_pool
+from service.shopify.compare import Comparison
 from service.shopify.connection import connect_shopify
-from service.shopify.reconcile import Comparison
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.command import environment_of

@@ -21,7 +21,6 @@ from sandbox.shopify.tokens import CLIENT_ID
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.queries import query
-from service.shopify.bucket import Reservation, SharedBucket, Throttle
 from service.shopify.client import (
     ShopifyError,
     ShopifyRefusedError,
@@ -30,6 +29,7 @@ from service.shopify.client import (
     open_shopify,
 )
 from service.shopify.connection import connect_shopify, open_connected_shopify
+from service.shopify.rate_limit import Reservation, SharedBucket, Throttle
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, MakeTenant
 

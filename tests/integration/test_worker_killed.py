@@ -40,7 +40,7 @@ from service.core.db import (
 from service.core.queries import query
 from service.klaviyo.configs import map_list
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.requests import request_sync
+from service.klaviyo.sync_requests import request_sync
 from service.notifications.hooks import set_hook
 from service.notifications.outbox import NOTIFY_TASK
 from service.privacy.requests import add_request

@@ -19,7 +19,7 @@ from service.klaviyo.client import (
     Problem,
     open_klaviyo,
 )
-from service.klaviyo.windows import Told
+from service.klaviyo.rate_limits import ReportedLimits
 
 KEY = "pk_for_these_tests"
 
@@ -130,25 +130,25 @@ def test_it_gives_up_after_some_attempts(client: KlaviyoClient, httpserver: HTTP
 @pytest.mark.parametrize(
     ("limit", "remaining", "reset", "told"),
     [
-        ("10, 10;w=1, 150;w=60", "149", "60", Told(10, 150, False, 149, 60)),
-        ("10, 10;w=1, 150;w=60", "9", "1", Told(10, 150, True, 9, 1)),
+        ("10, 10;w=1, 150;w=60", "149", "60", ReportedLimits(10, 150, False, 149, 60)),
+        ("10, 10;w=1, 150;w=60", "9", "1", ReportedLimits(10, 150, True, 9, 1)),
         # More than a second allows cannot be the second's.
-        ("10, 10;w=1, 150;w=60", "11", "1", Told(10, 150, False, 11, 1)),
-        ("75, 75; w=1, 750; w=60", "0", "30", Told(75, 750, False, 0, 30)),
+        ("10, 10;w=1, 150;w=60", "11", "1", ReportedLimits(10, 150, False, 11, 1)),
+        ("75, 75; w=1, 750; w=60", "0", "30", ReportedLimits(75, 750, False, 0, 30)),
         ("10", "9", "1", None),
         ("10, 10;w=1, 150;w=60", "", "", None),
         ("0, 0;w=1, 0;w=60", "0", "1", None),
     ],
 )
 def test_the_headers_tell_how_large_the_windows_are_and_what_is_left_of_one(
-    limit: str, remaining: str, reset: str, told: Told | None
+    limit: str, remaining: str, reset: str, told: ReportedLimits | None
 ) -> None:
     headers = {
         "RateLimit-Limit": limit,
         "RateLimit-Remaining": remaining,
         "RateLimit-Reset": reset,
     }
-    assert Told.read(headers) == told
+    assert ReportedLimits.read(headers) == told
 
 
 def test_a_missing_scope_is_named(client: KlaviyoClient, httpserver: HTTPServer) -> None:

@@ -119,7 +119,7 @@ suppressed as (
 others as (
     select
         o.config_id,
-        o.config_id = any(%(standing_still)s) as stands_still,
+        o.config_id = any(%(inactive)s) as stands_still,
         c.surely_read_at
     from app.klaviyo_sync_configs as o
     inner join config as c on o.list_id = c.list_id and o.config_id <> c.config_id

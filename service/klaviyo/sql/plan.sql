@@ -83,7 +83,7 @@ order by p.email;
 with configs as (
     select
         c.config_id,
-        c.config_id = any(%(standing_still)s) as stands_still
+        c.config_id = any(%(inactive)s) as stands_still
     from app.klaviyo_sync_configs as c
     where
         c.tenant_id = %(tenant_id)s

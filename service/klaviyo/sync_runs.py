@@ -101,7 +101,7 @@ def begin(
     return conn.execute(query("klaviyo.list_sync_runs"), parameters).fetchone()
 
 
-def note_plan(
+def record_plan(
     conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID, plan: Mapping[str, Any]
 ) -> None:
     """Note what is about to be done."""

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from service.core.db import Connection
 from service.klaviyo.configs import get_config, read_all_next_time
-from service.klaviyo.records import add_rows
+from service.klaviyo.sync_runs import add_rows
 from service.queue.enqueue import Enqueueable, enqueue
 from service.queue.runs import Trigger
 

@@ -16,7 +16,7 @@ from psycopg import sql
 from service.core.db import Connection, one, tenant_transaction
 from service.core.queries import query
 from service.shopify.client import Data, ShopifyClient, ShopifyQueryError
-from service.shopify.landing import land_customers, land_orders, read_clock, set_aside
+from service.shopify.loading import load_customers, load_orders, quarantine, read_clock
 from service.shopify.parse import Node, Row, parse_customer, parse_order, sort_out
 from service.shopify.segments import Source
 
@@ -37,14 +37,14 @@ _KINDS = (
         "customer",
         "customers_by_id",
         parse_customer,
-        land_customers,
+        load_customers,
         query("shopify.mark_missing_customers"),
     ),
-    _Kind("order", "orders_by_id", parse_order, land_orders, query("shopify.mark_missing_orders")),
+    _Kind("order", "orders_by_id", parse_order, load_orders, query("shopify.mark_missing_orders")),
 )
 
 
-def reread(source: Source) -> None:
+def refetch(source: Source) -> None:
     """Ask for everything that is noted to be read again; mark as deleted what is gone.
 
     Raises:
@@ -66,7 +66,7 @@ def reread(source: Source) -> None:
                     raise
                 at_once //= 2
                 continue
-            _land(source, kind, source_ids, answers, read_at)
+            _load(source, kind, source_ids, answers, read_at)
             source.progress.advance(len(source_ids))
 
 
@@ -101,7 +101,7 @@ def _ask(client: ShopifyClient, kind: _Kind, source_ids: list[str]) -> list[Data
     return answers
 
 
-def _land(
+def _load(
     source: Source,
     kind: _Kind,
     source_ids: list[str],
@@ -114,7 +114,7 @@ def _land(
     parameters: dict[str, Any] = {"tenant_id": tenant_id, "entity": kind.entity}
     with tenant_transaction(source.pool, tenant_id) as conn:
         written = kind.land(conn, tenant_id, rows, read_at)
-        set_aside(conn, tenant_id, kind.entity, rejections)
+        quarantine(conn, tenant_id, kind.entity, rejections)
         deleted = one(
             conn.execute(
                 kind.mark_missing,
@@ -123,5 +123,5 @@ def _land(
         )["written"]
         conn.execute(query("shopify.delete_refetches"), {**parameters, "source_ids": source_ids})
     source.progress.count(
-        reread=len(rows), rejected=len(rejections), written=written + deleted, deleted=deleted
+        refetch=len(rows), rejected=len(rejections), written=written + deleted, deleted=deleted
     )

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.queries import query
-from service.shopify.erased import forget_erased, forget_erased_rejections
+from service.shopify.erased import delete_erased_rejections, redact_erased
 from service.shopify.parse import Rejection, Row
 from service.shopify.shop import ShopInfo
 
@@ -32,7 +32,7 @@ def read_clock(pool: Pool, tenant_id: UUID) -> datetime:
     return cast("datetime", row["now"])
 
 
-def land_customers(
+def load_customers(
     conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime
 ) -> int:
     """Land customers and return how many rows were written.
@@ -40,12 +40,12 @@ def land_customers(
     ``read_at`` is the database's time before they were read: whoever was marked as deleted since
     stays so.
     """
-    return _land(conn, tenant_id, "customer", query("shopify.load_customers"), rows, read_at)
+    return _load(conn, tenant_id, "customer", query("shopify.load_customers"), rows, read_at)
 
 
-def land_orders(conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime) -> int:
-    """Land orders and return how many rows were written; ``read_at`` as in land_customers."""
-    return _land(conn, tenant_id, "order", query("shopify.load_orders"), rows, read_at)
+def load_orders(conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime) -> int:
+    """Land orders and return how many rows were written; ``read_at`` as in load_customers."""
+    return _load(conn, tenant_id, "order", query("shopify.load_orders"), rows, read_at)
 
 
 def mark_orders_deleted(conn: Connection, tenant_id: UUID, order_ids: Sequence[str]) -> int:
@@ -82,7 +82,7 @@ def merge_customers(conn: Connection, tenant_id: UUID, kept_id: str, gone_id: st
     )
 
 
-def adopt_orders(conn: Connection, tenant_id: UUID) -> int:
+def reassign_orders(conn: Connection, tenant_id: UUID) -> int:
     """Give imported orders of an address to its customer, if landed; how many rows changed."""
     adopted = conn.execute(query("shopify.reassign_orders"), {"tenant_id": tenant_id})
     return int(one(adopted.fetchone())["written"])
@@ -96,7 +96,7 @@ def purge_deleted(conn: Connection, tenant_id: UUID) -> int:
     return _written(conn, query("shopify.purge_deleted"), {"tenant_id": tenant_id})
 
 
-def set_aside(
+def quarantine(
     conn: Connection, tenant_id: UUID, entity: str, rejections: Sequence[Rejection]
 ) -> None:
     """Keep what could not be read, with the reason, until the same record is landed."""
@@ -110,10 +110,10 @@ def set_aside(
         query("shopify.quarantine"),
         {"tenant_id": tenant_id, "entity": entity, "rows": Jsonb(rows)},
     )
-    forget_erased_rejections(conn, tenant_id)
+    delete_erased_rejections(conn, tenant_id)
 
 
-def take_back(conn: Connection, tenant_id: UUID, entity: str, source_ids: list[str]) -> None:
+def clear_rejections(conn: Connection, tenant_id: UUID, entity: str, source_ids: list[str]) -> None:
     """Forget the rejections of records that have landed after all."""
     conn.execute(
         query("shopify.clear_rejections"),
@@ -144,7 +144,7 @@ def _written(conn: Connection, statement: sql.SQL, parameters: dict[str, object]
     return int(one(conn.execute(statement, parameters).fetchone())["written"])
 
 
-def _land(
+def _load(
     conn: Connection,
     tenant_id: UUID,
     entity: str,
@@ -156,6 +156,6 @@ def _land(
         return 0
     parameters = {"tenant_id": tenant_id, "rows": Jsonb(rows), "read_at": read_at}
     written = _written(conn, statement, parameters)
-    take_back(conn, tenant_id, entity, [row[f"{entity}_id"] for row in rows])
-    forget_erased(conn, tenant_id)
+    clear_rejections(conn, tenant_id, entity, [row[f"{entity}_id"] for row in rows])
+    redact_erased(conn, tenant_id)
     return written

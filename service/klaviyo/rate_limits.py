@@ -32,8 +32,8 @@ _MARGIN_SECONDS = 0.25
 _WINDOW = re.compile(r"(\d+)\s*;\s*w=(\d+)")
 
 
-class TurnTooFarError(Exception):
-    """The turn comes later than the caller would wait; ``seconds`` says in how long."""
+class WaitTooLongError(Exception):
+    """The reservation comes later than the caller would wait; ``seconds`` says in how long."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the next call is allowed in {seconds:.0f} seconds")
@@ -41,7 +41,7 @@ class TurnTooFarError(Exception):
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportedLimits:
     """What an answer's headers say: how large both windows are, and how much of one is left.
 
     ``is_burst`` says of which. Klaviyo means the steady one and calls its number approximate; an
@@ -55,7 +55,7 @@ class Told:
     reset_seconds: int
 
     @classmethod
-    def read(cls, headers: Mapping[str, str]) -> Told | None:
+    def read(cls, headers: Mapping[str, str]) -> ReportedLimits | None:
         """From ``RateLimit-Limit: 10, 10;w=1, 150;w=60`` and its companions; None if incomplete."""
         sizes = {
             int(seconds): int(size)
@@ -81,7 +81,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Turn:
+class Reservation:
     """A call that has been counted: its number in each window, and how large we think they are."""
 
     burst_limit: int = 0
@@ -89,30 +89,30 @@ class Turn:
     steady_limit: int = 0
     steady_number: int = 0
 
-    def knows(self, told: Told) -> bool:
+    def knows(self, reported: ReportedLimits) -> bool:
         """Whether what an answer tells is no news."""
-        limits = (told.burst_limit, told.steady_limit)
+        limits = (reported.burst_limit, reported.steady_limit)
         if limits != (self.burst_limit, self.steady_limit):
             return False
-        if told.is_burst:
-            return told.burst_limit - told.remaining <= self.burst_number
-        return told.steady_limit - told.remaining <= self.steady_number
+        if reported.is_burst:
+            return reported.burst_limit - reported.remaining <= self.burst_number
+        return reported.steady_limit - reported.remaining <= self.steady_number
 
 
 class Windows(Protocol):
     """Who counts the calls."""
 
-    def take(self, operation: str) -> Turn:
+    def reserve(self, operation: str) -> Reservation:
         """Wait until one more call is allowed, and count it.
 
         Raises:
-            TurnTooFarError: That takes longer than the caller would wait.
+            WaitTooLongError: That takes longer than the caller would wait.
         """
 
-    def note(self, operation: str, turn: Turn, told: Told) -> None:
+    def record(self, operation: str, reservation: Reservation, reported: ReportedLimits) -> None:
         """Learn from the headers of the answer."""
 
-    def shut(self, operation: str, seconds: float) -> None:
+    def throttle(self, operation: str, seconds: float) -> None:
         """Make no call for so many seconds: Klaviyo has asked for it."""
 
 
@@ -122,31 +122,31 @@ class LocalWindows:
     def __init__(self) -> None:
         self._open_again: dict[str, float] = {}
 
-    def take(self, operation: str) -> Turn:
-        """As :meth:`Windows.take`."""
+    def reserve(self, operation: str) -> Reservation:
+        """As :meth:`Windows.reserve`."""
         wait = self._open_again.get(operation, 0.0) - time.monotonic()
         time.sleep(min(max(wait, 0.0), STEADY_SECONDS))
-        return Turn()
+        return Reservation()
 
-    def note(self, operation: str, turn: Turn, told: Told) -> None:  # noqa: ARG002
-        """As :meth:`Windows.note`: a window that is used up is waited out."""
-        if told.remaining == 0:
-            self.shut(operation, told.reset_seconds)
+    def record(self, operation: str, reservation: Reservation, reported: ReportedLimits) -> None:  # noqa: ARG002
+        """As :meth:`Windows.record`: a window that is used up is waited out."""
+        if reported.remaining == 0:
+            self.throttle(operation, reported.reset_seconds)
 
-    def shut(self, operation: str, seconds: float) -> None:
-        """As :meth:`Windows.shut`."""
+    def throttle(self, operation: str, seconds: float) -> None:
+        """As :meth:`Windows.throttle`."""
         self._open_again[operation] = time.monotonic() + seconds
 
 
 class SharedWindows:
-    """The windows of an account, counted in ``app.klaviyo_windows`` for everybody who uses it.
+    """The rate limit windows of an account, shared by its processes in ``app.klaviyo_windows``.
 
     Args:
         pool: The service's pool.
-        tenant_id: Who asks; the windows are not theirs alone.
+        tenant_id: The tenant that calls; other tenants may use the same account.
         account_hash: Of :func:`hash_account`.
-        patience_seconds: How long to wait for a turn at most; when None as long as others keep the
-            windows full, but not until they open that Klaviyo has shut for longer.
+        patience_seconds: The longest wait for a reservation. None: for as long as other processes
+            fill the windows, but not for a longer pause that Klaviyo has asked for.
     """
 
     def __init__(
@@ -162,45 +162,45 @@ class SharedWindows:
         self._account_hash = account_hash
         self._patience = patience_seconds
 
-    def take(self, operation: str) -> Turn:
-        """As :meth:`Windows.take`."""
+    def reserve(self, operation: str) -> Reservation:
+        """As :meth:`Windows.reserve`."""
         asked_at = time.monotonic()
         while True:
-            turn, wait = self._ask(operation)
-            if turn is not None:
-                return turn
+            reservation, wait = self._ask(operation)
+            if reservation is not None:
+                return reservation
             waited = time.monotonic() - asked_at
             if wait > LONGEST_WAITED_OUT_SECONDS or (
                 self._patience is not None and waited + wait > self._patience
             ):
-                raise TurnTooFarError(wait)
+                raise WaitTooLongError(wait)
             time.sleep(wait)
 
-    def note(self, operation: str, turn: Turn, told: Told) -> None:
-        """As :meth:`Windows.note`; no news costs no transaction."""
-        if turn.knows(told):
+    def record(self, operation: str, reservation: Reservation, reported: ReportedLimits) -> None:
+        """As :meth:`Windows.record`; no news costs no transaction."""
+        if reservation.knows(reported):
             return
-        burst_spent = told.burst_limit - told.remaining if told.is_burst else 0
-        steady_spent = 0 if told.is_burst else told.steady_limit - told.remaining
+        burst_spent = reported.burst_limit - reported.remaining if reported.is_burst else 0
+        steady_spent = 0 if reported.is_burst else reported.steady_limit - reported.remaining
         self._run(
             query("klaviyo.record_limits"),
             operation,
-            burst_limit=told.burst_limit,
+            burst_limit=reported.burst_limit,
             burst_spent=burst_spent,
-            burst_number=turn.burst_number,
-            steady_limit=told.steady_limit,
+            burst_number=reservation.burst_number,
+            steady_limit=reported.steady_limit,
             steady_spent=steady_spent,
-            steady_number=turn.steady_number,
-            ends_in=told.reset_seconds,
+            steady_number=reservation.steady_number,
+            ends_in=reported.reset_seconds,
             margin=_MARGIN_SECONDS,
         )
 
-    def shut(self, operation: str, seconds: float) -> None:
-        """As :meth:`Windows.shut`."""
+    def throttle(self, operation: str, seconds: float) -> None:
+        """As :meth:`Windows.throttle`."""
         self._run(query("klaviyo.throttle"), operation, seconds=seconds)
 
-    def _ask(self, operation: str) -> tuple[Turn | None, float]:
-        """A turn, or None and the seconds until there may be one."""
+    def _ask(self, operation: str) -> tuple[Reservation | None, float]:
+        """A reservation, or None and the seconds until there may be one."""
         with tenant_transaction(self._pool, self._tenant_id) as conn:
             conn.execute(query("core.relax_commit"))
             row = self._try(conn, operation)
@@ -209,7 +209,7 @@ class SharedWindows:
                 row = self._try(conn, operation)
         if row is None or row["wait_seconds"] > 0:
             return None, float(row["wait_seconds"]) if row else 0.0
-        return Turn(
+        return Reservation(
             burst_limit=row["burst_limit"],
             burst_number=row["burst_used"],
             steady_limit=row["steady_limit"],

@@ -1,8 +1,8 @@
-"""What has landed, compared with what the shop lists: nobody tells what has gone in silence.
+"""Compare the loaded ids with a bulk listing of the store's, to find deletions it never reported.
 
-A bulk operation lists every id; the comparison is one of row sets, in SQL. What differs is noted to
-be asked for by its id (see :mod:`service.shopify.reread`), so a listing that is wrong can cost time
-but no rows. One that has far too little on it is not even asked about.
+A bulk operation lists every id, and SQL compares the row sets. Each id that differs is refetched
+(see :mod:`service.shopify.refetch`), so a wrong listing can cost time but no rows. A listing that
+lacks far too many ids is refused.
 """
 
 from __future__ import annotations
@@ -22,10 +22,17 @@ from service.core.errors import QuintileError
 from service.core.http import TransientError, read_json
 from service.core.queries import query
 from service.shopify.backfill import as_copied
-from service.shopify.bulk import BulkJob, Result, forget, is_under_way, next_result, spend
+from service.shopify.bulk import (
+    BulkJob,
+    Result,
+    consume,
+    delete_operation,
+    is_under_way,
+    next_result,
+)
 from service.shopify.client import ShopifyUnavailableError
 from service.shopify.jsonl import DamagedFileError, FileGoneError, read_blocks
-from service.shopify.landing import advance_watermark
+from service.shopify.loading import advance_watermark
 from service.shopify.parse import UNREADABLE, Node, number_of
 from service.shopify.segments import Source
 
@@ -127,7 +134,7 @@ def reconcile(
                 refusal = _compare(source, listing, result, believes, has_all_orders)
             except (FileGoneError, DamagedFileError) as error:
                 log.warning("a listing is of no use", reason=error.message)
-                spend(source, listing.resource)
+                consume(source, listing.resource)
                 continue
             except TransientError as error:
                 raise ShopifyUnavailableError(f"Shopify keeps failing: {error}.") from None
@@ -135,7 +142,7 @@ def reconcile(
             break
         else:
             log.warning("no listing to compare with", entity=listing.entity)
-            forget(source, listing.resource)
+            delete_operation(source, listing.resource)
             return None
     if refusals:
         return ComparisonRefusedError(" ".join(refusals))

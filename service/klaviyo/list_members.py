@@ -120,7 +120,7 @@ class Readings:
         conn.execute(query("klaviyo.create_landed"))
         landing = [each for each in list_ids if each not in self._landed]
         for list_id in landing:
-            _land(conn, self._tenant_id, self._read[list_id])
+            _load(conn, self._tenant_id, self._read[list_id])
         yield
         self._landed.update(landing)
 
@@ -184,7 +184,7 @@ def _row(profile: Resource) -> Row:
     )
 
 
-def _land(conn: Connection, tenant_id: UUID, reading: Reading) -> None:
+def _load(conn: Connection, tenant_id: UUID, reading: Reading) -> None:
     conn.execute("truncate pg_temp.klaviyo_reading")
     with conn.cursor().copy(query("klaviyo.copy_reading")) as copy:
         for row in reading.rows:
