@@ -24,9 +24,9 @@ from service.core.db import (
     TRANSFORM,
     Connection,
     admin_url,
+    advisory_lock,
     connect,
     one,
-    one_at_a_time,
     with_user,
 )
 from service.core.errors import (
@@ -103,7 +103,7 @@ def migrate(
     """
     with connect(admin_url(settings)) as conn:
         _check_server_version(conn)
-        with one_at_a_time(conn, "migration", report):
+        with advisory_lock(conn, "migration", report):
             migrations = known_migrations() if migrations is None else migrations
             _check_not_newer(conn, migrations)
             existing = _existing_roles(conn)

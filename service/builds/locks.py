@@ -18,10 +18,10 @@ from uuid import UUID
 import psycopg
 
 from service.core.config import PROJECT_DIR, Settings
-from service.core.db import Connection, connect, one, one_at_a_time, transform_url
+from service.core.db import Connection, advisory_lock, connect, one, transform_url
 from service.core.queries import query
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 # The server keeps each lock in shared memory, which has room for some 6,400 unless told otherwise.
 MAX_TENANTS = 1000
@@ -43,7 +43,7 @@ class BuildLock:
 
 @contextmanager
 def build_lock(
-    settings: Settings, tenants: Sequence[str], *, full_refresh: bool, say: Say
+    settings: Settings, tenants: Sequence[str], *, full_refresh: bool, report: Report
 ) -> Iterator[BuildLock]:
     """Wait until a build of these tenants (of all when none is named) may run, and hold that.
 
@@ -53,14 +53,14 @@ def build_lock(
     with connect(transform_url(settings)) as conn:
         while True:
             if not full_refresh:
-                with one_at_a_time(conn, "build", say, is_shared=True):
+                with advisory_lock(conn, "build", report, is_shared=True):
                     ids = _tenants_beside_others(conn, tenants, project)
                     if ids:
-                        _lock_tenants(conn, ids, say)
+                        _lock_tenants(conn, ids, report)
                         names = tuple(_find(conn, tenants, ids).values())
                         yield BuildLock(names or tuple(tenants), _take_slot(conn))
                         return
-            with one_at_a_time(conn, "build", say):
+            with advisory_lock(conn, "build", report):
                 # Who had everything before this one may have brought it up to date.
                 if full_refresh or not _tenants_beside_others(conn, tenants, project):
                     yield BuildLock(tuple(tenants), _take_slot(conn))
@@ -69,13 +69,13 @@ def build_lock(
 
 
 @contextmanager
-def tenant_lock(settings: Settings, tenant_id: UUID, say: Say) -> Iterator[Connection]:
+def tenant_lock(settings: Settings, tenant_id: UUID, report: Report) -> Iterator[Connection]:
     """Wait until no build writes this tenant's rows, and let none begin: dbt's connection."""
     with (
         connect(transform_url(settings)) as conn,
-        one_at_a_time(conn, "build", say, is_shared=True),
+        advisory_lock(conn, "build", report, is_shared=True),
     ):
-        _lock_tenants(conn, [tenant_id], say)
+        _lock_tenants(conn, [tenant_id], report)
         yield conn
 
 
@@ -118,13 +118,13 @@ def _find(
     return {row["tenant_id"]: row["name"] for row in rows}
 
 
-def _lock_tenants(conn: Connection, ids: Sequence[UUID], say: Say) -> None:
+def _lock_tenants(conn: Connection, ids: Sequence[UUID], report: Report) -> None:
     parameters = {"tenant_ids": list(ids)}
     conn.execute("set lock_timeout = '500ms'")
     try:
         conn.execute(query("builds.lock_builds"), parameters)
     except psycopg.errors.LockNotAvailable:
-        say("waiting for another build of the same tenant to finish")
+        report("waiting for another build of the same tenant to finish")
         conn.execute("set lock_timeout = 0")
         # The locks it has got are kept and counted twice: they end with the connection.
         conn.execute(query("builds.lock_builds"), parameters)

@@ -118,7 +118,7 @@ def build(
         settings,
         tenants,
         full_refresh=full_refresh,
-        say=lambda text: print(text, file=sys.stderr),
+        report=lambda text: print(text, file=sys.stderr),
     ) as lock:
         if lock.tenants:
             dbt_vars["tenants"] = list(lock.tenants)

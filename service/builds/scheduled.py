@@ -12,7 +12,7 @@ import structlog
 from service.builds.locks import MAX_TENANTS
 from service.builds.run import begin_building, build, report_to
 from service.core.config import Settings
-from service.core.db import Pool, connect, one_at_a_time, transform_url
+from service.core.db import Pool, advisory_lock, connect, transform_url
 from service.core.errors import BuildFailedError
 from service.core.queries import query
 from service.queue.defer import enter_queue
@@ -41,7 +41,7 @@ def build_due_tenants(
     """
     with connect(transform_url(settings)) as conn:
         # All who are due at the same time belong to one build.
-        with one_at_a_time(conn, SCHEDULER_LOCK, log.info, is_shared=True):
+        with advisory_lock(conn, SCHEDULER_LOCK, log.info, is_shared=True):
             rows = conn.execute(
                 query("builds.list_due_builds"), {"stale_after": policy.stale_after}
             ).fetchall()

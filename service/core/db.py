@@ -242,17 +242,23 @@ def tenant_transaction(
 
 
 @contextmanager
-def one_at_a_time(
-    conn: Connection, work: str, say: Callable[[str], None], *, is_shared: bool = False
+def advisory_lock(
+    conn: Connection, work: str, report: Callable[[str], None], *, is_shared: bool = False
 ) -> Iterator[None]:
-    """Let one process of all do this work at a time; the others wait, and say so.
+    """Hold the database's lock for a piece of work; wait for other processes that hold it.
 
-    Those that share it may do it together, and whoever wants it alone waits for all of them. The
-    lock belongs to the connection, so a process that dies leaves nothing to clean up.
+    Processes that take it shared can hold it together. The lock belongs to the connection, so a
+    process that dies leaves nothing to clean up.
+
+    Args:
+        conn: An autocommit connection; it keeps the lock until the block ends.
+        work: What the lock is for; part of its name.
+        report: Receives one sentence when the lock is not free at once.
+        is_shared: Exclude only processes that want the lock for themselves.
     """
     parameters = {"work": f"quintile {work}", "is_shared": is_shared}
     if not one(conn.execute(query("core.try_lock"), parameters).fetchone())["is_locked"]:
-        say(f"waiting for another {work} to finish")
+        report(f"waiting for another {work} to finish")
         conn.execute(query("core.lock"), parameters)
     try:
         yield

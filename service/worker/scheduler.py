@@ -13,8 +13,8 @@ from service.core.config import Settings
 from service.core.db import (
     Connection,
     Pool,
+    advisory_lock,
     connect,
-    one_at_a_time,
     tenant_transaction,
     transform_url,
 )
@@ -44,7 +44,7 @@ def enqueue_due(settings: Settings, pool: Pool, now: datetime) -> int:
         How many schedules of tenants were served.
     """
     served = 0
-    with connect(transform_url(settings)) as conn, one_at_a_time(conn, SCHEDULER_LOCK, log.debug):
+    with connect(transform_url(settings)) as conn, advisory_lock(conn, SCHEDULER_LOCK, log.debug):
         for due in _find_due(conn, settings, now):
             try:
                 served += _serve(pool, due)

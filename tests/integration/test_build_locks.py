@@ -52,7 +52,7 @@ def take(built_settings: Settings, ids: dict[str, UUID], said: list[str]) -> Tak
     """The lock of a build: ``take("anna")``; of all tenants without a name."""
 
     def lock(*tenants: str, full_refresh: bool = False) -> Any:
-        return build_lock(built_settings, tenants, full_refresh=full_refresh, say=said.append)
+        return build_lock(built_settings, tenants, full_refresh=full_refresh, report=said.append)
 
     return lock
 

@@ -167,7 +167,7 @@ def test_plain_dbt_makes_no_table_or_view_while_a_build_has_its_turn(
     news: Settings, admin: Connection, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(max_workers=1) as executor:
-        with build_lock(news, [SMALL], full_refresh=False, say=pytest.fail):
+        with build_lock(news, [SMALL], full_refresh=False, report=pytest.fail):
             admin.execute("drop view marts.customers")
             admin.execute("drop table marts.sample_stats")
             run = ("run", "--select", "customers", "sample_stats")

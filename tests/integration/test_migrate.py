@@ -14,10 +14,10 @@ import pytest
 from service.core.config import Settings
 from service.core.db import (
     Connection,
+    advisory_lock,
     app_url,
     connect,
     connect_as_owner,
-    one_at_a_time,
     open_pool,
     tenant_transaction,
     transform_url,
@@ -227,12 +227,12 @@ def test_the_second_of_two_waits_for_the_first(settings: Settings) -> None:
     order: list[str] = []
 
     def second() -> None:
-        with connect(settings.database_url) as conn, one_at_a_time(conn, "test", said.append):
+        with connect(settings.database_url) as conn, advisory_lock(conn, "test", said.append):
             order.append("second")
 
     thread = threading.Thread(target=second)
     with connect(settings.database_url) as conn:
-        with one_at_a_time(conn, "test", said.append):
+        with advisory_lock(conn, "test", said.append):
             thread.start()
             while not said:
                 time.sleep(0.01)
@@ -243,9 +243,9 @@ def test_the_second_of_two_waits_for_the_first(settings: Settings) -> None:
 
 
 def test_a_process_that_dies_leaves_no_lock(settings: Settings) -> None:
-    with connect(settings.database_url) as conn, one_at_a_time(conn, "test", lambda _: None):
+    with connect(settings.database_url) as conn, advisory_lock(conn, "test", lambda _: None):
         conn.close()
     said: list[str] = []
-    with connect(settings.database_url) as conn, one_at_a_time(conn, "test", said.append):
+    with connect(settings.database_url) as conn, advisory_lock(conn, "test", said.append):
         pass
     assert said == []

@@ -21,10 +21,10 @@ from service.core.config import Settings
 from service.core.db import (
     Connection,
     Pool,
+    advisory_lock,
     connect,
     connect_as_owner,
     create_pool,
-    one_at_a_time,
     tenant_transaction,
     transform_url,
 )
@@ -698,7 +698,7 @@ def test_redaction_waits_for_a_build_that_has_read_the_person(
     with ThreadPoolExecutor(max_workers=1) as executor:
         with (
             connect(transform_url(here)) as conn,
-            one_at_a_time(conn, "build", lambda _: None),
+            advisory_lock(conn, "build", lambda _: None),
         ):
             meeting = executor.submit(Worker(here, pool).privacy, str(tenant), "w")
             while True:
