@@ -1,6 +1,6 @@
 """Stand-ins for Shopify and Klaviyo on loopback: for the demo, for tests, for trying Quintile.
 
-Both are real HTTP servers that validate as the real APIs do, hold state, and can be told to fail.
+Both are real HTTP servers that validate as the real APIs do, hold state, and can be made to fail.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Planned failures: what the sandbox servers can be told to do wrong, and when."""
+"""Planned failures: what the sandbox servers should do wrong, and when."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class FaultPlan:
             self._pending += [(fault, fault.count) for fault in faults]
 
     def clear(self) -> None:
-        """Forget every planned fault."""
+        """Remove every planned fault."""
         with self._lock:
             self._pending.clear()
 
     def take(self, path: str) -> Fault | None:
-        """The fault that befalls this request, if any; uses up one of its count."""
+        """The planned fault for this request, if any; uses up one of its count."""
         with self._lock:
             for position, (fault, left) in enumerate(self._pending):
                 if fault.path is not None and fault.path not in path:

@@ -120,7 +120,7 @@ class Sandbox:
         self._klaviyo_faults.add(*faults)
 
     def reset_faults(self) -> None:
-        """Forget all planned failures of both servers."""
+        """Remove all planned failures of both servers."""
         self._shopify_faults.clear()
         self._klaviyo_faults.clear()
 
@@ -133,7 +133,7 @@ class Sandbox:
         return self._klaviyo_log.entries()
 
     def clear_requests(self) -> None:
-        """Start both request logs afresh."""
+        """Clear both request logs."""
         self._shopify_log.clear()
         self._klaviyo_log.clear()
 

@@ -122,7 +122,7 @@ class Order:
 
 @dataclass(slots=True)
 class Segment:
-    """A Shopify customer segment; its members are whoever its query selects.
+    """A Shopify customer segment; its members are the customers its query selects.
 
     `is_large` makes the store answer as Shopify does for segments too big to be read directly.
     """

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - names are spelt as people spell them
-"""Invented people. Nobody here is real; every address is under a domain kept for examples."""
+"""Invented people; every address is under a domain reserved for examples."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _LATE_DAYS = 10
 
 @dataclass(slots=True)
 class Draft:
-    """Hands out ids while a store is being generated, and knows the store and when it ends."""
+    """Issues ids while a store is generated, and knows the store and the end of its history."""
 
     spec: StoreSpec
     anchor: datetime
@@ -129,7 +129,7 @@ def purchase(draft: Draft, customer: Customer | None, at: datetime) -> Order:
 
 
 def hours_later(rng: Random, low: float, high: float) -> timedelta:
-    """Between `low` and `high` hours, to the second: Shopify tells times to the second."""
+    """Between `low` and `high` hours, to the second, as Shopify reports times."""
     return timedelta(seconds=rng.randrange(round(low * 3600), round(high * 3600)))
 
 
@@ -182,7 +182,7 @@ def cancel(draft: Draft, order: Order) -> None:
 
 
 def refund(draft: Draft, order: Order, share: float) -> None:
-    """Give back `share` of the total, one to five weeks after the order."""
+    """Refund `share` of the total, one to five weeks after the order."""
     order.refunded = order.total if share >= 1 else math.floor(order.total * share)
     order.financial_status = "REFUNDED" if share >= 1 else "PARTIALLY_REFUNDED"
     touch(order, order.processed_at + days_later(draft.rng, 7, 35), draft.anchor)
@@ -217,7 +217,7 @@ def settle(draft: Draft, order: Order) -> None:
 
 
 def replacement(draft: Draft, customer: Customer, at: datetime) -> Order:
-    """A free replacement: an order of zero that is no sample."""
+    """A free replacement: an order of zero that is not a sample."""
     lines = basket(draft, 1)
     apply_free(lines)
     order = new_order(draft, customer, at, lines, DRAFT_ORDER)

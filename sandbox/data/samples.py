@@ -132,7 +132,7 @@ def relay_buyers(draft: Draft, first_serial: int) -> list[Customer]:
 
 
 def default_customer(draft: Draft, serial: int) -> Customer:
-    """The one customer on whom a connector puts every TikTok order it cannot place."""
+    """The default customer to which a connector assigns TikTok orders without one."""
     opened = draft.anchor - timedelta(days=HISTORY_DAYS)
     customer = make_customer(draft.rng, draft.spec, serial, opened)
     customer.first_name, customer.last_name = "TikTok", "Default Customer"

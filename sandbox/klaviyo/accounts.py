@@ -1,4 +1,4 @@
-"""/api/accounts: whose key this is."""
+"""/api/accounts: the account of a key."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from .state import Account
 
 
 def create_klaviyo_app(accounts: Iterable[Account]) -> Flask:
-    """A WSGI application that serves each of `accounts` to whoever shows one of its keys."""
+    """A WSGI application that serves each of `accounts` to the holder of one of its keys."""
     app = Flask("quintile.sandbox.klaviyo", static_folder=None)
     # A trailing slash is another path, and there is nothing there.
     app.url_map.strict_slashes = True

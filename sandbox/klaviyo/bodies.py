@@ -79,7 +79,7 @@ class ProfileAttributes(Strict):
 
 
 class IdentifiedAttributes(ProfileAttributes):
-    """Attributes that must say whose they are."""
+    """Attributes that must identify their profile."""
 
     @model_validator(mode="after")
     def _identified(self) -> Self:
@@ -253,7 +253,7 @@ class EventProfileEnvelope(Strict):
 
 
 class BulkEventAttributes(Strict):
-    """An event of a bulk job, whose profile is named outside it."""
+    """An event of a bulk job; its profile is named outside it."""
 
     properties: dict[str, Any]
     time: datetime | None = None
@@ -337,14 +337,14 @@ class CreateEventJob(Strict):
 
 
 class DeletedProfileAttributes(Strict):
-    """Who is to be forgotten."""
+    """The profile to delete."""
 
     email: Email | None = None
     phone_number: Phone | None = None
 
 
 class DeletedProfile(Strict):
-    """Who is to be forgotten, by exactly one identifier."""
+    """The profile to delete, by exactly one identifier."""
 
     type: Literal["profile"]
     id: str | None = None

@@ -60,7 +60,7 @@ def not_authenticated() -> ApiError:
 
 
 def authentication_failed() -> ApiError:
-    """401: a key nobody has, or has any longer."""
+    """401: an unknown or revoked key."""
     detail = "Incorrect authentication credentials."
     return ApiError(401, [error_object(401, "authentication_failed", detail, detail)])
 

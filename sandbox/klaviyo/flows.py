@@ -1,4 +1,4 @@
-"""/api/flows: what starts when somebody joins a list."""
+"""/api/flows: the flows that joining a list starts."""
 
 from __future__ import annotations
 

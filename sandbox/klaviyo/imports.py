@@ -72,7 +72,7 @@ def get_bulk_import_profiles_jobs(account: Account) -> Response:
     blueprint, "GET", f"{_PATH}/<id>", limit=MEDIUM, scopes=_READ, parameters=(_FIELDS, "include")
 )
 def get_bulk_import_profiles_job(account: Account, id: str) -> Response:  # noqa: A002
-    """One import job; each look brings it a step on."""
+    """One import job; each request advances it one step."""
     job = _job_of(account, id)
     job.advance()
     return respond({"data": _job_document(job)})
@@ -87,7 +87,7 @@ def get_bulk_import_profiles_job(account: Account, id: str) -> Response:  # noqa
     parameters=("fields[import-error]", "page[cursor]", "page[size]"),
 )
 def get_errors_for_bulk_import_profiles_job(account: Account, id: str) -> Response:  # noqa: A002
-    """The profiles an import job could not take."""
+    """The profiles an import job rejected."""
     failures = _job_of(account, id).failures
     chosen, links = page(failures, lambda failure: failure.id, default=20, maximum=100)
     return respond({"data": [_failure_document(each) for each in chosen], "links": links})
@@ -131,7 +131,7 @@ def _check_sizes(profiles: list[UpsertedProfile]) -> None:
 def _import(
     account: Account, profiles: list[UpsertedProfile], list_ids: tuple[str, ...]
 ) -> tuple[list[str], list[ImportFailure]]:
-    """Do the import: the ids of the profiles taken, and what could not be."""
+    """Run the import; returns the ids of the profiles accepted, and the rejected ones."""
     taken, failures = [], []
     for position, profile in enumerate(profiles):
         attributes = profile.attributes.given()

@@ -58,7 +58,7 @@ class RateLimits:
         self._windows: dict[str, tuple[_Window, _Window]] = {}
 
     def spend(self, operation: str, limit: Limit) -> dict[str, str]:
-        """Count one request; the headers that tell what is left.
+        """Count one request; returns the headers that report what is left.
 
         Raises the 429 error, which counts nothing, when a window is full.
         """
@@ -86,7 +86,7 @@ class RateLimits:
 def _headers(
     windows: tuple[_Window, _Window], burst: int, steady: int, at: float
 ) -> dict[str, str]:
-    """Tell the window that will close the door first."""
+    """The window that will be used up first."""
     left = (burst - windows[0].used, steady - windows[1].used)
     nearest = 0 if left[0] <= left[1] else 1
     return {

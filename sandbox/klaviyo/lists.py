@@ -122,7 +122,7 @@ def get_profile_ids_for_list(account: Account, id: str) -> Response:  # noqa: A0
 
 @operation(blueprint, "POST", _MEMBERS, limit=MEDIUM, scopes=_WRITE_MEMBERS)
 def add_profiles_to_list(account: Account, id: str) -> Response:  # noqa: A002
-    """Add profiles; who is on the list already stays as they are. No consent changes."""
+    """Add profiles; members stay as they are. Consent does not change."""
     found, profile_ids = _list_of(account, id), _changed_ids()
     unknown = [i for i, each in enumerate(profile_ids) if each not in account.profiles]
     if unknown:
@@ -133,7 +133,7 @@ def add_profiles_to_list(account: Account, id: str) -> Response:  # noqa: A002
 
 @operation(blueprint, "DELETE", _MEMBERS, limit=MEDIUM, scopes=_WRITE_MEMBERS)
 def remove_profiles_from_list(account: Account, id: str) -> Response:  # noqa: A002
-    """Remove profiles; who is not on the list is passed over."""
+    """Remove profiles; profiles that are not on the list are ignored."""
     found = _list_of(account, id)
     for profile_id in _changed_ids():
         found.members.pop(profile_id, None)

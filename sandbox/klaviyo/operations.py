@@ -52,7 +52,7 @@ class Accounts:
     accounts: list[Account]
 
     def of_key(self, key: str) -> Account | None:
-        """The account that has issued `key` and not revoked it."""
+        """The account that issued `key` and has not revoked it."""
         return next((each for each in self.accounts if key in each.keys), None)
 
 

@@ -21,7 +21,7 @@ blueprint = Blueprint("privacy", __name__)
     scopes=("data-privacy:write",),
 )
 def request_profile_deletion(account: Account) -> Response:
-    """Forget a person, known by exactly one identifier. Accepted whether or not they exist."""
+    """Delete a person by exactly one identifier. Accepted whether or not they exist."""
     given = body(CreateDeletionJob).data.attributes.profile.data
     profile = (
         account.profiles.get(given.id)

@@ -89,7 +89,7 @@ class ProfileList:
 
 @dataclass(slots=True)
 class Flow:
-    """A flow that starts for whoever joins a list while its status is `live`."""
+    """A flow that joining a list starts while its status is `live`."""
 
     id: str
     name: str
@@ -115,7 +115,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class ImportFailure:
-    """A profile that an import job could not take."""
+    """A profile that an import job rejected."""
 
     id: str
     code: str
@@ -171,7 +171,7 @@ class Account:
     ) -> None:
         """`prefix` (two letters) starts the ids of lists and the public key.
 
-        An import job nobody asks about completes by itself after `job_seconds`.
+        An import job that is not polled completes by itself after `job_seconds`.
         """
         self.key, self.name, self.currency, self.timezone = key, name, currency, timezone
         self.prefix = prefix
@@ -213,7 +213,7 @@ class Account:
             self.keys[key] = frozenset(scopes)
 
     def revoke_key(self, key: str) -> None:
-        """Make a key worthless; requests with it are answered 401."""
+        """Revoke a key: requests with it are answered 401."""
         with self.lock:
             self.keys.pop(key, None)
 
@@ -231,7 +231,7 @@ class Account:
             return made
 
     def suppress(self, email: str) -> None:
-        """Let a profile receive no more email, as after a complaint; no import lifts it."""
+        """Suppress a profile, as after a complaint; no import lifts it."""
         with self.lock:
             self.profiles[self._by_identifier["email", email.lower()]].suppressed_at = now()
 
@@ -254,7 +254,7 @@ class Account:
             return made
 
     def join(self, to: ProfileList, profile_ids: Iterable[str]) -> None:
-        """Add profiles to a list; who is a member already keeps the time they joined."""
+        """Add profiles to a list; existing members keep the time they joined."""
         joined = now()
         for profile_id in profile_ids:
             to.members.setdefault(profile_id, joined)
@@ -319,7 +319,7 @@ class Account:
         return existing, False
 
     def import_profile(self, attributes: Mapping[str, Any]) -> str | None:
-        """Take one profile of a bulk import: nulls are ignored. None when it cannot be taken."""
+        """Import one profile of a bulk job; nulls are ignored. None when it is rejected."""
         if str(attributes.get("email", "")).lower() in self._unimportable:
             return None
         present = {name: value for name, value in attributes.items() if value is not None}
@@ -329,7 +329,7 @@ class Account:
         return self.upsert_profile(present)[0].id
 
     def delete_profile(self, profile: Profile) -> None:
-        """Forget a person: profile, memberships, events."""
+        """Delete a person: profile, memberships, events."""
         for name in IDENTIFIERS:
             if value := getattr(profile, name):
                 self._by_identifier.pop((name, _normal(name, value)), None)
@@ -341,7 +341,7 @@ class Account:
     # Jobs and events
 
     def finish_old_jobs(self) -> None:
-        """Complete the jobs that have had their time."""
+        """Complete the jobs whose time has passed."""
         for job in self.jobs.values():
             if (now() - job.created_at).total_seconds() < self.job_seconds:
                 continue

@@ -37,7 +37,7 @@ Body = dict[str, Any]
 
 
 def create_shopify_app(stores: Iterable[Store], tokens: TokenDesk | None = None) -> Flask:
-    """A WSGI application that serves each of `stores` to whoever shows a token of its."""
+    """A WSGI application that serves each of `stores` to the holder of its token."""
     app = Flask("quintile.sandbox.shopify", static_folder=None)
     every_store = list(stores)
     desk = tokens or TokenDesk(every_store)

@@ -1,7 +1,7 @@
 """Bulk operations: queries that run by themselves and leave a JSONL file behind.
 
-Strict about what Shopify forbids in a bulk query. An operation advances each time somebody looks at
-it: CREATED, RUNNING, COMPLETED. Its file lies on disk, is written a page at a time and has its
+Strict about what Shopify forbids in a bulk query. An operation advances each time it is
+polled: CREATED, RUNNING, COMPLETED. Its file lies on disk, is written a page at a time and has its
 lines shuffled, so that a child may come before its parent or long after it.
 """
 
@@ -41,7 +41,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class BulkFault:
-    """What is to go wrong with the next operation.
+    """What should go wrong with the next operation.
 
     `status` is how it ends instead of COMPLETED, `error_code` why; `partial` is the share of its
     lines that a failed one leaves behind. `is_endless` keeps it running; `is_url_expired` lets its
@@ -60,7 +60,7 @@ class BulkFault:
 
 @dataclass(slots=True)
 class BulkOperation:
-    """One operation. `looks` counts how often it was asked for."""
+    """One operation. `looks` counts how often it was polled."""
 
     id: str
     query: str
@@ -78,7 +78,7 @@ class BulkOperation:
 
 @dataclass
 class BulkJobs:
-    """The bulk operations of one store, and what is to go wrong with those to come.
+    """The bulk operations of one store, and what should go wrong with future ones.
 
     Files are served from the byte that is asked for, unless `has_ranges` is off; `is_compressed`
     sends them packed, whether or not the client likes it.

@@ -298,7 +298,7 @@ def _searched(index: Index[Any], args: dict[str, Any], times: tuple[str, ...]) -
 
 
 def _count(exact: int, args: dict[str, Any]) -> Document:
-    """A count, told exactly up to `limit` (null: without limit)."""
+    """A count, exact up to `limit` (null: without limit)."""
     limit = args.get("limit")
     if limit is not None and exact > limit:
         return {"count": limit, "precision": "AT_LEAST"}

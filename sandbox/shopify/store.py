@@ -150,7 +150,7 @@ class Store:
             return self._cache.members[segment.number]
 
     def start_members_query(self, members: list[CustomerFacts]) -> MembersQuery:
-        """Begin an asynchronous query whose answer is `members` as they are now."""
+        """Begin an asynchronous query that returns the current `members`."""
         with self.lock:
             self._members_queries_started += 1
             unique = uuid5(NAMESPACE_URL, f"{self.data.domain}/{self._members_queries_started}")
@@ -172,10 +172,10 @@ class Store:
     def upsert_order(self, order: Order) -> None:
         """Add an order, or put it in the place of the one with the same number."""
         with self.lock:
-            former = self._orders.get(order.number)
+            before = self._orders.get(order.number)
             self._orders[order.number] = order
             self._cache = _Cache()
-            self.webhooks.order_changed(former, order, self.customers)
+            self.webhooks.order_changed(before, order, self.customers)
             self._announce_members()
 
     def update_order(self, number: int, **fields: Any) -> Order:
@@ -196,10 +196,10 @@ class Store:
     def upsert_customer(self, customer: Customer) -> None:
         """Add a customer, or put them in the place of the one with the same number."""
         with self.lock:
-            former = self.customers.get(customer.number)
+            before = self.customers.get(customer.number)
             self.customers[customer.number] = customer
             self._cache = _Cache()
-            self.webhooks.customer_changed(former, customer)
+            self.webhooks.customer_changed(before, customer)
             self._announce_members()
 
     def update_customer(self, number: int, **fields: Any) -> Customer:
@@ -230,15 +230,15 @@ class Store:
             self.webhooks.segment_changed("segments/create", segment)
             self._announce_members()
 
-    def merge_customers(self, kept: int, gone: int) -> None:
+    def merge_customers(self, kept: int, removed: int) -> None:
         """Merge a customer into another, who gets the orders; these are not "updated" by it."""
         with self.lock:
             for order in self._orders.values():
-                if order.customer_number == gone:
+                if order.customer_number == removed:
                     order.customer_number = kept
-            del self.customers[gone]
+            del self.customers[removed]
             self.update_customer(kept)
-            self.webhooks.customers_merged(kept, gone)
+            self.webhooks.customers_merged(kept, removed)
 
     def update_segment(self, number: int, **fields: Any) -> Segment:
         """Rename a segment or change its query; its members follow."""
@@ -260,7 +260,7 @@ class Store:
             self._announce_members()
 
     def uninstall(self) -> None:
-        """Remove the app: its tokens open nothing any more, and its subscriptions are gone."""
+        """Remove the app: its tokens are revoked and its subscriptions deleted."""
         with self.lock:
             self.is_installed = False
             self.webhooks.emit(

@@ -134,7 +134,7 @@ class Webhooks:
             self._changed.notify_all()
 
     def order_changed(
-        self, former: Order | None, order: Order, customers: Mapping[int, Customer]
+        self, before: Order | None, order: Order, customers: Mapping[int, Customer]
     ) -> None:
         """Tell of an order that was added or changed."""
         customer = customers.get(order.customer_number or 0)
@@ -151,24 +151,24 @@ class Webhooks:
             "note": order.note,
             "customer": _customer(customer) if customer else None,
         }
-        self.emit("orders/create" if former is None else "orders/updated", payload)
-        if order.cancelled_at and not (former and former.cancelled_at):
+        self.emit("orders/create" if before is None else "orders/updated", payload)
+        if order.cancelled_at and not (before and before.cancelled_at):
             self.emit("orders/cancelled", payload)
-        if order.refunded > (former.refunded if former else 0):
+        if order.refunded > (before.refunded if before else 0):
             self.emit("refunds/create", {"id": order.number + 1, "order_id": order.number})
 
-    def customer_changed(self, former: Customer | None, customer: Customer) -> None:
+    def customer_changed(self, before: Customer | None, customer: Customer) -> None:
         """Tell of a customer who was added or changed."""
-        topic = "customers/create" if former is None else "customers/update"
+        topic = "customers/create" if before is None else "customers/update"
         self.emit(topic, _customer(customer))
 
-    def customers_merged(self, kept: int, gone: int) -> None:
+    def customers_merged(self, kept: int, removed: int) -> None:
         """Tell of a customer who was merged into another."""
         self.emit(
             "customers/merge",
             {
                 "admin_graphql_api_customer_kept_id": f"gid://shopify/Customer/{kept}",
-                "admin_graphql_api_customer_deleted_id": f"gid://shopify/Customer/{gone}",
+                "admin_graphql_api_customer_deleted_id": f"gid://shopify/Customer/{removed}",
                 "admin_graphql_api_job_id": None,
                 "status": "completed",
                 "errors": [],
@@ -196,12 +196,12 @@ class Webhooks:
         )
 
     def members_changed(self, announced: Announced, members: dict[int, set[int]]) -> None:
-        """Tell who joined and left; nothing the first time, when there is nothing to compare."""
-        former, announced.members = announced.members, members
-        if former is None:
+        """Report who joined and left; nothing the first time."""
+        earlier, announced.members = announced.members, members
+        if earlier is None:
             return
         for segment, now in members.items():
-            before = former.get(segment, set())
+            before = earlier.get(segment, set())
             for topic, numbers in (
                 ("customer.joined_segment", now - before),
                 ("customer.left_segment", before - now),
