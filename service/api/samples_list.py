@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +15,7 @@ from service.api.paging import SAMPLES_BY_RANK, SAMPLES_BY_TIME, Search, decode_
 from service.api.problems import BadCursorError
 from service.api.rfm import Day
 from service.api.schemas import SampleSort, SampleStatus, SampleType
+from service.core.csv_stream import stream_csv
 from service.core.db import Connection, tenant_transaction
 from service.core.queries import query
 
@@ -41,7 +40,6 @@ _CSV_COLUMNS = (
     "delivered_at",
     "cancelled_at",
 )
-_ROWS_AT_ONCE = 1000
 
 
 class SampleFilters(Search):
@@ -142,26 +140,18 @@ def find_sample(conn: Connection, tenant_id: UUID, order_id: str) -> dict[str, A
 
 def export_samples(
     state: State, tenant_id: UUID, filters: SampleFilters, sort: SampleSort
-) -> Iterator[str]:
-    """The sample orders as lines of CSV, the header first.
-
-    However many there are, no more than a batch is in memory: the cursor is the database's, and
-    the statement timeout holds for a batch, not for how long a slow reader takes.
-    """
-    with (
-        tenant_transaction(
-            state.pool,
-            tenant_id,
-            read_only=True,
-            timeout_ms=state.settings.statement_timeout_ms,
-        ) as conn,
-        conn.cursor(name="samples_export") as rows,
-    ):
-        rows.itersize = _ROWS_AT_ONCE
-        rows.execute(_statement(_SORTS[sort], _FIRST), _parameters(tenant_id, filters))
-        yield _line(_CSV_COLUMNS)
-        for row in rows:
-            yield _line(_cell(row[column]) for column in _CSV_COLUMNS)
+) -> Iterator[bytes]:
+    """All sample orders as a CSV file, in blocks, with formulas escaped."""
+    with tenant_transaction(
+        state.pool, tenant_id, read_only=True, timeout_ms=state.settings.statement_timeout_ms
+    ) as conn:
+        yield from stream_csv(
+            conn,
+            _statement(_SORTS[sort], _FIRST),
+            _parameters(tenant_id, filters),
+            _CSV_COLUMNS,
+            escape_formulas=True,
+        )
 
 
 def _statement(sort: _Sort, is_after: sql.SQL) -> sql.Composed:
@@ -181,18 +171,3 @@ def _parameters(tenant_id: UUID, filters: SampleFilters | None, **others: Any) -
         "row_limit": None,
         **others,
     }
-
-
-def _line(cells: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """A value as a cell that no spreadsheet takes for a formula."""
-    if isinstance(value, list):
-        value = ";".join("" if item is None else str(item) for item in value)
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value.isoformat() if hasattr(value, "isoformat") else value

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from service.cli.console import tenant_connection, tenant_option, warn_order_limit
 from service.core.config import Settings
+from service.core.csv_stream import stream_csv
 from service.core.queries import query
 
 
@@ -41,7 +42,6 @@ def samples_export(settings: Settings, tenant: str) -> None:
 def _export(settings: Settings, tenant: str, statement: sql.SQL) -> None:
     with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
         warn_order_limit(conn, tenant, tenant_id)
-        with conn.cursor().copy(statement.format(tenant_id=tenant_id)) as copy:
-            for block in copy:
-                sys.stdout.buffer.write(block)
+        for block in stream_csv(conn, statement, {"tenant_id": tenant_id}):
+            sys.stdout.buffer.write(block)
     sys.stdout.flush()
