@@ -416,7 +416,7 @@ class Webhook(ResponseModel):
 
     webhook_id: str
     topic: str
-    state: Literal["queued", "quarantine"]
+    state: Literal["queued", "set_aside"]
     attempts: int
     reason: str | None
     advice: str | None
