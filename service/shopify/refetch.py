@@ -123,5 +123,5 @@ def _load(
         )["written"]
         conn.execute(query("shopify.delete_refetches"), {**parameters, "source_ids": source_ids})
     source.progress.count(
-        refetch=len(rows), rejected=len(rejections), written=written + deleted, deleted=deleted
+        reread=len(rows), rejected=len(rejections), written=written + deleted, deleted=deleted
     )

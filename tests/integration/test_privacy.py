@@ -732,7 +732,7 @@ def test_klaviyo_that_refuses_leaves_the_request_aside_until_it_is_tried_again(
     shop.fail_klaviyo(Fault(status=403, path="data-privacy"))
     Worker(here, pool).privacy(str(everywhere), "w")
     (event,) = events(pool, everywhere)
-    assert event["state"] == "quarantine"
+    assert event["state"] == "set_aside"
     assert "data-privacy:write" in event["advice"]
     assert receipts(here) == []
     # What is needed to go on is all there is left of them.
@@ -844,7 +844,7 @@ def test_a_store_that_has_installed_the_app_again_is_not_erased(
     )
     Worker(here, pool).privacy(str(tenant), "w")
     (event,) = events(pool, tenant)
-    assert event["state"] == "quarantine"
+    assert event["state"] == "set_aside"
     assert "connected again" in event["reason"]
     assert "tenants erase" in event["advice"]
     with tenant_transaction(pool, tenant) as conn:

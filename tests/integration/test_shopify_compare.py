@@ -77,7 +77,7 @@ def deleted(pool: Pool, tenant_id: UUID, table: str = "orders") -> list[str]:
 
 def test_nothing_differs_and_nothing_is_written(sync: Sync, pool: Pool, tenant: UUID) -> None:
     versions = row_versions(pool, tenant)
-    assert sync().get("refetch", 0) == 0
+    assert sync().get("reread", 0) == 0
     assert row_versions(pool, tenant) == versions
 
 
@@ -135,7 +135,7 @@ def test_a_change_that_the_search_missed_is_read(
     new = replace(store.data.orders[1], number=4242, name="#4242", updated_at=at)
     store.upsert_order(new)
     assert sync(Comparison.WHEN_DUE)["written"] == 0
-    assert sync()["refetch"] == 2
+    assert sync()["reread"] == 2
     assert orders(pool, tenant)[str(number)]["note"] == "missed"
     assert orders(pool, tenant)["4242"]["order_number"] == "#4242"
 

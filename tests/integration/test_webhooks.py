@@ -661,7 +661,7 @@ def test_what_is_not_understood_is_kept_aside_and_stops_nobody(
     post_webhook(url, store.data.domain, "orders/updated", {"id": number})
     work()
     aside, done = events(pool, synced)
-    assert (aside["state"], done["state"]) == ("quarantine", "done")
+    assert (aside["state"], done["state"]) == ("set_aside", "done")
     assert aside["reason"].startswith("It was not understood: ")
     assert reason in aside["reason"]
     assert aside["advice"]
@@ -681,7 +681,7 @@ def test_one_order_that_the_store_chokes_on_does_not_stop_the_others(
         post_webhook(url, store.data.domain, "orders/updated", {"id": number})
     work()
     by_subject = {event["subject"]: event for event in events(pool, synced)}
-    assert by_subject[str(bad)]["state"] == "quarantine"
+    assert by_subject[str(bad)]["state"] == "set_aside"
     assert by_subject[str(bad)]["reason"]
     assert by_subject[None]["state"] == "done"
     assert order_row(pool, synced, good)["note"] == "fine"
@@ -717,7 +717,7 @@ def test_a_store_that_does_not_answer_is_asked_again_later_and_given_up_in_the_e
         shop.fail_shopify(Fault(status=503))
         work()
     (event,) = events(pool, synced)
-    assert (event["state"], event["attempts"]) == ("quarantine", 8)
+    assert (event["state"], event["attempts"]) == ("set_aside", 8)
     assert "next sync" in event["advice"]
 
 
@@ -729,7 +729,7 @@ def test_a_refused_token_is_told_and_the_webhooks_wait_aside(
     work()
     assert find(pool, "select state from app.connections", synced) == {"state": "refused"}
     (event,) = events(pool, synced)
-    assert event["state"] == "quarantine"
+    assert event["state"] == "set_aside"
     assert "connect-shopify" in event["advice"]
 
 
@@ -752,13 +752,13 @@ def test_what_was_set_aside_is_listed_and_tried_again(
         retried = client.post("/api/admin/webhooks/w-1/retry")
         assert (retried.status_code, retried.get_json()["state"]) == (202, "queued")
         still = client.post("/api/admin/webhooks/w-2/retry")
-        assert (still.status_code, still.get_json()["state"]) == (202, "quarantine")
+        assert (still.status_code, still.get_json()["state"]) == (202, "set_aside")
         assert client.post("/api/admin/webhooks/w-3/retry").status_code == 404
         assert client.post("/api/admin/webhooks/%00/retry").status_code == 404
     work()
     assert order_row(pool, synced, number)["note"] == "at last"
     by_id = {event["webhook_id"]: event["state"] for event in events(pool, synced)}
-    assert by_id == {"w-1": "done", "w-2": "quarantine"}
+    assert by_id == {"w-1": "done", "w-2": "set_aside"}
 
 
 def test_a_webhook_of_one_shop_never_touches_another_tenant(
@@ -803,7 +803,7 @@ def test_old_webhooks_are_forgotten_and_unmet_privacy_requests_are_not(
     )
     with tenant_transaction(pool, tenant) as conn:
         conn.execute(
-            "update app.webhook_events set state = 'quarantine',"
+            "update app.webhook_events set state = 'set_aside',"
             " finished_at = now() - interval '31 days' where webhook_id <> 'new'"
         )
     Worker(here, pool).housekeep(str(tenant))
