@@ -1,4 +1,4 @@
-"""What templates draw: lines as coordinates, a matrix as rows and columns."""
+"""Prepares charts for the templates: lines as coordinates, the movement matrix as rows."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from itertools import cycle
 from service.api.rfm import RfmHistory, RfmMovements
 from service.api.schemas import RfmSegment
 
-# The drawing's own units; the page stretches it to the width there is.
+# Size in SVG units; the page stretches the drawing to the available width.
 WIDTH, HEIGHT = 1000, 200
 
-# A line is told by its colour and by its dashes.
+# Lines differ by dashes as well as by colour, for readers who cannot tell colours apart.
 _DASHES = ("", "9 3", "3 3", "12 3 3 3", "1 4", "6 6")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One segment over time: SVG points, and its size on the last day."""
+    """One segment over time, as SVG points. ``last`` is its size on the last day."""
 
     label: str
     colour: str
@@ -30,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines from the first day to the last, between 0 and ``top`` customers."""
+    """Lines from ``from_on`` to ``to_on``. The vertical axis runs from 0 to ``top`` customers."""
 
     lines: Sequence[Line]
     top: int
@@ -41,7 +41,7 @@ class Chart:
 
 
 def draw_history(history: RfmHistory, segments: Sequence[RfmSegment]) -> Chart | None:
-    """The sizes of the segments over time; None without two days to draw a line between."""
+    """Draw the sizes of the segments over time. None if fewer than two days are recorded."""
     days = history.data
     if len(days) <= 1:
         return None
@@ -67,17 +67,17 @@ def draw_history(history: RfmHistory, segments: Sequence[RfmSegment]) -> Chart |
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """Where the customers of one segment went; ``place`` is its own column, from 1."""
+    """Where the customers of one segment moved. ``own_column``, from 1, is the same segment."""
 
     label: str
-    place: int
+    own_column: int
     cells: Sequence[int]
     total: int
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Movements by former segment, in rows, and by the later one, in columns."""
+    """Movements: the earlier segment in rows, the later one in columns."""
 
     labels: Sequence[str]
     rows: Sequence[MatrixRow]
@@ -86,8 +86,8 @@ class Matrix:
 
 
 def arrange_movements(movements: RfmMovements, segments: Sequence[RfmSegment]) -> Matrix:
-    """The movements as a table of all segments, those of no customer included."""
-    places: dict[str, str] = {
+    """Arrange the movements as a table of all segments, including empty ones."""
+    labels: dict[str, str] = {
         **{segment.segment: segment.label for segment in segments},
         "none": "No segment",
     }
@@ -95,19 +95,19 @@ def arrange_movements(movements: RfmMovements, segments: Sequence[RfmSegment]) -
         (move.from_segment, move.to_segment): move.customers for move in movements.data
     }
     rows = []
-    for place, (name, label) in enumerate(places.items(), start=1):
-        cells = [found.get((name, to), 0) for to in places]
-        rows.append(MatrixRow(label, place, cells, sum(cells)))
+    for column, (name, label) in enumerate(labels.items(), start=1):
+        cells = [found.get((name, to), 0) for to in labels]
+        rows.append(MatrixRow(label, column, cells, sum(cells)))
     return Matrix(
-        labels=list(places.values()),
+        labels=list(labels.values()),
         rows=rows,
         totals=[sum(column) for column in zip(*(row.cells for row in rows), strict=True)],
-        moved=sum(row.total - row.cells[row.place - 1] for row in rows),
+        moved=sum(row.total - row.cells[row.own_column - 1] for row in rows),
     )
 
 
 def _round_up(number: int) -> int:
-    """The next number that is 2, 4, 6, 8 or 10 times a power of ten: its half is whole."""
+    """Round up to 2, 4, 6, 8 or 10 times a power of ten, so that half of it is whole."""
     unit = 2
     while number > 5 * unit:
         unit *= 10

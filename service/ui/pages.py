@@ -1,8 +1,8 @@
 """The pages of the admin UI.
 
-A page's tab, filters and place in a list are in its address and nowhere else, so every state can
-be linked to and the browser's back button works. Charts are drawn here; lists are filled by small
-scripts over the JSON API.
+A page keeps its tab, filters and cursor in the URL only, so every state can be linked to and the
+browser's back button works. Charts are rendered on the server; small scripts fill the lists from
+the JSON API.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ from service.shopify.money import exponent_of
 from service.ui import sign_in as signing
 from service.ui.chart import arrange_movements, draw_history
 
-# What people call the kinds of runs.
+# Names of the kinds of runs on screen.
 RUN_LABELS = {
     "shopify_sync": "Shopify customers and orders",
     "segments_sync": "Shopify segments",
     "klaviyo_sync": "Klaviyo lists",
-    "klaviyo_plan": "Previews of Klaviyo lists",
+    "klaviyo_plan": "Klaviyo previews",
     "build": "RFM segments and samples",
-    "orders_import": "Import of orders",
+    "orders_import": "Order import",
 }
 
 blueprint = Blueprint(
@@ -64,15 +64,15 @@ blueprint.add_url_rule("/sign-out", view_func=signing.sign_out, methods=["POST"]
 
 @blueprint.get("")
 def home() -> ResponseReturnValue:
-    """The admin UI starts with the segments."""
+    """Redirect to the segments page."""
     return redirect(url_for("admin.segments"), HTTPStatus.SEE_OTHER)
 
 
 @blueprint.get("/segments")
 def segments() -> str:
-    """Shopify's segments, the RFM segments or Klaviyo's lists, by the address's ``tab``."""
-    given = request.args.get("tab")
-    tab = given if given in ("shopify", "klaviyo") else "rfm"
+    """Shopify segments, RFM segments or Klaviyo lists, depending on the ``tab`` parameter."""
+    wanted = request.args.get("tab")
+    tab = wanted if wanted in ("shopify", "klaviyo") else "rfm"
     page: dict[str, Any] = {"tab": tab, "section": "segments"}
     with transaction() as conn:
         page["tenant"] = read_tenant(conn, tenant_id())
@@ -89,8 +89,8 @@ def segments() -> str:
             "segments_klaviyo.html", **page, list_id=request.args.get("list", "")
         )
     page["rfm_labels"] = dict(rfm_segment_labels())
-    page["chosen"] = _chosen_segment(page["summary"])
-    page["days"] = _given_days()
+    page["chosen"] = _selected_segment(page["summary"])
+    page["days"] = _dates_in_url()
     page["currency"] = page["tenant"].currency or (page["summary"] and page["summary"].currency)
     page["exponent"] = exponent_of(page["currency"]) if page["currency"] else 0
     return render_template("segments_rfm.html", **page)
@@ -121,45 +121,45 @@ def sample_order(order_id: str) -> str:
 
 @blueprint.get("/samples/suggestions")
 def sample_suggestions() -> str:
-    """Orders that are nearly samples."""
+    """Orders that may be samples but match no rule."""
     return _samples_page("sample_suggestions.html")
 
 
 @blueprint.get("/samples/creators")
 def creators() -> str:
-    """The people samples are sent to."""
+    """Creators who receive samples."""
     return _samples_page("creators.html")
 
 
 @blueprint.get("/samples/creators/<uuid:creator_id>")
 def creator(creator_id: UUID) -> str:
-    """One of them."""
+    """One creator."""
     return _samples_page("creator.html", creator_id=creator_id)
 
 
 @blueprint.get("/samples/settings")
 def sample_settings() -> str:
-    """What makes an order a sample."""
+    """The rules that decide which orders are samples."""
     return _samples_page("sample_settings.html")
 
 
 @blueprint.get("/activity")
 def activity() -> str:
-    """What runs by itself, what ran and what is running."""
+    """Schedules, and past and current runs."""
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
     return render_template(
         "activity.html",
         tenant=tenant,
         section="activity",
-        kinds=[("", "Everything"), *RUN_LABELS.items()],
+        kinds=[("", "All types"), *RUN_LABELS.items()],
         run_days=state().settings.run_days,
     )
 
 
 @blueprint.get("/connections")
 def connections() -> str:
-    """The connections to the store and to Klaviyo."""
+    """The connections to Shopify and Klaviyo."""
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         shopify = read_shopify_connection(conn, tenant_id())
@@ -175,7 +175,7 @@ def connections() -> str:
 
 @blueprint.get("/klaviyo")
 def klaviyo() -> str:
-    """Lists of Klaviyo that are kept in step with segments."""
+    """Klaviyo lists that are synced with segments."""
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         connected = one(
@@ -194,8 +194,8 @@ def klaviyo() -> str:
 
 @blueprint.get("/klaviyo/<uuid:config_id>")
 def klaviyo_config(config_id: UUID) -> str:
-    """One of them: its addresses, its history or its settings, by the address's ``tab``."""
-    given = request.args.get("tab", "")
+    """One synced list: profiles, history or settings, depending on the ``tab`` parameter."""
+    wanted = request.args.get("tab", "")
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         config = read_config(conn, tenant_id(), config_id)
@@ -204,7 +204,7 @@ def klaviyo_config(config_id: UUID) -> str:
         tenant=tenant,
         section="klaviyo",
         config=config,
-        tab=given if given in ("history", "settings") else "rows",
+        tab=wanted if wanted in ("history", "settings") else "rows",
     )
 
 
@@ -215,7 +215,7 @@ def _samples_page(template: str, **values: Any) -> str:
 
 
 def _months_if_built(conn: psycopg.Connection[Any]) -> list[SampleMonth]:
-    """All samples by month, the newest first; none before the first build."""
+    """All samples by month, newest first. Empty before the first build."""
     try:
         with conn.transaction():
             return [month for month in read_sample_months(conn) if month.type == "all"]
@@ -224,7 +224,7 @@ def _months_if_built(conn: psycopg.Connection[Any]) -> list[SampleMonth]:
 
 
 def _summary_if_built(conn: psycopg.Connection[Any]) -> RfmSummary | None:
-    """The summary; None before the first build."""
+    """The RFM summary. None before the first build."""
     try:
         with conn.transaction():
             return read_rfm_summary(conn, tenant_id())
@@ -233,7 +233,7 @@ def _summary_if_built(conn: psycopg.Connection[Any]) -> RfmSummary | None:
 
 
 def _explanations(conn: psycopg.Connection[Any], summary: RfmSummary) -> dict[str, Any]:
-    """What the segments rest on, what scores take, and how the segments have changed."""
+    """Data quality, score cut-offs, history and movements of the segments."""
     tenant = tenant_id()
     history = read_rfm_history(conn, tenant, DaysQuery.model_validate({}))
     movements, date_errors = _movements(conn)
@@ -249,10 +249,10 @@ def _explanations(conn: psycopg.Connection[Any], summary: RfmSummary) -> dict[st
 
 
 def _movements(conn: psycopg.Connection[Any]) -> tuple[RfmMovements | None, dict[str, str]]:
-    """The matrix between the address's dates or, by parameter, what is wrong with them."""
+    """Movements between the dates in the URL, or an error message for each wrong date."""
     try:
-        days = DaysQuery.model_validate(_given_days())
-        # The rest of the page does not depend on the one figure that grows with the span.
+        days = DaysQuery.model_validate(_dates_in_url())
+        # This query grows with the time span. If it times out, the rest of the page still loads.
         with conn.transaction():
             return read_rfm_movements(conn, tenant_id(), days), {}
     except ValidationError as error:
@@ -260,14 +260,14 @@ def _movements(conn: psycopg.Connection[Any]) -> tuple[RfmMovements | None, dict
     except InvalidInputError as error:
         return None, {error.field: f"{error.message} {error.advice}".strip()}
     except psycopg.errors.QueryCanceled:
-        return None, {"from": "The database did not finish in time; choose dates closer together."}
+        return None, {"from": "The query took too long. Choose dates closer together."}
 
 
-def _given_days() -> dict[str, str]:
+def _dates_in_url() -> dict[str, str]:
     return {name: request.args[name] for name in ("from", "to") if request.args.get(name)}
 
 
-def _chosen_segment(summary: RfmSummary | None) -> Any:
+def _selected_segment(summary: RfmSummary | None) -> Any:
     wanted = request.args.get("segment")
     rows = summary.data if summary else []
     return next((row for row in rows if row.segment == wanted), None)

@@ -1,8 +1,7 @@
 """Signing in and out of the admin UI.
 
-A token or a single-use code opens a session, which is a signed cookie. Both have 256 random bits,
-so guessing needs no slowing down, and a wrong one is answered in the same words whatever is wrong
-with it.
+An API token or a single-use code starts a session, which is a signed cookie. Both have 256 random
+bits, so attempts need no rate limit. A refusal has the same text whatever the reason.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ _LOCAL_PATH = re.compile(r"/admin(/[A-Za-z0-9_/-]*)?(\?[^\s\\#]*)?", re.ASCII)
 
 
 class CodeBody(RequestModel):
-    """What the sign-in link's page sends."""
+    """Body of the request that the sign-in link's page sends."""
 
     code: str
 
 
 def show_sign_in() -> ResponseReturnValue:
-    """The sign-in form; the code of a sign-in link is in the fragment, which only scripts see."""
+    """Show the sign-in form. A sign-in link has its code in the fragment, for the script only."""
     return render_template("sign_in.html", next=request.args.get("next", ""), message=None)
 
 
 def sign_in() -> ResponseReturnValue:
-    """Check the token of the form and go on to where the reader was heading."""
+    """Check the submitted token and redirect to the page that was asked for."""
     require_own_request()
     target = request.form.get("next", "")
     credential = find_token(state().pool, request.form.get("token", ""))
     if credential is None:
         log.warning("sign-in refused", how="token")
         page = render_template(
-            "sign_in.html", next=target, message="This token is not valid, or has been revoked."
+            "sign_in.html", next=target, message="This token is not valid or has been revoked."
         )
         return Response(page, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
     begin_session(credential)
@@ -54,7 +53,7 @@ def sign_in() -> ResponseReturnValue:
 
 
 def sign_in_with_code() -> ResponseReturnValue:
-    """Spend the code of a sign-in link and say where to go."""
+    """Sign in with the code of a sign-in link, and answer which page to open."""
     require_own_request()
     try:
         body = CodeBody.model_validate(request.get_json())
@@ -65,8 +64,8 @@ def sign_in_with_code() -> ResponseReturnValue:
         log.warning("sign-in refused", how="code")
         return problem(
             "sign-in-failed",
-            "This sign-in link has been used already, or is too old.",
-            advice="Ask your operator for a new link, or for an API token: quintile tenants token",
+            "This sign-in link has expired or has already been used.",
+            advice="Create a new link with: quintile tenants sign-in-link NAME",
         )
     begin_session(credential)
     log.info("signed in", how="code", tenant_id=str(credential.tenant_id))
@@ -80,11 +79,11 @@ def sign_out() -> ResponseReturnValue:
 
 
 def local_path(text: str) -> str:
-    """A path of the admin UI to go to after sign-in; its start when the text is none.
+    """Return the path if it is a page of the admin UI, else the UI's first page.
 
-    Only the UI's own paths pass, so a link cannot use the sign-in to lead anywhere else.
+    Anything else is refused, so that a link cannot use the sign-in form as an open redirect.
     """
-    leads_back = text.startswith(url_for("admin.show_sign_in"))
-    if leads_back or _LOCAL_PATH.fullmatch(text) is None:
+    is_sign_in = text.startswith(url_for("admin.show_sign_in"))
+    if is_sign_in or _LOCAL_PATH.fullmatch(text) is None:
         return url_for("admin.segments")
     return text

@@ -1,4 +1,4 @@
-"""A real browser in front of the real service, its database filled by the sandbox and dbt."""
+"""A real browser and the real service. The sandbox and dbt fill the database."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from tests.web import code_for, running_app
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
-# Width and colour scheme of every look at a page.
+# Widths and colour schemes in which pages are inspected.
 LOOKS = [(width, scheme) for width in (400, 1440) for scheme in ("light", "dark")]
 
 
 @dataclass(frozen=True)
 class Site:
-    """The service on loopback, and the tenant whose pages are looked at."""
+    """The service on loopback, and the tenant whose pages are tested."""
 
     url: str
     settings: Settings
     tenant_id: UUID
 
     def sign_in_link(self) -> str:
-        """A fresh sign-in link, as an operator would print it."""
+        """A new sign-in link."""
         return f"{self.url}/admin/sign-in#code={code_for(self.settings, self.tenant_id)}"
 
 
@@ -58,10 +58,10 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page of a fresh browser profile; any error on its console fails the test."""
+    """A page of a new browser profile. An error on its console fails the test."""
     context = browser.new_context(
         locale="en-GB",
-        # Far from the tenant's zone, which is the one that times are to be shown in.
+        # Far from the tenant's time zone, in which times must be shown.
         timezone_id="Asia/Tokyo",
         viewport={"width": 1440, "height": 900},
     )
@@ -70,7 +70,7 @@ def page(browser: Browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on(
         "console",
-        # What the browser notes about an answer's status is that answer's business, not an error.
+        # A failed request is logged to the console too. Tests check those themselves.
         lambda message: (
             errors.append(message.text)
             if message.type == "error" and "Failed to load resource" not in message.text
@@ -129,7 +129,7 @@ def site(built_demo: Settings) -> Iterator[Site]:
 
 @pytest.fixture
 def signed_in(site: Site, page: Page) -> Page:
-    """The page, signed in and at its start."""
+    """A page that is signed in and shows the segments."""
     page.goto(site.sign_in_link())
     page.wait_for_url("**/admin/segments")
     return page
@@ -140,7 +140,7 @@ Inspect = Callable[[Page], None]
 
 @pytest.fixture(scope="session")
 def inspect() -> Inspect:
-    """Look at a page in both widths and colour schemes: axe finds nothing, nothing sticks out."""
+    """Check a page in both widths and colour schemes: no axe violation, no horizontal scrolling."""
     axe = Axe()
 
     def look(page: Page) -> None:
@@ -149,10 +149,10 @@ def inspect() -> Inspect:
             page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             found = axe.run(page)
             assert found.violations_count == 0, f"{width} {scheme}: {found.generate_report()}"
-            sticks_out = page.evaluate(
+            overflows = page.evaluate(
                 "document.documentElement.scrollWidth > document.documentElement.clientWidth"
             )
-            assert not sticks_out, f"{width} {scheme}: the page scrolls sideways"
+            assert not overflows, f"{width} {scheme}: the page scrolls sideways"
         page.set_viewport_size({"width": 1440, "height": 900})
 
     return look

@@ -1,4 +1,4 @@
-"""The page Activity: what runs by itself and can be paused, what ran, and what is running."""
+"""The activity page: schedules that can be paused, past runs and current runs."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ def _start(pool: Pool, tenant_id: UUID, kind: Kind, trigger: Trigger = "schedule
 
 
 def _open(page: Page, site: Site) -> None:
-    """Sign in and go to the page as people do."""
+    """Sign in and open the page through the navigation."""
     page.goto(site.sign_in_link())
     page.get_by_role("link", name="Activity").click()
 
 
-def test_nothing_has_run_yet(
+def test_the_page_before_any_run(
     here: tuple[Settings, Pool, UUID], page: Page, serve: Serve, inspect: Inspect
 ) -> None:
     settings, _, _ = here
     with serve(settings, "north") as site:
         _open(page, site)
-        expect(page.get_by_role("heading", name="Nothing has run yet")).to_be_visible()
+        expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
         expect(page.locator("[data-schedule]")).not_to_have_count(0)
         # Without a store there is nothing to sync.
-        expect(page.locator("[data-schedule=orders]")).to_contain_text("once it is connected")
+        expect(page.locator("[data-schedule=orders]")).to_contain_text("Once connected")
         inspect(page)
 
 
@@ -59,13 +59,13 @@ def test_a_schedule_is_paused_and_resumed(
         build = page.locator("[data-schedule=build]")
         expect(build).to_contain_text("every day at 03:00")
         page.get_by_role("button", name="Pause RFM").click()
-        expect(page.get_by_role("status")).to_contain_text("paused until it is resumed")
+        expect(page.get_by_role("status")).to_contain_text(": paused.")
         expect(build).to_contain_text("Paused")
         expect(page.get_by_role("button", name="Resume RFM")).to_be_focused()
         inspect(page)
         page.reload()
         page.get_by_role("button", name="Resume RFM").click()
-        expect(page.get_by_role("status")).to_contain_text("resumed")
+        expect(page.get_by_role("status")).to_contain_text(": resumed.")
         expect(build).not_to_contain_text("Paused")
 
 
@@ -86,14 +86,14 @@ def test_runs_are_filtered_followed_live_and_explained(
             recorder.phase("orders", total=4)
             recorder.advance(1)
             recorder.write()
-            expect(rows.first).to_contain_text("orders: 1 of 4")
+            expect(rows.first).to_contain_text("Orders: 1 of 4")
             expect(rows.first.get_by_role("progressbar")).to_have_attribute("value", "1")
             recorder.advance(2)
             recorder.write()
-            expect(rows.first).to_contain_text("orders: 3 of 4")
+            expect(rows.first).to_contain_text("Orders: 3 of 4")
             recorder.count(orders=1234)
             inspect(page)
-        # Without anybody asking for the page again.
+        # The list updates without a reload.
         expect(rows.first).to_contain_text("1,234 orders")
         expect(rows.first).to_contain_text("Succeeded")
         expect(page.get_by_role("status")).to_contain_text(
@@ -101,34 +101,35 @@ def test_runs_are_filtered_followed_live_and_explained(
         )
         expect(rows.nth(1)).to_contain_text("The key was refused.")
         expect(rows.nth(1)).to_contain_text("Connect again.")
-        expect(rows.nth(1)).to_contain_text("by a webhook")
+        expect(rows.nth(1)).to_contain_text("Started by a webhook")
 
         waiting = _start(pool, tenant_id, "build")
         page.get_by_role("button", name="Show newer runs").click()
         expect(rows).to_have_count(3)
-        expect(rows.first).to_contain_text("Waits for its turn")
+        expect(rows.first).to_contain_text("Waiting to start")
         with record_run(pool, tenant_id, waiting):
             expect(rows.first).to_contain_text("Running")
+            expect(rows.first).to_contain_text("Calculating…")
             took = rows.first.locator("td.num .stack")
             expect(took).to_have_css("align-items", "flex-end")
-        # A build counts nothing, which is not to say that nothing happened.
-        expect(rows.first).to_contain_text("built and tested")
+        # A build has no counters, but it did something.
+        expect(rows.first).to_contain_text("Recalculated")
 
-        page.get_by_label("How it ended").select_option("failed")
-        page.get_by_role("button", name="Show", exact=True).click()
+        page.get_by_label("Status").select_option("failed")
+        page.get_by_role("button", name="Filter", exact=True).click()
         expect(rows).to_have_count(1)
         inspect(page)
-        page.get_by_label("What ran").select_option("build")
-        page.get_by_role("button", name="Show", exact=True).click()
+        page.get_by_label("Type").select_option("build")
+        page.get_by_role("button", name="Filter", exact=True).click()
         expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
         page.get_by_role("link", name="Clear filters").click()
         expect(rows).to_have_count(3)
 
 
-def test_who_looks_is_told_that_nobody_is_at_it(
+def test_a_run_without_a_worker_says_so(
     here: tuple[Settings, Pool, UUID], page: Page, serve: Serve, inspect: Inspect
 ) -> None:
-    """A worker that was killed, and none that would begin what waits."""
+    """One worker was killed, and no other worker starts the queued run."""
     settings, pool, tenant_id = here
     run_id = _start(pool, tenant_id, "shopify_sync")
     with (
@@ -141,8 +142,8 @@ def test_who_looks_is_told_that_nobody_is_at_it(
         owner.execute("update app.runs set heartbeat_at = now() - interval '70 seconds'")
         _open(page, site)
         rows = page.locator("[data-list] tbody tr")
-        expect(rows.filter(has_text="Not heard of for a while")).to_have_count(1)
-        expect(rows.filter(has_text="is quintile worker running?")).to_have_count(1)
+        expect(rows.filter(has_text="No progress for a while")).to_have_count(1)
+        expect(rows.filter(has_text="Check that quintile worker is running.")).to_have_count(1)
         inspect(page)
         owner.execute("update app.runs set heartbeat_at = now() where run_id = %s", [run_id])
-        expect(rows.filter(has_text="Not heard of for a while")).to_have_count(0)
+        expect(rows.filter(has_text="No progress for a while")).to_have_count(0)

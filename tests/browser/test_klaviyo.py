@@ -1,4 +1,4 @@
-"""Klaviyo's pages: a list is added, previewed, synced, stopped, agreed to, searched and undone."""
+"""The Klaviyo pages: add, preview, sync, approve, search and restore."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def connected(here: Settings, tenant: UUID, serve: Serve) -> Iterator[Site]:
         yield site
 
 
-def take_off(account: Account, list_id: str, email: str) -> None:
-    """As somebody does in Klaviyo's own pages."""
+def remove_in_klaviyo(account: Account, list_id: str, email: str) -> None:
+    """Remove a profile from a list, as a user of Klaviyo does."""
     profile = account.profile_by_email(email)
     assert profile is not None
     with account.lock:
@@ -78,19 +78,19 @@ def take_off(account: Account, list_id: str, email: str) -> None:
 
 
 def add_list(page: Page, segment: str, list_id: str) -> None:
-    """Fill in the form that adds a list, which leads to the list's own page."""
+    """Fill in the form that adds a list, which opens the page of the list."""
     page.get_by_label("Segment", exact=True).select_option(label=segment)
-    page.get_by_label("List in Klaviyo").select_option(value=list_id)
-    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("Klaviyo list").select_option(value=list_id)
+    page.get_by_role("button", name="Add list", exact=True).click()
     page.wait_for_url("**/admin/klaviyo/*-*")
 
 
-def press_sync(page: Page, told: str) -> None:
+def press_sync(page: Page, outcome: str) -> None:
     page.get_by_role("button", name="Sync now").click()
-    expect(page.get_by_role("status").first).to_contain_text(told, timeout=RUN_PATIENCE_MS)
+    expect(page.get_by_role("status").first).to_contain_text(outcome, timeout=RUN_PATIENCE_MS)
 
 
-def test_a_list_is_added_previewed_synced_and_given_up(
+def test_a_list_is_added_previewed_synced_and_stopped(
     here: Settings,
     tenant: UUID,
     account: Account,
@@ -103,23 +103,23 @@ def test_a_list_is_added_previewed_synced_and_given_up(
         page.goto(site.sign_in_link())
         page.wait_for_url("**/admin/segments")
         page.get_by_role("navigation", name="Main").get_by_role("link", name="Klaviyo").click()
-        expect(page.get_by_role("heading", name="No list is kept in step yet")).to_be_visible()
-        page.get_by_text("Keep a list in step", exact=True).click()
+        expect(page.get_by_role("heading", name="No synced lists yet")).to_be_visible()
+        page.get_by_text("Sync a list", exact=True).click()
         expect(page.get_by_role("option", name=re.compile("VIP"))).to_be_attached()
         inspect(page)
         add_list(page, "Champions", vip)
         expect(page.get_by_role("heading", level=1)).to_have_text("Champions → VIP")
-        expect(page.get_by_role("heading", name="No address yet")).to_be_visible()
+        expect(page.get_by_role("heading", name="No profiles yet")).to_be_visible()
 
-        # Previewed: nothing is written.
+        # A preview writes nothing.
         page.get_by_role("button", name="Preview").click()
         preview = page.get_by_role("heading", name="Preview")
         expect(preview).to_be_visible(timeout=RUN_PATIENCE_MS)
-        told = page.get_by_role("status").first
-        expect(told).to_contain_text("Previewed: nothing has been changed.")
-        added = page.locator(".card").filter(has_text="To be added")
+        status = page.get_by_role("status").first
+        expect(status).to_contain_text("Preview ready. Nothing has been changed.")
+        added = page.locator(".card").filter(has_text="To add")
         expect(added.locator("dd")).to_have_text("5")
-        page.get_by_text("To be added: 5").click()
+        page.get_by_text("To add: 5").click()
         expect(page.get_by_text("c1@example.com")).to_be_visible()
         assert account.member_emails(vip) == set()
         inspect(page)
@@ -132,17 +132,17 @@ def test_a_list_is_added_previewed_synced_and_given_up(
 
         page.get_by_role("link", name="History").click()
         expect(page.get_by_role("row").filter(has_text="5 added")).to_have_count(1)
-        expect(page.get_by_role("row").filter(has_text="nothing, only planned")).to_have_count(1)
+        expect(page.get_by_role("row").filter(has_text="None (preview)")).to_have_count(1)
         inspect(page)
 
         page.get_by_role("link", name="Settings").click()
-        page.get_by_label(re.compile("Keep VIP in step no longer")).check()
-        page.get_by_role("button", name="Give up").click()
-        expect(page.get_by_role("heading", name="No list is kept in step yet")).to_be_visible()
+        page.get_by_label(re.compile("stop syncing VIP")).check()
+        page.get_by_role("button", name="Stop syncing").click()
+        expect(page.get_by_role("heading", name="No synced lists yet")).to_be_visible()
         assert len(account.member_emails(vip)) == 5
 
 
-def test_whom_a_person_removed_stays_off_until_that_is_undone(
+def test_a_profile_removed_in_klaviyo_stays_off_until_restored(
     here: Settings,
     tenant: UUID,
     account: Account,
@@ -159,31 +159,31 @@ def test_whom_a_person_removed_stays_off_until_that_is_undone(
         page.get_by_role("link", name="Settings").click()
         page.get_by_label("Direction").select_option(value="bidirectional")
         page.get_by_role("button", name="Save").click()
-        expect(page.locator("main > [data-told]")).to_have_text("Saved.")
+        expect(page.locator("main > [data-status]")).to_have_text("Saved.")
         inspect(page)
         press_sync(page, "Done: 5 added.")
-        # Seen on the list first: what has never been seen there nobody has removed.
-        press_sync(page, "Done: nothing had to be changed.")
-        take_off(account, vip, "c3@example.com")
+        # Only a profile that has been seen on the list can count as removed from it.
+        press_sync(page, "Done: no changes needed.")
+        remove_in_klaviyo(account, vip, "c3@example.com")
         with connect(here.database_url) as conn:
-            # As after a night: everybody on the list is read again.
+            # The next sync reads the whole list, as it does once a day.
             conn.execute("update app.klaviyo_lists set full_read_at = null")
 
-        page.get_by_role("link", name="Addresses").click()
+        page.get_by_role("link", name="Profiles").click()
         press_sync(page, "Done")
-        page.get_by_label("State").select_option(value="removed")
+        page.get_by_label("Status").select_option(value="removed")
         page.get_by_role("button", name="Search").click()
         row = page.get_by_role("row").filter(has_text="c3@example.com")
-        expect(row).to_contain_text("Removed by a person")
+        expect(row).to_contain_text("Removed in Klaviyo")
         inspect(page)
-        row.get_by_role("button", name="Put back").click()
-        expect(page.locator("main > [data-told]")).to_contain_text("The next sync puts c3")
+        row.get_by_role("button", name="Restore").click()
+        expect(page.locator("main > [data-status]")).to_contain_text("The next sync adds c3")
         expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
         press_sync(page, "Done: 1 added")
         assert "c3@example.com" in account.member_emails(vip)
 
 
-def test_a_list_is_paused_and_stops_before_an_upstream_fault_empties_it(
+def test_a_list_is_paused_and_a_mass_removal_needs_approval(
     here: Settings,
     tenant: UUID,
     account: Account,
@@ -200,29 +200,29 @@ def test_a_list_is_paused_and_stops_before_an_upstream_fault_empties_it(
         press_sync(page, "Done: 5 added.")
         page.get_by_role("link", name="All lists").click()
         card = page.locator("article")
-        expect(card).to_contain_text("In step")
+        expect(card).to_contain_text("In sync")
         page.get_by_role("button", name="Pause").click()
-        expect(card).to_contain_text("It was paused by a person.")
+        expect(card).to_contain_text("Paused by a user.")
         inspect(page)
-        page.get_by_role("button", name="Go on").click()
-        expect(card).to_contain_text("In step")
+        page.get_by_role("button", name="Resume").click()
+        expect(card).to_contain_text("In sync")
 
         with connect(here.database_url) as conn:
             conn.execute("delete from marts.customer_facts where customer_id <> '1'")
-        page.get_by_role("button", name="Sync now of").click()
+        page.get_by_role("button", name="Sync now:").click()
         note = page.locator(".note.warn")
-        expect(note).to_contain_text("Stopped before removing many", timeout=RUN_PATIENCE_MS)
+        expect(note).to_contain_text("Stopped: too many removals", timeout=RUN_PATIENCE_MS)
         assert len(account.member_emails(vip)) == 5
         inspect(page)
-        note.get_by_label("Take 4 profiles off the list").check()
-        note.get_by_role("button", name="Agree and sync").click()
+        note.get_by_label("Remove 4 profiles from the list").check()
+        note.get_by_role("button", name="Approve and sync").click()
         removed = page.get_by_role("status").first
         expect(removed).to_contain_text("4 removed", timeout=RUN_PATIENCE_MS)
         assert account.member_emails(vip) == {"c1@example.com"}
-        expect(card).to_contain_text("In step")
+        expect(card).to_contain_text("In sync")
 
 
-def test_a_sync_that_somebody_else_asked_for_is_followed(
+def test_a_sync_started_elsewhere_is_followed(
     here: Settings, tenant: UUID, account: Account, serve: Serve, page: Page
 ) -> None:
     vip = account.list_names()[0]["id"]
@@ -231,16 +231,16 @@ def test_a_sync_that_somebody_else_asked_for_is_followed(
         with tenant_transaction(pool, tenant) as conn:
             config_id = create_config(conn, tenant, NewConfig("rfm:champions", vip, "VIP"))
             request_sync(conn, tenant)
-    # No worker is running, so it waits.
+    # No worker is running, so the run stays queued.
     with serve(here, "kessel") as site:
         page.goto(site.sign_in_link())
         page.wait_for_url("**/admin/segments")
         for path in ("klaviyo", f"klaviyo/{config_id}"):
             page.goto(f"{site.url}/admin/{path}")
-            expect(page.get_by_role("status").first).to_have_text("Waiting for its turn …")
+            expect(page.get_by_role("status").first).to_have_text("Waiting to start…")
 
 
-def test_a_flow_that_would_start_for_everyone_waits_for_a_person(
+def test_a_flow_for_the_whole_segment_needs_approval(
     here: Settings,
     tenant: UUID,
     account: Account,
@@ -257,18 +257,18 @@ def test_a_flow_that_would_start_for_everyone_waits_for_a_person(
         add_list(page, "Champions", vip)
         page.get_by_role("button", name="Sync now").click()
         note = page.locator(".note.warn")
-        expect(note).to_contain_text("Stopped before starting a flow", timeout=RUN_PATIENCE_MS)
+        expect(note).to_contain_text("Stopped: would trigger a flow", timeout=RUN_PATIENCE_MS)
         expect(note).to_contain_text("Welcome")
         assert account.member_emails(vip) == set()
         inspect(page)
-        note.get_by_label("Let the flow start for everyone").check()
-        note.get_by_role("button", name="Agree and sync").click()
+        note.get_by_label("Trigger the flow for everyone").check()
+        note.get_by_role("button", name="Approve and sync").click()
         expect(page.get_by_role("status").first).to_contain_text(
             "Done: 5 added", timeout=RUN_PATIENCE_MS
         )
 
 
-def test_a_list_is_made_and_a_list_is_pulled(
+def test_a_list_is_created_and_a_list_is_pulled(
     here: Settings,
     tenant: UUID,
     account: Account,
@@ -283,22 +283,22 @@ def test_a_list_is_made_and_a_list_is_pulled(
     with connected(here, tenant, serve) as site:
         page.goto(site.sign_in_link())
         page.wait_for_url("**/admin/segments")
-        page.get_by_role("navigation", name="Kinds of segments").get_by_role(
+        page.get_by_role("navigation", name="Segment sources").get_by_role(
             "link", name="Klaviyo"
         ).click()
-        expect(page.get_by_role("heading", name="No list is read yet")).to_be_visible()
+        expect(page.get_by_role("heading", name="No lists yet")).to_be_visible()
         inspect(page)
 
         page.goto(f"{site.url}/admin/klaviyo?add=1")
         page.get_by_label("Direction").select_option(value="pull")
         expect(page.get_by_label("Segment", exact=True)).to_be_hidden()
-        page.get_by_label("List in Klaviyo").select_option(value=newsletter)
-        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_label("Klaviyo list").select_option(value=newsletter)
+        page.get_by_role("button", name="Add list", exact=True).click()
         page.wait_for_url("**/admin/klaviyo/*-*")
         page.get_by_role("button", name="Sync now").click()
-        told = page.get_by_role("status").first
-        expect(told).to_contain_text("Done: 1 joined.", timeout=RUN_PATIENCE_MS)
-        page.get_by_role("link", name="Who is on it").click()
+        status = page.get_by_role("status").first
+        expect(status).to_contain_text("Done: 1 joined.", timeout=RUN_PATIENCE_MS)
+        page.get_by_role("link", name="View profiles").click()
         expect(page.get_by_role("row").filter(has_text="ada@example.com")).to_be_visible()
         inspect(page)
         page.get_by_label("E-mail").fill("nobody")
@@ -309,26 +309,26 @@ def test_a_list_is_made_and_a_list_is_pulled(
         inspect(page)
 
         page.goto(f"{site.url}/admin/klaviyo?add=1")
-        # What is pulled can feed another list.
+        # A pulled list is a segment for other lists.
         expect(page.get_by_role("option", name="Newsletter", exact=True)).to_be_attached()
         page.get_by_label("Segment", exact=True).select_option(label="Loyal")
-        page.get_by_label("List in Klaviyo").select_option(label="A new list …")
-        page.get_by_label("Name of the new list").fill("Made here")
-        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_label("Klaviyo list").select_option(label="Create a new list…")
+        page.get_by_label("New list name").fill("Made here")
+        page.get_by_role("button", name="Add list", exact=True).click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Loyal → Made here")
         assert "Made here" in {row["name"] for row in account.list_names()}
 
-        # The same again would fight with it.
+        # The same segment and list again would conflict.
         made = next(row["id"] for row in account.list_names() if row["name"] == "Made here")
         page.goto(f"{site.url}/admin/klaviyo?add=1")
         page.get_by_label("Segment", exact=True).select_option(label="Loyal")
-        page.get_by_label("List in Klaviyo").select_option(value=made)
-        page.get_by_role("button", name="Add", exact=True).click()
-        expect(page.locator("[data-add] [data-told]")).not_to_be_empty()
+        page.get_by_label("Klaviyo list").select_option(value=made)
+        page.get_by_role("button", name="Add list", exact=True).click()
+        expect(page.locator("[data-add] [data-status]")).not_to_be_empty()
         inspect(page)
 
 
-def test_notifications_are_set_tried_and_removed(
+def test_notifications_are_set_tested_and_removed(
     here: Settings, tenant: UUID, serve: Serve, page: Page, inspect: Inspect
 ) -> None:
     with serve(here, "kessel") as site, HTTPServer(host="127.0.0.1", port=0) as receiver:
@@ -336,20 +336,20 @@ def test_notifications_are_set_tried_and_removed(
         page.goto(site.sign_in_link())
         page.wait_for_url("**/admin/segments")
         page.goto(f"{site.url}/admin/klaviyo")
-        expect(page.get_by_text("not connected to Klaviyo")).to_be_visible()
-        expect(page.get_by_text("Nobody is told.")).to_be_visible()
-        told = page.locator("[data-hook-told]")
-        page.get_by_label("Address (https)").fill(receiver.url_for("/"))
-        page.get_by_role("button", name="Save and make a secret").click()
+        expect(page.get_by_text("Klaviyo is not connected.")).to_be_visible()
+        expect(page.get_by_text("No webhook set.")).to_be_visible()
+        status = page.locator("[data-hook-status]")
+        page.get_by_label("Webhook URL (https)").fill(receiver.url_for("/"))
+        page.get_by_role("button", name="Save and create secret").click()
         expect(page.locator("[data-hook-secret-value]")).to_have_text(re.compile("^whsec_"))
         inspect(page)
-        page.get_by_role("button", name="Send a test").click()
-        expect(told).to_have_text("It arrived.")
+        page.get_by_role("button", name="Send test").click()
+        expect(status).to_have_text("Test delivered.")
         expect(page.locator("[data-hook-secret-value]")).to_be_empty()
-        page.get_by_role("button", name="Send a test").click()
-        expect(told).to_contain_text("It did not arrive. The receiver answered with status 500.")
-        page.get_by_text("What was told").click()
+        page.get_by_role("button", name="Send test").click()
+        expect(status).to_contain_text("Test failed. The receiver answered with status 500.")
+        page.get_by_text("Delivery log").click()
         expect(page.get_by_role("row").filter(has_text="Test")).to_have_count(2)
         inspect(page)
         page.get_by_role("button", name="Remove").click()
-        expect(page.get_by_text("Nobody is told.")).to_be_visible()
+        expect(page.get_by_text("No webhook set.")).to_be_visible()

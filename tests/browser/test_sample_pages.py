@@ -1,4 +1,4 @@
-"""A sample's page, suggestions, creators and settings, in a browser."""
+"""Sample orders, suggestions, creators and sample settings, in a browser."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def open_list(site: Site, page: Page, query: str = "") -> None:
     expect(page.locator("[data-list]")).to_have_attribute("aria-busy", "false")
 
 
-def test_filters_sorts_and_the_file_share_one_address(site: Site, signed_in: Page) -> None:
+def test_filters_sort_and_download_share_the_url(site: Site, signed_in: Page) -> None:
     page = signed_in
     open_list(site, page, "?type=ugc")
-    page.get_by_label("Order of the list").select_option("waiting")
+    page.get_by_label("Sort by").select_option("waiting")
     page.get_by_label("From").fill("2026-01-01")
     page.get_by_role("button", name="Search").click()
     page.wait_for_url("**sort=waiting*")
@@ -55,67 +55,67 @@ def test_a_sample_is_explained_and_given_a_creator(
 
     open_list(site, page)
     page.locator(".rows tbody th a").first.click()
-    expect(page.get_by_text("A sample because it is")).to_be_visible()
-    page.get_by_label(re.compile("Search creators")).fill("ada")
+    expect(page.get_by_text("Counted as a sample:")).to_be_visible()
+    page.get_by_label(re.compile("Find a creator")).fill("ada")
     page.get_by_role("button", name="Link creator").click()
-    expect(page.get_by_text("Linked.")).to_be_visible()
+    expect(page.get_by_text("Creator linked.")).to_be_visible()
     expect(page.locator("[data-creator]")).to_contain_text("@ada.creates")
-    expect(page.locator("[data-creator]")).to_contain_text("chosen by a person")
+    expect(page.locator("[data-creator]")).to_contain_text("set manually")
     inspect(page)
-    page.get_by_role("button", name="Nobody's sample").click()
-    expect(page.locator("[data-creator]")).to_contain_text("unlinked by a person")
-    page.get_by_role("button", name="Leave it to builds").click()
-    expect(page.get_by_text("Builds decide about it again.")).to_be_visible()
+    page.get_by_role("button", name="Set no creator").click()
+    expect(page.locator("[data-creator]")).to_contain_text("No creator, set manually")
+    page.get_by_role("button", name="Match automatically").click()
+    expect(page.get_by_text("Automatic matching is on.")).to_be_visible()
 
 
-def test_two_creators_become_one_and_one_is_deleted(site: Site, signed_in: Page) -> None:
+def test_creators_are_merged_and_deleted(site: Site, signed_in: Page) -> None:
     page = signed_in
     for handle in ("ada.old", "ada"):
         page.goto(f"{site.url}/admin/samples/creators?add=1")
         page.get_by_label("Handle", exact=True).fill(handle)
         page.get_by_role("button", name="Save").click()
         expect(page.get_by_role("heading", level=1)).to_have_text(f"@{handle}")
-    page.get_by_label("The other creator").select_option(label="@ada.old")
+    page.get_by_label("Other creator").select_option(label="@ada.old")
     page.get_by_label("They are the same person").check()
-    page.get_by_role("button", name="Merge into this one").click()
+    page.get_by_role("button", name="Merge into this creator").click()
     expect(page.locator("[data-creator]")).to_contain_text("ada.old")
-    expect(page.locator("[data-run-status]")).to_contain_text("Waiting for its turn")
-    page.get_by_label("Delete this creator").check()
-    page.get_by_role("button", name="Delete").click()
+    expect(page.locator("[data-run-status]")).to_contain_text("Waiting to start")
+    page.get_by_label("delete this creator").check()
+    page.get_by_role("button", name="Delete creator").click()
     expect(page.get_by_role("heading", name="No creators yet")).to_be_visible()
 
 
-def test_settings_are_previewed_saved_and_put_back(
+def test_settings_are_previewed_saved_and_restored(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     page = signed_in
     page.goto(f"{site.url}/admin/samples/settings")
     tags = page.get_by_label("UGC tags, one per line")
     expect(tags).to_have_value("ugc-sample\nugc\ncreator-sample")
-    expect(page.get_by_text("The settings are as they were given to you.")).to_be_visible()
+    expect(page.get_by_text("No changes so far.")).to_be_visible()
     tags.fill("no-such-tag")
-    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Preview changes").click()
     expect(page.get_by_text("Nothing has been saved.")).to_be_visible()
-    leaving = page.get_by_role("heading", name=re.compile("^Would leave: "))
-    expect(leaving).to_have_text(re.compile(r"Would leave: [1-9]"))
+    removed = page.get_by_role("heading", name=re.compile("^Removed: "))
+    expect(removed).to_have_text(re.compile(r"Removed: [1-9]"))
     inspect(page)
     assert changes_of(site) == 0
 
-    confirm = page.get_by_label(re.compile("A pattern matches every channel"))
+    confirm = page.get_by_label(re.compile("Allow a pattern"))
     expect(confirm).to_be_hidden()
     page.get_by_label("TikTok channels, one pattern per line").fill("%")
-    page.get_by_role("button", name="Save and rebuild").click()
+    page.get_by_role("button", name="Save and recalculate").click()
     expect(page.get_by_text("The pattern % matches every channel.")).to_be_visible()
     confirm.check()
-    page.get_by_role("button", name="Save and rebuild").click()
-    expect(page.get_by_text("Samples and RFM are being rebuilt")).to_be_visible()
+    page.get_by_role("button", name="Save and recalculate").click()
+    expect(page.get_by_text("Samples and RFM segments are being recalculated")).to_be_visible()
     expect(page.get_by_text(re.compile("Changed .* by sign-in link"))).to_be_visible()
     inspect(page)
     assert changes_of(site) == 1
 
     page.reload()
     expect(tags).to_have_value("no-such-tag")
-    page.get_by_role("button", name="Put these back").click()
+    page.get_by_role("button", name="Restore").click()
     expect(tags).to_have_value("ugc-sample\nugc\ncreator-sample")
     assert changes_of(site) == 2
 
@@ -131,31 +131,31 @@ def changes_of(site: Site) -> int:
     return int(row["n"])
 
 
-def test_suggestions_say_why_and_lead_to_the_settings(
+def test_suggestions_show_their_reason_and_link_to_the_settings(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     page = signed_in
     page.goto(f"{site.url}/admin/samples/suggestions")
     expect(page.locator("[data-list]")).to_have_attribute("aria-busy", "false")
     rows = page.locator(".rows tbody tr")
-    expect(rows.first).to_contain_text(re.compile("paid for|sounds like a sample"))
+    expect(rows.first).to_contain_text(re.compile("but paid|like a sample tag"))
     inspect(page)
     page.get_by_label("Reason").select_option("tag_not_free")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Filter").click()
     page.wait_for_url("**reason=tag_not_free")
     expect(page.locator("[data-list]")).to_have_attribute("aria-busy", "false")
     page.locator(".help").get_by_role("link", name="settings").click()
-    expect(page.get_by_role("heading", name="What makes an order a sample")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sample rules")).to_be_visible()
 
 
-def test_what_is_not_there_is_said_with_a_way_out(
+def test_unknown_ids_show_an_error_and_a_link_back(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     page = signed_in
     page.goto(f"{site.url}/admin/samples/orders/none")
     expect(page.get_by_role("alert")).to_contain_text("No sample has this order id.")
     inspect(page)
-    page.get_by_role("link", name="All samples").click()
+    page.get_by_role("link", name="View all samples").click()
     expect(page.locator(".rows tbody tr")).to_have_count(50)
     page.goto(f"{site.url}/admin/samples/creators/00000000-0000-0000-0000-000000000000")
     expect(page.get_by_role("alert")).to_contain_text("There is no such creator.")

@@ -81,12 +81,12 @@ def test_recalculating_shows_its_progress_and_then_the_new_numbers(
 ) -> None:
     page = signed_in
     page.get_by_role("button", name="Recalculate").click()
-    expect(page.get_by_role("status")).to_contain_text("Waiting for its turn")
+    expect(page.get_by_role("status")).to_contain_text("Waiting to start")
     expect(page.get_by_role("button", name="Recalculate")).to_be_disabled()
     inspect(page)
     page.reload()
-    # The run is found again by whoever looks at the page.
-    expect(page.get_by_role("status")).to_contain_text("Waiting for its turn")
+    # The run is found again after a reload.
+    expect(page.get_by_role("status")).to_contain_text("Waiting to start")
     with worker(site.settings):
         expect(page.get_by_role("status")).to_contain_text("Done", timeout=BUILD_PATIENCE_MS)
     expect(page.get_by_role("button", name="Recalculate")).to_be_enabled()
@@ -99,7 +99,7 @@ def test_a_run_that_fails_says_why_and_what_to_do(
 ) -> None:
     page = signed_in
     page.get_by_role("button", name="Recalculate").click()
-    expect(page.get_by_role("status")).to_contain_text("Waiting for its turn")
+    expect(page.get_by_role("status")).to_contain_text("Waiting to start")
     with connect_as_owner(site.settings) as conn:
         conn.execute(
             """
@@ -114,37 +114,37 @@ def test_a_run_that_fails_says_why_and_what_to_do(
     inspect(page)
 
 
-def test_a_customer_s_scores_are_explained_in_words(
+def test_the_scores_of_a_customer_are_explained(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     page = signed_in
-    button = page.get_by_role("button", name=re.compile("^Why[?] .+@")).first
+    button = page.get_by_role("button", name=re.compile("^Explain .+@")).first
     expect(button).to_have_attribute("aria-expanded", "false")
     button.press("Enter")
     expect(button).to_have_attribute("aria-expanded", "true")
-    why = page.locator("tr.detail")
-    expect(why.locator("dt")).to_have_text(
+    details = page.locator("tr.detail")
+    expect(details.locator("dt")).to_have_text(
         [
             *(re.compile(f"^{metric} [1-5]$") for metric in ("Recency", "Frequency", "Net spend")),
             re.compile("^(Champions|Loyal|New|At risk|Hibernating|Potential)$"),
         ]
     )
-    expect(why).to_contain_text(re.compile(r"\d+ days? since the last order: "))
-    expect(why).to_contain_text(re.compile(r"\d+ orders?: .+ of customers"))
-    expect(why).to_contain_text("since 1 Jul 2026, before that in no segment")
+    expect(details).to_contain_text(re.compile(r"\d+ days? since the last order: "))
+    expect(details).to_contain_text(re.compile(r"\d+ orders?: .+ of customers"))
+    expect(details).to_contain_text("since 1 Jul 2026, previously in no segment")
     inspect(page)
     button.press("Enter")
-    expect(why).to_be_hidden()
+    expect(details).to_be_hidden()
 
 
-def test_thresholds_say_what_a_score_takes(site: Site, signed_in: Page) -> None:
+def test_score_cut_offs_are_shown_in_words(site: Site, signed_in: Page) -> None:
     rows = signed_in.locator("#thresholds tbody tr")
     expect(rows).to_have_count(4)
     for row in rows.all():
         expect(row.locator("td").first).to_contain_text(re.compile(r"last order within \d+ day"))
-        expect(row.locator("td").nth(1)).to_contain_text(re.compile("or more orders|nobody"))
+        expect(row.locator("td").nth(1)).to_contain_text(re.compile("or more orders|no customers"))
         expect(row.locator("td").nth(2)).to_contain_text(re.compile(r"more than [\d.]+ [A-Z]{3}"))
-        # Whoever has a higher score has passed this one, too.
+        # The count includes customers with a higher score.
         expect(row).to_contain_text(re.compile(r"\(reached by [\d,]+ customers?\)"))
     # On a narrow screen nothing is cut off at the side.
     signed_in.set_viewport_size({"width": 400, "height": 900})
@@ -168,7 +168,7 @@ def test_trend_and_movements_follow_the_recorded_days(
     expect(page.get_by_role("img", name="Customers by segment over time")).to_be_visible()
     assert page.locator(".trend polyline").count() == 6
     expect(page.locator(".trend text[data-on]")).to_have_text(["1 May 2026", "1 Jul 2026"])
-    page.get_by_text("The same as a table").click()
+    page.get_by_text("Show as table").click()
     days = page.locator("#trend tbody tr")
     expect(days.locator("th")).to_have_text(["1 Jul 2026", "1 Jun 2026", "1 May 2026"])
     expect(days.last.locator("td")).to_have_text(["0", "1", "2", "0", "0", "0"])
@@ -179,7 +179,7 @@ def test_trend_and_movements_follow_the_recorded_days(
     page.get_by_role("button", name="Compare").click()
     page.wait_for_url("**from=2026-05-20&to=2026-06-30*")
     moves = page.locator("#movements")
-    expect(moves).to_contain_text("2 customers changed place")
+    expect(moves).to_contain_text("2 customers moved")
     expect(moves).to_contain_text("of 1 May 2026 and 1 Jun 2026")
     matrix = moves.get_by_role("row")
     expect(matrix.nth(2).locator("td")).to_have_text(["0", "0", "0", "0", "0", "0", "1", "1"])
@@ -190,7 +190,7 @@ def test_trend_and_movements_follow_the_recorded_days(
     # The dates stay while the rest of the page is used.
     page.get_by_role("link", name="Champions", exact=True).click()
     page.wait_for_url("**segment=champions&from=2026-05-20&to=2026-06-30*")
-    expect(moves).to_contain_text("2 customers changed place")
+    expect(moves).to_contain_text("2 customers moved")
 
     page.get_by_label("From").fill("2026-04-01")
     page.get_by_role("button", name="Compare").click()
@@ -201,7 +201,7 @@ def test_trend_and_movements_follow_the_recorded_days(
     inspect(page)
 
 
-def test_settings_are_saved_recalculated_and_taken_back(
+def test_settings_are_saved_recalculated_and_undone(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     page = signed_in
@@ -223,64 +223,66 @@ def test_settings_are_saved_recalculated_and_taken_back(
     status = page.locator("[data-settings-status]")
     save = page.get_by_role("button", name="Save settings")
     save.click()
-    expect(status).to_have_text("Nothing has been changed.")
+    expect(status).to_have_text("No changes to save.")
 
-    page.get_by_label("Window in days").fill("90")
-    page.get_by_label("Least value of an order in USD").fill("12.5")
-    page.get_by_label("Samples count").check()
+    page.get_by_label("Window (days)").fill("90")
+    page.get_by_label("Minimum order value (USD)").fill("12.5")
+    page.get_by_label("Count paid samples").check()
     page.get_by_label("Excluded e-mail domains").fill("Brand.example\n\n  shop.example ")
     save.click()
     expect(status).to_contain_text("Saved.")
     assert saved() == (90, 1250, ["brand.example", "shop.example"], True)
-    expect(page.get_by_label("Least value of an order in USD")).to_have_value("12.50")
-    expect(page.locator("[data-run-status]")).to_contain_text("Waiting for its turn")
+    expect(page.get_by_label("Minimum order value (USD)")).to_have_value("12.50")
+    expect(page.locator("[data-run-status]")).to_contain_text("Waiting to start")
     inspect(page)
 
     page.get_by_role("button", name="Undo").click()
-    expect(status).to_have_text("Taken back.")
+    expect(status).to_have_text("Change undone.")
     assert saved() == before
-    expect(page.get_by_label("Window in days")).to_have_value("365")
+    expect(page.get_by_label("Window (days)")).to_have_value("365")
 
 
-def test_a_setting_that_is_wrong_is_told_at_its_field(
+def test_a_wrong_setting_shows_an_error_at_its_field(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     page = signed_in
     wrong = {
-        "Window in days": ("0", "greater than or equal to 1"),
-        "Time zone of a day": ("Mars/Base", "'Mars/Base' is not a time zone."),
-        "Least value of an order in USD": ("ten", "it looks like 25.00"),
+        "Window (days)": ("0", "greater than or equal to 1"),
+        "Time zone": ("Mars/Base", "'Mars/Base' is not a time zone."),
+        "Minimum order value (USD)": ("ten", "Enter an amount such as 25.00."),
         "Excluded e-mail domains": ("not a domain", "A domain looks like example.com."),
     }
-    for label, (value, said) in wrong.items():
+    for label, (value, message) in wrong.items():
         field = page.get_by_label(label)
         right = field.input_value()
         field.fill(value)
         page.get_by_role("button", name="Save settings").click()
         expect(field).to_have_attribute("aria-invalid", "true")
-        expect(field).to_have_accessible_description(re.compile(re.escape(said)))
+        expect(field).to_have_accessible_description(re.compile(re.escape(message)))
         expect(field).to_be_focused()
-        expect(page.locator("[data-settings-status]")).to_have_text("Not saved: see above.")
+        expect(page.locator("[data-settings-status]")).to_have_text(
+            "Not saved. Fix the marked fields."
+        )
         field.fill(right)
     inspect(page)
 
 
-def test_what_somebody_is_writing_survives_the_end_of_a_run(site: Site, signed_in: Page) -> None:
+def test_unsaved_input_survives_the_end_of_a_run(site: Site, signed_in: Page) -> None:
     page = signed_in
     page.get_by_role("button", name="Recalculate").click()
-    expect(page.get_by_role("status")).to_contain_text("Waiting for its turn")
-    page.get_by_label("Window in days").fill("77")
+    expect(page.get_by_role("status")).to_contain_text("Waiting to start")
+    page.get_by_label("Window (days)").fill("77")
     with connect_as_owner(site.settings) as conn:
         conn.execute(
             "update app.runs set state = 'succeeded', finished_at = now() where state = 'queued'"
         )
     expect(page.get_by_role("status")).to_contain_text("Done")
-    expect(page.get_by_label("Window in days")).to_have_value("77")
-    expect(page.get_by_label("Window in days")).to_be_focused()
+    expect(page.get_by_label("Window (days)")).to_have_value("77")
+    expect(page.get_by_label("Window (days)")).to_be_focused()
     expect(page.locator("main > section").last).to_have_id("settings")
 
 
-def test_data_that_say_little_and_history_of_one_day_say_so(
+def test_limited_data_and_a_history_of_one_day_are_pointed_out(
     built_settings: Settings, page: Page, serve: Serve, inspect: Inspect
 ) -> None:
     with connect_as_owner(built_settings) as conn:
@@ -296,7 +298,7 @@ def test_data_that_say_little_and_history_of_one_day_say_so(
         expect(warning).to_have_count(2)
         expect(warning.first).to_contain_text("Only 1 customer ordered in the window.")
         expect(warning.last).to_contain_text("Import older orders")
-        expect(page.get_by_role("heading", name="One day so far")).to_be_visible()
+        expect(page.get_by_role("heading", name="Only one day of history")).to_be_visible()
         expect(page.get_by_role("heading", name="Nothing to compare yet")).to_be_visible()
         inspect(page)
 
@@ -321,7 +323,7 @@ def test_the_shopify_tab_lists_the_stores_segments(
     assert rows.count() < total
 
 
-def test_a_sync_of_the_segments_shows_its_progress_and_what_it_did(
+def test_a_segment_sync_shows_its_progress_and_result(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     page = signed_in
@@ -330,18 +332,18 @@ def test_a_sync_of_the_segments_shows_its_progress_and_what_it_did(
     expect(rows.first).to_be_visible()
     expect(page.get_by_text(f"{rows.count()} segments.")).to_be_visible()
     page.get_by_role("button", name="Sync now").click()
-    expect(page.get_by_role("status")).to_contain_text("Waiting for its turn")
+    expect(page.get_by_role("status")).to_contain_text("Waiting to start")
     inspect(page)
     with worker(site.settings):
         expect(page.get_by_role("status")).to_contain_text(
-            re.compile(rf"Done: {rows.count()} segments with [\d,]+ members read, 0 changed"),
+            re.compile(rf"Done: {rows.count()} segments with [\d,]+ members, 0 changed"),
             timeout=BUILD_PATIENCE_MS,
         )
     expect(page.get_by_role("button", name="Sync now")).to_be_enabled()
     inspect(page)
 
 
-def test_segments_that_could_not_be_read_and_deleted_ones_are_told(
+def test_unreadable_and_deleted_segments_are_pointed_out(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     with connect_as_owner(site.settings) as conn:
@@ -365,7 +367,7 @@ def test_segments_that_could_not_be_read_and_deleted_ones_are_told(
     inspect(page)
 
 
-def test_a_new_tenant_is_told_what_to_do(
+def test_a_new_tenant_sees_what_to_do(
     built_settings: Settings, page: Page, serve: Serve, inspect: Inspect
 ) -> None:
     with connect_as_owner(built_settings) as conn:

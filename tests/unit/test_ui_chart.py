@@ -1,4 +1,4 @@
-"""What charts are drawn from: coordinates, and a matrix with all its rows and columns."""
+"""Data of the charts: coordinates, and a movement matrix with all rows and columns."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def history(**champions: int) -> RfmHistory:
     )
 
 
-def test_a_line_goes_from_the_first_day_to_the_last_at_its_dates() -> None:
+def test_lines_run_from_the_first_day_to_the_last_to_scale() -> None:
     chart = draw_history(history(d_01=0, d_02=5, d_11=10), SEGMENTS)
     assert chart is not None
     champions, loyal, *_ = chart.lines
@@ -72,12 +72,12 @@ def test_the_scale_ends_at_a_round_number_whose_half_is_whole(largest: int, top:
     assert chart.top == top
 
 
-def test_one_day_makes_no_line() -> None:
+def test_one_day_is_not_enough_for_a_chart() -> None:
     assert draw_history(history(d_01=3), SEGMENTS) is None
     assert draw_history(history(), SEGMENTS) is None
 
 
-def test_the_matrix_has_every_segment_whether_anybody_moved_or_not() -> None:
+def test_the_matrix_has_every_segment_even_without_movements() -> None:
     moves = [("new", "loyal", 3), ("new", "new", 2), ("none", "new", 1), ("loyal", "none", 4)]
     matrix = arrange_movements(
         RfmMovements.model_validate(
@@ -94,5 +94,5 @@ def test_the_matrix_has_every_segment_whether_anybody_moved_or_not() -> None:
     assert matrix.labels == [*(name.title() for name in NAMES), "No segment"]
     assert [row.total for row in matrix.rows] == [0, 4, 5, 0, 0, 0, 1]
     assert matrix.totals == [0, 3, 3, 0, 0, 0, 4]
-    assert (matrix.rows[2].cells, matrix.rows[2].place) == ([0, 3, 2, 0, 0, 0, 0], 3)
+    assert (matrix.rows[2].cells, matrix.rows[2].own_column) == ([0, 3, 2, 0, 0, 0, 0], 3)
     assert matrix.moved == 3 + 1 + 4

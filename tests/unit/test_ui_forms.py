@@ -1,4 +1,4 @@
-"""Forms that only a script can send wait for it: a browser would put fields in the address."""
+"""Forms that a script sends stay disabled until it is ready, or fields could get into the URL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUBMIT = re.compile(r'<button\b[^>]*type="submit"[^>]*>')
 
 
 def scripted_forms() -> list[tuple[str, str]]:
-    """Every form without a method of its own: its template and what is in it."""
+    """Every form without a method: the name of its template and its HTML."""
     return [
         (template.name, form["body"])
         for template in TEMPLATES
@@ -24,13 +24,13 @@ def scripted_forms() -> list[tuple[str, str]]:
     ]
 
 
-def test_there_are_such_forms() -> None:
+def test_scripted_forms_are_found() -> None:
     templates = {template for template, _ in scripted_forms()}
     assert {"connections.html", "connections_klaviyo.html"} <= templates
 
 
 @pytest.mark.parametrize(("template", "body"), scripted_forms())
-def test_a_form_that_a_script_sends_is_disabled_until_it_listens(template: str, body: str) -> None:
+def test_scripted_forms_are_disabled_in_the_html(template: str, body: str) -> None:
     buttons = SUBMIT.findall(body)
-    assert buttons, f"{template}: how is the form sent?"
+    assert buttons, f"{template}: the form has no submit button"
     assert all(" disabled" in button for button in buttons), f"{template}: {buttons}"

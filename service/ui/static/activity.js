@@ -1,14 +1,15 @@
-// What runs by itself, what ran, and what is running now.
+// Schedules, and past and current runs.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
 import { make } from "./dom.js";
 import { number, timeElement } from "./format.js";
 import { list } from "./list.js";
+import { progressOf, queueAdvice } from "./runs.js";
 
 const POLL_MS = 1000;
-const PATIENCE_MS = 60_000;
-const SILENT = "Not heard of for a while: taken up again by itself, or ended, within minutes.";
-const LOOK_FOR_NEWER_MS = 10_000;
+const QUEUED_TOO_LONG_MS = 60_000;
+const CHECK_FOR_NEWER_MS = 10_000;
+const SILENT = "No progress for a while. It will be retried or ended automatically within minutes.";
 const UNFINISHED = ["queued", "running"];
 const filters = ["kind", "state", "trigger"];
 
@@ -16,22 +17,22 @@ const kinds = Object.fromEntries(
   [...document.querySelectorAll("#kind option")].map((option) => [option.value, option.text]),
 );
 const triggers = {
-  schedule: "by schedule",
-  person: "by a person",
-  webhook: "by a webhook",
-  cli: "on the command line",
+  schedule: "Scheduled",
+  person: "Started by a user",
+  webhook: "Started by a webhook",
+  cli: "Started on the command line",
 };
 const states = {
-  queued: ["Waiting", ""],
+  queued: ["Queued", ""],
   running: ["Running", "busy"],
   succeeded: ["Succeeded", "good"],
   failed: ["Failed", "bad"],
 };
 
-const told = document.querySelector("[data-told]");
+const status = document.querySelector("[data-status]");
 const newer = document.querySelector("[data-newer]");
-// The cells of runs that have not ended, by the run's id: they are kept up to date.
-const live = new Map();
+// Cells of unfinished runs by run id. They are redrawn as the run makes progress.
+const liveCells = new Map();
 
 const kindOf = (kind) => kinds[kind] || kind.replaceAll("_", " ");
 
@@ -42,12 +43,12 @@ function badge({ state }) {
 
 // -- runs -----------------------------------------------------------------------------------------
 
-// A cell that is drawn again when its run has got further.
-function redrawn(draw) {
+// A cell that is redrawn while its run is unfinished.
+function liveCell(draw) {
   return (run) => {
     const cell = make("span", { class: "stack" }, ...draw(run));
     if (UNFINISHED.includes(run.state)) {
-      live.set(run.run_id, [...(live.get(run.run_id) || []), { cell, draw }]);
+      liveCells.set(run.run_id, [...(liveCells.get(run.run_id) || []), { cell, draw }]);
     }
     return cell;
   };
@@ -55,7 +56,7 @@ function redrawn(draw) {
 
 const columns = [
   {
-    label: "What",
+    label: "Run",
     cell: (run) =>
       make(
         "span",
@@ -64,10 +65,10 @@ const columns = [
         make("span", { class: "muted" }, triggers[run.trigger]),
       ),
   },
-  { label: "State", cell: redrawn((run) => [badge(run)]) },
-  { label: "Outcome", cell: redrawn(outcome) },
-  { label: "Asked for", kind: "num", cell: (run) => timeElement(run.created_at) },
-  { label: "Took", kind: "num", cell: redrawn((run) => [duration(run)]) },
+  { label: "Status", cell: liveCell((run) => [badge(run)]) },
+  { label: "Result", cell: liveCell(outcome) },
+  { label: "Requested", kind: "num", cell: (run) => timeElement(run.created_at) },
+  { label: "Duration", kind: "num", cell: liveCell((run) => [duration(run)]) },
 ];
 
 function outcome(run) {
@@ -83,26 +84,17 @@ function outcome(run) {
 
 function waiting(run) {
   if (!run.next_attempt_at) {
-    const isLate = Date.now() - Date.parse(run.created_at) > PATIENCE_MS;
-    return [
-      make("span", { class: "muted" }, "Waits for its turn"),
-      isLate ? make("span", { class: "muted" }, "Still waiting: is quintile worker running?") : "",
-    ];
+    const advice = queueAdvice(run, QUEUED_TOO_LONG_MS) || "Waiting to start";
+    return [make("span", { class: "muted" }, advice)];
   }
   return [
     ...failure(run),
-    make("span", { class: "muted" }, "Tried again at ", timeElement(run.next_attempt_at)),
+    make("span", { class: "muted" }, "Retry at ", timeElement(run.next_attempt_at)),
   ];
 }
 
 function progress(run) {
-  const amount = run.total
-    ? `${number(run.done)} of ${number(run.total)}`
-    : run.done
-      ? number(run.done)
-      : "";
-  const phase = run.phase || "begins";
-  const parts = [make("span", {}, amount ? `${phase}: ${amount}` : phase)];
+  const parts = [make("span", {}, progressOf(run))];
   if (run.total) {
     const label = `Progress of ${kindOf(run.kind)}`;
     parts.push(make("progress", { max: run.total, value: run.done, "aria-label": label }));
@@ -111,24 +103,24 @@ function progress(run) {
   return parts;
 }
 
-// Counters that only say that something is so.
-const remarks = {
-  orders_limited_to_60_days: "only 60 days of orders",
-  unsupported_api_version: "answered by another version of the API",
+// Counters that are facts rather than amounts.
+const notes = {
+  orders_limited_to_60_days: "only the last 60 days of orders",
+  unsupported_api_version: "answered by a different API version",
 };
 
 function counts(run) {
   const words = Object.entries(run.counts)
     .filter(([, count]) => count)
-    .map(([name, count]) => remarks[name] || `${number(count)} ${name.replaceAll("_", " ")}`);
-  // A build counts nothing of its own.
-  const without = run.kind === "build" ? "built and tested" : "nothing new";
-  return [make("span", {}, words.join(", ") || without)];
+    .map(([name, count]) => notes[name] || `${number(count)} ${name.replaceAll("_", " ")}`);
+  // Builds have no counters.
+  const uncounted = run.kind === "build" ? "Recalculated" : "No changes";
+  return [make("span", {}, words.join(", ") || uncounted)];
 }
 
 function failure(run) {
   return [
-    make("span", {}, run.error || "It did not say why."),
+    make("span", {}, run.error || "No error message."),
     run.advice ? make("span", { class: "muted" }, run.advice) : "",
   ];
 }
@@ -146,13 +138,13 @@ function empty() {
   return make(
     "div",
     { class: "state" },
-    make("h3", {}, "Nothing has run yet"),
+    make("h3", {}, "No runs yet"),
     make(
       "p",
       {},
-      "Syncs start by themselves once a store is connected; RFM can be calculated at any time.",
+      "Syncs start automatically once a store is connected.",
     ),
-    make("a", { class: "button", href: "/admin/connections" }, "Connections"),
+    make("a", { class: "button", href: "/admin/connections" }, "Open connections"),
   );
 }
 
@@ -171,30 +163,30 @@ const load = list({
 });
 
 async function refresh() {
-  live.clear();
+  liveCells.clear();
   await load();
 }
 
 async function follow() {
-  for (const [id, cells] of [...live]) {
+  for (const [id, cells] of [...liveCells]) {
     const run = await call(`/api/admin/runs/${encodeURIComponent(id)}`);
     for (const { cell, draw } of cells) cell.replaceChildren(...draw(run));
     if (UNFINISHED.includes(run.state)) continue;
-    live.delete(id);
-    told.textContent = `${kindOf(run.kind)}: ${states[run.state][0].toLowerCase()}.`;
+    liveCells.delete(id);
+    status.textContent = `${kindOf(run.kind)}: ${states[run.state][0].toLowerCase()}.`;
   }
 }
 
-async function lookForNewer() {
+async function checkForNewer() {
   const params = { limit: 1 };
-  const given = new URLSearchParams(location.search);
-  if (given.get("cursor")) return;
-  for (const name of filters) if (given.get(name)) params[name] = given.get(name);
+  const inUrl = new URLSearchParams(location.search);
+  if (inUrl.get("cursor")) return;
+  for (const name of filters) if (inUrl.get(name)) params[name] = inUrl.get(name);
   const { data } = await call("/api/admin/runs", { params });
   newer.hidden = !data.length || data[0].run_id === newest;
 }
 
-// Again and again while somebody looks; a failure now is made up for at the next time.
+// Repeat while the page is visible. A failure is ignored: the next repetition tries again.
 function repeat(work, pause) {
   setTimeout(async () => {
     try {
@@ -219,13 +211,13 @@ async function showSchedules() {
     schedules.replaceChildren(table(data));
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
-    else schedules.replaceChildren(unreadable(problem));
+    else schedules.replaceChildren(schedulesError(problem));
   }
   schedules.setAttribute("aria-busy", "false");
 }
 
 function table(rows) {
-  const labels = ["Schedule", "When", "Next", "Last", ""];
+  const labels = ["Schedule", "Runs", "Next run", "Last run", ""];
   const head = labels.map((label) =>
     label
       ? make("th", { scope: "col" }, label)
@@ -251,22 +243,22 @@ function scheduleRow(schedule) {
     { "data-schedule": schedule.name },
     make("th", { scope: "row" }, make("span", { class: "strong" }, schedule.label)),
     cell(
-      "When",
+      "Runs",
       make(
         "span",
         { class: "stack" },
-        inWords(schedule.cron),
+        describeCron(schedule.cron),
         make("span", { class: "muted" }, schedule.time_zone),
       ),
     ),
-    cell("Next", nextOf(schedule)),
-    cell("Last", lastOf(schedule)),
+    cell("Next run", nextOf(schedule)),
+    cell("Last run", lastOf(schedule)),
     make("td", { class: "num" }, toggle(schedule)),
   );
 }
 
-// The shapes that schedules usually have; any other is shown as it is set.
-const shapes = [
+// Common cron expressions in words. Any other expression is shown as it is.
+const cronWords = [
   [/^\*\/(\d+) \* \* \* \*$/, ([, minutes]) => `every ${minutes} minutes`],
   [/^(\d+) \* \* \* \*$/, ([, minute]) => `every hour, at :${minute.padStart(2, "0")}`],
   [/^0 \*\/(\d+) \* \* \*$/, ([, hours]) => `every ${hours} hours`],
@@ -276,8 +268,8 @@ const shapes = [
   ],
 ];
 
-function inWords(cron) {
-  for (const [shape, words] of shapes) {
+function describeCron(cron) {
+  for (const [shape, words] of cronWords) {
     const match = cron.match(shape);
     if (match) return make("span", {}, words(match));
   }
@@ -299,7 +291,7 @@ function nextOf(schedule) {
     );
   }
   if (schedule.next_at) return timeElement(schedule.next_at);
-  return make("span", { class: "muted" }, "once it is connected");
+  return make("span", { class: "muted" }, "Once connected");
 }
 
 function lastOf({ last_run: run }) {
@@ -327,28 +319,28 @@ function toggle(schedule) {
 async function change(button, name, label, isPaused) {
   if (button.ariaDisabled === "true") return;
   button.ariaDisabled = "true";
-  told.textContent = "";
+  status.textContent = "";
   try {
     const path = `/api/admin/schedules/${encodeURIComponent(name)}`;
     const changed = await call(path, { method: "PATCH", body: { is_paused: isPaused } });
     const row = scheduleRow(changed);
     button.closest("tr").replaceWith(row);
     row.querySelector("button").focus();
-    told.textContent = isPaused ? `${label}: paused until it is resumed.` : `${label}: resumed.`;
+    status.textContent = `${label}: ${isPaused ? "paused" : "resumed"}.`;
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
-    told.textContent = `${problem.message} ${problem.advice || ""}`.trim();
+    status.textContent = messageOf(problem);
     button.ariaDisabled = null;
   }
 }
 
-function unreadable(problem) {
+function schedulesError(problem) {
   const button = make("button", { type: "button" }, "Try again");
   button.addEventListener("click", showSchedules);
   return make(
     "div",
     { class: "state bad", role: "alert" },
-    make("h3", {}, problem.title || "That did not work"),
+    make("h3", {}, problem.title),
     make("p", {}, problem.message),
     button,
   );
@@ -357,4 +349,4 @@ function unreadable(problem) {
 newer.addEventListener("click", refresh);
 await Promise.all([showSchedules(), refresh()]);
 repeat(follow, POLL_MS);
-repeat(lookForNewer, LOOK_FOR_NEWER_MS);
+repeat(checkForNewer, CHECK_FOR_NEWER_MS);

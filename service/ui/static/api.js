@@ -1,18 +1,18 @@
-// The JSON API, as a signed-in page calls it.
+// Client for the JSON API, used by signed-in pages.
 
-/** What the API answered instead of data: a problem document (RFC 9457). */
+/** An error answer of the API: a problem document (RFC 9457). */
 export class Problem extends Error {
   constructor(status, body) {
     super(body.detail || body.title || `The service answered ${status}.`);
     this.status = status;
-    this.title = body.title || "That did not work";
+    this.title = body.title || "Something went wrong";
     this.advice = body.advice || "";
     this.errors = body.errors || [];
     this.kind = (body.type || "").split("/").pop();
   }
 }
 
-/** Call the API; resolves to the parsed answer, rejects with a Problem. */
+/** Call the API. Resolves to the parsed answer, rejects with a Problem. */
 export async function call(path, { method = "GET", params = {}, body, signal } = {}) {
   const query = new URLSearchParams(params).toString();
   const headers = { Accept: "application/json", "X-Quintile-Request": "1" };
@@ -38,16 +38,21 @@ export async function call(path, { method = "GET", params = {}, body, signal } =
   return response.status === 204 ? null : response.json();
 }
 
-/** When the session has ended, the same address shows the sign-in form and leads back here. */
+/** Whether the session has ended. Reloading then shows the sign-in form, which leads back here. */
 export function isSignedOut(problem) {
   return problem instanceof Problem && problem.kind === "sign-in-required";
+}
+
+/** The message and advice of a problem as one text. */
+export function messageOf(problem) {
+  return [problem.message, problem.advice].filter(Boolean).join(" ");
 }
 
 async function readProblem(response) {
   try {
     return await response.json();
   } catch {
-    // A proxy in between may answer with a page of its own.
+    // A proxy may answer with a page that is not JSON.
     return {};
   }
 }

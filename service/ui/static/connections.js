@@ -1,28 +1,28 @@
-// The connections to the store and to Klaviyo: verified, replaced or given up, each in its section.
-// The page is drawn by the server.
+// The Shopify and Klaviyo connections: connect, verify, replace and disconnect. The server renders
+// the page.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms } from "./dom.js";
 import { localise } from "./format.js";
 
-const SAID = {
+const MESSAGES = {
   shopify: {
-    asking: "Asking the store …",
-    connected: "Connected. Its orders, customers and segments are being read.",
+    verifying: "Checking with Shopify…",
+    connected: "Connected. Orders, customers and segments are being synced.",
   },
   klaviyo: {
-    asking: "Asking Klaviyo …",
-    connected: "Connected. Lists can follow segments now.",
+    verifying: "Checking with Klaviyo…",
+    connected: "Connected. You can now sync segments to lists.",
   },
 };
 
-function tell(section, text) {
-  const told = section.querySelector("[data-told]");
-  if (told) told.textContent = text;
+function showStatus(section, text) {
+  const status = section.querySelector("[data-status]");
+  if (status) status.textContent = text;
 }
 
-// The form keeps nothing: a secret stays in the page no longer than its request takes.
-function empty(form) {
+// A secret must not stay in the page once it has been sent.
+function clearSecrets(form) {
   for (const input of form.querySelectorAll("input[type=password]")) input.value = "";
 }
 
@@ -35,19 +35,19 @@ async function redraw(section) {
   localise(section);
 }
 
-async function work(section, button, said, request, done) {
+async function runRequest(section, button, working, request, done) {
   button.disabled = true;
   section.setAttribute("aria-busy", "true");
-  tell(section, said);
+  showStatus(section, working);
   try {
     await request();
     await redraw(section);
-    tell(section, done);
+    showStatus(section, done);
   } catch (problem) {
     if (isSignedOut(problem)) return location.reload();
-    // A refusal is part of the connection's state by now.
+    // The refusal is now part of the connection's state, which the server renders.
     if (problem.kind === "provider-refused") await redraw(section);
-    tell(section, `${problem.message} ${problem.advice || ""}`.trim());
+    showStatus(section, messageOf(problem));
   } finally {
     section.setAttribute("aria-busy", "false");
     button.disabled = false;
@@ -55,14 +55,14 @@ async function work(section, button, said, request, done) {
   return undefined;
 }
 
-// What has been filled in; of a number, the number.
-function given(form) {
+// The fields that are filled in, numbers as numbers.
+function filledIn(form) {
   const body = {};
   for (const input of form.querySelectorAll("input[name]")) {
     const value = input.value.trim();
     if (value) body[input.name] = input.type === "number" ? Number(value) : value;
   }
-  // How long a token lives says nothing about one that cannot be refreshed.
+  // The lifetime only matters for a token that can be refreshed.
   if (!body.refresh_token) delete body.expires_in;
   return body;
 }
@@ -70,26 +70,26 @@ function given(form) {
 function start(section) {
   const provider = section.dataset.connection;
   const path = `/api/admin/integrations/${provider}`;
-  const { asking, connected } = SAID[provider];
+  const { verifying, connected } = MESSAGES[provider];
 
   section.addEventListener("submit", (event) => {
     event.preventDefault();
     const form = event.target;
     if (form.matches("[data-connect]")) {
-      const body = given(form);
-      empty(form);
+      const body = filledIn(form);
+      clearSecrets(form);
       const connect = () => call(path, { method: "POST", body });
-      work(section, event.submitter, asking, connect, connected);
+      runRequest(section, event.submitter, verifying, connect, connected);
     } else {
       const disconnect = () => call(path, { method: "DELETE" });
-      work(section, event.submitter, "Disconnecting …", disconnect, "Disconnected.");
+      runRequest(section, event.submitter, "Disconnecting…", disconnect, "Disconnected.");
     }
   });
 
   section.addEventListener("click", (event) => {
     if (!event.target.matches("[data-verify]")) return;
     const verify = () => call(`${path}/verify`, { method: "POST" });
-    work(section, event.target, asking, verify, "Verified just now.");
+    runRequest(section, event.target, verifying, verify, "Verified.");
   });
 
   enableForms(section);

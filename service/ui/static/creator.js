@@ -1,6 +1,6 @@
-// One creator: figures, details, merging, deleting.
+// One creator: figures, details, merge and delete.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
 import { creatorForm } from "./creator_form.js";
 import { enableForms, make } from "./dom.js";
 import { day, money, number, timeElement } from "./format.js";
@@ -9,7 +9,7 @@ import { creatorName } from "./sample_parts.js";
 
 const box = document.querySelector("[data-creator]");
 const path = `/api/admin/creators/${encodeURIComponent(box.dataset.creator)}`;
-const told = document.querySelector("[data-told]");
+const status = document.querySelector("[data-status]");
 
 function fact(label, value) {
   return make("div", {}, make("dt", {}, label), make("dd", {}, value ?? "–"));
@@ -29,14 +29,14 @@ function show(row) {
       fact("Sent", number(row.samples_sent)),
       fact("Goods value", amount(row.goods_value, row.currency)),
       fact("Last sent", row.last_sent_at && timeElement(row.last_sent_at, day)),
-      fact("Own orders", number(row.own_orders)),
-      fact("Bought", amount(row.own_orders_total, row.currency)),
+      fact("Purchases", number(row.own_orders)),
+      fact("Spent", amount(row.own_orders_total, row.currency)),
       fact("Also known as", row.also_known_as.join(", ") || null),
     ),
     make(
       "p",
       {},
-      make("a", { href: `/admin/samples?creator_id=${row.creator_id}` }, "Samples of this creator"),
+      make("a", { href: `/admin/samples?creator_id=${row.creator_id}` }, "View samples"),
     ),
   );
   box.setAttribute("aria-busy", "false");
@@ -49,7 +49,7 @@ function fill(row) {
 
 function fail(problem) {
   if (isSignedOut(problem)) location.reload();
-  else told.textContent = `${problem.message} ${problem.advice || ""}`;
+  else status.textContent = messageOf(problem);
 }
 
 async function load() {
@@ -63,7 +63,7 @@ async function load() {
       .map((other) => make("option", { value: other.creator_id }, creatorName(other)));
     document
       .querySelector("#other")
-      .replaceChildren(make("option", { value: "" }, "Choose …"), ...options);
+      .replaceChildren(make("option", { value: "" }, "Choose…"), ...options);
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
     box.replaceChildren(
@@ -72,7 +72,7 @@ async function load() {
         { class: "state bad", role: "alert" },
         make("h2", {}, problem.title),
         make("p", {}, problem.message),
-        make("a", { class: "button", href: "/admin/samples/creators" }, "All creators"),
+        make("a", { class: "button", href: "/admin/samples/creators" }, "View all creators"),
       ),
     );
     box.setAttribute("aria-busy", "false");

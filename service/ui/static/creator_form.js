@@ -1,22 +1,22 @@
-// The form of a creator, on the page that adds one and on the one that changes one.
+// The creator form, used to add and to edit a creator.
 
-import { isSignedOut } from "./api.js";
+import { isSignedOut, messageOf } from "./api.js";
 import { enableForms } from "./dom.js";
 
-/** Wire the form: `save` gets its fields, an empty one as null. */
+/** Connect the form. `save` gets its fields, empty ones as null. */
 export function creatorForm(save) {
   const form = document.querySelector("[data-creator-form]");
-  const told = form.querySelector("[data-form-told]");
+  const status = form.querySelector("[data-form-status]");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const fields = Object.fromEntries(
       [...new FormData(form)].map(([name, value]) => [name, value.trim() || null]),
     );
     try {
-      told.textContent = (await save(fields)) || "";
+      status.textContent = (await save(fields)) || "";
     } catch (problem) {
       if (isSignedOut(problem)) location.reload();
-      else told.textContent = `${problem.message} ${problem.advice || ""}`;
+      else status.textContent = messageOf(problem);
     }
   });
   enableForms(form);

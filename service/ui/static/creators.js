@@ -1,4 +1,4 @@
-// Creators, with what was sent to them and what they bought.
+// The list of creators, with their samples and purchases.
 
 import { call } from "./api.js";
 import { creatorForm } from "./creator_form.js";
@@ -29,8 +29,8 @@ const columns = [
     kind: "num",
     cell: (row) => (row.last_sent_at ? timeElement(row.last_sent_at, day) : "–"),
   },
-  { label: "Own orders", kind: "num", cell: (row) => number(row.own_orders) },
-  { label: "Bought", kind: "num", cell: (row) => amount(row.own_orders_total, row.currency) },
+  { label: "Purchases", kind: "num", cell: (row) => number(row.own_orders) },
+  { label: "Spent", kind: "num", cell: (row) => amount(row.own_orders_total, row.currency) },
 ];
 
 function amount(value, currency) {
@@ -52,6 +52,6 @@ list({
       "div",
       { class: "state" },
       make("h3", {}, "No creators yet"),
-      make("p", {}, "Add the people you send samples to; their orders find them by themselves."),
+      make("p", {}, "Add the people you send samples to. Their orders are matched automatically."),
     ),
 })();

@@ -1,6 +1,6 @@
-// Making elements. Text always goes in as text, never as markup.
+// Helpers that create elements. Text is always inserted as text, never as markup.
 
-/** An element with attributes and children; a child may be text, an element, or nothing. */
+/** Create an element with attributes and children. A child may be text, an element or null. */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -11,15 +11,15 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Enable the forms of a part of the page, now that a script listens to them.
+/** Enable the forms of a part of the page once a script handles them.
  *
- * Until then their buttons are disabled in the page: the browser would send a form by itself, with
- * every field, a secret too, in the address. */
+ * Their buttons are disabled in the HTML. Otherwise the browser could submit a form without the
+ * script and put every field, including secrets, into the URL. */
 export function enableForms(part) {
   for (const button of part.querySelectorAll("[type=submit]:disabled")) button.disabled = false;
 }
 
-/** The address of this page with some parameters changed; null removes one. */
+/** The URL of this page with some parameters changed. null removes a parameter. */
 export function address(changes, fragment = "") {
   const url = new URL(location.href);
   for (const [name, value] of Object.entries(changes)) {

@@ -1,4 +1,4 @@
-// Numbers and times in the reader's language; times in the tenant's time zone.
+// Formats numbers and times in the reader's language. Times are in the store's time zone.
 
 const timeZone = document.documentElement.dataset.timeZone || "UTC";
 const numbers = new Intl.NumberFormat();
@@ -8,7 +8,7 @@ const times = dateFormat({ timeStyle: "short" });
 const days = dateFormat({ dateStyle: "medium" });
 const dates = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeZone: "UTC" });
 
-// A browser may not know a zone that the database knows; UTC, then, and it says so.
+// A browser may not know a time zone that the database knows. Then times are in UTC and say so.
 function dateFormat(options) {
   try {
     return new Intl.DateTimeFormat(undefined, { ...options, timeZone });
@@ -26,24 +26,24 @@ export const number = (value) => numbers.format(value);
 export const percent = (share) => percents.format(share);
 export const day = (at) => days.format(new Date(at));
 
-/** A calendar day such as "2026-12-31", which is no instant and knows no time zone. */
+/** A calendar day such as "2026-12-31". It has no time zone. */
 export const date = (on) => dates.format(new Date(on));
 
-/** A time of today as a time, any other with its date. */
+/** A moment: today as a time only, other days with the date. */
 export function moment(at) {
   const date = new Date(at);
   const isToday = days.format(date) === days.format(new Date());
   return (isToday ? times : moments).format(date);
 }
 
-/** An amount of money; `amount` is a decimal string in major units. */
+/** An amount of money. `amount` is a decimal string in major units. */
 export function money(amount, currency) {
   if (!currency) return number(amount);
-  // The amount stays a string: Intl reads it exactly, a Number might not hold it.
+  // Intl formats the string exactly. Converting it to a Number could lose digits.
   return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount);
 }
 
-/** The same without decimals, for a sum that is large. */
+/** An amount of money without decimals, for large sums. */
 export function roundMoney(amount, currency) {
   if (!currency) return number(amount);
   return new Intl.NumberFormat(undefined, {
@@ -62,20 +62,20 @@ export function timeElement(at, format = moment) {
   return element;
 }
 
-/** "As of 09:30, next 12:00" into an element. */
+/** Write "As of 09:30, next 12:00" into an element. */
 export function dated(element, asOf, next) {
-  const parts = asOf ? ["As of ", timeElement(asOf)] : ["Never so far"];
-  element.replaceChildren(...parts, ...(next ? [", next ", timeElement(next)] : ["; the schedule is paused"]));
+  const parts = asOf ? ["As of ", timeElement(asOf)] : ["Not updated yet"];
+  element.replaceChildren(...parts, ...(next ? [", next ", timeElement(next)] : [", schedule paused"]));
 }
 
-/** Put what the server has written into the reader's own format. */
+/** Format the values that the server has written in the reader's language. */
 export function localise(root) {
   const formats = {
     number: (item) => number(item.value),
     percent: (item) => percent(item.value),
     money: (item) => money(item.value, item.dataset.currency),
     moment: (item) => moment(item.dateTime),
-    // A text in a drawing has no dateTime.
+    // SVG text has no dateTime.
     date: (item) => date(item.dateTime ?? item.dataset.on),
   };
   for (const item of root.querySelectorAll("[data-format]")) {

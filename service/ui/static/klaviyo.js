@@ -1,6 +1,6 @@
-// The lists that are kept in step: how each is, what it waits for, and adding another.
+// Synced lists: the status of each, what needs approval, and the form that adds one.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms, make } from "./dom.js";
 import { moment, number } from "./format.js";
 import {
@@ -10,11 +10,11 @@ import {
   configPath,
   facts,
   followSync,
-  resume,
-  settle,
+  problemNote,
+  resolveProblem,
+  resumeFollowing,
   sync,
   title,
-  trouble,
 } from "./klaviyo_parts.js";
 
 const NEW_LIST = "new";
@@ -27,7 +27,7 @@ const form = document.querySelector("[data-add]");
 async function load() {
   try {
     const { data } = await call(`${api}/config`);
-    box.replaceChildren(...(data.length > 0 ? data.map(card) : [nothing()]));
+    box.replaceChildren(...(data.length > 0 ? data.map(card) : [emptyState()]));
     if (syncAll) syncAll.hidden = data.length === 0;
     box.setAttribute("aria-busy", "false");
     return data;
@@ -41,14 +41,14 @@ async function load() {
 
 function card(row) {
   const id = `config-${row.config_id}`;
-  const now = make("button", { type: "button" }, "Sync now", spoken(row));
-  now.addEventListener("click", () => followSync(now, () => sync([row.config_id]), load));
-  const pause = make("button", { type: "button", class: "quiet" }, "Pause", spoken(row));
+  const syncNow = make("button", { type: "button" }, "Sync now", hiddenName(row));
+  syncNow.addEventListener("click", () => followSync(syncNow, () => sync([row.config_id]), load));
+  const pause = make("button", { type: "button", class: "quiet" }, "Pause", hiddenName(row));
   pause.addEventListener("click", () => change(row, { is_paused: true }));
-  const act = (what, button) =>
-    what === "resume"
+  const act = (action, button) =>
+    action === "resume"
       ? change(row, { is_paused: false })
-      : followSync(button, () => settle(row, what), load);
+      : followSync(button, () => resolveProblem(row, action), load);
   return make(
     "article",
     { class: "panel padded", "aria-labelledby": id },
@@ -58,22 +58,22 @@ function card(row) {
       make("h3", { id }, make("a", { href: configPage(row.config_id) }, ...title(row))),
       configBadge(row),
     ),
-    trouble(row, act),
+    problemNote(row, act),
     facts(row),
     make(
       "div",
       { class: "actions" },
-      row.is_paused ? null : now,
-      make("a", { class: "button", href: configPage(row.config_id) }, "Preview and details", spoken(row)),
+      row.is_paused ? null : syncNow,
+      make("a", { class: "button", href: configPage(row.config_id) }, "View details", hiddenName(row)),
       row.is_paused ? null : pause,
     ),
   );
 }
 
-// Several cards have buttons of the same words; this tells them apart for those who hear them.
-function spoken(row) {
+// Several cards have the same buttons. This names the list for screen readers.
+function hiddenName(row) {
   const name = `${row.segment_name || row.segment_key}, ${row.list_name}`;
-  return make("span", { class: "visually-hidden" }, ` of ${name}`);
+  return make("span", { class: "visually-hidden" }, `: ${name}`);
 }
 
 async function change(row, body) {
@@ -86,12 +86,12 @@ async function change(row, body) {
   }
 }
 
-function nothing() {
+function emptyState() {
   return make(
     "div",
     { class: "state" },
-    make("h3", {}, "No list is kept in step yet"),
-    make("p", {}, "Choose a segment and a list below; the next sync brings the list in step with it."),
+    make("h3", {}, "No synced lists yet"),
+    make("p", {}, "Choose a segment and a list below to start syncing."),
   );
 }
 
@@ -99,25 +99,25 @@ function failure(problem) {
   return make(
     "div",
     { class: "note bad", role: "alert" },
-    make("p", {}, `${problem.message} ${problem.advice || ""}`),
+    make("p", {}, messageOf(problem)),
   );
 }
 
 syncAll?.addEventListener("click", () => followSync(syncAll, () => sync(null), load));
 load().then((rows) => {
   const unfinished = rows.find((row) => ["queued", "running"].includes(row.last_sync?.state));
-  if (syncAll) resume(syncAll, unfinished, load);
+  if (syncAll) resumeFollowing(syncAll, unfinished, load);
 });
 
-// -- adding one ---------------------------------------------------------------------------------
+// -- adding a list ------------------------------------------------------------------------------
 
 function field(id) {
   return form.querySelector(`#${id}`);
 }
 
-function tell(problem) {
+function showProblem(problem) {
   if (isSignedOut(problem)) return location.reload();
-  form.querySelector("[data-told]").textContent = `${problem.message} ${problem.advice || ""}`.trim();
+  form.querySelector("[data-status]").textContent = messageOf(problem);
   return undefined;
 }
 
@@ -132,8 +132,8 @@ async function loadLists() {
     const { data, next_cursor: next } = page;
     if (!nextLists) {
       select.replaceChildren(
-        make("option", { value: "" }, "Choose …"),
-        make("option", { value: NEW_LIST }, "A new list …"),
+        make("option", { value: "" }, "Choose…"),
+        make("option", { value: NEW_LIST }, "Create a new list…"),
       );
     }
     select.append(...data.map(listOption));
@@ -141,12 +141,12 @@ async function loadLists() {
     more.hidden = !next;
     countLists(params);
   } catch (problem) {
-    select.replaceChildren(make("option", { value: "" }, "The lists cannot be read"));
-    tell(problem);
+    select.replaceChildren(make("option", { value: "" }, "Could not load lists"));
+    showProblem(problem);
   }
 }
 
-// Sizes take Klaviyo some seconds; nobody has to wait for them to choose.
+// Klaviyo takes seconds to count profiles, so sizes are added after the names are shown.
 async function countLists(params) {
   const { data } = await call(`${api}/lists`, { params }).catch(() => ({ data: [] }));
   for (const list of data) {
@@ -172,11 +172,11 @@ function describeOption(option, list) {
 function describeList() {
   const [chosen] = field("list").selectedOptions;
   const { counted, segments } = chosen.dataset;
-  const told = [
-    counted ? `Counted ${moment(counted)}.` : "",
-    segments ? `In step with ${segments} already.` : "",
+  const notes = [
+    counted ? `Size as of ${moment(counted)}.` : "",
+    segments ? `Already synced with ${segments}.` : "",
   ];
-  form.querySelector("[data-list-help]").textContent = told.join(" ").trim();
+  form.querySelector("[data-list-help]").textContent = notes.join(" ").trim();
   const isNew = chosen.value === NEW_LIST;
   form.querySelector("[data-new-list]").hidden = !isNew;
   field("list_name").required = isNew;
@@ -202,32 +202,32 @@ async function loadSegments() {
       .replaceChildren(
         ...pulled.data.map((list) => make("option", { value: `klaviyo:${list.id}` }, list.name)),
       );
-    const more = shopify.next_cursor ? " first" : "";
-    found.textContent = q ? `The${more} ${number(options.length)} that fit are in the list above.` : "";
+    const first = shopify.next_cursor ? "first " : "";
+    found.textContent = q ? `The list above shows the ${first}${number(options.length)} matches.` : "";
   } catch (problem) {
-    tell(problem);
+    showProblem(problem);
   }
 }
 
-function directed() {
+function showFieldsForDirection() {
   const isPull = field("direction").value === "pull";
   for (const part of form.querySelectorAll("[data-with-segment]")) part.hidden = isPull;
   field("segment").required = !isPull;
 }
 
-async function add(button) {
+async function addList(button) {
   button.disabled = true;
   try {
     let listId = field("list").value;
     if (listId === NEW_LIST) {
       const name = field("list_name").value.trim();
-      const made = await call(`${api}/lists`, { method: "POST", body: { name } });
-      // Should the rest be refused, the list is there and is chosen.
-      const option = listOption(made);
+      const created = await call(`${api}/lists`, { method: "POST", body: { name } });
+      // If the rest is refused, the new list exists and is selected.
+      const option = listOption(created);
       field("list").append(option);
       option.selected = true;
       describeList();
-      listId = made.list_id;
+      listId = created.list_id;
     }
     const direction = field("direction").value;
     const body = { list_id: listId, direction, is_scheduled: field("is_scheduled").checked };
@@ -239,7 +239,7 @@ async function add(button) {
     const config = await call(`${api}/config`, { method: "POST", body });
     location.assign(configPage(config.config_id));
   } catch (problem) {
-    tell(problem);
+    showProblem(problem);
   } finally {
     button.disabled = false;
   }
@@ -247,26 +247,26 @@ async function add(button) {
 
 if (form) {
   const details = document.querySelector("[data-adding]");
-  const open = () => {
+  const loadOptions = () => {
     if (!details.open || details.dataset.loaded) return;
     details.dataset.loaded = "yes";
     loadLists();
     loadSegments();
   };
-  details.addEventListener("toggle", open);
-  open();
-  let waiting;
+  details.addEventListener("toggle", loadOptions);
+  loadOptions();
+  let searchTimer;
   field("find").addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(loadSegments, 300);
+    clearTimeout(searchTimer);
+    searchTimer = setTimeout(loadSegments, 300);
   });
   field("list").addEventListener("change", describeList);
-  field("direction").addEventListener("change", directed);
+  field("direction").addEventListener("change", showFieldsForDirection);
   form.querySelector("[data-more-lists]").addEventListener("click", loadLists);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    add(event.submitter);
+    addList(event.submitter);
   });
   enableForms(form);
-  directed();
+  showFieldsForDirection();
 }

@@ -1,6 +1,6 @@
-// One list that is kept in step: how it is, a preview, its addresses, its history, its settings.
+// One synced list: status, preview, profiles, history and settings.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms, make } from "./dom.js";
 import { number, timeElement } from "./format.js";
 import {
@@ -9,23 +9,23 @@ import {
   facts,
   followSync,
   planElement,
-  resume,
+  problemNote,
+  resolveProblem,
+  resumeFollowing,
   runBadge,
-  settle,
   sync,
-  trouble,
 } from "./klaviyo_parts.js";
 import { list } from "./list.js";
 
 const box = document.querySelector("[data-config]");
 const id = box.dataset.config;
 const path = configPath(id);
-const told = document.querySelector("main > [data-told]");
+const status = document.querySelector("main > [data-status]");
 const isHistory = new URLSearchParams(location.search).get("tab") === "history";
 
 function fail(problem) {
   if (isSignedOut(problem)) location.reload();
-  else told.textContent = `${problem.message} ${problem.advice || ""}`.trim();
+  else status.textContent = messageOf(problem);
 }
 
 async function show() {
@@ -33,15 +33,8 @@ async function show() {
     const row = await call(path);
     box.replaceChildren(
       make("p", { class: "badges" }, configBadge(row)),
-      trouble(row, (what, button) => act(row, what, button)) || "",
+      problemNote(row, (action, button) => act(row, action, button)) || "",
       facts(row),
-      make(
-        "p",
-        { class: "muted help" },
-        row.direction === "pull"
-          ? "Members here are those on the list who have an address."
-          : "Members here are those of the segment who can be written to. Drift is how many addresses were yet to be added, taken off or accepted when the last sync ended.",
-      ),
     );
     box.setAttribute("aria-busy", "false");
     return row;
@@ -52,13 +45,13 @@ async function show() {
   }
 }
 
-async function act(row, what, button) {
-  if (what !== "resume") {
-    await followSync(button, () => settle(row, what), redraw);
+async function act(row, action, button) {
+  if (action !== "resume") {
+    await followSync(button, () => resolveProblem(row, action), redraw);
     return;
   }
   try {
-    await settle(row, what);
+    await resolveProblem(row, action);
     location.reload();
   } catch (problem) {
     fail(problem);
@@ -95,17 +88,17 @@ async function showPlan(runId) {
 }
 
 syncNow.addEventListener("click", () => followSync(syncNow, () => sync([id]), redraw));
-// Until here a click would have been lost.
+// Enabled only now that the handlers are attached.
 preview.disabled = syncNow.disabled = false;
 
-// -- addresses ----------------------------------------------------------------------------------
+// -- profiles -----------------------------------------------------------------------------------
 
 const rowStates = {
   synced: ["Synced", "good", ""],
-  pending: ["Pending", "warn", "A change is on its way."],
+  pending: ["Pending", "warn", "A change is being sent."],
   rejected: ["Rejected", "bad", ""],
-  kept: ["There without us", "", "Was on the list already, and is never taken off it."],
-  removed: ["Removed by a person", "warn", "Taken off the list in Klaviyo, and stays off."],
+  kept: ["Already on list", "", "Was on the list before. Is never removed."],
+  removed: ["Removed in Klaviyo", "warn", "Is not added again unless restored."],
 };
 
 function rowState(row) {
@@ -119,12 +112,12 @@ function rowState(row) {
   );
 }
 
-function undo(row) {
+function restoreButton(row) {
   if (row.state !== "removed") return "";
   const button = make(
     "button",
     { type: "button" },
-    "Put back",
+    "Restore",
     make("span", { class: "visually-hidden" }, ` ${row.email}`),
   );
   button.addEventListener("click", async () => {
@@ -132,7 +125,7 @@ function undo(row) {
     try {
       await call(`${path}/rows/undo`, { method: "POST", body: { email: row.email } });
       await loadList();
-      told.textContent = `The next sync puts ${row.email} on the list again.`;
+      status.textContent = `The next sync adds ${row.email} to the list again.`;
     } catch (problem) {
       button.disabled = false;
       fail(problem);
@@ -145,21 +138,21 @@ const rows = {
   path: `${path}/rows`,
   filters: ["q", "state"],
   fragment: "",
-  caption: "Addresses and what became of each",
+  caption: "Profiles and their sync status",
   columns: [
     { label: "E-mail", cell: (row) => row.email },
-    { label: "State", cell: rowState },
-    { label: "In the segment", cell: (row) => (row.is_member ? "yes" : "no") },
+    { label: "Status", cell: rowState },
+    { label: "In segment", cell: (row) => (row.is_member ? "Yes" : "No") },
     { label: "Customer", cell: (row) => row.customer_id || "–" },
     { label: "Changed", kind: "num", cell: (row) => timeElement(row.changed_at) },
-    { label: "Undo", kind: "num", cell: undo },
+    { label: "Actions", kind: "num", cell: restoreButton },
   ],
   empty: () =>
     make(
       "div",
       { class: "state" },
-      make("h3", {}, "No address yet"),
-      make("p", {}, "The first sync fills this in. A preview shows beforehand what it would do."),
+      make("h3", {}, "No profiles yet"),
+      make("p", {}, "Profiles appear here after the first sync. Preview shows what it would do."),
     ),
   loaded: ({ states }) => {
     const parts = Object.entries(rowStates)
@@ -171,14 +164,14 @@ const rows = {
 
 // -- history ------------------------------------------------------------------------------------
 
-function did(run) {
+function changesOf(run) {
   const parts = ["added", "removed", "updated", "rejected", "skipped", "joined", "left", "events"]
     .filter((name) => run.counts[name])
     .map((name) => `${number(run.counts[name])} ${name}`);
-  return parts.join(", ") || "nothing";
+  return parts.join(", ") || "No changes";
 }
 
-function problems(run) {
+function errorsOf(run) {
   const codes = Object.entries(run.errors).map(([code, times]) => `${code} ${number(times)}×`);
   return [run.error, run.advice, codes.join(", ")].filter(Boolean).join(" ") || "–";
 }
@@ -189,9 +182,9 @@ const history = {
   fragment: "",
   caption: "Runs, newest first",
   columns: [
-    { label: "Asked for", cell: (run) => timeElement(run.requested_at) },
+    { label: "Requested", cell: (run) => timeElement(run.requested_at) },
     {
-      label: "State",
+      label: "Status",
       cell: (run) =>
         make(
           "span",
@@ -200,32 +193,32 @@ const history = {
           run.is_dry_run ? make("span", { class: "badge" }, "Preview") : null,
         ),
     },
-    { label: "Did", cell: (run) => (run.is_dry_run ? "nothing, only planned" : did(run)) },
-    { label: "Trouble", cell: problems },
-    { label: "Calls", kind: "num", cell: (run) => number(run.calls) },
+    { label: "Changes", cell: (run) => (run.is_dry_run ? "None (preview)" : changesOf(run)) },
+    { label: "Errors", cell: errorsOf },
+    { label: "API calls", kind: "num", cell: (run) => number(run.calls) },
     {
-      label: "Took",
+      label: "Duration",
       kind: "num",
       cell: (run) =>
         run.duration_seconds === null ? "–" : `${number(Math.round(run.duration_seconds))} s`,
     },
-    { label: "Plan", kind: "num", cell: planLink },
+    { label: "Actions", kind: "num", cell: planButton },
   ],
   empty: () =>
     make(
       "div",
       { class: "state" },
-      make("h3", {}, "Nothing has been done yet"),
-      make("p", {}, "Preview shows what a sync would do; Sync now does it."),
+      make("h3", {}, "No syncs yet"),
+      make("p", {}, "Preview shows what a sync would do. Sync now starts one."),
     ),
 };
 
-function planLink(run) {
+function planButton(run) {
   const button = make(
     "button",
     { type: "button", class: "quiet" },
-    "Show",
-    make("span", { class: "visually-hidden" }, ` the plan of ${run.requested_at}`),
+    "Show plan",
+    make("span", { class: "visually-hidden" }, `: ${run.requested_at}`),
   );
   button.addEventListener("click", async () => {
     await showPlan(run.run_id);
@@ -247,7 +240,7 @@ async function redraw() {
 async function save(body, done) {
   try {
     await call(path, { method: "PATCH", body });
-    told.textContent = done;
+    status.textContent = done;
     await show();
   } catch (problem) {
     fail(problem);
@@ -287,4 +280,4 @@ document.querySelector("[data-delete]")?.addEventListener("submit", async (event
 });
 enableForms(document);
 
-redraw().then((row) => resume(syncNow, row, redraw));
+redraw().then((row) => resumeFollowing(syncNow, row, redraw));

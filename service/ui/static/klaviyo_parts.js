@@ -1,4 +1,4 @@
-// What the pages about Klaviyo share: states in words, plans, and following a sync.
+// Shared by the Klaviyo pages: status labels, plans, and following a sync.
 
 import { call } from "./api.js";
 import { make } from "./dom.js";
@@ -10,23 +10,23 @@ export const configPath = (id) => `${api}/config/${encodeURIComponent(id)}`;
 export const configPage = (id) => `/admin/klaviyo/${encodeURIComponent(id)}`;
 
 const arrows = { push: "→", bidirectional: "↔" };
-const directions = { push: "Push", pull: "Pull", bidirectional: "Both ways" };
-const spokenArrows = { push: "feeds", bidirectional: "is in step with" };
+const directions = { push: "Push", pull: "Pull", bidirectional: "Two-way" };
+const arrowNames = { push: "to", bidirectional: "two-way with" };
 
 const reasons = {
   no_address: "no e-mail address",
-  invalid: "the address cannot be one",
-  relay: "a marketplace's relay address",
-  excluded: "excluded in the settings",
+  invalid: "invalid e-mail address",
+  relay: "marketplace relay address",
+  excluded: "excluded in settings",
   redacted: "erased on request",
-  duplicate: "another member has the same address",
+  duplicate: "same address as another member",
   suppressed: "suppressed in Klaviyo",
-  rejected: "rejected before",
-  removed_by_person: "removed by a person",
+  rejected: "previously rejected",
+  removed_by_person: "removed in Klaviyo",
 };
 
 const states = {
-  queued: ["Waiting", "warn"],
+  queued: ["Queued", "warn"],
   running: ["Syncing", "type"],
   succeeded: ["Done", "good"],
   failed: ["Failed", "bad"],
@@ -34,93 +34,95 @@ const states = {
   paused: ["Paused", "warn"],
 };
 
-/** "Champions feeds VIP", with an arrow for the eye and a word for the ear. */
+/** "Champions → VIP". Screen readers get a word instead of the arrow. */
 export function title(row) {
   if (row.direction === "pull") return [row.list_name];
   return [
     row.segment_name || row.segment_key,
     " ",
     make("span", { "aria-hidden": "true" }, arrows[row.direction]),
-    make("span", { class: "visually-hidden" }, spokenArrows[row.direction]),
+    make("span", { class: "visually-hidden" }, arrowNames[row.direction]),
     " ",
     row.list_name,
   ];
 }
 
-/** How a run of a configuration ended, as a badge. */
+/** The status of a run as a badge. */
 export function runBadge(run) {
   const [label, kind] = states[run.state];
   return make("span", { class: `badge ${kind}` }, label);
 }
 
-/** How a configuration is, as a badge. */
+/** The status of a synced list as a badge. */
 export function configBadge(row) {
   const badge = (text, kind) => make("span", { class: `badge ${kind}` }, text);
   if (row.is_paused) return badge("Paused", "warn");
   if (!row.last_sync) return badge("Not synced yet", "");
-  if (row.last_sync.state === "stopped") return badge("Waits for you", "warn");
+  if (row.last_sync.state === "stopped") return badge("Needs your approval", "warn");
   if (row.last_sync.state === "failed") return badge("Failed", "bad");
   if (["queued", "running"].includes(row.last_sync.state)) return runBadge(row.last_sync);
-  return badge("In step", "good");
+  return badge("In sync", "good");
 }
 
 export function fact(label, ...value) {
   return make("div", {}, make("dt", {}, label), make("dd", {}, ...value));
 }
 
-/** What is known of a configuration, as a list of facts. */
+/** The key facts of a synced list. */
 export function facts(row) {
   const amount = (value) => (value === null ? "–" : number(value));
   const next = row.is_paused
-    ? "paused"
+    ? "Paused"
     : row.next_sync_at
       ? timeElement(row.next_sync_at)
-      : "when asked";
+      : "Manual";
   return make(
     "dl",
     { class: "facts" },
     fact("Direction", directions[row.direction]),
-    fact("Members here", amount(row.members_here)),
-    fact("Members there", amount(row.members_there)),
-    fact("Drift", row.drift === null ? "–" : number(row.drift)),
-    fact("Last synced", row.last_synced_at ? timeElement(row.last_synced_at) : "never"),
-    fact("Next", next),
+    fact("In segment (e-mailable)", amount(row.members_here)),
+    fact("In Klaviyo", amount(row.members_there)),
+    fact("Pending changes", row.drift === null ? "–" : number(row.drift)),
+    fact("Last synced", row.last_synced_at ? timeElement(row.last_synced_at) : "Never"),
+    fact("Next sync", next),
   );
 }
 
 /**
- * What keeps a configuration from being in step, with what to press; null when nothing does.
+ * A note about what keeps a list from syncing, with a control to resolve it; null if there is none.
  * `act` is called with "resume", "confirm" or "start-flows", and the button.
  */
-export function trouble(row, act) {
-  const button = (label, what) => {
+export function problemNote(row, act) {
+  const button = (label, action) => {
     const element = make("button", { type: "button" }, label);
-    element.addEventListener("click", () => act(what, element));
+    element.addEventListener("click", () => act(action, element));
     return element;
   };
   if (row.is_paused) {
-    const why = row.paused_by === "person" ? "It was paused by a person." : row.paused_reason;
-    return note("warn", "Paused", [why], button("Go on", "resume"));
+    const why = row.paused_by === "person" ? "Paused by a user." : row.paused_reason;
+    return note("warn", "Paused", [why], button("Resume", "resume"));
   }
   const last = row.last_sync;
   if (!last || !["failed", "stopped"].includes(last.state)) return null;
-  const told = [last.error, last.advice].filter(Boolean);
-  if (last.state === "failed") return note("bad", "The last sync failed", told);
+  const reasons = [last.error, last.advice].filter(Boolean);
+  if (last.state === "failed") return note("bad", "The last sync failed", reasons);
   if (row.confirmed_removals !== null) {
-    const agreed = `Agreed: up to ${number(row.confirmed_removals)} removals at the next sync.`;
-    return note("warn", "Waits for the next sync", [agreed]);
+    const approved = `Approved: up to ${number(row.confirmed_removals)} removals in the next sync.`;
+    return note("warn", "Waiting for the next sync", [approved]);
   }
   if (last.stopped_for === "removals") {
-    const label = `Take ${number(last.removals)} profiles off the list`;
-    return note("warn", "Stopped before removing many", told, sure(label, "confirm", act));
+    const label = `Remove ${number(last.removals)} profiles from the list`;
+    const form = approval(label, "confirm", act);
+    return note("warn", "Stopped: too many removals", reasons, form);
   }
-  const label = "Let the flow start for everyone";
-  return note("warn", "Stopped before starting a flow", told, sure(label, "start-flows", act));
+  const label = "Trigger the flow for everyone";
+  const form = approval(label, "start-flows", act);
+  return note("warn", "Stopped: would trigger a flow", reasons, form);
 }
 
-// What cannot be undone takes a tick and a press.
-function sure(label, what, act) {
-  const button = make("button", { type: "submit" }, "Agree and sync");
+// An action that cannot be undone needs a checkbox and a button.
+function approval(label, action, act) {
+  const button = make("button", { type: "submit" }, "Approve and sync");
   const form = make(
     "form",
     { class: "actions" },
@@ -129,7 +131,7 @@ function sure(label, what, act) {
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    act(what, button);
+    act(action, button);
   });
   return form;
 }
@@ -144,31 +146,31 @@ function note(kind, heading, sentences, ...controls) {
   );
 }
 
-/** Do what a configuration's note offers; resolves to a run to follow, or null. */
-export async function settle(row, what) {
+/** Carry out the action of a problem note. Resolves to a run to follow, or null. */
+export async function resolveProblem(row, action) {
   const path = configPath(row.config_id);
-  if (what === "confirm") await call(`${path}/confirm`, { method: "POST" });
+  if (action === "confirm") await call(`${path}/confirm`, { method: "POST" });
   else {
-    const body = what === "resume" ? { is_paused: false } : { fires_flows_on_first_sync: true };
+    const body = action === "resume" ? { is_paused: false } : { fires_flows_on_first_sync: true };
     await call(path, { method: "PATCH", body });
   }
-  return what === "resume" ? null : sync([row.config_id]);
+  return action === "resume" ? null : sync([row.config_id]);
 }
 
-/** Start a sync, or a dry run, of some configurations or of all; resolves to the run. */
+/** Start a sync or dry run of the given lists, or of all. Resolves to the run. */
 export function sync(ids, params = {}) {
   const body = ids ? { config_ids: ids } : {};
   return call(`${api}/sync`, { method: "POST", params, body });
 }
 
-/** Follow the run that `start` gives; `changed` draws anew what it has changed, however it ends. */
+/** Follow the run that `start` returns, then call `changed` to refresh the page. */
 export async function followSync(button, start, changed) {
   await follow(button, outcome, start);
   await changed();
 }
 
-/** Follow a sync of the configuration that somebody else or the schedule has started. */
-export function resume(button, row, changed) {
+/** Follow a sync of the list that the schedule or another user has started. */
+export function resumeFollowing(button, row, changed) {
   const last = row?.last_sync;
   if (!last || !["queued", "running"].includes(last.state)) return;
   const path = `/api/admin/runs/${encodeURIComponent(last.run_id)}`;
@@ -176,24 +178,24 @@ export function resume(button, row, changed) {
 }
 
 function outcome(run) {
-  if (run.kind === "klaviyo_plan") return "Previewed: nothing has been changed.";
+  if (run.kind === "klaviyo_plan") return "Preview ready. Nothing has been changed.";
   const names = ["added", "removed", "updated", "rejected", "skipped", "joined", "left", "stopped", "paused"];
   const parts = names
     .filter((name) => run.counts[name])
     .map((name) => `${number(run.counts[name])} ${name}`);
-  return parts.length > 0 ? `Done: ${parts.join(", ")}.` : "Done: nothing had to be changed.";
+  return parts.length > 0 ? `Done: ${parts.join(", ")}.` : "Done: no changes needed.";
 }
 
-/** A plan with its counts, its reasons and examples. */
+/** A plan with counts, reasons and examples. */
 export function planElement(run) {
   const { plan } = run;
-  const head = make("h2", { id: "plan-title" }, run.is_dry_run ? "Preview" : "Plan of the sync");
-  if (!plan) return [head, make("p", {}, run.error || "There is no plan.")];
+  const head = make("h2", { id: "plan-title" }, run.is_dry_run ? "Preview" : "Sync plan");
+  if (!plan) return [head, make("p", {}, run.error || "No plan available.")];
   const parts = [
-    ["add", "To be added"],
-    ["remove", "To be taken off"],
-    ["update", "To be given new properties"],
-    ["skip", "Left out"],
+    ["add", "To add"],
+    ["remove", "To remove"],
+    ["update", "To update"],
+    ["skip", "Skipped"],
   ];
   return [
     make(
@@ -202,7 +204,7 @@ export function planElement(run) {
       head,
       make("p", { class: "muted" }, "As of ", timeElement(run.finished_at || run.requested_at)),
     ),
-    plan.stop ? note("warn", "A sync would stop here", [plan.stop.message, plan.stop.advice || ""]) : null,
+    plan.stop ? note("warn", "A sync would stop", [plan.stop.message, plan.stop.advice || ""]) : null,
     make(
       "dl",
       { class: "cards" },

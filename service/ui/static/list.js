@@ -1,5 +1,5 @@
-// A list that the JSON API fills. Which rows it shows is in the page's address; this reads it
-// there, and shows one of five states: loading, rows, empty, nothing found, or an error.
+// A list filled from the JSON API. Filters and cursor are read from the page's URL. The list shows
+// one of five states: loading, rows, empty, nothing found, or an error.
 
 import { call, isSignedOut } from "./api.js";
 import { address, make } from "./dom.js";
@@ -8,13 +8,13 @@ const PAGE_SIZE = 50;
 const SKELETON_ROWS = 6;
 
 /**
- * @param options.path      the API's list
- * @param options.filters   parameters of the page's address that the API takes as they are
- * @param options.caption   what the table holds, for those who hear it
+ * @param options.path      URL of the API's list
+ * @param options.filters   URL parameters that are passed on to the API
+ * @param options.caption   caption of the table, for screen readers
  * @param options.columns   [{ label, kind, cell(row) }]; kind "num" or undefined
- * @param options.detail    { label, about(row), cell(row) }: what a button in each row unfolds
- * @param options.empty     () => element, when there is nothing at all
- * @param options.fragment  where on the page the list is, for its links
+ * @param options.detail    { label, about(row), cell(row) }: details behind a button in each row
+ * @param options.empty     () => element, shown when the unfiltered list is empty
+ * @param options.fragment  fragment of the list on the page, for its links
  * @param options.loaded    (answer) => void
  */
 export function list(options) {
@@ -35,18 +35,18 @@ export function list(options) {
 }
 
 function parameters(filters) {
-  const given = new URLSearchParams(location.search);
+  const params = new URLSearchParams(location.search);
   const wanted = { limit: PAGE_SIZE };
   for (const name of [...filters, "cursor"]) {
-    const value = given.get(name)?.trim();
+    const value = params.get(name)?.trim();
     if (value) wanted[name] = value;
   }
   return wanted;
 }
 
 function isFiltered(filters) {
-  const given = parameters(filters);
-  return filters.some((name) => given[name]) || Boolean(given.cursor);
+  const params = parameters(filters);
+  return filters.some((name) => params[name]) || Boolean(params.cursor);
 }
 
 function show(box, options, answer) {
@@ -73,7 +73,7 @@ function table(options, rows) {
           ? make("th", { scope: "row" }, cell(row))
           : make("td", { class: kind, "data-label": label }, cell(row)),
       ),
-      options.detail ? make("td", { class: "num" }, unfolding(options, row, number)) : null,
+      options.detail ? make("td", { class: "num" }, detailButton(options, row, number)) : null,
     ),
   );
   return make(
@@ -89,8 +89,8 @@ function table(options, rows) {
   );
 }
 
-// The row that a button unfolds is made when it is first asked for.
-function unfolding({ detail, columns }, row, number) {
+// The detail row is created when it is first opened.
+function detailButton({ detail, columns }, row, number) {
   const id = `detail-${number}`;
   const button = make(
     "button",
@@ -100,14 +100,14 @@ function unfolding({ detail, columns }, row, number) {
   );
   button.addEventListener("click", () => {
     const isOpen = button.getAttribute("aria-expanded") === "true";
-    let unfolded = document.getElementById(id);
-    if (!unfolded) {
+    let detailRow = document.getElementById(id);
+    if (!detailRow) {
       const cell = make("td", { colspan: columns.length + 1 }, detail.cell(row));
-      unfolded = make("tr", { class: "detail", id }, cell);
-      button.closest("tr").after(unfolded);
+      detailRow = make("tr", { class: "detail", id }, cell);
+      button.closest("tr").after(detailRow);
       button.setAttribute("aria-controls", id);
     }
-    unfolded.hidden = isOpen;
+    detailRow.hidden = isOpen;
     button.setAttribute("aria-expanded", String(!isOpen));
   });
   return button;
@@ -134,24 +134,24 @@ function nothingFound({ filters, fragment }) {
     "div",
     { class: "state" },
     make("h3", {}, "Nothing matches"),
-    make("p", {}, "No row fits this search and these filters."),
+    make("p", {}, "Try another search or clear the filters."),
     make("a", { class: "button", href: address(cleared, fragment) }, "Clear filters"),
   );
 }
 
-// What happened, what to do about it, and the way out.
+// What went wrong, what to do about it, and a control to continue.
 function failure(problem, options, retry) {
   return make(
     "div",
     { class: "state bad", role: "alert" },
-    make("h3", {}, problem.title || "That did not work"),
+    make("h3", {}, problem.title),
     make("p", {}, problem.message),
     problem.advice ? make("p", {}, problem.advice) : null,
-    wayOut(problem, options, retry),
+    retryControl(problem, options, retry),
   );
 }
 
-function wayOut(problem, { fragment }, retry) {
+function retryControl(problem, { fragment }, retry) {
   if (problem.kind === "bad-cursor") {
     const href = address({ cursor: null }, fragment);
     return make("a", { class: "button", href }, "First page");

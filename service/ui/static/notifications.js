@@ -1,6 +1,6 @@
-// Where syncs that fail are told: set, tried and removed; the secret is shown once.
+// The webhook for sync failures: set, test and remove it. The secret is shown once.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms, make } from "./dom.js";
 import { timeElement } from "./format.js";
 
@@ -9,16 +9,16 @@ const section = document.querySelector("[data-notifications]");
 const part = (name) => section.querySelector(`[data-${name}]`);
 
 const topics = {
-  "klaviyo_sync.failed": "Out of step",
-  "klaviyo_sync.recovered": "In step again",
+  "klaviyo_sync.failed": "Sync failed",
+  "klaviyo_sync.recovered": "Sync recovered",
   test: "Test",
 };
-const states = { pending: "waits", delivered: "delivered", failed: "given up" };
+const states = { pending: "Pending", delivered: "Delivered", failed: "Failed" };
 
 async function show() {
   const { url, secret_last_four: end, set_at: at, data } = await call(path);
   part("hook").replaceChildren(
-    ...(url ? [`Sent to ${url}, secret …${end}, set `, timeElement(at), "."] : ["Nobody is told."]),
+    ...(url ? [`Sending to ${url}, secret …${end}, set `, timeElement(at), "."] : ["No webhook set."]),
   );
   part("test-hook").hidden = !url;
   part("remove-hook").hidden = !url;
@@ -43,43 +43,43 @@ function hideSecret() {
   part("hook-secret-value").textContent = "";
 }
 
-async function work(said, request) {
-  part("hook-told").textContent = said;
+async function runRequest(working, request) {
+  part("hook-status").textContent = working;
   hideSecret();
   try {
     const done = await request();
     await show();
-    part("hook-told").textContent = done;
+    part("hook-status").textContent = done;
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
-    else part("hook-told").textContent = `${problem.message} ${problem.advice || ""}`.trim();
+    else part("hook-status").textContent = messageOf(problem);
   }
 }
 
 part("set-hook").addEventListener("submit", (event) => {
   event.preventDefault();
   const input = section.querySelector("#hook_url");
-  work("Saving …", async () => {
+  runRequest("Saving…", async () => {
     const { secret } = await call(path, { method: "POST", body: { url: input.value.trim() } });
     part("hook-secret-value").textContent = secret;
     part("hook-secret").hidden = false;
     input.value = "";
-    return "Saved. Keep the secret: it is not shown again.";
+    return "Saved. Copy the secret now: it is not shown again.";
   });
 });
 enableForms(section);
 
 part("test-hook").addEventListener("click", () =>
-  work("Sending …", async () => {
+  runRequest("Sending…", async () => {
     const { state, error } = await call(`${path}/test`, { method: "POST" });
-    return state === "delivered" ? "It arrived." : `It did not arrive. ${error}`;
+    return state === "delivered" ? "Test delivered." : `Test failed. ${error}`;
   }),
 );
 
 part("remove-hook").addEventListener("click", () =>
-  work("Removing …", async () => {
+  runRequest("Removing…", async () => {
     await call(path, { method: "DELETE" });
-    return "Removed. Nobody is told any more.";
+    return "Webhook removed.";
   }),
 );
 

@@ -1,16 +1,16 @@
-// The form of RFM's settings: it sends what was changed, shows what is wrong beside its field, and
-// can take the last change back.
+// The RFM settings form. It sends changed fields only, shows errors beside their fields, and can
+// undo the last change.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms } from "./dom.js";
 
 const PATH = "/api/admin/segments/rfm/settings";
-const listed = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
+const splitLines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
 
-// How each field's text becomes the API's value, and back.
+// How to read each field as the API's value, and write it back.
 const fields = {
-  window_days: { read: (input) => Number(input.value), write: plain },
-  time_zone: { read: (input) => input.value.trim(), write: plain },
+  window_days: { read: (input) => Number(input.value), write: writeText },
+  time_zone: { read: (input) => input.value.trim(), write: writeText },
   minimum_minor: {
     read: (input) => minorUnits(input.value.trim(), Number(input.dataset.exponent)),
     write: (input, minor) => {
@@ -23,19 +23,19 @@ const fields = {
       input.checked = value;
     },
   },
-  excluded_customer_ids: { read: (input) => listed(input.value), write: lines },
-  excluded_domains: { read: (input) => listed(input.value), write: lines },
+  excluded_customer_ids: { read: (input) => splitLines(input.value), write: writeLines },
+  excluded_domains: { read: (input) => splitLines(input.value), write: writeLines },
 };
 
-function plain(input, value) {
+function writeText(input, value) {
   input.value = value;
 }
 
-function lines(input, values) {
+function writeLines(input, values) {
   input.value = values.join("\n");
 }
 
-// As text, not as a product of floating-point numbers.
+// Converted as text, because floating-point numbers would lose precision.
 function minorUnits(text, exponent) {
   const found = /^(\d+)(?:[.,](\d*))?$/.exec(text || "0");
   if (!found || (found[2] || "").length > exponent) return null;
@@ -48,8 +48,8 @@ function majorUnits(minor, exponent) {
   return exponent ? `${digits.slice(0, point)}.${digits.slice(point)}` : digits;
 }
 
-/** Wire the form; `started` is told the run that puts a change to work. */
-export function settingsForm(started) {
+/** Connect the form. `onRun` gets the run that recalculates with the new settings. */
+export function settingsForm(onRun) {
   const form = document.querySelector("[data-settings]");
   const minimum = form.elements.minimum_minor;
   fields.minimum_minor.write(minimum, Number(minimum.dataset.minor));
@@ -59,34 +59,34 @@ export function settingsForm(started) {
   let saved = values(form);
   let isSaving = false;
 
-  async function save(wanted, words) {
+  async function save(wanted, message) {
     if (isSaving) return;
     const change = difference(saved, wanted);
-    clear(form);
+    clearErrors(form);
     if (change.minimum_minor === null) {
       const exponent = Number(minimum.dataset.exponent);
       const example = majorUnits(25 * 10 ** exponent, exponent);
-      complain(form, { minimum_minor: `This is not an amount; it looks like ${example}.` });
+      showErrors(form, { minimum_minor: `Enter an amount such as ${example}.` });
       return;
     }
     if (Object.keys(change).length === 0) {
-      tell(form, "Nothing has been changed.");
+      showStatus(form, "No changes to save.");
       return;
     }
     isSaving = true;
-    tell(form, "Saving …");
+    showStatus(form, "Saving…");
     try {
       const answer = await call(PATH, { method: "PATCH", body: change });
       const before = saved;
-      show(form, answer.settings);
+      fill(form, answer.settings);
       saved = values(form);
-      tell(form, words);
+      showStatus(form, message);
       undo.hidden = false;
-      undo.onclick = () => save({ ...saved, ...pick(before, change) }, "Taken back.");
-      started(answer.run);
+      undo.onclick = () => save({ ...saved, ...pick(before, change) }, "Change undone.");
+      onRun(answer.run);
     } catch (problem) {
       if (isSignedOut(problem)) location.reload();
-      else refuse(form, problem);
+      else showRefusal(form, problem);
     } finally {
       isSaving = false;
     }
@@ -108,7 +108,7 @@ function values(form) {
   );
 }
 
-function show(form, settings) {
+function fill(form, settings) {
   for (const [name, { write }] of Object.entries(fields)) {
     write(form.elements[name], settings[name]);
   }
@@ -119,42 +119,42 @@ function difference(before, after) {
   return Object.fromEntries(Object.entries(after).filter(([name]) => !isSame(name)));
 }
 
-// A part of a list that is wrong is told beside the list.
-function refuse(form, problem) {
+// An error in one entry of a list is shown beside the list.
+function showRefusal(form, problem) {
   const errors = {};
   for (const { pointer = "", detail } of problem.errors) {
     const [, name] = pointer.split("/");
     if (fields[name]) errors[name] = detail;
   }
-  if (Object.keys(errors).length > 0) complain(form, errors);
-  else tell(form, [problem.message, problem.advice].filter(Boolean).join(" "), { isBad: true });
+  if (Object.keys(errors).length > 0) showErrors(form, errors);
+  else showStatus(form, messageOf(problem), { isBad: true });
 }
 
-function complain(form, errors) {
+function showErrors(form, errors) {
   for (const [name, detail] of Object.entries(errors)) {
     form.elements[name].setAttribute("aria-invalid", "true");
-    const place = document.getElementById(`${name}-error`);
-    place.textContent = detail;
-    place.hidden = false;
+    const message = document.getElementById(`${name}-error`);
+    message.textContent = detail;
+    message.hidden = false;
   }
-  tell(form, "Not saved: see above.", { isBad: true });
+  showStatus(form, "Not saved. Fix the marked fields.", { isBad: true });
   form.elements[Object.keys(errors)[0]].focus();
 }
 
-function clear(form) {
+function clearErrors(form) {
   for (const name of Object.keys(fields)) {
     form.elements[name].removeAttribute("aria-invalid");
     document.getElementById(`${name}-error`).hidden = true;
   }
 }
 
-function tell(form, text, { isBad = false } = {}) {
+function showStatus(form, text, { isBad = false } = {}) {
   const status = form.querySelector("[data-settings-status]");
   status.textContent = text;
   status.classList.toggle("field-error", isBad);
 }
 
-// The browser's own list of zones, where it has one; the field takes any that the service knows.
+// Suggest the browser's list of time zones. The field accepts any zone that the service knows.
 function suggestZones(form) {
   const zones = Intl.supportedValuesOf?.("timeZone") || [];
   const options = ["UTC", ...zones].map((zone) => new Option("", zone));

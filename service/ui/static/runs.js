@@ -1,16 +1,16 @@
-// Starting a run and following it to its end, with words for those who see it and who hear it.
+// Starts a run and shows its progress until it ends, on screen and to screen readers.
 
 import { call, isSignedOut } from "./api.js";
-import { number } from "./format.js";
+import { number, percent } from "./format.js";
 
 const POLL_MS = 1000;
-const PATIENCE_MS = 20_000;
+const QUEUED_TOO_LONG_MS = 20_000;
 const UNFINISHED = ["queued", "running"];
 
 /**
- * Wire the page's run button; `finished` is called when a run has succeeded, and may return words
- * to tell instead of the usual ones.
- * @returns a function that follows a run which something else on the page has started
+ * Connect the page's run button. `finished` is called when a run has succeeded, and may return a
+ * message to show instead of the default one.
+ * @returns a function that follows a run started elsewhere on the page
  */
 export function followRuns(finished) {
   const button = document.querySelector("[data-start-run]");
@@ -30,29 +30,29 @@ export function followRuns(finished) {
   });
   resume(button, watch);
   return (run) => {
-    // It waits behind the one that is being followed.
+    // Follow it after the current one.
     if (isBusy()) next = run;
     else watch(async () => run);
   };
 }
 
-// A run that somebody else or the schedule has started is shown as well.
+// Also show a run that the schedule or another user has started.
 async function resume(button, watch) {
   const params = { kind: button.dataset.runKind, limit: 1 };
-  // The page does not depend on it: when this fails, the button still works and will say why.
+  // The page works without this request: if it fails, the button still works.
   const answer = await call("/api/admin/runs", { params }).catch(() => ({ data: [] }));
   const [latest] = answer.data;
   const isFollowed = button.ariaDisabled === "true";
   if (latest && UNFINISHED.includes(latest.state) && !isFollowed) watch(async () => latest);
 }
 
-/** Follow the run that `start` gives; `button` rests meanwhile. */
+/** Follow the run that `start` returns. `button` is inactive until the run ends. */
 export async function follow(button, finished, start) {
   if (button.ariaDisabled === "true") return;
-  // Not `disabled`, which would take the focus from whoever has just pressed it.
+  // Not `disabled`, which would move the focus away from the button that was just pressed.
   button.ariaDisabled = "true";
   try {
-    tell("Starting …", { isBusy: true });
+    showStatus("Starting…", { isBusy: true });
     let run = await start();
     while (UNFINISHED.includes(run.state)) {
       describe(run);
@@ -60,13 +60,13 @@ export async function follow(button, finished, start) {
       run = await call(`/api/admin/runs/${encodeURIComponent(run.run_id)}`);
     }
     if (run.state === "failed") {
-      tell(run.error || "The run failed.", { isBad: true, advice: run.advice });
+      showStatus(run.error || "The run failed.", { isBad: true, advice: run.advice });
     } else {
-      tell((await finished(run)) || "Done. The numbers below are new.");
+      showStatus((await finished(run)) || "Done. The figures below are up to date.");
     }
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
-    else tell(problem.message, { isBad: true, advice: problem.advice });
+    else showStatus(problem.message, { isBad: true, advice: problem.advice });
   } finally {
     button.ariaDisabled = null;
   }
@@ -74,28 +74,39 @@ export async function follow(button, finished, start) {
 
 function describe(run) {
   if (run.state === "queued") {
-    const isLate = Date.now() - Date.parse(run.created_at) > PATIENCE_MS;
-    const advice = isLate ? "Still waiting: is quintile worker running?" : "";
-    tell("Waiting for its turn …", { isBusy: true, advice });
+    const advice = queueAdvice(run, QUEUED_TOO_LONG_MS);
+    showStatus("Waiting to start…", { isBusy: true, advice });
     return;
   }
-  const phase = run.phase || "Running";
-  const amount = run.total
-    ? `: ${number(run.done)} of ${number(run.total)}`
-    : run.done
-      ? `: ${number(run.done)}`
-      : "";
-  tell(`${phase[0].toUpperCase()}${phase.slice(1)}${amount} …`, { isBusy: true, run });
+  showStatus(progressOf(run), { isBusy: true, run });
 }
 
-function tell(text, { isBusy = false, isBad = false, advice = "", run = null } = {}) {
+/** What to check when a run has been queued for longer than `patience` milliseconds, else "". */
+export function queueAdvice(run, patience) {
+  const isLate = Date.now() - Date.parse(run.created_at) > patience;
+  return isLate ? "Still waiting. Check that quintile worker is running." : "";
+}
+
+/** The progress of a run: "Orders: 120 of 400" or, for a calculation, "Calculating… 40%". */
+export function progressOf(run) {
+  if (run.kind === "build") {
+    if (!run.total) return "Calculating…";
+    return `Calculating… ${percent(Math.floor((100 * run.done) / run.total) / 100)}`;
+  }
+  if (!run.phase) return "Starting…";
+  const phase = `${run.phase[0].toUpperCase()}${run.phase.slice(1)}`;
+  if (run.total) return `${phase}: ${number(run.done)} of ${number(run.total)}`;
+  return run.done ? `${phase}: ${number(run.done)}` : `${phase}…`;
+}
+
+function showStatus(text, { isBusy = false, isBad = false, advice = "", run = null } = {}) {
   const box = document.querySelector("[data-run-status]");
   box.hidden = false;
   box.classList.toggle("bad", isBad);
   box.classList.toggle("good", !isBusy && !isBad);
   box.querySelector("[data-run-spinner]").hidden = !isBusy;
   const line = box.querySelector("[data-run-text]");
-  // The same words again would be read out again.
+  // Screen readers would read an unchanged text again.
   if (line.textContent !== text) line.textContent = text;
   const hint = box.querySelector("[data-run-advice]");
   hint.textContent = advice || "";

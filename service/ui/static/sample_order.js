@@ -1,13 +1,13 @@
-// One sample order, and whose it is.
+// One sample order and its creator.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms, make } from "./dom.js";
 import { day, money, moment, number, timeElement } from "./format.js";
 import { creatorName, creatorOf, customer, statusBadge, typeBadges } from "./sample_parts.js";
 
 const box = document.querySelector("[data-order]");
 const path = `/api/admin/samples/${encodeURIComponent(box.dataset.order)}`;
-const told = document.querySelector("[data-told]");
+const status = document.querySelector("[data-status]");
 const input = document.querySelector("#creator");
 const known = new Map();
 
@@ -20,7 +20,7 @@ function instant(at) {
 }
 
 function items(row) {
-  if (row.items.length === 0) return make("p", { class: "muted" }, "The order came without lines.");
+  if (row.items.length === 0) return make("p", { class: "muted" }, "No items.");
   const line = (item) =>
     make(
       "tr",
@@ -59,7 +59,7 @@ function show(row) {
     `Sample order ${row.order_number || row.order_id}`;
   box.replaceChildren(
     make("p", { class: "badges" }, typeBadges(row), statusBadge(row)),
-    make("p", { class: "note" }, `A sample because it is ${row.evidence}.`),
+    make("p", { class: "note" }, `Counted as a sample: ${row.evidence}.`),
     make(
       "dl",
       { class: "facts panel" },
@@ -70,17 +70,17 @@ function show(row) {
       fact("Ordered", timeElement(row.ordered_at, day)),
       fact("First sent", instant(row.first_fulfilled_at)),
       fact("Delivered", instant(row.delivered_at)),
-      fact("Days waited", row.days_waiting === null ? null : number(row.days_waiting)),
-      fact("Shopify's status", row.fulfillment_status),
+      fact("Wait in days", row.days_waiting === null ? null : number(row.days_waiting)),
+      fact("Shopify status", row.fulfillment_status),
       fact("Note", row.note),
     ),
     make("h2", {}, "Items"),
     items(row),
   );
-  const whose = document.querySelector("[data-creator]");
-  whose.replaceChildren(row.creator_link ? creatorOf(row) : "Nobody was found.");
+  const creator = document.querySelector("[data-creator]");
+  creator.replaceChildren(row.creator_link ? creatorOf(row) : "No creator found.");
   if (row.linked_by) {
-    whose.append(" ", make("span", { class: "muted" }, `by ${row.linked_by}, `), instant(row.linked_at));
+    creator.append(" ", make("span", { class: "muted" }, `by ${row.linked_by}, `), instant(row.linked_at));
   }
   document.querySelector("[data-creator-section]").hidden = false;
   box.setAttribute("aria-busy", "false");
@@ -88,7 +88,7 @@ function show(row) {
 
 function fail(problem) {
   if (isSignedOut(problem)) location.reload();
-  else told.textContent = `${problem.message} ${problem.advice || ""}`;
+  else status.textContent = messageOf(problem);
 }
 
 async function load() {
@@ -102,17 +102,17 @@ async function load() {
         { class: "state bad", role: "alert" },
         make("h2", {}, problem.title),
         make("p", {}, problem.message),
-        make("a", { class: "button", href: "/admin/samples" }, "All samples"),
+        make("a", { class: "button", href: "/admin/samples" }, "View all samples"),
       ),
     );
     box.setAttribute("aria-busy", "false");
   }
 }
 
-async function change(request, words) {
+async function change(request, message) {
   try {
     show(await call(`${path}/creator`, request));
-    told.textContent = words;
+    status.textContent = message;
   } catch (problem) {
     fail(problem);
   }
@@ -134,19 +134,21 @@ document.querySelector("[data-link]").addEventListener("submit", async (event) =
   const wanted = input.value.trim();
   const id = known.get(wanted) || known.get(`@${wanted}`) || (known.size === 1 && [...known.values()][0]);
   if (!id) {
-    told.textContent = "No creator is called so. Add them under Creators, or pick one from the list.";
+    status.textContent = "No creator found. Choose one from the list, or add one under Creators.";
     return;
   }
-  await change({ method: "POST", body: { creator_id: id } }, "Linked.");
+  await change({ method: "POST", body: { creator_id: id } }, "Creator linked.");
   input.value = "";
 });
 enableForms(document);
 document
   .querySelector("[data-unlink]")
-  .addEventListener("click", () => change({ method: "DELETE" }, "It is nobody's sample now."));
+  .addEventListener("click", () =>
+    change({ method: "DELETE" }, "Set to no creator. Automatic matching is off."),
+  );
 document
   .querySelector("[data-automatic]")
   .addEventListener("click", () =>
-    change({ method: "POST", body: { automatic: true } }, "Builds decide about it again."),
+    change({ method: "POST", body: { automatic: true } }, "Automatic matching is on."),
   );
 load();

@@ -1,4 +1,4 @@
-// What several pages show of samples.
+// Shared by the sample pages: labels, badges and cells.
 
 import { make } from "./dom.js";
 
@@ -10,10 +10,10 @@ export const statuses = {
   cancelled: "Cancelled",
 };
 const links = {
-  manual: "chosen by a person",
-  email: "found by e-mail",
-  handle: "found by handle",
-  unlinked: "unlinked by a person",
+  manual: "set manually",
+  email: "matched by e-mail",
+  handle: "matched by handle",
+  unlinked: "No creator, set manually",
 };
 
 export const orderPage = (id) => `/admin/samples/orders/${encodeURIComponent(id)}`;
@@ -46,13 +46,13 @@ export function customer(row) {
 export function evidence(row) {
   const found = [
     ...row.matched_tags.map((tag) => ["Tag", tag]),
-    ...row.matched_patterns.map((pattern) => ["Channel like", pattern]),
+    ...row.matched_patterns.map((pattern) => ["Channel", pattern]),
   ];
   return make(
     "ul",
     { class: "evidence" },
-    ...found.map(([what, value]) =>
-      make("li", {}, make("span", { class: "muted" }, `${what} `), make("code", {}, value)),
+    ...found.map(([kind, value]) =>
+      make("li", {}, make("span", { class: "muted" }, `${kind} `), make("code", {}, value)),
     ),
   );
 }
@@ -61,7 +61,7 @@ export function creatorName(row) {
   return row.handle ? `@${row.handle}` : row.name || row.email;
 }
 
-/** The creator of a sample with how that is known. */
+/** The creator of a sample and how it was matched. */
 export function creatorOf(row) {
   const how = row.creator_link && make("span", { class: "muted" }, links[row.creator_link]);
   if (!row.creator_id) return how || "–";

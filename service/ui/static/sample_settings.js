@@ -1,6 +1,6 @@
-// What makes an order a sample: change it, see first what that would do, and take it back.
+// The sample rules: edit, preview, save and restore them.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms, make } from "./dom.js";
 import { day, moment, number, timeElement } from "./format.js";
 import { follow } from "./runs.js";
@@ -10,7 +10,7 @@ const path = "/api/admin/samples/settings";
 const lists = ["ugc_tags", "tiktok_tags", "channel_patterns"];
 const labels = { ugc_tags: "UGC tags", tiktok_tags: "TikTok tags", channel_patterns: "Channels" };
 const form = document.querySelector("[data-settings]");
-const told = document.querySelector("[data-told]");
+const status = document.querySelector("[data-status]");
 const confirm = document.querySelector("[data-confirm]");
 const field = (name) => document.getElementById(name);
 
@@ -34,11 +34,11 @@ function fill(settings) {
     .replaceChildren(
       ...(settings.updated_by
         ? ["Changed ", timeElement(settings.updated_at, moment), ` by ${settings.updated_by}`]
-        : ["Never changed so far"]),
+        : ["Default settings"]),
     );
 }
 
-// Every pattern without a sign of its own has to be confirmed.
+// A pattern of wildcards only matches every channel and needs to be confirmed.
 function showConfirm() {
   confirm.hidden = !read().channel_patterns.some((pattern) => /^[%_]+$/.test(pattern));
   if (confirm.hidden) field("confirm_broad").checked = false;
@@ -46,7 +46,7 @@ function showConfirm() {
 
 function fail(problem) {
   if (isSignedOut(problem)) location.reload();
-  else told.textContent = `${problem.message} ${problem.advice || ""}`;
+  else status.textContent = messageOf(problem);
 }
 
 function examples(title, count, orders) {
@@ -60,7 +60,7 @@ function examples(title, count, orders) {
         make("a", { href: orderPage(order.order_id) }, order.order_number || order.order_id),
       ),
       make("td", { "data-label": "Customer" }, order.customer_name || "Guest"),
-      make("td", { "data-label": "Evidence" }, evidence(order)),
+      make("td", { "data-label": "Matched by" }, evidence(order)),
       make("td", { class: "num", "data-label": "Ordered" }, timeElement(order.ordered_at, day)),
     );
   const head = `${title}: ${number(count)}`;
@@ -75,7 +75,7 @@ function examples(title, count, orders) {
       make(
         "table",
         { class: "rows" },
-        make("caption", { class: "visually-hidden" }, `${head}, the newest of them`),
+        make("caption", { class: "visually-hidden" }, `${head}, newest first`),
         make(
           "thead",
           {},
@@ -84,7 +84,7 @@ function examples(title, count, orders) {
             {},
             make("th", { scope: "col" }, "Order"),
             make("th", { scope: "col" }, "Customer"),
-            make("th", { scope: "col" }, "Evidence"),
+            make("th", { scope: "col" }, "Matched by"),
             make("th", { scope: "col", class: "num" }, "Ordered"),
           ),
         ),
@@ -95,7 +95,7 @@ function examples(title, count, orders) {
 }
 
 async function preview() {
-  told.textContent = "Counting …";
+  status.textContent = "Calculating…";
   try {
     const answer = await call(`${path}/preview`, { method: "POST", body: read() });
     document.querySelector("[data-preview-section]").hidden = false;
@@ -103,13 +103,13 @@ async function preview() {
       make(
         "p",
         { class: "note" },
-        `There are ${number(answer.current_count)} samples now and would be` +
-          ` ${number(answer.proposed_count)}. Nothing has been saved.`,
+        `${number(answer.current_count)} samples now, ${number(answer.proposed_count)} with these` +
+          " settings. Nothing has been saved.",
       ),
-      examples("Would enter", answer.entering_count, answer.entering),
-      examples("Would leave", answer.leaving_count, answer.leaving),
+      examples("Added", answer.entering_count, answer.entering),
+      examples("Removed", answer.leaving_count, answer.leaving),
     );
-    told.textContent = "";
+    status.textContent = "";
     document.querySelector("#preview-title").focus();
   } catch (problem) {
     fail(problem);
@@ -120,31 +120,31 @@ async function showHistory() {
   const { data } = await call(`${path}/history`);
   const box = document.querySelector("[data-history]");
   if (data.length === 0) {
-    box.replaceChildren(make("p", { class: "muted" }, "The settings are as they were given to you."));
+    box.replaceChildren(make("p", { class: "muted" }, "No changes so far."));
     return;
   }
-  box.replaceChildren(...data.map(former));
+  box.replaceChildren(...data.map(previousSettings));
 }
 
-function former(change) {
-  const button = make("button", { type: "button" }, "Put these back");
+function previousSettings(change) {
+  const button = make("button", { type: "button" }, "Restore");
   button.addEventListener("click", () =>
     save(button, () =>
       call(`${path}/undo`, { method: "POST", body: { change_id: change.change_id } }),
     ),
   );
   const rows = lists.map((name) =>
-    make("div", {}, make("dt", {}, labels[name]), make("dd", {}, change[name].join(", ") || "none")),
+    make("div", {}, make("dt", {}, labels[name]), make("dd", {}, change[name].join(", ") || "None")),
   );
   return make(
     "div",
-    { class: "panel padded former" },
+    { class: "panel padded previous" },
     make(
       "p",
       {},
-      "Until ",
+      "In use until ",
       timeElement(change.changed_at, moment),
-      make("span", { class: "muted" }, `, when ${change.changed_by} changed them`),
+      make("span", { class: "muted" }, `, changed by ${change.changed_by}`),
     ),
     make(
       "dl",
@@ -153,25 +153,25 @@ function former(change) {
       make(
         "div",
         {},
-        make("dt", {}, "Goods must be free"),
-        make("dd", {}, change.zero_price_only ? "yes" : "no"),
+        make("dt", {}, "TikTok samples must be free"),
+        make("dd", {}, change.zero_price_only ? "Yes" : "No"),
       ),
     ),
     button,
   );
 }
 
-// Saving starts a build; both are told where the page's runs are told.
+// Saving starts a build, whose progress is shown in the page's run status.
 async function save(button, request) {
-  told.textContent = "";
+  status.textContent = "";
   try {
     const { settings, run } = await request();
     fill(settings);
     showConfirm();
     await showHistory();
-    told.textContent = run
-      ? "Saved. Samples and RFM are being rebuilt, because samples do not count as purchases."
-      : "Nothing was different, so nothing was changed.";
+    status.textContent = run
+      ? "Saved. Samples and RFM segments are being recalculated."
+      : "No changes to save.";
     if (run) await follow(button, async () => {}, async () => run);
   } catch (problem) {
     fail(problem);

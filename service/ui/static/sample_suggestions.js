@@ -1,28 +1,26 @@
-// Orders that are nearly samples, and why they are none.
+// Orders that may be samples, and why they match no rule.
 
 import { make } from "./dom.js";
 import { day, money, timeElement } from "./format.js";
 import { list } from "./list.js";
 import { customer } from "./sample_parts.js";
 
-const reasons = {
-  tag_not_free: "Tagged, but paid for",
-  channel_not_free: "Sample channel, but paid for",
-  tag_looks_like_sample: "Free, and the tag sounds like a sample",
-};
+const reasons = Object.fromEntries(
+  [...document.querySelectorAll("#reason option")].map((option) => [option.value, option.text]),
+);
 
 list({
   path: "/api/admin/samples/suggestions",
   filters: ["reason"],
   fragment: "",
-  caption: "Orders that are nearly samples, newest first",
+  caption: "Possible samples, newest first",
   columns: [
     {
       label: "Order",
       cell: (row) => make("span", { class: "strong" }, row.order_number || row.order_id),
     },
     { label: "Customer", cell: customer },
-    { label: "Why", cell: (row) => reasons[row.reason] },
+    { label: "Reason", cell: (row) => reasons[row.reason] },
     {
       label: "Tag or pattern",
       cell: (row) =>
@@ -40,7 +38,7 @@ list({
     make(
       "div",
       { class: "state" },
-      make("h3", {}, "Nothing to suggest"),
-      make("p", {}, "No order looks like a sample that your settings miss."),
+      make("h3", {}, "No suggestions"),
+      make("p", {}, "Every order that looks like a sample matches your settings."),
     ),
 })();

@@ -1,4 +1,4 @@
-// Sample orders: totals, and the orders themselves with what makes each a sample.
+// Sample orders: totals, and the list of orders with the tags or channels that they matched.
 
 import { call } from "./api.js";
 import { make } from "./dom.js";
@@ -23,9 +23,9 @@ const columns = [
   },
   { label: "Customer", cell: customer },
   { label: "Type", cell: typeBadges },
-  { label: "Evidence", cell: evidence },
+  { label: "Matched by", cell: evidence },
   { label: "Status", cell: statusBadge },
-  { label: "Waited", kind: "num", cell: waited },
+  { label: "Wait", kind: "num", cell: wait },
   { label: "Creator", cell: creatorOf },
   {
     label: "Value",
@@ -35,7 +35,7 @@ const columns = [
   { label: "Ordered", kind: "num", cell: (row) => timeElement(row.ordered_at, day) },
 ];
 
-function waited({ days_waiting: days }) {
+function wait({ days_waiting: days }) {
   return days === null ? "–" : days === 1 ? "1 day" : `${number(days)} days`;
 }
 
@@ -47,10 +47,9 @@ function empty() {
     make(
       "p",
       {},
-      "An order counts as a sample when it has one of your sample tags, or came through a TikTok" +
-        " channel, and its goods cost nothing.",
+      "Orders that match your sample tags or channels appear here.",
     ),
-    make("a", { class: "button", href: "/admin/samples/settings" }, "Look at the settings"),
+    make("a", { class: "button", href: "/admin/samples/settings" }, "Open sample settings"),
   );
 }
 
@@ -79,7 +78,7 @@ async function showStats() {
     showUnknown(stats.unknown_statuses);
     dated(document.querySelector("[data-as-of]"), stats.as_of, stats.next_build_at);
   } catch {
-    // The list below says what is wrong; the cards only stop pretending to load.
+    // The list shows the error. The cards only stop loading.
     for (const card of cards.querySelectorAll("[data-card]")) put(card.dataset.card, "–");
   }
   cards.setAttribute("aria-busy", "false");
@@ -89,24 +88,24 @@ function showUnknown(found) {
   const box = document.querySelector("[data-unknown]");
   box.hidden = found.length === 0;
   if (box.hidden) return;
-  const words = found.map((one) => `${one.fulfillment_status} (${number(one.samples)})`).join(", ");
+  const words = found.map((row) => `${row.fulfillment_status} (${number(row.samples)})`).join(", ");
   box.replaceChildren(
     make(
       "p",
       { class: "note warn" },
-      `Shopify uses fulfilment statuses that Quintile does not know: ${words}. They count as` +
-        " pending until the operator adds them to the seed fulfillment_statuses.",
+      `Unknown fulfilment statuses: ${words}. These samples count as pending until the statuses` +
+        " are added to the seed fulfillment_statuses.",
     ),
   );
 }
 
-// The file holds what the list shows, all pages of it.
+// The file has the same filters as the list, and all pages.
 function wireDownload() {
   const link = document.querySelector("[data-csv]");
-  const given = new URLSearchParams(location.search);
+  const params = new URLSearchParams(location.search);
   const wanted = new URLSearchParams();
   for (const name of filters) {
-    const value = given.get(name)?.trim();
+    const value = params.get(name)?.trim();
     if (value) wanted.set(name, value);
   }
   if (wanted.size > 0) link.href = `${link.pathname}?${wanted}`;

@@ -1,4 +1,4 @@
-// The Klaviyo tab: lists that are read here, and who is on one of them.
+// The Klaviyo tab: lists with pull or two-way sync, and the profiles on one of them.
 
 import { make } from "./dom.js";
 import { dated, moment, number, timeElement } from "./format.js";
@@ -16,34 +16,29 @@ const lists = {
   path: "/api/admin/segments/klaviyo",
   filters: [],
   fragment: "",
-  caption: "Lists read from Klaviyo, by name",
+  caption: "Klaviyo lists, by name",
   columns: [
     { label: "Name", cell: name },
-    { label: "Key", cell: (row) => make("code", {}, `klaviyo:${row.id}`) },
+    { label: "Segment key", cell: (row) => make("code", {}, `klaviyo:${row.id}`) },
     { label: "Members", kind: "num", cell: (row) => number(row.member_count) },
     {
-      label: "Read in full",
+      label: "Last full read",
       kind: "num",
-      cell: (row) => (row.full_read_at ? timeElement(row.full_read_at, moment) : "not yet"),
+      cell: (row) => (row.full_read_at ? timeElement(row.full_read_at, moment) : "Not yet"),
     },
     {
-      label: "Synced",
+      label: "Last sync",
       kind: "num",
-      cell: (row) => (row.synced_at ? timeElement(row.synced_at, moment) : "not yet"),
+      cell: (row) => (row.synced_at ? timeElement(row.synced_at, moment) : "Not yet"),
     },
   ],
   empty: () =>
     make(
       "div",
       { class: "state" },
-      make("h3", {}, "No list is read yet"),
-      make(
-        "p",
-        {},
-        "Pull a list, or keep one in step both ways, under ",
-        make("a", { href: "/admin/klaviyo?add=1" }, "Klaviyo"),
-        ".",
-      ),
+      make("h3", {}, "No lists yet"),
+      make("p", {}, "Sync a list with pull or two-way to use it as a segment."),
+      make("a", { class: "button", href: "/admin/klaviyo?add=1" }, "Sync a list"),
     ),
   loaded: (answer) =>
     dated(document.querySelector("[data-as-of]"), answer.as_of, answer.next_sync_at),
@@ -53,9 +48,9 @@ const profiles = (listId) => ({
   path: `/api/admin/segments/klaviyo/${encodeURIComponent(listId)}/members`,
   filters: ["q"],
   fragment: "",
-  caption: "Profiles on the list, by address",
+  caption: "Profiles on the list, by e-mail",
   columns: [
-    { label: "E-mail", cell: (row) => row.email || "no e-mail address" },
+    { label: "E-mail", cell: (row) => row.email || "No e-mail address" },
     { label: "Profile", cell: (row) => make("code", {}, row.profile_id) },
     {
       label: "Joined",
@@ -67,8 +62,8 @@ const profiles = (listId) => ({
     make(
       "div",
       { class: "state" },
-      make("h3", {}, "Nobody is on it"),
-      make("p", {}, "Or it has not been read yet: the next sync does."),
+      make("h3", {}, "No profiles"),
+      make("p", {}, "The list is empty or has not been synced yet."),
     ),
 });
 

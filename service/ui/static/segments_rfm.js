@@ -1,4 +1,4 @@
-// The RFM tab: the charts are the server's, the customers come from the API.
+// The RFM tab: the server renders the charts, the customer list comes from the API.
 
 import { make } from "./dom.js";
 import { date, day, localise, money, number, timeElement } from "./format.js";
@@ -6,7 +6,7 @@ import { list } from "./list.js";
 import { settingsForm } from "./rfm_settings.js";
 import { followRuns } from "./runs.js";
 
-// Labels of the RFM segments by name; the page brings them along.
+// Labels of the RFM segments by name, from the page.
 const labels = JSON.parse(document.getElementById("rfm-labels").textContent);
 
 const columns = [
@@ -37,7 +37,7 @@ function scores(row) {
   );
 }
 
-// Why the scores are what they are, in the models' own words, and how the customer came here.
+// Explains the scores and the segment. The words of the scores come from the dbt models.
 function reasons(row) {
   return make(
     "dl",
@@ -53,8 +53,8 @@ const reason = (term, words) => [make("dt", {}, term), make("dd", {}, words)];
 
 function since(row) {
   const on = date(row.segment_changed_on);
-  if (!row.previous_segment) return `since ${on}, before that in no segment`;
-  return `since ${on}, before that ${labels[row.previous_segment] || row.previous_segment}`;
+  if (!row.previous_segment) return `since ${on}, previously in no segment`;
+  return `since ${on}, previously ${labels[row.previous_segment] || row.previous_segment}`;
 }
 
 function start() {
@@ -65,21 +65,21 @@ function start() {
     fragment: "#customers",
     caption: "Scored customers, highest net spend first",
     columns,
-    detail: { label: "Why?", about: (row) => row.email || row.customer_id, cell: reasons },
-    empty: () => make("div", { class: "state" }, make("h3", {}, "No customer is scored")),
+    detail: { label: "Explain", about: (row) => row.email || row.customer_id, cell: reasons },
+    empty: () => make("div", { class: "state" }, make("h3", {}, "No scored customers")),
   })();
 }
 
-// After a run the same address is asked for again, and what it shows below the tabs is exchanged,
-// but for what somebody may be writing in.
+// After a run the page is fetched again and its sections are replaced, except the settings form,
+// which may have unsaved input.
 async function refresh() {
   const response = await fetch(location.href, { credentials: "same-origin" });
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  const isExchanged = (element) => element.matches("nav.contents, section:not([data-keep])");
+  const isReplaced = (element) => element.matches("nav.contents, section:not([data-keep])");
   const main = document.querySelector("main");
   const kept = main.querySelector("section[data-keep]");
-  [...main.children].filter(isExchanged).forEach((part) => part.remove());
-  kept.before(...[...fresh.querySelector("main").children].filter(isExchanged));
+  [...main.children].filter(isReplaced).forEach((part) => part.remove());
+  kept.before(...[...fresh.querySelector("main").children].filter(isReplaced));
   localise(main);
   start();
 }

@@ -1,4 +1,4 @@
-// The Shopify tab: the store's own segments, as last synced.
+// The Shopify tab: the store's segments as of the last sync.
 
 import { make } from "./dom.js";
 import { dated, moment, number, timeElement } from "./format.js";
@@ -24,19 +24,14 @@ function empty() {
         "div",
         { class: "state" },
         make("h3", {}, "No segments yet"),
-        make("p", {}, "The store has none, or has not been synced. Sync now to look."),
+        make("p", {}, "The store has no segments, or they have not been synced yet."),
       )
     : make(
         "div",
         { class: "state" },
         make("h3", {}, "Not connected to Shopify"),
-        make(
-          "p",
-          {},
-          "Connect the store with an Admin API token under ",
-          make("a", { href: "/admin/connections" }, "Connections"),
-          ".",
-        ),
+        make("p", {}, "Connect your store to sync its segments."),
+        make("a", { class: "button", href: "/admin/connections" }, "Connect Shopify"),
       );
 }
 
@@ -44,7 +39,7 @@ const load = list({
   path: "/api/admin/segments",
   filters: ["q"],
   fragment: "",
-  caption: "Shopify's segments by name",
+  caption: "Shopify segments, by name",
   columns,
   empty,
   loaded: (answer) => {
@@ -62,8 +57,8 @@ function amount(count, noun) {
 async function finished(run) {
   await load();
   const { segments = 0, segment_members: members = 0, written = 0 } = run.counts;
-  const read = `${amount(segments, "segment")} with ${amount(members, "member")}`;
-  return `Done: ${read} read, ${number(written)} changed.`;
+  const found = `${amount(segments, "segment")} with ${amount(members, "member")}`;
+  return `Done: ${found}, ${number(written)} changed.`;
 }
 
 load();

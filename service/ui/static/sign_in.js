@@ -1,4 +1,4 @@
-// A sign-in link carries its code in the fragment, which no server and no log ever sees.
+// A sign-in link has its code in the fragment, which is never sent to a server or written to a log.
 
 import { call } from "./api.js";
 import { make } from "./dom.js";
@@ -6,9 +6,9 @@ import { make } from "./dom.js";
 async function useLink(code) {
   const working = document.querySelector("[data-working]");
   const message = document.querySelector("[data-message]");
-  // It works once; it should not stay in the history.
+  // The code works only once, so keep it out of the history.
   history.replaceState(null, "", location.pathname);
-  working.textContent = "Signing in …";
+  working.textContent = "Signing in…";
   try {
     const answer = await call("/admin/sign-in/code", { method: "POST", body: { code } });
     location.replace(answer.next);
@@ -26,5 +26,5 @@ function start() {
 }
 
 start();
-// A link opened where this page already is changes the fragment and loads nothing.
+// Opening a link while this page is open changes only the fragment and does not reload the page.
 addEventListener("hashchange", start);
