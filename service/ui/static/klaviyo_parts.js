@@ -83,7 +83,7 @@ export function facts(row) {
     fact("In segment (e-mailable)", amount(row.members_here)),
     fact("In Klaviyo", amount(row.members_there)),
     fact("Pending changes", row.drift === null ? "–" : number(row.drift)),
-    fact("Last synced", row.last_synced_at ? timeElement(row.last_synced_at) : "Never"),
+    fact("Last sync", row.last_synced_at ? timeElement(row.last_synced_at) : "Never"),
     fact("Next sync", next),
   );
 }
