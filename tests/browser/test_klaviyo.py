@@ -209,7 +209,7 @@ def test_a_list_is_paused_and_a_mass_removal_needs_approval(
 
         with connect(here.database_url) as conn:
             conn.execute("delete from marts.customer_facts where customer_id <> '1'")
-        page.get_by_role("button", name="Sync now:").click()
+        page.get_by_role("button", name="Sync now for").click()
         note = page.locator(".note.warn")
         expect(note).to_contain_text("Stopped: too many removals", timeout=RUN_PATIENCE_MS)
         assert len(account.member_emails(vip)) == 5

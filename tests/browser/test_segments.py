@@ -180,7 +180,7 @@ def test_trend_and_movements_follow_the_recorded_days(
     page.wait_for_url("**from=2026-05-20&to=2026-06-30*")
     moves = page.locator("#movements")
     expect(moves).to_contain_text("2 customers moved")
-    expect(moves).to_contain_text("of 1 May 2026 and 1 Jun 2026")
+    expect(moves).to_contain_text("between 1 May 2026 and 1 Jun 2026")
     matrix = moves.get_by_role("row")
     expect(matrix.nth(2).locator("td")).to_have_text(["0", "0", "0", "0", "0", "0", "1", "1"])
     expect(matrix.nth(3).locator("td")).to_have_text(["0", "1", "1", "0", "0", "0", "0", "2"])

@@ -327,7 +327,7 @@ def test_a_code_works_once(app: APIFlask, settings: Settings, tenant: UUID) -> N
     assert client.get("/api/admin/me").status_code == 200
     again = app.test_client().post("/admin/sign-in/code", json={"code": code}, headers=OWN)
     assert again.status_code == 401
-    assert "quintile tenants token" in str(problem_of(again)["advice"])
+    assert "quintile tenants sign-in-link" in str(problem_of(again)["advice"])
 
 
 def test_a_code_that_is_too_old_does_not_work(

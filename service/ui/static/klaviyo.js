@@ -73,7 +73,7 @@ function card(row) {
 // Several cards have the same buttons. This names the list for screen readers.
 function hiddenName(row) {
   const name = `${row.segment_name || row.segment_key}, ${row.list_name}`;
-  return make("span", { class: "visually-hidden" }, `: ${name}`);
+  return make("span", { class: "visually-hidden" }, ` for ${name}`);
 }
 
 async function change(row, body) {

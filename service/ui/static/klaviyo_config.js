@@ -218,7 +218,7 @@ function planButton(run) {
     "button",
     { type: "button", class: "quiet" },
     "Show plan",
-    make("span", { class: "visually-hidden" }, `: ${run.requested_at}`),
+    make("span", { class: "visually-hidden" }, ` of ${run.requested_at}`),
   );
   button.addEventListener("click", async () => {
     await showPlan(run.run_id);
