@@ -50,11 +50,11 @@ SCHEDULES: tuple[Schedule, ...] = (
     Schedule("klaviyo", "Klaviyo lists", "klaviyo_sync", "klaviyo"),
     Schedule(
         "klaviyo_members",
-        "All members of Klaviyo lists compared",
+        "Full check of Klaviyo lists",
         provider="klaviyo",
         starts_work=False,
     ),
-    Schedule("housekeeping", "Deletion of what has served its time"),
+    Schedule("housekeeping", "Data clean-up"),
 )
 BY_NAME = {schedule.name: schedule for schedule in SCHEDULES}
 

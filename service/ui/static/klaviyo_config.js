@@ -97,8 +97,8 @@ const rowStates = {
   synced: ["Synced", "good", ""],
   pending: ["Pending", "warn", "A change is being sent."],
   rejected: ["Rejected", "bad", ""],
-  kept: ["Already on list", "", "Was on the list before. Is never removed."],
-  removed: ["Removed in Klaviyo", "warn", "Is not added again unless restored."],
+  kept: ["Already on list", "", "Was on the list before. Never removed."],
+  removed: ["Removed in Klaviyo", "warn", "Not added again unless you restore it."],
 };
 
 function rowState(row) {
@@ -157,7 +157,7 @@ const rows = {
   loaded: ({ states }) => {
     const parts = Object.entries(rowStates)
       .filter(([name]) => states[name])
-      .map(([name, [label]]) => `${number(states[name])} ${label.toLowerCase()}`);
+      .map(([name, [label]]) => `${number(states[name])} ${label[0].toLowerCase()}${label.slice(1)}`);
     document.querySelector("[data-states]").textContent = parts.join(", ");
   },
 };

@@ -179,10 +179,14 @@ export function resumeFollowing(button, row, changed) {
 
 function outcome(run) {
   if (run.kind === "klaviyo_plan") return "Preview ready. Nothing has been changed.";
-  const names = ["added", "removed", "updated", "rejected", "skipped", "joined", "left", "stopped", "paused"];
-  const parts = names
+  const profiles = ["added", "removed", "updated", "rejected", "skipped", "joined", "left"];
+  const lists = ["stopped", "paused"];
+  const parts = [...profiles, ...lists]
     .filter((name) => run.counts[name])
-    .map((name) => `${number(run.counts[name])} ${name}`);
+    .map((name) => {
+      const noun = !lists.includes(name) ? "" : run.counts[name] === 1 ? "list " : "lists ";
+      return `${number(run.counts[name])} ${noun}${name}`;
+    });
   return parts.length > 0 ? `Done: ${parts.join(", ")}.` : "Done: no changes needed.";
 }
 

@@ -70,7 +70,7 @@ function show(row) {
       fact("Ordered", timeElement(row.ordered_at, day)),
       fact("First sent", instant(row.first_fulfilled_at)),
       fact("Delivered", instant(row.delivered_at)),
-      fact("Wait in days", row.days_waiting === null ? null : number(row.days_waiting)),
+      fact("Wait time (days)", row.days_waiting === null ? null : number(row.days_waiting)),
       fact("Shopify status", row.fulfillment_status),
       fact("Note", row.note),
     ),

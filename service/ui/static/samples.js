@@ -25,7 +25,7 @@ const columns = [
   { label: "Type", cell: typeBadges },
   { label: "Matched by", cell: evidence },
   { label: "Status", cell: statusBadge },
-  { label: "Wait", kind: "num", cell: wait },
+  { label: "Wait time", kind: "num", cell: wait },
   { label: "Creator", cell: creatorOf },
   {
     label: "Value",
