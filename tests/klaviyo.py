@@ -9,10 +9,10 @@ from uuid import UUID
 
 from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
-from service.klaviyo.configs import read_all_next_time
+from service.destinations.configs import read_all_next_time
+from service.destinations.sync_runs import add_rows
 from service.klaviyo.push import Limits
 from service.klaviyo.sync import sync_klaviyo
-from service.klaviyo.sync_runs import add_rows
 from service.queue.runs import Kind, RunRecorder, record_run, start_run
 
 _DEFAULT_LIMITS = Limits()

@@ -22,18 +22,18 @@ from service.api.schemas import Run
 from service.core.db import Connection, one
 from service.core.errors import InvalidInputError, NotConnectedError
 from service.core.queries import query
-from service.klaviyo.configs import (
+from service.destinations.configs import (
     ConfigChange,
     NewConfig,
     change_config,
     confirm_removals,
     create_config,
     delete_config,
-    find_list_name,
     get_config,
     list_configs,
 )
-from service.klaviyo.sync_requests import request_sync
+from service.destinations.sync_runs import request_sync
+from service.klaviyo.lists import find_list_name
 from service.queue.schedules import next_at
 
 blueprint = APIBlueprint("klaviyo", __name__, tag="Klaviyo")

@@ -20,7 +20,7 @@ from service.api.paging import KLAVIYO_ROWS, KLAVIYO_RUNS, decode_cursor, split_
 from service.api.problems import NotFoundError
 from service.core.db import Connection
 from service.core.queries import query
-from service.klaviyo.configs import get_config, undo_removal
+from service.destinations.configs import get_config, undo_removal
 
 blueprint = APIBlueprint("klaviyo_records", __name__, tag="Klaviyo")
 
@@ -72,7 +72,7 @@ def list_klaviyo_rows(config_id: UUID, page: RowsQuery) -> dict[str, Any]:
         get_config(conn, tenant_id(), config_id)
         named = {"tenant_id": tenant_id(), "config_id": config_id}
         rows = conn.execute(
-            query("klaviyo.list_ledger"),
+            query("destinations.list_ledger"),
             {
                 **named,
                 "state": page.state,

@@ -26,8 +26,8 @@ from service.core.errors import (
     NotConnectedError,
     QuintileError,
 )
+from service.destinations.configs import UnknownConfigError
 from service.klaviyo.client import KlaviyoError, KlaviyoUnavailableError
-from service.klaviyo.configs import UnknownConfigError
 from service.shopify.errors import ShopifyError, ShopifyUnavailableError
 from service.webhooks.signature import NotSignedError
 

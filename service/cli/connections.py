@@ -90,7 +90,7 @@ def _disconnect(settings: Settings, name: str, provider: str) -> None:
 @click.pass_obj
 def tenants_map_list(settings: Settings, name: str, segment: str, list_id: str) -> None:
     """Keep a Klaviyo list in step with a segment."""
-    from service.klaviyo.configs import map_list
+    from service.klaviyo.lists import map_list
 
     with tenant_pool(settings, name) as (pool, tenant_id):
         list_name = map_list(settings, pool, tenant_id, segment, list_id)
@@ -104,7 +104,7 @@ def tenants_map_list(settings: Settings, name: str, segment: str, list_id: str) 
 @click.pass_obj
 def tenants_unmap_list(settings: Settings, name: str, segment: str, list_id: str) -> None:
     """Let a segment feed a Klaviyo list no longer; who is on the list stays."""
-    from service.klaviyo.configs import unmap_list
+    from service.destinations.configs import unmap_list
 
     with tenant_connection(settings, name) as (conn, tenant_id):
         list_name = unmap_list(conn, tenant_id, segment, list_id)

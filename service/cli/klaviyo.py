@@ -14,20 +14,20 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, InvalidInputError, QuintileError
 from service.core.queries import query
-from service.klaviyo.configs import (
+from service.destinations.configs import (
     ConfigChange,
     NewConfig,
     change_config,
     confirm_removals,
     create_config,
     delete_config,
-    find_list_name,
     get_config,
     list_configs,
     undo_removal,
 )
+from service.destinations.sync_runs import add_rows
+from service.klaviyo.lists import find_list_name
 from service.klaviyo.sync import sync_klaviyo
-from service.klaviyo.sync_runs import add_rows
 from service.queue.runs import record_run, start_run
 
 _ARROWS = {"push": "->", "pull": "<-", "bidirectional": "<->"}
@@ -256,7 +256,7 @@ def _rows_after(
     after: str | None,
 ) -> list[dict[str, Any]]:
     return conn.execute(
-        query("klaviyo.list_ledger"),
+        query("destinations.list_ledger"),
         {
             "tenant_id": tenant_id,
             "config_id": config_id,

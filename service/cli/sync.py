@@ -129,7 +129,7 @@ def _sync_runs(
 
 def _warn_paused(pool: Pool, name: str, tenant_id: UUID) -> None:
     """At every sync, not only the one that paused a list: nobody else may have seen that one."""
-    from service.klaviyo.configs import paused_lists
+    from service.destinations.configs import paused_lists
 
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         paused = paused_lists(conn, tenant_id)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from service.core.db import Connection
+from service.destinations.configs import paused_lists
 from service.doctor.finding import Finding
-from service.klaviyo.configs import paused_lists
 from service.tenants.tenants import list_tenants
 
 

@@ -20,6 +20,7 @@ from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.http import ATTEMPTS
 from service.core.queries import query
+from service.destinations.configs import resume_all_for_key
 from service.klaviyo.account import NEEDED_SCOPES, KlaviyoAccount, read_account
 from service.klaviyo.client import (
     KlaviyoClient,
@@ -73,7 +74,7 @@ def connect_klaviyo(
             last_four=secret[-_SHOWN_CHARACTERS:],
             scopes=sorted(account.scopes),
         )
-        conn.execute(query("klaviyo.resume_after_key"), {"tenant_id": tenant_id})
+        resume_all_for_key(conn, tenant_id)
     return account
 
 
@@ -135,7 +136,7 @@ def verify_klaviyo(pool: Pool, tenant_id: UUID, client: KlaviyoClient) -> Klaviy
                 "scopes": sorted(account.scopes),
             },
         )
-        conn.execute(query("klaviyo.resume_after_key"), {"tenant_id": tenant_id})
+        resume_all_for_key(conn, tenant_id)
     return account
 
 
@@ -151,8 +152,8 @@ def _leave_former_account(conn: Connection, tenant_id: UUID, account: KlaviyoAcc
             " step.",
             field="api_key",
         )
-    conn.execute(query("klaviyo.delete_profiles"), parameters)
-    conn.execute(query("klaviyo.delete_lists"), parameters)
+    conn.execute(query("destinations.delete_profiles"), parameters)
+    conn.execute(query("destinations.delete_lists"), parameters)
 
 
 def _read_account(client: KlaviyoClient) -> KlaviyoAccount:

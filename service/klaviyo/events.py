@@ -81,7 +81,7 @@ def send_events(
 def _pending(target: Target, most: int) -> list[Event]:
     with tenant_transaction(target.pool, target.tenant_id, read_only=True) as conn:
         return conn.execute(
-            query("klaviyo.list_pending_events"),
+            query("destinations.list_pending_events"),
             {"tenant_id": target.tenant_id, "config_id": target.config_id, "most": most},
         ).fetchall()
 
@@ -182,7 +182,9 @@ def _attributes(event: Event) -> Document:
 
 def _record_sent(target: Target, events: Sequence[Event], progress: Progress) -> None:
     _record(
-        target, query("klaviyo.mark_events_sent"), event_ids=[event["event_id"] for event in events]
+        target,
+        query("destinations.mark_events_sent"),
+        event_ids=[event["event_id"] for event in events],
     )
     progress.count(events=len(events))
 
@@ -196,7 +198,7 @@ def _record_rejected(target: Target, refusals: Sequence[_Refusal], progress: Pro
         }
         for refusal in refusals
     ]
-    _record(target, query("klaviyo.mark_events_rejected"), refusals=Jsonb(rows))
+    _record(target, query("destinations.mark_events_rejected"), refusals=Jsonb(rows))
     progress.count(events_rejected=len(rows))
 
 

@@ -95,7 +95,7 @@ class Readings:
         with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
             state = one(
                 conn.execute(
-                    query("klaviyo.read_list_state"),
+                    query("destinations.read_list_state"),
                     {"tenant_id": self._tenant_id, "list_id": list_id},
                 ).fetchone()
             )
@@ -116,8 +116,8 @@ class Readings:
 
         Who has joined and left since the reading before is in ``pg_temp.klaviyo_landed``.
         """
-        conn.execute(query("klaviyo.create_reading"))
-        conn.execute(query("klaviyo.create_landed"))
+        conn.execute(query("destinations.create_reading"))
+        conn.execute(query("destinations.create_landed"))
         landing = [each for each in list_ids if each not in self._landed]
         for list_id in landing:
             _load(conn, self._tenant_id, self._read[list_id])
@@ -186,7 +186,7 @@ def _row(profile: Resource) -> Row:
 
 def _load(conn: Connection, tenant_id: UUID, reading: Reading) -> None:
     conn.execute("truncate pg_temp.klaviyo_reading")
-    with conn.cursor().copy(query("klaviyo.copy_reading")) as copy:
+    with conn.cursor().copy(query("destinations.copy_reading")) as copy:
         for row in reading.rows:
             copy.write_row(row)
     conn.execute("analyze pg_temp.klaviyo_reading")
@@ -197,6 +197,6 @@ def _load(conn: Connection, tenant_id: UUID, reading: Reading) -> None:
         "full_read_at": reading.full_read_at,
         "is_full": reading.full_read_at is not None,
     }
-    conn.execute(query("klaviyo.record_list"), parameters)
-    conn.execute(query("klaviyo.rename_list"), parameters)
-    conn.execute(query("klaviyo.load_reading"), parameters)
+    conn.execute(query("destinations.record_list"), parameters)
+    conn.execute(query("destinations.rename_list"), parameters)
+    conn.execute(query("destinations.load_reading"), parameters)

@@ -7,6 +7,7 @@ for a few that are missing or old.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,11 +17,20 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.queries import query
-from service.klaviyo.account import read_list_size
+from service.destinations.configs import (
+    ConfigChange,
+    Direction,
+    NewConfig,
+    change_config,
+    create_config,
+    find_config,
+)
+from service.klaviyo.account import read_list_name, read_list_names, read_list_size
 from service.klaviyo.client import KlaviyoClient, KlaviyoError, Resource
 from service.klaviyo.connection import open_connected_klaviyo
 
 _LISTS = "/api/lists"
+_LIST_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 _FIELDS = "name,created,updated"
 # Sizes to ask for while somebody waits, and in any minute, of the fifteen there are.
 _MOST_COUNTED = 3
@@ -149,3 +159,67 @@ def _next_cursor(document: dict[str, Any]) -> str | None:
         return None
     cursors = parse_qs(urlsplit(following).query).get("page[cursor]")
     return cursors[0] if cursors else None
+
+
+# -- by id ---------------------------------------------------------------------------------------
+
+
+def map_list(
+    settings: Settings,
+    pool: Pool,
+    tenant_id: UUID,
+    segment_key: str,
+    list_id: str,
+    direction: Direction = "push",
+) -> str:
+    """As :func:`create_config`, for a list that is looked up in Klaviyo; returns its name.
+
+    A configuration that is there already goes on if it was paused.
+
+    Raises:
+        InvalidInputError: There is no such list or segment; the advice names the lists.
+        ConfigConflictError: Another configuration of the list would fight with it; the reason.
+        NotConnectedError: The tenant is not connected to Klaviyo.
+        KlaviyoError: Klaviyo cannot be asked.
+    """
+    name = find_list_name(settings, pool, tenant_id, list_id)
+    with tenant_transaction(pool, tenant_id) as conn:
+        known = find_config(conn, tenant_id, segment_key, list_id)
+        if known is None:
+            create_config(conn, tenant_id, NewConfig(segment_key, list_id, name, direction))
+        else:
+            change_config(conn, tenant_id, known, ConfigChange(is_paused=False))
+    return name
+
+
+def find_list_name(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str) -> str:
+    """The name of a list of the tenant's Klaviyo account.
+
+    Raises:
+        InvalidInputError: There is no such list; the advice names those there are.
+        NotConnectedError: The tenant is not connected to Klaviyo.
+        KlaviyoError: Klaviyo cannot be asked.
+    """
+    if not _LIST_ID.fullmatch(list_id):
+        raise InvalidInputError(f"'{list_id}' is not the id of a Klaviyo list.", field="list_id")
+    with open_connected_klaviyo(settings, pool, tenant_id) as client:
+        name = read_list_name(client, list_id)
+        if name is not None:
+            return name
+        known = ", ".join(f"{key} ({name})" for key, name in read_list_names(client).items())
+    raise InvalidInputError(
+        f"The Klaviyo account has no list '{list_id}'.",
+        advice=f"Its lists: {known}",
+        field="list_id",
+    )
+
+
+def list_size(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str) -> int:
+    """How many profiles a list has over there.
+
+    Raises:
+        NotConnectedError: The tenant is not connected to Klaviyo.
+        KlaviyoError: Klaviyo cannot be asked, or has no such list.
+    """
+    with open_connected_klaviyo(settings, pool, tenant_id) as client:
+        return read_list_size(client, list_id)

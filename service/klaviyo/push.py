@@ -22,6 +22,7 @@ from psycopg.types.json import Jsonb
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.queries import query
 from service.core.spool import Row
+from service.destinations.configs import lock_config
 from service.klaviyo.client import (
     Document,
     KlaviyoClient,
@@ -29,7 +30,6 @@ from service.klaviyo.client import (
     Problem,
     Resource,
 )
-from service.klaviyo.configs import lock_config
 from service.queue.progress import Progress
 
 T = TypeVar("T")
@@ -116,12 +116,14 @@ def remove(target: Target, removals: Iterable[Row], limits: Limits, progress: Pr
         emails, profile_ids = [row[0] for row in batch], [str(row[2]) for row in batch]
         # Were these still called synced after a crash, those back in the segment by the next sync
         # would seem to have been taken off by a person.
-        _announce(target, query("klaviyo.mark_removing"), emails=emails, profile_ids=profile_ids)
+        _announce(
+            target, query("destinations.mark_removing"), emails=emails, profile_ids=profile_ids
+        )
         _take_off(target, profile_ids)
         _record(
             target,
-            query("klaviyo.delete_removed"),
-            query("klaviyo.consume_confirmed"),
+            query("destinations.delete_removed"),
+            query("destinations.consume_confirmed"),
             emails=emails,
             removals=len(batch),
         )
@@ -375,7 +377,7 @@ def _mark_pending(target: Target, batch: Sequence[_Person]) -> None:
     if new:
         _announce(
             target,
-            query("klaviyo.mark_pending"),
+            query("destinations.mark_pending"),
             emails=[person.email for person in new],
             customer_ids=[person.customer_id for person in new],
         )
@@ -387,9 +389,9 @@ def _accept(target: Target, people: Sequence[_Person], progress: Progress) -> No
     known = [person.email for person in people if person.purpose == "update"]
     with tenant_transaction(target.pool, target.tenant_id) as conn:
         parameters = {"tenant_id": target.tenant_id, "config_id": target.config_id}
-        conn.execute(query("klaviyo.mark_synced"), {**parameters, "emails": new})
-        conn.execute(query("klaviyo.mark_updated"), {**parameters, "emails": known})
-        conn.execute(query("klaviyo.record_sent"), {**parameters, **_sent(people)})
+        conn.execute(query("destinations.mark_synced"), {**parameters, "emails": new})
+        conn.execute(query("destinations.mark_updated"), {**parameters, "emails": known})
+        conn.execute(query("destinations.record_sent"), {**parameters, **_sent(people)})
     progress.count(added=len(new))
     if len(people) > len(new):
         progress.count(updated=len(people) - len(new))
@@ -415,8 +417,8 @@ def _reject(target: Target, refusals: Sequence[_Refusal], progress: Progress) ->
     known = [refusal.person for refusal in refusals if refusal.person.purpose != "add"]
     with tenant_transaction(target.pool, target.tenant_id) as conn:
         parameters = {"tenant_id": target.tenant_id, "config_id": target.config_id}
-        conn.execute(query("klaviyo.mark_rejected"), {**parameters, "refusals": Jsonb(rows)})
-        conn.execute(query("klaviyo.record_sent"), {**parameters, **_sent(known)})
+        conn.execute(query("destinations.mark_rejected"), {**parameters, "refusals": Jsonb(rows)})
+        conn.execute(query("destinations.record_sent"), {**parameters, **_sent(known)})
     progress.count(rejected=len(refusals))
 
 

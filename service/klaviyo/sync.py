@@ -19,6 +19,16 @@ from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import QuintileError
 from service.core.queries import query
 from service.core.spool import Row, Spool, open_spool
+from service.destinations.configs import NoLongerWantedError, lock_config, pause_all_for_key
+from service.destinations.plan import (
+    Plan,
+    SegmentGoneError,
+    apply_plan,
+    create_members,
+    plan,
+    record_planned,
+)
+from service.destinations.sync_runs import Outcome, begin, finish, record_plan, rows_to_do
 from service.klaviyo.account import read_list_flows
 from service.klaviyo.client import (
     KlaviyoClient,
@@ -27,20 +37,10 @@ from service.klaviyo.client import (
     KlaviyoScopeError,
     KlaviyoUnavailableError,
 )
-from service.klaviyo.configs import NoLongerWantedError, lock_config, pause_all_for_key
 from service.klaviyo.connection import open_connected_klaviyo
 from service.klaviyo.events import send_events
 from service.klaviyo.list_members import SUPPRESSED, Readings
-from service.klaviyo.plan import (
-    Plan,
-    SegmentGoneError,
-    apply_plan,
-    create_members,
-    plan,
-    record_planned,
-)
 from service.klaviyo.push import Limits, Target, refresh, remove, send
-from service.klaviyo.sync_runs import Outcome, begin, finish, record_plan, rows_to_do
 from service.queue.progress import Progress, RunProgress
 from service.queue.retry import HandedBackError
 from service.queue.runs import LostRunError
@@ -244,9 +244,9 @@ def _do(run: _Run, config: Config) -> QuintileError | None:
 
 def _pause(run: _Run, config: Config, error: QuintileError, tally: _Tally) -> Outcome:
     if not config["is_dry_run"]:
-        run.execute(query("klaviyo.pause_config"), config, reason=error.message)
+        run.execute(query("destinations.pause_config"), config, reason=error.message)
         if isinstance(error, ListGoneError):
-            run.execute(query("klaviyo.record_list_deleted"), config)
+            run.execute(query("destinations.record_list_deleted"), config)
         tally.count(paused=1)
     return Outcome("paused", error=error.message)
 
@@ -300,12 +300,12 @@ def _read_lists(run: _Run, config: Config) -> list[str]:
 def _pull(run: _Run, config: Config, tally: _Tally) -> Outcome:
     """Mirror the list; who is on it is the segment."""
     with run.transaction() as conn, run.readings.landing(conn, config["list_id"]):
-        counted = conn.execute(query("klaviyo.count_loaded")).fetchall()
+        counted = conn.execute(query("destinations.count_loaded")).fetchall()
         described = _describe_pull(counted)
         if config["is_dry_run"]:
             raise psycopg.Rollback
     if not config["is_dry_run"]:
-        run.execute(query("klaviyo.record_pulled"), config)
+        run.execute(query("destinations.record_pulled"), config)
         tally.count(**{row["change"]: row["changes"] for row in counted})
     return Outcome(plan=described)
 
@@ -348,7 +348,7 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
                     ("add", additions),
                     ("update", updates),
                 ):
-                    _spool(conn, query("klaviyo.read_plan"), spool, action=action)
+                    _spool(conn, query("destinations.read_plan"), spool, action=action)
         if config["is_dry_run"]:
             return Outcome(plan=made.describe(), advice=advice)
         tally.count(skipped=made.counts["skip"])
@@ -357,7 +357,7 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
             return _stopped(made)
         tally.count(added=0, removed=0, rejected=0)
         _carry_out(run, config, removals, additions, updates, tally)
-    run.execute(query("klaviyo.record_synced"), config)
+    run.execute(query("destinations.record_synced"), config)
     # The list is in step, whatever becomes of telling about it.
     send_events(run.target(config), tally, bulk_from=run.settings.klaviyo_events_bulk_from)
     return Outcome(plan=made.describe(), advice=advice)
@@ -403,8 +403,8 @@ def _refresh_profiles(run: _Run, config: Config) -> None:
         with run.transaction() as conn:
             parameters = {"tenant_id": run.tenant_id, "config_id": None}
             create_members(conn)
-            conn.execute(query("klaviyo.fill_properties"), parameters)
-            _spool(conn, query("klaviyo.list_stale_profiles"), stale, tenant_id=run.tenant_id)
+            conn.execute(query("destinations.fill_properties"), parameters)
+            _spool(conn, query("destinations.list_stale_profiles"), stale, tenant_id=run.tenant_id)
         if len(stale):
             run.progress.phase("profiles", total=len(stale))
             refresh(run.target(config), stale, run.limits, run.progress)

@@ -31,7 +31,7 @@ from service.builds.run import build
 from service.core import embedded
 from service.core.config import Settings, load_settings
 from service.core.db import admin_url, connect, connect_as_owner, open_pool, tenant_transaction
-from service.klaviyo.configs import NewConfig, create_config
+from service.destinations.configs import NewConfig, create_config
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.sync import sync_klaviyo
 from service.migrate import migrate

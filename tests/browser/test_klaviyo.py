@@ -16,9 +16,9 @@ from sandbox import Sandbox
 from sandbox.klaviyo import Account
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, open_pool, tenant_transaction
-from service.klaviyo.configs import NewConfig, create_config
+from service.destinations.configs import NewConfig, create_config
+from service.destinations.sync_runs import request_sync
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.sync_requests import request_sync
 from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 from tests.browser.test_segments import worker

@@ -18,7 +18,7 @@ from service.core import http
 from service.core.config import Settings
 from service.core.db import Pool, connect, connect_as_owner, create_pool, tenant_transaction
 from service.core.errors import QuintileError
-from service.klaviyo.configs import NewConfig, create_config
+from service.destinations.configs import NewConfig, create_config
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.push import Limits
 from service.tenants.tenants import add_tenant

@@ -24,10 +24,11 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.core.errors import InvalidInputError, NotConnectedError
+from service.destinations.configs import paused_lists, unmap_list
+from service.destinations.plan import MartsMissingError
 from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, KlaviyoUnavailableError
-from service.klaviyo.configs import list_size, map_list, paused_lists, unmap_list
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.plan import MartsMissingError
+from service.klaviyo.lists import list_size, map_list
 from service.klaviyo.push import Limits
 from service.klaviyo.sync import sync_klaviyo
 from service.tenants.tenants import RfmChange, add_tenant, change_tenant

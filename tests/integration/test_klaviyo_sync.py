@@ -26,9 +26,7 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.core.errors import InvalidInputError
-from service.klaviyo import client as klaviyo_client
-from service.klaviyo.client import KlaviyoRefusedError
-from service.klaviyo.configs import (
+from service.destinations.configs import (
     ConfigChange,
     ConfigConflictError,
     Direction,
@@ -40,12 +38,20 @@ from service.klaviyo.configs import (
     get_config,
     undo_removal,
 )
+from service.destinations.sync_runs import (
+    Outcome,
+    add_rows,
+    begin,
+    finish,
+    request_sync,
+    rows_to_do,
+)
+from service.klaviyo import client as klaviyo_client
+from service.klaviyo.client import KlaviyoRefusedError
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.list_members import is_full_reading_due
 from service.klaviyo.push import Limits
 from service.klaviyo.sync import sync_klaviyo
-from service.klaviyo.sync_requests import request_sync
-from service.klaviyo.sync_runs import Outcome, add_rows, begin, finish, rows_to_do
 from service.queue.enqueue import enqueue
 from service.queue.retry import HandedBackError
 from service.queue.runs import Trigger, record_run, start_run

@@ -38,9 +38,9 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.core.queries import query
-from service.klaviyo.configs import map_list
+from service.destinations.sync_runs import request_sync
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.sync_requests import request_sync
+from service.klaviyo.lists import map_list
 from service.notifications.hooks import set_hook
 from service.notifications.outbox import NOTIFY_TASK
 from service.privacy.requests import add_request

@@ -28,7 +28,7 @@ from service.core.db import (
     create_pool,
     tenant_transaction,
 )
-from service.klaviyo.configs import Direction, NewConfig, create_config, delete_config
+from service.destinations.configs import Direction, NewConfig, create_config, delete_config
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.push import Limits
 from service.tenants.tenants import add_tenant

@@ -22,33 +22,3 @@ where
     c.tenant_id = %(tenant_id)s
     and c.provider = 'klaviyo'
     and c.account_id <> %(account_id)s;
-
--- name: delete_profiles
--- Another account's profiles have been given nothing yet.
-delete from app.klaviyo_profiles
-where tenant_id = %(tenant_id)s;
-
--- name: delete_lists
--- Another account has other lists; who was on them goes with them.
-delete from app.klaviyo_lists
-where tenant_id = %(tenant_id)s;
-
--- name: resume_after_key
--- A key has been accepted: goes on with what was paused for the lack of one.
-update app.klaviyo_sync_configs
-set
-    is_paused = false,
-    paused_by = null,
-    paused_at = null,
-    paused_reason = null
-where tenant_id = %(tenant_id)s and paused_by = 'key';
-
--- name: pause_for_key
--- Pauses all that a key is needed for until one is accepted.
-update app.klaviyo_sync_configs
-set
-    is_paused = true,
-    paused_by = 'key',
-    paused_at = now(),
-    paused_reason = %(reason)s
-where tenant_id = %(tenant_id)s and not is_paused;

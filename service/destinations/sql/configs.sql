@@ -316,3 +316,23 @@ from (
     where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s
 ) as r
 where c.tenant_id = %(tenant_id)s and c.config_id = %(config_id)s;
+
+-- name: pause_for_key
+-- Pauses all that a key is needed for until one is accepted.
+update app.klaviyo_sync_configs
+set
+    is_paused = true,
+    paused_by = 'key',
+    paused_at = now(),
+    paused_reason = %(reason)s
+where tenant_id = %(tenant_id)s and not is_paused;
+
+-- name: resume_after_key
+-- A key has been accepted: goes on with what was paused for the lack of one.
+update app.klaviyo_sync_configs
+set
+    is_paused = false,
+    paused_by = null,
+    paused_at = null,
+    paused_reason = null
+where tenant_id = %(tenant_id)s and paused_by = 'key';

@@ -11,7 +11,10 @@ from psycopg.types.json import Jsonb
 
 from service.core.db import Connection, one
 from service.core.queries import query
+from service.destinations.configs import get_config, read_all_next_time
 from service.notifications.outbox import announce
+from service.queue.enqueue import Enqueueable, enqueue
+from service.queue.runs import Trigger
 
 RowState = Literal["succeeded", "failed", "stopped", "paused"]
 
@@ -20,7 +23,8 @@ RowState = Literal["succeeded", "failed", "stopped", "paused"]
 class Outcome:
     """How a configuration's turn ended.
 
-    ``plan`` is as :func:`service.klaviyo.plan.describe` gives it; ``errors`` are how often each of
+    ``plan`` is as :func:`service.destinations.plan.Plan.describe` gives it;
+    ``errors`` are how often each of
     Klaviyo's error codes came, beside those of single addresses, which the ledger has.
     """
 
@@ -32,6 +36,40 @@ class Outcome:
     counts: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, int] = field(default_factory=dict)
     calls: int = 0
+
+
+def request_sync(
+    conn: Connection,
+    tenant_id: UUID,
+    config_ids: list[UUID] | None = None,
+    trigger: Trigger = "person",
+    *,
+    is_dry_run: bool = False,
+    reads_all: bool = False,
+) -> dict[str, Any]:
+    """Queue a sync of these configurations, or of all that are not paused; returns the run's row.
+
+    What is asked for is added to a run that waits, and queued behind one that is going on.
+
+    Args:
+        conn: A transaction of the tenant, in which all of it happens.
+        tenant_id: Whose lists.
+        config_ids: Which configurations.
+        trigger: Who asks.
+        is_dry_run: Only plan; the plan is in the rows of app.klaviyo_sync_runs.
+        reads_all: Read everybody on the lists, and not only who has joined since the last time.
+
+    Raises:
+        UnknownConfigError: The tenant has no configuration of some id.
+    """
+    for config_id in config_ids or []:
+        get_config(conn, tenant_id, config_id)
+    if reads_all:
+        read_all_next_time(conn, tenant_id, config_ids)
+    kind: Enqueueable = "klaviyo_plan" if is_dry_run else "klaviyo_sync"
+    run = enqueue(conn, tenant_id, kind, trigger, behind_running=True)
+    add_rows(conn, tenant_id, run["run_id"], config_ids, is_dry_run=is_dry_run)
+    return run
 
 
 def add_rows(
@@ -60,8 +98,8 @@ def add_rows(
         "only_scheduled": only_scheduled,
         "is_dry_run": is_dry_run,
     }
-    orphaned = conn.execute(query("klaviyo.close_orphaned_sync_runs"), parameters).fetchall()
-    conn.execute(query("klaviyo.insert_sync_runs"), parameters)
+    orphaned = conn.execute(query("destinations.close_orphaned_sync_runs"), parameters).fetchall()
+    conn.execute(query("destinations.insert_sync_runs"), parameters)
     # Whoever was to tell of it is dead.
     for dead_run_id in {row["run_id"] for row in orphaned}:
         announce(conn, tenant_id, dead_run_id)
@@ -76,7 +114,7 @@ def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str
     to plan plans, and no more.
     """
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": None}
-    found = one(conn.execute(query("klaviyo.find_sync_request"), parameters).fetchone())
+    found = one(conn.execute(query("destinations.find_sync_request"), parameters).fetchone())
     if found["is_scheduled"] or not found["has_rows"]:
         add_rows(
             conn,
@@ -85,8 +123,8 @@ def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str
             only_scheduled=not found["means_all"],
             is_dry_run=found["is_dry_run"],
         )
-    conn.execute(query("klaviyo.reopen_sync_runs"), parameters)
-    return conn.execute(query("klaviyo.list_sync_runs"), parameters).fetchall()
+    conn.execute(query("destinations.reopen_sync_runs"), parameters)
+    return conn.execute(query("destinations.list_sync_runs"), parameters).fetchall()
 
 
 def begin(
@@ -97,8 +135,8 @@ def begin(
     A run may have begun long before; None when the configuration has been given up meanwhile.
     """
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id}
-    conn.execute(query("klaviyo.begin_sync_run"), parameters)
-    return conn.execute(query("klaviyo.list_sync_runs"), parameters).fetchone()
+    conn.execute(query("destinations.begin_sync_run"), parameters)
+    return conn.execute(query("destinations.list_sync_runs"), parameters).fetchone()
 
 
 def record_plan(
@@ -106,7 +144,7 @@ def record_plan(
 ) -> None:
     """Note what is about to be done."""
     conn.execute(
-        query("klaviyo.record_plan"),
+        query("destinations.record_plan"),
         {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id, "plan": Jsonb(plan)},
     )
 
@@ -119,7 +157,7 @@ def finish(
     Best the last thing in its transaction: see :func:`service.notifications.outbox.announce`.
     """
     conn.execute(
-        query("klaviyo.finish_sync_run"),
+        query("destinations.finish_sync_run"),
         {
             "tenant_id": tenant_id,
             "run_id": run_id,

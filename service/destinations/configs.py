@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from service.core.config import Settings
-from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.db import Connection, one
 from service.core.errors import InvalidInputError, QuintileError
 from service.core.queries import query
 from service.core.seeds import rfm_segment_labels
-from service.klaviyo.account import read_list_name, read_list_names, read_list_size
-from service.klaviyo.connection import open_connected_klaviyo
 
 Direction = Literal["push", "pull", "bidirectional"]
 PausedBy = Literal["person", "sync", "key"]
-
-_LIST_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
 class UnknownConfigError(InvalidInputError):
@@ -96,7 +90,7 @@ class PausedList:
 def list_configs(conn: Connection, tenant_id: UUID) -> list[dict[str, Any]]:
     """The tenant's configurations in the order of their making, each with its last sync."""
     return conn.execute(
-        query("klaviyo.list_configs"), {"tenant_id": tenant_id, "config_id": None}
+        query("destinations.list_configs"), {"tenant_id": tenant_id, "config_id": None}
     ).fetchall()
 
 
@@ -107,7 +101,7 @@ def get_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> dict[str, 
         UnknownConfigError: The tenant has none of this id.
     """
     row = conn.execute(
-        query("klaviyo.list_configs"), {"tenant_id": tenant_id, "config_id": config_id}
+        query("destinations.list_configs"), {"tenant_id": tenant_id, "config_id": config_id}
     ).fetchone()
     if row is None:
         raise UnknownConfigError
@@ -123,7 +117,7 @@ def lock_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
         NoLongerWantedError: It has been paused or given up.
     """
     row = conn.execute(
-        query("klaviyo.lock_config"), {"tenant_id": tenant_id, "config_id": config_id}
+        query("destinations.lock_config"), {"tenant_id": tenant_id, "config_id": config_id}
     ).fetchone()
     if row is None or row["is_paused"]:
         raise NoLongerWantedError
@@ -131,7 +125,7 @@ def lock_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
 
 def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
     """The tenant's configurations that a sync has paused until somebody has seen to them."""
-    rows = conn.execute(query("klaviyo.list_paused"), {"tenant_id": tenant_id}).fetchall()
+    rows = conn.execute(query("destinations.list_paused"), {"tenant_id": tenant_id}).fetchall()
     return [PausedList(**row) for row in rows]
 
 
@@ -155,7 +149,7 @@ def create_config(conn: Connection, tenant_id: UUID, new: NewConfig) -> UUID:
     _check_segment(conn, tenant_id, new)
     _check_peace(conn, tenant_id, new)
     row = conn.execute(
-        query("klaviyo.create_config"), {"tenant_id": tenant_id, **asdict(new)}
+        query("destinations.create_config"), {"tenant_id": tenant_id, **asdict(new)}
     ).fetchone()
     return cast("UUID", one(row)["config_id"])
 
@@ -189,9 +183,9 @@ def change_config(
     if known["direction"] != "push" and becoming.direction == "push":
         _check_feeds_none(conn, tenant_id, known)
     parameters = {"tenant_id": tenant_id, "config_id": config_id, **wanted}
-    conn.execute(query("klaviyo.change_config"), parameters)
+    conn.execute(query("destinations.change_config"), parameters)
     if known["sends_events"] and not wanted["sends_events"]:
-        conn.execute(query("klaviyo.delete_events"), parameters)
+        conn.execute(query("destinations.delete_events"), parameters)
     return get_config(conn, tenant_id, config_id)
 
 
@@ -209,8 +203,8 @@ def delete_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> str:
     parameters = {"tenant_id": tenant_id, "config_id": config_id, "list_id": known["list_id"]}
     if known["direction"] != "push":
         _check_feeds_none(conn, tenant_id, known)
-    conn.execute(query("klaviyo.delete_config"), parameters)
-    conn.execute(query("klaviyo.delete_unused_list"), parameters)
+    conn.execute(query("destinations.delete_config"), parameters)
+    conn.execute(query("destinations.delete_unused_list"), parameters)
     return cast("str", known["list_name"])
 
 
@@ -229,7 +223,7 @@ def confirm_removals(conn: Connection, tenant_id: UUID, config_id: UUID) -> int:
         raise InvalidInputError("The last sync of this list did not stop for removals.")
     removals = int(known["last_plan"]["stop"]["removals"])
     conn.execute(
-        query("klaviyo.confirm_removals"),
+        query("destinations.confirm_removals"),
         {"tenant_id": tenant_id, "config_id": config_id, "removals": removals},
     )
     return removals
@@ -246,7 +240,7 @@ def undo_removal(conn: Connection, tenant_id: UUID, config_id: UUID, email: str)
     """
     get_config(conn, tenant_id, config_id)
     undone = conn.execute(
-        query("klaviyo.undo_removal"),
+        query("destinations.undo_removal"),
         {"tenant_id": tenant_id, "config_id": config_id, "email": email.strip().lower()},
     ).fetchone()
     if undone is None:
@@ -256,8 +250,13 @@ def undo_removal(conn: Connection, tenant_id: UUID, config_id: UUID, email: str)
 def pause_all_for_key(conn: Connection, tenant_id: UUID, reason: str) -> int:
     """Pause every configuration until a key is accepted; returns how many went on until now."""
     return conn.execute(
-        query("klaviyo.pause_for_key"), {"tenant_id": tenant_id, "reason": reason}
+        query("destinations.pause_for_key"), {"tenant_id": tenant_id, "reason": reason}
     ).rowcount
+
+
+def resume_all_for_key(conn: Connection, tenant_id: UUID) -> None:
+    """Resume the configurations that :func:`pause_all_for_key` has paused."""
+    conn.execute(query("destinations.resume_after_key"), {"tenant_id": tenant_id})
 
 
 def read_all_next_time(
@@ -265,39 +264,12 @@ def read_all_next_time(
 ) -> None:
     """Have the next sync read everybody on the lists, and not only who has joined since."""
     conn.execute(
-        query("klaviyo.request_full_reading"), {"tenant_id": tenant_id, "config_ids": config_ids}
+        query("destinations.request_full_reading"),
+        {"tenant_id": tenant_id, "config_ids": config_ids},
     )
 
 
 # -- by names, for operators --------------------------------------------------------------------
-
-
-def map_list(
-    settings: Settings,
-    pool: Pool,
-    tenant_id: UUID,
-    segment_key: str,
-    list_id: str,
-    direction: Direction = "push",
-) -> str:
-    """As :func:`create_config`, for a list that is looked up in Klaviyo; returns its name.
-
-    A configuration that is there already goes on if it was paused.
-
-    Raises:
-        InvalidInputError: There is no such list or segment; the advice names the lists.
-        ConfigConflictError: Another configuration of the list would fight with it; the reason.
-        NotConnectedError: The tenant is not connected to Klaviyo.
-        KlaviyoError: Klaviyo cannot be asked.
-    """
-    name = find_list_name(settings, pool, tenant_id, list_id)
-    with tenant_transaction(pool, tenant_id) as conn:
-        known = _find(conn, tenant_id, segment_key, list_id)
-        if known is None:
-            create_config(conn, tenant_id, NewConfig(segment_key, list_id, name, direction))
-        else:
-            change_config(conn, tenant_id, known, ConfigChange(is_paused=False))
-    return name
 
 
 def unmap_list(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> str:
@@ -307,48 +279,16 @@ def unmap_list(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str
         InvalidInputError: The segment does not feed the list.
         ConfigConflictError: The list is the segment of another configuration.
     """
-    known = _find(conn, tenant_id, segment_key, list_id)
+    known = find_config(conn, tenant_id, segment_key, list_id)
     if known is None:
         raise InvalidInputError(f"Segment '{segment_key}' feeds no list '{list_id}'.")
     return delete_config(conn, tenant_id, known)
 
 
-def find_list_name(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str) -> str:
-    """The name of a list of the tenant's Klaviyo account.
-
-    Raises:
-        InvalidInputError: There is no such list; the advice names those there are.
-        NotConnectedError: The tenant is not connected to Klaviyo.
-        KlaviyoError: Klaviyo cannot be asked.
-    """
-    if not _LIST_ID.fullmatch(list_id):
-        raise InvalidInputError(f"'{list_id}' is not the id of a Klaviyo list.", field="list_id")
-    with open_connected_klaviyo(settings, pool, tenant_id) as client:
-        name = read_list_name(client, list_id)
-        if name is not None:
-            return name
-        known = ", ".join(f"{key} ({name})" for key, name in read_list_names(client).items())
-    raise InvalidInputError(
-        f"The Klaviyo account has no list '{list_id}'.",
-        advice=f"Its lists: {known}",
-        field="list_id",
-    )
-
-
-def list_size(settings: Settings, pool: Pool, tenant_id: UUID, list_id: str) -> int:
-    """How many profiles a list has over there.
-
-    Raises:
-        NotConnectedError: The tenant is not connected to Klaviyo.
-        KlaviyoError: Klaviyo cannot be asked, or has no such list.
-    """
-    with open_connected_klaviyo(settings, pool, tenant_id) as client:
-        return read_list_size(client, list_id)
-
-
-def _find(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> UUID | None:
+def find_config(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> UUID | None:
+    """The configuration of a segment and a list; None when there is none."""
     row = conn.execute(
-        query("klaviyo.find_config"),
+        query("destinations.find_config"),
         {"tenant_id": tenant_id, "segment_key": segment_key, "list_id": list_id},
     ).fetchone()
     return None if row is None else cast("UUID", row["config_id"])
@@ -359,7 +299,7 @@ def _find(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> 
 
 def _lock(conn: Connection, tenant_id: UUID) -> None:
     """Two changes at once could each be at peace with what there is, and not with each other."""
-    conn.execute(query("klaviyo.lock_configs"), {"tenant_id": tenant_id})
+    conn.execute(query("destinations.lock_configs"), {"tenant_id": tenant_id})
 
 
 def _check_direction(new: NewConfig) -> None:
@@ -391,7 +331,7 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
         return
     if kind == "shopify":
         row = conn.execute(
-            query("klaviyo.find_shopify_segment"), {"tenant_id": tenant_id, "segment_id": name}
+            query("destinations.find_shopify_segment"), {"tenant_id": tenant_id, "segment_id": name}
         ).fetchone()
         if row is not None and not row["is_gone"]:
             return
@@ -402,7 +342,7 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
         )
     if kind == "klaviyo":
         row = conn.execute(
-            query("klaviyo.find_pulled_list"), {"tenant_id": tenant_id, "list_id": name}
+            query("destinations.find_pulled_list"), {"tenant_id": tenant_id, "list_id": name}
         ).fetchone()
         if new.direction == "pull" or row is not None:
             return
@@ -422,7 +362,7 @@ def _check_peace(
 ) -> None:
     """Refuse what would fight: the same mapping twice, push beside bidirectional, a circle."""
     parameters = {"tenant_id": tenant_id, "other_than": other_than, **asdict(new)}
-    found = one(conn.execute(query("klaviyo.find_conflict"), parameters).fetchone())
+    found = one(conn.execute(query("destinations.find_conflict"), parameters).fetchone())
     if found["is_mapped"]:
         raise ConfigConflictError(
             f"Segment '{new.segment_key}' and list '{new.list_name}' are already kept in step.",
@@ -452,7 +392,7 @@ def _check_feeds_none(conn: Connection, tenant_id: UUID, known: Mapping[str, Any
         "config_id": known["config_id"],
         "list_id": known["list_id"],
     }
-    fed = conn.execute(query("klaviyo.find_fed_by_list"), parameters).fetchone()
+    fed = conn.execute(query("destinations.find_fed_by_list"), parameters).fetchone()
     if fed is not None:
         raise ConfigConflictError(
             f"The list is a segment that feeds list '{fed['list_name']}'.",

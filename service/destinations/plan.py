@@ -29,9 +29,9 @@ _SEGMENT_GONE = {
 
 
 _FILL_MEMBERS = {
-    "rfm": query("klaviyo.fill_members_rfm"),
-    "shopify": query("klaviyo.fill_members_shopify"),
-    "klaviyo": query("klaviyo.fill_members_klaviyo"),
+    "rfm": query("destinations.fill_members_rfm"),
+    "shopify": query("destinations.fill_members_shopify"),
+    "klaviyo": query("destinations.fill_members_klaviyo"),
 }
 
 
@@ -102,28 +102,28 @@ def plan(
     """
     parameters = {"tenant_id": tenant_id, **config}
     create_members(conn)
-    conn.execute(query("klaviyo.create_plan"))
+    conn.execute(query("destinations.create_plan"))
     try:
         segment_name = _fill_segment(conn, tenant_id, config["config_id"], config["segment_key"])
         parameters["inactive"] = _fill_siblings(conn, parameters)
-        conn.execute(query("klaviyo.classify_members"), parameters)
-        conn.execute(query("klaviyo.index_members"))
+        conn.execute(query("destinations.classify_members"), parameters)
+        conn.execute(query("destinations.index_members"))
         conn.execute("analyze pg_temp.klaviyo_members")
-        conn.execute(query("klaviyo.fill_properties"), parameters)
+        conn.execute(query("destinations.fill_properties"), parameters)
     except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
         # The first build makes the marts, and grants their schema to the service.
         raise MartsMissingError from None
     conn.execute("analyze pg_temp.klaviyo_properties")
-    conn.execute(query("klaviyo.fill_plan"), parameters)
+    conn.execute(query("destinations.fill_plan"), parameters)
     counts: Counter[str] = Counter()
     skips: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = {}
-    for row in conn.execute(query("klaviyo.count_plan"), parameters).fetchall():
+    for row in conn.execute(query("destinations.count_plan"), parameters).fetchall():
         counts[row["action"]] += row["addresses"]
         if row["reason"] is not None:
             skips[row["reason"]] += row["addresses"]
         examples.setdefault(row["action"], []).extend(row["examples"])
-    members = one(conn.execute(query("klaviyo.count_members"), parameters).fetchone())
+    members = one(conn.execute(query("destinations.count_members"), parameters).fetchone())
     return Plan(
         counts=counts,
         skips=skips,
@@ -136,9 +136,9 @@ def plan(
 
 def create_members(conn: Connection) -> None:
     """Create the temporary tables of a segment, its members and their properties."""
-    conn.execute(query("klaviyo.create_segment"))
-    conn.execute(query("klaviyo.create_members"))
-    conn.execute(query("klaviyo.create_properties"))
+    conn.execute(query("destinations.create_segment"))
+    conn.execute(query("destinations.create_members"))
+    conn.execute(query("destinations.create_properties"))
 
 
 def apply_plan(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
@@ -151,15 +151,15 @@ def apply_plan(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -
         "config_id": config_id,
         "segment_name": made.segment_name,
     }
-    conn.execute(query("klaviyo.apply_events"), parameters)
-    conn.execute(query("klaviyo.delete_departed"), parameters)
-    conn.execute(query("klaviyo.apply_to_ledger"), parameters)
+    conn.execute(query("destinations.apply_events"), parameters)
+    conn.execute(query("destinations.delete_departed"), parameters)
+    conn.execute(query("destinations.apply_to_ledger"), parameters)
 
 
 def record_planned(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
     """Note how far the two sides are apart."""
     conn.execute(
-        query("klaviyo.record_planned"),
+        query("destinations.record_planned"),
         {
             "tenant_id": tenant_id,
             "config_id": config_id,
@@ -178,7 +178,7 @@ def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_ke
         "kind": kind,
         "segment": segment,
     }
-    row = conn.execute(query("klaviyo.find_segment"), parameters).fetchone()
+    row = conn.execute(query("destinations.find_segment"), parameters).fetchone()
     if row is None or row["is_gone"]:
         raise SegmentGoneError(_SEGMENT_GONE[kind])
     conn.execute(_FILL_MEMBERS[kind], parameters)
@@ -188,7 +188,7 @@ def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_ke
 def _fill_siblings(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID]:
     """Fill in the members of the list's other segments; returns the configurations without any."""
     inactive = []
-    rows = conn.execute(query("klaviyo.list_siblings"), parameters).fetchall()
+    rows = conn.execute(query("destinations.list_siblings"), parameters).fetchall()
     for row in rows:
         if not row["is_paused"]:
             try:
@@ -225,7 +225,7 @@ def _find_stop(
 def _too_many_removals(
     conn: Connection, settings: Settings, parameters: Mapping[str, Any]
 ) -> Stop | None:
-    found = one(conn.execute(query("klaviyo.count_list_removals"), parameters).fetchone())
+    found = one(conn.execute(query("destinations.count_list_removals"), parameters).fetchone())
     profiles, removals = found["profiles"], found["removals"]
     if profiles <= settings.klaviyo_removal_from:
         return None

@@ -1,0 +1,203 @@
+-- name: record_list
+-- Remembers a list, and how far it has been read now. It was asked for its name if all of it was.
+insert into app.klaviyo_lists as l (tenant_id, list_id, name, joins_read_to, full_read_at)
+select
+    %(tenant_id)s,
+    %(list_id)s,
+    coalesce(%(list_name)s, %(list_id)s),
+    (select max(r.joined_at) from pg_temp.klaviyo_reading as r),
+    %(full_read_at)s
+on conflict (tenant_id, list_id) do update set
+    name = coalesce(%(list_name)s, l.name),
+    joins_read_to = greatest(l.joins_read_to, excluded.joins_read_to),
+    full_read_at = coalesce(excluded.full_read_at, l.full_read_at),
+    gone_at = null
+where l.tenant_id = %(tenant_id)s;
+
+-- name: record_list_deleted
+-- The list is not there any more.
+update app.klaviyo_lists
+set gone_at = coalesce(gone_at, now())
+where tenant_id = %(tenant_id)s and list_id = %(list_id)s;
+
+-- name: rename_list
+-- A list may have been renamed in Klaviyo since it was chosen.
+update app.klaviyo_sync_configs
+set list_name = %(list_name)s
+where
+    tenant_id = %(tenant_id)s
+    and list_id = %(list_id)s
+    and list_name <> %(list_name)s;
+
+-- name: read_list_state
+-- How far a list has been read, and the database's time, by which readings are dated.
+select
+    l.joins_read_to,
+    l.full_read_at,
+    n.read_at
+from (select now() as read_at) as n
+left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and l.list_id = %(list_id)s;
+
+-- name: delete_unused_list
+-- Forgets what was read of a list that no configuration reads or writes any more, and who is
+-- suppressed once nothing is written to any list.
+delete from app.klaviyo_lists as l
+where
+    l.tenant_id = %(tenant_id)s
+    and l.list_id in (%(list_id)s, '-suppressed')
+    and not exists (
+        select from app.klaviyo_sync_configs as c
+        where
+            c.tenant_id = %(tenant_id)s
+            and (c.list_id = l.list_id or (l.list_id = '-suppressed' and c.direction <> 'pull'))
+    );
+
+-- name: create_reading
+-- What has been read of a list.
+create temporary table klaviyo_reading (
+    profile_id text not null,
+    email text,
+    joined_at timestamptz,
+    is_suppressed boolean not null
+) on commit drop;
+
+-- name: copy_reading
+-- Fills in what Klaviyo answered.
+copy pg_temp.klaviyo_reading (profile_id, email, joined_at, is_suppressed) from stdin;
+
+-- name: create_landed
+-- Who has joined and left a list since it was read before.
+create temporary table klaviyo_landed (
+    change text not null,
+    profile_id text not null,
+    email text
+) on commit drop;
+
+-- name: load_reading
+-- Brings what is known of a list to what has been read of it. Only who is missing from a full
+-- reading has left. People who have been erased stay so, whatever a list still says of them.
+with tenant_key as (
+    select k.erasure_key
+    from app.erasure_keys as k
+    where
+        k.tenant_id = %(tenant_id)s
+        and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
+),
+
+-- Who leaves and joins again while the list is being read is met twice.
+reading as (
+    select distinct on (r.profile_id)
+        r.profile_id,
+        nullif(lower(btrim(r.email)), '') as email,
+        r.joined_at,
+        r.is_suppressed
+    from pg_temp.klaviyo_reading as r
+    where
+        not exists (
+            select from tenant_key as k
+            inner join app.erased_subjects as e
+                on
+                    e.tenant_id = %(tenant_id)s
+                    and e.digest = app.erasure_digest(
+                        k.erasure_key, 'customer', app.customer_id_of_address(r.email)
+                    )
+        )
+    order by r.profile_id asc, r.joined_at desc
+),
+
+known as (
+    select
+        p.profile_id,
+        p.email,
+        p.joined_at,
+        p.is_suppressed
+    from app.klaviyo_list_profiles as p
+    where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s
+),
+
+gone as (
+    delete from app.klaviyo_list_profiles as p
+    where
+        %(is_full)s
+        and p.tenant_id = %(tenant_id)s
+        and p.list_id = %(list_id)s
+        and not exists (select from reading as r where r.profile_id = p.profile_id)
+    returning p.profile_id, p.email
+),
+
+written as (
+    insert into app.klaviyo_list_profiles as p (
+        tenant_id, list_id, profile_id, email, joined_at, is_suppressed
+    )
+    select
+        %(tenant_id)s,
+        %(list_id)s,
+        r.profile_id,
+        r.email,
+        r.joined_at,
+        r.is_suppressed
+    from reading as r
+    left join known as k on r.profile_id = k.profile_id
+    where
+        k.profile_id is null
+        or (k.email, k.joined_at, k.is_suppressed)
+        is distinct from (r.email, r.joined_at, r.is_suppressed)
+    on conflict (tenant_id, list_id, profile_id) do update set
+        email = excluded.email,
+        joined_at = excluded.joined_at,
+        is_suppressed = excluded.is_suppressed
+    where p.tenant_id = %(tenant_id)s
+    returning p.profile_id, p.email
+)
+
+insert into pg_temp.klaviyo_landed (change, profile_id, email)
+select
+    'joined' as change,
+    w.profile_id,
+    w.email
+from written as w
+left join known as k on w.profile_id = k.profile_id
+where k.profile_id is null
+
+union all
+
+select
+    'left' as change,
+    g.profile_id,
+    g.email
+from gone as g;
+
+-- name: count_loaded
+-- How many have joined and left the list, with a few of them as examples.
+with ranked as (
+    select
+        l.change,
+        l.email,
+        row_number() over (
+            partition by l.change
+            order by l.email, l.profile_id
+        ) as place
+    from pg_temp.klaviyo_landed as l
+)
+
+select
+    r.change,
+    count(*) as changes,
+    coalesce(
+        jsonb_agg(jsonb_build_object('email', r.email) order by r.place) filter (
+            where r.place <= 10 and r.email is not null
+        ),
+        '[]'
+    ) as examples
+from ranked as r
+group by r.change;
+
+-- name: delete_lists
+-- Another account has other lists; who was on them goes with them.
+delete from app.klaviyo_lists
+where tenant_id = %(tenant_id)s;
+
+-- name: delete_profiles
+-- Another account's profiles have been given nothing yet.
+delete from app.klaviyo_profiles
+where tenant_id = %(tenant_id)s;
