@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
-from service.destinations.configs import read_all_next_time
+from service.destinations.configs import request_full_read
+from service.destinations.interface import Limits, Person
+from service.destinations.push import Target, import_people
 from service.destinations.sync_runs import add_rows
-from service.klaviyo.push import Limits
-from service.klaviyo.sync import sync_klaviyo
+from service.klaviyo.client import KlaviyoClient
+from service.klaviyo.destination import LIMITS, KlaviyoDestination, sync_klaviyo
+from service.queue.progress import Progress
 from service.queue.runs import Kind, RunRecorder, record_run, start_run
-
-_DEFAULT_LIMITS = Limits()
 
 
 def sync_once(
@@ -23,7 +25,7 @@ def sync_once(
     pool: Pool,
     tenant_id: UUID,
     *,
-    limits: Limits = _DEFAULT_LIMITS,
+    limits: Limits = LIMITS,
     config_ids: list[UUID] | None = None,
     is_dry_run: bool = False,
     reads_all: bool = False,
@@ -32,7 +34,7 @@ def sync_once(
     with begun_run(pool, tenant_id, config_ids, is_dry_run=is_dry_run) as recorder:
         if reads_all:
             with tenant_transaction(pool, tenant_id) as conn:
-                read_all_next_time(conn, tenant_id, config_ids)
+                request_full_read(conn, tenant_id, config_ids)
         sync_klaviyo(settings, pool, tenant_id, recorder, limits=limits)
     return dict(recorder.counts)
 
@@ -68,3 +70,29 @@ def last_rows(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
             """,
             {"tenant_id": tenant_id},
         ).fetchall()
+
+
+def add_and_update(
+    target: Target, additions: Iterable[Person], updates: Iterable[Person], progress: Progress
+) -> None:
+    """What a sync does with the additions and updates of a plan."""
+    import_people(target, additions, "add", progress)
+    import_people(target, updates, "update", progress)
+
+
+def klaviyo_target(
+    client: KlaviyoClient, pool: Pool, tenant_id: UUID, config_id: UUID, list_id: str
+) -> Target:
+    """A configuration's list in Klaviyo, to write to."""
+    return Target(KlaviyoDestination(client, LIMITS, 5), pool, tenant_id, config_id, list_id)
+
+
+def via(target: Target, client: KlaviyoClient | None = None, **changes: Any) -> Target:
+    """The target through another client, with other limits or ``events_bulk_from``."""
+    known = target.destination
+    assert isinstance(known, KlaviyoDestination)
+    bulk_from = changes.pop("events_bulk_from", 5)
+    destination = KlaviyoDestination(
+        client or known.client, replace(known.limits, **changes), bulk_from
+    )
+    return replace(target, destination=destination)

@@ -25,8 +25,8 @@ from service.core.config import Settings, environment_name
 from service.core.db import Pool, connect_as_owner, one, open_pool, tenant_transaction
 from service.core.queries import query
 from service.klaviyo.connection import connect_klaviyo
+from service.klaviyo.destination import sync_klaviyo
 from service.klaviyo.lists import list_size, map_list
-from service.klaviyo.sync import sync_klaviyo
 from service.migrate import migrate
 from service.queue.runs import Kind, record_run, start_run
 from service.shopify.connection import connect_shopify

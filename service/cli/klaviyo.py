@@ -26,8 +26,8 @@ from service.destinations.configs import (
     undo_removal,
 )
 from service.destinations.sync_runs import add_rows
+from service.klaviyo.destination import sync_klaviyo
 from service.klaviyo.lists import find_list_name
-from service.klaviyo.sync import sync_klaviyo
 from service.queue.runs import record_run, start_run
 
 _ARROWS = {"push": "->", "pull": "<-", "bidirectional": "<->"}
@@ -163,7 +163,7 @@ def preview(
     Raises:
         UnknownConfigError: The tenant has no configuration of some id.
         AlreadyRunningError: Another dry run of the tenant is going on.
-        QuintileError: As :func:`service.klaviyo.sync.sync_klaviyo`; plans that were made are
+        QuintileError: As :func:`service.klaviyo.destination.sync_klaviyo`; plans that were made are
             printed all the same.
     """
     with tenant_transaction(pool, tenant_id) as conn:

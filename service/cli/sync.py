@@ -114,7 +114,7 @@ def _sync_runs(
     provider: str, only: str | None, comparison: Comparison
 ) -> dict[Kind, Callable[[Settings, Pool, UUID, ConsoleProgress], None]]:
     """The runs that a sync is, in their order, each with its work."""
-    from service.klaviyo.sync import sync_klaviyo
+    from service.klaviyo.destination import sync_klaviyo
     from service.shopify.sync import sync_shopify
 
     if provider == "klaviyo":

@@ -20,8 +20,8 @@ class UnknownConfigError(InvalidInputError):
     """There is no such configuration."""
 
 
-class NoLongerWantedError(QuintileError):
-    """The configuration was paused or given up while it was being synced; what was done is kept."""
+class SyncCancelledError(QuintileError):
+    """The configuration was paused or deleted during its sync; changes made so far are kept."""
 
 
 class ConfigConflictError(InvalidInputError):
@@ -114,13 +114,13 @@ def lock_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
     A sync takes long, and a person who pauses it does not expect it to go on.
 
     Raises:
-        NoLongerWantedError: It has been paused or given up.
+        SyncCancelledError: It has been paused or given up.
     """
     row = conn.execute(
         query("destinations.lock_config"), {"tenant_id": tenant_id, "config_id": config_id}
     ).fetchone()
     if row is None or row["is_paused"]:
-        raise NoLongerWantedError
+        raise SyncCancelledError
 
 
 def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
@@ -259,7 +259,7 @@ def resume_all_for_key(conn: Connection, tenant_id: UUID) -> None:
     conn.execute(query("destinations.resume_after_key"), {"tenant_id": tenant_id})
 
 
-def read_all_next_time(
+def request_full_read(
     conn: Connection, tenant_id: UUID, config_ids: list[UUID] | None = None
 ) -> None:
     """Have the next sync read everybody on the lists, and not only who has joined since."""

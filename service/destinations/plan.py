@@ -21,7 +21,7 @@ from service.core.errors import QuintileError
 from service.core.queries import query
 
 ACTIONS = ("add", "remove", "update", "skip")
-_SEGMENT_GONE = {
+_SEGMENT_DELETED = {
     "rfm": "There is no such RFM segment any more.",
     "shopify": "The segment that feeds the list no longer exists in Shopify.",
     "klaviyo": "The list whose members feed this one is no longer pulled, or gone from Klaviyo.",
@@ -41,7 +41,7 @@ class MartsMissingError(QuintileError):
     advice = "Run: quintile build"
 
 
-class SegmentGoneError(QuintileError):
+class SegmentDeletedError(QuintileError):
     """The segment that feeds the list no longer exists."""
 
 
@@ -98,7 +98,7 @@ def plan(
 
     Raises:
         MartsMissingError: dbt has not built the marts yet.
-        SegmentGoneError: The segment is not there (any more).
+        SegmentDeletedError: The segment is not there (any more).
     """
     parameters = {"tenant_id": tenant_id, **config}
     create_members(conn)
@@ -156,19 +156,6 @@ def apply_plan(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -
     conn.execute(query("destinations.apply_to_ledger"), parameters)
 
 
-def record_planned(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
-    """Note how far the two sides are apart."""
-    conn.execute(
-        query("destinations.record_planned"),
-        {
-            "tenant_id": tenant_id,
-            "config_id": config_id,
-            "local_members": made.members,
-            "drift": made.counts["add"] + made.counts["remove"],
-        },
-    )
-
-
 def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_key: str) -> str:
     """Fill in a segment's members; returns what it is called."""
     kind, _, segment = segment_key.partition(":")
@@ -180,7 +167,7 @@ def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_ke
     }
     row = conn.execute(query("destinations.find_segment"), parameters).fetchone()
     if row is None or row["is_gone"]:
-        raise SegmentGoneError(_SEGMENT_GONE[kind])
+        raise SegmentDeletedError(_SEGMENT_DELETED[kind])
     conn.execute(_FILL_MEMBERS[kind], parameters)
     return str(row["segment_name"])
 
@@ -193,7 +180,7 @@ def _fill_siblings(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID
         if not row["is_paused"]:
             try:
                 _fill_segment(conn, parameters["tenant_id"], row["config_id"], row["segment_key"])
-            except SegmentGoneError:
+            except SegmentDeletedError:
                 pass
             else:
                 continue
@@ -210,7 +197,7 @@ def _find_stop(
 ) -> Stop | None:
     if counts["remove"] and (stop := _too_many_removals(conn, settings, parameters)):
         return stop
-    if counts["add"] and live_flows and parameters["must_not_fire_flows"]:
+    if counts["add"] and live_flows:
         flows = ", ".join(f"'{name}'" for name in live_flows)
         return Stop(
             "flows",

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from service.core.db import Connection, one
 from service.core.queries import query
-from service.destinations.configs import get_config, read_all_next_time
+from service.destinations.configs import get_config, request_full_read
 from service.notifications.outbox import announce
 from service.queue.enqueue import Enqueueable, enqueue
 from service.queue.runs import Trigger
@@ -65,7 +65,7 @@ def request_sync(
     for config_id in config_ids or []:
         get_config(conn, tenant_id, config_id)
     if reads_all:
-        read_all_next_time(conn, tenant_id, config_ids)
+        request_full_read(conn, tenant_id, config_ids)
     kind: Enqueueable = "klaviyo_plan" if is_dry_run else "klaviyo_sync"
     run = enqueue(conn, tenant_id, kind, trigger, behind_running=True)
     add_rows(conn, tenant_id, run["run_id"], config_ids, is_dry_run=is_dry_run)
@@ -137,16 +137,6 @@ def begin(
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id}
     conn.execute(query("destinations.begin_sync_run"), parameters)
     return conn.execute(query("destinations.list_sync_runs"), parameters).fetchone()
-
-
-def record_plan(
-    conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID, plan: Mapping[str, Any]
-) -> None:
-    """Note what is about to be done."""
-    conn.execute(
-        query("destinations.record_plan"),
-        {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id, "plan": Jsonb(plan)},
-    )
 
 
 def finish(

@@ -51,20 +51,6 @@ class KlaviyoAccount:
         return {scope: why for scope, why in NEEDED_SCOPES.items() if scope not in self.scopes}
 
 
-@dataclass(frozen=True)
-class Flow:
-    """A flow that a list triggers; ``status`` is draft, manual or live."""
-
-    flow_id: str
-    name: str
-    status: str
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it would write to whoever joins the list."""
-        return self.status == "live"
-
-
 def read_account(client: KlaviyoClient) -> KlaviyoAccount:
     """The account, after trying each scope in a way that changes nothing.
 
@@ -134,11 +120,11 @@ _ATTEMPTS: Mapping[tuple[str, ...], Callable[[KlaviyoClient], Document]] = Mappi
 )
 
 
-def read_list_flows(client: KlaviyoClient, list_id: str) -> list[Flow]:
-    """The flows that joining a list triggers, live or not.
+def read_live_flows(client: KlaviyoClient, list_id: str) -> list[str]:
+    """Names of the live flows that joining a list triggers.
 
     Raises:
-        KlaviyoScopeError: The key lacks ``flows:read``, so nobody knows.
+        KlaviyoScopeError: The key lacks ``flows:read``.
         KlaviyoError: As :meth:`KlaviyoClient.get`.
     """
     pages = client.pages(
@@ -147,14 +133,10 @@ def read_list_flows(client: KlaviyoClient, list_id: str) -> list[Flow]:
         {"fields[flow]": "archived,name,status"},
     )
     return [
-        Flow(
-            flow_id=str(found["id"]),
-            name=str(found["attributes"].get("name") or found["id"]),
-            status=str(found["attributes"].get("status") or ""),
-        )
+        str(flow["attributes"].get("name") or flow["id"])
         for page in pages
-        for found in page
-        if not found["attributes"].get("archived")
+        for flow in page
+        if flow["attributes"].get("status") == "live" and not flow["attributes"].get("archived")
     ]
 
 

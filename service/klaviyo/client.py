@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 
 from service.core.config import Settings
-from service.core.errors import QuintileError
 from service.core.http import (
     ATTEMPTS,
     LONGEST_WAITED_OUT_SECONDS,
@@ -21,6 +20,11 @@ from service.core.http import (
     open_client,
     retry_transient,
     send,
+)
+from service.destinations.interface import (
+    CredentialRefusedError,
+    DestinationError,
+    DestinationUnavailableError,
 )
 from service.klaviyo.rate_limits import LocalWindows, ReportedLimits, WaitTooLongError, Windows
 
@@ -47,7 +51,7 @@ class Problem:
     duplicate_profile_id: str | None = None
 
 
-class KlaviyoError(QuintileError):
+class KlaviyoError(DestinationError):
     """Klaviyo did not do what was asked.
 
     ``status`` is the HTTP status, 0 when no answer came; ``problems`` are all error objects, of
@@ -71,15 +75,13 @@ class KlaviyoError(QuintileError):
         self.problems = problems
 
 
-class KlaviyoUnavailableError(KlaviyoError):
+class KlaviyoUnavailableError(KlaviyoError, DestinationUnavailableError):
     """Klaviyo could not be reached, or kept failing."""
-
-    is_transient = True
 
     advice = "What was done is recorded; the next sync goes on from there."
 
 
-class KlaviyoRefusedError(KlaviyoError):
+class KlaviyoRefusedError(KlaviyoError, CredentialRefusedError):
     """Klaviyo does not accept the API key."""
 
     advice = (

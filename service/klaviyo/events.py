@@ -1,28 +1,20 @@
-"""Telling Klaviyo's flows who entered or left a segment: what waits in app.klaviyo_events, sent.
+"""Sending events about people who entered or left a segment, for Klaviyo's flows.
 
-The id of an event is its ``unique_id`` over there, of which Klaviyo keeps the first for a profile
-and metric. So an event whose answer was lost is sent again, and fires nothing twice. A bulk job
-that repeats one is refused as a whole, and its events are then sent one by one.
+The id of an event is its ``unique_id`` in Klaviyo, which keeps the first of a profile and metric.
+So an event whose answer was lost is sent again and starts no flow twice. A bulk job that repeats an
+event is refused as a whole, and its events are then sent one by one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import httpx
-from psycopg import sql
-from psycopg.types.json import Jsonb
 
-from service.core.db import tenant_transaction
-from service.core.errors import QuintileError
-from service.core.queries import query
-from service.klaviyo.client import Document, KlaviyoError, KlaviyoScopeError, Problem
-from service.klaviyo.push import Target
-from service.queue.progress import Progress
+from service.destinations.interface import DestinationError, Event, Refusal, Result
+from service.klaviyo.client import Document, KlaviyoClient, KlaviyoError, KlaviyoScopeError
 
 _EVENTS = "/api/events"
 _JOBS = "/api/event-bulk-create-jobs"
@@ -30,96 +22,66 @@ _POINTER = re.compile(
     r"/data/attributes/events-bulk-create/data/(\d+)"
     r"(?:/attributes/events/data/(\d+))?(?:/.*)?"
 )
-# One event is a kilobyte or so: a thousand of them stay far under the 5 MB of a job.
-_MOST_IN_A_JOB = 1000
-
-Event = dict[str, Any]
 
 
-class EventsNotAllowedError(QuintileError):
+class EventsNotAllowedError(DestinationError):
     """The API key lacks the scope events:write, so events wait."""
 
     advice = (
-        "Connect with a key that has it, or switch the events of the configuration off; what waits"
-        " is sent by the next sync after."
+        "Connect with a key that has it, or switch the events of the configuration off; the next"
+        " sync sends what waits."
     )
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """An event Klaviyo did not take, with its reason."""
-
-    event: Event
-    problem: Problem
-
-
 def send_events(
-    target: Target, progress: Progress, *, bulk_from: int, most: int = _MOST_IN_A_JOB
-) -> None:
-    """Send what waits of a configuration's events; counts ``events`` and ``events_rejected``.
-
-    Args:
-        target: The configuration.
-        progress: Who counts.
-        bulk_from: How many events are worth a bulk job instead of a call each.
-        most: How many events go into one bulk job at most.
+    client: KlaviyoClient, events: Sequence[Event], bulk_from: int
+) -> Iterator[Result[Event]]:
+    """Send events, from ``bulk_from`` events on in one bulk job instead of a call each.
 
     Raises:
-        EventsNotAllowedError: The key may not send events; they wait.
-        KlaviyoError: Klaviyo did not take them; what it took is recorded.
+        EventsNotAllowedError: The key may not send events.
+        KlaviyoError: Klaviyo did not accept them.
     """
+    send = _send_each if len(events) < bulk_from else _send_bulk
     try:
-        while events := _pending(target, most):
-            if len(events) < bulk_from:
-                _send_each(target, events, progress)
-            else:
-                _send_together(target, events, progress)
+        yield from send(client, events)
     except KlaviyoScopeError:
         raise EventsNotAllowedError from None
 
 
-def _pending(target: Target, most: int) -> list[Event]:
-    with tenant_transaction(target.pool, target.tenant_id, read_only=True) as conn:
-        return conn.execute(
-            query("destinations.list_pending_events"),
-            {"tenant_id": target.tenant_id, "config_id": target.config_id, "most": most},
-        ).fetchall()
-
-
-def _send_each(target: Target, events: Sequence[Event], progress: Progress) -> None:
+def _send_each(client: KlaviyoClient, events: Sequence[Event]) -> Iterator[Result[Event]]:
     for event in events:
         try:
-            target.client.post(_EVENTS, _EVENTS, _event_body(event))
+            client.post(_EVENTS, _EVENTS, _event_body(event))
         except KlaviyoError as error:
             if error.status != httpx.codes.BAD_REQUEST:
                 raise
-            _record_rejected(target, [_Refusal(event, _first(error))], progress)
+            code, detail = error.code or "invalid", error.detail or error.message
+            yield Result(refused=[Refusal(event, code, detail)])
         else:
-            _record_sent(target, [event], progress)
+            yield Result([event])
 
 
-def _send_together(target: Target, events: list[Event], progress: Progress) -> None:
-    """Send events as one job, without those that a refusal points at; else one by one."""
+def _send_bulk(client: KlaviyoClient, events: Sequence[Event]) -> Iterator[Result[Event]]:
+    """Send events as one job. If it is refused, the events it points at are; else send each."""
     people = [
         list(group)
         for _, group in groupby(events, lambda event: (event["email"], event["is_backfill"]))
     ]
     try:
-        target.client.post(_JOBS, _JOBS, _job_body(people))
+        client.post(_JOBS, _JOBS, _job_body(people))
     except KlaviyoError as error:
         if error.status != httpx.codes.BAD_REQUEST:
             raise
-        refusals = list(_pointed_at(error, people))
-        if refusals:
-            # What is left waits, and is read again by the next round.
-            _record_rejected(target, refusals, progress)
+        if refusals := list(_pointed_at(error, people)):
+            yield Result(refused=refusals)
         else:
-            _send_each(target, events, progress)
+            yield from _send_each(client, events)
     else:
-        _record_sent(target, events, progress)
+        yield Result(events)
 
 
-def _pointed_at(error: KlaviyoError, people: Sequence[Sequence[Event]]) -> Iterator[_Refusal]:
+def _pointed_at(error: KlaviyoError, people: Sequence[Sequence[Event]]) -> Iterator[Refusal[Event]]:
     """The events that a 400 points at: one of a person's, or all of them."""
     for problem in error.problems:
         match = _POINTER.fullmatch(problem.pointer or "")
@@ -128,11 +90,7 @@ def _pointed_at(error: KlaviyoError, people: Sequence[Sequence[Event]]) -> Itera
         events = people[int(match[1])]
         if match[2] is not None:
             events = events[int(match[2]) : int(match[2]) + 1]
-        yield from (_Refusal(event, problem) for event in events)
-
-
-def _first(error: KlaviyoError) -> Problem:
-    return error.problems[0] if error.problems else Problem("invalid", error.message, None)
+        yield from (Refusal(event, problem.code, problem.detail) for event in events)
 
 
 def _event_body(event: Event) -> Document:
@@ -178,30 +136,3 @@ def _attributes(event: Event) -> Document:
         "unique_id": str(event["event_id"]),
         "backfill": event["is_backfill"],
     }
-
-
-def _record_sent(target: Target, events: Sequence[Event], progress: Progress) -> None:
-    _record(
-        target,
-        query("destinations.mark_events_sent"),
-        event_ids=[event["event_id"] for event in events],
-    )
-    progress.count(events=len(events))
-
-
-def _record_rejected(target: Target, refusals: Sequence[_Refusal], progress: Progress) -> None:
-    rows = [
-        {
-            "event_id": str(refusal.event["event_id"]),
-            "code": refusal.problem.code,
-            "detail": refusal.problem.detail,
-        }
-        for refusal in refusals
-    ]
-    _record(target, query("destinations.mark_events_rejected"), refusals=Jsonb(rows))
-    progress.count(events_rejected=len(rows))
-
-
-def _record(target: Target, statement: sql.SQL, **parameters: object) -> None:
-    with tenant_transaction(target.pool, target.tenant_id) as conn:
-        conn.execute(statement, {"tenant_id": target.tenant_id, **parameters})

@@ -22,7 +22,7 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, connect, one, tenant_transaction, transform_url
 from service.core.errors import AlreadyRunningError, QuintileError
 from service.core.queries import query
-from service.klaviyo.sync import sync_klaviyo
+from service.klaviyo.destination import sync_klaviyo
 from service.notifications.outbox import NOTIFY_TASK, send_notification
 from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
 from service.privacy.requests import process_request

@@ -33,7 +33,7 @@ from service.core.config import Settings, load_settings
 from service.core.db import admin_url, connect, connect_as_owner, open_pool, tenant_transaction
 from service.destinations.configs import NewConfig, create_config
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.sync import sync_klaviyo
+from service.klaviyo.destination import sync_klaviyo
 from service.migrate import migrate
 from service.tenants.tenants import add_tenant
 from tests.bench import AS_OF, sql

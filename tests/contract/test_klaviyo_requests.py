@@ -28,23 +28,24 @@ from sandbox.klaviyo import Account
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.http import open_client
-from service.core.spool import Row
+from service.destinations.interface import Person
+from service.destinations.push import Target, import_people, remove_people, send_events
+from service.destinations.readings import SUPPRESSED, Readings
 from service.klaviyo.account import (
     delete_profile,
     read_account,
-    read_list_flows,
     read_list_name,
     read_list_names,
     read_list_size,
+    read_live_flows,
 )
 from service.klaviyo.client import MEDIA_TYPE, KlaviyoClient, KlaviyoError, Problem
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.events import send_events
-from service.klaviyo.list_members import SUPPRESSED, Readings
+from service.klaviyo.destination import KlaviyoDestination
 from service.klaviyo.lists import create_list
-from service.klaviyo.push import Limits, Target, refresh, remove, send
 from service.klaviyo.rate_limits import LocalWindows
 from tests.conftest import MakeTenant, NullProgress
+from tests.klaviyo import add_and_update, klaviyo_target, via
 
 PROPERTIES = json.dumps(
     {
@@ -123,7 +124,7 @@ def target(
             """,
             [tenant_id, config_id],
         )
-    return Target(client, pool, tenant_id, config_id, list_id)
+    return klaviyo_target(client, pool, tenant_id, config_id, list_id)
 
 
 def add_config(conn: Connection, tenant_id: UUID, list_id: str) -> UUID:
@@ -141,13 +142,18 @@ def add_config(conn: Connection, tenant_id: UUID, list_id: str) -> UUID:
     return found
 
 
-def row(email: str, profile_id: str | None = None) -> Row:
-    return (email, "1", profile_id, PROPERTIES, "hash")
+def row(email: str, profile_id: str | None = None) -> Person:
+    return Person(email, "1", profile_id, PROPERTIES, "hash")
+
+
+def client_of(target: Target) -> KlaviyoClient:
+    assert isinstance(target.destination, KlaviyoDestination)
+    return target.destination.client
 
 
 def removed(target: Target, account: Account, progress: NullProgress) -> None:
     profile = account.create_profile({"email": "gone@example.org"})
-    remove(target, [row("gone@example.org", profile.id)], Limits(), progress)
+    remove_people(target, [row("gone@example.org", profile.id)], progress)
 
 
 def known_by_id(target: Target, account: Account, progress: NullProgress) -> None:
@@ -160,28 +166,30 @@ def known_by_id(target: Target, account: Account, progress: NullProgress) -> Non
         def post(self, operation: str, path: str, body: Any) -> dict[str, Any]:
             for problem in refusals:
                 raise KlaviyoError("Conflict.", status=409, problems=(problem,))
-            return target.client.post(operation, path, body)
+            return client_of(target).post(operation, path, body)
 
         def get(self, *asked: Any) -> dict[str, Any]:
-            return target.client.get(*asked)
+            return client_of(target).get(*asked)
 
     refusing = Refusing(httpx.Client(), "", windows=LocalWindows())
-    send(replace(target, client=refusing), [row("dup@example.org")], [], Limits(), progress)
+    add_and_update(via(target, refusing), [row("dup@example.org")], [], progress)
 
 
 Acting = Callable[[Target, Account, NullProgress], None]
 ACTS: dict[str, Acting] = {
-    "additions and updates": lambda target, _, progress: send(
-        target, [row("ada@example.org")], [row("bob@example.org")], Limits(), progress
+    "additions and updates": lambda target, _, progress: add_and_update(
+        target, [row("ada@example.org")], [row("bob@example.org")], progress
     ),
-    "properties only": lambda target, _, progress: refresh(
-        target, [row("ada@example.org")], Limits(), progress
+    "properties only": lambda target, _, progress: import_people(
+        target, [row("ada@example.org")], "refresh", progress
     ),
     "removals": removed,
-    "single events": lambda target, _, progress: send_events(target, progress, bulk_from=9),
-    "events together": lambda target, _, progress: send_events(target, progress, bulk_from=2),
+    "single events": lambda target, _, progress: send_events(target, progress),
+    "events together": lambda target, _, progress: send_events(
+        via(target, events_bulk_from=2), progress
+    ),
     "a person who is forgotten": lambda target, *_: delete_profile(
-        target.client, "ada@example.org"
+        client_of(target), "ada@example.org"
     ),
     "a profile known by its id": known_by_id,
 }
@@ -284,19 +292,19 @@ def test_every_call_is_one_that_klaviyo_describes(
     read_list_name(client, target.list_id)
     read_list_names(client)
     read_list_size(client, target.list_id)
-    read_list_flows(client, target.list_id)
-    send(target, [row("late@example.org")], [], Limits(), null_progress)
+    read_live_flows(client, target.list_id)
+    add_and_update(target, [row("late@example.org")], [], null_progress)
     for act in ACTS.values():
         act(target, account, null_progress)
     # For the first time, and since then.
     for _ in range(2):
         with ExitStack() as spools:
-            readings = Readings(settings, client, target.pool, target.tenant_id, spools)
+            readings = Readings(settings, target.destination, target.pool, target.tenant_id, spools)
             readings.read(target.list_id)
-            readings.read_suppressed()
+            readings.read(SUPPRESSED)
             with (
                 tenant_transaction(target.pool, target.tenant_id) as conn,
-                readings.landing(conn, target.list_id, SUPPRESSED),
+                readings.loading(conn, target.list_id, SUPPRESSED),
             ):
                 pass
     assert len({(each.method, each.url.path) for each in recorded.requests}) >= 12

@@ -16,7 +16,7 @@ from sandbox.klaviyo import Account
 from service.core.config import Settings
 from service.core.db import Pool, connect, connect_as_owner
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.sync import sync_klaviyo
+from service.klaviyo.destination import sync_klaviyo
 from service.queue.runs import record_run
 from service.tenants.tenants import add_tenant
 from tests.web import add_scored_customers, add_shopify_segments, client_of, running_app

@@ -16,8 +16,9 @@ from sandbox import Fault, Sandbox
 from sandbox.klaviyo import ALL_SCOPES, Account
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
-from service.core.spool import Row
-from service.klaviyo.account import read_list_flows
+from service.destinations.interface import Person
+from service.destinations.push import Target, import_people, remove_people, send_events
+from service.klaviyo.account import read_live_flows
 from service.klaviyo.client import (
     KlaviyoClient,
     KlaviyoError,
@@ -25,14 +26,13 @@ from service.klaviyo.client import (
     open_klaviyo,
 )
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.events import EventsNotAllowedError, send_events
-from service.klaviyo.push import Limits, Target, refresh, remove, send
+from service.klaviyo.events import EventsNotAllowedError
 from service.klaviyo.rate_limits import LocalWindows
 from service.webhooks.housekeeping import purge_tenant
 from tests.conftest import MakeTenant, NullProgress
+from tests.klaviyo import add_and_update, klaviyo_target, via
 
 KEY = "pk_sandbox_for_these_tests"
-LIMITS = Limits()
 
 
 @pytest.fixture
@@ -80,12 +80,12 @@ def target(
         )
     klaviyo.clear_requests()
     with open_klaviyo(here, KEY) as client:
-        yield Target(client, pool, tenant, config["config_id"], list_id)
+        yield klaviyo_target(client, pool, tenant, config["config_id"], list_id)
 
 
-def row(email: str, *, segment: str = "champions", profile_id: str | None = None) -> Row:
+def row(email: str, *, segment: str = "champions", profile_id: str | None = None) -> Person:
     properties = json.dumps({"quintile_rfm_segment": segment})
-    return (email, "customer", profile_id, properties, f"hash of {segment}")
+    return Person(email, "customer", profile_id, properties, f"hash of {segment}")
 
 
 def ledger(target: Target) -> dict[str, dict[str, Any]]:
@@ -132,11 +132,10 @@ def test_additions_and_updates_go_with_their_properties(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     on_ledger(target, "kept@example.org", "kept")
-    send(
+    add_and_update(
         target,
         [row("ada@example.org"), row("bob@example.org")],
         [row("kept@example.org", segment="loyal")],
-        LIMITS,
         null_progress,
     )
     assert writes(klaviyo) == ["/api/profile-bulk-import-jobs"] * 2
@@ -161,13 +160,13 @@ def test_a_batch_holds_no_more_than_klaviyo_takes(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n}@example.org") for n in range(25)]
-    send(target, people, [], Limits(import_profiles=10), null_progress)
+    add_and_update(via(target, import_profiles=10), people, [], null_progress)
     assert len(writes(klaviyo)) == 3
     klaviyo.clear_requests()
     one_profile = len('{"type":"profile","attributes":{"email":"","properties":}},') + sum(
         len(str(people[0][n])) for n in (0, 3)
     )
-    send(target, people, [], Limits(import_bytes=one_profile * 5), null_progress)
+    add_and_update(via(target, import_bytes=one_profile * 5), people, [], null_progress)
     assert 5 <= len(writes(klaviyo)) <= 7
     assert len(account.member_emails(target.list_id)) == 25
 
@@ -175,7 +174,7 @@ def test_a_batch_holds_no_more_than_klaviyo_takes(
 def test_people_on_no_list_are_told_about_without_a_list(
     target: Target, account: Account, null_progress: NullProgress
 ) -> None:
-    refresh(target, [row("gone@example.org", segment="none")], LIMITS, null_progress)
+    import_people(target, [row("gone@example.org", segment="none")], "refresh", null_progress)
     assert properties_of(account, "gone@example.org") == {"quintile_rfm_segment": "none"}
     assert account.member_emails(target.list_id) == set()
     assert states(target) == {}
@@ -187,7 +186,7 @@ def test_one_bad_address_costs_one_row(
 ) -> None:
     people = [row(f"person{n}@example.org") for n in range(20)]
     people[7] = row("b..b@example.org")
-    send(target, people, [], LIMITS, null_progress)
+    add_and_update(target, people, [], null_progress)
     assert len(writes(klaviyo)) == 2
     assert len(account.member_emails(target.list_id)) == 19
     refused = ledger(target)["b..b@example.org"]
@@ -203,11 +202,11 @@ def test_one_that_fails_inside_the_import_costs_one_row(
 ) -> None:
     account.fail_import_of("late@example.org")
     on_ledger(target, "late@example.org", "pending")
-    send(target, [row("ada@example.org"), row("late@example.org")], [], LIMITS, null_progress)
+    add_and_update(target, [row("ada@example.org"), row("late@example.org")], [], null_progress)
     assert states(target) == {"ada@example.org": "synced", "late@example.org": "rejected"}
     # It is taken the next time it is sent.
     account._unimportable.clear()
-    send(target, [row("late@example.org", segment="loyal")], [], LIMITS, null_progress)
+    add_and_update(target, [row("late@example.org", segment="loyal")], [], null_progress)
     kept = ledger(target)["late@example.org"]
     assert (kept["state"], kept["error_code"], kept["refused_hash"]) == ("synced", None, None)
 
@@ -217,13 +216,13 @@ def test_a_refused_update_leaves_who_is_on_the_list_what_they_are(
 ) -> None:
     account.fail_import_of("ada@example.org")
     on_ledger(target, "ada@example.org", "synced")
-    send(target, [], [row("ada@example.org", segment="loyal")], LIMITS, null_progress)
+    add_and_update(target, [], [row("ada@example.org", segment="loyal")], null_progress)
     kept = ledger(target)["ada@example.org"]
     assert (kept["state"], kept["error_code"], kept["refused_hash"]) == ("synced", "invalid", None)
     # Not again until there is something else to tell.
     assert hashes(target) == {"ada@example.org": "hash of loyal"}
     account._unimportable.clear()
-    send(target, [], [row("ada@example.org")], LIMITS, null_progress)
+    add_and_update(target, [], [row("ada@example.org")], null_progress)
     assert ledger(target)["ada@example.org"]["error_code"] is None
 
 
@@ -231,8 +230,10 @@ def test_a_profile_that_is_too_large_is_rejected_alone(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     large = json.dumps({"quintile_rfm_segment": "ä" * 50_000}, ensure_ascii=False)
-    huge: Row = ("huge@example.org", "customer", None, large, "hash of much")
-    send(target, [row("ada@example.org"), huge, row("bob@example.org")], [], LIMITS, null_progress)
+    huge = Person("huge@example.org", "customer", None, large, "hash of much")
+    add_and_update(
+        target, [row("ada@example.org"), huge, row("bob@example.org")], [], null_progress
+    )
     assert [each.status for each in klaviyo.klaviyo_requests()].count(400) == 0
     assert states(target) == {
         "ada@example.org": "synced",
@@ -282,8 +283,8 @@ def test_a_profile_that_is_another_is_sent_under_its_id(
         }
         return None if existing in body else httpx.Response(409, json={"errors": [error]})
 
-    through = replace(target, client=client_through(klaviyo, conflict))
-    send(through, [row("ada@example.org"), row("bob@example.org")], [], LIMITS, null_progress)
+    through = via(target, client_through(klaviyo, conflict))
+    add_and_update(through, [row("ada@example.org"), row("bob@example.org")], [], null_progress)
     assert set(states(target).values()) == {"synced"}
     assert existing in account.lists[target.list_id].members
     assert properties_of(account, "bob@example.org") == {"quintile_rfm_segment": "champions"}
@@ -293,8 +294,8 @@ def test_a_refusal_that_points_at_nobody_is_narrowed_down(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n:02}@example.org") for n in range(40)]
-    vague = replace(target, client=vaguely_refusing(klaviyo, is_refused="person13@"))
-    send(vague, people, [], LIMITS, null_progress)
+    vague = via(target, vaguely_refusing(klaviyo, is_refused="person13@"))
+    add_and_update(vague, people, [], null_progress)
     assert len(account.member_emails(target.list_id)) == 39
     refused = ledger(target)["person13@example.org"]
     assert (refused["state"], refused["error_detail"]) == ("rejected", "No.")
@@ -304,9 +305,9 @@ def test_a_refusal_of_everybody_is_nobodys_fault(
     target: Target, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n:02}@example.org") for n in range(8)]
-    vague = replace(target, client=vaguely_refusing(klaviyo, is_refused="@example.org"))
+    vague = via(target, vaguely_refusing(klaviyo, is_refused="@example.org"))
     with pytest.raises(KlaviyoError, match=r"No\."):
-        send(vague, people, [], LIMITS, null_progress)
+        add_and_update(vague, people, [], null_progress)
     assert set(states(target).values()) == {"pending"}
 
 
@@ -315,7 +316,7 @@ def test_a_list_that_is_gone_is_no_persons_fault(
 ) -> None:
     account.lists.clear()
     with pytest.raises(KlaviyoError, match="does not exist"):
-        send(target, [row("ada@example.org")], [], LIMITS, null_progress)
+        add_and_update(target, [row("ada@example.org")], [], null_progress)
     assert states(target) == {"ada@example.org": "pending"}
 
 
@@ -323,7 +324,7 @@ def test_removals_go_a_thousand_at_a_time(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n}@example.org") for n in range(1001)]
-    send(target, people, [], LIMITS, null_progress)
+    add_and_update(target, people, [], null_progress)
     klaviyo.clear_requests()
     leaving = []
     for email, *_ in people:
@@ -332,13 +333,13 @@ def test_removals_go_a_thousand_at_a_time(
         leaving.append(row(str(email), profile_id=profile.id))
     with tenant_transaction(target.pool, target.tenant_id) as conn:
         conn.execute("update app.klaviyo_ledger set is_member = false")
-    remove(target, leaving, LIMITS, null_progress)
+    remove_people(target, leaving, null_progress)
     assert len(writes(klaviyo)) == 2
     assert account.member_emails(target.list_id) == set()
     assert states(target) == {}
 
 
-def leaving(target: Target, account: Account, count: int) -> list[Row]:
+def leaving(target: Target, account: Account, count: int) -> list[Person]:
     """So many people on the list who have left the segment."""
     people = []
     for number in range(count):
@@ -365,8 +366,8 @@ def test_a_profile_that_klaviyo_no_longer_has_does_not_keep_the_others_on_the_li
         }
         return httpx.Response(404, json={"errors": [error]}) if gone in body else None
 
-    through = replace(target, client=client_through(klaviyo, refuse, method="DELETE"))
-    remove(through, people, LIMITS, null_progress)
+    through = via(target, client_through(klaviyo, refuse, method="DELETE"))
+    remove_people(through, people, null_progress)
     assert list(account.lists[target.list_id].members) == [gone]
     assert states(target) == {}
     assert null_progress.counts == {"removed": 3}
@@ -378,7 +379,7 @@ def test_a_removal_that_is_refused_for_another_reason_fails(
     people = leaving(target, account, 2)
     del account.lists[target.list_id]
     with pytest.raises(KlaviyoError, match="does not exist"):
-        remove(target, people, LIMITS, null_progress)
+        remove_people(target, people, null_progress)
     assert set(states(target).values()) == {"pending"}
 
 
@@ -406,8 +407,8 @@ def job_in(klaviyo: Sandbox, status: str, *, times: int) -> KlaviyoClient:
 def test_an_import_that_takes_long_is_waited_for(
     target: Target, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
-    slow = replace(target, client=job_in(klaviyo, "processing", times=4))
-    send(slow, [row("ada@example.org")], [], LIMITS, null_progress)
+    slow = via(target, job_in(klaviyo, "processing", times=4))
+    add_and_update(slow, [row("ada@example.org")], [], null_progress)
     assert states(target) == {"ada@example.org": "synced"}
 
 
@@ -418,10 +419,10 @@ def test_an_import_that_does_not_end_leaves_its_people_pending(
     null_progress: NullProgress,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.klaviyo.push._IMPORTED_WITHIN_SECONDS", 0.5)
-    stuck = replace(target, client=job_in(klaviyo, "queued", times=100))
+    monkeypatch.setattr("service.klaviyo.imports._IMPORTED_WITHIN_SECONDS", 0.5)
+    stuck = via(target, job_in(klaviyo, "queued", times=100))
     with pytest.raises(KlaviyoError, match="has not finished an import"):
-        send(stuck, [row("ada@example.org")], [], LIMITS, null_progress)
+        add_and_update(stuck, [row("ada@example.org")], [], null_progress)
     assert states(target) == {"ada@example.org": "pending"}
     assert hashes(target) == {}
 
@@ -429,14 +430,14 @@ def test_an_import_that_does_not_end_leaves_its_people_pending(
 def test_an_import_that_klaviyo_cancels_is_never_called_done(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
-    cancelled = replace(target, client=job_in(klaviyo, "cancelled", times=1))
+    cancelled = via(target, job_in(klaviyo, "cancelled", times=1))
     people = [row("ada@example.org"), row("bob@example.org")]
     with pytest.raises(KlaviyoError, match="cancelled an import"):
-        send(cancelled, people, [], LIMITS, null_progress)
+        add_and_update(cancelled, people, [], null_progress)
     assert set(states(target).values()) == {"pending"}
     assert hashes(target) == {}
     assert null_progress.counts == {}
-    send(target, people, [], LIMITS, null_progress)
+    add_and_update(target, people, [], null_progress)
     assert set(states(target).values()) == {"synced"}
 
 
@@ -472,16 +473,16 @@ def test_few_events_are_sent_one_by_one_and_many_together(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     note_events(target, 4)
-    send_events(target, null_progress, bulk_from=5)
+    send_events(target, null_progress)
     assert writes(klaviyo) == ["/api/events"] * 4
     klaviyo.clear_requests()
     note_events(target, 25, email="q{}@example.org")
-    send_events(target, null_progress, bulk_from=5, most=10)
+    send_events(via(target, events=10), null_progress)
     assert writes(klaviyo) == ["/api/event-bulk-create-jobs"] * 3
     assert null_progress.counts == {"events": 29}
     assert event_states(target) == {"sent": 29}
     klaviyo.clear_requests()
-    send_events(target, null_progress, bulk_from=5)
+    send_events(target, null_progress)
     assert writes(klaviyo) == []
     sent = list(account.events.values())
     assert len(sent) == 29
@@ -501,7 +502,7 @@ def test_an_event_whose_answer_was_lost_arrives_once(
     note_events(target, 6)
     with tenant_transaction(pool, target.tenant_id) as conn:
         before = [each["event_id"] for each in conn.execute("select * from app.klaviyo_events")]
-    send_events(target, null_progress, bulk_from=bulk_from)
+    send_events(via(target, events_bulk_from=bulk_from), null_progress)
     # As after a crash between Klaviyo's answer and our noting it, of some of them.
     with tenant_transaction(pool, target.tenant_id) as conn:
         conn.execute(
@@ -512,7 +513,7 @@ def test_an_event_whose_answer_was_lost_arrives_once(
             [before[:4]],
         )
     note_events(target, 2, email="new{}@example.org")
-    send_events(target, null_progress, bulk_from=bulk_from)
+    send_events(via(target, events_bulk_from=bulk_from), null_progress)
     assert event_states(target) == {"sent": 8}
     assert len(account.events) == 8
 
@@ -523,7 +524,7 @@ def test_an_event_klaviyo_refuses_costs_one_row(
 ) -> None:
     note_events(target, 5)
     note_events(target, 1, email="b..b@example.org")
-    send_events(target, null_progress, bulk_from=bulk_from)
+    send_events(via(target, events_bulk_from=bulk_from), null_progress)
     assert event_states(target) == {"sent": 5, "rejected": 1}
     assert null_progress.counts == {"events": 5, "events_rejected": 1}
     with tenant_transaction(target.pool, target.tenant_id) as conn:
@@ -544,7 +545,7 @@ def test_without_the_scope_events_wait_and_it_is_said(
         open_klaviyo(here, "pk_sandbox_without_events") as client,
         pytest.raises(EventsNotAllowedError),
     ):
-        send_events(replace(target, client=client), null_progress, bulk_from=5)
+        send_events(via(target, client), null_progress, bulk_from=5)
     assert event_states(target) == {"pending": 2}
 
 
@@ -552,7 +553,7 @@ def test_events_that_klaviyo_has_had_for_long_are_forgotten(
     here: Settings, target: Target, pool: Pool, owner: Connection, null_progress: NullProgress
 ) -> None:
     note_events(target, 3)
-    send_events(target, null_progress, bulk_from=5)
+    send_events(target, null_progress)
     note_events(target, 1, email="waiting{}@example.org")
     owner.execute(
         """
@@ -568,13 +569,15 @@ def test_events_that_klaviyo_has_had_for_long_are_forgotten(
 # -- flows --------------------------------------------------------------------------------------
 
 
-def test_the_flows_of_a_list_are_told(target: Target, account: Account) -> None:
+def test_the_live_flows_of_a_list_are_read(
+    here: Settings, target: Target, account: Account
+) -> None:
     other = account.add_list("Other").id
     account.add_flow("Welcome", target.list_id)
     account.add_flow("Someday", target.list_id, status="draft")
     account.add_flow("Elsewhere", other)
-    flows = read_list_flows(target.client, target.list_id)
-    assert [(flow.name, flow.is_live) for flow in flows] == [("Welcome", True), ("Someday", False)]
+    with open_klaviyo(here, KEY) as client:
+        assert read_live_flows(client, target.list_id) == ["Welcome"]
 
 
 # -- failures -----------------------------------------------------------------------------------
@@ -590,9 +593,9 @@ def test_what_was_accepted_before_a_failure_is_recorded(
             klaviyo.fail_klaviyo(Fault(status=503, count=100))
 
     with stamina.set_testing(True, attempts=2), pytest.raises(KlaviyoUnavailableError):
-        send(target, people, [], Limits(import_profiles=2), FailsAfterTwo())
+        add_and_update(via(target, import_profiles=2), people, [], FailsAfterTwo())
     assert sorted(states(target).values()) == ["pending", "pending", "synced", "synced"]
     klaviyo.reset_faults()
-    send(target, people, [], Limits(import_profiles=2), null_progress)
+    add_and_update(via(target, import_profiles=2), people, [], null_progress)
     assert set(states(target).values()) == {"synced"}
     assert len(account.member_emails(target.list_id)) == 4

@@ -20,13 +20,13 @@ from service.core.db import Pool, connect, connect_as_owner, create_pool, tenant
 from service.core.errors import QuintileError
 from service.destinations.configs import NewConfig, create_config
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.push import Limits
+from service.klaviyo.destination import LIMITS
 from service.tenants.tenants import add_tenant
 from tests.klaviyo import sync_once
 
 PEOPLE = 24
 SEGMENTS = ("1", "2")
-LIMITS = Limits(import_profiles=4, remove_profiles=3)
+SMALL = replace(LIMITS, import_profiles=4, remove_profiles=3)
 EVER = 1_000_000
 # About 30 % together.
 FAULTS = (
@@ -82,7 +82,7 @@ class Side:
         """Sync until a run ends well, as the schedule would; how many did not."""
         for failed in range(50):
             try:
-                sync_once(self.settings, self.pool, self.tenant_id, limits=LIMITS, reads_all=True)
+                sync_once(self.settings, self.pool, self.tenant_id, limits=SMALL, reads_all=True)
             except QuintileError:
                 continue
             return failed

@@ -28,9 +28,8 @@ from service.destinations.configs import paused_lists, unmap_list
 from service.destinations.plan import MartsMissingError
 from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, KlaviyoUnavailableError
 from service.klaviyo.connection import connect_klaviyo
+from service.klaviyo.destination import LIMITS, sync_klaviyo
 from service.klaviyo.lists import list_size, map_list
-from service.klaviyo.push import Limits
-from service.klaviyo.sync import sync_klaviyo
 from service.tenants.tenants import RfmChange, add_tenant, change_tenant
 from tests.command import quintile
 from tests.conftest import NullProgress
@@ -136,7 +135,7 @@ Sync = Callable[..., dict[str, int]]
 def sync(here: Settings, pool: Pool, tenant: UUID, klaviyo: Sandbox) -> Sync:
     def run(*, reads_all: bool = False, **limits: int) -> dict[str, int]:
         klaviyo.clear_requests()
-        return sync_once(here, pool, tenant, limits=Limits(**limits), reads_all=reads_all)
+        return sync_once(here, pool, tenant, limits=replace(LIMITS, **limits), reads_all=reads_all)
 
     return run
 
@@ -504,7 +503,7 @@ def test_a_run_killed_between_batches_is_resumed(
     tenant: UUID,
 ) -> None:
     segment(*addresses(20))
-    limits = Limits(import_profiles=10, remove_profiles=10)
+    limits = replace(LIMITS, import_profiles=10, remove_profiles=10)
     with pytest.raises(_KilledError), begun_run(pool, tenant) as run:
         sync_klaviyo(here, pool, tenant, _KilledAtFirstBatch(run.run_id), limits=limits)
     assert len(account.member_emails(mapped)) == 10

@@ -38,6 +38,7 @@ from service.destinations.configs import (
     get_config,
     undo_removal,
 )
+from service.destinations.readings import is_full_read_due
 from service.destinations.sync_runs import (
     Outcome,
     add_rows,
@@ -49,9 +50,7 @@ from service.destinations.sync_runs import (
 from service.klaviyo import client as klaviyo_client
 from service.klaviyo.client import KlaviyoRefusedError
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.list_members import is_full_reading_due
-from service.klaviyo.push import Limits
-from service.klaviyo.sync import sync_klaviyo
+from service.klaviyo.destination import LIMITS, sync_klaviyo
 from service.queue.enqueue import enqueue
 from service.queue.retry import HandedBackError
 from service.queue.runs import Trigger, record_run, start_run
@@ -379,7 +378,7 @@ def test_what_was_agreed_to_is_done_to_its_end_though_a_sync_fails_amid_it(
     assert brand.sync()["stopped"] == 1
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
         assert confirm_removals(conn, brand.tenant_id, config_id) == 18
-    limits = Limits(remove_profiles=4)
+    limits = replace(LIMITS, remove_profiles=4)
     amid(monkeypatch, "DELETE", 3, _die)
     with pytest.raises(_KilledError):
         brand.sync(limits=limits)
@@ -508,7 +507,7 @@ def test_a_list_that_is_paused_or_given_up_amid_its_turn_is_written_to_no_more(
     *,
     gives_up: bool,
 ) -> None:
-    limits = Limits(import_profiles=2, remove_profiles=2)
+    limits = replace(LIMITS, import_profiles=2, remove_profiles=2)
     config_id = brand.map(brand.segment("1", *crowd(6)))
     after = brand.map(brand.segment("2", "ada"), account.add_list("After"))
     if method == "DELETE":
@@ -838,13 +837,13 @@ def test_full_readings_are_due_as_the_schedule_has_it(brand: Brand, here: Settin
     half_a_year_off = replace(here, schedule_klaviyo_members=f"0 0 1 {(now.month + 5) % 12 + 1} *")
     tenant_id = brand.tenant_id
     with tenant_transaction(brand.pool, tenant_id) as conn:
-        assert is_full_reading_due(conn, hourly, tenant_id, None)
-        assert is_full_reading_due(conn, hourly, tenant_id, an_hour_ago)
-        assert not is_full_reading_due(conn, half_a_year_off, tenant_id, an_hour_ago)
+        assert is_full_read_due(conn, hourly, tenant_id, None)
+        assert is_full_read_due(conn, hourly, tenant_id, an_hour_ago)
+        assert not is_full_read_due(conn, half_a_year_off, tenant_id, an_hour_ago)
         pause(conn, tenant_id, "klaviyo_members", "person")
-        assert not is_full_reading_due(conn, hourly, tenant_id, an_hour_ago)
+        assert not is_full_read_due(conn, hourly, tenant_id, an_hour_ago)
         # Without a first reading there is nothing to compare with.
-        assert is_full_reading_due(conn, hourly, tenant_id, None)
+        assert is_full_read_due(conn, hourly, tenant_id, None)
 
 
 # -- who changes their address ------------------------------------------------------------------
@@ -1234,7 +1233,7 @@ def test_killed_anywhere_and_run_again_it_comes_to_the_same_end(
     account: Account,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    limits = Limits(import_profiles=2, remove_profiles=1)
+    limits = replace(LIMITS, import_profiles=2, remove_profiles=1)
     unharmed = Brand(here, pool, sandbox, account, next(_numbers))
     configs = _story(unharmed)
     for _ in range(2):

@@ -30,7 +30,7 @@ from service.core.db import (
 )
 from service.destinations.configs import Direction, NewConfig, create_config, delete_config
 from service.klaviyo.connection import connect_klaviyo
-from service.klaviyo.push import Limits
+from service.klaviyo.destination import LIMITS
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster
 from tests.klaviyo import sync_once
@@ -38,7 +38,7 @@ from tests.klaviyo import sync_once
 KEY = "pk_sandbox_for_the_model"
 PEOPLE = range(6)
 # Small, so that a handful of people need several calls.
-LIMITS = Limits(import_profiles=2, remove_profiles=2)
+SMALL = replace(LIMITS, import_profiles=2, remove_profiles=2)
 
 _examples = count(1)
 
@@ -238,7 +238,7 @@ class Example:
             self.world.settings,
             self.world.pool,
             self.world.tenant_id,
-            limits=LIMITS,
+            limits=SMALL,
             config_ids=self.config_ids,
             reads_all=reads_all,
         )

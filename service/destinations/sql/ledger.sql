@@ -190,6 +190,7 @@ select
     s.email,
     s.properties_hash
 from unnest(%(emails)s::text[], %(properties_hashes)s::text[]) as s (email, properties_hash)
+where s.properties_hash is not null
 on conflict (tenant_id, email) do update set
     properties_hash = excluded.properties_hash,
     sent_at = excluded.sent_at

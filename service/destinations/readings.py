@@ -1,0 +1,129 @@
+"""Reading lists: who has joined, at every sync; all profiles, when a full read is due.
+
+A destination tells who joined since when but not who left: only a profile that is missing from a
+full read has left. What is read waits in a spool and is loaded in one short transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from service.core.config import Settings
+from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.queries import query
+from service.core.spool import Spool, open_spool
+from service.destinations.interface import Destination
+from service.queue.schedules import is_due
+
+# The id under which suppressed profiles are kept, as if they were a list.
+SUPPRESSED = "-suppressed"
+
+
+class _Reading(NamedTuple):
+    """What was read of a list; ``full_read_at`` is when a full read began, by the database."""
+
+    list_name: str | None
+    profiles: Spool
+    full_read_at: datetime | None
+
+
+class Readings:
+    """The lists that one run has read.
+
+    Each list is read and loaded once, however many configurations need it. Loading it again would
+    bring back people whom the run has removed since.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        destination: Destination,
+        pool: Pool,
+        tenant_id: UUID,
+        spools: ExitStack,
+    ) -> None:
+        self._settings = settings
+        self._destination = destination
+        self._pool = pool
+        self._tenant_id = tenant_id
+        self._spools = spools
+        self._read: dict[str, _Reading] = {}
+        self._loaded: set[str] = set()
+
+    def read(self, list_id: str) -> None:
+        """Read a list, or the suppressed profiles (:data:`SUPPRESSED`), if this run has not yet.
+
+        A full read reads the list's name as well, because lists are renamed.
+
+        Raises:
+            ListNotFoundError: There is no such list.
+            DestinationError: It cannot be read.
+        """
+        if list_id in self._read:
+            return
+        state, since = self._find_state(list_id)
+        if list_id == SUPPRESSED:
+            name: str | None = "Suppressed profiles"
+            profiles = self._destination.read_suppressed(since)
+        else:
+            name = None if since else self._destination.read_list_name(list_id)
+            profiles = self._destination.read_members(list_id, since)
+        spool = self._spools.enter_context(open_spool())
+        for profile in profiles:
+            spool.append((*profile[:3], "true" if profile.is_suppressed else "false"))
+        self._read[list_id] = _Reading(name, spool, None if since else state["read_at"])
+
+    def _find_state(self, list_id: str) -> tuple[dict[str, Any], datetime | None]:
+        """How far a list has been read, and since when to read it now; None for all of it."""
+        parameters = {"tenant_id": self._tenant_id, "list_id": list_id}
+        with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
+            found = conn.execute(query("destinations.read_list_state"), parameters).fetchone()
+            state = one(found)
+            if is_full_read_due(conn, self._settings, self._tenant_id, state["full_read_at"]):
+                return state, None
+        return state, state["joins_read_to"]
+
+    @contextmanager
+    def loading(self, conn: Connection, *list_ids: str) -> Iterator[None]:
+        """Load what was read of these lists in a transaction; it counts as loaded at its end.
+
+        Who has joined and left since the last read is in ``pg_temp.klaviyo_landed``.
+        """
+        conn.execute(query("destinations.create_reading"))
+        conn.execute(query("destinations.create_landed"))
+        loading = [each for each in list_ids if each not in self._loaded]
+        for list_id in loading:
+            self._load(conn, list_id)
+        yield
+        self._loaded.update(loading)
+
+    def _load(self, conn: Connection, list_id: str) -> None:
+        reading = self._read[list_id]
+        conn.execute("truncate pg_temp.klaviyo_reading")
+        with conn.cursor().copy(query("destinations.copy_reading")) as copy:
+            for row in reading.profiles:
+                copy.write_row(row)
+        conn.execute("analyze pg_temp.klaviyo_reading")
+        parameters = {
+            "tenant_id": self._tenant_id,
+            "list_id": list_id,
+            "list_name": reading.list_name,
+            "full_read_at": reading.full_read_at,
+            "is_full": reading.full_read_at is not None,
+        }
+        conn.execute(query("destinations.record_list"), parameters)
+        conn.execute(query("destinations.rename_list"), parameters)
+        conn.execute(query("destinations.load_reading"), parameters)
+
+
+def is_full_read_due(
+    conn: Connection, settings: Settings, tenant_id: UUID, full_read_at: datetime | None
+) -> bool:
+    """Whether all profiles of a list are to be read: the first time, and by the schedule."""
+    if full_read_at is None:
+        return True
+    return is_due(conn, settings, tenant_id, "klaviyo_members", full_read_at)
