@@ -1,4 +1,4 @@
-"""Which segment is kept in step with which list, in which direction, and what pauses that."""
+"""Configurations: which segment is synced with which list, in which direction, what pauses it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class SyncCancelledError(QuintileError):
 
 
 class ConfigConflictError(InvalidInputError):
-    """The list is already kept in step in a way that this one would fight with."""
+    """The configuration conflicts with another one."""
 
 
 @dataclass(frozen=True)
 class NewConfig:
-    """What to keep in step with what.
+    """A segment and a list to sync.
 
     ``segment_key`` is ``rfm:<segment>``, ``shopify:<segment id>`` or ``klaviyo:<list id>``, a list
-    that is pulled. A pull itself has the key of its own list.
+    that is pulled. A pull has the key of its own list.
     """
 
     segment_key: str
@@ -58,7 +58,7 @@ class ConfigChange:
 
 @dataclass(frozen=True)
 class PausedList:
-    """A configuration that is not synced, and why."""
+    """A configuration that a sync or a refused key has paused."""
 
     segment_key: str
     list_id: str
@@ -67,18 +67,18 @@ class PausedList:
     paused_reason: str
 
     def message(self) -> str:
-        """What has happened, in a sentence or two."""
+        """What happened, in a sentence or two."""
         return (
             f"list '{self.list_name}', fed by {self.segment_key}, is paused. {self.paused_reason}"
         )
 
     def advice(self, tenant: str) -> str:
-        """The commands by which an operator ends it."""
+        """The commands that end the pause."""
         if self.paused_by == "key":
-            return f"Connect with a key that is accepted: quintile tenants connect-klaviyo {tenant}"
+            return f"Connect with a valid key: quintile tenants connect-klaviyo {tenant}"
         return (
-            "Map another list or segment, or this one again once it is back: "
-            f"quintile tenants map-list {tenant} --segment KEY --list ID. To give it up: "
+            "Map another list or segment, or this one again when it is back: "
+            f"quintile tenants map-list {tenant} --segment KEY --list ID. To stop syncing it: "
             f"quintile tenants unmap-list {tenant} --segment {self.segment_key} "
             f"--list {self.list_id}"
         )
@@ -88,7 +88,7 @@ class PausedList:
 
 
 def list_configs(conn: Connection, tenant_id: UUID) -> list[dict[str, Any]]:
-    """The tenant's configurations in the order of their making, each with its last sync."""
+    """The tenant's configurations, oldest first, each with its last sync."""
     return conn.execute(
         query("destinations.list_configs"), {"tenant_id": tenant_id, "config_id": None}
     ).fetchall()
@@ -98,7 +98,7 @@ def get_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> dict[str, 
     """One configuration with its last sync.
 
     Raises:
-        UnknownConfigError: The tenant has none of this id.
+        UnknownConfigError: The tenant has no configuration with this id.
     """
     row = conn.execute(
         query("destinations.list_configs"), {"tenant_id": tenant_id, "config_id": config_id}
@@ -108,13 +108,20 @@ def get_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> dict[str, 
     return row
 
 
-def lock_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
-    """Make sure that a configuration is to be synced, and is not given up before the commit.
+def find_config(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> UUID | None:
+    """The id of a segment and list's configuration; None if they have none."""
+    row = conn.execute(
+        query("destinations.find_config"),
+        {"tenant_id": tenant_id, "segment_key": segment_key, "list_id": list_id},
+    ).fetchone()
+    return None if row is None else cast("UUID", row["config_id"])
 
-    A sync takes long, and a person who pauses it does not expect it to go on.
+
+def lock_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
+    """Check that a configuration is still to be synced; until the commit it cannot be deleted.
 
     Raises:
-        SyncCancelledError: It has been paused or given up.
+        SyncCancelledError: It has been paused or deleted.
     """
     row = conn.execute(
         query("destinations.lock_config"), {"tenant_id": tenant_id, "config_id": config_id}
@@ -124,7 +131,7 @@ def lock_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> None:
 
 
 def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
-    """The tenant's configurations that a sync has paused until somebody has seen to them."""
+    """The tenant's configurations that were paused, but not by a person."""
     rows = conn.execute(query("destinations.list_paused"), {"tenant_id": tenant_id}).fetchall()
     return [PausedList(**row) for row in rows]
 
@@ -133,21 +140,16 @@ def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
 
 
 def create_config(conn: Connection, tenant_id: UUID, new: NewConfig) -> UUID:
-    """Keep a list in step with a segment, from the next sync on.
-
-    Args:
-        conn: A transaction of the tenant.
-        tenant_id: Whose list.
-        new: What to keep in step with what; the list is known to exist.
+    """Sync a segment with a list that exists, from the next sync on; returns the configuration's id.
 
     Raises:
-        InvalidInputError: There is no such segment, or the direction does not go with it.
-        ConfigConflictError: Another configuration of the list would fight with it; the reason.
+        InvalidInputError: There is no such segment, or it does not allow the direction.
+        ConfigConflictError: The configuration conflicts with another one of the list.
     """
-    _lock(conn, tenant_id)
+    _lock_all(conn, tenant_id)
     _check_direction(new)
     _check_segment(conn, tenant_id, new)
-    _check_peace(conn, tenant_id, new)
+    _check_conflicts(conn, tenant_id, new)
     row = conn.execute(
         query("destinations.create_config"), {"tenant_id": tenant_id, **asdict(new)}
     ).fetchone()
@@ -157,31 +159,30 @@ def create_config(conn: Connection, tenant_id: UUID, new: NewConfig) -> UUID:
 def change_config(
     conn: Connection, tenant_id: UUID, config_id: UUID, change: ConfigChange
 ) -> dict[str, Any]:
-    """Change how a list is kept in step, pause it or go on with it; returns what it is then.
+    """Change a configuration, pause it or resume it; returns it as it is afterwards.
 
-    Events that wait to be sent are dropped when they are switched off.
+    Pending events are deleted when events are switched off.
 
     Raises:
-        UnknownConfigError: The tenant has none of this id.
-        InvalidInputError: The direction does not go with the segment.
-        ConfigConflictError: Another configuration of the list would fight with it, or needs the
-            list as its segment; the reason.
+        UnknownConfigError: The tenant has no configuration with this id.
+        InvalidInputError: The segment does not allow the direction.
+        ConfigConflictError: The configuration would conflict with another one.
     """
-    _lock(conn, tenant_id)
+    _lock_all(conn, tenant_id)
     known = get_config(conn, tenant_id, config_id)
     wanted = {
         name: known[name] if value is None else value for name, value in asdict(change).items()
     }
-    becoming = NewConfig(
+    changed = NewConfig(
         known["segment_key"],
         known["list_id"],
         known["list_name"],
         **{name: value for name, value in wanted.items() if name != "is_paused"},
     )
-    _check_direction(becoming)
-    _check_peace(conn, tenant_id, becoming, other_than=config_id)
-    if known["direction"] != "push" and becoming.direction == "push":
-        _check_feeds_none(conn, tenant_id, known)
+    _check_direction(changed)
+    _check_conflicts(conn, tenant_id, changed, other_than=config_id)
+    if known["direction"] != "push" and changed.direction == "push":
+        _check_feeds_no_list(conn, tenant_id, known)
     parameters = {"tenant_id": tenant_id, "config_id": config_id, **wanted}
     conn.execute(query("destinations.change_config"), parameters)
     if known["sends_events"] and not wanted["sends_events"]:
@@ -190,86 +191,22 @@ def change_config(
 
 
 def delete_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> str:
-    """Keep a list in step no longer, and forget what was known of it; returns the list's name.
+    """Stop syncing a list and delete what is stored about it; returns the list's name.
 
-    Who is on the list stays on it.
+    The list itself stays as it is.
 
     Raises:
-        UnknownConfigError: The tenant has none of this id.
+        UnknownConfigError: The tenant has no configuration with this id.
         ConfigConflictError: The list is the segment of another configuration.
     """
-    _lock(conn, tenant_id)
+    _lock_all(conn, tenant_id)
     known = get_config(conn, tenant_id, config_id)
-    parameters = {"tenant_id": tenant_id, "config_id": config_id, "list_id": known["list_id"]}
     if known["direction"] != "push":
-        _check_feeds_none(conn, tenant_id, known)
+        _check_feeds_no_list(conn, tenant_id, known)
+    parameters = {"tenant_id": tenant_id, "config_id": config_id, "list_id": known["list_id"]}
     conn.execute(query("destinations.delete_config"), parameters)
     conn.execute(query("destinations.delete_unused_list"), parameters)
     return cast("str", known["list_name"])
-
-
-def confirm_removals(conn: Connection, tenant_id: UUID, config_id: UUID) -> int:
-    """Agree to as many removals as the last sync stopped for; returns how many those are.
-
-    The next sync carries them out if there are no more of them by then, and the agreement is used
-    up.
-
-    Raises:
-        UnknownConfigError: The tenant has none of this id.
-        InvalidInputError: The last sync did not stop for removals.
-    """
-    known = get_config(conn, tenant_id, config_id)
-    if known["last_stopped_for"] != "removals":
-        raise InvalidInputError("The last sync of this list did not stop for removals.")
-    removals = int(known["last_plan"]["stop"]["removals"])
-    conn.execute(
-        query("destinations.confirm_removals"),
-        {"tenant_id": tenant_id, "config_id": config_id, "removals": removals},
-    )
-    return removals
-
-
-def undo_removal(conn: Connection, tenant_id: UUID, config_id: UUID, email: str) -> None:
-    """Let the next sync put back whom a person has taken off the list.
-
-    That a person did so is forgotten in every configuration of the list.
-
-    Raises:
-        UnknownConfigError: The tenant has none of this id.
-        InvalidInputError: The address was not taken off the list by a person.
-    """
-    get_config(conn, tenant_id, config_id)
-    undone = conn.execute(
-        query("destinations.undo_removal"),
-        {"tenant_id": tenant_id, "config_id": config_id, "email": email.strip().lower()},
-    ).fetchone()
-    if undone is None:
-        raise InvalidInputError("Nobody has taken this address off the list.", field="email")
-
-
-def pause_all_for_key(conn: Connection, tenant_id: UUID, reason: str) -> int:
-    """Pause every configuration until a key is accepted; returns how many went on until now."""
-    return conn.execute(
-        query("destinations.pause_for_key"), {"tenant_id": tenant_id, "reason": reason}
-    ).rowcount
-
-
-def resume_all_for_key(conn: Connection, tenant_id: UUID) -> None:
-    """Resume the configurations that :func:`pause_all_for_key` has paused."""
-    conn.execute(query("destinations.resume_after_key"), {"tenant_id": tenant_id})
-
-
-def request_full_read(
-    conn: Connection, tenant_id: UUID, config_ids: list[UUID] | None = None
-) -> None:
-    """Have the next sync read everybody on the lists, and not only who has joined since."""
-    conn.execute(
-        query("destinations.request_full_reading"),
-        {"tenant_id": tenant_id, "config_ids": config_ids},
-    )
-
-
-# -- by names, for operators --------------------------------------------------------------------
 
 
 def unmap_list(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> str:
@@ -285,20 +222,65 @@ def unmap_list(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str
     return delete_config(conn, tenant_id, known)
 
 
-def find_config(conn: Connection, tenant_id: UUID, segment_key: str, list_id: str) -> UUID | None:
-    """The configuration of a segment and a list; None when there is none."""
-    row = conn.execute(
-        query("destinations.find_config"),
-        {"tenant_id": tenant_id, "segment_key": segment_key, "list_id": list_id},
+def confirm_removals(conn: Connection, tenant_id: UUID, config_id: UUID) -> int:
+    """Approve the removals that the last sync stopped for; returns how many there are.
+
+    The next sync carries out up to this many; the approval is then used up.
+
+    Raises:
+        UnknownConfigError: The tenant has no configuration with this id.
+        InvalidInputError: The last sync did not stop for removals.
+    """
+    known = get_config(conn, tenant_id, config_id)
+    if known["last_stopped_for"] != "removals":
+        raise InvalidInputError("The last sync of this list did not stop for removals.")
+    removals = int(known["last_plan"]["stop"]["removals"])
+    conn.execute(
+        query("destinations.confirm_removals"),
+        {"tenant_id": tenant_id, "config_id": config_id, "removals": removals},
+    )
+    return removals
+
+
+def undo_removal(conn: Connection, tenant_id: UUID, config_id: UUID, email: str) -> None:
+    """Let the next sync add an address again that a person removed from the list.
+
+    Raises:
+        UnknownConfigError: The tenant has no configuration with this id.
+        InvalidInputError: No person removed this address from the list.
+    """
+    get_config(conn, tenant_id, config_id)
+    undone = conn.execute(
+        query("destinations.undo_removal"),
+        {"tenant_id": tenant_id, "config_id": config_id, "email": email.strip().lower()},
     ).fetchone()
-    return None if row is None else cast("UUID", row["config_id"])
+    if undone is None:
+        raise InvalidInputError("This address was not removed from the list.", field="email")
 
 
-# -- what may be kept in step with what ---------------------------------------------------------
+def pause_all_for_key(conn: Connection, tenant_id: UUID, reason: str) -> None:
+    """Pause every configuration because the key was refused."""
+    conn.execute(query("destinations.pause_for_key"), {"tenant_id": tenant_id, "reason": reason})
 
 
-def _lock(conn: Connection, tenant_id: UUID) -> None:
-    """Two changes at once could each be at peace with what there is, and not with each other."""
+def resume_all_for_key(conn: Connection, tenant_id: UUID) -> None:
+    """Resume the configurations that :func:`pause_all_for_key` paused."""
+    conn.execute(query("destinations.resume_after_key"), {"tenant_id": tenant_id})
+
+
+def request_full_read(
+    conn: Connection, tenant_id: UUID, config_ids: list[UUID] | None = None
+) -> None:
+    """Make the next sync read all profiles on the lists, not only those that joined since."""
+    parameters = {"tenant_id": tenant_id, "config_ids": config_ids}
+    conn.execute(query("destinations.request_full_read"), parameters)
+
+
+# -- checks -------------------------------------------------------------------------------------
+
+
+def _lock_all(conn: Connection, tenant_id: UUID) -> None:
+    """Two changes at once could each pass the checks and still conflict with each other."""
     conn.execute(query("destinations.lock_configs"), {"tenant_id": tenant_id})
 
 
@@ -307,20 +289,19 @@ def _check_direction(new: NewConfig) -> None:
     if is_own and new.direction != "pull":
         raise InvalidInputError(
             "A list cannot feed itself.",
-            advice="To have it here as a segment, pull it.",
+            advice="To use it as a segment, pull it.",
             field="direction",
         )
     if new.direction != "pull":
         return
     if not is_own:
         raise InvalidInputError(
-            "A list that is pulled is a segment by itself, with the key"
-            f" klaviyo:{new.list_id}; it takes no other.",
+            f"A list that is pulled is a segment itself, klaviyo:{new.list_id}; it takes no other.",
             field="segment_key",
         )
     if new.sends_events or new.fires_flows_on_first_sync:
         raise InvalidInputError(
-            "Pulling a list writes nothing to Klaviyo: it neither sends events nor starts flows.",
+            "Pulling a list writes nothing: it neither sends events nor starts flows.",
             field="sends_events" if new.sends_events else "fires_flows_on_first_sync",
         )
 
@@ -333,7 +314,7 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
         row = conn.execute(
             query("destinations.find_shopify_segment"), {"tenant_id": tenant_id, "segment_id": name}
         ).fetchone()
-        if row is not None and not row["is_gone"]:
+        if row is not None and not row["is_deleted"]:
             return
         raise InvalidInputError(
             f"The shop has no segment '{name}'.",
@@ -357,44 +338,41 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
     )
 
 
-def _check_peace(
+def _check_conflicts(
     conn: Connection, tenant_id: UUID, new: NewConfig, *, other_than: UUID | None = None
 ) -> None:
-    """Refuse what would fight: the same mapping twice, push beside bidirectional, a circle."""
+    """Refuse the same mapping twice, push beside bidirectional on one list, and cycles of lists."""
     parameters = {"tenant_id": tenant_id, "other_than": other_than, **asdict(new)}
     found = one(conn.execute(query("destinations.find_conflict"), parameters).fetchone())
     if found["is_mapped"]:
         raise ConfigConflictError(
-            f"Segment '{new.segment_key}' and list '{new.list_name}' are already kept in step.",
+            f"Segment '{new.segment_key}' is already synced with list '{new.list_name}'.",
             field="segment_key",
         )
     if found["other_direction"] is not None:
         raise ConfigConflictError(
-            f"List '{new.list_name}' is kept in step by {found['other_direction']} already, with"
-            f" {found['other_segment_key']}. A push forgets whom a person took off the list when"
-            " they leave the segment, and a bidirectional sync does not: the two would fight over"
-            " them.",
+            f"List '{new.list_name}' already has a {found['other_direction']} sync, with"
+            f" {found['other_segment_key']}. Only a bidirectional sync keeps people off the list"
+            " who were removed by hand and have left the segment since: push and bidirectional"
+            " would undo each other's changes.",
             advice=f"Choose {found['other_direction']} for this one too, or change that one first.",
             field="direction",
         )
     if found["is_circle"]:
         raise ConfigConflictError(
-            f"List '{new.list_name}' feeds list {new.segment_key.partition(':')[2]} already, by"
-            " itself or by others: who is taken off one would be kept on by the other.",
+            f"List '{new.list_name}' already feeds list {new.segment_key.partition(':')[2]},"
+            " directly or through other lists: people removed from one would stay because of the"
+            " other.",
             field="segment_key",
         )
 
 
-def _check_feeds_none(conn: Connection, tenant_id: UUID, known: Mapping[str, Any]) -> None:
-    """Refuse that a list ceases to be a segment while another list is fed by it."""
-    parameters = {
-        "tenant_id": tenant_id,
-        "config_id": known["config_id"],
-        "list_id": known["list_id"],
-    }
+def _check_feeds_no_list(conn: Connection, tenant_id: UUID, known: Mapping[str, Any]) -> None:
+    """Refuse that a list stops being a segment while it feeds another list."""
+    parameters = {"tenant_id": tenant_id, **known}
     fed = conn.execute(query("destinations.find_fed_by_list"), parameters).fetchone()
     if fed is not None:
         raise ConfigConflictError(
             f"The list is a segment that feeds list '{fed['list_name']}'.",
-            advice="Give that one up first.",
+            advice="Stop syncing that one first.",
         )

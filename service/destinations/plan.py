@@ -1,6 +1,6 @@
 """The three-way plan: base (the ledger), local (the segment now), remote (the list as last read).
 
-It is a result in the database, ``pg_temp.klaviyo_plan``: a dry run shows it, a sync settles it and
+It is a result in the database, ``pg_temp.sync_plan``: a dry run shows it, a sync settles it and
 carries it out, from the same rows. The comparison is ``sql/fill_plan.sql``; nothing is compared in
 Python.
 """
@@ -108,12 +108,12 @@ def plan(
         parameters["inactive"] = _fill_siblings(conn, parameters)
         conn.execute(query("destinations.classify_members"), parameters)
         conn.execute(query("destinations.index_members"))
-        conn.execute("analyze pg_temp.klaviyo_members")
+        conn.execute("analyze pg_temp.sync_members")
         conn.execute(query("destinations.fill_properties"), parameters)
     except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
         # The first build makes the marts, and grants their schema to the service.
         raise MartsMissingError from None
-    conn.execute("analyze pg_temp.klaviyo_properties")
+    conn.execute("analyze pg_temp.sync_properties")
     conn.execute(query("destinations.fill_plan"), parameters)
     counts: Counter[str] = Counter()
     skips: Counter[str] = Counter()
@@ -152,7 +152,7 @@ def apply_plan(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -
         "segment_name": made.segment_name,
     }
     conn.execute(query("destinations.apply_events"), parameters)
-    conn.execute(query("destinations.delete_departed"), parameters)
+    conn.execute(query("destinations.delete_from_ledger"), parameters)
     conn.execute(query("destinations.apply_to_ledger"), parameters)
 
 
@@ -166,7 +166,7 @@ def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_ke
         "segment": segment,
     }
     row = conn.execute(query("destinations.find_segment"), parameters).fetchone()
-    if row is None or row["is_gone"]:
+    if row is None or row["is_deleted"]:
         raise SegmentDeletedError(_SEGMENT_DELETED[kind])
     conn.execute(_FILL_MEMBERS[kind], parameters)
     return str(row["segment_name"])
@@ -175,7 +175,7 @@ def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_ke
 def _fill_siblings(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID]:
     """Fill in the members of the list's other segments; returns the configurations without any."""
     inactive = []
-    rows = conn.execute(query("destinations.list_siblings"), parameters).fetchall()
+    rows = conn.execute(query("destinations.list_other_configs"), parameters).fetchall()
     for row in rows:
         if not row["is_paused"]:
             try:

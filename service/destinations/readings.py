@@ -91,10 +91,10 @@ class Readings:
     def loading(self, conn: Connection, *list_ids: str) -> Iterator[None]:
         """Load what was read of these lists in a transaction; it counts as loaded at its end.
 
-        Who has joined and left since the last read is in ``pg_temp.klaviyo_landed``.
+        Who has joined and left since the last read is in ``pg_temp.sync_changes``.
         """
         conn.execute(query("destinations.create_reading"))
-        conn.execute(query("destinations.create_landed"))
+        conn.execute(query("destinations.create_changes"))
         loading = [each for each in list_ids if each not in self._loaded]
         for list_id in loading:
             self._load(conn, list_id)
@@ -103,11 +103,11 @@ class Readings:
 
     def _load(self, conn: Connection, list_id: str) -> None:
         reading = self._read[list_id]
-        conn.execute("truncate pg_temp.klaviyo_reading")
+        conn.execute("truncate pg_temp.sync_reading")
         with conn.cursor().copy(query("destinations.copy_reading")) as copy:
             for row in reading.profiles:
                 copy.write_row(row)
-        conn.execute("analyze pg_temp.klaviyo_reading")
+        conn.execute("analyze pg_temp.sync_reading")
         parameters = {
             "tenant_id": self._tenant_id,
             "list_id": list_id,

@@ -256,7 +256,7 @@ def _read_lists(run: _Run, config: Config) -> list[str]:
 def _pull(run: _Run, config: Config, tally: _Tally) -> Outcome:
     """Mirror the list: the profiles on it are the segment."""
     with run.transaction() as conn, run.readings.loading(conn, config["list_id"]):
-        counted = conn.execute(query("destinations.count_loaded")).fetchall()
+        counted = conn.execute(query("destinations.count_changes")).fetchall()
         if config["is_dry_run"]:
             raise psycopg.Rollback
     if not config["is_dry_run"]:

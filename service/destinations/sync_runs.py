@@ -120,7 +120,7 @@ def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str
             conn,
             tenant_id,
             run_id,
-            only_scheduled=not found["means_all"],
+            only_scheduled=not found["is_for_all"],
             is_dry_run=found["is_dry_run"],
         )
     conn.execute(query("destinations.reopen_sync_runs"), parameters)

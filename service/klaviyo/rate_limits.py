@@ -180,16 +180,16 @@ class SharedWindows:
         """As :meth:`Windows.record`; no news costs no transaction."""
         if reservation.knows(reported):
             return
-        burst_spent = reported.burst_limit - reported.remaining if reported.is_burst else 0
-        steady_spent = 0 if reported.is_burst else reported.steady_limit - reported.remaining
+        burst_total = reported.burst_limit - reported.remaining if reported.is_burst else 0
+        steady_total = 0 if reported.is_burst else reported.steady_limit - reported.remaining
         self._run(
             query("klaviyo.record_limits"),
             operation,
             burst_limit=reported.burst_limit,
-            burst_spent=burst_spent,
+            burst_total=burst_total,
             burst_number=reservation.burst_number,
             steady_limit=reported.steady_limit,
-            steady_spent=steady_spent,
+            steady_total=steady_total,
             steady_number=reservation.steady_number,
             ends_in=reported.reset_seconds,
             margin=_MARGIN_SECONDS,

@@ -1,5 +1,5 @@
 -- name: create_config
--- Keeps a list in step with a segment.
+-- Syncs a segment with a list from now on.
 insert into app.klaviyo_sync_configs (
     tenant_id,
     segment_key,
@@ -23,7 +23,7 @@ values (
 returning config_id;
 
 -- name: find_config
--- The configuration of a segment and a list.
+-- The configuration of a segment and a list; no row if they have none.
 select config_id
 from app.klaviyo_sync_configs
 where
@@ -32,7 +32,7 @@ where
     and list_id = %(list_id)s;
 
 -- name: list_configs
--- The tenant's configurations, or one of them, with the last sync of each that was no dry run.
+-- The tenant's configurations, or one of them, each with its last sync that was not a dry run.
 select
     c.config_id,
     c.segment_key,
@@ -79,7 +79,7 @@ where
 order by c.created_at, c.config_id;
 
 -- name: change_config
--- Changes how a list is kept in step. Who pauses again what is paused changes nothing about it.
+-- Changes a configuration. Pausing a paused one again changes neither who paused it nor why.
 update app.klaviyo_sync_configs
 set
     direction = %(direction)s,
@@ -93,13 +93,13 @@ set
 where tenant_id = %(tenant_id)s and config_id = %(config_id)s;
 
 -- name: delete_config
--- A list is kept in step no longer; what the ledger holds of it goes with it.
+-- Stops syncing a list; its rows in the ledger are deleted with it.
 delete from app.klaviyo_sync_configs
 where tenant_id = %(tenant_id)s and config_id = %(config_id)s;
 
 -- name: lock_config
--- Whether a configuration is to be synced still; no row when it has been given up. Until the end of
--- the transaction nobody gives it up, so that what is written about it stands.
+-- Whether a configuration is still to be synced; no row if it was deleted. It cannot be deleted
+-- until the end of the transaction, so that rows about it can be written.
 select is_paused
 from app.klaviyo_sync_configs
 where tenant_id = %(tenant_id)s and config_id = %(config_id)s
@@ -110,7 +110,7 @@ for key share;
 select pg_advisory_xact_lock(hashtextextended('klaviyo configs ' || %(tenant_id)s::text, 0));
 
 -- name: pause_config
--- Stops syncing a list until a person has seen why.
+-- Pauses a configuration that cannot be synced, until a person resumes it.
 update app.klaviyo_sync_configs
 set
     is_paused = true,
@@ -120,8 +120,8 @@ set
 where tenant_id = %(tenant_id)s and config_id = %(config_id)s and not is_paused;
 
 -- name: list_paused
--- The tenant's lists that are no longer kept in step though nobody paused them, with the reason.
--- The release before 0015 names no one: only its syncs paused lists.
+-- The tenant's configurations that were paused, but not by a person, with the reason. Before
+-- migration 0015 paused_by was not recorded: only syncs paused lists.
 select
     segment_key,
     list_id,
@@ -133,14 +133,14 @@ where tenant_id = %(tenant_id)s and is_paused and paused_by is distinct from 'pe
 order by created_at, config_id;
 
 -- name: confirm_removals
--- A person agrees to so many removals.
+-- A person approves this many removals.
 update app.klaviyo_sync_configs
 set confirmed_removals = %(removals)s
 where tenant_id = %(tenant_id)s and config_id = %(config_id)s;
 
 -- name: consume_confirmed
--- So many of the removals that a person has agreed to are done; what is left of them may be done by
--- the next sync, should this one not come to its end.
+-- This many of the approved removals are done. If this sync ends early, the next one may do the
+-- rest.
 update app.klaviyo_sync_configs
 set confirmed_removals = greatest(confirmed_removals - %(removals)s, 0)
 where
@@ -149,8 +149,8 @@ where
     and confirmed_removals is not null;
 
 -- name: find_conflict
--- What a configuration would fight with: one of the same segment and list; one of the list with
--- another direction, pulls aside, which only read; lists that would feed each other in a circle.
+-- What a configuration conflicts with: one of the same segment and list; one of the list with
+-- another direction, except pulls, which only read; lists that would feed each other in a cycle.
 with recursive others as (
     select
         c.segment_key,
@@ -163,7 +163,7 @@ with recursive others as (
         and (%(other_than)s::uuid is null or c.config_id <> %(other_than)s)
 ),
 
--- Every list that the new one's list feeds, by whatever others.
+-- Every list that the new one's list feeds, directly or through others.
 fed as (
     select %(list_id)s::text as list_id
     union distinct
@@ -198,7 +198,7 @@ select
     ) as is_circle;
 
 -- name: find_fed_by_list
--- A list that a pulled list feeds as its segment, if nothing else pulls that list.
+-- A list that this list feeds as a segment, if no other configuration pulls this list.
 select c.list_name
 from app.klaviyo_sync_configs as c
 where
@@ -217,7 +217,7 @@ order by c.created_at
 limit 1;
 
 -- name: find_pulled_list
--- The configuration that has a list here as a segment.
+-- A configuration that makes a list a segment.
 select config_id
 from app.klaviyo_sync_configs
 where
@@ -228,13 +228,13 @@ order by config_id
 limit 1;
 
 -- name: find_shopify_segment
--- Whether the store still has a segment; no row when it never had it.
-select gone_at is not null as is_gone
+-- Whether the store has deleted a segment; no row if it never had it.
+select gone_at is not null as is_deleted
 from shopify.cached_segments
 where tenant_id = %(tenant_id)s and segment_id = %(segment_id)s;
 
--- name: request_full_reading
--- Makes a full reading of lists due: of all, or of those of some configurations.
+-- name: request_full_read
+-- Makes a full read of lists due: of all lists, or of those of some configurations.
 update app.klaviyo_lists as l
 set full_read_at = null
 where
@@ -251,8 +251,7 @@ where
     );
 
 -- name: record_planned
--- How many members there are to write to, and how far the two sides are apart before anything is
--- done about it.
+-- How many members get e-mail, and how many changes are pending before the sync makes them.
 update app.klaviyo_sync_configs
 set
     local_members = %(local_members)s,
@@ -265,8 +264,8 @@ set
 where tenant_id = %(tenant_id)s and config_id = %(config_id)s;
 
 -- name: record_synced
--- The list has been brought in step just now. Profiles that were sent and have not been read back
--- are on it too. What a person had agreed to is done, or needless.
+-- The list has just been synced. Profiles that were sent and have not been read back count as on
+-- it. Removals that a person approved are done, or are not needed any more.
 update app.klaviyo_sync_configs as c
 set
     last_synced_at = now(),
@@ -300,7 +299,7 @@ set
 where c.tenant_id = %(tenant_id)s and c.config_id = %(config_id)s;
 
 -- name: record_pulled
--- A list has been read just now.
+-- A pulled list has just been read.
 update app.klaviyo_sync_configs as c
 set
     last_synced_at = now(),
@@ -318,7 +317,7 @@ from (
 where c.tenant_id = %(tenant_id)s and c.config_id = %(config_id)s;
 
 -- name: pause_for_key
--- Pauses all that a key is needed for until one is accepted.
+-- Pauses every configuration until a key is accepted.
 update app.klaviyo_sync_configs
 set
     is_paused = true,
@@ -328,7 +327,7 @@ set
 where tenant_id = %(tenant_id)s and not is_paused;
 
 -- name: resume_after_key
--- A key has been accepted: goes on with what was paused for the lack of one.
+-- A key was accepted: resumes the configurations that were paused for a refused one.
 update app.klaviyo_sync_configs
 set
     is_paused = false,

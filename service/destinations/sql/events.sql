@@ -1,5 +1,5 @@
 -- name: list_pending_events
--- Some events of a configuration that have not been sent, those of a person together and in order.
+-- Some pending events of a configuration, those of a person together and in order.
 with chosen as (
     select
         e.event_id,
@@ -28,13 +28,13 @@ from chosen as c
 order by c.email, c.is_backfill, c.occurred_at, c.event_id;
 
 -- name: mark_events_sent
--- Klaviyo has these events.
+-- The destination accepted these events.
 update app.klaviyo_events
 set state = 'sent', sent_at = now()
 where tenant_id = %(tenant_id)s and event_id = any(%(event_ids)s) and state = 'pending';
 
 -- name: mark_events_rejected
--- Klaviyo did not take these events, for the reason it gave.
+-- The destination refused these events, with its reason.
 update app.klaviyo_events as e
 set
     state = 'rejected',
@@ -47,7 +47,7 @@ where
     and e.state = 'pending';
 
 -- name: delete_events
--- Drops the events of a configuration that have not been sent.
+-- Deletes a configuration's pending events.
 delete from app.klaviyo_events
 where
     tenant_id = %(tenant_id)s

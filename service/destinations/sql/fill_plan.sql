@@ -1,27 +1,27 @@
 -- name: fill_plan
--- The three-way comparison of base (the ledger), local (the segment) and remote (the list as last
--- read), for one configuration that pushes or is bidirectional. What each address comes to:
+-- The plan of one configuration that pushes or is bidirectional: compares base (the ledger), local
+-- (the segment) and remote (the list as last read). The verdict on each address:
 --
---   ours      on the list because of some configuration of it, and meant to be
---   theirs    on the list without us: never taken off
---   add       meant to be on the list, and to be sent (again, if what was sent never arrived)
---   remove    on the list because of us, and no configuration of the list means it to be
---   hand_on   no longer meant by this configuration, but by another of the list, which is yet to
---             write down what is known here: that it is ours, or was taken off by a person
---   await     no longer meant to be on the list, on which it may still arrive
---   stay_out  taken off the list by a person, or by them before: not put back
---   refused   rejected by Klaviyo, and nothing about it has changed since
---   suppress  Klaviyo sends it nothing and it is not on the list
---   forget    nothing more to know of it here
+--   managed     on the list because some configuration of it added it, and still wanted
+--   unmanaged   on the list for another reason: never removed
+--   add         wanted on the list, and to be sent (again, if what was sent never arrived)
+--   remove      on the list because Quintile added it, and wanted by no configuration of the list
+--   transfer    wanted no longer by this configuration but by another one of the list, which has
+--               still to record what is known here: that Quintile added it or a person removed it
+--   wait        wanted no longer, but a call that is still being processed may add it
+--   keep_off    removed by a person, or by themselves: not added again
+--   rejected    rejected by the destination, and nothing about it has changed since
+--   suppressed  gets no e-mail and is not on the list
+--   delete      nothing left to remember
 --
--- An address that has been seen on the list (it has a profile id) and is not there any more was
--- taken off: whom we take off ourselves is pending meanwhile. One that has not been seen counts as
--- taken off only if a full reading began so long after it was sent that it must have been there.
+-- An address that was seen on the list (it has a profile id) and is missing now was removed by
+-- someone: those that Quintile removes are pending meanwhile. An address that was not seen counts
+-- as removed only if a full read began long enough after it was sent to have covered it.
 --
--- A profile may be on the list under another address than the one we know it by: somebody has
--- changed it in Klaviyo. It is still the person whom we put there. Should they be meant to be on
--- the list by the new address it is ours by that one, and the former is forgotten.
-insert into pg_temp.klaviyo_plan (
+-- A profile may be on the list under another address than the ledger has, because someone changed
+-- it in the destination. It is still the same person. If the new address is wanted too, it is
+-- managed from then on and the former address is deleted.
+insert into pg_temp.sync_plan (
     action, reason, email, customer_id, profile_id, next_state, is_member, enters, leaves
 )
 with config as (
@@ -29,7 +29,7 @@ with config as (
         c.config_id,
         c.list_id,
         c.direction,
-        l.full_read_at - interval '10 minutes' as surely_read_at
+        l.full_read_at - interval '10 minutes' as covered_until
     from app.klaviyo_sync_configs as c
     inner join app.klaviyo_lists as l
         on l.tenant_id = %(tenant_id)s and c.list_id = l.list_id
@@ -53,7 +53,7 @@ local as (
     select
         m.email,
         m.customer_id
-    from pg_temp.klaviyo_members as m
+    from pg_temp.sync_members as m
     where m.config_id = %(config_id)s and m.reason is null
 ),
 
@@ -68,7 +68,7 @@ remote as (
     group by p.email
 ),
 
-moved as (
+renamed as (
     select
         k.config_id,
         k.email as former_email,
@@ -89,20 +89,20 @@ moved as (
     where not exists (select from remote as r where r.email = k.email)
 ),
 
-moved_from as (
+renamed_from as (
     select
         m.former_email,
         m.email,
         m.profile_id
-    from moved as m
+    from renamed as m
     where m.config_id = %(config_id)s
 ),
 
-moved_to as (
+renamed_to as (
     select
         m.email,
-        bool_or(l.email is not null) as is_meant_by_former
-    from moved as m
+        bool_or(l.email is not null) as is_wanted_by_former
+    from renamed as m
     left join local as l on m.former_email = l.email and m.config_id = %(config_id)s
     where m.email is not null and m.state in ('pending', 'synced')
     group by m.email
@@ -114,13 +114,13 @@ suppressed as (
     where p.tenant_id = %(tenant_id)s and p.is_suppressed and p.email is not null
 ),
 
--- The list's other configurations. One that stands still, because it is paused or its segment is
--- gone, means whom it meant last.
+-- The list's other configurations. An inactive one, which is paused or whose segment was deleted,
+-- still wants the people it wanted last.
 others as (
     select
         o.config_id,
-        o.config_id = any(%(inactive)s) as stands_still,
-        c.surely_read_at
+        o.config_id = any(%(inactive)s) as is_inactive,
+        c.covered_until
     from app.klaviyo_sync_configs as o
     inner join config as c on o.list_id = c.list_id and o.config_id <> c.config_id
     where o.tenant_id = %(tenant_id)s and o.direction <> 'pull'
@@ -130,8 +130,8 @@ claims as (
     select
         k.email,
         k.state,
-        k.profile_id is not null or k.changed_at < o.surely_read_at as is_seen,
-        o.stands_still and k.is_member and k.state in ('pending', 'synced', 'kept') as is_meant
+        k.profile_id is not null or k.changed_at < o.covered_until as is_seen,
+        o.is_inactive and k.is_member and k.state in ('pending', 'synced', 'kept') as is_wanted
     from others as o
     inner join app.klaviyo_ledger as k
         on k.tenant_id = %(tenant_id)s and o.config_id = k.config_id
@@ -141,21 +141,21 @@ claims as (
     select
         m.email,
         k.state,
-        k.profile_id is not null or k.changed_at < o.surely_read_at as is_seen,
-        coalesce(k.state, 'new') not in ('rejected', 'removed') as is_meant
+        k.profile_id is not null or k.changed_at < o.covered_until as is_seen,
+        coalesce(k.state, 'new') not in ('rejected', 'removed') as is_wanted
     from others as o
-    inner join pg_temp.klaviyo_members as m on o.config_id = m.config_id and m.reason is null
+    inner join pg_temp.sync_members as m on o.config_id = m.config_id and m.reason is null
     left join app.klaviyo_ledger as k
         on k.tenant_id = %(tenant_id)s and m.config_id = k.config_id and m.email = k.email
-    where not o.stands_still
+    where not o.is_inactive
 ),
 
-elsewhere as (
+other_claims as (
     select
         c.email,
-        bool_or(c.is_meant) as is_meant,
-        bool_or(c.is_meant and coalesce(c.state, 'new') <> 'new') as is_written_down,
-        coalesce(bool_or(c.state in ('pending', 'synced')), false) as is_ours,
+        bool_or(c.is_wanted) as is_wanted,
+        bool_or(c.is_wanted and coalesce(c.state, 'new') <> 'new') as is_recorded,
+        coalesce(bool_or(c.state in ('pending', 'synced')), false) as is_managed,
         coalesce(bool_or(c.state = 'synced' and c.is_seen is not true), false) as is_sent,
         coalesce(bool_or(c.state = 'removed'), false) as is_removed,
         coalesce(
@@ -172,13 +172,13 @@ compared as (
         coalesce(r.profile_id, f.profile_id) as profile_id,
         l.email is not null as is_local,
         r.email is not null or f.profile_id is not null as is_remote,
-        f.profile_id is not null as is_moved,
-        n.email is not null or coalesce(w.is_meant, false) as is_meant_where_moved_to,
+        f.profile_id is not null as is_renamed,
+        n.email is not null or coalesce(w.is_wanted, false) as is_wanted_by_new_address,
         s.email is not null as is_suppressed,
-        coalesce(e.is_meant, false) as is_meant_elsewhere,
-        coalesce(e.is_written_down, false) as is_written_down_elsewhere,
-        coalesce(e.is_ours, false) or m.email is not null as is_ours_elsewhere,
-        coalesce(m.is_meant_by_former, false) as is_meant_by_former,
+        coalesce(e.is_wanted, false) as is_wanted_elsewhere,
+        coalesce(e.is_recorded, false) as is_recorded_elsewhere,
+        coalesce(e.is_managed, false) or m.email is not null as is_managed_elsewhere,
+        coalesce(m.is_wanted_by_former, false) as is_wanted_by_former,
         coalesce(e.is_sent, false) as is_sent_elsewhere,
         coalesce(e.is_removed, false) as is_removed_elsewhere,
         coalesce(e.is_known, false) as is_known_elsewhere,
@@ -187,21 +187,21 @@ compared as (
         b.profile_id as known_profile_id,
         b.customer_id as known_customer_id,
         b.changed_at,
-        coalesce(b.changed_at < c.surely_read_at, false) as is_surely_read,
+        coalesce(b.changed_at < c.covered_until, false) as is_covered,
         coalesce(b.refused_hash = p.properties_hash, false) as is_refused_before,
-        (p.properties_hash is distinct from t.properties_hash) as is_told_otherwise,
+        (p.properties_hash is distinct from t.properties_hash) as has_new_properties,
         c.direction
     from local as l
     full outer join base as b on l.email = b.email
     cross join config as c
     left join remote as r on coalesce(l.email, b.email) = r.email
     left join suppressed as s on coalesce(l.email, b.email) = s.email
-    left join elsewhere as e on coalesce(l.email, b.email) = e.email
-    left join moved_from as f on coalesce(l.email, b.email) = f.former_email
-    left join moved_to as m on coalesce(l.email, b.email) = m.email
+    left join other_claims as e on coalesce(l.email, b.email) = e.email
+    left join renamed_from as f on coalesce(l.email, b.email) = f.former_email
+    left join renamed_to as m on coalesce(l.email, b.email) = m.email
     left join local as n on f.email = n.email
-    left join elsewhere as w on f.email = w.email
-    left join pg_temp.klaviyo_properties as p on coalesce(l.email, b.email) = p.email
+    left join other_claims as w on f.email = w.email
+    left join pg_temp.sync_properties as p on coalesce(l.email, b.email) = p.email
     left join app.klaviyo_profiles as t
         on t.tenant_id = %(tenant_id)s and coalesce(l.email, b.email) = t.email
 ),
@@ -212,37 +212,39 @@ decided as (
         case
             when c.is_local and c.is_remote and (
                 c.state in ('pending', 'synced')
-                or (c.state <> 'kept' and c.is_ours_elsewhere)
-            ) then 'ours'
-            when c.is_local and c.is_remote then 'theirs'
-            when c.is_local and c.state in ('kept', 'removed') then 'stay_out'
+                or (c.state <> 'kept' and c.is_managed_elsewhere)
+            ) then 'managed'
+            when c.is_local and c.is_remote then 'unmanaged'
+            when c.is_local and c.state in ('kept', 'removed') then 'keep_off'
             when
                 c.is_local
                 and c.state = 'synced'
-                and (c.known_profile_id is not null or c.is_surely_read)
-                then 'stay_out'
-            when c.is_local and c.state = 'synced' then 'ours'
-            when c.is_local and c.is_known_elsewhere then 'stay_out'
-            when c.is_local and c.state in ('none', 'pending') and c.is_sent_elsewhere then 'ours'
-            when c.is_local and c.state = 'rejected' and c.is_refused_before then 'refused'
-            when c.is_local and c.state = 'none' and c.is_suppressed then 'suppress'
+                and (c.known_profile_id is not null or c.is_covered)
+                then 'keep_off'
+            when c.is_local and c.state = 'synced' then 'managed'
+            when c.is_local and c.is_known_elsewhere then 'keep_off'
+            when c.is_local and c.state in ('none', 'pending') and c.is_sent_elsewhere
+                then 'managed'
+            when c.is_local and c.state = 'rejected' and c.is_refused_before then 'rejected'
+            when c.is_local and c.state = 'none' and c.is_suppressed then 'suppressed'
             when c.is_local then 'add'
             when c.state = 'removed' and not c.is_remote and c.direction = 'bidirectional'
-                then 'stay_out'
+                then 'keep_off'
             when c.state = 'rejected' or (c.state in ('kept', 'removed') and c.is_remote)
-                then 'forget'
-            when (c.is_moved and c.is_meant_where_moved_to) or c.is_meant_by_former then 'forget'
-            when c.is_meant_elsewhere and c.is_written_down_elsewhere then 'forget'
-            when c.is_meant_elsewhere then 'hand_on'
-            when c.state in ('kept', 'removed') then 'forget'
-            -- A person took off whom we had put there. If they are there again, it is their doing.
-            when c.state = 'synced' and c.is_removed_elsewhere then 'forget'
+                then 'delete'
+            when (c.is_renamed and c.is_wanted_by_new_address) or c.is_wanted_by_former
+                then 'delete'
+            when c.is_wanted_elsewhere and c.is_recorded_elsewhere then 'delete'
+            when c.is_wanted_elsewhere then 'transfer'
+            when c.state in ('kept', 'removed') then 'delete'
+            -- A person removed what Quintile had added. If it is there again, a person added it.
+            when c.state = 'synced' and c.is_removed_elsewhere then 'delete'
             when c.is_remote then 'remove'
             when c.state = 'pending' and c.known_profile_id is not null then 'remove'
-            when c.state = 'pending' and c.changed_at > now() - interval '1 day' then 'await'
-            when c.state = 'synced' and c.known_profile_id is null and not c.is_surely_read
-                then 'await'
-            else 'forget'
+            when c.state = 'pending' and c.changed_at > now() - interval '1 day' then 'wait'
+            when c.state = 'synced' and c.known_profile_id is null and not c.is_covered
+                then 'wait'
+            else 'delete'
         end as verdict
     from compared as c
 ),
@@ -250,16 +252,16 @@ decided as (
 final as (
     select
         case
-            -- By the former address an import would make another profile of them.
-            when d.verdict in ('ours', 'theirs') and d.is_told_otherwise and not d.is_moved
+            -- An import under the former address would create a second profile.
+            when d.verdict in ('managed', 'unmanaged') and d.has_new_properties and not d.is_renamed
                 then 'update'
             when d.verdict in ('add', 'remove') then d.verdict
-            when d.is_local and d.verdict in ('stay_out', 'refused', 'suppress') then 'skip'
+            when d.is_local and d.verdict in ('keep_off', 'rejected', 'suppressed') then 'skip'
         end as action,
         case
-            when d.is_local and d.verdict = 'stay_out' then 'removed_by_person'
-            when d.verdict = 'refused' then 'rejected'
-            when d.verdict = 'suppress' then 'suppressed'
+            when d.is_local and d.verdict = 'keep_off' then 'removed_by_person'
+            when d.verdict = 'rejected' then 'rejected'
+            when d.verdict = 'suppressed' then 'suppressed'
         end as reason,
         d.email,
         d.customer_id,
@@ -268,16 +270,16 @@ final as (
             else coalesce(d.profile_id, d.known_profile_id)
         end as profile_id,
         case d.verdict
-            when 'ours' then 'synced'
-            when 'theirs' then 'kept'
+            when 'managed' then 'synced'
+            when 'unmanaged' then 'kept'
             when 'add' then 'pending'
-            when 'stay_out' then 'removed'
-            when 'forget' then null
-            when 'suppress' then null
+            when 'keep_off' then 'removed'
+            when 'delete' then null
+            when 'suppressed' then null
             else d.state
         end as next_state,
         d.is_local as is_member,
-        d.is_local and not d.was_member and d.verdict <> 'suppress' as enters,
+        d.is_local and not d.was_member and d.verdict <> 'suppressed' as enters,
         d.was_member and not d.is_local as leaves,
         d.state,
         d.was_member,
@@ -286,7 +288,7 @@ final as (
     from decided as d
 )
 
--- What is as it was needs no row.
+-- What does not change needs no row.
 select
     f.action,
     f.reason,

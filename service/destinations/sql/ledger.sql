@@ -1,5 +1,5 @@
 -- name: list_ledger
--- A page of what a configuration has done about each address, by address.
+-- A page of a configuration's ledger, by address.
 select
     email,
     customer_id,
@@ -24,8 +24,8 @@ order by email
 limit %(row_limit)s;
 
 -- name: mark_pending
--- A batch is about to be added: should we die now, the next sync looks on the list for what became
--- of it.
+-- A batch is about to be added. If the process dies now, the next sync reads from the list what
+-- happened to it.
 insert into app.klaviyo_ledger as k (tenant_id, config_id, email, customer_id, state)
 select
     %(tenant_id)s,
@@ -44,7 +44,7 @@ on conflict (tenant_id, config_id, email) do update set
 where k.tenant_id = %(tenant_id)s;
 
 -- name: mark_synced
--- Klaviyo has put these on the list.
+-- The destination has added these to the list.
 update app.klaviyo_ledger
 set
     state = 'synced',
@@ -59,7 +59,7 @@ where
     and state = 'pending';
 
 -- name: mark_updated
--- Klaviyo has taken what was told anew about these, and an earlier complaint is over.
+-- The destination accepted new properties of these, so earlier errors are over.
 update app.klaviyo_ledger
 set error_code = null, error_detail = null
 where
@@ -70,8 +70,8 @@ where
     and error_code is not null;
 
 -- name: mark_rejected
--- Klaviyo did not take these, for the reason it gave. Who was to come onto the list is rejected
--- until something else would be sent; who is on it already stays what they are.
+-- The destination refused these, with its reason. Additions are rejected until there is something
+-- else to send; the state of those who are on the list already does not change.
 update app.klaviyo_ledger as k
 set
     state = case when r.is_new then 'rejected' else k.state end,
@@ -89,8 +89,9 @@ where
     and k.email = r.email;
 
 -- name: mark_removing
--- A batch is about to be taken off the list. Should we die now, nobody knows whether it was: so its
--- profiles count as not read, and in no configuration of the list as what a person took off.
+-- A batch is about to be removed from the list. If the process dies now, it is unknown whether it
+-- was: so its profiles count as not read, and no configuration of the list takes them for removed
+-- by a person.
 with configs as (
     select c.config_id
     from app.klaviyo_sync_configs as c
@@ -126,8 +127,9 @@ where
     and k.state in ('pending', 'synced');
 
 -- name: delete_removed
--- Klaviyo has taken these off the list: no configuration of it holds them any more. One that has
--- not planned since they left its segment has yet to notice that; nothing of theirs is on its way.
+-- The destination has removed these from the list, and no configuration of it wants them. One that
+-- still has them as members has not planned since they left its segment: there, none of their calls
+-- is being processed.
 with configs as (
     select c.config_id
     from app.klaviyo_sync_configs as c
@@ -136,7 +138,7 @@ with configs as (
     where c.tenant_id = %(tenant_id)s and asked.config_id = %(config_id)s
 ),
 
-forgotten as (
+deleted as (
     delete from app.klaviyo_ledger as k
     using configs as c
     where
@@ -161,8 +163,8 @@ where
     and k.is_member;
 
 -- name: undo_removal
--- Forgets, in all configurations of the list, that a person took an address off it.
-with forgotten as (
+-- Deletes, in all configurations of the list, that a person removed an address from it.
+with deleted as (
     delete from app.klaviyo_ledger as k
     using app.klaviyo_sync_configs as c, app.klaviyo_sync_configs as asked
     where
@@ -178,12 +180,12 @@ with forgotten as (
 )
 
 select config_id
-from forgotten
+from deleted
 order by config_id
 limit 1;
 
 -- name: record_sent
--- What Klaviyo was last told about these profiles, so that only what differs is sent again.
+-- The properties these profiles were sent last, so that only changed ones are sent again.
 insert into app.klaviyo_profiles as p (tenant_id, email, properties_hash)
 select
     %(tenant_id)s,

@@ -1,11 +1,11 @@
 -- name: record_list
--- Remembers a list, and how far it has been read now. It was asked for its name if all of it was.
+-- Records a list and how far it has been read. Its name was read with a full read.
 insert into app.klaviyo_lists as l (tenant_id, list_id, name, joins_read_to, full_read_at)
 select
     %(tenant_id)s,
     %(list_id)s,
     coalesce(%(list_name)s, %(list_id)s),
-    (select max(r.joined_at) from pg_temp.klaviyo_reading as r),
+    (select max(r.joined_at) from pg_temp.sync_reading as r),
     %(full_read_at)s
 on conflict (tenant_id, list_id) do update set
     name = coalesce(%(list_name)s, l.name),
@@ -15,13 +15,13 @@ on conflict (tenant_id, list_id) do update set
 where l.tenant_id = %(tenant_id)s;
 
 -- name: record_list_deleted
--- The list is not there any more.
+-- The list was deleted in the destination.
 update app.klaviyo_lists
 set gone_at = coalesce(gone_at, now())
 where tenant_id = %(tenant_id)s and list_id = %(list_id)s;
 
 -- name: rename_list
--- A list may have been renamed in Klaviyo since it was chosen.
+-- Lists can be renamed in the destination.
 update app.klaviyo_sync_configs
 set list_name = %(list_name)s
 where
@@ -30,7 +30,7 @@ where
     and list_name <> %(list_name)s;
 
 -- name: read_list_state
--- How far a list has been read, and the database's time, by which readings are dated.
+-- How far a list has been read, and the database's time, which dates the next read.
 select
     l.joins_read_to,
     l.full_read_at,
@@ -39,8 +39,8 @@ from (select now() as read_at) as n
 left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and l.list_id = %(list_id)s;
 
 -- name: delete_unused_list
--- Forgets what was read of a list that no configuration reads or writes any more, and who is
--- suppressed once nothing is written to any list.
+-- Deletes what was read of a list that no configuration uses any more, and the suppressed profiles
+-- once no list is written to.
 delete from app.klaviyo_lists as l
 where
     l.tenant_id = %(tenant_id)s
@@ -54,7 +54,7 @@ where
 
 -- name: create_reading
 -- What has been read of a list.
-create temporary table klaviyo_reading (
+create temporary table sync_reading (
     profile_id text not null,
     email text,
     joined_at timestamptz,
@@ -62,20 +62,20 @@ create temporary table klaviyo_reading (
 ) on commit drop;
 
 -- name: copy_reading
--- Fills in what Klaviyo answered.
-copy pg_temp.klaviyo_reading (profile_id, email, joined_at, is_suppressed) from stdin;
+-- Fills in what the destination returned.
+copy pg_temp.sync_reading (profile_id, email, joined_at, is_suppressed) from stdin;
 
--- name: create_landed
--- Who has joined and left a list since it was read before.
-create temporary table klaviyo_landed (
+-- name: create_changes
+-- The profiles that joined and left a list since the last read.
+create temporary table sync_changes (
     change text not null,
     profile_id text not null,
     email text
 ) on commit drop;
 
 -- name: load_reading
--- Brings what is known of a list to what has been read of it. Only who is missing from a full
--- reading has left. People who have been erased stay so, whatever a list still says of them.
+-- Loads what was read of a list. Only profiles that are missing from a full read have left. Erased
+-- people are not loaded again, even if they are still on the list.
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
@@ -84,14 +84,14 @@ with tenant_key as (
         and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
 ),
 
--- Who leaves and joins again while the list is being read is met twice.
+-- A profile that leaves and joins again during the read is read twice.
 reading as (
     select distinct on (r.profile_id)
         r.profile_id,
         nullif(lower(btrim(r.email)), '') as email,
         r.joined_at,
         r.is_suppressed
-    from pg_temp.klaviyo_reading as r
+    from pg_temp.sync_reading as r
     where
         not exists (
             select from tenant_key as k
@@ -115,7 +115,7 @@ known as (
     where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s
 ),
 
-gone as (
+departed as (
     delete from app.klaviyo_list_profiles as p
     where
         %(is_full)s
@@ -150,7 +150,7 @@ written as (
     returning p.profile_id, p.email
 )
 
-insert into pg_temp.klaviyo_landed (change, profile_id, email)
+insert into pg_temp.sync_changes (change, profile_id, email)
 select
     'joined' as change,
     w.profile_id,
@@ -163,12 +163,12 @@ union all
 
 select
     'left' as change,
-    g.profile_id,
-    g.email
-from gone as g;
+    d.profile_id,
+    d.email
+from departed as d;
 
--- name: count_loaded
--- How many have joined and left the list, with a few of them as examples.
+-- name: count_changes
+-- How many profiles joined and left the list, with a few examples.
 with ranked as (
     select
         l.change,
@@ -177,7 +177,7 @@ with ranked as (
             partition by l.change
             order by l.email, l.profile_id
         ) as place
-    from pg_temp.klaviyo_landed as l
+    from pg_temp.sync_changes as l
 )
 
 select
@@ -193,11 +193,11 @@ from ranked as r
 group by r.change;
 
 -- name: delete_lists
--- Another account has other lists; who was on them goes with them.
+-- Another account has other lists; what was read of the former ones is deleted.
 delete from app.klaviyo_lists
 where tenant_id = %(tenant_id)s;
 
 -- name: delete_profiles
--- Another account's profiles have been given nothing yet.
+-- The profiles of another account have not been sent any properties yet.
 delete from app.klaviyo_profiles
 where tenant_id = %(tenant_id)s;

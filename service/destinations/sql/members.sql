@@ -1,14 +1,14 @@
 -- name: create_segment
--- The members of the segments that feed one list, as they are.
-create temporary table klaviyo_segment (
+-- The members of the segments that feed one list, as stored.
+create temporary table sync_segment (
     config_id uuid not null,
     customer_id text,
     email text
 ) on commit drop;
 
 -- name: create_members
--- Local: the same members, with their addresses in one form, and why one cannot be written to.
-create temporary table klaviyo_members (
+-- The same members with normalized addresses, and the reason if one gets no e-mail.
+create temporary table sync_members (
     config_id uuid not null,
     customer_id text,
     email text,
@@ -16,10 +16,10 @@ create temporary table klaviyo_members (
 ) on commit drop;
 
 -- name: find_segment
--- What a segment is called, and whether it is gone; no row when there never was such a segment.
+-- A segment's name, and whether it was deleted; no row if there never was such a segment.
 select
     coalesce(s.label, s.segment) as segment_name,
-    false as is_gone
+    false as is_deleted
 from marts.rfm_segments as s
 where %(kind)s = 'rfm' and s.segment = %(segment)s
 
@@ -27,7 +27,7 @@ union all
 
 select
     c.name as segment_name,
-    c.gone_at is not null as is_gone
+    c.gone_at is not null as is_deleted
 from shopify.cached_segments as c
 where
     %(kind)s = 'shopify'
@@ -44,7 +44,7 @@ select
             p.tenant_id = %(tenant_id)s
             and p.list_id = l.list_id
             and p.direction in ('pull', 'bidirectional')
-    ) as is_gone
+    ) as is_deleted
 from app.klaviyo_lists as l
 where
     %(kind)s = 'klaviyo'
@@ -53,7 +53,7 @@ where
 
 -- name: fill_members_rfm
 -- Members of an RFM segment, as of the last build.
-insert into pg_temp.klaviyo_segment (config_id, customer_id, email)
+insert into pg_temp.sync_segment (config_id, customer_id, email)
 select
     %(config_id)s,
     customer_id,
@@ -63,7 +63,7 @@ where tenant_id = %(tenant_id)s and segment = %(segment)s;
 
 -- name: fill_members_shopify
 -- Members of one of Shopify's own segments, as of the last sync.
-insert into pg_temp.klaviyo_segment (config_id, customer_id, email)
+insert into pg_temp.sync_segment (config_id, customer_id, email)
 select
     %(config_id)s,
     customer_id,
@@ -72,8 +72,8 @@ from shopify.segment_members
 where tenant_id = %(tenant_id)s and segment_id = %(segment)s;
 
 -- name: fill_members_klaviyo
--- Profiles of a list that is pulled, as last read, and whose customer each is, if anybody's.
-insert into pg_temp.klaviyo_segment (config_id, customer_id, email)
+-- Profiles of a list that is pulled, as last read, each with its customer if there is one.
+insert into pg_temp.sync_segment (config_id, customer_id, email)
 select
     %(config_id)s,
     min(c.customer_id) as customer_id,
@@ -84,8 +84,8 @@ left join marts.customer_facts as c
 where p.tenant_id = %(tenant_id)s and p.list_id = %(segment)s
 group by p.profile_id, p.email;
 
--- name: list_siblings
--- The other configurations that put people on a list.
+-- name: list_other_configs
+-- The other configurations that add people to a list.
 select
     config_id,
     segment_key,
@@ -99,13 +99,13 @@ where
 order by config_id;
 
 -- name: classify_members
--- Says of each member whether they can be written to, and if not why: without an address; with none
--- that is plausible (RFC 5321's lengths, one @, a domain of at least two labels); behind a
--- marketplace's relay, where there is no person to write to; a customer who is no person, such as a
--- connector's default customer; erased at their own wish; or with the address of another member.
--- RFM leaves some of those out too, but other segments hold them, and a mart holds them until the
--- next build. The domain is cut out as int_customers_eligible_for_rfm.sql does.
-insert into pg_temp.klaviyo_members (config_id, customer_id, email, reason)
+-- Classifies each member: reason is null if they can get e-mail. Otherwise they have no address; an
+-- invalid one (RFC 5321's lengths, one @, a domain of at least two labels); one of a marketplace's
+-- relay, which no person reads; are excluded in the settings, such as a connector's default
+-- customer; were erased on request; or have the address of another member. RFM leaves some of them
+-- out too, but other segments contain them, and so does a mart until the next build. The domain is
+-- cut out as in int_customers_eligible_for_rfm.sql.
+insert into pg_temp.sync_members (config_id, customer_id, email, reason)
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
@@ -120,7 +120,7 @@ addresses as (
         s.customer_id,
         nullif(lower(btrim(s.email)), '') as email,
         lower(split_part(btrim(s.email), '@', -1)) as domain
-    from pg_temp.klaviyo_segment as s
+    from pg_temp.sync_segment as s
 ),
 
 excluded as (
@@ -129,7 +129,7 @@ excluded as (
     where r.tenant_id = %(tenant_id)s
 ),
 
-judged as (
+classified as (
     select
         a.config_id,
         a.customer_id,
@@ -168,7 +168,7 @@ ranked as (
             partition by j.config_id, j.email, j.reason
             order by j.customer_id
         ) as place
-    from judged as j
+    from classified as j
 )
 
 select
@@ -179,32 +179,32 @@ select
 from ranked as r;
 
 -- name: index_members
--- The planner has to know how many members there are, and each address is there once.
-create unique index on pg_temp.klaviyo_members (config_id, email) where reason is null;
+-- For the query planner; it also checks that no address is twice among those that get e-mail.
+create unique index on pg_temp.sync_members (config_id, email) where reason is null;
 
 -- name: count_members
--- How many members of the configuration's segment can be written to.
+-- How many members of the configuration's segment get e-mail.
 select count(*) as members
-from pg_temp.klaviyo_members
+from pg_temp.sync_members
 where config_id = %(config_id)s and reason is null;
 
 -- name: create_properties
--- What a profile is to be told about the person, by address.
-create temporary table klaviyo_properties (
+-- The properties of each profile, by address.
+create temporary table sync_properties (
     email text primary key,
     properties jsonb not null,
     properties_hash text not null
 ) on commit drop;
 
 -- name: fill_properties
--- What a profile is told about the person: their segment, the one before, since when, the scores
--- and how many samples they have been sent. Klaviyo's imports cannot clear a property, so what is
--- not there is 'none', and 0 of the numbers. Of several customers with one address the first who
--- has a segment speaks; samples of all count.
-insert into pg_temp.klaviyo_properties (email, properties, properties_hash)
+-- The properties of a profile: the person's segment, the one before, since when, the scores and the
+-- number of samples received. A destination may not be able to clear a property (Klaviyo's imports
+-- cannot), so a missing value is 'none', or 0 for a number. Of several customers with one address
+-- the first with a segment counts; samples of all of them are added up.
+insert into pg_temp.sync_properties (email, properties, properties_hash)
 with addresses as (
     select m.email
-    from pg_temp.klaviyo_members as m
+    from pg_temp.sync_members as m
     where m.config_id = %(config_id)s and m.reason is null
     union distinct
     select b.email
@@ -229,8 +229,8 @@ customers as (
         on f.tenant_id = %(tenant_id)s and lower(btrim(f.email)) = a.email
 ),
 
--- Once for each customer: joined as it is, the view could work out the former segment of all of
--- them anew for every address.
+-- Materialized, because the view could otherwise compute everybody's previous segment again for
+-- each address.
 segments as materialized (
     select
         r.customer_id,
@@ -280,15 +280,15 @@ select
 from described as d;
 
 -- name: list_stale_profiles
--- Profiles that were told something else when we last told them anything. Not those of a list whose
--- last sync stopped to ask: it may be a fault upstream that says something else of them. Nor those
--- whose address was changed in Klaviyo: by the former one an import would make a second profile.
+-- Profiles whose properties have changed since they were sent. Not those of a list whose last sync
+-- stopped for approval: the change may be an error upstream. Nor those whose address was changed in
+-- the destination: an import under the former one would create a second profile.
 with stale as materialized (
     select
         f.email,
         f.properties,
         f.properties_hash
-    from pg_temp.klaviyo_properties as f
+    from pg_temp.sync_properties as f
     inner join app.klaviyo_profiles as p on p.tenant_id = %(tenant_id)s and f.email = p.email
     where p.properties_hash <> f.properties_hash
 ),
@@ -297,7 +297,7 @@ configs as (
     select
         c.config_id,
         c.list_id,
-        coalesce(r.state = 'stopped', false) as waits
+        coalesce(r.state = 'stopped', false) as is_stopped
     from app.klaviyo_sync_configs as c
     left join lateral (
         select s.state
@@ -313,7 +313,7 @@ configs as (
     where c.tenant_id = %(tenant_id)s and c.direction <> 'pull'
 ),
 
-left_alone as (
+left_out as (
     select k.email
     from stale as s
     cross join configs as c
@@ -324,7 +324,7 @@ left_alone as (
             p.tenant_id = %(tenant_id)s
             and c.list_id = p.list_id
             and k.profile_id = p.profile_id
-    where c.waits or (p.profile_id is not null and p.email is distinct from k.email)
+    where c.is_stopped or (p.profile_id is not null and p.email is distinct from k.email)
 )
 
 select
@@ -334,5 +334,5 @@ select
     s.properties::text as properties,
     s.properties_hash
 from stale as s
-where not exists (select from left_alone as l where l.email = s.email)
+where not exists (select from left_out as l where l.email = s.email)
 order by s.email;

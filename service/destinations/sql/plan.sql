@@ -1,6 +1,6 @@
 -- name: create_plan
--- What is to be done about which address, and what the ledger is to hold of it; null for nothing.
-create temporary table klaviyo_plan (
+-- The action for each address, and its next state in the ledger; null for none.
+create temporary table sync_plan (
     action text,
     reason text,
     email text not null,
@@ -13,15 +13,15 @@ create temporary table klaviyo_plan (
 ) on commit drop;
 
 -- name: count_plan
--- How many addresses each action of the plan befalls, by reason, and a few of them as examples;
--- members who cannot be written to are skipped too.
+-- How many addresses each action of the plan concerns, by reason, with a few examples. Members that
+-- get no e-mail are skipped too.
 with planned as (
     select
         p.action,
         p.reason,
         p.email,
         p.customer_id
-    from pg_temp.klaviyo_plan as p
+    from pg_temp.sync_plan as p
     where p.action is not null
 
     union all
@@ -31,7 +31,7 @@ with planned as (
         m.reason,
         m.email,
         m.customer_id
-    from pg_temp.klaviyo_members as m
+    from pg_temp.sync_members as m
     where m.config_id = %(config_id)s and m.reason is not null
 ),
 
@@ -65,25 +65,25 @@ group by r.action, r.reason
 order by r.action, r.reason;
 
 -- name: read_plan
--- What one action of the plan is to be done to, always in the same order.
+-- The people of one action of the plan, in a fixed order.
 select
     p.email,
     p.customer_id,
     p.profile_id,
     f.properties::text as properties,
     f.properties_hash
-from pg_temp.klaviyo_plan as p
-left join pg_temp.klaviyo_properties as f on p.email = f.email
+from pg_temp.sync_plan as p
+left join pg_temp.sync_properties as f on p.email = f.email
 where p.action = %(action)s
 order by p.email;
 
 -- name: count_list_removals
 -- How many profiles the list has, and how many of them all of its configurations together would
--- take off now: those that are on it because of us and are meant to be by none of them.
+-- remove now: those that Quintile added and none of them wants any more.
 with configs as (
     select
         c.config_id,
-        c.config_id = any(%(inactive)s) as stands_still
+        c.config_id = any(%(inactive)s) as is_inactive
     from app.klaviyo_sync_configs as c
     where
         c.tenant_id = %(tenant_id)s
@@ -97,9 +97,9 @@ profiles as (
     where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s
 ),
 
-meant as (
+wanted as (
     select m.email
-    from pg_temp.klaviyo_members as m
+    from pg_temp.sync_members as m
     where m.reason is null
     union distinct
     select k.email
@@ -107,7 +107,7 @@ meant as (
     inner join app.klaviyo_ledger as k
         on k.tenant_id = %(tenant_id)s and c.config_id = k.config_id
     where
-        c.stands_still
+        c.is_inactive
         and k.is_member
         and k.state in ('pending', 'synced', 'kept')
 ),
@@ -119,9 +119,9 @@ removals as (
         on k.tenant_id = %(tenant_id)s and c.config_id = k.config_id
     inner join profiles as p on k.email = p.email
     where
-        not c.stands_still
+        not c.is_inactive
         and k.state in ('pending', 'synced')
-        and not exists (select from meant as m where m.email = k.email)
+        and not exists (select from wanted as m where m.email = k.email)
 )
 
 select
@@ -129,8 +129,8 @@ select
     (select count(*) from removals) as removals;
 
 -- name: apply_events
--- Who has come and gone since the last plan, to be told to Klaviyo's flows: written down in the
--- transaction that moves on from that plan, so that each is told once.
+-- Events about who entered and left the segment since the last plan, recorded in the transaction
+-- that applies the plan, so that each is sent once.
 insert into app.klaviyo_events (
     tenant_id, config_id, email, metric, properties, is_backfill, occurred_at
 )
@@ -147,16 +147,16 @@ select
     ) || coalesce(f.properties, '{}') as properties,
     c.first_synced_at is null and not c.fires_flows_on_first_sync as is_backfill,
     now() as occurred_at
-from pg_temp.klaviyo_plan as p
+from pg_temp.sync_plan as p
 inner join app.klaviyo_sync_configs as c
     on c.tenant_id = %(tenant_id)s and c.config_id = %(config_id)s
-left join pg_temp.klaviyo_properties as f on p.email = f.email
+left join pg_temp.sync_properties as f on p.email = f.email
 where c.sends_events and (p.enters or p.leaves);
 
--- name: delete_departed
--- Forgets the addresses of which there is nothing more to know.
+-- name: delete_from_ledger
+-- Deletes the addresses about which there is nothing left to remember.
 delete from app.klaviyo_ledger as k
-using pg_temp.klaviyo_plan as p
+using pg_temp.sync_plan as p
 where
     k.tenant_id = %(tenant_id)s
     and k.config_id = %(config_id)s
@@ -164,7 +164,7 @@ where
     and p.next_state is null;
 
 -- name: apply_to_ledger
--- Brings the ledger to what the plan says; what is to be sent is pending until Klaviyo has it.
+-- Applies the plan to the ledger; additions are pending until the destination has accepted them.
 insert into app.klaviyo_ledger as k (
     tenant_id, config_id, email, customer_id, profile_id, state, is_member
 )
@@ -176,7 +176,7 @@ select
     p.profile_id,
     p.next_state,
     p.is_member
-from pg_temp.klaviyo_plan as p
+from pg_temp.sync_plan as p
 where p.next_state is not null
 on conflict (tenant_id, config_id, email) do update set
     customer_id = excluded.customer_id,

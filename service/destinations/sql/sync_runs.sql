@@ -1,5 +1,5 @@
 -- name: insert_sync_runs
--- Says which configurations a run is to sync: those named, paused or not, else all that are not
+-- Adds the configurations that a run syncs: the ones given, paused or not, else all that are not
 -- paused, or those of them that are scheduled.
 insert into app.klaviyo_sync_runs as s (
     tenant_id, run_id, config_id, segment_key, list_id, list_name, direction, is_dry_run
@@ -27,8 +27,8 @@ where
 on conflict (tenant_id, run_id, config_id) do nothing;
 
 -- name: list_sync_runs
--- What a run has yet to do, or to do about one configuration, in its order: lists that are segments
--- are read before they feed others.
+-- The configurations that a run has still to sync, or one of them, in order: lists that are
+-- segments are read before the lists they feed.
 select
     s.config_id,
     s.list_id,
@@ -60,15 +60,15 @@ order by
     c.config_id;
 
 -- name: begin_sync_run
--- A configuration's turn has come.
+-- The sync of a configuration begins.
 update app.klaviyo_sync_runs
 set state = 'running', started_at = now()
 where tenant_id = %(tenant_id)s and run_id = %(run_id)s and config_id = %(config_id)s;
 
 -- name: finish_sync_run
--- What became of a configuration in a run, with how often each error came: those of addresses are
--- in the ledger. Who was on the list already when Klaviyo refused to be told anew about them has
--- not changed there; when that was is known of the profile.
+-- The outcome of a configuration in a run, with the number of each error. Errors of addresses are
+-- in the ledger. Addresses on the list whose new properties were refused have not changed there:
+-- the profile has the time.
 with refused as (
     select
         k.error_code,
@@ -115,18 +115,18 @@ set
 where tenant_id = %(tenant_id)s and run_id = %(run_id)s and config_id = %(config_id)s;
 
 -- name: reopen_sync_runs
--- What failed when this run was last tried is tried again with it.
+-- A retried run repeats the configurations that failed.
 update app.klaviyo_sync_runs
 set state = 'queued', error = null, advice = null, finished_at = null
 where tenant_id = %(tenant_id)s and run_id = %(run_id)s and state = 'failed';
 
 -- name: close_orphaned_sync_runs
--- Ends what runs that are over have left unfinished: their process died.
+-- Fails the configurations that finished runs have left unfinished: their process died.
 update app.klaviyo_sync_runs as s
 set
     state = 'failed',
     error = 'The process that did this sync ended without finishing it.',
-    advice = 'Sync again; it takes up where it was.',
+    advice = 'Sync again: it continues where it stopped.',
     finished_at = now()
 from app.runs as r
 where
@@ -138,12 +138,12 @@ where
 returning s.run_id;
 
 -- name: find_sync_request
--- Whether it has been said which configurations a run is to sync, whether the run only plans,
--- whether the clock started it, and whether a command did, which says nothing when it means all.
+-- Whether a run has been given configurations, whether it is a dry run, whether the schedule
+-- started it, and whether a command did, which gives none if it means all.
 select
     r.kind = 'klaviyo_plan' as is_dry_run,
     r.trigger = 'schedule' as is_scheduled,
-    r.trigger = 'cli' as means_all,
+    r.trigger = 'cli' as is_for_all,
     count(s.config_id) > 0 as has_rows
 from app.runs as r
 left join app.klaviyo_sync_runs as s
@@ -152,7 +152,7 @@ where r.tenant_id = %(tenant_id)s and r.run_id = %(run_id)s
 group by r.kind, r.trigger;
 
 -- name: record_plan
--- What is about to be done, for those who watch.
+-- The plan that is about to be carried out, for display.
 update app.klaviyo_sync_runs
 set plan = %(plan)s
 where tenant_id = %(tenant_id)s and run_id = %(run_id)s and config_id = %(config_id)s;

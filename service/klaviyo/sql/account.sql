@@ -1,5 +1,5 @@
 -- name: record_verified
--- Klaviyo has told whose key it is and what it may do.
+-- Klaviyo has accepted the key; records its account and scopes.
 update app.connections
 set
     account_id = %(account_id)s,
@@ -11,7 +11,7 @@ set
 where tenant_id = %(tenant_id)s and provider = 'klaviyo' and state <> 'disconnected';
 
 -- name: find_former_account
--- The account the tenant was connected to, when the new key is another's; no row otherwise.
+-- The account the tenant was connected to, if the new key belongs to another; else no row.
 select
     c.account_name,
     exists(

@@ -1,5 +1,5 @@
 -- name: list_known_lists
--- What is known of some lists: the newest size, whoever counted, and the segments that feed each.
+-- The newest known size of some lists, whether read here or by a sync, and the segments of each.
 with counted as (
     select
         k.list_id,
@@ -49,9 +49,9 @@ left join newest as n on w.list_id = n.list_id
 left join fed as f on w.list_id = f.list_id;
 
 -- name: choose_lists_to_count
--- Which of some lists to ask the size of now: those without one, then those with the oldest that is
--- older than ten minutes, a sync's count taken for one. No more than a few, and in any minute no
--- more than leaves room for syncs.
+-- Which of some lists to read the size of now: those without one, then those whose size is oldest
+-- and older than ten minutes; a sync's count is one, too. Only a few, and in any minute no more
+-- than leaves room for syncs.
 with counted as (
     select
         k.list_id,
@@ -90,7 +90,7 @@ order by a.counted_at asc nulls first, a.list_id asc
 limit (select least(r.places, %(most)s::int) from room as r);
 
 -- name: record_count
--- How many profiles a list has, as Klaviyo has just told.
+-- How many profiles a list has, as just read from Klaviyo.
 insert into app.klaviyo_list_counts as k (tenant_id, list_id, profile_count, counted_at)
 values (%(tenant_id)s, %(list_id)s, %(profile_count)s, now())
 on conflict (tenant_id, list_id) do update set

@@ -1,6 +1,6 @@
 -- name: reserve_call
--- Counts one call in both windows of an operation, and answers its number in each; when a window is
--- full or shut it counts nothing and answers the wait. A window lasts a margin longer than
+-- Counts one call in both windows of an operation and returns its number in each. If a window is
+-- full or throttled it counts nothing and returns the wait. A window lasts a margin longer than
 -- Klaviyo's, which opens only when the call arrives there.
 with present as (
     select clock_timestamp() as moment
@@ -68,7 +68,7 @@ returning
     w.steady_used;
 
 -- name: add_windows
--- Windows of an operation nobody has used yet; the first answer tells how large they are.
+-- Windows of an operation that was not used yet; the first response tells their size.
 insert into app.klaviyo_windows (
     account_hash,
     operation,
@@ -94,21 +94,21 @@ values (
 on conflict (account_hash, operation) do nothing;
 
 -- name: record_limits
--- Believes Klaviyo about how large an operation's windows are, and when it tells of fewer calls
--- left in one than we count: somebody else spends them too. Of calls that have been made since the
--- one it answers it knows nothing yet, so they come on top.
+-- Takes over from Klaviyo how large an operation's windows are, and fewer remaining calls than
+-- counted here: other programs use them too. Klaviyo does not yet know the calls that were made
+-- since the one it responds to, so they are added.
 with counted as (
     select
         account_hash,
         operation,
         greatest(
             burst_used,
-            %(burst_spent)s + greatest(burst_used - %(burst_number)s, 0)
-        ) as burst_spent,
+            %(burst_total)s + greatest(burst_used - %(burst_number)s, 0)
+        ) as burst_total,
         greatest(
             steady_used,
-            %(steady_spent)s + greatest(steady_used - %(steady_number)s, 0)
-        ) as steady_spent
+            %(steady_total)s + greatest(steady_used - %(steady_number)s, 0)
+        ) as steady_total
     from app.klaviyo_windows
     where account_hash = %(account_hash)s and operation = %(operation)s
     for update
@@ -118,15 +118,15 @@ update app.klaviyo_windows as w
 set
     burst_limit = %(burst_limit)s,
     steady_limit = %(steady_limit)s,
-    burst_used = c.burst_spent,
+    burst_used = c.burst_total,
     burst_ends_at = case
-        when c.burst_spent > w.burst_used
+        when c.burst_total > w.burst_used
             then clock_timestamp() + make_interval(secs => %(ends_in)s + %(margin)s)
         else w.burst_ends_at
     end,
-    steady_used = c.steady_spent,
+    steady_used = c.steady_total,
     steady_ends_at = case
-        when c.steady_spent > w.steady_used
+        when c.steady_total > w.steady_used
             then clock_timestamp() + make_interval(secs => %(ends_in)s + %(margin)s)
         else w.steady_ends_at
     end
@@ -138,7 +138,7 @@ where
     and w.operation = c.operation;
 
 -- name: throttle
--- Klaviyo has asked to be left alone with an operation for so many seconds.
+-- Klaviyo has asked for no more calls of an operation for this many seconds.
 update app.klaviyo_windows
 set
     shut_until = greatest(
