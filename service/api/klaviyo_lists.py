@@ -28,7 +28,7 @@ def list_klaviyo_lists(page: ListsQuery) -> dict[str, Any]:
     and the others are as last known; asking again brings the next few.
     """
     after = decode_cursor(KLAVIYO_LISTS, page.cursor)
-    found = read_lists(
+    lists, following = read_lists(
         state().settings,
         state().pool,
         tenant_id(),
@@ -36,9 +36,8 @@ def list_klaviyo_lists(page: ListsQuery) -> dict[str, Any]:
         counts=page.count,
         attempts=_ATTEMPTS,
     )
-    following = found.next_cursor
     return {
-        "data": found.lists,
+        "data": lists,
         "next_cursor": encode_cursor("klaviyo lists", following) if following else None,
     }
 

@@ -24,9 +24,10 @@ from service.cli.web import check_port_free, serve_command
 from service.core.config import Settings, environment_name
 from service.core.db import Pool, connect_as_owner, one, open_pool, tenant_transaction
 from service.core.queries import query
-from service.klaviyo.connection import connect_klaviyo
+from service.klaviyo.account import read_list_size
+from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo
 from service.klaviyo.destination import sync_klaviyo
-from service.klaviyo.lists import list_size, map_list
+from service.klaviyo.lists import map_list
 from service.migrate import migrate
 from service.queue.runs import Kind, record_run, start_run
 from service.shopify.connection import connect_shopify
@@ -129,7 +130,8 @@ def _main_job(
             row = one(
                 conn.execute(query("cli.demo_outcome"), {"tenant_id": tenant.tenant_id}).fetchone()
             )
-        members = list_size(settings, pool, tenant.tenant_id, tenant.list_id)
+        with open_connected_klaviyo(settings, pool, tenant.tenant_id) as client:
+            members = read_list_size(client, tenant.list_id)
         outcomes.append(
             {
                 "name": tenant.name,

@@ -1,1 +1,1 @@
-"""Syncing segments to the lists of a destination, such as Klaviyo: all that they have in common."""
+"""Syncing segments with lists: what is the same for every destination, such as Klaviyo."""

@@ -140,7 +140,7 @@ def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
 
 
 def create_config(conn: Connection, tenant_id: UUID, new: NewConfig) -> UUID:
-    """Sync a segment with a list that exists, from the next sync on; returns the configuration's id.
+    """Sync a segment with an existing list from now on; returns the configuration's id.
 
     Raises:
         InvalidInputError: There is no such segment, or it does not allow the direction.
@@ -266,6 +266,12 @@ def pause_all_for_key(conn: Connection, tenant_id: UUID, reason: str) -> None:
 def resume_all_for_key(conn: Connection, tenant_id: UUID) -> None:
     """Resume the configurations that :func:`pause_all_for_key` paused."""
     conn.execute(query("destinations.resume_after_key"), {"tenant_id": tenant_id})
+
+
+def delete_account_data(conn: Connection, tenant_id: UUID) -> None:
+    """Delete what is stored of the profiles and lists of an account that is replaced."""
+    conn.execute(query("destinations.delete_profiles"), {"tenant_id": tenant_id})
+    conn.execute(query("destinations.delete_lists"), {"tenant_id": tenant_id})
 
 
 def request_full_read(

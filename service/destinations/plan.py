@@ -1,15 +1,14 @@
 """The three-way plan: base (the ledger), local (the segment now), remote (the list as last read).
 
-It is a result in the database, ``pg_temp.sync_plan``: a dry run shows it, a sync settles it and
-carries it out, from the same rows. The comparison is ``sql/fill_plan.sql``; nothing is compared in
-Python.
+The plan is a table, ``pg_temp.sync_plan``: a dry run shows it, a sync applies and carries it out,
+from the same rows. ``sql/fill_plan.sql`` compares; nothing is compared in Python.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
@@ -22,12 +21,10 @@ from service.core.queries import query
 
 ACTIONS = ("add", "remove", "update", "skip")
 _SEGMENT_DELETED = {
-    "rfm": "There is no such RFM segment any more.",
+    "rfm": "The RFM segment no longer exists.",
     "shopify": "The segment that feeds the list no longer exists in Shopify.",
-    "klaviyo": "The list whose members feed this one is no longer pulled, or gone from Klaviyo.",
+    "klaviyo": "The list that feeds this one is no longer pulled, or was deleted.",
 }
-
-
 _FILL_MEMBERS = {
     "rfm": query("destinations.fill_members_rfm"),
     "shopify": query("destinations.fill_members_shopify"),
@@ -47,7 +44,7 @@ class SegmentDeletedError(QuintileError):
 
 @dataclass(frozen=True)
 class Stop:
-    """What a person has to agree to before a plan may be carried out."""
+    """Why a plan needs a person's approval before it is carried out."""
 
     reason: str
     message: str
@@ -57,9 +54,9 @@ class Stop:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many addresses each action befalls, with examples, and whether it may be carried out.
+    """How many addresses each action concerns, with examples, and why it stops if it does.
 
-    ``members`` of the segment can be written to.
+    ``members`` is how many members of the segment get e-mail.
     """
 
     counts: Mapping[str, int]
@@ -76,7 +73,12 @@ class Plan:
             for action in ACTIONS
         }
         described["skip"]["reasons"] = dict(self.skips)
-        described["stop"] = None if self.stop is None else _describe_stop(self.stop)
+        described["stop"] = None
+        if self.stop is not None:
+            stop = asdict(self.stop)
+            described["stop"] = {"for": stop.pop("reason"), **stop}
+            if self.stop.removals is None:
+                del described["stop"]["removals"]
         return described
 
 
@@ -90,22 +92,22 @@ def plan(
     """Make the plan of one configuration, in the caller's transaction.
 
     Args:
-        conn: A transaction of the tenant, in which the list's last reading has landed.
-        settings: How much a sync may take off a list without asking.
-        tenant_id: Whose list.
+        conn: A transaction of the tenant, in which the list has been loaded.
+        settings: How many removals need approval.
+        tenant_id: The tenant.
         config: A row of the statement ``list_sync_runs``.
-        live_flows: Names of flows that adding to the list would start, unless that is wanted.
+        live_flows: Names of flows that the sync must not start.
 
     Raises:
         MartsMissingError: dbt has not built the marts yet.
-        SegmentDeletedError: The segment is not there (any more).
+        SegmentDeletedError: The segment does not exist, or not any more.
     """
     parameters = {"tenant_id": tenant_id, **config}
     create_members(conn)
     conn.execute(query("destinations.create_plan"))
     try:
         segment_name = _fill_segment(conn, tenant_id, config["config_id"], config["segment_key"])
-        parameters["inactive"] = _fill_siblings(conn, parameters)
+        parameters["inactive"] = _fill_other_segments(conn, parameters)
         conn.execute(query("destinations.classify_members"), parameters)
         conn.execute(query("destinations.index_members"))
         conn.execute("analyze pg_temp.sync_members")
@@ -142,10 +144,7 @@ def create_members(conn: Connection) -> None:
 
 
 def apply_plan(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -> None:
-    """Move on from the plan, in its transaction.
-
-    The ledger is what it says, and who entered or left the segment is among the events to send.
-    """
+    """Apply the plan to the ledger, and record events about who entered or left the segment."""
     parameters = {
         "tenant_id": tenant_id,
         "config_id": config_id,
@@ -157,7 +156,7 @@ def apply_plan(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -
 
 
 def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_key: str) -> str:
-    """Fill in a segment's members; returns what it is called."""
+    """Fill in a segment's members; returns its name."""
     kind, _, segment = segment_key.partition(":")
     parameters = {
         "tenant_id": tenant_id,
@@ -172,8 +171,8 @@ def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_ke
     return str(row["segment_name"])
 
 
-def _fill_siblings(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID]:
-    """Fill in the members of the list's other segments; returns the configurations without any."""
+def _fill_other_segments(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID]:
+    """Fill in the members of the list's other segments; returns the inactive configurations."""
     inactive = []
     rows = conn.execute(query("destinations.list_other_configs"), parameters).fetchall()
     for row in rows:
@@ -186,6 +185,9 @@ def _fill_siblings(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID
                 continue
         inactive.append(row["config_id"])
     return inactive
+
+
+# -- guards -------------------------------------------------------------------------------------
 
 
 def _find_stop(
@@ -201,10 +203,10 @@ def _find_stop(
         flows = ", ".join(f"'{name}'" for name in live_flows)
         return Stop(
             "flows",
-            f"This first sync would add {counts['add']:,} people to the list, and so start"
-            f" {flows} for all of them.",
-            "Switch on “fire flows on first sync” if they are all meant to get it; or make the flow"
-            " a draft in Klaviyo, sync, and set it live again.",
+            f"This first sync would add {counts['add']:,} people to the list and start {flows} for"
+            " all of them.",
+            "If all of them should get it, switch on “Start flows on the first sync”. If not, make"
+            " the flow a draft, sync, and make it live again.",
         )
     return None
 
@@ -222,14 +224,9 @@ def _too_many_removals(
         return None
     return Stop(
         "removals",
-        f"This sync would take {removals:,} of {profiles:,} profiles off the list, more than"
+        f"This sync would remove {removals:,} of {profiles:,} profiles from the list, more than"
         f" {settings.klaviyo_removal_share} %.",
-        "If the segment is right, confirm it; if it is not, mend the segment: the next sync looks"
-        " again.",
+        "If the segment is right, approve the removals. If not, fix the segment: the next sync"
+        " checks again.",
         removals,
     )
-
-
-def _describe_stop(stop: Stop) -> dict[str, Any]:
-    described: dict[str, Any] = {"for": stop.reason, "message": stop.message, "advice": stop.advice}
-    return described if stop.removals is None else {**described, "removals": stop.removals}

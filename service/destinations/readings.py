@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -31,6 +32,7 @@ class _Reading(NamedTuple):
     full_read_at: datetime | None
 
 
+@dataclass
 class Readings:
     """The lists that one run has read.
 
@@ -38,21 +40,13 @@ class Readings:
     bring back people whom the run has removed since.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        destination: Destination,
-        pool: Pool,
-        tenant_id: UUID,
-        spools: ExitStack,
-    ) -> None:
-        self._settings = settings
-        self._destination = destination
-        self._pool = pool
-        self._tenant_id = tenant_id
-        self._spools = spools
-        self._read: dict[str, _Reading] = {}
-        self._loaded: set[str] = set()
+    settings: Settings
+    destination: Destination
+    pool: Pool
+    tenant_id: UUID
+    spools: ExitStack
+    _read: dict[str, _Reading] = field(default_factory=dict)
+    _loaded: set[str] = field(default_factory=set)
 
     def read(self, list_id: str) -> None:
         """Read a list, or the suppressed profiles (:data:`SUPPRESSED`), if this run has not yet.
@@ -68,22 +62,22 @@ class Readings:
         state, since = self._find_state(list_id)
         if list_id == SUPPRESSED:
             name: str | None = "Suppressed profiles"
-            profiles = self._destination.read_suppressed(since)
+            profiles = self.destination.read_suppressed(since)
         else:
-            name = None if since else self._destination.read_list_name(list_id)
-            profiles = self._destination.read_members(list_id, since)
-        spool = self._spools.enter_context(open_spool())
+            name = None if since else self.destination.read_list_name(list_id)
+            profiles = self.destination.read_members(list_id, since)
+        spool = self.spools.enter_context(open_spool())
         for profile in profiles:
             spool.append((*profile[:3], "true" if profile.is_suppressed else "false"))
         self._read[list_id] = _Reading(name, spool, None if since else state["read_at"])
 
     def _find_state(self, list_id: str) -> tuple[dict[str, Any], datetime | None]:
         """How far a list has been read, and since when to read it now; None for all of it."""
-        parameters = {"tenant_id": self._tenant_id, "list_id": list_id}
-        with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
+        parameters = {"tenant_id": self.tenant_id, "list_id": list_id}
+        with tenant_transaction(self.pool, self.tenant_id, read_only=True) as conn:
             found = conn.execute(query("destinations.read_list_state"), parameters).fetchone()
             state = one(found)
-            if is_full_read_due(conn, self._settings, self._tenant_id, state["full_read_at"]):
+            if is_full_read_due(conn, self.settings, self.tenant_id, state["full_read_at"]):
                 return state, None
         return state, state["joins_read_to"]
 
@@ -109,7 +103,7 @@ class Readings:
                 copy.write_row(row)
         conn.execute("analyze pg_temp.sync_reading")
         parameters = {
-            "tenant_id": self._tenant_id,
+            "tenant_id": self.tenant_id,
             "list_id": list_id,
             "list_name": reading.list_name,
             "full_read_at": reading.full_read_at,

@@ -1,4 +1,4 @@
-"""What each run is to do about each configuration, and what became of it."""
+"""The records of a run: which configurations it syncs, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ RowState = Literal["succeeded", "failed", "stopped", "paused"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a configuration's turn ended.
+    """How the sync of a configuration ended.
 
-    ``plan`` is as :func:`service.destinations.plan.Plan.describe` gives it;
-    ``errors`` are how often each of
-    Klaviyo's error codes came, beside those of single addresses, which the ledger has.
+    ``plan`` is from :meth:`service.destinations.plan.Plan.describe`; ``errors`` counts the
+    destination's error codes, without those of single addresses, which the ledger has.
     """
 
     state: RowState = "succeeded"
@@ -49,18 +48,18 @@ def request_sync(
 ) -> dict[str, Any]:
     """Queue a sync of these configurations, or of all that are not paused; returns the run's row.
 
-    What is asked for is added to a run that waits, and queued behind one that is going on.
+    They are added to a run that waits, or else to a new run behind the one that is running.
 
     Args:
-        conn: A transaction of the tenant, in which all of it happens.
-        tenant_id: Whose lists.
-        config_ids: Which configurations.
-        trigger: Who asks.
+        conn: A transaction of the tenant.
+        tenant_id: The tenant.
+        config_ids: The configurations.
+        trigger: Who starts the run.
         is_dry_run: Only plan; the plan is in the rows of app.klaviyo_sync_runs.
-        reads_all: Read everybody on the lists, and not only who has joined since the last time.
+        reads_all: Read all profiles on the lists, not only those that joined since the last sync.
 
     Raises:
-        UnknownConfigError: The tenant has no configuration of some id.
+        UnknownConfigError: The tenant has no configuration with some id.
     """
     for config_id in config_ids or []:
         get_config(conn, tenant_id, config_id)
@@ -81,13 +80,13 @@ def add_rows(
     only_scheduled: bool = False,
     is_dry_run: bool = False,
 ) -> None:
-    """Say which configurations a run is to sync.
+    """Add configurations to a run that has not ended.
 
     Args:
         conn: A transaction of the tenant.
-        tenant_id: Whose run.
-        run_id: The run, which has not ended.
-        config_ids: These; None for all that are not paused.
+        tenant_id: The tenant.
+        run_id: The run.
+        config_ids: The configurations; None for all that are not paused.
         only_scheduled: Of all, only those that the schedule syncs.
         is_dry_run: Only plan, and change nothing.
     """
@@ -100,18 +99,17 @@ def add_rows(
     }
     orphaned = conn.execute(query("destinations.close_orphaned_sync_runs"), parameters).fetchall()
     conn.execute(query("destinations.insert_sync_runs"), parameters)
-    # Whoever was to tell of it is dead.
+    # The processes that should have announced these have died.
     for dead_run_id in {row["run_id"] for row in orphaned}:
         announce(conn, tenant_id, dead_run_id)
 
 
 def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str, Any]]:
-    """What the run has yet to do.
+    """The configurations that the run has still to sync.
 
-    A run that the clock started does what is scheduled, whatever a person added to it while it
-    waited; one of which nobody has said what to do does all that is not paused, if a command began
-    it. Of other such runs the configurations they were for have been given up since. A run that is
-    to plan plans, and no more.
+    A scheduled run syncs the scheduled configurations, and those that a person added to it while it
+    waited. A run without configurations that a command started syncs all that are not paused. Any
+    other run without configurations had some that were deleted since.
     """
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": None}
     found = one(conn.execute(query("destinations.find_sync_request"), parameters).fetchone())
@@ -130,9 +128,9 @@ def rows_to_do(conn: Connection, tenant_id: UUID, run_id: UUID) -> list[dict[str
 def begin(
     conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID
 ) -> dict[str, Any] | None:
-    """Note that a configuration's turn has come; what is to be done about it as it is by now.
+    """Record that the sync of a configuration begins; returns the configuration as it is now.
 
-    A run may have begun long before; None when the configuration has been given up meanwhile.
+    None if it was deleted since the run was requested.
     """
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "config_id": config_id}
     conn.execute(query("destinations.begin_sync_run"), parameters)
@@ -142,9 +140,9 @@ def begin(
 def finish(
     conn: Connection, tenant_id: UUID, run_id: UUID, config_id: UUID, outcome: Outcome
 ) -> None:
-    """Note what became of a configuration in a run, and tell who wants to be told of a change.
+    """Record the outcome of a configuration, and send a notification if its state changed.
 
-    Best the last thing in its transaction: see :func:`service.notifications.outbox.announce`.
+    Should be last in its transaction: see :func:`service.notifications.outbox.announce`.
     """
     conn.execute(
         query("destinations.finish_sync_run"),
@@ -152,14 +150,10 @@ def finish(
             "tenant_id": tenant_id,
             "run_id": run_id,
             "config_id": config_id,
-            "state": outcome.state,
-            "stopped_for": outcome.stopped_for,
-            "error": outcome.error,
-            "advice": outcome.advice,
+            **vars(outcome),
             "plan": None if outcome.plan is None else Jsonb(outcome.plan),
-            "counts": Jsonb(dict(outcome.counts)),
-            "errors": Jsonb(dict(outcome.errors)),
-            "calls": outcome.calls,
+            "counts": Jsonb(outcome.counts),
+            "errors": Jsonb(outcome.errors),
         },
     )
     announce(conn, tenant_id, run_id)

@@ -1,1 +1,1 @@
-"""Klaviyo: keeping lists in step with segments, address by address, without touching consent."""
+"""Klaviyo as a destination: syncs lists with segments without changing anyone's consent."""

@@ -1,15 +1,17 @@
-"""The account behind a key, what the key may do, its lists, and the flows they trigger."""
+"""Reading an account: its key's scopes, its lists, and the flows they trigger.
+
+Every function raises what :meth:`service.klaviyo.client.KlaviyoClient.get` raises.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import httpx
 
 from service.klaviyo.client import (
-    Document,
     KlaviyoClient,
     KlaviyoError,
     KlaviyoScopeError,
@@ -18,22 +20,35 @@ from service.klaviyo.client import (
 _LIST = "/api/lists/{id}"
 _DELETION_JOBS = "/api/data-privacy-deletion-jobs"
 
-# What each scope is for; nothing works without those that are needed.
+# What each scope is for. Nothing works without the needed ones.
 NEEDED_SCOPES: Mapping[str, str] = MappingProxyType(
     {
         "accounts:read": "the account's name",
-        "lists:read": "lists and who is on them",
-        "lists:write": "putting people on lists and taking them off",
-        "profiles:read": "the addresses of who is on a list",
+        "lists:read": "lists and the people on them",
+        "lists:write": "adding people to lists and removing them",
+        "profiles:read": "the addresses of the people on a list",
         "profiles:write": "adding people and their properties",
     }
 )
 OPTIONAL_SCOPES: Mapping[str, str] = MappingProxyType(
     {
-        "events:write": "events that tell flows who entered or left a segment",
+        "events:write": "events about who entered or left a segment, for flows",
         "flows:read": "warning before a first sync starts a list's flows",
-        "data-privacy:write": "having Klaviyo forget whom a privacy request names",
+        "data-privacy:write": "deleting people in Klaviyo for privacy requests",
     }
+)
+# Calls that need a scope and change nothing: a read's parameters, or the type of an empty resource.
+_SCOPE_TRIALS: tuple[tuple[set[str], str, str | dict[str, str]], ...] = (
+    ({"lists:read"}, "/api/lists", {}),
+    ({"profiles:read"}, "/api/profiles", {"fields[profile]": "email"}),
+    ({"flows:read"}, "/api/flows", {"fields[flow]": "status"}),
+    (
+        {"lists:write", "profiles:write"},
+        "/api/profile-bulk-import-jobs",
+        "profile-bulk-import-job",
+    ),
+    ({"events:write"}, "/api/events", "event"),
+    ({"data-privacy:write"}, _DELETION_JOBS, "data-privacy-deletion-job"),
 )
 
 
@@ -47,26 +62,24 @@ class KlaviyoAccount:
 
     @property
     def missing_scopes(self) -> dict[str, str]:
-        """Scopes that are needed and lacking, with what each is for."""
+        """The needed scopes that the key lacks, with what each is for."""
         return {scope: why for scope, why in NEEDED_SCOPES.items() if scope not in self.scopes}
 
 
 def read_account(client: KlaviyoClient) -> KlaviyoAccount:
-    """The account, after trying each scope in a way that changes nothing.
+    """The account, and which scopes its key has. Changes nothing in Klaviyo.
 
-    Klaviyo does not tell a key's scopes, but refuses a call that lacks one before it looks at the
-    call: so reading needs one small answer, and writing a body that is certainly not acceptable.
+    Klaviyo does not list a key's scopes, but refuses a call that lacks one before it checks the
+    body. So each scope is tried: reading with a small answer, writing with an invalid body.
 
     Raises:
-        KlaviyoScopeError: Without ``accounts:read`` nobody knows whose key it is.
-        KlaviyoRefusedError: The key is not accepted.
-        KlaviyoError: Klaviyo cannot be reached.
+        KlaviyoScopeError: The key lacks ``accounts:read``.
     """
     account = client.get("/api/accounts", "/api/accounts")["data"][0]
     contact = account["attributes"].get("contact_information") or {}
     missing: set[str] = set()
-    for scopes, attempt in _ATTEMPTS.items():
-        missing |= _missing(client, scopes, attempt)
+    for scopes, path, content in _SCOPE_TRIALS:
+        missing |= _try_scopes(client, scopes, path, content)
     known = {*NEEDED_SCOPES, *OPTIONAL_SCOPES}
     return KlaviyoAccount(
         account_id=str(account["id"]),
@@ -75,49 +88,22 @@ def read_account(client: KlaviyoClient) -> KlaviyoAccount:
     )
 
 
-def _missing(
-    client: KlaviyoClient, scopes: tuple[str, ...], attempt: Callable[[KlaviyoClient], Document]
+def _try_scopes(
+    client: KlaviyoClient, scopes: set[str], path: str, content: str | dict[str, str]
 ) -> set[str]:
-    """Which of the scopes of an attempt the key lacks; all of them when Klaviyo names none."""
+    """Which of the scopes the key lacks; all of them if Klaviyo does not name them."""
     try:
-        attempt(client)
+        if isinstance(content, str):
+            client.post(path, path, {"data": {"type": content}})
+        else:
+            client.get(path, path, {"page[size]": 1, **content})
     except KlaviyoScopeError as error:
-        return set(error.missing_scopes) & set(scopes) or set(scopes)
+        return scopes.intersection(error.missing_scopes) or scopes
     except KlaviyoError as error:
-        # What is wrong with a body is told to those only who may send one.
+        # Klaviyo says what is wrong with a body only if the key may send one.
         if error.status != httpx.codes.BAD_REQUEST:
             raise
     return set()
-
-
-def _import_nothing(client: KlaviyoClient) -> Document:
-    path = "/api/profile-bulk-import-jobs"
-    return client.post(path, path, {"data": {"type": "profile-bulk-import-job"}})
-
-
-def _record_nothing(client: KlaviyoClient) -> Document:
-    return client.post("/api/events", "/api/events", {"data": {"type": "event"}})
-
-
-def _forget_nobody(client: KlaviyoClient) -> Document:
-    body = {"data": {"type": "data-privacy-deletion-job"}}
-    return client.post(_DELETION_JOBS, _DELETION_JOBS, body)
-
-
-_ATTEMPTS: Mapping[tuple[str, ...], Callable[[KlaviyoClient], Document]] = MappingProxyType(
-    {
-        ("lists:read",): lambda client: client.get("/api/lists", "/api/lists", {"page[size]": 1}),
-        ("profiles:read",): lambda client: client.get(
-            "/api/profiles", "/api/profiles", {"page[size]": 1, "fields[profile]": "email"}
-        ),
-        ("lists:write", "profiles:write"): _import_nothing,
-        ("events:write",): _record_nothing,
-        ("data-privacy:write",): _forget_nobody,
-        ("flows:read",): lambda client: client.get(
-            "/api/flows", "/api/flows", {"page[size]": 1, "fields[flow]": "status"}
-        ),
-    }
-)
 
 
 def read_live_flows(client: KlaviyoClient, list_id: str) -> list[str]:
@@ -125,7 +111,6 @@ def read_live_flows(client: KlaviyoClient, list_id: str) -> list[str]:
 
     Raises:
         KlaviyoScopeError: The key lacks ``flows:read``.
-        KlaviyoError: As :meth:`KlaviyoClient.get`.
     """
     pages = client.pages(
         f"{_LIST}/flow-triggers",
@@ -141,11 +126,7 @@ def read_live_flows(client: KlaviyoClient, list_id: str) -> list[str]:
 
 
 def read_list_name(client: KlaviyoClient, list_id: str) -> str | None:
-    """A list's name; None when the account has no such list.
-
-    Raises:
-        KlaviyoError: As :meth:`KlaviyoClient.get`.
-    """
+    """A list's name; None if the account has no such list."""
     try:
         found = client.get(_LIST, f"/api/lists/{list_id}", {"fields[list]": "name"})
     except KlaviyoError as error:
@@ -156,11 +137,7 @@ def read_list_name(client: KlaviyoClient, list_id: str) -> str | None:
 
 
 def read_list_names(client: KlaviyoClient) -> dict[str, str]:
-    """Every list's id and name.
-
-    Raises:
-        KlaviyoError: As :meth:`KlaviyoClient.get`.
-    """
+    """The name of every list, by its id."""
     return {
         str(found["id"]): str(found["attributes"]["name"])
         for page in client.pages("/api/lists", "/api/lists", {"fields[list]": "name"})
@@ -169,11 +146,7 @@ def read_list_names(client: KlaviyoClient) -> dict[str, str]:
 
 
 def read_list_size(client: KlaviyoClient, list_id: str) -> int:
-    """How many profiles a list has. Klaviyo allows this once a second and 15 times a minute.
-
-    Raises:
-        KlaviyoError: As :meth:`KlaviyoClient.get`.
-    """
+    """How many profiles a list has. Klaviyo allows this once a second and 15 times a minute."""
     found = client.get(
         f"{_LIST}?profile_count",
         f"/api/lists/{list_id}",
@@ -183,11 +156,10 @@ def read_list_size(client: KlaviyoClient, list_id: str) -> int:
 
 
 def delete_profile(client: KlaviyoClient, email: str) -> None:
-    """Have Klaviyo delete a profile and all it knows of the person, as privacy law has it.
+    """Delete a profile and all data about the person, for a privacy request.
 
     Raises:
         KlaviyoScopeError: The key lacks ``data-privacy:write``.
-        KlaviyoError: As :meth:`KlaviyoClient.get`.
     """
     profile = {"data": {"type": "profile", "attributes": {"email": email}}}
     body = {"data": {"type": "data-privacy-deletion-job", "attributes": {"profile": profile}}}

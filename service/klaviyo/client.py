@@ -1,4 +1,4 @@
-"""Klaviyo's REST API: JSON:API over HTTPS, paced by the limits that every answer tells."""
+"""A client of Klaviyo's REST API (JSON:API), which keeps to the rate limits."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _NONE: Parameters = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Problem:
-    """One error object of an answer; ``pointer`` says which part of the body it is about.
+    """One error object of a response; ``pointer`` says which part of the body it is about.
 
-    ``duplicate_profile_id`` is who has the address already, where Klaviyo tells it.
+    ``duplicate_profile_id`` is the profile that has the address already, if Klaviyo names it.
     """
 
     code: str
@@ -54,8 +54,8 @@ class Problem:
 class KlaviyoError(DestinationError):
     """Klaviyo did not do what was asked.
 
-    ``status`` is the HTTP status, 0 when no answer came; ``problems`` are all error objects, of
-    which ``code``, ``detail`` and ``pointer`` are the first's.
+    ``status`` is the HTTP status, 0 without a response; ``problems`` are all error objects;
+    ``code``, ``detail`` and ``pointer`` are those of the first.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class KlaviyoError(DestinationError):
 class KlaviyoUnavailableError(KlaviyoError, DestinationUnavailableError):
     """Klaviyo could not be reached, or kept failing."""
 
-    advice = "What was done is recorded; the next sync goes on from there."
+    advice = "What was done is recorded; the next sync continues from there."
 
 
 class KlaviyoRefusedError(KlaviyoError, CredentialRefusedError):
@@ -92,19 +92,19 @@ class KlaviyoRefusedError(KlaviyoError, CredentialRefusedError):
 
 
 class KlaviyoScopeError(KlaviyoRefusedError):
-    """The API key lacks a scope; ``missing_scopes`` are those that Klaviyo names."""
+    """The API key lacks a scope."""
 
     @property
     def missing_scopes(self) -> tuple[str, ...]:
-        """In Klaviyo's order; empty when it does not name them."""
+        """The scopes that Klaviyo names, in its order; empty if it names none."""
         return tuple(_SCOPE.findall(" ".join(problem.detail for problem in self.problems)))
 
 
 class KlaviyoClient:
-    """The API of one account; not to be shared between threads.
+    """The API of one account, for one thread.
 
-    Limits are kept per operation, so every call names the operation it is (its path, with
-    placeholders). ``calls`` counts the requests made, retries included.
+    Every call names its operation (its path with placeholders), because each has limits of its own.
+    ``calls`` counts the requests, retries included.
     """
 
     def __init__(
@@ -122,15 +122,15 @@ class KlaviyoClient:
         Raises:
             KlaviyoRefusedError: The key is not accepted (401).
             KlaviyoScopeError: It lacks a scope (403).
-            KlaviyoUnavailableError: No usable answer after several tries.
-            KlaviyoError: Any other answer than success.
+            KlaviyoUnavailableError: No usable response after several tries.
+            KlaviyoError: Any other response than success.
         """
         return self._call("GET", operation, f"{self._base_url}{path}", params=parameters)
 
     def post(self, operation: str, path: str, body: Document | bytes) -> Document:
         """Create something; repeating it must be harmless. Raises as :meth:`get`.
 
-        A body in bytes is JSON already.
+        A body of bytes is JSON already.
         """
         url = f"{self._base_url}{path}"
         if isinstance(body, bytes):
@@ -138,7 +138,7 @@ class KlaviyoClient:
         return self._call("POST", operation, url, json=body)
 
     def delete(self, operation: str, path: str, body: Document) -> None:
-        """Take something away. Raises as :meth:`get`."""
+        """Delete something. Raises as :meth:`get`."""
         self._call("DELETE", operation, f"{self._base_url}{path}", json=body)
 
     def pages(
@@ -148,7 +148,7 @@ class KlaviyoClient:
         document = self.get(operation, path, parameters)
         yield document["data"]
         while following := (document.get("links") or {}).get("next"):
-            # The key goes to Klaviyo only, whatever an answer says.
+            # The key is sent only to Klaviyo, whatever a response says.
             if not following.startswith(f"{self._base_url}/"):
                 raise KlaviyoError("Klaviyo's next page is not on its own server.")
             document = self._call("GET", operation, following)
@@ -164,7 +164,7 @@ class KlaviyoClient:
             wait = error.retry_after or 0.0
             if wait > LONGEST_WAITED_OUT_SECONDS:
                 raise KlaviyoUnavailableError(
-                    f"Klaviyo asks to be left alone with this for {wait / 60:.0f} minutes."
+                    f"Klaviyo asks for a pause of {wait / 60:.0f} minutes."
                 ) from None
             raise KlaviyoUnavailableError(f"Klaviyo keeps failing: {error}.") from None
         except WaitTooLongError as error:
@@ -187,7 +187,7 @@ class KlaviyoClient:
         if reported := ReportedLimits.read(response.headers):
             self._windows.record(operation, reservation, reported)
         if response.is_success and not response.content:
-            # 204, and 202 where there is nothing to tell.
+            # 204, and 202 without a body.
             return {}
         document = decode_json(response)
         if not isinstance(document, dict):
@@ -207,13 +207,13 @@ def open_klaviyo(
 ) -> Iterator[KlaviyoClient]:
     """A client for the account of a private API key; closed at the end of the block.
 
-    A tenant's own comes from :func:`service.klaviyo.connection.open_connected_klaviyo`.
+    The client of a tenant comes from :func:`service.klaviyo.connection.open_connected_klaviyo`.
 
     Args:
         settings: The service's settings.
         api_key: A private key.
-        windows: Who keeps the limits; the client itself when None.
-        attempts: How often a call that fails is made at most.
+        windows: The rate limits; None for limits that only this client counts.
+        attempts: How often a failing call is made at most.
     """
     headers = {
         "Authorization": f"Klaviyo-API-Key {api_key}",
@@ -239,10 +239,10 @@ def _error(status: int, document: Document) -> KlaviyoError:
         )
         for error in document.get("errors") or []
     )
-    said = problems[0].detail if problems else "no reason given"
+    reason = problems[0].detail if problems else "no reason given"
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         kind = KlaviyoRefusedError if status == httpx.codes.UNAUTHORIZED else KlaviyoScopeError
-        message = f"Klaviyo does not accept the API key (status {status}): {said}"
+        message = f"Klaviyo does not accept the API key (status {status}): {reason}"
         return kind(message, status=status, problems=problems)
-    message = f"Klaviyo answered with status {status}: {said}"
+    message = f"Klaviyo answered with status {status}: {reason}"
     return KlaviyoError(message, status=status, problems=problems)

@@ -1,8 +1,8 @@
-"""A tenant's connection to its Klaviyo account: verified by a live call, then stored sealed."""
+"""A tenant's connection to its Klaviyo account: verified by a live call, then stored encrypted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.http import ATTEMPTS
 from service.core.queries import query
-from service.destinations.configs import resume_all_for_key
+from service.destinations.configs import delete_account_data, resume_all_for_key
 from service.klaviyo.account import NEEDED_SCOPES, KlaviyoAccount, read_account
 from service.klaviyo.client import (
     KlaviyoClient,
@@ -34,7 +34,7 @@ _SHOWN_CHARACTERS = 4
 
 
 class AnotherAccountError(InvalidInputError):
-    """The key belongs to another Klaviyo account than the lists that are kept in step."""
+    """The key belongs to another Klaviyo account than the synced lists."""
 
     advice = "Give a key of that account, or delete the configurations of its lists first."
 
@@ -44,17 +44,10 @@ def connect_klaviyo(
 ) -> KlaviyoAccount:
     """Connect a tenant to its Klaviyo account by a private API key, or replace the key.
 
-    Args:
-        settings: The service's settings.
-        pool: The service's pool.
-        tenant_id: Whom to connect.
-        api_key: A private key.
-        attempts: How often Klaviyo is asked at most.
-
     Raises:
-        InvalidInputError: The key cannot be one.
+        InvalidInputError: The key does not look like one.
         MissingScopeError: It lacks scopes; the message says what each is for.
-        AnotherAccountError: Lists of another account are kept in step.
+        AnotherAccountError: Lists of another account are synced.
         KlaviyoRefusedError: The key is not accepted.
         KlaviyoError: Klaviyo cannot be reached.
     """
@@ -87,24 +80,24 @@ def open_connected_klaviyo(
     attempts: int = ATTEMPTS,
     patience_seconds: float | None = None,
 ) -> Iterator[KlaviyoClient]:
-    """The client of a connected tenant: shares its account's limits, notes a refusal of the key.
+    """The client of a connected tenant, which shares the rate limits of its account.
 
     Args:
         settings: The service's settings.
         pool: The service's pool.
-        tenant_id: Whose account.
-        attempts: How often a call that fails is made at most.
-        patience_seconds: How long to wait at most while the limits are used up; None: for ever.
+        tenant_id: The tenant.
+        attempts: How often a failing call is made at most.
+        patience_seconds: The longest wait while the limits are used up; None for no limit.
 
     Raises:
         NotConnectedError: The tenant has no API key.
-        SealBrokenError: The stored key cannot be opened with the keys at hand.
+        SealBrokenError: The stored key cannot be decrypted with the known secret keys.
         KlaviyoRefusedError: The key is not accepted; the connection now says so.
     """
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         row = find_connection(conn, tenant_id, "klaviyo")
     api_key = unseal_connection(settings, tenant_id, "klaviyo", row)
-    # A connection from before accounts were kept has limits of its own until it is verified.
+    # A connection made before accounts were recorded has limits of its own until it is verified.
     account = hash_account(settings, row["account_id"] or f"of tenant {tenant_id}")
     windows = SharedWindows(pool, tenant_id, account, patience_seconds=patience_seconds)
     try:
@@ -116,8 +109,8 @@ def open_connected_klaviyo(
         raise
 
 
-def verify_klaviyo(pool: Pool, tenant_id: UUID, client: KlaviyoClient) -> KlaviyoAccount:
-    """Ask Klaviyo again whose key it is and what it may do, and remember the answer.
+def verify_klaviyo(pool: Pool, tenant_id: UUID, client: KlaviyoClient) -> None:
+    """Read the account and scopes of the key from Klaviyo again, and record them.
 
     Raises:
         KlaviyoRefusedError: The key is not accepted, or lacks scopes.
@@ -137,39 +130,34 @@ def verify_klaviyo(pool: Pool, tenant_id: UUID, client: KlaviyoClient) -> Klaviy
             },
         )
         resume_all_for_key(conn, tenant_id)
-    return account
 
 
 def _leave_former_account(conn: Connection, tenant_id: UUID, account: KlaviyoAccount) -> None:
-    """Forget what is known of another account's profiles, unless its lists are still in use."""
+    """Delete what is stored of another account, unless its lists are still synced."""
     parameters = {"tenant_id": tenant_id, "account_id": account.account_id}
     row = conn.execute(query("klaviyo.find_former_account"), parameters).fetchone()
     if row is None:
         return
     if row["is_in_use"]:
         raise AnotherAccountError(
-            f"This key belongs to {account.name}, and lists of {row['account_name']} are kept in"
-            " step.",
+            f"This key belongs to {account.name}, but lists of {row['account_name']} are synced.",
             field="api_key",
         )
-    conn.execute(query("destinations.delete_profiles"), parameters)
-    conn.execute(query("destinations.delete_lists"), parameters)
+    delete_account_data(conn, tenant_id)
 
 
 def _read_account(client: KlaviyoClient) -> KlaviyoAccount:
-    """As :func:`read_account`, of a key that somebody has just given."""
+    """As :func:`read_account`, for a new key."""
     try:
         account = read_account(client)
+        missing = account.missing_scopes
     except KlaviyoScopeError:
-        raise _lacks_scopes({"accounts:read": NEEDED_SCOPES["accounts:read"]}) from None
-    if account.missing_scopes:
-        raise _lacks_scopes(account.missing_scopes)
+        missing = {"accounts:read": NEEDED_SCOPES["accounts:read"]}
+    if missing:
+        raise MissingScopeError(
+            missing_scopes_message("API key", missing),
+            advice="A key's scopes cannot be changed: make another private key in Klaviyo, with"
+            " these.",
+            field="api_key",
+        )
     return account
-
-
-def _lacks_scopes(scopes: Mapping[str, str]) -> MissingScopeError:
-    return MissingScopeError(
-        missing_scopes_message("API key", scopes),
-        advice="A key's scopes cannot be changed: make another private key in Klaviyo, with these.",
-        field="api_key",
-    )

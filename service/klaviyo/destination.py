@@ -1,11 +1,14 @@
-"""Klaviyo as a destination: the interface of service.destinations, for one account."""
+"""Klaviyo as a destination: implements the interface of service.destinations for one account."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
+
+import httpx
 
 from service.core.config import Settings
 from service.core.credentials import record_accepted
@@ -14,14 +17,15 @@ from service.destinations.interface import (
     Event,
     FlowsUnknownError,
     Limits,
+    ListNotFoundError,
     ListProfile,
     Person,
     Result,
 )
 from service.destinations.sync import sync_lists
-from service.klaviyo import events, imports, members
+from service.klaviyo import events, imports
 from service.klaviyo.account import read_list_name, read_live_flows
-from service.klaviyo.client import KlaviyoClient, KlaviyoScopeError
+from service.klaviyo.client import KlaviyoClient, KlaviyoError, KlaviyoScopeError, Resource
 from service.klaviyo.connection import open_connected_klaviyo
 from service.queue.progress import RunProgress
 
@@ -34,6 +38,12 @@ LIMITS = Limits(
     remove_profiles=1_000,
     events=1_000,
 )
+_LIST_PROFILES = "/api/lists/{id}/profiles"
+_PROFILES = "/api/profiles"
+_SUPPRESSED_AT = "subscriptions.email.marketing.suppression.timestamp"
+_BEFORE_ALL = datetime(2000, 1, 1, tzinfo=UTC)
+# How much of what was read before is read again: joins do not appear in the order of their times.
+_OVERLAP = timedelta(minutes=5)
 
 
 def sync_klaviyo(
@@ -68,10 +78,7 @@ def sync_klaviyo(
 class KlaviyoDestination:
     """The lists of an account: each method as :class:`service.destinations.interface.Destination`.
 
-    Args:
-        client: The account.
-        limits: How much one call may hold.
-        events_bulk_from: How many events are worth a bulk job instead of a call each.
+    ``events_bulk_from`` is how many events are worth a bulk job instead of a call each.
     """
 
     def __init__(self, client: KlaviyoClient, limits: Limits, events_bulk_from: int) -> None:
@@ -86,11 +93,24 @@ class KlaviyoDestination:
 
     def read_members(self, list_id: str, since: datetime | None) -> Iterator[ListProfile]:
         """The profiles on a list."""
-        return members.read_members(self.client, list_id, since)
+        parameters = _parameters("email,subscriptions,joined_group_at", "joined_group_at", since)
+        pages = self.client.pages(_LIST_PROFILES, f"/api/lists/{list_id}/profiles", parameters)
+        try:
+            for page in pages:
+                for profile in page:
+                    yield _list_profile(profile, profile["attributes"].get("joined_group_at"))
+        except KlaviyoError as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                raise ListNotFoundError("The list no longer exists in Klaviyo.") from None
+            raise
 
     def read_suppressed(self, since: datetime | None) -> Iterator[ListProfile]:
         """Profiles that get no e-mail."""
-        return members.read_suppressed(self.client, since)
+        parameters = _parameters("email,subscriptions", _SUPPRESSED_AT, since or _BEFORE_ALL)
+        for page in self.client.pages(_PROFILES, _PROFILES, parameters):
+            for profile in page:
+                times = [each["timestamp"] for each in _suppressions(profile)]
+                yield _list_profile(profile, max(times, default=None))
 
     def read_list_name(self, list_id: str) -> str | None:
         """The name of a list."""
@@ -102,8 +122,7 @@ class KlaviyoDestination:
             return read_live_flows(self.client, list_id)
         except KlaviyoScopeError:
             raise FlowsUnknownError(
-                "Whether the list starts flows cannot be told: the API key lacks the scope"
-                " flows:read."
+                "Whether the list starts flows is unknown: the API key lacks the scope flows:read."
             ) from None
 
     def profile_size(self, person: Person) -> int:
@@ -123,3 +142,27 @@ class KlaviyoDestination:
     def send_events(self, pending: Sequence[Event]) -> Iterator[Result[Event]]:
         """Send events."""
         return events.send_events(self.client, pending, self._events_bulk_from)
+
+
+def _parameters(fields: str, time_field: str, since: datetime | None) -> dict[str, str | int]:
+    parameters: dict[str, str | int] = {
+        "additional-fields[profile]": "subscriptions",
+        "fields[profile]": fields,
+        "page[size]": 100,
+        "sort": time_field,
+    }
+    if since is not None:
+        start = (since - _OVERLAP).astimezone(UTC).isoformat(timespec="microseconds")
+        parameters["filter"] = f"greater-or-equal({time_field},{start})"
+    return parameters
+
+
+def _list_profile(profile: Resource, joined_at: str | None) -> ListProfile:
+    email = profile["attributes"].get("email")
+    return ListProfile(str(profile["id"]), email, joined_at, bool(_suppressions(profile)))
+
+
+def _suppressions(profile: Resource) -> list[dict[str, Any]]:
+    subscriptions = profile["attributes"].get("subscriptions") or {}
+    marketing = (subscriptions.get("email") or {}).get("marketing") or {}
+    return list(marketing.get("suppression") or [])

@@ -1,8 +1,8 @@
-"""Klaviyo's limits, kept ahead of time: so many calls of an operation a second and a minute.
+"""Klaviyo's rate limits: calls of an operation per second (burst) and per minute (steady).
 
-They are an account's, shared by all its keys. So what the processes and tenants of an account have
-spent is counted in the database; a client that does not know its account yet counts for itself.
-Nobody waits with a connection in hand.
+The limits are an account's, shared by all its keys. So the calls of all processes and tenants of an
+account are counted in the database, before they are made; a client that does not know its account
+yet counts for itself. No connection is held while waiting.
 """
 
 from __future__ import annotations
@@ -19,21 +19,19 @@ from uuid import UUID
 from psycopg import sql
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, tenant_transaction
+from service.core.db import Pool, one, tenant_transaction
 from service.core.http import LONGEST_WAITED_OUT_SECONDS
 from service.core.queries import query
 from service.core.secrets import derive
 
 BURST_SECONDS, STEADY_SECONDS = 1, 60
-# The narrowest that Klaviyo has, assumed until an answer tells of the operation's own.
-_NARROWEST_BURST, _NARROWEST_STEADY = 1, 15
-# A window opens when a call reaches Klaviyo, which is later than we count it.
+# A window opens when a call reaches Klaviyo, which is later than it is counted here.
 _MARGIN_SECONDS = 0.25
 _WINDOW = re.compile(r"(\d+)\s*;\s*w=(\d+)")
 
 
 class WaitTooLongError(Exception):
-    """The reservation comes later than the caller would wait; ``seconds`` says in how long."""
+    """The next call is allowed later than the caller would wait; ``seconds`` says in how long."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the next call is allowed in {seconds:.0f} seconds")
@@ -42,10 +40,10 @@ class WaitTooLongError(Exception):
 
 @dataclass(frozen=True)
 class ReportedLimits:
-    """What an answer's headers say: how large both windows are, and how much of one is left.
+    """The limits in a response's headers: how large both windows are, and how much of one is left.
 
-    ``is_burst`` says of which. Klaviyo means the steady one and calls its number approximate; an
-    answer that tells of the burst is understood as well.
+    ``is_burst`` says of which. Klaviyo reports the steady one and calls its number approximate; a
+    response that reports the burst is understood as well.
     """
 
     burst_limit: int
@@ -61,14 +59,10 @@ class ReportedLimits:
             int(seconds): int(size)
             for size, seconds in _WINDOW.findall(headers.get("RateLimit-Limit", ""))
         }
-        remaining, reset = (
-            headers.get("RateLimit-Remaining", ""),
-            headers.get("RateLimit-Reset", ""),
-        )
-        if not (remaining.isdecimal() and reset.isdecimal()):
-            return None
+        remaining = headers.get("RateLimit-Remaining", "")
+        reset = headers.get("RateLimit-Reset", "")
         burst, steady = sizes.get(BURST_SECONDS), sizes.get(STEADY_SECONDS)
-        if not burst or not steady:
+        if not (remaining.isdecimal() and reset.isdecimal() and burst and steady):
             return None
         return cls(
             burst_limit=burst,
@@ -82,7 +76,7 @@ class ReportedLimits:
 
 @dataclass(frozen=True)
 class Reservation:
-    """A call that has been counted: its number in each window, and how large we think they are."""
+    """A counted call: its number in each window, and how large the windows were then."""
 
     burst_limit: int = 0
     burst_number: int = 0
@@ -90,7 +84,7 @@ class Reservation:
     steady_number: int = 0
 
     def knows(self, reported: ReportedLimits) -> bool:
-        """Whether what an answer tells is no news."""
+        """Whether the response reports nothing new."""
         limits = (reported.burst_limit, reported.steady_limit)
         if limits != (self.burst_limit, self.steady_limit):
             return False
@@ -100,7 +94,7 @@ class Reservation:
 
 
 class Windows(Protocol):
-    """Who counts the calls."""
+    """The rate limit windows of an account."""
 
     def reserve(self, operation: str) -> Reservation:
         """Wait until one more call is allowed, and count it.
@@ -110,14 +104,14 @@ class Windows(Protocol):
         """
 
     def record(self, operation: str, reservation: Reservation, reported: ReportedLimits) -> None:
-        """Learn from the headers of the answer."""
+        """Take over what the response to a call reports."""
 
     def throttle(self, operation: str, seconds: float) -> None:
-        """Make no call for so many seconds: Klaviyo has asked for it."""
+        """Allow no call for this many seconds: Klaviyo has asked for it."""
 
 
 class LocalWindows:
-    """For a client that does not know its account yet, which makes a few calls and goes."""
+    """Windows of a client that does not know its account yet, for its few calls."""
 
     def __init__(self) -> None:
         self._open_again: dict[str, float] = {}
@@ -129,7 +123,7 @@ class LocalWindows:
         return Reservation()
 
     def record(self, operation: str, reservation: Reservation, reported: ReportedLimits) -> None:  # noqa: ARG002
-        """As :meth:`Windows.record`: a window that is used up is waited out."""
+        """As :meth:`Windows.record`: waits for the next window once this one is used up."""
         if reported.remaining == 0:
             self.throttle(operation, reported.reset_seconds)
 
@@ -138,51 +132,43 @@ class LocalWindows:
         self._open_again[operation] = time.monotonic() + seconds
 
 
+@dataclass(frozen=True)
 class SharedWindows:
-    """The rate limit windows of an account, shared by its processes in ``app.klaviyo_windows``.
+    """The windows of an account, shared by its processes in ``app.klaviyo_windows``.
 
-    Args:
-        pool: The service's pool.
-        tenant_id: The tenant that calls; other tenants may use the same account.
-        account_hash: Of :func:`hash_account`.
-        patience_seconds: The longest wait for a reservation. None: for as long as other processes
-            fill the windows, but not for a longer pause that Klaviyo has asked for.
+    ``tenant_id`` is the tenant that calls; other tenants may use the same account. ``account_hash``
+    is from :func:`hash_account`. ``patience_seconds`` is the longest wait for a reservation; None
+    waits as long as other processes fill the windows, but not for a longer pause that Klaviyo has
+    asked for.
     """
 
-    def __init__(
-        self,
-        pool: Pool,
-        tenant_id: UUID,
-        account_hash: bytes,
-        *,
-        patience_seconds: float | None = None,
-    ) -> None:
-        self._pool = pool
-        self._tenant_id = tenant_id
-        self._account_hash = account_hash
-        self._patience = patience_seconds
+    pool: Pool
+    tenant_id: UUID
+    account_hash: bytes
+    patience_seconds: float | None = None
 
     def reserve(self, operation: str) -> Reservation:
         """As :meth:`Windows.reserve`."""
-        asked_at = time.monotonic()
+        started_at = time.monotonic()
         while True:
-            reservation, wait = self._ask(operation)
-            if reservation is not None:
-                return reservation
-            waited = time.monotonic() - asked_at
+            row = self._try_reserve(operation)
+            wait = float(row.pop("wait_seconds"))
+            if wait <= 0:
+                return Reservation(**row)
+            waited = time.monotonic() - started_at
             if wait > LONGEST_WAITED_OUT_SECONDS or (
-                self._patience is not None and waited + wait > self._patience
+                self.patience_seconds is not None and waited + wait > self.patience_seconds
             ):
                 raise WaitTooLongError(wait)
             time.sleep(wait)
 
     def record(self, operation: str, reservation: Reservation, reported: ReportedLimits) -> None:
-        """As :meth:`Windows.record`; no news costs no transaction."""
+        """As :meth:`Windows.record`; without a transaction if nothing is new."""
         if reservation.knows(reported):
             return
         burst_total = reported.burst_limit - reported.remaining if reported.is_burst else 0
         steady_total = 0 if reported.is_burst else reported.steady_limit - reported.remaining
-        self._run(
+        self._execute(
             query("klaviyo.record_limits"),
             operation,
             burst_limit=reported.burst_limit,
@@ -192,63 +178,42 @@ class SharedWindows:
             steady_total=steady_total,
             steady_number=reservation.steady_number,
             ends_in=reported.reset_seconds,
-            margin=_MARGIN_SECONDS,
         )
 
     def throttle(self, operation: str, seconds: float) -> None:
         """As :meth:`Windows.throttle`."""
-        self._run(query("klaviyo.throttle"), operation, seconds=seconds)
+        self._execute(query("klaviyo.throttle"), operation, seconds=seconds)
 
-    def _ask(self, operation: str) -> tuple[Reservation | None, float]:
-        """A reservation, or None and the seconds until there may be one."""
-        with tenant_transaction(self._pool, self._tenant_id) as conn:
+    def _try_reserve(self, operation: str) -> dict[str, Any]:
+        """Count a call if there is room; else ``wait_seconds`` says when there may be."""
+        reserve = query("klaviyo.reserve_call")
+        row = self._execute(reserve, operation)
+        if row is None:
+            self._execute(query("klaviyo.add_windows"), operation)
+            row = self._execute(reserve, operation)
+        return one(row)
+
+    def _execute(
+        self, statement: sql.SQL, operation: str, **parameters: float
+    ) -> dict[str, Any] | None:
+        """Run a statement about an operation; returns its row, if it returns one."""
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
             conn.execute(query("core.relax_commit"))
-            row = self._try(conn, operation)
-            if row is None:
-                self._add(conn, operation)
-                row = self._try(conn, operation)
-        if row is None or row["wait_seconds"] > 0:
-            return None, float(row["wait_seconds"]) if row else 0.0
-        return Reservation(
-            burst_limit=row["burst_limit"],
-            burst_number=row["burst_used"],
-            steady_limit=row["steady_limit"],
-            steady_number=row["steady_used"],
-        ), 0.0
-
-    def _try(self, conn: Connection, operation: str) -> dict[str, Any] | None:
-        return conn.execute(
-            query("klaviyo.reserve_call"),
-            {
-                "account_hash": self._account_hash,
-                "operation": operation,
-                "burst_seconds": BURST_SECONDS,
-                "steady_seconds": STEADY_SECONDS,
-                "margin": _MARGIN_SECONDS,
-            },
-        ).fetchone()
-
-    def _add(self, conn: Connection, operation: str) -> None:
-        conn.execute(
-            query("klaviyo.add_windows"),
-            {
-                "account_hash": self._account_hash,
-                "operation": operation,
-                "burst_limit": _NARROWEST_BURST,
-                "steady_limit": _NARROWEST_STEADY,
-            },
-        )
-
-    def _run(self, statement: sql.SQL, operation: str, **parameters: float) -> None:
-        with tenant_transaction(self._pool, self._tenant_id) as conn:
-            conn.execute(query("core.relax_commit"))
-            conn.execute(
+            cursor = conn.execute(
                 statement,
-                {"account_hash": self._account_hash, "operation": operation, **parameters},
+                {
+                    "account_hash": self.account_hash,
+                    "operation": operation,
+                    "burst_seconds": BURST_SECONDS,
+                    "steady_seconds": STEADY_SECONDS,
+                    "margin": _MARGIN_SECONDS,
+                    **parameters,
+                },
             )
+            return cursor.fetchone() if cursor.description else None
 
 
 def hash_account(settings: Settings, account_id: str) -> bytes:
-    """What stands for an account in the windows all tenants share (HMAC-SHA-256)."""
+    """What identifies an account in the windows that all tenants share (HMAC-SHA-256)."""
     key = derive(settings, "klaviyo accounts")
     return hmac.new(key, account_id.encode(), hashlib.sha256).digest()

@@ -130,7 +130,7 @@ def test_an_account_is_connected_rejected_replaced_and_disconnected(
             save = part.get_by_role("button", name="Verify and save")
             key.fill("pk_sandbox_lacking")
             save.click()
-            expect(status).to_contain_text("lacks lists:write (for putting people on lists")
+            expect(status).to_contain_text("lacks lists:write (for adding people to lists")
             expect(key).to_have_value("")
 
             key.fill("pk_sandbox_needed")

@@ -211,7 +211,7 @@ def test_another_account_is_taken_only_while_no_list_is_kept_in_step(
         )
     refused = client.post(PATH, json={"api_key": "pk_sandbox_of_others"})
     assert refused.status_code == 422
-    assert "lists of Kessel & Korn are kept in step" in refused.get_json()["detail"]
+    assert "lists of Kessel & Korn are synced" in refused.get_json()["detail"]
     assert client.get(PATH).get_json()["account_name"] == "Kessel & Korn"
     with connect_as_owner(here) as conn:
         conn.execute("delete from app.klaviyo_sync_configs")

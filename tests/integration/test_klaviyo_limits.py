@@ -148,7 +148,7 @@ def test_a_long_retry_after_is_obeyed_by_giving_up_instead_of_asking_again(
     klaviyo.clear_requests()
     with (
         open_connected_klaviyo(here, pool, tenants[0]) as client,
-        pytest.raises(KlaviyoUnavailableError, match="left alone with this for 60 minutes"),
+        pytest.raises(KlaviyoUnavailableError, match="asks for a pause of 60 minutes"),
     ):
         client.get("/api/lists/{id}", "/api/lists/KK0001")
     assert statuses(klaviyo) == [429]

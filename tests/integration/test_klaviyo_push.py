@@ -26,10 +26,11 @@ from service.core.db import (
 from service.core.errors import InvalidInputError, NotConnectedError
 from service.destinations.configs import paused_lists, unmap_list
 from service.destinations.plan import MartsMissingError
+from service.klaviyo.account import read_list_size
 from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, KlaviyoUnavailableError
-from service.klaviyo.connection import connect_klaviyo
+from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo
 from service.klaviyo.destination import LIMITS, sync_klaviyo
-from service.klaviyo.lists import list_size, map_list
+from service.klaviyo.lists import map_list
 from service.tenants.tenants import RfmChange, add_tenant, change_tenant
 from tests.command import quintile
 from tests.conftest import NullProgress
@@ -894,4 +895,5 @@ def test_the_size_of_a_list_is_klaviyos(
 ) -> None:
     segment("ada@example.org", "bob@example.org")
     sync()
-    assert list_size(here, pool, tenant, mapped) == 2
+    with open_connected_klaviyo(here, pool, tenant) as client:
+        assert read_list_size(client, mapped) == 2

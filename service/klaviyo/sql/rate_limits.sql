@@ -63,12 +63,13 @@ where
 returning
     d.wait_seconds,
     w.burst_limit,
-    w.burst_used,
+    w.burst_used as burst_number,
     w.steady_limit,
-    w.steady_used;
+    w.steady_used as steady_number;
 
 -- name: add_windows
--- Windows of an operation that was not used yet; the first response tells their size.
+-- Windows of an operation that was not used yet, as narrow as the narrowest of Klaviyo's; the first
+-- response tells their size.
 insert into app.klaviyo_windows (
     account_hash,
     operation,
@@ -83,10 +84,10 @@ insert into app.klaviyo_windows (
 values (
     %(account_hash)s,
     %(operation)s,
-    %(burst_limit)s,
+    1,
     0,
     'epoch',
-    %(steady_limit)s,
+    15,
     0,
     'epoch',
     'epoch'
