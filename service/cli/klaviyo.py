@@ -1,4 +1,4 @@
-"""``quintile klaviyo``: what is kept in step, previews, and the answers that a sync waits for."""
+"""``quintile klaviyo``: synced lists, previews, and approvals that a sync waits for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID
 
 import click
 
-from service.cli.console import tenant_connection, tenant_option, tenant_pool
+from service.cli.console import echo, tenant_connection, tenant_option, tenant_pool
 from service.core.config import Settings
-from service.core.db import Connection, Pool, tenant_transaction
+from service.core.db import Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, InvalidInputError, QuintileError
 from service.core.queries import query
 from service.destinations.configs import (
@@ -42,7 +42,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 @click.group()
 def klaviyo() -> None:
-    """Klaviyo lists that are kept in step with segments."""
+    """Klaviyo lists that are synced with segments."""
 
 
 @klaviyo.command("configs")
@@ -50,14 +50,14 @@ def klaviyo() -> None:
 @json_option
 @click.pass_obj
 def configs_command(settings: Settings, tenant: str, as_json: bool) -> None:
-    """List what is kept in step with what, and how that goes."""
+    """List the synced lists, each with its segment and its last sync."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         rows = list_configs(conn, tenant_id)
     if as_json:
         click.echo(json.dumps(rows, default=str))
         return
     for row in rows:
-        click.echo(f"{row['config_id']}  {_described(row)}  {_standing(row)}")
+        click.echo(f"{row['config_id']}  {_describe(row)}  {_status(row)}")
 
 
 @klaviyo.command("add")
@@ -69,11 +69,11 @@ def configs_command(settings: Settings, tenant: str, as_json: bool) -> None:
     type=click.Choice(sorted(_ARROWS)),
     default="push",
     show_default=True,
-    help="Who decides: the segment, the list, or both.",
+    help="Who decides: the segment (push), the list (pull), or both.",
 )
-@click.option("--schedule/--no-schedule", default=True, help="Whether it is synced by itself.")
-@click.option("--events", is_flag=True, help="Send events of who enters and leaves the segment.")
-@click.option("--fire-flows", is_flag=True, help="Let the first sync start the list's flows.")
+@click.option("--schedule/--no-schedule", default=True, help="Sync it automatically, or by hand.")
+@click.option("--events", is_flag=True, help="Send events when people enter or leave the segment.")
+@click.option("--fire-flows", is_flag=True, help="Let the first sync trigger the list's flows.")
 @click.pass_obj
 def add_command(
     settings: Settings,
@@ -85,9 +85,9 @@ def add_command(
     events: bool,
     fire_flows: bool,
 ) -> None:
-    """Keep a list in step with a segment; prints the configuration's id."""
+    """Sync a list with a segment; prints the configuration's id."""
     if segment is None and direction != "pull":
-        raise InvalidInputError("Which segment is to feed the list? Give --segment.")
+        raise InvalidInputError("A push or bidirectional sync needs a segment: give --segment.")
     with tenant_pool(settings, tenant) as (pool, tenant_id):
         name = find_list_name(settings, pool, tenant_id, list_id)
         new = NewConfig(
@@ -108,10 +108,10 @@ def add_command(
 @config_option
 @click.pass_obj
 def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
-    """Keep a list in step no longer; who is on it stays."""
+    """Stop syncing a list. The people on it stay on it."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         name = delete_config(conn, tenant_id, config_id)
-    click.echo(f"list '{name}' is kept in step no longer; who is on it stays", err=True)
+    echo(f"list '{name}' is no longer synced; the people on it stay on it")
 
 
 @klaviyo.command("pause")
@@ -119,10 +119,10 @@ def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @config_option
 @click.pass_obj
 def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
-    """Sync a list no more until it is resumed."""
+    """Pause a list until it is resumed."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=True))
-    click.echo(f"list '{row['list_name']}' is paused", err=True)
+    echo(f"list '{row['list_name']}' is paused")
 
 
 @klaviyo.command("resume")
@@ -130,21 +130,23 @@ def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @config_option
 @click.pass_obj
 def resume_command(settings: Settings, tenant: str, config_id: UUID) -> None:
-    """Go on with a list that is paused."""
+    """Resume a paused list."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=False))
-    click.echo(f"list '{row['list_name']}' is synced again", err=True)
+    echo(f"list '{row['list_name']}' is synced again")
 
 
 @klaviyo.command("preview")
 @tenant_option
-@click.option("--config", "config_ids", multiple=True, type=click.UUID, help="Only this; repeat.")
+@click.option(
+    "--config", "config_ids", multiple=True, type=click.UUID, help="Only this; repeatable."
+)
 @json_option
 @click.pass_obj
 def preview_command(
     settings: Settings, tenant: str, config_ids: tuple[UUID, ...], as_json: bool
 ) -> None:
-    """Show what a sync would do, and change nothing."""
+    """Show what a sync would change, without changing it."""
     with tenant_pool(settings, tenant) as (pool, tenant_id):
         preview(settings, pool, tenant, tenant_id, list(config_ids) or None, as_json=as_json)
 
@@ -161,10 +163,10 @@ def preview(
     """Make a dry run now and print its plans, with counts and examples; returns the run's id.
 
     Raises:
-        UnknownConfigError: The tenant has no configuration of some id.
-        AlreadyRunningError: Another dry run of the tenant is going on.
-        QuintileError: As :func:`service.klaviyo.destination.sync_klaviyo`; plans that were made are
-            printed all the same.
+        UnknownConfigError: The tenant has no configuration with some id.
+        AlreadyRunningError: Another dry run of the tenant is running.
+        QuintileError: As :func:`service.klaviyo.destination.sync_klaviyo`, after printing the plans
+            that were made.
     """
     with tenant_transaction(pool, tenant_id) as conn:
         for config_id in config_ids or []:
@@ -199,12 +201,10 @@ def preview(
 @config_option
 @click.pass_obj
 def confirm_command(settings: Settings, tenant: str, config_id: UUID) -> None:
-    """Agree to as many removals as the last sync stopped for; the next one carries them out."""
+    """Approve the removals that the last sync stopped for; the next sync carries them out."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         removals = confirm_removals(conn, tenant_id, config_id)
-    click.echo(
-        f"{removals:,} removals agreed to: quintile sync klaviyo --tenant {tenant}", err=True
-    )
+    echo(f"{removals:,} removals approved; to remove: quintile sync klaviyo --tenant {tenant}")
 
 
 @klaviyo.command("rows")
@@ -220,72 +220,58 @@ def confirm_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 def rows_command(
     settings: Settings, tenant: str, config_id: UUID, state: str | None, search: str | None
 ) -> None:
-    """Print what became of each address, as JSON lines."""
+    """Print the state of each address, as JSON lines."""
     with tenant_pool(settings, tenant) as (pool, tenant_id):
         with tenant_transaction(pool, tenant_id, read_only=True) as conn:
             get_config(conn, tenant_id, config_id)
-        after: str | None = None
+        parameters = {
+            "tenant_id": tenant_id,
+            "config_id": config_id,
+            "state": state,
+            "q": search,
+            "after_email": None,
+            "row_limit": _MOST_ROWS,
+        }
         while True:
             with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-                rows = _rows_after(conn, tenant_id, config_id, state, search, after)
+                rows = conn.execute(query("destinations.list_ledger"), parameters).fetchall()
             for row in rows:
                 click.echo(json.dumps(row, default=str))
             if len(rows) < _MOST_ROWS:
                 return
-            after = rows[-1]["email"]
+            parameters["after_email"] = rows[-1]["email"]
 
 
 @klaviyo.command("undo")
 @tenant_option
 @config_option
-@click.option("--email", required=True, help="Whom a person has taken off the list.")
+@click.option("--email", required=True, help="The address that was removed.")
 @click.pass_obj
 def undo_command(settings: Settings, tenant: str, config_id: UUID, email: str) -> None:
-    """Let the next sync put back an address that a person has taken off the list."""
+    """Let the next sync add an address again that a person removed from the list."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         undo_removal(conn, tenant_id, config_id, email)
-    click.echo(f"the next sync puts {email} on the list again", err=True)
+    echo(f"the next sync adds {email} to the list again")
 
 
-def _rows_after(
-    conn: Connection,
-    tenant_id: UUID,
-    config_id: UUID,
-    state: str | None,
-    search: str | None,
-    after: str | None,
-) -> list[dict[str, Any]]:
-    return conn.execute(
-        query("destinations.list_ledger"),
-        {
-            "tenant_id": tenant_id,
-            "config_id": config_id,
-            "state": state,
-            "q": search,
-            "after_email": after,
-            "row_limit": _MOST_ROWS,
-        },
-    ).fetchall()
-
-
-def _described(row: dict[str, Any]) -> str:
+def _describe(row: dict[str, Any]) -> str:
     return f"{row['segment_key']} {_ARROWS[row['direction']]} {row['list_name']}"
 
 
-def _standing(row: dict[str, Any]) -> str:
+def _status(row: dict[str, Any]) -> str:
     if row["is_paused"]:
         return f"paused: {row['paused_reason'] or 'by a person'}"
     if row["last_state"] is None:
         return "not synced yet"
     if row["last_state"] != "succeeded":
         return f"{row['last_state']}: {row['last_error'] or ''}".rstrip(": ")
-    members = f"{row['local_members']} here, {row['remote_members']} there"
+    members = f"{row['local_members']} in segment, {row['remote_members']} in Klaviyo"
     return f"{members}, synced {row['last_synced_at']:%Y-%m-%d %H:%M}"
 
 
 def _plan_lines(label: str, row: dict[str, Any]) -> Iterator[str]:
     plan = row["plan"]
-    head = f"{label}: {_described(row)}"
+    head = f"{label}: {_describe(row)}"
     if plan is None:
         yield f"{head}: {row['error'] or 'no plan'}"
         return
@@ -294,8 +280,8 @@ def _plan_lines(label: str, row: dict[str, Any]) -> Iterator[str]:
     for part, word in _PARTS.items():
         reasons = plan[part].get("reasons") or {}
         if reasons:
-            told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-            yield f"  {word}: {told.replace('_', ' ')}"
+            text = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+            yield f"  {word}: {text.replace('_', ' ')}"
         for example in plan[part]["examples"]:
             who = example.get("email") or f"customer {example.get('customer_id')}"
             why = f" ({example['reason'].replace('_', ' ')})" if example.get("reason") else ""

@@ -203,10 +203,10 @@ def _find_stop(
         flows = ", ".join(f"'{name}'" for name in live_flows)
         return Stop(
             "flows",
-            f"This first sync would add {counts['add']:,} people to the list and start {flows} for"
-            " all of them.",
-            "If all of them should get it, switch on “Start flows on the first sync”. If not, make"
-            " the flow a draft, sync, and make it live again.",
+            f"This first sync would add {counts['add']:,} people to the list and trigger {flows}"
+            " for all of them.",
+            "If all of them should get it, switch on “Trigger flows on the first sync”. If not,"
+            " make the flow a draft, sync, and make it live again.",
         )
     return None
 

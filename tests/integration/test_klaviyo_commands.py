@@ -96,7 +96,7 @@ def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: A
     quintile(here, "sync", "klaviyo", *TENANT)
     assert len(account.member_emails(vip)) == 3
     agreed = quintile(here, "klaviyo", "confirm", *TENANT, *config)
-    assert "2 removals agreed to" in agreed.stderr
+    assert "2 removals approved" in agreed.stderr
     quintile(here, "sync", "klaviyo", *TENANT)
     assert account.member_emails(vip) == {"c1@example.com"}
 
@@ -104,7 +104,7 @@ def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: A
     undone = quintile(
         here, "klaviyo", "undo", *TENANT, *config, "--email", "c1@example.com", expect=1
     )
-    assert "Nobody has taken this address off the list." in undone.stderr
+    assert "This address was not removed from the list." in undone.stderr
     paused = quintile(here, "klaviyo", "pause", *TENANT, *config)
     assert "list 'VIP' is paused" in paused.stderr
     assert "paused: " in quintile(here, "klaviyo", "configs", *TENANT).stdout
