@@ -1,4 +1,4 @@
-"""What the tests of Klaviyo's syncs share."""
+"""Helpers for tests of Klaviyo syncs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sync_once(
     is_dry_run: bool = False,
     reads_all: bool = False,
 ) -> dict[str, int]:
-    """One sync, or dry run, as a worker does it; what it has counted."""
+    """One sync or dry run, as a worker does it; returns its counts."""
     with begun_run(pool, tenant_id, config_ids, is_dry_run=is_dry_run) as recorder:
         if reads_all:
             with tenant_transaction(pool, tenant_id) as conn:
@@ -53,7 +53,7 @@ def begun_run(
 
 
 def last_rows(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
-    """What the newest run did about each configuration, in the order of their making."""
+    """The rows of the newest run, in the order of their configurations."""
     with tenant_transaction(pool, tenant_id) as conn:
         return conn.execute(
             """

@@ -1,4 +1,4 @@
-"""The official client, pointed at the sandbox, works for every operation Quintile relies on."""
+"""The official client works with the sandbox for every operation that Quintile uses."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_list_is_created_and_counted(client: KlaviyoAPI) -> None:
     assert (read.attributes.name, read.attributes.profile_count) == ("Loyal, new", 0)
 
 
-def test_members_join_are_listed_and_leave(sandbox: Sandbox, client: KlaviyoAPI) -> None:
+def test_members_are_added_listed_and_removed(sandbox: Sandbox, client: KlaviyoAPI) -> None:
     created = [
         client.Profiles.create_profile({"data": profile(f"p{n}@example.com")}) for n in (1, 2)
     ]
@@ -96,7 +96,7 @@ def test_members_join_are_listed_and_leave(sandbox: Sandbox, client: KlaviyoAPI)
     assert account_of(sandbox).member_emails(EMPTY) == {"p2@example.com"}
 
 
-def test_a_duplicate_names_the_profile_that_exists(client: KlaviyoAPI) -> None:
+def test_a_duplicate_error_names_the_existing_profile(client: KlaviyoAPI) -> None:
     existing = client.Profiles.create_profile({"data": profile("twice@example.com")}).data.id
     with pytest.raises(ApiException) as caught:
         client.Profiles.create_profile({"data": profile("twice@example.com")})
@@ -104,7 +104,7 @@ def test_a_duplicate_names_the_profile_that_exists(client: KlaviyoAPI) -> None:
     assert existing in str(caught.value.body)
 
 
-def test_a_profile_is_found_changed_and_cleared(client: KlaviyoAPI) -> None:
+def test_a_profile_is_found_updated_and_cleared(client: KlaviyoAPI) -> None:
     body = {"data": profile("one@example.com", first_name="One", properties={"rfm": "loyal"})}
     client.Profiles.create_or_update_profile(body)
     [found] = client.Profiles.get_profiles(filter='equals(email,"one@example.com")').data
@@ -113,10 +113,10 @@ def test_a_profile_is_found_changed_and_cleared(client: KlaviyoAPI) -> None:
     assert (changed.first_name, changed.properties) == (None, {"rfm": "loyal"})
 
 
-def test_a_bulk_import_runs_to_its_errors(sandbox: Sandbox, client: KlaviyoAPI) -> None:
+def test_a_bulk_import_reports_its_errors(sandbox: Sandbox, client: KlaviyoAPI) -> None:
     account = account_of(sandbox)
     account.fail_import_of("late@example.com")
-    # Only looking at the job moves it on.
+    # The job advances only when it is read.
     account.job_seconds = 600
     job = client.Profiles.bulk_import_profiles(
         import_job(profile("fine@example.com"), profile("late@example.com"))
@@ -157,7 +157,7 @@ def test_events_are_recorded_once_per_unique_id(sandbox: Sandbox, client: Klaviy
     assert all(each.is_backfill for each in recorded)
 
 
-def test_a_person_is_forgotten(sandbox: Sandbox, client: KlaviyoAPI) -> None:
+def test_a_profile_is_deleted_for_privacy(sandbox: Sandbox, client: KlaviyoAPI) -> None:
     client.Profiles.create_profile({"data": profile("gone@example.com")})
     client.Data_Privacy.request_profile_deletion(
         {

@@ -1,4 +1,4 @@
-"""What the Klaviyo sandbox answers is what Klaviyo's OpenAPI description promises."""
+"""The Klaviyo sandbox answers as Klaviyo's OpenAPI description says."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def call(sandbox: Sandbox, method: str, path: str, body: Any = None) -> httpx.Re
 
 
 def without_nulls(value: Any) -> Any:
-    """OpenAPI 3.0 marks what may be null apart from its type; absent is what it comes to."""
+    """OpenAPI 3.0 marks nullable values apart from their type; here null counts as absent."""
     if isinstance(value, dict):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def check(openapi: dict[str, Any], template: str, response: httpx.Response) -> None:
-    """The answer is declared for its operation and valid for its schema."""
+    """Check that an answer is declared for its operation and valid for its schema."""
     method = response.request.method.lower()
     declared = openapi["paths"][template][method]["responses"]
     content = declared[str(response.status_code)].get("content")
@@ -66,7 +66,7 @@ READS = [
 
 
 @pytest.mark.parametrize(("template", "path"), READS)
-def test_a_read_answers_as_described(
+def test_reads_match_klaviyos_description(
     template: str, path: str, sandbox: Sandbox, klaviyo_openapi: dict[str, Any]
 ) -> None:
     response = call(sandbox, "GET", path)
@@ -74,7 +74,9 @@ def test_a_read_answers_as_described(
     check(klaviyo_openapi, template, response)
 
 
-def test_writes_answer_as_described(sandbox: Sandbox, klaviyo_openapi: dict[str, Any]) -> None:
+def test_writes_match_klaviyos_description(
+    sandbox: Sandbox, klaviyo_openapi: dict[str, Any]
+) -> None:
     created = call(sandbox, "POST", "/api/profiles", {"data": PROFILE})
     check(klaviyo_openapi, "/api/profiles", created)
     imported = call(sandbox, "POST", "/api/profile-import", {"data": PROFILE})
@@ -93,7 +95,7 @@ def test_writes_answer_as_described(sandbox: Sandbox, klaviyo_openapi: dict[str,
     check(klaviyo_openapi, "/api/profiles/{id}", answer)
 
 
-def test_an_import_and_its_errors_answer_as_described(
+def test_imports_and_their_errors_match_klaviyos_description(
     sandbox: Sandbox, klaviyo_openapi: dict[str, Any]
 ) -> None:
     next(iter(sandbox.accounts.values())).fail_import_of("a@example.com")
@@ -114,7 +116,9 @@ def test_an_import_and_its_errors_answer_as_described(
     assert len(errors.json()["data"]) == 1
 
 
-def test_errors_are_as_described(sandbox: Sandbox, klaviyo_openapi: dict[str, Any]) -> None:
+def test_errors_match_klaviyos_description(
+    sandbox: Sandbox, klaviyo_openapi: dict[str, Any]
+) -> None:
     declared = klaviyo_openapi["components"]["responses"]["ClientError"]["content"]
     [(media_type, description)] = declared.items()
     schema = {**description["schema"], "components": klaviyo_openapi["components"]}
@@ -127,7 +131,7 @@ def test_errors_are_as_described(sandbox: Sandbox, klaviyo_openapi: dict[str, An
 
 
 @pytest.mark.parametrize("served", OPERATIONS, ids=lambda each: f"{each.method} {each.path}")
-def test_paths_scopes_and_limits_are_those_described(
+def test_paths_scopes_and_limits_match_klaviyos_description(
     served: Operation, klaviyo_openapi: dict[str, Any]
 ) -> None:
     template = served.path.replace("<", "{").replace(">", "}")

@@ -1,4 +1,4 @@
-"""What Quintile sends to Klaviyo is what Klaviyo's description and its official client take."""
+"""Quintile's requests match Klaviyo's description and its official client."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def removed(target: Target, account: Account, progress: NullProgress) -> None:
 
 
 def known_by_id(target: Target, account: Account, progress: NullProgress) -> None:
-    """An addition that Klaviyo says is another profile's goes again, under that one's id."""
+    """An addition whose address belongs to another profile is sent again with that one's id."""
     known = account.create_profile({"email": "dup@example.org"}).id
     place = "/data/attributes/profiles/data/0"
     refusals = iter([Problem("duplicate_profile", "It exists already.", place, known)])
@@ -185,18 +185,16 @@ ACTS: dict[str, Acting] = {
     ),
     "removals": removed,
     "single events": lambda target, _, progress: send_events(target, progress),
-    "events together": lambda target, _, progress: send_events(
+    "events in bulk": lambda target, _, progress: send_events(
         via(target, events_bulk_from=2), progress
     ),
-    "a person who is forgotten": lambda target, *_: delete_profile(
-        client_of(target), "ada@example.org"
-    ),
+    "a deleted person": lambda target, *_: delete_profile(client_of(target), "ada@example.org"),
     "a profile known by its id": known_by_id,
 }
 
 
 def template_of(openapi: dict[str, Any], path: str) -> str:
-    """The described path that a path is one of."""
+    """The path template in the description that matches a path."""
     for template in openapi["paths"]:
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
             return str(template)
@@ -217,7 +215,7 @@ def check_parameters(openapi: dict[str, Any], request: httpx.Request) -> None:
 
 
 @pytest.mark.parametrize("act", ACTS)
-def test_bodies_are_as_described_and_as_the_official_client_makes_them(
+def test_bodies_match_klaviyos_description_and_the_official_client(
     act: str,
     target: Target,
     account: Account,
@@ -229,7 +227,7 @@ def test_bodies_are_as_described_and_as_the_official_client_makes_them(
     check_bodies(recorded, klaviyo_openapi)
 
 
-def test_a_new_list_is_as_described_too(
+def test_creating_a_list_matches_klaviyos_description(
     settings: Settings,
     pool: Pool,
     make_tenant: MakeTenant,
@@ -265,12 +263,12 @@ def check_bodies(recorded: Recorded, klaviyo_openapi: dict[str, Any]) -> None:
         schema = {**content["schema"], "components": klaviyo_openapi["components"]}
         jsonschema.validate(body, schema, jsonschema.Draft4Validator)
         model = MODELS[f"{request.method} {template}"].from_dict(body)
-        # What the official client does not know would be lost on the way through its model.
+        # A member that the official client does not know would be lost in its model.
         assert as_sent(model.to_dict()) == as_sent(body)
 
 
 def as_sent(value: Any) -> Any:
-    """A body with its times as text, and without the nulls a model puts for what is not set."""
+    """A body with times as text, and without the nulls of a model."""
     if isinstance(value, dict):
         return {key: as_sent(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
@@ -278,7 +276,7 @@ def as_sent(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else value
 
 
-def test_every_call_is_one_that_klaviyo_describes(
+def test_every_call_is_in_klaviyos_description(
     settings: Settings,
     target: Target,
     account: Account,
@@ -296,7 +294,7 @@ def test_every_call_is_one_that_klaviyo_describes(
     add_and_update(target, [row("late@example.org")], [], null_progress)
     for act in ACTS.values():
         act(target, account, null_progress)
-    # For the first time, and since then.
+    # A full read, and a read of the joins since.
     for _ in range(2):
         with ExitStack() as spools:
             readings = Readings(settings, target.destination, target.pool, target.tenant_id, spools)
@@ -314,14 +312,14 @@ def test_every_call_is_one_that_klaviyo_describes(
 
 
 @pytest.mark.parametrize("body", ["additions and updates", "single events"])
-def test_the_official_models_refuse_what_is_misspelt(
+def test_a_misspelt_member_is_detected(
     body: str,
     target: Target,
     account: Account,
     recorded: Recorded,
     null_progress: NullProgress,
 ) -> None:
-    """The comparison above does notice a member that Klaviyo does not know."""
+    """The comparison above detects a member that Klaviyo does not know."""
     ACTS[body](target, account, null_progress)
     request = next(each for each in recorded.requests if each.method == "POST")
     sent = json.loads(request.content)

@@ -1,4 +1,4 @@
-"""The connection to Klaviyo over the API: verified live, told with its scopes, never shown."""
+"""The connection to Klaviyo over the API: verified live, with its scopes, without the key."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def client(app: APIFlask, here: Settings, tenant: UUID) -> FlaskClient:
     return client_of(app, here, tenant)
 
 
-def test_an_account_is_connected_and_told_with_what_each_scope_is_for(
+def test_connecting_an_account_returns_the_purpose_of_each_scope(
     client: FlaskClient, account: Account, klaviyo: Sandbox
 ) -> None:
     before = client.get(PATH).get_json()
@@ -73,8 +73,8 @@ def test_an_account_is_connected_and_told_with_what_each_scope_is_for(
     assert "pk_sandbox" not in answer.text
     body = answer.get_json()
     assert body == client.get(PATH).get_json()
-    told = ("state", "account_id", "account_name", "key_last_four")
-    assert [body[name] for name in told] == ["active", "KKSNDB", "Kessel & Korn", "lows"]
+    names = ("state", "account_id", "account_name", "key_last_four")
+    assert [body[name] for name in names] == ["active", "KKSNDB", "Kessel & Korn", "lows"]
     granted = {each["scope"]: (each["is_needed"], each["is_granted"]) for each in body["scopes"]}
     assert granted == {
         **dict.fromkeys(NEEDED, (True, True)),
@@ -83,14 +83,14 @@ def test_an_account_is_connected_and_told_with_what_each_scope_is_for(
         "flows:read": (False, False),
     }
     assert all(each["purpose"] for each in body["scopes"])
-    # Nothing was changed by trying.
+    # Trying the scopes changed nothing.
     assert (account.profiles, account.lists, account.jobs, account.events) == ({}, {}, {}, {})
     tried = {(each.method, each.path) for each in klaviyo.klaviyo_requests()}
     assert len(tried) == 7
 
 
 @pytest.mark.parametrize("scope", sorted(NEEDED))
-def test_a_key_that_lacks_a_scope_is_refused_with_what_it_is_for(
+def test_a_key_that_lacks_a_scope_is_refused_with_the_purpose_of_the_scope(
     client: FlaskClient, account: Account, scope: str
 ) -> None:
     client.post(PATH, json={"api_key": KEY})
@@ -105,7 +105,7 @@ def test_a_key_that_lacks_a_scope_is_refused_with_what_it_is_for(
     assert client.get(PATH).get_json() == before
 
 
-def test_a_key_that_is_refused_replaces_nothing(client: FlaskClient) -> None:
+def test_a_refused_key_does_not_replace_the_stored_one(client: FlaskClient) -> None:
     client.post(PATH, json={"api_key": KEY})
     before = client.get(PATH).get_json()
     answer = client.post(PATH, json={"api_key": "pk_nobody_has_this"})
@@ -116,14 +116,12 @@ def test_a_key_that_is_refused_replaces_nothing(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("key", ["short", "has a space in it", "umläut_in_the_key"])
-def test_what_cannot_be_a_key_is_never_sent(
-    client: FlaskClient, klaviyo: Sandbox, key: str
-) -> None:
+def test_an_impossible_key_is_never_sent(client: FlaskClient, klaviyo: Sandbox, key: str) -> None:
     assert client.post(PATH, json={"api_key": key}).status_code == 422
     assert klaviyo.klaviyo_requests() == []
 
 
-def test_an_account_that_cannot_be_reached_is_told_as_such(
+def test_an_unreachable_account_is_reported_as_unreachable(
     client: FlaskClient, klaviyo: Sandbox
 ) -> None:
     klaviyo.fail_klaviyo(Fault(status=503, count=5))
@@ -133,7 +131,7 @@ def test_an_account_that_cannot_be_reached_is_told_as_such(
     assert len(klaviyo.klaviyo_requests()) == 2
 
 
-def test_a_key_is_replaced_and_the_former_forgotten(
+def test_replacing_a_key_deletes_the_former_one(
     client: FlaskClient, here: Settings, account: Account
 ) -> None:
     client.post(PATH, json={"api_key": KEY})
@@ -150,7 +148,7 @@ def test_a_key_is_replaced_and_the_former_forgotten(
     assert rows[0] != former
 
 
-def test_verifying_again_notices_a_refusal_and_its_end(
+def test_verifying_again_detects_a_refused_key_and_a_restored_one(
     client: FlaskClient, account: Account
 ) -> None:
     assert client.post(f"{PATH}/verify").status_code == 409
@@ -166,7 +164,7 @@ def test_verifying_again_notices_a_refusal_and_its_end(
     assert "lacks profiles:write" in client.get(PATH).get_json()["state_reason"]
 
 
-def test_what_a_refusal_paused_goes_on_with_a_key_that_works(
+def test_a_valid_key_resumes_what_a_refused_key_paused(
     client: FlaskClient, here: Settings, tenant: UUID
 ) -> None:
     client.post(PATH, json={"api_key": KEY})
@@ -190,7 +188,7 @@ def test_what_a_refusal_paused_goes_on_with_a_key_that_works(
     assert [row["segment_key"] for row in rows] == ["rfm:loyal"]
 
 
-def test_another_account_is_taken_only_while_no_list_is_kept_in_step(
+def test_another_account_is_accepted_only_while_no_list_is_synced(
     client: FlaskClient, here: Settings, tenant: UUID
 ) -> None:
     client.post(PATH, json={"api_key": KEY})
@@ -218,11 +216,11 @@ def test_another_account_is_taken_only_while_no_list_is_kept_in_step(
     taken = client.post(PATH, json={"api_key": "pk_sandbox_of_others"})
     assert taken.get_json()["account_name"] == "Others"
     with connect_as_owner(here) as conn:
-        # The other account's profiles have been told nothing yet.
+        # The other account's profiles have not been sent any properties yet.
         assert conn.execute("select 1 from app.klaviyo_profiles").fetchone() is None
 
 
-def test_disconnecting_forgets_the_key(client: FlaskClient, here: Settings) -> None:
+def test_disconnecting_deletes_the_key(client: FlaskClient, here: Settings) -> None:
     client.post(PATH, json={"api_key": KEY})
     body = client.delete(PATH).get_json()
     assert (body["state"], body["key_last_four"], body["scopes"]) == ("disconnected", None, [])
@@ -234,7 +232,7 @@ def test_disconnecting_forgets_the_key(client: FlaskClient, here: Settings) -> N
     assert client.post(PATH, json={"api_key": KEY}).get_json()["state"] == "active"
 
 
-def test_the_key_is_never_logged_and_stored_only_sealed(
+def test_the_key_is_never_logged_and_stored_only_encrypted(
     client: FlaskClient, here: Settings, klaviyo: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -251,7 +249,7 @@ def test_the_key_is_never_logged_and_stored_only_sealed(
     assert KEY not in repr(stored)
 
 
-def test_another_tenant_sees_nothing_of_it(
+def test_another_tenant_does_not_see_the_connection(
     client: FlaskClient, app: APIFlask, here: Settings
 ) -> None:
     client.post(PATH, json={"api_key": KEY})
@@ -261,7 +259,7 @@ def test_another_tenant_sees_nothing_of_it(
     assert other.post(f"{PATH}/verify").status_code == 409
 
 
-def test_the_commands_connect_and_disconnect_too(here: Settings, tenant: UUID) -> None:
+def test_commands_connect_and_disconnect_an_account(here: Settings, tenant: UUID) -> None:
     connected = quintile(here, "tenants", "connect-klaviyo", "kessel", stdin=KEY)
     assert "connected Kessel & Korn" in connected.stderr
     assert KEY not in connected.stderr + connected.stdout

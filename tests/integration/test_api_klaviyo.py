@@ -1,4 +1,4 @@
-"""Klaviyo over the API: lists, configurations, syncs, and the records of what was done."""
+"""Klaviyo over the API: lists, configurations, syncs and their records."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def add(client: FlaskClient, **body: Any) -> dict[str, Any]:
 
 
 def work(here: Settings, pool: Pool, tenant: UUID, run: dict[str, Any]) -> None:
-    """Do a run, as the worker would."""
+    """Carry out a run, as the worker would."""
     with record_run(pool, tenant, UUID(run["run_id"])) as recorder:
         sync_klaviyo(here, pool, tenant, recorder)
 
@@ -92,7 +92,7 @@ def work(here: Settings, pool: Pool, tenant: UUID, run: dict[str, Any]) -> None:
 def sync(
     client: FlaskClient, here: Settings, pool: Pool, tenant: UUID, query: str = "", **body: Any
 ) -> dict[str, Any]:
-    """Ask for a sync and do it; the run as it was answered."""
+    """Request a sync and carry it out; returns the run as it was answered."""
     answer = client.post(f"{PATH}/sync{query}", json=body)
     assert answer.status_code == 202, answer.text
     run: dict[str, Any] = answer.get_json()
@@ -102,7 +102,7 @@ def sync(
 
 
 def put_on(account: Account, list_id: str, *emails: str) -> None:
-    """As somebody does in Klaviyo's own pages."""
+    """As a person does in Klaviyo."""
     with account.lock:
         for email in emails:
             profile, _ = account.upsert_profile({"email": email})
@@ -110,14 +110,14 @@ def put_on(account: Account, list_id: str, *emails: str) -> None:
 
 
 def take_off(account: Account, list_id: str, email: str) -> None:
-    """As somebody does in Klaviyo's own pages."""
+    """As a person does in Klaviyo."""
     profile = account.profile_by_email(email)
     assert profile is not None
     with account.lock:
         del account.lists[list_id].members[profile.id]
 
 
-def test_lists_are_paged_with_sizes_as_of_some_time_and_few_are_asked_at_once(
+def test_lists_are_paged_with_stored_sizes_and_few_sizes_are_read_at_once(
     client: FlaskClient, account: Account, klaviyo: Sandbox
 ) -> None:
     uncounted = client.get(f"{PATH}/lists?count=false").get_json()["data"]
@@ -128,7 +128,7 @@ def test_lists_are_paged_with_sizes_as_of_some_time_and_few_are_asked_at_once(
     counted = [row for row in page["data"] if row["profile_count"] is not None]
     assert len(counted) == 3
     assert all(row["profile_count"] == 0 and row["counted_at"] for row in counted)
-    # The next look brings the next few, and asks for none that is known.
+    # The next request reads the next few sizes, and none that is known.
     again = client.get(f"{PATH}/lists").get_json()
     assert sum(row["profile_count"] is not None for row in again["data"]) == 6
     asked = [r.path for r in klaviyo.klaviyo_requests() if r.path.startswith("/api/lists/")]
@@ -141,9 +141,7 @@ def test_lists_are_paged_with_sizes_as_of_some_time_and_few_are_asked_at_once(
     assert client.get(f"{PATH}/lists?cursor=nonsense").status_code == 400
 
 
-def test_a_list_that_is_made_can_be_kept_in_step_at_once(
-    client: FlaskClient, account: Account
-) -> None:
+def test_a_created_list_can_be_synced_at_once(client: FlaskClient, account: Account) -> None:
     made = client.post(f"{PATH}/lists", json={"name": "  Made here  "})
     assert made.status_code == 201
     assert made.get_json()["name"] == "Made here"
@@ -153,11 +151,11 @@ def test_a_list_that_is_made_can_be_kept_in_step_at_once(
     assert client.post(f"{PATH}/lists", json={"name": "   "}).status_code == 422
 
 
-def test_a_configuration_lives(client: FlaskClient, first: str) -> None:
+def test_a_configuration_is_created_changed_and_deleted(client: FlaskClient, first: str) -> None:
     assert client.get(f"{PATH}/config").get_json() == {"data": []}
     config = add(client, list_id=first, segment_key="rfm:at_risk")
-    told = ("segment_name", "list_name", "direction", "is_scheduled", "is_paused", "sends_events")
-    assert [config[name] for name in told] == [
+    names = ("segment_name", "list_name", "direction", "is_scheduled", "is_paused", "sends_events")
+    assert [config[name] for name in names] == [
         *("At risk", "List 00", "push", True, False, False),
     ]
     assert (config["last_sync"], config["last_synced_at"], config["drift"]) == (None, None, None)
@@ -177,7 +175,7 @@ def test_a_configuration_lives(client: FlaskClient, first: str) -> None:
         assert (gone.status_code, gone.get_json()["type"]) == (404, "/problems/not-found")
 
 
-def test_what_cannot_be_is_refused_with_the_reason(
+def test_invalid_configurations_are_refused_with_the_reason(
     client: FlaskClient, here: Settings, tenant: UUID, first: str
 ) -> None:
     add_shopify_segments(here, tenant, ["One"])
@@ -204,7 +202,7 @@ def test_what_cannot_be_is_refused_with_the_reason(
     add(client, list_id=first, segment_key="rfm:loyal")
 
 
-def test_a_preview_shows_what_the_sync_then_does_and_both_are_recorded(
+def test_a_preview_shows_what_the_sync_does_and_both_are_recorded(
     client: FlaskClient,
     here: Settings,
     pool: Pool,
@@ -224,7 +222,7 @@ def test_a_preview_shows_what_the_sync_then_does_and_both_are_recorded(
         f"c{number}@example.com" for number, *_ in MEMBERS
     }
     assert shown["plan"]["remove"]["count"] == 0
-    # Saving the key has tried what would be refused for want of a scope, and that only.
+    # Saving the key has only tried its scopes.
     written = [r for r in klaviyo.klaviyo_requests() if r.method != "GET" and r.status < 400]
     assert written == []
     assert client.get(f"{path}/rows").get_json()["data"] == []
@@ -250,7 +248,7 @@ def test_a_preview_shows_what_the_sync_then_does_and_both_are_recorded(
     page = client.get(f"{path}/runs?limit=1").get_json()
     following = client.get(f"{path}/runs?limit=1&cursor={page['next_cursor']}").get_json()
     assert following["data"] == runs[1:]
-    # A list that is synced needs no size asked for: the sync has counted.
+    # The size of a synced list is known from the sync.
     lists = client.get(f"{PATH}/lists").get_json()["data"]
     row = next(row for row in lists if row["list_id"] == first)
     assert (row["profile_count"], row["segment_keys"]) == (5, ["rfm:champions"])
@@ -279,7 +277,7 @@ def test_rows_are_searched_by_state_and_paged(
     assert client.get(f"{path}?state=unheard").status_code == 422
 
 
-def test_who_is_removed_by_a_person_is_listed_and_put_back(
+def test_people_removed_by_hand_are_listed_and_restored(
     client: FlaskClient,
     here: Settings,
     pool: Pool,
@@ -303,7 +301,7 @@ def test_who_is_removed_by_a_person_is_listed_and_put_back(
     assert "c3@example.com" in account.member_emails(first)
 
 
-def test_many_removals_stop_and_are_agreed_to(
+def test_a_mass_removal_stops_until_it_is_approved(
     client: FlaskClient,
     here: Settings,
     pool: Pool,
@@ -356,7 +354,7 @@ def test_a_pulled_list_is_a_segment_with_its_members(
     found = client.get(f"{path}?q=BOB").get_json()["data"]
     assert [row["email"] for row in found] == ["bob@example.com"]
     assert client.get("/api/admin/segments/klaviyo/other/members").status_code == 404
-    # It may feed another list, by the key that it has.
+    # It may feed another list, under its key.
     other = account.list_names()[1]["id"]
     fed = add(client, list_id=other, segment_key=f"klaviyo:{first}")
     assert fed["segment_name"] == "List 00"
@@ -364,7 +362,7 @@ def test_a_pulled_list_is_a_segment_with_its_members(
     assert len(account.member_emails(other)) == 3
 
 
-def test_without_a_connection_nothing_is_asked_of_klaviyo(
+def test_without_a_connection_klaviyo_is_not_called(
     app: APIFlask, here: Settings, tenant: UUID, klaviyo: Sandbox
 ) -> None:
     client = client_of(app, here, tenant)
@@ -380,7 +378,7 @@ def test_without_a_connection_nothing_is_asked_of_klaviyo(
     assert klaviyo.klaviyo_requests() == []
 
 
-def test_klaviyo_that_fails_or_refuses_is_told_as_such(
+def test_failures_and_refusals_of_klaviyo_are_reported_as_such(
     client: FlaskClient, klaviyo: Sandbox
 ) -> None:
     klaviyo.fail_klaviyo(Fault(status=503, count=2))
@@ -392,7 +390,7 @@ def test_klaviyo_that_fails_or_refuses_is_told_as_such(
     assert KEY not in unavailable.text + refused.text
 
 
-def test_another_tenant_sees_and_changes_nothing_of_it(
+def test_another_tenant_neither_sees_nor_changes_a_configuration(
     client: FlaskClient, app: APIFlask, here: Settings, first: str
 ) -> None:
     config = add(client, list_id=first, segment_key="rfm:champions")

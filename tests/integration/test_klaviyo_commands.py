@@ -47,7 +47,7 @@ def tenant(here: Settings) -> UUID:
 
 
 @pytest.mark.usefixtures("tenant")
-def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: Account) -> None:
+def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account) -> None:
     vip = account.list_names()[0]["id"]
     with connect(here.database_url) as conn:
         conn.execute(
@@ -65,10 +65,10 @@ def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: A
         "--no-schedule",
     )
     config = ("--config", added.stdout.strip())
-    told = quintile(here, "klaviyo", "configs", *TENANT).stdout
-    assert "rfm:champions -> VIP  not synced yet" in told
+    shown = quintile(here, "klaviyo", "configs", *TENANT).stdout
+    assert "rfm:champions -> VIP  not synced yet" in shown
 
-    # The plan, before anything is done.
+    # The plan, before it is carried out.
     shown = quintile(here, "sync", "klaviyo", "--dry-run", *TENANT).stdout
     assert "kessel: rfm:champions -> VIP: add 3, remove 0, update 0, leave out 1" in shown
     assert "  add: c1@example.com" in shown
@@ -88,7 +88,7 @@ def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: A
     standing = json.loads(quintile(here, "klaviyo", "configs", *TENANT, "--json").stdout)
     assert (standing[0]["local_members"], standing[0]["is_scheduled"]) == (3, False)
 
-    # Many removals stop it until an operator agrees.
+    # A mass removal stops it until an operator approves.
     with connect(here.database_url) as conn:
         conn.execute("delete from marts.customer_facts where customer_id <> '1'")
     shown = quintile(here, "sync", "klaviyo", "--dry-run", *TENANT).stdout
@@ -100,7 +100,7 @@ def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: A
     quintile(here, "sync", "klaviyo", *TENANT)
     assert account.member_emails(vip) == {"c1@example.com"}
 
-    # Nobody has been removed by a person, so nothing can be undone.
+    # No person removed anyone, so there is nothing to undo.
     undone = quintile(
         here, "klaviyo", "undo", *TENANT, *config, "--email", "c1@example.com", expect=1
     )
@@ -116,7 +116,7 @@ def test_a_list_is_kept_in_step_from_the_command_line(here: Settings, account: A
     assert "There is no such configuration." in gone.stderr
 
 
-def test_what_makes_no_sense_is_refused(here: Settings, tenant: UUID) -> None:
+def test_contradictory_options_are_refused(here: Settings, tenant: UUID) -> None:
     assert tenant
     refused = quintile(here, "sync", "shopify", "--dry-run", expect=1)
     assert "--dry-run is for Klaviyo" in refused.stderr
@@ -124,7 +124,7 @@ def test_what_makes_no_sense_is_refused(here: Settings, tenant: UUID) -> None:
     assert "--segment" in refused.stderr
 
 
-def test_a_preview_of_what_is_not_there_is_refused_and_writes_nothing(
+def test_commands_for_an_unknown_configuration_are_refused_and_write_nothing(
     here: Settings, tenant: UUID, account: Account
 ) -> None:
     assert tenant

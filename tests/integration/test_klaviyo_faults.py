@@ -1,4 +1,4 @@
-"""With three calls in ten failing, in every way, syncs end where they would have ended anyway."""
+"""With three calls in ten failing, in every way, syncs end with the same result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PEOPLE = 24
 SEGMENTS = ("1", "2")
 SMALL = replace(LIMITS, import_profiles=4, remove_profiles=3)
 EVER = 1_000_000
-# About 30 % together.
+# About 30 % in total.
 FAULTS = (
     Fault(status=429, retry_after=0, probability=0.09, count=EVER),
     Fault(status=429, retry_after=1, probability=1, count=1),
@@ -37,14 +37,14 @@ FAULTS = (
     Fault(drop=True, probability=0.05, count=EVER),
     Fault(lose=True, probability=0.08, count=EVER),
     Fault(truncate=True, probability=0.03, count=EVER),
-    # Longer than the client of this test waits: done, and nobody hears of it.
+    # Longer than the client of this test waits: it is done, but the answer is lost.
     Fault(delay=0.7, probability=0.02, count=EVER),
 )
 
 
 @dataclass
 class Side:
-    """A tenant with its account, the list that two segments feed, and their configurations."""
+    """A tenant with its account, a list that two segments feed, and their configurations."""
 
     settings: Settings
     pool: Pool
@@ -79,7 +79,7 @@ class Side:
             self.account.lists[self.list_id].members.pop(profile.id, None)
 
     def sync(self) -> int:
-        """Sync until a run ends well, as the schedule would; how many did not."""
+        """Sync until a run succeeds, as the schedule would; returns how many failed."""
         for failed in range(50):
             try:
                 sync_once(self.settings, self.pool, self.tenant_id, limits=SMALL, reads_all=True)
@@ -106,7 +106,7 @@ class Side:
         }
 
     def arrived(self) -> Counter[tuple[str, str, str]]:
-        """Events as the account has them: metric, address, segment."""
+        """Events in the account: metric, address, segment."""
         profiles = self.account.profiles
         return Counter(
             (each.metric, str(profiles[each.profile_id].email), each.properties["segment"])
@@ -152,7 +152,7 @@ def sides(
     accounts: list[Account],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[list[Side]]:
-    """The same twice: one for calm, one for trouble."""
+    """The same twice: one without faults and one with."""
     here = replace(built_settings, klaviyo_url=sandbox.klaviyo_url)
     impatient = functools.partial(http.open_client, timeout=0.5)
     monkeypatch.setattr("service.klaviyo.client.open_client", impatient)
@@ -188,7 +188,9 @@ def configure(side: Side) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_faults_change_nothing_in_the_end(sandbox: Sandbox, sides: list[Side], seed: int) -> None:
+def test_syncs_with_faults_end_as_syncs_without(
+    sandbox: Sandbox, sides: list[Side], seed: int
+) -> None:
     calm, trouble = sides
     rng = Random(seed)  # noqa: S311 - the same story every time
     failed = 0
@@ -204,7 +206,7 @@ def test_faults_change_nothing_in_the_end(sandbox: Sandbox, sides: list[Side], s
             sandbox.fail_klaviyo(*FAULTS)
             failed += trouble.sync()
             sandbox.reset_faults()
-            # Time passes: what was sent must be on the list by the next full reading.
+            # Time passes, so that the next full read covers what was sent.
             pass_time(calm.settings)
         for side in sides:
             side.sync()

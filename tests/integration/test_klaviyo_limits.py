@@ -1,4 +1,4 @@
-"""Klaviyo's limits are kept ahead of time, by all processes and tenants of an account together."""
+"""Klaviyo's rate limits, which all processes and tenants of an account share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.conftest import PROJECT_DIR, MakeTenant
 KEY, OTHER_KEY = "pk_sandbox_for_these_tests", "pk_sandbox_of_somebody_else"
 HASH = b"the hash of an account"
 
-# What each process does: as many pages of lists as it is told.
+# What each process does: it reads a list this many times.
 ASKER = """
 import sys
 from uuid import UUID
@@ -79,10 +79,10 @@ def statuses(klaviyo: Sandbox) -> list[int]:
     return [each.status for each in klaviyo.klaviyo_requests()]
 
 
-def test_processes_of_two_tenants_share_an_accounts_windows(
+def test_processes_of_two_tenants_share_the_limits_of_an_account(
     here: Settings, klaviyo: Sandbox, account: Account, tenants: list[UUID]
 ) -> None:
-    # One call a second: whoever counted for themselves would be refused again and again.
+    # One call a second: processes that counted separately would be refused often.
     account.limits = RateLimits(0.014)
     klaviyo.clear_requests()
 
@@ -100,12 +100,12 @@ def test_processes_of_two_tenants_share_an_accounts_windows(
 
     with ThreadPoolExecutor(2) as threads:
         calls = [each.result() for each in [threads.submit(ask, each) for each in tenants]]
-    # A call that is counted in one window and arrives in the next may be refused; that is rare.
+    # A call that is counted in one window and arrives in the next may be refused, rarely.
     assert statuses(klaviyo).count(200) == 8
     assert statuses(klaviyo).count(429) == sum(calls) - 8 <= 1
 
 
-def test_what_others_spend_of_the_account_is_learned_from_the_headers(
+def test_calls_of_other_programs_are_learned_from_the_headers(
     here: Settings, klaviyo: Sandbox, account: Account, pool: Pool, tenants: list[UUID]
 ) -> None:
     with open_connected_klaviyo(here, pool, tenants[0]) as client:
@@ -120,7 +120,7 @@ def test_what_others_spend_of_the_account_is_learned_from_the_headers(
     assert statuses(klaviyo) == [200] * 3
 
 
-def test_a_retry_after_holds_for_every_process(
+def test_retry_after_applies_to_every_process(
     here: Settings, klaviyo: Sandbox, pool: Pool, tenants: list[UUID]
 ) -> None:
     klaviyo.fail_klaviyo(Fault(status=429, retry_after=30))
@@ -136,12 +136,12 @@ def test_a_retry_after_holds_for_every_process(
     ):
         client.get("/api/lists/{id}", "/api/lists/KK0001")
     assert klaviyo.klaviyo_requests() == []
-    # Of another operation nothing was said.
+    # Another operation is not affected.
     with open_connected_klaviyo(here, pool, tenants[1], patience_seconds=1) as client:
         client.get("/api/profiles", "/api/profiles")
 
 
-def test_a_long_retry_after_is_obeyed_by_giving_up_instead_of_asking_again(
+def test_a_long_retry_after_fails_instead_of_calling_again(
     here: Settings, klaviyo: Sandbox, pool: Pool, tenants: list[UUID]
 ) -> None:
     klaviyo.fail_klaviyo(Fault(status=429, retry_after=3600))
@@ -152,7 +152,7 @@ def test_a_long_retry_after_is_obeyed_by_giving_up_instead_of_asking_again(
     ):
         client.get("/api/lists/{id}", "/api/lists/KK0001")
     assert statuses(klaviyo) == [429]
-    # Nor does anybody else, however patient.
+    # No other client calls either, even without a limit on its wait.
     with (
         open_connected_klaviyo(here, pool, tenants[1]) as client,
         pytest.raises(KlaviyoUnavailableError, match=r"allowed in (3600|3599) seconds"),
@@ -161,14 +161,14 @@ def test_a_long_retry_after_is_obeyed_by_giving_up_instead_of_asking_again(
     assert statuses(klaviyo) == [429]
 
 
-def test_both_windows_are_kept(pool: Pool, owner: Connection, make_tenant: MakeTenant) -> None:
+def test_calls_keep_to_both_windows(pool: Pool, owner: Connection, make_tenant: MakeTenant) -> None:
     windows = SharedWindows(pool, make_tenant("kessel", None), HASH, patience_seconds=3)
     turn = windows.reserve("GET x")
     windows.record("GET x", turn, ReportedLimits(2, 3, False, 2, 60))
     began = time.monotonic()
     assert windows.reserve("GET x").burst_number == 2
     assert time.monotonic() - began < 1
-    # The second has room for two, the minute for three.
+    # The window of a second allows two calls, that of a minute three.
     assert windows.reserve("GET x").steady_number == 3
     assert time.monotonic() - began >= 0.9
     with pytest.raises(WaitTooLongError):
@@ -177,9 +177,7 @@ def test_both_windows_are_kept(pool: Pool, owner: Connection, make_tenant: MakeT
     assert windows.reserve("GET x").steady_number == 1
 
 
-def test_nobody_waits_with_a_connection_in_hand(
-    settings: Settings, make_tenant: MakeTenant
-) -> None:
+def test_waiting_holds_no_database_connection(settings: Settings, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant("kessel", None)
     with open_pool(replace(settings, pool_size=1)) as pool, ThreadPoolExecutor(1) as threads:
         windows = SharedWindows(pool, tenant_id, HASH)
@@ -192,7 +190,7 @@ def test_nobody_waits_with_a_connection_in_hand(
         assert waiting.result().burst_number == 1
 
 
-def test_the_windows_name_no_account_and_no_tenant(
+def test_stored_windows_name_no_account_and_no_tenant(
     here: Settings, pool: Pool, owner: Connection, tenants: list[UUID]
 ) -> None:
     for tenant_id in tenants:
@@ -200,8 +198,8 @@ def test_the_windows_name_no_account_and_no_tenant(
             client.get("/api/lists", "/api/lists")
     rows = owner.execute("select * from app.klaviyo_windows").fetchall()
     assert len(rows) == 1
-    told = repr(rows)
+    text = repr(rows)
     for secret in ("KKSNDB", KEY, OTHER_KEY, *map(str, tenants)):
-        assert secret not in told
+        assert secret not in text
     found = one(owner.execute("select count(*) as findings from app.isolation_findings").fetchone())
     assert found["findings"] == 0

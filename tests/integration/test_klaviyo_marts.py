@@ -1,4 +1,4 @@
-"""Klaviyo's marts: both sides of a list and what syncs did, current without a build, per tenant."""
+"""The Klaviyo views: list members and sync runs, current without a build, per tenant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.core.db import Connection, connect_as_owner, one, open_pool, tenant
 from service.tenants.tenants import add_tenant
 
 
-def test_an_analyst_and_the_service_read_lists_and_runs_as_they_are_now(
+def test_the_views_show_current_lists_and_runs_to_analysts_and_the_service(
     built_settings: Settings,
 ) -> None:
     with connect_as_owner(built_settings) as owner:
@@ -39,7 +39,7 @@ def test_an_analyst_and_the_service_read_lists_and_runs_as_they_are_now(
 
 
 def _sync(owner: Connection, tenant: UUID, email: str) -> None:
-    """What a sync leaves that put one address on a list with another on it."""
+    """The records of a sync that added one address to a list with another on it."""
     tenant_id = {"tenant_id": tenant}
     config = one(
         owner.execute(

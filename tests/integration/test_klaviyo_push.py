@@ -1,4 +1,4 @@
-"""Pushing a segment to a Klaviyo list: who is added, who is removed, and what a crash leaves."""
+"""Pushing a segment to a Klaviyo list: additions, removals, failures and crashes."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ SetSegment = Callable[..., None]
 
 @pytest.fixture
 def segment(admin: Connection, tenant: UUID) -> SetSegment:
-    """Makes the members of an RFM segment exactly these addresses, as a dbt build would."""
+    """Makes an RFM segment contain exactly these addresses, as a dbt build would."""
 
     def become(*emails: str | None, name: str = "champions", tenant_id: UUID = tenant) -> None:
         admin.execute(
@@ -162,10 +162,10 @@ def addresses(count: int) -> list[str]:
     return [f"person{n}@example.org" for n in range(count)]
 
 
-# -- who is on the list -------------------------------------------------------------------------
+# -- additions and removals ---------------------------------------------------------------------
 
 
-def test_the_list_becomes_the_segments_addressable_members(
+def test_the_list_gets_the_members_with_an_address(
     sync: Sync, segment: SetSegment, mapped: str, account: Account, pool: Pool, tenant: UUID
 ) -> None:
     segment(
@@ -199,7 +199,7 @@ def test_the_list_becomes_the_segments_addressable_members(
     assert config(pool, tenant)["last_synced_at"] is not None
 
 
-def test_customers_who_are_no_people_are_left_out_and_taken_off(
+def test_excluded_customers_are_left_out_and_removed(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -207,7 +207,7 @@ def test_customers_who_are_no_people_are_left_out_and_taken_off(
     owner: Connection,
     tenant: UUID,
 ) -> None:
-    """From the next sync on, even before a build has taken them out of the mart."""
+    """From the next sync on, even before a build removes them from the mart."""
     other = add_tenant(owner, "other", None)
     change_tenant(owner, other, rfm=RfmChange(excluded_customer_ids=["champions-0"]))
     change_tenant(owner, tenant, rfm=RfmChange(excluded_customer_ids=["champions-1", "of nobody"]))
@@ -221,7 +221,7 @@ def test_customers_who_are_no_people_are_left_out_and_taken_off(
     assert account.member_emails(mapped) == {"default@example.org"}
 
 
-def test_an_address_shared_with_a_customer_who_is_no_person_is_the_persons(
+def test_an_address_shared_with_an_excluded_customer_is_added(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -235,7 +235,7 @@ def test_an_address_shared_with_a_customer_who_is_no_person_is_the_persons(
     assert account.member_emails(mapped) == {"ada@example.org"}
 
 
-def test_no_consent_changes(
+def test_a_sync_changes_no_consent(
     sync: Sync, segment: SetSegment, mapped: str, account: Account, klaviyo: Sandbox
 ) -> None:
     segment("ada@example.org")
@@ -246,13 +246,13 @@ def test_no_consent_changes(
     assert not any("subscri" in path for path in writes(klaviyo))
 
 
-def test_without_a_change_nothing_is_written(
+def test_a_sync_without_changes_writes_nothing(
     sync: Sync, segment: SetSegment, mapped: str, klaviyo: Sandbox, pool: Pool, tenant: UUID
 ) -> None:
     segment(*addresses(230))
     assert sync()["added"] == 230
-    # 230 profiles are three pages of a list; who is suppressed is one. Until somebody has been
-    # found on the list all of it is read, with what it is called.
+    # 230 profiles are three pages of a list; suppressed profiles are one. All of the list and its
+    # name are read until a profile has been found on it.
     for calls in (3 + 1 + 1, 3 + 1):
         counts = sync()
         assert writes(klaviyo) == []
@@ -260,7 +260,7 @@ def test_without_a_change_nothing_is_written(
         assert counts["calls"] == calls
 
 
-def test_who_leaves_the_segment_leaves_the_list(
+def test_people_who_leave_the_segment_are_removed(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -276,11 +276,11 @@ def test_who_leaves_the_segment_leaves_the_list(
     assert (counts["added"], counts["removed"]) == (1, 2)
     assert account.member_emails(mapped) == {"bob@example.org", "dee@example.org"}
     assert ledger(pool, tenant) == {"bob@example.org": "synced", "dee@example.org": "synced"}
-    # Leaving a list leaves the profile.
+    # The profile is kept.
     assert account.profile_by_email("ada@example.org") is not None
 
 
-def test_who_was_added_by_hand_stays(
+def test_people_added_by_hand_stay_on_the_list(
     sync: Sync, segment: SetSegment, mapped: str, account: Account, pool: Pool, tenant: UUID
 ) -> None:
     by_hand = account.create_profile({"email": "Hand@Example.org"})
@@ -296,7 +296,7 @@ def test_who_was_added_by_hand_stays(
     assert phone_only.id in account.lists[mapped].members
 
 
-def test_who_was_taken_off_by_hand_stays_off_until_they_have_left_the_segment(
+def test_people_removed_by_hand_stay_off_until_they_have_left_the_segment(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -311,7 +311,7 @@ def test_who_was_taken_off_by_hand_stays_off_until_they_have_left_the_segment(
     profile = account.profile_by_email("ada@example.org")
     assert profile is not None
     del account.lists[mapped].members[profile.id]
-    # Klaviyo tells nobody who has left a list: that shows when everybody on it is read.
+    # Klaviyo does not tell who has left a list: a full read shows it.
     assert sync()["skipped"] == 0
     for _ in range(2):
         counts = sync(reads_all=True)
@@ -328,7 +328,7 @@ def test_who_was_taken_off_by_hand_stays_off_until_they_have_left_the_segment(
     assert account.member_emails(mapped) == {"ada@example.org", "bob@example.org"}
 
 
-def test_who_was_put_back_by_hand_stays(
+def test_people_added_back_by_hand_stay_on_the_list(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -351,7 +351,7 @@ def test_who_was_put_back_by_hand_stays(
     assert account.member_emails(mapped) == {"ada@example.org"}
 
 
-def test_who_has_left_both_sides_is_forgotten_without_a_call(
+def test_people_who_left_segment_and_list_are_deleted_from_the_ledger_without_a_call(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -366,7 +366,7 @@ def test_who_has_left_both_sides_is_forgotten_without_a_call(
     account.lists[mapped].members.clear()
     segment()
     sync(reads_all=True)
-    # Whom the mart no longer has is told so, and no list is touched.
+    # The properties of a deleted customer are cleared, and no list is changed.
     assert [path for path in writes(klaviyo) if "/lists/" in path] == []
     assert ledger(pool, tenant) == {}
     sync(reads_all=True)
@@ -406,7 +406,7 @@ def test_a_shopify_segment_feeds_a_list_until_the_shop_deletes_it(
 # -- bad addresses ------------------------------------------------------------------------------
 
 
-def test_a_bad_address_costs_one_row(
+def test_a_bad_address_rejects_only_its_own_row(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -428,7 +428,7 @@ def test_a_bad_address_costs_one_row(
     assert row["error_code"] == "invalid"
     assert "email" in row["error_detail"].lower()
 
-    # It is not sent again and again, but once more when it has left and come back.
+    # It is not sent at every sync, but once more after it has left and returned.
     assert sync()["skipped"] == 2
     assert writes(klaviyo) == []
     segment("ada@example.org", "cyd@example.org")
@@ -438,7 +438,7 @@ def test_a_bad_address_costs_one_row(
     assert sync()["rejected"] == 1
 
 
-def test_a_batch_of_nothing_but_bad_addresses_is_only_recorded(
+def test_a_batch_of_bad_addresses_only_is_recorded_as_rejected(
     sync: Sync, segment: SetSegment, mapped: str, pool: Pool, tenant: UUID
 ) -> None:
     segment("b..b@example.org")
@@ -446,7 +446,7 @@ def test_a_batch_of_nothing_but_bad_addresses_is_only_recorded(
     assert ledger(pool, tenant) == {"b..b@example.org": "rejected"}
 
 
-def test_who_fails_inside_an_import_is_never_called_synced(
+def test_people_who_fail_inside_an_import_are_not_recorded_as_synced(
     sync: Sync, segment: SetSegment, mapped: str, account: Account, pool: Pool, tenant: UUID
 ) -> None:
     account.fail_import_of("bob@example.org")
@@ -463,7 +463,7 @@ def test_who_fails_inside_an_import_is_never_called_synced(
 # -- failures -----------------------------------------------------------------------------------
 
 
-def test_batches_stay_within_their_limits(
+def test_batches_keep_within_their_limits(
     sync: Sync, segment: SetSegment, mapped: str, account: Account, klaviyo: Sandbox
 ) -> None:
     segment(*addresses(25))
@@ -475,7 +475,7 @@ def test_batches_stay_within_their_limits(
     assert account.member_emails(mapped) == set()
     segment(*addresses(25))
     sync(import_bytes=800)
-    # A profile with its properties takes some 280 bytes.
+    # A profile with its properties takes about 280 bytes.
     assert len(writes(klaviyo)) == 13
     assert account.member_emails(mapped) == set(addresses(25))
 
@@ -521,7 +521,7 @@ def test_a_run_killed_between_batches_is_resumed(
     assert ledger(pool, tenant) == {}
 
 
-def test_what_was_sent_before_a_crash_is_found_on_the_list(
+def test_additions_sent_before_a_crash_are_found_on_the_list(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -531,7 +531,7 @@ def test_what_was_sent_before_a_crash_is_found_on_the_list(
     tenant: UUID,
 ) -> None:
     segment("ada@example.org", "bob@example.org")
-    # The import is accepted, and nothing is heard of it again.
+    # The import is accepted, and then every poll of its job fails.
     klaviyo.fail_klaviyo(Fault(status=500, path="/api/profile-bulk-import-jobs/", count=100))
     with (
         stamina.set_testing(True, attempts=2),
@@ -548,7 +548,7 @@ def test_what_was_sent_before_a_crash_is_found_on_the_list(
     assert account.member_emails(mapped) == {"ada@example.org", "bob@example.org"}
 
 
-def test_what_was_sent_and_then_left_the_segment_does_not_stay(
+def test_people_sent_before_a_crash_who_left_the_segment_are_removed(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -563,7 +563,7 @@ def test_what_was_sent_and_then_left_the_segment_does_not_stay(
         sync()
     klaviyo.reset_faults()
     segment()
-    # It may still be on its way, so it is not forgotten yet.
+    # The import may still be running, so it stays in the ledger.
     sync()
     assert ledger(pool, tenant) == {"ada@example.org": "pending"}
     profile = account.create_profile({"email": "ada@example.org"})
@@ -572,7 +572,7 @@ def test_what_was_sent_and_then_left_the_segment_does_not_stay(
     assert ledger(pool, tenant) == {}
 
 
-def test_who_came_back_after_a_crash_amid_a_removal_is_added_again(
+def test_people_who_return_after_a_crash_during_their_removal_are_added_again(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -581,7 +581,7 @@ def test_who_came_back_after_a_crash_amid_a_removal_is_added_again(
     pool: Pool,
     tenant: UUID,
 ) -> None:
-    """What we took off ourselves must not pass for what a person took off."""
+    """A removal by Quintile must not be taken for a removal by a person."""
     segment("ada@example.org", "bob@example.org")
     sync()
     segment("bob@example.org")
@@ -591,7 +591,7 @@ def test_who_came_back_after_a_crash_amid_a_removal_is_added_again(
     with stamina.set_testing(True, attempts=2), pytest.raises(KlaviyoUnavailableError):
         sync()
     klaviyo.reset_faults()
-    # Klaviyo has done it all the same; only the answer was lost.
+    # Klaviyo has removed them, but the answer was lost.
     profile = account.profile_by_email("ada@example.org")
     assert profile is not None
     del account.lists[mapped].members[profile.id]
@@ -613,7 +613,7 @@ def test_who_came_back_after_a_crash_amid_a_removal_is_added_again(
     ],
     ids=["503", "dropped", "truncated", "502 page", "import dropped", "import truncated"],
 )
-def test_passing_failures_change_nothing(
+def test_temporary_failures_do_not_change_the_result(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -640,18 +640,18 @@ def test_a_429_is_obeyed(
     assert time.monotonic() - started >= 2
 
 
-def test_limits_are_kept_ahead_of_time(
+def test_calls_wait_before_a_limit_is_exceeded(
     sync: Sync, segment: SetSegment, mapped: str, account: Account, klaviyo: Sandbox
 ) -> None:
     segment(*addresses(24))
-    # Ten imports a second are allowed, and three looks at each are needed.
+    # Ten imports a second are allowed, and each is polled three times.
     sync(import_profiles=2)
     statuses = [request.status for request in klaviyo.klaviyo_requests()]
     assert 429 not in statuses
     assert account.member_emails(mapped) == set(addresses(24))
 
 
-def test_a_refused_key_marks_the_connection_and_is_named_nowhere(
+def test_a_refused_key_marks_the_connection_and_appears_nowhere(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -674,7 +674,7 @@ def test_a_refused_key_marks_the_connection_and_is_named_nowhere(
         assert KEY not in text
 
 
-def test_a_list_that_is_gone_pauses_its_mapping_and_no_other(
+def test_a_deleted_list_pauses_only_its_own_configuration(
     here: Settings,
     sync: Sync,
     segment: SetSegment,
@@ -698,7 +698,7 @@ def test_a_list_that_is_gone_pauses_its_mapping_and_no_other(
     assert account.member_emails(loyal) == {"bob@example.org"}
 
 
-def test_the_command_says_that_a_list_is_paused_and_what_to_do(
+def test_the_command_prints_paused_lists_with_advice(
     here: Settings, segment: SetSegment, mapped: str, account: Account
 ) -> None:
     segment("ada@example.org")
@@ -711,7 +711,7 @@ def test_the_command_says_that_a_list_is_paused_and_what_to_do(
         assert f"unmap-list kessel --segment rfm:champions --list {mapped}" in done.stderr
 
 
-def test_trouble_with_one_list_does_not_keep_the_next_from_being_synced(
+def test_a_failure_of_one_list_does_not_stop_the_next(
     here: Settings,
     sync: Sync,
     segment: SetSegment,
@@ -731,7 +731,7 @@ def test_trouble_with_one_list_does_not_keep_the_next_from_being_synced(
     assert account.member_emails(loyal) == {"bob@example.org"}
 
 
-def test_one_tenants_lists_are_not_anothers(
+def test_tenants_do_not_share_lists(
     here: Settings,
     sync: Sync,
     segment: SetSegment,
@@ -754,7 +754,7 @@ def test_one_tenants_lists_are_not_anothers(
 # -- the plan -----------------------------------------------------------------------------------
 
 
-def test_the_plan_can_be_seen_without_being_carried_out(
+def test_a_dry_run_shows_the_plan_without_carrying_it_out(
     here: Settings,
     sync: Sync,
     segment: SetSegment,
@@ -788,7 +788,7 @@ def test_the_plan_can_be_seen_without_being_carried_out(
     assert (counts["added"], counts["removed"], counts["skipped"]) == (1, 1, 3)
 
 
-def test_before_the_first_build_it_says_so(
+def test_a_sync_before_the_first_build_says_that_the_marts_are_missing(
     settings: Settings, klaviyo: Sandbox, champions: str, null_progress: NullProgress
 ) -> None:
     here = replace(settings, klaviyo_url=klaviyo.klaviyo_url)
@@ -808,7 +808,7 @@ def test_before_the_first_build_it_says_so(
 # -- connecting and mapping ---------------------------------------------------------------------
 
 
-def test_connecting_names_the_account_and_keeps_the_key_sealed(
+def test_connecting_returns_the_account_and_stores_the_key_encrypted(
     here: Settings, pool: Pool, tenant: UUID
 ) -> None:
     assert connect_klaviyo(here, pool, tenant, f" {KEY}\n").name == "Kessel & Korn"
@@ -820,7 +820,7 @@ def test_connecting_names_the_account_and_keeps_the_key_sealed(
     assert KEY.encode() not in row["sealed_secret"]
 
 
-def test_a_key_without_a_scope_is_refused_with_its_name(
+def test_a_key_without_a_scope_is_refused_with_the_name_of_the_scope(
     here: Settings, pool: Pool, owner: Connection, account: Account
 ) -> None:
     account.add_key("pk_sandbox_without_profiles", {"accounts:read", "lists:read"})
@@ -831,7 +831,7 @@ def test_a_key_without_a_scope_is_refused_with_its_name(
         open_credential(here, conn, tenant_id, "klaviyo")
 
 
-def test_only_lists_and_segments_that_exist_are_mapped(
+def test_only_existing_lists_and_segments_are_mapped(
     here: Settings, pool: Pool, tenant: UUID, champions: str
 ) -> None:
     with pytest.raises(InvalidInputError, match="no list 'Nope'") as raised:
@@ -846,7 +846,9 @@ def test_only_lists_and_segments_that_exist_are_mapped(
         map_list(here, pool, tenant, "shopify:9", champions)
 
 
-def test_mapping_again_ends_a_pause(here: Settings, pool: Pool, tenant: UUID, mapped: str) -> None:
+def test_mapping_a_paused_list_again_resumes_it(
+    here: Settings, pool: Pool, tenant: UUID, mapped: str
+) -> None:
     with tenant_transaction(pool, tenant) as conn:
         conn.execute(PAUSE)
     before = config(pool, tenant)["config_id"]
@@ -855,7 +857,7 @@ def test_mapping_again_ends_a_pause(here: Settings, pool: Pool, tenant: UUID, ma
     assert (after["config_id"], after["is_paused"], after["paused_reason"]) == (before, False, None)
 
 
-def test_a_list_that_is_given_up_is_no_longer_fed_and_keeps_its_members(
+def test_an_unmapped_list_is_no_longer_synced_and_keeps_its_members(
     sync: Sync,
     segment: SetSegment,
     mapped: str,
@@ -878,7 +880,7 @@ def test_a_list_that_is_given_up_is_no_longer_fed_and_keeps_its_members(
         unmap_list(conn, tenant, "rfm:champions", mapped)
 
 
-def test_only_paused_lists_are_told_as_paused(
+def test_only_paused_lists_are_reported_as_paused(
     pool: Pool, owner: Connection, tenant: UUID, mapped: str
 ) -> None:
     other = add_tenant(owner, "other", None)
@@ -890,7 +892,7 @@ def test_only_paused_lists_are_told_as_paused(
         assert paused_lists(conn, other) == []
 
 
-def test_the_size_of_a_list_is_klaviyos(
+def test_the_size_of_a_list_is_read_from_klaviyo(
     here: Settings, sync: Sync, segment: SetSegment, pool: Pool, tenant: UUID, mapped: str
 ) -> None:
     segment("ada@example.org", "bob@example.org")

@@ -1,4 +1,4 @@
-"""What a sync does besides pushing: stopping to ask, pulling, telling flows, sharing a list."""
+"""Syncs: approvals, concurrent changes, shared lists, pulls, events, pauses and killed runs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ LISTENER = """
 
 @pytest.fixture(scope="module")
 def account() -> Account:
-    """One account for all tests here: each uses lists and addresses of its own."""
+    """One account for all tests here; each test uses its own lists and addresses."""
     return Account(
         KEY,
         name="Kessel",
@@ -109,7 +109,7 @@ def admin(here: Settings) -> Iterator[Connection]:
 
 
 class Brand:
-    """A connected tenant, and what its tests do again and again."""
+    """A connected tenant, with helpers for its tests."""
 
     def __init__(
         self, here: Settings, pool: Pool, sandbox: Sandbox, account: Account, number: int
@@ -125,7 +125,7 @@ class Brand:
         return f"{name}-{self.number}@example.org"
 
     def segment(self, segment_id: str, *names: str | None) -> str:
-        """Make a Shopify segment of exactly these people; returns its key."""
+        """Make a Shopify segment contain exactly these people; returns its key."""
         with tenant_transaction(self.pool, self.tenant_id) as conn:
             conn.execute(
                 "insert into shopify.cached_segments"
@@ -177,7 +177,7 @@ class Brand:
         return [(r.method, r.path) for r in self.sandbox.klaviyo_requests() if r.method != "GET"]
 
     def members(self, of: ProfileList | None = None) -> set[str]:
-        """Names of who is on the list."""
+        """Names of the people on the list."""
         emails = self.account.member_emails((of or self.list).id)
         return {email.split("@")[0].removesuffix(f"-{self.number}") for email in emails}
 
@@ -200,7 +200,7 @@ class Brand:
         return {row["email"].split("-")[0]: row["state"] for row in rows}
 
     def events(self) -> list[tuple[str, str, bool]]:
-        """Events as Klaviyo has them: who, which, whether they leave flows still."""
+        """Events in Klaviyo: name, metric, whether they are backfill."""
         mine = {
             profile.id: profile.email
             for profile in self.account.profiles.values()
@@ -221,19 +221,19 @@ def brand(here: Settings, pool: Pool, sandbox: Sandbox, account: Account) -> Bra
     return Brand(here, pool, sandbox, account, next(_numbers))
 
 
-# -- stopping to ask ----------------------------------------------------------------------------
+# -- approvals ----------------------------------------------------------------------------------
 
 
 def crowd(count: int) -> list[str]:
     return [f"p{number}" for number in range(count)]
 
 
-def test_a_sync_that_would_empty_a_list_asks_first(brand: Brand) -> None:
+def test_a_mass_removal_needs_approval(brand: Brand) -> None:
     brand.here = replace(brand.here, klaviyo_removal_from=10)
     key = brand.segment("1", *crowd(20))
     config_id = brand.map(key)
     brand.sync()
-    # A fifth may go without asking.
+    # A fifth may be removed without approval.
     brand.segment("1", *crowd(16))
     assert brand.sync()["removed"] == 4
     brand.segment("1")
@@ -259,7 +259,7 @@ def test_a_sync_that_would_empty_a_list_asks_first(brand: Brand) -> None:
         confirm_removals(conn, brand.tenant_id, config_id)
 
 
-def test_a_sync_that_asks_first_tells_nothing_new_of_those_it_asks_about(
+def test_a_stopped_sync_does_not_update_the_people_it_would_remove(
     brand: Brand, here: Settings, account: Account, admin: Connection
 ) -> None:
     brand.here = replace(brand.here, klaviyo_removal_from=10)
@@ -268,7 +268,7 @@ def test_a_sync_that_asks_first_tells_nothing_new_of_those_it_asks_about(
     champions = brand.map("rfm:champions")
     other = brand.map(brand.segment("1", "ada"), account.add_list("Other"))
     assert brand.sync()["added"] == 21
-    # As when orders have not arrived, and a build makes something else of everybody.
+    # As when orders are missing and a build puts everyone in another segment.
     admin.execute(
         "update marts.customer_facts set segment = 'at_risk' where tenant_id = %s",
         [brand.tenant_id],
@@ -286,7 +286,7 @@ def test_a_sync_that_asks_first_tells_nothing_new_of_those_it_asks_about(
     assert (counts["removed"], counts["updated"]) == (20, 20)
 
 
-def test_more_than_was_agreed_to_asks_again_and_a_mended_segment_goes_on(brand: Brand) -> None:
+def test_more_removals_than_approved_stop_again_and_a_fixed_segment_continues(brand: Brand) -> None:
     brand.here = replace(brand.here, klaviyo_removal_from=10)
     key = brand.segment("1", *crowd(20))
     config_id = brand.map(key)
@@ -304,7 +304,7 @@ def test_more_than_was_agreed_to_asks_again_and_a_mended_segment_goes_on(brand: 
     assert brand.rows()[0]["state"] == "succeeded"
 
 
-def test_two_configurations_do_not_empty_a_list_between_them(brand: Brand) -> None:
+def test_removals_of_two_configurations_of_a_list_are_added_up(brand: Brand) -> None:
     brand.here = replace(brand.here, klaviyo_removal_from=10)
     people = crowd(20)
     brand.map(brand.segment("1", *people[:10]))
@@ -316,7 +316,7 @@ def test_two_configurations_do_not_empty_a_list_between_them(brand: Brand) -> No
     assert len(brand.members()) == 20
 
 
-def test_a_dry_run_tells_what_would_stop_a_sync(brand: Brand) -> None:
+def test_a_dry_run_shows_what_would_stop_a_sync(brand: Brand) -> None:
     brand.here = replace(brand.here, klaviyo_removal_from=10)
     brand.map(brand.segment("1", *crowd(20)))
     brand.sync()
@@ -328,9 +328,7 @@ def test_a_dry_run_tells_what_would_stop_a_sync(brand: Brand) -> None:
     assert len(row["plan"]["remove"]["examples"]) == 10
 
 
-def test_a_first_sync_does_not_start_flows_unless_it_is_meant_to(
-    brand: Brand, account: Account
-) -> None:
+def test_a_first_sync_triggers_flows_only_if_configured(brand: Brand, account: Account) -> None:
     flow = account.add_flow("Welcome to the club", brand.list.id)
     config_id = brand.map(brand.segment("1", "ada", "bob"))
     assert brand.sync()["stopped"] == 1
@@ -343,14 +341,14 @@ def test_a_first_sync_does_not_start_flows_unless_it_is_meant_to(
 
     brand.change(config_id, fires_flows_on_first_sync=True)
     assert brand.sync()["added"] == 2
-    # Whoever comes later is for the flow to welcome.
+    # For people added later the flow may start.
     brand.change(config_id, fires_flows_on_first_sync=False)
     brand.segment("1", "ada", "bob", "cyd")
     assert brand.sync()["added"] == 1
     assert flow.status == "live"
 
 
-def test_a_draft_flow_stops_nothing_and_a_key_that_cannot_tell_says_so(
+def test_a_draft_flow_does_not_stop_a_sync_and_a_key_without_the_scope_gives_advice(
     brand: Brand, account: Account
 ) -> None:
     account.add_flow("Not yet", brand.list.id, status="draft")
@@ -368,7 +366,7 @@ def test_a_draft_flow_stops_nothing_and_a_key_that_cannot_tell_says_so(
     assert "flows:read" in row["advice"]
 
 
-def test_what_was_agreed_to_is_done_to_its_end_though_a_sync_fails_amid_it(
+def test_an_approval_covers_the_rest_after_a_sync_fails_during_the_removals(
     brand: Brand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     brand.here = replace(brand.here, klaviyo_removal_from=10)
@@ -379,12 +377,12 @@ def test_what_was_agreed_to_is_done_to_its_end_though_a_sync_fails_amid_it(
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
         assert confirm_removals(conn, brand.tenant_id, config_id) == 18
     limits = replace(LIMITS, remove_profiles=4)
-    amid(monkeypatch, "DELETE", 3, _die)
+    before_call(monkeypatch, "DELETE", 3, _die)
     with pytest.raises(_KilledError):
         brand.sync(limits=limits)
     monkeypatch.undo()
     assert len(brand.members()) == 12
-    # So many of those are left, and no more may be taken off.
+    # The approval covers only the removals that are left.
     assert brand.config(config_id)["confirmed_removals"] == 10
     assert brand.sync(limits=limits)["removed"] == 10
     assert brand.members() == set(crowd(2))
@@ -395,7 +393,7 @@ def test_what_was_agreed_to_is_done_to_its_end_though_a_sync_fails_amid_it(
     ("people", "leaving", "stops"),
     [(100, 60, False), (101, 20, False), (101, 21, True), (200, 40, False), (200, 41, True)],
 )
-def test_more_than_a_fifth_of_more_than_a_hundred_is_too_much(
+def test_more_than_a_fifth_of_more_than_a_hundred_needs_approval(
     brand: Brand, people: int, leaving: int, *, stops: bool
 ) -> None:
     brand.map(brand.segment("1", *crowd(people)))
@@ -405,12 +403,12 @@ def test_more_than_a_fifth_of_more_than_a_hundred_is_too_much(
     assert len(brand.members()) == people - leaving * (not stops)
 
 
-def test_no_more_calls_are_made_than_klaviyo_needs(brand: Brand) -> None:
+def test_a_sync_makes_the_fewest_possible_calls(brand: Brand) -> None:
     everybody = crowd(10_001)
     brand.map(brand.segment("1", *everybody), sends_events=True)
     assert brand.sync()["added"] == 10_001
     imports, jobs = "/api/profile-bulk-import-jobs", "/api/event-bulk-create-jobs"
-    # The ten-thousand-and-first goes alone.
+    # The 10,001st event is sent alone.
     alone = ("POST", "/api/events")
     assert Counter(brand.writes()) == {("POST", imports): 2, ("POST", jobs): 10, alone: 1}
     brand.sync()
@@ -427,13 +425,13 @@ def test_no_more_calls_are_made_than_klaviyo_needs(brand: Brand) -> None:
     assert len(brand.members()) == 9000
 
 
-# -- while somebody changes what is to be done --------------------------------------------------
+# -- changes during a sync ----------------------------------------------------------------------
 
 
-def amid(
+def before_call(
     monkeypatch: pytest.MonkeyPatch, method: str, number: int, act: Callable[[], None]
 ) -> None:
-    """Do something right before the so manieth call of a method is made."""
+    """Do something right before the call of a method with this number."""
     real_send, calls = klaviyo_client.send, count(1)
 
     def send(http: httpx.Client, how: str, url: str, **content: Any) -> httpx.Response:
@@ -448,32 +446,32 @@ def _die() -> None:
     raise _KilledError
 
 
-def test_a_plan_of_what_has_been_given_up_meanwhile_writes_nothing(brand: Brand) -> None:
+def test_a_dry_run_of_a_configuration_deleted_meanwhile_writes_nothing(brand: Brand) -> None:
     other = brand.map(brand.segment("1", "ada"))
-    given_up = brand.map(brand.segment("2", "bob"))
+    deleted = brand.map(brand.segment("2", "bob"))
     brand.sandbox.clear_requests()
-    with begun_run(brand.pool, brand.tenant_id, [given_up], is_dry_run=True) as recorder:
+    with begun_run(brand.pool, brand.tenant_id, [deleted], is_dry_run=True) as recorder:
         with tenant_transaction(brand.pool, brand.tenant_id) as conn:
-            delete_config(conn, brand.tenant_id, given_up)
+            delete_config(conn, brand.tenant_id, deleted)
         sync_klaviyo(brand.here, brand.pool, brand.tenant_id, recorder)
     assert brand.writes() == []
     assert brand.members() == set()
     assert brand.ledger(other) == {}
 
 
-def test_a_sync_of_what_has_been_given_up_meanwhile_leaves_what_is_synced_by_hand(
+def test_a_sync_of_a_configuration_deleted_meanwhile_syncs_no_other(
     brand: Brand,
 ) -> None:
     brand.map(brand.segment("1", "ada"), is_scheduled=False)
-    given_up = brand.map(brand.segment("2", "bob"))
-    with begun_run(brand.pool, brand.tenant_id, [given_up]) as recorder:
+    deleted = brand.map(brand.segment("2", "bob"))
+    with begun_run(brand.pool, brand.tenant_id, [deleted]) as recorder:
         with tenant_transaction(brand.pool, brand.tenant_id) as conn:
-            delete_config(conn, brand.tenant_id, given_up)
+            delete_config(conn, brand.tenant_id, deleted)
         sync_klaviyo(brand.here, brand.pool, brand.tenant_id, recorder)
     assert brand.members() == set()
 
 
-def test_what_a_person_adds_to_a_scheduled_sync_comes_on_top(
+def test_a_configuration_added_to_a_scheduled_run_is_synced_too(
     brand: Brand, account: Account
 ) -> None:
     scheduled = brand.map(brand.segment("1", "ada"))
@@ -485,27 +483,27 @@ def test_what_a_person_adds_to_a_scheduled_sync_comes_on_top(
         assert {row["config_id"] for row in found} == {scheduled, by_hand}
 
 
-def test_a_list_that_is_paused_before_its_turn_is_not_written_to(
+def test_a_list_paused_before_its_sync_is_not_written_to(
     brand: Brand, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = account.add_list("Second")
     brand.map(brand.segment("1", "ada"))
     second = brand.map(brand.segment("2", "bob"), target)
-    amid(monkeypatch, "POST", 1, lambda: brand.change(second, is_paused=True) and None)
+    before_call(monkeypatch, "POST", 1, lambda: brand.change(second, is_paused=True) and None)
     brand.sync()
     assert (brand.members(), brand.members(target)) == ({"ada"}, set())
     assert [row["state"] for row in brand.rows()] == ["succeeded", "paused"]
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-@pytest.mark.parametrize("gives_up", [False, True], ids=["paused", "given up"])
-def test_a_list_that_is_paused_or_given_up_amid_its_turn_is_written_to_no_more(
+@pytest.mark.parametrize("deletes", [False, True], ids=["paused", "deleted"])
+def test_a_list_paused_or_deleted_during_its_sync_is_not_written_to_any_more(
     brand: Brand,
     account: Account,
     monkeypatch: pytest.MonkeyPatch,
     method: str,
     *,
-    gives_up: bool,
+    deletes: bool,
 ) -> None:
     limits = replace(LIMITS, import_profiles=2, remove_profiles=2)
     config_id = brand.map(brand.segment("1", *crowd(6)))
@@ -516,50 +514,50 @@ def test_a_list_that_is_paused_or_given_up_amid_its_turn_is_written_to_no_more(
         brand.segment("2", "ada", "bob")
 
     def act() -> None:
-        if gives_up:
+        if deletes:
             with tenant_transaction(brand.pool, brand.tenant_id) as conn:
                 delete_config(conn, brand.tenant_id, config_id)
         else:
             brand.change(config_id, is_paused=True)
 
-    amid(monkeypatch, method, 1, act)
+    before_call(monkeypatch, method, 1, act)
     brand.sync(limits=limits)
-    # The call that was on its way is the last.
+    # The call that was being made is the last.
     assert len(brand.members()) == (2 if method == "POST" else 4)
     assert set(brand.ledger(after).values()) == {"synced"}
     states = [row["state"] for row in brand.rows()]
-    assert states == (["succeeded"] if gives_up else ["paused", "succeeded"])
-    if not gives_up:
+    assert states == (["succeeded"] if deletes else ["paused", "succeeded"])
+    if not deletes:
         monkeypatch.undo()
         brand.change(config_id, is_paused=False)
         brand.sync(limits=limits)
         assert len(brand.members()) == (6 if method == "POST" else 0)
 
 
-def test_what_a_dead_process_left_undone_is_told_as_failed(brand: Brand) -> None:
+def test_configurations_left_by_a_dead_process_are_reported_as_failed(brand: Brand) -> None:
     config_id = brand.map(brand.segment("1", "ada"))
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
         conn.execute(LISTENER, [brand.tenant_id])
         run_id = start_run(conn, brand.tenant_id, "klaviyo_sync", "cli").run["run_id"]
         add_rows(conn, brand.tenant_id, run_id)
         begin(conn, brand.tenant_id, run_id, config_id)
-        # As a worker that gave the run up, or the next one, ends it.
+        # As a worker ends the run of a dead process.
         conn.execute(
             "update app.runs set state = 'failed', finished_at = now() where run_id = %s", [run_id]
         )
     brand.sync()
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
-        told = conn.execute(
+        sent = conn.execute(
             "select topic, run_id = %s as is_dead from app.notifications order by created_at",
             [run_id],
         ).fetchall()
-    assert [tuple(row.values()) for row in told] == [
+    assert [tuple(row.values()) for row in sent] == [
         ("klaviyo_sync.failed", True),
         ("klaviyo_sync.recovered", False),
     ]
 
 
-def test_what_a_person_has_paused_is_no_news(brand: Brand) -> None:
+def test_a_pause_by_a_person_sends_no_notification(brand: Brand) -> None:
     config_id = brand.map(brand.segment("1", "ada"))
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
         conn.execute(LISTENER, [brand.tenant_id])
@@ -571,7 +569,7 @@ def test_what_a_person_has_paused_is_no_news(brand: Brand) -> None:
         assert conn.execute("select from app.notifications").fetchall() == []
 
 
-def test_a_process_that_is_to_stop_says_nothing_of_failure(brand: Brand) -> None:
+def test_a_stopping_process_records_no_failure(brand: Brand) -> None:
     brand.map(brand.segment("1", "ada"))
 
     class Stopping(NullProgress):
@@ -586,7 +584,7 @@ def test_a_process_that_is_to_stop_says_nothing_of_failure(brand: Brand) -> None
         sync_klaviyo(brand.here, brand.pool, brand.tenant_id, progress)
     (row,) = brand.rows()
     assert (row["state"], row["error"]) == ("running", None)
-    # Whoever takes the run up goes on.
+    # The next process continues the run.
     progress = NullProgress()
     progress.run_id = run_id
     sync_klaviyo(brand.here, brand.pool, brand.tenant_id, progress)
@@ -595,12 +593,12 @@ def test_a_process_that_is_to_stop_says_nothing_of_failure(brand: Brand) -> None
     assert brand.members() == {"ada"}
 
 
-def test_a_list_is_called_what_it_is_called_in_klaviyo(brand: Brand, account: Account) -> None:
+def test_lists_are_renamed_as_in_klaviyo(brand: Brand, account: Account) -> None:
     target = account.add_list("Target")
     brand.put_on("ada")
     pull = brand.map(f"klaviyo:{brand.list.id}", direction="pull")
     push = brand.map(f"klaviyo:{brand.list.id}", target, sends_events=True)
-    # Of its own, without the pull, it knows what the list is called as well.
+    # The push reads the name of the list that feeds it even without the pull.
     brand.sync(config_ids=[push])
     (event,) = [e for e in account.events.values() if e.properties["list_id"] == target.id]
     assert event.properties["segment_name"] == brand.list.name
@@ -616,7 +614,9 @@ def test_a_list_is_called_what_it_is_called_in_klaviyo(brand: Brand, account: Ac
     assert (names[brand.list.id], names[target.id]) == ("Renamed", "Renamed too")
 
 
-def test_a_list_that_feeds_another_stays_a_segment(brand: Brand, account: Account) -> None:
+def test_a_list_that_feeds_another_cannot_stop_being_a_segment(
+    brand: Brand, account: Account
+) -> None:
     both_ways = brand.map(brand.segment("1", "ada"), direction="bidirectional")
     fed = brand.map(f"klaviyo:{brand.list.id}", account.add_list("Fed"))
     with pytest.raises(ConfigConflictError, match="feeds list 'Fed'"):
@@ -630,7 +630,7 @@ def test_a_list_that_feeds_another_stays_a_segment(brand: Brand, account: Accoun
 # -- several configurations of a list -----------------------------------------------------------
 
 
-def test_who_moves_from_one_segment_of_a_list_to_another_stays_without_a_call(
+def test_moving_between_segments_of_a_list_needs_no_call(
     brand: Brand,
 ) -> None:
     first = brand.map(brand.segment("1", "ada", "bob"))
@@ -645,13 +645,13 @@ def test_who_moves_from_one_segment_of_a_list_to_another_stays_without_a_call(
     brand.sync()
     assert brand.ledger(first) == {"bob": "synced", "cyd": "synced"}
     assert brand.ledger(second) == {"ada": "synced"}
-    # Whoever is in neither any more comes off, though another configuration had put them on.
+    # People in neither segment are removed, even if the other configuration had added them.
     brand.segment("2")
     assert brand.sync()["removed"] == 1
     assert brand.members() == {"bob", "cyd"}
 
 
-def test_who_is_in_a_paused_configuration_is_not_taken_off_by_another(brand: Brand) -> None:
+def test_people_of_a_paused_configuration_are_not_removed_by_another(brand: Brand) -> None:
     brand.map(brand.segment("1", "ada", "bob"))
     second = brand.map(brand.segment("2", "ada"))
     brand.sync()
@@ -666,18 +666,18 @@ def test_who_is_in_a_paused_configuration_is_not_taken_off_by_another(brand: Bra
     assert brand.members() == {"bob"}
 
 
-def test_lists_that_would_be_fought_over_are_refused_with_the_reason(
+def test_conflicting_configurations_are_refused_with_the_reason(
     brand: Brand, account: Account
 ) -> None:
     other = account.add_list("Other")
     third = account.add_list("Third")
     key = brand.segment("1", "ada")
     pushing = brand.map(key)
-    with pytest.raises(ConfigConflictError, match="already kept in step"):
+    with pytest.raises(ConfigConflictError, match="already synced with list"):
         brand.map(key)
-    with pytest.raises(ConfigConflictError, match="kept in step by push already"):
+    with pytest.raises(ConfigConflictError, match="already has a push sync"):
         brand.map(brand.segment("2"), direction="bidirectional")
-    # Alone on the list it may change its direction; beside another it may not.
+    # It may change its direction only while it is alone on the list.
     brand.change(pushing, direction="bidirectional")
     brand.change(pushing, direction="push")
     brand.map(brand.segment("2"))
@@ -732,7 +732,7 @@ def test_a_pulled_list_is_mirrored_and_feeds_another(brand: Brand, account: Acco
     assert rows[0]["counts"] == {"joined": 3}
     brand.take_off("ada")
     brand.put_on("cyd")
-    # Joins show at once, departures at the next full reading.
+    # Joins are noticed at once, departures at the next full read.
     assert brand.sync()["added"] == 1
     assert brand.members(target) == {"ada", "bob", "cyd"}
     assert brand.sync(reads_all=True)["removed"] == 1
@@ -742,7 +742,7 @@ def test_a_pulled_list_is_mirrored_and_feeds_another(brand: Brand, account: Acco
     ]
 
 
-def test_a_pull_alone_writes_nothing_and_its_dry_run_keeps_nothing(brand: Brand) -> None:
+def test_a_pull_writes_nothing_to_klaviyo_and_its_dry_run_stores_nothing(brand: Brand) -> None:
     brand.put_on("ada")
     brand.map(f"klaviyo:{brand.list.id}", direction="pull")
     brand.sync(is_dry_run=True)
@@ -756,12 +756,12 @@ def test_a_pull_alone_writes_nothing_and_its_dry_run_keeps_nothing(brand: Brand)
     assert brand.writes() == []
 
 
-def test_who_joins_is_read_without_reading_everybody(brand: Brand, account: Account) -> None:
+def test_joins_are_read_without_a_full_read(brand: Brand, account: Account) -> None:
     brand.put_on(*crowd(250))
     for profile_id in brand.list.members:
         brand.list.members[profile_id] = brand.list.created.replace(year=2020)
     brand.map(f"klaviyo:{brand.list.id}", direction="pull")
-    # With what the list is called.
+    # One call reads the name of the list.
     assert brand.sync()["calls"] == 1 + 3
     brand.put_on("new")
     assert brand.sync()["calls"] == 1 + 2
@@ -770,7 +770,9 @@ def test_who_joins_is_read_without_reading_everybody(brand: Brand, account: Acco
     assert brand.sync(reads_all=True)["calls"] == 1 + 3
 
 
-def test_a_schedule_does_what_is_scheduled_and_a_person_all(brand: Brand, account: Account) -> None:
+def test_a_scheduled_run_syncs_scheduled_configurations_and_a_command_all(
+    brand: Brand, account: Account
+) -> None:
     scheduled = brand.map(brand.segment("1", "ada"))
     by_hand = brand.map(brand.segment("2", "eve"), account.add_list("By hand"), is_scheduled=False)
 
@@ -789,7 +791,7 @@ def test_a_schedule_does_what_is_scheduled_and_a_person_all(brand: Brand, accoun
     assert to_do("schedule") == set()
 
 
-def test_what_failed_is_done_when_its_run_is_tried_again(brand: Brand) -> None:
+def test_a_retried_run_repeats_failed_configurations(brand: Brand) -> None:
     config_id = brand.map(brand.segment("1", "ada"))
     failed = Outcome("failed", error="Klaviyo keeps failing.", advice="Wait.")
     with begun_run(brand.pool, brand.tenant_id) as recorder:
@@ -804,7 +806,7 @@ def test_what_failed_is_done_when_its_run_is_tried_again(brand: Brand) -> None:
     assert brand.email("ada") in brand.account.member_emails(brand.list.id)
 
 
-def test_in_a_bidirectional_sync_who_was_taken_off_stays_off_until_that_is_undone(
+def test_bidirectional_keeps_removed_people_off_until_the_removal_is_undone(
     brand: Brand,
 ) -> None:
     config_id = brand.map(brand.segment("1", "ada", "bob"), direction="bidirectional")
@@ -814,7 +816,7 @@ def test_in_a_bidirectional_sync_who_was_taken_off_stays_off_until_that_is_undon
     brand.take_off("ada")
     assert brand.sync(reads_all=True)["skipped"] == 1
     assert brand.rows()[0]["plan"]["skip"]["reasons"] == {"removed_by_person": 1}
-    # Leaving the segment and coming back changes nothing about it, as it would in a push.
+    # Unlike in a push, leaving the segment and returning does not change that.
     brand.segment("1", "bob")
     brand.sync()
     assert brand.ledger(config_id) == {"ada": "removed", "bob": "synced"}
@@ -824,13 +826,13 @@ def test_in_a_bidirectional_sync_who_was_taken_off_stays_off_until_that_is_undon
 
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
         undo_removal(conn, brand.tenant_id, config_id, brand.email("ada").upper())
-        with pytest.raises(InvalidInputError, match="Nobody has taken"):
+        with pytest.raises(InvalidInputError, match="was not removed"):
             undo_removal(conn, brand.tenant_id, config_id, brand.email("bob"))
     assert brand.sync()["added"] == 1
     assert brand.members() == {"ada", "bob", "hand"}
 
 
-def test_full_readings_are_due_as_the_schedule_has_it(brand: Brand, here: Settings) -> None:
+def test_full_reads_are_due_by_the_schedule(brand: Brand, here: Settings) -> None:
     now = datetime.now(UTC)
     an_hour_ago = now - timedelta(minutes=61)
     hourly = replace(here, schedule_klaviyo_members="0 * * * *")
@@ -842,22 +844,22 @@ def test_full_readings_are_due_as_the_schedule_has_it(brand: Brand, here: Settin
         assert not is_full_read_due(conn, half_a_year_off, tenant_id, an_hour_ago)
         pause(conn, tenant_id, "klaviyo_members", "person")
         assert not is_full_read_due(conn, hourly, tenant_id, an_hour_ago)
-        # Without a first reading there is nothing to compare with.
+        # Without a first read there is nothing to compare with.
         assert is_full_read_due(conn, hourly, tenant_id, None)
 
 
-# -- who changes their address ------------------------------------------------------------------
+# -- changed addresses --------------------------------------------------------------------------
 
 
 def rename(brand: Brand, name: str, becomes: str) -> None:
-    """As a person, or another of the shop's programs, changes an address in Klaviyo."""
+    """Change an address in Klaviyo, as a person or another program does."""
     found = brand.account.profile_by_email(brand.email(name))
     assert found is not None
     profile = brand.account.profiles[found.id]
     brand.account.change_profile(profile, {"email": brand.email(becomes)})
 
 
-def test_who_changes_their_address_in_the_shop_leaves_by_the_old_and_joins_by_the_new(
+def test_an_address_changed_in_the_shop_removes_the_old_and_adds_the_new(
     brand: Brand,
 ) -> None:
     config_id = brand.map(brand.segment("1", "ada", "bob"), sends_events=True)
@@ -879,14 +881,14 @@ def test_who_changes_their_address_in_the_shop_leaves_by_the_old_and_joins_by_th
 
 
 @pytest.mark.parametrize("direction", ["push", "bidirectional"])
-def test_whose_address_is_changed_in_klaviyo_is_still_known_and_leaves_with_the_segment(
+def test_people_whose_address_was_changed_in_klaviyo_are_removed_with_the_segment(
     brand: Brand, direction: Direction
 ) -> None:
     config_id = brand.map(brand.segment("1", "ada", "bob"), direction=direction)
     brand.sync()
     brand.sync()
     rename(brand, "ada", "ada.new")
-    # Nobody took them off, and the old address would make a second profile of them.
+    # Nobody removed them, and an import of the old address would create a second profile.
     counts = brand.sync(reads_all=True)
     assert (counts["added"], counts.get("skipped", 0)) == (0, 0)
     assert brand.writes() == []
@@ -897,7 +899,7 @@ def test_whose_address_is_changed_in_klaviyo_is_still_known_and_leaves_with_the_
     assert brand.ledger(config_id) == {"bob": "synced"}
 
 
-def test_whose_address_is_changed_in_klaviyo_is_not_made_a_second_profile(
+def test_an_address_changed_in_klaviyo_creates_no_second_profile(
     brand: Brand, here: Settings, account: Account, admin: Connection
 ) -> None:
     customer = str(brand.number)
@@ -916,7 +918,7 @@ def test_whose_address_is_changed_in_klaviyo_is_not_made_a_second_profile(
     assert account.profile_by_email(f"c{customer}@example.com") is None
 
 
-def test_whose_address_is_changed_on_both_sides_stays_ours(brand: Brand) -> None:
+def test_people_whose_address_was_changed_on_both_sides_stay_managed(brand: Brand) -> None:
     config_id = brand.map(brand.segment("1", "ada", "bob"))
     brand.sync()
     brand.sync()
@@ -931,11 +933,11 @@ def test_whose_address_is_changed_on_both_sides_stays_ours(brand: Brand) -> None
     assert brand.members() == {"bob"}
 
 
-def test_two_members_whom_klaviyo_makes_one_leave_when_neither_is_left(brand: Brand) -> None:
+def test_merged_profiles_are_removed_when_neither_member_is_left(brand: Brand) -> None:
     config_id = brand.map(brand.segment("1", "ada", "bob"))
     brand.sync()
     brand.sync()
-    # Merged in Klaviyo: one profile is left, which has the other's address.
+    # Merged in Klaviyo: one profile is left, with the address of the other.
     brand.take_off("bob")
     rename(brand, "bob", "nobody")
     rename(brand, "ada", "bob")
@@ -950,10 +952,10 @@ def test_two_members_whom_klaviyo_makes_one_leave_when_neither_is_left(brand: Br
     assert brand.ledger(config_id) == {}
 
 
-# -- who is not written to ----------------------------------------------------------------------
+# -- people who are left out --------------------------------------------------------------------
 
 
-def test_everybody_who_is_not_added_is_told_with_the_reason(
+def test_everyone_left_out_is_reported_with_the_reason(
     brand: Brand, account: Account, admin: Connection
 ) -> None:
     elsewhere = account.add_list("Elsewhere")
@@ -989,7 +991,7 @@ def test_everybody_who_is_not_added_is_told_with_the_reason(
         "suppressed": 1,
     }
     assert brand.members() == {"ada"}
-    # What was erased is not read back from a list either.
+    # Erased people are not read back from a list either.
     brand.put_on("eve", to=elsewhere)
     brand.sync(reads_all=True)
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
@@ -997,9 +999,7 @@ def test_everybody_who_is_not_added_is_told_with_the_reason(
     assert {row["email"] for row in rows} == {brand.email("ada"), brand.email("sue")}
 
 
-def test_who_is_suppressed_is_left_out_whichever_lists_they_are_on(
-    brand: Brand, account: Account
-) -> None:
+def test_suppressed_people_are_left_out_on_any_list(brand: Brand, account: Account) -> None:
     account.upsert_profile({"email": brand.email("sue")})
     account.suppress(brand.email("sue").upper())
     config_id = brand.map(brand.segment("1", "ada", "sue", "tom"))
@@ -1013,12 +1013,12 @@ def test_who_is_suppressed_is_left_out_whichever_lists_they_are_on(
     brand.sync()
     assert brand.rows()[0]["plan"]["skip"] == skipped
     assert brand.members() == {"ada", "tom"}
-    # Who is suppressed later, when they are on the list, is left where they are.
+    # People suppressed while they are on the list stay on it.
     account.suppress(brand.email("tom"))
     brand.sync()
     assert brand.writes() == []
     assert brand.ledger(config_id) == {"ada": "synced", "tom": "synced"}
-    # Once that is over they are added like everybody.
+    # Without the suppression they are added.
     sue = account.profile_by_email(brand.email("sue"))
     assert sue is not None
     account.profiles[sue.id].suppressed_at = None
@@ -1028,10 +1028,10 @@ def test_who_is_suppressed_is_left_out_whichever_lists_they_are_on(
         assert conn.execute("select from app.klaviyo_list_profiles").fetchall() == []
 
 
-# -- flows and profiles -------------------------------------------------------------------------
+# -- events and properties ----------------------------------------------------------------------
 
 
-def test_events_tell_who_came_and_went_once(brand: Brand) -> None:
+def test_entering_and_leaving_sends_one_event_each(brand: Brand) -> None:
     config_id = brand.map(brand.segment("1", "ada", "bob"), sends_events=True)
     brand.put_on("bob")
     brand.sync()
@@ -1046,7 +1046,7 @@ def test_events_tell_who_came_and_went_once(brand: Brand) -> None:
         ("bob", "Left Segment", False),
         ("cyd", "Entered Segment", False),
     ]
-    # Switched off and on again, it tells nothing of those who are there already.
+    # Switching events off and on again sends none for existing members.
     brand.change(config_id, sends_events=False)
     brand.segment("1", "ada", "cyd", "dee")
     brand.sync()
@@ -1059,13 +1059,13 @@ def test_events_tell_who_came_and_went_once(brand: Brand) -> None:
     ]
 
 
-def test_the_first_events_may_start_flows_if_that_is_asked_for(brand: Brand) -> None:
+def test_events_of_the_first_sync_trigger_flows_only_if_configured(brand: Brand) -> None:
     brand.map(brand.segment("1", "ada"), sends_events=True, fires_flows_on_first_sync=True)
     brand.sync()
     assert brand.events() == [("ada", "Entered Segment", False)]
 
 
-def test_profiles_and_events_know_the_segments_and_scores(
+def test_profiles_and_events_carry_segments_and_scores(
     brand: Brand, here: Settings, account: Account
 ) -> None:
     customer = str(brand.number)
@@ -1098,7 +1098,7 @@ def test_profiles_and_events_know_the_segments_and_scores(
     }
 
 
-def test_who_has_left_every_list_is_told_anew_without_being_put_on_one(
+def test_people_on_no_list_any_more_are_updated_without_being_added(
     brand: Brand, here: Settings, account: Account, admin: Connection
 ) -> None:
     customer = str(brand.number)
@@ -1109,7 +1109,7 @@ def test_who_has_left_every_list_is_told_anew_without_being_put_on_one(
         "update marts.customer_facts set segment = 'at_risk', r_score = 1 where tenant_id = %s",
         [brand.tenant_id],
     )
-    # The first reading was of an empty list.
+    # The first read was of an empty list.
     brand.sync()
     assert account.member_emails(brand.list.id) == set()
     profile = account.profile_by_email(f"c{customer}@example.com")
@@ -1126,7 +1126,7 @@ def test_who_has_left_every_list_is_told_anew_without_being_put_on_one(
     assert brand.writes() == []
 
 
-def test_properties_that_klaviyo_refuses_are_among_the_errors_of_the_run(
+def test_refused_properties_are_counted_among_the_errors_of_the_run(
     brand: Brand, account: Account
 ) -> None:
     config_id = brand.map(brand.segment("1", "ada", "bob"))
@@ -1143,7 +1143,7 @@ def test_properties_that_klaviyo_refuses_are_among_the_errors_of_the_run(
 # -- what pauses a configuration ----------------------------------------------------------------
 
 
-def test_a_refused_key_pauses_all_until_another_is_saved(
+def test_a_refused_key_pauses_all_configurations_until_another_is_saved(
     brand: Brand, here: Settings, pool: Pool, account: Account
 ) -> None:
     config_id = brand.map(brand.segment("1", "ada"))
@@ -1166,7 +1166,7 @@ def test_a_refused_key_pauses_all_until_another_is_saved(
     assert brand.members() == {"ada"}
 
 
-def test_a_list_that_feeds_others_and_is_gone_pauses_them(brand: Brand, account: Account) -> None:
+def test_a_deleted_list_pauses_the_lists_it_feeds(brand: Brand, account: Account) -> None:
     target = account.add_list("Target")
     brand.put_on("ada")
     pull = brand.map(f"klaviyo:{brand.list.id}", direction="pull")
@@ -1178,7 +1178,7 @@ def test_a_list_that_feeds_others_and_is_gone_pauses_them(brand: Brand, account:
     assert brand.members(target) == {"ada"}
 
 
-# -- killed anywhere ----------------------------------------------------------------------------
+# -- killed runs --------------------------------------------------------------------------------
 
 
 class _KilledError(BaseException):
@@ -1186,7 +1186,7 @@ class _KilledError(BaseException):
 
 
 class _KillingPool:
-    """A pool whose process dies at a certain transaction."""
+    """A pool whose process dies at a given transaction."""
 
     def __init__(self, pool: Pool, moments: Iterator[None]) -> None:
         self._pool, self._moments = pool, moments
@@ -1197,14 +1197,14 @@ class _KillingPool:
 
 
 def _moments(until: int) -> Iterator[None]:
-    """As many moments as this, and then death."""
+    """This many steps, then the process dies."""
     for _ in range(until):
         yield
     raise _KilledError
 
 
-def _story(brand: Brand) -> list[UUID]:
-    """A list amid changes: people to add, to remove and to hand over, one of them by hand."""
+def _prepare_changes(brand: Brand) -> list[UUID]:
+    """A list with changes to make: additions, removals, transfers, and a removal by hand."""
     configs = [
         brand.map(brand.segment("1", "ada", "bob", "cyd", "dee"), sends_events=True),
         brand.map(brand.segment("2", "eve"), sends_events=True),
@@ -1226,7 +1226,7 @@ def _outcome(brand: Brand, configs: list[UUID]) -> tuple[Any, ...]:
     )
 
 
-def test_killed_anywhere_and_run_again_it_comes_to_the_same_end(
+def test_a_run_killed_at_any_point_and_repeated_ends_the_same(
     here: Settings,
     pool: Pool,
     sandbox: Sandbox,
@@ -1235,7 +1235,7 @@ def test_killed_anywhere_and_run_again_it_comes_to_the_same_end(
 ) -> None:
     limits = replace(LIMITS, import_profiles=2, remove_profiles=1)
     unharmed = Brand(here, pool, sandbox, account, next(_numbers))
-    configs = _story(unharmed)
+    configs = _prepare_changes(unharmed)
     for _ in range(2):
         unharmed.sync(limits=limits, reads_all=True)
     expected = _outcome(unharmed, configs)
@@ -1245,7 +1245,7 @@ def test_killed_anywhere_and_run_again_it_comes_to_the_same_end(
     until, has_survived = 0, False
     while not has_survived:
         brand = Brand(here, pool, sandbox, account, next(_numbers))
-        configs = _story(brand)
+        configs = _prepare_changes(brand)
         moments = _moments(until)
 
         def dying_send(http: httpx.Client, method: str, url: str, **content: Any) -> httpx.Response:

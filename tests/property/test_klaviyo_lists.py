@@ -1,7 +1,7 @@
 """Lists against a brute-force model: random segments, random edits on both sides, both directions.
 
-The model knows nothing of ledgers: it holds, for the whole list, who is on it, whom we put there
-and whom a person took off, as sets.
+The model has no ledger. It keeps sets for the whole list: the people on it, those that Quintile
+added, and those that a person removed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tests.klaviyo import sync_once
 
 KEY = "pk_sandbox_for_the_model"
 PEOPLE = range(6)
-# Small, so that a handful of people need several calls.
+# Small, so that a few people need several calls.
 SMALL = replace(LIMITS, import_profiles=2, remove_profiles=2)
 
 _examples = count(1)
@@ -47,19 +47,19 @@ people = st.frozensets(st.sampled_from(PEOPLE))
 
 @dataclass(frozen=True)
 class Step:
-    """What happens before a sync: the segments become these, a person edits the list."""
+    """What happens before a sync: the segments change, and a person edits the list."""
 
     segments: tuple[frozenset[int], frozenset[int]]
-    put_on: frozenset[int]
-    taken_off: frozenset[int]
+    added_by_hand: frozenset[int]
+    removed_by_hand: frozenset[int]
     reads_all: bool
 
 
 steps = st.builds(
     Step,
     segments=st.tuples(people, people),
-    put_on=st.frozensets(st.sampled_from(PEOPLE), max_size=2),
-    taken_off=st.frozensets(st.sampled_from(PEOPLE), max_size=2),
+    added_by_hand=st.frozensets(st.sampled_from(PEOPLE), max_size=2),
+    removed_by_hand=st.frozensets(st.sampled_from(PEOPLE), max_size=2),
     reads_all=st.booleans(),
 )
 
@@ -70,9 +70,9 @@ def step(
     return Step((frozenset(one), frozenset(two)), frozenset(on), frozenset(off), reads_all)
 
 
-# Somebody whom one configuration had put on the list is taken off and put back by a person while
-# the other one wants them: nobody may take them off, whichever of the two comes first.
-TAKEN_OFF_AND_PUT_BACK = [
+# One configuration added someone; a person removes and adds them again while the other one wants
+# them. Neither configuration may remove them, in any order.
+REMOVED_AND_ADDED_AGAIN = [
     step({1}, {1, 2, 4}, {3, 5}, {2}, reads_all=True),
     step({0, 3}, {0, 1, 2, 3, 4, 5}, {0, 3}, set()),
     step({4}, set(), set(), set()),
@@ -84,10 +84,10 @@ TAKEN_OFF_AND_PUT_BACK = [
 
 @dataclass
 class Model:
-    """What the list should be, worked out one set at a time.
+    """The expected list, one set for each question.
 
-    ``believed`` is who is on the list as far as anybody can know who does not always read all of
-    it, ``unseen`` those of them who were put there by us and not yet read back.
+    ``believed`` are the people on the list as far as reads show, which are not always full;
+    ``unseen`` are those of them that Quintile added and has not read back yet.
     """
 
     direction: Direction
@@ -95,16 +95,16 @@ class Model:
     on: set[int] = field(default_factory=set)
     believed: set[int] = field(default_factory=set)
     unseen: set[int] = field(default_factory=set)
-    ours: set[int] = field(default_factory=set)
-    stays_out: set[int] = field(default_factory=set)
+    managed: set[int] = field(default_factory=set)
+    kept_off: set[int] = field(default_factory=set)
     wanted: set[int] = field(default_factory=set)
-    told: set[int] = field(default_factory=set)
+    sent: set[int] = field(default_factory=set)
     segments: list[frozenset[int]] = field(default_factory=list)
     events: list[tuple[int, str, int]] = field(default_factory=list)
 
     def sync(self, segments: list[frozenset[int]], *, reads_all: bool) -> tuple[set[int], ...]:
-        """What a sync does to the list: whom it adds, removes and tells something new."""
-        # Until somebody has been found on it there is no knowing who has joined since.
+        """What a sync does to the list: the people it adds, removes and updates."""
+        # All of the list is read until someone has been found on it.
         reads_all = reads_all or not self.has_been_read
         self.has_been_read = self.has_been_read or bool(self.on)
         before = self.segments or [frozenset() for _ in segments]
@@ -113,22 +113,22 @@ class Model:
             self.events += [(number, "Left Segment", person) for person in was - now]
         wanted = set().union(*segments)
         seen = set(self.on) if reads_all else self.believed | self.on
-        # Whoever was known to be on the list and is not any more was taken off by a person: members
-        # until now, and whom we had put there and not read back yet when they left the segment.
-        self.stays_out |= (self.believed & (self.wanted | self.unseen) & wanted) - seen
+        # People known to be on the list who are missing now were removed by a person: the members
+        # so far, and those who left the segment before they were read back.
+        self.kept_off |= (self.believed & (self.wanted | self.unseen) & wanted) - seen
         self.unseen = set() if reads_all else self.unseen - self.on
-        self.stays_out -= seen
+        self.kept_off -= seen
         if self.direction == "push":
-            self.stays_out &= wanted
-        self.ours &= seen
-        removed = (self.ours & seen) - wanted - self.unseen
-        added = wanted - seen - self.stays_out
-        updated = (wanted & seen) - self.told
+            self.kept_off &= wanted
+        self.managed &= seen
+        removed = (self.managed & seen) - wanted - self.unseen
+        added = wanted - seen - self.kept_off
+        updated = (wanted & seen) - self.sent
         self.on = (self.on - removed) | added
         self.believed = (seen - removed) | added
         self.unseen |= added
-        self.ours = (self.ours - removed) | added
-        self.told |= added | updated
+        self.managed = (self.managed - removed) | added
+        self.sent |= added | updated
         self.wanted = wanted
         self.segments = segments
         return added, removed, updated
@@ -136,7 +136,7 @@ class Model:
 
 @dataclass
 class World:
-    """A tenant and its account, used by one example after the other."""
+    """A tenant and its account, which the examples use one after the other."""
 
     settings: Settings
     pool: Pool
@@ -162,7 +162,7 @@ def world(cluster: Cluster, built_template: str) -> Iterator[World]:
         Sandbox([], [account]) as sandbox,
         connect(base.database_url) as admin,
     ):
-        # Full readings are made when the story says so, and no schedule makes one.
+        # Full reads are made when the story says so, never by the schedule.
         here = replace(base, klaviyo_url=sandbox.klaviyo_url, schedule_klaviyo_members="0 0 1 1 *")
         with connect_as_owner(here) as owner:
             tenant_id = add_tenant(owner, "kessel", None)
@@ -175,7 +175,7 @@ def world(cluster: Cluster, built_template: str) -> Iterator[World]:
 
 
 class Example:
-    """A list of its own, two segments that may feed it, and people of its own."""
+    """A list with the segments that feed it and their people, for one example."""
 
     def __init__(self, world: World, direction: Direction, segments: int) -> None:
         self.world = world
@@ -195,13 +195,13 @@ class Example:
         ]
 
     def _configure(self, segment_key: str, direction: Direction) -> UUID:
-        """One configuration; made in a transaction of its own, for syncs go by their age."""
+        """Create a configuration in its own transaction, because syncs are ordered by their age."""
         new = NewConfig(segment_key, self.list.id, self.list.name, direction, sends_events=True)
         with tenant_transaction(self.world.pool, self.world.tenant_id) as conn:
             return create_config(conn, self.world.tenant_id, new)
 
     def end(self) -> None:
-        """Leave nothing that the next example's sync would look at."""
+        """Delete the configurations, so that the next example does not sync them."""
         with tenant_transaction(self.world.pool, self.world.tenant_id) as conn:
             for config_id in self.config_ids:
                 delete_config(conn, self.world.tenant_id, config_id)
@@ -222,12 +222,12 @@ class Example:
                         [self.world.tenant_id, segment_id, str(person), self.email(person)],
                     )
 
-    def edit_list(self, put_on: frozenset[int], taken_off: frozenset[int]) -> None:
+    def edit_list(self, added_by_hand: frozenset[int], removed_by_hand: frozenset[int]) -> None:
         account = self.world.account
-        for person in put_on:
+        for person in added_by_hand:
             profile = account.upsert_profile({"email": self.email(person)})[0]
             account.join(self.list, [profile.id])
-        for person in taken_off:
+        for person in removed_by_hand:
             found = account.profile_by_email(self.email(person))
             if found is not None:
                 self.list.members.pop(found.id, None)
@@ -242,7 +242,7 @@ class Example:
             config_ids=self.config_ids,
             reads_all=reads_all,
         )
-        # Time passes: what was sent must be on the list by the next full reading.
+        # Time passes, so that the next full read covers what was sent.
         self.world.admin.execute(
             "update app.klaviyo_ledger set changed_at = changed_at - interval '1 hour'"
         )
@@ -251,7 +251,7 @@ class Example:
         )
 
     def writes(self) -> list[str]:
-        """The calls that change who is on the list or what profiles say; events are apart."""
+        """The calls that change the list or profiles, without events."""
         return [
             request.method
             for request in self.world.sandbox.klaviyo_requests()
@@ -259,7 +259,7 @@ class Example:
         ]
 
     def event_calls(self) -> int:
-        """The calls that tell of events; so few of them go one by one."""
+        """The calls that send events; so few are sent one by one."""
         return sum(
             request.method == "POST" and "event" in request.path
             for request in self.world.sandbox.klaviyo_requests()
@@ -290,15 +290,15 @@ class Example:
 @pytest.mark.parametrize("segments", [1, 2])
 @pytest.mark.parametrize("direction", ["push", "bidirectional"])
 @settings(
-    # A sync takes a while, so a failing story is shown as it is instead of being made smaller.
+    # A sync is slow, so a failing story is shown as it is instead of being shrunk.
     phases=(Phase.explicit, Phase.generate),
     max_examples=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 @given(story=st.lists(steps, min_size=3, max_size=6))
-@example(story=TAKEN_OFF_AND_PUT_BACK)
-def test_lists_are_as_the_model_has_them(
+@example(story=REMOVED_AND_ADDED_AGAIN)
+def test_lists_match_the_model(
     world: World, direction: Direction, segments: int, story: list[Step]
 ) -> None:
     played, model = Example(world, direction, segments), Model(direction)
@@ -306,16 +306,16 @@ def test_lists_are_as_the_model_has_them(
         note(f"step {number}: {each}")
         now = list(each.segments[:segments])
         played.fill_segments(now)
-        played.edit_list(each.put_on, each.taken_off)
-        model.on = (model.on | each.put_on) - each.taken_off
+        played.edit_list(each.added_by_hand, each.removed_by_hand)
+        model.on = (model.on | each.added_by_hand) - each.removed_by_hand
         played.sync(reads_all=each.reads_all)
-        told_before = len(model.events)
+        events_before = len(model.events)
         added, removed, updated = model.sync(now, reads_all=each.reads_all)
-        assert played.event_calls() == len(model.events) - told_before
+        assert played.event_calls() == len(model.events) - events_before
 
         assert played.members() == {played.email(person) for person in model.on}
-        stays_out = {row["email"] for row in played.rows() if row["state"] == "removed"}
-        assert stays_out == {played.email(person) for person in model.stays_out}
+        kept_off = {row["email"] for row in played.rows() if row["state"] == "removed"}
+        assert kept_off == {played.email(person) for person in model.kept_off}
         assert played.events() == sorted(
             (number, metric, played.email(person)) for number, metric, person in model.events
         )
@@ -325,7 +325,7 @@ def test_lists_are_as_the_model_has_them(
             assert writes.count("DELETE") == ceil(len(removed) / 2)
         elif not added | updated | removed:
             assert writes == []
-    # Once more with nothing changed: nothing is written, whichever way the list is read.
+    # Without changes nothing is written, with a full read or without.
     for reads_all in (False, True):
         played.sync(reads_all=reads_all)
         added, removed, updated = model.sync(now, reads_all=reads_all)

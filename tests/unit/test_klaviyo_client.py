@@ -1,4 +1,4 @@
-"""The Klaviyo client: what it sends, how it waits, what its errors say."""
+"""The Klaviyo client: requests, rate limits and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def client(httpserver: HTTPServer) -> Iterator[KlaviyoClient]:
         yield client
 
 
-def test_every_request_says_who_asks_and_for_which_revision(
+def test_every_request_has_the_key_and_the_revision(
     client: KlaviyoClient, httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request(
@@ -43,7 +43,7 @@ def test_every_request_says_who_asks_and_for_which_revision(
     assert KEY not in repr(client) + repr(vars(client))
 
 
-def test_a_body_is_json_api(client: KlaviyoClient, httpserver: HTTPServer) -> None:
+def test_bodies_are_sent_as_json_api(client: KlaviyoClient, httpserver: HTTPServer) -> None:
     httpserver.expect_request(
         "/api/x",
         method="DELETE",
@@ -53,7 +53,7 @@ def test_a_body_is_json_api(client: KlaviyoClient, httpserver: HTTPServer) -> No
     client.delete("/api/x", "/api/x", {"data": [1]})
 
 
-def test_pages_are_followed_on_the_same_server_only(
+def test_next_pages_are_read_only_from_the_same_server(
     client: KlaviyoClient, httpserver: HTTPServer
 ) -> None:
     httpserver.expect_ordered_request("/api/lists").respond_with_json(
@@ -70,7 +70,7 @@ def test_pages_are_followed_on_the_same_server_only(
     assert client.calls == 2
 
 
-def test_a_used_up_window_is_waited_out_for_that_operation_only(
+def test_a_used_up_window_delays_only_its_operation(
     client: KlaviyoClient, httpserver: HTTPServer
 ) -> None:
     headers = {
@@ -88,9 +88,7 @@ def test_a_used_up_window_is_waited_out_for_that_operation_only(
     assert time.monotonic() - started >= 0.9
 
 
-def test_errors_carry_code_detail_and_pointer(
-    client: KlaviyoClient, httpserver: HTTPServer
-) -> None:
+def test_errors_have_code_detail_and_pointer(client: KlaviyoClient, httpserver: HTTPServer) -> None:
     httpserver.expect_request("/api/x").respond_with_json(
         {
             "errors": [
@@ -110,7 +108,7 @@ def test_errors_carry_code_detail_and_pointer(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_is_its_own_error(
+def test_a_refused_key_raises_its_own_error(
     client: KlaviyoClient, httpserver: HTTPServer, status: int
 ) -> None:
     httpserver.expect_request("/api/x").respond_with_json({"errors": []}, status=status)
@@ -120,7 +118,9 @@ def test_a_refused_key_is_its_own_error(
     assert KEY not in str(raised.value)
 
 
-def test_it_gives_up_after_some_attempts(client: KlaviyoClient, httpserver: HTTPServer) -> None:
+def test_a_failing_call_ends_after_the_last_attempt(
+    client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
     httpserver.expect_request("/api/x").respond_with_data("<html>", content_type="text/html")
     with pytest.raises(KlaviyoUnavailableError, match="not JSON"):
         client.get("/api/x", "/api/x")
@@ -128,11 +128,11 @@ def test_it_gives_up_after_some_attempts(client: KlaviyoClient, httpserver: HTTP
 
 
 @pytest.mark.parametrize(
-    ("limit", "remaining", "reset", "told"),
+    ("limit", "remaining", "reset", "expected"),
     [
         ("10, 10;w=1, 150;w=60", "149", "60", ReportedLimits(10, 150, False, 149, 60)),
         ("10, 10;w=1, 150;w=60", "9", "1", ReportedLimits(10, 150, True, 9, 1)),
-        # More than a second allows cannot be the second's.
+        # More calls than a second allows cannot be those of the second.
         ("10, 10;w=1, 150;w=60", "11", "1", ReportedLimits(10, 150, False, 11, 1)),
         ("75, 75; w=1, 750; w=60", "0", "30", ReportedLimits(75, 750, False, 0, 30)),
         ("10", "9", "1", None),
@@ -140,15 +140,15 @@ def test_it_gives_up_after_some_attempts(client: KlaviyoClient, httpserver: HTTP
         ("0, 0;w=1, 0;w=60", "0", "1", None),
     ],
 )
-def test_the_headers_tell_how_large_the_windows_are_and_what_is_left_of_one(
-    limit: str, remaining: str, reset: str, told: ReportedLimits | None
+def test_limits_are_read_from_the_headers(
+    limit: str, remaining: str, reset: str, expected: ReportedLimits | None
 ) -> None:
     headers = {
         "RateLimit-Limit": limit,
         "RateLimit-Remaining": remaining,
         "RateLimit-Reset": reset,
     }
-    assert ReportedLimits.read(headers) == told
+    assert ReportedLimits.read(headers) == expected
 
 
 def test_a_missing_scope_is_named(client: KlaviyoClient, httpserver: HTTPServer) -> None:

@@ -100,7 +100,7 @@ def test_credentials_and_revision_are_checked(
     assert (response.status_code, error_of(response)["code"]) == (status, code)
 
 
-def test_a_revoked_key_opens_nothing(klaviyo: Klaviyo) -> None:
+def test_a_revoked_key_is_refused(klaviyo: Klaviyo) -> None:
     klaviyo.account.revoke_key(KEY)
     assert klaviyo.call("GET", "/api/lists").status_code == 401
 
@@ -114,12 +114,12 @@ def test_a_key_without_the_scope_is_denied(klaviyo: Klaviyo) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/lists/", "/api/nothing", "/api/lists/none"])
-def test_what_does_not_exist_is_not_found(path: str, klaviyo: Klaviyo) -> None:
+def test_unknown_paths_and_ids_are_not_found(path: str, klaviyo: Klaviyo) -> None:
     response = klaviyo.call("GET", path)
     assert (response.status_code, error_of(response)["code"]) == (404, "not_found")
 
 
-def test_bodies_must_say_they_are_json_api(klaviyo: Klaviyo) -> None:
+def test_bodies_need_the_json_api_content_type(klaviyo: Klaviyo) -> None:
     headers = {**HEADERS, "Content-Type": "application/json"}
     response = klaviyo.call("POST", "/api/lists", {}, headers)
     assert (response.status_code, error_of(response)["code"]) == (415, "unsupported_media_type")
@@ -134,7 +134,9 @@ def test_bodies_must_say_they_are_json_api(klaviyo: Klaviyo) -> None:
         ({"data": {"type": "list", "attributes": {"name": "x", "nam": 1}}}, "/data/attributes/nam"),
     ],
 )
-def test_a_wrong_body_is_pointed_at(body: Any, pointer: str, klaviyo: Klaviyo) -> None:
+def test_an_error_points_at_the_wrong_part_of_a_body(
+    body: Any, pointer: str, klaviyo: Klaviyo
+) -> None:
     response = klaviyo.call("POST", "/api/lists", body)
     assert response.status_code == 400
     assert error_of(response)["source"] == {"pointer": pointer}
@@ -153,13 +155,13 @@ def test_a_wrong_body_is_pointed_at(body: Any, pointer: str, klaviyo: Klaviyo) -
         ("/api/profiles?filter=equals(email", "filter"),
     ],
 )
-def test_a_wrong_parameter_is_named(path: str, parameter: str, klaviyo: Klaviyo) -> None:
+def test_an_error_names_the_wrong_parameter(path: str, parameter: str, klaviyo: Klaviyo) -> None:
     response = klaviyo.call("GET", path)
     assert response.status_code == 400
     assert error_of(response)["source"] == {"parameter": parameter}
 
 
-def test_following_next_reads_every_member_once(klaviyo: Klaviyo) -> None:
+def test_next_links_read_every_member_once(klaviyo: Klaviyo) -> None:
     expected = klaviyo.add(230)
     url, seen = f"/api/lists/{klaviyo.list_id}/relationships/profiles?page[size]=100", []
     pages = 0
@@ -173,7 +175,7 @@ def test_following_next_reads_every_member_once(klaviyo: Klaviyo) -> None:
     assert (sorted(seen), pages) == (sorted(expected), 3)
 
 
-def test_members_are_filtered_and_sorted_by_when_they_joined(klaviyo: Klaviyo) -> None:
+def test_members_are_filtered_and_sorted_by_join_time(klaviyo: Klaviyo) -> None:
     klaviyo.add(1)
     path = f"/api/lists/{klaviyo.list_id}/profiles"
     first = klaviyo.call("GET", path).json()["data"][0]["attributes"]["joined_group_at"]
@@ -190,7 +192,7 @@ def test_members_are_filtered_and_sorted_by_when_they_joined(klaviyo: Klaviyo) -
     assert len(klaviyo.members(both)) == 2
 
 
-def test_joining_changes_neither_consent_nor_the_time_of_those_already_in(klaviyo: Klaviyo) -> None:
+def test_joining_changes_neither_consent_nor_the_join_time_of_members(klaviyo: Klaviyo) -> None:
     [profile_id] = klaviyo.add(1)
     joined = dict(klaviyo.account.lists[klaviyo.list_id].members)
     body = {"data": [{"type": "profile", "id": profile_id}]}
@@ -208,7 +210,7 @@ def test_at_most_a_thousand_members_change_at_once(klaviyo: Klaviyo) -> None:
         assert (response.status_code, error_of(response)["source"]) == (400, {"pointer": "/data"})
 
 
-def test_a_duplicate_is_named(klaviyo: Klaviyo) -> None:
+def test_a_duplicate_profile_error_names_the_existing_profile(klaviyo: Klaviyo) -> None:
     existing = klaviyo.account.create_profile({"email": "a@example.com"}).id
     body = {"data": {"type": "profile", "attributes": {"email": "A@Example.com"}}}
     response = klaviyo.call("POST", "/api/profiles", body)
@@ -225,7 +227,7 @@ def test_one_bad_address_rejects_a_whole_import(klaviyo: Klaviyo) -> None:
     assert klaviyo.account.profile_by_email("a@example.com") is None
 
 
-def test_an_import_creates_changes_and_joins_when_it_is_complete(klaviyo: Klaviyo) -> None:
+def test_an_import_creates_updates_and_adds_profiles_on_completion(klaviyo: Klaviyo) -> None:
     klaviyo.account.create_profile({"email": "a@example.com", "properties": {"k": 1, "old": 2}})
     queued = klaviyo.import_profiles(
         {"email": "a@example.com", "properties": {"k": None, "new": 3}}, {"email": "b@example.com"}
@@ -237,11 +239,11 @@ def test_an_import_creates_changes_and_joins_when_it_is_complete(klaviyo: Klaviy
     assert klaviyo.account.member_emails(klaviyo.list_id) == {"a@example.com", "b@example.com"}
     changed = klaviyo.account.profile_by_email("a@example.com")
     assert changed is not None
-    # Null does not clear in a bulk import, unlike everywhere else.
+    # Null does not clear a property in a bulk import, unlike in other calls.
     assert changed.properties == {"k": 1, "old": 2, "new": 3}
 
 
-def test_an_import_nobody_asks_about_completes_by_itself(klaviyo: Klaviyo) -> None:
+def test_an_import_completes_without_being_polled(klaviyo: Klaviyo) -> None:
     klaviyo.account.job_seconds = 0
     klaviyo.import_profiles({"email": "a@example.com"})
     assert klaviyo.members() == ["a@example.com"]
@@ -257,7 +259,7 @@ def test_an_import_can_complete_with_failures(klaviyo: Klaviyo) -> None:
     assert failure["attributes"]["original_payload"] == {"email": "late@example.com"}
 
 
-def test_imports_have_limits_of_size(klaviyo: Klaviyo) -> None:
+def test_imports_have_size_limits(klaviyo: Klaviyo) -> None:
     many = klaviyo.import_profiles(*({"email": f"p{n}@example.com"} for n in range(10_001)))
     assert error_of(many)["source"] == {"pointer": "/data/attributes/profiles/data"}
     large = klaviyo.import_profiles({"email": "a@example.com", "properties": {"x": "y" * 100_001}})
@@ -266,7 +268,7 @@ def test_imports_have_limits_of_size(klaviyo: Klaviyo) -> None:
     assert whole.status_code == 413
 
 
-def test_null_clears_by_patch_and_by_profile_import(klaviyo: Klaviyo) -> None:
+def test_null_clears_a_property_by_patch_and_by_profile_import(klaviyo: Klaviyo) -> None:
     start = {"email": "a@example.com", "first_name": "A", "properties": {"k": 1}}
     profile_id = klaviyo.account.create_profile(start).id
     change = {"type": "profile", "id": profile_id, "attributes": {"first_name": None}}
@@ -278,7 +280,7 @@ def test_null_clears_by_patch_and_by_profile_import(klaviyo: Klaviyo) -> None:
     assert (cleared.first_name, cleared.properties) == (None, {})
 
 
-def test_limits_hold_for_the_account_whatever_the_key(klaviyo: Klaviyo) -> None:
+def test_rate_limits_apply_to_the_account_across_keys(klaviyo: Klaviyo) -> None:
     klaviyo.account.add_key("pk_other", {"accounts:read"})
     first = klaviyo.call("GET", "/api/accounts")
     assert first.headers["RateLimit-Limit"] == "1, 1;w=1, 15;w=60"
@@ -290,7 +292,7 @@ def test_limits_hold_for_the_account_whatever_the_key(klaviyo: Klaviyo) -> None:
     assert "RateLimit-Remaining" not in second.headers
 
 
-def test_counting_a_list_has_a_limit_of_its_own(klaviyo: Klaviyo) -> None:
+def test_reading_a_list_size_has_its_own_rate_limit(klaviyo: Klaviyo) -> None:
     path = f"/api/lists/{klaviyo.list_id}"
     counted = f"{path}?additional-fields[list]=profile_count"
     statuses = [klaviyo.call("GET", each).status_code for each in (counted, counted, path)]

@@ -1,4 +1,4 @@
-"""What a plan is carried out with: imports, removals and events, each row with its own end."""
+"""Carrying out a plan in Klaviyo: imports, removals and events, with a result for each row."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def hashes(target: Target) -> dict[str, str]:
     return {each["email"]: each["properties_hash"] for each in rows}
 
 
-def on_ledger(target: Target, email: str, state: str) -> None:
+def add_to_ledger(target: Target, email: str, state: str) -> None:
     with tenant_transaction(target.pool, target.tenant_id) as conn:
         conn.execute(
             """
@@ -128,10 +128,10 @@ def properties_of(account: Account, email: str) -> dict[str, Any]:
 # -- imports ------------------------------------------------------------------------------------
 
 
-def test_additions_and_updates_go_with_their_properties(
+def test_additions_and_updates_are_sent_with_their_properties(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
-    on_ledger(target, "kept@example.org", "kept")
+    add_to_ledger(target, "kept@example.org", "kept")
     add_and_update(
         target,
         [row("ada@example.org"), row("bob@example.org")],
@@ -144,7 +144,7 @@ def test_additions_and_updates_go_with_their_properties(
         "bob@example.org": "synced",
         "kept@example.org": "kept",
     }
-    # Whom a person has taken off since the list was read is not put back by being told about.
+    # An update does not add people again who were removed since the list was read.
     assert account.member_emails(target.list_id) == {"ada@example.org", "bob@example.org"}
     assert properties_of(account, "ada@example.org") == {"quintile_rfm_segment": "champions"}
     assert properties_of(account, "kept@example.org") == {"quintile_rfm_segment": "loyal"}
@@ -156,7 +156,7 @@ def test_additions_and_updates_go_with_their_properties(
     assert null_progress.counts == {"added": 2, "updated": 1}
 
 
-def test_a_batch_holds_no_more_than_klaviyo_takes(
+def test_a_batch_keeps_within_klaviyos_limits(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n}@example.org") for n in range(25)]
@@ -171,7 +171,7 @@ def test_a_batch_holds_no_more_than_klaviyo_takes(
     assert len(account.member_emails(target.list_id)) == 25
 
 
-def test_people_on_no_list_are_told_about_without_a_list(
+def test_people_on_no_list_are_updated_without_a_list(
     target: Target, account: Account, null_progress: NullProgress
 ) -> None:
     import_people(target, [row("gone@example.org", segment="none")], "refresh", null_progress)
@@ -181,7 +181,7 @@ def test_people_on_no_list_are_told_about_without_a_list(
     assert hashes(target) == {"gone@example.org": "hash of none"}
 
 
-def test_one_bad_address_costs_one_row(
+def test_a_bad_address_rejects_only_its_own_row(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n}@example.org") for n in range(20)]
@@ -197,29 +197,29 @@ def test_one_bad_address_costs_one_row(
     assert null_progress.counts == {"added": 19, "rejected": 1}
 
 
-def test_one_that_fails_inside_the_import_costs_one_row(
+def test_a_profile_that_fails_inside_an_import_rejects_only_its_own_row(
     target: Target, account: Account, null_progress: NullProgress
 ) -> None:
     account.fail_import_of("late@example.org")
-    on_ledger(target, "late@example.org", "pending")
+    add_to_ledger(target, "late@example.org", "pending")
     add_and_update(target, [row("ada@example.org"), row("late@example.org")], [], null_progress)
     assert states(target) == {"ada@example.org": "synced", "late@example.org": "rejected"}
-    # It is taken the next time it is sent.
+    # It is accepted the next time it is sent.
     account._unimportable.clear()
     add_and_update(target, [row("late@example.org", segment="loyal")], [], null_progress)
     kept = ledger(target)["late@example.org"]
     assert (kept["state"], kept["error_code"], kept["refused_hash"]) == ("synced", None, None)
 
 
-def test_a_refused_update_leaves_who_is_on_the_list_what_they_are(
+def test_a_refused_update_does_not_change_the_state_of_people_on_the_list(
     target: Target, account: Account, null_progress: NullProgress
 ) -> None:
     account.fail_import_of("ada@example.org")
-    on_ledger(target, "ada@example.org", "synced")
+    add_to_ledger(target, "ada@example.org", "synced")
     add_and_update(target, [], [row("ada@example.org", segment="loyal")], null_progress)
     kept = ledger(target)["ada@example.org"]
     assert (kept["state"], kept["error_code"], kept["refused_hash"]) == ("synced", "invalid", None)
-    # Not again until there is something else to tell.
+    # Not sent again until the properties change.
     assert hashes(target) == {"ada@example.org": "hash of loyal"}
     account._unimportable.clear()
     add_and_update(target, [], [row("ada@example.org")], null_progress)
@@ -246,7 +246,7 @@ def test_a_profile_that_is_too_large_is_rejected_alone(
 def client_through(
     klaviyo: Sandbox, intercept: Callable[[str], httpx.Response | None], *, method: str = "POST"
 ) -> KlaviyoClient:
-    """A client whose calls are answered by ``intercept``, or by the sandbox when it does not."""
+    """A client whose calls are answered by ``intercept``, or by the sandbox if it returns None."""
 
     class Intercepted(httpx.HTTPTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -259,8 +259,8 @@ def client_through(
     return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
 
 
-def vaguely_refusing(klaviyo: Sandbox, *, is_refused: str) -> KlaviyoClient:
-    """A client whose imports are refused, pointing at nobody, while they hold an address."""
+def refusing_vaguely(klaviyo: Sandbox, *, is_refused: str) -> KlaviyoClient:
+    """A client whose imports are refused without a pointer while they contain an address."""
 
     def refuse(body: str) -> httpx.Response | None:
         error = {"code": "invalid", "detail": "No.", "source": {"pointer": "/data/"}}
@@ -269,7 +269,7 @@ def vaguely_refusing(klaviyo: Sandbox, *, is_refused: str) -> KlaviyoClient:
     return client_through(klaviyo, refuse)
 
 
-def test_a_profile_that_is_another_is_sent_under_its_id(
+def test_an_address_of_another_profile_is_sent_with_that_profiles_id(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     existing = account.create_profile({"email": "bob@example.org"}).id
@@ -290,28 +290,28 @@ def test_a_profile_that_is_another_is_sent_under_its_id(
     assert properties_of(account, "bob@example.org") == {"quintile_rfm_segment": "champions"}
 
 
-def test_a_refusal_that_points_at_nobody_is_narrowed_down(
+def test_a_refusal_without_a_pointer_is_narrowed_down(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n:02}@example.org") for n in range(40)]
-    vague = via(target, vaguely_refusing(klaviyo, is_refused="person13@"))
+    vague = via(target, refusing_vaguely(klaviyo, is_refused="person13@"))
     add_and_update(vague, people, [], null_progress)
     assert len(account.member_emails(target.list_id)) == 39
     refused = ledger(target)["person13@example.org"]
     assert (refused["state"], refused["error_detail"]) == ("rejected", "No.")
 
 
-def test_a_refusal_of_everybody_is_nobodys_fault(
+def test_a_refusal_of_all_profiles_rejects_none_of_them(
     target: Target, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n:02}@example.org") for n in range(8)]
-    vague = via(target, vaguely_refusing(klaviyo, is_refused="@example.org"))
+    vague = via(target, refusing_vaguely(klaviyo, is_refused="@example.org"))
     with pytest.raises(KlaviyoError, match=r"No\."):
         add_and_update(vague, people, [], null_progress)
     assert set(states(target).values()) == {"pending"}
 
 
-def test_a_list_that_is_gone_is_no_persons_fault(
+def test_a_deleted_list_rejects_no_profile(
     target: Target, account: Account, null_progress: NullProgress
 ) -> None:
     account.lists.clear()
@@ -320,7 +320,7 @@ def test_a_list_that_is_gone_is_no_persons_fault(
     assert states(target) == {"ada@example.org": "pending"}
 
 
-def test_removals_go_a_thousand_at_a_time(
+def test_removals_are_sent_a_thousand_at_a_time(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n}@example.org") for n in range(1001)]
@@ -340,19 +340,19 @@ def test_removals_go_a_thousand_at_a_time(
 
 
 def leaving(target: Target, account: Account, count: int) -> list[Person]:
-    """So many people on the list who have left the segment."""
+    """This many people on the list who have left the segment."""
     people = []
     for number in range(count):
         profile = account.create_profile({"email": f"person{number}@example.org"})
         account.join(account.lists[target.list_id], [profile.id])
-        on_ledger(target, f"person{number}@example.org", "synced")
+        add_to_ledger(target, f"person{number}@example.org", "synced")
         people.append(row(f"person{number}@example.org", profile_id=profile.id))
     with tenant_transaction(target.pool, target.tenant_id) as conn:
         conn.execute("update app.klaviyo_ledger set is_member = false")
     return people
 
 
-def test_a_profile_that_klaviyo_no_longer_has_does_not_keep_the_others_on_the_list(
+def test_a_profile_that_klaviyo_deleted_does_not_block_other_removals(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = leaving(target, account, 3)
@@ -373,7 +373,7 @@ def test_a_profile_that_klaviyo_no_longer_has_does_not_keep_the_others_on_the_li
     assert null_progress.counts == {"removed": 3}
 
 
-def test_a_removal_that_is_refused_for_another_reason_fails(
+def test_a_removal_refused_for_another_reason_fails(
     target: Target, account: Account, null_progress: NullProgress
 ) -> None:
     people = leaving(target, account, 2)
@@ -383,11 +383,11 @@ def test_a_removal_that_is_refused_for_another_reason_fails(
     assert set(states(target).values()) == {"pending"}
 
 
-# -- imports that end otherwise -----------------------------------------------------------------
+# -- slow and cancelled imports ------------------------------------------------------------------
 
 
 def job_in(klaviyo: Sandbox, status: str, *, times: int) -> KlaviyoClient:
-    """A client that is told so many times that an import has this status."""
+    """A client that gets this status of an import this many times."""
     looks = iter(range(times))
 
     class Intercepted(httpx.HTTPTransport):
@@ -404,7 +404,7 @@ def job_in(klaviyo: Sandbox, status: str, *, times: int) -> KlaviyoClient:
     return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
 
 
-def test_an_import_that_takes_long_is_waited_for(
+def test_a_slow_import_is_waited_for(
     target: Target, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     slow = via(target, job_in(klaviyo, "processing", times=4))
@@ -427,7 +427,7 @@ def test_an_import_that_does_not_end_leaves_its_people_pending(
     assert hashes(target) == {}
 
 
-def test_an_import_that_klaviyo_cancels_is_never_called_done(
+def test_a_cancelled_import_is_not_recorded_as_done(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     cancelled = via(target, job_in(klaviyo, "cancelled", times=1))
@@ -444,7 +444,7 @@ def test_an_import_that_klaviyo_cancels_is_never_called_done(
 # -- events -------------------------------------------------------------------------------------
 
 
-def note_events(target: Target, count: int, *, email: str = "p{}@example.org") -> None:
+def add_events(target: Target, count: int, *, email: str = "p{}@example.org") -> None:
     with tenant_transaction(target.pool, target.tenant_id) as conn, conn.cursor() as cursor:
         cursor.executemany(
             """
@@ -469,14 +469,14 @@ def event_states(target: Target) -> dict[str, int]:
     return {each["state"]: each["events"] for each in rows}
 
 
-def test_few_events_are_sent_one_by_one_and_many_together(
+def test_few_events_are_sent_one_by_one_and_many_in_bulk_jobs(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
-    note_events(target, 4)
+    add_events(target, 4)
     send_events(target, null_progress)
     assert writes(klaviyo) == ["/api/events"] * 4
     klaviyo.clear_requests()
-    note_events(target, 25, email="q{}@example.org")
+    add_events(target, 25, email="q{}@example.org")
     send_events(via(target, events=10), null_progress)
     assert writes(klaviyo) == ["/api/event-bulk-create-jobs"] * 3
     assert null_progress.counts == {"events": 29}
@@ -496,14 +496,14 @@ def test_few_events_are_sent_one_by_one_and_many_together(
 
 
 @pytest.mark.parametrize("bulk_from", [1, 100], ids=["bulk", "single"])
-def test_an_event_whose_answer_was_lost_arrives_once(
+def test_an_event_whose_answer_was_lost_is_recorded_once(
     target: Target, account: Account, pool: Pool, null_progress: NullProgress, bulk_from: int
 ) -> None:
-    note_events(target, 6)
+    add_events(target, 6)
     with tenant_transaction(pool, target.tenant_id) as conn:
         before = [each["event_id"] for each in conn.execute("select * from app.klaviyo_events")]
     send_events(via(target, events_bulk_from=bulk_from), null_progress)
-    # As after a crash between Klaviyo's answer and our noting it, of some of them.
+    # As after a crash between Klaviyo's answer and its record, for some of them.
     with tenant_transaction(pool, target.tenant_id) as conn:
         conn.execute(
             """
@@ -512,18 +512,18 @@ def test_an_event_whose_answer_was_lost_arrives_once(
             """,
             [before[:4]],
         )
-    note_events(target, 2, email="new{}@example.org")
+    add_events(target, 2, email="new{}@example.org")
     send_events(via(target, events_bulk_from=bulk_from), null_progress)
     assert event_states(target) == {"sent": 8}
     assert len(account.events) == 8
 
 
 @pytest.mark.parametrize("bulk_from", [1, 100], ids=["bulk", "single"])
-def test_an_event_klaviyo_refuses_costs_one_row(
+def test_a_refused_event_rejects_only_its_own_row(
     target: Target, account: Account, null_progress: NullProgress, bulk_from: int
 ) -> None:
-    note_events(target, 5)
-    note_events(target, 1, email="b..b@example.org")
+    add_events(target, 5)
+    add_events(target, 1, email="b..b@example.org")
     send_events(via(target, events_bulk_from=bulk_from), null_progress)
     assert event_states(target) == {"sent": 5, "rejected": 1}
     assert null_progress.counts == {"events": 5, "events_rejected": 1}
@@ -536,11 +536,11 @@ def test_an_event_klaviyo_refuses_costs_one_row(
     assert len(account.events) == 5
 
 
-def test_without_the_scope_events_wait_and_it_is_said(
+def test_events_wait_and_an_error_is_raised_without_the_scope(
     here: Settings, target: Target, account: Account, null_progress: NullProgress
 ) -> None:
     account.add_key("pk_sandbox_without_events", ALL_SCOPES - {"events:write"})
-    note_events(target, 2)
+    add_events(target, 2)
     with (
         open_klaviyo(here, "pk_sandbox_without_events") as client,
         pytest.raises(EventsNotAllowedError),
@@ -549,12 +549,12 @@ def test_without_the_scope_events_wait_and_it_is_said(
     assert event_states(target) == {"pending": 2}
 
 
-def test_events_that_klaviyo_has_had_for_long_are_forgotten(
+def test_old_sent_events_are_deleted(
     here: Settings, target: Target, pool: Pool, owner: Connection, null_progress: NullProgress
 ) -> None:
-    note_events(target, 3)
+    add_events(target, 3)
     send_events(target, null_progress)
-    note_events(target, 1, email="waiting{}@example.org")
+    add_events(target, 1, email="waiting{}@example.org")
     owner.execute(
         """
         update app.klaviyo_events set sent_at = now() - interval '31 days'
@@ -583,7 +583,7 @@ def test_the_live_flows_of_a_list_are_read(
 # -- failures -----------------------------------------------------------------------------------
 
 
-def test_what_was_accepted_before_a_failure_is_recorded(
+def test_batches_accepted_before_a_failure_are_recorded(
     target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
 ) -> None:
     people = [row(f"person{n}@example.org") for n in range(4)]
