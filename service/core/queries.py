@@ -1,7 +1,7 @@
 """Named SQL statements, kept in files beside the code that runs them.
 
 ``service/<package>/sql/<noun>.sql`` holds statements, each under ``-- name: …`` and a comment that
-says what it is for. ``query("klaviyo.find_config")`` is the statement ``find_config`` of package
+says what it is for. ``query("klaviyo.record_count")`` is the statement ``record_count`` of package
 ``klaviyo``, in whichever file of it. A name in the code is always a literal, so that a search for
 it finds the statement and every caller.
 """
