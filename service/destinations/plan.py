@@ -89,14 +89,10 @@ def plan(
     config: Mapping[str, Any],
     live_flows: list[str],
 ) -> Plan:
-    """Make the plan of one configuration, in the caller's transaction.
+    """Make the plan of one configuration, in a transaction in which the list has been loaded.
 
-    Args:
-        conn: A transaction of the tenant, in which the list has been loaded.
-        settings: How many removals need approval.
-        tenant_id: The tenant.
-        config: A row of the statement ``list_sync_runs``.
-        live_flows: Names of flows that the sync must not start.
+    ``config`` is a row of the statement ``list_sync_runs``, ``live_flows`` are names of flows that
+    the sync must not start.
 
     Raises:
         MartsMissingError: dbt has not built the marts yet.

@@ -69,13 +69,6 @@ def sync_lists(
     all. After a failure of one list the others are still synced; the first failure is raised at the
     end.
 
-    Args:
-        settings: The service's settings.
-        pool: The service's pool.
-        tenant_id: The tenant.
-        progress: The run.
-        open_destination: Opens the tenant's account.
-
     Raises:
         CredentialRefusedError: The destination does not accept the credential.
         DestinationUnavailableError: The destination cannot be reached; at once.

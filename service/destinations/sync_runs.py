@@ -48,15 +48,9 @@ def request_sync(
 ) -> dict[str, Any]:
     """Queue a sync of these configurations, or of all that are not paused; returns the run's row.
 
-    They are added to a run that waits, or else to a new run behind the one that is running.
-
-    Args:
-        conn: A transaction of the tenant.
-        tenant_id: The tenant.
-        config_ids: The configurations.
-        trigger: Who starts the run.
-        is_dry_run: Only plan; the plan is in the rows of app.klaviyo_sync_runs.
-        reads_all: Read all profiles on the lists, not only those that joined since the last sync.
+    They are added to a run that waits, or else to a new run behind the one that is running. A dry
+    run only plans; the plan is in the rows of app.klaviyo_sync_runs. ``reads_all`` reads all
+    profiles on the lists, not only those that joined since the last sync.
 
     Raises:
         UnknownConfigError: The tenant has no configuration with some id.
@@ -82,13 +76,7 @@ def add_rows(
 ) -> None:
     """Add configurations to a run that has not ended.
 
-    Args:
-        conn: A transaction of the tenant.
-        tenant_id: The tenant.
-        run_id: The run.
-        config_ids: The configurations; None for all that are not paused.
-        only_scheduled: Of all, only those that the schedule syncs.
-        is_dry_run: Only plan, and change nothing.
+    Without ``config_ids`` all that are not paused, or those of them that the schedule syncs.
     """
     parameters = {
         "tenant_id": tenant_id,

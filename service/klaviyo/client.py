@@ -208,12 +208,8 @@ def open_klaviyo(
     """A client for the account of a private API key; closed at the end of the block.
 
     The client of a tenant comes from :func:`service.klaviyo.connection.open_connected_klaviyo`.
-
-    Args:
-        settings: The service's settings.
-        api_key: A private key.
-        windows: The rate limits; None for limits that only this client counts.
-        attempts: How often a failing call is made at most.
+    Without ``windows`` only the calls of this client are counted. ``attempts`` is how often a
+    failing call is made at most.
     """
     headers = {
         "Authorization": f"Klaviyo-API-Key {api_key}",

@@ -82,12 +82,8 @@ def open_connected_klaviyo(
 ) -> Iterator[KlaviyoClient]:
     """The client of a connected tenant, which shares the rate limits of its account.
 
-    Args:
-        settings: The service's settings.
-        pool: The service's pool.
-        tenant_id: The tenant.
-        attempts: How often a failing call is made at most.
-        patience_seconds: The longest wait while the limits are used up; None for no limit.
+    ``attempts`` is how often a failing call is made at most, ``patience_seconds`` the longest wait
+    while the limits are used up; None for no limit.
 
     Raises:
         NotConnectedError: The tenant has no API key.

@@ -47,13 +47,8 @@ def read_lists(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """A page of the account's lists, with sizes and the segments that feed each; the next cursor.
 
-    Args:
-        settings: The service's settings.
-        pool: The service's pool.
-        tenant_id: The tenant.
-        cursor: Klaviyo's cursor; None for the first page.
-        counts: Read a few sizes that are missing or old: one a second.
-        attempts: How often a failing call is made at most.
+    ``counts`` reads a few sizes that are missing or old, one a second. ``attempts`` is how often a
+    failing call is made at most.
 
     Raises:
         InvalidInputError: The cursor is not one of Klaviyo's.
