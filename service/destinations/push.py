@@ -66,8 +66,8 @@ def remove_people(target: Target, people: Iterable[Person], progress: Progress) 
     for batch in _batches(people, target.destination.limits.remove_profiles):
         emails = [person.email for person in batch]
         profile_ids = [str(person.profile_id) for person in batch]
-        # If these still were "synced" after a crash, the next sync would take those who are back in
-        # the segment for people whom somebody removed by hand.
+        # If these were still "synced" after a crash, the next sync would take those who are back in
+        # the segment for removals by hand.
         target.execute(
             query("destinations.mark_removing"), locks=True, emails=emails, profile_ids=profile_ids
         )
@@ -87,9 +87,9 @@ def import_people(
 ) -> None:
     """Write people's properties, and add them to the list if that is the purpose.
 
-    Refused people are recorded with the reason; the rest of their batch goes on. Additions and
-    updates do not share a call: it would add people again whom somebody removed since the list was
-    read. Counts ``added`` or ``updated``, and ``rejected``.
+    Refused people are recorded with the reason; the rest of their batch continues. Additions and
+    updates do not share a call, because it would add people again who were removed by hand since
+    the list was read. Counts ``added`` or ``updated``, and ``rejected``.
 
     Raises:
         DestinationError: A batch was not accepted; it stays pending and is repeated by the next

@@ -37,7 +37,7 @@ class Readings:
     """The lists that one run has read.
 
     Each list is read and loaded once, however many configurations need it. Loading it again would
-    bring back people whom the run has removed since.
+    bring back people that the run has removed since.
     """
 
     settings: Settings

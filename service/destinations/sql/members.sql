@@ -229,7 +229,7 @@ customers as (
         on f.tenant_id = %(tenant_id)s and lower(btrim(f.email)) = a.email
 ),
 
--- Materialized, because the view could otherwise compute everybody's previous segment again for
+-- Materialized, because the view could otherwise compute all previous segments again for
 -- each address.
 segments as materialized (
     select
