@@ -58,6 +58,7 @@ class Mailer:
 
     @contextmanager
     def open(self) -> Iterator[Destination]:
+        self.calls = 0
         yield self
 
     def read_members(self, list_id: str, since: datetime | None) -> Iterator[ListProfile]:
@@ -208,7 +209,7 @@ def test_a_list_follows_its_segment(brand: Brand, mailer: Mailer) -> None:
     assert [event["metric"] for event in mailer.events].count("Left Segment") == 1
     known = brand.config()
     assert (known["local_members"], known["remote_members"]) == (3, 4)
-    # Three lists of profiles are read and nothing is written.
+    # The list and the suppressed profiles are read, and nothing is written.
     assert brand.sync()["calls"] == 2
 
 

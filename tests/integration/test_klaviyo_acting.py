@@ -545,7 +545,7 @@ def test_events_wait_and_an_error_is_raised_without_the_scope(
         open_klaviyo(here, "pk_sandbox_without_events") as client,
         pytest.raises(EventsNotAllowedError),
     ):
-        send_events(via(target, client), null_progress, bulk_from=5)
+        send_events(via(target, client), null_progress)
     assert event_states(target) == {"pending": 2}
 
 

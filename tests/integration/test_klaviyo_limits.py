@@ -182,7 +182,7 @@ def test_waiting_holds_no_database_connection(settings: Settings, make_tenant: M
     with open_pool(replace(settings, pool_size=1)) as pool, ThreadPoolExecutor(1) as threads:
         windows = SharedWindows(pool, tenant_id, HASH)
         windows.reserve("GET x")
-        waiting = threads.submit(windows.take, "GET x")
+        waiting = threads.submit(windows.reserve, "GET x")
         for _ in range(20):
             with tenant_transaction(pool, tenant_id) as conn:
                 conn.execute("select 1")
