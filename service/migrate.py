@@ -1,8 +1,8 @@
-"""``quintile migrate``: schemas, roles and row level security, from plain numbered SQL.
+"""``quintile migrate``: schemas, roles and row level security, from numbered SQL files.
 
-A migration and its record commit together, under a lock that the database drops with the
-connection, so a killed run leaves nothing to clean up. It runs while the former release serves: it
-does not wait long for a table, because whoever comes after it would wait behind it.
+A migration and its record commit together, under a lock that ends with the connection, so a killed
+run leaves nothing to clean up. Migrations run while the previous release serves. They wait only
+briefly for a table, because later queries on it queue behind them.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ from service.queue.schema import apply_queue_schema
 MINIMUM_SERVER_VERSION = 150000
 _SQL_DIR = PROJECT_DIR / "sql"
 
-# How long a statement waits for a table, and everybody else behind it; then all that the migration
-# holds is given back, and it is tried again.
+# How long a statement waits for a table, while other queries queue behind it. After that the
+# migration is rolled back and tried again.
 _LOCK_TIMEOUT = "2s"
 _PAUSE_SECONDS = 3.0
 _MOST_ATTEMPTS = 200
@@ -67,7 +67,7 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the file, so that an edit after the fact is noticed."""
+        """SHA-256 of the file, to detect edits after it was applied."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
@@ -83,22 +83,23 @@ def migrate(
     reset_passwords: bool = False,
     migrations: Sequence[Migration] | None = None,
 ) -> list[str]:
-    """Bring the database to this release and return the migrations applied now.
+    """Migrate the database to this release; return the names of the migrations applied now.
 
-    Idempotent: a database that is already there is checked and left alone.
+    Idempotent: a database that is up to date is only checked.
 
     Args:
-        settings: Which database, and the secret that the roles' passwords derive from.
-        report: Told what is being done.
-        reset_passwords: Give the roles this installation's passwords even though they have others.
-        migrations: What to apply; this release's when not given.
+        settings: The database, and the secret from which the roles' passwords are derived.
+        report: Receives one sentence per step.
+        reset_passwords: Replace passwords of the roles that this installation does not know.
+        migrations: The migrations to apply; this release's when not given.
 
     Raises:
-        UnsupportedDatabaseError: PostgreSQL older than 15.
-        NewerDatabaseError: The database knows migrations that this release does not.
+        UnsupportedDatabaseError: PostgreSQL is older than 15.
+        NewerDatabaseError: The database has migrations that this release does not know.
         MissingGrantError: The admin lacks a right; the advice is the statement that grants it.
-        ForeignRolesError: The roles have passwords that this installation's secret does not give.
-        TablesInUseError: A transaction kept a table for many minutes; what came before is done.
+        ForeignRolesError: The roles have passwords that this installation does not know.
+        TablesInUseError: A transaction used a table for a quarter of an hour; earlier migrations
+            are applied.
         QuintileError: A migration was edited after it was applied, or isolation does not hold.
     """
     with connect(admin_url(settings)) as conn:
@@ -117,7 +118,7 @@ def migrate(
 
 
 def applied_migrations(conn: Connection) -> dict[str, str]:
-    """Names and checksums of what this database has; empty before the first migration."""
+    """Checksums of the applied migrations by name; empty before the first migration."""
     if one(conn.execute("select to_regclass('app.schema_migrations') as found").fetchone())[
         "found"
     ]:
@@ -131,7 +132,7 @@ def _check_server_version(conn: Connection) -> None:
         major = conn.info.server_version // 10000
         raise UnsupportedDatabaseError(
             f"This is PostgreSQL {major}; Quintile needs 15 or newer.",
-            advice="Views that respect row level security (security_invoker) came with 15.",
+            advice="Views with row level security (security_invoker) came with PostgreSQL 15.",
         )
 
 
@@ -147,13 +148,13 @@ def _check_not_newer(conn: Connection, migrations: Sequence[Migration]) -> None:
     if unknown:
         raise NewerDatabaseError(
             f"The database has migration {unknown[-1]}, which this release does not know.",
-            advice="Run a release at least as new as the one that migrated it.",
+            advice="Run the release that migrated it, or a newer one.",
         )
     for name, checksum in applied.items():
         if known[name].checksum != checksum:
             raise QuintileError(
                 f"Migration {name} has been edited since it was applied to this database.",
-                advice="Undo the edit and put the change into a new migration.",
+                advice="Undo the edit and write a new migration.",
             )
 
 
@@ -166,49 +167,32 @@ def _create_roles(conn: Connection) -> None:
 
 
 def _missing_grant(conn: Connection, error: psycopg.Error) -> MissingGrantError:
-    """Name the right that the admin lacks, as the statement that a stronger role can run."""
-    facts = one(
-        conn.execute(
-            """
-            select
-                current_user::text as admin,
-                quote_ident(current_user) as quoted_admin,
-                quote_ident(current_database()) as quoted_database,
-                (select rolcreaterole or rolsuper from pg_roles where rolname = current_user)
-                    as may_create_roles,
-                has_database_privilege(
-                    current_database(), 'create with grant option'
-                ) as may_grant_create
-            """
-        ).fetchone()
-    )
-    admin, database = facts["quoted_admin"], facts["quoted_database"]
-    if not facts["may_create_roles"]:
+    """The right that the admin lacks, with the statement that grants it."""
+    rights = one(conn.execute(query("core.admin_rights")).fetchone())
+    admin, database = rights["quoted_admin"], rights["quoted_database"]
+    if not rights["may_create_roles"]:
         statement = f"alter role {admin} createrole;"
-    elif not facts["may_grant_create"]:
+    elif not rights["may_grant_create"]:
         statement = f"grant all on database {database} to {admin} with grant option;"
     else:
         statement = f"grant quintile_owner, quintile_transform, quintile_app to {admin};"
     reason = str(error).strip().splitlines()[0]
     return MissingGrantError(
-        f"Role {facts['admin']} may not prepare this database: {reason}.",
+        f"Role {rights['admin']} may not prepare this database: {reason}.",
         advice=f"As a role that may, run: {statement}",
     )
 
 
 def _existing_roles(conn: Connection) -> set[str]:
-    rows = conn.execute(
-        "select rolname::text as name from pg_roles where rolname = any(%s)", [[APP, TRANSFORM]]
-    ).fetchall()
+    rows = conn.execute(query("core.existing_roles"), {"roles": [APP, TRANSFORM]}).fetchall()
     return {row["name"] for row in rows}
 
 
 def _set_passwords(settings: Settings, conn: Connection, existing: set[str]) -> None:
     """Give the login roles their derived passwords, unless they already connect with them.
 
-    Roles belong to the whole server. One that existed before, has another password and is used by
-    another database serves another installation; if this database was prepared before, it was
-    under another secret. To change the password would lock that installation out.
+    Roles belong to the whole server. An existing role with another password may be used by another
+    installation, or by this database under another secret: a new password would lock that one out.
     """
     given = {APP: settings.app_database_url, TRANSFORM: settings.transform_database_url}
     for role, own_url in given.items():
@@ -220,12 +204,15 @@ def _set_passwords(settings: Settings, conn: Connection, existing: set[str]) -> 
         except psycopg.OperationalError:
             taken = one(conn.execute(query("core.is_role_taken"), {"role": role}).fetchone())
             if role in existing and taken["is_taken"]:
-                raise ForeignRolesError(role) from None
+                raise ForeignRolesError(
+                    f"Role {role} exists already, with a password that this installation does not"
+                    " know."
+                ) from None
             _set_password(conn, role, password)
 
 
 def _set_password(conn: Connection, role: str, password: str) -> None:
-    # Only the verifier is sent, so no log of the server can hold the password.
+    # Only the verifier is sent, so the password cannot appear in the server's log.
     verifier = conn.pgconn.encrypt_password(
         password.encode(), role.encode(), b"scram-sha-256"
     ).decode()
@@ -237,21 +224,13 @@ def _set_password(conn: Connection, role: str, password: str) -> None:
     except psycopg.errors.InsufficientPrivilege:
         raise MissingGrantError(
             f"The admin may not set the password of {role}.",
-            advice="Give the admin CREATEROLE (and, from PostgreSQL 16, ADMIN of the role), or set"
+            advice="Grant the admin CREATEROLE (and, from PostgreSQL 16, ADMIN on the role), or set"
             " QUINTILE_APP_DATABASE_URL and QUINTILE_TRANSFORM_DATABASE_URL.",
         ) from None
 
 
 def _apply_as_owner(conn: Connection, report: Report, migrations: Sequence[Migration]) -> list[str]:
-    conn.execute(
-        """
-        create table if not exists app.schema_migrations (
-            name text primary key,
-            checksum text not null,
-            applied_at timestamptz not null default now()
-        )
-        """
-    )
+    conn.execute(query("core.create_schema_migrations"))
     _retry_while_locked(conn, report, lambda: conn.execute(_file("rls/protect.sql")))
     applied = applied_migrations(conn)
     pending = [migration for migration in migrations if migration.name not in applied]
@@ -272,7 +251,7 @@ def _apply(conn: Connection, migration: Migration) -> None:
 
 
 def _retry_while_locked(conn: Connection, report: Report, work: Callable[[], object]) -> None:
-    """Do the work in one transaction, and again for as long as others are in the way."""
+    """Do the work in one transaction; retry while other transactions hold its tables."""
     for attempt in range(1, _MOST_ATTEMPTS + 1):
         try:
             with conn.transaction():
@@ -281,8 +260,8 @@ def _retry_while_locked(conn: Connection, report: Report, work: Callable[[], obj
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
             if attempt == _MOST_ATTEMPTS:
                 raise TablesInUseError from error
-            report("a long transaction is in the way; trying again")
-            # Not in step with whatever comes at regular times.
+            report("a long transaction uses the table; trying again")
+            # At random, to avoid colliding with a periodic job again and again.
             time.sleep(random.uniform(0.5, 1.5) * _PAUSE_SECONDS)  # noqa: S311
         else:
             return
@@ -291,7 +270,7 @@ def _retry_while_locked(conn: Connection, report: Report, work: Callable[[], obj
 def _check_isolation(conn: Connection) -> None:
     findings = conn.execute(
         "select relation, finding from app.isolation_findings where relation !~ %s",
-        # What dbt built heals with the next build; a migration must not fail over it.
+        # The next build fixes dbt's tables; a migration must not fail because of them.
         [r"^(staging|intermediate|marts)\."],
     ).fetchall()
     if findings:

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.api.access import state
 from service.api.problems import NotSignedInError
-from service.core.metrics import may_read, own_numbers
+from service.core.metrics import may_read, process_metrics
 
 blueprint = APIBlueprint("metrics", __name__, tag="Metrics", enable_openapi=False)
 
@@ -22,4 +22,4 @@ def show_metrics() -> Response:
             "The metrics are not for everybody.",
             advice="Set QUINTILE_METRICS_TOKEN and send it: Authorization: Bearer <token>.",
         )
-    return Response(own_numbers(), content_type=CONTENT_TYPE_LATEST)
+    return Response(process_metrics(), content_type=CONTENT_TYPE_LATEST)

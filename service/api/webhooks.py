@@ -13,8 +13,8 @@ from service.api.paging import WEBHOOKS, WITHOUT_NUL, PageQuery, decode_cursor, 
 from service.api.problems import NotFoundError
 from service.api.schemas import Webhook, WebhooksPage
 from service.core.queries import query
+from service.webhooks.events import retry_webhooks
 from service.webhooks.inbox import MAX_BODY_BYTES, Delivery, receive
-from service.webhooks.retry import retry_webhooks
 
 blueprint = APIBlueprint("webhooks", __name__, tag="Webhooks", enable_openapi=False)
 admin_blueprint = APIBlueprint("set_aside_webhooks", __name__, tag="Webhooks")

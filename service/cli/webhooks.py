@@ -34,7 +34,7 @@ def webhooks_list(settings: Settings, tenant: str) -> None:
 @click.pass_obj
 def webhooks_retry(settings: Settings, tenant: str, webhook_id: str | None) -> None:
     """Try webhooks that were set aside once more; quintile worker does the work."""
-    from service.webhooks.retry import retry_webhooks
+    from service.webhooks.events import retry_webhooks
 
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         retried = retry_webhooks(conn, tenant_id, webhook_id)

@@ -1,1 +1,1 @@
-"""What every other package may use: settings, database, HTTP, errors, secrets, logs, metrics."""
+"""What every other package uses: settings, database, HTTP, errors, secrets, logs, metrics."""

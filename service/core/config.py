@@ -1,7 +1,7 @@
 """Settings as data: each has a name, a default and one sentence.
 
-A setting ``database_url`` is read from the environment variable ``QUINTILE_DATABASE_URL``.
-``docs/settings.md`` lists them all; a test fails when one is missing there.
+The setting ``database_url`` is read from the environment variable ``QUINTILE_DATABASE_URL``.
+``docs/settings.md`` lists them; a test fails when one is missing there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from croniter import CroniterError, croniter
@@ -19,26 +18,6 @@ from croniter import CroniterError, croniter
 from service.core.errors import InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_RANGES = MappingProxyType(
-    {
-        "port": (1, 65535),
-        "worker_metrics_port": (0, 65535),
-        "metrics_tenant_names": (0, 1),
-        "notify_private_addresses": (0, 1),
-        "klaviyo_removal_share": (0, 100),
-    }
-)
-_LEAST = MappingProxyType(
-    {
-        "web_processes": 1,
-        # One of them is kept for people.
-        "worker_slots": 2,
-        "worker_builds": 2,
-        "run_attempts": 1,
-        "run_stale_seconds": 1,
-        "run_days": 1,
-    }
-)
 _CRON_FIELDS = 5
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
@@ -46,42 +25,44 @@ _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"}
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 
 
-def _setting(default: str | int, sentence: str, *, secret: bool = False) -> Any:
-    return field(default=default, metadata={"sentence": sentence, "secret": secret})
+def _setting(
+    default: str | int, sentence: str, *, least: int | None = None, most: int | None = None
+) -> Any:
+    metadata = {"sentence": sentence, "least": least, "most": most}
+    return field(default=default, metadata=metadata)
+
+
+def _secret(sentence: str) -> Any:
+    """A setting that is empty by default and that no log, page or error may show."""
+    metadata = {"sentence": f"{sentence} Secret.", "least": None, "most": None}
+    return field(default="", repr=False, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that can be set, read once at start-up."""
+    """All settings, read once at start-up."""
 
-    database_url: str = _setting(
-        "",
-        "PostgreSQL 15+ to use, as its admin; the embedded PostgreSQL when empty.",
-        secret=True,
+    database_url: str = _secret(
+        "URL of the PostgreSQL database (15 or newer), as its admin; empty for the embedded "
+        "PostgreSQL."
     )
-    app_database_url: str = _setting(
-        "",
-        "How the service connects as quintile_app; derived from the database URL when empty.",
-        secret=True,
+    app_database_url: str = _secret(
+        "URL for the service's role quintile_app; derived from QUINTILE_DATABASE_URL when empty."
     )
-    transform_database_url: str = _setting(
-        "",
-        "How dbt and the worker connect as quintile_transform; derived when empty.",
-        secret=True,
+    transform_database_url: str = _secret(
+        "URL for quintile_transform, the role of dbt and the worker; derived from "
+        "QUINTILE_DATABASE_URL when empty."
     )
-    secret_key: str = _setting(
-        "",
-        "Signs sessions and derives the roles' passwords; generated under home when empty.",
-        secret=True,
+    secret_key: str = _secret(
+        "Secret that signs sessions and derives the database roles' passwords; generated in "
+        "QUINTILE_HOME when empty."
     )
-    encryption_keys: str = _setting(
-        "",
-        "Key ring for stored credentials, newest first: id:base64,id:base64 with 32-byte keys; "
-        "derived from the secret key when empty.",
-        secret=True,
+    encryption_keys: str = _secret(
+        "Keys that seal stored credentials, newest first, as id:base64,id:base64 with 32 bytes "
+        "each; derived from QUINTILE_SECRET_KEY when empty."
     )
     home: str = _setting(
-        str(PROJECT_DIR / ".quintile"), "Where the embedded database and generated keys live."
+        str(PROJECT_DIR / ".quintile"), "Directory of the embedded database and generated keys."
     )
     shopify_url: str = _setting(
         "https://{shop}", "Base URL of Shopify's Admin API; {shop} stands for the shop's domain."
@@ -90,78 +71,83 @@ class Settings:
     shopify_client_id: str = _setting(
         "", "Client id of your Shopify app; needed to refresh access tokens that expire."
     )
-    shopify_client_secret: str = _setting(
-        "",
-        "Client secret of your Shopify app, newest first and comma-separated while it is replaced; "
-        "it signs webhooks and refreshes access tokens that expire.",
-        secret=True,
+    shopify_client_secret: str = _secret(
+        "Client secret of your Shopify app, which signs webhooks and refreshes access tokens; "
+        "during a rotation both secrets, newest first, separated by a comma."
     )
     public_url: str = _setting(
         "",
-        "Address under which Shopify reaches this service, such as https://quintile.example.com; "
-        "needed to subscribe to webhooks.",
+        "Public https address of this service, such as https://quintile.example.com; needed to "
+        "subscribe to webhooks.",
     )
     run_days: int = _setting(
-        90, "How long runs are kept after they have ended, in days; the newest good ones stay."
+        90, "Days that finished runs are kept; the newest successful runs stay longer.", least=1
     )
     webhook_days: int = _setting(
-        30, "How long webhooks are remembered after they have been processed, in days."
+        30, "Days that processed webhooks, sent notifications and finished jobs are kept."
     )
     privacy_export_days: int = _setting(
-        30, "How long the answer to a data request can be fetched, in days."
+        30, "Days that the export of a data request can be downloaded."
     )
     shopify_bulk_from: int = _setting(
-        2000, "How many orders or customers to read at once are worth a bulk operation."
+        2000,
+        "Number of orders or customers from which a sync uses a bulk operation instead of pages.",
     )
     shopify_bulk_patience_seconds: int = _setting(
         900,
-        "How long a bulk operation may wait for a free place or get no further, in seconds, before"
-        " its rows are paged instead.",
+        "Seconds that a bulk operation may wait for a free slot or make no progress before its "
+        "rows are read in pages.",
     )
     shopify_compare_hours: int = _setting(
         24,
-        "How often all ids are compared with the shop's to notice what is gone, in hours;"
-        " 0 for never.",
+        "Hours between comparisons of all ids with the shop's, which find deleted records; 0 for "
+        "never.",
     )
     notify_private_addresses: int = _setting(
         0,
-        "1 to let notifications of syncs go to http and to addresses of private networks; 0 for"
-        " https on the internet only.",
+        "1 allows notifications to http addresses and private networks; 0 allows only https "
+        "addresses on the internet.",
+        least=0,
+        most=1,
     )
     klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
     klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
     klaviyo_events_bulk_from: int = _setting(
-        10, "How many events for Klaviyo's flows are worth a bulk job instead of a call each."
+        10, "Number of events from which Klaviyo gets them in a bulk job instead of one call each."
     )
     klaviyo_event_days: int = _setting(
-        30, "How long events are remembered after Klaviyo has got them, in days."
+        30, "Days that events are kept after they were sent to Klaviyo."
     )
     klaviyo_removal_share: int = _setting(
-        20, "Percentage of a list beyond which a sync asks before it takes people off."
+        20, "Percentage of a list that a sync may remove without approval.", least=0, most=100
     )
     klaviyo_removal_from: int = _setting(
-        100, "How many profiles a list may have for a sync to take off any number without asking."
+        100,
+        "Size of a list, in profiles, up to which a sync may remove any number without approval.",
     )
-    host: str = _setting("127.0.0.1", "Address the web service listens on.")
-    port: int = _setting(8000, "Port the web service listens on.")
-    web_processes: int = _setting(1, "Processes of the web service.")
-    web_threads: int = _setting(8, "Requests one web process serves at once.")
-    metrics_token: str = _setting(
-        "",
-        "Bearer token that GET /metrics asks for; when empty, metrics are for this machine only.",
-        secret=True,
+    host: str = _setting("127.0.0.1", "Address on which the web service listens.")
+    port: int = _setting(8000, "Port on which the web service listens.", least=1, most=65535)
+    web_processes: int = _setting(1, "Number of processes of the web service.", least=1)
+    web_threads: int = _setting(8, "Requests that one web process serves at the same time.")
+    metrics_token: str = _secret(
+        "Bearer token that GET /metrics requires; when empty, only requests from this machine are "
+        "answered."
     )
     metrics_tenant_names: int = _setting(
-        0, "Whether metrics may name tenants in a label: 1 for yes, 0 for no."
+        0, "1 adds a label with the tenant's name to metrics; 0 leaves it out.", least=0, most=1
     )
-    worker_metrics_host: str = _setting("127.0.0.1", "Address on which a worker shows its metrics.")
-    worker_metrics_port: int = _setting(0, "Port on which a worker shows its metrics; 0 for none.")
-    pool_size: int = _setting(10, "Database connections one process opens at most.")
+    worker_metrics_host: str = _setting(
+        "127.0.0.1", "Address on which a worker serves its metrics."
+    )
+    worker_metrics_port: int = _setting(
+        0, "Port on which a worker serves its metrics; 0 for none.", least=0, most=65535
+    )
+    pool_size: int = _setting(10, "Maximum number of database connections of one process.")
     statement_timeout_ms: int = _setting(
-        15000, "Longest a query of a web request may run, in milliseconds."
+        15000, "Maximum duration of a query of a web request, in milliseconds."
     )
-    session_hours: int = _setting(12, "How long a sign-in to the admin UI lasts, in hours.")
-    dbt_threads: int = _setting(4, "Models dbt builds at once.")
+    session_hours: int = _setting(12, "Duration of a sign-in to the admin UI, in hours.")
+    dbt_threads: int = _setting(4, "Models that one dbt build computes at the same time.")
     schedule_segments: str = _setting(
         "0 */6 * * *", "When Shopify's segments and their members are synced (cron, UTC)."
     )
@@ -174,37 +160,46 @@ class Settings:
     schedule_klaviyo: str = _setting("*/30 * * * *", "When Klaviyo lists are synced (cron, UTC).")
     schedule_klaviyo_members: str = _setting(
         "0 2 * * *",
-        "From when on the next sync reads everybody on Klaviyo's lists, to notice who was taken off"
-        " (cron, UTC).",
+        "Time from which the next Klaviyo sync reads all list members again, to find people "
+        "removed in Klaviyo (cron, UTC).",
     )
     schedule_housekeeping: str = _setting(
         "30 4 * * *", "When old webhooks, exports, runs and jobs are deleted (cron, UTC)."
     )
     worker_slots: int = _setting(
-        6, "Jobs one worker does at once, two at least; one of them is kept for people."
+        6,
+        "Jobs that one worker runs at the same time, at least 2; one slot is reserved for jobs "
+        "that people request.",
+        least=2,
     )
     worker_builds: int = _setting(
         2,
-        "Of these, the most that are dbt builds, two at least; one of them is kept for people.",
+        "Number of these jobs that may be dbt builds, at least 2; one is reserved for builds that "
+        "people request.",
+        least=2,
     )
     worker_grace_seconds: int = _setting(
-        30, "How long a worker that is stopped lets its jobs run before it hands them back."
+        30, "Seconds that a stopping worker lets its jobs run before it returns them to the queue."
     )
     run_attempts: int = _setting(
-        5, "How often a run is begun that fails for a reason that passes, or whose process dies."
+        5,
+        "Maximum attempts of a run that fails for a transient reason or whose process dies.",
+        least=1,
     )
     run_retry_seconds: int = _setting(
-        15, "About how long after its first failure a run is tried again; then ever longer."
+        15, "Approximate seconds before a run's first retry; each later wait is longer."
     )
     run_stale_seconds: int = _setting(
-        120, "Silence after which the process of a run is taken to be dead, in seconds."
+        120, "Seconds without a heartbeat after which a run's process counts as dead.", least=1
     )
-    log_level: str = _setting("INFO", "Least severe log level that is written.")
-    log_format: str = _setting("console", "How log lines are written: console or json.")
+    log_level: str = _setting(
+        "INFO", "Minimum level of log lines: DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    )
+    log_format: str = _setting("console", "Format of log lines: console or json.")
 
     @cached_property
     def home_dir(self) -> Path:
-        """Directory of everything that is generated on this machine."""
+        """``home`` as an absolute path."""
         return Path(self.home).expanduser().resolve()
 
 
@@ -217,7 +212,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        InvalidSettingError: A value cannot be what the setting is.
+        InvalidSettingError: A value has the wrong type or is out of range.
     """
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
@@ -239,7 +234,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Variables named like settings that are none: misspelt ones, most likely."""
+    """Variables with the prefix ``QUINTILE_`` that are no setting, probably misspelt."""
     environ = os.environ if environ is None else environ
     known = {environment_name(item.name) for item in fields(Settings)} | _OTHER_VARIABLES
     return sorted(name for name in environ if name.startswith("QUINTILE_") and name not in known)
@@ -250,24 +245,24 @@ def _check(settings: Settings) -> None:
         raise InvalidSettingError("QUINTILE_LOG_FORMAT must be console or json.")
     if settings.log_level.upper() not in _LOG_LEVELS:
         raise InvalidSettingError(f"QUINTILE_LOG_LEVEL must be one of {', '.join(_LOG_LEVELS)}.")
-    for name, (least, most) in _RANGES.items():
-        if not least <= getattr(settings, name) <= most:
-            raise InvalidSettingError(f"{environment_name(name)} must be from {least} to {most}.")
-    for name, least in _LEAST.items():
-        if getattr(settings, name) < least:
-            raise InvalidSettingError(f"{environment_name(name)} must be at least {least}.")
     for item in fields(Settings):
-        if item.name.startswith("schedule_") and not _is_cron(getattr(settings, item.name)):
+        name, value = environment_name(item.name), getattr(settings, item.name)
+        least, most = item.metadata["least"], item.metadata["most"]
+        if most is not None and not least <= value <= most:
+            raise InvalidSettingError(f"{name} must be from {least} to {most}.")
+        if least is not None and value < least:
+            raise InvalidSettingError(f"{name} must be at least {least}.")
+        if item.name.startswith("schedule_") and not _is_cron(value):
             raise InvalidSettingError(
-                f"{environment_name(item.name)} is not a cron expression.",
+                f"{name} is not a cron expression.",
                 advice="It has five fields, for example 0 3 * * * for three o'clock.",
             )
 
 
 def _is_cron(text: str) -> bool:
-    """Whether this is a cron expression of five fields that names a time: 30 February never comes.
+    """Whether a text is a cron expression of five fields that matches some time.
 
-    croniter takes more: seconds, years and random times, which the schedules do not reckon with.
+    croniter accepts more: seconds, years, random times, and dates that never come (30 February).
     """
     if len(text.split()) != _CRON_FIELDS or not croniter.is_valid(text):
         return False

@@ -1,6 +1,6 @@
-"""Stored credentials: sealed on the way in, opened for a request and nowhere else.
+"""Stored credentials of tenants: one row of ``app.connections`` per tenant and provider.
 
-One row of ``app.connections`` per tenant and provider. What is particular to a provider is in
+Secrets are sealed when stored and opened only for a request. What is specific to a provider is in
 ``service/shopify/connection.py`` and ``service/klaviyo/connection.py``.
 """
 
@@ -15,7 +15,7 @@ from service.core.config import Settings
 from service.core.db import Connection
 from service.core.errors import InvalidInputError, NotConnectedError
 from service.core.queries import query
-from service.core.vault import Sealed, seal, unseal
+from service.core.vault import seal
 
 _NAMES = {"shopify": "Shopify", "klaviyo": "Klaviyo"}
 _SECRET = re.compile(r"[\x21-\x7e]{8,512}")
@@ -35,10 +35,13 @@ class MissingScopeError(InvalidInputError):
 
 
 def find_connection(conn: Connection, tenant_id: UUID, provider: str) -> dict[str, Any]:
-    """The row of a connection, its secret still sealed.
+    """The row of a connection, with its sealed secret.
+
+    A Shopify token may have to be refreshed before use: to call a store, use
+    :func:`service.shopify.connection.open_connected_shopify`.
 
     Raises:
-        NotConnectedError: The tenant has not been connected to the provider.
+        NotConnectedError: The tenant is not connected to the provider.
     """
     row = conn.execute(
         query("core.find_connection"), {"tenant_id": tenant_id, "provider": provider}
@@ -46,32 +49,6 @@ def find_connection(conn: Connection, tenant_id: UUID, provider: str) -> dict[st
     if row is None:
         raise not_connected(provider)
     return row
-
-
-def open_credential(settings: Settings, conn: Connection, tenant_id: UUID, provider: str) -> str:
-    """The secret of a connection.
-
-    Shopify's tokens may have to be refreshed first: use
-    :func:`service.shopify.connection.open_connected_shopify` to call a store.
-
-    Raises:
-        NotConnectedError: The tenant has not been connected to the provider.
-        SealBrokenError: None of the encryption keys opens the stored secret.
-    """
-    return unseal_connection(
-        settings, tenant_id, provider, find_connection(conn, tenant_id, provider)
-    )
-
-
-def unseal_connection(
-    settings: Settings, tenant_id: UUID, provider: str, row: dict[str, Any]
-) -> str:
-    """The secret in a row of :func:`find_connection`.
-
-    Raises:
-        SealBrokenError: None of the encryption keys opens the stored secret.
-    """
-    return unseal(settings, tenant_id, provider, Sealed(row["key_id"], bytes(row["sealed_secret"])))
 
 
 def store_connection(
@@ -83,16 +60,14 @@ def store_connection(
     secret: str,
     **columns: Any,
 ) -> None:
-    """Seal a secret and store it with what the provider said about it, replacing what was there."""
-    sealed = seal(settings, tenant_id, provider, secret)
+    """Store a verified credential and what the provider said about it, replacing the old row."""
     conn.execute(
         query("core.store_connection"),
         {
             "tenant_id": tenant_id,
             "provider": provider,
-            "sealed_secret": sealed.ciphertext,
-            "key_id": sealed.key_id,
             "scopes": [],
+            **seal(settings, tenant_id, provider, secret),
             **dict.fromkeys(_OPTIONAL),
             **columns,
         },
@@ -133,18 +108,18 @@ def not_connected(provider: str) -> NotConnectedError:
 
 
 def missing_scopes_message(kind: str, scopes: Mapping[str, str]) -> str:
-    """One sentence that names the missing scopes and what each is for."""
-    named = " and ".join(f"{scope} (for {why})" for scope, why in scopes.items())
-    return f"The {kind} lacks {named}."
+    """One sentence that lists the missing scopes and what each is for."""
+    listed = " and ".join(f"{scope} (for {purpose})" for scope, purpose in scopes.items())
+    return f"The {kind} lacks {listed}."
 
 
 def check_secret(text: str, kind: str, *, field: str = "") -> str:
     """A secret without surrounding space.
 
-    Checked here, because a client library would quote a malformed one in its error.
+    Checked here because an HTTP library quotes a malformed header in its error.
 
     Raises:
-        InvalidInputError: It cannot be one.
+        InvalidInputError: It is not 8 to 512 printable ASCII characters without spaces.
     """
     secret = text.strip()
     if not _SECRET.fullmatch(secret):

@@ -1,8 +1,9 @@
-"""The database: who connects as what, and the one way to act for a tenant.
+"""Database connections by role, and transactions of one tenant.
 
-Three roles (see ``sql/rls/roles.sql``). The service connects as ``quintile_app``, which sees the
-rows of one tenant per transaction and nothing without one. Operators' commands and the worker's
-fan-out, which must know all tenants, connect as ``quintile_owner`` or ``quintile_transform``.
+There are three roles (``sql/rls/roles.sql``). The service connects as ``quintile_app``, which sees
+the rows of one tenant per transaction and no rows outside one. Operators' commands act as
+``quintile_owner``; dbt and the worker's scheduler, which need all tenants, as
+``quintile_transform``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from service.core.errors import (
 from service.core.queries import query
 from service.core.secrets import role_password
 
-OWNER = "quintile_owner"
 TRANSFORM = "quintile_transform"
 APP = "quintile_app"
 
@@ -37,35 +37,35 @@ Connection = psycopg.Connection[DictRow]
 Pool = ConnectionPool[Connection]
 
 
-# -- who connects as what -----------------------------------------------------------------------
+# -- URLs by role -------------------------------------------------------------------------------
 
 
 def admin_url(settings: Settings) -> str:
-    """URL of the database's admin; starts the embedded PostgreSQL when none is set."""
+    """URL of the database's admin; starts the embedded PostgreSQL if no URL is set."""
     return settings.database_url or embedded.start(settings.home_dir / "pg")
 
 
 def app_url(settings: Settings) -> str:
-    """URL of the service's role."""
+    """URL of the service's role, quintile_app."""
     return settings.app_database_url or _as_role(settings, APP)
 
 
 def transform_url(settings: Settings) -> str:
-    """URL of dbt's role, which the worker's fan-out uses too."""
+    """URL of quintile_transform, the role of dbt and of the worker's scheduler."""
     return settings.transform_database_url or _as_role(settings, TRANSFORM)
 
 
 def _as_role(settings: Settings, role: str) -> str:
-    # The embedded server trusts its socket, which only its own system user can reach.
+    # The embedded server trusts its socket, which only its own system user can open.
     password = role_password(settings, role) if settings.database_url else ""
     return with_user(admin_url(settings), role, password)
 
 
 def with_user(url: str, user: str, password: str) -> str:
-    """The same database as another user, in the two URL forms that dbt's profile reads.
+    """A database URL for another user, in one of the two forms that dbt's profile reads.
 
     Raises:
-        InvalidSettingError: The URL is not one of PostgreSQL's.
+        InvalidSettingError: The URL cannot be parsed.
     """
     parts = url_parts(url)
     parts.pop("user", None)
@@ -82,28 +82,28 @@ def with_user(url: str, user: str, password: str) -> str:
 
 
 def url_parts(url: str) -> dict[str, str]:
-    """The parameters in a connection URL, by libpq's names.
+    """The parameters of a connection URL by their libpq names.
 
     Raises:
-        InvalidSettingError: It is not a URL of PostgreSQL's. The message does not repeat it, for
-            it may hold a password, and neither does the error's cause.
+        InvalidSettingError: The URL cannot be parsed. Neither the message nor the cause repeats it,
+            because it may hold a password.
     """
     try:
         return {key: str(value) for key, value in conninfo_to_dict(url).items()}
     except psycopg.Error:
         raise InvalidSettingError(
-            "A database URL cannot be read.",
-            advice="It looks like postgresql://user:password@host:5432/database, and signs in the"
-            " password are percent-encoded: % is %25, @ is %40, : is %3A, / is %2F, # is %23.",
+            "A database URL is invalid.",
+            advice="The form is postgresql://user:password@host:5432/database. In the password,"
+            " percent-encode special characters: % is %25, @ is %40, : is %3A, / is %2F, # is %23.",
         ) from None
 
 
 def connect(url: str) -> Connection:
-    """One autocommit connection with rows as dictionaries, and without prepared statements.
+    """Open an autocommit connection with dictionary rows and without prepared statements.
 
     Raises:
-        DatabaseUnavailableError: Nothing answers, or the password is refused.
-        InvalidSettingError: The URL cannot be read.
+        DatabaseUnavailableError: The server does not answer or refuses the password.
+        InvalidSettingError: The URL cannot be parsed.
     """
     url_parts(url)
     try:
@@ -116,10 +116,7 @@ def connect(url: str) -> Connection:
 
 
 def _why_unreachable(error: psycopg.OperationalError) -> str:
-    """The driver's reason without the host, which is part of a password when a sign is not encoded.
-
-    The reasons are PostgreSQL's own words; what else there may be is in its log.
-    """
+    """PostgreSQL's reason without the host, which holds part of a badly encoded password."""
     text = str(error)
     for words in (
         "password authentication failed",
@@ -134,12 +131,12 @@ def _why_unreachable(error: psycopg.OperationalError) -> str:
             return words
     if "does not exist" in text:
         return "it has no such database or role"
-    return "its host does not answer or is unknown"
+    return "its host is unknown or does not answer"
 
 
 @contextmanager
 def connect_as_owner(settings: Settings) -> Iterator[Connection]:
-    """A connection of the admin that acts as quintile_owner: for operators' commands."""
+    """A connection of the admin that acts as quintile_owner, for operators' commands."""
     with connect(admin_url(settings)) as conn:
         try:
             conn.execute("set role quintile_owner")
@@ -151,7 +148,7 @@ def connect_as_owner(settings: Settings) -> Iterator[Connection]:
         yield conn
 
 
-# -- the service's pool -------------------------------------------------------------------------
+# -- pool and tenant transactions ---------------------------------------------------------------
 
 
 @contextmanager
@@ -159,8 +156,8 @@ def open_pool(settings: Settings) -> Iterator[Pool]:
     """The service's pool, as quintile_app; closed at the end of the block.
 
     Raises:
-        OverprivilegedRoleError: The role is more than quintile_app may be.
-        DatabaseUnavailableError: Nothing answers, or the schema is missing.
+        OverprivilegedRoleError: The role may do more than quintile_app.
+        DatabaseUnavailableError: The server does not answer, or the schema is missing.
     """
     pool = create_pool(settings)
     try:
@@ -170,7 +167,7 @@ def open_pool(settings: Settings) -> Iterator[Pool]:
 
 
 def create_pool(settings: Settings) -> Pool:
-    """As :func:`open_pool`, for callers that close the pool themselves."""
+    """Like :func:`open_pool`, for callers that close the pool themselves."""
     url = app_url(settings)
     with connect(url) as conn:
         refuse_overprivileged(conn)
@@ -178,11 +175,10 @@ def create_pool(settings: Settings) -> Pool:
         url,
         min_size=1,
         max_size=settings.pool_size,
-        # A request that gets no connection in this many seconds is better told so than kept.
+        # Seconds until a request without a connection fails.
         timeout=5,
-        # Autocommit, so that conn.transaction() is a transaction and not a savepoint inside one
-        # that would outlive the tenant's block. No prepared statements: they do not survive
-        # PgBouncer's transaction mode.
+        # Autocommit makes conn.transaction() a transaction; otherwise it is a savepoint in one that
+        # outlives the tenant's block. PgBouncer's transaction mode loses prepared statements.
         kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": None},
         check=ConnectionPool.check_connection,
         open=True,
@@ -191,10 +187,11 @@ def create_pool(settings: Settings) -> Pool:
 
 
 def refuse_overprivileged(conn: Connection) -> None:
-    """Refuse to serve as a role that row level security would not hold.
+    """Refuse a role that row level security does not restrict.
 
     Raises:
-        OverprivilegedRoleError: Superuser, BYPASSRLS, an owner, or a member of a stronger role.
+        OverprivilegedRoleError: The role is a superuser, has BYPASSRLS, owns tables, or is a member
+            of a stronger role.
         DatabaseUnavailableError: The database has not been migrated.
     """
     try:
@@ -205,7 +202,7 @@ def refuse_overprivileged(conn: Connection) -> None:
         raise _not_migrated()
     if row["powers"]:
         raise OverprivilegedRoleError(
-            f"The service will not run as database role {row['role']}: it {row['powers'][0]}.",
+            f"The service does not run as database role {row['role']}: it {row['powers'][0]}.",
             advice="Connect as quintile_app, or leave QUINTILE_APP_DATABASE_URL empty.",
         )
 
@@ -218,16 +215,15 @@ def tenant_transaction(
     read_only: bool = False,
     timeout_ms: int = 0,
 ) -> Iterator[Connection]:
-    """The one way to act for a tenant: a transaction that sees that tenant's rows only.
+    """A transaction that sees one tenant's rows: the only way to act for a tenant.
 
-    The first statement sets the tenant for this transaction; it is gone with it, so a pooled
-    connection carries nothing to the next user.
+    The tenant is set for this transaction only, so a pooled connection keeps nothing of it.
 
     Args:
         pool: The service's pool.
-        tenant_id: Whose rows to see.
+        tenant_id: The tenant whose rows are visible.
         read_only: Refuse writes, as for a GET.
-        timeout_ms: Longest a statement may run, in milliseconds; 0 for no limit.
+        timeout_ms: Maximum duration of a statement in milliseconds; 0 for no limit.
     """
     with pool.connection() as conn, conn.transaction():
         conn.execute(
@@ -263,19 +259,19 @@ def advisory_lock(
     try:
         yield
     finally:
-        # A connection that was lost meanwhile has given the lock back already.
+        # A lost connection has released the lock already.
         with suppress(psycopg.OperationalError):
             conn.execute(query("core.unlock"), parameters)
 
 
-# -- tenants by name, for operators -------------------------------------------------------------
+# -- rows ---------------------------------------------------------------------------------------
 
 
 def find_tenant(conn: Connection, name: str) -> UUID:
     """Id of the tenant with this name, on a connection that sees all tenants.
 
     Raises:
-        UnknownTenantError: No tenant has this name; the message lists those there are.
+        UnknownTenantError: No tenant has this name; the advice lists the existing ones.
     """
     rows = conn.execute("select tenant_id, name from app.tenants order by name").fetchall()
     tenants: dict[str, UUID] = {row["name"]: row["tenant_id"] for row in rows}
@@ -284,12 +280,12 @@ def find_tenant(conn: Connection, name: str) -> UUID:
     names = ", ".join(tenants) or "none yet"
     raise UnknownTenantError(
         f"There is no tenant '{name}'.",
-        advice=f"Tenants: {names}. A new one: quintile tenants add {name}",
+        advice=f"Tenants: {names}. To add one: quintile tenants add {name}",
     )
 
 
 def one(row: DictRow | None) -> dict[str, Any]:
-    """The row of a statement that always returns one."""
+    """The row of a statement that always returns one row."""
     if row is None:
         raise LookupError("the statement returned no row")
     return row

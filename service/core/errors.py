@@ -1,37 +1,49 @@
 """The errors Quintile raises on purpose.
 
-Each class says what happened in its docstring and, where there is something to do about it, carries
-that in ``advice``. The CLI prints both and exits 1; the API turns them into a problem document.
+A class's docstring is its default message; ``advice`` says what to do about it. The CLI prints both
+and exits 1; the API returns them as a problem document.
 """
 
 from __future__ import annotations
 
 
 class QuintileError(Exception):
-    """Something Quintile can explain went wrong."""
+    """An error that Quintile can explain."""
 
     advice: str = ""
-    # For the operator's eyes only: names of files, a tool's own words.
-    detail: str = ""
-    # Whether the same work may succeed later without any change.
     is_transient: bool = False
 
     def __init__(
-        self, message: str | None = None, *, advice: str | None = None, detail: str = ""
+        self,
+        message: str | None = None,
+        *,
+        advice: str | None = None,
+        detail: str = "",
+        is_transient: bool | None = None,
     ) -> None:
+        """Describe the error; what is not given is the class's.
+
+        Args:
+            message: One sentence without secrets; the class's docstring when not given.
+            advice: What to do about it.
+            detail: For the operator only, such as names of files or a tool's output.
+            is_transient: Whether the same work may succeed later without any change.
+        """
         super().__init__(message or type(self).__doc__ or "")
         if advice is not None:
             self.advice = advice
+        if is_transient is not None:
+            self.is_transient = is_transient
         self.detail = detail
 
     @property
     def message(self) -> str:
-        """One sentence that says what happened, without any secret in it."""
+        """One sentence that says what happened, without secrets."""
         return str(self.args[0])
 
 
 class InvalidSettingError(QuintileError):
-    """A setting in the environment cannot be read."""
+    """A setting in the environment is invalid."""
 
 
 class DatabaseUnavailableError(QuintileError):
@@ -53,9 +65,11 @@ class MissingGrantError(QuintileError):
 
 
 class TablesInUseError(QuintileError):
-    """A transaction keeps a table that a migration changes."""
+    """A long transaction uses a table that a migration changes."""
 
-    advice = "End the oldest in pg_stat_activity, or wait for it, and run: quintile migrate"
+    advice = (
+        "End the oldest transaction in pg_stat_activity, or wait for it; then run: quintile migrate"
+    )
 
 
 class ForeignRolesError(QuintileError):
@@ -66,11 +80,6 @@ class ForeignRolesError(QuintileError):
         " secret.key under QUINTILE_HOME) is not the one it was set up with. Use that one; or, if"
         " nothing else uses the role: quintile migrate --reset-passwords"
     )
-
-    def __init__(self, role: str) -> None:
-        super().__init__(
-            f"Role {role} exists already, with a password that this installation does not know."
-        )
 
 
 class OverprivilegedRoleError(QuintileError):
@@ -86,18 +95,13 @@ class UnknownTenantError(QuintileError):
 
 
 class InvalidInputError(QuintileError):
-    """What was given cannot be used."""
+    """The input is invalid."""
 
     def __init__(
-        self,
-        message: str | None = None,
-        *,
-        advice: str | None = None,
-        detail: str = "",
-        field: str = "",
+        self, message: str | None = None, *, advice: str | None = None, field: str = ""
     ) -> None:
-        super().__init__(message, advice=advice, detail=detail)
-        # The one setting or parameter that is wrong, by its name in the API.
+        """Describe the error; ``field`` is the API's name of the one invalid field, if any."""
+        super().__init__(message, advice=advice)
         self.field = field
 
 
@@ -110,22 +114,8 @@ class AlreadyRunningError(QuintileError):
 
 
 class BuildFailedError(QuintileError):
-    """The dbt build did not succeed.
-
-    ``is_transient`` says that it may succeed the next time, because the database went away.
-    """
-
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        advice: str | None = None,
-        detail: str = "",
-        is_transient: bool = False,
-    ) -> None:
-        super().__init__(message, advice=advice, detail=detail)
-        self.is_transient = is_transient
+    """The dbt build did not succeed."""
 
 
 class SealBrokenError(QuintileError):
-    """A stored secret cannot be opened with the keys at hand."""
+    """A stored secret cannot be opened with the current keys."""

@@ -1,8 +1,8 @@
-"""HTTP with patience: which failures pass by themselves, and how long to wait for them.
+"""HTTP calls with retries: which failures are transient, and how long to wait.
 
-Most calls may be repeated, so one whose answer was lost is simply made again; of the others a
-failure tells whether the call has certainly done nothing. Nothing here ever shows a header, where
-the credentials are.
+Most calls are idempotent and are repeated when their answer is lost. For the others,
+:class:`TransientError` says whether the call certainly had no effect. Headers, which hold the
+credentials, never appear in an error or log.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ T = TypeVar("T")
 ATTEMPTS = 6
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
-# Whoever asks to be left alone for longer is: the call is given up instead of being waited with.
-LONGEST_WAITED_OUT_SECONDS = 300.0
+# A call with a longer Retry-After fails instead of waiting.
+MAX_RETRY_AFTER_SECONDS = 300.0
 _A_DAY_SECONDS = 86_400.0
-_PASSING_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
+_TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _DECODER = json.JSONDecoder()
 _UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
 
 class TransientError(Exception):
-    """A failure that may be gone at the next try.
+    """A failure that may not recur at the next attempt.
 
     Args:
-        reason: One phrase without any secret in it.
-        retry_after: Seconds the server asked to be left alone, if it did.
-        is_undone: Whether the call has certainly done nothing: it was never sent or was turned
-            away. Otherwise it may have been done and only its answer lost.
+        reason: One phrase without secrets.
+        retry_after: Seconds the server asked to wait, if it did.
+        is_undone: Whether the call certainly had no effect: it was never sent or was rejected.
+            Otherwise it may have taken effect and only its answer was lost.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class TransientError(Exception):
 
 
 class _CountedClient(httpx.Client):
-    """A client whose requests are counted as calls of one provider."""
+    """A client whose requests are counted as calls to one provider."""
 
     def __init__(self, provider: str, **options: Any) -> None:
         super().__init__(**options)
         self._provider = provider
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """Every request there is passes here."""
+        """Send a request and count it; every request passes here."""
         began = time.perf_counter()
         status = None
         try:
@@ -75,12 +75,12 @@ class _CountedClient(httpx.Client):
 def open_client(
     headers: dict[str, str], *, provider: str = "other", timeout: float = 60
 ) -> httpx.Client:
-    """A client that sends these headers, follows no redirect and does not wait for ever.
+    """A client with timeouts that follows no redirects.
 
     Args:
-        headers: What every request carries.
-        provider: Whom it calls, for the metrics.
-        timeout: Seconds of silence.
+        headers: Sent with every request.
+        provider: The label of its calls in the metrics.
+        timeout: Seconds without data until a request fails.
     """
     return _CountedClient(
         provider,
@@ -90,10 +90,10 @@ def open_client(
 
 
 def retry_transient(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
-    """Call until it stops raising TransientError, waiting longer each time or as long as told.
+    """Call until it stops raising TransientError, with growing waits or the server's Retry-After.
 
     Raises:
-        TransientError: The last attempt failed too, or the next is not welcome for too long.
+        TransientError: The last attempt failed, or Retry-After exceeds MAX_RETRY_AFTER_SECONDS.
     """
     for attempt in stamina.retry_context(
         on=_wait_for,
@@ -109,20 +109,20 @@ def retry_transient(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
 
 
 def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.Response:
-    """One request whose answer is not a passing failure.
+    """Send one request and return its answer.
 
     Raises:
-        TransientError: No whole answer arrived, or its status says that it is not final.
+        TransientError: No complete answer arrived, or its status is a transient failure's.
     """
     try:
         response = client.request(method, url, **content)
     except httpx.RequestError as error:
-        # The kind of failure only: httpx quotes the request, some of its messages a header.
+        # Only the type: some of httpx's messages quote a header.
         raise TransientError(
             f"the connection failed ({type(error).__name__})",
             is_undone=isinstance(error, _NEVER_SENT),
         ) from None
-    if response.status_code in _PASSING_STATUSES:
+    if response.status_code in _TRANSIENT_STATUSES:
         raise TransientError(
             f"it answered with status {response.status_code}",
             retry_after=_seconds(response.headers.get("Retry-After")),
@@ -133,16 +133,16 @@ def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.R
 
 def is_transient_status(status: int) -> bool:
     """Whether a status says that the same request may succeed later."""
-    return status in _PASSING_STATUSES
+    return status in _TRANSIENT_STATUSES
 
 
 def decode_json(response: httpx.Response) -> Any:
-    r"""The body as JSON, with what PostgreSQL's text cannot hold taken out.
+    r"""The body as JSON, without what PostgreSQL's text cannot hold.
 
-    That is U+0000 and half surrogate pairs, which arrive as \u escapes.
+    That is U+0000 and unpaired surrogates, which arrive as \u escapes.
 
     Raises:
-        TransientError: The body is no JSON: cut off, or a gateway's page.
+        TransientError: The body is not JSON: truncated, or a gateway's page.
     """
     try:
         body = response.json()
@@ -152,10 +152,10 @@ def decode_json(response: httpx.Response) -> Any:
 
 
 def read_json(text: str) -> Any:
-    """One line of JSON, with what PostgreSQL's text cannot hold taken out.
+    """One line of JSON, without what PostgreSQL's text cannot hold.
 
     Raises:
-        ValueError: It is no JSON.
+        ValueError: It is not one JSON value.
     """
     value, end = _DECODER.raw_decode(text)
     if end != len(text):
@@ -164,7 +164,7 @@ def read_json(text: str) -> Any:
 
 
 def storable(value: Any) -> Any:
-    """A JSON value without U+0000 and half surrogate pairs."""
+    """A JSON value without U+0000 and unpaired surrogates."""
     if isinstance(value, str):
         whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return whole.replace("\0", "")
@@ -180,11 +180,11 @@ def _wait_for(error: Exception) -> bool | float:
         return False
     if error.retry_after is None:
         return True
-    return error.retry_after if error.retry_after <= LONGEST_WAITED_OUT_SECONDS else False
+    return error.retry_after if error.retry_after <= MAX_RETRY_AFTER_SECONDS else False
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After as seconds, a day at most; its other form, a date, counts as none given."""
+    """Retry-After in seconds, at most a day; its other form, a date, is ignored."""
     try:
         seconds = float(retry_after or "")
     except ValueError:

@@ -1,8 +1,8 @@
-"""Structured logs on standard error, one event a line, with the ids of what it belongs to.
+"""Structured logs on standard error, one event per line, with the ids it belongs to.
 
-``request_id``, ``tenant_id`` and ``run_id`` are bound as context variables where they become
-known, and are on every line from there on. Query strings and bodies are never logged; what looks
-like a credential is masked all the same, whoever logged it.
+``request_id``, ``tenant_id`` and ``run_id`` become context variables as soon as they are known, and
+are on every later line. Query strings and bodies are never logged; text that looks like a
+credential is masked in every line, a library's too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SECRETS = re.compile(
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send structlog's and the standard library's logs to standard error, in the set format."""
+    """Send the logs of structlog and the standard library to standard error."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -50,7 +50,7 @@ def configure_logging(settings: Settings) -> None:
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # Tracebacks as plain text: the prettier ones print local variables.
+                # Plain tracebacks: structlog's rich ones print local variables.
                 structlog.processors.format_exc_info,
                 mask_secrets,
                 _renderer(settings),
@@ -58,36 +58,30 @@ def configure_logging(settings: Settings) -> None:
         )
     )
     root = logging.getLogger()
-    for former in [item for item in root.handlers if isinstance(item, _StderrHandler)]:
-        root.removeHandler(former)
+    for old in [item for item in root.handlers if isinstance(item, _StderrHandler)]:
+        root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.log_level.upper())
-    _reassign(logging.getLogger("gunicorn.error"))
-    # Our own access line says the same and more.
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    # It repeats, at length, what the run's own lines say.
-    logging.getLogger("procrastinate").setLevel(logging.WARNING)
+    gunicorn = logging.getLogger("gunicorn.error")
+    gunicorn.handlers.clear()
+    gunicorn.propagate = True
+    # Their lines repeat our own access and run lines.
+    for name in ("werkzeug", "httpx", "procrastinate"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to whatever standard error is at that moment."""
+    """Writes to the current ``sys.stderr``, which may be replaced after the start."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             print(self.format(record), file=sys.stderr, flush=True)
-        except Exception:  # noqa: BLE001 - logging's own way with a log that cannot be written
+        except Exception:  # noqa: BLE001 - as logging.StreamHandler does
             self.handleError(record)
 
 
-def _reassign(logger: logging.Logger) -> None:
-    """Make a logger that brings its own handler speak through ours."""
-    logger.handlers.clear()
-    logger.propagate = True
-
-
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A structlog processor: credentials inside the event's values become ``***``."""
+    """A structlog processor that replaces credentials in the event's values by ``***``."""
     return {key: _masked(value) for key, value in event.items()}
 
 

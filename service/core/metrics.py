@@ -1,8 +1,7 @@
-"""What this process counts for Prometheus, and how its page of numbers is guarded.
+"""Prometheus metrics of this process, and who may read them.
 
-No label names a tenant, a shop, a person or a path with an id in it: providers, kinds, states and
-routes only. What has to be asked of the database about all tenants is in
-:mod:`service.worker.metrics` and shown by the worker.
+Labels are providers, kinds, states and routes, never a tenant, a shop, a person or a path with an
+id. Metrics that are queried from the database are in :mod:`service.worker.metrics`.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.core.config import Settings
 
-# Set by service.web_server: the web service's processes share their numbers through files there.
+# Set by service.web_server: a directory of files through which its processes share metrics.
 SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# What a proxy adds to a request that it passes on.
+# Headers that a proxy adds.
 _PROXY_HEADERS = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"})
 _RUN_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
 
@@ -29,25 +28,25 @@ registry = CollectorRegistry()
 
 _requests = Histogram(
     "quintile_http_request_seconds",
-    "How long the API and the pages take to answer.",
+    "Response time of the API and the pages.",
     ("method", "route", "status"),
     registry=registry,
 )
 _upstream = Histogram(
     "quintile_upstream_request_seconds",
-    "How long providers take to answer; status is 'none' when no answer came.",
+    "Response time of providers; status is 'none' when no answer came.",
     ("provider", "status"),
     registry=registry,
 )
 _throttled = Counter(
     "quintile_upstream_throttled",
-    "Calls that a provider turned away because there were too many.",
+    "Calls that a provider rejected because of its rate limit.",
     ("provider",),
     registry=registry,
 )
 _runs = Histogram(
     "quintile_run_seconds",
-    "How long runs took that ended in this process.",
+    "Duration of the runs that ended in this process.",
     ("kind", "state"),
     buckets=_RUN_BUCKETS,
     registry=registry,
@@ -55,28 +54,28 @@ _runs = Histogram(
 
 
 def count_request(method: str, route: str | None, status: int, seconds: float) -> None:
-    """An answer of the web service; ``route`` is the pattern of its path, if there is one."""
+    """Count an answer of the web service; ``route`` is its URL pattern, if one matched."""
     labels = (method if method in _METHODS else "other", route or "none", str(status))
     _requests.labels(*labels).observe(seconds)
 
 
 def count_upstream(provider: str, status: int | None, seconds: float) -> None:
-    """A provider's answer; ``status`` is None when none came."""
+    """Count a provider's answer; ``status`` is None when none came."""
     _upstream.labels(provider, "none" if status is None else str(status)).observe(seconds)
 
 
 def count_throttled(provider: str) -> None:
-    """A call that a provider turned away because there were too many."""
+    """Count a call that a provider rejected because of its rate limit."""
     _throttled.labels(provider).inc()
 
 
 def count_run(kind: str, state: str, seconds: float) -> None:
-    """A run that ended."""
+    """Count a run that ended."""
     _runs.labels(kind, state).observe(seconds)
 
 
-def own_numbers() -> bytes:
-    """Prometheus's text format: this process's numbers, or those of all processes that share."""
+def process_metrics() -> bytes:
+    """Metrics in Prometheus's text format, of this process or all processes of the web service."""
     if SHARED_DIR not in os.environ:
         return generate_latest(registry)
     shared = CollectorRegistry()
@@ -85,14 +84,14 @@ def own_numbers() -> bytes:
 
 
 def may_read(settings: Settings, address: str | None, headers: Iterable[tuple[str, str]]) -> bool:
-    """Whether the numbers are for whoever asks.
+    """Whether a request may read the metrics.
 
-    With ``QUINTILE_METRICS_TOKEN`` for those who send it; without, for this machine only, and not
-    for what a proxy on this machine passes on.
+    It needs the token ``QUINTILE_METRICS_TOKEN``. Without that setting it must come from this
+    machine, and not through a proxy.
 
     Args:
-        settings: Whether there is a token.
-        address: Where the request came from.
+        settings: The token.
+        address: The request's remote address.
         headers: The request's headers; names in any case.
     """
     named = {name.lower(): value for name, value in headers}

@@ -1,9 +1,9 @@
 """Named SQL statements, kept in files beside the code that runs them.
 
 ``service/<package>/sql/<noun>.sql`` holds statements, each under ``-- name: …`` and a comment that
-says what it is for. ``query("klaviyo.record_count")`` is the statement ``record_count`` of package
-``klaviyo``, in whichever file of it. A name in the code is always a literal, so that a search for
-it finds the statement and every caller.
+says what it is for. ``query("klaviyo.record_count")`` is the statement ``record_count`` in one of
+the files of package ``klaviyo``. Names in the code are literals, so that a search finds the
+statement and every caller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CALL = re.compile(r'\bquery\(\s*(?:"([^"]*)"\s*\))?')
 
 
 class QueryNameError(LookupError):
-    """A statement's name is unknown, given twice, unused, or not a literal in the code."""
+    """A statement's name is unknown, duplicate, unused, or not a literal in the code."""
 
 
 def query(name: str) -> sql.SQL:
@@ -42,19 +42,19 @@ def query(name: str) -> sql.SQL:
 
 
 def load_queries() -> None:
-    """Read every statement now, and check every name.
+    """Read every statement and check every name.
 
-    A long-lived process calls this at its start: a statement that it read only when needed would
-    be the next release's once its checkout has been upgraded.
+    Long-lived processes call this at their start. A statement read later could come from the next
+    release, if the checkout has been upgraded meanwhile.
 
     Raises:
-        QueryNameError: A name is unknown, given twice, unused, or not a literal in the code.
+        QueryNameError: A name is unknown, duplicate, unused, or not a literal in the code.
     """
     check_queries(_SERVICE_DIR)
 
 
 def check_queries(service_dir: Path) -> None:
-    """As :func:`load_queries`, for the package in this directory."""
+    """Like :func:`load_queries`, for the packages in a directory."""
     known = {
         f"{directory.parent.name}.{statement}"
         for directory in sorted(service_dir.glob("*/sql"))
@@ -66,7 +66,7 @@ def check_queries(service_dir: Path) -> None:
             continue
         for match in _CALL.finditer(path.read_text(encoding="utf-8")):
             if match[1] is None:
-                raise QueryNameError(f"{path} calls query() with something else than a literal.")
+                raise QueryNameError(f"{path} calls query() without a literal name.")
             called.add(match[1])
     if unknown := called - known:
         raise QueryNameError(f"There is no statement {', '.join(sorted(unknown))}.")
@@ -81,7 +81,7 @@ def _statements(service_dir: Path, package: str) -> dict[str, sql.SQL]:
         found += _split(path)
     names = Counter(name for name, _ in found)
     if double := [name for name, count in names.items() if count > 1]:
-        raise QueryNameError(f"Package {package} has two statements {', '.join(double)}.")
+        raise QueryNameError(f"Package {package} has {', '.join(double)} twice.")
     return {name: sql.SQL(text) for name, text in found}
 
 

@@ -1,4 +1,4 @@
-"""The one secret of an installation, and what is derived from it."""
+"""The secret of an installation, and the keys and passwords derived from it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from service.core.config import Settings
 
 
 def secret_key(settings: Settings) -> bytes:
-    """The installation's secret: QUINTILE_SECRET_KEY, else one generated once under home.
+    """The installation's secret: QUINTILE_SECRET_KEY, or one generated in QUINTILE_HOME.
 
-    The file is created with mode 0600 and never overwritten, so two processes that start at the
-    same moment end with the same key.
+    The file has mode 0600 and is never overwritten, so processes that start at the same time get
+    the same key.
     """
     if settings.secret_key:
         return settings.secret_key.encode()
@@ -27,7 +27,7 @@ def secret_key(settings: Settings) -> bytes:
 
 
 def derive(settings: Settings, purpose: str) -> bytes:
-    """32 bytes for one purpose; knowing one tells nothing about another (HMAC-SHA-256)."""
+    """32 bytes for one purpose, by HMAC-SHA-256; independent of those for other purposes."""
     return hmac.new(secret_key(settings), purpose.encode(), hashlib.sha256).digest()
 
 
@@ -44,7 +44,7 @@ def _create_once(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     try:
-        # A hard link appears whole or not at all, and fails when another process was first.
+        # A hard link is atomic, and fails if another process was first.
         path.hardlink_to(temporary)
     except FileExistsError:
         return

@@ -1,4 +1,4 @@
-"""The seeds of the dbt project that the service needs too: each rule is written once."""
+"""The dbt project's seeds that the service uses too, so that each rule is written once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.core.config import PROJECT_DIR
 
 @cache
 def rfm_segment_labels() -> Mapping[str, str]:
-    """Label of every RFM segment by its name, in the order of their priority."""
+    """Labels of the RFM segments by name, in order of priority."""
     rows = sorted(read_seed("rfm_segments"), key=lambda row: int(row["priority"]))
     return MappingProxyType({row["segment"]: row["label"] for row in rows})
 

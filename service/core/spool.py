@@ -1,7 +1,7 @@
-"""Rows set down on disk between a conversation over HTTP and the transaction that needs them.
+"""Rows kept in a temporary file between the HTTP calls that read them and the transaction.
 
-A transaction is never left open while a server is asked for the next page, and a list of a million
-members is never held in memory: it waits here, in an unnamed temporary file.
+No transaction stays open while a server is asked for the next page, and a list of a million members
+is never held in memory.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Spool:
         self._length = 0
 
     def append(self, row: Row) -> None:
-        """Add a row after those already there."""
+        """Add a row at the end."""
         self._file.write(json.dumps(row))
         self._file.write("\n")
         self._length += 1
 
     def clear(self) -> None:
-        """Forget every row, so that others can be written."""
+        """Delete every row."""
         self._file.seek(0)
         self._file.truncate()
         self._length = 0
@@ -47,6 +47,6 @@ class Spool:
 
 @contextmanager
 def open_spool() -> Iterator[Spool]:
-    """An empty spool, gone at the end of the block."""
+    """An empty spool, deleted at the end of the block."""
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, "w+", encoding="ascii") as file:
         yield Spool(file)

@@ -1,7 +1,7 @@
-"""Stored credentials: sealed with AES-256-GCM, bound to the tenant and provider they belong to.
+"""Encryption of stored credentials with AES-256-GCM, bound to one tenant and provider.
 
-A sealed secret copied to another tenant's row does not open. Keys form a ring: the first seals, all
-of them open, so a key can be replaced without a moment in which nothing opens.
+A sealed secret copied to another tenant's row does not open. Keys form a ring: the first one seals,
+all of them open, so a key can be replaced while the service runs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any, TypedDict
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -24,77 +25,78 @@ KEY_BYTES = 32
 DERIVED = "derived"
 
 
-@dataclass(frozen=True)
-class Sealed:
-    """A sealed secret and the id of the key that sealed it."""
+class Sealed(TypedDict):
+    """A sealed secret as the columns that store it: the key's id and the ciphertext."""
 
     key_id: str
-    ciphertext: bytes
+    sealed_secret: bytes
 
 
 def key_ring(settings: Settings) -> dict[str, bytes]:
-    """Key ids and keys, the sealing key first.
+    """Keys by id, the sealing key first.
 
-    The key derived from the secret key closes the ring, so that what it sealed before there were
-    others still opens.
+    The key derived from the secret key comes last, so that it still opens what it sealed before
+    QUINTILE_ENCRYPTION_KEYS was set.
 
     Raises:
         InvalidSettingError: QUINTILE_ENCRYPTION_KEYS is not id:base64 with 32-byte keys.
     """
     ring: dict[str, bytes] = {}
     entries = [part.strip() for part in settings.encryption_keys.split(",")]
-    for place, entry in enumerate(entries if settings.encryption_keys else [], start=1):
+    for position, entry in enumerate(entries if settings.encryption_keys else [], start=1):
         key_id, _, encoded = entry.partition(":")
         try:
             key = base64.b64decode(encoded, validate=True)
         except binascii.Error:
             key = b""
-        # Named by its place: of a broken entry nobody knows which part is the secret one.
+        # Named by position: any part of a malformed entry may be the secret.
         if not key_id or len(key) != KEY_BYTES:
-            raise _unusable(f"Entry {place} of QUINTILE_ENCRYPTION_KEYS is not id, colon and key")
+            raise _invalid(f"Entry {position} of QUINTILE_ENCRYPTION_KEYS is not id, colon and key")
         if key_id in ring or key_id == DERIVED:
-            raise _unusable(f"Entry {place} of QUINTILE_ENCRYPTION_KEYS has an id that is taken")
+            raise _invalid(f"Entry {position} of QUINTILE_ENCRYPTION_KEYS has an id twice")
         ring[key_id] = key
     ring[DERIVED] = derive(settings, "credential encryption")
     return ring
 
 
-def _unusable(problem: str) -> InvalidSettingError:
+def _invalid(problem: str) -> InvalidSettingError:
     return InvalidSettingError(
         f"{problem}.",
-        advice="An entry is an id, a colon and 32 bytes in base64; a new one: quintile keys new ID",
+        advice="An entry is id:key, where the key is 32 bytes in base64. To create one:"
+        " quintile keys new ID",
     )
 
 
 def seal(settings: Settings, tenant_id: UUID, provider: str, secret: str) -> Sealed:
-    """Seal a secret for one tenant and provider."""
+    """Encrypt a secret for one tenant and provider, with the first key of the ring."""
     key_id, key = next(iter(key_ring(settings).items()))
     nonce = os.urandom(_NONCE_BYTES)
     ciphertext = AESGCM(key).encrypt(nonce, secret.encode(), _bound_to(tenant_id, provider))
-    return Sealed(key_id=key_id, ciphertext=nonce + ciphertext)
+    return Sealed(key_id=key_id, sealed_secret=nonce + ciphertext)
 
 
-def unseal(settings: Settings, tenant_id: UUID, provider: str, sealed: Sealed) -> str:
-    """Open a sealed secret.
+def unseal(settings: Settings, tenant_id: UUID, provider: str, sealed: Mapping[str, Any]) -> str:
+    """Decrypt the secret in a row with the columns of :class:`Sealed`.
 
     Raises:
         SealBrokenError: The key is not in the ring, or the secret belongs to another tenant or
             provider, or was altered.
     """
-    key = key_ring(settings).get(sealed.key_id)
+    key_id, sealed_secret = sealed["key_id"], sealed["sealed_secret"]
+    key = key_ring(settings).get(key_id)
     if key is None:
         raise SealBrokenError(
-            f"The stored {provider} credential was sealed with key '{sealed.key_id}', which is"
-            " not in the key ring.",
-            advice="Put that key back into QUINTILE_ENCRYPTION_KEYS, or connect again.",
+            f"The stored {provider} credential was sealed with key '{key_id}', which is not in the"
+            " key ring.",
+            advice="Add that key to QUINTILE_ENCRYPTION_KEYS again, or connect again.",
         )
-    nonce, ciphertext = sealed.ciphertext[:_NONCE_BYTES], sealed.ciphertext[_NONCE_BYTES:]
+    nonce, ciphertext = sealed_secret[:_NONCE_BYTES], sealed_secret[_NONCE_BYTES:]
     try:
         return AESGCM(key).decrypt(nonce, ciphertext, _bound_to(tenant_id, provider)).decode()
     except InvalidTag:
         raise SealBrokenError(
-            f"The stored {provider} credential does not open with key '{sealed.key_id}'.",
-            advice="The secret key or key ring has changed: put the former back, or connect again.",
+            f"The stored {provider} credential does not open with key '{key_id}'.",
+            advice="The secret key or key ring has changed: restore the old one, or connect again.",
         ) from None
 
 

@@ -9,7 +9,7 @@ from service.core.config import Settings
 from service.core.db import Connection
 from service.core.errors import SealBrokenError
 from service.core.queries import query
-from service.core.vault import Sealed, key_ring, unseal
+from service.core.vault import key_ring, unseal
 from service.doctor.finding import Finding
 from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
 
@@ -21,12 +21,7 @@ def check_connections(settings: Settings, conn: Connection) -> Iterator[Finding]
     for row in conn.execute(query("doctor.list_connections")).fetchall():
         label = f"{row['name']} to {row['provider']}"
         try:
-            unseal(
-                settings,
-                row["tenant_id"],
-                row["provider"],
-                Sealed(row["key_id"], row["sealed_secret"]),
-            )
+            unseal(settings, row["tenant_id"], row["provider"], row)
         except SealBrokenError as error:
             yield Finding("error", "connections", f"{label}: {error.message}", error.advice)
             continue

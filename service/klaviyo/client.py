@@ -14,7 +14,7 @@ import httpx
 from service.core.config import Settings
 from service.core.http import (
     ATTEMPTS,
-    LONGEST_WAITED_OUT_SECONDS,
+    MAX_RETRY_AFTER_SECONDS,
     TransientError,
     decode_json,
     open_client,
@@ -162,7 +162,7 @@ class KlaviyoClient:
             )
         except TransientError as error:
             wait = error.retry_after or 0.0
-            if wait > LONGEST_WAITED_OUT_SECONDS:
+            if wait > MAX_RETRY_AFTER_SECONDS:
                 raise KlaviyoUnavailableError(
                     f"Klaviyo asks for a pause of {wait / 60:.0f} minutes."
                 ) from None

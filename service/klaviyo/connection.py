@@ -14,12 +14,12 @@ from service.core.credentials import (
     missing_scopes_message,
     record_refused,
     store_connection,
-    unseal_connection,
 )
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.http import ATTEMPTS
 from service.core.queries import query
+from service.core.vault import unseal
 from service.destinations.configs import delete_account_data, resume_all_for_key
 from service.klaviyo.account import NEEDED_SCOPES, KlaviyoAccount, read_account
 from service.klaviyo.client import (
@@ -92,7 +92,7 @@ def open_connected_klaviyo(
     """
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         row = find_connection(conn, tenant_id, "klaviyo")
-    api_key = unseal_connection(settings, tenant_id, "klaviyo", row)
+    api_key = unseal(settings, tenant_id, "klaviyo", row)
     # A connection made before accounts were recorded has limits of its own until it is verified.
     account = hash_account(settings, row["account_id"] or f"of tenant {tenant_id}")
     windows = SharedWindows(pool, tenant_id, account, patience_seconds=patience_seconds)

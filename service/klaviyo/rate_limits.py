@@ -20,7 +20,7 @@ from psycopg import sql
 
 from service.core.config import Settings
 from service.core.db import Pool, one, tenant_transaction
-from service.core.http import LONGEST_WAITED_OUT_SECONDS
+from service.core.http import MAX_RETRY_AFTER_SECONDS
 from service.core.queries import query
 from service.core.secrets import derive
 
@@ -156,7 +156,7 @@ class SharedWindows:
             if wait <= 0:
                 return Reservation(**row)
             waited = time.monotonic() - started_at
-            if wait > LONGEST_WAITED_OUT_SECONDS or (
+            if wait > MAX_RETRY_AFTER_SECONDS or (
                 self.patience_seconds is not None and waited + wait > self.patience_seconds
             ):
                 raise WaitTooLongError(wait)

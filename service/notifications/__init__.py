@@ -1,1 +1,1 @@
-"""Telling a tenant's own systems what has become of its syncs."""
+"""Outgoing webhooks: notifications to tenants when a Klaviyo sync fails or works again."""

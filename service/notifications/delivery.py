@@ -1,7 +1,7 @@
-"""One notification over HTTP, signed as Standard Webhooks has it (standardwebhooks.com).
+"""Delivery of one notification over HTTP, signed as in Standard Webhooks (standardwebhooks.com).
 
-The signature covers the id, the time and the body, so that nobody can alter or replay them; a
-receiver's check in a few lines is in docs/klaviyo.md.
+The signature covers the id, the time and the body, so they cannot be altered or replayed. An
+example of a receiver's check is in docs/klaviyo.md.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from service.core.config import Settings
 from service.core.errors import QuintileError
 from service.core.http import open_client
 from service.notifications.address import look_up
-from service.notifications.hooks import SECRET_PREFIX, Hook, may_be_private
+from service.notifications.hooks import SECRET_PREFIX, Hook
 
 _TIMEOUT_SECONDS = 10
 _PORTS = {"https": 443, "http": 80}
 
 
 class NotDeliveredError(QuintileError):
-    """The receiver did not take the notification."""
+    """The receiver did not accept the notification."""
 
 
 def deliver(settings: Settings, hook: Hook, row: Mapping[str, Any]) -> None:
     """Send a notification once.
 
     Args:
-        settings: Whether it may go to private addresses.
-        hook: Where to, and the secret that signs it.
-        row: The notification as the statement ``find_notification`` reads it.
+        settings: Whether private addresses are allowed.
+        hook: The URL, and the secret that signs the notification.
+        row: The notification, as the statement ``find_notification`` returns it.
 
     Raises:
-        NotDeliveredError: No connection, no answer in time, or one other than success.
-        UnreachableAddressError: The address leads nowhere it may lead.
+        NotDeliveredError: The connection failed or timed out, or the status is not 2xx.
+        UnreachableAddressError: The host is unknown or not on the internet.
     """
     body = json.dumps(document(row), ensure_ascii=False).encode()
     notification_id, timestamp = str(row["notification_id"]), int(time.time())
@@ -51,7 +51,7 @@ def deliver(settings: Settings, hook: Hook, row: Mapping[str, Any]) -> None:
         "webhook-timestamp": str(timestamp),
         "webhook-signature": sign(hook.secret, notification_id, timestamp, body),
     }
-    status = _post(hook.url, headers, body, is_private_allowed=may_be_private(settings))
+    status = _post(settings, hook.url, headers, body)
     if not httpx.codes.is_success(status):
         raise NotDeliveredError(f"The receiver answered with status {status}.")
 
@@ -64,13 +64,16 @@ def sign(secret: str, notification_id: str, timestamp: int, body: bytes) -> str:
 
 
 def document(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What is sent: a sentence for people, which chat systems show, and the facts for programs."""
-    told = {"id": str(row["notification_id"]), "type": row["topic"]}
-    told["timestamp"] = _instant(row["created_at"])
+    """The body of a notification: a text, which chat systems show, and data for programs."""
+    header = {
+        "id": str(row["notification_id"]),
+        "type": row["topic"],
+        "timestamp": _instant(row["created_at"]),
+    }
     if row["config_id"] is None:
-        return {**told, "text": f"Quintile can reach you about {row['tenant']}.", "data": {}}
+        return {**header, "text": f"Notifications of {row['tenant']} arrive here.", "data": {}}
     return {
-        **told,
+        **header,
         "text": _sentence(row),
         "data": {
             "tenant": row["tenant"],
@@ -93,23 +96,23 @@ def document(row: Mapping[str, Any]) -> dict[str, Any]:
 def _sentence(row: Mapping[str, Any]) -> str:
     what = f"{row['tenant']}: Klaviyo list '{row['list_name']}' ({row['segment_key']})"
     if row["topic"] == "klaviyo_sync.recovered":
-        return f"{what} is in step again."
-    reason = row["run_error"] or "The sync did not end well."
-    return f"{what} is not in step. {reason} {row['advice'] or ''}".strip()
+        return f"{what} is in sync again."
+    reason = row["run_error"] or "The sync failed."
+    return f"{what} is out of sync. {reason} {row['advice'] or ''}".strip()
 
 
-def _post(url: str, headers: dict[str, str], body: bytes, *, is_private_allowed: bool) -> int:
-    """The status of the answer, whose body nobody reads."""
+def _post(settings: Settings, url: str, headers: dict[str, str], body: bytes) -> int:
+    """Post a body and return the answer's status; the answer's body is not read."""
     target = httpx.URL(url)
     host = target.raw_host.decode("ascii").strip("[]")
     port = target.port or _PORTS[target.scheme]
-    address = look_up(host, port, may_be_private=is_private_allowed)
+    address = look_up(host, port, may_be_private=bool(settings.notify_private_addresses))
     try:
         with (
             open_client({}, timeout=_TIMEOUT_SECONDS) as client,
             client.stream(
                 "POST",
-                # To the address that was checked, but under its name: in Host and in TLS.
+                # Connect to the checked IP address; the name goes into Host and TLS.
                 target.copy_with(host=address),
                 headers={**headers, "Host": target.netloc.decode("ascii")},
                 content=body,

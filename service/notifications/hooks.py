@@ -1,4 +1,4 @@
-"""The address a tenant wants to be told at, and the secret by which it knows that it is us."""
+"""A tenant's notification hook: the URL, and the secret that signs what is sent."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from uuid import UUID
 from service.core.config import Settings
 from service.core.db import Connection
 from service.core.queries import query
-from service.core.vault import Sealed, seal, unseal
+from service.core.vault import seal, unseal
 from service.notifications.address import check_url
 
-# What the seal of a hook's secret is bound to besides its tenant.
-PROVIDER = "notifications"
+# The provider to which the seal of a hook's secret is bound.
+_PROVIDER = "notifications"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks marks a secret, not one itself
 _SECRET_BYTES = 32
 _SHOWN_CHARACTERS = 4
@@ -23,31 +23,30 @@ _SHOWN_CHARACTERS = 4
 
 @dataclass(frozen=True)
 class Hook:
-    """Where to send, and the secret that signs what is sent."""
+    """The URL that receives notifications, and the secret that signs them."""
 
     url: str
     secret: str
 
 
 def set_hook(settings: Settings, conn: Connection, tenant_id: UUID, url: str) -> Hook:
-    """Tell a tenant at this address from now on, with a new secret.
+    """Send a tenant's notifications to this URL from now on, with a new secret.
 
-    What another address was told or was to be told is forgotten, so that this one hears of every
-    configuration that fails.
+    Notifications of another URL are deleted, sent or not, so that the new one is notified of every
+    configuration that fails now.
 
     Raises:
-        InvalidInputError: Nothing can or may be sent there.
+        InvalidInputError: The URL is invalid or not allowed.
     """
-    hook = Hook(check_url(url, may_be_private=may_be_private(settings)), _new_secret())
-    sealed = seal(settings, tenant_id, PROVIDER, hook.secret)
+    url = check_url(url, may_be_private=bool(settings.notify_private_addresses))
+    hook = Hook(url, SECRET_PREFIX + base64.b64encode(os.urandom(_SECRET_BYTES)).decode())
     parameters = {"tenant_id": tenant_id, "url": hook.url}
     conn.execute(query("notifications.delete_other_address"), parameters)
     conn.execute(
         query("notifications.set_hook"),
         {
             **parameters,
-            "sealed_secret": sealed.ciphertext,
-            "key_id": sealed.key_id,
+            **seal(settings, tenant_id, _PROVIDER, hook.secret),
             "last_four": hook.secret[-_SHOWN_CHARACTERS:],
         },
     )
@@ -55,34 +54,24 @@ def set_hook(settings: Settings, conn: Connection, tenant_id: UUID, url: str) ->
 
 
 def find_hook(settings: Settings, conn: Connection, tenant_id: UUID) -> Hook | None:
-    """The tenant's hook with its secret, for sending and nothing else.
+    """The tenant's hook with its secret, for sending only.
 
     Raises:
-        SealBrokenError: The secret cannot be opened with the keys at hand.
+        SealBrokenError: The secret cannot be opened with the current keys.
     """
     row = read_hook(conn, tenant_id)
     if row is None:
         return None
-    sealed = Sealed(row["key_id"], bytes(row["sealed_secret"]))
-    return Hook(row["url"], unseal(settings, tenant_id, PROVIDER, sealed))
+    return Hook(row["url"], unseal(settings, tenant_id, _PROVIDER, row))
 
 
 def read_hook(conn: Connection, tenant_id: UUID) -> dict[str, Any] | None:
-    """The tenant's hook as it is stored."""
+    """The tenant's hook with its sealed secret."""
     return conn.execute(query("notifications.find_hook"), {"tenant_id": tenant_id}).fetchone()
 
 
 def remove_hook(conn: Connection, tenant_id: UUID) -> bool:
-    """Tell the tenant nothing any more; returns whether there was an address."""
+    """Delete the tenant's hook and notifications; returns whether there was a hook."""
     parameters = {"tenant_id": tenant_id, "url": None}
     conn.execute(query("notifications.delete_other_address"), parameters)
     return conn.execute(query("notifications.remove_hook"), parameters).fetchone() is not None
-
-
-def may_be_private(settings: Settings) -> bool:
-    """Whether notifications may go to http and to private addresses."""
-    return settings.notify_private_addresses == 1
-
-
-def _new_secret() -> str:
-    return SECRET_PREFIX + base64.b64encode(os.urandom(_SECRET_BYTES)).decode()

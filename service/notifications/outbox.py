@@ -1,4 +1,4 @@
-"""What is to be told: written down when it happens, sent by a job, tried again when that fails."""
+"""Notifications: stored when a sync fails or recovers, sent by a job, retried on failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.queue.priorities import PRIORITY_SCHEDULE
 NOTIFY_TASK = "quintile.notify"
 QUEUE = "notifications"
 
-# How long after each failed attempt the next one is made: six more over about a day.
+# Time from each failed attempt to the next: six retries in about a day.
 _WAITS = (
     timedelta(seconds=30),
     timedelta(minutes=5),
@@ -33,18 +33,18 @@ log = structlog.get_logger(__name__)
 
 
 def announce(conn: Connection, tenant_id: UUID, run_id: UUID) -> int:
-    """Tell of the configurations that began to fail in this run, or work again since it.
+    """Store notifications of the configurations that began to fail or recovered in a run.
 
-    A configuration that fails again, or goes on working, is no news. Dry runs never are. Asked
-    again for the same run, this does nothing.
+    There is none for a configuration whose state has not changed, nor for a dry run. Calling this
+    again for the same run has no effect.
 
     Args:
         conn: A transaction of the tenant, best the one that ended the run's rows.
-        tenant_id: Whose run.
+        tenant_id: The tenant.
         run_id: A run whose rows in ``app.klaviyo_sync_runs`` have ended.
 
     Returns:
-        How many notifications there are to send.
+        The number of notifications to send.
     """
     rows = conn.execute(
         query("notifications.insert_notifications"), {"tenant_id": tenant_id, "run_id": run_id}
@@ -55,33 +55,20 @@ def announce(conn: Connection, tenant_id: UUID, run_id: UUID) -> int:
 
 
 def send_test(settings: Settings, pool: Pool, tenant_id: UUID) -> dict[str, object]:
-    """Send one notification that says nothing, at once and once; returns its row.
+    """Send a test notification at once, without retries; returns its row.
 
     Raises:
-        SealBrokenError: The secret cannot be opened with the keys at hand.
+        SealBrokenError: The hook's secret cannot be opened with the current keys.
     """
     with tenant_transaction(pool, tenant_id) as conn:
         added = conn.execute(query("notifications.insert_test"), {"tenant_id": tenant_id})
         notification_id = one(added.fetchone())["notification_id"]
-    _attempt(settings, pool, tenant_id, notification_id, is_last=True)
+    send_notification(settings, pool, tenant_id, notification_id, is_last=True)
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         return _read(conn, tenant_id, notification_id) or {}
 
 
 def send_notification(
-    settings: Settings, pool: Pool, tenant_id: UUID, notification_id: UUID
-) -> None:
-    """Send one notification; when that fails, queue the next attempt or give it up."""
-    _attempt(settings, pool, tenant_id, notification_id)
-
-
-def purge_notifications(conn: Connection, tenant_id: UUID, days: int) -> int:
-    """Delete what was told so many days ago, but of each configuration the newest; count them."""
-    parameters = {"tenant_id": tenant_id, "days": days}
-    return conn.execute(query("notifications.purge_notifications"), parameters).rowcount
-
-
-def _attempt(
     settings: Settings,
     pool: Pool,
     tenant_id: UUID,
@@ -89,15 +76,27 @@ def _attempt(
     *,
     is_last: bool = False,
 ) -> None:
+    """Send a pending notification and record the result; on failure, queue a retry.
+
+    Args:
+        settings: The keys, and whether private addresses are allowed.
+        pool: The service's pool.
+        tenant_id: The tenant.
+        notification_id: Its notification; nothing happens if it is no longer pending.
+        is_last: Do not retry.
+
+    Raises:
+        SealBrokenError: The hook's secret cannot be opened with the current keys.
+    """
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         row = _read(conn, tenant_id, notification_id)
         hook = find_hook(settings, conn, tenant_id)
     if row is None or row["state"] != "pending" or hook is None:
-        # It was sent by another job, or nobody wants to be told any more.
+        # Another job has sent it, or the tenant has removed its hook.
         return
     error: str | None = None
     try:
-        # Outside a transaction: the receiver may take its time.
+        # Outside a transaction, because the receiver may be slow.
         deliver(settings, hook, row)
     except QuintileError as failure:
         error = failure.message
@@ -117,8 +116,8 @@ def _attempt(
             at = datetime.now(UTC) + _WAITS[attempts - 1]
             _defer(conn, tenant_id, notification_id, at)
     if error is not None:
-        named = {"tenant_id": str(tenant_id), "notification_id": str(notification_id)}
-        log.warning("notification not delivered", reason=error, attempts=attempts, **named)
+        ids = {"tenant_id": str(tenant_id), "notification_id": str(notification_id)}
+        log.warning("notification not delivered", reason=error, attempts=attempts, **ids)
 
 
 def _read(conn: Connection, tenant_id: UUID, notification_id: UUID) -> dict[str, object] | None:

@@ -1,4 +1,4 @@
-"""Privacy: what is held of a person is told or erased on request; each request leaves a receipt.
+"""Privacy requests: export or erase a person's data, or erase a tenant; each leaves a receipt.
 
-See DECISIONS.md for what stays of an erased customer's orders and why nothing brings them back.
+DECISIONS.md says what stays of an erased customer's orders, and why nothing brings the person back.
 """

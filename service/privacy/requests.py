@@ -1,14 +1,14 @@
-"""Meeting privacy requests: tell what is held of a person, erase a person, erase a tenant.
+"""Fulfilling privacy requests: export a person's data, erase a person, erase a tenant.
 
-A request is a webhook's event, or one that an operator has made. Each step can be repeated and
-notes how far it came, so that a job that was killed is simply done again.
+A request is a webhook of Shopify, or stored as one by an operator's command. Each step is recorded
+and can be repeated, so an interrupted job is simply run again.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -30,18 +30,18 @@ from service.klaviyo.client import (
 )
 from service.klaviyo.connection import open_connected_klaviyo
 from service.privacy.tenant import erase_tenant
-from service.queue.defer import defer_privacy
 from service.queue.runs import STALE_AFTER_SECONDS
+from service.webhooks.events import finish_events, postpone_events, quarantine_events
 
 log = structlog.get_logger(__name__)
 
 Kind = Literal["data_request", "customer_redact"]
 
-TOPIC_OF: dict[Kind, str] = {
+_TOPICS: dict[Kind, str] = {
     "data_request": "customers/data_request",
     "customer_redact": "customers/redact",
 }
-# What exports are sealed for, in the place of a provider.
+# The provider to which the seal of an export is bound.
 SEALED_AS = "privacy export"
 # Shopify sends shop/redact two days after the app was removed.
 _SHOP_REDACT_AFTER = timedelta(hours=48)
@@ -51,27 +51,27 @@ _MOST_ATTEMPTS = 24
 
 
 class BusyError(QuintileError):
-    """Something that could bring an erased person back is running; it is tried again later."""
+    """A running sync could bring an erased person back; the request is tried again later."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request, and how far it has been met (``done``)."""
+    """A request and the person it is about; ``done`` has the counts of each finished step."""
 
     tenant_id: UUID
     webhook_id: str
     kind: str
     customer_id: str
-    emails: list[str]
-    order_ids: list[str]
     requested_at: datetime
     attempts: int
+    emails: list[str] = field(default_factory=list)
+    order_ids: list[str] = field(default_factory=list)
     customer_ids: list[str] = field(default_factory=list)
     creator_ids: list[str] = field(default_factory=list)
     done: dict[str, Any] = field(default_factory=dict)
 
     def parameters(self, **more: Any) -> dict[str, Any]:
-        """What the statements are about."""
+        """Parameters of the statements about the person."""
         return {
             "tenant_id": self.tenant_id,
             "webhook_id": self.webhook_id,
@@ -84,17 +84,21 @@ class Request:
         }
 
 
+# What the stored request keeps in its column notice.
+_NOTICE = ("emails", "order_ids", "customer_ids", "creator_ids", "done")
+
+
 def add_request(
     conn: Connection, tenant_id: UUID, kind: Kind, customer_id: str, emails: list[str]
 ) -> str:
-    """Write down a request that an operator makes, and return its id."""
+    """Store an operator's request and return its id."""
     webhook_id = f"operator:{uuid4()}"
     conn.execute(
         query("privacy.add_request"),
         {
             "tenant_id": tenant_id,
             "webhook_id": webhook_id,
-            "topic": TOPIC_OF[kind],
+            "topic": _TOPICS[kind],
             "kind": kind,
             "subject": customer_id,
             "notice": Jsonb({"emails": emails, "order_ids": []}),
@@ -104,12 +108,12 @@ def add_request(
 
 
 def process_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
-    """Meet one request; what cannot be met now is tried again, or set aside with the reason.
+    """Fulfil a request in a job; on failure postpone it, or quarantine it with the reason.
 
-    Requests that have been met are left alone.
+    A request that is no longer queued is ignored.
     """
     try:
-        meet_request(settings, pool, tenant_id, webhook_id)
+        _fulfil(settings, pool, tenant_id, webhook_id)
     except (BusyError, KlaviyoUnavailableError) as error:
         _postpone(pool, tenant_id, webhook_id, error)
     except QuintileError as error:
@@ -117,31 +121,26 @@ def process_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id:
 
 
 def process_now(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
-    """Meet one request while an operator waits; one that cannot be met is set aside.
+    """Fulfil a request while an operator waits; on failure quarantine it.
 
     Raises:
-        QuintileError: As :func:`meet_request`.
+        BusyError: A Klaviyo sync of the tenant is running, which could bring the person back.
+        KlaviyoError: Klaviyo did not delete the profile; everything here has been erased.
+        QuintileError: The request must not be fulfilled; the advice says what to do instead.
     """
     try:
-        meet_request(settings, pool, tenant_id, webhook_id)
+        _fulfil(settings, pool, tenant_id, webhook_id)
     except QuintileError as error:
         _quarantine(pool, tenant_id, webhook_id, error)
         raise
 
 
-def meet_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
-    """Meet one request, or say why not.
-
-    Raises:
-        BusyError: A Klaviyo sync of the tenant is running, which could bring the person back.
-        KlaviyoError: Klaviyo does not delete the profile; everything here has been erased.
-        QuintileError: The request must not be met, and the advice says what to do instead.
-    """
+def _fulfil(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
     request = _find(pool, tenant_id, webhook_id)
     if request is None:
         return
-    _MEET[request.kind](settings, pool, request)
-    log.info("privacy request met", kind=request.kind, tenant_id=str(tenant_id))
+    _HANDLERS[request.kind](settings, pool, request)
+    log.info("privacy request fulfilled", kind=request.kind, tenant_id=str(tenant_id))
 
 
 def _find(pool: Pool, tenant_id: UUID, webhook_id: str) -> Request | None:
@@ -151,27 +150,16 @@ def _find(pool: Pool, tenant_id: UUID, webhook_id: str) -> Request | None:
         if row is None:
             return None
         conn.execute(query("privacy.ensure_key"), parameters)
-    notice = row["notice"] or {}
-    return Request(
-        tenant_id,
-        webhook_id,
-        kind=row["kind"],
-        customer_id=row["subject"],
-        emails=notice.get("emails", []),
-        order_ids=notice.get("order_ids", []),
-        requested_at=row["requested_at"],
-        attempts=row["attempts"],
-        customer_ids=notice.get("customer_ids", []),
-        creator_ids=notice.get("creator_ids", []),
-        done=notice.get("done", {}),
-    )
+    notice = row.pop("notice") or {}
+    stored = {name: notice[name] for name in _NOTICE if name in notice}
+    return Request(tenant_id, webhook_id, **row, **stored)
 
 
-# -- telling ------------------------------------------------------------------------------------
+# -- export -------------------------------------------------------------------------------------
 
 
 def _export(settings: Settings, pool: Pool, request: Request) -> None:
-    """Put everything held of the person into one sealed document."""
+    """Store one sealed document with all data about the person."""
     with tenant_transaction(pool, request.tenant_id) as conn:
         person = _find_person(conn, request)
         parameters = person.parameters()
@@ -185,7 +173,7 @@ def _export(settings: Settings, pool: Pool, request: Request) -> None:
         "email_addresses": person.emails,
         "held": rows_by_table,
     }
-    sealed = seal(settings, person.tenant_id, SEALED_AS, json.dumps(document, ensure_ascii=False))
+    text = json.dumps(document, ensure_ascii=False)
     with tenant_transaction(pool, person.tenant_id) as conn:
         digest = _digest(conn, person)
         conn.execute(
@@ -193,25 +181,24 @@ def _export(settings: Settings, pool: Pool, request: Request) -> None:
             {
                 "tenant_id": person.tenant_id,
                 "subject": digest,
-                "sealed_document": sealed.ciphertext,
-                "key_id": sealed.key_id,
                 "days": settings.privacy_export_days,
+                **seal(settings, person.tenant_id, SEALED_AS, text),
             },
         )
         counts = {relation: len(rows) for relation, rows in rows_by_table.items()}
         _finish(conn, person, digest, counts)
 
 
-# -- erasing a person ---------------------------------------------------------------------------
+# -- erasure of a person ------------------------------------------------------------------------
 
 
 def _redact(settings: Settings, pool: Pool, request: Request) -> None:
-    """Erase a person: here first, then in what dbt built, then at Klaviyo."""
+    """Erase a person: in the loaded data first, then in what dbt built, then at Klaviyo."""
     person = request
     if "landed" not in person.done:
         with tenant_transaction(pool, request.tenant_id) as conn:
             _refuse_while_syncing(conn, request)
-            person = _erase_landed(conn, request)
+            person = _erase_loaded(conn, request)
     if "built" not in person.done:
         person = _erase_built(settings, pool, person)
     deleted = _delete_at_klaviyo(settings, pool, person)
@@ -223,7 +210,7 @@ def _redact(settings: Settings, pool: Pool, request: Request) -> None:
 
 
 def _refuse_while_syncing(conn: Connection, request: Request) -> None:
-    """A push that has planned already would write the address down again."""
+    """A push that has been planned already would store the address again."""
     running = conn.execute(
         query("privacy.find_running_push"),
         {"tenant_id": request.tenant_id, "stale_after": STALE_AFTER_SECONDS},
@@ -232,7 +219,7 @@ def _refuse_while_syncing(conn: Connection, request: Request) -> None:
         raise BusyError("A Klaviyo sync of this tenant is running.")
 
 
-def _erase_landed(conn: Connection, request: Request) -> Request:
+def _erase_loaded(conn: Connection, request: Request) -> Request:
     person = _find_person(conn, request)
     row = conn.execute(
         query("privacy.erase_person"), person.parameters(subject=_digest(conn, person))
@@ -241,7 +228,7 @@ def _erase_landed(conn: Connection, request: Request) -> Request:
 
 
 def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
-    """A build of the tenant that is under way may have read the person, and write them again."""
+    """Wait for a running build, which may have read the person and would write them again."""
     with tenant_lock(settings, person.tenant_id, log.info) as conn:
         row = conn.execute(query("privacy.erase_built"), person.parameters()).fetchone()
     with tenant_transaction(pool, person.tenant_id) as conn:
@@ -249,33 +236,33 @@ def _erase_built(settings: Settings, pool: Pool, person: Request) -> Request:
 
 
 def _delete_at_klaviyo(settings: Settings, pool: Pool, person: Request) -> int:
-    """Have Klaviyo forget the person's profiles, if the tenant is connected to it."""
+    """Delete the person's profiles at Klaviyo, if the tenant is connected; returns how many."""
     try:
         with open_connected_klaviyo(settings, pool, person.tenant_id) as client:
             for email in person.emails:
-                _delete_from_klaviyo(client, email)
+                _delete_profile(client, email)
     except NotConnectedError:
         return 0
     return len(person.emails)
 
 
-def _delete_from_klaviyo(client: KlaviyoClient, email: str) -> None:
+def _delete_profile(client: KlaviyoClient, email: str) -> None:
     try:
         delete_profile(client, email)
     except KlaviyoRefusedError as error:
-        # The advice of other refusals does not name the one scope that this needs.
+        # The advice of other refusals does not name the scope that only this needs.
         raise QuintileError(
             f"The person is erased here, but not at Klaviyo (status {error.status}).",
-            advice="Give the API key the scope data-privacy:write, connect it again, then:"
+            advice="Give the API key the scope data-privacy:write, connect it again, then run:"
             " quintile webhooks retry",
         ) from None
 
 
-# -- erasing a tenant ---------------------------------------------------------------------------
+# -- erasure of a tenant ------------------------------------------------------------------------
 
 
 def _redact_shop(settings: Settings, pool: Pool, request: Request) -> None:
-    """Erase the tenant, unless the store has installed the app again since it was removed."""
+    """Erase the tenant, unless the store has been connected again since the app was removed."""
     with tenant_transaction(pool, request.tenant_id, read_only=True) as conn:
         connected = conn.execute(
             query("privacy.find_newer_connection"),
@@ -287,44 +274,27 @@ def _redact_shop(settings: Settings, pool: Pool, request: Request) -> None:
     if connected is not None:
         raise QuintileError(
             "The store has been connected again since the app was removed; nothing was erased.",
-            advice="If it is to be erased all the same: quintile tenants erase NAME",
+            advice="To erase it anyway: quintile tenants erase NAME",
         )
     erase_tenant(settings, request.tenant_id, request.webhook_id, request.requested_at)
 
 
-# -- shared -------------------------------------------------------------------------------------
+# -- shared steps -------------------------------------------------------------------------------
 
 
 def _find_person(conn: Connection, request: Request) -> Request:
+    """The request with all addresses and ids of the person."""
     row = one(conn.execute(query("privacy.find_person"), request.parameters()).fetchone())
-    return Request(
-        request.tenant_id,
-        request.webhook_id,
-        request.kind,
-        request.customer_id,
-        emails=row["emails"],
-        order_ids=row["order_ids"],
-        requested_at=request.requested_at,
-        attempts=request.attempts,
-        customer_ids=row["customer_ids"],
-        creator_ids=row["creator_ids"],
-        done=request.done,
-    )
+    return replace(request, **row)
 
 
 def _record_progress(
     conn: Connection, person: Request, step: str, counts: dict[str, int]
 ) -> Request:
-    """Remember whom it is about, which can be found only once, and what has been done."""
+    """Record a finished step and the person, who cannot be found again after their erasure."""
     person.done[step] = counts
-    notice = {
-        "emails": person.emails,
-        "order_ids": person.order_ids,
-        "customer_ids": person.customer_ids,
-        "creator_ids": person.creator_ids,
-        "done": person.done,
-    }
-    conn.execute(query("privacy.record_progress"), person.parameters(notice=Jsonb(notice)))
+    notice = Jsonb({name: getattr(person, name) for name in _NOTICE})
+    conn.execute(query("privacy.record_progress"), person.parameters(notice=notice))
     return person
 
 
@@ -334,7 +304,7 @@ def _digest(conn: Connection, person: Request) -> bytes:
 
 
 def _finish(conn: Connection, person: Request, digest: bytes, counts: dict[str, int]) -> None:
-    """The receipt, and the end of the event, which forgets whom it was about."""
+    """Store the receipt and mark the request as done, which deletes who it was about."""
     conn.execute(
         query("privacy.add_receipt"),
         {
@@ -346,10 +316,7 @@ def _finish(conn: Connection, person: Request, digest: bytes, counts: dict[str, 
             "requested_at": person.requested_at,
         },
     )
-    conn.execute(
-        query("webhooks.finish_events"),
-        {"tenant_id": person.tenant_id, "webhook_ids": [person.webhook_id], "reason": None},
-    )
+    finish_events(conn, person.tenant_id, [person.webhook_id])
 
 
 def _postpone(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError) -> None:
@@ -361,33 +328,19 @@ def _postpone(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError
         return
     pause = min(_PAUSE_SECONDS * 2**request.attempts, _LONGEST_PAUSE_SECONDS)
     with tenant_transaction(pool, tenant_id) as conn:
-        row = conn.execute(
-            query("webhooks.postpone_events"),
-            {
-                "tenant_id": tenant_id,
-                "webhook_ids": [webhook_id],
-                "seconds": pause,
-                "reason": error.message,
-            },
-        ).fetchone()
-        defer_privacy(conn, tenant_id, webhook_id, one(row)["due_at"])
+        postpone_events(
+            conn, tenant_id, [webhook_id], request.kind, seconds=pause, reason=error.message
+        )
 
 
 def _quarantine(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError) -> None:
+    advice = error.advice or "To retry: quintile webhooks retry"
     with tenant_transaction(pool, tenant_id) as conn:
-        conn.execute(
-            query("webhooks.quarantine_events"),
-            {
-                "tenant_id": tenant_id,
-                "webhook_ids": [webhook_id],
-                "reason": error.message,
-                "advice": error.advice or "To try again: quintile webhooks retry",
-            },
-        )
-    log.error("privacy request not met", reason=error.message, tenant_id=str(tenant_id))
+        quarantine_events(conn, tenant_id, [webhook_id], error.message, advice)
+    log.error("privacy request failed", reason=error.message, tenant_id=str(tenant_id))
 
 
-_MEET: dict[str, Callable[[Settings, Pool, Request], None]] = {
+_HANDLERS: dict[str, Callable[[Settings, Pool, Request], None]] = {
     "data_request": _export,
     "customer_redact": _redact,
     "shop_redact": _redact_shop,

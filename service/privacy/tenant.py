@@ -1,4 +1,4 @@
-"""Erasing a tenant wholly, as shop/redact asks or an operator decides."""
+"""Erasure of a tenant, requested by ``shop/redact`` or an operator."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ log = structlog.get_logger(__name__)
 def erase_tenant(
     settings: Settings, tenant_id: UUID, request_id: str, requested_at: datetime
 ) -> None:
-    """Erase all that there is of a tenant: landed, built, settings, credentials, ledgers, jobs.
+    """Erase everything of a tenant: loaded and built data, settings, credentials, ledgers, jobs.
 
-    One transaction, as dbt's role, which may delete tenants while the service's may not; it waits
-    for a build of the tenant that is under way, which would write the rows again. What stays is a
-    receipt with counts. Whatever else is running for the tenant fails at its next write.
+    This is one transaction of quintile_transform, because the service's role cannot delete tenants.
+    It waits for a running build of the tenant, which would write the rows again. A receipt with
+    counts stays. Other running work of the tenant fails at its next write.
     """
     with tenant_lock(settings, tenant_id, log.info) as conn, conn.transaction():
         parameters = {

@@ -27,7 +27,7 @@ from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError, QuintileError
 from service.core.http import TransientError, decode_json, open_client, retry_transient, send
 from service.core.queries import query
-from service.core.vault import Sealed, seal, unseal
+from service.core.vault import seal, unseal
 from service.shopify.errors import ShopifyRefusedError
 
 log = structlog.get_logger(__name__)
@@ -227,7 +227,7 @@ class StoredTokens:
                     "tenant_id": self._tenant_id,
                     "lease": lease,
                     "seconds": _LEASE_SECONDS,
-                    "sealed_secret": stored.sealed.ciphertext,
+                    "sealed_secret": stored.sealed_secret,
                 },
             ).fetchone()
         return row is not None
@@ -239,15 +239,13 @@ class StoredTokens:
             )
 
     def _store(self, lease: UUID, fresh: TokenSet) -> None:
-        sealed = seal(self._settings, self._tenant_id, "shopify", fresh.sealable())
         with tenant_transaction(self._pool, self._tenant_id) as conn:
             conn.execute(
                 query("shopify.store_refreshed"),
                 {
                     "tenant_id": self._tenant_id,
                     "lease": lease,
-                    "sealed_secret": sealed.ciphertext,
-                    "key_id": sealed.key_id,
+                    **seal(self._settings, self._tenant_id, "shopify", fresh.sealable()),
                     "last_four": fresh.last_four,
                     "expires_in": fresh.expires_in,
                     "refresh_expires_in": fresh.refresh_expires_in,
@@ -264,7 +262,7 @@ class Stored:
     """What is stored of a connection; ``seconds_left`` is None for a permanent token."""
 
     tokens: TokenSet
-    sealed: Sealed
+    sealed_secret: bytes
     seconds_left: float | None
 
 
@@ -279,13 +277,12 @@ def read_stored(settings: Settings, conn: Connection, tenant_id: UUID) -> Stored
     ).fetchone()
     if row is None:
         return None
-    sealed = Sealed(row["key_id"], bytes(row["sealed_secret"]))
-    opened = unseal(settings, tenant_id, "shopify", sealed)
+    opened = unseal(settings, tenant_id, "shopify", row)
     if row["seconds_left"] is None:
-        return Stored(TokenSet(opened), sealed, None)
+        return Stored(TokenSet(opened), row["sealed_secret"], None)
     pair = json.loads(opened)
     tokens = TokenSet(pair["access_token"], pair["refresh_token"])
-    return Stored(tokens, sealed, float(row["seconds_left"]))
+    return Stored(tokens, row["sealed_secret"], float(row["seconds_left"]))
 
 
 def parse_tokens(text: str) -> TokenSet:

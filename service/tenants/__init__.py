@@ -1,1 +1,1 @@
-"""Tenants as operators manage them, their API tokens and the keys that seal their credentials."""
+"""Tenants, their API tokens and the rotation of encryption keys."""

@@ -1,4 +1,4 @@
-"""The key ring's rotation: every stored secret sealed anew with the first key."""
+"""Rotation of the encryption keys: sealing every stored secret with the first key of the ring."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import InvalidInputError, SealBrokenError
 from service.core.queries import query
-from service.core.vault import DERIVED, KEY_BYTES, Sealed, key_ring, seal, unseal
+from service.core.vault import DERIVED, KEY_BYTES, key_ring, seal, unseal
 
-# What locks a tenant's secrets of one kind, and what stores one that was sealed anew.
+# For each kind of stored secret: what locks a tenant's rows, and what stores a newly sealed one.
 _STORES = (
     (query("tenants.lock_credentials"), query("tenants.reseal_credential")),
     (query("tenants.lock_hook"), query("tenants.reseal_hook")),
@@ -27,24 +27,32 @@ _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 @dataclass
 class Rotation:
-    """What a rotation did. ``in_use`` counts secrets by the key that seals them now."""
+    """Result of a rotation.
+
+    ``in_use`` counts secrets by the key that seals them now; ``broken`` has the reason why a secret
+    could not be opened, by tenant and provider.
+    """
 
     resealed: int = 0
     in_use: Counter[str] = field(default_factory=Counter)
-    # By tenant and provider: why a secret could not be opened.
     broken: dict[str, str] = field(default_factory=dict)
 
     def idle_keys(self, settings: Settings) -> list[str]:
-        """Keys of the ring, but for the first, that seal nothing any more: they may go."""
+        """Keys of the ring that seal nothing and can be removed; never the first."""
         given = [key for key in key_ring(settings) if key != DERIVED]
         return [key for key in given[1:] if not self.in_use[key]]
 
 
 def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> Rotation:
-    """Seal each tenant's secrets with the first key of the ring; what has it already stays.
+    """Seal each tenant's secrets with the first key of the ring, unless they already are.
 
-    Each secret is opened and sealed in one transaction that holds its row, so nothing stored
-    meanwhile is overwritten. What cannot be opened is left as it is, and told.
+    Each secret is opened and sealed in a transaction that locks its row, so nothing stored
+    meanwhile is overwritten. A secret that cannot be opened is left as it is and reported.
+
+    Args:
+        settings: The key ring.
+        pool: The service's pool.
+        tenants: Ids by name, for the report.
 
     Raises:
         InvalidSettingError: The key ring cannot be read.
@@ -61,39 +69,29 @@ def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> 
             for reseal, row in stored:
                 provider, key_id = row["provider"], row["key_id"]
                 try:
-                    secret = unseal(
-                        settings, tenant_id, provider, Sealed(key_id, bytes(row["sealed_secret"]))
-                    )
+                    secret = unseal(settings, tenant_id, provider, row)
                 except SealBrokenError as error:
                     rotation.broken[f"{name} to {provider}"] = error.message
                     rotation.in_use[key_id] += 1
                     continue
                 rotation.in_use[newest] += 1
-                if key_id == newest:
-                    continue
-                sealed = seal(settings, tenant_id, provider, secret)
-                conn.execute(
-                    reseal,
-                    {
-                        "tenant_id": tenant_id,
-                        "provider": provider,
-                        "sealed_secret": sealed.ciphertext,
-                        "key_id": sealed.key_id,
-                    },
-                )
-                rotation.resealed += 1
+                if key_id != newest:
+                    sealed = seal(settings, tenant_id, provider, secret)
+                    owner = {"tenant_id": tenant_id, "provider": provider}
+                    conn.execute(reseal, {**owner, **sealed})
+                    rotation.resealed += 1
     return rotation
 
 
 def new_key(key_id: str) -> str:
-    """An entry for the front of the key ring, with 32 random bytes.
+    """A new entry for the front of the key ring, with 32 random bytes.
 
     Raises:
-        InvalidInputError: The id would not be read back from the ring.
+        InvalidInputError: The id has characters that an entry cannot hold.
     """
     if not _KEY_ID.fullmatch(key_id):
         raise InvalidInputError(
-            "A key's id has letters, digits, dots, - and _, 64 at most.",
-            advice="The day is a good one: quintile keys new 2026-12-31",
+            "A key's id may have letters, digits, dots, - and _, 64 at most.",
+            advice="Today's date is a good id: quintile keys new 2026-12-31",
         )
     return f"{key_id}:{base64.b64encode(os.urandom(KEY_BYTES)).decode()}"

@@ -1,8 +1,10 @@
-"""Tenants, as operators manage them: on the owner's connection."""
+"""Adding tenants and changing their settings, on the owner's connection."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -18,39 +20,9 @@ from service.tenants.shop_domain import check_shop_domain
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 
 
-def add_tenant(conn: Connection, name: str, shop: str | None = None) -> UUID:
-    """Add a tenant with the default settings.
-
-    Raises:
-        InvalidInputError: The name or the shop is not of the right form, or taken.
-    """
-    if not _NAME.fullmatch(name):
-        raise InvalidInputError(
-            f"'{name}' cannot be a tenant's name.",
-            advice="Lower-case letters, digits, - and _, at most 63, starting with no sign.",
-        )
-    shop = None if shop is None else check_shop_domain(shop)
-    try:
-        with conn.transaction():
-            row = one(
-                conn.execute(query("tenants.add_tenant"), {"name": name, "shop": shop}).fetchone()
-            )
-            tenant_id: UUID = row["tenant_id"]
-            conn.execute(query("tenants.add_rfm_settings"), {"tenant_id": tenant_id})
-            conn.execute(query("tenants.add_samples_config"), {"tenant_id": tenant_id})
-    except psycopg.errors.UniqueViolation as error:
-        raise _taken(error) from None
-    return tenant_id
-
-
-def list_tenants(conn: Connection) -> list[dict[str, Any]]:
-    """Every tenant with its shop, currency, time zone and what it is connected to."""
-    return conn.execute(query("tenants.list_tenants")).fetchall()
-
-
 @dataclass(frozen=True)
 class RfmChange:
-    """How RFM is to count for a tenant; ``None`` leaves a setting as it is.
+    """Changes of a tenant's RFM settings; ``None`` leaves a setting as it is.
 
     ``minimum_minor`` is in minor units of the tenant's currency, ``time_zone`` an IANA name.
     """
@@ -64,20 +36,43 @@ class RfmChange:
 
 
 # By constraint: the field and what is wrong with it.
-_IMPOSSIBLE = {
+_VIOLATIONS = {
     "tenants_currency_check": ("currency", "The currency is three capital letters, like EUR."),
     "rfm_settings_window_days_check": ("window_days", "The window is 1 to 3650 days."),
-    "rfm_settings_minimum_check": (
-        "minimum_minor",
-        "The least value of an order is not below 0.",
-    ),
+    "rfm_settings_minimum_check": ("minimum_minor", "The minimum order value is 0 or more."),
     "rfm_settings_domains_check": ("excluded_domains", "A domain looks like example.com."),
     "rfm_settings_customer_ids_check": (
         "excluded_customer_ids",
-        "A customer to exclude needs an id.",
+        "An excluded customer needs an id.",
     ),
     "rfm_settings_time_zone_check": ("time_zone", "The database does not know this time zone."),
 }
+
+
+def add_tenant(conn: Connection, name: str, shop: str | None = None) -> UUID:
+    """Add a tenant with the default settings.
+
+    Raises:
+        InvalidInputError: The name or the shop's domain is malformed or already used.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"'{name}' cannot be a tenant's name.",
+            advice="Use 1 to 63 lower-case letters, digits, - and _, starting with a letter or"
+            " digit.",
+        )
+    shop = None if shop is None else check_shop_domain(shop)
+    with _transaction(conn):
+        row = conn.execute(query("tenants.add_tenant"), {"name": name, "shop": shop}).fetchone()
+        tenant_id: UUID = one(row)["tenant_id"]
+        conn.execute(query("tenants.add_rfm_settings"), {"tenant_id": tenant_id})
+        conn.execute(query("tenants.add_samples_config"), {"tenant_id": tenant_id})
+    return tenant_id
+
+
+def list_tenants(conn: Connection) -> list[dict[str, Any]]:
+    """Every tenant with its shop, currency, time zone and connected providers."""
+    return conn.execute(query("tenants.list_tenants")).fetchall()
 
 
 def change_tenant(
@@ -89,55 +84,46 @@ def change_tenant(
     time_zone: str | None = None,
     rfm: RfmChange | None = None,
 ) -> None:
-    """Change what is given and leave the rest.
+    """Change a tenant's settings; what is None stays as it is.
 
     Args:
         conn: The owner's connection.
-        tenant_id: Whose settings.
+        tenant_id: The tenant.
         shop: The store's myshopify.com domain; fixed once the store is connected.
         currency: ISO 4217 code.
-        time_zone: IANA name of the shop's zone.
-        rfm: What to change of how RFM counts.
+        time_zone: IANA name of the shop's time zone.
+        rfm: Changes of the RFM settings.
 
     Raises:
-        InvalidInputError: Nothing is given, or a value is not possible or taken.
+        InvalidInputError: Nothing is given, or a value is invalid or already used.
     """
     rfm = rfm or RfmChange()
     if all(value is None for value in (shop, currency, time_zone, *asdict(rfm).values())):
         raise InvalidInputError(
             "There is nothing to change.", advice="See: quintile tenants set --help"
         )
-    shop = None if shop is None else check_shop_domain(shop)
+    values = {
+        "tenant_id": tenant_id,
+        "shop": None if shop is None else check_shop_domain(shop),
+        "currency": currency,
+        "time_zone": time_zone,
+    }
     _check_time_zone(time_zone)
-    try:
-        with conn.transaction():
-            changed = conn.execute(
-                query("tenants.change_tenant"),
-                {
-                    "tenant_id": tenant_id,
-                    "shop": shop,
-                    "currency": currency,
-                    "time_zone": time_zone,
-                },
-            ).fetchone()
-            if changed is None:
-                raise InvalidInputError(
-                    "This tenant is connected to another shop already.",
-                    advice="Another shop is another tenant: quintile tenants add NAME --shop "
-                    f"{shop}",
-                )
-            change_rfm_settings(conn, tenant_id, rfm)
-    except psycopg.errors.UniqueViolation as error:
-        raise _taken(error) from None
-    except psycopg.errors.CheckViolation as error:
-        raise _impossible(error) from None
+    with _transaction(conn):
+        if conn.execute(query("tenants.change_tenant"), values).fetchone() is None:
+            raise InvalidInputError(
+                "This tenant is connected to another shop already.",
+                advice="Each shop is a tenant of its own: quintile tenants add NAME --shop "
+                f"{values['shop']}",
+            )
+        change_rfm_settings(conn, tenant_id, rfm)
 
 
 def change_rfm_settings(conn: Connection, tenant_id: UUID, rfm: RfmChange) -> None:
-    """Change how RFM counts, in the caller's transaction; what is None stays.
+    """Change a tenant's RFM settings in the caller's transaction; what is None stays as it is.
 
     Raises:
-        InvalidInputError: A value is not possible; the transaction is as it was before.
+        InvalidInputError: A value is invalid; the transaction can go on as if nothing was changed.
     """
     _check_time_zone(rfm.time_zone)
     values = asdict(rfm)
@@ -145,26 +131,33 @@ def change_rfm_settings(conn: Connection, tenant_id: UUID, rfm: RfmChange) -> No
         values["excluded_customer_ids"] = [text.strip() for text in rfm.excluded_customer_ids]
         if not all(values["excluded_customer_ids"]):
             raise InvalidInputError(
-                "A customer to exclude needs an id.",
-                advice="To exclude nobody any more: --no-excluded-customers",
+                "An excluded customer needs an id.",
+                advice="To exclude no customers: --no-excluded-customers",
                 field="excluded_customer_ids",
             )
     if rfm.excluded_domains is not None:
         values["excluded_domains"] = [text.strip().lower() for text in rfm.excluded_domains]
+    with _transaction(conn):
+        conn.execute(query("tenants.change_rfm_settings"), {"tenant_id": tenant_id, **values})
+
+
+@contextmanager
+def _transaction(conn: Connection) -> Iterator[None]:
+    """A transaction, or a savepoint in the caller's, that explains violated constraints."""
     try:
         with conn.transaction():
-            conn.execute(query("tenants.change_rfm_settings"), {"tenant_id": tenant_id, **values})
+            yield
+    except psycopg.errors.UniqueViolation as error:
+        used = "shop" if "shop" in (error.diag.constraint_name or "") else "name"
+        raise InvalidInputError(
+            f"There is a tenant with this {used} already.", advice="See: quintile tenants list"
+        ) from None
     except psycopg.errors.CheckViolation as error:
-        raise _impossible(error) from None
+        constraint = error.diag.constraint_name or ""
+        field, message = _VIOLATIONS.get(constraint, ("", "A value is invalid."))
+        raise InvalidInputError(message, field=field) from None
     except psycopg.errors.NumericValueOutOfRange:
         raise InvalidInputError("A number is too large.") from None
-
-
-def _impossible(error: psycopg.errors.CheckViolation) -> InvalidInputError:
-    field, message = _IMPOSSIBLE.get(
-        error.diag.constraint_name or "", ("", "A value is not possible.")
-    )
-    return InvalidInputError(message, field=field)
 
 
 def _check_time_zone(zone: str | None) -> None:
@@ -174,10 +167,3 @@ def _check_time_zone(zone: str | None) -> None:
             advice="It looks like Europe/Berlin.",
             field="time_zone",
         )
-
-
-def _taken(error: psycopg.errors.UniqueViolation) -> InvalidInputError:
-    taken = "shop" if "shop" in (error.diag.constraint_name or "") else "name"
-    return InvalidInputError(
-        f"There is a tenant with this {taken} already.", advice="See: quintile tenants list"
-    )

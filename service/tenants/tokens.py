@@ -1,8 +1,8 @@
 """API tokens and sign-in codes.
 
-Both carry their tenant in their text, ``<prefix>_<tenant id>_<secret>``, so that looking one up is
-a read inside that tenant's own transaction: nothing has to search across tenants. Only SHA-256
-digests are stored; the secrets have 256 random bits, which needs no slow hash.
+Both contain their tenant's id, ``<prefix>_<tenant id>_<secret>``, so a look-up is a read in that
+tenant's own transaction and never searches across tenants. Only SHA-256 digests are stored; the
+secrets have 256 random bits, so a slow hash is not needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PATTERN = re.compile(r"(qnt|qsi)_([0-9a-f]{32})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 @dataclass(frozen=True)
 class Credential:
-    """A token or code as presented: whose it claims to be, and the digest to look for."""
+    """A token or code as presented: the tenant it claims, and the digest to look for."""
 
     kind: str
     tenant_id: UUID
@@ -35,7 +35,7 @@ class Credential:
 
 
 def parse_credential(text: str) -> Credential | None:
-    """Read a token or code; None when it has not the form of one."""
+    """Parse a token or code; None if it is malformed."""
     match = _PATTERN.fullmatch(text.strip())
     if match is None:
         return None
@@ -43,7 +43,7 @@ def parse_credential(text: str) -> Credential | None:
 
 
 def create_token(conn: Connection, tenant_id: UUID, label: str) -> str:
-    """Make an API token and return it; it cannot be shown again. Needs the owner's connection."""
+    """Create an API token; it cannot be shown again. Needs the owner's connection."""
     token = _generate(API, tenant_id)
     conn.execute(
         query("tenants.insert_token"),
@@ -58,7 +58,7 @@ def create_token(conn: Connection, tenant_id: UUID, label: str) -> str:
 
 
 def create_sign_in_code(conn: Connection, tenant_id: UUID, lifetime: timedelta) -> str:
-    """Make a single-use code for a sign-in link. Needs the owner's connection."""
+    """Create a single-use code for a sign-in link. Needs the owner's connection."""
     code = _generate(SIGN_IN, tenant_id)
     conn.execute(
         query("tenants.insert_sign_in_code"),
@@ -76,12 +76,12 @@ def find_token(pool: Pool, token: str) -> Credential | None:
 
 
 def is_token_valid(pool: Pool, tenant_id: UUID, digest: bytes) -> bool:
-    """Whether a token still opens the door; notes the day it was last used."""
+    """Whether a token exists and is not revoked; records the day it was last used."""
     with tenant_transaction(pool, tenant_id) as conn:
         row = conn.execute(
             query("tenants.find_token"), {"tenant_id": tenant_id, "token_hash": digest}
         ).fetchone()
-        if row is not None and not row["is_noted_today"]:
+        if row is not None and not row["is_recorded_today"]:
             conn.execute(
                 query("tenants.record_token_use"), {"tenant_id": tenant_id, "token_hash": digest}
             )
@@ -89,7 +89,7 @@ def is_token_valid(pool: Pool, tenant_id: UUID, digest: bytes) -> bool:
 
 
 def use_sign_in_code(pool: Pool, code: str) -> Credential | None:
-    """Spend a sign-in code; None when it is unknown, spent or too old."""
+    """Use up a sign-in code; None if it is unknown, used or expired."""
     credential = parse_credential(code)
     if credential is None or credential.kind != SIGN_IN:
         return None

@@ -1,1 +1,1 @@
-"""Webhooks: what a store tells us as it happens, received at once and worked through as jobs."""
+"""Incoming webhooks of Shopify: subscribed to, received, stored and processed."""

@@ -1,4 +1,4 @@
-"""Whether Shopify sent a webhook: its signature over the body as it came, byte for byte."""
+"""Verification of Shopify's signature over a webhook's body."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from service.core.errors import QuintileError
 
 
 class NotSignedError(QuintileError):
-    """The webhook's signature does not fit its body."""
+    """The webhook's signature does not match its body."""
 
     advice = (
         "Shopify signs webhooks with the app's client secret: set QUINTILE_SHOPIFY_CLIENT_SECRET"
-        " to it, and while it is being replaced to both, the new one first."
+        " to it; during a rotation to both secrets, the new one first."
     )
 
 
 def is_signed(settings: Settings, body: bytes, signature: str) -> bool:
     """Whether one of the client secrets gives this signature, compared in constant time.
 
-    While a secret is being replaced Shopify signs with the old one or the new one, so all that are
-    set count. Every one of them is tried, whichever fits.
+    During a rotation Shopify signs with the old or the new secret. All are tried, even after a
+    match.
 
     Args:
-        settings: ``shopify_client_secret`` holds the secrets, separated by commas.
-        body: The request's body, before anything has read it.
+        settings: ``shopify_client_secret`` has the secrets, separated by commas.
+        body: The request's body, byte for byte.
         signature: The header ``X-Shopify-Hmac-Sha256``.
     """
     given = signature.encode("utf-8", "replace")
-    fits = False
+    is_match = False
     for secret in client_secrets(settings):
-        fits |= hmac.compare_digest(sign(secret, body), given)
-    return fits
+        is_match |= hmac.compare_digest(sign(secret, body), given)
+    return is_match
 
 
 def client_secrets(settings: Settings) -> list[str]:
@@ -43,5 +43,5 @@ def client_secrets(settings: Settings) -> list[str]:
 
 
 def sign(secret: str, body: bytes) -> bytes:
-    """The signature Shopify sends: HMAC-SHA-256 of the body under the client secret, in base64."""
+    """Shopify's signature: HMAC-SHA-256 of the body with the client secret, in base64."""
     return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest())

@@ -1,8 +1,7 @@
-"""Subscriptions in a shop: which there should be, which there are, and mending the difference."""
+"""Webhook subscriptions of a shop: compared with the topics that are handled, and corrected."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,9 +12,9 @@ from service.shopify.client import ShopifyClient, pages
 from service.webhooks.topics import TOPICS, Topic
 
 PATH = "/webhooks/shopify"
-# The one topic that needs a scope Quintile does not ask for otherwise.
+# The only topic that needs a scope which Quintile does not require.
 _OPTIONAL = {
-    "CUSTOMERS_MERGE": "It needs the scope read_customer_merge; without it merges are found by"
+    "CUSTOMERS_MERGE": "It needs the scope read_customer_merge. Without it, merges are found by"
     " comparing with the store."
 }
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -23,10 +22,10 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class Deviation:
-    """One topic whose subscription is not what it should be.
+    """A topic whose subscription is missing or wrong.
 
-    ``subscription_id`` is the one to change, None when there is none to begin with. ``problem`` is
-    what a person reads, ``optional`` why it may stay so.
+    ``subscription_id`` is the subscription to change, None if it is missing. ``problem`` describes
+    it; ``optional`` says why it may stay so, if it may.
     """
 
     topic: Topic
@@ -36,10 +35,10 @@ class Deviation:
 
 
 def webhook_address(settings: Settings) -> str:
-    """Where Shopify is to send webhooks; empty when no public address is set.
+    """The URL to which Shopify sends webhooks; empty if no public address is set.
 
     Raises:
-        InvalidSettingError: The public address is not one that Shopify delivers to.
+        InvalidSettingError: The public address is not an https URL.
     """
     base = settings.public_url.strip().rstrip("/")
     if not base:
@@ -49,33 +48,37 @@ def webhook_address(settings: Settings) -> str:
     if not (parts.scheme == "https" or is_local) or not parts.hostname or parts.query:
         raise InvalidSettingError(
             "QUINTILE_PUBLIC_URL must be an https:// address.",
-            advice="For example https://quintile.example.com; Shopify delivers to https only.",
+            advice="For example https://quintile.example.com. Shopify delivers to https only.",
         )
     return f"{base}{PATH}"
 
 
 def find_deviations(client: ShopifyClient, address: str) -> list[Deviation]:
-    """Topics that this shop does not tell us of as it should.
+    """Topics whose subscription in this shop is missing or wrong.
 
-    A subscription of another address is left alone, unless its path is ours: then it is what we
-    made before we moved.
+    A subscription to another address is ignored, unless it has our path: then the service's public
+    address has changed.
 
     Raises:
-        ShopifyError: The shop cannot be asked.
+        ShopifyError: The subscriptions cannot be read.
     """
-    there = list(_existing(client))
+    existing = [
+        node
+        for page in pages(client, "webhook_subscriptions", "webhookSubscriptions", first=250)
+        for node in page["nodes"]
+    ]
     return [
         deviation
         for topic in TOPICS.values()
-        if topic.constant and (deviation := _deviation(topic, there, address)) is not None
+        if topic.constant and (deviation := _deviation(topic, existing, address)) is not None
     ]
 
 
 def mend(client: ShopifyClient, address: str, deviation: Deviation) -> str:
-    """Create or change a subscription; says why not, or nothing when it is done.
+    """Create or change a subscription; returns Shopify's objections, or an empty text if done.
 
     Raises:
-        ShopifyError: The shop cannot be asked.
+        ShopifyError: The call failed.
     """
     wanted = {
         "uri": address,
@@ -96,29 +99,25 @@ def mend(client: ShopifyClient, address: str, deviation: Deviation) -> str:
     return "; ".join(str(error["message"]) for error in (answer or {}).get("userErrors") or [])
 
 
-def _existing(client: ShopifyClient) -> Iterator[dict[str, Any]]:
-    for page in pages(client, "webhook_subscriptions", "webhookSubscriptions", first=250):
-        yield from page["nodes"]
-
-
-def _deviation(topic: Topic, there: list[dict[str, Any]], address: str) -> Deviation | None:
-    optional = _OPTIONAL.get(topic.constant, "")
+def _deviation(topic: Topic, existing: list[dict[str, Any]], address: str) -> Deviation | None:
     ours = [
         item
-        for item in there
+        for item in existing
         if item["topic"] == topic.constant and urlsplit(item["uri"]).path.endswith(PATH)
     ]
-    here = next((item for item in ours if item["uri"] == address), None)
-    if here is None:
-        if not ours:
-            return Deviation(topic, None, f"{topic.name} is missing", optional)
-        moved = ours[0]
-        return Deviation(topic, moved["id"], f"{topic.name} goes to {moved['uri']}", optional)
-    if here["format"] != "JSON":
-        return Deviation(topic, here["id"], f"{topic.name} comes as {here['format']}", optional)
-    if here["filter"]:
-        return Deviation(topic, here["id"], f"{topic.name} is filtered", optional)
-    if sorted(here["includeFields"]) != sorted(topic.include_fields):
-        sent = ", ".join(here["includeFields"]) or "everything"
-        return Deviation(topic, here["id"], f"{topic.name} sends {sent}", optional)
-    return None
+    found = next((item for item in ours if item["uri"] == address), ours[0] if ours else None)
+    if found is None:
+        problem = "is missing"
+    elif found["uri"] != address:
+        problem = f"goes to {found['uri']}"
+    elif found["format"] != "JSON":
+        problem = f"comes as {found['format']}"
+    elif found["filter"]:
+        problem = "is filtered"
+    elif sorted(found["includeFields"]) != sorted(topic.include_fields):
+        problem = f"sends {', '.join(found['includeFields']) or 'everything'}"
+    else:
+        return None
+    subscription_id = found["id"] if found else None
+    optional = _OPTIONAL.get(topic.constant, "")
+    return Deviation(topic, subscription_id, f"{topic.name} {problem}", optional)

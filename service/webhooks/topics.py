@@ -1,8 +1,7 @@
-"""The topics we handle: what each is about and which of its fields we need.
+"""The webhook topics that are handled: what each is about, and which of its fields are needed.
 
-A webhook is taken as a hint that something has changed, never as the news itself: what changed is
-read from the store. So a late, doubled or reordered webhook can do no harm, and of a payload
-nothing is kept but ids and times.
+A webhook is a hint that something has changed; what has changed is read from the store. So late,
+duplicate and reordered webhooks do no harm, and only ids and times of a payload are stored.
 """
 
 from __future__ import annotations
@@ -13,7 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 Payload = Mapping[str, Any]
+Reader = Callable[[Payload], "Notice"]
 
 _GID = re.compile(r"gid://shopify/\w+/(\d+)(?:\?.*)?", re.ASCII)
 _NUMBER = re.compile(r"\d{1,20}", re.ASCII)
@@ -30,39 +32,40 @@ class Notice:
     details: dict[str, Any] = field(default_factory=dict)
     store_updated_at: datetime | None = None
 
+    def columns(self) -> dict[str, Any]:
+        """The notice as columns of ``app.webhook_events``."""
+        return {
+            "kind": self.kind,
+            "subject": self.subject,
+            "notice": Jsonb(self.details),
+            "store_updated_at": self.store_updated_at,
+        }
+
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic as its header names it, and how its payload is read.
+    """A topic by the name in its header, and how its payload is read.
 
-    ``constant`` is its name in the API, empty for those that are configured on the app.
-    ``include_fields`` are all that Shopify is asked to send; empty for everything.
+    ``constant`` is its name in the API, empty for topics that are configured on the app.
+    ``include_fields`` are the fields that Shopify sends; empty for all.
     """
 
     name: str
     constant: str
-    read: Callable[[Payload], Notice]
+    read: Reader
     include_fields: tuple[str, ...] = ()
 
 
-def _order_changed(payload: Payload) -> Notice:
-    return Notice("order", _id(payload, "id"), store_updated_at=_time(payload.get("updated_at")))
+def _about(kind: str, *id_fields: str) -> Reader:
+    """Read the id under the first of these fields that is there; no field for no id."""
+    return lambda payload: Notice(kind, _id(payload, *id_fields) if id_fields else "")
 
 
-def _order_refunded(payload: Payload) -> Notice:
-    return Notice("order", _id(payload, "order_id"))
-
-
-def _order_deleted(payload: Payload) -> Notice:
-    return Notice("order_deleted", _id(payload, "id"))
-
-
-def _customer_changed(payload: Payload) -> Notice:
-    return Notice("customer", _id(payload, "id"), store_updated_at=_time(payload.get("updated_at")))
-
-
-def _customer_deleted(payload: Payload) -> Notice:
-    return Notice("customer_deleted", _id(payload, "id"))
+def _changed(kind: str) -> Reader:
+    """Read the id of a changed record and when it changed."""
+    return lambda payload: Notice(
+        kind, _id(payload, "id"), store_updated_at=_time(payload.get("updated_at"))
+    )
 
 
 def _customers_merged(payload: Payload) -> Notice:
@@ -71,92 +74,82 @@ def _customers_merged(payload: Payload) -> Notice:
     return Notice("merge", gone, {"kept_id": kept, "status": str(payload.get("status"))})
 
 
-def _segment_changed(payload: Payload) -> Notice:
-    return Notice("segment", _id(payload, "id", "admin_graphql_api_id"))
-
-
 def _membership_changed(payload: Payload) -> Notice:
-    # Unverified: Shopify's documentation shows no payload of these two, and its topics with a dot
-    # write names in another case than those with a slash.
+    # Unverified: Shopify's documentation shows no payload of these two topics, and topics with a
+    # dot write field names in another case than those with a slash.
     customer = _id(payload, "customer_id", "customerId", "admin_graphql_api_customer_id")
     segment = _id(payload, "segment_id", "segmentId", "admin_graphql_api_segment_id")
     return Notice("membership", customer, {"segment_id": segment})
 
 
-def _bulk_finished(payload: Payload) -> Notice:
-    return Notice("bulk_operation", _id(payload, "admin_graphql_api_id"))
+def _about_person(kind: str, orders_field: str) -> Reader:
+    """Read a customer's id, address and orders, as far as they are given."""
+
+    def read(payload: Payload) -> Notice:
+        customer = payload["customer"]
+        email = str(customer.get("email") or "").strip().lower()
+        details = {
+            "emails": [email] if email else [],
+            "order_ids": [_number(order) for order in payload.get(orders_field) or []],
+        }
+        return Notice(kind, _id(customer, "id"), details)
+
+    return read
 
 
-def _uninstalled(_payload: Payload) -> Notice:
-    return Notice("uninstall", "")
-
-
-def _data_requested(payload: Payload) -> Notice:
-    return Notice("data_request", *_person(payload, "orders_requested"))
-
-
-def _customer_to_redact(payload: Payload) -> Notice:
-    return Notice("customer_redact", *_person(payload, "orders_to_redact"))
-
-
-def _shop_to_redact(_payload: Payload) -> Notice:
-    return Notice("shop_redact", "")
-
-
-def _person(payload: Payload, orders: str) -> tuple[str, dict[str, Any]]:
-    """A customer's id, with their address and orders as far as they are told."""
-    customer = payload["customer"]
-    email = str(customer.get("email") or "").strip().lower()
-    return _id(customer, "id"), {
-        "emails": [email] if email else [],
-        "order_ids": [_number(order) for order in payload.get(orders) or []],
-    }
-
+_ORDER = _changed("order")
+_CUSTOMER = _changed("customer")
+_SEGMENT = _about("segment", "id", "admin_graphql_api_id")
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        Topic("orders/create", "ORDERS_CREATE", _order_changed, ("id", "updated_at")),
-        Topic("orders/updated", "ORDERS_UPDATED", _order_changed, ("id", "updated_at")),
-        Topic("orders/cancelled", "ORDERS_CANCELLED", _order_changed, ("id", "updated_at")),
-        Topic("orders/delete", "ORDERS_DELETE", _order_deleted),
-        Topic("refunds/create", "REFUNDS_CREATE", _order_refunded, ("id", "order_id")),
-        Topic("customers/create", "CUSTOMERS_CREATE", _customer_changed, ("id", "updated_at")),
-        Topic("customers/update", "CUSTOMERS_UPDATE", _customer_changed, ("id", "updated_at")),
-        Topic("customers/delete", "CUSTOMERS_DELETE", _customer_deleted),
+        Topic("orders/create", "ORDERS_CREATE", _ORDER, ("id", "updated_at")),
+        Topic("orders/updated", "ORDERS_UPDATED", _ORDER, ("id", "updated_at")),
+        Topic("orders/cancelled", "ORDERS_CANCELLED", _ORDER, ("id", "updated_at")),
+        Topic("orders/delete", "ORDERS_DELETE", _about("order_deleted", "id")),
+        Topic("refunds/create", "REFUNDS_CREATE", _about("order", "order_id"), ("id", "order_id")),
+        Topic("customers/create", "CUSTOMERS_CREATE", _CUSTOMER, ("id", "updated_at")),
+        Topic("customers/update", "CUSTOMERS_UPDATE", _CUSTOMER, ("id", "updated_at")),
+        Topic("customers/delete", "CUSTOMERS_DELETE", _about("customer_deleted", "id")),
         Topic("customers/merge", "CUSTOMERS_MERGE", _customers_merged),
-        Topic("segments/create", "SEGMENTS_CREATE", _segment_changed),
-        Topic("segments/update", "SEGMENTS_UPDATE", _segment_changed),
-        Topic("segments/delete", "SEGMENTS_DELETE", _segment_changed),
+        Topic("segments/create", "SEGMENTS_CREATE", _SEGMENT),
+        Topic("segments/update", "SEGMENTS_UPDATE", _SEGMENT),
+        Topic("segments/delete", "SEGMENTS_DELETE", _SEGMENT),
         Topic("customer.joined_segment", "CUSTOMER_JOINED_SEGMENT", _membership_changed),
         Topic("customer.left_segment", "CUSTOMER_LEFT_SEGMENT", _membership_changed),
-        Topic("bulk_operations/finish", "BULK_OPERATIONS_FINISH", _bulk_finished),
-        Topic("app/uninstalled", "APP_UNINSTALLED", _uninstalled, ("id", "myshopify_domain")),
-        Topic("customers/data_request", "", _data_requested),
-        Topic("customers/redact", "", _customer_to_redact),
-        Topic("shop/redact", "", _shop_to_redact),
+        Topic(
+            "bulk_operations/finish",
+            "BULK_OPERATIONS_FINISH",
+            _about("bulk_operation", "admin_graphql_api_id"),
+        ),
+        Topic(
+            "app/uninstalled", "APP_UNINSTALLED", _about("uninstall"), ("id", "myshopify_domain")
+        ),
+        Topic("customers/data_request", "", _about_person("data_request", "orders_requested")),
+        Topic("customers/redact", "", _about_person("customer_redact", "orders_to_redact")),
+        Topic("shop/redact", "", _about("shop_redact")),
     )
 }
 
 
 def read_notice(topic: str, payload: Any) -> Notice:
-    """What a webhook of a topic that we handle asks for.
+    """What a webhook of a handled topic asks for.
 
     Raises:
-        ValueError: The payload is not what the topic's payloads are; the message says why.
+        ValueError: The payload is not one of the topic's; the message is a sentence that says why.
     """
     try:
-        return TOPICS[topic].read(_object(payload))
+        if isinstance(payload, dict):
+            return TOPICS[topic].read(payload)
+        problem = "not a JSON object"
     except LookupError as error:
-        raise ValueError(f"{error} is missing") from None
+        problem = f"{error} is missing"
     except (AttributeError, TypeError) as error:
-        raise ValueError(f"the body has another form than expected ({error})") from None
-
-
-def _object(payload: Any) -> Payload:
-    if not isinstance(payload, dict):
-        raise TypeError("not a JSON object")
-    return payload
+        problem = f"the body has another form than expected ({error})"
+    except ValueError as error:
+        problem = str(error)
+    raise ValueError(f"It was not understood: {problem}.")
 
 
 def _id(payload: Payload, *names: str) -> str:

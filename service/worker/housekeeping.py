@@ -1,34 +1,44 @@
-"""Housekeeping: what has served its time is deleted."""
+"""Housekeeping: delete old records."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Pool, tenant_transaction
+from service.core.db import Pool, connect, tenant_transaction, transform_url
 from service.core.queries import query
-from service.webhooks.housekeeping import purge_jobs, purge_tenant
+from service.queue.defer import enter_queue
+from service.webhooks.events import defer_event
+from service.webhooks.topics import PRIVACY_KINDS
 
 
 def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[str, int]:
-    """Delete old webhooks, exports and runs of these tenants, and ended jobs of all.
+    """Delete old records of these tenants, and ended jobs of all tenants.
 
-    Harmless at any time and as often as you like, beside the worker too.
+    It may run at any time, also beside a worker. Queued and quarantined privacy requests stay,
+    however old they are. Webhooks that have lost their job get a new one.
 
     Returns:
         How many of each were deleted.
     """
-    deleted: Counter[str] = Counter(webhooks=0, exports=0, runs=0)
+    purges = {
+        "webhooks": (query("worker.purge_webhooks"), settings.webhook_days),
+        # An export's row has the time at which it expires.
+        "exports": (query("worker.purge_exports"), None),
+        "runs": (query("worker.purge_runs"), settings.run_days),
+        "notifications": (query("notifications.purge_notifications"), settings.webhook_days),
+        "klaviyo_events": (query("worker.purge_klaviyo_events"), settings.klaviyo_event_days),
+    }
+    deleted = dict.fromkeys(purges, 0)
     for tenant_id in tenants:
-        deleted.update(purge_tenant(settings, pool, tenant_id))
-        deleted["runs"] += _purge_runs(settings, pool, tenant_id)
-    deleted["jobs"] = purge_jobs(settings)
-    return dict(deleted)
-
-
-def _purge_runs(settings: Settings, pool: Pool, tenant_id: UUID) -> int:
-    with tenant_transaction(pool, tenant_id) as conn:
-        parameters = {"tenant_id": tenant_id, "days": settings.run_days}
-        return conn.execute(query("worker.purge_runs"), parameters).rowcount
+        parameters = {"tenant_id": tenant_id, "privacy_kinds": sorted(PRIVACY_KINDS)}
+        with tenant_transaction(pool, tenant_id) as conn:
+            for name, (statement, days) in purges.items():
+                deleted[name] += conn.execute(statement, {**parameters, "days": days}).rowcount
+            for row in conn.execute(query("worker.list_lost_events"), parameters).fetchall():
+                defer_event(conn, tenant_id, row["webhook_id"], row["kind"])
+    with connect(transform_url(settings)) as conn, conn.transaction():
+        enter_queue(conn)
+        parameters = {"days": settings.webhook_days}
+        return {**deleted, "jobs": conn.execute(query("worker.purge_jobs"), parameters).rowcount}

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from service.core.config import Settings
 from service.core.db import Connection, connect, one, transform_url
 from service.core.errors import QuintileError
-from service.core.metrics import may_read, own_numbers
+from service.core.metrics import may_read, process_metrics
 from service.core.queries import query
 from service.queue.freshness import read_freshness
 
@@ -172,7 +172,7 @@ def _handler(settings: Settings) -> type[BaseHTTPRequestHandler]:
             elif not may_read(settings, self.client_address[0], self.headers.items()):
                 self.send_error(HTTPStatus.UNAUTHORIZED)
             else:
-                self._answer(own_numbers() + generate_latest(installation))
+                self._answer(process_metrics() + generate_latest(installation))
 
         def _answer(self, body: bytes) -> None:
             self.send_response(HTTPStatus.OK)

@@ -33,7 +33,7 @@ from service.queue.priorities import DUE_BUILD_TASK
 from service.queue.retry import PostponedError, is_transient, next_try
 from service.queue.runs import RunPolicy, record_run
 from service.shopify.sync import sync_shopify
-from service.webhooks.work import process_notices
+from service.webhooks.process import process_notices
 from service.worker.fair_queue import FairQueue
 from service.worker.housekeeping import housekeep
 

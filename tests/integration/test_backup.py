@@ -14,9 +14,9 @@ import pytest
 
 from service.builds.run import build
 from service.core.config import Settings
-from service.core.credentials import open_credential
+from service.core.credentials import find_connection
 from service.core.db import Pool, connect_as_owner, open_pool, tenant_transaction
-from service.core.vault import seal
+from service.core.vault import seal, unseal
 from service.doctor.examine import examine
 from service.migrate import migrate
 from service.tenants.tenants import add_tenant
@@ -67,7 +67,7 @@ def _settings(url: str, home: Path) -> Settings:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
-    """Two tenants with an order and a open_credential each, built, on a server of their own."""
+    """Two tenants with an order and a credential each, built, on a separate server."""
     with external_server() as server:
         urls = _create(server, "source", "managed")
         settings = _settings(urls["managed"], tmp_path_factory.mktemp("source"))
@@ -79,7 +79,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
                 conn.execute(
                     "insert into app.connections (tenant_id, provider, sealed_secret, key_id,"
                     " last_four) values (%s, 'shopify', %s, %s, 'xxxx')",
-                    [tenant_id, sealed.ciphertext, sealed.key_id],
+                    [tenant_id, sealed["sealed_secret"], sealed["key_id"]],
                 )
                 conn.execute(
                     "insert into shopify.orders (tenant_id, order_id, customer_id, processed_at,"
@@ -146,9 +146,9 @@ def _assert_isolated_and_readable(target: Settings, pool: Pool, tenants: list[UU
             scored = conn.execute(
                 "select tenant_id, monetary_total from marts.customer_rfm_segments"
             ).fetchall()
-            secret = open_credential(target, conn, tenant_id, "shopify")
+            stored = find_connection(conn, tenant_id, "shopify")
         assert [row["tenant_id"] for row in orders] == [tenant_id]
         assert [(row["tenant_id"], str(row["monetary_total"])) for row in scored] == [
             (tenant_id, "10.50")
         ]
-        assert secret == f"shpat_{tenant_id}"
+        assert unseal(target, tenant_id, "shopify", stored) == f"shpat_{tenant_id}"

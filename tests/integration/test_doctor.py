@@ -226,7 +226,7 @@ def test_a_scope_that_is_missing(settings: Settings, owner: Connection, make_ten
     sealed = seal(settings, tenant_id, "shopify", "shpat_x")
     owner.execute(
         "update app.connections set sealed_secret = %s, key_id = %s",
-        [sealed.ciphertext, sealed.key_id],
+        [sealed["sealed_secret"], sealed["key_id"]],
     )
     (finding,) = [found for found in examine(settings) if found.check == "scopes"]
     assert isinstance(finding, Finding)

@@ -1,10 +1,11 @@
-"""Rotating the key ring, and connecting from the command line, as an operator does."""
+"""Key rotation, and connecting and disconnecting a store on the command line."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -16,7 +17,7 @@ from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.core.config import Settings
 from service.core.db import Connection, Pool
 from service.core.errors import InvalidInputError
-from service.core.vault import Sealed, seal, unseal
+from service.core.vault import seal, unseal
 from service.tenants.keys import new_key, rotate_keys
 from tests.command import quintile
 from tests.conftest import MakeTenant
@@ -29,7 +30,7 @@ def connect(settings: Settings, owner: Connection, tenant_id: object, provider: 
     owner.execute(
         "insert into app.connections (tenant_id, provider, sealed_secret, key_id, last_four) "
         "values (%s, %s, %s, %s, 'abcd')",
-        [tenant_id, provider, sealed.ciphertext, sealed.key_id],
+        [tenant_id, provider, sealed["sealed_secret"], sealed["key_id"]],
     )
 
 
@@ -37,12 +38,12 @@ def keys_in_use(owner: Connection) -> set[str]:
     return {row["key_id"] for row in owner.execute("select key_id from app.connections")}
 
 
-def test_rotation_seals_everything_anew_and_says_which_key_may_go(
+def test_rotation_reseals_all_secrets_and_lists_idle_keys(
     settings: Settings, pool: Pool, owner: Connection, make_tenant: MakeTenant
 ) -> None:
     tenants = {name: make_tenant(name) for name in ("north", "south")}
     before = replace(settings, encryption_keys=OLD)
-    # One is still sealed with the derived key, from before there was a ring.
+    # One is still sealed with the derived key, from before keys were set.
     connect(settings, owner, tenants["north"], "klaviyo")
     connect(before, owner, tenants["north"], "shopify")
     connect(before, owner, tenants["south"], "shopify")
@@ -67,11 +68,10 @@ def test_rotation_seals_everything_anew_and_says_which_key_may_go(
             [tenants[name], provider],
         ).fetchone()
         assert stored
-        sealed = Sealed(stored["key_id"], stored["sealed_secret"])
-        assert unseal(after, tenants[name], provider, sealed) == f"secret of {provider}"
+        assert unseal(after, tenants[name], provider, stored) == f"secret of {provider}"
 
 
-def test_a_secret_whose_key_is_gone_is_named_and_the_others_are_rotated(
+def test_a_secret_with_a_removed_key_is_reported_and_the_others_are_rotated(
     settings: Settings, owner: Connection, make_tenant: MakeTenant
 ) -> None:
     north, south = make_tenant("north"), make_tenant("south")
@@ -84,17 +84,16 @@ def test_a_secret_whose_key_is_gone_is_named_and_the_others_are_rotated(
     assert keys_in_use(owner) == {"old", "new"}
 
 
-def test_a_new_key_is_an_entry_of_the_ring(settings: Settings) -> None:
+def test_a_new_key_is_an_entry_of_the_key_ring(settings: Settings) -> None:
     entry = quintile(settings, "keys", "new", "2026-12-31").stdout.strip()
-    assert seal(replace(settings, encryption_keys=entry), KESSEL, "shopify", "x").key_id == (  # type: ignore[arg-type]
-        "2026-12-31"
-    )
+    sealed = seal(replace(settings, encryption_keys=entry), uuid4(), "shopify", "x")
+    assert sealed["key_id"] == "2026-12-31"
     for bad in ("", "a:b", "a,b", "a b", "ä"):
         with pytest.raises(InvalidInputError):
             new_key(bad)
 
 
-def test_the_command_line_takes_a_pair_and_tells_what_the_connection_amounts_to(
+def test_connecting_with_a_token_pair_reports_plan_version_and_scopes(
     settings: Settings, owner: Connection, make_tenant: MakeTenant
 ) -> None:
     data = generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC))
@@ -109,14 +108,14 @@ def test_the_command_line_takes_a_pair_and_tells_what_the_connection_amounts_to(
         )
         pair = json.dumps(shop.tokens.issue(KESSEL.domain), indent=2)
         done = quintile(here, "tenants", "connect-shopify", "kessel", stdin=pair)
-    for told in (
+    for line in (
         f"connected {KESSEL.name} (EUR, Europe/Berlin, Shopify Plus plan)",
         "API version 2026-07",
         "granted: read_customers, read_orders",
         "not granted: read_all_orders (orders older than 60 days",
         "only the last 60 days of orders",
     ):
-        assert told in done.stderr
+        assert line in done.stderr
     assert "shpat" not in done.stdout + done.stderr
     row = owner.execute("select access_expires_at, plan from app.connections").fetchone()
     assert row is not None

@@ -28,7 +28,7 @@ from service.klaviyo.client import (
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.events import EventsNotAllowedError
 from service.klaviyo.rate_limits import LocalWindows
-from service.webhooks.housekeeping import purge_tenant
+from service.worker.housekeeping import housekeep
 from tests.conftest import MakeTenant, NullProgress
 from tests.klaviyo import add_and_update, klaviyo_target, via
 
@@ -562,7 +562,7 @@ def test_old_sent_events_are_deleted(
         """
     )
     owner.execute("update app.klaviyo_events set occurred_at = now() - interval '90 days'")
-    purge_tenant(here, pool, target.tenant_id)
+    housekeep(here, pool, [target.tenant_id])
     assert event_states(target) == {"sent": 1, "pending": 1}
 
 

@@ -14,7 +14,7 @@ import stamina
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
 from service.core.config import Settings
-from service.core.credentials import MissingScopeError, open_credential
+from service.core.credentials import MissingScopeError, find_connection
 from service.core.db import (
     Connection,
     Pool,
@@ -24,6 +24,7 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.core.errors import InvalidInputError, NotConnectedError
+from service.core.vault import unseal
 from service.destinations.configs import paused_lists, unmap_list
 from service.destinations.plan import MartsMissingError
 from service.klaviyo.account import read_list_size
@@ -814,8 +815,8 @@ def test_connecting_returns_the_account_and_stores_the_key_encrypted(
     assert connect_klaviyo(here, pool, tenant, f" {KEY}\n").name == "Kessel & Korn"
     with tenant_transaction(pool, tenant) as conn:
         row = conn.execute("select * from app.connections").fetchone()
-        assert open_credential(here, conn, tenant, "klaviyo") == KEY
     assert row is not None
+    assert unseal(here, tenant, "klaviyo", row) == KEY
     assert (row["account_name"], row["last_four"]) == ("Kessel & Korn", KEY[-4:])
     assert KEY.encode() not in row["sealed_secret"]
 
@@ -828,7 +829,7 @@ def test_a_key_without_a_scope_is_refused_with_the_name_of_the_scope(
     with pytest.raises(MissingScopeError, match="profiles:read"):
         connect_klaviyo(here, pool, tenant_id, "pk_sandbox_without_profiles")
     with tenant_transaction(pool, tenant_id) as conn, pytest.raises(NotConnectedError):
-        open_credential(here, conn, tenant_id, "klaviyo")
+        find_connection(conn, tenant_id, "klaviyo")
 
 
 def test_only_existing_lists_and_segments_are_mapped(

@@ -21,7 +21,7 @@ from service.cli.web import serve_command
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect_as_owner, tenant_transaction
 from service.core.http import open_client
-from service.core.metrics import own_numbers
+from service.core.metrics import process_metrics
 from service.queue.enqueue import enqueue
 from service.queue.runs import record_run, start_run
 from service.tenants.tenants import add_tenant
@@ -43,7 +43,7 @@ def _numbers(text: str) -> dict[tuple[str, ...], float]:
 
 
 def _own() -> dict[tuple[str, ...], float]:
-    return _numbers(own_numbers().decode())
+    return _numbers(process_metrics().decode())
 
 
 def _free_port() -> int:

@@ -35,8 +35,9 @@ from service.notifications.address import (
     look_up,
 )
 from service.notifications.hooks import find_hook, set_hook
-from service.notifications.outbox import announce, purge_notifications, send_notification
+from service.notifications.outbox import announce, send_notification
 from service.tenants.keys import rotate_keys
+from service.worker.housekeeping import housekeep
 from service.worker.tasks import worker_app
 from tests.conftest import PROJECT_DIR, MakeTenant
 from tests.web import client_of, running_app
@@ -433,8 +434,7 @@ def test_old_news_is_purged_but_for_the_state_it_tells(
     owner.execute(
         "update app.notifications set state = 'delivered', finished_at = now() - interval '9 days'"
     )
-    with tenant_transaction(pool, tenant) as conn:
-        purge_notifications(conn, tenant, 8)
+    housekeep(replace(here, webhook_days=8), pool, [tenant])
     rows = owner.execute("select topic from app.notifications").fetchall()
     assert [row["topic"] for row in rows] == ["klaviyo_sync.failed"]
     assert announced(pool, tenant, run(owner, tenant, {failing: "failed"})) == 0

@@ -18,9 +18,10 @@ from sandbox.shopify import Store
 from sandbox.shopify.cost import LeakyBucket
 from sandbox.shopify.store import ALL_SCOPES
 from service.core.config import Settings
-from service.core.credentials import MissingScopeError, open_credential
+from service.core.credentials import MissingScopeError, find_connection
 from service.core.db import Connection, Pool, connect_as_owner, create_pool, tenant_transaction
 from service.core.errors import InvalidInputError, NotConnectedError
+from service.core.vault import unseal
 from service.shopify.client import (
     ShopifyRefusedError,
     ShopifyUnavailableError,
@@ -435,8 +436,7 @@ def test_the_token_is_sealed_and_nowhere_to_be_read(
     row = connection(pool, tenant)
     assert token.encode() not in row["sealed_secret"]
     assert row["last_four"] == token[-4:]
-    with tenant_transaction(pool, tenant) as conn:
-        assert open_credential(here, conn, tenant, "shopify") == token
+    assert unseal(here, tenant, "shopify", row) == token
 
 
 def test_missing_scopes_are_named_with_what_they_are_for(
@@ -447,7 +447,7 @@ def test_missing_scopes_are_named_with_what_they_are_for(
     with pytest.raises(MissingScopeError, match=r"read_orders \(for orders"):
         connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
     with tenant_transaction(pool, tenant_id) as conn, pytest.raises(NotConnectedError):
-        open_credential(here, conn, tenant_id, "shopify")
+        find_connection(conn, tenant_id, "shopify")
 
 
 def test_a_scope_taken_away_later_is_named_by_the_sync(
@@ -507,4 +507,4 @@ def test_a_wrong_token_is_not_stored(
     with pytest.raises(ShopifyRefusedError):
         connect_shopify(here, pool, tenant_id, store.data.domain, "shpat_nobody_has_this")
     with tenant_transaction(pool, tenant_id) as conn, pytest.raises(NotConnectedError):
-        open_credential(here, conn, tenant_id, "shopify")
+        find_connection(conn, tenant_id, "shopify")

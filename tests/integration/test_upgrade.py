@@ -482,7 +482,7 @@ def test_a_migration_that_waits_for_a_long_transaction_keeps_nobody_waiting(
         assert migrating.result() == ["9000_more"]
     assert set(said) == {
         "applying 9000_more",
-        "a long transaction is in the way; trying again",
+        "a long transaction uses the table; trying again",
     }
     assert "9000_more" in applied_migrations(owner)
 
@@ -497,7 +497,7 @@ def test_a_migration_that_never_gets_its_table_says_so_and_leaves_nothing(
     monkeypatch.setattr(service.migrate, "_MOST_ATTEMPTS", 3)
     with connect(settings.database_url) as long, long.transaction():
         long.execute("select count(*) from shopify.orders")
-        with pytest.raises(TablesInUseError, match="keeps a table") as caught:
+        with pytest.raises(TablesInUseError, match="uses a table") as caught:
             migrate(settings, migrations=altering)
     assert "pg_stat_activity" in caught.value.advice
     assert "9000_more" not in applied_migrations(owner)

@@ -175,7 +175,7 @@ def test_whoever_cannot_sign_learns_nothing(
     assert response.status_code == 401
     body = response.json()
     assert body["type"] == "/problems/not-signed"
-    assert body["detail"] == "The webhook's signature does not fit its body."
+    assert body["detail"] == "The webhook's signature does not match its body."
     assert events(pool, tenant) == []
     assert jobs(pool, tenant) == []
 
@@ -423,7 +423,7 @@ def test_a_store_that_lags_behind_its_webhook_is_asked_again(
     (event,) = events(pool, synced)
     assert (event["state"], event["attempts"]) == ("queued", 1)
     assert event["due_at"] > datetime.now(UTC)
-    assert "did not know yet" in event["reason"]
+    assert "does not show the change yet" in event["reason"]
     with tenant_transaction(pool, synced) as conn:
         row = conn.execute(
             "select scheduled_at from jobs.procrastinate_jobs where scheduled_at is not null"

@@ -49,7 +49,7 @@ def test_an_unused_statement_is_refused(package: Path) -> None:
 
 def test_a_name_in_two_files_is_refused(package: Path) -> None:
     write_sql(package, "-- name: find_list\n-- Another.\nselect 2;\n", noun="members")
-    with pytest.raises(QueryNameError, match="two statements find_list"):
+    with pytest.raises(QueryNameError, match="find_list twice"):
         check_queries(package)
 
 
@@ -58,7 +58,7 @@ def test_a_name_in_two_files_is_refused(package: Path) -> None:
 )
 def test_a_composed_name_is_refused(package: Path, call: str) -> None:
     write_code(package, f'query("lists.find_list"), {call}')
-    with pytest.raises(QueryNameError, match="something else than a literal"):
+    with pytest.raises(QueryNameError, match="without a literal name"):
         check_queries(package)
 
 
@@ -79,7 +79,7 @@ def test_a_statement_is_sent_without_its_name_and_terminator() -> None:
     assert not text.endswith(";")
 
 
-def test_asking_for_an_unknown_statement_names_it() -> None:
+def test_the_error_of_an_unknown_statement_has_its_name() -> None:
     with pytest.raises(QueryNameError, match=r"klaviyo\.no_such"):
         query("klaviyo.no_such")
 

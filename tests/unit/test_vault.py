@@ -1,4 +1,4 @@
-"""Stored credentials open for their tenant and provider, and for nothing else."""
+"""Sealing of stored credentials, the key ring, and the secrets derived from the secret key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from service.core.config import Settings
 from service.core.errors import InvalidSettingError, SealBrokenError
 from service.core.secrets import role_password, secret_key
-from service.core.vault import Sealed, seal, unseal
+from service.core.vault import seal, unseal
 
 KEY_A = base64.b64encode(b"a" * 32).decode()
 KEY_B = base64.b64encode(b"b" * 32).decode()
@@ -23,10 +23,10 @@ def plain(tmp_path: Path) -> Settings:
     return Settings(secret_key="x", home=str(tmp_path))
 
 
-def test_what_is_sealed_opens(plain: Settings) -> None:
+def test_a_sealed_secret_can_be_opened(plain: Settings) -> None:
     tenant = uuid4()
     sealed = seal(plain, tenant, "klaviyo", "pk_secret")
-    assert b"pk_secret" not in sealed.ciphertext
+    assert b"pk_secret" not in sealed["sealed_secret"]
     assert unseal(plain, tenant, "klaviyo", sealed) == "pk_secret"
 
 
@@ -35,7 +35,7 @@ def test_sealing_twice_gives_different_ciphertexts(plain: Settings) -> None:
     assert seal(plain, tenant, "klaviyo", "s") != seal(plain, tenant, "klaviyo", "s")
 
 
-def test_it_does_not_open_for_another_tenant_or_provider(plain: Settings) -> None:
+def test_a_sealed_secret_does_not_open_for_another_tenant_or_provider(plain: Settings) -> None:
     tenant = uuid4()
     sealed = seal(plain, tenant, "klaviyo", "pk_secret")
     with pytest.raises(SealBrokenError):
@@ -47,28 +47,28 @@ def test_it_does_not_open_for_another_tenant_or_provider(plain: Settings) -> Non
 def test_an_altered_secret_does_not_open(plain: Settings) -> None:
     tenant = uuid4()
     sealed = seal(plain, tenant, "klaviyo", "pk_secret")
-    flipped = bytes([sealed.ciphertext[20] ^ 1])
-    altered = sealed.ciphertext[:20] + flipped + sealed.ciphertext[21:]
+    flipped = bytes([sealed["sealed_secret"][20] ^ 1])
+    altered = sealed["sealed_secret"][:20] + flipped + sealed["sealed_secret"][21:]
     with pytest.raises(SealBrokenError):
-        unseal(plain, tenant, "klaviyo", Sealed(sealed.key_id, altered))
+        unseal(plain, tenant, "klaviyo", {**sealed, "sealed_secret": altered})
 
 
-def test_an_older_key_of_the_ring_still_opens_and_the_first_seals(plain: Settings) -> None:
+def test_the_first_key_seals_and_older_keys_of_the_ring_still_open(plain: Settings) -> None:
     tenant = uuid4()
     old = replace(plain, encryption_keys=f"old:{KEY_A}")
     both = replace(plain, encryption_keys=f"new:{KEY_B},old:{KEY_A}")
     sealed = seal(old, tenant, "shopify", "token")
     assert unseal(both, tenant, "shopify", sealed) == "token"
-    assert seal(both, tenant, "shopify", "token").key_id == "new"
+    assert seal(both, tenant, "shopify", "token")["key_id"] == "new"
 
 
-def test_what_the_derived_key_sealed_opens_when_there_are_others(plain: Settings) -> None:
+def test_the_derived_key_still_opens_when_keys_are_set(plain: Settings) -> None:
     tenant = uuid4()
     sealed = seal(plain, tenant, "shopify", "token")
     assert unseal(replace(plain, encryption_keys=f"new:{KEY_B}"), tenant, "shopify", sealed)
 
 
-def test_a_key_that_left_the_ring_is_named(plain: Settings) -> None:
+def test_the_error_names_a_key_that_was_removed_from_the_ring(plain: Settings) -> None:
     tenant = uuid4()
     sealed = seal(replace(plain, encryption_keys=f"old:{KEY_A}"), tenant, "shopify", "token")
     with pytest.raises(SealBrokenError, match="'old', which is not in the key ring"):
@@ -87,7 +87,7 @@ def test_a_key_that_left_the_ring_is_named(plain: Settings) -> None:
         f"derived:{KEY_A}",
     ],
 )
-def test_an_unreadable_ring_is_refused_without_being_printed(plain: Settings, ring: str) -> None:
+def test_an_invalid_key_ring_is_refused_without_showing_it(plain: Settings, ring: str) -> None:
     with pytest.raises(InvalidSettingError) as caught:
         seal(replace(plain, encryption_keys=ring), uuid4(), "shopify", "token")
     assert "QUINTILE_ENCRYPTION_KEYS" in caught.value.message
@@ -95,7 +95,7 @@ def test_an_unreadable_ring_is_refused_without_being_printed(plain: Settings, ri
         assert part not in caught.value.message + caught.value.advice
 
 
-def test_a_generated_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+def test_the_secret_key_is_generated_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     settings = Settings(home=str(tmp_path / "home"))
     first = secret_key(settings)
     assert len(first) >= 32
@@ -105,7 +105,7 @@ def test_a_generated_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path
     assert [item.name for item in path.parent.iterdir()] == ["secret.key"]
 
 
-def test_passwords_of_roles_differ_and_follow_the_secret(plain: Settings) -> None:
+def test_passwords_of_roles_differ_and_depend_on_the_secret(plain: Settings) -> None:
     app = role_password(plain, "quintile_app")
     assert app != role_password(plain, "quintile_transform")
     assert app != role_password(replace(plain, secret_key="y"), "quintile_app")

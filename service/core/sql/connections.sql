@@ -1,5 +1,5 @@
 -- name: find_connection
--- The sealed credential of one connection; none while the tenant is disconnected.
+-- The sealed credential of a connection; no row while the tenant is disconnected.
 select
     sealed_secret,
     key_id,
@@ -12,7 +12,7 @@ where
     and state <> 'disconnected';
 
 -- name: store_connection
--- Keeps a verified credential, sealed, in the place of the former one.
+-- Store a verified credential, replacing the old one.
 insert into app.connections as c (
     tenant_id,
     provider,
@@ -67,7 +67,7 @@ on conflict (tenant_id, provider) do update set
 where c.tenant_id = %(tenant_id)s;
 
 -- name: disconnect
--- Forgets the secret and all that was told with it; that the tenant was connected stays known.
+-- Delete a connection's secret and scopes; the row stays, so that the account stays known.
 update app.connections
 set
     state = 'disconnected',
@@ -84,7 +84,7 @@ where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'discon
 returning provider;
 
 -- name: record_accepted
--- The provider has accepted the credential just now.
+-- Record that the provider has accepted the credential.
 update app.connections
 set
     state = 'active',
@@ -93,7 +93,7 @@ set
 where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'disconnected';
 
 -- name: record_refused
--- The provider no longer accepts the credential.
+-- Record that the provider no longer accepts the credential.
 update app.connections
 set state = 'refused', state_reason = %(reason)s
 where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'disconnected';

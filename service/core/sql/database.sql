@@ -1,14 +1,13 @@
 -- name: enter_tenant
--- First statement of every tenant transaction; all three settings end with the transaction.
+-- First statement of a tenant's transaction; the settings end with the transaction.
 select
     set_config('app.tenant_id', %(tenant_id)s, true),
     set_config('transaction_read_only', %(read_only)s, true),
     set_config('statement_timeout', %(timeout)s, true);
 
 -- name: role_powers
--- Whether the schema is there, and what the connected role may do beyond quintile_app's job, one
--- phrase each; none is right.
--- session_user counts as well: a role that can return to being more is more.
+-- Whether the schema exists, and each right of the connected role that quintile_app must not have.
+-- The rights are session_user's, which a role can return to after SET ROLE.
 select
     session_user::text as role,
     (
@@ -54,12 +53,11 @@ from pg_roles as r
 where r.rolname = session_user;
 
 -- name: relax_commit
--- Nobody waits for the disk: a count lost in a crash is made good by Shopify's next answer.
+-- Do not wait for the disk: the provider's next answer corrects counts lost in a crash.
 select set_config('synchronous_commit', 'off', true);
 
 -- name: lock
--- Take the lock for a piece of work, alone or with others that share it, waiting for whoever is in
--- the way.
+-- Take the lock for a piece of work, exclusive or shared, waiting until it is free.
 select
     case
         when %(is_shared)s
@@ -68,7 +66,7 @@ select
     end;
 
 -- name: try_lock
--- Take the lock for a piece of work, alone or with others that share it, if nobody is in the way.
+-- Take the lock for a piece of work, exclusive or shared, if it is free.
 select
     case
         when %(is_shared)s
@@ -77,7 +75,7 @@ select
     end as is_locked;
 
 -- name: unlock
--- Give the lock back.
+-- Release the lock for a piece of work.
 select
     case
         when %(is_shared)s
@@ -86,8 +84,8 @@ select
     end;
 
 -- name: is_role_taken
--- Whether somebody else may be using a role of ours: this database was prepared before, or another
--- database of the server grants the role something or has something of its own.
+-- Whether another installation may use a role: this database was prepared before, or the role owns
+-- or is granted something in another database of the server.
 select
     (
         select count(*) > 0
@@ -109,3 +107,30 @@ select
                 or (d.classid = 'pg_database'::regclass and d.objid <> here.oid)
             )
     ) as is_taken;
+
+-- name: admin_rights
+-- The rights a migration needs of the admin, and quoted names for the advice on a missing one.
+select
+    current_user::text as admin,
+    quote_ident(current_user) as quoted_admin,
+    quote_ident(current_database()) as quoted_database,
+    (
+        select rolcreaterole or rolsuper
+        from pg_roles
+        where rolname = current_user
+    ) as may_create_roles,
+    has_database_privilege(current_database(), 'create with grant option') as may_grant_create;
+
+-- name: existing_roles
+-- Which of these roles exist.
+select rolname::text as name
+from pg_roles
+where rolname = any(%(roles)s);
+
+-- name: create_schema_migrations
+-- The table of applied migrations, made before the first one.
+create table if not exists app.schema_migrations (
+    name text primary key,
+    checksum text not null,
+    applied_at timestamptz not null default now()
+);

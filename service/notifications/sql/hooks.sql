@@ -1,5 +1,5 @@
 -- name: find_hook
--- Where a tenant wants to be told, with the sealed secret.
+-- A tenant's notification hook with its sealed secret.
 select
     url,
     sealed_secret,
@@ -10,7 +10,7 @@ from app.notification_hooks
 where tenant_id = %(tenant_id)s;
 
 -- name: set_hook
--- The address a tenant is told at from now on, and its new secret.
+-- Set a tenant's notification URL and secret.
 insert into app.notification_hooks as h (tenant_id, url, sealed_secret, key_id, last_four)
 values (%(tenant_id)s, %(url)s, %(sealed_secret)s, %(key_id)s, %(last_four)s)
 on conflict (tenant_id) do update set
@@ -22,13 +22,14 @@ on conflict (tenant_id) do update set
 where h.tenant_id = %(tenant_id)s;
 
 -- name: remove_hook
--- A tenant is told nothing any more.
+-- Delete a tenant's notification hook.
 delete from app.notification_hooks
 where tenant_id = %(tenant_id)s
 returning url;
 
 -- name: delete_other_address
--- What another address than this one was told is no news to this one; null is no address at all.
+-- Delete notifications unless the hook has this URL; null deletes them all. They decide what counts
+-- as known, and a new URL has been notified of nothing yet.
 delete from app.notifications
 where
     tenant_id = %(tenant_id)s

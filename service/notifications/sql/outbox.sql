@@ -1,7 +1,7 @@
 -- name: insert_notifications
--- News of a run: each of its configurations that was not known to fail and does, or was and works.
--- What counts as known is the newest that was told of it. Nobody is told where nobody listens, nor
--- of what a person has paused: they know.
+-- Store notifications of a run: one for each configuration that began to fail or works again. Its
+-- known state is that of its newest notification. There is none without a hook, nor for a
+-- configuration that a person paused.
 insert into app.notifications (tenant_id, topic, config_id, run_id)
 with known as (
     select distinct on (n.config_id)
@@ -40,13 +40,13 @@ where
 returning notification_id;
 
 -- name: insert_test
--- A notification that says nothing but that notifications arrive.
+-- Store a test notification.
 insert into app.notifications (tenant_id, topic)
 values (%(tenant_id)s, 'test')
 returning notification_id;
 
 -- name: find_notification
--- A notification, with what it says of the run as the run's row has it now.
+-- A notification with the current row of its configuration's run.
 select
     n.notification_id,
     n.topic,
@@ -75,7 +75,7 @@ left join app.klaviyo_sync_runs as r
 where n.tenant_id = %(tenant_id)s and n.notification_id = %(notification_id)s;
 
 -- name: record_attempt
--- How an attempt to send a notification went.
+-- Record the result of an attempt to send a notification.
 update app.notifications
 set
     state = %(state)s,
@@ -88,7 +88,7 @@ where
     and state = 'pending';
 
 -- name: purge_notifications
--- Deletes what was told long ago; of each configuration the newest says whether it is failing.
+-- Delete old notifications; each configuration keeps its newest, which holds its known state.
 delete from app.notifications as n
 where
     n.tenant_id = %(tenant_id)s

@@ -1,6 +1,6 @@
 -- name: erase_person
--- Erases a person from the landed tables and the application's own, and remembers by digests that
--- they are erased. Of their orders the figures stay, without anything that leads to somebody.
+-- Erase a person from the loaded tables and the application's own, and store digests of their ids, so
+-- that later loads recognise them. Their orders keep the amounts, without personal data.
 with orders as (
     update shopify.orders as o
     set
@@ -106,7 +106,7 @@ klaviyo_events as (
     returning 1
 ),
 
--- A plan that shows them among its examples keeps its counts.
+-- A plan that has the person among its examples keeps its counts.
 klaviyo_runs as (
     update app.klaviyo_sync_runs as k
     set
@@ -121,7 +121,7 @@ klaviyo_runs as (
                 )
             from jsonb_each(k.plan) as p (action, planned)
         ),
-        error = case when m.is_named then 'The error named somebody who has been erased.'
+        error = case when m.is_named then 'The error mentioned an erased person.'
             else k.error end,
         advice = case when not m.is_named then k.advice end
     from app.klaviyo_sync_runs as r
@@ -170,14 +170,14 @@ events as (
         subject = null,
         notice = null,
         payload = null,
-        reason = 'It was about somebody who has been erased.',
+        reason = 'It was about an erased person.',
         advice = null,
         finished_at = coalesce(e.finished_at, now())
     where
         e.tenant_id = %(tenant_id)s
         and e.webhook_id <> %(webhook_id)s
         and e.state <> 'done'
-        -- A request of theirs that is still to be met finds nothing any more, and gets its receipt.
+        -- Their other queued requests will find nothing, and get a receipt.
         and not (e.state = 'queued' and e.kind in ('data_request', 'customer_redact'))
         and (
             (
@@ -196,7 +196,7 @@ events as (
 
 runs as (
     update app.runs as r
-    set error = 'The error named somebody who has been erased.', advice = null
+    set error = 'The error mentioned an erased person.', advice = null
     where
         r.tenant_id = %(tenant_id)s
         and exists (

@@ -1,5 +1,5 @@
 -- name: export_person
--- All that the landed tables and the application's own hold of a person, as one document.
+-- What the loaded tables and the application's own hold about a person, as one document.
 select
     jsonb_strip_nulls(
         jsonb_build_object(

@@ -1,7 +1,7 @@
 -- name: find_person
--- Whom a request is about: the customer's addresses, as far as nobody else has them, and their
--- orders. An order without a customer, or of one the store has no record of (as files bring them),
--- is theirs by its address.
+-- The person of a request: the customer's addresses that no other customer has, their orders, and
+-- their other ids. An order without a customer, or with one that the store has no record of (as in
+-- imported files), is theirs if it has one of the addresses.
 with addresses as (
     select unnest(%(emails)s::text[]) as email
     union
@@ -64,7 +64,7 @@ select
     array(
         select %(customer_id)s::text
         union
-        -- By what a file of orders without ids would bring them.
+        -- The id of an imported file's orders without customer ids.
         select app.customer_id_of_address(e.email)
         from emails as e
         union
@@ -84,8 +84,8 @@ select
         select unnest(%(order_ids)s::text[])
     ) as order_ids,
     array(select e.email from emails as e order by e.email) as emails,
-    -- Creators who are this person: by their address, or because all samples that somebody gave
-    -- them went to this person.
+    -- Creators who are this person: by address, or because all samples linked to them by hand went to
+    -- this person.
     array(
         select c.creator_id::text
         from app.creators as c

@@ -1,14 +1,13 @@
 -- name: add_request
--- A privacy request that an operator makes.
+-- Store an operator's privacy request.
 insert into app.webhook_events (tenant_id, webhook_id, topic, kind, subject, notice)
 values (%(tenant_id)s, %(webhook_id)s, %(topic)s, %(kind)s, %(subject)s, %(notice)s);
 
 -- name: find_request
--- A privacy request that waits to be met.
+-- A queued privacy request.
 select
-    topic,
     kind,
-    subject,
+    subject as customer_id,
     notice,
     coalesce(triggered_at, received_at) as requested_at,
     attempts
@@ -16,13 +15,13 @@ from app.webhook_events
 where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'queued';
 
 -- name: record_progress
--- How far a request has been met, and whom it turned out to be about, so that it can be taken up.
+-- Record a request's finished steps and its person, so that it can be continued.
 update app.webhook_events
 set notice = %(notice)s
 where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'queued';
 
 -- name: find_running_push
--- A Klaviyo sync, or the plan of one, that is going on right now.
+-- A running Klaviyo sync or plan.
 select run_id
 from app.runs
 where
@@ -32,19 +31,19 @@ where
     and heartbeat_at >= now() - make_interval(secs => %(stale_after)s);
 
 -- name: ensure_key
--- The tenant's key for digests of what is erased; made once.
+-- Create the tenant's key for digests of erased subjects, once.
 insert into app.erasure_keys (tenant_id)
 values (%(tenant_id)s)
 on conflict (tenant_id) do nothing;
 
 -- name: subject_digest
--- By what a customer is known after everything about them is gone.
+-- The digest by which an erased customer is recognised.
 select app.erasure_digest(k.erasure_key, 'customer', %(customer_id)s) as digest
 from app.erasure_keys as k
 where k.tenant_id = %(tenant_id)s;
 
 -- name: add_receipt
--- That a request was met: when, how far, and nothing about whom it was.
+-- Store the receipt of a request: when, and counts by table, without personal data.
 insert into app.privacy_receipts (
     tenant_id, kind, webhook_id, subject, counts, requested_at
 )
@@ -53,8 +52,8 @@ values (
 );
 
 -- name: add_shop_receipt
--- Deletes what dbt built for a tenant, and writes the receipt of its erasure. Run as
--- quintile_transform, before the tenant itself goes.
+-- Delete what dbt built for a tenant, and store the receipt of its erasure. Run as
+-- quintile_transform, before the tenant is deleted.
 insert into app.privacy_receipts (tenant_id, kind, webhook_id, counts, requested_at)
 select
     t.tenant_id,
@@ -71,29 +70,29 @@ from app.tenants as t
 where t.tenant_id = %(tenant_id)s;
 
 -- name: store_export
--- Keeps the answer to a data request, sealed, for as long as it may be fetched.
+-- Store the sealed export of a data request until it expires.
 insert into app.privacy_exports (
     tenant_id, subject, sealed_document, key_id, expires_at
 )
 values (
     %(tenant_id)s,
     %(subject)s,
-    %(sealed_document)s,
+    %(sealed_secret)s,
     %(key_id)s,
     now() + make_interval(days => %(days)s)
 )
 returning export_id;
 
 -- name: find_export
--- The sealed answer to a data request, while it may be fetched.
+-- The sealed export of a data request, until it expires.
 select
-    sealed_document,
+    sealed_document as sealed_secret,
     key_id
 from app.privacy_exports
 where tenant_id = %(tenant_id)s and export_id = %(export_id)s and expires_at > now();
 
 -- name: find_newest_export
--- The export that was made last.
+-- The tenant's newest export.
 select export_id
 from app.privacy_exports
 where tenant_id = %(tenant_id)s
@@ -101,7 +100,7 @@ order by created_at desc
 limit 1;
 
 -- name: erase_built
--- Deletes all that dbt built of a person. Run as quintile_transform, whose tables these are.
+-- Delete what dbt built about a person. Run as quintile_transform, which owns the tables.
 select
     app.erase_built_rows_of_person(
         %(tenant_id)s,
@@ -112,7 +111,7 @@ select
     ) as counts;
 
 -- name: rows_built
--- All that dbt built of a person. Read as quintile_transform, whose tables these are.
+-- What dbt built about a person. Run as quintile_transform, which owns the tables.
 select
     app.rows_built_of_person(
         %(tenant_id)s,
@@ -123,18 +122,18 @@ select
     ) as built;
 
 -- name: delete_jobs
--- A tenant's jobs, but for those that are being done: they end by themselves. Run as
+-- Delete a tenant's jobs, except running ones, which end by themselves. Run as
 -- quintile_transform.
 delete from jobs.procrastinate_jobs
 where args ->> 'tenant_id' = %(tenant_id)s and status <> 'doing';
 
 -- name: delete_tenant
--- The tenant, and by its foreign keys all that is its. Run as quintile_transform.
+-- Delete the tenant and, by foreign keys, all its rows. Run as quintile_transform.
 delete from app.tenants
 where tenant_id = %(tenant_id)s;
 
 -- name: find_newer_connection
--- A working connection to the store that was made after the app had been removed.
+-- A connection to the store that was made after the app was removed.
 select connected_at
 from app.connections
 where

@@ -1,5 +1,5 @@
 -- name: lock_credentials
--- A tenant's stored secrets, which nobody else may change until they are sealed anew.
+-- Lock a tenant's stored credentials until they are sealed again.
 select
     provider,
     key_id,
@@ -10,13 +10,13 @@ order by provider
 for update;
 
 -- name: reseal_credential
--- The same secret, sealed with another key.
+-- Store a credential sealed with another key.
 update app.connections
 set sealed_secret = %(sealed_secret)s, key_id = %(key_id)s
 where tenant_id = %(tenant_id)s and provider = %(provider)s;
 
 -- name: lock_hook
--- A hook's sealed secret, which nobody else may change until it is sealed anew.
+-- Lock the secret of a tenant's notification hook until it is sealed again.
 select
     'notifications' as provider,
     key_id,
@@ -26,7 +26,7 @@ where tenant_id = %(tenant_id)s
 for update;
 
 -- name: reseal_hook
--- The same secret, sealed with another key.
+-- Store a hook's secret sealed with another key.
 update app.notification_hooks
 set sealed_secret = %(sealed_secret)s, key_id = %(key_id)s
 where tenant_id = %(tenant_id)s;

@@ -1,20 +1,20 @@
 -- name: add_tenant
--- A new brand.
+-- Add a tenant.
 insert into app.tenants (name, shop_domain)
 values (%(name)s, %(shop)s)
 returning tenant_id;
 
 -- name: add_rfm_settings
--- The product's defaults are the columns' defaults.
+-- RFM settings of a new tenant: the columns' defaults.
 insert into app.rfm_settings (tenant_id) values (%(tenant_id)s);
 
 -- name: add_samples_config
--- The product's defaults are the columns' defaults.
+-- Samples settings of a new tenant: the columns' defaults.
 insert into app.samples_config (tenant_id) values (%(tenant_id)s);
 
 -- name: change_tenant
--- Change what is given. Landed data is one shop's: when another shop is given and the tenant has
--- been connected to its own, nothing is changed and no row comes back.
+-- Change what is not null. Loaded data belongs to one shop: if the tenant has been connected, another
+-- shop changes nothing and returns no row.
 update app.tenants as t
 set
     shop_domain = coalesce(%(shop)s, t.shop_domain),
@@ -33,7 +33,7 @@ where
 returning t.tenant_id;
 
 -- name: change_rfm_settings
--- Change what is given.
+-- Change what is not null.
 update app.rfm_settings
 set
     window_days = coalesce(%(window_days)s, window_days),
@@ -46,7 +46,7 @@ set
 where tenant_id = %(tenant_id)s;
 
 -- name: list_tenants
--- Every tenant, for the operator.
+-- Every tenant with its connected providers.
 select
     t.tenant_id,
     t.name,

@@ -1,9 +1,9 @@
 -- name: tenant_of_shop
--- The tenant a webhook is for, by its shop: the one look-up that precedes a tenant.
+-- The tenant of a webhook's shop: the only look-up outside a tenant's transaction.
 select app.tenant_of_shop(%(shop)s) as tenant_id;
 
 -- name: insert_event
--- Writes a webhook down, once; no row when it has been received before.
+-- Store a webhook; no row if it was received before.
 insert into app.webhook_events (
     tenant_id, webhook_id, topic, kind, subject, notice, store_updated_at, triggered_at
 )
@@ -21,7 +21,7 @@ on conflict (tenant_id, webhook_id) do nothing
 returning webhook_id;
 
 -- name: insert_unreadable
--- Keeps a webhook that was not understood, with its body and the reason, once.
+-- Quarantine a webhook that was not understood, with its body, unless it was received before.
 insert into app.webhook_events (
     tenant_id, webhook_id, topic, payload, triggered_at, state, reason, advice, finished_at
 )
@@ -33,15 +33,14 @@ values (
     %(triggered_at)s,
     'set_aside',
     %(reason)s,
-    'A newer release may understand it: quintile webhooks retry. What it was about comes with the'
-    ' next sync.',
+    'The next sync reads what has changed. If a newer release understands the webhook, run:'
+    ' quintile webhooks retry',
     now()
 )
-on conflict (tenant_id, webhook_id) do nothing
-returning webhook_id;
+on conflict (tenant_id, webhook_id) do nothing;
 
 -- name: list_due_events
--- Webhooks that are due, those about the same thing as one: a burst of them is one piece of work.
+-- Webhooks that are due, grouped by what they are about, so that a burst is processed once.
 select
     e.kind,
     e.subject,
@@ -61,11 +60,11 @@ order by min(e.received_at), e.kind, e.subject
 limit %(row_limit)s;
 
 -- name: cancel_syncs
--- Syncs that wait will not begin any more; one that runs ends by itself, as nothing answers it.
+-- Cancel queued syncs of a store without the app; a running one fails at its next call.
 update app.runs
 set
     state = 'failed',
-    error = 'The app was removed from the store before this began.',
+    error = 'The app was removed from the store before this run began.',
     advice = 'Install it again and connect the store: quintile tenants connect-shopify NAME',
     finished_at = now()
 where
@@ -74,7 +73,7 @@ where
     and kind <> 'build';
 
 -- name: record_uninstalled
--- The store has removed the app. A connection that was made after that stays.
+-- Record that the store has removed the app; no row if it was connected again after that.
 update app.connections
 set uninstalled_at = %(triggered_at)s
 where
@@ -85,7 +84,7 @@ where
 returning provider;
 
 -- name: lock_quarantined
--- Webhooks that were set aside, one or all, for this transaction to try again.
+-- Lock quarantined webhooks, one or all, to retry them in this transaction.
 select
     webhook_id,
     topic,
@@ -100,7 +99,7 @@ order by received_at, webhook_id
 for update;
 
 -- name: fill_event
--- What a webhook that was not understood at first is about; its body is not needed any more.
+-- Fill in what a webhook is about that was not understood before, and delete its body.
 update app.webhook_events
 set
     kind = %(kind)s,
@@ -111,14 +110,14 @@ set
 where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s;
 
 -- name: keep_quarantined
--- A webhook that is still not understood.
+-- Record that a quarantined webhook is still not understood.
 update app.webhook_events
 set attempts = attempts + 1, reason = %(reason)s
 where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s
 returning webhook_id, topic, state, attempts, reason, advice, received_at, triggered_at;
 
 -- name: requeue_event
--- Begins a webhook that was set aside anew.
+-- Queue a quarantined webhook again.
 update app.webhook_events
 set
     state = 'queued',
@@ -131,7 +130,7 @@ where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s
 returning webhook_id, topic, state, attempts, reason, advice, received_at, triggered_at;
 
 -- name: finish_events
--- Webhooks that have been worked through: what they were about is forgotten.
+-- Mark webhooks as done, and delete what they were about.
 update app.webhook_events
 set
     state = 'done',
@@ -147,7 +146,7 @@ where
     and state = 'queued';
 
 -- name: postpone_events
--- Webhooks whose time has not come: tried again later.
+-- Postpone webhooks.
 update app.webhook_events
 set
     attempts = attempts + 1,
@@ -160,7 +159,7 @@ where
 returning due_at;
 
 -- name: quarantine_events
--- Webhooks that could not be worked through, kept with the reason and what to do about it.
+-- Quarantine webhooks that could not be processed, with the reason and advice.
 update app.webhook_events
 set
     state = 'set_aside',

@@ -1,7 +1,7 @@
 -- name: load_memberships
--- Puts one customer into the segments the store has them in and takes them out of the others asked
--- about, touching only what differs, and counts the segments anew. A segment that has not landed is
--- left to the next sync.
+-- Add a customer to the segments that the store has them in, remove them from the others that were
+-- asked about, and update the segments' member counts. Only rows that differ are written. A segment
+-- that has not been loaded is left to the next sync.
 with asked as (
     select
         r.segment_id,
@@ -52,7 +52,7 @@ moves as (
         j.segment_id,
         1 as step
     from joined as j
-    -- The table as it was before this statement.
+    -- This sees the table as it was before the statement.
     where
         not exists (
             select from shopify.segment_members as b

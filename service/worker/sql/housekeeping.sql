@@ -1,5 +1,5 @@
 -- name: list_lost_events
--- Webhooks that are due and that no job stands behind.
+-- Webhooks that have been due for a while and have no job, as after an interrupted command.
 select
     e.webhook_id,
     e.kind
@@ -18,7 +18,7 @@ where
     );
 
 -- name: purge_webhooks
--- Forgets webhooks that ended long ago. Privacy requests that have not been met stay.
+-- Delete webhooks that ended long ago. Privacy requests that were not fulfilled stay.
 delete from app.webhook_events
 where
     tenant_id = %(tenant_id)s
@@ -27,7 +27,7 @@ where
     and (state = 'done' or kind is null or kind <> all(%(privacy_kinds)s));
 
 -- name: purge_jobs
--- Deletes jobs that ended long ago, of all tenants. Run as quintile_transform.
+-- Delete jobs that ended long ago, of all tenants. Run as quintile_transform.
 delete from jobs.procrastinate_jobs as j
 where
     j.status in ('succeeded', 'failed', 'cancelled', 'aborted')
@@ -37,12 +37,12 @@ where
     );
 
 -- name: purge_exports
--- Deletes answers to data requests that have expired.
+-- Delete expired exports of data requests.
 delete from app.privacy_exports
 where tenant_id = %(tenant_id)s and expires_at < now();
 
 -- name: purge_klaviyo_events
--- Forgets events that were sent, or refused, long enough ago.
+-- Delete Klaviyo events that were sent or refused long ago.
 delete from app.klaviyo_events
 where
     tenant_id = %(tenant_id)s

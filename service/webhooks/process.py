@@ -1,0 +1,390 @@
+"""Processing a tenant's webhooks: read from the store what they name, and load it.
+
+A webhook that cannot be processed is quarantined and does not stop the others. While the store does
+not answer, webhooks are postponed, longer each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import structlog
+from psycopg.types.json import Jsonb
+
+from service.core.config import Settings
+from service.core.credentials import disconnect, record_refused
+from service.core.db import Connection, Pool, tenant_transaction
+from service.core.errors import NotConnectedError, QuintileError
+from service.core.queries import query
+from service.queue.defer import wait_for_receivers
+from service.shopify.connection import open_connected_shopify
+from service.shopify.erased import delete_erased_members
+from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
+from service.shopify.loading import (
+    load_customers,
+    load_orders,
+    mark_customers_deleted,
+    mark_orders_deleted,
+    merge_customers,
+    quarantine,
+    read_clock,
+)
+from service.shopify.parse import (
+    Node,
+    Row,
+    number_of,
+    parse_customer,
+    parse_member,
+    parse_order,
+    sort_out,
+)
+from service.shopify.refetch import complete_lines
+from service.shopify.segments import Source, sync_one_segment
+from service.webhooks.events import finish_events, postpone_events, quarantine_events
+from service.webhooks.topics import PRIVACY_KINDS
+
+# Ids in one query: twenty orders with their lines stay below Shopify's limit of a query's cost.
+_AT_ONCE = 20
+_DUE_ROWS = 200
+# Few, because postponing webhooks is cheaper than a waiting worker.
+_CALL_ATTEMPTS = 3
+# 10 seconds, 40, 160, …: the last attempt is about four hours after the first.
+_FIRST_PAUSE_SECONDS = 10.0
+_LONGEST_PAUSE_SECONDS = 3600.0
+_MOST_ATTEMPTS = 8
+# By then a lagging replica of the store has caught up, or the webhook was wrong.
+_STALE_ATTEMPTS = 3
+_STALE = "The store does not show the change yet."
+
+log = structlog.get_logger(__name__)
+
+Wake = Callable[[Connection, UUID], None]
+
+
+class _NoProgress:
+    """Progress of webhooks, which have no run to report it in."""
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        pass
+
+    def advance(self, done: int = 1) -> None:
+        pass
+
+    def count(self, **counts: int) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Due:
+    """Due webhooks about one thing; ``attempts`` is the highest number of attempts of one."""
+
+    kind: str
+    subject: str
+    webhook_ids: list[str]
+    store_updated_at: datetime | None
+    triggered_at: datetime
+    attempts: int
+    notices: list[dict[str, Any]]
+
+
+@dataclass
+class _Session:
+    """One pass over a tenant's webhooks; it connects to the store when something must be read."""
+
+    settings: Settings
+    pool: Pool
+    tenant_id: UUID
+    wake_sync: Wake
+    stack: ExitStack
+
+    @cached_property
+    def source(self) -> Source:
+        """The tenant's store.
+
+        Raises:
+            NotConnectedError: The tenant is not connected to it.
+        """
+        client = self.stack.enter_context(
+            open_connected_shopify(
+                self.settings, self.pool, self.tenant_id, attempts=_CALL_ATTEMPTS
+            )
+        )
+        return Source(client, self.pool, self.tenant_id, _NoProgress())
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """A transaction of the tenant."""
+        return tenant_transaction(self.pool, self.tenant_id)
+
+    def finish(self, conn: Connection, dues: Sequence[Due], reason: str | None = None) -> None:
+        """Mark webhooks as done."""
+        finish_events(conn, self.tenant_id, _ids(dues), reason)
+
+    def postpone(self, conn: Connection, due: Due, reason: str) -> None:
+        """Try webhooks again later, or quarantine them after too many attempts."""
+        if due.attempts + 1 >= _MOST_ATTEMPTS:
+            advice = "The next sync reads what has changed. To retry: quintile webhooks retry"
+            quarantine_events(conn, self.tenant_id, due.webhook_ids, reason, advice)
+            return
+        pause = min(_FIRST_PAUSE_SECONDS * 4**due.attempts, _LONGEST_PAUSE_SECONDS)
+        postpone_events(
+            conn, self.tenant_id, due.webhook_ids, due.kind, seconds=pause, reason=reason
+        )
+
+
+# Processes webhooks of one kind, and marks them as done in the transaction that loads the data.
+_Handler = Callable[[_Session, Sequence[Due]], None]
+
+
+def process_notices(settings: Settings, pool: Pool, tenant_id: UUID, wake_sync: Wake) -> None:
+    """Process a tenant's due webhooks, except privacy requests, which have their own job.
+
+    Args:
+        settings: How to reach the store.
+        pool: The service's pool.
+        tenant_id: The tenant.
+        wake_sync: Queues a sync of the tenant's store, in a transaction of the tenant.
+    """
+    with tenant_transaction(pool, tenant_id) as conn:
+        wait_for_receivers(conn, tenant_id)
+    with ExitStack() as stack:
+        session = _Session(settings, pool, tenant_id, wake_sync, stack)
+        while dues := _find_due(session):
+            for handler, group in _grouped(dues):
+                _process(session, handler, group)
+
+
+def _find_due(session: _Session) -> list[Due]:
+    with tenant_transaction(session.pool, session.tenant_id, read_only=True) as conn:
+        rows = conn.execute(
+            query("webhooks.list_due_events"),
+            {
+                "tenant_id": session.tenant_id,
+                "other_kinds": sorted(PRIVACY_KINDS),
+                "row_limit": _DUE_ROWS,
+            },
+        ).fetchall()
+    return [Due(**row) for row in rows]
+
+
+def _grouped(dues: Sequence[Due]) -> Iterator[tuple[_Handler, list[Due]]]:
+    """Webhooks of one kind together, as many as its handler takes at once."""
+    by_kind: dict[str, list[Due]] = {}
+    for due in dues:
+        by_kind.setdefault(due.kind, []).append(due)
+    # A store without the app no longer answers, so that is processed first.
+    for kind in sorted(by_kind, key=lambda kind: kind != "uninstall"):
+        handler, at_once = _HANDLERS[kind]
+        group = by_kind[kind]
+        for start in range(0, len(group), at_once):
+            yield handler, group[start : start + at_once]
+
+
+def _ids(dues: Sequence[Due]) -> list[str]:
+    return [webhook_id for due in dues for webhook_id in due.webhook_ids]
+
+
+def _process(session: _Session, handler: _Handler, dues: Sequence[Due]) -> None:
+    """Call a handler; a failure affects the webhooks that caused it only."""
+    try:
+        handler(session, dues)
+    except (ShopifyUnavailableError, psycopg.errors.SerializationFailure) as error:
+        reason = error.message if isinstance(error, QuintileError) else "The database was busy."
+        with session.transaction() as conn:
+            for due in dues:
+                session.postpone(conn, due, reason)
+    except (NotConnectedError, ShopifyRefusedError) as error:
+        _give_up(session, dues, error)
+    except psycopg.OperationalError:
+        # Without the database nothing can be recorded: the queue retries the job.
+        raise
+    except Exception as error:  # noqa: BLE001 - one bad webhook must not stop the others
+        if len(dues) == 1:
+            _give_up(session, dues, error)
+            return
+        for due in dues:
+            _process(session, handler, [due])
+
+
+def _give_up(session: _Session, dues: Sequence[Due], error: Exception) -> None:
+    """Quarantine webhooks that cannot be processed."""
+    if isinstance(error, QuintileError):
+        reason, advice = error.message, error.advice
+    else:
+        # The text of an unexpected error may hold anything, so it goes to the log only.
+        reason = f"An unexpected error occurred ({type(error).__name__})."
+        advice = "The log has the details. To retry: quintile webhooks retry"
+        log.error("webhook failed", exc_info=error, tenant_id=str(session.tenant_id))
+    with session.transaction() as conn:
+        if isinstance(error, ShopifyRefusedError):
+            record_refused(conn, session.tenant_id, "shopify", reason)
+        quarantine_events(conn, session.tenant_id, _ids(dues), reason, advice)
+
+
+# -- orders and customers -----------------------------------------------------------------------
+
+
+def _reload(
+    entity: str,
+    document: str,
+    parse: Callable[[Node], Row],
+    load: Callable[[Connection, UUID, Sequence[Row], datetime], int],
+    session: _Session,
+    dues: Sequence[Due],
+) -> None:
+    """Read orders or customers in their current state, and load them."""
+    client, read_at = session.source.client, read_clock(session.pool, session.tenant_id)
+    gids = [f"gid://shopify/{entity.capitalize()}/{due.subject}" for due in dues]
+    # The answer has null for an id that the store does not have.
+    found = [node for node in client.run(document, ids=gids)["nodes"] if node]
+    if entity == "order":
+        for node in found:
+            complete_lines(client, node)
+    nodes = {number_of(node["id"]): node for node in found}
+    rows, rejections = sort_out(found, parse)
+    with session.transaction() as conn:
+        load(conn, session.tenant_id, rows, read_at)
+        quarantine(conn, session.tenant_id, entity, rejections)
+        for due in dues:
+            node = nodes.get(due.subject)
+            if node is None:
+                # Deleted meanwhile, or older than the token may read. Deletions have their own
+                # webhooks, and the comparison with the store finds them.
+                session.finish(conn, [due], "The store does not show it.")
+            elif _is_stale(node, due):
+                session.postpone(conn, due, _STALE)
+            else:
+                session.finish(conn, [due])
+
+
+def _is_stale(node: Node, due: Due) -> bool:
+    """Whether the store still shows a record as it was before the change of a webhook."""
+    if due.store_updated_at is None or due.attempts >= _STALE_ATTEMPTS:
+        return False
+    return datetime.fromisoformat(node["updatedAt"]) < due.store_updated_at
+
+
+def _mark_deleted(
+    mark: Callable[[Connection, UUID, Sequence[str]], object],
+    session: _Session,
+    dues: Sequence[Due],
+) -> None:
+    """Mark records as deleted without reading them, because ids are never reused."""
+    with session.transaction() as conn:
+        mark(conn, session.tenant_id, [due.subject for due in dues])
+        session.finish(conn, dues)
+
+
+def _merges(session: _Session, dues: Sequence[Due]) -> None:
+    """Merge two customers if the store has: it then shows the kept one and not the other.
+
+    The webhook comes for failed merges too, and its ``status`` may get new values.
+    """
+    (due,) = dues
+    kept_id = str(due.notices[-1]["kept_id"])
+    gids = [f"gid://shopify/Customer/{number}" for number in (kept_id, due.subject)]
+    read_at = read_clock(session.pool, session.tenant_id)
+    kept, gone = session.source.client.run("customers_by_id", ids=gids)["nodes"]
+    is_completed = any(notice["status"] == "completed" for notice in due.notices)
+    rows, rejections = sort_out([kept] if kept else [], parse_customer)
+    with session.transaction() as conn:
+        load_customers(conn, session.tenant_id, rows, read_at)
+        quarantine(conn, session.tenant_id, "customer", rejections)
+        if kept and not gone:
+            merge_customers(conn, session.tenant_id, kept_id, due.subject)
+            session.finish(conn, dues)
+        elif is_completed and due.attempts < _STALE_ATTEMPTS:
+            session.postpone(conn, due, _STALE)
+        else:
+            session.finish(conn, dues, "The store has not merged these customers.")
+
+
+# -- segments -----------------------------------------------------------------------------------
+
+
+def _segments(session: _Session, dues: Sequence[Due]) -> None:
+    """Read a segment with its members again; the store may have deleted it."""
+    (due,) = dues
+    sync_one_segment(session.source, due.subject)
+    with session.transaction() as conn:
+        session.finish(conn, dues)
+
+
+def _memberships(session: _Session, dues: Sequence[Due]) -> None:
+    """Ask the store in which of some segments a customer is, and change those rows."""
+    (due,) = dues
+    customer_gid = f"gid://shopify/Customer/{due.subject}"
+    segment_ids = sorted({str(notice["segment_id"]) for notice in due.notices})
+    answer = session.source.client.run(
+        "segment_memberships",
+        customerId=customer_gid,
+        segmentIds=[f"gid://shopify/Segment/{segment_id}" for segment_id in segment_ids],
+    )
+    customer = answer["customer"]
+    memberships = [
+        {
+            "segment_id": number_of(item["segmentId"]),
+            # A deleted customer is a member of no segment.
+            "is_member": bool(item["isMember"]) and customer is not None,
+        }
+        for item in answer["customerSegmentMembership"]["memberships"]
+    ]
+    with session.transaction() as conn:
+        conn.execute(
+            query("webhooks.load_memberships"),
+            {
+                "tenant_id": session.tenant_id,
+                "memberships": Jsonb(memberships),
+                **parse_member(customer or {"id": customer_gid}),
+            },
+        )
+        delete_erased_members(conn, session.tenant_id, segment_ids)
+        session.finish(conn, dues)
+
+
+# -- bulk operations and uninstalls -------------------------------------------------------------
+
+
+def _bulk_operations(session: _Session, dues: Sequence[Due]) -> None:
+    """Queue a sync, which continues with the result of a finished bulk operation."""
+    with session.transaction() as conn:
+        session.wake_sync(conn, session.tenant_id)
+        session.finish(conn, dues)
+
+
+def _uninstalls(session: _Session, dues: Sequence[Due]) -> None:
+    """Delete the token and cancel syncs, unless the store was connected again meanwhile."""
+    (due,) = dues
+    with session.transaction() as conn:
+        parameters = {"tenant_id": session.tenant_id, "triggered_at": due.triggered_at}
+        gone = conn.execute(query("webhooks.record_uninstalled"), parameters).fetchone()
+        if gone is None:
+            session.finish(conn, dues, "The store has been connected again since.")
+            return
+        disconnect(conn, session.tenant_id, "shopify", "The app was removed from the store.")
+        conn.execute(query("webhooks.cancel_syncs"), parameters)
+        session.finish(conn, dues)
+    log.info("app uninstalled", tenant_id=str(session.tenant_id))
+
+
+# By kind of notice: the handler, and how many subjects it takes at once.
+_HANDLERS: dict[str, tuple[_Handler, int]] = {
+    "order": (partial(_reload, "order", "orders_by_id", parse_order, load_orders), _AT_ONCE),
+    "order_deleted": (partial(_mark_deleted, mark_orders_deleted), _DUE_ROWS),
+    "customer": (
+        partial(_reload, "customer", "customers_by_id", parse_customer, load_customers),
+        _AT_ONCE,
+    ),
+    "customer_deleted": (partial(_mark_deleted, mark_customers_deleted), _DUE_ROWS),
+    "merge": (_merges, 1),
+    "segment": (_segments, 1),
+    "membership": (_memberships, 1),
+    "bulk_operation": (_bulk_operations, _DUE_ROWS),
+    "uninstall": (_uninstalls, 1),
+}
