@@ -1,4 +1,4 @@
-"""What the tests of webhooks share: a small shop, the service over real HTTP, signed bodies."""
+"""Shared by the tests of webhooks: the service over real HTTP, and signed webhooks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["CLIENT_SECRET", "events", "post_webhook", "served", "signature"]
 
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
-    """The application on a free port of loopback; its address."""
+    """Serve the application on a free local port; yields its URL."""
     with running_app(settings) as app:
         server = make_server("127.0.0.1", 0, app, threaded=True)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -40,7 +40,7 @@ def served(settings: Settings) -> Iterator[str]:
 
 
 def signature(body: bytes, secret: str = CLIENT_SECRET) -> str:
-    """What Shopify would sign a body with."""
+    """Shopify's signature of a body."""
     return base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()
 
 
@@ -55,7 +55,7 @@ def post_webhook(
     headers: dict[str, str] | None = None,
     triggered_at: datetime | None = None,
 ) -> httpx.Response:
-    """Send a webhook as Shopify does; bytes are sent as they are."""
+    """Send a webhook as Shopify does; a payload of bytes is sent unchanged."""
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return httpx.post(
         f"{url}/webhooks/shopify",
@@ -74,7 +74,7 @@ def post_webhook(
 
 
 def events(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
-    """A tenant's webhooks, oldest first."""
+    """A tenant's stored webhooks, oldest first."""
     with tenant_transaction(pool, tenant_id) as conn:
         return conn.execute(
             "select * from app.webhook_events order by received_at, webhook_id"

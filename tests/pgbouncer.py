@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode in front of the tests' server: the system's package."""
+"""Running the system's PgBouncer in transaction mode in front of the tests' server."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ import pytest
 from service.core.config import PROJECT_DIR
 from service.core.db import APP, url_parts
 
-# Names the socket's file only: nothing listens on a network.
+# Only part of the socket's file name: no network port is opened.
 _PORT = 6432
-# Fewer than a pool of the service, so that connections are taken from each other.
+# Fewer than the service's pool, so that clients share connections.
 SERVER_CONNECTIONS = 3
 
 
 def find_pgbouncer() -> str | None:
-    """The program, which packages put where only root's path looks."""
+    """The program; packages install it in a directory that is only in root's PATH."""
     return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
 
 
 @contextmanager
 def pgbouncer(server_url: str) -> Iterator[str]:
-    """Start PgBouncer for all databases of a server on a socket; URL of its databases.
+    """Start PgBouncer on a socket, for all databases of a server.
 
-    The URL is the service's role's, with {database} for the name of the database.
+    Yields a URL for the service's role, with {database} in place of the database's name.
     """
     program = find_pgbouncer()
     if program is None:
@@ -41,7 +41,7 @@ def pgbouncer(server_url: str) -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="quintile-pgb-", dir="/tmp"))
     (home / "users").write_text(f'"{APP}" ""\n')
     _write_ini(home, server)
-    # It does not run as root, and the server's socket is open to the server's own user only.
+    # PgBouncer refuses to run as root, and only the server's user can open the server's socket.
     owner = server.stat().st_uid
     for path in (home, *home.iterdir()):
         os.chown(path, owner, -1)
@@ -60,7 +60,7 @@ def pgbouncer(server_url: str) -> Iterator[str]:
 
 
 def _write_ini(home: Path, server: Path) -> None:
-    """What is handed out in deploy/, but for the addresses: here are sockets and no passwords."""
+    """The configuration in deploy/, with sockets instead of addresses and without passwords."""
     ini = configparser.ConfigParser(interpolation=None)
     ini.read(PROJECT_DIR / "deploy" / "pgbouncer.ini")
     assert ini["pgbouncer"]["pool_mode"] == "transaction"

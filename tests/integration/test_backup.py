@@ -1,4 +1,4 @@
-"""Back-up and restore as docs/operations.md says: from one server to another, roles and all."""
+"""Back-up and restore from one server to another, as in docs/operations.md."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from service.tenants.tenants import add_tenant
 from tests.conftest import AS_OF
 from tests.external import external_server, server_binaries
 
-# As a managed server gives it to its customer: no superuser, but it may create roles.
+# As on managed PostgreSQL: not a superuser, but it may create roles.
 MANAGED = "create role managed login createrole createdb password 'managed'"
 ADMINS = ["managed", "superuser"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A database in use: whose it is, who is in it, and how many rows each table has."""
+    """A database in use: its URL by admin, its tenants, and the number of rows of each table."""
 
     urls: dict[str, str]
     tenants: list[UUID]
@@ -38,7 +38,7 @@ class Source:
 
 
 def _tool(name: str, *arguments: str | Path) -> None:
-    """One of PostgreSQL's tools, of the servers' own release."""
+    """Run one of PostgreSQL's tools, of the servers' release."""
     binaries = server_binaries()
     assert binaries is not None
     done = subprocess.run(
@@ -48,7 +48,7 @@ def _tool(name: str, *arguments: str | Path) -> None:
 
 
 def _create(server: str, database: str, owner: str) -> dict[str, str]:
-    """A new database; its URL for either kind of admin."""
+    """Create a database; returns its URL by admin."""
     with closing(psycopg.connect(server, autocommit=True)) as conn:
         known = conn.execute("select from pg_roles where rolname = 'managed'").fetchone()
         if known is None:
@@ -93,13 +93,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
 
 @pytest.fixture(scope="module")
 def target_server() -> Iterator[str]:
-    """Another server, which has never heard of Quintile."""
+    """Another server, without Quintile's roles."""
     with external_server() as server:
         yield server
 
 
 def _rows(url: str) -> dict[str, int]:
-    """How many rows every table holds, counted by a superuser."""
+    """Number of rows of every table, counted by a superuser."""
     with closing(psycopg.connect(url)) as conn:
         tables = conn.execute(
             "select format('%I.%I', schemaname, tablename) from pg_tables"
@@ -112,11 +112,11 @@ def _rows(url: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("admin", ADMINS)
-def test_what_was_backed_up_works_elsewhere(
+def test_a_back_up_can_be_restored_on_another_server(
     source: Source, target_server: str, tmp_path: Path, admin: str
 ) -> None:
     dump = tmp_path / "quintile.dump"
-    # Who is no superuser is subject to the policies, and asks for the rows that they show.
+    # Policies apply to an admin without superuser rights, who must dump the rows they allow.
     options = ["--enable-row-security"] if admin == "managed" else []
     _tool("pg_dump", "--format=custom", *options, f"--file={dump}", source.urls[admin])
     owner = "managed" if admin == "managed" else "admin"
@@ -133,7 +133,7 @@ def test_what_was_backed_up_works_elsewhere(
     assert [found for found in examine(target) if found.level == "error"] == []
     with open_pool(target) as pool:
         _assert_isolated_and_readable(target, pool, source.tenants)
-    # What dbt owns is dbt's again.
+    # Builds work: dbt's role owns its tables again.
     build(target, tenants=["north"], as_of=AS_OF.isoformat(), quiet=True)
 
 

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: starts once, survives its starter, says why it cannot start."""
+"""Starting and stopping the embedded PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def data_dir(tmp_path: Path) -> Iterator[Path]:
     embedded.stop(path)
 
 
-def test_it_starts_from_nothing_and_starting_again_finds_it_running(data_dir: Path) -> None:
+def test_starting_creates_the_cluster_and_starting_again_finds_it_running(data_dir: Path) -> None:
     url = embedded.start(data_dir)
     with connect(url) as conn:
         pid = conn.execute("select pg_postmaster_start_time() as at").fetchone()
@@ -28,7 +28,7 @@ def test_it_starts_from_nothing_and_starting_again_finds_it_running(data_dir: Pa
         assert conn.execute("select pg_postmaster_start_time() as at").fetchone() == pid
 
 
-def test_what_was_written_is_there_after_a_restart(data_dir: Path) -> None:
+def test_data_is_kept_over_a_restart(data_dir: Path) -> None:
     with connect(embedded.start(data_dir)) as conn:
         conn.execute("create table kept as select 42 as answer")
     assert embedded.stop(data_dir)
@@ -37,7 +37,7 @@ def test_what_was_written_is_there_after_a_restart(data_dir: Path) -> None:
         assert conn.execute("select answer from kept").fetchone() == {"answer": 42}
 
 
-def test_a_path_too_long_for_a_socket_still_works(tmp_path: Path) -> None:
+def test_a_directory_with_a_long_path_works(tmp_path: Path) -> None:
     """A socket's path has about 100 characters; a checkout's may have more."""
     data_dir = tmp_path / ("long" * 30) / "pg"
     try:
@@ -47,19 +47,19 @@ def test_a_path_too_long_for_a_socket_still_works(tmp_path: Path) -> None:
         embedded.stop(data_dir)
 
 
-def test_too_little_disk_is_a_sentence(tmp_path: Path) -> None:
+def test_too_little_disk_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedDatabaseError, match=r"MiB of disk are free under .* are needed"):
         embedded.require_disk(tmp_path / "not" / "there" / "yet", needed_bytes=2**60)
 
 
-def test_a_directory_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(EmbeddedDatabaseError, match="did not start"):
         embedded.start(tmp_path / "file" / "pg")
 
 
-def test_no_other_user_can_reach_its_socket(data_dir: Path) -> None:
-    """It trusts whoever reaches it."""
+def test_other_users_cannot_open_the_socket(data_dir: Path) -> None:
+    """The server asks for no password."""
     with connect(embedded.start(data_dir)) as conn:
         row = conn.execute("show unix_socket_permissions").fetchone()
     assert row == {"unix_socket_permissions": "0700"}

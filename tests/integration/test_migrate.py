@@ -1,4 +1,4 @@
-"""``quintile migrate``: on our own server, on an older one, and without superuser rights."""
+"""``quintile migrate`` on the embedded server, on an older server, and without superuser rights."""
 
 from __future__ import annotations
 
@@ -43,30 +43,29 @@ def test_a_fresh_database_gets_every_migration_in_order(cluster) -> None:
     name = cluster.create()
     settings = cluster.settings(name)
     try:
-        said: list[str] = []
-        assert migrate(settings, said.append) == [item.name for item in known_migrations()]
-        assert said[0] == "applying 0001_tenants"
+        reported: list[str] = []
+        assert migrate(settings, reported.append) == [item.name for item in known_migrations()]
+        assert reported[0] == "applying 0001_tenants"
     finally:
         cluster.drop(name)
 
 
-def test_a_newer_database_is_refused_in_a_sentence(settings: Settings, owner: Connection) -> None:
+def test_a_newer_database_is_refused_with_advice(settings: Settings, owner: Connection) -> None:
     owner.execute("insert into app.schema_migrations values ('9999_from_the_future', 'x')")
     with pytest.raises(NewerDatabaseError, match="9999_from_the_future") as caught:
         migrate(settings)
     assert "release" in caught.value.advice
 
 
-def test_an_edited_migration_is_noticed(settings: Settings, owner: Connection) -> None:
+def test_an_edited_migration_is_refused(settings: Settings, owner: Connection) -> None:
     owner.execute("update app.schema_migrations set checksum = 'x' where name = '0001_tenants'")
     with pytest.raises(QuintileError, match="0001_tenants has been edited"):
         migrate(settings)
 
 
-def test_a_failing_migration_leaves_the_former_state(
+def test_a_failed_migration_is_rolled_back_and_can_be_fixed(
     settings: Settings, tmp_path: Path, owner: Connection
 ) -> None:
-    """What the file did before it failed is undone, and it is not on record; mended, it goes on."""
     path = tmp_path / "9000_broken.sql"
     migrations = [*known_migrations(), Migration("9000_broken", path)]
     path.write_text("create table app.half (tenant_id uuid); select * from app.missing;")
@@ -81,7 +80,7 @@ def test_a_failing_migration_leaves_the_former_state(
     assert migrate(settings, migrations=migrations) == []
 
 
-def test_nobody_answers(tmp_path: Path) -> None:
+def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     settings = Settings(
         database_url="postgresql://nobody@127.0.0.1:1/none", home=str(tmp_path), secret_key="x"
     )
@@ -89,13 +88,13 @@ def test_nobody_answers(tmp_path: Path) -> None:
         migrate(settings)
 
 
-def test_an_unreadable_url(tmp_path: Path) -> None:
+def test_an_invalid_url_is_refused(tmp_path: Path) -> None:
     settings = Settings(database_url="postgresql://a b c", home=str(tmp_path), secret_key="x")
     with pytest.raises((InvalidSettingError, DatabaseUnavailableError)):
         app_url(settings)
 
 
-def test_an_unprepared_database_says_what_to_run(cluster) -> None:
+def test_a_database_before_migration_has_advice(cluster) -> None:
     name = cluster.create()
     try:
         with (
@@ -108,7 +107,7 @@ def test_an_unprepared_database_says_what_to_run(cluster) -> None:
         cluster.drop(name)
 
 
-# -- a server of the operating system, with passwords --------------------------------------------
+# -- the operating system's server, with passwords -----------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -139,19 +138,19 @@ def _assert_serves(settings: Settings) -> None:
         }
 
 
-def test_an_older_server_with_passwords(server: str, tmp_path: Path) -> None:
+def test_migrating_an_older_server_with_passwords(server: str, tmp_path: Path) -> None:
     settings = _database(server, "plain", tmp_path)
     assert migrate(settings) != []
     assert migrate(settings) == []
     _assert_serves(settings)
-    # No password of ours is one that the admin chose, and none is in the clear anywhere.
+    # The service's password is derived, not the admin's.
     assert "pass%25word" not in app_url(settings)
 
 
-def test_another_secret_does_not_lock_the_first_installation_out(
+def test_a_second_installation_does_not_change_passwords_unless_asked(
     server: str, tmp_path: Path
 ) -> None:
-    """Roles belong to the whole server: a second installation must not take them over unasked."""
+    """Roles belong to the whole server, so new passwords would lock out the first installation."""
     first = _database(server, "shared", tmp_path)
     migrate(first, reset_passwords=True)
     second = replace(first, secret_key="another")
@@ -164,7 +163,7 @@ def test_another_secret_does_not_lock_the_first_installation_out(
     migrate(second, reset_passwords=True)
     with open_pool(second):
         pass
-    # Once the other database is gone nobody is left to be locked out.
+    # Without the other databases there is no other installation to lock out.
     with connect(server) as conn:
         for name in ("plain", "shared"):
             conn.execute(f"drop database if exists {name} with (force)")  # type: ignore[call-overload]
@@ -173,8 +172,8 @@ def test_another_secret_does_not_lock_the_first_installation_out(
         pass
 
 
-def test_an_admin_who_is_no_superuser(server: str, tmp_path: Path) -> None:
-    """As on managed PostgreSQL: CREATEROLE, and owner of the database."""
+def test_migrating_as_an_admin_who_is_not_superuser(server: str, tmp_path: Path) -> None:
+    """As on managed PostgreSQL, the admin has CREATEROLE and owns the database."""
     with connect(server) as conn:
         for name in ("plain", "shared", "elsewhere"):
             conn.execute(f"drop database if exists {name} with (force)")  # type: ignore[call-overload]
@@ -196,7 +195,7 @@ def test_an_admin_who_is_no_superuser(server: str, tmp_path: Path) -> None:
         ("createrole", "grant all on database lacking to lacking with grant option;"),
     ],
 )
-def test_an_admin_who_lacks_a_right_is_told_which(
+def test_a_missing_right_is_reported_with_the_statement_that_grants_it(
     server: str, tmp_path: Path, rights: str, grant: str
 ) -> None:
     with connect(server) as conn:
@@ -213,7 +212,7 @@ def test_an_admin_who_lacks_a_right_is_told_which(
     with pytest.raises(MissingGrantError) as caught:
         migrate(settings)
     assert grant in caught.value.advice
-    # What it says is enough: run it, and the migration goes through.
+    # The statement is enough for the migration to succeed.
     with connect(server.replace("/postgres", "/lacking")) as conn:
         conn.execute(grant)  # type: ignore[call-overload]
         conn.execute("alter role lacking createrole")
@@ -222,30 +221,30 @@ def test_an_admin_who_lacks_a_right_is_told_which(
     _assert_serves(settings)
 
 
-def test_the_second_of_two_waits_for_the_first(settings: Settings) -> None:
-    said: list[str] = []
+def test_the_second_process_waits_for_the_lock(settings: Settings) -> None:
+    reported: list[str] = []
     order: list[str] = []
 
     def second() -> None:
-        with connect(settings.database_url) as conn, advisory_lock(conn, "test", said.append):
+        with connect(settings.database_url) as conn, advisory_lock(conn, "test", reported.append):
             order.append("second")
 
     thread = threading.Thread(target=second)
     with connect(settings.database_url) as conn:
-        with advisory_lock(conn, "test", said.append):
+        with advisory_lock(conn, "test", reported.append):
             thread.start()
-            while not said:
+            while not reported:
                 time.sleep(0.01)
             order.append("first")
         thread.join(timeout=10)
-    assert said == ["waiting for another test to finish"]
+    assert reported == ["waiting for another test to finish"]
     assert order == ["first", "second"]
 
 
-def test_a_process_that_dies_leaves_no_lock(settings: Settings) -> None:
+def test_a_lock_ends_with_its_connection(settings: Settings) -> None:
     with connect(settings.database_url) as conn, advisory_lock(conn, "test", lambda _: None):
         conn.close()
-    said: list[str] = []
-    with connect(settings.database_url) as conn, advisory_lock(conn, "test", said.append):
+    reported: list[str] = []
+    with connect(settings.database_url) as conn, advisory_lock(conn, "test", reported.append):
         pass
-    assert said == []
+    assert reported == []

@@ -1,4 +1,4 @@
-"""Notifications: news only, signed, retried, and never to a machine beside us."""
+"""Notifications: changes only, signed, retried, and never to a private network."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def config(owner: Connection, tenant: UUID, list_id: str = "L1") -> UUID:
 
 
 def run(owner: Connection, tenant: UUID, outcomes: dict[UUID, str], **values: Any) -> UUID:
-    """A run that has ended, with the state of each of its configurations."""
+    """A finished run, with the state of each of its configurations."""
     row = owner.execute(
         """
         insert into app.runs (tenant_id, kind, trigger, state, finished_at)
@@ -127,7 +127,7 @@ def announced(pool: Pool, tenant: UUID, run_id: UUID) -> int:
 
 
 def work(settings: Settings, pool: Pool) -> None:
-    """Do what is queued. In a thread: the browser tests keep an event loop in this one."""
+    """Run queued jobs, in a thread because the browser tests keep an event loop in this one."""
 
     def do() -> None:
         app = worker_app(settings, pool)
@@ -139,17 +139,17 @@ def work(settings: Settings, pool: Pool) -> None:
 
 
 def receivers_check() -> Callable[[str, dict[str, str], bytes], bool]:
-    """The example in docs/klaviyo.md."""
+    """The check of signatures in docs/klaviyo.md."""
     page = (PROJECT_DIR / "docs" / "klaviyo.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert code is not None
     names: dict[str, Any] = {}
-    exec(code[1], names)  # noqa: S102 - what the reader is asked to run
+    exec(code[1], names)  # noqa: S102 - the example that readers run
     check: Callable[[str, dict[str, str], bytes], bool] = names["is_genuine"]
     return check
 
 
-def test_only_what_changes_is_told_and_it_is_signed(
+def test_only_changes_are_notified_and_notifications_are_signed(
     here: Settings,
     pool: Pool,
     owner: Connection,
@@ -157,14 +157,14 @@ def test_only_what_changes_is_told_and_it_is_signed(
     client: FlaskClient,
     receiver: HTTPServer,
 ) -> None:
-    receiver.expect_request("/told", method="POST").respond_with_data("thanks")
-    answer = client.post(PATH, json={"url": receiver.url_for("/told")}).get_json()
+    receiver.expect_request("/hook", method="POST").respond_with_data("thanks")
+    answer = client.post(PATH, json={"url": receiver.url_for("/hook")}).get_json()
     first, second = config(owner, tenant, "L1"), config(owner, tenant, "L2")
 
-    # Works from the start: no news. A dry run is none either.
+    # No notification of a configuration that works from the start, nor of a dry run.
     assert announced(pool, tenant, run(owner, tenant, {first: "succeeded"})) == 0
     assert announced(pool, tenant, run(owner, tenant, {first: "failed"}, is_dry_run=True)) == 0
-    # One fails: told once, however often it fails and in whatever way.
+    # One fails: notified once, however often and in whatever way it fails.
     failed = run(owner, tenant, {first: "failed", second: "succeeded"})
     assert announced(pool, tenant, failed) == 1
     assert announced(pool, tenant, failed) == 0
@@ -176,8 +176,8 @@ def test_only_what_changes_is_told_and_it_is_signed(
 
     work(here, pool)
     bodies = [json.loads(request.get_data()) for request, _ in receiver.log]
-    told = {(body["type"], body["data"]["configuration"]["config_id"]) for body in bodies}
-    assert told == {
+    sent = {(body["type"], body["data"]["configuration"]["config_id"]) for body in bodies}
+    assert sent == {
         ("klaviyo_sync.failed", str(first)),
         ("klaviyo_sync.failed", str(second)),
         ("klaviyo_sync.recovered", str(first)),
@@ -185,9 +185,9 @@ def test_only_what_changes_is_told_and_it_is_signed(
     failure = next(body for body in bodies if body["data"]["run"]["run_id"] == str(failed))
     assert failure["data"]["run"]["run_error"] == "It went wrong."
     assert failure["text"] == (
-        "demo: Klaviyo list 'VIP' (rfm:champions) is not in step. It went wrong. Do this."
+        "demo: Klaviyo list 'VIP' (rfm:champions) is out of sync. It went wrong. Do this."
     )
-    # As docs/klaviyo.md tells receivers to check it: its own code does.
+    # The check of signatures in docs/klaviyo.md.
     is_genuine = receivers_check()
     for request, _ in receiver.log:
         headers, body = dict(request.headers), request.get_data()
@@ -199,10 +199,10 @@ def test_only_what_changes_is_told_and_it_is_signed(
         assert not is_genuine("whsec_c2VjcmV0", headers, body)
     shown = client.get(PATH).get_json()
     assert {row["state"] for row in shown["data"]} == {"delivered"}
-    assert shown["url"] == receiver.url_for("/told")
+    assert shown["url"] == receiver.url_for("/hook")
 
 
-def test_the_secret_is_shown_once_sealed_and_rotated_with_the_others(
+def test_the_secret_is_shown_once_stored_sealed_and_rotated(
     here: Settings, pool: Pool, owner: Connection, tenant: UUID, client: FlaskClient
 ) -> None:
     first = client.post(PATH, json={"url": "https://example.com/a"}).get_json()["secret"]
@@ -225,7 +225,7 @@ def test_the_secret_is_shown_once_sealed_and_rotated_with_the_others(
     assert hook.secret == second
 
 
-def test_a_receiver_that_fails_is_asked_again_and_in_the_end_given_up(
+def test_a_failing_receiver_is_retried_for_about_a_day(
     here: Settings,
     pool: Pool,
     owner: Connection,
@@ -259,15 +259,15 @@ def test_a_receiver_that_fails_is_asked_again_and_in_the_end_given_up(
     assert (row["state"], row["attempts"]) == ("failed", 7)
     assert row["error"] == "The receiver answered with status 500."
     assert len(receiver.log) == 7
-    # Each wait is longer than the one before, and all of them take about a day.
+    # Each wait is longer than the one before; together they last about a day.
     assert waits == sorted(waits)
     assert timedelta(hours=20) < sum(waits, timedelta()) < timedelta(hours=30)
-    # A job that comes late finds nothing to do.
+    # A late job has nothing to do.
     send_notification(here, pool, tenant, row["notification_id"])
     assert len(receiver.log) == 7
 
 
-def test_another_address_hears_of_what_is_failing_already(
+def test_a_new_address_is_notified_of_a_known_failure(
     here: Settings, pool: Pool, owner: Connection, tenant: UUID
 ) -> None:
     failing = config(owner, tenant)
@@ -282,7 +282,7 @@ def test_another_address_hears_of_what_is_failing_already(
     assert announced(pool, tenant, run(owner, tenant, {failing: "failed"})) == 0
 
 
-def test_without_an_address_nothing_is_written_down(
+def test_without_an_address_no_notification_is_stored(
     pool: Pool, owner: Connection, tenant: UUID, client: FlaskClient
 ) -> None:
     assert announced(pool, tenant, run(owner, tenant, {config(owner, tenant): "failed"})) == 0
@@ -295,7 +295,7 @@ def test_without_an_address_nothing_is_written_down(
     assert client.post(f"{PATH}/test").status_code == 404
 
 
-def test_a_test_is_sent_at_once_and_told_how_it_went(
+def test_a_test_notification_is_sent_at_once_and_its_result_returned(
     client: FlaskClient, receiver: HTTPServer
 ) -> None:
     receiver.expect_oneshot_request("/").respond_with_data("")
@@ -313,7 +313,7 @@ def test_a_test_is_sent_at_once_and_told_how_it_went(
     assert client.get(PATH).get_json()["data"] == []
 
 
-def test_the_server_is_known_by_its_name_though_connected_to_by_its_address(
+def test_tls_verifies_the_host_name_although_the_address_is_resolved_before(
     client: FlaskClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with HTTPServer(host="127.0.0.1", port=0, ssl_context=tls(tmp_path)) as receiver:
@@ -326,7 +326,7 @@ def test_the_server_is_known_by_its_name_though_connected_to_by_its_address(
 
 
 def tls(folder: Path) -> ssl.SSLContext:
-    """A server's side of TLS, with a certificate for localhost by name only."""
+    """A server's TLS context, with a certificate for the name localhost only."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -372,8 +372,8 @@ def tls(folder: Path) -> ssl.SSLContext:
         "https://exa mple.com",
     ],
 )
-def test_an_address_beside_us_is_refused(url: str) -> None:
-    # Forms of an address that only a look-up understands are caught there.
+def test_an_address_in_a_private_network_is_refused(url: str) -> None:
+    # Unusual forms of an IP address are refused when they are resolved.
     with pytest.raises((InvalidInputError, UnreachableAddressError)):
         look_up(check_url(url, may_be_private=False).split("/")[2], 443, may_be_private=False)
 
@@ -402,11 +402,11 @@ def test_an_address_beside_us_is_refused(url: str) -> None:
         ("ff02::1", False),
     ],
 )
-def test_only_addresses_of_the_internet_are_public(address: str, expected: bool) -> None:
+def test_public_addresses(address: str, expected: bool) -> None:
     assert is_public(ipaddress.ip_address(address)) is expected
 
 
-def test_a_name_that_leads_beside_us_is_found_out_when_something_is_sent(
+def test_a_name_that_resolves_to_a_private_address_is_refused_when_sending(
     settings: Settings, tenant: UUID, receiver: HTTPServer
 ) -> None:
     with running_app(settings) as app:
@@ -414,16 +414,16 @@ def test_a_name_that_leads_beside_us_is_found_out_when_something_is_sent(
         refused = client.post(PATH, json={"url": f"https://localhost:{receiver.port}/"})
         assert refused.status_code == 422
         assert refused.get_json()["errors"][0]["pointer"] == "#/url"
-        # As when a name that was a public machine's is given the address of a private one.
+        # As if a public name were changed to a private address later.
         with tenant_transaction(app.extensions["quintile"].pool, tenant) as conn:
             open_to_all = replace(settings, notify_private_addresses=1)
             set_hook(open_to_all, conn, tenant, f"https://localhost:{receiver.port}/")
         answer = client.post(f"{PATH}/test").get_json()
-    assert answer["error"] == "The address leads into a private network."
+    assert answer["error"] == "The address is in a private network."
     assert receiver.log == []
 
 
-def test_old_news_is_purged_but_for_the_state_it_tells(
+def test_old_notifications_are_deleted_except_the_newest_of_a_configuration(
     here: Settings, pool: Pool, owner: Connection, tenant: UUID
 ) -> None:
     with tenant_transaction(pool, tenant) as conn:
@@ -440,7 +440,7 @@ def test_old_news_is_purged_but_for_the_state_it_tells(
     assert announced(pool, tenant, run(owner, tenant, {failing: "failed"})) == 0
 
 
-def test_another_tenant_sees_and_changes_nothing_of_it(
+def test_notifications_of_a_tenant_are_hidden_from_other_tenants(
     app: APIFlask, here: Settings, client: FlaskClient, make_tenant: MakeTenant
 ) -> None:
     client.post(PATH, json={"url": "https://one.example/"})

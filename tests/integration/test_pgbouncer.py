@@ -1,4 +1,4 @@
-"""The whole service with PgBouncer in transaction mode between it and the database."""
+"""The service behind PgBouncer in transaction mode."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pooled_demo(built_demo: Settings, pooler: str) -> Settings:
     return pooled_settings(built_demo, pooler)
 
 
-def test_syncs_and_builds_come_to_what_they_come_to_without(
+def test_syncs_and_builds_give_the_same_results_as_without_pgbouncer(
     settings: Settings, pooler: str, sandbox: Sandbox, built_demo: Settings
 ) -> None:
     pooled = sandbox_settings(pooled_settings(settings, pooler), sandbox)
@@ -49,7 +49,7 @@ def test_syncs_and_builds_come_to_what_they_come_to_without(
             assert lines == quintile(built_demo, export, "export", "--tenant", name).stdout
 
 
-def test_every_page_of_the_api_is_served(pooled_demo: Settings) -> None:
+def test_every_endpoint_answers(pooled_demo: Settings) -> None:
     with running_app(pooled_demo) as app:
         tenant_id = tenants_of(pooled_demo)["northlight-goods"]
         client = client_of(app, pooled_demo, tenant_id)
@@ -63,7 +63,7 @@ def test_every_page_of_the_api_is_served(pooled_demo: Settings) -> None:
         assert len(paths) > 15
         for path in paths:
             answer = client.get(path)
-            # Some want parameters; none fails.
+            # Some require parameters.
             assert answer.status_code in (200, 400, 422), (path, answer.text)
             assert client.get("/api/admin/me").get_json()["tenant_id"] == str(tenant_id)
 
@@ -74,7 +74,7 @@ def test_many_requests_share_few_connections_and_see_their_own_tenant(
     tenants = sorted(tenants_of(pooled_demo).values())
     with open_pool(pooled_demo) as pool, ThreadPoolExecutor(max_workers=8) as executor:
 
-        def see(number: int) -> bool:
+        def sees_own_tenant(number: int) -> bool:
             tenant = tenants[number % len(tenants)]
             with tenant_transaction(pool, tenant) as conn:
                 conn.execute("create temporary table seen (tenant_id uuid) on commit drop")
@@ -83,15 +83,15 @@ def test_many_requests_share_few_connections_and_see_their_own_tenant(
                     {"tenant_id": tenant}
                 ]
 
-        assert all(executor.map(see, range(200)))
+        assert all(executor.map(sees_own_tenant, range(200)))
         with connect(pooled_demo.database_url) as admin:
             row = admin.execute(APP_CONNECTIONS).fetchone()
     assert row is not None
     assert 0 < row["n"] <= SERVER_CONNECTIONS
 
 
-def test_the_worker_does_what_the_service_has_queued(pooled_demo: Settings) -> None:
-    """Jobs come in through PgBouncer; the worker's own connections go past it."""
+def test_the_worker_runs_jobs_that_the_service_has_queued(pooled_demo: Settings) -> None:
+    """Jobs are queued through PgBouncer; the worker connects to the database directly."""
     tenant_id = tenants_of(pooled_demo)["kessel-und-korn"]
     with open_pool(pooled_demo) as pool:
         with tenant_transaction(pool, tenant_id) as conn:

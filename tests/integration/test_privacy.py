@@ -1,4 +1,4 @@
-"""Privacy requests: what is held is told, a person is erased, a tenant leaves nothing."""
+"""Privacy requests: exporting a person's data, erasing a person, erasing a tenant."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ HANDLE = "zaphiraquill"
 @pytest.fixture
 def store() -> Store:
     data = small_shop()
-    # Somebody with orders, one of them a sample, whose name nobody else has.
+    # A person with orders, one of them a sample, and a unique name.
     placed = Counter(o.customer_number for o in data.orders if not o.test and not o.cancelled_at)
     number = next(n for n, orders in sorted(placed.items(), key=str) if n and orders > 2)
     first, last = NAME.split()
@@ -58,7 +58,7 @@ def store() -> Store:
         replace(c, first_name=first, last_name=last, email=EMAIL) if c.number == number else c
         for c in data.customers
     ]
-    theirs = [o for o in data.orders if o.customer_number == number]
+    own_orders = [o for o in data.orders if o.customer_number == number]
     orders = [
         replace(
             o,
@@ -68,7 +68,7 @@ def store() -> Store:
             refunded=o.total,
             test=False,
         )
-        if o is theirs[-1]
+        if o is own_orders[-1]
         else o
         for o in data.orders
     ]
@@ -144,7 +144,7 @@ def everywhere(
     person: str,
     orders: list[str],
 ) -> UUID:
-    """The tenant, with the person in every table that could hold one; built twice."""
+    """The tenant, with the person in every table that can hold one, after two builds."""
     (account,) = shop.accounts.values()
     connect_klaviyo(here, pool, tenant, account.key)
     with tenant_transaction(pool, tenant) as conn:
@@ -198,7 +198,7 @@ def everywhere(
                 insert into app.klaviyo_list_profiles (tenant_id, list_id, profile_id, email)
                 select %(t)s, list_id, 'P', %(e)s from list
             ),
-            told as (
+            sent as (
                 insert into app.klaviyo_profiles (tenant_id, email, properties_hash)
                 values (%(t)s, %(e)s, 'hash')
             ),
@@ -268,7 +268,7 @@ def everywhere(
             " values (%(t)s, 'customer', %(c)s, true), (%(t)s, 'order', %(o)s, true)",
             {"t": tenant, "c": person, "o": orders[0]},
         )
-        # An order that was theirs before it became somebody else's.
+        # An order of another customer that was theirs before.
         conn.execute(
             "update shopify.orders set former_customer_ids = array[%s], landed_xid = default"
             " where order_id ="
@@ -288,7 +288,7 @@ def everywhere(
 
 
 def found(conn: Connection, *texts: str) -> dict[str, int]:
-    """Where any of these texts stands: rows by table and column, whatever the column's type."""
+    """Where any of these texts occurs: number of rows by table and column, of any type."""
     columns = conn.execute(
         """
         select n.nspname as schema, c.relname as relation, a.attname as column
@@ -314,7 +314,7 @@ def found(conn: Connection, *texts: str) -> dict[str, int]:
 
 
 def tables_naming_customers(conn: Connection) -> set[str]:
-    """Every table that could hold a customer's row."""
+    """Every table that can hold a customer's data."""
     rows = conn.execute(
         """
         select distinct c.oid::regclass::text as relation
@@ -331,8 +331,8 @@ def tables_naming_customers(conn: Connection) -> set[str]:
     return {row["relation"] for row in rows}
 
 
-def name_where_nobody_was(conn: Connection, tenant_id: UUID, person: str) -> None:
-    """Put the person into the tables of dbt that only other stores or other builds would fill."""
+def add_to_remaining_tables(conn: Connection, tenant_id: UUID, person: str) -> None:
+    """Add the person to the tables of dbt that these builds leave without them."""
     parameters = {"t": tenant_id, "c": person, "e": EMAIL, "n": NAME}
     for statement in (
         "insert into intermediate.int_customers_touched (tenant_id, customer_id)"
@@ -360,8 +360,8 @@ def redact_payload(store: Store, person: str, orders: list[str]) -> dict[str, An
     }
 
 
-def meet(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
-    """Do the privacy jobs that wait, as the worker does."""
+def run_privacy_jobs(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
+    """Run the queued privacy jobs, as the worker does."""
     worker = Worker(settings, pool)
     with connect(transform_url(settings)) as conn:
         waiting = conn.execute(
@@ -379,10 +379,10 @@ def receipts(settings: Settings) -> list[dict[str, Any]]:
         return conn.execute("select * from app.privacy_receipts order by completed_at").fetchall()
 
 
-# -- telling ------------------------------------------------------------------------------------
+# -- export -------------------------------------------------------------------------------------
 
 
-def test_a_data_request_gives_everything_held_as_a_file(
+def test_a_data_request_exports_all_data_about_the_person(
     here: Settings,
     url: str,
     pool: Pool,
@@ -401,7 +401,7 @@ def test_a_data_request_gives_everything_held_as_a_file(
     assert (
         post_webhook(url, store.data.domain, "customers/data_request", payload).status_code == 200
     )
-    meet(here, pool, everywhere)
+    run_privacy_jobs(here, pool, everywhere)
     with running_app(here) as app:
         client = client_of(app, here, everywhere)
         (listed,) = client.get("/api/admin/privacy/exports").get_json()["data"]
@@ -429,10 +429,10 @@ def test_a_data_request_gives_everything_held_as_a_file(
         "marts.sample_orders",
         "marts.rfm_segment_transitions",
     }
-    # Every table of every schema in which the person stands is in the file.
+    # Every table in which the person occurs is in the file.
     places = {place.rpartition(".")[0] for place in found(superuser, rf"\m{person}\M", EMAIL)}
     assert places - {"app.runs", "shopify.rejected_rows"} <= set(held)
-    # Only theirs, and the receipt tells nothing of them.
+    # Only their data, and nothing about them in the receipt.
     others = [c.email for c in store.data.customers if c.email and c.email != EMAIL]
     others.append("another@example.org")
     assert not any(email in json.dumps(held) for email in others)
@@ -455,7 +455,7 @@ def test_an_export_expires(
     post_webhook(
         url, store.data.domain, "customers/data_request", {"customer": {"id": int(person)}}
     )
-    meet(here, pool, tenant)
+    run_privacy_jobs(here, pool, tenant)
     with running_app(here) as app:
         client = client_of(app, here, tenant)
         (listed,) = client.get("/api/admin/privacy/exports").get_json()["data"]
@@ -467,13 +467,13 @@ def test_an_export_expires(
     assert superuser.execute("select * from app.privacy_exports").fetchall() == []
 
 
-def test_another_tenant_cannot_fetch_it(
+def test_another_tenant_cannot_download_an_export(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, person: str
 ) -> None:
     post_webhook(
         url, store.data.domain, "customers/data_request", {"customer": {"id": int(person)}}
     )
-    meet(here, pool, tenant)
+    run_privacy_jobs(here, pool, tenant)
     with connect_as_owner(here) as owner:
         other = add_tenant(owner, "other", None)
         row = owner.execute("select export_id from app.privacy_exports").fetchone()
@@ -484,10 +484,10 @@ def test_another_tenant_cannot_fetch_it(
         assert client.get("/api/admin/privacy/receipts").get_json()["data"] == []
 
 
-# -- erasing a person ---------------------------------------------------------------------------
+# -- erasure of a person ------------------------------------------------------------------------
 
 
-def test_a_redacted_person_is_nowhere_and_stays_away(
+def test_an_erased_person_is_in_no_table_and_no_load_brings_them_back(
     here: Settings,
     url: str,
     pool: Pool,
@@ -498,7 +498,7 @@ def test_a_redacted_person_is_nowhere_and_stays_away(
     orders: list[str],
     superuser: Connection,
 ) -> None:
-    name_where_nobody_was(superuser, everywhere, person)
+    add_to_remaining_tables(superuser, everywhere, person)
     before = found(superuser, *traces(person))
     held_in = {place.rpartition(".")[0] for place in before}
     assert held_in >= {
@@ -510,19 +510,19 @@ def test_a_redacted_person_is_nowhere_and_stays_away(
         "app.rfm_settings",
         "marts.creators",
     }
-    # A table that is added later has to be thought of here, too.
+    # This fails for a new table that the test does not fill.
     assert tables_naming_customers(superuser) - held_in == set()
     totals = superuser.execute(
         "select count(*) as orders, sum(total_minor) as total from shopify.orders"
     ).fetchone()
-    # Something of theirs waits, something lies aside, and an answer to them can be fetched.
+    # Webhooks about them are queued and quarantined, and an export exists.
     post_webhook(url, store.data.domain, "customers/update", {"id": int(person)})
     post_webhook(url, store.data.domain, "orders/updated", {"id": int(orders[0])})
     post_webhook(url, store.data.domain, "customers/create", {"email": EMAIL, "name": NAME})
     post_webhook(
         url, store.data.domain, "customers/data_request", {"customer": {"id": int(person)}}
     )
-    meet(here, pool, everywhere)
+    run_privacy_jobs(here, pool, everywhere)
     payload = redact_payload(store, person, orders[:1])
     assert post_webhook(url, store.data.domain, "customers/redact", payload).status_code == 200
     worker = Worker(here, pool)
@@ -547,7 +547,7 @@ def test_a_redacted_person_is_nowhere_and_stays_away(
     paths = [request.path for request in shop.klaviyo_requests()]
     assert "/api/data-privacy-deletion-jobs" in paths
 
-    # Whatever brings them: webhooks, a sync of everything, a file, builds of what changed or all.
+    # Webhooks, a complete sync, an imported file, incremental and full builds.
     post_webhook(url, store.data.domain, "customers/update", {"id": int(person)})
     for order in orders:
         post_webhook(url, store.data.domain, "orders/updated", {"id": int(order)})
@@ -583,7 +583,7 @@ def lines_of(lines: list[str]) -> Any:
     return io.StringIO("\n".join(lines) + "\n", newline="")
 
 
-def test_of_an_erased_persons_orders_the_figures_stay(
+def test_orders_of_an_erased_person_keep_their_amounts(
     here: Settings,
     url: str,
     pool: Pool,
@@ -594,7 +594,7 @@ def test_of_an_erased_persons_orders_the_figures_stay(
     superuser: Connection,
 ) -> None:
     post_webhook(url, store.data.domain, "customers/redact", redact_payload(store, person, orders))
-    meet(here, pool, tenant)
+    run_privacy_jobs(here, pool, tenant)
     rows = superuser.execute(
         "select * from shopify.orders where order_id = any(%s)", [orders]
     ).fetchall()
@@ -608,7 +608,7 @@ def test_of_an_erased_persons_orders_the_figures_stay(
         assert (row["tags"], row["line_items"], row["former_customer_ids"]) == ([], [], [])
 
 
-def test_nobody_else_is_touched(
+def test_erasure_changes_no_other_person(
     here: Settings,
     url: str,
     pool: Pool,
@@ -618,7 +618,7 @@ def test_nobody_else_is_touched(
     orders: list[str],
     superuser: Connection,
 ) -> None:
-    """Not even who shares the address, or has the same ids at another tenant."""
+    """Also not one with the same address, or with the same ids at another tenant."""
     with connect_as_owner(here) as owner:
         other = add_tenant(owner, "other", None)
     with tenant_transaction(pool, other) as conn:
@@ -644,7 +644,7 @@ def test_nobody_else_is_touched(
     )
     before = superuser.execute(untouched, [orders]).fetchall()  # type: ignore[call-overload]
     post_webhook(url, store.data.domain, "customers/redact", redact_payload(store, person, orders))
-    meet(here, pool, tenant)
+    run_privacy_jobs(here, pool, tenant)
     assert superuser.execute(untouched, [orders]).fetchall() == before  # type: ignore[call-overload]
     rows = superuser.execute(
         "select customer_id from shopify.customers where email = %s", [EMAIL]
@@ -655,19 +655,19 @@ def test_nobody_else_is_touched(
     assert row == {"display_name": NAME}
 
 
-def test_somebody_of_whom_nothing_is_held_gets_a_receipt_all_the_same(
+def test_a_request_about_an_unknown_person_gets_a_receipt(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     for topic in ("customers/redact", "customers/data_request"):
         post_webhook(url, store.data.domain, topic, {"customer": {"id": 424242}})
-    meet(here, pool, tenant)
+    run_privacy_jobs(here, pool, tenant)
     assert [(r["kind"], r["counts"]) for r in receipts(here)] == [
         ("customer_redact", {}),
         ("data_request", {}),
     ]
 
 
-def test_a_request_that_comes_twice_is_met_once(
+def test_a_duplicate_request_is_fulfilled_once(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, person: str
 ) -> None:
     for _ in range(2):
@@ -683,7 +683,7 @@ def test_a_request_that_comes_twice_is_met_once(
     assert len(receipts(here)) == 1
 
 
-def test_redaction_waits_for_a_build_that_has_read_the_person(
+def test_erasure_waits_for_a_running_build(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, person: str
 ) -> None:
     from concurrent.futures import ThreadPoolExecutor
@@ -700,7 +700,7 @@ def test_redaction_waits_for_a_build_that_has_read_the_person(
             connect(transform_url(here)) as conn,
             advisory_lock(conn, "build", lambda _: None),
         ):
-            meeting = executor.submit(Worker(here, pool).privacy, str(tenant), "w")
+            erasing = executor.submit(Worker(here, pool).privacy, str(tenant), "w")
             while True:
                 blocked = conn.execute(
                     "select count(*) as n from pg_locks where locktype = 'advisory' and not granted"
@@ -708,11 +708,11 @@ def test_redaction_waits_for_a_build_that_has_read_the_person(
                 if blocked is not None and blocked["n"]:
                     break
             assert receipts(here) == []
-        meeting.result()
+        erasing.result()
     assert len(receipts(here)) == 1
 
 
-def test_klaviyo_that_refuses_leaves_the_request_aside_until_it_is_tried_again(
+def test_a_request_that_klaviyo_refuses_is_quarantined_and_can_be_retried(
     here: Settings,
     url: str,
     pool: Pool,
@@ -735,7 +735,7 @@ def test_klaviyo_that_refuses_leaves_the_request_aside_until_it_is_tried_again(
     assert event["state"] == "set_aside"
     assert "data-privacy:write" in event["advice"]
     assert receipts(here) == []
-    # What is needed to go on is all there is left of them.
+    # Only what is needed to continue is left of them.
     assert set(found(superuser, *traces(person))) == {
         "app.webhook_events.notice",
         "app.webhook_events.subject",
@@ -748,7 +748,7 @@ def test_klaviyo_that_refuses_leaves_the_request_aside_until_it_is_tried_again(
     assert receipt["counts"]["klaviyo.profiles"] == 1
 
 
-def test_a_running_push_is_waited_for(
+def test_erasure_is_postponed_during_a_klaviyo_sync(
     here: Settings,
     url: str,
     pool: Pool,
@@ -778,10 +778,10 @@ def test_a_running_push_is_waited_for(
     assert len(receipts(here)) == 1
 
 
-# -- erasing a tenant ---------------------------------------------------------------------------
+# -- erasure of a tenant ------------------------------------------------------------------------
 
 
-def test_shop_redact_leaves_a_receipt_and_nothing_else(
+def test_shop_redact_leaves_only_a_receipt(
     here: Settings,
     url: str,
     pool: Pool,
@@ -823,7 +823,7 @@ def test_shop_redact_leaves_a_receipt_and_nothing_else(
     assert superuser.execute("select name from app.tenants").fetchall() == [{"name": "other"}]
     jobs = superuser.execute("select args from jobs.procrastinate_jobs").fetchall()
     assert {job["args"]["tenant_id"] for job in jobs} == {str(other)}
-    # Shopify may send it again; there is nobody to erase any more.
+    # Shopify may send it again, when nothing is left to erase.
     for topic in ("shop/redact", "customers/redact"):
         payload = {"shop_domain": store.data.domain, "customer": {"id": 1}}
         assert post_webhook(url, store.data.domain, topic, payload).status_code == 200
@@ -831,7 +831,7 @@ def test_shop_redact_leaves_a_receipt_and_nothing_else(
     assert json.loads(listed[-1])["tenant_id"] == str(everywhere)
 
 
-def test_a_store_that_has_installed_the_app_again_is_not_erased(
+def test_a_store_that_was_connected_again_is_not_erased(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     post_webhook(
@@ -852,7 +852,7 @@ def test_a_store_that_has_installed_the_app_again_is_not_erased(
     assert row == {"n": len(store.data.orders)}
 
 
-def test_a_removal_that_was_never_told_does_not_keep_the_tenant(
+def test_shop_redact_erases_without_a_webhook_of_the_removal(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, superuser: Connection
 ) -> None:
     post_webhook(
@@ -877,10 +877,10 @@ def test_the_web_service_cannot_erase_a_tenant(pool: Pool, tenant: UUID) -> None
         conn.execute("delete from app.tenants")
 
 
-# -- by an operator -----------------------------------------------------------------------------
+# -- commands -----------------------------------------------------------------------------------
 
 
-def test_an_operator_tells_and_erases_by_command(
+def test_an_operator_exports_and_erases_by_command(
     here: Settings, pool: Pool, tenant: UUID, store: Store, person: str, superuser: Connection
 ) -> None:
     arguments = ("--tenant", "kessel", "--customer", person)

@@ -1,4 +1,4 @@
-"""``quintile migrate`` while the former release serves: it goes on, and no row is lost."""
+"""``quintile migrate`` while the previous release serves, without interruption or loss of rows."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.command import quintile
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster
 from tests.web import running_app
 
-# Levels that releases have had; the next release adds its last migration here.
+# The last migration of each release; the next release adds its own.
 RELEASED = ("0014_channels",)
 
-# What the former release relies on. A migration may add to each of these, and take nothing away.
+# What the previous release relies on: a migration may add to these, and remove nothing.
 PROMISES = {
     "column": """
         select
@@ -43,7 +43,7 @@ PROMISES = {
             and a.attnum > 0
             and not a.attisdropped
     """,
-    # What an upsert names by its columns.
+    # An upsert names the index by its columns.
     "unique index": """
         select
             format(
@@ -81,8 +81,8 @@ PROMISES = {
         where pronamespace::regnamespace::text in ('shopify', 'app')
     """,
 }
-# What the former release does not reckon with: relation, columns, and what is demanded of them. A
-# migration adds none to columns that were there.
+# What the previous release does not know about: relation, columns, and the requirement. A migration
+# adds none to existing columns.
 DEMANDS = {
     "column without a default": """
         select format('%s %I', c.oid::regclass, a.attname)
@@ -128,10 +128,10 @@ COLUMNS = """
     where c.relnamespace::regnamespace::text in ('shopify', 'app') and a.attnum > 0
 """
 
-# Looked at, with what it means for the release before. A new migration is not entered here lightly:
-# what the former release needs is taken away one release later (docs/migrations.md).
+# Accepted breaches, with the reason. Normally a migration has none: what the previous release needs
+# is removed one release later (docs/migrations.md).
 REVIEWED: dict[str, dict[str, str]] = {
-    # Releases of before 0007 were never deployed: they would not find the index of their upsert.
+    # Releases before 0007 were never deployed; they would not find the index of their upsert.
     "0007_runs": {
         "unique index is gone: app.runs kind,tenant_id btree (tenant_id, kind)"
         " WHERE (state = ANY (ARRAY['queued'::text, 'running'::text]))": "never deployed",
@@ -208,7 +208,7 @@ def ask(conn: Connection, statement: str) -> set[str]:
 
 @dataclass(frozen=True)
 class Contract:
-    """What one level of the database promises to a release, and demands of it."""
+    """What the schema after one migration promises to a release, and requires of it."""
 
     columns: set[str]
     promises: dict[str, set[str]]
@@ -223,7 +223,7 @@ class Contract:
         )
 
     def breaches(self, later: Contract) -> set[str]:
-        """What a release that was made for this level would run into at a later one."""
+        """What breaks for a release made for this schema when the database has a later one."""
         gone = {
             f"{kind} is gone: {what}"
             for kind, promised in self.promises.items()
@@ -238,10 +238,10 @@ class Contract:
         return gone | new
 
     def is_about_known(self, kind: str, demand: str) -> bool:
-        """Whether a release made for this level writes what the demand is about.
+        """Whether a requirement concerns what a release made for this schema writes.
 
-        It gives none of the columns that are new, so one without a default is about all it writes;
-        and what ties a new column to an old one may not let it write the old one.
+        It writes no new columns, so a new column without a default concerns each of its inserts. A
+        constraint on a new and an old column may refuse what it writes into the old one.
         """
         relation, columns = demand.split(" ")[:2]
         if kind == "column without a default":
@@ -251,7 +251,7 @@ class Contract:
         return any(f"{relation}.{column}" in self.columns for column in tied)
 
 
-def test_every_migration_keeps_what_the_release_before_relies_on(cluster: Cluster) -> None:
+def test_every_migration_is_compatible_with_the_previous_release(cluster: Cluster) -> None:
     known = known_migrations()
     name = cluster.create()
     settings = cluster.settings(name)
@@ -279,7 +279,7 @@ def test_every_migration_keeps_what_the_release_before_relies_on(cluster: Cluste
 
 @dataclass(frozen=True)
 class Table:
-    """A table as the former release knows it, and the statements in which that names all of it."""
+    """A table as the previous release knows it, with statements that use all its columns."""
 
     name: str
     columns: list[str]
@@ -299,7 +299,7 @@ class Table:
         return sql.SQL("select {} from {}").format(self.listed, self.qualified)
 
     def write(self) -> sql.Composed:
-        """Every row again, as it is, by the key."""
+        """Upsert every row unchanged."""
         values = [column for column in self.columns if column not in self.key]
         action = sql.SQL("nothing")
         if self.is_updatable and values:
@@ -329,27 +329,27 @@ def tables(conn: Connection) -> list[Table]:
 
 
 def digests(conn: Connection, known: list[Table]) -> dict[str, Any]:
-    """What is in the columns that a release knows."""
+    """Digests of the columns that a release knows, by table."""
     with conn.cursor(row_factory=tuple_row) as cursor:
         return {table.name: cursor.execute(table.digest()).fetchone() for table in known}
 
 
 def copy_rows(source: Connection, target: Connection, known: list[Table]) -> None:
-    """The demo's rows, in the columns that a level has."""
+    """Copy the demo's rows into the columns that exist in the target."""
     with target.transaction():
-        # Tables come in no order that foreign keys would allow.
+        # Without foreign keys, because the tables are not ordered by them.
         target.execute("set local session_replication_role = replica")
         for table in known:
             parts = {"table": table.qualified, "columns": table.listed}
-            take = sql.SQL("copy {table} ({columns}) to stdout").format(**parts)
-            bring = sql.SQL("copy {table} ({columns}) from stdin").format(**parts)
-            with source.cursor().copy(take) as rows, target.cursor().copy(bring) as landing:
+            export = sql.SQL("copy {table} ({columns}) to stdout").format(**parts)
+            load = sql.SQL("copy {table} ({columns}) from stdin").format(**parts)
+            with source.cursor().copy(export) as rows, target.cursor().copy(load) as loading:
                 for row in rows:
-                    landing.write(row)
+                    loading.write(row)
 
 
-class FormerRelease:
-    """Reads and writes every table in turn, for every tenant, until the end of its block."""
+class PreviousRelease:
+    """Reads and writes every table for every tenant, again and again."""
 
     def __init__(self, pool: Pool, tenants: list[UUID], known: list[Table]) -> None:
         self.pool = pool
@@ -383,8 +383,8 @@ class FormerRelease:
             serving.result()
 
 
-@pytest.mark.parametrize("level", [*RELEASED, "the last but one"])
-def test_an_upgrade_under_load_keeps_every_row_and_the_former_release_serving(
+@pytest.mark.parametrize("level", [*RELEASED, "one before the last"])
+def test_an_upgrade_under_load_keeps_all_rows_and_the_previous_release_working(
     level: str, cluster: Cluster, built_demo: Settings
 ) -> None:
     names = [migration.name for migration in known_migrations()]
@@ -403,13 +403,13 @@ def test_an_upgrade_under_load_keeps_every_row_and_the_former_release_serving(
             tenants = [UUID(row) for row in ask(conn, "select tenant_id from app.tenants")]
             before = digests(conn, known)
             assert before["shopify.orders"] != (None,)
-            former = FormerRelease(pool, tenants, known)
-            former.once()
-            with former.serving():
+            previous = PreviousRelease(pool, tenants, known)
+            previous.once()
+            with previous.serving():
                 assert migrate(settings) == names[number:]
-            # And on: it is taken down only when the new one is up.
-            former.once()
-            assert former.rounds >= 3
+            # It still works afterwards, because it is stopped only when the new one runs.
+            previous.once()
+            assert previous.rounds >= 3
             assert digests(conn, known) == before
         assert_reads_as_before(settings, built_demo)
     finally:
@@ -417,7 +417,7 @@ def test_an_upgrade_under_load_keeps_every_row_and_the_former_release_serving(
 
 
 def assert_reads_as_before(settings: Settings, original: Settings) -> None:
-    """The new release builds what it built of the same rows in a database that was always new."""
+    """A build after the upgrade gives the same results as in a database without an upgrade."""
     build(settings, as_of=AS_OF.isoformat(), quiet=True)
     for tenant in ("northlight-goods", "kessel-und-korn"):
         for export in ("segments", "samples"):
@@ -428,10 +428,10 @@ def assert_reads_as_before(settings: Settings, original: Settings) -> None:
 
 
 @pytest.mark.parametrize("process", ["web", "worker"])
-def test_a_process_that_runs_reads_no_statement_of_the_next_release(
+def test_a_process_reads_all_statements_at_its_start(
     process: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its checkout is upgraded under it, and a new statement may want other parameters."""
+    """Otherwise it could read a statement of the next release, after its checkout is upgraded."""
     _statements.cache_clear()
     if process == "web":
         with running_app(settings):
@@ -443,7 +443,7 @@ def test_a_process_that_runs_reads_no_statement_of_the_next_release(
     assert _statements.cache_info().currsize == len(packages) > 10
 
 
-# -- nobody waits behind a migration --------------------------------------------------------------
+# -- locks ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -454,17 +454,17 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def altering(tmp_path: Path) -> list[Migration]:
-    """One more migration, which needs shopify.orders to itself for a moment."""
+    """One more migration, which needs an exclusive lock on shopify.orders."""
     path = tmp_path / "9000_more.sql"
     path.write_text("alter table shopify.orders add column more text;")
     return [*known_migrations(), Migration(path.stem, path)]
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_migration_that_waits_for_a_long_transaction_keeps_nobody_waiting(
+def test_a_migration_that_waits_for_a_long_transaction_does_not_block_queries(
     settings: Settings, altering: list[Migration], owner: Connection
 ) -> None:
-    said: list[str] = []
+    reported: list[str] = []
     with (
         connect(settings.database_url) as long,
         connect(app_url(settings)) as service_connection,
@@ -473,14 +473,13 @@ def test_a_migration_that_waits_for_a_long_transaction_keeps_nobody_waiting(
         service_connection.execute("set statement_timeout = '30s'")
         with long.transaction():
             long.execute("select count(*) from shopify.orders")
-            migrating = executor.submit(migrate, settings, said.append, migrations=altering)
-            while len(said) < 5:
-                # Behind a statement that waits for as long as the transaction lasts, this would
-                # never be answered.
+            migrating = executor.submit(migrate, settings, reported.append, migrations=altering)
+            while len(reported) < 5:
+                # Without the lock timeout this would wait behind the migration for ever.
                 service_connection.execute("select count(*) from shopify.orders")
             assert not migrating.done()
         assert migrating.result() == ["9000_more"]
-    assert set(said) == {
+    assert set(reported) == {
         "applying 9000_more",
         "a long transaction uses the table; trying again",
     }
@@ -488,7 +487,7 @@ def test_a_migration_that_waits_for_a_long_transaction_keeps_nobody_waiting(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_migration_that_never_gets_its_table_says_so_and_leaves_nothing(
+def test_a_migration_that_never_gets_its_lock_fails_and_changes_nothing(
     settings: Settings,
     altering: list[Migration],
     owner: Connection,

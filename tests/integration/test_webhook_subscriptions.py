@@ -1,4 +1,4 @@
-"""``quintile doctor [--fix]``: subscriptions are checked, created and changed in the store."""
+"""``quintile doctor [--fix]``: checking, creating and changing webhook subscriptions."""
 
 from __future__ import annotations
 
@@ -54,29 +54,29 @@ def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) ->
     return tenant_id
 
 
-def remarks(settings: Settings, *arguments: str, expect: int = 0) -> list[dict[str, str]]:
+def webhook_findings(settings: Settings, *arguments: str, expect: int = 0) -> list[dict[str, str]]:
     done = quintile(settings, "doctor", "--json", *arguments, expect=expect)
     findings = json.loads(done.stdout)["findings"]
     return [finding for finding in findings if finding["check"] == "webhooks"]
 
 
-def test_the_doctor_tells_what_is_missing_and_changes_nothing(
+def test_missing_subscriptions_are_warnings_and_nothing_is_changed(
     here: Settings, tenant: UUID, store: Store
 ) -> None:
-    found = remarks(here)
-    assert {remark["level"] for remark in found} == {"warning"}
-    assert {remark["message"] for remark in found} == {
+    found = webhook_findings(here)
+    assert {finding["level"] for finding in found} == {"warning"}
+    assert {finding["message"] for finding in found} == {
         f"kessel: {name} is missing" for name, topic in TOPICS.items() if topic.constant
     }
-    assert any(remark["advice"] == "Run: quintile doctor --fix" for remark in found)
+    assert any(finding["advice"] == "Run: quintile doctor --fix" for finding in found)
     assert store.webhooks.subscriptions == {}
 
 
-def test_the_doctor_subscribes_and_is_content(
+def test_fix_creates_all_subscriptions_once(
     here: Settings, tenant: UUID, store: Store, shop: Sandbox
 ) -> None:
-    found = remarks(here, "--fix")
-    assert {remark["level"] for remark in found} == {"ok"}
+    found = webhook_findings(here, "--fix")
+    assert {finding["level"] for finding in found} == {"ok"}
     made = store.webhooks.subscriptions.values()
     assert {item.topic for item in made} == WANTED
     assert {item.uri for item in made} == {ADDRESS}
@@ -84,37 +84,37 @@ def test_the_doctor_subscribes_and_is_content(
     assert by_topic["ORDERS_UPDATED"] == ["id", "updated_at"]
     assert by_topic["CUSTOMERS_MERGE"] == []
     before = list(made)
-    (content,) = remarks(here, "--fix")
-    assert content["message"] == f"kessel: every topic goes to {ADDRESS}"
+    (passing,) = webhook_findings(here, "--fix")
+    assert passing["message"] == f"kessel: every topic goes to {ADDRESS}"
     assert list(store.webhooks.subscriptions.values()) == before
 
 
-def test_what_is_wrong_is_named_and_mended(here: Settings, tenant: UUID, store: Store) -> None:
-    remarks(here, "--fix")
+def test_wrong_subscriptions_are_reported_and_fixed(
+    here: Settings, tenant: UUID, store: Store
+) -> None:
+    webhook_findings(here, "--fix")
     by_topic = {item.topic: item for item in store.webhooks.subscriptions.values()}
     by_topic["ORDERS_CREATE"].uri = "https://old.example.com/webhooks/shopify"
     by_topic["ORDERS_UPDATED"].include_fields = []
     by_topic["CUSTOMERS_UPDATE"].filter = "id:1"
     del store.webhooks.subscriptions[by_topic["SEGMENTS_UPDATE"].number]
     foreign = store.webhooks.subscribe("SEGMENTS_UPDATE", "https://else.example.com/hook", [])
-    assert [remark["message"] for remark in remarks(here)] == [
+    assert [finding["message"] for finding in webhook_findings(here)] == [
         "kessel: orders/create goes to https://old.example.com/webhooks/shopify",
         "kessel: orders/updated sends everything",
         "kessel: customers/update is filtered",
         "kessel: segments/update is missing",
     ]
-    assert {remark["level"] for remark in remarks(here, "--fix")} == {"ok"}
-    (content,) = remarks(here)
-    assert content["level"] == "ok"
+    assert {finding["level"] for finding in webhook_findings(here, "--fix")} == {"ok"}
+    (passing,) = webhook_findings(here)
+    assert passing["level"] == "ok"
     assert store.webhooks.subscriptions[foreign.number] == foreign
     assert len(store.webhooks.subscriptions) == len(WANTED) + 1
 
 
-def test_a_topic_whose_scope_is_missing_is_explained(
-    here: Settings, tenant: UUID, store: Store
-) -> None:
+def test_a_topic_without_its_scope_is_a_warning(here: Settings, tenant: UUID, store: Store) -> None:
     store.scopes = ALL_SCOPES
-    warnings = [remark for remark in remarks(here, "--fix") if remark["level"] != "ok"]
+    warnings = [finding for finding in webhook_findings(here, "--fix") if finding["level"] != "ok"]
     (merge,) = warnings
     assert merge["level"] == "warning"
     assert "customers/merge" in merge["message"]
@@ -126,41 +126,41 @@ def test_a_store_that_does_not_answer_is_a_finding(
     here: Settings, tenant: UUID, shop: Sandbox
 ) -> None:
     shop.fail_shopify(Fault(status=401, count=9))
-    (finding,) = remarks(here, expect=1)
+    (finding,) = webhook_findings(here, expect=1)
     assert finding["level"] == "error"
     assert "kessel" in finding["message"]
 
 
-def test_without_an_address_or_a_secret_the_doctor_says_what_to_set(
+def test_a_missing_address_or_secret_is_reported_with_the_setting(
     here: Settings, tenant: UUID
 ) -> None:
-    (nowhere,) = remarks(replace(here, public_url=""))
-    assert (nowhere["level"], "QUINTILE_PUBLIC_URL" in nowhere["advice"]) == ("ok", True)
-    (refused,) = remarks(replace(here, public_url=""), "--fix", expect=1)
+    (unset,) = webhook_findings(replace(here, public_url=""))
+    assert (unset["level"], "QUINTILE_PUBLIC_URL" in unset["advice"]) == ("ok", True)
+    (refused,) = webhook_findings(replace(here, public_url=""), "--fix", expect=1)
     assert refused["level"] == "error"
     assert any(
-        "QUINTILE_SHOPIFY_CLIENT_SECRET is not set" in remark["message"]
-        for remark in remarks(replace(here, shopify_client_secret=""), expect=1)
+        "QUINTILE_SHOPIFY_CLIENT_SECRET is not set" in finding["message"]
+        for finding in webhook_findings(replace(here, shopify_client_secret=""), expect=1)
     )
 
 
 @pytest.mark.parametrize(
     "address", ["http://quintile.example.com", "quintile.example.com", "ftp://x", "https://"]
 )
-def test_an_address_that_shopify_does_not_deliver_to_is_refused(address: str) -> None:
+def test_an_address_without_https_is_refused(address: str) -> None:
     with pytest.raises(InvalidSettingError, match="https"):
         webhook_address(Settings(public_url=address))
 
 
-def test_what_lies_aside_is_a_finding_until_it_is_done(
+def test_quarantined_webhooks_are_a_finding_and_can_be_retried(
     here: Settings, pool: Pool, tenant: UUID, store: Store
 ) -> None:
-    remarks(here, "--fix")
+    webhook_findings(here, "--fix")
     with served(here) as url:
         post_webhook(url, store.data.domain, "orders/create", {"no": "id"}, webhook_id="w")
-    aside = remarks(here)[0]
-    assert aside["level"] == "warning"
-    assert aside["message"].startswith("kessel: 1 orders/create set aside")
+    quarantined = webhook_findings(here)[0]
+    assert quarantined["level"] == "warning"
+    assert quarantined["message"].startswith("kessel: 1 orders/create set aside")
     (line,) = quintile(here, "webhooks", "list", "--tenant", "kessel").stdout.splitlines()
     assert json.loads(line)["payload"] == {"no": "id"}
     done = quintile(here, "webhooks", "retry", "--tenant", "kessel")

@@ -1,4 +1,4 @@
-"""Webhooks over real HTTP: who is let in, what is written down, and what the jobs make of it."""
+"""Webhooks over real HTTP: verifying, storing and processing them."""
 
 from __future__ import annotations
 
@@ -63,19 +63,19 @@ def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) ->
 
 @pytest.fixture
 def synced(here: Settings, pool: Pool, tenant: UUID) -> UUID:
-    """The tenant, with its shop's data landed."""
+    """The tenant, with its shop's data loaded."""
     sync_shopify(here, pool, tenant, NullProgress())
     return tenant
 
 
 @pytest.fixture
 def subscribed(here: Settings, url: str, pool: Pool, synced: UUID, store: Store) -> UUID:
-    """The tenant, whose shop tells us of every topic."""
+    """The tenant, whose shop has a subscription for every topic."""
     public = replace(here, public_url=url)
     with open_connected_shopify(here, pool, synced) as client:
         for deviation in find_deviations(client, webhook_address(public)):
             assert mend(client, webhook_address(public), deviation) == ""
-    # What the shop's segments are before anything changes.
+    # Let the store compute the segments before anything changes.
     store.update_customer(store.data.customers[0].number)
     store.webhooks.settle()
     return synced
@@ -86,7 +86,7 @@ Work = Callable[[], None]
 
 @pytest.fixture
 def work(here: Settings, pool: Pool, store: Store) -> Work:
-    """Wait for the store's deliveries, then do the tenant's webhooks as the worker does."""
+    """Wait for the store's deliveries, then process the webhooks as the worker does."""
     worker = Worker(here, pool)
 
     def run() -> None:
@@ -107,7 +107,7 @@ def jobs(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
 
 
 def reachable(settings: Settings, provider: str) -> list[UUID]:
-    """Tenants whose schedules may rely on a connection."""
+    """Tenants with a working connection, whose schedules run."""
     with connect_as_owner(settings) as owner:
         rows = owner.execute(
             "select tenant_id from app.reachable_connections where provider = %s", [provider]
@@ -130,10 +130,10 @@ def find(pool: Pool, statement: str, tenant_id: UUID) -> dict[str, Any]:
     return row  # type: ignore[no-any-return]
 
 
-# -- who is let in ------------------------------------------------------------------------------
+# -- verification -------------------------------------------------------------------------------
 
 
-def test_a_signed_webhook_is_written_down_with_its_job(
+def test_a_signed_webhook_is_stored_with_its_job(
     url: str, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     payload = {"id": 77, "updated_at": "2026-07-01T10:00:00+02:00", "email": "ada@example.com"}
@@ -161,7 +161,7 @@ def test_a_signed_webhook_is_written_down_with_its_job(
     ],
     ids=["wrong", "empty", "not ascii", "unknown shop"],
 )
-def test_whoever_cannot_sign_learns_nothing(
+def test_an_unsigned_webhook_is_refused_without_any_information(
     url: str, pool: Pool, tenant: UUID, store: Store, headers: dict[str, str]
 ) -> None:
     encoded = {name: value.encode("latin-1") for name, value in headers.items()}
@@ -180,7 +180,7 @@ def test_whoever_cannot_sign_learns_nothing(
     assert jobs(pool, tenant) == []
 
 
-def test_a_body_altered_by_one_byte_is_refused(url: str, tenant: UUID, store: Store) -> None:
+def test_a_body_that_was_altered_is_refused(url: str, tenant: UUID, store: Store) -> None:
     from tests.hooks import signature
 
     body = b'{"id": 1}'
@@ -196,7 +196,7 @@ def test_a_body_altered_by_one_byte_is_refused(url: str, tenant: UUID, store: St
     assert post_webhook(url, store.data.domain, "orders/create", body).status_code == 200
 
 
-def test_while_a_secret_is_replaced_both_sign(
+def test_during_a_rotation_both_secrets_are_accepted(
     here: Settings, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     rotating = replace(here, shopify_client_secret="the-new-one, the-old-one")
@@ -211,7 +211,9 @@ def test_while_a_secret_is_replaced_both_sign(
     assert len(events(pool, tenant)) == 2
 
 
-def test_without_a_secret_nobody_is_let_in(here: Settings, tenant: UUID, store: Store) -> None:
+def test_without_a_secret_all_webhooks_are_refused(
+    here: Settings, tenant: UUID, store: Store
+) -> None:
     with served(replace(here, shopify_client_secret="")) as url:
         for secret in ("", CLIENT_SECRET):
             answer = post_webhook(url, store.data.domain, "orders/create", {"id": 1}, secret=secret)
@@ -229,7 +231,7 @@ def test_a_body_over_the_limit_is_refused(url: str, tenant: UUID, store: Store, 
 def test_a_body_that_names_another_shop_is_refused(
     url: str, pool: Pool, tenant: UUID, make_tenant: MakeTenant, store: Store
 ) -> None:
-    """Headers are not signed: a body of one shop's must not open another's door."""
+    """Headers are not signed: a body of one shop must not reach another shop's tenant."""
     other = make_tenant("other", OTHER_SHOP)
     for topic, payload in (
         ("app/uninstalled", {"myshopify_domain": store.data.domain}),
@@ -239,7 +241,7 @@ def test_a_body_that_names_another_shop_is_refused(
     assert events(pool, other) == events(pool, tenant) == []
 
 
-def test_what_is_not_ours_is_answered_and_left(
+def test_other_topics_and_unknown_shops_are_ignored(
     url: str, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     for shop, topic in (
@@ -254,14 +256,14 @@ def test_what_is_not_ours_is_answered_and_left(
     assert events(pool, tenant) == []
 
 
-def test_only_posts_are_taken(url: str) -> None:
+def test_only_post_is_allowed(url: str) -> None:
     assert httpx.get(f"{url}/webhooks/shopify").status_code == 405
 
 
-# -- once, and with its job ---------------------------------------------------------------------
+# -- duplicates and jobs ------------------------------------------------------------------------
 
 
-def test_the_same_webhook_twice_at_once_is_one(
+def test_concurrent_duplicates_are_stored_once(
     url: str, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     def send(_: int) -> int:
@@ -275,7 +277,7 @@ def test_the_same_webhook_twice_at_once_is_one(
     assert len(jobs(pool, tenant)) == 1
 
 
-def test_a_webhook_seen_before_is_not_done_again(
+def test_a_duplicate_is_not_processed_again(
     url: str, pool: Pool, synced: UUID, store: Store, work: Work, shop: Sandbox
 ) -> None:
     number = store.data.orders[0].number
@@ -297,16 +299,16 @@ def test_two_tenants_may_have_the_same_webhook_id(
     assert len(events(pool, tenant)) == len(events(pool, other)) == 1
 
 
-def test_a_webhook_that_arrives_while_the_job_begins_is_not_left_behind(
+def test_a_webhook_that_arrives_while_a_job_starts_is_processed(
     here: Settings, url: str, pool: Pool, synced: UUID, store: Store
 ) -> None:
-    """Whatever interleaving: when all jobs that were queued are done, so is every webhook."""
+    """Once all queued jobs have run, every webhook is processed, in any interleaving."""
     numbers = [order.number for order in store.data.orders[:60]]
 
     def send(number: int) -> None:
         post_webhook(url, store.data.domain, "orders/updated", {"id": number})
 
-    def drain() -> None:
+    def run_jobs() -> None:
         app = worker_app(here, pool)
         with app.open():
             app.run_worker(wait=False, install_signal_handlers=False, queues=["webhooks"])
@@ -314,8 +316,8 @@ def test_a_webhook_that_arrives_while_the_job_begins_is_not_left_behind(
     with ThreadPoolExecutor(max_workers=4) as senders, ThreadPoolExecutor(max_workers=1) as queue:
         sending = [senders.submit(send, number) for number in numbers]
         while not all(future.done() for future in sending):
-            queue.submit(drain).result()
-        queue.submit(drain).result()
+            queue.submit(run_jobs).result()
+        queue.submit(run_jobs).result()
     assert len(events(pool, synced)) == len(numbers)
     assert states(pool, synced) == {"done"}
     assert {job["status"] for job in jobs(pool, synced)} == {"succeeded"}
@@ -325,7 +327,7 @@ def test_a_webhook_that_arrives_while_the_job_begins_is_not_left_behind(
 # -- orders and customers -----------------------------------------------------------------------
 
 
-def test_a_changed_order_lands_without_a_sync(
+def test_a_changed_order_is_loaded_without_a_sync(
     subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     order = store.data.orders[0]
@@ -337,7 +339,7 @@ def test_a_changed_order_lands_without_a_sync(
     assert all(event["subject"] is None for event in events(pool, subscribed))
 
 
-def test_a_new_order_of_a_new_customer_lands(
+def test_a_new_order_of_a_new_customer_is_loaded(
     subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     customer = replace(store.data.customers[0], number=999_001, email="new@example.com")
@@ -352,7 +354,7 @@ def test_a_new_order_of_a_new_customer_lands(
     assert "999001" in {r["customer_id"] for r in landed(pool, subscribed)["customers"]}
 
 
-def test_a_burst_about_one_order_is_one_reading(
+def test_a_burst_about_one_order_reads_it_once(
     subscribed: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
 ) -> None:
     number = store.data.orders[0].number
@@ -361,13 +363,13 @@ def test_a_burst_about_one_order_is_one_reading(
     store.webhooks.settle()
     shop.clear_requests()
     work()
-    # One reading of the order, and the lines that it had no room for at most.
+    # The order, and at most the pages of its remaining lines.
     assert len(shop.shopify_requests()) <= 3
     assert order_row(pool, subscribed, number)["refunded_minor"] == 30
     assert len(jobs(pool, subscribed)) <= 2
 
 
-def test_late_doubled_lost_and_reordered_webhooks_leave_the_newest(
+def test_late_duplicate_and_reordered_webhooks_leave_the_newest_state(
     subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     number = store.data.orders[0].number
@@ -389,7 +391,7 @@ def test_late_doubled_lost_and_reordered_webhooks_leave_the_newest(
     assert order_row(pool, subscribed, number)["note"] == "second"
 
 
-def test_what_never_arrived_comes_with_the_next_sync(
+def test_a_change_without_a_webhook_is_loaded_by_the_next_sync(
     here: Settings, subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     number = store.data.orders[0].number
@@ -400,7 +402,7 @@ def test_what_never_arrived_comes_with_the_next_sync(
     assert order_row(pool, subscribed, number)["note"] == "lost"
 
 
-def test_an_older_reading_never_overwrites_a_newer_row(
+def test_an_older_state_never_overwrites_a_newer_row(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     newest = max(store.data.orders, key=lambda order: order.updated_at)
@@ -412,7 +414,7 @@ def test_an_older_reading_never_overwrites_a_newer_row(
     assert order_row(pool, synced, newest.number)["note"] == newest.note
 
 
-def test_a_store_that_lags_behind_its_webhook_is_asked_again(
+def test_an_order_that_is_older_than_its_webhook_is_read_again_later(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     order = store.data.orders[0]
@@ -436,12 +438,12 @@ def test_a_store_that_lags_behind_its_webhook_is_asked_again(
     assert states(pool, synced) == {"done"}
 
 
-def test_a_deleted_order_is_marked_and_stays_so(
+def test_a_deleted_order_stays_deleted(
     subscribed: UUID, pool: Pool, store: Store, work: Work, url: str
 ) -> None:
     number = store.data.orders[0].number
     store.webhooks.fail(DeliveryFault("late", "orders/updated"))
-    store.update_order(number, note="before it went")
+    store.update_order(number, note="before its deletion")
     store.delete_order(number)
     work()
     assert order_row(pool, subscribed, number)["deleted_at"] is not None
@@ -450,7 +452,7 @@ def test_a_deleted_order_is_marked_and_stays_so(
     assert order_row(pool, subscribed, number)["deleted_at"] is not None
 
 
-def test_deleted_and_merged_customers_are_followed(
+def test_customers_are_deleted_and_merged(
     subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     buyers = sorted({o.customer_number for o in store.data.orders if o.customer_number})
@@ -469,7 +471,7 @@ def test_deleted_and_merged_customers_are_followed(
         assert str(gone) in row["former_customer_ids"]
 
 
-def test_a_merge_that_failed_moves_nothing(
+def test_a_failed_merge_changes_nothing(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     buyers = sorted({o.customer_number for o in store.data.orders if o.customer_number})
@@ -495,7 +497,9 @@ def test_a_merge_that_failed_moves_nothing(
 # -- segments -----------------------------------------------------------------------------------
 
 
-def test_segments_are_followed(subscribed: UUID, pool: Pool, store: Store, work: Work) -> None:
+def test_changed_and_deleted_segments_are_loaded(
+    subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
     renamed, gone = store.data.segments[1].number, store.data.segments[0].number
     store.update_segment(renamed, name="Renamed", query="number_of_orders >= 2")
     store.delete_segment(gone)
@@ -513,7 +517,7 @@ def test_segments_are_followed(subscribed: UUID, pool: Pool, store: Store, work:
     assert rows[str(renamed)]["member_count"] == len(expected)
 
 
-def test_joining_and_leaving_changes_one_row(
+def test_a_changed_membership_changes_one_row(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
 ) -> None:
     segment = store.segments[store.data.segments[1].number]
@@ -530,7 +534,7 @@ def test_joining_and_leaving_changes_one_row(
             [str(segment.number)],
         )
     shop.clear_requests()
-    # Whichever case the names come in, and whichever of the two arrives last.
+    # In both spellings of the field names, and in contradictory order.
     joined = {"customer_id": member, "segment_id": segment.number}
     left = {
         "customerId": f"gid://shopify/Customer/{member}",
@@ -546,7 +550,7 @@ def test_joining_and_leaving_changes_one_row(
     assert counted["member_count"] == len(store.members_of(segment).rows)
 
 
-def test_members_who_leave_are_taken_out(
+def test_customers_who_leave_a_segment_are_removed(
     subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     follow = next(s for s in store.segments.values() if store.members_of(s).rows and not s.is_large)
@@ -562,10 +566,10 @@ def test_members_who_leave_are_taken_out(
     assert (str(follow.number), str(victim)) not in members
 
 
-# -- the rest -----------------------------------------------------------------------------------
+# -- bulk operations and uninstalls -------------------------------------------------------------
 
 
-def test_a_finished_bulk_operation_wakes_the_sync(
+def test_a_finished_bulk_operation_queues_a_sync(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     payload = {"admin_graphql_api_id": "gid://shopify/BulkOperation/7", "status": "completed"}
@@ -573,13 +577,13 @@ def test_a_finished_bulk_operation_wakes_the_sync(
     work()
     row = find(pool, "select kind, state, trigger from app.runs", synced)
     assert row == {"kind": "shopify_sync", "state": "queued", "trigger": "webhook"}
-    # Another one finds the run that waits.
+    # Another one queues no second run.
     post_webhook(url, store.data.domain, "bulk_operations/finish", payload)
     work()
     assert find(pool, "select count(*) as runs from app.runs", synced) == {"runs": 1}
 
 
-def test_removing_the_app_stops_all_syncs_and_forgets_the_token(
+def test_removing_the_app_cancels_all_syncs_and_deletes_the_token(
     here: Settings, subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     with tenant_transaction(pool, subscribed) as conn:
@@ -599,7 +603,7 @@ def test_removing_the_app_stops_all_syncs_and_forgets_the_token(
     run = find(pool, "select * from app.runs where kind = 'shopify_sync'", subscribed)
     assert run["state"] == "failed"
     assert "removed from the store" in run["error"]
-    # The queued job finds nothing to begin.
+    # The queued job has no run to start.
     worker = Worker(here, pool)
     worker.do(worker.shopify_sync, str(subscribed), str(run["run_id"]))
     with running_app(here) as app:
@@ -612,7 +616,7 @@ def test_removing_the_app_stops_all_syncs_and_forgets_the_token(
     assert reachable(here, "shopify") == reachable(here, "klaviyo") == [subscribed]
 
 
-def test_a_removal_that_is_older_than_the_connection_changes_nothing(
+def test_a_removal_before_the_last_connection_changes_nothing(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work, here: Settings
 ) -> None:
     post_webhook(
@@ -629,7 +633,7 @@ def test_a_removal_that_is_older_than_the_connection_changes_nothing(
     assert reachable(here, "shopify") == [synced]
 
 
-# -- what goes wrong ----------------------------------------------------------------------------
+# -- failures -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -645,7 +649,7 @@ def test_a_removal_that_is_older_than_the_connection_changes_nothing(
     ],
     ids=["no json", "a list", "no id", "no number", "no time", "no customer", "no ids"],
 )
-def test_what_is_not_understood_is_kept_aside_and_stops_nobody(
+def test_an_unreadable_webhook_is_quarantined_and_does_not_stop_others(
     url: str,
     synced: UUID,
     pool: Pool,
@@ -660,20 +664,20 @@ def test_what_is_not_understood_is_kept_aside_and_stops_nobody(
     assert post_webhook(url, store.data.domain, topic, payload).status_code == 200
     post_webhook(url, store.data.domain, "orders/updated", {"id": number})
     work()
-    aside, done = events(pool, synced)
-    assert (aside["state"], done["state"]) == ("set_aside", "done")
-    assert aside["reason"].startswith("It was not understood: ")
-    assert reason in aside["reason"]
-    assert aside["advice"]
+    unreadable, done = events(pool, synced)
+    assert (unreadable["state"], done["state"]) == ("set_aside", "done")
+    assert unreadable["reason"].startswith("It was not understood: ")
+    assert reason in unreadable["reason"]
+    assert unreadable["advice"]
     if isinstance(payload, dict):
-        assert aside["payload"] == payload
+        assert unreadable["payload"] == payload
     assert order_row(pool, synced, number)["note"] == "the next one"
 
 
-def test_one_order_that_the_store_chokes_on_does_not_stop_the_others(
+def test_an_order_that_makes_the_query_fail_does_not_stop_others(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
-    """The API cannot name its status, so the whole query that names this order fails."""
+    """The order has a status that the API does not know, so every query with the order fails."""
     bad, good = store.data.orders[0].number, store.data.orders[1].number
     store.update_order(good, note="fine")
     store.update_order(bad, fulfillment_status="NO_SUCH_STATUS")
@@ -687,7 +691,7 @@ def test_one_order_that_the_store_chokes_on_does_not_stop_the_others(
     assert order_row(pool, synced, good)["note"] == "fine"
 
 
-def test_an_order_that_cannot_be_read_is_set_aside_like_in_a_sync(
+def test_an_unreadable_order_is_quarantined_as_in_a_sync(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     order = store.data.orders[0]
@@ -700,7 +704,7 @@ def test_an_order_that_cannot_be_read_is_set_aside_like_in_a_sync(
     assert states(pool, synced) == {"done"}
 
 
-def test_a_store_that_does_not_answer_is_asked_again_later_and_given_up_in_the_end(
+def test_webhooks_are_postponed_while_the_store_does_not_answer_and_then_quarantined(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
 ) -> None:
     number = store.data.orders[0].number
@@ -721,7 +725,7 @@ def test_a_store_that_does_not_answer_is_asked_again_later_and_given_up_in_the_e
     assert "next sync" in event["advice"]
 
 
-def test_a_refused_token_is_told_and_the_webhooks_wait_aside(
+def test_a_refused_token_is_recorded_and_quarantines_webhooks(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
 ) -> None:
     shop.fail_shopify(Fault(status=401))
@@ -733,7 +737,7 @@ def test_a_refused_token_is_told_and_the_webhooks_wait_aside(
     assert "connect-shopify" in event["advice"]
 
 
-def test_what_was_set_aside_is_listed_and_tried_again(
+def test_quarantined_webhooks_are_listed_and_retried(
     here: Settings, url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
 ) -> None:
     number = store.data.orders[0].number
@@ -761,7 +765,7 @@ def test_what_was_set_aside_is_listed_and_tried_again(
     assert by_id == {"w-1": "done", "w-2": "set_aside"}
 
 
-def test_a_webhook_of_one_shop_never_touches_another_tenant(
+def test_a_webhook_never_changes_another_tenant(
     here: Settings,
     subscribed: UUID,
     pool: Pool,
@@ -770,7 +774,7 @@ def test_a_webhook_of_one_shop_never_touches_another_tenant(
     work: Work,
     url: str,
 ) -> None:
-    """The other tenant has rows with the very ids that the webhooks name."""
+    """The other tenant has rows with the same ids as in the webhooks."""
     other = make_tenant("other", OTHER_SHOP)
     order, customer = store.data.orders[0], store.data.customers[0]
     with tenant_transaction(pool, other) as conn:
@@ -793,7 +797,7 @@ def test_a_webhook_of_one_shop_never_touches_another_tenant(
     assert order_row(pool, subscribed, order.number)["deleted_at"] is not None
 
 
-def test_old_webhooks_are_forgotten_and_unmet_privacy_requests_are_not(
+def test_old_webhooks_are_deleted_except_open_privacy_requests(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     for name, topic in (("old", "orders/create"), ("new", "orders/create")):
@@ -810,7 +814,7 @@ def test_old_webhooks_are_forgotten_and_unmet_privacy_requests_are_not(
     assert {event["webhook_id"] for event in events(pool, tenant)} == {"new", "privacy"}
 
 
-def test_a_webhook_whose_job_was_lost_is_taken_up(
+def test_a_webhook_that_lost_its_job_gets_a_new_one(
     here: Settings, url: str, pool: Pool, tenant: UUID, superuser: Any
 ) -> None:
     shop = find(pool, "select shop_domain from app.tenants", tenant)["shop_domain"]

@@ -1,4 +1,4 @@
-"""Every proof of isolation runs twice: with PgBouncer between service and database, and without."""
+"""Every test of isolation runs twice: directly and through PgBouncer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.conftest import pooled_settings
 
 @pytest.fixture(params=["direct", "PgBouncer"])
 def through(request: pytest.FixtureRequest) -> str:
-    """How the service reaches the database."""
+    """How the service connects to the database."""
     return str(request.param)
 
 
@@ -22,11 +22,11 @@ def _routed(settings: Settings, through: str, request: pytest.FixtureRequest) ->
 
 @pytest.fixture
 def settings(settings: Settings, through: str, request: pytest.FixtureRequest) -> Settings:
-    """As the suite's, reached in either way."""
+    """The suite's fixture, connected in either way."""
     return _routed(settings, through, request)
 
 
 @pytest.fixture
 def built_demo(built_demo: Settings, through: str, request: pytest.FixtureRequest) -> Settings:
-    """As the suite's, reached in either way."""
+    """The suite's fixture, connected in either way."""
     return _routed(built_demo, through, request)

@@ -1,4 +1,4 @@
-"""Isolation, proved with the roles that serve: no tenant, the wrong tenant, two tenants."""
+"""Isolation of tenants with the service's role: no tenant, the wrong tenant, two tenants."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HAS_TENANT = """
     where c.relkind in ('r', 'p', 'v') and n.nspname in ('shopify', 'app', 'marts')
     order by 1, 2
 """
-# Rules that are the same for everyone: seeds.
+# Seeds, which are the same for all tenants.
 COMMON = {
     "rfm_segment_grid",
     "rfm_segments",
@@ -85,7 +85,7 @@ def demo_tenants(built_demo: Settings) -> list[UUID]:
         ]
 
 
-def test_without_a_tenant_the_service_sees_no_row_of_any_table(
+def test_without_a_tenant_the_service_sees_no_rows(
     built_demo: Settings, demo_pool: Pool, demo_tenants: list[UUID]
 ) -> None:
     with tenant_transaction(demo_pool, demo_tenants[0]) as conn:
@@ -98,10 +98,10 @@ def test_without_a_tenant_the_service_sees_no_row_of_any_table(
         assert {name for name, n in counts(conn, relations).items() if n} == set()
 
 
-def test_every_tenant_table_is_open_to_the_service_or_closed_altogether(
+def test_with_a_tenant_the_service_sees_exactly_its_rows(
     built_demo: Settings, demo_pool: Pool, demo_tenants: list[UUID]
 ) -> None:
-    """With a tenant it sees exactly that tenant's rows, in every table that has any."""
+    """In every table with tenants that the service may read."""
     with connect_as_owner(built_demo) as owner:
         relations = owner.execute(HAS_TENANT).fetchall()
         expected = {
@@ -133,7 +133,7 @@ def test_every_tenant_table_is_open_to_the_service_or_closed_altogether(
         assert first[name] != second[name]
 
 
-def test_a_tenant_sees_no_id_of_another(demo_pool: Pool, demo_tenants: list[UUID]) -> None:
+def test_a_tenant_never_sees_the_id_of_another(demo_pool: Pool, demo_tenants: list[UUID]) -> None:
     a, b = demo_tenants
     with tenant_transaction(demo_pool, a) as conn:
         for table in ("shopify.orders", "marts.customer_rfm_segments", "app.tenants"):
@@ -147,13 +147,13 @@ def test_a_tenant_sees_no_id_of_another(demo_pool: Pool, demo_tenants: list[UUID
             assert conn.execute(foreign, [b]).fetchone() == {"n": 0}
 
 
-def test_a_tenant_that_does_not_exist_sees_nothing(demo_pool: Pool) -> None:
+def test_an_unknown_tenant_sees_no_rows(demo_pool: Pool) -> None:
     with tenant_transaction(demo_pool, uuid4()) as conn:
         assert conn.execute("select count(*) as n from shopify.orders").fetchone() == {"n": 0}
 
 
 def test_the_tenant_ends_with_its_transaction(settings: Settings, make_tenant) -> None:
-    """A pooled connection carries nothing to its next user."""
+    """A pooled connection keeps nothing of the tenant."""
     tenant_id = make_tenant("a")
     pool = create_pool(replace(settings, pool_size=1))
     try:
@@ -173,14 +173,14 @@ def test_the_tenant_ends_with_its_transaction(settings: Settings, make_tenant) -
         pool.close()
 
 
-def test_a_malformed_tenant_fails_closed(settings: Settings) -> None:
+def test_a_malformed_tenant_id_is_an_error(settings: Settings) -> None:
     with connect(app_url(settings)) as conn:
         conn.execute("set app.tenant_id = 'no uuid'")
         with pytest.raises(psycopg.errors.InvalidTextRepresentation):
             conn.execute("select count(*) from app.tenants")
 
 
-def test_a_tenant_cannot_write_into_another(pool: Pool, make_tenant) -> None:
+def test_a_tenant_cannot_write_rows_of_another(pool: Pool, make_tenant) -> None:
     a, b = make_tenant("a"), make_tenant("b")
     insert = "insert into shopify.customers (tenant_id, customer_id) values (%s, 'x')"
     with pytest.raises(psycopg.errors.InsufficientPrivilege), tenant_transaction(pool, a) as conn:
@@ -193,7 +193,7 @@ def test_a_tenant_cannot_write_into_another(pool: Pool, make_tenant) -> None:
         assert conn.execute("delete from shopify.customers").rowcount == 0
 
 
-def test_a_tenant_cannot_queue_work_for_another(pool: Pool, make_tenant) -> None:
+def test_a_tenant_cannot_queue_jobs_of_another(pool: Pool, make_tenant) -> None:
     a, b = make_tenant("a"), make_tenant("b")
     with tenant_transaction(pool, a) as conn:
         from service.queue.enqueue import enqueue
@@ -217,7 +217,7 @@ def test_a_tenant_cannot_queue_work_for_another(pool: Pool, make_tenant) -> None
         )
 
 
-def test_the_service_cannot_become_more_than_it_is(settings: Settings) -> None:
+def test_the_service_cannot_gain_rights(settings: Settings) -> None:
     with connect(app_url(settings)) as conn:
         for role in ("quintile_owner", "quintile_transform", "postgres"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -232,8 +232,8 @@ def test_the_service_cannot_become_more_than_it_is(settings: Settings) -> None:
     "grant",
     ["grant postgres to sneaky", "alter role sneaky createrole", "grant quintile_app to sneaky"],
 )
-def test_the_service_refuses_a_role_that_could_become_more(settings: Settings, grant: str) -> None:
-    """Membership in any stronger role counts, not only in ours; in quintile_app it is harmless."""
+def test_the_service_refuses_a_role_that_could_gain_rights(settings: Settings, grant: str) -> None:
+    """Membership in any stronger role is refused; membership in quintile_app is harmless."""
     with connect(settings.database_url) as conn:
         conn.execute("create role sneaky login")
         conn.execute(grant)  # type: ignore[call-overload]
@@ -252,7 +252,7 @@ def test_the_service_refuses_a_role_that_could_become_more(settings: Settings, g
 
 
 @pytest.mark.parametrize("url", ["admin", "transform", "owner"])
-def test_the_service_refuses_a_role_that_could_see_more(settings: Settings, url: str) -> None:
+def test_the_service_refuses_a_role_that_sees_all_tenants(settings: Settings, url: str) -> None:
     with connect(settings.database_url) as conn:
         conn.execute("alter role quintile_owner login")
     urls = {
@@ -261,7 +261,7 @@ def test_the_service_refuses_a_role_that_could_see_more(settings: Settings, url:
         "owner": settings.database_url.replace("postgres@", "quintile_owner@"),
     }
     try:
-        with pytest.raises(OverprivilegedRoleError, match="will not run as database role"):
+        with pytest.raises(OverprivilegedRoleError, match="does not run as database role"):
             create_pool(replace(settings, app_database_url=urls[url]))
     finally:
         with connect(settings.database_url) as conn:
@@ -279,16 +279,16 @@ def test_dbt_sees_every_tenant(built_demo: Settings, demo_tenants: list[UUID]) -
             assert seen == set(demo_tenants)
 
 
-def test_a_rebuild_opens_no_gap(
+def test_isolation_holds_during_a_rebuild(
     built_demo: Settings, demo_pool: Pool, demo_tenants: list[UUID]
 ) -> None:
-    """While every mart is built anew, readers see their tenant's rows and no others, always."""
+    """While every mart is rebuilt, readers always see exactly their tenant's rows."""
     a, _ = demo_tenants
     statement = "select tenant_id, count(*) as n from marts.{} group by tenant_id"
     marts = ("customer_rfm_segments", "sample_orders")
     over = threading.Event()
     seen: dict[str, set[tuple[UUID, int]]] = {mart: set() for mart in marts}
-    unseen: list[int] = []
+    without_tenant: list[int] = []
 
     def read() -> None:
         while not over.is_set():
@@ -298,7 +298,7 @@ def test_a_rebuild_opens_no_gap(
                     rows = conn.execute(query).fetchall()
                     seen[mart] |= {(row["tenant_id"], row["n"]) for row in rows} or {(a, 0)}
                 with demo_pool.connection() as conn:
-                    unseen.append(len(conn.execute(query).fetchall()))
+                    without_tenant.append(len(conn.execute(query).fetchall()))
 
     with ThreadPoolExecutor(max_workers=1) as executor:
         reading = executor.submit(read)
@@ -307,15 +307,15 @@ def test_a_rebuild_opens_no_gap(
         finally:
             over.set()
         reading.result()
-    assert len(unseen) > 100
-    assert set(unseen) == {0}
+    assert len(without_tenant) > 100
+    assert set(without_tenant) == {0}
     for mart in marts:
         assert len(seen[mart]) == 1, seen[mart]
         assert next(iter(seen[mart]))[0] == a
         assert next(iter(seen[mart]))[1] > 0
 
 
-# -- the verification itself ---------------------------------------------------------------------
+# -- the view app.isolation_findings -------------------------------------------------------------
 
 TAMPER = {
     "alter table shopify.orders disable row level security": "not enabled",
@@ -346,7 +346,7 @@ TAMPER = {
 
 
 @pytest.mark.parametrize("statement", TAMPER, ids=lambda statement: statement[:60])
-def test_the_verification_notices(superuser: Connection, statement: str) -> None:
+def test_every_breach_is_a_finding(superuser: Connection, statement: str) -> None:
     expected = TAMPER[statement]
     with superuser.transaction(force_rollback=True):
         if expected is None:
@@ -360,7 +360,7 @@ def test_the_verification_notices(superuser: Connection, statement: str) -> None
         assert any(expected in finding for finding in findings), findings
 
 
-def test_protect_mends_what_was_tampered_with(settings: Settings) -> None:
+def test_protect_restores_the_policies_of_a_table(settings: Settings) -> None:
     with connect(settings.database_url) as conn:
         conn.execute("alter table shopify.orders disable row level security")
         conn.execute("alter policy tenant_isolation on shopify.orders using (true)")
@@ -371,7 +371,7 @@ def test_protect_mends_what_was_tampered_with(settings: Settings) -> None:
     migrate(settings)
 
 
-def test_migrate_mends_the_queue(settings: Settings) -> None:
+def test_migrate_restores_the_policies_of_the_queue(settings: Settings) -> None:
     with connect(settings.database_url) as conn:
         conn.execute("alter table jobs.procrastinate_jobs disable row level security")
         conn.execute("alter policy tenant_isolation on jobs.procrastinate_jobs using (true)")
@@ -379,7 +379,7 @@ def test_migrate_mends_the_queue(settings: Settings) -> None:
         assert conn.execute("select * from app.isolation_findings").fetchall() == []
 
 
-def test_protect_takes_no_lock_when_all_is_right(settings: Settings, owner: Connection) -> None:
+def test_protect_takes_no_lock_when_nothing_is_to_do(settings: Settings, owner: Connection) -> None:
     with owner.transaction():
         owner.execute("call app.protect('shopify.orders')")
         locks = owner.execute(
@@ -401,7 +401,7 @@ def test_protect_refuses_a_relation_without_a_tenant(superuser: Connection) -> N
 # -- the look-up of a webhook's tenant ------------------------------------------------------------
 
 
-def test_the_look_up_by_shop_gives_an_id_to_the_service_and_nothing_else(
+def test_the_look_up_by_shop_returns_only_an_id_and_only_to_the_service(
     settings: Settings, make_tenant
 ) -> None:
     tenant_id = make_tenant("a", "shop-a.myshopify.com")
@@ -429,7 +429,7 @@ def test_the_look_up_by_shop_gives_an_id_to_the_service_and_nothing_else(
     ],
     ids=["another body", "no search path", "another owner"],
 )
-def test_an_altered_look_up_is_a_finding(settings: Settings, statement: str) -> None:
+def test_an_altered_look_up_function_is_a_finding(settings: Settings, statement: str) -> None:
     with connect(settings.database_url) as conn:
         findings = "select finding from app.isolation_findings where relation like '%tenant_of%'"
         assert conn.execute(findings).fetchall() == []

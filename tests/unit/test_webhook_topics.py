@@ -1,4 +1,4 @@
-"""What is read from a webhook's payload, and that nothing else is asked for."""
+"""Reading webhook payloads, the requested fields, and the signature."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PERSON = {"customer": {"id": 7, "email": " Ada@Example.com ", "phone": "1"}}
         ("shop/redact", {"shop_id": 1}, Notice("shop_redact", "")),
     ],
 )
-def test_a_payload_is_read(topic: str, payload: dict[str, Any], notice: Notice) -> None:
+def test_payloads_are_read(topic: str, payload: dict[str, Any], notice: Notice) -> None:
     assert read_notice(topic, payload) == notice
 
 
@@ -78,12 +78,12 @@ def test_a_payload_is_read(topic: str, payload: dict[str, Any], notice: Notice) 
         {"id": 1, "updated_at": 5},
     ],
 )
-def test_what_is_no_order_is_said_to_be_none(payload: Any) -> None:
+def test_an_invalid_payload_is_refused(payload: Any) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         read_notice("orders/create", payload)
 
 
-def test_every_topic_of_the_issue_is_handled() -> None:
+def test_all_topics_are_handled() -> None:
     subscribed = {topic.constant for topic in TOPICS.values() if topic.constant}
     assert subscribed == {
         "ORDERS_CREATE",
@@ -110,12 +110,12 @@ def test_every_topic_of_the_issue_is_handled() -> None:
     } == PRIVACY_KINDS
 
 
-def test_no_personal_field_is_asked_for() -> None:
+def test_no_personal_field_is_requested() -> None:
     wanted = {field for topic in TOPICS.values() for field in topic.include_fields}
     assert wanted == {"id", "updated_at", "order_id", "myshopify_domain"}
 
 
-def test_the_signature_is_the_documented_one() -> None:
+def test_the_signature_is_as_documented() -> None:
     """HMAC-SHA-256 of the body under the secret, in base64; computed with openssl."""
     expected = b"VnKUjZsLuN5iZWjn5EntcBVCF9kMN43LglzCE1/GSeY="
     settings = Settings(shopify_client_secret=" , hush ,older,")
