@@ -1,87 +1,95 @@
 """dbt as builds run it, without its start.
 
-One process imports dbt and forks another for each run, and what was parsed for a database serves
-whoever has its name next. What comes of a run is the same as of the plain command, for which
-``tests.integration.test_plain_dbt`` stands.
+``tests.dbt_server`` has imported dbt and forks a process for each run, and what was parsed for a
+database serves whichever has its name next, also in later test runs. A run gives the same result
+as the plain command does, which ``tests.integration.test_plain_dbt`` checks.
 """
 
 from __future__ import annotations
 
 import atexit
-import hashlib
 import json
-import multiprocessing
 import os
 import shutil
+import socket
+import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from functools import cache
 from pathlib import Path
 
 from service.builds.run import manifest_vars
 from service.core.config import PROJECT_DIR
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["service.builds.dbt_process", __name__])
 _SECONDS = 300
-
-_manifests: list[Path] = []
 
 
 def dbt(url: str, target: Path, *arguments: str, expect: int = 0) -> str:
-    """Run dbt on the database; its words, which are an error when it exits otherwise."""
+    """Run dbt on the database; its output, which is an error when it exits otherwise."""
     given = json.loads(arguments[arguments.index("--vars") + 1]) if "--vars" in arguments else {}
     wanted = manifest_vars(given)
-    server_and_name = hashlib.sha256(url.encode()).hexdigest()[:16]
-    directory = _manifest_dir() / server_and_name / "-".join(["manifest", *wanted])
-    output = target / "output"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("QUINTILE_", "DBT_"))}
-    environment = {
-        **inherited,
-        "QUINTILE_DATABASE_URL": url,
-        "DBT_PROFILES_DIR": str(PROJECT_DIR),
-        "DBT_TARGET_PATH": str(target),
-        "DBT_LOG_PATH": str(target),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    manifest = target / "plain" / "-".join(["manifest", *wanted])
+    request = {
+        "arguments": [str(manifest), json.dumps(wanted), "--warn-error", *arguments],
+        "directory": str(PROJECT_DIR),
+        "environment": {
+            **inherited,
+            "QUINTILE_DATABASE_URL": url,
+            "DBT_PROFILES_DIR": str(PROJECT_DIR),
+            "DBT_TARGET_PATH": str(target),
+            "DBT_LOG_PATH": str(target),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        },
+        "is_leashed": False,
     }
-    process = _FORKS.Process(
-        target=_run,
-        args=(
-            *(str(directory), json.dumps(wanted), ["--warn-error", *arguments]),
-            *(environment, str(output)),
-        ),
+    body = json.dumps(request).encode()
+    with (
+        tempfile.TemporaryFile() as output,
+        Path(os.devnull).open() as nothing,
+        socket.socket(socket.AF_UNIX) as connection,
+    ):
+        connection.settimeout(_SECONDS)
+        connection.connect(_server())
+        streams = [nothing.fileno(), output.fileno(), output.fileno()]
+        socket.send_fds(connection, [len(body).to_bytes(4, "big")], streams)
+        connection.sendall(body)
+        answer = connection.recv(4)
+        output.seek(0)
+        printed = output.read().decode()
+    assert answer, printed
+    assert int.from_bytes(answer, "big") == expect, printed
+    return printed
+
+
+def warm_command() -> list[str]:
+    """What a build starts instead of a new process of dbt's."""
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("dbt_client.py")), _server()]
+
+
+@cache
+def _server() -> str:
+    """Start the server, which lives as long as this process; the path of its socket."""
+    directory = Path(tempfile.mkdtemp(prefix="quintile-test-dbt-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    path = directory / "socket"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.dbt_server", str(path)],
+        cwd=PROJECT_DIR,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
     )
-    process.start()
-    process.join(_SECONDS)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    said = output.read_text(encoding="utf-8")
-    assert process.exitcode == expect, said
-    process.close()
-    return said
 
+    def stop() -> None:
+        if process.stdin:
+            process.stdin.close()
+        process.wait()
 
-def _run(
-    directory: str,
-    wanted: str,
-    arguments: Sequence[str],
-    environment: dict[str, str],
-    output: str,
-) -> None:
-    from service.builds.dbt_process import run_parsed
-
-    os.chdir(PROJECT_DIR)
-    os.environ.clear()
-    os.environ.update(environment)
-    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    sys.exit(run_parsed(directory, wanted, list(arguments)))
-
-
-def _manifest_dir() -> Path:
-    if not _manifests:
-        _manifests.append(Path(tempfile.mkdtemp(prefix="quintile-test-dbt-")))
-        atexit.register(shutil.rmtree, _manifests[0])
-    return _manifests[0]
+    atexit.register(stop)
+    until = time.monotonic() + _SECONDS
+    while not path.exists():
+        assert process.poll() is None, "the server of dbt did not start"
+        assert time.monotonic() < until, "the server of dbt takes too long to start"
+        time.sleep(0.01)
+    return str(path)

@@ -209,6 +209,11 @@ def manifest_vars(dbt_vars: Mapping[str, object]) -> dict[str, object]:
     }
 
 
+def dbt_command() -> list[str]:
+    """What starts dbt, without its arguments (see :mod:`service.builds.dbt_process`)."""
+    return [sys.executable, "-m", "service.builds.dbt_process"]
+
+
 def _run_dbt(
     arguments: list[str],
     vars_of_manifest: Mapping[str, object],
@@ -236,7 +241,7 @@ def _run_dbt(
     with (
         subprocess.Popen(
             [
-                *(sys.executable, "-m", "service.builds.dbt_process"),
+                *dbt_command(),
                 str(directory / "-".join(["manifest", *vars_of_manifest])),
                 json.dumps(vars_of_manifest),
                 *arguments,

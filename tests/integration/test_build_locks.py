@@ -23,7 +23,12 @@ from service.tenants.tenants import add_tenant
 from tests.conftest import PROJECT_DIR
 
 TENANTS = ("anna", "bert", "cleo")
-WAITING = "select count(*) as n from pg_locks where locktype = 'advisory' and not granted"
+LOCKS_HERE = """
+    from pg_locks
+    where locktype = 'advisory'
+        and database = (select oid from pg_database where datname = current_database())
+"""
+WAITING = f"select count(*) as n {LOCKS_HERE} and not granted"
 
 
 @pytest.fixture
@@ -279,6 +284,6 @@ def test_a_process_that_dies_leaves_no_lock(
     take: Take, elsewhere: Elsewhere, watcher: Connection
 ) -> None:
     assert elsewhere(take("anna")).tenants() == ("anna",)
-    watcher.execute("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+    watcher.execute(f"select pg_terminate_backend(pid) {LOCKS_HERE}")  # type: ignore[call-overload]
     with take("anna") as again:
         assert again.tenants == ("anna",)

@@ -194,7 +194,10 @@ def test_a_build_whose_report_fails_ends_at_once(news: Settings, admin: Connecti
 
     with pytest.raises(HandedBackError):
         build(news, tenants=[SMALL], as_of=LATER.isoformat(), quiet=True, report=report)
-    sessions = "select count(*) as n from pg_stat_activity where usename = 'quintile_transform'"
+    sessions = (
+        "select count(*) as n from pg_stat_activity"
+        " where datname = current_database() and usename = 'quintile_transform'"
+    )
     while admin.execute(sessions).fetchone() != {"n": 0}:
         time.sleep(0.05)
     build_later(news, SMALL)

@@ -703,7 +703,8 @@ def test_erasure_waits_for_a_running_build(
             erasing = executor.submit(Worker(here, pool).privacy, str(tenant), "w")
             while True:
                 blocked = conn.execute(
-                    "select count(*) as n from pg_locks where locktype = 'advisory' and not granted"
+                    "select count(*) as n from pg_stat_activity"
+                    " where datname = current_database() and wait_event = 'advisory'"
                 ).fetchone()
                 if blocked is not None and blocked["n"]:
                     break

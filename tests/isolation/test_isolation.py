@@ -25,7 +25,7 @@ from service.core.db import (
 )
 from service.core.errors import OverprivilegedRoleError
 from service.migrate import migrate
-from tests.conftest import AS_OF
+from tests.conftest import AS_OF, Cluster
 
 READABLE = """
     select n.nspname as schema, c.relname as name
@@ -232,39 +232,41 @@ def test_the_service_cannot_gain_rights(settings: Settings) -> None:
     "grant",
     ["grant postgres to sneaky", "alter role sneaky createrole", "grant quintile_app to sneaky"],
 )
-def test_the_service_refuses_a_role_that_could_gain_rights(settings: Settings, grant: str) -> None:
+def test_the_service_refuses_a_role_that_could_gain_rights(
+    cluster: Cluster, settings: Settings, grant: str
+) -> None:
     """Membership in any stronger role is refused; membership in quintile_app is harmless."""
-    with connect(settings.database_url) as conn:
-        conn.execute("create role sneaky login")
-        conn.execute(grant)  # type: ignore[call-overload]
     sneaky = replace(
         settings, app_database_url=settings.database_url.replace("postgres@", "sneaky@")
     )
-    try:
-        if "quintile_app" in grant:
-            create_pool(sneaky).close()
-        else:
-            with pytest.raises(OverprivilegedRoleError):
-                create_pool(sneaky)
-    finally:
-        with connect(settings.database_url) as conn:
+    with cluster.changing_roles(), connect(settings.database_url) as conn:
+        conn.execute("create role sneaky login")
+        try:
+            conn.execute(grant)  # type: ignore[call-overload]
+            if "quintile_app" in grant:
+                create_pool(sneaky).close()
+            else:
+                with pytest.raises(OverprivilegedRoleError):
+                    create_pool(sneaky)
+        finally:
             conn.execute("drop role sneaky")
 
 
 @pytest.mark.parametrize("url", ["admin", "transform", "owner"])
-def test_the_service_refuses_a_role_that_sees_all_tenants(settings: Settings, url: str) -> None:
-    with connect(settings.database_url) as conn:
-        conn.execute("alter role quintile_owner login")
+def test_the_service_refuses_a_role_that_sees_all_tenants(
+    cluster: Cluster, settings: Settings, url: str
+) -> None:
     urls = {
         "admin": settings.database_url,
         "transform": transform_url(settings),
         "owner": settings.database_url.replace("postgres@", "quintile_owner@"),
     }
-    try:
-        with pytest.raises(OverprivilegedRoleError, match="does not run as database role"):
-            create_pool(replace(settings, app_database_url=urls[url]))
-    finally:
-        with connect(settings.database_url) as conn:
+    with cluster.changing_roles(), connect(settings.database_url) as conn:
+        conn.execute("alter role quintile_owner login")
+        try:
+            with pytest.raises(OverprivilegedRoleError, match="does not run as database role"):
+                create_pool(replace(settings, app_database_url=urls[url]))
+        finally:
             conn.execute("alter role quintile_owner nologin")
 
 
