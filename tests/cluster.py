@@ -127,11 +127,10 @@ class Cluster:
         with _locked("roles.lock"):
             yield
 
-    def tidy(self, current: Sequence[str]) -> None:
-        """Drop what earlier runs left, and templates of another state of the checkout."""
+    def drop_all(self, *prefixes: str, but: Sequence[str] = ()) -> None:
+        """Drop the databases whose names begin like this, but for those that end like that."""
         for name in self._databases():
-            is_current = name.startswith("template_") and name.endswith(tuple(current))
-            if name.startswith(("test_", "kept_", "template_")) and not is_current:
+            if name.startswith(prefixes) and not name.endswith(tuple(but)):
                 self.drop(name)
 
     def _databases(self) -> list[str]:
@@ -166,7 +165,10 @@ def shared_cluster() -> Iterator[Cluster]:
             _prepare(home)
         _lock(users, fcntl.LOCK_SH)
         with _own_number() as number:
-            yield Cluster(_start(), home, number)
+            cluster = Cluster(_start(), home, number)
+            # A process that crashed may have left some.
+            cluster.drop_all(f"test_{number}_", f"kept_{number}_")
+            yield cluster
         if _lock(users, fcntl.LOCK_EX | fcntl.LOCK_NB):
             embedded.stop(_DATA)
     shutil.rmtree(home, ignore_errors=True)
@@ -227,7 +229,10 @@ def _prepare(home: Path) -> None:
                 conn.execute(change.format(sql.Identifier(name), sql.Literal(value)))
         embedded.stop(_DATA)
         _FORMAT_FILE.write_text(wanted)
-    Cluster(_start(), home, 0).tidy([schema_digest(), models_digest(), demo_digest()])
+    current = [schema_digest(), models_digest(), demo_digest()]
+    cluster = Cluster(_start(), home, 0)
+    cluster.drop_all("test_", "kept_")
+    cluster.drop_all("template_", but=current)
 
 
 def _start() -> str:

@@ -1,15 +1,21 @@
-"""Run the ``quintile`` command as its user would."""
+"""Run the ``quintile`` command, in this process or in one of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from service.core.config import Settings, environment_name
-from tests.conftest import PROJECT_DIR
+import structlog
+from click.testing import CliRunner
+
+from service.cli.main import main
+from service.core.config import PROJECT_DIR, Settings, environment_name
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -24,13 +30,51 @@ def environment_of(settings: Settings) -> dict[str, str]:
     }
 
 
-def quintile(
-    settings: Settings,
-    *arguments: str | Path,
-    stdin: str = "",
-    expect: int = 0,
-) -> subprocess.CompletedProcess[str]:
-    """Run one command; what it printed and the exit code are in the result."""
+@dataclass(frozen=True)
+class Done:
+    """What a command printed, and its exit code."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+
+
+def quintile(settings: Settings, *arguments: str | Path, stdin: str = "", expect: int = 0) -> Done:
+    """Run one command in this process, which starts faster than one of its own."""
+    with _undisturbed(), contextlib.chdir(PROJECT_DIR):
+        result = CliRunner().invoke(
+            main,
+            list(map(str, arguments)),
+            input=stdin,
+            env=environment_of(settings),
+            prog_name="quintile",
+        )
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == expect, result.output
+    return Done(result.stdout, result.stderr, result.exit_code)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep this process's logging as it is: a command sets up its own."""
+    loggers = [logging.getLogger(name) for name in (None, *logging.root.manager.loggerDict)]
+    before = [(logger, logger.level, logger.handlers[:], logger.propagate) for logger in loggers]
+    structured = structlog.get_config()
+    try:
+        yield
+    finally:
+        structlog.configure(**structured)
+        for logger, level, handlers, propagate in before:
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+            logger.propagate = propagate
+
+
+def quintile_process(
+    settings: Settings, *arguments: str | Path, stdin: str = "", expect: int = 0
+) -> Done:
+    """Run one command as its user does."""
     done = subprocess.run(
         [sys.executable, "-m", "service", *map(str, arguments)],
         cwd=PROJECT_DIR,
@@ -42,7 +86,7 @@ def quintile(
         timeout=300,
     )
     assert done.returncode == expect, done.stdout + done.stderr
-    return done
+    return Done(done.stdout, done.stderr, done.returncode)
 
 
 # The high-water mark of a process counts from its own beginning, unlike getrusage's, which counts

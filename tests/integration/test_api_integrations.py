@@ -19,7 +19,7 @@ from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.core.config import Settings
 from service.core.db import connect_as_owner, one
 from service.tenants.tenants import add_tenant, change_tenant
-from tests.command import quintile
+from tests.command import quintile, quintile_process
 from tests.web import add_explanations, add_scored_customers, client_of, running_app
 
 PATH = "/api/admin/integrations/shopify"
@@ -197,7 +197,7 @@ def test_a_version_that_shopify_has_retired_is_reported(here: Settings, tenant: 
     assert "no longer has version 2025-01" in body["api_version_problem"]
     synced = quintile(old, "sync", "shopify", "--tenant", "kessel")
     assert "1 unsupported api version" in synced.stderr
-    told = quintile(old, "doctor")
+    told = quintile_process(old, "doctor")
     assert "no longer has version 2025-01 of its API and answers with 2026-07" in told.stdout
 
 
@@ -253,7 +253,7 @@ def test_sixty_days_of_orders_are_told_wherever_they_make_a_number_wrong(
         )
     assert client.get("/api/admin/me").get_json()["order_limit"] is None
     assert client.get("/api/admin/segments/rfm/quality").get_json()["verdict"] == "sufficient"
-    exported = quintile(here, "segments", "export", "--tenant", "kessel")
+    exported = quintile_process(here, "segments", "export", "--tenant", "kessel")
     assert "Warning" not in exported.stderr
 
 

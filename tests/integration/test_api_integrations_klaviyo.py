@@ -16,7 +16,7 @@ from sandbox.klaviyo import ALL_SCOPES, Account
 from service.core.config import Settings
 from service.core.db import connect_as_owner, one
 from service.tenants.tenants import add_tenant
-from tests.command import quintile
+from tests.command import quintile_process
 from tests.web import client_of, running_app
 
 PATH = "/api/admin/integrations/klaviyo"
@@ -260,8 +260,8 @@ def test_another_tenant_does_not_see_the_connection(
 
 
 def test_commands_connect_and_disconnect_an_account(here: Settings, tenant: UUID) -> None:
-    connected = quintile(here, "tenants", "connect-klaviyo", "kessel", stdin=KEY)
+    connected = quintile_process(here, "tenants", "connect-klaviyo", "kessel", stdin=KEY)
     assert "connected Kessel & Korn" in connected.stderr
     assert KEY not in connected.stderr + connected.stdout
-    gone = quintile(here, "tenants", "disconnect-klaviyo", "kessel")
+    gone = quintile_process(here, "tenants", "disconnect-klaviyo", "kessel")
     assert "kessel is disconnected" in gone.stderr

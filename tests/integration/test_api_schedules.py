@@ -13,7 +13,7 @@ from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.queue.runs import start_run
 from service.queue.schedules import is_due, next_time, pause
-from tests.command import quintile
+from tests.command import quintile, quintile_process
 from tests.conftest import MakeTenant
 from tests.web import client_of, running_app
 
@@ -106,11 +106,11 @@ def test_the_command_line_lists_pauses_and_resumes(
 ) -> None:
     make_tenant("north")
     tenant = ("--tenant", "north")
-    quintile(settings, "schedules", "pause", "build", *tenant)
-    listed = quintile(settings, "schedules", "list", *tenant).stdout
+    quintile_process(settings, "schedules", "pause", "build", *tenant)
+    listed = quintile_process(settings, "schedules", "list", *tenant).stdout
     assert "paused by command line" in next(line for line in listed.splitlines() if "build" in line)
     assert "not connected" in next(line for line in listed.splitlines() if "orders" in line)
-    quintile(settings, "schedules", "resume", "build", *tenant)
+    quintile_process(settings, "schedules", "resume", "build", *tenant)
     rows = json.loads(quintile(settings, "schedules", "list", *tenant, "--json").stdout)
     assert [row["is_paused"] for row in rows] == [False] * 6
     quintile(settings, "schedules", "pause", "nightly", *tenant, expect=2)

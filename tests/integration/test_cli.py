@@ -15,7 +15,7 @@ from service.cli.web import serve_command
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
 from service.tenants.tenants import RfmChange, add_tenant
-from tests.command import quintile
+from tests.command import quintile, quintile_process
 
 
 def _commands(group: click.Group, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -75,7 +75,7 @@ def test_a_token_is_all_that_is_printed_and_only_its_digest_is_kept(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
     make_tenant("demo")
-    done = quintile(settings, "tenants", "token", "demo")
+    done = quintile_process(settings, "tenants", "token", "demo")
     token = done.stdout.strip()
     assert done.stdout == f"{token}\n"
     assert token.startswith("qnt_")
@@ -155,6 +155,24 @@ def test_a_mistake_gets_one_sentence(
     assert "Traceback" not in done.stderr
 
 
+def test_a_sign_in_link_is_all_that_is_printed(settings: Settings, make_tenant) -> None:
+    make_tenant("demo")
+    link = quintile_process(settings, "tenants", "sign-in-link", "demo").stdout
+    assert link.endswith("\n")
+    assert "/admin/sign-in#code=" in link
+
+
+def test_the_embedded_server_starts_and_stops_by_command(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path / "home"), secret_key="x")
+    try:
+        started = quintile_process(settings, "db", "start")
+        assert "is running" in started.stderr
+    finally:
+        stopped = quintile_process(settings, "db", "stop")
+    assert "is stopped" in stopped.stderr
+    assert "was not running" in quintile(settings, "db", "stop").stderr
+
+
 def test_a_taken_port_is_said_before_anything_starts(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -185,7 +203,7 @@ def test_settings_of_a_tenant_change_alone(
         *("--exclude-domain", "Brand.example", "--exclude-domain", "agency.example"),
     )
     # What is not named stays.
-    quintile(settings, "tenants", "set", "demo", "--no-excluded-customers")
+    quintile_process(settings, "tenants", "set", "demo", "--no-excluded-customers")
     rows = {
         row.pop("name"): tuple(row.values())
         for row in owner.execute(
@@ -263,7 +281,7 @@ def test_excluded_customers_are_replaced_and_cleared(
 def test_a_tenant_without_a_shop_gets_one_by_the_command_that_is_advised(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
-    added = quintile(settings, "tenants", "add", "demo")
+    added = quintile_process(settings, "tenants", "add", "demo")
     assert "connect-shopify" not in added.stderr
     assert "quintile tenants set demo --shop" in added.stderr
     refused = quintile(settings, "tenants", "connect-shopify", "demo", stdin="x" * 40, expect=1)
@@ -284,7 +302,7 @@ def test_a_tenant_without_a_shop_gets_one_by_the_command_that_is_advised(
     fixed = quintile(settings, *set_shop, "new.myshopify.com", "--currency", "SEK", expect=1)
     assert "connected to another shop already" in fixed.stderr
     quintile(settings, *set_shop, "demo.myshopify.com")
-    listed = json.loads(quintile(settings, "tenants", "list", "--json").stdout)
+    listed = json.loads(quintile_process(settings, "tenants", "list", "--json").stdout)
     assert [(row["name"], row["shop_domain"], row["currency"]) for row in listed] == [
         ("demo", "demo.myshopify.com", None),
         ("other", "taken.myshopify.com", None),
@@ -324,12 +342,12 @@ def test_the_list_of_tenants(settings: Settings, make_tenant) -> None:
 
 def test_db_url_connects_as_each_role(settings: Settings) -> None:
     for role in ("app", "transform"):
-        url = quintile(settings, "db", "url", "--role", role).stdout.strip()
+        url = quintile_process(settings, "db", "url", "--role", role).stdout.strip()
         assert f"quintile_{role}" in url
 
 
 def test_psql_passes_its_arguments_on(settings: Settings) -> None:
-    done = quintile(settings, "db", "psql", "-Atc", "select 6 * 7")
+    done = quintile_process(settings, "db", "psql", "-Atc", "select 6 * 7")
     assert done.stdout == "42\n"
 
 
@@ -393,7 +411,8 @@ def test_doctor_warns_of_a_paused_list_until_it_is_given_up(
     advised = "quintile tenants unmap-list demo --segment rfm:champions --list Xy"
     assert "quintile tenants map-list demo" in warning["advice"]
     assert advised in warning["advice"]
-    quintile(settings, *advised.split()[1:])
+    assert advised.startswith("quintile tenants unmap-list ")
+    quintile_process(settings, "tenants", "unmap-list", *advised.split()[3:])
     assert warnings() == []
 
 

@@ -18,7 +18,7 @@ from service.queue.runs import RunPolicy, get_run, record_run, start_run
 from service.shopify.errors import ShopifyUnavailableError
 from service.tenants.tenants import add_tenant
 from service.worker.housekeeping import housekeep
-from tests.command import environment_of, quintile
+from tests.command import environment_of, quintile, quintile_process
 from tests.conftest import PROJECT_DIR
 
 
@@ -49,7 +49,7 @@ def test_runs_are_listed_newest_first_and_filtered(
     waiting = _start(pool, one, "klaviyo_sync", "person")
 
     def listed(*filters: str) -> list[str]:
-        rows = json.loads(quintile(settings, "runs", "list", "--json", *filters).stdout)
+        rows = json.loads(quintile_process(settings, "runs", "list", "--json", *filters).stdout)
         return [row["run_id"] for row in rows]
 
     assert listed("--tenant", "one") == [str(waiting), str(failed)]
@@ -165,7 +165,7 @@ def _done(pool: Pool, tenant_id: UUID) -> UUID:
 
 def test_housekeeping_is_a_command(settings: Settings, make_tenant) -> None:
     make_tenant()
-    result = _result(quintile(settings, "housekeep", "--json"))
+    result = _result(quintile_process(settings, "housekeep", "--json"))
     assert (result["state"], result["exit_code"]) == ("succeeded", 0)
     kinds = {"webhooks", "exports", "notifications", "klaviyo_events", "runs", "jobs"}
     assert result["counts"] == dict.fromkeys(kinds, 0)
@@ -256,6 +256,6 @@ def test_doing_what_waits_tells_of_runs_that_nobody_does(
 ) -> None:
     run_id = _start(pool, make_tenant("demo"), trigger="cli")
     owner.execute("update app.runs set created_at = now() - interval '10 minutes'")
-    quintile(settings, "jobs", "work")
+    quintile_process(settings, "jobs", "work")
     (told,) = owner.execute("select run_id, state from app.runs").fetchall()
     assert told == {"run_id": run_id, "state": "failed"}

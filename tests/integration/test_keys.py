@@ -19,7 +19,7 @@ from service.core.db import Connection, Pool
 from service.core.errors import InvalidInputError
 from service.core.vault import seal, unseal
 from service.tenants.keys import new_key, rotate_keys
-from tests.command import quintile
+from tests.command import quintile, quintile_process
 from tests.conftest import MakeTenant
 
 OLD, NEW = new_key("old"), new_key("new")
@@ -54,7 +54,7 @@ def test_rotation_reseals_all_secrets_and_lists_idle_keys(
     assert findings["keys"]["level"] == "warning"
     assert findings["keys"]["advice"] == "Run: quintile keys rotate"
 
-    done = quintile(both, "keys", "rotate")
+    done = quintile_process(both, "keys", "rotate")
     assert "3 of 3 secrets sealed anew" in done.stderr
     assert "no secret needs old any more" in done.stderr
     assert keys_in_use(owner) == {"new"}
@@ -85,7 +85,7 @@ def test_a_secret_with_a_removed_key_is_reported_and_the_others_are_rotated(
 
 
 def test_a_new_key_is_an_entry_of_the_key_ring(settings: Settings) -> None:
-    entry = quintile(settings, "keys", "new", "2026-12-31").stdout.strip()
+    entry = quintile_process(settings, "keys", "new", "2026-12-31").stdout.strip()
     sealed = seal(replace(settings, encryption_keys=entry), uuid4(), "shopify", "x")
     assert sealed["key_id"] == "2026-12-31"
     for bad in ("", "a:b", "a,b", "a b", "ä"):
@@ -107,7 +107,7 @@ def test_connecting_with_a_token_pair_reports_plan_version_and_scopes(
             shopify_client_secret=CLIENT_SECRET,
         )
         pair = json.dumps(shop.tokens.issue(KESSEL.domain), indent=2)
-        done = quintile(here, "tenants", "connect-shopify", "kessel", stdin=pair)
+        done = quintile_process(here, "tenants", "connect-shopify", "kessel", stdin=pair)
     for line in (
         f"connected {KESSEL.name} (EUR, Europe/Berlin, Shopify Plus plan)",
         "API version 2026-07",
@@ -122,7 +122,7 @@ def test_connecting_with_a_token_pair_reports_plan_version_and_scopes(
     assert row["access_expires_at"] is not None
     assert row["plan"] == "Shopify Plus"
 
-    gone = quintile(settings, "tenants", "disconnect-shopify", "kessel")
+    gone = quintile_process(settings, "tenants", "disconnect-shopify", "kessel")
     assert "kessel is disconnected" in gone.stderr
     assert (
         "was not connected" in quintile(settings, "tenants", "disconnect-shopify", "kessel").stderr

@@ -15,7 +15,7 @@ from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, open_pool
 from service.klaviyo.connection import connect_klaviyo
 from service.tenants.tenants import add_tenant
-from tests.command import quintile
+from tests.command import quintile, quintile_process
 from tests.web import add_scored_customers
 
 KEY = "pk_sandbox_for_these_tests"
@@ -53,7 +53,7 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
         conn.execute(
             "update marts.customer_facts set email = 'a@scs.tiktokw.us' where customer_id = '4'"
         )
-    added = quintile(
+    added = quintile_process(
         here,
         "klaviyo",
         "add",
@@ -65,7 +65,7 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
         "--no-schedule",
     )
     config = ("--config", added.stdout.strip())
-    shown = quintile(here, "klaviyo", "configs", *TENANT).stdout
+    shown = quintile_process(here, "klaviyo", "configs", *TENANT).stdout
     assert "rfm:champions -> VIP  not synced yet" in shown
 
     # The plan, before it is carried out.
@@ -73,7 +73,7 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
     assert "kessel: rfm:champions -> VIP: add 3, remove 0, update 0, leave out 1" in shown
     assert "  add: c1@example.com" in shown
     assert "  leave out: 1 relay" in shown
-    previewed = quintile(here, "klaviyo", "preview", *TENANT, *config, "--json").stdout
+    previewed = quintile_process(here, "klaviyo", "preview", *TENANT, *config, "--json").stdout
     assert json.loads(previewed)[0]["plan"]["add"]["count"] == 3
     assert account.member_emails(vip) == set()
 
@@ -82,7 +82,7 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
     assert [json.loads(row)["email"] for row in rows] == [
         f"c{number}@example.com" for number in (1, 2, 3)
     ]
-    found = quintile(here, "klaviyo", "rows", *TENANT, *config, "--search", "C2@").stdout
+    found = quintile_process(here, "klaviyo", "rows", *TENANT, *config, "--search", "C2@").stdout
     assert json.loads(found)["state"] == "synced"
     assert quintile(here, "klaviyo", "rows", *TENANT, *config, "--state", "kept").stdout == ""
     standing = json.loads(quintile(here, "klaviyo", "configs", *TENANT, "--json").stdout)
@@ -95,22 +95,22 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
     assert "  a sync would stop: " in shown
     quintile(here, "sync", "klaviyo", *TENANT)
     assert len(account.member_emails(vip)) == 3
-    agreed = quintile(here, "klaviyo", "confirm", *TENANT, *config)
+    agreed = quintile_process(here, "klaviyo", "confirm", *TENANT, *config)
     assert "2 removals approved" in agreed.stderr
     quintile(here, "sync", "klaviyo", *TENANT)
     assert account.member_emails(vip) == {"c1@example.com"}
 
     # No person removed anyone, so there is nothing to undo.
-    undone = quintile(
+    undone = quintile_process(
         here, "klaviyo", "undo", *TENANT, *config, "--email", "c1@example.com", expect=1
     )
     assert "This address was not removed from the list." in undone.stderr
-    paused = quintile(here, "klaviyo", "pause", *TENANT, *config)
+    paused = quintile_process(here, "klaviyo", "pause", *TENANT, *config)
     assert "list 'VIP' is paused" in paused.stderr
     assert "paused: " in quintile(here, "klaviyo", "configs", *TENANT).stdout
-    resumed = quintile(here, "klaviyo", "resume", *TENANT, *config)
+    resumed = quintile_process(here, "klaviyo", "resume", *TENANT, *config)
     assert "list 'VIP' is synced again" in resumed.stderr
-    quintile(here, "klaviyo", "remove", *TENANT, *config)
+    quintile_process(here, "klaviyo", "remove", *TENANT, *config)
     assert quintile(here, "klaviyo", "configs", *TENANT).stdout == ""
     gone = quintile(here, "klaviyo", "remove", *TENANT, *config, expect=1)
     assert "There is no such configuration." in gone.stderr

@@ -21,7 +21,7 @@ import pytest
 from service.core import embedded
 from service.core.config import Settings
 from service.core.db import app_url, connect, connect_as_owner
-from tests.command import environment_of, quintile
+from tests.command import environment_of, quintile, quintile_process
 from tests.conftest import PROJECT_DIR
 
 SIX = {"champions", "loyal", "new", "at_risk", "hibernating", "potential"}
@@ -190,7 +190,7 @@ def test_a_user_s_first_day(settings: Settings, served_sandbox: dict[str, Any]) 
         expect=1,
     )  # fmt: skip
     assert "rfm:champions" in unknown.stderr
-    quintile(
+    quintile_process(
         settings, "tenants", "map-list", "brand", "--segment", "rfm:champions", "--list", list_id
     )
     pushed = quintile(settings, "sync", "klaviyo", "--tenant", "brand")
@@ -200,7 +200,7 @@ def test_a_user_s_first_day(settings: Settings, served_sandbox: dict[str, Any]) 
     assert {row["segment"] for row in rows} == SIX
     assert f"{len(champions)} added" in pushed.stderr or "skipped" in pushed.stderr
 
-    samples = quintile(settings, "samples", "export", "--tenant", "brand").stdout
+    samples = quintile_process(settings, "samples", "export", "--tenant", "brand").stdout
     sample_rows = list(csv.DictReader(io.StringIO(samples)))
     assert {row["status"] for row in sample_rows} >= {"fulfilled", "pending"}
     assert any(row["is_ugc"] == "true" for row in sample_rows)

@@ -20,7 +20,7 @@ from service.core.errors import InvalidInputError
 from service.shopify.connection import connect_shopify
 from service.shopify.loading import load_customers, load_orders, reassign_orders
 from service.shopify.sync import sync_shopify
-from tests.command import peak_of, quintile
+from tests.command import peak_of, quintile_process
 from tests.conftest import AS_OF, MakeTenant, NullProgress
 from tests.integration.test_orders_import import Importer, api_order
 from tests.integration.test_shopify_sync import small_shop
@@ -447,7 +447,7 @@ def test_the_command_line_takes_the_parts_of_an_export(
     parts = [tmp_path / "orders_export_1.csv", tmp_path / "orders_export_2.csv"]
     parts[0].write_text("\ufeff" + export(first_row("#1", "1"), further_row("#1")))
     parts[1].write_text(export(first_row("#2", "2"), first_row("#3", "5.4E+12")))
-    done = quintile(settings, "orders", "import", *parts, "--tenant", "demo")
+    done = quintile_process(settings, "orders", "import", *parts, "--tenant", "demo")
     assert done.stdout.splitlines() == [
         "1 orders landed, 0 unchanged, 0 rejected",
         "1 orders landed, 0 unchanged, 1 rejected",

@@ -35,7 +35,7 @@ from service.shopify.orders_csv import import_orders
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from service.worker.tasks import Worker
-from tests.command import quintile
+from tests.command import quintile, quintile_process
 from tests.conftest import AS_OF, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served
 from tests.integration.test_shopify_sync import small_shop
@@ -741,7 +741,7 @@ def test_a_request_that_klaviyo_refuses_is_quarantined_and_can_be_retried(
         "app.webhook_events.notice",
         "app.webhook_events.subject",
     }
-    quintile(here, "webhooks", "retry", "--tenant", "kessel", "--id", "w")
+    quintile_process(here, "webhooks", "retry", "--tenant", "kessel", "--id", "w")
     Worker(here, pool).privacy(str(everywhere), "w")
     assert found(superuser, *traces(person)) == {}
     (receipt,) = receipts(here)
@@ -828,7 +828,7 @@ def test_shop_redact_leaves_only_a_receipt(
     for topic in ("shop/redact", "customers/redact"):
         payload = {"shop_domain": store.data.domain, "customer": {"id": 1}}
         assert post_webhook(url, store.data.domain, topic, payload).status_code == 200
-    listed = quintile(here, "privacy", "receipts").stdout.splitlines()
+    listed = quintile_process(here, "privacy", "receipts").stdout.splitlines()
     assert json.loads(listed[-1])["tenant_id"] == str(everywhere)
 
 
@@ -887,8 +887,9 @@ def test_an_operator_exports_and_erases_by_command(
     arguments = ("--tenant", "kessel", "--customer", person)
     document = json.loads(quintile(here, "privacy", "export", *arguments).stdout)
     assert document["held"]["shopify.customers"][0]["email"] == EMAIL
-    (listed,) = quintile(here, "privacy", "exports", "--tenant", "kessel").stdout.splitlines()
-    again = quintile(
+    exports = quintile_process(here, "privacy", "exports", "--tenant", "kessel")
+    (listed,) = exports.stdout.splitlines()
+    again = quintile_process(
         here, "privacy", "export", "--tenant", "kessel", "--id", json.loads(listed)["export_id"]
     )
     assert json.loads(again.stdout) == document
@@ -898,11 +899,11 @@ def test_an_operator_exports_and_erases_by_command(
     wrong = quintile(here, "privacy", "redact", *arguments, "--confirm", "1", expect=1)
     assert "nothing was erased" in wrong.stderr
     assert found(superuser, EMAIL)
-    quintile(here, "privacy", "redact", *arguments, "--confirm", person)
+    quintile_process(here, "privacy", "redact", *arguments, "--confirm", person)
     assert found(superuser, *traces(person)) == {}
 
     quintile(here, "tenants", "erase", "kessel", expect=1)
-    quintile(here, "tenants", "erase", "kessel", "--confirm", "kessel")
+    quintile_process(here, "tenants", "erase", "kessel", "--confirm", "kessel")
     assert superuser.execute("select name from app.tenants").fetchall() == []
     kinds = [
         json.loads(line)["kind"]

@@ -16,7 +16,7 @@ import pytest
 
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, create_pool
-from tests.command import quintile
+from tests.command import quintile, quintile_process
 from tests.external import external_server
 
 
@@ -60,7 +60,7 @@ def orders_file(shared_dir: Path, tmp_path: Path) -> Path:
 def test_the_reference_data_gives_the_published_answer(
     database: Settings, orders_file: Path, shared_dir: Path
 ) -> None:
-    quintile(database, "migrate")
+    quintile_process(database, "migrate")
     quintile(database, "tenants", "add", "reference")
     imported = quintile(database, "orders", "import", orders_file, "--tenant", "reference")
     assert imported.stdout == "4906 orders landed, 0 unchanged, 0 rejected\n"

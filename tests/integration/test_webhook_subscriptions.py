@@ -17,7 +17,7 @@ from service.core.errors import InvalidSettingError
 from service.shopify.connection import connect_shopify
 from service.webhooks.subscriptions import webhook_address
 from service.webhooks.topics import TOPICS
-from tests.command import quintile
+from tests.command import quintile, quintile_process
 from tests.conftest import MakeTenant
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served
 from tests.integration.test_shopify_sync import small_shop
@@ -161,7 +161,7 @@ def test_quarantined_webhooks_are_a_finding_and_can_be_retried(
     quarantined = webhook_findings(here)[0]
     assert quarantined["level"] == "warning"
     assert quarantined["message"].startswith("kessel: 1 orders/create set aside")
-    (line,) = quintile(here, "webhooks", "list", "--tenant", "kessel").stdout.splitlines()
+    (line,) = quintile_process(here, "webhooks", "list", "--tenant", "kessel").stdout.splitlines()
     assert json.loads(line)["payload"] == {"no": "id"}
     done = quintile(here, "webhooks", "retry", "--tenant", "kessel")
     assert "0 webhooks queued again, 1 still not understood" in done.stderr
