@@ -144,9 +144,10 @@ def _answer_nobody(inner: WSGIApplication, environ: WSGIEnvironment) -> None:
 def _drop(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Close the connection: what the server then writes goes nowhere."""
     environ["sandbox.dropped"] = True
+    # The request is recorded here, before the client can know of its end.
+    start_response("500 Dropped", [])
     connection: socket.socket = environ["werkzeug.socket"]
     connection.shutdown(socket.SHUT_RDWR)
-    start_response("500 Dropped", [])
     return []
 
 
