@@ -80,7 +80,8 @@ export function facts(row) {
     "dl",
     { class: "facts" },
     fact("Direction", directions[row.direction]),
-    fact("In segment (e-mailable)", amount(row.members_here)),
+    // A non-breaking hyphen, so that a narrow label does not break after the "e".
+    fact("In segment (e\u2011mailable)", amount(row.members_here)),
     fact("In Klaviyo", amount(row.members_there)),
     fact("Pending changes", row.drift === null ? "–" : number(row.drift)),
     fact("Last sync", row.last_synced_at ? timeElement(row.last_synced_at) : "Never"),
