@@ -196,7 +196,7 @@ def test_however_often_people_ask_one_job_more_is_enough(
             "select task_name, priority from jobs.procrastinate_jobs order by priority"
         ).fetchall()
     assert jobs == [
-        {"task_name": "quintile.build_due_tenants", "priority": 0},
+        {"task_name": "quintile.build_due", "priority": 0},
         {"task_name": "quintile.build", "priority": 10},
     ]
 

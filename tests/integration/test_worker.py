@@ -127,7 +127,7 @@ def test_the_fan_out_queues_every_connected_tenant_once(
         "quintile.shopify_sync": 2,
         "quintile.segments_sync": 2,
         "quintile.klaviyo_sync": 1,
-        "quintile.build_due_tenants": 3,
+        "quintile.build_due": 3,
         "quintile.housekeep": 3,
     }
 

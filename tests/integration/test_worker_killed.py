@@ -221,7 +221,7 @@ KINDS = (
     Kind("build", "quintile.build", _run("build"), 8.0),
     Kind(
         "due build",
-        "quintile.build_due_tenants",
+        "quintile.build_due",
         _run("build", "schedule"),
         8.0,
         tenants=("due", "due too"),
