@@ -1,7 +1,7 @@
-"""Jobs enter the queue in the caller's transaction, so a job and what it is for commit together.
+"""Queue jobs in the caller's transaction, so that a job and the rows it is for commit together.
 
-One job works through all webhooks of a tenant that are due, so that a burst of them needs one job
-and one reading of each order.
+One job processes all due webhooks of a tenant, so a burst of webhooks needs one job and reads each
+order once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOTICES_TASK = "quintile.webhooks"
 PRIVACY_TASK = "quintile.privacy"
 QUEUE = "webhooks"
 
-# Deferring needs no connector of its own: the job goes in on the caller's connection.
+# The connector is never opened: jobs are inserted over the caller's connection.
 _app = procrastinate.App(connector=SyncPsycopgConnector())
 
 
@@ -42,7 +42,7 @@ def defer(
         queue: The queue's name.
         lock: Jobs with the same lock run one after the other.
         priority: One of :mod:`service.queue.priorities`.
-        at: The earliest time to run it; at once when not given.
+        at: The earliest time to start; now if not given.
         **arguments: The job's arguments: ids only.
     """
     enter_queue(conn)
@@ -52,20 +52,20 @@ def defer(
 
 
 def enter_queue(conn: Connection) -> None:
-    """Let this transaction change jobs: the queue's functions name its tables without a schema."""
+    """Set the search path for changes of jobs: procrastinate's functions name no schema."""
     conn.execute("set local search_path = jobs, pg_temp")
 
 
 def defer_notices(conn: Connection, tenant_id: UUID, at: datetime | None = None) -> None:
-    """Queue the job for a tenant's webhooks, unless a waiting one will see what was written here.
+    """Queue the job for a tenant's webhooks, unless a waiting job will see the one stored here.
 
-    A shared lock keeps a job that starts at this moment from reading before this transaction has
-    ended (see :func:`wait_for_receivers`).
+    A shared lock keeps a job that starts now from reading before this transaction ends (see
+    :func:`wait_for_receivers`).
 
     Args:
-        conn: A transaction of the tenant, in which the webhook was stored.
+        conn: The tenant's transaction that stored the webhook.
         tenant_id: The tenant.
-        at: The earliest time to start; at once when not given.
+        at: The earliest time to start; now if not given.
     """
     if at is None:
         parameters = {"tenant_id": str(tenant_id), "task": NOTICES_TASK}
@@ -73,18 +73,12 @@ def defer_notices(conn: Connection, tenant_id: UUID, at: datetime | None = None)
         waiting = conn.execute(query("queue.find_waiting_notices"), parameters).fetchone()
         if one(waiting)["is_waiting"]:
             return
-    defer(
-        conn,
-        NOTICES_TASK,
-        queue=QUEUE,
-        lock=f"webhooks {tenant_id}",
-        at=at,
-        tenant_id=str(tenant_id),
-    )
+    lock = f"webhooks {tenant_id}"
+    defer(conn, NOTICES_TASK, queue=QUEUE, lock=lock, at=at, tenant_id=str(tenant_id))
 
 
 def wait_for_receivers(conn: Connection, tenant_id: UUID) -> None:
-    """Wait until every transaction that relies on this job reading its webhook has committed."""
+    """Wait for the transactions that stored a webhook and rely on the running job to read it."""
     conn.execute(query("queue.wait_for_receivers"), {"tenant_id": str(tenant_id)})
 
 

@@ -17,7 +17,7 @@ from service.queue.priorities import (
 )
 from service.queue.runs import Trigger, start_run
 
-# Task names, by the kind of run they do.
+# Task names by kind of run.
 TASKS: dict[str, str] = {
     "shopify_sync": "quintile.shopify_sync",
     "segments_sync": "quintile.segments_sync",
@@ -44,10 +44,10 @@ def enqueue(
     *,
     behind_running: bool = False,
 ) -> dict[str, Any]:
-    """Queue a run and its job in the caller's transaction; return an unfinished run as it is.
+    """Queue a run and its job in the caller's transaction, or find the unfinished run of this kind.
 
-    A run that a schedule has queued, and that a person now asks for, gets a job that goes first.
-    ``behind_running`` is as in :func:`service.queue.runs.start_run`.
+    If a person asks for a run that a schedule has queued, it gets a second job with a person's
+    priority. ``behind_running`` is as in :func:`service.queue.runs.start_run`.
 
     Returns:
         The run's row.
@@ -59,7 +59,7 @@ def enqueue(
             conn,
             DUE_BUILD_TASK if is_due_build else TASKS[kind],
             queue="builds" if kind == "build" else "syncs",
-            # A tenant's jobs of one kind never overlap, and all due tenants share one build.
+            # A tenant's jobs of one kind never overlap; all due builds are one shared build.
             lock="due builds" if is_due_build else f"{kind} {tenant_id}",
             priority=_PRIORITIES[trigger],
             tenant_id=str(tenant_id),
@@ -69,8 +69,8 @@ def enqueue(
 
 
 def _prioritize(conn: Connection, tenant_id: UUID, run: dict[str, Any]) -> bool:
-    """Whether the run is queued and no job would do it at once."""
+    """Let a queued run start now; whether it still needs a job that starts it now."""
     if run["trigger"] == "person" and run["next_attempt_at"] is None:
         return False
-    parameters = {"tenant_id": tenant_id, "run_id": run["run_id"], "asked": PRIORITY_PERSON}
+    parameters = {"tenant_id": tenant_id, "run_id": run["run_id"], "priority": PRIORITY_PERSON}
     return conn.execute(query("queue.prioritize_run"), parameters).fetchone() is not None

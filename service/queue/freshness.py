@@ -1,4 +1,4 @@
-"""How long a tenant may go without a sync or build, and how long each has gone."""
+"""How old each tenant's last sync and build are, and how old they may be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.core.db import Connection
 from service.core.queries import query
 from service.queue.schedules import BY_NAME, newest_times
 
-# By kind of run: the schedule that says when it is due, and what people call it.
+# By kind of run: its schedule, and its name in messages.
 EXPECTED = MappingProxyType(
     {
         "shopify_sync": ("orders", "Shopify sync"),
@@ -24,27 +24,26 @@ EXPECTED = MappingProxyType(
         "build": ("build", "build"),
     }
 )
-# Any instant does; a fixed one makes the answer always the same.
-_SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
-# Enough to see the weekend of a schedule that is due every minute of working days, and the longest
-# month.
+# The longest gap is searched from a fixed day, so that it is always the same: for nine days, which
+# include a weekend, and over a hundred times, which for monthly schedules include every month.
+_START = datetime(2026, 1, 1, tzinfo=UTC)
 _DAYS = timedelta(days=9)
-_INSTANTS = 100
+_TIMES = 100
 
 
 @cache
 def longest_gap(cron: str) -> float:
-    """The longest time between two instants of a cron expression, in seconds."""
-    times = croniter(cron, _SOME_DAY)
-    until = (_SOME_DAY + _DAYS).timestamp()
-    instants = [times.get_next(float)]
-    while instants[-1] < until or len(instants) < _INSTANTS:
-        instants.append(times.get_next(float))
-    return float(max(later - earlier for earlier, later in pairwise(instants)))
+    """The longest time between two consecutive times of a cron expression, in seconds."""
+    cron_times = croniter(cron, _START)
+    until = (_START + _DAYS).timestamp()
+    times = [cron_times.get_next(float)]
+    while times[-1] < until or len(times) < _TIMES:
+        times.append(cron_times.get_next(float))
+    return float(max(later - earlier for earlier, later in pairwise(times)))
 
 
 def allowed_seconds(settings: Settings) -> dict[str, float]:
-    """How old the last good run of each kind may be: twice what its schedule leaves between two."""
+    """How old the last successful run of each kind may be: twice its schedule's longest gap."""
     return {
         kind: 2 * longest_gap(BY_NAME[schedule].cron(settings))
         for kind, (schedule, _words) in EXPECTED.items()
@@ -52,7 +51,7 @@ def allowed_seconds(settings: Settings) -> dict[str, float]:
 
 
 def read_freshness(settings: Settings, conn: Connection) -> list[dict[str, Any]]:
-    """What is expected of each tenant: name, kind, seconds since it was done, whether it is late.
+    """Each tenant's expected kinds of run: seconds since the last success, and whether it is late.
 
     Args:
         settings: The schedules.

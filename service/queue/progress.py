@@ -1,4 +1,4 @@
-"""How long work tells how far it is."""
+"""The interface by which long-running work reports its progress."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from uuid import UUID
 
 
 class Progress(Protocol):
-    """What a sync, an import or a build reports to."""
+    """Where a sync, an import or a build reports its progress."""
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """Begin a phase; ``total`` is in the unit the phase names, if it is known."""
+        """Begin a phase; ``total`` is its number of units, if known."""
 
     def advance(self, done: int = 1) -> None:
-        """So many more of the phase's units are done."""
+        """Add finished units to the phase."""
 
     def count(self, **counts: int) -> None:
         """Add to the run's counters."""

@@ -1,4 +1,4 @@
-"""Which failures pass by themselves, and how long to wait before the next try."""
+"""Which failures are transient, and when to retry."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ T = TypeVar("T")
 
 _TRANSIENT = (psycopg.OperationalError, psycopg.InterfaceError)
 _FACTOR = 4
-# By then the wait is the longest.
-_GROWING = 10
-_LONGEST_SECONDS = 3600.0
-_LONGEST_PAUSE_SECONDS = 5.0
+_MAX_EXPONENT = 10
+_MAX_WAIT_SECONDS = 3600.0
+_MAX_PAUSE_SECONDS = 5.0
 
 
 class PostponedError(QuintileError):
-    """The work is to be done later, and the queue is told when."""
+    """The job must run again at the given time."""
 
     def __init__(self, at: datetime) -> None:
         super().__init__()
@@ -31,40 +30,41 @@ class PostponedError(QuintileError):
 
 
 class HandedBackError(QuintileError):
-    """The process is to stop, and hands back what it has not finished."""
+    """The process must stop, so unfinished work goes back to the queue."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same work may succeed later without any change."""
+    """Whether a retry may succeed without any change."""
     if isinstance(error, QuintileError):
         return error.is_transient
     return isinstance(error, _TRANSIENT)
 
 
 def next_try(attempts: int, first_seconds: float) -> datetime:
-    """When to try again what has been tried so many times.
+    """When to retry after this many attempts.
 
-    Four times as long each time, an hour at most, and up to half of it by chance, so that what
-    failed together does not come back together.
+    The wait grows by a factor of four up to an hour. A random part of up to half of it spreads
+    retries of what failed together.
     """
-    longest = min(first_seconds * _FACTOR ** min(max(attempts - 1, 0), _GROWING), _LONGEST_SECONDS)
-    wait = random.uniform(longest / 2, longest)  # noqa: S311 - nothing is to be kept secret
+    exponent = min(max(attempts - 1, 0), _MAX_EXPONENT)
+    longest = min(first_seconds * _FACTOR**exponent, _MAX_WAIT_SECONDS)
+    wait = random.uniform(longest / 2, longest)  # noqa: S311 - not for security
     return datetime.now(UTC) + timedelta(seconds=wait)
 
 
 def retry_until(call: Callable[[], T], seconds: float) -> T:
-    """Call until the database answers, for so many seconds.
+    """Call until the database answers, for at most this many seconds.
 
     Raises:
-        psycopg.OperationalError: It did not.
+        psycopg.OperationalError: It did not answer in time.
     """
     until = time.monotonic() + seconds
     pause = 0.1
     while True:
         try:
             return call()
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except _TRANSIENT:
             if time.monotonic() + pause > until:
                 raise
         time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        pause = min(2 * pause, _MAX_PAUSE_SECONDS)

@@ -1,11 +1,11 @@
-"""Runs: the row in app.runs that every sync, build and import leaves, and its life."""
+"""Runs: every sync, build and import has a row in app.runs, which records its progress and end."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,32 +29,32 @@ Kind = Literal[
 ]
 Trigger = Literal["schedule", "person", "webhook", "cli"]
 
-# A run whose process has not been heard of for this long is taken to be dead.
+# After this long without a heartbeat, the process of a run counts as dead.
 STALE_AFTER_SECONDS = 120
 # Heartbeats in that time: a few may be lost.
 _BEATS = 8
 _REPORT_SECONDS = 0.5
-# What many runs share is told less often: each of them is a transaction.
-_REPORTS_A_SECOND = 20
+# Runs that share their work report less often, as each report is a transaction.
+_MAX_REPORTS_PER_SECOND = 20
 
 log = structlog.get_logger(__name__)
 
 
 class LostRunError(QuintileError):
-    """Another process has taken the run over, as this one was not heard of for too long."""
+    """Another process took the run over, because this one sent no heartbeat for too long."""
 
 
 @dataclass(frozen=True)
 class RunPolicy:
-    """On what policy a process does runs; the defaults are those of a command somebody watches.
+    """How a process does runs; the defaults are for a command, whose user sees failures at once.
 
     Args:
-        stale_after: Seconds of silence after which the process of a run is taken to be dead.
-        attempts: How often a run is begun that fails for a reason that passes, or whose process
-            dies; with 1, whoever started it is told of the failure at once.
-        retry_after: Seconds to the first try after the first failure, about.
-        patience: Seconds for which the end of a run is written again when the database is away.
-        stopping: Set when the process is to hand back what it has not finished.
+        stale_after: Seconds without a heartbeat after which the process of a run counts as dead.
+        attempts: How often a run is started at most, if its failures are transient or its process
+            dies.
+        retry_after: Seconds from the first failure to the first retry, at most.
+        patience: Seconds for which writing the end of a run is retried without a database.
+        stopping: Set when the process must give unfinished runs back to the queue.
     """
 
     stale_after: int = STALE_AFTER_SECONDS
@@ -65,7 +65,7 @@ class RunPolicy:
 
     @classmethod
     def for_worker(cls, settings: Settings, stopping: threading.Event) -> RunPolicy:
-        """The policy of a worker, whose runs nobody need start again."""
+        """The policy of a worker, which retries runs by itself."""
         return cls(
             stale_after=settings.run_stale_seconds,
             attempts=settings.run_attempts,
@@ -80,7 +80,7 @@ INTERACTIVE = RunPolicy()
 
 @dataclass(frozen=True)
 class StartedRun:
-    """A run, and whether this call made it or found it unfinished."""
+    """A run, and whether this call created it or found it unfinished."""
 
     run: dict[str, Any]
     created: bool
@@ -98,18 +98,18 @@ def start_run(
 
     Args:
         conn: A transaction of the tenant.
-        tenant_id: Whose run.
-        kind: What is to be done.
-        trigger: Who asks for it.
-        behind_running: Queue one behind a run that is going on, which began before what is to be
-            done now was known. One that is still waiting is enough in any case.
+        tenant_id: The tenant.
+        kind: What the run does.
+        trigger: What started it.
+        behind_running: Queue a run behind a running one, which may have read old data. At most one
+            run of a kind waits in any case.
     """
     parameters = {
         "tenant_id": tenant_id,
         "kind": kind,
         "trigger": trigger,
         "stale_after": STALE_AFTER_SECONDS,
-        "in_the_way": ["queued"] if behind_running else ["queued", "running"],
+        "blocking_states": ["queued"] if behind_running else ["queued", "running"],
     }
     conn.execute(query("queue.close_stale_run"), parameters)
     created = conn.execute(query("queue.start_run"), parameters).fetchone()
@@ -117,7 +117,7 @@ def start_run(
         return StartedRun(created, created=True)
     found = conn.execute(query("queue.find_unfinished_run"), parameters).fetchone()
     if found is None:
-        # The other run ended between the two statements: this one's turn.
+        # The other run ended between the two statements.
         return start_run(conn, tenant_id, kind, trigger, behind_running=behind_running)
     return StartedRun(found, created=False)
 
@@ -129,66 +129,62 @@ def get_run(conn: Connection, tenant_id: UUID, run_id: UUID) -> dict[str, Any] |
     ).fetchone()
 
 
+@dataclass(eq=False)
 class RunRecorder:
-    """Writes a run's progress: at most twice a second, and a sign of life now and then.
+    """Writes a run's progress, at most twice a second, and its end.
 
-    Each call may raise HandedBackError, when the process is to stop, or LostRunError.
+    Reporting raises HandedBackError when the process must stop, and LostRunError when another
+    process has taken the run over.
     """
 
-    def __init__(
-        self,
-        pool: Pool,
-        tenant_id: UUID,
-        run_id: UUID,
-        kind: str,
-        attempt: int,
-        policy: RunPolicy,
-        sharing: int,
-    ) -> None:
-        self.pool = pool
-        self.tenant_id = tenant_id
-        self.run_id = run_id
-        self.kind = kind
-        self.attempt = attempt
-        self.policy = policy
-        self.named = {"tenant_id": str(tenant_id), "run_id": str(run_id)}
-        self.phase_name: str | None = None
-        self.done = 0
-        self.total: int | None = None
-        self.counts: Counter[str] = Counter()
-        self.is_over = False
-        self.next_attempt_at: datetime | None = None
-        self._report_seconds = max(_REPORT_SECONDS, sharing / _REPORTS_A_SECOND)
-        self._began = time.monotonic()
-        self._written_at = 0.0
-        self._lock = threading.Lock()
+    pool: Pool
+    tenant_id: UUID
+    run_id: UUID
+    kind: str
+    attempt: int
+    policy: RunPolicy
+    shared_by: int
+    phase_name: str | None = None
+    done: int = 0
+    total: int | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    is_over: bool = False
+    next_attempt_at: datetime | None = None
+    _started_at: float = field(default_factory=time.monotonic)
+    _written_at: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """The run's ids, for the log."""
+        return {"tenant_id": str(self.tenant_id), "run_id": str(self.run_id)}
 
     def phase(self, name: str, total: int | None = None) -> None:
         """Begin a phase."""
         self.phase_name, self.done, self.total = name, 0, total
-        self._go_on()
+        self._check_stopping()
         self.write()
 
     def advance(self, done: int = 1) -> None:
-        """So many more units of the phase are done."""
+        """Add finished units to the phase."""
         self.done += done
-        self._write_now_and_then()
+        self._write_if_due()
 
-    def reach(self, done: int, total: int) -> None:
-        """So many units of the phase are done by now, of so many."""
+    def set_progress(self, done: int, total: int) -> None:
+        """Set the finished units of the phase, and their total."""
         self.done, self.total = done, total
-        self._write_now_and_then()
+        self._write_if_due()
 
     def count(self, **counts: int) -> None:
         """Add to the run's counters."""
         self.counts.update(counts)
-        self._write_now_and_then()
+        self._write_if_due()
 
     def write(self) -> None:
         """Write the progress now.
 
         Raises:
-            LostRunError: The run is another process's by now.
+            LostRunError: Another process has taken the run over.
         """
         with self._lock:
             self._written_at = time.monotonic()
@@ -199,10 +195,7 @@ class RunRecorder:
             raise LostRunError
 
     def end(self, error: BaseException | None) -> None:
-        """End the run: well, in failure, or for now, to be tried again or done by another process.
-
-        What has ended already stays as it is.
-        """
+        """End the run: succeeded, failed, or back in the queue. Does nothing if it has ended."""
         if self.is_over:
             return
         self.is_over = True
@@ -210,17 +203,17 @@ class RunRecorder:
 
     def _end(self, error: BaseException | None) -> None:
         if isinstance(error, LostRunError):
-            log.warning("run lost", **self.named)
+            log.warning("run lost", **self.ids)
         elif isinstance(error, HandedBackError):
-            self._wait(datetime.now(UTC), None, is_counted=False)
+            self._postpone(datetime.now(UTC), None, is_counted=False)
         elif error is not None and is_transient(error) and self.attempt < self.policy.attempts:
-            self._wait(next_try(self.attempt, self.policy.retry_after), error, is_counted=True)
+            self._postpone(next_try(self.attempt, self.policy.retry_after), error, is_counted=True)
         else:
             self._finish(error)
 
-    def _wait(self, at: datetime, error: BaseException | None, *, is_counted: bool) -> None:
-        """Put the run back into the queue, unless one of its kind waits there already."""
-        message, advice = _words(error)
+    def _postpone(self, at: datetime, error: BaseException | None, *, is_counted: bool) -> None:
+        """Put the run back into the queue, unless one of its kind already waits there."""
+        message, advice = _describe(error)
         try:
             self._execute(
                 query("queue.postpone_run"),
@@ -230,26 +223,26 @@ class RunRecorder:
                 is_counted=is_counted,
             )
         except psycopg.errors.UniqueViolation:
-            self._finish(error or HandedBackError("The run that waits behind it does its work."))
+            self._finish(error or HandedBackError("The queued run behind it does its work."))
             return
         self.next_attempt_at = at
-        log.warning("run postponed", until=at.isoformat(), error=message, **self.named)
+        log.warning("run postponed", until=at.isoformat(), error=message, **self.ids)
 
     def _finish(self, error: BaseException | None) -> None:
-        message, advice = _words(error)
+        message, advice = _describe(error)
         if isinstance(error, QuintileError) and error.detail:
-            log.error("run failed", detail=error.detail, **self.named)
-        elif error is not None and not isinstance(error, _FORESEEN):
-            log.error("run failed", exc_info=error, **self.named)
+            log.error("run failed", detail=error.detail, **self.ids)
+        elif error is not None and not isinstance(error, _EXPECTED):
+            log.error("run failed", exc_info=error, **self.ids)
         state = "failed" if error is not None else "succeeded"
         if not self._execute(query("queue.finish_run"), state=state, error=message, advice=advice):
-            log.warning("run lost", **self.named)
+            log.warning("run lost", **self.ids)
             return
-        count_run(self.kind, state, time.monotonic() - self._began)
-        log.info("run finished", state=state, error=message, **self.counts, **self.named)
+        count_run(self.kind, state, time.monotonic() - self._started_at)
+        log.info("run finished", state=state, error=message, **self.counts, **self.ids)
 
     def _execute(self, statement: sql.SQL, **parameters: Any) -> bool:
-        """Change the run if it still is this process's; whether it is."""
+        """Change the run, unless another process has taken it over; whether it was changed."""
         with tenant_transaction(self.pool, self.tenant_id) as conn:
             changed = conn.execute(
                 statement,
@@ -264,12 +257,13 @@ class RunRecorder:
             )
             return changed.rowcount > 0
 
-    def _write_now_and_then(self) -> None:
-        self._go_on()
-        if time.monotonic() - self._written_at >= self._report_seconds:
+    def _write_if_due(self) -> None:
+        self._check_stopping()
+        every_seconds = max(_REPORT_SECONDS, self.shared_by / _MAX_REPORTS_PER_SECOND)
+        if time.monotonic() - self._written_at >= every_seconds:
             self.write()
 
-    def _go_on(self) -> None:
+    def _check_stopping(self) -> None:
         if self.policy.stopping.is_set():
             raise HandedBackError
 
@@ -278,17 +272,16 @@ class RunRecorder:
 def record_run(
     pool: Pool, tenant_id: UUID, run_id: UUID, policy: RunPolicy = INTERACTIVE
 ) -> Iterator[RunRecorder]:
-    """Do the work of a queued run: it ends succeeded, or failed with the error's sentence.
+    """Start a queued run; at the end of the block it has succeeded, or failed with the error.
 
     Raises:
-        AlreadyRunningError: Another process is at it, or the run is over.
-        PostponedError: By the policy, what failed is tried again.
+        AlreadyRunningError: Another process is doing it, or the run has ended.
+        PostponedError: The run will be retried by the policy.
     """
     with record_runs(pool, {tenant_id: run_id}, policy) as recorders:
         if not recorders:
             raise AlreadyRunningError(advice=f"Follow it as run {run_id}.")
-        bound = {"tenant_id": str(tenant_id), "run_id": str(run_id)}
-        with structlog.contextvars.bound_contextvars(**bound):
+        with structlog.contextvars.bound_contextvars(**recorders[0].ids):
             yield recorders[0]
 
 
@@ -296,18 +289,19 @@ def record_run(
 def record_runs(
     pool: Pool, runs: Mapping[UUID, UUID], policy: RunPolicy = INTERACTIVE
 ) -> Iterator[list[RunRecorder]]:
-    """As :func:`recorded`, for one piece of work that many tenants' runs share.
+    """As :func:`record_run`, for work that runs of several tenants share (run ids by tenant).
 
-    A run that another process has taken meanwhile is left out; there may be none left.
+    Runs that another process has taken are left out, so the list may be empty.
     """
     recorders = [
         recorder
         for tenant_id, run_id in runs.items()
         if (recorder := _begin(pool, tenant_id, run_id, policy, len(runs))) is not None
     ]
+    # Processes with another policy judge by STALE_AFTER_SECONDS.
+    every_seconds = min(policy.stale_after, STALE_AFTER_SECONDS) / _BEATS
     try:
-        # Often enough for whoever goes by the usual time, too.
-        with _heartbeat(recorders, min(policy.stale_after, STALE_AFTER_SECONDS) / _BEATS):
+        with repeat_in_thread("run-heartbeat", every_seconds, lambda: _send_heartbeats(recorders)):
             yield recorders
     except BaseException as error:
         for recorder in recorders:
@@ -322,14 +316,14 @@ def record_runs(
 
 @dataclass(frozen=True)
 class Builds:
-    """Runs by tenant: those to be done here, and those that another process is at."""
+    """Run ids by tenant: those that this process does, and those that others are doing."""
 
     mine: dict[UUID, UUID]
     others: dict[UUID, UUID]
 
 
 def start_builds(pool: Pool, tenants: Iterable[UUID], trigger: Trigger) -> Builds:
-    """Queue a build of each tenant, or find the one that waits or is under way."""
+    """Queue a build of each tenant, or find the one that is queued or running."""
     builds = Builds({}, {})
     for tenant_id in tenants:
         with tenant_transaction(pool, tenant_id) as conn:
@@ -339,75 +333,72 @@ def start_builds(pool: Pool, tenants: Iterable[UUID], trigger: Trigger) -> Build
     return builds
 
 
-_START_AGAIN = "Start it again; it takes up where it was."
-_FORESEEN = (QuintileError, KeyboardInterrupt, SystemExit)
-
-
 def _begin(
-    pool: Pool, tenant_id: UUID, run_id: UUID, policy: RunPolicy, sharing: int
+    pool: Pool, tenant_id: UUID, run_id: UUID, policy: RunPolicy, shared_by: int
 ) -> RunRecorder | None:
-    """Take a run; None when another process has it, or when it has killed too many."""
+    """Start a run; None when another process has it, or too many processes died doing it."""
     parameters = {"tenant_id": tenant_id, "run_id": run_id, "stale_after": policy.stale_after}
     try:
         with tenant_transaction(pool, tenant_id) as conn:
             begun = conn.execute(query("queue.begin_run"), parameters).fetchone()
     except psycopg.errors.UniqueViolation:
-        # One of its kind began this very moment.
+        # Another run of this kind began at the same moment.
         return None
     if begun is None:
         return None
-    recorder = RunRecorder(
-        pool, tenant_id, run_id, begun["kind"], begun["attempts"], policy, sharing
-    )
-    if 1 < policy.attempts < begun["attempts"]:
+    kind, attempt = begun["kind"], begun["attempts"]
+    recorder = RunRecorder(pool, tenant_id, run_id, kind, attempt, policy, shared_by)
+    if 1 < policy.attempts < attempt:
         recorder.end(_DIED_TOO_OFTEN)
         return None
-    log.info("run started", kind=begun["kind"], attempt=begun["attempts"], **recorder.named)
+    log.info("run started", kind=kind, attempt=attempt, **recorder.ids)
     return recorder
 
 
+_START_AGAIN = "Start it again; it resumes where it stopped."
+_EXPECTED = (QuintileError, KeyboardInterrupt, SystemExit)
 _DIED_TOO_OFTEN = QuintileError(
-    "The process that did this run ended each time without finishing it.",
-    advice="The worker may have too little memory; its log and the system's say more.",
+    "The process of this run ended each time without finishing it.",
+    advice="The worker may have too little memory; see its log and the system log.",
 )
 
 
-def _words(error: BaseException | None) -> tuple[str | None, str | None]:
-    """What is shown of an error: what happened, and what to do about it."""
+def _describe(error: BaseException | None) -> tuple[str | None, str | None]:
+    """What people see of an error: message and advice."""
     if error is None:
         return None, None
     if isinstance(error, QuintileError):
         return error.message, error.advice or None
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
-        return "The run was interrupted.", "Start it again; it takes up where it was."
+        return "The run was interrupted.", _START_AGAIN
     if isinstance(error, psycopg.OperationalError):
-        return (
-            "The connection to the database was lost.",
-            "Start it again if it is not tried again.",
-        )
-    # The text of an unforeseen error may hold anything: it goes to the log, not to the page.
-    return (
-        f"Something unforeseen went wrong ({type(error).__name__}).",
-        "The log has the details under this run's id.",
-    )
+        lost = "The connection to the database was lost."
+        return lost, "Start it again if it is not retried automatically."
+    # The text of an unexpected error may hold anything, so only the log has it.
+    name = type(error).__name__
+    return f"An unexpected error occurred ({name}).", "See the log for this run's id."
+
+
+def _send_heartbeats(recorders: Sequence[RunRecorder]) -> None:
+    try:
+        for recorder in recorders:
+            if not recorder.is_over:
+                recorder.write()
+    except Exception:
+        # The database may be restarting; if the run is lost, the work itself notices.
+        log.warning("heartbeat failed", exc_info=True)
 
 
 @contextmanager
-def _heartbeat(recorders: Sequence[RunRecorder], every_seconds: float) -> Iterator[None]:
-    """Write a sign of life while a long step reports nothing of its own."""
+def repeat_in_thread(name: str, every_seconds: float, call: Callable[[], object]) -> Iterator[None]:
+    """Call again and again in a thread, first after ``every_seconds``, until the block ends."""
     over = threading.Event()
 
-    def beat() -> None:
+    def repeat() -> None:
         while not over.wait(every_seconds):
-            try:
-                for recorder in recorders:
-                    if not recorder.is_over:
-                        recorder.write()
-            except Exception:
-                # The database may be restarting; the work itself will find out if it is gone.
-                log.warning("heartbeat failed", exc_info=True)
+            call()
 
-    thread = threading.Thread(target=beat, name="run-heartbeat", daemon=True)
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
     thread.start()
     try:
         yield

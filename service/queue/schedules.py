@@ -1,9 +1,9 @@
-"""Schedules: what runs by itself, when, and who has paused it.
+"""Schedules: what starts automatically, when it is due, and pausing it.
 
-A schedule is a cron expression in a setting. RFM's build follows each tenant's own clock, all else
-UTC. What is due is never stored: it is the newest time that the expression names, compared with the
-time served last, so a changed setting or time zone counts at once and a time that passed while no
-worker ran is made up for, once.
+A schedule is a cron expression in a setting. Builds follow each tenant's time zone, all else UTC.
+Due times are not stored: the newest time of the expression is compared with the time served last.
+So a changed setting or time zone applies at once, and a time missed while no worker ran is served
+once, later.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from service.core.queries import query
 
 @dataclass(frozen=True)
 class Schedule:
-    """One thing that runs by itself.
+    """Work that starts automatically.
 
-    ``kind`` is the kind of run that it starts, if it starts one of its own; ``provider`` what a
-    tenant must be connected to; ``is_local`` whether its times are of the tenant's own clock;
-    ``starts_work`` whether it starts work, or is asked by other work whether it is due.
+    ``kind`` is the kind of run that it starts, if any; ``provider`` what a tenant must be connected
+    to; ``is_local`` whether its times are in the tenant's time zone; ``starts_work`` whether it
+    starts work, or other work asks whether it is due.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Schedule:
     starts_work: bool = True
 
     def cron(self, settings: Settings) -> str:
-        """When it is due, as the setting of its name says."""
+        """Its cron expression, from the setting of its name."""
         return str(getattr(settings, f"schedule_{self.name}"))
 
 
@@ -58,8 +58,9 @@ SCHEDULES: tuple[Schedule, ...] = (
 )
 BY_NAME = {schedule.name: schedule for schedule in SCHEDULES}
 
-# Within so much of an instant, the order on the face of a clock is not that of time.
-_CHANGE = timedelta(hours=2)
+# Near a change of the clock, the order of local times is not the order of instants. No change is
+# longer than this.
+_LONGEST_CHANGE = timedelta(hours=2)
 
 
 def find_schedule(name: str) -> Schedule:
@@ -75,57 +76,43 @@ def find_schedule(name: str) -> Schedule:
     return BY_NAME[name]
 
 
-# -- when ---------------------------------------------------------------------------------------
+# -- due times ----------------------------------------------------------------------------------
 
 
 def next_time(cron: str, time_zone: str = "UTC", after: datetime | None = None) -> datetime:
-    """The first time after another (now, unless given) that a cron expression names, in UTC.
+    """The first time of a cron expression after an instant (now if not given), in UTC.
 
-    The expression is read by the clock of the time zone. What it names in an hour that the clock
-    leaves out is due as much later; in an hour that comes twice, the first time.
+    The expression is read in the time zone. A time that the clock skips is due as much later; one
+    that comes twice is due the first time.
     """
-    start = after or datetime.now(UTC)
-    zone = zone_of(time_zone)
-    face = _face(start, zone)
-    times = croniter(cron, face - _CHANGE)
-    found: list[datetime] = []
-    while True:
-        named: datetime = times.get_next(datetime)
-        if found and named > face + _CHANGE:
-            return min(found)
-        placed = _place(named, zone)
-        if placed > start:
-            found.append(placed)
+    return _find_time(cron, time_zone, after or datetime.now(UTC), forward=True)
 
 
 def previous_time(cron: str, time_zone: str = "UTC", until: datetime | None = None) -> datetime:
-    """The last time up to another (now, unless given), as :func:`next_time` reads it."""
-    start = until or datetime.now(UTC)
-    zone = zone_of(time_zone)
-    face = _face(start, zone)
-    times = croniter(cron, face + _CHANGE)
+    """The last time up to an instant (now if not given), as :func:`next_time` reads it."""
+    return _find_time(cron, time_zone, until or datetime.now(UTC), forward=False)
+
+
+def _find_time(cron: str, time_zone: str, start: datetime, *, forward: bool) -> datetime:
+    zone = _zone(time_zone)
+    local = start.astimezone(zone).replace(tzinfo=None)
+    margin = _LONGEST_CHANGE if forward else -_LONGEST_CHANGE
+    times = croniter(cron, local - margin)
+    step, best = (times.get_next, min) if forward else (times.get_prev, max)
     found: list[datetime] = []
     while True:
-        named: datetime = times.get_prev(datetime)
-        if found and named < face - _CHANGE:
-            return max(found)
-        placed = _place(named, zone)
-        if placed <= start:
-            found.append(placed)
+        named: datetime = step(datetime)
+        is_beyond = named > local + margin if forward else named < local + margin
+        if found and is_beyond:
+            return best(found)
+        # The first of two such moments, where the clock goes back.
+        at = named.replace(tzinfo=zone).astimezone(UTC)
+        if (at > start) is forward:
+            found.append(at)
 
 
-def _face(instant: datetime, zone: tzinfo) -> datetime:
-    """What a clock of the zone shows: for it, every day has 24 hours."""
-    return instant.astimezone(zone).replace(tzinfo=None)
-
-
-def _place(face: datetime, zone: tzinfo) -> datetime:
-    """When a clock of the zone shows this, for the first time if it does so twice."""
-    return face.replace(tzinfo=zone).astimezone(UTC)
-
-
-def zone_of(time_zone: str) -> tzinfo:
-    """A time zone by its IANA name; UTC for one that this machine does not know."""
+def _zone(time_zone: str) -> tzinfo:
+    """A time zone by its IANA name; UTC if it is not known here."""
     try:
         return ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError):
@@ -134,7 +121,7 @@ def zone_of(time_zone: str) -> tzinfo:
 
 @dataclass(frozen=True)
 class NewestTime:
-    """When a schedule came due last: for everybody, or by the clock of one time zone."""
+    """When a schedule last came due, for all tenants or for those of one time zone."""
 
     schedule: Schedule
     time_zone: str | None
@@ -142,12 +129,12 @@ class NewestTime:
 
 
 def newest_times(conn: Connection, settings: Settings, now: datetime) -> list[NewestTime]:
-    """The newest time of each schedule that starts work, by every clock that a tenant goes by.
+    """The newest time of each schedule that starts work, in every time zone of a tenant.
 
     Args:
         conn: A connection that sees all tenants.
-        settings: When schedules are due.
-        now: What time it is.
+        settings: The schedules.
+        now: The current time.
     """
     zones = [row["time_zone"] for row in conn.execute(query("queue.list_time_zones"))]
     return [
@@ -158,18 +145,13 @@ def newest_times(conn: Connection, settings: Settings, now: datetime) -> list[Ne
     ]
 
 
-# -- a tenant's own -----------------------------------------------------------------------------
+# -- a tenant's schedules -----------------------------------------------------------------------
 
 
 def list_schedules(conn: Connection, settings: Settings, tenant_id: UUID) -> list[dict[str, Any]]:
-    """A tenant's schedules with when they are next due, and the newest run of each.
+    """A tenant's schedules with their next times and newest runs, in a transaction of the tenant.
 
-    ``next_at`` is None while a schedule is paused, or what it needs is not connected.
-
-    Args:
-        conn: A transaction of the tenant.
-        settings: When schedules are due.
-        tenant_id: Whose schedules.
+    ``next_at`` is None while a schedule is paused, or its provider is not connected.
     """
     rows = conn.execute(
         query("queue.list_schedules"),
@@ -180,13 +162,13 @@ def list_schedules(conn: Connection, settings: Settings, tenant_id: UUID) -> lis
             "providers": [schedule.provider for schedule in SCHEDULES],
         },
     ).fetchall()
-    return [_described(settings, row) for row in rows]
+    return [_describe(settings, row) for row in rows]
 
 
 def read_schedule(
     conn: Connection, settings: Settings, tenant_id: UUID, name: str
 ) -> dict[str, Any]:
-    """One of a tenant's schedules, as :func:`list_schedules` has it.
+    """One of a tenant's schedules, as in :func:`list_schedules`.
 
     Raises:
         InvalidInputError: There is no such schedule.
@@ -197,13 +179,13 @@ def read_schedule(
 
 
 def next_at(conn: Connection, settings: Settings, tenant_id: UUID, name: str) -> datetime | None:
-    """When a tenant's schedule is next due; None while it is paused or cannot run."""
+    """When a tenant's schedule is next due; None while it is paused or not connected."""
     found: datetime | None = read_schedule(conn, settings, tenant_id, name)["next_at"]
     return found
 
 
 def pause(conn: Connection, tenant_id: UUID, name: str, by: str) -> None:
-    """Let a schedule of a tenant come due no more; one that is paused stays as it is.
+    """Pause a tenant's schedule; one that is paused already keeps who paused it.
 
     Raises:
         InvalidInputError: There is no such schedule.
@@ -213,7 +195,7 @@ def pause(conn: Connection, tenant_id: UUID, name: str, by: str) -> None:
 
 
 def resume(conn: Connection, tenant_id: UUID, name: str) -> None:
-    """Let a paused schedule come due again, from its next time on.
+    """Resume a paused schedule, from its next time on.
 
     Raises:
         InvalidInputError: There is no such schedule.
@@ -225,26 +207,25 @@ def resume(conn: Connection, tenant_id: UUID, name: str) -> None:
 def is_due(
     conn: Connection, settings: Settings, tenant_id: UUID, name: str, last_at: datetime | None
 ) -> bool:
-    """Whether a schedule that starts no run of its own has come due since it was last served.
+    """Whether a schedule that starts no run has come due since the work was last done.
 
     Args:
         conn: A transaction of the tenant.
-        settings: When schedules are due.
-        tenant_id: Whose schedule.
-        name: Which.
+        settings: The schedules.
+        tenant_id: The tenant.
+        name: The schedule.
         last_at: When the work was last done; None for never.
 
     Raises:
         InvalidInputError: There is no such schedule.
     """
-    schedule = find_schedule(name)
     row = read_schedule(conn, settings, tenant_id, name)
     if row["is_paused"]:
         return False
-    return last_at is None or last_at < previous_time(schedule.cron(settings), row["time_zone"])
+    return last_at is None or last_at < previous_time(row["cron"], row["time_zone"])
 
 
-def _described(settings: Settings, row: dict[str, Any]) -> dict[str, Any]:
+def _describe(settings: Settings, row: dict[str, Any]) -> dict[str, Any]:
     schedule = BY_NAME[row["name"]]
     cron = schedule.cron(settings)
     time_zone = row["time_zone"] if schedule.is_local else "UTC"

@@ -1,5 +1,5 @@
 -- name: start_run
--- Queue a run; no row when one of this kind is in the way, in one of the states given.
+-- Queues a run; no row when one of this kind is in one of the states given.
 insert into app.runs (tenant_id, kind, trigger)
 select
     %(tenant_id)s,
@@ -11,7 +11,7 @@ where
         where
             tenant_id = %(tenant_id)s
             and kind = %(kind)s
-            and state = any(%(in_the_way)s)
+            and state = any(%(blocking_states)s)
     )
 on conflict (tenant_id, kind, state) where state in ('queued', 'running') do nothing
 returning
@@ -19,7 +19,7 @@ returning
     created_at, started_at, finished_at, next_attempt_at;
 
 -- name: begin_run
--- Take a queued run, or one whose process died; no row when somebody else has it.
+-- Starts a queued run, or one whose process died; no row when another process has it.
 update app.runs
 set
     state = 'running',
@@ -39,7 +39,7 @@ where
             and heartbeat_at < now() - make_interval(secs => %(stale_after)s)
         )
     )
-    -- Two of a kind never run at once, whoever started them.
+    -- A tenant's runs of one kind never overlap.
     and not exists (
         select from app.runs as other
         where
@@ -51,7 +51,7 @@ where
 returning kind, attempts;
 
 -- name: report_progress
--- Progress and a sign of life, of the process that began this attempt.
+-- Writes progress and a heartbeat; only the newest attempt may.
 update app.runs
 set
     phase = %(phase)s,
@@ -66,7 +66,7 @@ where
     and attempts = %(attempt)s;
 
 -- name: finish_run
--- End a run, well or not, if it still is the process's that began this attempt.
+-- Ends a run; only the newest attempt may.
 update app.runs
 set
     state = %(state)s,
@@ -83,8 +83,8 @@ where
     and attempts = %(attempt)s;
 
 -- name: postpone_run
--- Put a run back into the queue: it is tried again, or done by another process. What was handed
--- back does not count as an attempt.
+-- Puts a run back into the queue, to be retried or done by another process. An attempt that was
+-- handed back is not counted.
 update app.runs
 set
     state = 'queued',
@@ -103,7 +103,7 @@ where
     and attempts = %(attempt)s;
 
 -- name: get_run
--- One run, as the API and the CLI show it. Whoever is at a run is heard of several times a minute.
+-- One run, as the API and the CLI show it. It is silent when a minute has had no heartbeat.
 select
     run_id,
     kind,
@@ -125,7 +125,7 @@ from app.runs
 where tenant_id = %(tenant_id)s and run_id = %(run_id)s;
 
 -- name: find_unfinished_run
--- The run that is queued or running now; the waiting one if there are both.
+-- The unfinished run of a kind; the queued one if there is also a running one.
 select
     run_id,
     kind,
@@ -148,13 +148,13 @@ order by state
 limit 1;
 
 -- name: close_stale_run
--- Close a run whose process died without a word, so that the next one can start: running and not
--- heard of for a while, or queued for a while with no job that would begin it.
+-- Closes a dead run, so that the next one can start: running without a heartbeat, or queued for as
+-- long without a job that would start it.
 update app.runs as r
 set
     state = 'failed',
-    error = 'The process that did this run ended without finishing it.',
-    advice = 'Start it again; it takes up where it was.',
+    error = 'The process of this run ended without finishing it.',
+    advice = 'Start it again; it resumes where it stopped.',
     finished_at = now()
 where
     r.tenant_id = %(tenant_id)s
@@ -178,8 +178,8 @@ where
     );
 
 -- name: prioritize_run
--- A run that waits is wanted now; whether it is one that waits, and no job is there that would do
--- it at once, as after a second click.
+-- Lets a queued run start now; no row when it is not queued, or a job of this priority is already
+-- waiting to start it, as after a second click.
 update app.runs as r
 set next_attempt_at = null
 where
@@ -192,7 +192,7 @@ where
             j.args ->> 'tenant_id' = r.tenant_id::text
             and j.args ->> 'run_id' = r.run_id::text
             and j.status = 'todo'
-            and j.priority >= %(asked)s
+            and j.priority >= %(priority)s
             and (j.scheduled_at is null or j.scheduled_at <= now())
     )
 returning r.run_id;

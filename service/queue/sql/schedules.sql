@@ -1,15 +1,15 @@
 -- name: list_schedules
--- A tenant's schedules in the order given: whether what they need is connected, whether they are
--- paused, and the newest run of their kind.
+-- A tenant's schedules in the order given: whether the provider they need is connected, whether they
+-- are paused, and the newest run of their kind.
 with named as (
     select
         n.name,
         n.kind,
         n.provider,
-        n.place
+        n.ordinal
     from unnest(
         %(names)s::text[], %(kinds)s::text[], %(providers)s::text[]
-    ) with ordinality as n (name, kind, provider, place)
+    ) with ordinality as n (name, kind, provider, ordinal)
 ),
 
 newest as (
@@ -37,15 +37,15 @@ left join app.reachable_connections as c
 left join newest
     on named.kind = newest.kind
 where t.tenant_id = %(tenant_id)s
-order by named.place;
+order by named.ordinal;
 
 -- name: list_time_zones
--- Time zones that tenants live in. Read by a role that sees all tenants.
+-- Time zones of all tenants. Read by a role that sees all tenants.
 select distinct t.time_zone
 from app.tenants as t;
 
 -- name: pause_schedule
--- Pause a tenant's schedule; whoever paused it first stays named.
+-- Pauses a tenant's schedule; who paused it first is kept.
 insert into app.schedules as s (tenant_id, name, paused_at, paused_by)
 values (%(tenant_id)s, %(name)s, now(), %(by)s)
 on conflict (tenant_id, name) do update
@@ -53,14 +53,15 @@ set paused_at = excluded.paused_at, paused_by = excluded.paused_by
 where s.paused_at is null;
 
 -- name: resume_schedule
--- Resume a tenant's schedule: what came due meanwhile counts as served.
+-- Resumes a tenant's schedule; times that passed while it was paused count as served.
 update app.schedules
 set paused_at = null, paused_by = null, served_at = now()
 where tenant_id = %(tenant_id)s and name = %(name)s and paused_at is not null;
 
 -- name: list_freshness
--- What is expected of each tenant, how many seconds ago it was last done, or expected first, and
--- whether that is longer than its schedule allows. Read by a role that sees all tenants.
+-- The kinds of run expected of each tenant: seconds since the last success, or since the kind was
+-- first expected, and whether that is longer than its schedule allows. Read by a role that sees all
+-- tenants.
 with allowed as (
     select
         a.kind,
@@ -79,7 +80,7 @@ newest as (
         as d (schedule, time_zone, due_at)
 ),
 
--- A new tenant, or a new connection, is given as long as an old one.
+-- For a new tenant or connection, the time counts from its creation.
 expected as (
     select
         c.tenant_id,
@@ -130,7 +131,7 @@ select
     l.kind,
     l.is_done,
     extract(epoch from now() - l.last_at)::float8 as seconds,
-    -- What is paused is late for nobody, nor is what was resumed and has not come due since.
+    -- Not late: a paused schedule, and a resumed one that has not come due since.
     extract(epoch from now() - l.last_at) > l.seconds
     and s.paused_at is null
     and coalesce(s.served_at <= n.due_at, true) as is_late
