@@ -1,1 +1,1 @@
-"""Building the models: running dbt, the locks builds take, shared builds and backfill."""
+"""Building the models: running dbt, build locks, shared builds and backfill."""

@@ -1,4 +1,4 @@
-"""``quintile backfill``: RFM history of days gone by, computed from the orders."""
+"""``quintile backfill``: RFM history of past days, computed from the orders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from service.core.queries import query
 
 Step = Literal["day", "week", "month"]
 
-# Every instant is one more pass over a window of orders, in one statement.
+# One statement reads a window of orders for each instant.
 MAX_INSTANTS = 750
 
 
@@ -31,13 +31,13 @@ def backfill(
     as_of: str | None = None,
     quiet: bool = False,
 ) -> int:
-    """Write RFM history anew from ``first`` on, and end with the current state.
+    """Replace RFM history from ``first`` on, and build the current state.
 
-    History holds ``first`` and every day, week or month after it up to ``last``, each as it began
-    in a tenant's RFM time zone; instants after that of ``last`` that history has already are
-    computed again. One dbt run builds them all, each from the orders placed before it.
-    The current state is that of the newest build of these tenants unless ``as_of`` says otherwise,
-    or of now if ``last`` is later than that. What a build of the future has recorded goes.
+    History then has ``first`` and every day, week or month after it up to ``last``, as of midnight
+    in each tenant's RFM time zone. Later instants that history already has are computed again. One
+    dbt run builds them all, each from the orders placed before it. The current state is as of
+    ``as_of``; if not given, of the newest build of these tenants, or of now if ``last`` is later.
+    Records of builds in the future are removed.
 
     Returns:
         How many past instants were computed.
@@ -45,7 +45,7 @@ def backfill(
     Raises:
         InvalidInputError: The days are in the wrong order, in the future or too many, or ``as_of``
             is in the future.
-        BuildFailedError: dbt did not succeed; history is as it was.
+        BuildFailedError: dbt failed; history is unchanged.
     """
     if last < first:
         raise InvalidInputError(f"The last day, {last}, is before the first, {first}.")
@@ -55,15 +55,15 @@ def backfill(
     else:
         ends_at = datetime.now(UTC) if newest is None or is_future(newest) else newest
     if _midnight(last) > ends_at:
-        raise InvalidInputError(f"{last} is in the future.", advice="History is what has been.")
-    # When a day begins is the tenants' to say; the model leaves out what is yet to come for them,
-    # and finds what their history holds after the last day. Here that is only counted.
+        raise InvalidInputError(f"{last} is in the future.", advice="Choose a day in the past.")
+    # Days begin by the tenants' time zones, so the model leaves out what is still in the future for
+    # them and finds later instants in their history. Here instants are only counted.
     chosen = [day for day in days(first, last, every) if _midnight(day) < ends_at]
     count = len(chosen) + sum(instant < ends_at for instant in recorded)
     if count > MAX_INSTANTS:
         raise InvalidInputError(
             f"These are {count} days, more than {MAX_INSTANTS}.",
-            advice="Start later, or take --every week or month.",
+            advice="Start later, or use --every week or --every month.",
         )
     build(
         settings,
@@ -76,9 +76,9 @@ def backfill(
 
 
 def days(first: date, last: date, every: Step) -> list[date]:
-    """The first day and all that follow it by whole steps, up to the last.
+    """The days from the first to the last by whole steps.
 
-    A month after the 31st is the last day of a shorter month.
+    Where a month has no such day, its last day is taken.
     """
     steps = _months(first) if every == "month" else _by(first, 7 if every == "week" else 1)
     return list(takewhile(lambda day: day <= last, steps))
@@ -101,7 +101,7 @@ def _months(first: date) -> Iterator[date]:
 def _history(
     settings: Settings, last: date, tenants: Sequence[str]
 ) -> tuple[datetime | None, set[datetime]]:
-    """The newest build there is, and the instants in history, both only if after ``last``."""
+    """The newest build and the instants in history, both only if after ``last``."""
     parameters = {"last": last, "tenants": list(tenants) or None}
     with connect(transform_url(settings)) as conn:
         try:

@@ -1,16 +1,15 @@
-"""dbt as a process that ends with the one that started it, and parses only what has changed.
+"""The dbt subprocess of a build: it ends with its parent, and reuses dbt's parse.
 
-The locks that let a build write belong to the starting process. Should it be killed, a build that
-went on would write what another may be writing by then: this process ends at once when its standard
-input does.
+The build locks belong to the parent process. If the parent is killed, dbt must not write beside the
+next build, so this process exits when its standard input closes.
 
-dbt parses the whole project anew whenever a var is another than the last time, and each build has
-another as_of or other tenants. Most of that changes nothing in the manifest, so it is parsed with
-vars of its own, which stay the same, and handed to the build, whose vars count when SQL is made.
+dbt parses the whole project again when a var changes, and each build has another ``as_of`` or other
+tenants. Most vars do not affect the manifest. So it is parsed with constant vars and passed to the
+build, which applies its own vars when it renders SQL.
 
-``python -m service.builds.dbt_process DIRECTORY VARS …``: the manifest is kept in the directory and
-parsed with the vars (JSON); what follows are the arguments of dbt, none of whose vars or options
-may decide anything else in the manifest.
+``python -m service.builds.dbt_process DIRECTORY VARS …``: DIRECTORY caches the manifest, VARS are
+the vars to parse it with (JSON), and the rest are dbt's arguments. None of their vars and options
+may affect the manifest in another way.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 
 
-def _end_with_the_starter() -> None:
+def _exit_with_parent() -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
-    # What is not committed is rolled back by the server.
+    # PostgreSQL rolls back what is not committed.
     os._exit(1)
 
 
 def run_parsed(directory: str, manifest_vars: str, arguments: list[str]) -> int:
-    """Run dbt on the manifest that these vars make; return its exit status."""
-    # All that is imported and parsed stays: there is no garbage in it to look for.
+    """Parse the manifest with these vars, run dbt on it, and return dbt's exit status."""
+    # Imports and parsing create objects that stay, so collecting garbage is a waste of time.
     gc.disable()
     parsed = dbtRunner().invoke(
         [
-            # Nobody reads the manifest but the build.
+            # No manifest.json: only this process uses the manifest.
             *("--quiet", "--no-use-colors", "--warn-error", "--no-write-json", "parse"),
             *("--target-path", directory, "--vars", manifest_vars),
         ]
@@ -51,13 +50,12 @@ def run_parsed(directory: str, manifest_vars: str, arguments: list[str]) -> int:
 
 
 def _exit_status(result: dbtRunnerResult) -> int:
-    """As dbt's own command exits: 1 when something it ran failed, 2 when it could not run."""
+    """As dbt's own command: 1 when a node failed, 2 when dbt could not run."""
     if result.exception is not None:
-        # dbt has said why, unless its command line was wrong.
         return 2
     return 0 if result.success else 1
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_the_starter, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     sys.exit(run_parsed(sys.argv[1], sys.argv[2], sys.argv[3:]))

@@ -1,9 +1,9 @@
-"""Who may write what dbt builds, and when.
+"""Locks of builds.
 
-Builds of different tenants run at the same time. Builds of one tenant take turns, and so does what
-else writes its rows, such as an erasure. Whoever may change tables and views has everything alone:
-the first build of a release, ``--full-refresh``, and builds of more tenants than are locked one by
-one. The locks belong to a connection, so a process that dies leaves nothing to clean up.
+Builds of different tenants run at the same time. A build of a tenant waits for other writers of
+its rows: other builds, and erasures. A build that may change tables or views runs alone: the first
+one of a release, ``--full-refresh``, and builds of more tenants than are locked one by one. Locks
+belong to a connection, so a process that dies leaves nothing to clean up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -23,18 +22,18 @@ from service.core.queries import query
 
 Report = Callable[[str], None]
 
-# The server keeps each lock in shared memory, which has room for some 6,400 unless told otherwise.
+# PostgreSQL keeps locks in shared memory, by default enough for about 6,400.
 MAX_TENANTS = 1000
-# Directories for dbt's files; one is free for every build that may run.
+# Directories for dbt's files: more than there are builds at once.
 _SLOTS = 1000
 _PROJECT = "quintile"
 
 
 @dataclass(frozen=True)
 class BuildLock:
-    """What a build may do now: the tenants it may write, all when none is named.
+    """The tenants that a build may write (all if empty), and a slot.
 
-    ``slot`` numbers the directory that no other build works in meanwhile.
+    ``slot`` is the number of a directory for dbt's files that no other build uses.
     """
 
     tenants: tuple[str, ...]
@@ -45,24 +44,25 @@ class BuildLock:
 def build_lock(
     settings: Settings, tenants: Sequence[str], *, full_refresh: bool, report: Report
 ) -> Iterator[BuildLock]:
-    """Wait until a build of these tenants (of all when none is named) may run, and hold that.
+    """Hold the locks for a build of these tenants, or of all if none is given.
 
-    Tenants that were erased meanwhile are left out of the lock, unless none would be left.
+    Tenants that were erased while it waited are left out, unless none would be left. ``report``
+    receives a sentence when the build has to wait.
     """
     project = {"project": _PROJECT, "checksum": project_checksum()}
     with connect(transform_url(settings)) as conn:
         while True:
             if not full_refresh:
                 with advisory_lock(conn, "build", report, is_shared=True):
-                    ids = _tenants_beside_others(conn, tenants, project)
+                    ids = _tenants_to_lock(conn, tenants, project)
                     if ids:
                         _lock_tenants(conn, ids, report)
-                        names = tuple(_find(conn, tenants, ids).values())
+                        names = tuple(_find_tenants(conn, tenants, ids).values())
                         yield BuildLock(names or tuple(tenants), _take_slot(conn))
                         return
             with advisory_lock(conn, "build", report):
-                # Who had everything before this one may have brought it up to date.
-                if full_refresh or not _tenants_beside_others(conn, tenants, project):
+                # Another build may have updated tables and views while this one waited.
+                if full_refresh or not _tenants_to_lock(conn, tenants, project):
                     yield BuildLock(tuple(tenants), _take_slot(conn))
                     conn.execute(query("builds.record_project_built"), project)
                     return
@@ -70,7 +70,7 @@ def build_lock(
 
 @contextmanager
 def tenant_lock(settings: Settings, tenant_id: UUID, report: Report) -> Iterator[Connection]:
-    """Wait until no build writes this tenant's rows, and let none begin: dbt's connection."""
+    """Keep builds from writing a tenant's rows; yields a connection as quintile_transform."""
     with (
         connect(transform_url(settings)) as conn,
         advisory_lock(conn, "build", report, is_shared=True),
@@ -80,8 +80,13 @@ def tenant_lock(settings: Settings, tenant_id: UUID, report: Report) -> Iterator
 
 
 def project_checksum() -> str:
-    """SHA-256 of all that decides how dbt's tables and views look."""
-    files = [path for name in ("models", "macros", "seeds") for path in _files(PROJECT_DIR / name)]
+    """SHA-256 of every file that decides which tables and views dbt makes."""
+    files = [
+        path
+        for name in ("models", "macros", "seeds")
+        for path in sorted((PROJECT_DIR / name).rglob("*"))
+        if path.suffix in (".sql", ".yml", ".csv")
+    ]
     digest = hashlib.sha256()
     for path in [PROJECT_DIR / "dbt_project.yml", *files]:
         digest.update(f"{path.relative_to(PROJECT_DIR).as_posix()}\n".encode())
@@ -89,26 +94,23 @@ def project_checksum() -> str:
     return digest.hexdigest()
 
 
-def _files(directory: Path) -> list[Path]:
-    return sorted(path for path in directory.rglob("*") if path.suffix in (".sql", ".yml", ".csv"))
-
-
-def _tenants_beside_others(
+def _tenants_to_lock(
     conn: Connection, tenants: Sequence[str], project: dict[str, str]
 ) -> list[UUID]:
-    """Whom to lock for a build that runs beside others; nobody when it has to be alone."""
-    ids = list(_find(conn, tenants))
+    """The tenants to lock for a build; none when it has to run alone."""
+    ids = list(_find_tenants(conn, tenants))
     if len(ids) > MAX_TENANTS:
         return []
     if not one(conn.execute(query("builds.is_project_built"), project).fetchone())["is_built"]:
         return []
-    if not tenants and one(conn.execute(query("builds.has_erased_tenants")).fetchone())["is_so"]:
-        # A build of tenants by name would leave the rows of others.
+    has_erased = query("builds.has_erased_tenants")
+    if not tenants and one(conn.execute(has_erased).fetchone())["has_erased"]:
+        # A build of tenants by name would keep the rows of erased ones.
         return []
     return ids
 
 
-def _find(
+def _find_tenants(
     conn: Connection, tenants: Sequence[str], ids: Sequence[UUID] | None = None
 ) -> dict[UUID, str]:
     rows = conn.execute(
@@ -126,7 +128,7 @@ def _lock_tenants(conn: Connection, ids: Sequence[UUID], report: Report) -> None
     except psycopg.errors.LockNotAvailable:
         report("waiting for another build of the same tenant to finish")
         conn.execute("set lock_timeout = 0")
-        # The locks it has got are kept and counted twice: they end with the connection.
+        # The locks taken so far are held twice; all end with the connection.
         conn.execute(query("builds.lock_builds"), parameters)
     conn.execute("reset lock_timeout")
 

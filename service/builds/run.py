@@ -1,4 +1,4 @@
-"""``quintile build``: a thin wrapper on ``dbt build``."""
+"""Run ``dbt build`` in a subprocess, and record it in the tenants' runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from threading import Event, Thread
+from threading import Event
 from uuid import UUID
 
 from service.builds.locks import BuildLock, build_lock
@@ -19,19 +18,26 @@ from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Pool, tenant_transaction, transform_url
 from service.core.errors import BuildFailedError, InvalidInputError
 from service.queue.retry import HandedBackError
-from service.queue.runs import INTERACTIVE, LostRunError, RunPolicy, RunRecorder, record_runs
+from service.queue.runs import (
+    INTERACTIVE,
+    LostRunError,
+    RunPolicy,
+    RunRecorder,
+    record_runs,
+    repeat_in_thread,
+)
 from service.shopify.order_history import read_order_limit
 
+# Receives the number of finished steps of dbt, and of all steps.
 Report = Callable[[int, int], None]
 
-# dbt numbers its steps as it starts them: "16:33:29  79 of 89 START test …"; hooks apart.
+# dbt numbers steps when it starts them: "16:33:29  79 of 89 START test …". Hooks are numbered apart.
 _STEP = re.compile(r" (\d+) of (\d+) START (?!hook)")
 
+_POLL_SECONDS = 0.5
 
-_LOOK_SECONDS = 0.5
-
-# How dbt tells of a database that went away, and of what may go well the next time.
-_PASSING = (
+# Parts of dbt's messages for transient errors of the database.
+_TRANSIENT = (
     "terminating connection",
     "server closed the connection",
     "connection to server",
@@ -41,21 +47,20 @@ _PASSING = (
     "deadlock detected",
 )
 
-# Vars whose value is nothing to the manifest: they come in when SQL is made. Whether these two are
-# given does matter: a build of some tenants never makes a table anew, and a backfill reads models
-# that nothing else does.
-_BEYOND_MANIFEST = ("as_of", "has_turn")
-_FOR_EXAMPLE = {"backfill": ["2000-01-01"], "tenants": ["for example"]}
+# Vars that do not affect the manifest, only SQL. Of the second two, only whether they are given
+# matters: a build of some tenants never recreates a table, and a backfill reads additional models.
+_IGNORED_BY_MANIFEST = ("as_of", "has_turn")
+_EXAMPLES = {"backfill": ["2000-01-01"], "tenants": ["for example"]}
 
-# A day begins earlier elsewhere, and clocks differ.
-_LONGEST_AHEAD = timedelta(days=1)
+# Days begin earlier in other time zones, and clocks differ.
+_MAX_AHEAD = timedelta(days=1)
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO 8601 date or time as an instant; UTC where no offset is given.
+    """An ISO 8601 date or time as an instant; UTC if it has no offset.
 
     Raises:
-        InvalidInputError: It is neither.
+        InvalidInputError: It is neither a date nor a time.
     """
     try:
         given = datetime.fromisoformat(text)
@@ -68,21 +73,21 @@ def parse_instant(text: str) -> datetime:
 
 def is_future(instant: datetime) -> bool:
     """Whether an instant is more than a day ahead."""
-    return instant - datetime.now(UTC) > _LONGEST_AHEAD
+    return instant - datetime.now(UTC) > _MAX_AHEAD
 
 
 def parse_as_of(text: str) -> datetime:
-    """An instant that may become part of history, as :func:`parse_instant` reads it.
+    """The instant of a build, as :func:`parse_instant` reads it.
 
     Raises:
-        InvalidInputError: It is no date or time, or it is in the future: every build until then
-            would be a look back, which history does not record.
+        InvalidInputError: It is neither a date nor a time, or it is in the future: history would
+            not record builds until then.
     """
     instant = parse_instant(text)
     if is_future(instant):
         raise InvalidInputError(
             f"{text} is in the future.",
-            advice="Builds before it would not be recorded until then. Leave --as-of out for now.",
+            advice="History would not record builds until then. Omit --as-of to build as of now.",
         )
     return instant
 
@@ -100,14 +105,21 @@ def build(
 ) -> None:
     """Build and test every model, for some tenants (by name) or for all.
 
-    ``backfill`` are earlier instants (ISO 8601), from the first of which on RFM history is written
-    again. Builds of different tenants run at the same time (see :mod:`service.builds.locks`); a
-    second one of a tenant waits. ``report`` is told how many of dbt's steps are done, of how many.
-    ``stopping`` ends dbt in whatever step it is.
+    Builds of a tenant run one after the other (see :mod:`service.builds.locks`).
+
+    Args:
+        settings: What to run with.
+        tenants: Names of tenants; all if empty.
+        as_of: ISO 8601; now if not given.
+        backfill: Earlier instants (ISO 8601); RFM history is replaced from the first one on.
+        full_refresh: Recreate every table and view.
+        quiet: Do not print dbt's output.
+        report: Receives dbt's progress.
+        stopping: Kills dbt when it is set.
 
     Raises:
-        BuildFailedError: dbt did not succeed; the message is its last word on why.
-        HandedBackError: dbt was ended, as the process is to stop.
+        BuildFailedError: dbt failed; the detail is the reason that it printed.
+        HandedBackError: dbt was killed, because the process must stop.
     """
     dbt_vars: dict[str, object] = {"has_turn": True}
     if as_of is not None:
@@ -124,7 +136,7 @@ def build(
             dbt_vars["tenants"] = list(lock.tenants)
         arguments = [
             *("--no-use-colors", "--warn-error", "build"),
-            # Unit tests prove the code, not the data: `make test` and plain `dbt build` run them.
+            # Unit tests check the code, not the data: `make test` and plain `dbt build` run them.
             *("--exclude-resource-type", "unit_test"),
             *("--vars", json.dumps(dbt_vars)),
             *(["--full-refresh"] if full_refresh else []),
@@ -151,15 +163,15 @@ def build_and_record(
     quiet: bool = False,
     policy: RunPolicy = INTERACTIVE,
 ) -> None:
-    """As :func:`build`, told in the tenants' runs (tenant ids and run ids of queued ones).
+    """As :func:`build`, recorded in queued runs (run ids by tenant).
 
     Raises:
-        BuildFailedError: dbt did not succeed; the runs say so too.
-        PostponedError: By the policy, it is tried again.
+        BuildFailedError: dbt failed, and so did the runs.
+        PostponedError: The runs will be retried by the policy.
     """
     with record_runs(pool, runs, policy) as recorders:
         if runs and not recorders:
-            # Another process has taken them all meanwhile, and builds.
+            # Another process has taken them all, and is building.
             return
         begin_building(pool, recorders)
         build(
@@ -174,7 +186,7 @@ def build_and_record(
 
 
 def begin_building(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
-    """Tell the runs of a build that it begins, and of what it can count."""
+    """Begin the phase of a build, and count tenants whose older orders Shopify does not show."""
     for recorder in recorders:
         with tenant_transaction(pool, recorder.tenant_id, read_only=True) as conn:
             is_limited = read_order_limit(conn, recorder.tenant_id) is not None
@@ -184,15 +196,15 @@ def begin_building(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
 
 
 def report_to(recorders: Sequence[RunRecorder]) -> Report:
-    """Tell the runs of a build how far dbt is."""
+    """Report dbt's progress to the runs of a build."""
 
     def report(done: int, total: int) -> None:
         for recorder in recorders:
             if not recorder.is_over:
                 try:
-                    recorder.reach(done, total)
+                    recorder.set_progress(done, total)
                 except LostRunError as error:
-                    # A tenant that was erased, for example: the others go on.
+                    # For example, the tenant was erased; the other runs continue.
                     recorder.end(error)
         if all(recorder.is_over for recorder in recorders):
             raise LostRunError
@@ -201,11 +213,11 @@ def report_to(recorders: Sequence[RunRecorder]) -> Report:
 
 
 def manifest_vars(dbt_vars: Mapping[str, object]) -> dict[str, object]:
-    """The vars that make the manifest of a build with these; the same for as many as can be."""
+    """The vars to parse the manifest with: the same for as many builds as possible."""
     return {
-        name: _FOR_EXAMPLE.get(name, value)
+        name: _EXAMPLES.get(name, value)
         for name, value in sorted(dbt_vars.items())
-        if value and name not in _BEYOND_MANIFEST
+        if value and name not in _IGNORED_BY_MANIFEST
     }
 
 
@@ -216,7 +228,7 @@ def dbt_command() -> list[str]:
 
 def _run_dbt(
     arguments: list[str],
-    vars_of_manifest: Mapping[str, object],
+    parse_vars: Mapping[str, object],
     settings: Settings,
     lock: BuildLock,
     *,
@@ -224,8 +236,8 @@ def _run_dbt(
     report: Report,
     stopping: Event,
 ) -> None:
-    # Neither builds that run at the same time nor two installations that share a checkout may
-    # share dbt's caches.
+    # dbt's caches must not be shared by builds that run at the same time, nor by two installations
+    # of one checkout.
     directory = settings.home_dir / "dbt" / str(lock.slot)
     environment = {
         **os.environ,
@@ -236,14 +248,20 @@ def _run_dbt(
         "DBT_LOG_PATH": str(directory / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
+
+    def kill_if_stopping() -> None:
+        # Not only at the next line of output: a step may take minutes.
+        if stopping.is_set():
+            process.kill()
+
     tail: deque[str] = deque(maxlen=60)
     total = 0
     with (
         subprocess.Popen(
             [
                 *dbt_command(),
-                str(directory / "-".join(["manifest", *vars_of_manifest])),
-                json.dumps(vars_of_manifest),
+                str(directory / "-".join(["manifest", *parse_vars])),
+                json.dumps(parse_vars),
                 *arguments,
             ],
             cwd=PROJECT_DIR,
@@ -253,7 +271,7 @@ def _run_dbt(
             stderr=subprocess.STDOUT,
             text=True,
         ) as process,
-        _ended_by(stopping, process),
+        repeat_in_thread("build-watch", _POLL_SECONDS, kill_if_stopping),
     ):
         for line in process.stdout or ():
             tail.append(line.rstrip())
@@ -269,39 +287,18 @@ def _run_dbt(
     if process.returncode != 0:
         raise BuildFailedError(
             "The build of the models failed.",
-            advice="The operator finds the reason in dbt's log.",
+            advice="Ask your operator: dbt's log has the reason.",
             detail=f"{_reason(tail)} (log: {directory / 'logs' / 'dbt.log'})",
-            is_transient=any(words in line for line in tail for words in _PASSING),
+            is_transient=any(part in line for line in tail for part in _TRANSIENT),
         )
-    # Steps that do nothing, such as an exposure, never start.
+    # Some steps, such as exposures, never start.
     report(total, total)
 
 
-@contextmanager
-def _ended_by(stopping: Event, process: subprocess.Popen[str]) -> Iterator[None]:
-    """End dbt when the event is set: a step may take minutes in which dbt says nothing."""
-    over = Event()
-
-    def watch() -> None:
-        while not over.wait(_LOOK_SECONDS):
-            if stopping.is_set():
-                # What is not committed is rolled back by the server.
-                process.kill()
-                return
-
-    thread = Thread(target=watch, name="build-watch", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def _reason(tail: Iterable[str]) -> str:
-    """The line of dbt's closing words that names the failure."""
-    words = [line.partition("  ")[2].strip() or line.strip() for line in tail]
-    for line in words:
+    """The line at the end of dbt's output that names the failure."""
+    lines = [line.partition("  ")[2].strip() or line.strip() for line in tail]
+    for line in lines:
         if "Error in " in line or "Failure in " in line or " Error" in line:
             return line
-    return next((line for line in reversed(words) if line), "no output")
+    return next((line for line in reversed(lines) if line), "no output")

@@ -1,6 +1,5 @@
 -- name: list_due_builds
--- Scheduled builds that wait and whose turn it is, or whose process died. Read as
--- quintile_transform.
+-- Scheduled builds that are due, or whose process died. Read as quintile_transform.
 select
     r.tenant_id,
     r.run_id,
@@ -20,7 +19,8 @@ where
 order by r.created_at, t.name;
 
 -- name: delete_done_builds
--- Deletes the jobs of scheduled builds that another job has done. Run as quintile_transform.
+-- Deletes waiting jobs of scheduled builds that the shared build has done. Run as
+-- quintile_transform.
 delete from jobs.procrastinate_jobs as j
 using app.runs as r
 where
@@ -32,8 +32,8 @@ where
     and r.state in ('succeeded', 'failed');
 
 -- name: find_newest_build
--- The newest instant built of the tenants named or of all; null when none is as late as a day. Read
--- as quintile_transform.
+-- The newest build of the tenants named, or of all; null when it is before a day. Read as
+-- quintile_transform.
 select max(b.as_of) as as_of
 from marts.rfm_builds as b
 inner join app.tenants as t on b.tenant_id = t.tenant_id
@@ -42,8 +42,8 @@ where
     and (%(tenants)s::text[] is null or t.name = any(%(tenants)s));
 
 -- name: list_recorded_instants
--- Instants in RFM history after the midnight with which a day begins by the tenant's clock, of the
--- tenants named or of all. Read as quintile_transform.
+-- Instants in RFM history after the start of a day in the tenant's time zone, of the tenants named
+-- or of all. Read as quintile_transform.
 select distinct h.as_of
 from marts.rfm_segment_history as h
 inner join app.tenants as t on h.tenant_id = t.tenant_id

@@ -1,6 +1,5 @@
 -- name: lock_builds
--- Take the lock of each tenant's builds, in the same order as everybody, so that no two processes
--- wait for each other.
+-- Takes the build lock of each tenant, always in the same order, so that processes cannot deadlock.
 select pg_advisory_lock(hashtextextended('quintile build ' || t.tenant_id, 0))
 from (
     select tenant_id
@@ -9,14 +8,14 @@ from (
 ) as t;
 
 -- name: take_slot
--- The first slot that no other build has, locked; no row when all are taken.
+-- Locks the first free slot; no row when all are taken.
 select slot
 from generate_series(0, %(slots)s - 1) as slot
 where pg_try_advisory_lock(hashtextextended('quintile build slot ' || slot, 0))
 limit 1; -- noqa: AM09
 
 -- name: list_build_tenants
--- Tenants by name, or all of them; only those of the ids given, if any are. Read as
+-- Tenants with these names, or all; if ids are given, only those among them. Read as
 -- quintile_transform.
 select
     tenant_id,
@@ -28,13 +27,13 @@ where
 order by name;
 
 -- name: has_erased_tenants
--- Whether something built is there of tenants that are not. Read as quintile_transform.
-select count(*) > 0 as is_so
+-- Whether built rows of erased tenants are left. Read as quintile_transform.
+select count(*) > 0 as has_erased
 from marts.rfm_builds as b
 where not exists (select from app.tenants as t where t.tenant_id = b.tenant_id);
 
 -- name: is_project_built
--- Whether all that dbt builds is there, as these models make it. Read as quintile_transform.
+-- Whether every table and view exists, and was built by these models. Read as quintile_transform.
 select count(*) > 0 as is_built
 from app.built_project as p
 where
@@ -46,7 +45,7 @@ where
     );
 
 -- name: record_project_built
--- Note what a build has left that had everything to itself. Run as quintile_transform.
+-- Records the tables and views after a build that ran alone. Run as quintile_transform.
 insert into app.built_project (project, checksum, relations)
 select
     %(project)s,
