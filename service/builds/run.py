@@ -31,7 +31,7 @@ from service.shopify.order_history import read_order_limit
 # Receives the number of finished steps of dbt, and of all steps.
 Report = Callable[[int, int], None]
 
-# dbt numbers steps when it starts them: "16:33:29  79 of 89 START test …". Hooks are numbered apart.
+# dbt numbers the steps that it starts: "16:33:29  79 of 89 START test …". Hooks are numbered apart.
 _STEP = re.compile(r" (\d+) of (\d+) START (?!hook)")
 
 _POLL_SECONDS = 0.5

@@ -1,1 +1,1 @@
-"""``quintile doctor``: what is wrong with this installation, and what to do about each finding."""
+"""``quintile doctor``: checks of the installation, each finding with advice."""

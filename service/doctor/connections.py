@@ -13,79 +13,63 @@ from service.core.vault import key_ring, unseal
 from service.doctor.finding import Finding
 from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
 
-_FEW_DAYS = 14
+_MIN_REFRESH_DAYS = 14
 
 
 def check_connections(settings: Settings, conn: Connection) -> Iterator[Finding]:
-    """Whether each credential opens, is accepted and has its scopes."""
+    """Whether each credential can be unsealed, is accepted, and has its scopes."""
     for row in conn.execute(query("doctor.list_connections")).fetchall():
-        label = f"{row['name']} to {row['provider']}"
+        name, provider = row["name"], row["provider"]
+        label = f"{name} to {provider}"
         try:
-            unseal(settings, row["tenant_id"], row["provider"], row)
+            unseal(settings, row["tenant_id"], provider, row)
         except SealBrokenError as error:
             yield Finding("error", "connections", f"{label}: {error.message}", error.advice)
             continue
         if row["state"] == "active":
             yield Finding("ok", "connections", f"{label}: {row['account_name']}")
-            yield from _limits(label, row)
+            if provider == "shopify":
+                yield from _check_shopify(label, row)
         else:
-            yield Finding(
-                "error",
-                "connections",
-                f"{label}: {row['state_reason']}",
-                f"Run: quintile tenants connect-{row['provider']} {row['name']}",
-            )
+            advice = f"Run: quintile tenants connect-{provider} {name}"
+            yield Finding("error", "connections", f"{label}: {row['state_reason']}", advice)
 
 
-def _limits(label: str, row: dict[str, Any]) -> Iterator[Finding]:
-    """What is wrong with a connection that works all the same."""
-    if row["provider"] != "shopify":
-        return
-    if row["api_version_served"] not in (None, row["api_version_asked"]):
-        yield Finding(
-            "warning",
-            "connections",
-            f"{label}: Shopify no longer has version {row['api_version_asked']} of its API and"
-            f" answers with {row['api_version_served']}",
-            "Set QUINTILE_SHOPIFY_API_VERSION to a version this release was made for.",
+def _check_shopify(label: str, row: dict[str, Any]) -> Iterator[Finding]:
+    """What is wrong with an active connection to Shopify."""
+    asked, served = row["api_version_asked"], row["api_version_served"]
+    if served not in (None, asked):
+        message = (
+            f"{label}: Shopify has retired version {asked} of its API and answers with {served}"
         )
+        advice = "Set QUINTILE_SHOPIFY_API_VERSION to a version that this release supports."
+        yield Finding("warning", "connections", message, advice)
     for scope, purpose in NEEDED_SCOPES.items():
         if row["is_verified"] and not is_granted(scope, row["scopes"]):
-            yield Finding(
-                "error",
-                "scopes",
-                f"{label}: {scope} is not granted; it is for {purpose}",
-                f"Grant it in Shopify, then: quintile tenants connect-shopify {row['name']}",
-            )
+            message = f"{label}: {scope} is not granted; it is needed for {purpose}"
+            advice = f"Grant it in Shopify, then: quintile tenants connect-shopify {row['name']}"
+            yield Finding("error", "scopes", message, advice)
     if row["is_limited"]:
-        yield Finding(
-            "warning",
-            "connections",
-            f"{label}: {ALL_ORDERS_SCOPE} is not granted, so Shopify shows 60 days of orders",
-            "Grant it and connect again, or bring older orders in: quintile orders import",
-        )
-    if row["refresh_days_left"] is not None and row["refresh_days_left"] < _FEW_DAYS:
-        yield Finding(
-            "warning",
-            "connections",
-            f"{label}: its refresh token ends in {row['refresh_days_left']} days",
-            "Every sync renews it; if none can run, connect again before then.",
-        )
+        message = f"{label}: {ALL_ORDERS_SCOPE} is not granted, so Shopify shows 60 days of orders"
+        advice = "Grant it and connect again, or import older orders: quintile orders import"
+        yield Finding("warning", "connections", message, advice)
+    days_left = row["refresh_days_left"]
+    if days_left is not None and days_left < _MIN_REFRESH_DAYS:
+        message = f"{label}: its refresh token expires in {days_left} days"
+        advice = "Every sync renews it. If no sync can run, connect again before then."
+        yield Finding("warning", "connections", message, advice)
 
 
 def check_keys(settings: Settings, conn: Connection) -> Iterator[Finding]:
-    """Which keys of the ring are in use; one that is missing is told with its connection."""
-    used = {
-        row["key_id"]: row["secrets"] for row in conn.execute(query("doctor.count_keys")).fetchall()
-    }
+    """Which keys of the ring are in use; missing keys are findings of their connections."""
+    rows = conn.execute(query("doctor.count_keys")).fetchall()
+    used = {row["key_id"]: row["secrets"] for row in rows}
     newest = next(iter(key_ring(settings)))
     if older := sum(count for key_id, count in used.items() if key_id != newest):
-        yield Finding(
-            "warning",
-            "keys",
-            f"{older} of {sum(used.values())} secrets are sealed with another key than the first"
-            f" of the ring, '{newest}'",
-            "Run: quintile keys rotate",
+        message = (
+            f"{older} of {sum(used.values())} secrets are not sealed with the first key of the"
+            f" ring, '{newest}'"
         )
+        yield Finding("warning", "keys", message, "Run: quintile keys rotate")
     elif used:
         yield Finding("ok", "keys", f"all {used[newest]} secrets are sealed with key '{newest}'")

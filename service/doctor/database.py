@@ -13,12 +13,11 @@ from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_mi
 def check_database(conn: Connection) -> Iterator[Finding]:
     """The server's version and pending migrations."""
     version = conn.info.server_version
-    yield Finding(
-        "ok" if version >= MINIMUM_SERVER_VERSION else "error",
-        "database",
-        f"PostgreSQL {version // 10000}.{version % 10000}",
-        "" if version >= MINIMUM_SERVER_VERSION else "Quintile needs PostgreSQL 15 or newer.",
-    )
+    message = f"PostgreSQL {version // 10000}.{version % 10000}"
+    if version >= MINIMUM_SERVER_VERSION:
+        yield Finding("ok", "database", message)
+    else:
+        yield Finding("error", "database", message, "Quintile needs PostgreSQL 15 or newer.")
     applied = applied_migrations(conn)
     pending = [item.name for item in known_migrations() if item.name not in applied]
     if pending:
@@ -31,7 +30,7 @@ def check_roles(settings: Settings) -> Iterator[Finding]:
     """That the service and dbt can connect, with no more rights than they need."""
     with connect(app_url(settings)) as conn:
         refuse_overprivileged(conn)
-    yield Finding("ok", "roles", "the service connects as quintile_app and may do no more")
+    yield Finding("ok", "roles", "the service connects as quintile_app, without further rights")
     with connect(transform_url(settings)):
         yield Finding("ok", "roles", "dbt connects as quintile_transform")
 
@@ -39,12 +38,8 @@ def check_roles(settings: Settings) -> Iterator[Finding]:
 def check_isolation(conn: Connection) -> Iterator[Finding]:
     """That every relation with tenants' rows is under row level security."""
     rows = conn.execute("select relation, finding from app.isolation_findings").fetchall()
+    advice = "For tables of the service: quintile migrate. For what dbt builds: quintile build."
     for row in rows:
-        yield Finding(
-            "error",
-            "isolation",
-            f"{row['relation']}: {row['finding']}",
-            "Landed tables: quintile migrate. What dbt builds: quintile build.",
-        )
+        yield Finding("error", "isolation", f"{row['relation']}: {row['finding']}", advice)
     if not rows:
         yield Finding("ok", "isolation", "every relation with a tenant_id is protected")

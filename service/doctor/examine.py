@@ -1,4 +1,4 @@
-"""Every check, one after the other; a check that cannot run is itself a finding."""
+"""Run every check; a check that cannot run is itself a finding."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
         settings: The installation.
         fix: Create missing webhook subscriptions and correct wrong ones.
     """
-    # The host first: a full disk is why much else fails.
+    # The host first: a full disk makes other checks fail.
     findings = run_check("disk", lambda: check_disk(settings))
     findings += run_check("database", lambda: _with(connect(admin_url(settings)), check_database))
     if not _is_broken(findings):
@@ -55,19 +55,19 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
 
 
 def run_check(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """What a check found, or that it could not run: the other checks go on."""
+    """What a check found, or that it could not run."""
     findings: list[Finding] = []
     try:
         for finding in check():
-            # A provider's own answer comes without advice.
+            # Providers' error messages come without advice.
             needs_advice = finding.level != "ok" and not finding.advice
             findings.append(replace(finding, advice=_SEE_LOG) if needs_advice else finding)
     except QuintileError as error:
         findings.append(Finding("error", name, error.message, error.advice or _SEE_LOG))
     except psycopg.Error as error:
-        # Only PostgreSQL's own first line: a statement's parameters may hold anything.
-        words = error.diag.message_primary or "the connection was lost"
-        message = f"the database did not answer: {words}"
+        # Only PostgreSQL's first line, without a statement's parameters.
+        reason = error.diag.message_primary or "the connection was lost"
+        message = f"the database did not answer: {reason}"
         findings.append(Finding("error", name, message, _DATABASE_ADVICE))
     return findings
 

@@ -10,7 +10,7 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found, and what to do about it."""
+    """What a check found, and advice unless all is well."""
 
     level: Level
     check: str

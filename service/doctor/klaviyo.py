@@ -14,9 +14,5 @@ def check_paused_lists(conn: Connection) -> Iterator[Finding]:
     """Synced lists that are paused, and why."""
     for tenant in list_tenants(conn):
         for paused in paused_lists(conn, tenant["tenant_id"]):
-            yield Finding(
-                "warning",
-                "klaviyo",
-                f"{tenant['name']}: {paused.message()}",
-                paused.advice(tenant["name"]),
-            )
+            message = f"{tenant['name']}: {paused.message()}"
+            yield Finding("warning", "klaviyo", message, paused.advice(tenant["name"]))

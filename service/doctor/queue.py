@@ -1,4 +1,4 @@
-"""What the doctor says of jobs: freshness, jobs that are stuck, and whether a worker is alive."""
+"""Checks of jobs: freshness, stuck jobs and runs, and whether a worker is alive."""
 
 from __future__ import annotations
 
@@ -11,36 +11,33 @@ from service.doctor.finding import Finding
 from service.queue.freshness import EXPECTED, read_freshness
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-# A job that waits longer than this has no worker, or workers that cannot keep up.
-_PATIENCE_SECONDS = 900
+# After this wait there is no worker, or the workers cannot keep up.
+_MAX_WAIT_SECONDS = 900
 
 
 def check_freshness(settings: Settings, conn: Connection) -> Iterator[Finding]:
-    """How long ago each connected tenant was synced and every tenant built.
+    """How long ago each connected tenant was synced, and each tenant was built.
 
     Args:
-        settings: The schedules, which say how long is too long.
+        settings: The schedules, which decide what is late.
         conn: The owner's connection, which sees all tenants.
     """
     for row in read_freshness(settings, conn):
-        schedule, words = EXPECTED[row["kind"]]
-        ago = _in_words(row["seconds"])
+        schedule, label = EXPECTED[row["kind"]]
+        name, age = row["name"], _format_seconds(row["seconds"])
         if row["is_late"]:
-            yield Finding(
-                "warning",
-                "freshness",
-                f"{row['name']}: no {words} for {ago}, twice as long as"
-                f" {environment_name(f'schedule_{schedule}')} leaves between two",
-                f"See: quintile runs list --tenant {row['name']} --kind {row['kind']}",
-            )
+            setting = environment_name(f"schedule_{schedule}")
+            message = f"{name}: no {label} for {age}, over twice the longest gap of {setting}"
+            advice = f"See: quintile runs list --tenant {name} --kind {row['kind']}"
+            yield Finding("warning", "freshness", message, advice)
         elif row["is_done"]:
-            yield Finding("ok", "freshness", f"{row['name']}: last {words} {ago} ago")
+            yield Finding("ok", "freshness", f"{name}: last {label} {age} ago")
         else:
-            yield Finding("ok", "freshness", f"{row['name']}: no {words} yet ({ago} so far)")
+            yield Finding("ok", "freshness", f"{name}: no {label} yet ({age} so far)")
 
 
-def _in_words(seconds: float) -> str:
-    """A time span in the largest unit of which it has two."""
+def _format_seconds(seconds: float) -> str:
+    """A time span in the largest unit of which it has at least two."""
     for name, unit in (("days", _DAY), ("hours", _HOUR), ("minutes", _MINUTE)):
         if seconds >= 2 * unit:
             return f"{int(seconds // unit)} {name}"
@@ -48,65 +45,44 @@ def _in_words(seconds: float) -> str:
 
 
 def check_queue(settings: Settings) -> Iterator[Finding]:
-    """Jobs that nobody does, jobs whose worker died, jobs that failed; and the workers."""
+    """Whether workers are alive, and jobs that wait, lost their worker, or failed."""
     with connect(transform_url(settings)) as conn:
         alive = one(conn.execute(query("queue.count_workers")).fetchone())["alive"]
-        state = one(
-            conn.execute(
-                query("doctor.find_stuck_jobs"), {"stale_after": settings.run_stale_seconds}
-            ).fetchone()
-        )
-    yield from _worker(alive, state["waiting"])
-    if state["oldest_seconds"] > _PATIENCE_SECONDS:
-        minutes = int(state["oldest_seconds"] // 60)
-        yield Finding(
-            "warning" if alive else "error",
-            "worker",
-            f"{state['waiting']} jobs wait, the oldest for {minutes} minutes",
-            "Start another worker, or look at what the others do: quintile runs list"
-            " --state running"
-            if alive
-            else "Start one: quintile worker; or once: quintile jobs work",
-        )
-    if state["orphaned"]:
-        yield Finding(
-            "warning",
-            "worker",
-            f"{state['orphaned']} jobs belong to a worker that died",
-            "A worker takes them up again within minutes: quintile worker",
-        )
-    if state["failed"]:
-        yield Finding(
-            "warning",
-            "worker",
-            f"{state['failed']} jobs failed within a day and are not tried again;"
-            f" the last: {state['last_failed']}",
-            "The worker's log says why, under the job's name.",
-        )
-
-
-def _worker(alive: int, waiting: int) -> Iterator[Finding]:
+        parameters = {"stale_after": settings.run_stale_seconds}
+        state = one(conn.execute(query("doctor.find_stuck_jobs"), parameters).fetchone())
     if alive:
         yield Finding("ok", "worker", f"{alive} alive" if alive > 1 else "one is alive")
-    elif not waiting:
-        yield Finding(
-            "ok",
-            "worker",
-            "none is alive and no job waits",
-            "Schedules then need another scheduler: docs/schedulers.md",
+    elif not state["waiting"]:
+        message = "none is alive and no job waits"
+        advice = "Without a worker, another scheduler must start jobs: docs/schedulers.md"
+        yield Finding("ok", "worker", message, advice)
+    if state["oldest_seconds"] > _MAX_WAIT_SECONDS:
+        minutes = int(state["oldest_seconds"] // 60)
+        message = f"{state['waiting']} jobs wait, the oldest for {minutes} minutes"
+        if alive:
+            advice = "Start another worker, or see what runs: quintile runs list --state running"
+            yield Finding("warning", "worker", message, advice)
+        else:
+            advice = "Start one: quintile worker; or once: quintile jobs work"
+            yield Finding("error", "worker", message, advice)
+    if state["orphaned"]:
+        message = f"{state['orphaned']} jobs belong to a worker that died"
+        advice = "A running worker requeues them within minutes: quintile worker"
+        yield Finding("warning", "worker", message, advice)
+    if state["failed"]:
+        message = (
+            f"{state['failed']} jobs failed within a day and are not retried;"
+            f" the last: {state['last_failed']}"
         )
+        advice = "See the worker's log, under the job's name."
+        yield Finding("warning", "worker", message, advice)
 
 
 def check_runs(settings: Settings, conn: Connection) -> Iterator[Finding]:
-    """Runs whose process has not been heard of, by tenant."""
-    rows = conn.execute(
-        query("doctor.list_stuck_runs"), {"stale_after": settings.run_stale_seconds}
-    ).fetchall()
-    for row in rows:
-        yield Finding(
-            "warning",
-            "runs",
-            f"{row['name']}: {row['kind']} {row['run_id']} has not been heard of for"
-            f" {row['minutes']} minutes",
-            "Its process is dead or hangs. The next one of its kind closes it and goes on.",
-        )
+    """Runs whose process sends no heartbeats, by tenant."""
+    parameters = {"stale_after": settings.run_stale_seconds}
+    for row in conn.execute(query("doctor.list_stuck_runs"), parameters).fetchall():
+        run = f"{row['name']}: {row['kind']} {row['run_id']}"
+        message = f"{run} has sent no heartbeat for {row['minutes']} minutes"
+        advice = "Its process is dead or hangs. The next run of its kind closes it."
+        yield Finding("warning", "runs", message, advice)

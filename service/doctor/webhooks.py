@@ -1,4 +1,4 @@
-"""What the doctor says of webhooks: subscriptions of each connected shop, and what lies aside."""
+"""Checks of webhooks: subscriptions of each connected shop, and quarantined webhooks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from service.webhooks.subscriptions import Deviation, find_deviations, mend, web
 
 
 def check_webhooks(settings: Settings, conn: Connection, *, fix: bool) -> Iterator[Finding]:
-    """Look at the webhooks of every connected shop, and mend the subscriptions if asked to.
+    """Quarantined webhooks, and the webhook subscriptions of every connected shop.
 
     Args:
-        settings: Where webhooks are to go.
+        settings: Where webhooks must go.
         conn: The owner's connection, which sees all tenants.
-        fix: Whether to create what is missing and change what is wrong.
+        fix: Create missing subscriptions and correct wrong ones.
     """
-    yield from _aside(conn)
+    yield from _check_quarantine(conn)
     connected = conn.execute(query("doctor.list_connected_shops")).fetchall()
     if not connected:
         return
@@ -33,27 +33,23 @@ def check_webhooks(settings: Settings, conn: Connection, *, fix: bool) -> Iterat
         yield Finding("error", "webhooks", error.message, error.advice)
         return
     if not address:
-        yield Finding(
-            "ok" if not fix else "error",
-            "webhooks",
-            "no webhooks: changes in stores are seen at the next sync",
-            "To hear of them at once, set QUINTILE_PUBLIC_URL and QUINTILE_SHOPIFY_CLIENT_SECRET,"
-            " then run: quintile doctor --fix",
+        message = "no webhooks: changes in stores are seen at the next sync"
+        advice = (
+            "To receive changes at once, set QUINTILE_PUBLIC_URL and"
+            " QUINTILE_SHOPIFY_CLIENT_SECRET, then run: quintile doctor --fix"
         )
+        yield Finding("error" if fix else "ok", "webhooks", message, advice)
         return
     if not client_secrets(settings):
-        yield Finding(
-            "error",
-            "webhooks",
-            "webhooks are refused: QUINTILE_SHOPIFY_CLIENT_SECRET is not set",
-            "It is the client secret of the app in Shopify, which signs webhooks.",
-        )
+        message = "webhooks are refused: QUINTILE_SHOPIFY_CLIENT_SECRET is not set"
+        advice = "Set it to the client secret of the app in Shopify, which signs webhooks."
+        yield Finding("error", "webhooks", message, advice)
     with open_pool(settings) as pool:
         for tenant in connected:
-            yield from _shop(settings, pool, tenant, address, fix=fix)
+            yield from _check_shop(settings, pool, tenant, address, fix=fix)
 
 
-def _shop(
+def _check_shop(
     settings: Settings, pool: Pool, tenant: dict[str, Any], address: str, *, fix: bool
 ) -> Iterator[Finding]:
     try:
@@ -66,33 +62,27 @@ def _shop(
         yield Finding("error", "webhooks", f"{tenant['name']}: {error.message}", error.advice)
         return
     for deviation in deviations:
-        yield _describe(tenant["name"], deviation, failures.get(deviation) if fix else None)
+        yield _describe(tenant["name"], deviation, failures.get(deviation))
     if not deviations:
         yield Finding("ok", "webhooks", f"{tenant['name']}: every topic goes to {address}")
 
 
 def _describe(name: str, deviation: Deviation, failure: str | None) -> Finding:
-    """What is said of one deviation; ``failure`` is None if nothing was tried, empty if done."""
+    """The finding for a deviation; ``failure`` is None if not tried, empty if fixed."""
     message = f"{name}: {deviation.problem}"
     if failure is None:
-        return Finding(
-            "warning", "webhooks", message, deviation.optional or "Run: quintile doctor --fix"
-        )
+        advice = deviation.optional or "Run: quintile doctor --fix"
+        return Finding("warning", "webhooks", message, advice)
     if not failure:
-        return Finding("ok", "webhooks", f"{message}; mended")
-    return Finding(
-        "warning" if deviation.optional else "error",
-        "webhooks",
-        f"{message}, and Shopify refuses to change that: {failure}",
-        deviation.optional or "Does the app have the scopes read_orders and read_customers?",
-    )
+        return Finding("ok", "webhooks", f"{message}; fixed")
+    message = f"{message}, and Shopify refuses to change that: {failure}"
+    advice = deviation.optional or "Does the app have the scopes read_orders and read_customers?"
+    return Finding("warning" if deviation.optional else "error", "webhooks", message, advice)
 
 
-def _aside(conn: Connection) -> Iterator[Finding]:
+def _check_quarantine(conn: Connection) -> Iterator[Finding]:
     for row in conn.execute(query("doctor.count_quarantined")).fetchall():
-        yield Finding(
-            "error" if row["is_privacy"] else "warning",
-            "webhooks",
-            f"{row['name']}: {row['webhooks']} {row['topic']} set aside; the last: {row['reason']}",
-            f"See: quintile webhooks list --tenant {row['name']}",
-        )
+        name, webhooks = row["name"], f"{row['webhooks']} {row['topic']}"
+        message = f"{name}: {webhooks} quarantined; the last: {row['reason']}"
+        advice = f"See: quintile webhooks list --tenant {name}"
+        yield Finding("error" if row["is_privacy"] else "warning", "webhooks", message, advice)

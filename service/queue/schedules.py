@@ -20,6 +20,7 @@ from service.core.config import Settings
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
+from service.queue.enqueue import Enqueueable
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Schedule:
 
     name: str
     label: str
-    kind: str | None = None
+    kind: Enqueueable | None = None
     provider: str | None = None
     is_local: bool = False
     starts_work: bool = True

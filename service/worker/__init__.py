@@ -1,1 +1,1 @@
-"""What runs in the background: the tasks, the scheduler and the fair queue."""
+"""The worker: tasks, the scheduler and the fair queue."""

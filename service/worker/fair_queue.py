@@ -1,8 +1,8 @@
-"""The queue as the worker sees it: fair among tenants, and patient with a database that restarts.
+"""A fair queue that survives restarts of the database.
 
-procrastinate hands out jobs first come, first served, and gives up when the database goes away. The
-choice of the next job is ours (``sql/fetch_job.sql``), made under a lock so that workers agree on
-it, and every word with the database is repeated until it is heard.
+procrastinate serves jobs in order of arrival and fails when the database goes away. Here the next
+job is chosen by ``sql/fetch_job.sql``, under a lock that all workers share, and calls to the
+database are retried.
 """
 
 from __future__ import annotations
@@ -27,38 +27,39 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_LONGEST_PAUSE_SECONDS = 5.0
+_MAX_PAUSE_SECONDS = 5.0
 
 
 class FairQueue(JobManager):
-    """Hands jobs to one worker by the rules of the statement ``fetch_job``."""
+    """procrastinate's job manager, which fetches jobs by the rules of ``fetch_job``."""
 
     def __init__(self, connector: PsycopgConnector, settings: Settings) -> None:
         super().__init__(connector)
         slots, builds = settings.worker_slots, settings.worker_builds
         self._psycopg = connector
+        # Ids of the jobs that this worker has. The lock keeps update_heartbeat from returning a job
+        # that is being fetched.
         self._held: set[int] = set()
-        # While a job is being handed out, nobody may take it for one that nobody has got.
-        self._handing_out = asyncio.Lock()
+        self._fetching = asyncio.Lock()
         self._rules = {
-            "asked": PRIORITY_PERSON,
+            "person_priority": PRIORITY_PERSON,
             "builds": [BUILD_TASK, DUE_BUILD_TASK],
             "tenant_slots": max(slots // 2, 1),
             "kind_slots": max(slots - 1, 1),
-            "unasked_slots": max(slots - 1, 1),
+            "background_slots": max(slots - 1, 1),
             "build_slots": builds,
-            "unasked_builds": max(builds - 1, 1),
+            "background_builds": max(builds - 1, 1),
         }
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> Job | None:
-        """The job that is next by the rules, or None; None as well while there is no database."""
+        """The next job by the rules; None if there is none, or the database does not answer."""
         parameters = {
             **self._rules,
             "queues": list(queues) if queues is not None else None,
             "worker_id": worker_id,
         }
         try:
-            async with self._handing_out:
+            async with self._fetching:
                 async with (
                     self._psycopg.pool.connection() as conn,
                     conn.cursor(row_factory=dict_row) as cursor,
@@ -76,30 +77,22 @@ class FairQueue(JobManager):
         return Job.from_row(cast("Any", row))
 
     async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
-        """Mark a job as ended; whoever waited for its lock or its slot may look again."""
-        try:
-            await _until_answered(lambda: JobManager.finish_job(self, job, status, delete_job))
-        finally:
-            self._let_go(job)
-        await self._wake_workers()
+        """Mark a job as ended, and wake workers that waited for its lock or its slot."""
+        await self._end(job, lambda: JobManager.finish_job(self, job, status, delete_job))
 
     async def retry_job(self, job: Job, **changes: Any) -> None:  # type: ignore[override]
-        """Put a job back, as :meth:`finish_job`."""
-        try:
-            await _until_answered(lambda: JobManager.retry_job(self, job, **changes))
-        finally:
-            self._let_go(job)
-        await self._wake_workers()
+        """Put a job back into the queue, as :meth:`finish_job`."""
+        await self._end(job, lambda: JobManager.retry_job(self, job, **changes))
 
     async def update_heartbeat(self, worker_id: int) -> None:
-        """Say that the worker lives; a word that is not heard is said again at the next beat.
+        """Write the worker's heartbeat; if that fails, the next one is soon enough.
 
-        Jobs go back that the queue has marked as this worker's, and whose names were lost on the
-        way when the database went away: while the worker lives, nobody else would take them up.
+        If the connection broke after a fetch had committed, jobs are marked as this worker's that
+        it never got. They go back into the queue here, since no other worker would requeue them.
         """
         try:
             await super().update_heartbeat(worker_id)
-            async with self._handing_out:
+            async with self._fetching:
                 rows = await self.connector.execute_query_all_async(
                     query("worker.return_lost_jobs").as_string(),
                     worker_id=worker_id,
@@ -109,31 +102,32 @@ class FairQueue(JobManager):
             log.warning("heartbeat failed", error=type(error.__cause__).__name__)
             return
         for row in rows:
-            log.warning("job handed back that never arrived", job_id=row["id"])
+            log.warning("returned a job that never arrived", job_id=row["id"])
         if rows:
             await self._wake_workers()
 
     async def listen_for_jobs(
         self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
     ) -> None:
-        """Hear of new jobs at once, over a new connection when one is lost."""
+        """Listen for new jobs; connect again when the connection is lost."""
+        listen = JobManager.listen_for_jobs
         while True:
-            await _until_answered(
-                lambda: JobManager.listen_for_jobs(
-                    self, on_notification=on_notification, queues=queues
-                )
-            )
+            await _retry(lambda: listen(self, on_notification=on_notification, queues=queues))
 
-    def _let_go(self, job: Job) -> None:
-        if job.id is not None:
-            self._held.discard(job.id)
+    async def _end(self, job: Job, call: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await _retry(call)
+        finally:
+            if job.id is not None:
+                self._held.discard(job.id)
+        await self._wake_workers()
 
     async def _wake_workers(self) -> None:
         text = query("queue.wake_workers").as_string()
-        await _until_answered(lambda: self.connector.execute_query_async(text))
+        await _retry(lambda: self.connector.execute_query_async(text))
 
 
-async def _until_answered(call: Callable[[], Awaitable[T]]) -> T:
+async def _retry(call: Callable[[], Awaitable[T]]) -> T:
     """Call until the database answers."""
     pause = 0.1
     while True:
@@ -144,4 +138,4 @@ async def _until_answered(call: Callable[[], Awaitable[T]]) -> T:
                 raise
             log.warning("queue unavailable", error=type(error.__cause__).__name__)
         await asyncio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        pause = min(2 * pause, _MAX_PAUSE_SECONDS)

@@ -1,9 +1,10 @@
-"""The worker's numbers for Prometheus: its own, and what the database says of all tenants."""
+"""The worker's Prometheus metrics: its own, and what the database says about all tenants."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,74 +30,73 @@ _SIZES = ("unbuilt", "small", "medium", "large")
 
 
 class InstallationCollector(Collector):
-    """Asks the database at every look. Every worker answers the same: take the maximum of them.
+    """Reads the database at every scrape. All workers answer the same, so take their maximum.
 
-    A tenant counts to a class by its customers in the RFM window: ``small`` below 1,000,
-    ``medium`` below 50,000, ``large`` from there on, ``unbuilt`` before its first build.
+    A tenant's size counts its customers in the RFM window: ``small`` below 1,000, ``medium`` below
+    50,000, ``large`` from there on; ``unbuilt`` before its first build.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def collect(self) -> Iterable[Metric]:
-        """Everything, or only that the database does not answer."""
-        is_up = GaugeMetricFamily("quintile_database_up", "Whether the database answers.")
+        """All metrics, or only that the database does not answer."""
+        found: list[Metric] = []
+        is_up = True
         try:
             with connect(transform_url(self._settings)) as conn:
-                found = [
-                    *self._tenants(conn),
-                    *_queue(conn),
-                    *_unfinished(conn),
-                    *_written(conn),
-                ]
+                found = [*_tenants(conn, self._settings), *_queue(conn), _written(conn)]
         except (QuintileError, psycopg.Error):
-            log.warning("metrics lack what the database knows", exc_info=True)
-            is_up.add_metric([], 0)
-            return [is_up]
-        is_up.add_metric([], 1)
-        return [is_up, *found]
-
-    def _tenants(self, conn: Connection) -> Iterator[Metric]:
-        sizes = _read_sizes(conn)
-        rows = read_freshness(self._settings, conn)
-        tenants = GaugeMetricFamily("quintile_tenants", "Tenants by class.", labels=["size"])
-        for size in _SIZES:
-            tenants.add_metric([size], sum(found == size for found in sizes.values()))
-        yield tenants
-        lag = GaugeMetricFamily(
-            "quintile_lag_seconds",
-            "Longest time since a tenant of this class was last served.",
-            labels=["kind", "size"],
-        )
-        late = GaugeMetricFamily(
-            "quintile_tenants_late",
-            "Tenants that were not served for twice as long as the schedule says.",
-            labels=["kind", "size"],
-        )
-        longest: dict[tuple[str, str], float] = {}
-        overdue: dict[tuple[str, str], int] = {}
-        for row in rows:
-            group = (row["kind"], sizes[row["tenant_id"]])
-            longest[group] = max(longest.get(group, 0.0), row["seconds"])
-            overdue[group] = overdue.get(group, 0) + row["is_late"]
-        for group in sorted(longest):
-            lag.add_metric(group, longest[group])
-            late.add_metric(group, overdue[group])
-        yield lag
-        yield late
-        if self._settings.metrics_tenant_names:
-            yield _by_name(rows)
+            log.warning("no metrics from the database", exc_info=True)
+            is_up = False
+        up = _gauge("quintile_database_up", "Whether the database answers.", (), [((), is_up)])
+        return [up, *found]
 
 
-def _by_name(rows: Iterable[dict[str, Any]]) -> Metric:
-    lag = GaugeMetricFamily(
-        "quintile_tenant_lag_seconds",
-        "Time since a tenant was last served.",
-        labels=["tenant", "kind"],
+def _gauge(
+    name: str,
+    documentation: str,
+    labels: Sequence[str],
+    samples: Iterable[tuple[Sequence[str], float]],
+) -> Metric:
+    gauge = GaugeMetricFamily(name, documentation, labels=labels)
+    for values, number in samples:
+        gauge.add_metric(values, number)
+    return gauge
+
+
+def _tenants(conn: Connection, settings: Settings) -> Iterator[Metric]:
+    sizes = _read_sizes(conn)
+    rows = read_freshness(settings, conn)
+    counts = Counter(sizes.values())
+    yield _gauge(
+        "quintile_tenants",
+        "Tenants by size.",
+        ["size"],
+        [((size,), counts[size]) for size in _SIZES],
     )
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        lag.add_metric([row["name"], row["kind"]], row["seconds"])
-    return lag
+        groups[row["kind"], sizes[row["tenant_id"]]].append(row)
+    yield _gauge(
+        "quintile_lag_seconds",
+        "Longest time since a tenant of this size was last served.",
+        ["kind", "size"],
+        [(group, max(row["seconds"] for row in groups[group])) for group in sorted(groups)],
+    )
+    yield _gauge(
+        "quintile_tenants_late",
+        "Tenants that have waited twice as long as their schedule's longest gap.",
+        ["kind", "size"],
+        [(group, sum(row["is_late"] for row in groups[group])) for group in sorted(groups)],
+    )
+    if settings.metrics_tenant_names:
+        yield _gauge(
+            "quintile_tenant_lag_seconds",
+            "Time since a tenant was last served.",
+            ["tenant", "kind"],
+            [((row["name"], row["kind"]), row["seconds"]) for row in rows],
+        )
 
 
 def _read_sizes(conn: Connection) -> dict[UUID, str]:
@@ -106,46 +106,50 @@ def _read_sizes(conn: Connection) -> dict[UUID, str]:
 
 
 def _queue(conn: Connection) -> Iterator[Metric]:
-    waiting = GaugeMetricFamily(
-        "quintile_queue_jobs", "Jobs that are due or at work.", labels=["queue", "state"]
+    queues = conn.execute(query("worker.queue_depth")).fetchall()
+    yield _gauge(
+        "quintile_queue_jobs",
+        "Jobs that are due or running.",
+        ["queue", "state"],
+        [
+            ((row["queue_name"], state), row[state])
+            for row in queues
+            for state in ("waiting", "doing")
+        ],
     )
-    oldest = GaugeMetricFamily(
-        "quintile_queue_oldest_seconds", "How long the oldest due job waits.", labels=["queue"]
+    yield _gauge(
+        "quintile_queue_oldest_seconds",
+        "How long the oldest due job has waited.",
+        ["queue"],
+        [((row["queue_name"],), row["oldest_seconds"]) for row in queues],
     )
-    for row in conn.execute(query("worker.queue_depth")).fetchall():
-        waiting.add_metric([row["queue_name"], "waiting"], row["waiting"])
-        waiting.add_metric([row["queue_name"], "doing"], row["doing"])
-        oldest.add_metric([row["queue_name"]], row["oldest_seconds"])
-    yield waiting
-    yield oldest
-    workers = GaugeMetricFamily("quintile_workers", "Workers heard of within a minute.")
-    workers.add_metric([], one(conn.execute(query("queue.count_workers")).fetchone())["alive"])
-    yield workers
-
-
-def _unfinished(conn: Connection) -> Iterator[Metric]:
-    unfinished = GaugeMetricFamily(
-        "quintile_runs_unfinished", "Runs that wait or are at work.", labels=["kind", "state"]
+    alive = one(conn.execute(query("queue.count_workers")).fetchone())["alive"]
+    yield _gauge(
+        "quintile_workers", "Workers with a heartbeat in the last minute.", (), [((), alive)]
     )
-    for row in conn.execute(query("worker.count_unfinished_runs")).fetchall():
-        unfinished.add_metric([row["kind"], row["state"]], row["runs"])
-    yield unfinished
+    runs = conn.execute(query("worker.count_unfinished_runs")).fetchall()
+    yield _gauge(
+        "quintile_runs_unfinished",
+        "Runs that are queued or running.",
+        ["kind", "state"],
+        [((row["kind"], row["state"]), row["runs"]) for row in runs],
+    )
 
 
-def _written(conn: Connection) -> Iterator[Metric]:
+def _written(conn: Connection) -> Metric:
     written = CounterMetricFamily(
         "quintile_rows_written",
-        "Rows inserted, updated and deleted: landed (shopify), built (marts), kept (app).",
+        "Rows inserted, updated and deleted, by schema.",
         labels=["schema"],
     )
     for row in conn.execute(query("worker.rows_written")).fetchall():
         written.add_metric([row["schema"]], row["rows"])
-    yield written
+    return written
 
 
 @contextmanager
 def serve_metrics(settings: Settings) -> Iterator[None]:
-    """Answer ``GET /metrics`` on the worker's own port, if it has one, until the block ends."""
+    """Answer ``GET /metrics`` on the worker's port, if it is set, until the block ends."""
     if not settings.worker_metrics_port:
         yield
         return
@@ -182,6 +186,6 @@ def _handler(settings: Settings) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_words: object) -> None:
-            """A look at the numbers is no event."""
+            """Do not log scrapes."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""Doing the jobs that wait, once: for installations without a worker that runs all the time."""
+"""``quintile jobs work``: run the waiting jobs once, for installations without a worker."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from service.queue.retry import PostponedError
 from service.worker.scheduler import close_dead_runs, requeue_stalled_jobs
 from service.worker.tasks import worker_app
 
-_AT_ONCE = 4
+_CONCURRENCY = 4
 
 
 def run_once(settings: Settings, pool: Pool) -> dict[str, int]:
-    """Do every job that is due, several at once, until none is left.
+    """Run every due job, several at once, until none is left.
 
-    The queue's locks hold between this and any worker, so both may be at work. What a process that
-    died has left is taken up too. Nothing is scheduled here.
+    Jobs of dead workers are requeued first. Schedules are not served. It may run beside workers, as
+    the queue's locks apply to all of them.
 
     Returns:
-        How many jobs were done, how many failed, and how many are to be tried again later.
+        How many jobs were done, how many failed, and how many will be retried later.
     """
     counts = {"done": 0, "failed": 0, "postponed": 0}
 
@@ -46,7 +46,7 @@ def run_once(settings: Settings, pool: Pool) -> dict[str, int]:
     with app.open():
         app.run_worker(
             wait=False,
-            concurrency=_AT_ONCE,
+            concurrency=_CONCURRENCY,
             delete_jobs="successful",
             worker_middleware=[counted],
         )

@@ -1,9 +1,9 @@
-"""What the clock starts: schedules that have come due, and what dead processes have left."""
+"""The scheduler: queue what is due, and clean up after dead processes."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -21,24 +21,22 @@ from service.core.db import (
 from service.core.metrics import count_run
 from service.core.queries import query
 from service.queue.defer import QUEUE, defer, enter_queue
-from service.queue.enqueue import HOUSEKEEP_TASK, Enqueueable, enqueue
+from service.queue.enqueue import HOUSEKEEP_TASK, enqueue
 from service.queue.priorities import PRIORITY_SCHEDULE
 from service.queue.runs import STALE_AFTER_SECONDS
 from service.queue.schedules import BY_NAME, newest_times
 
 log = structlog.get_logger(__name__)
 
-# Workers are given this much longer than runs to be heard of, in parts of the time that runs have:
-# when a dead worker's job is taken up, its run is known to be dead as well.
-_GRACE_PARTS = 4
+# A worker counts as dead later than its runs, so that the run of a requeued job can be started.
+_WORKER_STALE_FACTOR = 1.25
 
 
 def enqueue_due(settings: Settings, pool: Pool, now: datetime) -> int:
-    """Queue what has come due for each tenant, once, however many workers ask.
+    """Queue what is due for each tenant, once for all workers.
 
-    A tenant for whom that fails does not keep the others from being served; it is tried again at
-    the next call. The time a schedule came due counts as served in the transaction that queues the
-    work. Schedules that are only asked about (``klaviyo_members``) start nothing here.
+    The due time is recorded as served in the transaction that queues the work. A tenant that fails
+    does not stop the others, and is retried at the next call.
 
     Returns:
         How many schedules of tenants were served.
@@ -49,36 +47,32 @@ def enqueue_due(settings: Settings, pool: Pool, now: datetime) -> int:
             try:
                 served += _serve(pool, due)
             except Exception:
-                log.exception("schedule not served", tenant_id=str(due["tenant_id"]), **_named(due))
+                ids = {"tenant_id": str(due["tenant_id"]), "schedule": due["name"]}
+                log.exception("schedule not served", due_at=due["due_at"].isoformat(), **ids)
     return served
 
 
 def requeue_stalled_jobs(settings: Settings) -> int:
-    """Put jobs of workers that have not been heard of for too long back into the queue.
-
-    Returns:
-        How many.
-    """
-    seconds = settings.run_stale_seconds * (1 + 1 / _GRACE_PARTS)
+    """Put jobs of dead workers back into the queue; returns how many."""
+    seconds = settings.run_stale_seconds * _WORKER_STALE_FACTOR
     with connect(transform_url(settings)) as conn, conn.transaction():
         enter_queue(conn)
         rows = conn.execute(query("worker.requeue_stalled_jobs"), {"seconds": seconds}).fetchall()
         conn.execute(query("queue.wake_workers"))
     for row in rows:
-        log.warning("took up a job of a dead worker", job_id=row["id"], task=row["task_name"])
+        log.warning("requeued a job of a dead worker", job_id=row["id"], task=row["task_name"])
     return len(rows)
 
 
 def close_dead_runs(settings: Settings, pool: Pool) -> int:
-    """Tell of runs that nobody does and nobody will, such as those of a command that was killed.
+    """Close runs that have no process and no job, such as those of killed commands.
 
-    They would be shown as running, and keep what waits behind them, until somebody starts another
-    of their kind.
+    Otherwise they would be shown as running, and block queued runs of their kind.
 
     Returns:
-        How many.
+        How many were closed.
     """
-    # Commands say that they live as often as the usual time asks for, whatever is set here.
+    # Commands send heartbeats for the default, whatever is set here.
     stale_after = {"stale_after": max(settings.run_stale_seconds, STALE_AFTER_SECONDS)}
     with connect(transform_url(settings)) as conn:
         rows = conn.execute(query("worker.list_dead_runs"), stale_after).fetchall()
@@ -88,13 +82,14 @@ def close_dead_runs(settings: Settings, pool: Pool) -> int:
             run = conn.execute(query("worker.close_dead_run"), row | stale_after).fetchone()
         if run is not None:
             count_run(run["kind"], "failed", run["seconds"])
-            log.warning("closed a run that nobody does", kind=run["kind"], **_ids(row))
+            ids = {"tenant_id": str(row["tenant_id"]), "run_id": str(row["run_id"])}
+            log.warning("closed a dead run", kind=run["kind"], **ids)
             closed += 1
     return closed
 
 
 def _find_due(conn: Connection, settings: Settings, now: datetime) -> list[dict[str, Any]]:
-    """Tenants and the schedules that have come due for them since they were served last."""
+    """Tenants and their schedules that have come due since they were last served."""
     times = newest_times(conn, settings, now)
     return conn.execute(
         query("worker.find_due_schedules"),
@@ -108,7 +103,7 @@ def _find_due(conn: Connection, settings: Settings, now: datetime) -> list[dict[
 
 
 def _serve(pool: Pool, due: dict[str, Any]) -> bool:
-    """Queue one tenant's work; False when it has been served or paused meanwhile."""
+    """Queue one tenant's work; False if another worker has, or the schedule was just paused."""
     tenant_id: UUID = due["tenant_id"]
     schedule = BY_NAME[due["name"]]
     with tenant_transaction(pool, tenant_id) as conn:
@@ -116,7 +111,7 @@ def _serve(pool: Pool, due: dict[str, Any]) -> bool:
         if conn.execute(query("worker.serve_schedule"), parameters).fetchone() is None:
             return False
         if schedule.kind is not None:
-            enqueue(conn, tenant_id, cast("Enqueueable", schedule.kind), "schedule")
+            enqueue(conn, tenant_id, schedule.kind, "schedule")
         else:
             defer(
                 conn,
@@ -127,11 +122,3 @@ def _serve(pool: Pool, due: dict[str, Any]) -> bool:
                 tenant_id=str(tenant_id),
             )
     return True
-
-
-def _ids(row: dict[str, Any]) -> dict[str, str]:
-    return {"tenant_id": str(row["tenant_id"]), "run_id": str(row["run_id"])}
-
-
-def _named(due: dict[str, Any]) -> dict[str, str]:
-    return {"schedule": due["name"], "due_at": due["due_at"].isoformat()}

@@ -39,13 +39,13 @@ from service.worker.housekeeping import housekeep
 
 log = structlog.get_logger(__name__)
 
-# A run that another process is at is looked after again this often while a process may be silent.
-_LOOKS = 12
+# How often a job checks a run of another process before that process counts as dead.
+_CHECKS = 12
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What the tasks need: the settings, the service's pool, and whether the process is to stop."""
+    """What the tasks need: settings, the service's pool, and an event set when they must stop."""
 
     settings: Settings
     pool: Pool
@@ -53,7 +53,7 @@ class Worker:
 
     @property
     def policy(self) -> RunPolicy:
-        """On what policy runs are done here."""
+        """How this worker does runs."""
         return RunPolicy.for_worker(self.settings, self.stopping)
 
     def shopify_sync(self, tenant_id: UUID, run_id: UUID) -> None:
@@ -65,11 +65,7 @@ class Worker:
         self._record(partial(sync_shopify, only="segments"), tenant_id, run_id)
 
     def klaviyo_sync(self, tenant_id: UUID, run_id: UUID) -> None:
-        """Sync one tenant's Klaviyo lists."""
-        self._record(sync_klaviyo, tenant_id, run_id)
-
-    def klaviyo_plan(self, tenant_id: UUID, run_id: UUID) -> None:
-        """Plan a sync of one tenant's Klaviyo lists, and change nothing."""
+        """Sync one tenant's Klaviyo lists, or only plan it, as the sync request says."""
         self._record(sync_klaviyo, tenant_id, run_id)
 
     def build(self, tenant_id: UUID, run_id: UUID) -> None:
@@ -88,15 +84,15 @@ class Worker:
         )
 
     def build_due_tenants(self, tenant_id: UUID, run_id: UUID) -> None:
-        """Build all tenants that are due, of whom this is one."""
+        """Build this tenant and all others that are due."""
         build_due_tenants(self.settings, self.pool, {tenant_id: run_id}, self.policy)
 
     def webhooks(self, tenant_id: str) -> None:
-        """Work through one tenant's webhooks."""
+        """Process one tenant's webhooks."""
         process_notices(self.settings, self.pool, UUID(tenant_id), _wake_sync)
 
     def privacy(self, tenant_id: str, webhook_id: str) -> None:
-        """Meet one privacy request."""
+        """Process one privacy request."""
         process_request(self.settings, self.pool, UUID(tenant_id), webhook_id)
 
     def notify(self, tenant_id: str, notification_id: str) -> None:
@@ -104,15 +100,15 @@ class Worker:
         send_notification(self.settings, self.pool, UUID(tenant_id), UUID(notification_id))
 
     def housekeep(self, tenant_id: str) -> None:
-        """Delete what has been kept for long enough."""
+        """Delete one tenant's old records."""
         housekeep(self.settings, self.pool, [UUID(tenant_id)])
 
     def do(self, work: Callable[[UUID, UUID], None], tenant_id: str, run_id: str) -> None:
-        """Do a run that is this job's, as soon as nobody else is at it.
+        """Do the run of this job.
 
         Raises:
-            PostponedError: The queue is to try again later: it is not the run's time, another
-                process is at it, or what went wrong will pass.
+            PostponedError: The job must be retried later: the run is not due, another process is
+                doing it, or the failure is transient.
         """
         tenant, run = UUID(tenant_id), UUID(run_id)
         wait = self._wait(tenant, run)
@@ -125,11 +121,11 @@ class Worker:
         except PostponedError:
             raise
         except AlreadyRunningError:
-            log.info("run is at work elsewhere", tenant_id=tenant_id, run_id=run_id)
+            log.info("another process does the run", tenant_id=tenant_id, run_id=run_id)
         except QuintileError as error:
-            # The run's row explains it already.
+            # The run's row has the error.
             log.warning("job failed", reason=error.message, tenant_id=tenant_id, run_id=run_id)
-        # A run that another process took this very moment is that one's, if it lives.
+        # If another process has just taken the run, check later whether it still lives.
         wait = self._wait(tenant, run)
         if wait is not None:
             raise _postponed(wait)
@@ -141,7 +137,7 @@ class Worker:
             work(self.settings, self.pool, tenant_id, progress)
 
     def _wait(self, tenant_id: UUID, run_id: UUID) -> float | None:
-        """Seconds until the run may be begun; None when it is over."""
+        """Seconds until the run may start; None if it has ended."""
         stale_after = self.settings.run_stale_seconds
         with tenant_transaction(self.pool, tenant_id, read_only=True) as conn:
             row = conn.execute(
@@ -150,7 +146,7 @@ class Worker:
                     "tenant_id": tenant_id,
                     "run_id": run_id,
                     "stale_after": stale_after,
-                    "busy_seconds": stale_after / _LOOKS,
+                    "busy_seconds": stale_after / _CHECKS,
                 },
             ).fetchone()
         return None if row is None else float(row["seconds"])
@@ -165,10 +161,10 @@ def _wake_sync(conn: Connection, tenant_id: UUID) -> None:
 
 
 class _Retry(procrastinate.BaseRetryStrategy):
-    """A job comes back when its work says so; what keeps it from its work is tried a few times.
+    """Retries a job when its work asks for it, and unexpected failures a few times.
 
-    The job of a run is its only one: it comes back for as long as what keeps it from the run will
-    pass, however often it has come back before to wait for another process.
+    A run has only one job, so transient failures of such a job are retried without a limit: its
+    attempts also count the times it waited for another process.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -188,12 +184,12 @@ class _Retry(procrastinate.BaseRetryStrategy):
 
 
 def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) -> procrastinate.App:
-    """The queue with its tasks, for a process that does them.
+    """Procrastinate's app with the tasks, for a process that runs them.
 
     Args:
         settings: What to run with.
         pool: The service's pool.
-        stopping: Set when runs are to be handed back.
+        stopping: Set when runs must go back to the queue.
     """
     conninfo = make_conninfo(transform_url(settings), options="-c search_path=jobs,pg_temp")
     connector = PsycopgConnector(conninfo=conninfo)
@@ -205,16 +201,16 @@ def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) ->
         (TASKS["shopify_sync"], worker.shopify_sync),
         (TASKS["segments_sync"], worker.segments_sync),
         (TASKS["klaviyo_sync"], worker.klaviyo_sync),
-        (TASKS["klaviyo_plan"], worker.klaviyo_plan),
+        (TASKS["klaviyo_plan"], worker.klaviyo_sync),
         (TASKS["build"], worker.build),
         (DUE_BUILD_TASK, worker.build_due_tenants),
     ):
         app.task(name=task, retry=retry)(partial(worker.do, work))
-    for task, queue, each in (
+    for task, queue, process in (
         (NOTICES_TASK, WEBHOOK_QUEUE, worker.webhooks),
         (PRIVACY_TASK, WEBHOOK_QUEUE, worker.privacy),
         (HOUSEKEEP_TASK, WEBHOOK_QUEUE, worker.housekeep),
         (NOTIFY_TASK, NOTIFICATION_QUEUE, worker.notify),
     ):
-        app.task(name=task, queue=queue, retry=retry)(each)
+        app.task(name=task, queue=queue, retry=retry)(process)
     return app

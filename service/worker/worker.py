@@ -1,4 +1,4 @@
-"""``quintile worker``: one process that does jobs, several at once, and minds the clock."""
+"""``quintile worker``: a process that runs jobs, several at once, and serves schedules."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
 
-# Parts of the time after which a silent process is taken to be dead.
+# Heartbeats in the time after which a silent process counts as dead.
 _BEATS = 12
-_LONGEST_BEAT_SECONDS = 10.0
-# How often the queue is looked at though nobody has told of a new job.
+_MAX_BEAT_SECONDS = 10.0
+# For jobs whose notification was lost.
 _POLL_SECONDS = 5.0
-# Longest that a job may take to notice that it is to hand back.
+# How long jobs have to notice that they must stop.
 _HAND_BACK_SECONDS = 10.0
-# What work needs a thread besides jobs: the clock, and the end of a job.
+# Threads besides those of jobs: for the scheduler, and for the end of a job.
 _SPARE_THREADS = 2
 
 
 def now() -> datetime:
-    """The time by this machine's clock."""
+    """The current time."""
     return datetime.now(UTC)
 
 
 def run_worker(settings: Settings, clock: Clock = now) -> None:
-    """Do jobs and serve schedules until SIGTERM or SIGINT.
+    """Run jobs and serve schedules until SIGTERM or SIGINT.
 
-    Then running jobs have ``worker_grace_seconds`` to end. After that, runs are handed back at
-    their next sign of progress. Whatever is left ten seconds later is left as it is: the process
-    ends, and another takes the job up as it would after a kill.
+    Then running jobs have ``worker_grace_seconds`` to end. After that, runs go back to the queue
+    when they next report progress. Ten seconds later the process exits, and other workers requeue
+    its remaining jobs, as after a kill.
 
     Args:
         settings: What to run with.
-        clock: What time it is, for the schedules.
+        clock: The time for the schedules.
 
     Raises:
-        DatabaseUnavailableError: The database does not answer when the worker starts; later it
-            waits for it.
+        DatabaseUnavailableError: The database does not answer when the worker starts. Later, the
+            worker waits for it.
     """
     load_queries()
     with open_pool(settings) as pool, serve_metrics(settings):
@@ -68,17 +68,17 @@ async def _work(settings: Settings, pool: Pool, clock: Clock) -> None:
     # Jobs are threads: each slot needs one.
     threads = ThreadPoolExecutor(settings.worker_slots + _SPARE_THREADS)
     loop.set_default_executor(threads)
-    told_to_stop, stopping = asyncio.Event(), Event()
+    signalled, stopping = asyncio.Event(), Event()
     for signal_number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signal_number, told_to_stop.set)
-    beat_seconds = min(settings.run_stale_seconds / _BEATS, _LONGEST_BEAT_SECONDS)
+        loop.add_signal_handler(signal_number, signalled.set)
+    beat_seconds = min(settings.run_stale_seconds / _BEATS, _MAX_BEAT_SECONDS)
     app = worker_app(settings, pool, stopping)
     async with app.open_async():
-        minding = asyncio.create_task(_mind_the_clock(settings, pool, clock, beat_seconds))
+        scheduling = asyncio.create_task(_schedule(settings, pool, clock, beat_seconds))
         working = asyncio.create_task(_run_jobs(app, settings, beat_seconds))
-        waiting = asyncio.create_task(told_to_stop.wait())
+        waiting = asyncio.create_task(signalled.wait())
         await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        minding.cancel()
+        scheduling.cancel()
         if waiting.done():
             log.info("stopping", grace_seconds=settings.worker_grace_seconds)
             working.cancel()
@@ -87,8 +87,8 @@ async def _work(settings: Settings, pool: Pool, clock: Clock) -> None:
                 stopping.set()
                 _, unfinished = await asyncio.wait({working}, timeout=_HAND_BACK_SECONDS)
             if unfinished:
-                log.warning("jobs left behind; another worker will take them up")
-                # Threads that do not end would keep the process, and the jobs with it.
+                log.warning("jobs left unfinished; another worker will requeue them")
+                # Threads that do not end would keep the process alive, and its jobs running.
                 os._exit(1)
         with suppress(asyncio.CancelledError):
             await working
@@ -100,17 +100,15 @@ async def _run_jobs(app: procrastinate.App, settings: Settings, beat_seconds: fl
         concurrency=settings.worker_slots,
         fetch_job_polling_interval=_POLL_SECONDS,
         update_heartbeat_interval=beat_seconds,
-        # requeue_stalled_jobs decides when a worker is dead; until then its row stays.
+        # requeue_stalled_jobs decides when a worker is dead, and needs its row until then.
         stalled_worker_timeout=24 * 3600,
         install_signal_handlers=False,
         delete_jobs="successful",
     )
 
 
-async def _mind_the_clock(
-    settings: Settings, pool: Pool, clock: Clock, every_seconds: float
-) -> None:
-    """Serve schedules and take up what dead workers have left, again and again."""
+async def _schedule(settings: Settings, pool: Pool, clock: Clock, every_seconds: float) -> None:
+    """Run the scheduler every few seconds."""
     while True:
         try:
             await asyncio.to_thread(requeue_stalled_jobs, settings)
@@ -118,7 +116,7 @@ async def _mind_the_clock(
             await asyncio.to_thread(enqueue_due, settings, pool, clock())
         except (psycopg.OperationalError, DatabaseUnavailableError) as error:
             log.warning("schedules wait for the database", error=type(error).__name__)
-            # When it is back after long, whoever lives says so before others are told dead.
+            # Give living workers time for a heartbeat before any of them counts as dead.
             await asyncio.sleep(every_seconds)
         except Exception:
             log.exception("schedules not served")

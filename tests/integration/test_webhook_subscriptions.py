@@ -160,7 +160,7 @@ def test_quarantined_webhooks_are_a_finding_and_can_be_retried(
         post_webhook(url, store.data.domain, "orders/create", {"no": "id"}, webhook_id="w")
     quarantined = webhook_findings(here)[0]
     assert quarantined["level"] == "warning"
-    assert quarantined["message"].startswith("kessel: 1 orders/create set aside")
+    assert quarantined["message"].startswith("kessel: 1 orders/create quarantined")
     (line,) = quintile_process(here, "webhooks", "list", "--tenant", "kessel").stdout.splitlines()
     assert json.loads(line)["payload"] == {"no": "id"}
     done = quintile(here, "webhooks", "retry", "--tenant", "kessel")

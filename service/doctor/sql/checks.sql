@@ -1,5 +1,5 @@
 -- name: list_connections
--- Every tenant's connections but those that were given up, for the doctor; read as quintile_owner.
+-- Every tenant's connections, except disconnected ones. Read as quintile_owner.
 select
     t.tenant_id,
     t.name,
@@ -21,7 +21,7 @@ where c.state <> 'disconnected'
 order by t.name, c.provider;
 
 -- name: count_keys
--- How many secrets each key seals, of all tenants; read as quintile_owner.
+-- How many secrets of all tenants each key seals. Read as quintile_owner.
 select
     s.key_id,
     count(*)::int as secrets
@@ -37,8 +37,8 @@ group by s.key_id
 order by s.key_id;
 
 -- name: find_stuck_jobs
--- The queue in four figures: jobs that are due and how long the oldest waits, jobs whose worker is
--- gone, and jobs that failed within a day. Read as quintile_transform.
+-- The state of the queue: due jobs and how long the oldest has waited, jobs whose worker is dead, and
+-- jobs that failed within a day. Read as quintile_transform.
 with events as (
     select
         e.job_id,
@@ -74,7 +74,7 @@ select
 from jobs;
 
 -- name: list_stuck_runs
--- Runs at work of which nothing has been heard for a while. Read as quintile_owner.
+-- Running runs without a heartbeat for a while. Read as quintile_owner.
 select
     t.name,
     r.kind,
@@ -86,7 +86,7 @@ where r.state = 'running' and r.heartbeat_at < now() - make_interval(secs => %(s
 order by t.name, r.kind;
 
 -- name: list_connected_shops
--- Tenants with a working connection to their store. Read as quintile_owner.
+-- Tenants with an active connection to their store. Read as quintile_owner.
 select
     t.tenant_id,
     t.name
@@ -96,7 +96,7 @@ where c.provider = 'shopify' and c.state = 'active'
 order by t.name;
 
 -- name: count_quarantined
--- How many webhooks of which topic lie aside for each tenant. Read as quintile_owner.
+-- Quarantined webhooks by tenant and topic. Read as quintile_owner.
 select
     t.name,
     e.topic,

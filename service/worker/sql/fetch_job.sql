@@ -1,10 +1,11 @@
 -- name: fetch_job
--- The next job for a worker, marked as begun: what people wait for before what schedules start,
--- then the tenant that has fewest jobs at work, then the one that has waited longest.
+-- Marks the next job for a worker as started, and returns it. The highest priority goes first: jobs
+-- that people wait for, then webhooks, then schedules. Among them, the tenant with the fewest running
+-- jobs goes first, then the tenant that was served longest ago.
 --
--- One of a worker's slots is kept for people, one from any one kind of job, and half of them from
--- any one tenant; one of its builds is kept for people as well. Two jobs of one lock never run at
--- once. Run as quintile_transform, after fetch_lock.
+-- A worker keeps one slot for people, one free of any one kind of job, and half of its slots free of
+-- any one tenant; it also keeps one build for people. Two jobs with the same lock never run at once.
+-- Run as quintile_transform, after lock_fetch.
 with doing as (
     select
         j.worker_id,
@@ -19,9 +20,9 @@ with doing as (
 
 mine as (
     select
-        count(*) filter (where d.priority < %(asked)s) as unasked,
+        count(*) filter (where d.priority < %(person_priority)s) as background,
         count(*) filter (where d.is_build) as builds,
-        count(*) filter (where d.is_build and d.priority < %(asked)s) as unasked_builds
+        count(*) filter (where d.is_build and d.priority < %(person_priority)s) as background_builds
     from doing as d
     where d.worker_id = %(worker_id)s
 ),
@@ -51,7 +52,7 @@ waiting as (
         j.task_name,
         j.args ->> 'tenant_id' as tenant_id,
         j.task_name = any(%(builds)s) as is_build,
-        j.priority < %(asked)s as is_unasked
+        j.priority < %(person_priority)s as is_background
     from jobs.procrastinate_jobs as j
     where
         j.status = 'todo'
@@ -69,10 +70,10 @@ chosen as (
     left join app.turns as t on w.tenant_id = t.tenant_id::text
     where
         coalesce(tenants.jobs_here, 0) < %(tenant_slots)s
-        and (not w.is_unasked or mine.unasked < %(unasked_slots)s)
+        and (not w.is_background or mine.background < %(background_slots)s)
         and case
             when not w.is_build then coalesce(tasks.jobs, 0) < %(kind_slots)s
-            when w.is_unasked then mine.unasked_builds < %(unasked_builds)s
+            when w.is_background then mine.background_builds < %(background_builds)s
             else true
         end
         and (not w.is_build or mine.builds < %(build_slots)s)
@@ -118,5 +119,5 @@ select
 from taken;
 
 -- name: lock_fetch
--- One worker at a time looks for its next job, so that none looks at what another is taking.
+-- Lets one worker at a time choose its next job.
 select pg_advisory_xact_lock(hashtextextended('quintile fetch', 0));

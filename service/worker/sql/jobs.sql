@@ -1,5 +1,5 @@
 -- name: return_lost_jobs
--- Puts jobs back into the queue that are marked as a worker's and that it has not got. Run as
+-- Returns jobs to the queue that are marked as a worker's, but that it does not have. Run as
 -- quintile_transform with the queue's search path.
 with lost as (
     select j.id
@@ -17,8 +17,8 @@ select
 from lost as l;
 
 -- name: requeue_stalled_jobs
--- Puts jobs back into the queue whose worker is gone or has not been heard of. Run as
--- quintile_transform with the queue's search path.
+-- Returns jobs to the queue whose worker is gone or sends no heartbeats. Run as quintile_transform
+-- with the queue's search path.
 with stalled as (
     select
         j.id,
@@ -41,8 +41,8 @@ select
 from stalled as s;
 
 -- name: seconds_until_run
--- How many seconds a run that is not over has to wait before it may be begun: until its next
--- attempt, or a while when a run of its kind is at work, maybe this very one in another process.
+-- Seconds until an unfinished run may start: until its next attempt, or busy_seconds while a run of
+-- its kind is running, which may be the same run in another process.
 select
     case
         when
@@ -67,13 +67,13 @@ where
     and r.state in ('queued', 'running');
 
 -- name: find_tenant_name
--- Name of a tenant, as dbt's vars take it.
+-- Name of a tenant, for dbt's var.
 select name from app.tenants where tenant_id = %(tenant_id)s;
 
 -- name: find_due_schedules
--- Schedules of tenants that have come due since they were served last: the newest time each names,
--- by all clocks or by that of one time zone. A tenant's schedules begin with the tenant; what is
--- paused, or lacks its connection, is not due. Read as quintile_transform.
+-- Tenants' schedules that have come due since they were last served, given the newest time of each
+-- schedule, for all tenants or those of one time zone. They start with the tenant's creation. Paused
+-- ones, and those whose provider is not connected, are not due. Read as quintile_transform.
 select
     t.tenant_id,
     d.name,
@@ -94,7 +94,7 @@ where
 order by d.due_at, d.name, t.tenant_id;
 
 -- name: serve_schedule
--- Note that a schedule is served; no row when that has been done, or the schedule was paused.
+-- Records that a schedule was served; no row if that is recorded, or the schedule is paused.
 insert into app.schedules as s (tenant_id, name, served_at)
 values (%(tenant_id)s, %(name)s, %(due_at)s)
 on conflict (tenant_id, name) do update
@@ -103,8 +103,8 @@ where s.paused_at is null and coalesce(s.served_at, '-infinity') < excluded.serv
 returning s.name;
 
 -- name: list_dead_runs
--- Runs that nobody does and nobody will: at work and not heard of for a while, or waiting for a
--- while, with no job that would take them up. Read as quintile_transform.
+-- Dead runs: without a heartbeat (or, if queued, created) for a while, and without a job. Read as
+-- quintile_transform.
 select
     r.tenant_id,
     r.run_id
@@ -122,13 +122,12 @@ where
 order by r.created_at;
 
 -- name: close_dead_run
--- Close a run that list_dead_runs has found, unless its process has been heard of meanwhile or a
--- job has been queued for it.
+-- Closes a run found by list_dead_runs, unless it has had a heartbeat or a job since.
 update app.runs as r
 set
     state = 'failed',
-    error = 'The process that did this run ended without finishing it.',
-    advice = 'Start it again; it takes up where it was.',
+    error = 'The process of this run ended without finishing it.',
+    advice = 'Start it again; it resumes where it stopped.',
     finished_at = now(),
     next_attempt_at = null
 where
@@ -148,8 +147,7 @@ returning
     extract(epoch from r.finished_at - coalesce(r.started_at, r.created_at))::float8 as seconds;
 
 -- name: purge_runs
--- Forgets runs that ended long ago. The newest good one of each kind stays: it says how fresh the
--- tenant's data are.
+-- Deletes runs that ended long ago. The last success of each kind stays, for the tenant's freshness.
 delete from app.runs as r
 where
     r.tenant_id = %(tenant_id)s

@@ -1,5 +1,5 @@
 -- name: count_unfinished_runs
--- Runs that wait or are at work, by kind. Read as quintile_transform.
+-- Queued and running runs, by kind. Read as quintile_transform.
 select
     r.kind,
     r.state,
@@ -10,12 +10,12 @@ group by r.kind, r.state
 order by r.kind, r.state;
 
 -- name: is_quality_built
--- Whether dbt has built what tells a tenant's size.
+-- Whether dbt has built the table with the tenants' sizes.
 select to_regclass('marts.rfm_data_quality') is not null as is_built;
 
 -- name: queue_depth
--- How many jobs of each queue are due or at work, and how long the oldest due one waits. A job that
--- was put off is not due before its time. Read as quintile_transform.
+-- Due and running jobs of each queue, and how long the oldest due one has waited. Postponed jobs are
+-- not due before their time. Read as quintile_transform.
 select
     j.queue_name,
     count(*) filter (where j.status = 'todo') as waiting,
@@ -38,7 +38,7 @@ group by j.queue_name
 order by j.queue_name;
 
 -- name: rows_written
--- Rows written since PostgreSQL began to count, by schema; whoever wrote them.
+-- Rows written by anyone since PostgreSQL's statistics were reset, by schema.
 select
     s.schemaname::text as schema,
     sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del)::bigint as rows
@@ -48,7 +48,7 @@ group by s.schemaname
 order by s.schemaname;
 
 -- name: tenant_sizes
--- The class of every tenant, by its customers in the RFM window. Read as quintile_transform.
+-- The size of every tenant, by its customers in the RFM window. Read as quintile_transform.
 select
     t.tenant_id,
     case
@@ -61,7 +61,7 @@ from app.tenants as t
 left join marts.rfm_data_quality as q on t.tenant_id = q.tenant_id;
 
 -- name: tenant_sizes_unbuilt
--- The class of every tenant before dbt has built anything. Read as quintile_transform.
+-- The size of every tenant before the first build. Read as quintile_transform.
 select
     t.tenant_id,
     'unbuilt' as size
