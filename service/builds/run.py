@@ -10,10 +10,11 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Event
 from uuid import UUID
 
-from service.builds.locks import BuildLock, build_lock
+from service.builds.locks import build_lock
 from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Pool, tenant_transaction, transform_url
 from service.core.errors import BuildFailedError, InvalidInputError
@@ -56,40 +57,35 @@ _EXAMPLES = {"backfill": ["2000-01-01"], "tenants": ["for example"]}
 _MAX_AHEAD = timedelta(days=1)
 
 
-def parse_instant(text: str) -> datetime:
-    """An ISO 8601 date or time as an instant; UTC if it has no offset.
-
-    Raises:
-        InvalidInputError: It is neither a date nor a time.
-    """
-    try:
-        given = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInputError(
-            f"'{text}' is not a date or time.", advice="For example 2026-12-31 or 2026-12-31T03:00Z"
-        ) from None
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
-
-
 def is_future(instant: datetime) -> bool:
     """Whether an instant is more than a day ahead."""
     return instant - datetime.now(UTC) > _MAX_AHEAD
 
 
 def parse_as_of(text: str) -> datetime:
-    """The instant of a build, as :func:`parse_instant` reads it.
+    """The instant of a build, from an ISO 8601 date or time; UTC if it has no offset.
 
     Raises:
         InvalidInputError: It is neither a date nor a time, or it is in the future: history would
             not record builds until then.
     """
-    instant = parse_instant(text)
+    instant = _parse_instant(text)
     if is_future(instant):
         raise InvalidInputError(
             f"{text} is in the future.",
             advice="History would not record builds until then. Omit --as-of to build as of now.",
         )
     return instant
+
+
+def _parse_instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInputError(
+            f"'{text}' is not a date or time.", advice="For example 2026-12-31 or 2026-12-31T03:00Z"
+        ) from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def build(
@@ -123,7 +119,7 @@ def build(
     """
     dbt_vars: dict[str, object] = {"has_turn": True}
     if as_of is not None:
-        dbt_vars["as_of"] = parse_instant(as_of).isoformat()
+        dbt_vars["as_of"] = _parse_instant(as_of).isoformat()
     if backfill:
         dbt_vars["backfill"] = list(backfill)
     with build_lock(
@@ -134,22 +130,20 @@ def build(
     ) as lock:
         if lock.tenants:
             dbt_vars["tenants"] = list(lock.tenants)
-        arguments = [
-            *("--no-use-colors", "--warn-error", "build"),
+        # dbt's caches must not be shared by builds that run at the same time, nor by two
+        # installations of one checkout.
+        directory = settings.home_dir / "dbt" / str(lock.slot)
+        parse_vars = manifest_vars(dbt_vars)
+        command = [
+            *dbt_command(),
+            *(str(directory / "-".join(["manifest", *parse_vars])), json.dumps(parse_vars)),
+            *("--no-use-colors", "--warn-error", "build", "--vars", json.dumps(dbt_vars)),
             # Unit tests check the code, not the data: `make test` and plain `dbt build` run them.
             *("--exclude-resource-type", "unit_test"),
-            *("--vars", json.dumps(dbt_vars)),
             *(["--full-refresh"] if full_refresh else []),
         ]
-        _run_dbt(
-            arguments,
-            manifest_vars(dbt_vars),
-            settings,
-            lock,
-            quiet=quiet,
-            report=report,
-            stopping=stopping or Event(),
-        )
+        stopping = stopping or Event()
+        _run_dbt(command, settings, directory, quiet=quiet, report=report, stopping=stopping)
 
 
 def build_and_record(
@@ -222,23 +216,19 @@ def manifest_vars(dbt_vars: Mapping[str, object]) -> dict[str, object]:
 
 
 def dbt_command() -> list[str]:
-    """What starts dbt, without its arguments (see :mod:`service.builds.dbt_process`)."""
+    """The command that runs dbt, without arguments (see :mod:`service.builds.dbt_process`)."""
     return [sys.executable, "-m", "service.builds.dbt_process"]
 
 
 def _run_dbt(
-    arguments: list[str],
-    parse_vars: Mapping[str, object],
+    command: Sequence[str],
     settings: Settings,
-    lock: BuildLock,
+    directory: Path,
     *,
     quiet: bool,
     report: Report,
     stopping: Event,
 ) -> None:
-    # dbt's caches must not be shared by builds that run at the same time, nor by two installations
-    # of one checkout.
-    directory = settings.home_dir / "dbt" / str(lock.slot)
     environment = {
         **os.environ,
         "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
@@ -258,12 +248,7 @@ def _run_dbt(
     total = 0
     with (
         subprocess.Popen(
-            [
-                *dbt_command(),
-                str(directory / "-".join(["manifest", *parse_vars])),
-                json.dumps(parse_vars),
-                *arguments,
-            ],
+            command,
             cwd=PROJECT_DIR,
             env=environment,
             stdin=subprocess.PIPE,

@@ -1,9 +1,9 @@
-"""The one dbt build of all tenants that are due, which one tenant's trouble does not spoil."""
+"""The shared build: one dbt build of all tenants that are due, in which tenants fail separately."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping
 from threading import Event
 from uuid import UUID
 
@@ -17,30 +17,30 @@ from service.core.errors import BuildFailedError
 from service.core.queries import query
 from service.queue.defer import enter_queue
 from service.queue.retry import is_transient
-from service.queue.runs import RunPolicy, RunRecorder, record_runs
+from service.queue.runs import LostRunError, RunPolicy, RunRecorder, record_runs
 
 log = structlog.get_logger(__name__)
 
-# What the fan-out and the build of what it has queued agree on.
+# Held by the scheduler while it queues what is due.
 SCHEDULER_LOCK = "scheduler"
 
 
 def build_due_tenants(
     settings: Settings, pool: Pool, asked: Mapping[UUID, UUID], policy: RunPolicy
 ) -> None:
-    """Build every tenant whose scheduled build waits, and whose turn it is, in one dbt build.
+    """Build every tenant whose scheduled build is due, in one dbt build.
 
     Args:
         settings: What to run with.
         pool: The service's pool.
-        asked: The tenant and run of the job that does this; nothing is done when it waits no more.
-        policy: On what policy the runs are done.
+        asked: Tenant and run of the job that does this. Nothing is built if its run is not due.
+        policy: How the runs are done.
 
     Raises:
-        PostponedError: What went wrong will pass; the runs wait for it.
+        PostponedError: The failure is transient; the runs will be retried.
     """
     with connect(transform_url(settings)) as conn:
-        # All who are due at the same time belong to one build.
+        # Wait until the scheduler has queued every build that is due at the same time.
         with advisory_lock(conn, SCHEDULER_LOCK, log.info, is_shared=True):
             rows = conn.execute(
                 query("builds.list_due_builds"), {"stale_after": policy.stale_after}
@@ -50,14 +50,12 @@ def build_due_tenants(
             return
         names = {row["tenant_id"]: row["name"] for row in rows}
         with record_runs(pool, runs, policy) as recorders:
-            if not recorders:
-                return
             begin_building(pool, recorders)
-            # A build of more would have everything to itself, and whoever asks for one would wait.
+            # A build of more tenants would run alone, and block builds on demand.
             for start in range(0, len(recorders), MAX_TENANTS):
                 part = recorders[start : start + MAX_TENANTS]
-                _Shared(settings, names, policy.stopping, _splits(len(part))).build(part)
-        # Their own jobs would find nothing left to do.
+                _build_together(settings, part, names, policy.stopping)
+        # The jobs of the other runs have nothing left to do.
         with conn.transaction():
             enter_queue(conn)
             conn.execute(
@@ -66,53 +64,40 @@ def build_due_tenants(
             )
 
 
-def _splits(tenants: int) -> int:
-    """How many further builds it may take to find who spoils one: two for each halving, twice."""
-    return 4 * tenants.bit_length()
+def _build_together(
+    settings: Settings, recorders: list[RunRecorder], names: Mapping[UUID, str], stopping: Event
+) -> None:
+    """Build these tenants together; halve a build that fails, so that tenants fail alone.
 
-
-@dataclass
-class _Shared:
-    """A build that many tenants share. One that fails is done again in two halves.
-
-    So the tenants whose data or settings make it fail are found, and the others are built; after
-    ``budget`` further builds it is no tenant's fault.
+    Raises:
+        BuildFailedError: The failure is transient.
     """
-
-    settings: Settings
-    names: Mapping[UUID, str]
-    stopping: Event
-    budget: int
-
-    def build(self, recorders: Sequence[RunRecorder]) -> None:
-        """Build these tenants; those that cannot be end with the reason.
-
-        Raises:
-            BuildFailedError: It may succeed later for all of them.
-        """
+    parts = deque([recorders])
+    # Enough to find two tenants or more. If they do not suffice, it is probably the models.
+    splits_left = 2 * len(recorders).bit_length()
+    while parts:
+        part = parts.popleft()
+        failure: BuildFailedError | None = None
         try:
             build(
-                self.settings,
-                tenants=[self.names[recorder.tenant_id] for recorder in recorders],
+                settings,
+                tenants=[names[recorder.tenant_id] for recorder in part],
                 quiet=True,
-                report=report_to(recorders),
-                stopping=self.stopping,
+                report=report_to(part),
+                stopping=stopping,
             )
+        except LostRunError:
+            # Other processes have taken all runs of this part.
+            continue
         except BuildFailedError as error:
             if is_transient(error):
                 raise
-            self._blame(recorders, error)
+            failure = error
+        if failure is None or len(part) == 1 or not splits_left:
+            for recorder in part:
+                recorder.end(failure)
         else:
-            for recorder in recorders:
-                recorder.end(None)
-
-    def _blame(self, recorders: Sequence[RunRecorder], error: BuildFailedError) -> None:
-        if len(recorders) == 1 or self.budget <= 0:
-            for recorder in recorders:
-                recorder.end(error)
-            return
-        log.warning("shared build failed", tenants=len(recorders), detail=error.detail)
-        self.budget -= 2
-        middle = len(recorders) // 2
-        self.build(recorders[:middle])
-        self.build(recorders[middle:])
+            log.warning("shared build failed", tenants=len(part), detail=failure.detail)
+            splits_left -= 1
+            middle = len(part) // 2
+            parts += [part[:middle], part[middle:]]

@@ -19,8 +19,8 @@ from service.doctor.klaviyo import check_paused_lists
 from service.doctor.queue import check_freshness, check_queue, check_runs
 from service.doctor.webhooks import check_webhooks
 
-_SEE_LOG = "The log of the worker and of the web service has the details."
-_DATABASE_ADVICE = "Run: quintile migrate; then quintile build. PostgreSQL's log says more."
+_SEE_LOG = "See the logs of the worker and the web service."
+_DATABASE_ADVICE = "Run: quintile migrate; then quintile build. See PostgreSQL's log for details."
 
 
 def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
@@ -67,7 +67,7 @@ def run_check(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding
     except psycopg.Error as error:
         # Only PostgreSQL's first line, without a statement's parameters.
         reason = error.diag.message_primary or "the connection was lost"
-        message = f"the database did not answer: {reason}"
+        message = f"the check failed in the database: {reason}"
         findings.append(Finding("error", name, message, _DATABASE_ADVICE))
     return findings
 

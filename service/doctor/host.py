@@ -6,29 +6,22 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from service.core.config import Settings
 from service.core.db import Connection, one
 from service.doctor.finding import Finding, Level
 
+_now = partial(datetime.now, UTC)
 # Sign-in and expiring tokens tolerate seconds; schedules and watermarks tolerate minutes.
 _MAX_SKEW_SECONDS = 10
 _ERROR_SKEW_SECONDS = 300
 LEAST_FREE_BYTES = 2 * 2**30
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 def check_clock(conn: Connection, now: Callable[[], datetime] = _now) -> Iterator[Finding]:
-    """How much the clocks of this machine and the database differ.
-
-    Args:
-        conn: A connection to the database.
-        now: This machine's clock.
-    """
+    """How much the clocks of this machine and the database differ."""
     asked_at = now()
     row = one(conn.execute("select clock_timestamp() as at").fetchone())
     # The database read its clock at some time between question and answer.
@@ -44,12 +37,7 @@ def check_clock(conn: Connection, now: Callable[[], datetime] = _now) -> Iterato
 
 
 def check_disk(settings: Settings, least_bytes: int = LEAST_FREE_BYTES) -> Iterator[Finding]:
-    """Whether there is free space where this process writes.
-
-    Args:
-        settings: Where the home directory is.
-        least_bytes: How many bytes should be free.
-    """
+    """Whether there is free space where this process writes."""
     home = next(path for path in (settings.home_dir, *settings.home_dir.parents) if path.exists())
     # Bulk operations and imports are spooled to the temporary directory.
     for path in {home, Path(tempfile.gettempdir())}:

@@ -16,12 +16,7 @@ _MAX_WAIT_SECONDS = 900
 
 
 def check_freshness(settings: Settings, conn: Connection) -> Iterator[Finding]:
-    """How long ago each connected tenant was synced, and each tenant was built.
-
-    Args:
-        settings: The schedules, which decide what is late.
-        conn: The owner's connection, which sees all tenants.
-    """
+    """How long ago each connected tenant was synced and each tenant was built, and what is late."""
     for row in read_freshness(settings, conn):
         schedule, label = EXPECTED[row["kind"]]
         name, age = row["name"], _format_seconds(row["seconds"])

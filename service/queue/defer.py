@@ -34,16 +34,10 @@ def defer(
     at: datetime | None = None,
     **arguments: str,
 ) -> None:
-    """Queue a job in the caller's transaction.
+    """Queue a job in the caller's transaction; its arguments are ids only.
 
-    Args:
-        conn: The transaction.
-        task: The task's name.
-        queue: The queue's name.
-        lock: Jobs with the same lock run one after the other.
-        priority: One of :mod:`service.queue.priorities`.
-        at: The earliest time to start; now if not given.
-        **arguments: The job's arguments: ids only.
+    Jobs with the same lock run one after the other. ``priority`` is one of
+    :mod:`service.queue.priorities`, ``at`` the earliest time to start (now if not given).
     """
     enter_queue(conn)
     _app.configure_task(
@@ -57,15 +51,10 @@ def enter_queue(conn: Connection) -> None:
 
 
 def defer_notices(conn: Connection, tenant_id: UUID, at: datetime | None = None) -> None:
-    """Queue the job for a tenant's webhooks, unless a waiting job will see the one stored here.
+    """Queue the job for a tenant's webhooks, in the transaction that stored one of them.
 
-    A shared lock keeps a job that starts now from reading before this transaction ends (see
-    :func:`wait_for_receivers`).
-
-    Args:
-        conn: The tenant's transaction that stored the webhook.
-        tenant_id: The tenant.
-        at: The earliest time to start; now if not given.
+    Nothing is queued if a waiting job will read it: a shared lock keeps a job that starts now from
+    reading before this transaction ends (see :func:`wait_for_receivers`).
     """
     if at is None:
         parameters = {"tenant_id": str(tenant_id), "task": NOTICES_TASK}

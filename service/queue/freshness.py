@@ -53,9 +53,7 @@ def allowed_seconds(settings: Settings) -> dict[str, float]:
 def read_freshness(settings: Settings, conn: Connection) -> list[dict[str, Any]]:
     """Each tenant's expected kinds of run: seconds since the last success, and whether it is late.
 
-    Args:
-        settings: The schedules.
-        conn: A connection that sees all tenants.
+    The connection must see all tenants.
     """
     allowed = allowed_seconds(settings)
     times = newest_times(conn, settings, datetime.now(UTC))

@@ -132,10 +132,7 @@ class NewestTime:
 def newest_times(conn: Connection, settings: Settings, now: datetime) -> list[NewestTime]:
     """The newest time of each schedule that starts work, in every time zone of a tenant.
 
-    Args:
-        conn: A connection that sees all tenants.
-        settings: The schedules.
-        now: The current time.
+    The connection must see all tenants.
     """
     zones = [row["time_zone"] for row in conn.execute(query("queue.list_time_zones"))]
     return [
@@ -208,14 +205,7 @@ def resume(conn: Connection, tenant_id: UUID, name: str) -> None:
 def is_due(
     conn: Connection, settings: Settings, tenant_id: UUID, name: str, last_at: datetime | None
 ) -> bool:
-    """Whether a schedule that starts no run has come due since the work was last done.
-
-    Args:
-        conn: A transaction of the tenant.
-        settings: The schedules.
-        tenant_id: The tenant.
-        name: The schedule.
-        last_at: When the work was last done; None for never.
+    """Whether a schedule that starts no run has come due since ``last_at`` (None for never).
 
     Raises:
         InvalidInputError: There is no such schedule.

@@ -27,6 +27,18 @@ from service.queue.freshness import read_freshness
 log = structlog.get_logger(__name__)
 
 _SIZES = ("unbuilt", "small", "medium", "large")
+# Gauges by name: what they measure, and their labels.
+_GAUGES = {
+    "quintile_database_up": ("Whether the database answers.", ()),
+    "quintile_tenants": ("Tenants by size.", ("size",)),
+    "quintile_lag_seconds": ("Longest time since a tenant was last served.", ("kind", "size")),
+    "quintile_tenants_late": ("Tenants not served for twice their longest gap.", ("kind", "size")),
+    "quintile_tenant_lag_seconds": ("Time since a tenant was last served.", ("tenant", "kind")),
+    "quintile_queue_jobs": ("Jobs that are due or running.", ("queue", "state")),
+    "quintile_queue_oldest_seconds": ("How long the oldest due job has waited.", ("queue",)),
+    "quintile_workers": ("Workers with a heartbeat in the last minute.", ()),
+    "quintile_runs_unfinished": ("Runs that are queued or running.", ("kind", "state")),
+}
 
 
 class InstallationCollector(Collector):
@@ -41,24 +53,17 @@ class InstallationCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All metrics, or only that the database does not answer."""
-        found: list[Metric] = []
-        is_up = True
         try:
             with connect(transform_url(self._settings)) as conn:
                 found = [*_tenants(conn, self._settings), *_queue(conn), _written(conn)]
         except (QuintileError, psycopg.Error):
             log.warning("no metrics from the database", exc_info=True)
-            is_up = False
-        up = _gauge("quintile_database_up", "Whether the database answers.", (), [((), is_up)])
-        return [up, *found]
+            return [_gauge("quintile_database_up", [((), 0)])]
+        return [_gauge("quintile_database_up", [((), 1)]), *found]
 
 
-def _gauge(
-    name: str,
-    documentation: str,
-    labels: Sequence[str],
-    samples: Iterable[tuple[Sequence[str], float]],
-) -> Metric:
+def _gauge(name: str, samples: Iterable[tuple[Sequence[str], float]]) -> Metric:
+    documentation, labels = _GAUGES[name]
     gauge = GaugeMetricFamily(name, documentation, labels=labels)
     for values, number in samples:
         gauge.add_metric(values, number)
@@ -67,36 +72,19 @@ def _gauge(
 
 def _tenants(conn: Connection, settings: Settings) -> Iterator[Metric]:
     sizes = _read_sizes(conn)
-    rows = read_freshness(settings, conn)
     counts = Counter(sizes.values())
-    yield _gauge(
-        "quintile_tenants",
-        "Tenants by size.",
-        ["size"],
-        [((size,), counts[size]) for size in _SIZES],
-    )
+    yield _gauge("quintile_tenants", [((size,), counts[size]) for size in _SIZES])
+    rows = read_freshness(settings, conn)
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["kind"], sizes[row["tenant_id"]]].append(row)
-    yield _gauge(
-        "quintile_lag_seconds",
-        "Longest time since a tenant of this size was last served.",
-        ["kind", "size"],
-        [(group, max(row["seconds"] for row in groups[group])) for group in sorted(groups)],
-    )
-    yield _gauge(
-        "quintile_tenants_late",
-        "Tenants that have waited twice as long as their schedule's longest gap.",
-        ["kind", "size"],
-        [(group, sum(row["is_late"] for row in groups[group])) for group in sorted(groups)],
-    )
+    lags = [(group, max(row["seconds"] for row in groups[group])) for group in sorted(groups)]
+    late = [(group, sum(row["is_late"] for row in groups[group])) for group in sorted(groups)]
+    yield _gauge("quintile_lag_seconds", lags)
+    yield _gauge("quintile_tenants_late", late)
     if settings.metrics_tenant_names:
-        yield _gauge(
-            "quintile_tenant_lag_seconds",
-            "Time since a tenant was last served.",
-            ["tenant", "kind"],
-            [((row["name"], row["kind"]), row["seconds"]) for row in rows],
-        )
+        lags_by_name = [((row["name"], row["kind"]), row["seconds"]) for row in rows]
+        yield _gauge("quintile_tenant_lag_seconds", lags_by_name)
 
 
 def _read_sizes(conn: Connection) -> dict[UUID, str]:
@@ -106,43 +94,25 @@ def _read_sizes(conn: Connection) -> dict[UUID, str]:
 
 
 def _queue(conn: Connection) -> Iterator[Metric]:
-    queues = conn.execute(query("worker.queue_depth")).fetchall()
-    yield _gauge(
-        "quintile_queue_jobs",
-        "Jobs that are due or running.",
-        ["queue", "state"],
-        [
-            ((row["queue_name"], state), row[state])
-            for row in queues
-            for state in ("waiting", "doing")
-        ],
-    )
-    yield _gauge(
-        "quintile_queue_oldest_seconds",
-        "How long the oldest due job has waited.",
-        ["queue"],
-        [((row["queue_name"],), row["oldest_seconds"]) for row in queues],
-    )
+    queues = {row["queue_name"]: row for row in conn.execute(query("worker.queue_depth"))}
+    states = ("waiting", "doing")
+    jobs = [((name, state), row[state]) for name, row in queues.items() for state in states]
+    oldest = [((name,), row["oldest_seconds"]) for name, row in queues.items()]
+    yield _gauge("quintile_queue_jobs", jobs)
+    yield _gauge("quintile_queue_oldest_seconds", oldest)
     alive = one(conn.execute(query("queue.count_workers")).fetchone())["alive"]
-    yield _gauge(
-        "quintile_workers", "Workers with a heartbeat in the last minute.", (), [((), alive)]
-    )
+    yield _gauge("quintile_workers", [((), alive)])
     runs = conn.execute(query("worker.count_unfinished_runs")).fetchall()
-    yield _gauge(
-        "quintile_runs_unfinished",
-        "Runs that are queued or running.",
-        ["kind", "state"],
-        [((row["kind"], row["state"]), row["runs"]) for row in runs],
-    )
+    unfinished = [((row["kind"], row["state"]), row["runs"]) for row in runs]
+    yield _gauge("quintile_runs_unfinished", unfinished)
 
 
 def _written(conn: Connection) -> Metric:
-    written = CounterMetricFamily(
-        "quintile_rows_written",
-        "Rows inserted, updated and deleted, by schema.",
-        labels=["schema"],
+    documentation = (
+        "Rows inserted, updated and deleted: loaded (shopify), built (marts), kept (app)."
     )
-    for row in conn.execute(query("worker.rows_written")).fetchall():
+    written = CounterMetricFamily("quintile_rows_written", documentation, labels=["schema"])
+    for row in conn.execute(query("worker.rows_written")):
         written.add_metric([row["schema"]], row["rows"])
     return written
 

@@ -186,10 +186,7 @@ class _Retry(procrastinate.BaseRetryStrategy):
 def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) -> procrastinate.App:
     """Procrastinate's app with the tasks, for a process that runs them.
 
-    Args:
-        settings: What to run with.
-        pool: The service's pool.
-        stopping: Set when runs must go back to the queue.
+    When ``stopping`` is set, runs go back to the queue.
     """
     conninfo = make_conninfo(transform_url(settings), options="-c search_path=jobs,pg_temp")
     connector = PsycopgConnector(conninfo=conninfo)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from threading import Event
 
 import procrastinate
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
 
+_now = partial(datetime.now, UTC)
 # Heartbeats in the time after which a silent process counts as dead.
 _BEATS = 12
 _MAX_BEAT_SECONDS = 10.0
@@ -38,12 +40,7 @@ _HAND_BACK_SECONDS = 10.0
 _SPARE_THREADS = 2
 
 
-def now() -> datetime:
-    """The current time."""
-    return datetime.now(UTC)
-
-
-def run_worker(settings: Settings, clock: Clock = now) -> None:
+def run_worker(settings: Settings, clock: Clock = _now) -> None:
     """Run jobs and serve schedules until SIGTERM or SIGINT.
 
     Then running jobs have ``worker_grace_seconds`` to end. After that, runs go back to the queue
