@@ -117,7 +117,7 @@ def test_builds_of_different_tenants_run_at_the_same_time(take: Take, said: list
     assert said == []
 
 
-def test_a_build_of_all_keeps_those_out_whom_it_builds_and_nobody_else(
+def test_a_build_of_all_blocks_builds_of_its_tenants_only(
     take: Take,
     elsewhere: Elsewhere,
     said: list[str],
@@ -141,7 +141,7 @@ def test_a_build_of_all_keeps_those_out_whom_it_builds_and_nobody_else(
     assert again.tenants() == ("bert",)
 
 
-def test_builds_with_several_tenants_in_common_do_not_wait_for_each_other_for_ever(
+def test_builds_with_several_common_tenants_do_not_deadlock(
     take: Take, elsewhere: Elsewhere, watcher: Connection
 ) -> None:
     in_the_way = elsewhere(take("bert"))
@@ -155,7 +155,7 @@ def test_builds_with_several_tenants_in_common_do_not_wait_for_each_other_for_ev
 
 
 @pytest.mark.parametrize("reason", ["a new release", "a view is missing", "--full-refresh"])
-def test_what_may_change_tables_and_views_has_everything_alone(
+def test_a_build_that_may_change_tables_and_views_runs_alone(
     reason: str, take: Take, elsewhere: Elsewhere, watcher: Connection, said: list[str]
 ) -> None:
     if reason == "a new release":
@@ -172,7 +172,7 @@ def test_what_may_change_tables_and_views_has_everything_alone(
     assert said == ["waiting for another build to finish"]
 
 
-def test_whoever_wants_everything_waits_for_all_who_share(
+def test_a_build_that_runs_alone_waits_for_all_others(
     take: Take, elsewhere: Elsewhere, watcher: Connection
 ) -> None:
     sharing = [elsewhere(take("anna")), elsewhere(take("bert"))]
@@ -185,7 +185,7 @@ def test_whoever_wants_everything_waits_for_all_who_share(
     assert alone.tenants() == ()
 
 
-def test_after_the_first_build_of_a_release_others_run_beside_each_other(
+def test_after_the_first_build_of_a_release_builds_run_at_the_same_time(
     take: Take, watcher: Connection
 ) -> None:
     watcher.execute("delete from app.built_project")
@@ -195,16 +195,14 @@ def test_after_the_first_build_of_a_release_others_run_beside_each_other(
         pass
 
 
-def test_a_first_build_of_a_release_that_fails_has_not_been_one(
-    take: Take, watcher: Connection
-) -> None:
+def test_a_failed_first_build_of_a_release_is_not_recorded(take: Take, watcher: Connection) -> None:
     watcher.execute("delete from app.built_project")
     with pytest.raises(ZeroDivisionError), take("anna"):
         raise ZeroDivisionError
     assert watcher.execute("select * from app.built_project").fetchall() == []
 
 
-def test_the_checksum_is_of_all_that_decides_how_tables_and_views_look(
+def test_the_checksum_covers_every_file_that_decides_tables_and_views(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("models", "macros", "seeds"):
@@ -226,7 +224,7 @@ def test_the_checksum_is_of_all_that_decides_how_tables_and_views_look(
         seen.add(project_checksum())
 
 
-def test_more_tenants_than_are_locked_one_by_one_are_built_alone(
+def test_a_build_of_more_tenants_than_can_be_locked_runs_alone(
     take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "MAX_TENANTS", 2)
@@ -236,7 +234,7 @@ def test_more_tenants_than_are_locked_one_by_one_are_built_alone(
         assert all_of_them.tenants == ()
 
 
-def test_what_is_built_of_a_tenant_that_is_gone_takes_a_build_of_all_alone(
+def test_a_build_of_all_runs_alone_to_delete_rows_of_erased_tenants(
     take: Take, watcher: Connection
 ) -> None:
     """A build of tenants by name would leave those rows there."""
@@ -250,7 +248,7 @@ def test_what_is_built_of_a_tenant_that_is_gone_takes_a_build_of_all_alone(
         assert one_of_them.tenants == ("anna",)
 
 
-def test_a_tenant_that_was_erased_meanwhile_is_left_out(
+def test_a_tenant_erased_while_the_build_waited_is_left_out(
     take: Take, elsewhere: Elsewhere, watcher: Connection, ids: dict[str, UUID]
 ) -> None:
     erasing = elsewhere(take("anna"))
@@ -262,7 +260,7 @@ def test_a_tenant_that_was_erased_meanwhile_is_left_out(
     assert both.tenants() == ("bert",)
 
 
-def test_an_erasure_waits_for_builds_of_its_tenant_only(
+def test_an_erasure_and_builds_of_its_tenant_exclude_each_other(
     take: Take,
     elsewhere: Elsewhere,
     watcher: Connection,
@@ -280,7 +278,7 @@ def test_an_erasure_waits_for_builds_of_its_tenant_only(
     assert build.tenants() == ("anna",)
 
 
-def test_a_process_that_dies_leaves_no_lock(
+def test_a_dead_process_leaves_no_lock(
     take: Take, elsewhere: Elsewhere, watcher: Connection
 ) -> None:
     assert elsewhere(take("anna")).tenants() == ("anna",)

@@ -125,7 +125,7 @@ def admin(news: Settings) -> Iterator[Connection]:
         yield conn
 
 
-def test_a_build_of_one_tenant_goes_past_a_build_that_is_stuck_half_way(
+def test_a_build_of_one_tenant_is_not_blocked_by_a_stuck_build_of_another(
     news: Settings, admin: Connection, expected: dict[str, object]
 ) -> None:
     """The other has written its scores and not committed them, with all the locks that takes."""
@@ -150,7 +150,7 @@ def test_a_build_of_one_tenant_goes_past_a_build_that_is_stuck_half_way(
     assert admin.execute(VIEWS).fetchall() == views
 
 
-def test_builds_that_begin_together_leave_what_one_build_leaves(
+def test_concurrent_builds_leave_what_one_build_leaves(
     news: Settings, expected: dict[str, object]
 ) -> None:
     with ThreadPoolExecutor(max_workers=2) as executor:
@@ -163,7 +163,7 @@ def test_builds_that_begin_together_leave_what_one_build_leaves(
         assert {**expected, "intermediate.int_customers_touched": (0, None)} == again
 
 
-def test_plain_dbt_makes_no_table_or_view_while_a_build_has_its_turn(
+def test_plain_dbt_creates_no_table_or_view_while_a_build_holds_its_lock(
     news: Settings, admin: Connection, tmp_path: Path
 ) -> None:
     with ThreadPoolExecutor(max_workers=1) as executor:
@@ -188,7 +188,9 @@ class HandedBackError(Exception):
     """The worker is told to stop."""
 
 
-def test_a_build_whose_report_fails_ends_at_once(news: Settings, admin: Connection) -> None:
+def test_a_build_whose_progress_report_raises_ends_at_once(
+    news: Settings, admin: Connection
+) -> None:
     def report(done: int, total: int) -> None:
         raise HandedBackError
 
@@ -204,7 +206,7 @@ def test_a_build_whose_report_fails_ends_at_once(news: Settings, admin: Connecti
 
 
 @pytest.mark.parametrize(("is_let_go", "exit_code"), [(True, 1), (False, 0)])
-def test_dbt_goes_on_only_for_as_long_as_its_starter_lives(
+def test_the_dbt_subprocess_ends_with_its_parent(
     is_let_go: bool, exit_code: int, tmp_path: Path
 ) -> None:
     with subprocess.Popen(

@@ -169,7 +169,7 @@ def _has_unfinished(settings: Settings) -> bool:
     return bool(_read(settings, "select from app.runs where state in ('queued', 'running')"))
 
 
-def test_service_and_worker_recover_when_the_database_is_restarted_under_load(
+def test_service_and_worker_recover_from_a_database_restart_under_load(
     here: Settings, tenants: dict[str, UUID], data_dir: Path, shops: Sandbox, tmp_path: Path
 ) -> None:
     # Slow enough that every job is under way when the database goes.

@@ -46,14 +46,14 @@ def _bad(findings: list[Finding]) -> list[str]:
     return [finding.message for finding in findings if finding.level != "ok"]
 
 
-def test_nothing_is_wrong_with_a_fresh_installation(settings: Settings) -> None:
+def test_a_fresh_installation_has_no_findings(settings: Settings) -> None:
     findings = examine(settings)
     assert [finding for finding in findings if finding.level != "ok"] == []
     checks = {finding.check for finding in findings}
     assert checks >= {"database", "roles", "isolation", "worker", "clock", "disk"}
 
 
-def test_what_cannot_be_looked_at_is_a_finding_and_the_rest_is_looked_at(
+def test_a_check_that_cannot_run_is_a_finding_and_the_others_run(
     settings: Settings, superuser: Connection
 ) -> None:
     superuser.execute("alter table jobs.procrastinate_workers rename to gone")
@@ -64,14 +64,14 @@ def test_what_cannot_be_looked_at_is_a_finding_and_the_rest_is_looked_at(
     assert findings["clock"].level == "ok"
 
 
-def test_a_database_that_does_not_answer_hides_nothing_of_this_machine(settings: Settings) -> None:
+def test_the_host_is_checked_without_a_database(settings: Settings) -> None:
     nowhere = replace(settings, database_url="postgresql://x@127.0.0.1:1/none")
     findings = {finding.check: finding for finding in examine(nowhere)}
     assert set(findings) == {"disk", "database"}
     assert (findings["database"].level, bool(findings["database"].advice)) == ("error", True)
 
 
-def test_programs_find_the_same_fields_in_every_finding(settings: Settings) -> None:
+def test_every_finding_has_the_same_json_fields(settings: Settings) -> None:
     (told,) = quintile(settings, "doctor", "--json").stdout.splitlines()
     document = json.loads(told)
     assert set(document) == {"findings"}
@@ -83,7 +83,7 @@ def test_programs_find_the_same_fields_in_every_finding(settings: Settings) -> N
     assert "error" in {finding["level"] for finding in failed["findings"]}
 
 
-def test_what_comes_without_advice_gets_some(settings: Settings) -> None:
+def test_every_finding_has_advice(settings: Settings) -> None:
     def fail() -> Iterator[Finding]:
         raise QuintileError("It did not work.")
         yield
@@ -150,7 +150,7 @@ def test_freshness_follows_the_schedules(
     assert len(_bad(list(check_freshness(settings, owner)))) == 1
 
 
-def test_jobs_that_nobody_does(
+def test_jobs_that_wait_too_long_are_found(
     settings: Settings, pool: Pool, queue: Connection, make_tenant
 ) -> None:
     tenant_id = make_tenant("demo")
@@ -171,7 +171,7 @@ def test_jobs_that_nobody_does(
     assert _bad(list(check_queue(settings))) == []
 
 
-def test_jobs_of_a_worker_that_died_and_jobs_that_failed(
+def test_jobs_of_dead_workers_and_failed_jobs_are_found(
     settings: Settings, pool: Pool, queue: Connection, make_tenant
 ) -> None:
     tenant_id = make_tenant("demo")
@@ -189,7 +189,7 @@ def test_jobs_of_a_worker_that_died_and_jobs_that_failed(
     assert "quintile.build" in message
 
 
-def test_a_run_of_a_dead_process_is_named(
+def test_the_run_of_a_dead_process_is_found(
     pool: Pool, owner: Connection, make_tenant, settings: Settings
 ) -> None:
     tenant_id = make_tenant("demo")
@@ -206,19 +206,19 @@ def test_a_run_of_a_dead_process_is_named(
 @pytest.mark.parametrize(
     ("seconds", "level"), [(0, "ok"), (9, "ok"), (12, "warning"), (-12, "warning"), (900, "error")]
 )
-def test_clocks_that_differ(owner: Connection, seconds: int, level: str) -> None:
+def test_clocks_that_differ_are_found(owner: Connection, seconds: int, level: str) -> None:
     (finding,) = check_clock(owner, lambda: datetime.now(UTC) + timedelta(seconds=seconds))
     assert finding.level == level
     assert bool(finding.advice) == (level != "ok")
 
 
-def test_a_full_disk(settings: Settings) -> None:
+def test_a_full_disk_is_found(settings: Settings) -> None:
     assert _bad(list(check_disk(settings))) == []
     assert all("GiB are free" in text for text in _bad(list(check_disk(settings, 2**60))))
     assert _bad(list(check_disk(settings, 2**60)))
 
 
-def test_a_scope_that_is_missing(settings: Settings, owner: Connection, make_tenant) -> None:
+def test_a_missing_scope_is_found(settings: Settings, owner: Connection, make_tenant) -> None:
     from service.core.vault import seal
 
     tenant_id = make_tenant("demo", "demo.myshopify.com")

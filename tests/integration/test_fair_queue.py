@@ -98,18 +98,14 @@ def whose(jobs: list[Job], names: dict[UUID, str]) -> list[str]:
     return [names[UUID(str(job.task_kwargs["tenant_id"]))] for job in jobs]
 
 
-def test_what_people_wait_for_goes_before_what_schedules_start(
-    queue: Queue, make_tenant: MakeTenant
-) -> None:
+def test_peoples_jobs_go_before_scheduled_jobs(queue: Queue, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant()
     queue.add(tenant_id, "scheduled")
     queue.add(tenant_id, "asked", priority=PRIORITY_PERSON)
     assert [job.task_name for job in queue.fetch_all()] == ["asked", "scheduled"]
 
 
-def test_tenants_take_turns_however_much_one_has_queued_first(
-    queue: Queue, make_tenant: MakeTenant
-) -> None:
+def test_tenants_are_served_in_turn(queue: Queue, make_tenant: MakeTenant) -> None:
     names = {make_tenant(name): name for name in ("many", "few", "one")}
     many, few, one = names
     for n in range(4):
@@ -124,7 +120,7 @@ def test_tenants_take_turns_however_much_one_has_queued_first(
     assert whose(done, names) == ["many", "few", "one", "many", "few", "many", "many"]
 
 
-def test_one_tenant_never_has_more_than_half_of_a_workers_slots(
+def test_a_tenant_gets_at_most_half_of_a_workers_slots(
     queue: Queue, make_tenant: MakeTenant
 ) -> None:
     names = {make_tenant(name): name for name in ("greedy", "modest")}
@@ -135,7 +131,7 @@ def test_one_tenant_never_has_more_than_half_of_a_workers_slots(
     assert sorted(whose(queue.fetch_all(), names)) == ["greedy"] * (SLOTS // 2) + ["modest"]
 
 
-def test_a_slot_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> None:
+def test_one_slot_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> None:
     tenants = [make_tenant(f"tenant{n}") for n in range(SLOTS + 1)]
     for n, tenant_id in enumerate(tenants):
         queue.add(tenant_id, f"task{n}")
@@ -159,7 +155,7 @@ def test_a_build_on_demand_does_not_wait_behind_the_daily_build(
     assert [job.task_name for job in queue.fetch_all()] == [BUILD_TASK]
 
 
-def test_a_build_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> None:
+def test_one_build_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> None:
     first, second, third = (make_tenant(f"tenant{n}") for n in range(3))
     queue.add(first, BUILD_TASK, priority=PRIORITY_WEBHOOK)
     queue.add(second, BUILD_TASK, priority=PRIORITY_WEBHOOK)
@@ -169,7 +165,7 @@ def test_a_build_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> No
     assert job.task_kwargs["tenant_id"] == str(third)
 
 
-def test_two_jobs_of_one_lock_never_run_at_once(queue: Queue, make_tenant: MakeTenant) -> None:
+def test_two_jobs_with_one_lock_never_run_at_once(queue: Queue, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant()
     queue.add(tenant_id, "task0", lock="same")
     queue.add(tenant_id, "task1", lock="same")
@@ -178,7 +174,7 @@ def test_two_jobs_of_one_lock_never_run_at_once(queue: Queue, make_tenant: MakeT
     assert len(queue.fetch_all()) == 1
 
 
-def test_a_job_that_waits_for_its_next_try_keeps_no_other_from_its_lock(
+def test_a_postponed_job_does_not_hold_its_lock(
     queue: Queue, make_tenant: MakeTenant, owner: Connection
 ) -> None:
     tenant_id = make_tenant()
@@ -189,7 +185,7 @@ def test_a_job_that_waits_for_its_next_try_keeps_no_other_from_its_lock(
     assert [job.task_name for job in queue.fetch_all()] == ["goes"]
 
 
-def test_jobs_of_a_tenant_that_is_gone_stop_nobody(
+def test_jobs_of_an_erased_tenant_do_not_block_the_queue(
     queue: Queue, make_tenant: MakeTenant, owner: Connection
 ) -> None:
     gone, here = make_tenant("gone"), make_tenant("here")
@@ -199,7 +195,7 @@ def test_jobs_of_a_tenant_that_is_gone_stop_nobody(
     assert len(queue.fetch_all()) == 2
 
 
-def test_a_job_whose_name_was_lost_on_the_way_goes_back(
+def test_a_job_that_the_worker_never_received_is_returned(
     queue: Queue, make_tenant: MakeTenant, superuser: Connection
 ) -> None:
     """The database marked it as begun and went away before it could say so; the worker lives."""

@@ -77,7 +77,7 @@ def test_requests_are_counted_by_route_and_not_by_path(settings: Settings) -> No
         ("127.0.0.1", {"Forwarded": "for=203.0.113.9"}, 401),
     ],
 )
-def test_without_a_token_metrics_are_for_this_machine(
+def test_without_a_token_only_the_local_machine_reads_metrics(
     settings: Settings, address: str, headers: dict[str, str], status: int
 ) -> None:
     with running_app(settings) as app:
@@ -91,15 +91,13 @@ def test_without_a_token_metrics_are_for_this_machine(
     ("sent", "status"),
     [(f"Bearer {TOKEN}", 200), ("Bearer another", 401), (TOKEN, 401), ("Bearer é", 401), ("", 401)],
 )
-def test_with_a_token_metrics_are_for_whoever_sends_it(
-    settings: Settings, sent: str, status: int
-) -> None:
+def test_with_a_token_metrics_require_it(settings: Settings, sent: str, status: int) -> None:
     with running_app(replace(settings, metrics_token=TOKEN)) as app:
         answer = app.test_client().get("/metrics", headers={"Authorization": sent})
     assert answer.status_code == status
 
 
-def test_calls_to_providers_are_counted_and_those_turned_away_apart(httpserver: HTTPServer) -> None:
+def test_calls_and_throttled_calls_to_providers_are_counted(httpserver: HTTPServer) -> None:
     httpserver.expect_ordered_request("/").respond_with_data(status=429)
     httpserver.expect_ordered_request("/").respond_with_data("fine")
     before = _own()
@@ -116,7 +114,7 @@ def test_calls_to_providers_are_counted_and_those_turned_away_apart(httpserver: 
     assert after[throttled] - before.get(throttled, 0) == 1
 
 
-def test_runs_are_counted_by_how_they_end(pool: Pool, make_tenant) -> None:
+def test_runs_are_counted_by_kind_and_final_state(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     before = _own()
     for kind, fails in (("build", False), ("shopify_sync", True)):
@@ -141,7 +139,7 @@ def _collected(settings: Settings) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_worker_shows_who_waits_by_class_and_never_by_name(
+def test_lag_is_reported_by_size_and_not_by_tenant_name(
     settings: Settings, pool: Pool, make_tenant, owner: Connection, superuser: Connection
 ) -> None:
     late, fresh = make_tenant("late-tenant"), make_tenant("fresh-tenant")
@@ -166,7 +164,7 @@ def test_the_worker_shows_who_waits_by_class_and_never_by_name(
     assert named[("quintile_tenant_lag_seconds", "late-tenant", "build")] > 2 * 86400
 
 
-def test_classes_follow_the_customers_of_the_last_build(
+def test_sizes_follow_the_customers_of_the_last_build(
     built_settings: Settings,
 ) -> None:
     with connect_as_owner(built_settings) as conn:
@@ -180,12 +178,12 @@ def test_classes_follow_the_customers_of_the_last_build(
     assert found[("quintile_rows_written_total", "marts")] > 0
 
 
-def test_a_database_that_is_gone_is_a_number_too(settings: Settings) -> None:
+def test_an_unreachable_database_is_reported_as_down(settings: Settings) -> None:
     nowhere = replace(settings, transform_database_url="postgresql://127.0.0.1:1/none")
     assert _collected(nowhere) == {("quintile_database_up",): 0}
 
 
-def test_the_workers_page_is_guarded_too(settings: Settings) -> None:
+def test_the_workers_metrics_require_the_token(settings: Settings) -> None:
     here = replace(settings, worker_metrics_port=_free_port(), metrics_token=TOKEN)
     url = f"http://127.0.0.1:{here.worker_metrics_port}"
     with serve_metrics(here):
@@ -219,7 +217,7 @@ def _answer_of(url: str) -> httpx.Response:
             time.sleep(0.1)
 
 
-def test_whichever_process_is_asked_answers_for_all(settings: Settings) -> None:
+def test_every_web_process_reports_the_requests_of_all(settings: Settings) -> None:
     here = replace(settings, port=_free_port(), web_processes=2)
     url = f"http://127.0.0.1:{here.port}"
     counted = ("quintile_http_request_seconds_count", "GET", "/problems/<slug>", "200")
@@ -232,7 +230,7 @@ def test_whichever_process_is_asked_answers_for_all(settings: Settings) -> None:
     assert seen == [30] * 10
 
 
-def test_the_worker_has_a_page_of_its_own(settings: Settings) -> None:
+def test_the_worker_serves_metrics_on_its_own_port(settings: Settings) -> None:
     here = replace(settings, worker_metrics_port=_free_port())
     with _process(here, sys.executable, "-m", "service", "worker"):
         answer = _answer_of(f"http://127.0.0.1:{here.worker_metrics_port}/metrics")

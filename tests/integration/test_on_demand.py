@@ -80,7 +80,7 @@ def is_stuck(admin: Connection) -> bool:
     return admin.execute(BLOCKED).fetchone() != {"n": 0}
 
 
-def test_a_build_on_demand_begins_within_a_second_and_not_behind_the_daily_build(
+def test_a_build_on_demand_starts_within_a_second_beside_the_daily_build(
     here: Settings,
     admin: Connection,
     tenants: dict[str, UUID],
@@ -107,7 +107,7 @@ def test_a_build_on_demand_begins_within_a_second_and_not_behind_the_daily_build
         assert stop(worker) == 0
 
 
-def test_a_build_that_says_nothing_for_long_is_handed_back_when_the_worker_stops(
+def test_a_silent_build_returns_to_the_queue_when_the_worker_stops(
     here: Settings, admin: Connection, tenants: dict[str, UUID], tmp_path: Path
 ) -> None:
     """A step of dbt may take minutes, and tells nobody how far it is."""

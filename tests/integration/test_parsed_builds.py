@@ -33,7 +33,7 @@ def _without_its_making(node: dict[str, Any]) -> dict[str, Any]:
     return {name: node[name] for name in node if not (is_moment and name == "created_at")}
 
 
-def test_what_a_build_is_parsed_with_stands_for_what_it_is_given(tmp_path: Path) -> None:
+def test_parsing_with_constant_vars_gives_the_manifest_of_the_given_vars(tmp_path: Path) -> None:
     """A var that is left out of parsing, or replaced by an example, must decide nothing there."""
     stands = _parsed(tmp_path / "stands", manifest_vars(GIVEN))
     assert stands == _parsed(tmp_path / "given", GIVEN)
@@ -45,7 +45,7 @@ def test_what_a_build_is_parsed_with_stands_for_what_it_is_given(tmp_path: Path)
     assert full_refresh["rfm_grid"] is False
 
 
-def test_builds_are_told_apart_by_what_is_given_and_not_by_its_value() -> None:
+def test_the_manifest_depends_on_which_vars_are_given() -> None:
     other = {**GIVEN, "as_of": "2025-01-01T00:00:00+00:00", "tenants": ["west"]}
     assert manifest_vars(other) == manifest_vars(GIVEN)
     for name in ("backfill", "tenants"):

@@ -59,11 +59,11 @@ def fail(pool: Pool, tenant_id: UUID, run_id: UUID, error: Exception, policy: Ru
         (KeyError("x"), False),
     ],
 )
-def test_what_passes_by_itself_is_known(error: Exception, passes: bool) -> None:
+def test_transient_errors_are_recognized(error: Exception, passes: bool) -> None:
     assert is_transient(error) is passes
 
 
-def test_waits_grow_and_are_never_all_the_same() -> None:
+def test_retry_waits_grow_and_are_random() -> None:
     waits = [
         [(next_try(attempt, 15) - datetime.now(UTC)).total_seconds() for _ in range(50)]
         for attempt in (1, 2, 3, 9)
@@ -73,7 +73,7 @@ def test_waits_grow_and_are_never_all_the_same() -> None:
         assert len({round(wait, 3) for wait in found}) > 1
 
 
-def test_a_passing_failure_is_tried_again_and_then_told(
+def test_a_transient_failure_is_retried_and_then_fails_the_run(
     pool: Pool, make_tenant: MakeTenant
 ) -> None:
     tenant_id = make_tenant()
@@ -93,7 +93,7 @@ def test_a_passing_failure_is_tried_again_and_then_told(
     assert run["advice"]
 
 
-def test_a_second_try_that_succeeds_leaves_no_error(pool: Pool, make_tenant: MakeTenant) -> None:
+def test_a_successful_retry_clears_the_error(pool: Pool, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
     with pytest.raises(PostponedError):
@@ -104,7 +104,7 @@ def test_a_second_try_that_succeeds_leaves_no_error(pool: Pool, make_tenant: Mak
     assert (run["state"], run["error"], run["advice"]) == ("succeeded", None, None)
 
 
-def test_what_needs_somebody_is_not_tried_again(pool: Pool, make_tenant: MakeTenant) -> None:
+def test_a_permanent_failure_is_not_retried(pool: Pool, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
     with pytest.raises(InvalidInputError):
@@ -113,7 +113,7 @@ def test_what_needs_somebody_is_not_tried_again(pool: Pool, make_tenant: MakeTen
     assert (run["state"], run["error"], run["attempts"]) == ("failed", "The file is empty.", 1)
 
 
-def test_who_watches_a_command_is_told_at_once(pool: Pool, make_tenant: MakeTenant) -> None:
+def test_a_command_fails_at_once_without_retries(pool: Pool, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
     with pytest.raises(ShopifyUnavailableError), record_run(pool, tenant_id, run_id):
@@ -121,7 +121,9 @@ def test_who_watches_a_command_is_told_at_once(pool: Pool, make_tenant: MakeTena
     assert read(pool, tenant_id, run_id)["state"] == "failed"
 
 
-def test_a_process_that_stops_hands_its_run_back(pool: Pool, make_tenant: MakeTenant) -> None:
+def test_a_stopping_process_returns_its_run_to_the_queue(
+    pool: Pool, make_tenant: MakeTenant
+) -> None:
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
     stopping = threading.Event()
@@ -138,7 +140,7 @@ def test_a_process_that_stops_hands_its_run_back(pool: Pool, make_tenant: MakeTe
     assert read(pool, tenant_id, run_id)["state"] == "succeeded"
 
 
-def test_a_process_thought_dead_changes_nothing_of_who_took_over(
+def test_a_process_that_lost_its_run_cannot_write_to_it(
     pool: Pool, make_tenant: MakeTenant, owner: Connection
 ) -> None:
     tenant_id = make_tenant()
@@ -156,7 +158,7 @@ def test_a_process_thought_dead_changes_nothing_of_who_took_over(
     assert (run["state"], run["counts"], run["attempts"]) == ("succeeded", {"orders": 7}, 2)
 
 
-def test_a_run_that_kills_its_process_each_time_is_given_up(
+def test_a_run_whose_process_dies_too_often_fails(
     pool: Pool, make_tenant: MakeTenant, owner: Connection
 ) -> None:
     tenant_id = make_tenant()
@@ -172,7 +174,7 @@ def test_a_run_that_kills_its_process_each_time_is_given_up(
     assert "without finishing" in run["error"]
 
 
-def test_a_person_need_not_wait_for_the_next_try(pool: Pool, make_tenant: MakeTenant) -> None:
+def test_a_persons_request_starts_a_postponed_run_now(pool: Pool, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
     with pytest.raises(PostponedError):
@@ -184,9 +186,7 @@ def test_a_person_need_not_wait_for_the_next_try(pool: Pool, make_tenant: MakeTe
     assert read(pool, tenant_id, run_id)["next_attempt_at"] is None
 
 
-def test_however_often_people_ask_one_job_more_is_enough(
-    pool: Pool, make_tenant: MakeTenant
-) -> None:
+def test_repeated_requests_queue_one_more_job(pool: Pool, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant()
     with tenant_transaction(pool, tenant_id) as conn:
         scheduled = enqueue(conn, tenant_id, "build", "schedule")
@@ -201,7 +201,7 @@ def test_however_often_people_ask_one_job_more_is_enough(
     ]
 
 
-def test_the_only_job_of_a_run_is_not_given_up_because_the_database_was_away(
+def test_the_job_of_a_run_is_retried_without_limit_while_the_database_is_away(
     settings: Settings, pool: Pool
 ) -> None:
     """However often it has come back to wait for another process."""
@@ -239,7 +239,7 @@ def silence(owner: Connection, minutes: int) -> None:
     )
 
 
-def test_a_run_of_a_command_that_was_killed_is_told_and_keeps_nothing_waiting(
+def test_the_run_of_a_killed_command_is_closed_and_blocks_nothing(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, owner: Connection
 ) -> None:
     tenant_id = make_tenant()
@@ -270,7 +270,7 @@ def test_a_run_of_a_command_that_was_killed_is_told_and_keeps_nothing_waiting(
     assert done == [behind]
 
 
-def test_a_run_whose_job_was_given_up_is_told(
+def test_a_run_whose_job_failed_is_closed(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, superuser: Connection
 ) -> None:
     tenant_id = make_tenant()
@@ -284,7 +284,7 @@ def test_a_run_whose_job_was_given_up_is_told(
     assert read(pool, tenant_id, run_id)["state"] == "failed"
 
 
-def test_a_run_that_a_living_process_is_at_is_left_alone(
+def test_a_run_of_a_living_process_is_not_closed(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, owner: Connection
 ) -> None:
     tenant_id = make_tenant()
@@ -297,7 +297,7 @@ def test_a_run_that_a_living_process_is_at_is_left_alone(
     assert read(pool, tenant_id, run_id)["state"] == "succeeded"
 
 
-def test_a_job_whose_run_is_at_work_elsewhere_comes_back(
+def test_a_job_is_postponed_while_another_process_does_its_run(
     settings: Settings, pool: Pool, make_tenant: MakeTenant
 ) -> None:
     """Neither dropped, which would leave the run to nobody should that process die, nor begun."""
@@ -315,7 +315,7 @@ def test_a_job_whose_run_is_at_work_elsewhere_comes_back(
     worker.do(never, str(tenant_id), str(run_id))
 
 
-def test_a_run_behind_another_waits_for_it(
+def test_a_queued_run_waits_for_the_running_one(
     settings: Settings, pool: Pool, make_tenant: MakeTenant
 ) -> None:
     tenant_id = make_tenant()
@@ -330,7 +330,7 @@ def test_a_run_behind_another_waits_for_it(
     assert done == []
 
 
-def test_jobs_of_a_dead_worker_are_taken_up_and_those_of_a_living_one_are_not(
+def test_only_jobs_of_dead_workers_are_requeued(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, superuser: Connection
 ) -> None:
     for name in ("living", "dead", "gone"):
@@ -353,7 +353,7 @@ def test_jobs_of_a_dead_worker_are_taken_up_and_those_of_a_living_one_are_not(
     assert [row["status"] for row in rows] == ["doing", "todo", "todo"]
 
 
-def test_a_tenant_who_spoils_the_shared_build_is_found_and_the_others_are_built(
+def test_tenants_that_fail_a_shared_build_are_found_and_the_others_are_built(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenants = {make_tenant(f"tenant{n:02}"): f"tenant{n:02}" for n in range(20)}
@@ -382,7 +382,7 @@ def test_a_tenant_who_spoils_the_shared_build_is_found_and_the_others_are_built(
     assert set(states.values()) == {"failed", "succeeded"}
 
 
-def test_more_tenants_than_share_locks_are_built_one_part_after_the_other(
+def test_a_shared_build_of_too_many_tenants_is_done_in_parts(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A build of more has everything to itself, and keeps people waiting who want one."""
@@ -405,7 +405,7 @@ def test_more_tenants_than_share_locks_are_built_one_part_after_the_other(
     assert {read(pool, tenant, run)["state"] for tenant, run in runs.items()} == {"succeeded"}
 
 
-def test_a_build_that_fails_for_everybody_is_not_repeated_for_ever(
+def test_a_build_that_fails_for_all_tenants_is_repeated_a_few_times_only(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []

@@ -166,7 +166,7 @@ class Build:
         )
 
 
-def test_history_grows_by_what_changed_and_by_nothing_else(built: Build) -> None:
+def test_history_records_only_changes(built: Build) -> None:
     built("2025-04-01")
     first = rows(built.conn, TRANSITIONS)
     assert {who for who, *_ in first} == {"ann", "bo"}
@@ -195,7 +195,7 @@ def test_history_grows_by_what_changed_and_by_nothing_else(built: Build) -> None
     ]
 
 
-def test_data_that_came_late_corrects_the_instant_that_is_built_again(built: Build) -> None:
+def test_rebuilding_an_instant_applies_late_data(built: Build) -> None:
     built("2025-03-01")
     before = rows(built.conn, TRANSITIONS)
     built("2025-06-01")
@@ -210,7 +210,7 @@ def test_data_that_came_late_corrects_the_instant_that_is_built_again(built: Bui
     assert len(moves) == len({(who, on) for who, _, _, on in moves})
 
 
-def test_a_build_of_the_past_is_a_look_back(built: Build) -> None:
+def test_a_build_of_the_past_does_not_change_history(built: Build) -> None:
     built("2025-03-01")
     built("2025-06-01")
     written = rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)
@@ -230,7 +230,7 @@ def test_a_build_of_the_past_is_a_look_back(built: Build) -> None:
     assert (rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)) == written
 
 
-def test_a_build_that_stops_half_way_leaves_the_last_good_state(built: Build) -> None:
+def test_a_build_that_stops_half_way_keeps_the_last_good_state(built: Build) -> None:
     built("2025-03-01")
     good = rows(built.conn, CURRENT), rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)
     land(built.settings, "demo", [("new", "2025-05-30")])
@@ -269,7 +269,7 @@ def test_a_build_that_stops_half_way_leaves_the_last_good_state(built: Build) ->
     assert [(before, on) for _, before, _, on in told] == [(None, "2025-06-02")]
 
 
-def test_a_day_is_in_history_when_its_moves_are(built: Build) -> None:
+def test_a_day_is_in_history_only_with_its_transitions(built: Build) -> None:
     """A log that cannot be written keeps its day out of the sizes, and the matrix adds up."""
     built("2025-03-01")
     built("2025-04-01")
@@ -301,7 +301,7 @@ SHOWN = (
 )
 
 
-def test_a_killed_build_leaves_the_last_good_state(built: Build) -> None:
+def test_a_killed_build_keeps_the_last_good_state(built: Build) -> None:
     """Killed when everything is written and nothing committed: readers never see any of it."""
     built("2025-03-01", "--select", "+marts.rfm", "+customers")
     good = [rows(built.conn, statement) for statement in SHOWN]
@@ -348,7 +348,7 @@ def _waiting(conn: Connection) -> bool:
     )
 
 
-def test_one_tenant_s_builds_leave_the_history_of_others_alone(built: Build) -> None:
+def test_a_build_of_one_tenant_does_not_change_the_history_of_others(built: Build) -> None:
     land(built.settings, "other", ORDERS)
     built("2025-03-01")
     written = rows(built.conn, TRANSITIONS, "other"), rows(built.conn, HISTORY, "other")
@@ -365,7 +365,7 @@ def test_one_tenant_s_builds_leave_the_history_of_others_alone(built: Build) -> 
     assert rows(built.conn, CURRENT, "other") != []
 
 
-def test_a_tenant_that_is_gone_leaves_nothing_and_lost_tables_come_back(built: Build) -> None:
+def test_erased_tenants_leave_no_rows_and_dropped_tables_are_rebuilt(built: Build) -> None:
     land(built.settings, "other", ORDERS)
     built("2025-03-01")
     built("2025-06-01")
@@ -399,7 +399,7 @@ def test_a_tenant_that_is_gone_leaves_nothing_and_lost_tables_come_back(built: B
             assert left == {"n": 1}, table
 
 
-def test_a_backfill_leaves_what_builds_day_by_day_would_have(built: Build) -> None:
+def test_a_backfill_equals_builds_day_by_day(built: Build) -> None:
     """One run over many instants tells the same story as a run for each of them, in order."""
     for as_of in ("2025-02-01", "2025-03-01", "2025-04-01", "2026-01-15"):
         built(as_of)
@@ -445,7 +445,7 @@ def test_a_backfill_leaves_what_builds_day_by_day_would_have(built: Build) -> No
     assert rows(built.conn, CURRENT)[0][0] == one_by_one[2][0][0]
 
 
-def test_the_days_of_a_backfill_are_days_of_each_tenant(built: Build) -> None:
+def test_a_backfills_days_begin_in_each_tenants_time_zone(built: Build) -> None:
     """The midnight of UTC is the evening before in New York, and no day that was asked for."""
     land(built.settings, "other", ORDERS)
     with connect_as_owner(built.settings) as owner:
@@ -465,7 +465,7 @@ def test_the_days_of_a_backfill_are_days_of_each_tenant(built: Build) -> None:
             assert [on for on, *_ in rows(built.conn, HISTORY, name)] == [*asked, "2026-01-15"]
 
 
-def test_a_backfill_takes_back_what_a_build_of_the_future_recorded(built: Build) -> None:
+def test_a_backfill_removes_records_of_a_future_build(built: Build) -> None:
     """Plain dbt builds whatever instant it is given; the commands do not, and repair it."""
     built("2025-06-01")
     built("2999-01-01")
@@ -486,7 +486,7 @@ def test_a_backfill_takes_back_what_a_build_of_the_future_recorded(built: Build)
     assert recorded.fetchall() == [{"is_newest": True}]
 
 
-def test_the_movements_between_any_two_days_add_up_to_the_sizes(built: Build) -> None:
+def test_movements_between_any_two_days_add_up_to_segment_sizes(built: Build) -> None:
     """For tenants who begin on different days, days built twice, looks back and a backfill."""
     dice = random.Random(7)  # noqa: S311
     for name in ("demo", "other"):
@@ -523,7 +523,7 @@ def test_the_movements_between_any_two_days_add_up_to_the_sizes(built: Build) ->
     check(pairs=15 + 3)
 
 
-def test_a_question_for_one_tenant_reads_its_rows_only(built: Build) -> None:
+def test_a_query_for_one_tenant_reads_only_its_rows(built: Build) -> None:
     """The conditions reach the tables: nothing is made for everybody and then thrown away."""
     built("2025-08-01")
     built("2025-10-01")
@@ -548,7 +548,7 @@ def test_a_question_for_one_tenant_reads_its_rows_only(built: Build) -> None:
         assert 2 <= len(scans) <= plan.count("(tenant_id = "), plan
 
 
-def test_days_that_cannot_be_history_are_refused(settings: Settings) -> None:
+def test_impossible_days_of_a_backfill_are_refused(settings: Settings) -> None:
     for first, last, sentence in [
         (date(2026, 1, 2), date(2026, 1, 1), "is before the first"),
         (date(2026, 1, 1), date(2999, 1, 1), "is in the future"),
@@ -558,7 +558,7 @@ def test_days_that_cannot_be_history_are_refused(settings: Settings) -> None:
             backfill(settings, first=first, last=last, every="day")
 
 
-def test_steps_are_whole_days_weeks_and_months() -> None:
+def test_steps_of_a_backfill_are_days_weeks_and_months() -> None:
     assert days(date(2026, 1, 30), date(2026, 2, 1), "day") == [
         date(2026, 1, 30),
         date(2026, 1, 31),

@@ -24,7 +24,7 @@ def _read(pool: Pool, tenant_id: UUID, run_id: UUID):
     return run
 
 
-def test_starting_twice_finds_the_first(pool: Pool, make_tenant) -> None:
+def test_starting_a_run_twice_finds_the_first_one(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     first, second = _start(pool, tenant_id), _start(pool, tenant_id)
     assert first.created
@@ -34,7 +34,7 @@ def test_starting_twice_finds_the_first(pool: Pool, make_tenant) -> None:
     assert _start(pool, make_tenant("other")).created
 
 
-def test_a_run_that_ends_makes_way(pool: Pool, make_tenant) -> None:
+def test_a_run_records_its_progress_and_the_next_one_can_start(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     run_id = _start(pool, tenant_id).run["run_id"]
     with record_run(pool, tenant_id, run_id) as recorder:
@@ -57,7 +57,7 @@ def test_a_run_that_ends_makes_way(pool: Pool, make_tenant) -> None:
     assert _start(pool, tenant_id).created
 
 
-def test_an_explained_error_is_shown_with_its_advice(pool: Pool, make_tenant) -> None:
+def test_an_expected_error_is_shown_with_its_advice(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     run_id = _start(pool, tenant_id).run["run_id"]
     with pytest.raises(InvalidInputError), record_run(pool, tenant_id, run_id):
@@ -70,9 +70,7 @@ def test_an_explained_error_is_shown_with_its_advice(pool: Pool, make_tenant) ->
     )
 
 
-def test_an_unforeseen_error_shows_no_detail_that_could_be_a_secret(
-    pool: Pool, make_tenant
-) -> None:
+def test_an_unexpected_error_shows_no_details(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     run_id = _start(pool, tenant_id).run["run_id"]
     with pytest.raises(RuntimeError), record_run(pool, tenant_id, run_id):
@@ -111,7 +109,7 @@ def test_a_dead_run_is_closed_and_the_next_one_starts(
     assert "without finishing" in dead["error"]
 
 
-def test_a_run_of_a_killed_process_is_taken_over(
+def test_the_run_of_a_dead_process_can_be_taken_over(
     pool: Pool, make_tenant, owner: Connection
 ) -> None:
     tenant_id = make_tenant()
@@ -126,7 +124,7 @@ def test_a_run_of_a_killed_process_is_taken_over(
     assert _read(pool, tenant_id, run_id)["state"] == "succeeded"
 
 
-def test_shared_work_leaves_out_a_tenant_who_is_busy(pool: Pool, make_tenant) -> None:
+def test_shared_work_leaves_out_runs_of_other_processes(pool: Pool, make_tenant) -> None:
     busy, free = make_tenant("busy"), make_tenant("free")
     runs = {tenant: _start(pool, tenant).run["run_id"] for tenant in (busy, free)}
     with (
@@ -152,7 +150,7 @@ def test_a_job_is_queued_with_its_run_or_not_at_all(
     assert jobs == [{"args": {"tenant_id": str(tenant_id), "run_id": str(run["run_id"])}}]
 
 
-def test_what_changed_meanwhile_waits_behind_the_running_run(pool: Pool, make_tenant) -> None:
+def test_a_run_can_be_queued_behind_a_running_one(pool: Pool, make_tenant) -> None:
     tenant_id = make_tenant()
     running = _start(pool, tenant_id).run["run_id"]
     with record_run(pool, tenant_id, running):

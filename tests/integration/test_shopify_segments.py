@@ -554,6 +554,8 @@ def test_the_doctor_says_how_old_the_segments_are(
         return [f.message for f in examine(here) if f.check == "freshness" and "segm" in f.message]
 
     (late,) = told()
-    assert late.startswith("kessel: no sync of Shopify segments for 13 hours, over twice the longest gap of")
+    assert late.startswith(
+        "kessel: no sync of Shopify segments for 13 hours, over twice the longest gap of"
+    )
     quintile(here, "sync", "shopify", "--only", "segments")
     assert told() == ["kessel: last sync of Shopify segments a minute ago"]

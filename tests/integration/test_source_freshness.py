@@ -53,7 +53,7 @@ def _connect(owner: Connection, tenant_id: UUID, hours: int) -> None:
         )
 
 
-def test_the_store_that_is_furthest_behind_decides(
+def test_source_freshness_is_that_of_the_store_furthest_behind(
     settings: Settings, owner: Connection, make_tenant, tmp_path: Path
 ) -> None:
     unconnected = make_tenant("unconnected")

@@ -85,7 +85,7 @@ def test_a_queued_build_is_built(built_settings: Settings, built_pool: Pool) -> 
     assert rows == [{"customer_id": "c", "f_score": 1, "r_score": 5}]
 
 
-def test_a_failure_is_told_by_its_run_and_stops_nobody_else(
+def test_a_failed_run_has_its_error_and_does_not_stop_other_tenants(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     """A sealed key that does not open: that tenant's run fails, the other tenant's build runs."""
@@ -101,7 +101,7 @@ def test_a_failure_is_told_by_its_run_and_stops_nobody_else(
     assert by_tenant[sound]["state"] == "succeeded"
 
 
-def test_the_fan_out_queues_every_connected_tenant_once(
+def test_the_scheduler_queues_every_connected_tenant_once(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     first = _add(built_settings, "first", "shopify")
@@ -132,7 +132,7 @@ def test_the_fan_out_queues_every_connected_tenant_once(
     }
 
 
-def test_a_time_that_passed_while_nobody_worked_is_made_up_for_once(
+def test_times_missed_without_a_worker_are_served_once(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     tenant_id = _add(built_settings, "demo", "shopify")
@@ -148,7 +148,7 @@ def test_a_time_that_passed_while_nobody_worked_is_made_up_for_once(
     )
 
 
-def test_builds_are_due_by_each_tenants_own_clock(
+def test_builds_are_due_in_each_tenants_time_zone(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     zones = {"auckland": "Pacific/Auckland", "berlin": "Europe/Berlin", "utc": "UTC"}
@@ -172,7 +172,7 @@ def test_builds_are_due_by_each_tenants_own_clock(
     assert due(14.1) == {"auckland"}
 
 
-def test_a_paused_schedule_starts_nothing_and_goes_on_from_its_next_time(
+def test_a_resumed_schedule_continues_with_its_next_time(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     paused, other = _add(built_settings, "paused"), _add(built_settings, "other")
@@ -190,7 +190,7 @@ def test_a_paused_schedule_starts_nothing_and_goes_on_from_its_next_time(
     assert [run["tenant_id"] for run in _runs(built_settings)] == [other, paused]
 
 
-def test_a_tenant_who_cannot_be_served_keeps_nobody_else_waiting(
+def test_a_tenant_that_cannot_be_scheduled_does_not_stop_the_others(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     broken, sound = _add(built_settings, "broken"), _add(built_settings, "sound")
@@ -204,7 +204,7 @@ def test_a_tenant_who_cannot_be_served_keeps_nobody_else_waiting(
     assert [run["tenant_id"] for run in _runs(built_settings)] == [sound]
 
 
-def test_the_daily_build_is_one_build_for_all_who_are_due(
+def test_the_daily_build_is_one_build_of_all_due_tenants(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     tenants = {_add(built_settings, name) for name in ("a", "b", "c")}
@@ -223,7 +223,7 @@ def test_the_daily_build_is_one_build_for_all_who_are_due(
     assert [job["status"] for job in jobs] == ["succeeded"]
 
 
-def test_a_run_that_waits_in_vain_does_not_block_the_next(
+def test_a_queued_run_without_a_job_does_not_block_the_next(
     built_settings: Settings, built_pool: Pool
 ) -> None:
     tenant_id = _add(built_settings, "demo")

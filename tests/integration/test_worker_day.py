@@ -174,7 +174,7 @@ def is_served(conn: Connection, settings: Settings, now: datetime) -> bool:
     return not conn.execute(left, [SLOW, FAILING]).fetchall()
 
 
-def test_two_workers_do_a_day_of_fifty_tenants_with_no_overlap_and_none_starved(
+def test_two_workers_serve_fifty_tenants_for_a_day_without_overlap_or_starvation(
     here: tuple[Settings, ByShop], tmp_path: Path
 ) -> None:
     settings, stores = here

@@ -438,12 +438,12 @@ def world(cluster: Cluster, template: str, tmp_path: Path) -> Iterator[Callable[
         yield make
 
 
-def test_every_kind_of_job_is_among_those_that_are_killed(settings: Settings, pool: Pool) -> None:
+def test_every_task_is_among_the_killed_ones(settings: Settings, pool: Pool) -> None:
     tasks = {name for name in worker_app(settings, pool).tasks if name.startswith("quintile.")}
     assert {kind.task for kind in KINDS} == tasks
 
 
-def test_a_worker_killed_in_every_kind_of_job_leaves_what_one_undisturbed_does(
+def test_a_worker_killed_in_every_kind_of_job_leaves_the_same_outcome(
     world: Callable[[], World],
 ) -> None:
     undisturbed = world()

@@ -68,7 +68,7 @@ def is_reading(owner: Connection) -> bool:
 
 
 @pytest.mark.usefixtures("queued")
-def test_a_worker_that_has_no_time_left_hands_its_run_back(
+def test_a_worker_without_grace_period_returns_its_run_to_the_queue(
     here: Settings, owner: Connection, tmp_path: Path
 ) -> None:
     hurried = replace(here, worker_grace_seconds=0)
@@ -86,7 +86,7 @@ def test_a_worker_that_has_no_time_left_hands_its_run_back(
 
 
 @pytest.mark.usefixtures("queued")
-def test_a_worker_that_is_stopped_finishes_what_it_can(
+def test_a_stopped_worker_finishes_its_jobs_in_the_grace_period(
     here: Settings, owner: Connection, tmp_path: Path
 ) -> None:
     with worker_process(here, tmp_path / "worker.log") as worker:
@@ -136,7 +136,7 @@ async def _is_listening(app: Any) -> bool:
     return bool(row["listeners"])
 
 
-def test_a_job_is_heard_of_when_it_is_queued_and_when_what_it_waited_for_ends(
+def test_workers_are_notified_of_new_jobs_and_released_locks(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, owner: Connection
 ) -> None:
     """An on-demand build starts within a second of an idle worker: it need not wait for a look."""
@@ -155,7 +155,7 @@ def test_a_job_is_heard_of_when_it_is_queued_and_when_what_it_waited_for_ends(
         wait_until(lambda: job_states(owner) == ["succeeded"] * 3, "all jobs are done")
 
 
-def test_a_worker_tells_of_a_run_that_nobody_does(
+def test_a_worker_closes_a_dead_run(
     here: Settings, pool: Pool, make_tenant: MakeTenant, owner: Connection, tmp_path: Path
 ) -> None:
     tenant_id = make_tenant()

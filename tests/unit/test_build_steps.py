@@ -17,7 +17,7 @@ from service.builds.run import _STEP
         ("16:33:29  79 of 89 OK created sql view model staging.stg_app__tenants ", None),
     ],
 )
-def test_models_and_tests_are_steps_and_hooks_are_none(
+def test_models_and_tests_are_steps_but_hooks_are_not(
     line: str, found: tuple[str, str] | None
 ) -> None:
     step = _STEP.search(line)

@@ -42,7 +42,7 @@ def rendered(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> di
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_parts_are_those_libpq_reads(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_url_parts_equal_those_of_libpq(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = rendered({"QUINTILE_DATABASE_URL": url}, monkeypatch)
     expected = conninfo_to_dict(url)
     assert fields["host"] == expected["host"]
@@ -54,7 +54,7 @@ def test_parts_are_those_libpq_reads(url: str, monkeypatch: pytest.MonkeyPatch) 
     assert fields["role"] == "quintile_transform"
 
 
-def test_dbt_s_own_url_comes_first_and_an_empty_one_is_none(
+def test_the_transform_url_comes_first_and_an_empty_one_is_ignored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     transform = "postgresql://t@transform.example.com/shop"
@@ -65,13 +65,13 @@ def test_dbt_s_own_url_comes_first_and_an_empty_one_is_none(
     assert rendered(both, monkeypatch)["host"] == "general.example.com"
 
 
-def test_without_a_url_it_is_the_embedded_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_url_the_embedded_database_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = rendered({"PWD": "/srv/quintile"}, monkeypatch)
     assert fields["host"] == "/srv/quintile/.quintile/pg"
     assert (fields["user"], fields["dbname"], fields["port"]) == ("postgres", "quintile", 5432)
 
 
-def test_libpq_s_variables_fill_in_what_the_url_leaves_out(
+def test_libpq_variables_fill_in_missing_parts_of_the_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     environment = {
@@ -83,6 +83,6 @@ def test_libpq_s_variables_fill_in_what_the_url_leaves_out(
     assert (fields["user"], fields["password"]) == ("ada", "100%sure")
 
 
-def test_a_password_of_digits_stays_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_of_digits_stays_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = rendered({"QUINTILE_DATABASE_URL": "postgresql://a:007@h/d"}, monkeypatch)
     assert fields["password"] == "007"

@@ -65,12 +65,12 @@ def _check(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("path", [*DOCS, *HANDED_OUT], ids=lambda path: path.name)
-def test_every_command_exists(path: Path) -> None:
+def test_every_documented_command_exists(path: Path) -> None:
     for arguments in _commands(path):
         _check(arguments)
 
 
-def test_commands_are_found_where_they_are() -> None:
+def test_the_search_finds_documented_commands() -> None:
     """Or the test above would be content with none."""
     named = {path.name: [" ".join(words) for words in _commands(path)] for path in HANDED_OUT}
     assert len(named["crontab"]) == 8
@@ -83,12 +83,12 @@ def test_commands_are_found_where_they_are() -> None:
 
 
 @pytest.mark.parametrize("path", [*DOCS, *HANDED_OUT], ids=lambda path: path.name)
-def test_every_setting_exists(path: Path) -> None:
+def test_every_documented_setting_exists(path: Path) -> None:
     named = set(re.findall(r"QUINTILE_[A-Z_]+", path.read_text(encoding="utf-8")))
     assert named <= {environment_name(item.name) for item in fields(Settings)}
 
 
-def test_the_example_of_the_environment_can_be_read() -> None:
+def test_the_example_environment_file_loads() -> None:
     lines = (DEPLOY / "environment.example").read_text().splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     assert load_settings(given).web_processes == 2
@@ -122,7 +122,7 @@ def test_systemd_accepts_the_units(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.name)
-def test_the_programs_compile_and_leave_no_name_open(path: Path) -> None:
+def test_python_examples_compile_without_undefined_names(path: Path) -> None:
     compile(path.read_text(), path.name, "exec")
     done = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--isolated", "--select=F,E9", path],
@@ -133,7 +133,7 @@ def test_the_programs_compile_and_leave_no_name_open(path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_models_that_dagster_waits_for_exist() -> None:
+def test_models_and_sources_in_the_dagster_example_exist() -> None:
     text = (EXAMPLES / "dagster_definitions.py").read_text()
     # Dagster refuses a context whose type is a word.
     assert "from __future__" not in text
@@ -148,7 +148,7 @@ def test_the_models_that_dagster_waits_for_exist() -> None:
     }
 
 
-def test_the_workflow_is_one() -> None:
+def test_the_github_workflow_is_valid() -> None:
     workflow = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text())
     # YAML reads the key `on` as a truth.
     assert all(croniter.is_valid(item["cron"]) for item in workflow[True]["schedule"])
@@ -157,7 +157,7 @@ def test_the_workflow_is_one() -> None:
 
 
 @pytest.mark.parametrize(("exit_code", "is_mailed"), [(0, False), (3, False), (1, True)])
-def test_cron_mails_of_failures_only(exit_code: int, is_mailed: bool, tmp_path: Path) -> None:
+def test_cron_mails_only_failures(exit_code: int, is_mailed: bool, tmp_path: Path) -> None:
     """Whatever a command prints would be mailed, every minute."""
     command = tmp_path / "quintile"
     command.write_text(f"#!/bin/sh\necho '{{}}'\necho progress >&2\nexit {exit_code}\n")
@@ -179,7 +179,7 @@ def test_cron_mails_of_failures_only(exit_code: int, is_mailed: bool, tmp_path: 
     assert "{}" in (tmp_path / "jobs.jsonl").read_text()
 
 
-def test_cron_understands_the_table() -> None:
+def test_the_crontab_is_valid() -> None:
     lines = (EXAMPLES / "crontab").read_text().splitlines()
     jobs = [line for line in lines if "quintile  ." in line]
     assert len(jobs) == 7
@@ -188,7 +188,7 @@ def test_cron_understands_the_table() -> None:
     assert "%" not in "".join(jobs)
 
 
-def test_the_container_holds_what_the_commands_read(tmp_path: Path) -> None:
+def test_the_container_image_has_every_file_that_commands_read(tmp_path: Path) -> None:
     """The container file itself is not built; what it copies is enough to run."""
     copied = re.findall(r"^COPY (.+) (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert len(copied) > 5
@@ -234,12 +234,12 @@ def _alerts() -> list[dict[str, Any]]:
     return group["rules"]
 
 
-def test_alerts_are_explained() -> None:
+def test_every_alert_is_documented() -> None:
     explained = re.findall(r"^\| `(Quintile\w+)` \|", DOCS[1].read_text(), re.MULTILINE)
     assert explained == [rule["alert"] for rule in _alerts()]
 
 
-def test_alerts_and_docs_use_metrics_that_exist() -> None:
+def test_metrics_in_alerts_and_docs_exist() -> None:
     from service.core import metrics
     from service.worker import metrics as of_the_database
 

@@ -17,16 +17,16 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def test_the_next_instant_of_a_schedule_is_in_utc() -> None:
+def test_the_next_time_of_a_schedule_is_in_utc() -> None:
     assert next_time(DAILY, after=at("2026-07-01T03:00Z")) == at("2026-07-02T03:00Z")
 
 
-def test_the_zone_of_the_start_does_not_move_the_schedule() -> None:
+def test_the_offset_of_the_start_does_not_move_the_schedule() -> None:
     after = datetime(2026, 7, 1, 4, 30, tzinfo=timezone(timedelta(hours=2)))
     assert next_time(DAILY, after=after) == at("2026-07-01T03:00Z")
 
 
-def test_without_a_start_it_is_in_the_future() -> None:
+def test_without_a_start_the_next_time_is_in_the_future() -> None:
     assert next_time("*/30 * * * *") > datetime.now(UTC)
     assert previous_time("*/30 * * * *") <= datetime.now(UTC)
 
@@ -39,22 +39,22 @@ def test_without_a_start_it_is_in_the_future() -> None:
         ("2026-07-01T02:59:59.9Z", "2026-06-30T03:00Z"),
     ],
 )
-def test_a_time_counts_from_the_moment_it_begins(now: str, previous: str) -> None:
+def test_a_schedule_is_due_from_its_exact_second(now: str, previous: str) -> None:
     assert previous_time(DAILY, until=at(now)) == at(previous)
 
 
-def test_a_zone_has_its_own_three_o_clock() -> None:
+def test_a_schedule_follows_the_time_zone() -> None:
     noon = at("2026-07-01T12:00Z")
     assert next_time(DAILY, "Europe/Berlin", noon) == at("2026-07-02T01:00Z")
     assert previous_time(DAILY, "Europe/Berlin", noon) == at("2026-07-01T01:00Z")
     assert next_time(DAILY, "Pacific/Auckland", noon) == at("2026-07-01T15:00Z")
 
 
-def test_a_zone_that_nobody_knows_is_utc() -> None:
+def test_an_unknown_time_zone_counts_as_utc() -> None:
     assert next_time(DAILY, "Mars/Olympus", at("2026-07-01T12:00Z")) == at("2026-07-02T03:00Z")
 
 
-def test_a_time_that_the_clock_leaves_out_comes_once_and_later() -> None:
+def test_a_time_that_the_clock_skips_is_due_later() -> None:
     """On 2026-03-29 Berlin goes from 02:00 to 03:00."""
     half_past_two = "30 2 * * *"
     before, after = at("2026-03-29T00:30Z"), at("2026-03-29T01:45Z")
@@ -69,7 +69,7 @@ def test_a_time_that_the_clock_leaves_out_comes_once_and_later() -> None:
     assert next_time(half_past_two, "Europe/Berlin", at("2026-03-29T01:15Z")) == due
 
 
-def test_a_time_that_comes_twice_counts_once() -> None:
+def test_a_time_that_comes_twice_is_due_once() -> None:
     """On 2026-10-25 Berlin goes from 03:00 back to 02:00."""
     half_past_two = "30 2 * * *"
     first = at("2026-10-25T00:30Z")
@@ -97,7 +97,7 @@ def test_a_time_that_comes_twice_counts_once() -> None:
     ],
 )
 @pytest.mark.parametrize("cron", [DAILY, "30 2 * * *", "30 1 * * *", "15,45 0-3 * * *"])
-def test_around_a_change_of_the_clock_nothing_is_left_out_or_named_twice(
+def test_no_time_is_missed_or_repeated_around_a_clock_change(
     zone: str, change: str, cron: str
 ) -> None:
     """Against all times that three days name, each placed by itself."""
