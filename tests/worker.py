@@ -1,4 +1,4 @@
-"""Run ``quintile worker`` as its user would: a process to be watched, killed and stopped."""
+"""Run ``quintile worker`` as a process, to watch, kill and stop it."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from service.worker.worker import run_worker
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR
 
-# Longer than anything here takes on a busy machine; what does not happen by then never will.
-PATIENCE_SECONDS = 240
-# Due on New Year's Day only, so that a test's jobs are the only ones.
+# Longer than anything here takes on a busy machine.
+TIMEOUT_SECONDS = 240
+# Due on New Year's Day only, so that only the test queues jobs.
 NEVER = "0 0 1 1 *"
 NO_SCHEDULES = {
     f"schedule_{name}": NEVER for name in ("orders", "segments", "build", "klaviyo", "housekeeping")
 }
 
 
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    """Wait for something that another process does."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while not is_so():
-        assert time.monotonic() < until, f"never: {what}"
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition that another process makes true."""
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < until, f"timeout: {what}"
         time.sleep(0.01)
 
 
@@ -40,9 +40,9 @@ def worker_process(
     """A worker, killed at the end of the block unless it has ended.
 
     Args:
-        settings: What it runs with.
-        log: What it writes is appended here.
-        clock: A file with the time that its schedules go by; real time when not given.
+        settings: Its settings.
+        log: Its output is appended here.
+        clock: A file with the time for its schedules; real time if not given.
     """
     command = ["-m", "service", "worker"] if clock is None else ["-m", "tests.worker", str(clock)]
     with log.open("ab") as output:
@@ -62,13 +62,13 @@ def worker_process(
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:
-    """Stop a worker as systemd would; its exit code."""
+    """Stop a worker as systemd does; returns its exit code."""
     process.send_signal(signal.SIGTERM)
-    return process.wait(PATIENCE_SECONDS)
+    return process.wait(TIMEOUT_SECONDS)
 
 
 def write_clock(clock: Path, now: datetime) -> None:
-    """Set the time that workers with this clock go by."""
+    """Set the time of workers with this clock."""
     new = clock.with_suffix(".new")
     new.write_text(now.isoformat())
     new.replace(clock)

@@ -1,4 +1,4 @@
-"""Who may build when: others at the same time, a tenant's builds in lock, a new release alone."""
+"""Build locks: tenants build at the same time, one tenant's builds in turn, a new release alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from service.builds import locks as turns
+from service.builds import locks
 from service.builds.locks import build_lock, project_checksum, tenant_lock
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
@@ -44,7 +44,7 @@ def watcher(built_settings: Settings) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def said() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
@@ -53,18 +53,20 @@ Elsewhere = Callable[[Any], "Holder"]
 
 
 @pytest.fixture
-def take(built_settings: Settings, ids: dict[str, UUID], said: list[str]) -> Take:
+def take(built_settings: Settings, ids: dict[str, UUID], messages: list[str]) -> Take:
     """The lock of a build: ``take("anna")``; of all tenants without a name."""
 
     def lock(*tenants: str, full_refresh: bool = False) -> Any:
-        return build_lock(built_settings, tenants, full_refresh=full_refresh, report=said.append)
+        return build_lock(
+            built_settings, tenants, full_refresh=full_refresh, report=messages.append
+        )
 
     return lock
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody else who takes a lock, and holds it until told that it is over."""
+    """Takes a lock in another thread, and holds it until ``over`` is set."""
 
     lock: Any
     taken: Future[Any] = field(default_factory=Future)
@@ -80,7 +82,7 @@ class Holder:
             assert self.taken.done()
 
     def tenants(self) -> tuple[str, ...]:
-        """Waits for the lock."""
+        """Wait for the lock."""
         tenants: tuple[str, ...] = self.taken.result().tenants
         return tenants
 
@@ -103,24 +105,24 @@ def elsewhere() -> Iterator[Callable[[Any], Holder]]:
 
 
 def await_waiting(watcher: Connection, waiting: int = 1) -> None:
-    """Until so many wait for a lock."""
+    """Wait until this many connections wait for a lock."""
     while watcher.execute(WAITING).fetchone() != {"n": waiting}:
         time.sleep(0.01)
 
 
-def test_builds_of_different_tenants_run_at_the_same_time(take: Take, said: list[str]) -> None:
+def test_builds_of_different_tenants_run_at_the_same_time(take: Take, messages: list[str]) -> None:
     with take("anna") as first, take("bert", "cleo") as second:
         assert (first.tenants, second.tenants) == (("anna",), ("bert", "cleo"))
         assert first.slot != second.slot
     with take("anna") as again:
         assert again.slot == first.slot
-    assert said == []
+    assert messages == []
 
 
 def test_a_build_of_all_blocks_builds_of_its_tenants_only(
     take: Take,
     elsewhere: Elsewhere,
-    said: list[str],
+    messages: list[str],
     watcher: Connection,
     built_settings: Settings,
 ) -> None:
@@ -130,12 +132,12 @@ def test_a_build_of_all_blocks_builds_of_its_tenants_only(
         add_tenant(owner, "dora")
     with take("dora") as newcomer:
         assert newcomer.tenants == ("dora",)
-    assert said == []
+    assert messages == []
     again = elsewhere(take("bert"))
     await_waiting(watcher)
-    while not said:
+    while not messages:
         time.sleep(0.01)
-    assert said == ["waiting for another build of the same tenant to finish"]
+    assert messages == ["waiting for another build of the same tenant to finish"]
     assert not again.taken.done()
     everybody.over.set()
     assert again.tenants() == ("bert",)
@@ -156,7 +158,7 @@ def test_builds_with_several_common_tenants_do_not_deadlock(
 
 @pytest.mark.parametrize("reason", ["a new release", "a view is missing", "--full-refresh"])
 def test_a_build_that_may_change_tables_and_views_runs_alone(
-    reason: str, take: Take, elsewhere: Elsewhere, watcher: Connection, said: list[str]
+    reason: str, take: Take, elsewhere: Elsewhere, watcher: Connection, messages: list[str]
 ) -> None:
     if reason == "a new release":
         watcher.execute("update app.built_project set checksum = 'of the former release'")
@@ -169,7 +171,7 @@ def test_a_build_that_may_change_tables_and_views_runs_alone(
     assert not other.taken.done()
     alone.over.set()
     assert other.tenants() == ("bert",)
-    assert said == ["waiting for another build to finish"]
+    assert messages == ["waiting for another build to finish"]
 
 
 def test_a_build_that_runs_alone_waits_for_all_others(
@@ -209,7 +211,7 @@ def test_the_checksum_covers_every_file_that_decides_tables_and_views(
         shutil.copytree(PROJECT_DIR / name, tmp_path / name)
     shutil.copy(PROJECT_DIR / "dbt_project.yml", tmp_path)
     before = project_checksum()
-    monkeypatch.setattr(turns, "PROJECT_DIR", tmp_path)
+    monkeypatch.setattr(locks, "PROJECT_DIR", tmp_path)
     assert project_checksum() == before
     seen = {before}
     for changed in (
@@ -227,7 +229,7 @@ def test_the_checksum_covers_every_file_that_decides_tables_and_views(
 def test_a_build_of_more_tenants_than_can_be_locked_runs_alone(
     take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "MAX_TENANTS", 2)
+    monkeypatch.setattr(locks, "MAX_TENANTS", 2)
     with take("anna", "bert") as two:
         assert two.tenants == ("anna", "bert")
     with take() as all_of_them:
@@ -237,7 +239,7 @@ def test_a_build_of_more_tenants_than_can_be_locked_runs_alone(
 def test_a_build_of_all_runs_alone_to_delete_rows_of_erased_tenants(
     take: Take, watcher: Connection
 ) -> None:
-    """A build of tenants by name would leave those rows there."""
+    """A build of tenants by name would keep those rows."""
     watcher.execute(
         "insert into marts.rfm_builds (tenant_id, as_of, window_starts_at, window_days, time_zone,"
         " currency_exponent) values (gen_random_uuid(), now(), now(), 365, 'UTC', 2)"

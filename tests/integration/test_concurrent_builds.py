@@ -1,4 +1,4 @@
-"""Two builds at once: both end well, and leave what one after the other would have left."""
+"""Concurrent builds: both succeed, and leave what builds one after the other leave."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.warm_dbt import dbt
 LARGE, SMALL = "northlight-goods", "kessel-und-korn"
 LATER = AS_OF + timedelta(days=1)
 
-# A day's news of every tenant: orders that change, one that is refunded, one that is gone.
+# A day's changes of every tenant: changed, refunded and deleted orders.
 CHANGE = """
     update shopify.orders
     set
@@ -45,15 +45,15 @@ BUILT = """
     where
         c.relnamespace::regnamespace::text in ('intermediate', 'marts')
         and c.relkind in ('r', 'v')
-        -- Quadratic in days unless it is asked for two of them.
+        -- Quadratic in days, unless two of them are selected.
         and c.relname <> 'rfm_segment_movements'
         and a.attnum > 0
         and not a.attisdropped
-        -- The number of a transaction.
+        -- A transaction id.
         and a.attname <> 'changes_from'
     group by c.oid
 """
-# Two builds that write one row of the catalog at once fail, so none is written.
+# Builds must not write the catalog: two that write one of its rows at once fail.
 VIEWS = """
     select oid, xmin::text from pg_class
     where relkind = 'v' and relnamespace::regnamespace::text in ('staging', 'marts')
@@ -66,7 +66,7 @@ BLOCKED = """
 
 
 def marts(settings: Settings) -> dict[str, object]:
-    """What is in everything that dbt built."""
+    """A checksum of every relation that dbt built."""
     found = {}
     with connect(settings.database_url) as conn, conn.cursor(row_factory=tuple_row) as cursor:
         for row in conn.execute(BUILT).fetchall():
@@ -90,7 +90,7 @@ def build_later(settings: Settings, *tenants: str) -> None:
 
 @pytest.fixture(scope="module")
 def changed(cluster: Cluster, demo_template: str) -> str:
-    """The demo, with news that no build has seen."""
+    """The demo, with changes that no build has read."""
     name = cluster.create(demo_template)
     with connect(cluster.settings(name).database_url) as conn:
         conn.execute(CHANGE)
@@ -99,7 +99,7 @@ def changed(cluster: Cluster, demo_template: str) -> str:
 
 @pytest.fixture(scope="module")
 def expected(cluster: Cluster, changed: str) -> dict[str, object]:
-    """What one build of all leaves of these news."""
+    """The checksums after one build of all tenants."""
     with cluster.database(changed) as settings:
         before = marts(settings)
         build_later(settings)
@@ -113,7 +113,7 @@ def expected(cluster: Cluster, changed: str) -> dict[str, object]:
 def news(cluster: Cluster, changed: str) -> Iterator[Settings]:
     with cluster.database(changed) as settings:
         with connect(settings.database_url) as conn:
-            # What would wait for ever fails instead.
+            # Fail instead of waiting forever.
             guard = sql.SQL("alter database {} set lock_timeout = '10min'")
             conn.execute(guard.format(sql.Identifier(conn.info.dbname)))
         yield settings
@@ -128,7 +128,7 @@ def admin(news: Settings) -> Iterator[Connection]:
 def test_a_build_of_one_tenant_is_not_blocked_by_a_stuck_build_of_another(
     news: Settings, admin: Connection, expected: dict[str, object]
 ) -> None:
-    """The other has written its scores and not committed them, with all the locks that takes."""
+    """The other build has written its scores but not committed, and holds all its locks."""
     views = admin.execute(VIEWS).fetchall()
     with ThreadPoolExecutor(max_workers=1) as executor:
         with connect(news.database_url) as blocker, blocker.transaction():
@@ -141,7 +141,7 @@ def test_a_build_of_one_tenant_is_not_blocked_by_a_stuck_build_of_another(
             while admin.execute(BLOCKED).fetchone() == {"n": 0}:
                 assert not large.done()
                 time.sleep(0.05)
-            # It would wait for ever, were there anything to wait for.
+            # Ends only if it has to wait for nothing.
             build_later(news, SMALL)
             assert not large.done()
             assert admin.execute(BLOCKED).fetchone() == {"n": 1}
@@ -156,7 +156,7 @@ def test_concurrent_builds_leave_what_one_build_leaves(
     with ThreadPoolExecutor(max_workers=2) as executor:
         list(executor.map(lambda tenant: build_later(news, tenant), (LARGE, SMALL)))
         assert marts(news) == expected
-        # Once more, when nobody is left to be measured.
+        # Again, without customers to measure.
         list(executor.map(lambda tenant: build_later(news, tenant), (SMALL, LARGE)))
         again = marts(news)
         assert again["intermediate.int_customers_touched"] == (0, None)
@@ -181,11 +181,11 @@ def test_plain_dbt_creates_no_table_or_view_while_a_build_holds_its_lock(
     assert None not in (admin.execute(made).fetchone() or {}).values()
 
 
-# -- dbt ends with whoever started it --------------------------------------------------------------
+# -- the dbt subprocess ----------------------------------------------------------------------------
 
 
 class HandedBackError(Exception):
-    """The worker is told to stop."""
+    """The worker must stop."""
 
 
 def test_a_build_whose_progress_report_raises_ends_at_once(
@@ -205,9 +205,9 @@ def test_a_build_whose_progress_report_raises_ends_at_once(
     build_later(news, SMALL)
 
 
-@pytest.mark.parametrize(("is_let_go", "exit_code"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize(("is_parent_gone", "exit_code"), [(True, 1), (False, 0)])
 def test_the_dbt_subprocess_ends_with_its_parent(
-    is_let_go: bool, exit_code: int, tmp_path: Path
+    is_parent_gone: bool, exit_code: int, tmp_path: Path
 ) -> None:
     with subprocess.Popen(
         [
@@ -219,6 +219,6 @@ def test_the_dbt_subprocess_ends_with_its_parent(
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     ) as process:
-        if is_let_go and process.stdin:
+        if is_parent_gone and process.stdin:
             process.stdin.close()
         assert process.wait() == exit_code

@@ -1,4 +1,4 @@
-"""The database restarted under load: the service and the worker recover by themselves."""
+"""Restarts of the database under load: the service and the worker recover by themselves."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ UNAVAILABLE = (503, "/problems/database-unavailable")
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A cluster of this test's own, which may be stopped. Its socket needs a short path."""
+    """A separate cluster, which may be stopped. Its socket needs a short path."""
     home = Path(tempfile.mkdtemp(prefix="quintile-restart-"))
     yield home / "pg"
     embedded.stop(home / "pg")
@@ -112,7 +112,7 @@ def service_process(settings: Settings, log: Path) -> Iterator[subprocess.Popen[
 
 
 class Load(threading.Thread):
-    """Somebody who asks the API for runs, and for syncs, all the time."""
+    """A client that keeps asking the API for runs and syncs."""
 
     def __init__(self, url: str, token: str) -> None:
         super().__init__(daemon=True)
@@ -135,7 +135,7 @@ class Load(threading.Thread):
         self.answers[response.status_code, kind] += 1
 
     def stop(self) -> None:
-        """Ask no more, but when told to."""
+        """Stop asking by itself."""
         self.over.set()
         if self.is_alive():
             self.join()
@@ -172,7 +172,7 @@ def _has_unfinished(settings: Settings) -> bool:
 def test_service_and_worker_recover_from_a_database_restart_under_load(
     here: Settings, tenants: dict[str, UUID], data_dir: Path, shops: Sandbox, tmp_path: Path
 ) -> None:
-    # Slow enough that every job is under way when the database goes.
+    # Slow enough that every job is running when the database stops.
     shops.fail_shopify(Fault(delay=0.3, count=100_000))
     url = f"http://127.0.0.1:{here.port}"
     with connect_as_owner(here) as owner:
@@ -191,12 +191,12 @@ def test_service_and_worker_recover_from_a_database_restart_under_load(
             with tenant_transaction(pool, tenants["south"]) as conn:
                 enqueue(conn, tenants["south"], "build")
         wait_until(lambda: _is_building(here), "the build is under way")
-        # Once as an upgrade of the server does it, and once for long enough to be told of it.
+        # Once briefly, as in an upgrade of the server, and once long enough for errors.
         embedded.stop(data_dir)
         embedded.start(data_dir)
         time.sleep(1)
         embedded.stop(data_dir)
-        wait_until(lambda: load.answers[UNAVAILABLE] > 0, "the service says what is wrong")
+        wait_until(lambda: load.answers[UNAVAILABLE] > 0, "the service reports the error")
         embedded.start(data_dir)
         before = load.answers.total()
         wait_until(lambda: load.answers.total() > before + 4, "the service answers again")
@@ -211,7 +211,7 @@ def test_service_and_worker_recover_from_a_database_restart_under_load(
     runs = _runs(here)
     assert {run["state"] for run in runs} <= {"succeeded", "queued"}
     assert {run["kind"] for run in runs} == {"shopify_sync", "segments_sync", "build"}
-    # Both were at work when the database went, and were begun again.
+    # They were running when the database stopped, and were started again.
     assert {run["attempts"] > 1 for run in runs if run["kind"] == "build"} == {True}
     with open_pool(here) as pool:
         orders = [landed(pool, tenant_id)["orders"] for tenant_id in tenants.values()]

@@ -1,4 +1,4 @@
-"""The doctor: every finding there is, each with its advice, and none where all is well."""
+"""The doctor: every finding, each with advice, and none for a sound installation."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_the_host_is_checked_without_a_database(settings: Settings) -> None:
 
 
 def test_every_finding_has_the_same_json_fields(settings: Settings) -> None:
-    (told,) = quintile(settings, "doctor", "--json").stdout.splitlines()
-    document = json.loads(told)
+    (line,) = quintile(settings, "doctor", "--json").stdout.splitlines()
+    document = json.loads(line)
     assert set(document) == {"findings"}
     for finding in document["findings"]:
         assert list(finding) == ["level", "check", "message", "advice"]
@@ -103,7 +103,7 @@ def test_every_finding_has_advice(settings: Settings) -> None:
         ("0 3 * * *", 24),
         ("0 3 * * 1-5", 72),
         ("0 9-17 * * 1-5", 64),
-        # So often that the night is far away, and so seldom that few times are.
+        # Hundreds of times before the first night, and twelve times a year.
         ("* 9-17 * * 1-5", 63 + 1 / 60),
         ("0 3 1 * *", 31 * 24),
     ],
@@ -136,13 +136,13 @@ def test_freshness_follows_the_schedules(
         pass
     assert len(_bad(list(check_freshness(settings, owner)))) == 1
     fine = {finding.message for finding in check_freshness(settings, owner)}
-    # What has never been done is not said to have been.
+    # Nothing is reported as done that never was.
     assert "demo: no build yet (a minute so far)" in fine
     assert "demo: last Klaviyo sync a minute ago" in fine
     with tenant_transaction(pool, tenant_id) as conn:
         pause(conn, tenant_id, "orders", "tests")
     assert _bad(list(check_freshness(settings, owner))) == []
-    # Resumed, it is given until its next time; from then on what is not done is late.
+    # After it is resumed, nothing is late before its next time.
     with tenant_transaction(pool, tenant_id) as conn:
         resume(conn, tenant_id, "orders")
     assert _bad(list(check_freshness(settings, owner))) == []
@@ -166,7 +166,7 @@ def test_jobs_that_wait_too_long_are_found(
     assert "quintile worker" in finding.advice
     queue.execute("insert into jobs.procrastinate_workers default values")
     assert [finding.level for finding in check_queue(settings)] == ["ok", "warning"]
-    # What was put off until later waits for nobody.
+    # Postponed jobs are not due.
     queue.execute("update jobs.procrastinate_jobs set scheduled_at = now() + interval '1 hour'")
     assert _bad(list(check_queue(settings))) == []
 
@@ -199,7 +199,7 @@ def test_the_run_of_a_dead_process_is_found(
         "update app.runs set state = 'running', heartbeat_at = now() - interval '7 minutes'"
     )
     assert _bad(list(check_runs(settings, owner))) == [
-        f"demo: build {run_id} has not been heard of for 7 minutes"
+        f"demo: build {run_id} has sent no heartbeat for 7 minutes"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Which job is next: people before schedules, tenants in turn, and nobody with all the slots."""
+"""Which job is next: people before schedules, tenants in turn, and no tenant with all slots."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def pool(here: Settings) -> Iterator[Pool]:
 
 
 class Queue:
-    """The queue as one worker sees it, without doing the jobs. In a thread: the browser tests keep
-    an event loop in this one.
+    """The queue of one worker, which does not run the jobs.
+
+    Calls run in a thread, because browser tests keep an event loop in the main one.
     """
 
     def __init__(self, settings: Settings, pool: Pool) -> None:
@@ -94,7 +95,7 @@ def queue(here: Settings, pool: Pool) -> Queue:
     return Queue(here, pool)
 
 
-def whose(jobs: list[Job], names: dict[UUID, str]) -> list[str]:
+def tenants_of(jobs: list[Job], names: dict[UUID, str]) -> list[str]:
     return [names[UUID(str(job.task_kwargs["tenant_id"]))] for job in jobs]
 
 
@@ -117,7 +118,7 @@ def test_tenants_are_served_in_turn(queue: Queue, make_tenant: MakeTenant) -> No
     while (job := queue.fetch()) is not None:
         done.append(job)
         queue.finish(job)
-    assert whose(done, names) == ["many", "few", "one", "many", "few", "many", "many"]
+    assert tenants_of(done, names) == ["many", "few", "one", "many", "few", "many", "many"]
 
 
 def test_a_tenant_gets_at_most_half_of_a_workers_slots(
@@ -128,7 +129,7 @@ def test_a_tenant_gets_at_most_half_of_a_workers_slots(
     for n in range(SLOTS):
         queue.add(greedy, f"task{n}", priority=PRIORITY_PERSON)
     queue.add(modest, "task0")
-    assert sorted(whose(queue.fetch_all(), names)) == ["greedy"] * (SLOTS // 2) + ["modest"]
+    assert sorted(tenants_of(queue.fetch_all(), names)) == ["greedy"] * (SLOTS // 2) + ["modest"]
 
 
 def test_one_slot_is_kept_for_people(queue: Queue, make_tenant: MakeTenant) -> None:
@@ -188,22 +189,22 @@ def test_a_postponed_job_does_not_hold_its_lock(
 def test_jobs_of_an_erased_tenant_do_not_block_the_queue(
     queue: Queue, make_tenant: MakeTenant, owner: Connection
 ) -> None:
-    gone, here = make_tenant("gone"), make_tenant("here")
-    queue.add(gone, "task")
-    queue.add(here, "task")
-    owner.execute("delete from app.tenants where tenant_id = %s", [gone])
+    erased, other = make_tenant("erased"), make_tenant("other")
+    queue.add(erased, "task")
+    queue.add(other, "task")
+    owner.execute("delete from app.tenants where tenant_id = %s", [erased])
     assert len(queue.fetch_all()) == 2
 
 
 def test_a_job_that_the_worker_never_received_is_returned(
     queue: Queue, make_tenant: MakeTenant, superuser: Connection
 ) -> None:
-    """The database marked it as begun and went away before it could say so; the worker lives."""
+    """The connection broke after the fetch had committed."""
     tenant_id = make_tenant()
     for task in ("held", "lost"):
         queue.add(tenant_id, task)
 
-    async def live(manager: Any) -> None:
+    async def work(manager: Any) -> None:
         held = await manager.fetch_job(None, queue.worker_id)
         assert held.task_name == "held"
         await manager.connector.execute_query_async(
@@ -223,4 +224,4 @@ def test_a_job_that_the_worker_never_received_is_returned(
         await manager.update_heartbeat(queue.worker_id)
         assert superuser.execute(statuses).fetchall() == [{"task_name": "lost", "status": "doing"}]
 
-    queue.call(live)
+    queue.call(work)

@@ -1,4 +1,4 @@
-"""Metrics: what is counted, for whom it is, and that it names nobody."""
+"""Metrics: what is counted, who may read it, and that no tenant is named."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TOKEN = "a token for the metrics"
 
 
 def _numbers(text: str) -> dict[tuple[str, ...], float]:
-    """Every sample, by its name and its labels' values."""
+    """Every sample by its name and the values of its labels."""
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
@@ -207,7 +207,7 @@ def _process(settings: Settings, *command: str) -> Iterator[subprocess.Popen[byt
 
 
 def _answer_of(url: str) -> httpx.Response:
-    """The first answer there is; the server is starting."""
+    """The first answer of a server that is starting."""
     until = time.monotonic() + 60
     while True:
         try:
@@ -223,7 +223,7 @@ def test_every_web_process_reports_the_requests_of_all(settings: Settings) -> No
     counted = ("quintile_http_request_seconds_count", "GET", "/problems/<slug>", "200")
     with _process(here, *serve_command(here)):
         _answer_of(f"{url}/healthz")
-        # A connection each, so that both processes get some.
+        # One connection each, so that both processes get requests.
         for _ in range(30):
             assert httpx.get(f"{url}/problems/not-found").status_code == 200
         seen = [_numbers(httpx.get(f"{url}/metrics").text)[counted] for _ in range(10)]

@@ -1,4 +1,4 @@
-"""What a person asks for begins at once, however many others are being built by the clock."""
+"""Builds on demand start at once, also while scheduled builds are running."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from service.queue.enqueue import enqueue
 from tests.web import client_of, running_app
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
 
-CLOCK, PERSON = "northlight-goods", "kessel-und-korn"
+SCHEDULED, PERSON = "northlight-goods", "kessel-und-korn"
 BLOCKED = """
     select count(*) as n from pg_stat_activity
     where datname = current_database() and wait_event_type = 'Lock'
@@ -51,7 +51,7 @@ def client(here: Settings, tenants: dict[str, UUID]) -> Iterator[FlaskClient]:
 
 @contextmanager
 def stuck(here: Settings, tenant_id: UUID) -> Iterator[None]:
-    """A build of this tenant comes to a row that somebody holds, and waits there."""
+    """Lock a row that a build of this tenant has to write, so that it waits there."""
     with closing(connect(here.database_url)) as blocker, blocker.transaction():
         held = blocker.execute(
             "select from marts.rfm_builds where tenant_id = %s for update", [tenant_id]
@@ -88,8 +88,8 @@ def test_a_build_on_demand_starts_within_a_second_beside_the_daily_build(
     tmp_path: Path,
 ) -> None:
     with worker_process(here, tmp_path / "worker.log") as worker:
-        with stuck(here, tenants[CLOCK]):
-            daily = queue_scheduled_build(here, tenants[CLOCK])
+        with stuck(here, tenants[SCHEDULED]):
+            daily = queue_scheduled_build(here, tenants[SCHEDULED])
             wait_until(lambda: is_stuck(admin), "the daily build is under way")
             answer = client.post("/api/admin/segments/rfm/calculate")
             assert answer.status_code == 202
@@ -97,7 +97,7 @@ def test_a_build_on_demand_starts_within_a_second_beside_the_daily_build(
             assert answer.headers["Location"] == f"/api/admin/runs/{asked}"
             wait_until(lambda: read(admin, asked)["state"] == "running", "it begins")
             assert read(admin, asked)["waited"] < 1
-            # Asked for once more, it is the run in progress.
+            # A second request returns the run in progress.
             assert client.post("/api/admin/segments/rfm/calculate").get_json()["run_id"] == asked
             wait_until(lambda: read(admin, asked)["state"] != "running", "it ends")
             assert read(admin, asked)["state"] == "succeeded"
@@ -110,13 +110,13 @@ def test_a_build_on_demand_starts_within_a_second_beside_the_daily_build(
 def test_a_silent_build_returns_to_the_queue_when_the_worker_stops(
     here: Settings, admin: Connection, tenants: dict[str, UUID], tmp_path: Path
 ) -> None:
-    """A step of dbt may take minutes, and tells nobody how far it is."""
-    hurried = replace(here, worker_grace_seconds=0)
+    """A step of dbt may take minutes, without any output."""
+    without_grace = replace(here, worker_grace_seconds=0)
     with (
-        worker_process(hurried, tmp_path / "worker.log") as worker,
-        stuck(here, tenants[CLOCK]),
+        worker_process(without_grace, tmp_path / "worker.log") as worker,
+        stuck(here, tenants[SCHEDULED]),
     ):
-        run_id = queue_scheduled_build(here, tenants[CLOCK])
+        run_id = queue_scheduled_build(here, tenants[SCHEDULED])
         wait_until(lambda: is_stuck(admin), "the build has come to the row")
         assert stop(worker) == 0
         run = read(admin, run_id)

@@ -1,4 +1,4 @@
-"""Builds share what was parsed, which their tenants and their instant do not change."""
+"""Builds share a parsed manifest, which does not depend on their tenants and instant."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ GIVEN = {
 
 
 def _parsed(target: Path, variables: dict[str, object]) -> dict[str, Any]:
-    """All that a project is parsed into; parsing reaches no database."""
+    """The manifest of the project with these vars; parsing needs no database."""
     nowhere = "postgresql://nobody@/nowhere?host=/nonexistent"
     dbt(nowhere, target, "parse", "--vars", json.dumps(variables))
     text = (target / "manifest.json").read_text(encoding="utf-8")
-    manifest: dict[str, Any] = json.loads(text, object_hook=_without_its_making)
+    manifest: dict[str, Any] = json.loads(text, object_hook=_without_created_at)
     del manifest["metadata"]
     return manifest
 
 
-def _without_its_making(node: dict[str, Any]) -> dict[str, Any]:
-    """But for the moment at which it was parsed."""
-    is_moment = isinstance(node.get("created_at"), float)
-    return {name: node[name] for name in node if not (is_moment and name == "created_at")}
+def _without_created_at(node: dict[str, Any]) -> dict[str, Any]:
+    """The node without the time at which it was parsed."""
+    is_time = isinstance(node.get("created_at"), float)
+    return {name: node[name] for name in node if not (is_time and name == "created_at")}
 
 
 def test_parsing_with_constant_vars_gives_the_manifest_of_the_given_vars(tmp_path: Path) -> None:
-    """A var that is left out of parsing, or replaced by an example, must decide nothing there."""
-    stands = _parsed(tmp_path / "stands", manifest_vars(GIVEN))
-    assert stands == _parsed(tmp_path / "given", GIVEN)
+    """Vars that are omitted or replaced by examples must not affect the manifest."""
+    manifest = _parsed(tmp_path / "constant", manifest_vars(GIVEN))
+    assert manifest == _parsed(tmp_path / "given", GIVEN)
     full_refresh = {
         node["name"]: node["config"]["full_refresh"]
-        for node in stands["nodes"].values()
+        for node in manifest["nodes"].values()
         if node["resource_type"] == "model"
     }
     assert full_refresh["rfm_grid"] is False
@@ -50,5 +50,5 @@ def test_the_manifest_depends_on_which_vars_are_given() -> None:
     assert manifest_vars(other) == manifest_vars(GIVEN)
     for name in ("backfill", "tenants"):
         assert manifest_vars({**GIVEN, name: []}) != manifest_vars(GIVEN)
-    # A var that nobody has thought of here is a manifest of its own.
+    # Other vars are passed on as given.
     assert manifest_vars({"rfm_minimum_customers": 7}) == {"rfm_minimum_customers": 7}

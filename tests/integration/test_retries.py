@@ -1,8 +1,10 @@
-"""What is tried again and what is not, who owns a run, and how it is handed back."""
+"""Retries: what is retried, which process owns a run, and how runs return to the queue."""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +14,7 @@ import psycopg
 import pytest
 from procrastinate.jobs import Job
 
-from service.builds import scheduled as together
+from service.builds import scheduled
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import BuildFailedError, InvalidInputError
@@ -46,21 +48,21 @@ def fail(pool: Pool, tenant_id: UUID, run_id: UUID, error: Exception, policy: Ru
 
 
 @pytest.mark.parametrize(
-    ("error", "passes"),
+    ("error", "expected"),
     [
         (ShopifyUnavailableError(), True),
         (psycopg.errors.AdminShutdown(), True),
         (psycopg.errors.DeadlockDetected(), True),
         (BuildFailedError(is_transient=True), True),
         (BuildFailedError(), False),
-        # A change that may have been made must not be made twice.
+        # The change may have been made, and must not be made twice.
         (ShopifyUnknownOutcomeError(), False),
         (InvalidInputError("x"), False),
         (KeyError("x"), False),
     ],
 )
-def test_transient_errors_are_recognized(error: Exception, passes: bool) -> None:
-    assert is_transient(error) is passes
+def test_transient_errors_are_recognized(error: Exception, expected: bool) -> None:
+    assert is_transient(error) is expected
 
 
 def test_retry_waits_grow_and_are_random() -> None:
@@ -132,7 +134,7 @@ def test_a_stopping_process_returns_its_run_to_the_queue(
         progress.phase("orders", 100)
         stopping.set()
         progress.advance()
-        raise AssertionError("it goes on")
+        raise AssertionError("the run continues")
     run = read(pool, tenant_id, run_id)
     assert (run["state"], run["attempts"], run["error"]) == ("queued", 0, None)
     with record_run(pool, tenant_id, run_id, WORKER):
@@ -168,7 +170,7 @@ def test_a_run_whose_process_dies_too_often_fails(
         pytest.raises(Exception, match="already running"),
         record_run(pool, tenant_id, run_id, WORKER),
     ):
-        raise AssertionError("it is begun again")
+        raise AssertionError("the run was started")
     run = read(pool, tenant_id, run_id)
     assert run["state"] == "failed"
     assert "without finishing" in run["error"]
@@ -204,7 +206,7 @@ def test_repeated_requests_queue_one_more_job(pool: Pool, make_tenant: MakeTenan
 def test_the_job_of_a_run_is_retried_without_limit_while_the_database_is_away(
     settings: Settings, pool: Pool
 ) -> None:
-    """However often it has come back to wait for another process."""
+    """Its attempts also count how often it waited for another process."""
     tasks = worker_app(settings, pool).tasks
 
     def decide(task: str, error: Exception, **arguments: str) -> Any:
@@ -220,18 +222,18 @@ def test_the_job_of_a_run_is_retried_without_limit_while_the_database_is_away(
         found = tasks[task].get_retry_exception(exception=error, job=job)
         return found and found.retry_decision
 
-    gone = psycopg.errors.AdminShutdown()
-    again = decide("quintile.build", gone, run_id="r")
-    assert 0 < (again.retry_at - datetime.now(UTC)).total_seconds() <= 3600
+    shutdown = psycopg.errors.AdminShutdown()
+    retry = decide("quintile.build", shutdown, run_id="r")
+    assert 0 < (retry.retry_at - datetime.now(UTC)).total_seconds() <= 3600
     assert decide("quintile.build", KeyError("x"), run_id="r") is None
-    assert decide("quintile.housekeep", gone) is None
+    assert decide("quintile.housekeep", shutdown) is None
 
 
-# -- runs that nobody does --------------------------------------------------------------------
+# -- dead runs --------------------------------------------------------------------------------
 
 
-def silence(owner: Connection, minutes: int) -> None:
-    """As if no process had been heard of for so long."""
+def make_silent(owner: Connection, minutes: int) -> None:
+    """As if no process had sent a heartbeat for this long."""
     owner.execute(
         "update app.runs set created_at = created_at - make_interval(mins => %(minutes)s),"
         " heartbeat_at = heartbeat_at - make_interval(mins => %(minutes)s)",
@@ -251,15 +253,15 @@ def test_the_run_of_a_killed_command_is_closed_and_blocks_nothing(
     with tenant_transaction(pool, tenant_id) as conn:
         behind = enqueue(conn, tenant_id, "shopify_sync", behind_running=True)["run_id"]
     assert close_dead_runs(settings, pool) == 0
-    silence(owner, 10)
+    make_silent(owner, 10)
     assert close_dead_runs(settings, pool) == 1
     assert close_dead_runs(settings, pool) == 0
-    told = read(pool, tenant_id, killed)
-    assert (told["state"], told["error"]) == (
+    run = read(pool, tenant_id, killed)
+    assert (run["state"], run["error"]) == (
         "failed",
-        "The process that did this run ended without finishing it.",
+        "The process of this run ended without finishing it.",
     )
-    assert told["advice"]
+    assert run["advice"]
     done: list[UUID] = []
 
     def work(_tenant_id: UUID, run_id: UUID) -> None:
@@ -276,7 +278,7 @@ def test_a_run_whose_job_failed_is_closed(
     tenant_id = make_tenant()
     with tenant_transaction(pool, tenant_id) as conn:
         run_id = enqueue(conn, tenant_id, "build")["run_id"]
-    silence(superuser, 10)
+    make_silent(superuser, 10)
     assert close_dead_runs(settings, pool) == 0
     superuser.execute("set search_path = jobs")
     superuser.execute("update jobs.procrastinate_jobs set status = 'failed'")
@@ -290,9 +292,9 @@ def test_a_run_of_a_living_process_is_not_closed(
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
     with record_run(pool, tenant_id, run_id) as recorder:
-        silence(owner, 10)
+        make_silent(owner, 10)
         recorder.write()
-        # As short as it may be set: commands beat as usual.
+        # Heartbeats of commands do not follow this setting.
         assert close_dead_runs(replace(settings, run_stale_seconds=1), pool) == 0
     assert read(pool, tenant_id, run_id)["state"] == "succeeded"
 
@@ -300,13 +302,13 @@ def test_a_run_of_a_living_process_is_not_closed(
 def test_a_job_is_postponed_while_another_process_does_its_run(
     settings: Settings, pool: Pool, make_tenant: MakeTenant
 ) -> None:
-    """Neither dropped, which would leave the run to nobody should that process die, nor begun."""
+    """It is not dropped, as the other process may die, and it does not start the run."""
     tenant_id = make_tenant()
     run_id = start(pool, tenant_id)
     worker = Worker(settings, pool)
 
     def never(_tenant_id: UUID, _run_id: UUID) -> None:
-        raise AssertionError("it is begun")
+        raise AssertionError("the run was started")
 
     with record_run(pool, tenant_id, run_id):
         with pytest.raises(PostponedError) as postponed:
@@ -333,7 +335,7 @@ def test_a_queued_run_waits_for_the_running_one(
 def test_only_jobs_of_dead_workers_are_requeued(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, superuser: Connection
 ) -> None:
-    for name in ("living", "dead", "gone"):
+    for name in ("living", "dead", "unknown"):
         tenant_id = make_tenant(name)
         with tenant_transaction(pool, tenant_id) as conn:
             enqueue(conn, tenant_id, "shopify_sync")
@@ -365,7 +367,7 @@ def test_tenants_that_fail_a_shared_build_are_found_and_the_others_are_built(
             raise BuildFailedError("The build of the models failed.", detail="bigint out of range")
         built.extend(tenants)
 
-    monkeypatch.setattr(together, "build", dbt)
+    monkeypatch.setattr(scheduled, "build", dbt)
     runs = {}
     for tenant_id in tenants:
         with tenant_transaction(pool, tenant_id) as conn:
@@ -382,17 +384,47 @@ def test_tenants_that_fail_a_shared_build_are_found_and_the_others_are_built(
     assert set(states.values()) == {"failed", "succeeded"}
 
 
+def test_a_tenant_whose_run_is_lost_does_not_stop_the_others(
+    settings: Settings,
+    pool: Pool,
+    make_tenant: MakeTenant,
+    owner: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost, other = make_tenant("lost"), make_tenant("other")
+
+    def dbt(
+        _settings: Settings, *, tenants: list[str], report: Callable[[int, int], None], **_: object
+    ) -> None:
+        if tenants == ["lost"]:
+            take_over = "update app.runs set attempts = attempts + 1 where tenant_id = %s"
+            owner.execute(take_over, [lost])
+        # Progress is written twice a second.
+        time.sleep(0.6)
+        report(1, 2)
+
+    monkeypatch.setattr(scheduled, "build", dbt)
+    monkeypatch.setattr(scheduled, "MAX_TENANTS", 1)
+    runs = {}
+    for tenant_id in (lost, other):
+        with tenant_transaction(pool, tenant_id) as conn:
+            runs[tenant_id] = enqueue(conn, tenant_id, "build", "schedule")["run_id"]
+    scheduled.build_due_tenants(settings, pool, runs, WORKER)
+    assert read(pool, lost, runs[lost])["state"] == "running"
+    assert read(pool, other, runs[other])["state"] == "succeeded"
+
+
 def test_a_shared_build_of_too_many_tenants_is_done_in_parts(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A build of more has everything to itself, and keeps people waiting who want one."""
+    """A build of more tenants would run alone, and block builds on demand."""
     calls: list[list[str]] = []
 
     def dbt(_settings: Settings, *, tenants: list[str], **_: object) -> None:
         calls.append(tenants)
 
-    monkeypatch.setattr(together, "build", dbt)
-    monkeypatch.setattr(together, "MAX_TENANTS", 2)
+    monkeypatch.setattr(scheduled, "build", dbt)
+    monkeypatch.setattr(scheduled, "MAX_TENANTS", 2)
     runs = {}
     for n in range(5):
         tenant_id = make_tenant(f"tenant{n}")
@@ -414,7 +446,7 @@ def test_a_build_that_fails_for_all_tenants_is_repeated_a_few_times_only(
         calls.append(tenants)
         raise BuildFailedError("The build of the models failed.", detail="Compilation Error")
 
-    monkeypatch.setattr(together, "build", dbt)
+    monkeypatch.setattr(scheduled, "build", dbt)
     runs = {}
     for n in range(40):
         tenant_id = make_tenant(f"tenant{n:02}")

@@ -1,4 +1,4 @@
-"""RFM over time: what builds, repeated builds, looks back and backfills leave in history."""
+"""RFM history: what builds, repeated builds, builds of the past and backfills record."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ HISTORY = """
     group by h.recorded_on
     order by h.recorded_on
 """
-# Rows of the matrix that are not as large as the segment was on from_on, and columns that are not
-# as large as it was on to_on, over all pairs of days; and how many pairs there are.
+# For all pairs of days: rows of the matrix whose sum is not the segment's size on from_on, and
+# columns whose sum is not its size on to_on; and the number of pairs.
 MOVEMENTS_OFF = """
     with days as (
         select distinct tenant_id, recorded_on from marts.rfm_segment_history
@@ -110,8 +110,8 @@ def rows(conn: Connection, statement: str, name: str = "demo") -> list[tuple[Any
     return [tuple(row.values()) for row in conn.execute(statement, [name]).fetchall()]
 
 
-def land(settings: Settings, name: str, orders: list[tuple[str, str]]) -> None:
-    """Orders of 1.00 USD by customer and day; the tenant is added when it is new."""
+def load(settings: Settings, name: str, orders: list[tuple[str, str]]) -> None:
+    """Load orders of 1.00 USD by customer and day; add the tenant if it is new."""
     with connect_as_owner(settings) as owner:
         found = owner.execute("select tenant_id from app.tenants where name = %s", [name])
         row = found.fetchone()
@@ -129,7 +129,7 @@ def land(settings: Settings, name: str, orders: list[tuple[str, str]]) -> None:
             )
 
 
-# Ann buys once and leaves the window a year later; Bo and Cy keep buying.
+# Ann orders once and leaves the window a year later; Bo and Cy keep ordering.
 ORDERS = [
     ("ann", "2025-01-10"),
     *[("bo", f"2025-{month:02}-20") for month in range(1, 13)],
@@ -139,13 +139,13 @@ ORDERS = [
 
 @pytest.fixture
 def built(built_settings: Settings, tmp_path: Path) -> Iterator[Build]:
-    land(built_settings, "demo", ORDERS)
+    load(built_settings, "demo", ORDERS)
     with connect(built_settings.database_url) as conn:
         yield Build(built_settings, tmp_path, conn)
 
 
 class Build:
-    """dbt on one database: builds RFM as of a day, and reads what it left."""
+    """Builds RFM as of a day, on one database."""
 
     def __init__(self, settings: Settings, target: Path, conn: Connection) -> None:
         self.settings, self.target, self.conn = settings, target, conn
@@ -172,7 +172,7 @@ def test_history_records_only_changes(built: Build) -> None:
     assert {who for who, *_ in first} == {"ann", "bo"}
     assert {before for _, before, *_ in first} == {None}
 
-    # The same instant again: not one row more, and not one row written.
+    # The same instant again: no row is added or written.
     placed = built.conn.execute("select ctid, * from marts.rfm_segment_transitions").fetchall()
     sizes = built.conn.execute("select ctid, * from marts.rfm_segment_history").fetchall()
     built("2025-04-01")
@@ -181,7 +181,7 @@ def test_history_records_only_changes(built: Build) -> None:
     again = built.conn.execute("select ctid, * from marts.rfm_segment_history").fetchall()
     assert sorted(map(str, again)) == sorted(map(str, sizes))
 
-    # Ann has left the window by then: she is gone from the segments and told in the log.
+    # Ann has left the window: she has no segment, and the log has a transition.
     built("2026-02-01")
     moves = rows(built.conn, TRANSITIONS)
     assert moves[:2] == first
@@ -199,7 +199,7 @@ def test_rebuilding_an_instant_applies_late_data(built: Build) -> None:
     built("2025-03-01")
     before = rows(built.conn, TRANSITIONS)
     built("2025-06-01")
-    land(built.settings, "demo", [("late", "2025-05-30")])
+    load(built.settings, "demo", [("late", "2025-05-30")])
     built("2025-06-01")
     moves = rows(built.conn, TRANSITIONS)
     assert moves[: len(before)] == before
@@ -220,11 +220,11 @@ def test_a_build_of_the_past_does_not_change_history(built: Build) -> None:
     assert (rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)) == written
     looked_back = rows(built.conn, CURRENT)
     assert [(who, recency) for who, *_, recency in looked_back] == [("ann", 80), ("bo", 11)]
-    # Even at a day that history has: it keeps what it was told then.
+    # Also on a day in history, which keeps what it recorded then.
     built("2025-03-01")
     assert (rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)) == written
 
-    # The next build goes on from where history ends.
+    # The next build continues from the end of history.
     built("2025-06-01")
     assert rows(built.conn, CURRENT) == current
     assert (rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)) == written
@@ -233,9 +233,9 @@ def test_a_build_of_the_past_does_not_change_history(built: Build) -> None:
 def test_a_build_that_stops_half_way_keeps_the_last_good_state(built: Build) -> None:
     built("2025-03-01")
     good = rows(built.conn, CURRENT), rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)
-    land(built.settings, "demo", [("new", "2025-05-30")])
+    load(built.settings, "demo", [("new", "2025-05-30")])
 
-    # Everything before the scores has been built: readers see nothing of it.
+    # Everything before the scores is built; readers see no change.
     built("2025-06-01", "--exclude", "customer_facts+")
     assert (
         rows(built.conn, CURRENT),
@@ -243,7 +243,7 @@ def test_a_build_that_stops_half_way_keeps_the_last_good_state(built: Build) -> 
         rows(built.conn, HISTORY),
     ) == good
 
-    # The scores cannot be written: they and their date stay.
+    # The scores cannot be written: they and their date are kept.
     with connect(built.settings.database_url) as admin:
         admin.execute(
             "alter table marts.customer_facts add constraint stop check (customer_id <> 'new')"
@@ -256,8 +256,8 @@ def test_a_build_that_stops_half_way_keeps_the_last_good_state(built: Build) -> 
         ) == good
         admin.execute("alter table marts.customer_facts drop constraint stop")
 
-    # The scores are there, the log is not: what is shown is consistent, and the next build, be it
-    # of a later instant, tells the change once.
+    # The scores are written, the log is not: what is shown is consistent, and the next build, also
+    # of a later instant, records the change once.
     built("2025-06-01", "--exclude", "rfm_segment_transitions+", "rfm_segment_history+")
     assert [(who, changed) for who, _, _, changed, _ in rows(built.conn, CURRENT)][-1] == (
         "new",
@@ -265,16 +265,16 @@ def test_a_build_that_stops_half_way_keeps_the_last_good_state(built: Build) -> 
     )
     assert rows(built.conn, TRANSITIONS) == good[1]
     built("2025-06-02")
-    told = [move for move in rows(built.conn, TRANSITIONS) if move[0] == "new"]
-    assert [(before, on) for _, before, _, on in told] == [(None, "2025-06-02")]
+    moves = [move for move in rows(built.conn, TRANSITIONS) if move[0] == "new"]
+    assert [(before, on) for _, before, _, on in moves] == [(None, "2025-06-02")]
 
 
 def test_a_day_is_in_history_only_with_its_transitions(built: Build) -> None:
-    """A log that cannot be written keeps its day out of the sizes, and the matrix adds up."""
+    """If the log cannot be written, its day gets no sizes, so that the matrix adds up."""
     built("2025-03-01")
     built("2025-04-01")
     good = rows(built.conn, TRANSITIONS), rows(built.conn, HISTORY)
-    land(built.settings, "demo", [("new", "2025-05-30")])
+    load(built.settings, "demo", [("new", "2025-05-30")])
     with connect(built.settings.database_url) as admin:
         admin.execute(
             "alter table marts.rfm_segment_transitions"
@@ -302,15 +302,15 @@ SHOWN = (
 
 
 def test_a_killed_build_keeps_the_last_good_state(built: Build) -> None:
-    """Killed when everything is written and nothing committed: readers never see any of it."""
+    """Killed when everything is written and nothing is committed: readers see no change."""
     built("2025-03-01", "--select", "+marts.rfm", "+customers")
     good = [rows(built.conn, statement) for statement in SHOWN]
-    land(built.settings, "demo", [("new", "2025-05-30")])
+    load(built.settings, "demo", [("new", "2025-05-30")])
 
     command = [sys.executable, "-m", "service", "build", "--as-of", "2025-06-01"]
     with connect(built.settings.database_url) as admin:
         with (
-            # The last that the scores' transaction does is to date them.
+            # The transaction of the scores writes their date last.
             admin.transaction(),
             subprocess.Popen(
                 command,
@@ -324,7 +324,7 @@ def test_a_killed_build_keeps_the_last_good_state(built: Build) -> None:
             wait_until(lambda: _waiting(built.conn), "the build dates its scores")
             assert [rows(built.conn, statement) for statement in SHOWN] == good
             process.kill()
-        wait_until(lambda: not _building(built.conn), "the build is gone")
+        wait_until(lambda: not _building(built.conn), "the build has ended")
         assert [rows(built.conn, statement) for statement in SHOWN] == good
 
     built("2025-06-01")
@@ -333,7 +333,7 @@ def test_a_killed_build_keeps_the_last_good_state(built: Build) -> None:
 
 
 def _building(conn: Connection) -> list[Any]:
-    """What dbt's connections to this database do."""
+    """The state of dbt's connections to this database."""
     return conn.execute(
         """
         select wait_event_type, query from pg_stat_activity
@@ -349,7 +349,7 @@ def _waiting(conn: Connection) -> bool:
 
 
 def test_a_build_of_one_tenant_does_not_change_the_history_of_others(built: Build) -> None:
-    land(built.settings, "other", ORDERS)
+    load(built.settings, "other", ORDERS)
     built("2025-03-01")
     written = rows(built.conn, TRANSITIONS, "other"), rows(built.conn, HISTORY, "other")
     built("2025-06-01", tenants=["demo"])
@@ -357,7 +357,7 @@ def test_a_build_of_one_tenant_does_not_change_the_history_of_others(built: Buil
         rows(built.conn, TRANSITIONS, "other"),
         rows(built.conn, HISTORY, "other"),
     ) == written
-    # Its last customer has left the window: an empty tenant has a history, too.
+    # Its last customer has left the window: an empty tenant also has history.
     built("2028-01-01", tenants=["demo"])
     assert rows(built.conn, CURRENT) == []
     assert rows(built.conn, HISTORY)[-1] == ("2028-01-01", 0, 6, "0.00")
@@ -366,7 +366,7 @@ def test_a_build_of_one_tenant_does_not_change_the_history_of_others(built: Buil
 
 
 def test_erased_tenants_leave_no_rows_and_dropped_tables_are_rebuilt(built: Build) -> None:
-    land(built.settings, "other", ORDERS)
+    load(built.settings, "other", ORDERS)
     built("2025-03-01")
     built("2025-06-01")
     before = rows(built.conn, TRANSITIONS), rows(built.conn, CURRENT)
@@ -378,7 +378,7 @@ def test_erased_tenants_leave_no_rows_and_dropped_tables_are_rebuilt(built: Buil
     """
     with connect(built.settings.database_url) as admin:
         admin.execute("delete from app.tenants where name = 'other'")
-        # A log from before its rows said when they ended, and a table that somebody has dropped.
+        # A log of an older release, without the end of its rows, and a dropped table.
         expected = admin.execute(ended).fetchall()
         admin.execute("alter table marts.rfm_segment_transitions drop column ended_as_of cascade")
         admin.execute("drop table marts.customer_facts cascade")
@@ -400,12 +400,12 @@ def test_erased_tenants_leave_no_rows_and_dropped_tables_are_rebuilt(built: Buil
 
 
 def test_a_backfill_equals_builds_day_by_day(built: Build) -> None:
-    """One run over many instants tells the same story as a run for each of them, in order."""
+    """One run of many instants records the same as a run for each of them in order."""
     for as_of in ("2025-02-01", "2025-03-01", "2025-04-01", "2026-01-15"):
         built(as_of)
     one_by_one = [rows(built.conn, statement) for statement in (TRANSITIONS, HISTORY, CURRENT)]
 
-    land(built.settings, "other", ORDERS)
+    load(built.settings, "other", ORDERS)
     done = quintile(
         *(built.settings, "backfill", "--from", "2025-02-01", "--to", "2025-04-01"),
         *("--every", "month", "--as-of", "2026-01-15"),
@@ -417,7 +417,7 @@ def test_a_backfill_equals_builds_day_by_day(built: Build) -> None:
         ]
         assert at_once == one_by_one
 
-    # What was recorded after the last day is computed again, and the present stays as it is.
+    # Instants after the last day are computed again, and the current state stays.
     assert backfill(
         built.settings,
         first=date(2025, 2, 1),
@@ -430,7 +430,7 @@ def test_a_backfill_equals_builds_day_by_day(built: Build) -> None:
         rows(built.conn, statement) for statement in (TRANSITIONS, HISTORY, CURRENT)
     ] == one_by_one
 
-    # An earlier start changes what follows: everybody enters on the first day.
+    # An earlier start changes what follows: all customers enter on the first day.
     backfill(
         built.settings,
         first=date(2025, 1, 15),
@@ -446,8 +446,8 @@ def test_a_backfill_equals_builds_day_by_day(built: Build) -> None:
 
 
 def test_a_backfills_days_begin_in_each_tenants_time_zone(built: Build) -> None:
-    """The midnight of UTC is the evening before in New York, and no day that was asked for."""
-    land(built.settings, "other", ORDERS)
+    """Midnight in UTC is still the day before in New York."""
+    load(built.settings, "other", ORDERS)
     with connect_as_owner(built.settings) as owner:
         owner.execute(
             """
@@ -458,7 +458,7 @@ def test_a_backfills_days_begin_in_each_tenants_time_zone(built: Build) -> None:
         )
     built("2026-01-15T12:00Z")
     asked = ["2025-02-01", "2025-03-01", "2025-04-01"]
-    # The second time leaves what lies after its last day.
+    # The second backfill keeps what is after its last day.
     for last in (date(2025, 4, 1), date(2025, 3, 1)):
         backfill(built.settings, first=date(2025, 2, 1), last=last, every="month", quiet=True)
         for name in ("demo", "other"):
@@ -466,10 +466,10 @@ def test_a_backfills_days_begin_in_each_tenants_time_zone(built: Build) -> None:
 
 
 def test_a_backfill_removes_records_of_a_future_build(built: Build) -> None:
-    """Plain dbt builds whatever instant it is given; the commands do not, and repair it."""
+    """Plain dbt builds any instant; the commands refuse the future, and repair history."""
     built("2025-06-01")
     built("2999-01-01")
-    # Everything until then is a look back.
+    # Every build until then counts as one of the past.
     built("2025-09-01")
     assert [on for on, *_ in rows(built.conn, HISTORY)] == ["2025-06-01", "2999-01-01"]
 
@@ -487,15 +487,15 @@ def test_a_backfill_removes_records_of_a_future_build(built: Build) -> None:
 
 
 def test_movements_between_any_two_days_add_up_to_segment_sizes(built: Build) -> None:
-    """For tenants who begin on different days, days built twice, looks back and a backfill."""
-    dice = random.Random(7)  # noqa: S311
+    """With different first days, days built twice, builds of the past and a backfill."""
+    rng = random.Random(7)  # noqa: S311
     for name in ("demo", "other"):
         first = date(2024, 6, 1)
         made = {
-            (f"c{int(80 * dice.random() ** 2)}", str(first + timedelta(dice.randrange(500))))
+            (f"c{int(80 * rng.random() ** 2)}", str(first + timedelta(rng.randrange(500))))
             for _ in range(400)
         }
-        land(built.settings, name, sorted(made))
+        load(built.settings, name, sorted(made))
     built("2025-08-01")
     built("2025-10-01T03:00Z", tenants=["demo"])
     built("2025-10-01T21:00Z")
@@ -519,17 +519,17 @@ def test_movements_between_any_two_days_add_up_to_segment_sizes(built: Build) ->
         tenants=["demo"],
         quiet=True,
     )
-    # The first of May to September, and the day that was there.
+    # The first days of May to September, and the existing day.
     check(pairs=15 + 3)
 
 
 def test_a_query_for_one_tenant_reads_only_its_rows(built: Build) -> None:
-    """The conditions reach the tables: nothing is made for everybody and then thrown away."""
+    """Conditions are applied to the tables, not to a result for all tenants."""
     built("2025-08-01")
     built("2025-10-01")
     tenant_id = built.conn.execute("select tenant_id::text from app.tenants").fetchone()
     assert tenant_id is not None
-    for question in (
+    for statement in (
         """
         select * from marts.rfm_segment_movements
         where tenant_id = %(tenant_id)s and from_on = '2025-08-01' and to_on = '2025-10-01'
@@ -541,7 +541,7 @@ def test_a_query_for_one_tenant_reads_only_its_rows(built: Build) -> None:
     ):
         plan = "\n".join(
             str(row["QUERY PLAN"])
-            for row in built.conn.execute(f"explain (costs off) {question}", tenant_id)
+            for row in built.conn.execute(f"explain (costs off) {statement}", tenant_id)
         )
         assert "CTE Scan" not in plan
         scans = re.findall("(?:Seq|Index|Index Only|Heap) Scan", plan)
@@ -549,12 +549,12 @@ def test_a_query_for_one_tenant_reads_only_its_rows(built: Build) -> None:
 
 
 def test_impossible_days_of_a_backfill_are_refused(settings: Settings) -> None:
-    for first, last, sentence in [
+    for first, last, message in [
         (date(2026, 1, 2), date(2026, 1, 1), "is before the first"),
         (date(2026, 1, 1), date(2999, 1, 1), "is in the future"),
         (date(2000, 1, 1), date(2026, 1, 1), "more than 750"),
     ]:
-        with pytest.raises(InvalidInputError, match=sentence):
+        with pytest.raises(InvalidInputError, match=message):
             backfill(settings, first=first, last=last, every="day")
 
 

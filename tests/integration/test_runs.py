@@ -1,4 +1,4 @@
-"""Runs: one of a kind at a time, progress as it happens, an end that says why."""
+"""Runs: one of a kind at a time, with progress and a reason for failures."""
 
 from __future__ import annotations
 

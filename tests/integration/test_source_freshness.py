@@ -1,4 +1,4 @@
-"""``dbt source freshness`` asks the stores' watermarks; the one furthest behind decides."""
+"""``dbt source freshness`` reads the stores' watermarks; the store furthest behind decides."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _freshness(settings: Settings, target: Path, expect: int) -> dict[str, str]:
 
 
 def _connect(owner: Connection, tenant_id: UUID, hours: int) -> None:
-    """A store whose orders and customers were read so many hours ago, its segments just now."""
+    """A store whose orders and customers were read this many hours ago, its segments just now."""
     owner.execute(
         "insert into app.connections (tenant_id, provider, sealed_secret, key_id, last_four)"
         " values (%s, 'shopify', 'x', 'unknown', 'xxxx')",
@@ -71,7 +71,7 @@ def test_source_freshness_is_that_of_the_store_furthest_behind(
         "cached_segments": "pass",
         "segment_members": "pass",
     }
-    # One that was connected long ago and never read is as far behind as that.
+    # A store that was never read is behind since it was connected.
     owner.execute("update app.connections set connected_at = now() - interval '3 days'")
     owner.execute("delete from shopify.sync_watermarks where resource = 'orders'")
     assert _freshness(settings, tmp_path, expect=1)["orders"] == "error"

@@ -1,4 +1,4 @@
-"""The worker: does queued jobs, fans schedules out, and keeps one tenant's trouble to itself."""
+"""The worker: runs queued jobs and schedules, and tenants fail separately."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.tenants.tenants import add_tenant
 from service.worker.scheduler import enqueue_due
 from service.worker.tasks import worker_app
 
-# After every daily time has come, however late in the session a test begins.
+# After every daily time, however late a test begins.
 LATER = datetime.now(UTC) + timedelta(days=2)
 MIDNIGHT = datetime(2026, 12, 1, tzinfo=UTC)
 
@@ -53,7 +53,7 @@ def _runs(settings: Settings) -> list[dict]:
 
 
 def _work(settings: Settings, pool: Pool) -> None:
-    """Do what is queued. In a thread: the browser tests keep an event loop in this one."""
+    """Run what is queued, in a thread: browser tests keep an event loop in the main one."""
 
     def work() -> None:
         app = worker_app(settings, pool)
@@ -88,7 +88,7 @@ def test_a_queued_build_is_built(built_settings: Settings, built_pool: Pool) -> 
 def test_a_failed_run_has_its_error_and_does_not_stop_other_tenants(
     built_settings: Settings, built_pool: Pool
 ) -> None:
-    """A sealed key that does not open: that tenant's run fails, the other tenant's build runs."""
+    """A key cannot be unsealed: the tenant's run fails, the other tenant's build runs."""
     broken, sound = _add(built_settings, "broken", "klaviyo"), _add(built_settings, "sound")
     with tenant_transaction(built_pool, broken) as conn:
         enqueue(conn, broken, "klaviyo_sync")
@@ -196,9 +196,9 @@ def test_a_tenant_that_cannot_be_scheduled_does_not_stop_the_others(
     broken, sound = _add(built_settings, "broken"), _add(built_settings, "sound")
     with connect_as_owner(built_settings) as owner:
         owner.execute(
-            sql.SQL(
-                "alter table app.schedules add constraint spoilt check (tenant_id <> {})"
-            ).format(broken)
+            sql.SQL("alter table app.schedules add constraint stop check (tenant_id <> {})").format(
+                broken
+            )
         )
     enqueue_due(built_settings, built_pool, LATER)
     assert [run["tenant_id"] for run in _runs(built_settings)] == [sound]
@@ -215,7 +215,7 @@ def test_the_daily_build_is_one_build_of_all_due_tenants(
     assert {(run["kind"], run["state"], run["trigger"]) for run in runs} == {
         ("build", "succeeded", "schedule")
     }
-    # One job has done it; the others, which would have found nothing to do, are gone.
+    # One job has done it; the others are deleted, as they have nothing left to do.
     with connect_as_owner(built_settings) as owner:
         jobs = owner.execute(
             "select status from jobs.procrastinate_jobs where queue_name = 'builds'"
@@ -234,7 +234,7 @@ def test_a_queued_run_without_a_job_does_not_block_the_next(
     with tenant_transaction(built_pool, tenant_id) as conn:
         waiting = enqueue(conn, tenant_id, "build")
     assert sorted(run["state"] for run in _runs(built_settings)) == ["failed", "queued"]
-    # One that a job stands behind may wait as long as it takes.
+    # A queued run with a job may wait as long as it takes.
     with connect_as_owner(built_settings) as owner:
         owner.execute(
             "update app.runs set created_at = now() - interval '10 minutes' where run_id = %s",

@@ -1,8 +1,7 @@
-"""A day's schedule of fifty tenants, done by two workers in compressed time.
+"""A day of fifty tenants' schedules, served by two workers in compressed time.
 
-The workers are processes of their own and go by a clock that the test sets. It moves on when all
-tenants have been served whose stores answer: not when the slow one's calls have come back, or when
-the failing one's have failed.
+The workers are processes with a clock that the test sets. It advances when every tenant has been
+served, except for one whose store is slow and one whose store fails.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from tests.worker import stop, wait_until, worker_process, write_clock
 TENANTS = 50
 SLOW, FAILING = "slow", "failing"
 SLOW_SECONDS = 1.0
-# Fewer times a day than usual, for the test to take a minute; the hours of the two zones differ.
+# Fewer times a day than usual, to keep the test short; the hours of the two time zones differ.
 CRONS = {
     "schedule_orders": "45 */6 * * *",
     "schedule_segments": "15 */12 * * *",
@@ -53,7 +52,7 @@ Wsgi = Callable[[dict[str, Any], Any], Any]
 
 
 class ByShop:
-    """The stores, each below a path of its own; one of them is slow, one can be out of order."""
+    """The stores, each under a path of its own; one is slow, and one can fail."""
 
     def __init__(self, stores: Wsgi) -> None:
         self.stores = stores
@@ -103,7 +102,7 @@ def tiny_store(name: str) -> Store:
 
 @pytest.fixture
 def here(cluster: Cluster, built_template: str) -> Iterator[tuple[Settings, ByShop]]:
-    """Fifty tenants with a store and a Klaviyo account each, every other one in Tokyo."""
+    """Fifty tenants with a store and a Klaviyo account each, half of them in Tokyo."""
     stores = {name: tiny_store(name) for name in names()}
     accounts = {
         name: Account(f"pk_day_{name}", name=name, currency="EUR", timezone="UTC", prefix="DA")
@@ -121,7 +120,7 @@ def here(cluster: Cluster, built_template: str) -> Iterator[tuple[Settings, BySh
             klaviyo_url=klaviyo.klaviyo_url,
             run_attempts=2,
             run_retry_seconds=1,
-            # The tick of the clock is a twelfth of this.
+            # The scheduler runs every twelfth of this.
             run_stale_seconds=6,
             **CRONS,
         )
@@ -139,7 +138,7 @@ def here(cluster: Cluster, built_template: str) -> Iterator[tuple[Settings, BySh
 
 
 def times_of_day(settings: Settings) -> list[datetime]:
-    """Every time of the day at which anything is due for anybody."""
+    """Every time of the day at which a schedule of any tenant is due."""
     found = set()
     for schedule in SCHEDULES:
         for zone in ZONES if schedule.is_local else ("UTC",):
@@ -151,7 +150,7 @@ def times_of_day(settings: Settings) -> list[datetime]:
 
 
 def is_served(conn: Connection, settings: Settings, now: datetime) -> bool:
-    """Whether everybody whose store answers has had what is due, and nothing of theirs is left."""
+    """Whether what is due is served, and runs of all but the two special tenants have ended."""
     for schedule in SCHEDULES:
         if not schedule.starts_work:
             continue
@@ -186,9 +185,11 @@ def test_two_workers_serve_fifty_tenants_for_a_day_without_overlap_or_starvation
         workers = [stack.enter_context(worker_process(settings, log, clock)) for _ in range(2)]
         for now in times_of_day(settings):
             write_clock(clock, now)
-            wait_until(lambda now=now: is_served(conn, settings, now), f"all is served at {now}")
+            wait_until(
+                lambda now=now: is_served(conn, settings, now), f"everything is served at {now}"
+            )
         unfinished = "select from app.runs where state in ('queued', 'running')"
-        wait_until(lambda: not conn.execute(unfinished).fetchall(), "the slow one is served")
+        wait_until(lambda: not conn.execute(unfinished).fetchall(), "the slow tenant is served")
         assert [stop(worker) for worker in workers] == [0, 0]
         runs = conn.execute(
             "select t.name, r.kind, r.state, r.attempts, r.started_at, r.finished_at"
@@ -203,7 +204,7 @@ def test_two_workers_serve_fifty_tenants_for_a_day_without_overlap_or_starvation
             if name == FAILING and kind in ("shopify_sync", "segments_sync"):
                 assert done[name, kind] == 0
             elif name == SLOW:
-                # What was still at work when it came due again is not done twice.
+                # A run that is still running when it is due again is not repeated.
                 assert 1 <= done[name, kind] <= times, (name, kind)
             else:
                 assert done[name, kind] == times, (name, kind)
@@ -213,5 +214,5 @@ def test_two_workers_serve_fifty_tenants_for_a_day_without_overlap_or_starvation
     for earlier, later in pairwise(runs):
         if (earlier["name"], earlier["kind"]) == (later["name"], later["kind"]):
             assert later["started_at"] >= earlier["finished_at"], f"{later} overlaps {earlier}"
-    # All who were due at the same time were built at the same time.
+    # Tenants that were due at the same time were built together.
     assert builds == len(ZONES)

@@ -1,9 +1,9 @@
-"""`quintile worker`, killed during every kind of job: what is left is what would have been.
+"""``quintile worker``, killed during every kind of job: the outcome is the same as without kills.
 
-A kind of job at a time is queued and, a while after it has begun, the worker is killed. The next
-worker takes up what the last one left, and is killed in the next job. How long a while is comes
-from a seed that is another one each time; a failure prints it, and KILL_SEED repeats it. Jobs that
-are over too soon to be hit are held up at a row that they need.
+One kind of job after the other is queued, and the worker is killed some time after the job has
+started. The next worker resumes the job, and is killed in the next one. The delays come from a
+random seed; a failure prints it, and KILL_SEED repeats it. Jobs that would end too soon wait for a
+locked row.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ SEED = int(os.environ.get("KILL_SEED") or time.time_ns() % 1_000_000)
 NOTICES = 60
 MEMBERS = 120
 OLD = 500
-# Short enough to wait for, long enough for a busy machine to say that it lives.
+# Short enough to wait for, long enough for heartbeats on a busy machine.
 STALE_SECONDS = 5
-# A call takes this long at least, so that a kill hits a job and not its end.
+# Every call takes this long, so that a kill hits the job before its end.
 SLOW = Fault(delay=0.15, count=100_000)
 SLOW_SECONDS = 0.5
 
@@ -71,9 +71,9 @@ Queue = Callable[["World", Connection, UUID], object]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of job: how it is queued, and within how many seconds of its beginning to kill.
+    """A kind of job: how it is queued, and the longest delay from its start to the kill.
 
-    ``tenants`` are for whom it is queued; ``held_at`` is the row it is held up at, if it is.
+    ``tenants`` are those for which it is queued; ``held_at`` locks a row that it waits for, if any.
     """
 
     name: str
@@ -174,7 +174,7 @@ def _customer() -> str:
     return str(next(o.customer_number for o in small_shop().orders if o.customer_number))
 
 
-_ONE_OF_THEIR_ROWS = (
+_LOCK_ONE_ROW = (
     "select from {table} where tenant_id = (select t.tenant_id from app.tenants as t"
     " where t.name = '{name}') limit 1 for update"
 )
@@ -191,7 +191,7 @@ KINDS = (
         _queue_redaction,
         0.5,
         is_run=False,
-        held_at=_ONE_OF_THEIR_ROWS.format(table="app.webhook_events", name="erasure"),
+        held_at=_LOCK_ONE_ROW.format(table="app.webhook_events", name="erasure"),
     ),
     Kind(
         "request",
@@ -199,7 +199,7 @@ KINDS = (
         _queue_data_request,
         0.5,
         is_run=False,
-        held_at=_ONE_OF_THEIR_ROWS.format(table="app.webhook_events", name="request"),
+        held_at=_LOCK_ONE_ROW.format(table="app.webhook_events", name="request"),
     ),
     Kind(
         "shop",
@@ -207,7 +207,7 @@ KINDS = (
         _queue_shop_redaction,
         0.5,
         is_run=False,
-        held_at=_ONE_OF_THEIR_ROWS.format(table="shopify.orders", name="shop"),
+        held_at=_LOCK_ONE_ROW.format(table="shopify.orders", name="shop"),
     ),
     Kind(
         "housekeeping",
@@ -215,7 +215,7 @@ KINDS = (
         _queue_housekeeping,
         0.5,
         is_run=False,
-        held_at=_ONE_OF_THEIR_ROWS.format(table="app.runs", name="housekeeping"),
+        held_at=_LOCK_ONE_ROW.format(table="app.runs", name="housekeeping"),
     ),
     Kind("notification", NOTIFY_TASK, _queue_notification, SLOW_SECONDS / 2, is_run=False),
     Kind("build", "quintile.build", _run("build"), 8.0),
@@ -234,7 +234,7 @@ NAMES = tuple(name for kind in KINDS for name in kind.names)
 
 @pytest.fixture(scope="module")
 def template(cluster: Cluster, built_template: str) -> str:
-    """A tenant for each kind of job, with what the job needs; nothing is queued."""
+    """A tenant for each kind of job, with the data that the job needs; nothing is queued."""
     name = cluster.create(built_template)
     with _shops() as shops:
         here = _settings(cluster.settings(name), shops)
@@ -301,7 +301,7 @@ def _prepare(here: Settings, owner: Connection, pool: Pool, tenant: str, shops: 
 
 @dataclass
 class World:
-    """The shops and a receiver, and a database with the tenants, in which jobs are done."""
+    """Shops, a receiver of webhooks, and a database with the tenants."""
 
     settings: Settings
     shops: Sandbox
@@ -322,7 +322,7 @@ class World:
                     kind.queue(self, conn, self.tenants[name])
 
     def finish(self) -> None:
-        """Let one worker do all that is queued, undisturbed."""
+        """Let one worker run everything that is queued."""
         with (
             closing(connect(self.settings.database_url)) as conn,
             worker_process(self.settings, self.log) as process,
@@ -332,7 +332,7 @@ class World:
             assert stop(process) == 0
 
     def kill_during(self, kind: Kind, delay: float) -> None:
-        """Start a worker and kill it so many seconds after it has begun a kind of job."""
+        """Start a worker, and kill it this many seconds after it has started this kind of job."""
         begun = (
             "select from jobs.procrastinate_jobs where task_name = %s and status = 'doing'"
             " and args ->> 'tenant_id' = any(%s)"
@@ -361,13 +361,13 @@ class World:
             assert still, f"killed too late, {delay} s into {kind.name}"
 
     def build_as_of(self, other: dict[str, Any]) -> None:
-        """Build again as of when another world did: scores and what is recent depend on that."""
+        """Build again as of another world's builds: scores depend on the instant."""
         for as_of in {row["as_of"] for row in other["built"]}:
             tenants = [row["name"] for row in other["built"] if row["as_of"] == as_of]
             build(self.settings, tenants=tenants, as_of=as_of.isoformat(), quiet=True)
 
     def outcome(self) -> dict[str, Any]:
-        """All that jobs have made, but for what clocks say."""
+        """Everything that jobs have written, without times."""
         with open_pool(self.settings) as pool:
             found: dict[str, Any] = {
                 name: landed(pool, tenant_id) for name, tenant_id in self.tenants.items()
@@ -375,8 +375,8 @@ class World:
         for name in KLAVIYO:
             account = _account(self.shops, name)
             found[f"members of {name}"] = account.member_emails(account.list_names()[0]["id"])
-        told = {request.headers["webhook-id"] for request, _ in self.receiver.log}
-        found["notified"] = [self._notification(notification_id) for notification_id in told]
+        received = {request.headers["webhook-id"] for request, _ in self.receiver.log}
+        found["notified"] = [self._notification(notification_id) for notification_id in received]
         with connect(self.settings.database_url) as conn:
             for what, statement in _OUTCOMES.items():
                 found[what] = conn.execute(statement).fetchall()
@@ -408,7 +408,7 @@ _OUTCOMES = {
     " inner join app.tenants as t using (tenant_id) order by t.name, order_id",
     "ledger": "select t.name, email, state from app.klaviyo_ledger"
     " inner join app.tenants as t using (tenant_id) order by t.name, email",
-    # What is planned after a kill is less, but for a dry run.
+    # After a kill there is less to plan, except for a dry run.
     "lists": "select t.name, s.is_dry_run, s.state, s.error,"
     " case when s.is_dry_run then s.plan end as plan from app.klaviyo_sync_runs as s"
     " inner join app.tenants as t using (tenant_id) order by t.name",
@@ -419,9 +419,9 @@ _OUTCOMES = {
 
 @pytest.fixture
 def world(cluster: Cluster, template: str, tmp_path: Path) -> Iterator[Callable[[], World]]:
-    """Makes worlds that are alike."""
+    """Creates equal worlds."""
 
-    def take_your_time(_request: object) -> Response:
+    def answer_slowly(_request: object) -> Response:
         time.sleep(SLOW_SECONDS)
         return Response(status=204)
 
@@ -431,7 +431,7 @@ def world(cluster: Cluster, template: str, tmp_path: Path) -> Iterator[Callable[
             shops = _shops()
             stack.callback(shops.stop)
             receiver = stack.enter_context(HTTPServer(host="127.0.0.1", port=0, threaded=True))
-            receiver.expect_request("/").respond_with_handler(take_your_time)
+            receiver.expect_request("/").respond_with_handler(answer_slowly)
             settings = stack.enter_context(cluster.database(template))
             return World(settings, shops, receiver, tmp_path / "worker.log")
 

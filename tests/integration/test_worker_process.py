@@ -1,4 +1,4 @@
-"""The worker as a process: it hears of jobs at once, and lets go of them when it is stopped."""
+"""The worker process: it is notified of jobs, and returns them to the queue when stopped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def here(settings: Settings, shop: Sandbox) -> Settings:
 
 @pytest.fixture
 def queued(here: Settings, pool: Pool, make_tenant: MakeTenant, shop: Sandbox) -> UUID:
-    """A tenant whose store is to be synced, which takes some seconds."""
+    """A tenant with a queued sync of its store, which takes some seconds."""
     (store,) = shop.stores.values()
     tenant_id = make_tenant("kessel", store.data.domain)
     connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
@@ -71,14 +71,14 @@ def is_reading(owner: Connection) -> bool:
 def test_a_worker_without_grace_period_returns_its_run_to_the_queue(
     here: Settings, owner: Connection, tmp_path: Path
 ) -> None:
-    hurried = replace(here, worker_grace_seconds=0)
-    with worker_process(hurried, tmp_path / "first.log") as worker:
-        wait_until(lambda: is_reading(owner), "the sync is under way")
+    without_grace = replace(here, worker_grace_seconds=0)
+    with worker_process(without_grace, tmp_path / "first.log") as worker:
+        wait_until(lambda: is_reading(owner), "the sync is running")
         assert stop(worker) == 0
     run = run_of(owner)
     assert (run["state"], run["attempts"], run["error"]) == ("queued", 0, None)
     assert job_states(owner) == ["todo"]
-    # The next one goes on at once, without waiting for a sign of death.
+    # The next worker starts at once; it need not wait until the first one counts as dead.
     with worker_process(here, tmp_path / "second.log") as worker:
         wait_until(lambda: run_of(owner)["state"] == "succeeded", "the sync is done")
         assert stop(worker) == 0
@@ -90,15 +90,15 @@ def test_a_stopped_worker_finishes_its_jobs_in_the_grace_period(
     here: Settings, owner: Connection, tmp_path: Path
 ) -> None:
     with worker_process(here, tmp_path / "worker.log") as worker:
-        wait_until(lambda: is_reading(owner), "the sync is under way")
+        wait_until(lambda: is_reading(owner), "the sync is running")
         assert stop(worker) == 0
     assert run_of(owner)["state"] == "succeeded"
     assert job_states(owner) == []
 
 
 @contextmanager
-def deaf_worker(settings: Settings, pool: Pool) -> Iterator[None]:
-    """A worker that looks for jobs once an hour, unless it is told of them."""
+def worker_without_polling(settings: Settings, pool: Pool) -> Iterator[None]:
+    """A worker that polls once an hour, so that it depends on notifications."""
     ready, over = threading.Event(), threading.Event()
 
     async def work() -> None:
@@ -139,9 +139,9 @@ async def _is_listening(app: Any) -> bool:
 def test_workers_are_notified_of_new_jobs_and_released_locks(
     settings: Settings, pool: Pool, make_tenant: MakeTenant, owner: Connection
 ) -> None:
-    """An on-demand build starts within a second of an idle worker: it need not wait for a look."""
+    """So an idle worker starts a build on demand within a second."""
     tenant_id = make_tenant()
-    with deaf_worker(settings, pool):
+    with worker_without_polling(settings, pool):
         for _ in range(3):
             with tenant_transaction(pool, tenant_id) as conn:
                 defer(
@@ -166,5 +166,5 @@ def test_a_worker_closes_a_dead_run(
         " heartbeat_at = now() - interval '10 minutes'"
     )
     with worker_process(here, tmp_path / "worker.log") as worker:
-        wait_until(lambda: run_of(owner)["state"] == "failed", "the run is told as failed")
+        wait_until(lambda: run_of(owner)["state"] == "failed", "the run has failed")
         assert stop(worker) == 0

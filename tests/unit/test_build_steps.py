@@ -1,4 +1,4 @@
-"""What dbt says of its steps is read as progress."""
+"""dbt's output is read as progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.builds.run import _STEP
     [
         ("16:33:29  79 of 89 START test not_null_orders_tenant_id ... [RUN]", ("79", "89")),
         ("16:33:29  1 of 149 START sql view model staging.stg_app__tenants . [RUN]", ("1", "149")),
-        # Hooks are numbered apart: progress would run to its end and begin anew.
+        # Hooks have their own numbers, and would restart the progress.
         ("16:33:29  1 of 2 START hook: quintile.on-run-start.0 ... [RUN]", None),
         ("16:33:29  79 of 89 OK created sql view model staging.stg_app__tenants ", None),
     ],

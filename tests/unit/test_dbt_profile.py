@@ -1,4 +1,4 @@
-"""profiles.yml takes a libpq URL apart the way libpq does."""
+"""profiles.yml parses a libpq URL as libpq does."""
 
 from __future__ import annotations
 

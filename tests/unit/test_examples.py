@@ -1,4 +1,4 @@
-"""What docs/ and deploy/ hand out is read by those it is for, and names only what exists."""
+"""Files in docs/ and deploy/ are valid, and name only commands, settings and metrics that exist."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ DEPLOY = PROJECT_DIR / "deploy"
 DOCS = [PROJECT_DIR / "docs" / "schedulers.md", PROJECT_DIR / "docs" / "operations.md"]
 UNITS = sorted([*EXAMPLES.glob("systemd/*.*"), *DEPLOY.glob("*.service")])
 PYTHON = sorted(EXAMPLES.glob("*.py"))
-HANDED_OUT = [path for root in (EXAMPLES, DEPLOY) for path in root.rglob("*") if path.is_file()]
+EXAMPLE_FILES = [path for root in (EXAMPLES, DEPLOY) for path in root.rglob("*") if path.is_file()]
 
-# In prose only what stands in backticks or is indented is a command.
+# In prose, commands are in backticks or indented.
 IN_PROSE = re.compile(r"(?:`|^ {4}.*?)(?<![\w/])quintile ([a-z][^`\n|;&)]*)", re.MULTILINE)
 ELSEWHERE = re.compile(r"(?<![\w-])quintile ([a-z][^\n|;&>\"`]*)")
 
@@ -53,7 +53,7 @@ def _commands(path: Path) -> Iterator[list[str]]:
 
 
 def _check(arguments: list[str]) -> None:
-    """The command is there and has these options."""
+    """Check that the command exists and has these options."""
     command: click.Command = main
     rest = list(arguments)
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
@@ -64,15 +64,15 @@ def _check(arguments: list[str]) -> None:
     assert given <= known, f"quintile {' '.join(arguments)}"
 
 
-@pytest.mark.parametrize("path", [*DOCS, *HANDED_OUT], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*DOCS, *EXAMPLE_FILES], ids=lambda path: path.name)
 def test_every_documented_command_exists(path: Path) -> None:
     for arguments in _commands(path):
         _check(arguments)
 
 
 def test_the_search_finds_documented_commands() -> None:
-    """Or the test above would be content with none."""
-    named = {path.name: [" ".join(words) for words in _commands(path)] for path in HANDED_OUT}
+    """Otherwise the test above would check nothing."""
+    named = {path.name: [" ".join(words) for words in _commands(path)] for path in EXAMPLE_FILES}
     assert len(named["crontab"]) == 8
     assert "sync shopify --only orders" in named["airflow_dag.py"]
     assert "sync klaviyo" in named["dagster_definitions.py"]
@@ -82,7 +82,7 @@ def test_the_search_finds_documented_commands() -> None:
     assert "keys rotate" in [" ".join(words) for words in _commands(DOCS[1])]
 
 
-@pytest.mark.parametrize("path", [*DOCS, *HANDED_OUT], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*DOCS, *EXAMPLE_FILES], ids=lambda path: path.name)
 def test_every_documented_setting_exists(path: Path) -> None:
     named = set(re.findall(r"QUINTILE_[A-Z_]+", path.read_text(encoding="utf-8")))
     assert named <= {environment_name(item.name) for item in fields(Settings)}
@@ -104,10 +104,10 @@ def test_systemd_accepts_the_units(path: Path, tmp_path: Path) -> None:
         assert unit["Install"]["WantedBy"] == "timers.target"
     else:
         assert unit["Service"]["KillMode"] == "mixed"
-        # Where builds write; nothing else makes the directory.
+        # Builds write there, and nothing else creates the directory.
         assert ("serve" in unit["Service"]["ExecStart"]) != ("StateDirectory" in unit["Service"])
     if shutil.which("systemd-analyze"):
-        # The paths of a machine on which Quintile is installed, as they would be on this one.
+        # Replace the command's path, which does not exist on this machine.
         for sibling in path.parent.glob("*.*"):
             text = sibling.read_text().replace("/opt/quintile/.venv/bin/quintile", "/bin/true")
             (tmp_path / sibling.name).write_text(text)
@@ -135,7 +135,7 @@ def test_python_examples_compile_without_undefined_names(path: Path) -> None:
 
 def test_models_and_sources_in_the_dagster_example_exist() -> None:
     text = (EXAMPLES / "dagster_definitions.py").read_text()
-    # Dagster refuses a context whose type is a word.
+    # Dagster needs the type of a context, not a string.
     assert "from __future__" not in text
     (model,) = re.findall(r'get_asset_key_for_model\(\[models\], "(\w+)"\)', text)
     assert list((PROJECT_DIR / "models").rglob(f"{model}.sql"))
@@ -150,7 +150,7 @@ def test_models_and_sources_in_the_dagster_example_exist() -> None:
 
 def test_the_github_workflow_is_valid() -> None:
     workflow = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text())
-    # YAML reads the key `on` as a truth.
+    # YAML reads the key `on` as true.
     assert all(croniter.is_valid(item["cron"]) for item in workflow[True]["schedule"])
     steps = workflow["jobs"]["daily"]["steps"]
     assert all(("uses" in step) != ("run" in step) for step in steps)
@@ -158,7 +158,7 @@ def test_the_github_workflow_is_valid() -> None:
 
 @pytest.mark.parametrize(("exit_code", "is_mailed"), [(0, False), (3, False), (1, True)])
 def test_cron_mails_only_failures(exit_code: int, is_mailed: bool, tmp_path: Path) -> None:
-    """Whatever a command prints would be mailed, every minute."""
+    """cron mails all output of a command, here every minute."""
     command = tmp_path / "quintile"
     command.write_text(f"#!/bin/sh\necho '{{}}'\necho progress >&2\nexit {exit_code}\n")
     command.chmod(0o755)
@@ -184,12 +184,12 @@ def test_the_crontab_is_valid() -> None:
     jobs = [line for line in lines if "quintile  ." in line]
     assert len(jobs) == 7
     assert all(croniter.is_valid(" ".join(line.split()[:5])) for line in jobs)
-    # A percent sign ends a command of cron's.
+    # In cron, a percent sign ends the command.
     assert "%" not in "".join(jobs)
 
 
 def test_the_container_image_has_every_file_that_commands_read(tmp_path: Path) -> None:
-    """The container file itself is not built; what it copies is enough to run."""
+    """The image is not built here, but the files that it copies suffice to run."""
     copied = re.findall(r"^COPY (.+) (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert len(copied) > 5
     sent = (PROJECT_DIR / ".dockerignore").read_text().split()
@@ -207,10 +207,10 @@ def test_the_container_image_has_every_file_that_commands_read(tmp_path: Path) -
         "import service.cli.main, service.web_server;"
         "print(service.__file__, len(known_migrations()), project_checksum())"
     )
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-c", look], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert told == [
+    assert printed == [
         str(tmp_path / "service" / "__init__.py"),
         str(len(known_migrations())),
         project_checksum(),
@@ -241,15 +241,15 @@ def test_every_alert_is_documented() -> None:
 
 def test_metrics_in_alerts_and_docs_exist() -> None:
     from service.core import metrics
-    from service.worker import metrics as of_the_database
+    from service.worker import metrics as worker_metrics
 
     declared = {family.name for family in metrics.registry.collect()}
-    declared |= set(re.findall(r'"(quintile_\w+)"', Path(of_the_database.__file__).read_text()))
+    declared |= set(re.findall(r'"(quintile_\w+)"', Path(worker_metrics.__file__).read_text()))
     known = {
         name + suffix for name in declared for suffix in ("", "_total", "_count", "_sum", "_bucket")
     }
     used = set(re.findall(r"quintile_\w+", " ".join(rule["expr"] for rule in _alerts())))
-    told = set(re.findall(r"`(quintile_\w+)[`{]", DOCS[1].read_text()))
+    documented = set(re.findall(r"`(quintile_\w+)[`{]", DOCS[1].read_text()))
     assert used <= known
-    assert told - {"quintile_owner", "quintile_transform", "quintile_app"} <= known
-    assert declared <= {name.removesuffix("_total") for name in told}
+    assert documented - {"quintile_owner", "quintile_transform", "quintile_app"} <= known
+    assert declared <= {name.removesuffix("_total") for name in documented}

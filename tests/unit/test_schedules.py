@@ -1,4 +1,4 @@
-"""When a schedule is due, by whose clock, also when the clock is changed."""
+"""When a schedule is due, also around daylight saving changes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_time_that_the_clock_skips_is_due_later() -> None:
         "2026-03-28T01:30Z"
     )
     assert next_time(half_past_two, "Europe/Berlin", after) == at("2026-03-30T00:30Z")
-    # The clock shows three already, and half past two is still to come.
+    # The clock already shows 03:15, and half past two is due later.
     assert next_time(half_past_two, "Europe/Berlin", at("2026-03-29T01:15Z")) == due
 
 
@@ -78,7 +78,7 @@ def test_a_time_that_comes_twice_is_due_once() -> None:
     assert next_time(half_past_two, "Europe/Berlin", at("2026-10-25T01:15Z")) == at(
         "2026-10-26T01:30Z"
     )
-    # The clock shows a quarter past two again, and half past two has been.
+    # The clock shows 02:15 again, after half past two was due.
     assert previous_time(half_past_two, "Europe/Berlin", at("2026-10-25T01:15Z")) == first
 
 
@@ -100,7 +100,7 @@ def test_a_time_that_comes_twice_is_due_once() -> None:
 def test_no_time_is_missed_or_repeated_around_a_clock_change(
     zone: str, change: str, cron: str
 ) -> None:
-    """Against all times that three days name, each placed by itself."""
+    """Compared with all times in six days, each converted by itself."""
     day = at(change).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
     faces = croniter(cron, day - timedelta(days=3))
     placed = set()
