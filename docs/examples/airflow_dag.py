@@ -1,8 +1,7 @@
-"""The daily chain as an Airflow 3 DAG: put it into the DAGs folder of a worker that has Quintile.
+"""The daily jobs as an Airflow 3 DAG, for the DAGs folder of an Airflow worker with Quintile.
 
-A task that finds another process at work (exit code 3) is skipped, and so is what depends on it:
-that process will bring it. The last line that a command prints, a JSON object, becomes the task's
-XCom value.
+If another process is already doing a job (exit code 3), its task and those that depend on it are
+skipped. The last line that a command prints, a JSON object, becomes the task's XCom value.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ BUSY = 3
 
 
 def job(task_id: str, arguments: str) -> BashOperator:
-    """A command of Quintile's; the settings come from the worker's own environment."""
+    """A command of Quintile; its settings come from the environment of Airflow's worker."""
     return BashOperator(
         task_id=task_id,
         bash_command=f"{QUINTILE} {arguments} --json",

@@ -1,16 +1,16 @@
-"""Quintile in Dagster: every dbt model is an asset, between what is synced and what is pushed.
+"""Quintile in Dagster: every dbt model is an asset, between the synced tables and Klaviyo's lists.
 
-The assets come from dbt's manifest, so a new model appears by itself. What a sync lands are assets
-under the names that dbt knows them by as sources, which makes them the models' parents.
+The assets come from dbt's manifest, so new models appear automatically. The tables that a sync loads
+are assets with the names of dbt's sources, which makes them the models' parents.
 
     pip install dagster dagster-dbt
     dagster dev -f dagster_definitions.py
 
-``dagster dev`` writes the manifest; where Dagster runs otherwise, do that once per release:
+``dagster dev`` writes the manifest. If you run Dagster otherwise, write it once per release:
 ``dagster-dbt project prepare-and-package --file dagster_definitions.py``.
 """
 
-# No postponed annotations: Dagster looks at the type of a context itself.
+# No postponed annotations: Dagster reads the type of a context at run time.
 import json
 import os
 import subprocess
@@ -22,21 +22,22 @@ from dagster_dbt import DbtCliResource, DbtProject, dbt_assets, get_asset_key_fo
 
 CHECKOUT = "/opt/quintile"
 QUINTILE = f"{CHECKOUT}/.venv/bin/quintile"
-# Where Dagster's user may write: the manifest, and dbt's logs.
+# For the manifest and dbt's logs; writable by Dagster's user.
 TARGET = Path("/var/lib/quintile/dagster")
 BUSY = 3
 
-# dbt as the checkout has it.
+# The dbt of the checkout.
 os.environ["PATH"] = f"{CHECKOUT}/.venv/bin:{os.environ['PATH']}"
 project = DbtProject(project_dir=CHECKOUT, target_path=TARGET)
 project.prepare_if_dev()
 
 
 def run(arguments: str) -> dict[str, object]:
-    """Run a command of Quintile's; its result.
+    """Run a command of Quintile, and return its result.
 
     Raises:
-        dg.Failure: It failed, or another process is at it, which Dagster tries again.
+        dg.Failure: It failed.
+        dg.RetryRequested: Another process is doing this already.
     """
     command = [QUINTILE, *arguments.split(), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
@@ -55,7 +56,7 @@ def run(arguments: str) -> dict[str, object]:
     ]
 )
 def shopify() -> Iterator[dg.MaterializeResult]:
-    """What the stores say, landed."""
+    """Tables loaded from the stores."""
     result = run("sync shopify")
     for table in ("orders", "customers", "cached_segments", "segment_members", "rejected_rows"):
         yield dg.MaterializeResult(
@@ -63,16 +64,16 @@ def shopify() -> Iterator[dg.MaterializeResult]:
         )
 
 
-# Unit tests prove the code, not the data; continuous integration runs them.
+# Unit tests check the code, not the data; continuous integration runs them.
 @dbt_assets(manifest=project.manifest_path, project=project, exclude="resource_type:unit_test")
 def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[object]:
-    """RFM segments, samples and what they rest on."""
+    """RFM segments, samples and the models that they use."""
     yield from dbt.cli(["build"], context=context).stream()
 
 
 @dg.asset(deps=[get_asset_key_for_model([models], "customer_rfm_segments")])
 def klaviyo_lists() -> dg.MaterializeResult:
-    """The lists that follow a segment."""
+    """Klaviyo lists that are synced with segments."""
     result = run("sync klaviyo")
     return dg.MaterializeResult(metadata={"seconds": result["seconds"]})
 
