@@ -34,7 +34,7 @@
     -- wrong index.
     analyze {{ built }} ({{ key | join(", ") }});
 
-    {%- if not var('has_turn') %}
+    {%- if not var('has_build_lock') %}
 
     -- Readers are not blocked; who else writes this table waits, and is waited for.
     lock table {{ target }} in share row exclusive mode;

@@ -49,7 +49,7 @@
 #}
 {% macro hold_windows() -%}
     lock table {{ ref('int_windows_built_for_rfm') }}
-    in {{ 'row exclusive' if var('has_turn') else 'share row exclusive' }} mode
+    in {{ 'row exclusive' if var('has_build_lock') else 'share row exclusive' }} mode
 {%- endmacro %}
 
 

@@ -4,7 +4,7 @@
     lock themselves (service/builds/locks.py).
 #}
 {% macro wait_for_builds() -%}
-    {%- if var('use_service_schemas') and not var('has_turn') -%}
+    {%- if var('use_service_schemas') and not var('has_build_lock') -%}
         select pg_advisory_xact_lock(hashtextextended('quintile build', 0))
     {%- endif -%}
 {%- endmacro %}

@@ -50,7 +50,7 @@ _TRANSIENT = (
 
 # Vars that do not affect the manifest, only SQL. Of the second two, only whether they are given
 # matters: a build of some tenants never recreates a table, and a backfill reads additional models.
-_IGNORED_BY_MANIFEST = ("as_of", "has_turn")
+_IGNORED_BY_MANIFEST = ("as_of", "has_build_lock")
 _EXAMPLES = {"backfill": ["2000-01-01"], "tenants": ["for example"]}
 
 # Days begin earlier in other time zones, and clocks differ.
@@ -117,7 +117,7 @@ def build(
         BuildFailedError: dbt failed; the detail is the reason that it printed.
         HandedBackError: dbt was killed, because the process must stop.
     """
-    dbt_vars: dict[str, object] = {"has_turn": True}
+    dbt_vars: dict[str, object] = {"has_build_lock": True}
     if as_of is not None:
         dbt_vars["as_of"] = _parse_instant(as_of).isoformat()
     if backfill:

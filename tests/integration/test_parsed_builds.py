@@ -12,7 +12,7 @@ from tests.integration.test_plain_dbt import dbt
 GIVEN = {
     "as_of": "2026-07-01T00:00:00+00:00",
     "backfill": ["2026-05-01T00:00:00+00:00", "2026-06-01T00:00:00+00:00"],
-    "has_turn": True,
+    "has_build_lock": True,
     "tenants": ["north", "south"],
 }
 
