@@ -37,8 +37,8 @@ group by s.key_id
 order by s.key_id;
 
 -- name: find_stuck_jobs
--- The state of the queue: due jobs and how long the oldest has waited, jobs whose worker is dead, and
--- jobs that failed within a day. Read as quintile_transform.
+-- The state of the queue: due jobs and how long the oldest has waited, jobs whose worker is dead,
+-- and jobs that failed within a day. Read as quintile_transform.
 with events as (
     select
         e.job_id,

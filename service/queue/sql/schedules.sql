@@ -1,6 +1,6 @@
 -- name: list_schedules
--- A tenant's schedules in the order given: whether the provider they need is connected, whether they
--- are paused, and the newest run of their kind.
+-- A tenant's schedules in the order given: whether their provider is connected, whether they are
+-- paused, and the newest run of their kind.
 with named as (
     select
         n.name,

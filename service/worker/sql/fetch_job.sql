@@ -1,11 +1,11 @@
 -- name: fetch_job
 -- Marks the next job for a worker as started, and returns it. The highest priority goes first: jobs
--- that people wait for, then webhooks, then schedules. Among them, the tenant with the fewest running
--- jobs goes first, then the tenant that was served longest ago.
+-- that people wait for, then webhooks, then schedules. Among them, the tenant with the fewest
+-- running jobs goes first, then the tenant that was served longest ago.
 --
--- A worker keeps one slot for people, one free of any one kind of job, and half of its slots free of
--- any one tenant; it also keeps one build for people. Two jobs with the same lock never run at once.
--- Run as quintile_transform, after lock_fetch.
+-- A worker keeps one slot for people, one free of any one kind of job, and half of its slots free
+-- of any one tenant; it also keeps one build for people. Two jobs with the same lock never run at
+-- once. Run as quintile_transform, after lock_fetch.
 with doing as (
     select
         j.worker_id,

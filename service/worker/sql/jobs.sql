@@ -72,8 +72,8 @@ select name from app.tenants where tenant_id = %(tenant_id)s;
 
 -- name: find_due_schedules
 -- Tenants' schedules that have come due since they were last served, given the newest time of each
--- schedule, for all tenants or those of one time zone. They start with the tenant's creation. Paused
--- ones, and those whose provider is not connected, are not due. Read as quintile_transform.
+-- schedule, for all tenants or those of one time zone. They start with the tenant's creation.
+-- Paused ones, and those whose provider is not connected, are not due. Read as quintile_transform.
 select
     t.tenant_id,
     d.name,
@@ -147,7 +147,7 @@ returning
     extract(epoch from r.finished_at - coalesce(r.started_at, r.created_at))::float8 as seconds;
 
 -- name: purge_runs
--- Deletes runs that ended long ago. The last success of each kind stays, for the tenant's freshness.
+-- Deletes runs that ended long ago, except the last success of each kind, which shows freshness.
 delete from app.runs as r
 where
     r.tenant_id = %(tenant_id)s

@@ -14,8 +14,8 @@ order by r.kind, r.state;
 select to_regclass('marts.rfm_data_quality') is not null as is_built;
 
 -- name: queue_depth
--- Due and running jobs of each queue, and how long the oldest due one has waited. Postponed jobs are
--- not due before their time. Read as quintile_transform.
+-- Due and running jobs of each queue, and how long the oldest due one has waited. Postponed jobs
+-- are not due before their time. Read as quintile_transform.
 select
     j.queue_name,
     count(*) filter (where j.status = 'todo') as waiting,
