@@ -1,7 +1,7 @@
 """Quintile in Dagster: every dbt model is an asset, between the synced tables and Klaviyo's lists.
 
-The assets come from dbt's manifest, so new models appear automatically. Tables that a sync loads are
-assets with the names of dbt's sources, which makes them the models' parents.
+The assets come from dbt's manifest, so new models appear automatically. Tables that a sync loads
+are assets with the names of dbt's sources, which makes them the models' parents.
 
     pip install dagster dagster-dbt
     dagster dev -f dagster_definitions.py

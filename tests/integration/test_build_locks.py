@@ -126,8 +126,8 @@ def test_a_build_of_all_blocks_builds_of_its_tenants_only(
     watcher: Connection,
     built_settings: Settings,
 ) -> None:
-    everybody = elsewhere(take())
-    assert everybody.tenants() == TENANTS
+    all_tenants = elsewhere(take())
+    assert all_tenants.tenants() == TENANTS
     with connect_as_owner(built_settings) as owner:
         add_tenant(owner, "dora")
     with take("dora") as newcomer:
@@ -139,7 +139,7 @@ def test_a_build_of_all_blocks_builds_of_its_tenants_only(
         time.sleep(0.01)
     assert messages == ["waiting for another build of the same tenant to finish"]
     assert not again.taken.done()
-    everybody.over.set()
+    all_tenants.over.set()
     assert again.tenants() == ("bert",)
 
 
@@ -244,8 +244,8 @@ def test_a_build_of_all_runs_alone_to_delete_rows_of_erased_tenants(
         "insert into marts.rfm_builds (tenant_id, as_of, window_starts_at, window_days, time_zone,"
         " currency_exponent) values (gen_random_uuid(), now(), now(), 365, 'UTC', 2)"
     )
-    with take() as everybody:
-        assert everybody.tenants == ()
+    with take() as all_tenants:
+        assert all_tenants.tenants == ()
     with take("anna") as one_of_them:
         assert one_of_them.tenants == ("anna",)
 

@@ -93,7 +93,7 @@ taken as (
     returning j.*
 ),
 
-turn as (
+served as (
     insert into app.turns as t (tenant_id, taken_at)
     select
         n.tenant_id,
