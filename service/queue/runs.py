@@ -53,14 +53,14 @@ class RunPolicy:
         attempts: How often a run is started at most, if its failures are transient or its process
             dies.
         retry_after: Seconds from the first failure to the first retry, at most.
-        patience: Seconds for which writing the end of a run is retried without a database.
+        end_timeout: Seconds for which writing the end of a run is retried without a database.
         stopping: Set when the process must give unfinished runs back to the queue.
     """
 
     stale_after: int = STALE_AFTER_SECONDS
     attempts: int = 1
     retry_after: float = 0.0
-    patience: float = 0.0
+    end_timeout: float = 0.0
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -70,7 +70,7 @@ class RunPolicy:
             stale_after=settings.run_stale_seconds,
             attempts=settings.run_attempts,
             retry_after=settings.run_retry_seconds,
-            patience=settings.run_stale_seconds,
+            end_timeout=settings.run_stale_seconds,
             stopping=stopping,
         )
 
@@ -199,7 +199,7 @@ class RunRecorder:
         if self.is_over:
             return
         self.is_over = True
-        retry_until(lambda: self._end(error), self.policy.patience)
+        retry_until(lambda: self._end(error), self.policy.end_timeout)
 
     def _end(self, error: BaseException | None) -> None:
         if isinstance(error, LostRunError):
