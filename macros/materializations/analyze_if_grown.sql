@@ -4,7 +4,7 @@
         if (
             select
                 pg_relation_size(c.oid) > 1.25 * c.relpages * current_setting('block_size')::int
-                -- The making of an index counts pages too, and nothing else.
+                -- CREATE INDEX sets relpages, too, but takes no statistics.
                 or (
                     c.relpages > 0
                     and pg_stat_get_last_analyze_time(c.oid) is null

@@ -1,8 +1,8 @@
 {#
-    The adapter's own look-ups, asked of the catalog itself: the views of information_schema take ten
-    times as long, several times per model, which is most of what building a small tenant costs. The
-    type of an array is text[] and not ARRAY, which is no type that a cast accepts: unit-test fixtures
-    and added columns need it.
+    The adapter's lookups, read from pg_catalog. The views of information_schema take ten times as
+    long. The lookups run several times per model and dominate the build of a small tenant. Arrays
+    have types such as text[] instead of ARRAY, because unit test fixtures and added columns need a
+    type that a cast accepts.
 #}
 {% macro postgres__get_columns_in_relation(relation) -%}
     {% call statement('get_columns_in_relation', fetch_result=True) %}
@@ -44,36 +44,36 @@
 
 
 {#
-    The adapter comments on everything anew in every build, which locks and bloats the catalog.
-    Here what is already as documented is left alone.
+    The adapter rewrites all comments in every build, which locks and bloats the catalog. This macro
+    writes only those that differ.
 #}
 {% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
-    {%- set written = {} -%}
+    {%- set current_comments = {} -%}
     {%- for row in run_query(
         "select coalesce(a.attname, ''), d.description from pg_description as d"
         ~ ' left join pg_attribute as a on a.attrelid = d.objoid and a.attnum = d.objsubid'
         ~ " and d.objsubid > 0 where d.classoid = 'pg_class'::regclass"
         ~ " and d.objoid = to_regclass('" ~ relation ~ "')"
     ).rows -%}
-        {%- do written.update({row[0]: row[1]}) -%}
+        {%- do current_comments.update({row[0]: row[1]}) -%}
     {%- endfor -%}
-    {%- set undocumented = [] -%}
-    {%- for column in model.columns.values() 
-        if written.get(column.name, '') != column.description -%}
-        {%- do undocumented.append(column.name) -%}
+    {%- set outdated_columns = [] -%}
+    {%- for column in model.columns.values()
+        if current_comments.get(column.name, '') != column.description -%}
+        {%- do outdated_columns.append(column.name) -%}
     {%- endfor -%}
     {% do dbt.default__persist_docs(
         relation,
         model,
-        for_relation and written.get('', '') != model.description,
-        for_columns and undocumented | length > 0,
+        for_relation and current_comments.get('', '') != model.description,
+        for_columns and outdated_columns | length > 0,
     ) %}
 {%- endmacro %}
 
 
 {#
-    The adapter truncates a seed before it fills it again, which makes readers wait and shows older
-    snapshots an empty table. Deleting does neither. The lock lets only one build do so at a time.
+    The adapter truncates a seed before it refills it. TRUNCATE makes readers wait and shows an
+    empty table to older snapshots; DELETE does neither. The lock admits one build at a time.
 #}
 {% macro postgres__reset_csv_table(model, full_refresh, old_relation, agate_table) %}
     {% if full_refresh %}
@@ -89,8 +89,8 @@
 
 
 {#
-    The types that contracts are checked by, as PostgreSQL names them. dbt asks its driver, which
-    does not know uuid and warns, and which calls every array of text-like things the same.
+    Column types for contract checks, as PostgreSQL names them. dbt asks its driver, which warns
+    about uuid because it does not know it, and which does not tell apart arrays of text types.
 #}
 {% macro get_column_schema_from_query(select_sql, select_sql_header=none) -%}
     {% set found = run_query(

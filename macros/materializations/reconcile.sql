@@ -1,12 +1,12 @@
 {#
-    The incremental strategy `reconcile`: afterwards the table holds exactly what the model's query
-    gave, for the tenants that were built, and nothing else of the table has changed. A model whose
-    query gives only some of its rows names the macro that says which those are: a list of
-    conditions, any of which puts a row among those that are deleted unless the query gave them.
+    Incremental strategy `reconcile`: afterwards the table holds exactly the rows of the model's
+    query for the built tenants, and only rows that differ were written. A model whose query returns
+    only some of its rows names a macro in meta.delete_conditions. It returns a list of conditions;
+    a row that meets one of them and is not in the query is deleted.
 #}
 {% macro get_incremental_reconcile_sql(arg_dict) %}
     {%- set target = arg_dict['target_relation'] -%}
-    {%- set built = arg_dict['temp_relation'] -%}
+    {%- set incoming = arg_dict['temp_relation'] -%}
     {%- set key = arg_dict['unique_key'] -%}
 
     {%- if key is string or key is none or key[0] != 'tenant_id' -%}
@@ -15,67 +15,69 @@
         ) -%}
     {%- endif -%}
 
-    {%- set same_row = [] -%}
+    {%- set key_match = [] -%}
     {%- for column in key -%}
-        {%- do same_row.append('built.' ~ column ~ ' = kept.' ~ column) -%}
+        {%- do key_match.append('incoming.' ~ column ~ ' = existing.' ~ column) -%}
     {%- endfor -%}
-    {%- set same_row = same_row | join(' and ') -%}
+    {%- set key_match = key_match | join(' and ') -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='name') | list -%}
-    {%- set values = columns | reject('in', key) | list -%}
-    {%- set differs = [] -%}
-    {%- for column in values -%}
-        {%- do differs.append('kept.' ~ column ~ ' is distinct from built.' ~ column) -%}
+    {%- set other_columns = columns | reject('in', key) | list -%}
+    {%- set differences = [] -%}
+    {%- for column in other_columns -%}
+        {%- do differences.append('existing.' ~ column ~ ' is distinct from incoming.' ~ column) -%}
     {%- endfor -%}
 
-    {%- set spoken_for = config.get('meta', {}).get('reconciles') -%}
-    {%- set deletable = context[spoken_for](built) if spoken_for else ['true'] -%}
+    {%- set delete_macro = config.get('meta', {}).get('delete_conditions') -%}
+    {%- set delete_conditions = context[delete_macro](incoming) if delete_macro else ['true'] -%}
 
-    -- Nothing is known of a temporary table, and a guess has looked up rows one by one, in the
-    -- wrong index.
-    analyze {{ built }} ({{ key | join(", ") }});
+    -- A new temporary table has no statistics. Without them the planner has chosen a nested loop
+    -- over the wrong index.
+    analyze {{ incoming }} ({{ key | join(", ") }});
 
     {%- if not var('has_build_lock') %}
 
-    -- Readers are not blocked; who else writes this table waits, and is waited for.
+    -- Readers are not blocked. Other writers of this table wait for this one, and this one for
+    -- them.
     lock table {{ target }} in share row exclusive mode;
     {%- endif %}
 
-    {%- for condition in deletable %}
+    {%- for condition in delete_conditions %}
 
-    delete from {{ target }} as kept
+    delete from {{ target }} as existing
     where
-        {{ of_built_tenants('kept.tenant_id') }}
+        {{ tenant_filter('existing.tenant_id') }}
         and {{ condition }}
-        and not exists (select from {{ built }} as built where {{ same_row }});
+        and not exists (select from {{ incoming }} as incoming where {{ key_match }});
     {%- endfor %}
 
-    -- Few rows are looked up by the key. The planner, which takes every page for far away, would read
-    -- all of the table for them.
+    -- Look up few rows by the key. The planner overestimates the cost of random reads and would
+    -- scan the whole table.
     select set_config(setting, 'off', true)
     from unnest(array['enable_hashjoin', 'enable_mergejoin']) as setting
     where
-        (select count(*) from {{ built }}) < (
+        (select count(*) from {{ incoming }}) < (
             select c.reltuples / 16 from pg_class as c where c.oid = '{{ target }}'::regclass
         );
 
-    -- In the order of the key, which keeps rows that come together together in table and indexes.
-    merge into {{ target }} as kept
+    -- Sort by the key, so that neighbouring rows are stored close together in the table and
+    -- indexes.
+    merge into {{ target }} as existing
     using (
-        select * from {{ built }}
+        select * from {{ incoming }}
         order by {{ key | join(', ') }}
-    ) as built
-        on {{ same_row }}
-    {%- if values %}
+    ) as incoming
+        on {{ key_match }}
+    {%- if other_columns %}
     when matched and (
-        {{ differs | join('\n        or ') }}
+        {{ differences | join('\n        or ') }}
     ) then update set
-        {%- for column in values %}
-        {{ column }} = built.{{ column }}{{ ',' if not loop.last }}
+        {%- for column in other_columns %}
+        {{ column }} = incoming.{{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     {%- endif %}
     when not matched then insert (
         {{ columns | join(',\n        ') }}
     ) values (
-        built.{{ columns | join(',\n        built.') }}
+        incoming.{{ columns | join(',\n        incoming.') }}
     );
 {% endmacro %}

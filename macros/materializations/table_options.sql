@@ -1,6 +1,6 @@
 {#
-    Adds what a model's meta says of how full a new table's pages are made (`fillfactor`, in percent).
-    A row that is updated on its own page leaves every index alone.
+    Adds the storage parameter `fillfactor` (percent) from the model's meta to a new table. Free
+    space on a page lets PostgreSQL update a row there without touching its indexes.
 #}
 {% macro postgres__get_table_columns_and_constraints() -%}
     {{ dbt.default__get_table_columns_and_constraints() }}

@@ -1,7 +1,7 @@
 {#
-    A view that is already as written is left alone, so that builds of different tenants can run at
-    the same time and building one view does not drop those that read it. dbt's own materialization
-    makes every view anew in every run. Views here depend on no var, so they rarely change.
+    Leaves an unchanged view alone, so that builds of different tenants can run at the same time and
+    building a view does not drop the views that read it. dbt's own materialization recreates every
+    view in every run. The views of this project depend on no var that changes between builds.
 #}
 {% materialization view, adapter='postgres' %}
     {%- set existing = load_cached_relation(this) -%}
@@ -10,12 +10,12 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-    {% if existing is not none and existing.is_view and view_is_as_written(existing, sql) %}
+    {% if existing is not none and existing.is_view and is_view_unchanged(existing, sql) %}
         {% call noop_statement('main', 'UNCHANGED') %}{{ sql }}{% endcall %}
     {% else %}
-        {% set waiting = wait_for_builds() %}
-        {% if waiting %}
-            {% do run_query(waiting) %}
+        {% set wait_statement = wait_for_builds() %}
+        {% if wait_statement %}
+            {% do run_query(wait_statement) %}
         {% endif %}
         {% if existing is not none %}
             {% do adapter.drop_relation(existing) %}
@@ -36,13 +36,13 @@
 {% endmaterialization %}
 
 
-{# A statement, and not run_query, which opens no transaction for the materialization to commit. #}
-{% macro view_is_as_written(view, sql) -%}
-    {% call statement('view_is_as_written', fetch_result=True) %}
-        create temporary view as_written as {{ sql }};
+{# Uses a statement because run_query opens no transaction for the materialization to commit. #}
+{% macro is_view_unchanged(view, sql) -%}
+    {% call statement('is_view_unchanged', fetch_result=True) %}
+        create temporary view model_view as {{ sql }};
         select pg_get_viewdef('{{ view }}'::regclass)
-        = pg_get_viewdef('pg_temp.as_written'::regclass)
+        = pg_get_viewdef('pg_temp.model_view'::regclass)
     {% endcall %}
-    {% do run_query('drop view pg_temp.as_written') %}
-    {{ return(load_result('view_is_as_written').table.rows[0][0]) }}
+    {% do run_query('drop view pg_temp.model_view') %}
+    {{ return(load_result('is_view_unchanged').table.rows[0][0]) }}
 {%- endmacro %}

@@ -1,9 +1,10 @@
 {#
-    Why an order may not count, the most telling reason first. No condition is ever null, and an
-    order counts when none of them holds. They speak of an order o in a window w and of its sample
-    match s; who ordered and when comes after what was ordered.
+    Exclusion reasons in order of priority: the first that applies is the primary reason. No
+    condition is ever null, and an order counts if none applies. Aliases: o is the order, w the
+    tenant's window, s the order's sample match, c its customer. Reasons about the order itself come
+    before reasons about its customer and date.
 #}
-{% macro reasons_about_the_order() -%}
+{% macro order_exclusion_reasons() -%}
     {{ return({
         'test': "o.is_test",
         'cancelled': "(o.cancelled_at is not null)",
@@ -17,7 +18,7 @@
 {%- endmacro %}
 
 
-{% macro reasons_about_who_and_when() -%}
+{% macro customer_and_window_exclusion_reasons() -%}
     {{ return({
         'no_customer': "(o.customer_id is null)",
         'excluded_customer': "coalesce(c.is_excluded_from_rfm, false)",
@@ -31,7 +32,7 @@
 {%- endmacro %}
 
 
-{# Changes with the rule by which orders count, so that a release with another one counts anew. #}
-{% macro rfm_rule() -%}
-    {{ return(local_md5(none_of(reasons_about_the_order()))) }}
+{# A release with another rule has another hash, so that its first build recalculates everything. #}
+{% macro rfm_rule_hash() -%}
+    {{ return(local_md5(none_of(order_exclusion_reasons()))) }}
 {%- endmacro %}

@@ -17,7 +17,7 @@
     from {{ ref('int_windows_built_for_rfm') }} as w
     where
         w.instants_back = 0
-        and {{ of_built_tenants('w.tenant_id') }}
+        and {{ tenant_filter('w.tenant_id') }}
     on conflict (tenant_id) do update set
         as_of = excluded.as_of,
         window_starts_at = excluded.window_starts_at,
@@ -43,25 +43,26 @@
 
 
 {#
-    Two builds of one tenant may overlap where one of them has not waited for its turn. Neither may
-    publish a mark for customers who were found by the other: that one lets nobody else write windows,
-    and is kept from it by those of `quintile build`, whose tenants differ.
+    Two builds of the same tenant may overlap if one of them was not started by `quintile build`.
+    Neither may publish a watermark for changed customers that the other one found. A plain dbt
+    build therefore excludes all other writers of windows. Builds by `quintile build` run for
+    different tenants and exclude only plain builds.
 #}
-{% macro hold_windows() -%}
+{% macro lock_windows() -%}
     lock table {{ ref('int_windows_built_for_rfm') }}
     in {{ 'row exclusive' if var('has_build_lock') else 'share row exclusive' }} mode
 {%- endmacro %}
 
 
-{% macro measure_the_touched_only() -%}
+{% macro recalculate_changed_customers_only() -%}
     update {{ ref('int_windows_built_for_rfm') }}
     set is_measured_anew = false
-    where is_mark_valid and {{ of_built_tenants() }}
+    where is_mark_valid and {{ tenant_filter() }}
 {%- endmacro %}
 
 
-{# A table that is made anew knows nobody, whatever the last build left to do. #}
-{% macro forget_what_was_measured() -%}
+{# A new table has no customers yet, so the watermarks of earlier builds do not apply to it. #}
+{% macro reset_change_tracking() -%}
     {%- if execute and load_relation(this) is none -%}
         update {{ ref('rfm_builds') }} set changes_from = null where changes_from is not null
     {%- endif -%}

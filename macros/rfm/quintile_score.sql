@@ -23,8 +23,8 @@
 {%- endmacro %}
 
 
-{# Whether a score is the one that the macro above gives; true where there is none to judge. #}
-{% macro is_score_above(score, metric, cuts) -%}
+{# Whether an existing score still equals the score by the macros above; true if it is null. #}
+{% macro equals_score_above(score, metric, cuts) -%}
     (
             coalesce({{ metric }} > {{ cuts }}[{{ score }} - 1], true)
             and coalesce({{ metric }} <= {{ cuts }}[{{ score }}], true)
@@ -32,7 +32,7 @@
 {%- endmacro %}
 
 
-{% macro is_score_below(score, metric, cuts) -%}
+{% macro equals_score_below(score, metric, cuts) -%}
     (
             coalesce({{ metric }} < {{ cuts }}[5 - {{ score }}], true)
             and coalesce({{ metric }} >= {{ cuts }}[6 - {{ score }}], true)

@@ -1,9 +1,9 @@
 {#
-    By the indexes, every CTE below reads what the one before it has found, one small look at a time.
-    `offset 0` keeps the planner from turning such a look into a pass over all orders: it takes the
-    orders that meet an array for a fixed share of them all.
+    With the indexes, each CTE below does one index lookup per row of the CTE before it. `offset 0`
+    keeps the planner from replacing the lookups by a scan of all orders: it estimates that an array
+    overlap matches a fixed share of them.
 #}
-{% macro sample_candidates(tags_by_index, channels_by_index) -%}
+{% macro sample_candidates(use_tag_index, use_channel_index) -%}
 sample_tags as (
     select
         s.tenant_id,
@@ -22,9 +22,9 @@ sample_tags as (
     cross join lateral unnest(s.tiktok_tags) as tag
 ),
 
-{% if tags_by_index -%}
--- The numbers are a tenant's own. Comparing the tenant inside as well would only have the planner
--- look up all orders of the tenant besides.
+{% if use_tag_index -%}
+-- The tag numbers differ between tenants, so they imply the tenant. With the tenant compared inside
+-- as well, the planner would also look up all orders of the tenant.
 tagged_orders as (
     select o.*
     from settings as s
@@ -50,9 +50,9 @@ tagged_orders as (
 ),
 {%- endif %}
 
--- `offset 0` has the key of each tag worked out once, and the few that samples have looked up by it:
--- the planner would compare every order with every tag of every tenant first.
-tags_of_orders as (
+-- `offset 0` makes PostgreSQL compute each tag key once and then look up the few sample tags.
+-- Without it the planner first compares every order with every tag of every tenant.
+order_tags as (
     select
         o.tenant_id,
         o.order_id,
@@ -75,16 +75,16 @@ tag_matches as (
         t.refunded_minor,
         s.sample_type,
         t.tag as matched_tag
-    from tags_of_orders as t
+    from order_tags as t
     inner join sample_tags as s on t.tenant_id = s.tenant_id and t.tag_key = s.tag_key
     where s.tag_key <> ''
 ),
 
-{% if channels_by_index -%}
--- From each channel name to the next one in the index, so that a million orders of one channel are
--- one step.
+{% if use_channel_index -%}
+-- Loose index scan: jump from each channel name to the next one in the index, so that a million
+-- orders of one channel are one step.
 channels as (
-    with recursive steps as (
+    with recursive channel_steps as (
         select
             s.tenant_id,
             f.channel
@@ -102,7 +102,7 @@ channels as (
         select
             s.tenant_id,
             f.channel
-        from steps as s
+        from channel_steps as s
         cross join lateral (
             select n.channel
             from orders as n
@@ -115,7 +115,7 @@ channels as (
     select
         tenant_id,
         channel
-    from steps
+    from channel_steps
 ),
 {%- else -%}
 channels as (
@@ -128,15 +128,15 @@ channels as (
 ),
 {%- endif %}
 
--- PostgreSQL raises an error for a pattern that ends in an unpaired backslash. None can be stored,
--- and should one be there all the same it matches nothing. Materialized, so that the orders of a
--- channel are looked up when it is known to match.
-sampling_channels as materialized (
+-- PostgreSQL raises an error for a pattern that ends in an unpaired backslash. Constraints reject
+-- such patterns; if there is one anyway, it matches nothing. Materialized so that the orders of a
+-- channel are looked up only after the channel has matched.
+matched_channels as materialized (
     select
         c.tenant_id,
         c.channel,
         s.is_zero_price_only,
-        {{ distinct_texts('pattern') }} as matched_patterns
+        {{ sorted_distinct('pattern') }} as matched_patterns
     from channels as c
     inner join settings as s on c.tenant_id = s.tenant_id
     cross join lateral unnest(s.channel_patterns) as pattern

@@ -1,9 +1,9 @@
 {#
-    The candidates whose price makes them samples. A channel match is free from the start, unless
-    the tenant takes any price; a tagged sample may also have been paid first and refunded since.
-    Shipping is not goods, so the total does not come into it.
+    Applies the price condition to the candidates. A channel match must have been free from the
+    start, unless the tenant accepts any price. A tagged order may also have been paid first and
+    refunded later. Only the goods matter: the total also contains shipping.
 #}
-{% macro sample_matches(channels_by_index) -%}
+{% macro sample_matches(use_channel_index) -%}
 {%- set columns = "
             n.tenant_id,
             n.order_id,
@@ -11,18 +11,18 @@
             n.subtotal_minor,
             n.refunded_minor" -%}
 
--- Two looks, because only those for free have an index of their own.
+-- Two lookups, because only orders with free goods have an index of their own.
 channel_matches as (
     select
         o.*,
         c.matched_patterns
-    from sampling_channels as c
+    from matched_channels as c
     cross join lateral (
         select
             {{- columns }}
         from orders as n
         where n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor <= 0
-        {%- if channels_by_index %}
+        {%- if use_channel_index %}
         offset 0
         {%- endif %}
     ) as o
@@ -32,13 +32,13 @@ channel_matches as (
     select
         o.*,
         c.matched_patterns
-    from sampling_channels as c
+    from matched_channels as c
     cross join lateral (
         select
             {{- columns }}
         from orders as n
         where n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor > 0
-        {%- if channels_by_index %}
+        {%- if use_channel_index %}
         offset 0
         {%- endif %}
     ) as o
@@ -83,8 +83,8 @@ matched_samples as (
         customer_id,
         bool_or(sample_type = 'ugc') as is_ugc,
         bool_or(sample_type = 'tiktok') as is_tiktok,
-        {{ distinct_texts('matched_tag') }} as matched_tags,
-        -- At most one row of an order has patterns: it has one channel.
+        {{ sorted_distinct('matched_tag') }} as matched_tags,
+        -- An order has one channel, so at most one of its rows has patterns.
         max(matched_patterns) as matched_patterns,
         case
             when subtotal_minor <= 0 then 'free'

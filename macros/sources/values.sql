@@ -3,7 +3,7 @@
 {%- endmacro %}
 
 
-{% macro shown_name(person) -%}
+{% macro customer_display_name(person) -%}
     coalesce(
             nullif(btrim(concat_ws(' ', {{ person }}.first_name, {{ person }}.last_name)), ''),
             nullif({{ person }}.email, ''),
@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 
-{% macro fulfillment_word(status) -%}
+{% macro graphql_fulfillment_status(status) -%}
     case lower({{ status }})
             when 'partial' then 'PARTIALLY_FULFILLED'
             else upper(coalesce(nullif({{ status }}, ''), 'unfulfilled'))

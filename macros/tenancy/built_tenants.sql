@@ -13,8 +13,8 @@
 
 
 {#
-    The tenants, for what runs beside the models. ref() is no help there: dbt refuses it where the
-    model that runs does not name the same relation itself.
+    Relation of the tenants, for hooks and tests. They cannot use ref(): dbt rejects it unless the
+    running model refers to the same relation itself.
 #}
 {% macro tenants_relation() -%}
     {%- if var('use_service_schemas') -%}
@@ -26,7 +26,11 @@
 
 
 {% macro check_tenants_exist() -%}
-    {%- if execute and var('tenants') and (var('use_service_schemas') or tenants_are_built()) -%}
+    {%- if
+        execute
+        and var('tenants')
+        and (var('use_service_schemas') or is_tenants_relation_built())
+    -%}
         {%- set found = run_query(
             'select name from ' ~ tenants_relation()
             ~ ' where name in (' ~ built_tenant_names() ~ ')'
@@ -42,8 +46,8 @@
 {%- endmacro %}
 
 
-{# Before the first build there is no relation to ask, and nothing of a tenant to lose. #}
-{% macro tenants_are_built() -%}
+{# Before the first build the relation does not exist, and no tenant has rows yet. #}
+{% macro is_tenants_relation_built() -%}
     {%- set node = graph.nodes['model.quintile.base_seeds__tenants'] -%}
     {{ return(adapter.get_relation(node.database, node.schema, node.alias) is not none) }}
 {%- endmacro %}

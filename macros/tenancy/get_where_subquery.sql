@@ -1,9 +1,9 @@
 {#
-    Data tests of models read the tenants that the build is for and no others, whose builds may be
-    half done and whose rows would only cost time.
+    Data tests of models read only the tenants of this build. Builds of other tenants may be half
+    done, and reading their rows takes time.
 #}
 {% macro postgres__get_where_subquery(relation) -%}
-    {%- set given = config.get('where', '') -%}
+    {%- set test_where = config.get('where', '') -%}
     {%- set is_of_model = execute and (model.attached_node or '').startswith('model.') -%}
     {%- if not (is_of_model and var('tenants')) -%}
         {{ return(dbt.default__get_where_subquery(relation)) }}
@@ -11,8 +11,8 @@
     {%- set filtered -%}
         (
             select * from {{ relation }}
-            where {{ of_built_tenants() }} {{ 'and (' ~ given ~ ')' if given }}
-        ) as of_built_tenants
+            where {{ tenant_filter() }} {{ 'and (' ~ test_where ~ ')' if test_where }}
+        ) as tenant_filter
     {%- endset -%}
     {{ return(filtered) }}
 {%- endmacro %}

@@ -4,9 +4,9 @@
 
 
 {#
-    Of a relation that is under row level security nothing more is asked: dbt opens a session for each
-    model, and in a new session the full look is most of what building a small one costs. What was
-    altered since it was made is mended when the next build begins.
+    Skips a relation that is already under row level security. dbt opens a session for each model,
+    and in a new session the full check is most of the cost of a small model. Policies that were
+    altered later are repaired when the next build starts (repair_protection).
 #}
 {% macro protect(relation) -%}
     {%- if execute and are_relations_protected() and not is_protected(relation) -%}
@@ -25,7 +25,7 @@
 {%- endmacro %}
 
 
-{% macro mend_protection() -%}
+{% macro repair_protection() -%}
     {%- if execute and are_relations_protected() and flags.WHICH in ['build', 'run'] -%}
         {%- set app = adapter.quote(var('app_schema')) -%}
         {%- set names = [] -%}
@@ -54,7 +54,7 @@
 {%- endmacro %}
 
 
-{% macro open_marts_to_the_service() -%}
+{% macro grant_marts_usage() -%}
     {%- if are_relations_protected() -%}
         do $$
         begin
@@ -68,8 +68,8 @@
 
 
 {#
-    dbt's own grants, but for the service's role where there is no service, or where nothing would
-    hold it to one tenant's rows.
+    dbt's grants, except those to quintile_app if the service does not exist or if row level
+    security does not restrict it to one tenant.
 #}
 {% macro apply_grants(relation, grant_config, should_revoke) -%}
     {%- set granted = {} -%}
@@ -80,10 +80,11 @@
             else grantees | reject('equalto', 'quintile_app') | list
         }) -%}
     {%- endfor -%}
-    {#- dbt grants anew where it revokes nothing, and two builds that do so at once fail. -#}
+    {#- Without revoking, dbt repeats existing grants, and two builds that do so at once fail. -#}
     {%- if granted and not should_revoke -%}
-        {%- set there = adapter.standardize_grants_dict(run_query(get_show_grant_sql(relation))) -%}
-        {%- set granted = diff_of_two_dicts(granted, there) -%}
+        {%- set shown = run_query(get_show_grant_sql(relation)) -%}
+        {%- set current_grants = adapter.standardize_grants_dict(shown) -%}
+        {%- set granted = diff_of_two_dicts(granted, current_grants) -%}
     {%- endif -%}
     {{ return(dbt.apply_grants(relation, granted, should_revoke)) }}
 {%- endmacro %}

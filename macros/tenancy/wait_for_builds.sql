@@ -1,7 +1,7 @@
 {#
-    The statement by which a plain `dbt build` waits for those of `quintile build` before it makes or
-    replaces a relation, and has others wait for the end of its transaction; the latter hold the same
-    lock themselves (service/builds/locks.py).
+    Statement with which a plain `dbt build` waits for builds started by `quintile build` before it
+    creates or replaces a relation. It also makes them wait until its transaction ends. Builds by
+    `quintile build` take the same advisory lock (service/builds/locks.py).
 #}
 {% macro wait_for_builds() -%}
     {%- if var('use_service_schemas') and not var('has_build_lock') -%}
@@ -10,8 +10,8 @@
 {%- endmacro %}
 
 
-{# For pre-hooks: only where the table is made anew. #}
-{% macro wait_for_builds_if_made() -%}
+{# For pre-hooks: only if the table is created or recreated. #}
+{% macro wait_for_builds_on_create() -%}
     {%- if execute and (load_relation(this) is none or should_full_refresh()) -%}
         {{ wait_for_builds() }}
     {%- endif -%}

@@ -1,5 +1,5 @@
--- Every schema that the var source_schemas lists belongs to one tenant. Rows of a schema without
--- one would be left out without a word, and those of a schema with two would be shown to both.
+-- Every schema in the var source_schemas belongs to exactly one tenant. Rows of a schema without a
+-- tenant would be dropped silently, and rows of a schema with two tenants would be shown to both.
 {{ config(enabled=var('source_layout') != 'native') }}
 
 with
@@ -16,7 +16,7 @@ owned as (
     select
         s.source_schema,
         t.tenant_id
-    from {{ own_seed('tenants_by_schema') }} as s
+    from {{ overridable_seed('tenants_by_schema') }} as s
     inner join {{ ref('stg_app__tenants') }} as t on s.tenant_id::uuid = t.tenant_id
 )
 

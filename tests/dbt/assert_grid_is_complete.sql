@@ -1,5 +1,5 @@
--- Each of the 25 cells of recency and frequency score has exactly one segment, every segment has a
--- cell, and each cell's segment is the first whose rule fits.
+-- Each of the 25 cells of recency and frequency score has exactly one segment, the first one whose
+-- rule matches, and every segment has a cell.
 with
 
 cells as (

@@ -1,5 +1,5 @@
--- Every relation with a tenant_id is under row level security as sql/rls defines it, and every key,
--- index and foreign key of it leads with tenant_id.
+-- Every relation with a tenant_id is under row level security as defined in sql/rls, and all its
+-- keys, indexes and foreign keys start with tenant_id.
 {{ config(enabled=are_relations_protected()) }}
 
 select

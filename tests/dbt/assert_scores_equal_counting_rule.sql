@@ -1,5 +1,5 @@
--- The scores, made with cut values, are those of the rule that defines them: rank() - 1 is the
--- number of a tenant's customers that are strictly ahead in the order, and / divides integers.
+-- The scores, computed with cut values, equal the rule that defines them. rank() - 1 is the number
+-- of the tenant's customers that are strictly ahead in the sort order, and / is integer division.
 with
 
 counted as (
@@ -14,7 +14,7 @@ counted as (
         rank() over (customers order by window_order_count) - 1 as fewer_count,
         rank() over (customers order by window_minor) - 1 as lower_count
     from {{ ref('customer_facts') }}
-    where window_order_count > 0 and not is_excluded_from_rfm and {{ of_built_tenants() }}
+    where window_order_count > 0 and not is_excluded_from_rfm and {{ tenant_filter() }}
     window customers as (partition by tenant_id)
 )
 

@@ -1,7 +1,7 @@
-"""sqlfluff over everything that is SQL: ``python -m tests.dbt.lint_sql``.
+"""Lint all SQL with sqlfluff: ``python -m tests.dbt.lint_sql``.
 
-Models and dbt's tests are compiled by dbt first; plain SQL only has its parameters filled in. The
-models of a source layout are there only while it is chosen, so each layout is a run of its own.
+dbt compiles models and dbt tests first; plain SQL only gets its parameters filled in. The models
+of a source layout are enabled only if it is selected, so each layout needs a separate run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.core.config import PROJECT_DIR, Settings
 from service.core.db import admin_url
 from service.migrate import migrate
 
-# What sqlfluff misreads in plain SQL: .sqlfluff says why, rule by rule.
+# Rules that sqlfluff applies wrongly to plain SQL; .sqlfluff explains each.
 _MISREAD = "ST06,ST11,LT02,LT14,RF01,RF02,RF03,RF04,AL03"
 
 _PLAIN = ["sql", "service", "tests/dbt/package/fixtures"]
@@ -40,11 +40,11 @@ _COMPILED_RUNS = (
 
 
 def main() -> int:
-    """Lint both kinds; 0 when nothing is to be said."""
+    """Lint both kinds and return 0 if there are no findings."""
     sqlfluff = Path(sys.executable).with_name("sqlfluff")
-    # Compiling an incremental model asks the database whether the table is there: a database of
-    # the linter's own, for the one in use is none of its business; and a new one every time, so
-    # that a migration still being written may be edited.
+    # To compile an incremental model, dbt checks in the database whether the table exists. Use a
+    # new database for every run: the linter must not touch the one in use, and migrations that are
+    # still in development may change.
     home = Path(tempfile.mkdtemp(prefix="quintile-lint-"))
     settings = Settings(home=str(home), secret_key="the linter's")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("QUINTILE_")}
@@ -63,9 +63,9 @@ def main() -> int:
         return done.returncode
 
     try:
-        # Plain SQL needs neither dbt, whose files one run at a time may use, nor the database.
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            plain = beside.submit(lint, {}, *_PLAIN_RUN)
+        # Plain SQL needs neither the database nor dbt, whose files allow one run at a time.
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            plain = executor.submit(lint, {}, *_PLAIN_RUN)
             migrate(settings)
             server = {"QUINTILE_DATABASE_URL": admin_url(settings)}
             codes = [lint(server, *arguments) for arguments in _COMPILED_RUNS]

@@ -2,7 +2,7 @@ with
 
 orders as (
     select * from {{ ref('int_orders_assessed_for_rfm') }}
-    where instants_back > 0 and {{ of_built_tenants() }}
+    where instants_back > 0 and {{ tenant_filter() }}
 ),
 
 segment_grid as (

@@ -2,7 +2,7 @@ with
 
 facts as (
     select * from {{ ref('customer_facts') }}
-    where segment is not null and {{ of_built_tenants() }}
+    where segment is not null and {{ tenant_filter() }}
 ),
 
 final as (

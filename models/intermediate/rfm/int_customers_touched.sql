@@ -1,4 +1,4 @@
-{%- set facts = as_last_built('customer_facts') if are_changes_known() -%}
+{%- set facts = previous_build_of('customer_facts') if has_change_tracking() -%}
 
 -- depends_on: {{ ref('int_orders_matched_as_samples') }}
 
@@ -6,10 +6,10 @@ with
 
 windows as (
     select * from {{ ref('int_windows_built_for_rfm') }}
-    where instants_back = 0 and is_mark_valid and {{ of_built_tenants() }}
+    where instants_back = 0 and is_mark_valid and {{ tenant_filter() }}
 ),
 
-{% if are_changes_known() -%}
+{% if has_change_tracking() -%}
 builds as (
     select * from {{ ref('rfm_builds') }}
 ),
@@ -22,7 +22,7 @@ customer_changes as (
     select * from {{ ref('stg_shopify__customer_changes') }}
 ),
 
-since as (
+watermarks as (
     select
         w.tenant_id,
         b.changes_from,
@@ -32,19 +32,19 @@ since as (
                 greatest(b.window_starts_at, w.window_starts_at)
             ),
             tstzrange(least(b.as_of, w.as_of), greatest(b.as_of, w.as_of))
-        ] as moved_ends
+        ] as shifted_ranges
     from windows as w
     inner join builds as b on w.tenant_id = b.tenant_id
 ),
 
--- `offset 0` keeps these look-ups what they are, one per tenant in an index. The planner takes the
--- few rows after a mark for a third of the table and would read all of it.
-orders_changed as (
+-- `offset 0` forces one index lookup per tenant. The planner estimates that a third of the table
+-- follows a watermark, and would scan all of it.
+changed_orders as (
     select
         s.tenant_id,
         o.customer_id,
         o.former_customer_ids
-    from since as s
+    from watermarks as s
     cross join lateral (
         select
             c.customer_id,
@@ -55,28 +55,28 @@ orders_changed as (
     ) as o
 ),
 
-orders_passed_by as (
+orders_crossing_window as (
     select
         s.tenant_id,
         o.customer_id
-    from since as s
-    cross join lateral unnest(s.moved_ends) as e (moved_end)
+    from watermarks as s
+    cross join lateral unnest(s.shifted_ranges) as e (shifted_range)
     cross join lateral (
         select c.customer_id
         from order_changes as c
         where
             c.tenant_id = s.tenant_id
-            and c.ordered_at >= lower(e.moved_end)
-            and c.ordered_at < upper(e.moved_end)
+            and c.ordered_at >= lower(e.shifted_range)
+            and c.ordered_at < upper(e.shifted_range)
         offset 0 -- noqa: AM09
     ) as o
 ),
 
-customers_changed as (
+changed_customer_records as (
     select
         s.tenant_id,
         c.customer_id
-    from since as s
+    from watermarks as s
     cross join lateral (
         select k.customer_id
         from customer_changes as k
@@ -88,10 +88,10 @@ customers_changed as (
 {% if facts -%}
 samples as (
     select * from {{ ref('int_orders_matched_as_samples') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
-samples_of_customers as (
+current_samples as (
     select
         s.tenant_id,
         s.customer_id,
@@ -102,53 +102,53 @@ samples_of_customers as (
     group by s.tenant_id, s.customer_id
 ),
 
-known_samples as (
+previous_samples as (
     select
         f.tenant_id,
         f.customer_id,
         f.sample_order_ids
     from {{ facts }} as f
     inner join windows as w on f.tenant_id = w.tenant_id
-    where f.sample_order_ids is not null and {{ of_built_tenants('f.tenant_id') }}
+    where f.sample_order_ids is not null and {{ tenant_filter('f.tenant_id') }}
 ),
 
--- Samples come and go with the settings, without any change of the orders.
-samples_changed as (
+-- A change of settings adds and removes samples without any change of the orders.
+changed_samples as (
     select
         coalesce(s.tenant_id, k.tenant_id) as tenant_id,
         coalesce(s.customer_id, k.customer_id) as customer_id
-    from samples_of_customers as s
-    full join known_samples as k on s.tenant_id = k.tenant_id and s.customer_id = k.customer_id
+    from current_samples as s
+    full join previous_samples as k on s.tenant_id = k.tenant_id and s.customer_id = k.customer_id
     where s.sample_order_ids is distinct from k.sample_order_ids
 ),
 
 {% endif -%}
-touched as (
+changed_customers as (
     select
         tenant_id,
         customer_id
-    from orders_changed
+    from changed_orders
 
     union distinct
 
     select
         tenant_id,
         unnest(former_customer_ids) as customer_id
-    from orders_changed
+    from changed_orders
 
     union distinct
 
     select
         tenant_id,
         customer_id
-    from orders_passed_by
+    from orders_crossing_window
 
     union distinct
 
     select
         tenant_id,
         customer_id
-    from customers_changed
+    from changed_customer_records
     {%- if facts %}
 
     union distinct
@@ -156,11 +156,11 @@ touched as (
     select
         tenant_id,
         customer_id
-    from samples_changed
+    from changed_samples
     {%- endif %}
 ),
 {%- else -%}
-touched as (
+changed_customers as (
     select
         tenant_id,
         null::text as customer_id
@@ -172,7 +172,7 @@ final as (
     select
         tenant_id,
         customer_id
-    from touched
+    from changed_customers
     where customer_id is not null
 )
 

@@ -1,4 +1,4 @@
-{%- set reasons = dict(reasons_about_the_order(), **reasons_about_who_and_when()) -%}
+{%- set reasons = dict(order_exclusion_reasons(), **customer_and_window_exclusion_reasons()) -%}
 
 with
 
@@ -31,7 +31,7 @@ final as (
         o.currency,
         o.total_minor - o.refunded_minor as net_minor,
 
-        -- whether it counts
+        -- exclusion
         {{ none_of(reasons) }} as is_counted,
         array_remove(
             array[

@@ -6,7 +6,7 @@ tenants as (
 
 orders as (
     select * from {{ ref('stg_shopify__orders') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
 builds as (
@@ -17,13 +17,14 @@ currency_exponents as (
     select * from {{ ref('currency_exponents') }}
 ),
 
-{% if reads_changes_only() -%}
+{% if uses_change_tracking() -%}
 order_changes as (
     select * from {{ ref('stg_shopify__order_changes') }}
 ),
 
--- Orders are counted again when there are other ones, or when they have never been. The look-up is
--- one per tenant in an index; as a join the planner would read all orders for it.
+-- Orders are counted again if orders were loaded since the last count, or if they were never
+-- counted. The subquery is one index lookup per tenant; for a join the planner would read all
+-- orders.
 last_counts as (
     select
         b.tenant_id,
@@ -39,7 +40,7 @@ last_counts as (
     where t.currency is null and b.changes_from <= pg_snapshot_xmax(pg_current_snapshot())
 ),
 
-counted_before as (
+previous_currencies as (
     select
         tenant_id,
         currency
@@ -47,7 +48,7 @@ counted_before as (
     where not coalesce(has_changed, false)
 ),
 {%- else -%}
-counted_before as (
+previous_currencies as (
     select
         tenant_id,
         currency
@@ -59,7 +60,7 @@ counted_before as (
 tenants_to_count as (
     select t.tenant_id
     from tenants as t
-    left join counted_before as k on t.tenant_id = k.tenant_id
+    left join previous_currencies as k on t.tenant_id = k.tenant_id
     where t.currency is null and k.tenant_id is null
 ),
 
@@ -81,13 +82,13 @@ most_used_currencies as (
     order by tenant_id asc, order_count desc, currency asc
 ),
 
-settled as (
+resolved as (
     select
         t.tenant_id,
         coalesce(t.currency, m.currency, k.currency) as currency
     from tenants as t
     left join most_used_currencies as m on t.tenant_id = m.tenant_id
-    left join counted_before as k on t.tenant_id = k.tenant_id
+    left join previous_currencies as k on t.tenant_id = k.tenant_id
 ),
 
 final as (
@@ -95,7 +96,7 @@ final as (
         s.tenant_id,
         s.currency,
         coalesce(e.exponent, 2) as currency_exponent
-    from settled as s
+    from resolved as s
     left join currency_exponents as e on s.currency = e.currency
 )
 

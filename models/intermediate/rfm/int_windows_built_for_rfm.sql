@@ -1,4 +1,4 @@
-{%- set history = as_last_built('rfm_segment_history') if var('backfill') -%}
+{%- set history = previous_build_of('rfm_segment_history') if var('backfill') -%}
 
 with
 
@@ -23,33 +23,33 @@ builds as (
 ),
 
 {% if var('backfill') -%}
-given_instants as (
+requested_times as (
     select
         s.tenant_id,
         i.as_of
     from settings as s
     cross join lateral (
         values
-        {%- for instant in backfilled_instants('s.time_zone') %}
-        ({{ instant }}){{ ',' if not loop.last }}
+        {%- for timestamp in backfill_timestamps('s.time_zone') %}
+        ({{ timestamp }}){{ ',' if not loop.last }}
         {%- endfor %}
     ) as i (as_of)
 ),
 
 {% if history -%}
-last_given as (
+last_requested as (
     select
         tenant_id,
         max(as_of) as as_of
-    from given_instants
+    from requested_times
     group by tenant_id
 ),
 
 {% endif -%}
 {% endif -%}
--- What the build describes. In a backfill there are the instants given, too, and those that history
--- holds after them, which are computed again so that no chain breaks.
-instants as (
+-- As-of times of the build. A backfill adds the given ones and all later ones in history, which are
+-- recalculated so that each transition follows the one before it.
+as_of_times as (
     select
         tenant_id,
         {{ as_of() }} as as_of
@@ -61,7 +61,7 @@ instants as (
     select
         tenant_id,
         as_of
-    from given_instants
+    from requested_times
     {%- if history %}
 
     union distinct
@@ -70,22 +70,23 @@ instants as (
         h.tenant_id,
         h.as_of
     from {{ history }} as h
-    inner join last_given as g on h.tenant_id = g.tenant_id and h.as_of > g.as_of
-    where {{ of_built_tenants('h.tenant_id') }}
+    inner join last_requested as g on h.tenant_id = g.tenant_id and h.as_of > g.as_of
+    where {{ tenant_filter('h.tenant_id') }}
     {%- endif %}
     {%- endif %}
 ),
 
--- Backfilled instants come before the one that the build describes; others are not for history.
-past_and_present as (
+-- Only as-of times up to the build's own are allowed; later ones do not belong in history.
+recordable_times as (
     select
         tenant_id,
         as_of
-    from instants
+    from as_of_times
     where as_of <= {{ as_of() }}
 ),
 
--- Everything but the window's ends that a customer's figures depend on, the rule itself included.
+-- Hash everything that a customer's figures depend on, including the rule itself, except the start
+-- and end of the window.
 keyed_settings as (
     select
         s.*,
@@ -93,7 +94,7 @@ keyed_settings as (
         c.currency_exponent,
         md5(
             row(
-                '{{ rfm_rule() }}',
+                '{{ rfm_rule_hash() }}',
                 s.*,
                 c.currency,
                 (select array_agg(r.domain order by r.domain) from relay_domains as r),
@@ -115,7 +116,7 @@ final as (
             row_number() over (partition by s.tenant_id order by i.as_of desc) - 1
         )::int as instants_back,
 
-        -- the window, in days of the tenant's time zone
+        -- window, in days of the tenant's time zone
         i.as_of,
         (
             (i.as_of at time zone s.time_zone) - make_interval(days => s.window_days)
@@ -123,7 +124,7 @@ final as (
         s.window_days,
         s.time_zone,
 
-        -- what counts in it
+        -- currency and rules of counted orders
         s.currency,
         s.currency_exponent,
         s.minimum_minor,
@@ -131,29 +132,29 @@ final as (
 
         {%- if var('backfill') %}
 
-        -- A backfill writes history anew from its first instant on.
+        -- A backfill rewrites history from its first as-of time on.
         true as is_recorded,
         {%- else %}
 
-        -- A build of the past is a look back, which leaves history alone.
+        -- A build of a past date does not change history.
         coalesce(i.as_of >= b.recorded_until, true) as is_recorded,
         {%- endif %}
 
-        -- what the last build leaves to do: transactions below the mark are over, and it saw them
+        -- change tracking: transactions below the watermark have ended, and the last build saw them
         s.settings_key,
         pg_snapshot_xmin(pg_current_snapshot()) as changes_from,
-        {{ 'true' if reads_changes_only() else 'false' }}
+        {{ 'true' if uses_change_tracking() else 'false' }}
         and coalesce(
             b.settings_key = s.settings_key
-            -- A mark from the future is another server's, out of a dump.
+            -- A watermark in the future comes from another server (a restored dump).
             and b.changes_from <= pg_snapshot_xmax(pg_current_snapshot()),
             false
         ) as is_mark_valid,
 
-        -- until int_customers_touched has found whom these windows leave to measure
+        -- set to false by int_customers_touched once it has listed the changed customers
         true as is_measured_anew
     from keyed_settings as s
-    inner join past_and_present as i on s.tenant_id = i.tenant_id
+    inner join recordable_times as i on s.tenant_id = i.tenant_id
     left join builds as b on s.tenant_id = b.tenant_id
 )
 

@@ -1,4 +1,4 @@
-{%- set by_index = are_orders_indexed() -%}
+{%- set use_index = are_orders_indexed() -%}
 
 with
 
@@ -20,9 +20,9 @@ settings as (
     inner join tenants as t on s.tenant_id = t.tenant_id
 ),
 
-{{ sample_candidates(by_index, by_index) }},
+{{ sample_candidates(use_index, use_index) }},
 
-{{ sample_matches(by_index) }},
+{{ sample_matches(use_index) }},
 
 final as (
     select

@@ -20,8 +20,8 @@ built_samples as (
     inner join tenants as t on s.tenant_id = t.tenant_id
 ),
 
--- Amounts in two currencies have no sum: the shop's counts or, while it is not known, the one that
--- most samples have.
+-- Amounts in different currencies cannot be summed. Use the shop's currency or, while it is
+-- unknown, the currency of most samples.
 currencies as (
     select
         tenant_id,
@@ -32,7 +32,7 @@ currencies as (
     group by tenant_id
 ),
 
--- An order of both types is counted in both, and once in all.
+-- A sample of both types counts in each type, and once in all.
 final as (
     select
         s.tenant_id,

@@ -16,8 +16,8 @@ customers as not materialized (
     select * from {{ ref('stg_shopify__customers') }}
 ),
 
--- Orders and customers of samples are looked up one by one, where there is an index for it: reading
--- all customers for the few takes longer.
+-- With an index, look up the orders and customers of samples one by one. Samples are few, so
+-- reading all customers takes longer.
 sample_orders as materialized (
     select
         m.is_ugc,

@@ -12,8 +12,8 @@ identities as (
     select * from {{ ref('stg_app__creator_identities') }}
 ),
 
--- What leads to two creators leads to none.
-telling_identities as (
+-- An identity that two creators share matches neither.
+unique_identities as (
     select
         i.tenant_id,
         i.kind,
@@ -25,10 +25,10 @@ telling_identities as (
     having count(distinct i.creator_id) = 1
 ),
 
--- A tag may be the handle, with or without @ and after a word with a colon, and hold one behind @;
--- in a note only what follows @ or stands in a profile's address is a handle, for it may say
--- anything. The tags that make the order a sample name nobody.
-telling_tags as (
+-- A tag may be a handle, with or without @, also after a word and a colon, or contain a handle
+-- after @. A note is free text, so only a word after @ or in a profile URL is a handle. The tags
+-- that make the order a sample never identify a creator.
+candidate_tags as (
     select
         s.tenant_id,
         s.order_id,
@@ -38,12 +38,12 @@ telling_tags as (
     where not tag = any(s.matched_tags)
 ),
 
-written_handles as (
+mentioned_handles as (
     select
         tenant_id,
         order_id,
         ltrim(tag_key, '@') as handle
-    from telling_tags
+    from candidate_tags
 
     union distinct
 
@@ -51,7 +51,7 @@ written_handles as (
         tenant_id,
         order_id,
         ltrim(btrim(substring(tag_key from '[:=]([^:=]*)$')), '@') as handle
-    from telling_tags
+    from candidate_tags
 
     union distinct
 
@@ -59,29 +59,29 @@ written_handles as (
         tenant_id,
         order_id,
         substring(tag_key from '@([[:alnum:]._-]+)') as handle
-    from telling_tags
+    from candidate_tags
 
     union distinct
 
     select
         s.tenant_id,
         s.order_id,
-        found[1] as handle
+        mention[1] as handle
     from samples as s
     cross join lateral regexp_matches(
         {{ tag_key('s.note') }},
         '(?:@|instagram\.com/)([[:alnum:]._-]+)',
         'g'
-    ) as found
+    ) as mention
 ),
 
-found_by_handle as (
+matches_by_handle as (
     select
         h.tenant_id,
         h.order_id,
         min(i.creator_id::text)::uuid as creator_id
-    from written_handles as h
-    inner join telling_identities as i
+    from mentioned_handles as h
+    inner join unique_identities as i
         on
             h.tenant_id = i.tenant_id
             and i.kind = 'handle'
@@ -90,13 +90,13 @@ found_by_handle as (
     having count(distinct i.creator_id) = 1
 ),
 
-found_by_email as (
+matches_by_email as (
     select
         s.tenant_id,
         s.order_id,
         i.creator_id
     from samples as s
-    inner join telling_identities as i
+    inner join unique_identities as i
         on
             s.tenant_id = i.tenant_id
             and i.kind = 'email'
@@ -109,8 +109,8 @@ final as (
         coalesce(e.order_id, h.order_id) as order_id,
         coalesce(e.creator_id, h.creator_id) as creator_id,
         case when e.creator_id is not null then 'email' else 'handle' end as matched_by
-    from found_by_email as e
-    full outer join found_by_handle as h on e.tenant_id = h.tenant_id and e.order_id = h.order_id
+    from matches_by_email as e
+    full outer join matches_by_handle as h on e.tenant_id = h.tenant_id and e.order_id = h.order_id
 )
 
 select * from final

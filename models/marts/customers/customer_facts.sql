@@ -9,7 +9,7 @@
             o.customer_id,
             w.window_starts_at,
             case
-                when o.ordered_at < w.as_of and {{ none_of(reasons_about_the_order()) }}
+                when o.ordered_at < w.as_of and {{ none_of(order_exclusion_reasons()) }}
                     then o.ordered_at
             end as sold_at,
             o.total_minor - o.refunded_minor as net_minor
@@ -19,17 +19,17 @@ with
 
 windows as not materialized (
     select * from {{ ref('int_windows_built_for_rfm') }}
-    where instants_back = 0 and {{ of_built_tenants() }}
+    where instants_back = 0 and {{ tenant_filter() }}
 ),
 
 orders as not materialized (
     select * from {{ ref('stg_shopify__orders') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
 landed_customers as not materialized (
     select * from {{ ref('stg_shopify__customers') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
 samples as not materialized (
@@ -38,10 +38,10 @@ samples as not materialized (
         order_id,
         customer_id
     from {{ ref('int_orders_matched_as_samples') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
--- Materialized, so that it is hashed: the planner would look it up once for every order.
+-- Materialized so that the planner hashes it instead of looking it up once per order.
 hashed_samples as materialized (
     select
         tenant_id,
@@ -61,7 +61,7 @@ segment_grid as (
     select * from {{ ref('rfm_segment_grid') }}
 ),
 
-windows_measured_anew as not materialized (
+fully_recalculated_windows as not materialized (
     select *
     from windows
     {%- if is_incremental() %}
@@ -69,16 +69,16 @@ windows_measured_anew as not materialized (
     {%- endif %}
 ),
 
--- A table, and not worked out here, because the planner has to know how few they are. Of a tenant
--- that is measured anew it may still hold those whom another build found.
-customers_touched as not materialized (
+-- Read from a table so that the planner knows how few they are. For a fully recalculated tenant the
+-- table may still hold customers that another build found, so those are skipped.
+changed_customers as not materialized (
     select * from {{ ref('int_customers_touched') }}
     where
-        {{ of_built_tenants() if is_incremental() else 'false' }}
-        and tenant_id not in (select w.tenant_id from windows_measured_anew as w)
+        {{ tenant_filter() if is_incremental() else 'false' }}
+        and tenant_id not in (select w.tenant_id from fully_recalculated_windows as w)
 ),
 
-samples_of_customers as (
+customer_samples as (
     select
         tenant_id,
         customer_id,
@@ -89,32 +89,32 @@ samples_of_customers as (
 ),
 
 {% if is_incremental() -%}
-known_facts as not materialized (
+previous_facts as not materialized (
     select * from {{ this }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
--- Asking for a column that is not joined by, instead of `not exists`, has the few hashed: for an
--- anti join the planner would hash everybody.
-customers_not_known as not materialized (
+-- A left join on this flag hashes the few changed customers. With `not exists`, an anti join, the
+-- planner would hash all customers.
+flagged_customers as not materialized (
     select
         tenant_id,
         customer_id,
-        true as is_touched
-    from customers_touched
+        true as is_changed
+    from changed_customers
 ),
 
 {% endif -%}
--- `offset 0` keeps these look-ups what they are, one per customer in an index, however few or many
--- the planner takes them for. At the end of each half it has the rule applied once to an order, and
--- not once for each figure below. The first half reads all orders, which parallel workers share as
+-- In the lateral subquery, `offset 0` forces one index lookup per customer, whatever the planner
+-- estimates. At the end of each half, it makes PostgreSQL apply the rule once per order instead of
+-- once per figure below. The first half reads all orders. Parallel workers can share that scan as
 -- long as nothing in it is materialized.
 sales as (
     (
         select
             {{- sale }}
         from orders as o
-        inner join windows_measured_anew as w on o.tenant_id = w.tenant_id
+        inner join fully_recalculated_windows as w on o.tenant_id = w.tenant_id
         left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
         where o.customer_id is not null
         offset 0 -- noqa: AM09
@@ -125,7 +125,7 @@ sales as (
     (
         select
             {{- sale }}
-        from customers_touched as t
+        from changed_customers as t
         inner join windows as w on t.tenant_id = w.tenant_id
         cross join
             lateral (
@@ -138,15 +138,15 @@ sales as (
     )
 ),
 
-customers_to_measure as (
+customers_to_recalculate as (
     select c.*
     from landed_customers as c
-    inner join windows_measured_anew as w on c.tenant_id = w.tenant_id
+    inner join fully_recalculated_windows as w on c.tenant_id = w.tenant_id
 
     union all
 
     select c.*
-    from customers_touched as t
+    from changed_customers as t
     cross join lateral (
         select c.* from landed_customers as c
         where c.tenant_id = t.tenant_id and c.customer_id = t.customer_id
@@ -154,7 +154,7 @@ customers_to_measure as (
     ) as c
 ),
 
-ordering_customers as (
+order_figures as (
     select
         tenant_id,
         customer_id,
@@ -170,7 +170,7 @@ ordering_customers as (
     group by tenant_id, customer_id
 ),
 
-known_customers as (
+customer_figures as (
     select
         coalesce(o.tenant_id, c.tenant_id) as tenant_id,
         coalesce(o.customer_id, c.customer_id) as customer_id,
@@ -183,8 +183,8 @@ known_customers as (
         o.last_order_at,
         coalesce(o.window_order_count, 0) as window_order_count,
         coalesce(o.window_minor, 0) as window_minor
-    from ordering_customers as o
-    full join customers_to_measure as c
+    from order_figures as o
+    full join customers_to_recalculate as c
         on o.tenant_id = c.tenant_id and o.customer_id = c.customer_id
 ),
 
@@ -210,10 +210,10 @@ excluded_customers as (
     from settings
 ),
 
--- Imported orders may name customers that the store never sent: the last order that has an address
--- serves. They are looked up where there is an index for it.
+-- Imported orders may belong to customers that the store never sent. Use the address of their last
+-- order that has one; with an index, look it up per customer.
 {% if are_orders_indexed() -%}
-addressed_customers as (
+customers_with_email as (
     select
         k.*,
         coalesce(
@@ -227,37 +227,37 @@ addressed_customers as (
                 order by o.ordered_at desc, o.order_id desc
                 limit 1
             )
-        ) as known_email
-    from known_customers as k
+        ) as resolved_email
+    from customer_figures as k
     offset 0 -- noqa: AM09
 ),
 {%- else -%}
-addresses_of_orders as (
+order_emails as (
     select distinct on (o.tenant_id, o.customer_id)
         o.tenant_id,
         o.customer_id,
         o.customer_email as email
-    from known_customers as k
+    from customer_figures as k
     inner join orders as o on k.tenant_id = o.tenant_id and k.customer_id = o.customer_id
     where k.email is null and o.customer_email is not null
     order by o.tenant_id asc, o.customer_id asc, o.ordered_at desc, o.order_id desc
 ),
 
-addressed_customers as (
+customers_with_email as (
     select
         k.*,
-        coalesce(k.email, a.email) as known_email
-    from known_customers as k
-    left join addresses_of_orders as a
+        coalesce(k.email, a.email) as resolved_email
+    from customer_figures as k
+    left join order_emails as a
         on k.tenant_id = a.tenant_id and k.customer_id = a.customer_id
 ),
 {%- endif %}
 
-measured as materialized (
+recalculated as materialized (
     select
         k.tenant_id,
         k.customer_id,
-        k.known_email as email,
+        k.resolved_email as email,
         k.display_name,
         k.marketing_state,
         x.customer_id is not null or d.address_domain is not null as is_excluded_from_rfm,
@@ -268,25 +268,25 @@ measured as materialized (
         k.window_order_count,
         k.window_minor,
         s.sample_order_ids
-    from addressed_customers as k
-    left join samples_of_customers as s
+    from customers_with_email as k
+    left join customer_samples as s
         on k.tenant_id = s.tenant_id and k.customer_id = s.customer_id
     left join excluded_customers as x
         on k.tenant_id = x.tenant_id and k.customer_id = x.customer_id
     left join excluded_domains as d
         on
             k.tenant_id = d.tenant_id
-            and {{ domain_of('k.known_email') }} = d.address_domain
+            and {{ email_domain('k.resolved_email') }} = d.address_domain
 ),
 
--- Those who are measured now, and those of whom the last build's figures still hold.
+-- Customers recalculated now, and those whose figures of the previous build still hold.
 customers_to_score as not materialized (
     select
         tenant_id,
         last_order_at,
         window_order_count,
         window_minor
-    from measured
+    from recalculated
     where window_order_count > 0 and not is_excluded_from_rfm
     {%- if is_incremental() %}
 
@@ -297,18 +297,18 @@ customers_to_score as not materialized (
         k.last_order_at,
         k.window_order_count,
         k.window_minor
-    from known_facts as k
-    left join customers_not_known as t
+    from previous_facts as k
+    left join flagged_customers as t
         on k.tenant_id = t.tenant_id and k.customer_id = t.customer_id
     where
-        t.is_touched is null
+        t.is_changed is null
         and k.window_order_count > 0
         and not k.is_excluded_from_rfm
-        and k.tenant_id not in (select w.tenant_id from windows_measured_anew as w)
+        and k.tenant_id not in (select w.tenant_id from fully_recalculated_windows as w)
     {%- endif %}
 ),
 
--- The k-th cut is the value that the first k fifths of a tenant's customers do not go beyond.
+-- The k-th cut value is the upper bound of the first k fifths of a tenant's customers.
 cut_values as materialized (
     select
         tenant_id,
@@ -320,16 +320,17 @@ cut_values as materialized (
 ),
 
 {% if is_incremental() -%}
--- Most scores still hold, which the two cut values beside each tell. Everybody is asked before it is
--- asked who was touched, for that looks up each in a hash; and by parallel workers, who cannot read
--- a CTE, so that the cut values are handed to them as one document.
-known_of_another_score as (
+-- Most scores still hold. Two comparisons with the cut values next to a score are enough to check
+-- it. The check runs before changed customers are excluded, which needs a hash lookup per customer.
+-- It also runs in parallel workers, which cannot read a CTE, so the cut values are passed as one
+-- JSON document.
+outdated_scores as (
     select
         k.*,
         v.last_order_cuts,
         v.frequency_cuts,
         v.monetary_cuts
-    from known_facts as k
+    from previous_facts as k
     left join jsonb_to_recordset((select jsonb_agg(c) from cut_values as c)) as v (
         tenant_id uuid,
         last_order_cuts timestamptz [],
@@ -341,24 +342,24 @@ known_of_another_score as (
             and k.window_order_count > 0
             and not k.is_excluded_from_rfm
     where
-        k.tenant_id not in (select w.tenant_id from windows_measured_anew as w)
+        k.tenant_id not in (select w.tenant_id from fully_recalculated_windows as w)
         and (
             (k.r_score is null) <> (v.tenant_id is null)
-            or not {{ is_score_below('k.r_score', 'k.last_order_at', 'v.last_order_cuts') }}
-            or not {{ is_score_above('k.f_score', 'k.window_order_count', 'v.frequency_cuts') }}
-            or not {{ is_score_above('k.m_score', 'k.window_minor', 'v.monetary_cuts') }}
+            or not {{ equals_score_below('k.r_score', 'k.last_order_at', 'v.last_order_cuts') }}
+            or not {{ equals_score_above('k.f_score', 'k.window_order_count', 'v.frequency_cuts') }}
+            or not {{ equals_score_above('k.m_score', 'k.window_minor', 'v.monetary_cuts') }}
         )
     offset 0 -- noqa: AM09
 ),
 
 {% endif -%}
-changed as (
+rows_to_write as (
     select
         m.*,
         v.last_order_cuts,
         v.frequency_cuts,
         v.monetary_cuts
-    from measured as m
+    from recalculated as m
     left join cut_values as v
         on
             m.tenant_id = v.tenant_id
@@ -373,26 +374,26 @@ changed as (
         k.last_order_cuts,
         k.frequency_cuts,
         k.monetary_cuts
-    from known_of_another_score as k
-    left join customers_not_known as t
+    from outdated_scores as k
+    left join flagged_customers as t
         on k.tenant_id = t.tenant_id and k.customer_id = t.customer_id
-    where t.is_touched is null
+    where t.is_changed is null
     {%- endif %}
 ),
 
--- `offset 0` has each score worked out once, though it is asked for twice below.
+-- `offset 0` makes PostgreSQL compute each score once, although it is used twice below.
 scored as (
     select
         *,
         {{ score_below('last_order_at', 'last_order_cuts') }} as r_score,
         {{ score_above('window_order_count', 'frequency_cuts') }} as f_score,
         {{ score_above('window_minor', 'monetary_cuts') }} as m_score
-    from changed
+    from rows_to_write
     offset 0 -- noqa: AM09
 ),
 
--- A segment follows from the scores: the grid that says how is among the settings that have a
--- tenant measured anew.
+-- The segment depends only on the scores. The grid is part of settings_key, so a changed grid
+-- recalculates the whole tenant.
 final as (
     select
         s.*,

@@ -28,7 +28,7 @@ memberships as (
 
 final as (
     select
-        -- who
+        -- ids and contact
         f.tenant_id,
         f.customer_id,
         f.email,
@@ -42,7 +42,7 @@ final as (
         f.first_order_at,
         f.last_order_at,
 
-        -- in the window, of people
+        -- RFM window; zero for excluded customers
         case when f.is_excluded_from_rfm then 0 else f.window_order_count end as window_order_count,
         {{ major_units(
             'case when f.is_excluded_from_rfm then 0 else f.window_minor end', 'b.currency_exponent'
@@ -52,7 +52,7 @@ final as (
         f.m_score,
         f.segment as rfm_segment,
 
-        -- elsewhere
+        -- segments and samples
         coalesce(m.segment_names, '{}') as shopify_segments,
         coalesce(cardinality(f.sample_order_ids), 0) as sample_count,
         b.currency,

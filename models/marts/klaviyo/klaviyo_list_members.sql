@@ -1,8 +1,8 @@
 {{ config(enabled=var('use_service_schemas')) }}
 
--- Both sides of each configuration: the addresses it has dealt with, and the profiles on its list.
--- A profile without an address is known by its id; an address that several profiles of a list have,
--- as merging leaves them for a while, is one member.
+-- Both sides of each sync configuration: addresses that a sync has processed, and profiles on its
+-- list. A profile without an address is identified by its id. Several profiles of a list with the
+-- same address, which exist for a while after a merge, are one member.
 with
 
 configs as (
@@ -50,7 +50,7 @@ members as (
         l.error_detail,
         coalesce(l.is_member, false) as is_in_segment,
         o.member is not null
-        -- Klaviyo has taken it, and the list has not been read since.
+        -- Klaviyo has accepted the address, and the list has not been read since.
         or coalesce(l.state = 'synced' and l.profile_id is null, false) as is_on_list,
         o.joined_at,
         l.changed_at

@@ -8,7 +8,7 @@ builds as (
     select * from {{ ref('rfm_builds') }}
 ),
 
--- Materialized, the log would be read from end to end for every customer who is asked for.
+-- If materialized, the whole log would be read for every requested customer.
 transitions as not materialized (
     select * from {{ ref('rfm_segment_transitions') }}
 ),
@@ -34,8 +34,8 @@ current_scores as (
     where s.segment is not null
 ),
 
--- The two look-ups are made for the rows that are asked for, and only where these columns are. A
--- segment that the last transition does not know has changed in the build that is under way.
+-- The two subqueries run only for the requested rows, and only if these columns are selected. A
+-- segment that the last transition does not have has changed in the build that is running.
 final as (
     select
         -- ids
@@ -55,14 +55,14 @@ final as (
         s.monetary_total,
         s.currency,
 
-        -- the scores in words
+        -- reasons of the scores
         format(
             case
                 when s.r_score = 5
                     then '%s since the last order: fewer than 20 %% of customers ordered later'
                 else '%s since the last order: at least %s %% of customers ordered later'
             end,
-            {{ counted('s.recency_days', 'day') }},
+            {{ pluralize('s.recency_days', 'day') }},
             20 * (5 - s.r_score)
         ) as r_reason,
         format(
@@ -70,7 +70,7 @@ final as (
                 when s.f_score = 1 then '%s: fewer than 20 %% of customers ordered less often'
                 else '%s: more than %s %% of customers'
             end,
-            {{ counted('s.frequency_count', 'order') }},
+            {{ pluralize('s.frequency_count', 'order') }},
             20 * (s.f_score - 1)
         ) as f_reason,
         format(

@@ -1,6 +1,6 @@
--- The rows are written by customer_facts, in the transaction that replaces the scores, so that
--- nobody ever sees scores under another build's date (macro publish_build). This makes the table,
--- and forgets tenants that are gone.
+-- The macro publish_build writes the rows as a post-hook of customer_facts, in the transaction that
+-- replaces the scores, so that the scores always match the date here. This model creates the table
+-- and drops the rows of deleted tenants.
 with
 
 tenants as (

@@ -6,11 +6,12 @@ builds as (
 
 customers as (
     select * from {{ ref('customer_facts') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
--- Everybody who has bought, by the month of the first time. `offset 0` hides from the planner that
--- a month is made of an instant, and so that there might be as many months as instants.
+-- All customers who have bought, by the month of their first order. `offset 0` hides the expression
+-- of the month from the planner, which would otherwise expect as many months as distinct
+-- timestamps.
 cohort_customers as (
     select
         c.tenant_id,
@@ -24,7 +25,8 @@ cohort_customers as (
     offset 0 -- noqa: AM09
 ),
 
--- Grouped by as little as says whose it is: what follows from the tenant is joined to the sums.
+-- Group by the few columns that are needed; columns that depend on the tenant are joined to the
+-- sums.
 counted as (
     select
         tenant_id,

@@ -10,10 +10,10 @@ builds as (
 
 facts as (
     select * from {{ ref('customer_facts') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
--- Nobody who is not scored has a number of orders here.
+-- Customers who are not scored have no number of orders here.
 customers_by_count as (
     select
         tenant_id,
@@ -34,7 +34,7 @@ order_spans as (
     group by tenant_id
 ),
 
--- How many customers of the window have one and the same number of orders.
+-- Number of customers in the window with the same number of orders.
 ties as (
     select
         tenant_id,
@@ -76,7 +76,7 @@ measured as (
     left join largest_ties as l on b.tenant_id = l.tenant_id
 ),
 
-judged as (
+assessed as (
     select
         *,
         array_remove(
@@ -119,7 +119,7 @@ final as (
         tied_order_count,
         tied_share,
         as_of as calculated_at
-    from judged
+    from assessed
 )
 
 select

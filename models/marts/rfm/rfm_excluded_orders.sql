@@ -34,8 +34,8 @@ excluded as (
     where o.instants_back = 0 and not o.is_counted
 ),
 
--- An order of which an earlier version is known is judged by that one. A line of a file that names
--- no order may be one all the same.
+-- If an earlier version of an unreadable order was loaded, that version decides. A line of a file
+-- without an order id may still be an order, so it is listed by its line number.
 unreadable as (
     select
         r.tenant_id,

@@ -14,7 +14,7 @@ segment_grid as (
 
 counted as (
     select * from {{ ref('int_customers_counted_by_score') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
 cells as (

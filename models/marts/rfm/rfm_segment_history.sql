@@ -1,5 +1,5 @@
--- After the log: a day is in history when its moves are, so that the movements between two recorded
--- days add up at any moment, and when a build ends between the two.
+-- Runs after the transitions: a date appears in history only once its transitions exist, so that
+-- movements between two recorded dates always add up, even if a build ends between the two models.
 -- depends_on: {{ ref('rfm_segment_transitions') }}
 
 with
@@ -14,19 +14,19 @@ tenants as (
 
 counted as (
     select * from {{ ref('int_customers_counted_by_score') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
 backfilled as (
     select * from {{ ref('int_customers_backfilled_for_rfm') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
 segments as (
     select * from {{ ref('rfm_segments') }}
 ),
 
--- Of several instants on one day the last stands for the day.
+-- Of several as-of times on one date, the last one counts.
 days as (
     select distinct on (w.tenant_id, (w.as_of at time zone w.time_zone)::date)
         w.tenant_id,
@@ -63,7 +63,7 @@ sizes as (
     group by tenant_id, instants_back, segment
 ),
 
--- An empty segment is a size, too: lines in a chart do not break.
+-- An empty segment has a row of size 0, so that lines in a chart are not interrupted.
 final as (
     select
         d.tenant_id,

@@ -1,7 +1,7 @@
--- Meant to be asked for one tenant and two days. All three are keys of every grouping below, so
--- that such a question reads that tenant's transitions between the two and no more; without them it
--- is every pair of days. A CTE that is read more than once has to say that it is not materialized,
--- or it would be made for all tenants and days before any of them is chosen.
+-- Filter this view by one tenant and two dates. All three are in every grouping below, so that such
+-- a query reads only that tenant's transitions between the two dates. Without filters it computes
+-- every pair of dates. CTEs that are read more than once must be `not materialized`; otherwise they
+-- are computed for all tenants and dates before the filter applies.
 with
 
 history as not materialized (
@@ -32,8 +32,8 @@ pairs as not materialized (
     inner join days as a on b.tenant_id = a.tenant_id and b.recorded_on < a.recorded_on
 ),
 
--- Whoever has a transition in between: where the first one led from, and the last one to. Both
--- take the same order, so that it is made once.
+-- Customers with a transition in between: the origin of the first one and the destination of the
+-- last one. Both aggregates use the same order, so PostgreSQL sorts only once.
 moves as (
     select
         p.tenant_id,
@@ -48,7 +48,8 @@ moves as (
     group by p.tenant_id, p.from_on, p.to_on, t.customer_id
 ),
 
--- Everybody is first where they were; who has moved is then taken from there and put elsewhere.
+-- Start with all customers in their first segment. Then subtract each customer who moved from there
+-- and add them to the new cell.
 cells as (
     select
         p.tenant_id,
@@ -74,7 +75,8 @@ cells as (
     cross join unnest(array[-1, 1]) as delta
 ),
 
--- In none of the two is whoever came and left in between, or has been gone all the time.
+-- A customer who entered and left in between, or who was in no segment all the time, is in neither
+-- segment.
 final as (
     select
         tenant_id,

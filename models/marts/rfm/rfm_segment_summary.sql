@@ -14,12 +14,12 @@ segments as (
 
 counted as (
     select * from {{ ref('int_customers_counted_by_score') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
 facts as (
     select * from {{ ref('customer_facts') }}
-    where segment is not null and {{ of_built_tenants() }}
+    where segment is not null and {{ tenant_filter() }}
 ),
 
 sizes as (
@@ -34,7 +34,7 @@ sizes as (
     group by tenant_id, segment
 ),
 
--- Days grow as last orders get older: the median of the one is at the median of the other.
+-- Days grow as last orders get older, so the median of the one is at the median of the other.
 medians as (
     select
         tenant_id,
@@ -44,8 +44,8 @@ medians as (
     group by tenant_id, segment
 ),
 
--- Every segment has a row, empty or not; a ratio of nothing is null.
-every_segment as (
+-- Every segment has a row, empty or not. Ratios of an empty segment are null.
+all_segments as (
     select
         b.tenant_id,
         s.segment,
@@ -84,7 +84,7 @@ final as (
         round(repeat_customers / nullif(customers, 0)::numeric, 4) as repeat_rate,
         currency,
         as_of as calculated_at
-    from every_segment
+    from all_segments
 )
 
 select

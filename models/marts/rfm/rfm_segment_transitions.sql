@@ -10,17 +10,17 @@ tenants as (
 
 facts as (
     select * from {{ ref('customer_facts') }}
-    where segment is not null and {{ of_built_tenants() }}
+    where segment is not null and {{ tenant_filter() }}
 ),
 
 backfilled as not materialized (
     select * from {{ ref('int_customers_backfilled_for_rfm') }}
-    where {{ of_built_tenants() }}
+    where {{ tenant_filter() }}
 ),
 
--- Not materialized, because a scan of what is kept everybody's comparison from being shared by
--- parallel workers.
-instants as not materialized (
+-- Not materialized: the scan of a materialized CTE would keep parallel workers from sharing the
+-- comparison of all customers.
+as_of_times as not materialized (
     select
         w.tenant_id,
         w.instants_back,
@@ -37,7 +37,7 @@ states as (
         i.instants_back,
         f.segment
     from facts as f
-    inner join instants as i on f.tenant_id = i.tenant_id
+    inner join as_of_times as i on f.tenant_id = i.tenant_id
     where i.instants_back = 0
 
     union all
@@ -48,33 +48,33 @@ states as (
         b.instants_back,
         b.segment
     from backfilled as b
-    inner join instants as i on b.tenant_id = i.tenant_id and b.instants_back = i.instants_back
+    inner join as_of_times as i on b.tenant_id = i.tenant_id and b.instants_back = i.instants_back
 ),
 
 {% if is_incremental() -%}
-first_instants as (
+first_as_of_times as (
     select
         tenant_id,
         max(instants_back) as instants_back,
         min(as_of) as as_of
-    from instants
+    from as_of_times
     group by tenant_id
 ),
 
--- Where everybody stood before the first instant: the row that had not ended by then.
-standing as (
+-- Segments before the first as-of time: the rows that had not ended by then.
+previous_rows as (
     select
         t.*,
         f.instants_back
     from {{ this }} as t
-    inner join first_instants as f on t.tenant_id = f.tenant_id
+    inner join first_as_of_times as f on t.tenant_id = f.tenant_id
     where
-        {{ of_built_tenants('t.tenant_id') }}
+        {{ tenant_filter('t.tenant_id') }}
         and t.as_of < f.as_of
         and (t.ended_as_of is null or t.ended_as_of >= f.as_of)
 ),
 {%- else -%}
-standing as (
+previous_rows as (
     select
         null::uuid as tenant_id,
         null::text as customer_id,
@@ -87,7 +87,7 @@ standing as (
 ),
 {%- endif %}
 
--- What each instant finds before it, under the number of that instant.
+-- Segment before each as-of time, under the number of that as-of time.
 states_before as (
     select
         tenant_id,
@@ -97,7 +97,7 @@ states_before as (
         to_segment as segment,
         as_of,
         ended_as_of
-    from standing
+    from previous_rows
 
     union all
 
@@ -112,7 +112,8 @@ states_before as (
     from backfilled
 ),
 
--- None before is entering, none after is leaving. A row that ended may have to go on after all.
+-- No segment before means entering, no segment after means leaving. A row that had ended may be
+-- valid again.
 compared as (
     select
         coalesce(a.tenant_id, b.tenant_id) as tenant_id,
@@ -132,7 +133,7 @@ compared as (
     where
         a.segment is distinct from b.segment
         or b.ended_as_of is not null
-        -- In a backfill, whoever stays at the first instant may still move at one that follows.
+        -- In a backfill, a customer who stays at the first as-of time may move at a later one.
         or (b.as_of is not null and {{ 'true' if var('backfill') else 'false' }})
 ),
 
@@ -144,7 +145,7 @@ moves as (
         c.to_segment,
         i.as_of
     from compared as c
-    inner join instants as i on c.tenant_id = i.tenant_id and c.instants_back = i.instants_back
+    inner join as_of_times as i on c.tenant_id = i.tenant_id and c.instants_back = i.instants_back
     where c.has_moved
 
     union all

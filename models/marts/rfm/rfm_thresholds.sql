@@ -14,7 +14,8 @@ counted as (
     inner join tenants as t on c.tenant_id = t.tenant_id
 ),
 
--- A cut value is the last value below a score, which is some customer's: f > cut is score or more.
+-- The cut value of a score is the highest value below it, which some customer has: a value above it
+-- gets the score or a higher one.
 extremes as (
     select
         tenant_id,
@@ -64,7 +65,7 @@ cuts as (
     group by e.tenant_id, e.metric, reached
 ),
 
-in_human_units as (
+in_major_units as (
     select
         c.*,
         b.currency,
@@ -87,14 +88,14 @@ final as (
         case when metric = 'monetary' then highest_below end as cut_minor,
         earliest_at as cut_at,
         case metric
-            when 'recency' then 'last order within ' || {{ counted('cut_value', 'day') }}
+            when 'recency' then 'last order within ' || {{ pluralize('cut_value', 'day') }}
             when 'frequency' then cut_value + 1 || ' or more orders'
             else 'more than ' || cut_value || ' ' || currency
         end as rule_in_words,
         customers,
         case when metric = 'monetary' then currency end as currency,
         as_of as calculated_at
-    from in_human_units
+    from in_major_units
 )
 
 select

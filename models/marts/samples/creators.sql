@@ -43,7 +43,7 @@ currencies as (
     group by s.tenant_id
 ),
 
-sent as (
+sample_figures as (
     select
         s.tenant_id,
         s.creator_id,
@@ -68,9 +68,9 @@ addresses as (
     group by tenant_id, creator_id
 ),
 
--- Which customer a creator is. A connector may book all its buyers on one customer: whoever has
--- samples of two creators, hides behind a relay, is excluded from RFM or has another address than
--- the creator's is not that person.
+-- Customers that are creators. A connector may book all its buyers on one customer, so these are
+-- left out: customers with samples of two creators, behind a relay address, excluded from RFM, or
+-- with another address than the creator's.
 customers_of_creators as (
     select
         s.tenant_id,
@@ -78,7 +78,7 @@ customers_of_creators as (
         min(s.creator_id::text)::uuid as creator_id
     from samples as s
     inner join rfm_settings as r on s.tenant_id = r.tenant_id
-    left join relay_domains as d on {{ domain_of('s.customer_email') }} = d.domain
+    left join relay_domains as d on {{ email_domain('s.customer_email') }} = d.domain
     left join addresses as a on s.tenant_id = a.tenant_id and s.creator_id = a.creator_id
     where
         s.creator_id is not null
@@ -112,7 +112,7 @@ orders_of_creators as (
     ) as o
 ),
 
-bought as (
+own_order_figures as (
     select
         o.tenant_id,
         o.creator_id,
@@ -138,22 +138,22 @@ final as (
         k.email,
         k.profile_url,
 
-        -- what was sent
+        -- samples
         coalesce(s.samples, 0) as samples,
         coalesce(s.samples_sent, 0) as samples_sent,
         s.goods_value,
         s.last_sample_at,
         s.last_sent_at,
 
-        -- what was bought
+        -- own orders
         coalesce(b.own_orders, 0) as own_orders,
         {{ major_units('b.own_orders_minor', 'coalesce(e.exponent, 2)') }} as own_orders_total,
         b.last_own_order_at,
         u.currency
     from known_creators as k
     inner join tenants as t on k.tenant_id = t.tenant_id
-    left join sent as s on k.tenant_id = s.tenant_id and k.creator_id = s.creator_id
-    left join bought as b on k.tenant_id = b.tenant_id and k.creator_id = b.creator_id
+    left join sample_figures as s on k.tenant_id = s.tenant_id and k.creator_id = s.creator_id
+    left join own_order_figures as b on k.tenant_id = b.tenant_id and k.creator_id = b.creator_id
     left join currencies as u on k.tenant_id = u.tenant_id
     left join currency_exponents as e on u.currency = e.currency
 )

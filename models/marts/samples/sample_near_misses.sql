@@ -1,4 +1,4 @@
-{%- set by_index = are_orders_indexed() -%}
+{%- set use_index = are_orders_indexed() -%}
 
 with
 
@@ -36,27 +36,28 @@ settings as (
     inner join tenants as t on s.tenant_id = t.tenant_id
 ),
 
-{{ sample_candidates(by_index, by_index) }},
+{{ sample_candidates(use_index, use_index) }},
 
--- The tag is one of the tenant's, and the goods were paid for: a refund makes it a sample.
+-- The order has one of the tenant's tags, but its goods were paid for. A refund makes it a sample.
 paid_with_a_tag as (
     select
         tenant_id,
         order_id,
         'tag_not_free' as reason,
-        {{ distinct_texts('matched_tag') }} as evidence
+        {{ sorted_distinct('matched_tag') }} as evidence
     from tag_matches
     group by tenant_id, order_id
 ),
 
--- Old sales through a channel teach nobody anything, and in some shops they are half of all orders.
+-- Old sales of a channel are of no use as suggestions, and in some shops they are half of all
+-- orders.
 paid_through_a_channel as (
     select
         c.tenant_id,
         o.order_id,
         'channel_not_free' as reason,
         c.matched_patterns as evidence
-    from sampling_channels as c
+    from matched_channels as c
     cross join lateral (
         select n.order_id
         from orders as n
@@ -67,7 +68,7 @@ paid_through_a_channel as (
             and n.subtotal_minor > 0
             and n.ordered_at
             >= {{ as_of() }} - {{ var('sample_near_miss_days') }} * interval '1 day'
-        {{ 'offset 0' if by_index }} -- noqa: AM09
+        {{ 'offset 0' if use_index }} -- noqa: AM09
     ) as o
 ),
 
@@ -83,11 +84,11 @@ free_orders as (
             n.tags
         from orders as n
         where n.tenant_id = s.tenant_id and n.subtotal_minor <= 0
-        {{ 'offset 0' if by_index }} -- noqa: AM09
+        {{ 'offset 0' if use_index }} -- noqa: AM09
     ) as o
 ),
 
--- Most of what is free is a sample already, and no near miss.
+-- Most free orders are samples already and therefore no near misses.
 free_tags as (
     select
         o.tenant_id,
@@ -101,18 +102,18 @@ free_tags as (
     offset 0 -- noqa: AM09
 ),
 
-free_with_a_telling_tag as (
+free_with_a_sample_word as (
     select
         t.tenant_id,
         t.order_id,
         'tag_looks_like_sample' as reason,
-        {{ distinct_texts('t.tag') }} as evidence
+        {{ sorted_distinct('t.tag') }} as evidence
     from free_tags as t
     inner join sample_words as w on position(w.word in t.tag_key) > 0
     group by t.tenant_id, t.order_id
 ),
 
-found as (
+candidates as (
     select
         *,
         1 as priority
@@ -130,17 +131,17 @@ found as (
     select
         *,
         3 as priority
-    from free_with_a_telling_tag
+    from free_with_a_sample_word
 ),
 
--- One reason per order, the most telling one; what is a sample is not a near miss.
+-- One reason per order, by priority. A sample is never a near miss.
 near_misses as (
     select distinct on (f.tenant_id, f.order_id)
         f.tenant_id,
         f.order_id,
         f.reason,
         f.evidence
-    from found as f
+    from candidates as f
     left join samples as s on f.tenant_id = s.tenant_id and f.order_id = s.order_id
     where s.order_id is null
     order by f.tenant_id asc, f.order_id asc, f.priority asc
@@ -156,7 +157,7 @@ described as (
         select d.*
         from orders as d
         where d.tenant_id = n.tenant_id and d.order_id = n.order_id
-        {{ 'offset 0' if by_index }} -- noqa: AM09
+        {{ 'offset 0' if use_index }} -- noqa: AM09
     ) as o
 ),
 
@@ -182,7 +183,7 @@ final as (
             k.email
         from customers as k
         where k.tenant_id = d.tenant_id and k.customer_id = d.customer_id
-        {{ 'offset 0' if by_index }} -- noqa: AM09
+        {{ 'offset 0' if use_index }} -- noqa: AM09
     ) as c on true
     left join currency_exponents as e on d.currency = e.currency
 )

@@ -24,7 +24,7 @@ currency_exponents as (
     select * from {{ ref('currency_exponents') }}
 ),
 
--- Lines are read with a JSON path because it passes over what is not a line instead of failing.
+-- Read the lines with a JSON path, which skips invalid elements instead of failing.
 lines as (
     select
         tenant_id,
@@ -47,7 +47,7 @@ goods as (
     group by tenant_id, order_id
 ),
 
-followed as (
+with_status as (
     select
         s.*,
         case
@@ -59,7 +59,7 @@ followed as (
         on upper(btrim(s.fulfillment_status)) = f.fulfillment_status
 ),
 
-waiting as (
+with_days_waiting as (
     select
         f.*,
         case
@@ -73,10 +73,10 @@ waiting as (
                     )
                 )::int
         end as days_waiting
-    from followed as f
+    from with_status as f
 ),
 
--- A person's choice counts, be it that there is nobody.
+-- A person's choice takes precedence, even the choice of no creator.
 linked as (
     select
         w.*,
@@ -88,7 +88,7 @@ linked as (
             when m.creator_id is null then 'unlinked'
             else 'manual'
         end as creator_link
-    from waiting as w
+    from with_days_waiting as w
     left join automatic_links as a on w.tenant_id = a.tenant_id and w.order_id = a.order_id
     left join manual_links as m on w.tenant_id = m.tenant_id and w.order_id = m.order_id
 ),
@@ -103,7 +103,7 @@ final as (
         l.customer_name,
         l.customer_email,
 
-        -- what makes it a sample
+        -- evidence
         l.is_ugc,
         l.is_tiktok,
         l.matched_tags,
@@ -127,12 +127,12 @@ final as (
             end
         ) as evidence,
 
-        -- how far it has come
+        -- status
         l.status,
         l.fulfillment_status,
         l.days_waiting,
 
-        -- what it is
+        -- contents
         l.channel,
         l.tags,
         l.line_items,
@@ -141,7 +141,7 @@ final as (
         coalesce(l.days_waiting, -1) as days_waiting_rank,
         l.currency,
 
-        -- whom it was sent to
+        -- creator
         l.creator_id,
         c.handle as creator_handle,
         c.display_name as creator_name,

@@ -1,17 +1,17 @@
 {{ config(enabled=var('use_service_schemas')) }}
 
-{%- set by_index = are_orders_indexed() -%}
+{%- set use_index = are_orders_indexed() -%}
 
--- The settings are those of the transaction that asks, in its setting app.samples_preview: a JSON
--- object of tenant_id and the columns of app.samples_config. Without one there are no rows. The
--- rule is that of int_orders_matched_as_samples, so that what is shown is what a build would do.
+-- The settings come from app.samples_preview, a setting of the current transaction: a JSON object
+-- of tenant_id and the columns of app.samples_config. Without it the view is empty. It uses the
+-- same macros as int_orders_matched_as_samples, so the preview equals the result of a build.
 with
 
 orders as not materialized (
     select * from {{ ref('stg_shopify__orders') }}
 ),
 
-asked as (
+preview_settings as (
     select nullif(current_setting('app.samples_preview', true), '')::jsonb as config
 ),
 
@@ -22,13 +22,13 @@ settings as (
         array(select jsonb_array_elements_text(config -> 'tiktok_tags')) as tiktok_tags,
         array(select jsonb_array_elements_text(config -> 'channel_patterns')) as channel_patterns,
         (config ->> 'zero_price_only')::boolean as is_zero_price_only
-    from asked
+    from preview_settings
     where config is not null
 ),
 
-{{ sample_candidates(false, by_index) }},
+{{ sample_candidates(false, use_index) }},
 
-{{ sample_matches(by_index) }}
+{{ sample_matches(use_index) }}
 
 select
     tenant_id,

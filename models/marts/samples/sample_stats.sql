@@ -21,21 +21,21 @@ final as (
         t.tenant_id,
         t.sample_type,
 
-        -- how far they have come
+        -- status
         count(s.order_id)::int as samples,
         (count(*) filter (where s.status = 'pending'))::int as pending,
         (count(*) filter (where s.status = 'partial'))::int as partly_fulfilled,
         (count(*) filter (where s.status = 'fulfilled'))::int as fulfilled,
         (count(*) filter (where s.status = 'cancelled'))::int as cancelled,
 
-        -- what they are worth and how long they take
+        -- value and time to fulfil
         sum(s.goods_value) filter (where s.status <> 'cancelled') as goods_value,
         min(s.currency) as currency,
         round(
             (percentile_cont(0.5) within group (order by s.days_to_fulfil asc))::numeric, 1
         ) as median_days_to_fulfil,
 
-        -- lately
+        -- recent periods
         (
             count(*) filter (
                 where

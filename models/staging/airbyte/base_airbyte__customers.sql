@@ -6,11 +6,11 @@ tenants as (
     select
         tenant_id::uuid as tenant_id,
         source_schema
-    from {{ own_seed('tenants_by_schema') }}
+    from {{ overridable_seed('tenants_by_schema') }}
 ),
 
 landed_customers as (
-    {{- landed_in_schemas('airbyte_shopify', 'customers', {
+    {{- union_source_schemas('airbyte_shopify', 'customers', {
         'id': 'bigint',
         'first_name': 'text',
         'last_name': 'text',
@@ -40,7 +40,7 @@ final as (
         t.tenant_id,
         c.id::text as customer_id,
         nullif(c.email, '') as email,
-        {{ shown_name('c') }} as display_name,
+        {{ customer_display_name('c') }} as display_name,
         upper(c.email_marketing_consent ->> 'state') as marketing_state,
         coalesce(g.tags, '{}') as tags,
         c.created_at,

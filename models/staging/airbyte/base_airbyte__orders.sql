@@ -6,7 +6,7 @@ tenants as (
     select
         tenant_id::uuid as tenant_id,
         source_schema
-    from {{ own_seed('tenants_by_schema') }}
+    from {{ overridable_seed('tenants_by_schema') }}
 ),
 
 currency_exponents as (
@@ -17,11 +17,11 @@ sales_channels as (
     select
         order_source::text as order_source,
         channel
-    from {{ own_seed('sales_channels') }}
+    from {{ overridable_seed('sales_channels') }}
 ),
 
 landed_orders as (
-    {{- landed_in_schemas('airbyte_shopify', 'orders', {
+    {{- union_source_schemas('airbyte_shopify', 'orders', {
         'id': 'bigint',
         'name': 'text',
         'customer': 'jsonb',
@@ -49,7 +49,7 @@ landed_orders as (
     }) }}
 ),
 
--- Of a deleted order Airbyte keeps the id and the time, and nothing else.
+-- Airbyte keeps only the id and the time of a deleted order.
 orders as (
     select
         t.tenant_id,
@@ -63,7 +63,7 @@ orders as (
     where o.deleted_at is null
 ),
 
--- JSON paths, here and below, pass over a null or a scalar where a list of objects should be.
+-- JSON paths, here and below, skip a null or a scalar in place of a list of objects.
 landed_lines as (
     select
         o.tenant_id,
@@ -118,8 +118,8 @@ tags as (
     group by o.tenant_id, o.id
 ),
 
--- A buyer who paid in another currency is refunded in it; the order's own total, which is in both,
--- gives the rate.
+-- A refund is in the currency that the buyer paid in. The order's total, which is in both
+-- currencies, gives the exchange rate.
 refunds as (
     select
         o.tenant_id,
@@ -139,8 +139,9 @@ refunds as (
     group by o.tenant_id, o.id
 ),
 
--- Statuses are an open set: one that is not known to mean "did not happen" happened.
-parcels as (
+-- Statuses are an open set. A fulfilment counts unless its status is known to mean that it did not
+-- happen.
+first_fulfillments as (
     select
         o.tenant_id,
         o.id as order_id,
@@ -170,7 +171,7 @@ final as (
         o.name as order_number,
         c.customer_id,
         coalesce(nullif(c.email, ''), nullif(o.email, '')) as customer_email,
-        {{ shown_name('c') }} as customer_name,
+        {{ customer_display_name('c') }} as customer_name,
         coalesce(o.processed_at, o.created_at) as processed_at,
         o.cancelled_at,
         coalesce(o.test, false) as is_test,
@@ -179,7 +180,7 @@ final as (
         {{ minor_units('o.subtotal_price', 'o.exponent') }} as subtotal_minor,
         {{ minor_units('coalesce(r.amount, 0)', 'o.exponent') }} as refunded_minor,
         upper(o.financial_status) as financial_status,
-        {{ fulfillment_word('o.fulfillment_status') }} as fulfillment_status,
+        {{ graphql_fulfillment_status('o.fulfillment_status') }} as fulfillment_status,
         coalesce(by_name.channel, by_app.channel, o.source_name) as channel,
         coalesce(g.tags, '{}') as tags,
         o.note,
@@ -197,7 +198,7 @@ final as (
     left join tags as g on o.tenant_id = g.tenant_id and o.id = g.order_id
     left join line_items as l on o.tenant_id = l.tenant_id and o.id = l.order_id
     left join refunds as r on o.tenant_id = r.tenant_id and o.id = r.order_id
-    left join parcels as p on o.tenant_id = p.tenant_id and o.id = p.order_id
+    left join first_fulfillments as p on o.tenant_id = p.tenant_id and o.id = p.order_id
 )
 
 select * from final

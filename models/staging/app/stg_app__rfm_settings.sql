@@ -8,7 +8,7 @@ source as (
     select * from {{ app_table('rfm_settings') }}
 ),
 
--- A tenant without a row of its own has the column defaults of app.rfm_settings.
+-- A tenant without a row has the column defaults of app.rfm_settings.
 final as (
     select
         t.tenant_id,

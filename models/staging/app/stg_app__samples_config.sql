@@ -8,7 +8,7 @@ source as (
     select * from {{ app_table('samples_config') }}
 ),
 
--- A tenant without a row of its own has the column defaults of app.samples_config.
+-- A tenant without a row has the column defaults of app.samples_config.
 final as (
     select
         t.tenant_id,

@@ -6,7 +6,7 @@ tenants as (
     select
         tenant_id::uuid as tenant_id,
         source_schema
-    from {{ own_seed('tenants_by_schema') }}
+    from {{ overridable_seed('tenants_by_schema') }}
 ),
 
 currency_exponents as (
@@ -17,11 +17,11 @@ sales_channels as (
     select
         order_source::text as order_source,
         channel
-    from {{ own_seed('sales_channels') }}
+    from {{ overridable_seed('sales_channels') }}
 ),
 
 landed_orders as (
-    {{- landed_in_schemas('fivetran_shopify', 'order', {
+    {{- union_source_schemas('fivetran_shopify', 'order', {
         'id': 'bigint',
         'name': 'text',
         'customer_id': 'bigint',
@@ -46,7 +46,7 @@ landed_orders as (
 ),
 
 landed_lines as (
-    {{- landed_in_schemas('fivetran_shopify', 'order_line', {
+    {{- union_source_schemas('fivetran_shopify', 'order_line', {
         'order_id': 'bigint',
         'index': 'int',
         'title': 'text',
@@ -59,7 +59,7 @@ landed_lines as (
 ),
 
 landed_tags as (
-    {{- landed_in_schemas('fivetran_shopify', 'order_tag', {
+    {{- union_source_schemas('fivetran_shopify', 'order_tag', {
         'order_id': 'bigint',
         'index': 'int',
         'value': 'text',
@@ -67,7 +67,7 @@ landed_tags as (
 ),
 
 landed_transactions as (
-    {{- landed_in_schemas('fivetran_shopify', 'transaction', {
+    {{- union_source_schemas('fivetran_shopify', 'transaction', {
         'order_id': 'bigint',
         'kind': 'text',
         'status': 'text',
@@ -77,7 +77,7 @@ landed_transactions as (
 ),
 
 landed_fulfillments as (
-    {{- landed_in_schemas('fivetran_shopify', 'fulfillment', {
+    {{- union_source_schemas('fivetran_shopify', 'fulfillment', {
         'order_id': 'bigint',
         'status': 'text',
         'created_at': 'timestamptz',
@@ -85,7 +85,7 @@ landed_fulfillments as (
 ),
 
 landed_customers as (
-    {{- landed_in_schemas('fivetran_shopify', 'customer', {
+    {{- union_source_schemas('fivetran_shopify', 'customer', {
         'id': 'bigint',
         'first_name': 'text',
         'last_name': 'text',
@@ -138,8 +138,8 @@ tags as (
     group by source_schema, order_id
 ),
 
--- A buyer who paid in another currency is refunded in it; the order's own total, which is in both,
--- gives the rate.
+-- A refund is in the currency that the buyer paid in. The order's total, which is in both
+-- currencies, gives the exchange rate.
 refunds as (
     select
         o.source_schema,
@@ -157,8 +157,9 @@ refunds as (
     group by o.source_schema, o.id
 ),
 
--- Statuses are an open set: one that is not known to mean "did not happen" happened.
-parcels as (
+-- Statuses are an open set. A fulfilment counts unless its status is known to mean that it did not
+-- happen.
+first_fulfillments as (
     select
         source_schema,
         order_id,
@@ -175,7 +176,7 @@ final as (
         o.name as order_number,
         o.customer_id::text as customer_id,
         coalesce(nullif(c.email, ''), nullif(o.email, '')) as customer_email,
-        {{ shown_name('c') }} as customer_name,
+        {{ customer_display_name('c') }} as customer_name,
         coalesce(o.processed_at, o.created_at) as processed_at,
         o.cancelled_at,
         coalesce(o.test, false) as is_test,
@@ -184,7 +185,7 @@ final as (
         {{ minor_units('o.subtotal_price', 'o.exponent') }} as subtotal_minor,
         {{ minor_units('coalesce(r.amount, 0)', 'o.exponent') }} as refunded_minor,
         upper(o.financial_status) as financial_status,
-        {{ fulfillment_word('o.fulfillment_status') }} as fulfillment_status,
+        {{ graphql_fulfillment_status('o.fulfillment_status') }} as fulfillment_status,
         coalesce(by_name.channel, by_app.channel, o.source_name) as channel,
         coalesce(g.tags, '{}') as tags,
         o.note,
@@ -203,7 +204,7 @@ final as (
     left join tags as g on o.source_schema = g.source_schema and o.id = g.order_id
     left join line_items as l on o.source_schema = l.source_schema and o.id = l.order_id
     left join refunds as r on o.source_schema = r.source_schema and o.id = r.order_id
-    left join parcels as p on o.source_schema = p.source_schema and o.id = p.order_id
+    left join first_fulfillments as p on o.source_schema = p.source_schema and o.id = p.order_id
 )
 
 select * from final

@@ -3,11 +3,11 @@
 with
 
 source as (
-    select * from {{ own_seed('rfm_settings_by_tenant') }}
+    select * from {{ overridable_seed('rfm_settings_by_tenant') }}
 ),
 
--- An empty cell is a setting that the tenant has not decided. Casts go by way of text, because a
--- column whose cells are all empty has a type of dbt's choosing.
+-- An empty cell means the default. Cast by way of text, because dbt infers an arbitrary type for a
+-- column whose cells are all empty.
 final as (
     select
         tenant_id::uuid as tenant_id,

@@ -3,7 +3,7 @@
 with
 
 source as (
-    select * from {{ own_seed('tenants_by_schema') }}
+    select * from {{ overridable_seed('tenants_by_schema') }}
 ),
 
 final as (

@@ -1,4 +1,4 @@
--- One plain select, as stg_shopify__orders is and for its reason.
+-- A plain select, for the same reason as in stg_shopify__orders.
 select
     tenant_id,
     customer_id,

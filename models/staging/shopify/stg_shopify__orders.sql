@@ -1,5 +1,5 @@
--- One plain select: only then does PostgreSQL merge a view into the query that reads it, so that
--- the keys of a join and the order of an index reach the table.
+-- A plain select: only then can PostgreSQL inline the view into the query that reads it, so that
+-- join keys and index order reach the table.
 select
     tenant_id,
     order_id,

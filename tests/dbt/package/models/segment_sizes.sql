@@ -1,4 +1,4 @@
--- A model of the analyst's own on one of Quintile's marts.
+-- A model of the installing project that reads a Quintile mart.
 select
     tenant_id,
     segment,

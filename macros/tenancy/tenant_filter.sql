@@ -1,16 +1,16 @@
-{# The tenants of a unit test are not those that the build is for. #}
-{% macro of_built_tenants(column='tenant_id') -%}
+{# Unit tests have tenants of their own, so the filter does not apply to them. #}
+{% macro tenant_filter(column='tenant_id') -%}
     {%- if var('tenants') and model.resource_type != 'unit_test' -%}
-        {{ column }} in ({{ literal_tenant_ids() }})
+        {{ column }} in ({{ built_tenant_id_literals() }})
     {%- else -%}
         true
     {%- endif -%}
 {%- endmacro %}
 
 
-{% macro literal_tenant_ids() -%}
+{% macro built_tenant_id_literals() -%}
     {%- set ids = [] -%}
-    {%- if execute and (var('use_service_schemas') or tenants_are_built()) -%}
+    {%- if execute and (var('use_service_schemas') or is_tenants_relation_built()) -%}
         {%- for id in run_query(built_tenant_ids()).columns[0].values() -%}
             {%- do ids.append("'" ~ id ~ "'") -%}
         {%- endfor -%}

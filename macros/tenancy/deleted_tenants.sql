@@ -1,10 +1,10 @@
 {#
-    Tenants are found by going from one to the next in the index, however many rows each has.
+    Loose index scan: jumps from tenant to tenant in the index, however many rows each has.
 #}
-{% macro gone_tenants() -%}
+{% macro deleted_tenants() -%}
     {%- set sql -%}
-    kept.tenant_id in (
-            with recursive present as (
+    existing.tenant_id in (
+            with recursive table_tenants as (
                 (select t.tenant_id from {{ this }} as t order by t.tenant_id limit 1)
 
                 union all
@@ -15,11 +15,11 @@
                     order by t.tenant_id
                     limit 1
                 )
-                from present as p
+                from table_tenants as p
                 where p.tenant_id is not null
             )
 
-            select p.tenant_id from present as p
+            select p.tenant_id from table_tenants as p
             where not exists (
                 select from {{ tenants_relation() }} as t where t.tenant_id = p.tenant_id
             )

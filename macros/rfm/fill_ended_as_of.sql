@@ -1,7 +1,7 @@
 {#
-    Tables from before rows said when they ended get told once.
+    Upgrades a table of a release without the column ended_as_of; runs once.
 #}
-{% macro end_transitions() -%}
+{% macro fill_ended_as_of() -%}
     {%- if execute and load_relation(this) is not none
         and column_or_null('ended_as_of', 'timestamptz') != 'ended_as_of' -%}
         alter table {{ this }} add column ended_as_of timestamptz;

@@ -1,3 +1,3 @@
-{% macro counted(number, noun) -%}
+{% macro pluralize(number, noun) -%}
     {{ number }} || case when {{ number }} = 1 then ' {{ noun }}' else ' {{ noun }}s' end
 {%- endmacro %}

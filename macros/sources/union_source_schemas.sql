@@ -10,7 +10,7 @@
 {%- endmacro %}
 
 
-{% macro landed_in_schemas(source_name, table, columns) -%}
+{% macro union_source_schemas(source_name, table, columns) -%}
     {%- set first_schema = source(source_name, table) -%}
     {%- set schemas = [] -%}
     {%- for schema in source_schemas() if schema ~ '.' ~ table not in var('absent_tables') -%}

@@ -1,3 +1,3 @@
-{% macro domain_of(address) -%}
+{% macro email_domain(address) -%}
     lower(split_part(btrim({{ address }}), '@', -1))
 {%- endmacro %}

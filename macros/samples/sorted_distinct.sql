@@ -1,4 +1,4 @@
-{% macro distinct_texts(expression) -%}
+{% macro sorted_distinct(expression) -%}
     coalesce(
             array_agg(distinct {{ expression }} collate "C" order by {{ expression }} collate "C")
             filter (where {{ expression }} is not null),
