@@ -1,11 +1,11 @@
--- One definition of isolation. Run as quintile_owner by every `quintile migrate`.
+-- The definition of tenant isolation. Every `quintile migrate` runs this file as quintile_owner.
 --
--- app.protect() is called by migrations and by dbt's post-hook alike; app.isolation_findings is
--- what `quintile doctor` and a dbt test read. It must be empty.
+-- Migrations and dbt's post-hook call app.protect(). `quintile doctor` and a dbt test read
+-- app.isolation_findings, which must be empty.
 
--- The two policies every protected table has. On Citus, which refuses subqueries in policies, the
--- tenant is compared bare; elsewhere the subquery makes it one evaluation per scan (4 to 6 times
--- faster than one per row).
+-- Expression of the policy tenant_isolation (all_tenants allows every row). Citus does not accept
+-- subqueries in policies, so the setting is compared directly there. Elsewhere the subquery makes
+-- it one evaluation per scan, which is 4 to 6 times faster than one per row.
 create or replace function app.tenant_policy_expression() returns text
 language sql stable
 set search_path = pg_catalog
@@ -17,7 +17,7 @@ return (
     end
 );
 
--- How PostgreSQL prints that expression back.
+-- The same expression as PostgreSQL prints it.
 create or replace function app.tenant_policy_as_stored() returns text
 language sql stable
 set search_path = pg_catalog
@@ -31,7 +31,7 @@ return (
     end
 );
 
--- Everything wrong with the isolation of one relation; no rows when all is right.
+-- Problems with the isolation of one relation; no rows if there are none.
 create or replace function app.isolation_findings_of(relation oid)
 returns table (finding text)
 language sql stable
@@ -130,10 +130,10 @@ begin atomic
     inner join pg_index as i on f.oid = i.indrelid
     where
         f.tenant_attnum <> i.indkey[0]
-        -- The tags of orders, as numbers that are different ones for every tenant.
+        -- Order tags as numbers that differ between tenants.
         and pg_get_indexdef(i.indexrelid, 1, true) not like 'app.tenant_tag_numbers(tenant_id, %'
-        -- The two look-ups that precede a tenant. Only quintile_owner may write these columns,
-        -- so no tenant can learn from a conflict that another exists.
+        -- The two lookups that happen before the tenant is known. Only quintile_owner may write
+        -- these columns, so a conflict cannot reveal to one tenant that another exists.
         and i.indexrelid not in (
             select k.oid
             from pg_class as k
@@ -148,8 +148,8 @@ begin atomic
     where k.contype = 'f' and (k.conkey[1] <> f.tenant_attnum or a.attname <> 'tenant_id');
 end;
 
--- Puts a relation under isolation: policies, ENABLE and FORCE for a table, security_invoker for a
--- view. Reads the catalog first and takes no lock when all is right. It runs in the caller's
+-- Isolates a relation: policies, ENABLE and FORCE for a table, security_invoker for a view. Reads
+-- the catalog first and takes no lock if nothing needs to change. It runs in the caller's
 -- transaction, so a table is never visible without its policies.
 create or replace procedure app.protect(relation regclass)
 language plpgsql
@@ -202,8 +202,8 @@ begin
 end
 $$;
 
--- What is wrong with the isolation of the job queue, whose tables are the library's and have no
--- tenant_id: sql/rls/queue.sql gives them policies of their own.
+-- Problems with the isolation of the job queue. Its tables belong to procrastinate and have no
+-- tenant_id; sql/rls/queue.sql gives them policies of their own.
 create or replace view app.queue_findings with (security_invoker = true) as
 with wanted (relation, policies) as (
     values
@@ -255,7 +255,7 @@ select
 from found as f
 where not f.is_forced or f.policies <> f.wanted_policies;
 
--- Everything wrong with isolation in this database. Empty is the only good answer.
+-- All isolation problems in this database. Must be empty.
 create or replace view app.isolation_findings with (security_invoker = true) as
 select
     format('%I.%I', n.nspname, c.relname) as relation,
@@ -306,7 +306,7 @@ inner join pg_catalog.pg_namespace as n on p.pronamespace = n.oid
 where
     p.prosecdef
     and n.nspname in ('shopify', 'app', 'jobs', 'staging', 'intermediate', 'marts')
-    -- The look-up of a webhook's tenant, word for word: an id comes out of it and nothing else.
+    -- Exception: the lookup of a webhook's tenant, compared literally. It returns only an id.
     and not (
         n.nspname = 'app'
         and p.proname = 'tenant_of_shop'

@@ -1,9 +1,9 @@
--- Rights on the job queue (procrastinate's tables in schema jobs). Run as quintile_owner by every
--- `quintile migrate`, after the queue's own schema.
+-- Privileges and policies of the job queue (procrastinate's tables in schema jobs). Every `quintile
+-- migrate` runs this file as quintile_owner, after the queue's own schema.
 --
--- The worker's queue connection is quintile_transform. The service only defers: it may add jobs
--- and see those of its tenant. Jobs have no tenant_id column (the library owns the table), so the
--- policy reads the tenant from the job's arguments.
+-- The worker connects to the queue as quintile_transform. The service only defers jobs: it may add
+-- jobs and see those of its tenant. Jobs have no tenant_id column, because procrastinate owns the
+-- table, so the policy reads the tenant from the job's arguments.
 
 grant usage on schema jobs to quintile_app, quintile_transform;
 
@@ -19,7 +19,7 @@ to quintile_app;
 
 do $$
 begin
-    -- Nothing is locked when all is in place.
+    -- Take no lock if all policies are in place.
     if not exists (select from app.queue_findings) then
         return;
     end if;
@@ -39,8 +39,8 @@ begin
     alter table jobs.procrastinate_jobs enable row level security;
     alter table jobs.procrastinate_jobs force row level security;
 
-    -- Adding a job notes the event by a trigger; the event of a job one cannot see is refused in
-    -- the same words whether there is such a job or not.
+    -- A trigger adds an event for each new job. The event of a job that is not visible is rejected
+    -- with the same error, whether the job exists or not.
     drop policy if exists tenant_isolation on jobs.procrastinate_events;
     create policy tenant_isolation on jobs.procrastinate_events for all to quintile_app
     using (exists (select from jobs.procrastinate_jobs as j where j.id = job_id))

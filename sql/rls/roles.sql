@@ -1,8 +1,8 @@
--- The three roles and what each may do. Run by the admin of QUINTILE_DATABASE_URL, superuser or
--- not, before every migration; changes nothing that is already right.
+-- The three roles and their privileges. Run before every migration by the admin of
+-- QUINTILE_DATABASE_URL, who need not be a superuser. Idempotent.
 --
---   quintile_owner      owns schemas shopify and app, and migrates; cannot log in
---   quintile_transform  dbt: reads what has landed, owns staging, intermediate and marts
+--   quintile_owner      owns schemas shopify and app, and runs migrations; cannot log in
+--   quintile_transform  dbt: reads schemas shopify and app, owns staging, intermediate and marts
 --   quintile_app        the service: owns nothing, sees one tenant per transaction
 
 do $$
@@ -16,13 +16,13 @@ begin
                 wanted,
                 case wanted when 'quintile_owner' then 'nologin' else 'login' end
             );
-            -- Aggregates over all customers of a store go to disk with the usual 4 MB. Set once,
-            -- so that whoever runs the server may set something else.
+            -- With the default of 4 MB, aggregates over all customers of a store spill to disk. Set
+            -- only at creation, so that an operator can change it.
             if wanted = 'quintile_transform' then
                 alter role quintile_transform set work_mem = '64MB';
             end if;
         end if;
-        -- The admin acts as each of them in turn; a superuser may do so unasked.
+        -- The admin acts as each role in turn; only a superuser can do so without a grant.
         if not (select rolsuper from pg_roles where rolname = current_user)
             and not pg_has_role(
                 current_user,
