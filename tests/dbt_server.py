@@ -91,8 +91,9 @@ def _run(connection: socket.socket) -> None:
         if request["is_leashed"]:
             threading.Thread(target=_end_with, args=[0], daemon=True).start()
         manifest, variables, *arguments = request["arguments"]
-        # No test reads dbt's artifacts, which take a third of a second to write.
-        status = run_parsed(_kept(manifest), variables, ["--no-write-json", *arguments])
+        # Few tests read dbt's artifacts, which take a third of a second to write.
+        options = [] if request.get("writes_artifacts") else ["--no-write-json"]
+        status = run_parsed(_kept(manifest), variables, [*options, *arguments])
     except BaseException:  # noqa: BLE001 - what an interpreter does at its end
         traceback.print_exc()
     finally:
@@ -104,7 +105,8 @@ def _run(connection: socket.socket) -> None:
 
 def _kept(directory: str) -> str:
     """Where the manifest is kept that a run would keep in a directory: …/<slot>/<name>."""
-    own = os.environ.get("QUINTILE_TRANSFORM_DATABASE_URL") or os.environ["QUINTILE_DATABASE_URL"]
+    names = ("QUINTILE_TRANSFORM_DATABASE_URL", "QUINTILE_DATABASE_URL")
+    own = next(filter(None, map(os.environ.get, names)), "")
     if f"host={MANIFESTS.parent}" not in own:
         return directory
     return str(

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -25,24 +26,47 @@ from service.core.config import PROJECT_DIR
 _SECONDS = 300
 
 
-def dbt(url: str, target: Path, *arguments: str, expect: int = 0) -> str:
+def dbt(
+    url: str, target: Path, *arguments: str, expect: int = 0, writes_artifacts: bool = False
+) -> str:
     """Run dbt on the database; its output, which is an error when it exits otherwise."""
     given = json.loads(arguments[arguments.index("--vars") + 1]) if "--vars" in arguments else {}
-    wanted = manifest_vars(given)
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("QUINTILE_", "DBT_"))}
-    manifest = target / "plain" / "-".join(["manifest", *wanted])
-    request = {
-        "arguments": [str(manifest), json.dumps(wanted), "--warn-error", *arguments],
-        "directory": str(PROJECT_DIR),
-        "environment": {
-            **inherited,
+    status, printed = run(
+        PROJECT_DIR,
+        target / "plain",
+        manifest_vars(given),
+        *("--warn-error", *arguments),
+        writes_artifacts=writes_artifacts,
+        environment={
             "QUINTILE_DATABASE_URL": url,
             "DBT_PROFILES_DIR": str(PROJECT_DIR),
             "DBT_TARGET_PATH": str(target),
             "DBT_LOG_PATH": str(target),
-            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         },
+    )
+    assert status == expect, printed
+    return printed
+
+
+def run(
+    project: Path,
+    manifests: Path,
+    variables: Mapping[str, object],
+    *arguments: str,
+    environment: Mapping[str, str],
+    writes_artifacts: bool = False,
+) -> tuple[int, str]:
+    """Run dbt in a project on the manifest that the variables make; exit status and output.
+
+    The manifest is kept below a directory, or with those of its database in the tests' cluster.
+    """
+    manifest = manifests / "-".join(["manifest", *variables])
+    request = {
+        "arguments": [str(manifest), json.dumps(variables), *arguments],
+        "directory": str(project),
+        "environment": {**plain_environment(), **environment},
         "is_leashed": False,
+        "writes_artifacts": writes_artifacts,
     }
     body = json.dumps(request).encode()
     with (
@@ -59,8 +83,13 @@ def dbt(url: str, target: Path, *arguments: str, expect: int = 0) -> str:
         output.seek(0)
         printed = output.read().decode()
     assert answer, printed
-    assert int.from_bytes(answer, "big") == expect, printed
-    return printed
+    return int.from_bytes(answer, "big"), printed
+
+
+def plain_environment() -> dict[str, str]:
+    """This process's environment without what says how a database is reached."""
+    ours = ("QUINTILE_", "DBT_", "PG")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 def warm_command() -> list[str]:

@@ -7,7 +7,6 @@ its expected rows were worked out by hand from the list at the head of fixtures/
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from psycopg.conninfo import conninfo_to_dict
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
 from tests.conftest import PROJECT_DIR, Cluster
+from tests.warm_dbt import plain_environment
+from tests.warm_dbt import run as warm_dbt
 
 PACKAGE = PROJECT_DIR / "tests" / "dbt" / "package"
 AS_OF = "2026-07-01"
@@ -71,39 +72,62 @@ Dbt = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def dbt(tmp_path_factory: pytest.TempPathFactory) -> Dbt:
-    """dbt in a copy of the analyst's project, with Quintile installed by its path."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the analyst's project, with Quintile installed by its path."""
     project = tmp_path_factory.mktemp("package") / "project"
     shutil.copytree(PACKAGE, project)
+    plain_dbt(project, "postgresql://nobody@/nowhere?host=/nonexistent", "deps")
+    return project
 
-    def run(url: str, *arguments: str, expect: int | None = 0, **environment: str) -> str:
-        parts = conninfo_to_dict(url)
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("QUINTILE_", "DBT_", "PG"))
-        }
-        done = subprocess.run(
-            [Path(sys.executable).with_name("dbt"), "--warn-error", *arguments],
-            cwd=project,
-            env={
-                **inherited,
-                "QUINTILE_PROJECT_DIR": str(PROJECT_DIR),
-                "PGHOST": str(parts["host"]),
-                "PGUSER": str(parts["user"]),
-                "PGDATABASE": str(parts["dbname"]),
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
+
+def plain_dbt(project: Path, url: str, *arguments: str, **environment: str) -> str:
+    """The dbt command in the project, as the analyst runs it."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("dbt"), "--warn-error", *arguments],
+        cwd=project,
+        env={**plain_environment(), **_environment(url), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _environment(url: str) -> dict[str, str]:
+    parts = conninfo_to_dict(url)
+    return {
+        "QUINTILE_PROJECT_DIR": str(PROJECT_DIR),
+        "PGHOST": str(parts["host"]),
+        "PGUSER": str(parts["user"]),
+        "PGDATABASE": str(parts["dbname"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def dbt(project: Path) -> Dbt:
+    """dbt in the project, started warm."""
+
+    def run(
+        url: str,
+        *arguments: str,
+        variables: dict[str, Any],
+        expect: int | None = 0,
+        **environment: str,
+    ) -> str:
+        # When a build is, is no part of what is parsed.
+        parsed = {name: value for name, value in variables.items() if name != "as_of"}
+        status, printed = warm_dbt(
+            project,
+            project / "parsed" / environment["ACME_SCHEMA"],
+            parsed,
+            *("--warn-error", *arguments, "--vars", json.dumps(variables)),
+            environment={**_environment(url), **environment},
         )
-        if expect is not None:
-            assert done.returncode == expect, done.stdout + done.stderr
-        return done.stdout
+        assert expect in (None, status), printed
+        return printed
 
-    run("postgresql://nobody@/nowhere?host=/nonexistent", "deps")
     return run
 
 
@@ -119,8 +143,8 @@ def _load(conn: Connection, layout: str) -> None:
     conn.execute((PACKAGE / "fixtures" / f"{layout}.sql").read_text(encoding="utf-8"))
 
 
-def _vars(layout: str, **changes: Any) -> list[str]:
-    return ["--vars", json.dumps({"as_of": AS_OF, **LAYOUTS[layout], **changes})]
+def _vars(layout: str, **changes: Any) -> dict[str, Any]:
+    return {"as_of": AS_OF, **LAYOUTS[layout], **changes}
 
 
 def _query(text: str, schema: str) -> sql.Composed:
@@ -143,12 +167,16 @@ def _assert_expected(conn: Connection, schema: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(dbt: Dbt, database: str) -> str:
+def built(project: Path, dbt: Dbt, database: str) -> str:
     """The same database with every layout landed and built, each in schemas of its own."""
     with connect(database) as conn:
         for layout in LAYOUTS:
             _load(conn, layout)
-            out = dbt(database, "build", *_vars(layout), ACME_SCHEMA=layout)
+            if layout == "native":
+                given = json.dumps(_vars(layout))
+                out = plain_dbt(project, database, "build", "--vars", given, ACME_SCHEMA=layout)
+            else:
+                out = dbt(database, "build", variables=_vars(layout), ACME_SCHEMA=layout)
             assert "WARN=0 ERROR=0 SKIP=0" in out
     return database
 
@@ -197,7 +225,7 @@ def test_one_tenant_is_built_and_the_other_left_alone(dbt: Dbt, built: str) -> N
         dbt(
             built,
             *("run", "--select", "+customer_rfm_segments"),
-            *_vars("fivetran", as_of="2026-07-02", tenants=["borealis"]),
+            variables=_vars("fivetran", as_of="2026-07-02", tenants=["borealis"]),
             ACME_SCHEMA="fivetran",
         )
         assert conn.execute(_query(dates, "fivetran")).fetchall() == [
@@ -218,8 +246,13 @@ def test_a_var_that_makes_no_sense_says_so(
     variables: dict[str, Any], reason: str, dbt: Dbt, built: str
 ) -> None:
     """None of these may read as a build of nothing."""
-    arguments = ("run", "--select", "base_airbyte__orders", *_vars("airbyte", **variables))
-    out = dbt(built, *arguments, expect=None, ACME_SCHEMA="airbyte")
+    out = dbt(
+        built,
+        *("run", "--select", "base_airbyte__orders"),
+        variables=_vars("airbyte", **variables),
+        expect=None,
+        ACME_SCHEMA="airbyte",
+    )
     assert reason in out
 
 
@@ -250,7 +283,8 @@ def test_with_the_service_s_schemas_everything_is_protected(dbt: Dbt, settings: 
                 )
         out = dbt(
             url,
-            *("build", *_vars("airbyte", use_service_schemas=True)),
+            "build",
+            variables=_vars("airbyte", use_service_schemas=True),
             ACME_SCHEMA="served",
             ACME_ROLE="quintile_transform",
         )

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from service.core.config import Settings
 from tests.dbt.check_manifest import breaches
-from tests.integration.test_plain_dbt import dbt
+from tests.warm_dbt import dbt
 
 
 def test_docs_describe_every_mart_and_where_it_comes_from(
     built_settings: Settings, tmp_path: Path
 ) -> None:
-    dbt(built_settings.database_url, tmp_path, "docs", "generate")
+    generate = ("docs", "generate")
+    dbt(built_settings.database_url, tmp_path, *generate, writes_artifacts=True)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     # Grain, freshness, every column's meaning, among others.
     assert breaches(manifest) == []

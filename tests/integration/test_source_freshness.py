@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from service.core.config import Settings
-from service.core.db import Connection, transform_url
-from tests.conftest import PROJECT_DIR
+from service.core.db import Connection
+from tests.integration.test_plain_dbt import dbt as plain_dbt
+from tests.warm_dbt import dbt
 
 
 def _freshness(settings: Settings, target: Path, expect: int) -> dict[str, str]:
     """Status by source table."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("dbt"), "source", "freshness"],
-        cwd=PROJECT_DIR,
-        env={
-            **os.environ,
-            "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
-            "DBT_PROFILES_DIR": str(PROJECT_DIR),
-            "DBT_TARGET_PATH": str(target),
-            "DBT_LOG_PATH": str(target),
-            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == expect, done.stdout + done.stderr
+    freshness = ("source", "freshness")
+    dbt(settings.database_url, target, *freshness, expect=expect, writes_artifacts=True)
+    return _statuses(target)
+
+
+def _statuses(target: Path) -> dict[str, str]:
     results: list[dict[str, Any]] = json.loads((target / "sources.json").read_text())["results"]
     return {result["unique_id"].rpartition(".")[2]: result["status"] for result in results}
 
@@ -57,7 +44,8 @@ def test_source_freshness_is_that_of_the_store_furthest_behind(
     settings: Settings, owner: Connection, make_tenant, tmp_path: Path
 ) -> None:
     unconnected = make_tenant("unconnected")
-    assert set(_freshness(settings, tmp_path, expect=0).values()) == {"pass"}
+    plain_dbt(settings.database_url, tmp_path, "source", "freshness")
+    assert set(_statuses(tmp_path).values()) == {"pass"}
     _connect(owner, make_tenant("fresh"), 0)
     _connect(owner, make_tenant("behind"), 5)
     owner.execute(
