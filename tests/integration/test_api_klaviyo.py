@@ -131,8 +131,10 @@ def test_lists_are_paged_with_stored_sizes_and_few_sizes_are_read_at_once(
     # The next request reads the next few sizes, and none that is known.
     again = client.get(f"{PATH}/lists").get_json()
     assert sum(row["profile_count"] is not None for row in again["data"]) == 6
-    asked = [r.path for r in klaviyo.klaviyo_requests() if r.path.startswith("/api/lists/")]
-    assert len(set(asked)) == len(asked) == 6
+    # On a busy machine a call may arrive in the next window and be refused; it is made again.
+    answered = [request.path for request in klaviyo.klaviyo_requests() if request.status == 200]
+    read = [path for path in answered if path.startswith("/api/lists/")]
+    assert len(set(read)) == len(read) == 6
     rest = client.get(f"{PATH}/lists?cursor={page['next_cursor']}").get_json()
     assert rest["next_cursor"] is None
     assert sorted(names + [row["name"] for row in rest["data"]]) == sorted(
