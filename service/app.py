@@ -1,4 +1,4 @@
-"""The web service: the JSON API and the admin UI over one pool."""
+"""The web service: the JSON API and the admin UI."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _CONTENT_SECURITY_POLICY = (
 
 
 def create_app(settings: Settings | None = None) -> APIFlask:
-    """The WSGI application, with its pool open.
+    """The WSGI application, with an open connection pool.
 
     Args:
-        settings: What to run with; read from the environment when not given.
+        settings: The settings; read from the environment by default.
 
     Raises:
-        OverprivilegedRoleError: The database role may do more than the service needs.
-        DatabaseUnavailableError: Nothing answers, or the schema is missing.
+        OverprivilegedRoleError: The database role has more privileges than the service needs.
+        DatabaseUnavailableError: The database does not respond, or is not migrated.
     """
     settings = settings or load_settings()
     configure_logging(settings)
@@ -53,13 +53,13 @@ def create_app(settings: Settings | None = None) -> APIFlask:
         version="1",
         docs_path=None,
         json_errors=False,
-        # The only static files are the admin UI's; APIFlask's annotation forgets None.
+        # Only the admin UI has static files. APIFlask's annotation lacks None.
         static_folder=None,  # type: ignore[arg-type]
     )
     _configure(app, settings)
     register_problems(app)
     configure_openapi(app)
-    # The order matters: a request has its id before anything can go wrong with it.
+    # This one is first, so that errors of the others have a request id.
     app.before_request(_begin_request)
     app.before_request(require_login)
     app.after_request(_secure)
@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
 
 
 class _JsonProvider(DefaultJSONProvider):
-    """Keys in the order of the models, text as text."""
+    """Keeps the order of keys, and writes Unicode characters as they are."""
 
     sort_keys = False
     ensure_ascii = False
@@ -82,7 +82,7 @@ class _JsonProvider(DefaultJSONProvider):
 
 
 class _SessionInterface(SecureCookieSessionInterface):
-    """The session cookie is Secure exactly when the request came over HTTPS."""
+    """Marks the session cookie as Secure if the request came over HTTPS."""
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002
         return request.is_secure
@@ -95,9 +95,9 @@ def _configure(app: APIFlask, settings: Settings) -> None:
         SECRET_KEY=derive(settings, "session"),
         SESSION_COOKIE_NAME="quintile_session",
         SESSION_COOKIE_HTTPONLY=True,
-        # Not Strict: a link from a chat or a mail should find its reader signed in.
+        # Not Strict, so that a person who follows a link from a chat or mail is signed in.
         SESSION_COOKIE_SAMESITE="Lax",
-        # A session ends when it is old, however busy it was.
+        # A session ends after its lifetime, even if it is in use.
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.session_hours),
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
@@ -116,7 +116,7 @@ def _secure(response: Response) -> Response:
     headers["X-Request-Id"] = g.request_id
     headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     headers["X-Content-Type-Options"] = "nosniff"
-    # The pages' own forms must carry their Origin, which no-referrer would blank.
+    # The forms of our pages need their Origin header, which no-referrer would empty.
     is_page = request.path.startswith("/admin")
     headers["Referrer-Policy"] = "same-origin" if is_page else "no-referrer"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
@@ -128,7 +128,7 @@ def _secure(response: Response) -> Response:
 
 
 def _log_access(response: Response) -> Response:
-    # Paths hold no secret; query strings may hold what people search for, so they stay out.
+    # No query string: it may contain personal data from a search.
     seconds = time.perf_counter() - g.started_at
     route = request.url_rule.rule if request.url_rule else None
     count_request(request.method, route, response.status_code, seconds)

@@ -20,7 +20,7 @@ from service.tenants.tokens import create_sign_in_code, create_token
 
 CALCULATED_AT = datetime(2026, 7, 1, tzinfo=UTC)
 
-# What dates the scores of a tenant and names their currency, as a build writes it.
+# The row of a build, with the time and currency of a tenant's scores.
 BUILT = """
     insert into marts.rfm_builds (
         tenant_id, as_of, window_starts_at, window_days, time_zone, currency, currency_exponent
@@ -35,7 +35,7 @@ BUILT = """
 
 @contextmanager
 def running_app(settings: Settings) -> Iterator[APIFlask]:
-    """The application, its pool closed at the end."""
+    """The application; its pool is closed afterwards."""
     app = create_app(settings)
     try:
         yield app
@@ -136,7 +136,7 @@ def add_history(
 def add_explanations(
     settings: Settings, tenant_id: UUID, reasons: tuple[str, ...] = (), **measured: Any
 ) -> None:
-    """Judge the data of a tenant and give it cut values."""
+    """Write a tenant's data quality and score thresholds."""
     values = {"customers": 400, "history_days": 500, "days_without_order": 1} | measured
     with connect(transform_url(settings)) as conn, conn.cursor() as cursor:
         cursor.execute(
@@ -225,7 +225,7 @@ def add_samples(settings: Settings, tenant_id: UUID, samples: list[dict[str, Any
 
 
 def add_shopify_segments(settings: Settings, tenant_id: UUID, names: list[str]) -> None:
-    """Put cached segments into the landed data, ids 1, 2, …"""
+    """Add Shopify segments with the ids 1, 2, …"""
     with connect_as_owner(settings) as conn, conn.cursor() as cursor:
         cursor.executemany(
             """

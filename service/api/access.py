@@ -1,8 +1,8 @@
-"""Who is asking, and the one transaction in which they are answered.
+"""Authentication of requests, and their database transactions.
 
-A request is let in by ``Authorization: Bearer qnt_…`` or by the signed session cookie of the admin
-UI. Everything but :data:`PUBLIC_ENDPOINTS` needs one of the two, so a new route is closed unless
-it is opened here.
+A request sends ``Authorization: Bearer qnt_…`` or the admin UI's signed session cookie. Every
+endpoint that is not in :data:`PUBLIC_ENDPOINTS` needs one of them, so a new route is closed by
+default.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 import structlog
 from flask import current_app, g, request, session
+from psycopg import sql
 
 from service.api.problems import NotSignedInError, RefusedRequestError
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.errors import NotConnectedError
 from service.core.queries import query
 from service.tenants.tokens import API, Credential, find_token, is_token_valid
 
@@ -30,13 +32,13 @@ PUBLIC_ENDPOINTS = frozenset(
         "health.ready",
         "health.explain_problem",
         "openapi.spec",
-        # Known by its own token, or by coming from this machine.
+        # Has its own token; open to requests from this machine.
         "metrics.show_metrics",
         "admin.static",
         "admin.show_sign_in",
         "admin.sign_in",
         "admin.sign_in_with_code",
-        # Whoever sends a webhook is known by its signature.
+        # Authenticated by the webhook's signature.
         "webhooks.receive_shopify",
     }
 )
@@ -47,7 +49,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 @dataclass(frozen=True)
 class Login:
-    """Whom the request acts for, and how it was let in."""
+    """The tenant that the request acts for, and the credential that authenticated it."""
 
     tenant_id: UUID
     via: Literal["token", "session"]
@@ -56,7 +58,7 @@ class Login:
 
 @dataclass(frozen=True)
 class State:
-    """What the application opens once and every request uses."""
+    """What the application opens once for all requests."""
 
     settings: Settings
     pool: Pool
@@ -68,39 +70,60 @@ def state() -> State:
 
 
 def tenant_id() -> UUID:
-    """The tenant this request acts for."""
+    """The tenant that this request acts for."""
     return cast("Login", g.login).tenant_id
 
 
 @contextmanager
-def transaction() -> Iterator[Connection]:
-    """The request's one transaction: its tenant's rows, read-only unless the method may write."""
+def transaction(*, read_only: bool = False) -> Iterator[Connection]:
+    """A transaction that sees the request's tenant only, with the statement timeout.
+
+    Args:
+        read_only: Refuse writes, as for every GET request.
+    """
     with tenant_transaction(
         state().pool,
         tenant_id(),
-        read_only=request.method in _SAFE_METHODS,
+        read_only=read_only or request.method in _SAFE_METHODS,
         timeout_ms=state().settings.statement_timeout_ms,
     ) as conn:
         yield conn
 
 
-def who(conn: Connection) -> str:
-    """Who is asking, in words to keep beside what they change."""
-    login = cast("Login", g.login)
-    parameters = {"tenant_id": login.tenant_id, "digest": login.digest}
-    return str(one(conn.execute(query("api.find_user"), parameters).fetchone())["who"])
+def fetch_one(conn: Connection, statement: sql.SQL, **parameters: Any) -> dict[str, Any]:
+    """The row of a statement about the request's tenant that always returns one."""
+    return one(conn.execute(statement, {"tenant_id": tenant_id(), **parameters}).fetchone())
+
+
+def require_connection(conn: Connection, provider: Literal["shopify", "klaviyo"]) -> None:
+    """Check that the request's tenant has a connection to a provider.
+
+    Raises:
+        NotConnectedError: It has none.
+    """
+    if not fetch_one(conn, query("api.is_connected"), provider=provider)["is_connected"]:
+        raise NotConnectedError(
+            f"{provider.capitalize()} is not connected.",
+            advice="Connect it in Quintile under Connections.",
+        )
+
+
+def actor(conn: Connection) -> str:
+    """Who makes the request, in words to record with a change."""
+    digest = cast("Login", g.login).digest
+    return str(fetch_one(conn, query("api.describe_actor"), digest=digest)["actor"])
 
 
 def require_login() -> None:
-    """Let nobody in unnoticed; runs before every request.
+    """Authenticate the request; runs before each one.
 
     Raises:
-        NotSignedInError: Neither a valid token nor a live session.
-        RefusedRequestError: A session asks for a change, but not from our own pages.
+        NotSignedInError: There is neither a valid token nor a valid session.
+        RefusedRequestError: A session requests a change from another site's page.
     """
     if request.endpoint is None or request.endpoint in PUBLIC_ENDPOINTS:
         return
-    # A token that is sent is the one that counts, even when a session would do.
+    # A token takes precedence: an invalid one fails even when there is a session.
     login = _login_by_token() if "Authorization" in request.headers else _login_by_session()
     if login is None:
         raise NotSignedInError
@@ -111,14 +134,14 @@ def require_login() -> None:
 
 
 def require_own_request() -> None:
-    """Refuse a change that another site may have made the browser ask for.
+    """Refuse cross-site requests (CSRF).
 
-    A form of our own pages cannot set a header, so the sign-out form relies on its Origin, which
-    every browser sends with a POST; a script's request needs the header, which no other site can
-    set without asking first (CORS), and nothing here answers such a question.
+    Other sites cannot set our header without a CORS preflight, which is never granted. A form
+    cannot set headers either, so the sign-out form is recognised by its Origin, which browsers
+    send with every POST.
 
     Raises:
-        RefusedRequestError: The header is missing or the Origin is another site's.
+        RefusedRequestError: The header is missing or the Origin is another site.
     """
     origin = request.headers.get("Origin")
     if origin is not None and origin.partition("://")[2] != request.host:
@@ -129,7 +152,7 @@ def require_own_request() -> None:
 
 
 def begin_session(credential: Credential) -> None:
-    """Sign the browser in with a credential that has just been checked."""
+    """Sign the browser in with a credential that was just checked."""
     session.clear()
     session.permanent = True
     session["kind"] = credential.kind
@@ -146,26 +169,20 @@ def _login_by_token() -> Login | None:
 
 
 def _login_by_session() -> Login | None:
-    """The session's tenant, as long as what it was opened with still holds."""
+    """The session's login, while the token or code that opened the session is valid."""
     if "digest" not in session:
         return None
     tenant, digest = UUID(hex=session["tenant"]), bytes.fromhex(session["digest"])
-    if session["kind"] == API:
-        is_valid = is_token_valid(state().pool, tenant, digest)
-    else:
-        is_valid = _is_code_session_valid(tenant, digest)
-    if not is_valid:
+    is_valid = is_token_valid if session["kind"] == API else _is_code_session_valid
+    if not is_valid(state().pool, tenant, digest):
         session.clear()
         return None
     return Login(tenant, "session", digest)
 
 
-def _is_code_session_valid(tenant: UUID, digest: bytes) -> bool:
-    """A code's session ends with its lifetime, or when the code's row is deleted."""
+def _is_code_session_valid(pool: Pool, tenant: UUID, digest: bytes) -> bool:
+    """A session from a sign-in code ends after the session lifetime, or with the code's row."""
     lifetime = timedelta(hours=state().settings.session_hours)
-    with tenant_transaction(state().pool, tenant, read_only=True) as conn:
-        row = conn.execute(
-            query("api.find_code_session"),
-            {"tenant_id": tenant, "code_hash": digest, "lifetime": lifetime},
-        ).fetchone()
-    return row is not None
+    with tenant_transaction(pool, tenant, read_only=True) as conn:
+        parameters = {"tenant_id": tenant, "code_hash": digest, "lifetime": lifetime}
+        return conn.execute(query("api.find_code_session"), parameters).fetchone() is not None

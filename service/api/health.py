@@ -1,4 +1,4 @@
-"""What a load balancer asks, and what the problems' type URIs lead to. No sign-in needed."""
+"""Health checks, the start page's redirect, and explanations of problem types. All are public."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _READY_TIMEOUT_SECONDS = 2.0
 
 @blueprint.get("/healthz")
 def alive() -> dict[str, str]:
-    """The process answers; says nothing about the database."""
+    """Whether the process is running. Does not query the database."""
     g.is_quiet = True
     return {"status": "ok"}
 
 
 @blueprint.get("/readyz")
 def ready() -> dict[str, str]:
-    """The database answers and holds what the API reads."""
+    """Whether the database responds and has the tables that the API reads."""
     g.is_quiet = True
     with state().pool.connection(timeout=_READY_TIMEOUT_SECONDS) as conn:
         row = one(conn.execute(query("api.check_readiness")).fetchone())
@@ -36,15 +36,15 @@ def ready() -> dict[str, str]:
 
 @blueprint.get("/")
 def start() -> ResponseReturnValue:
-    """People who come to the bare address want the admin UI."""
+    """Redirect to the admin UI."""
     return redirect(url_for("admin.home"))
 
 
 @blueprint.get("/problems/<slug>")
 def explain_problem(slug: str) -> Response:
-    """What a problem's type means."""
+    """Explain a problem type."""
     kind = KINDS.get(slug)
     if kind is None:
-        raise NotFoundError(f"No problem is called '{slug[:60]}'.")
+        raise NotFoundError(f"There is no problem type '{slug[:60]}'.")
     text = f"{kind.status} {kind.title}\n\n{kind.meaning}\n"
     return Response(text, content_type="text/plain; charset=utf-8")

@@ -1,4 +1,4 @@
-"""``/api/admin/integrations/shopify``: the connection to the store, but never its token."""
+"""``/api/admin/integrations/shopify``: the connection to the Shopify store."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from service.shopify.tokens import TokenSet
 blueprint = APIBlueprint("integrations", __name__, tag="Integrations")
 
 PATH = "/api/admin/integrations/shopify"
-# Somebody is waiting for the answer: a store that fails twice is told at once.
+# A person waits for the response, so there is only one retry.
 _ATTEMPTS = 2
 _LONGEST_LIFETIME = 10 * 365 * 24 * 3600
 
@@ -37,34 +37,34 @@ Seconds = Annotated[int, Field(ge=1, le=_LONGEST_LIFETIME)]
 
 
 class ShopifyCredential(RequestModel):
-    """An Admin API access token; one that expires comes with what refreshes it."""
+    """An Admin API access token; an expiring token also has a refresh token."""
 
     shop: str | None = Field(
-        None, max_length=255, description="The store's myshopify.com domain, to be sure which."
+        None, max_length=255, description="The store's myshopify.com domain, checked if given."
     )
     access_token: Secret
     refresh_token: Secret | None = None
-    expires_in: Seconds | None = Field(None, description="Seconds the access token lives.")
+    expires_in: Seconds | None = Field(None, description="Lifetime of the access token in seconds.")
     refresh_token_expires_in: Seconds | None = Field(
-        None, description="Seconds the refresh token lives."
+        None, description="Lifetime of the refresh token in seconds."
     )
 
 
 class Scope(ResponseModel):
-    """A scope that Quintile knows what to do with."""
+    """A scope that Quintile uses."""
 
     scope: str
     purpose: str
-    is_needed: bool = Field(description="Whether nothing works without it.")
+    is_needed: bool = Field(description="Whether the scope is required.")
     is_granted: bool
 
 
 class ShopifyConnection(ResponseModel):
-    """The connection to the store as it was last verified."""
+    """The connection to the store, as last verified."""
 
-    shop_domain: str | None = Field(description="Null until an operator has set it.")
+    shop_domain: str | None = Field(description="Null until the store's domain is set.")
     state: Literal["active", "refused", "disconnected"] | None = Field(
-        description="Null while there has been no connection."
+        description="Null if it was never connected."
     )
     state_reason: str | None = Field(description="Why it is refused or disconnected.")
     shop_name: str | None
@@ -74,24 +74,24 @@ class ShopifyConnection(ResponseModel):
     token_last_four: str | None
     is_token_expiring: bool
     refresh_expires_at: Instant | None = Field(
-        description="When the refresh token ends if no sync renews it before."
+        description="When the refresh token expires, unless a sync renews it."
     )
-    scopes: list[Scope] = Field(description="Needed and optional ones; empty while unconnected.")
-    other_scopes: list[str] = Field(description="Granted, but of no use here.")
-    api_version: str | None = Field(description="The version of Shopify's API that answered.")
-    api_version_problem: str | None = Field(description="What is wrong with it; null if nothing.")
+    scopes: list[Scope] = Field(description="Empty while disconnected.")
+    other_scopes: list[str] = Field(description="Granted scopes that Quintile does not use.")
+    api_version: str | None = Field(description="The Shopify API version that responded.")
+    api_version_problem: str | None = Field(description="The problem with this version, if any.")
     order_limit: OrderLimit | None
     connected_at: Instant | None
     verified_at: Instant | None
 
 
 def read_shopify_connection(conn: Connection, tenant: UUID) -> ShopifyConnection:
-    """The connection as it was last verified."""
+    """The connection, as last verified."""
     row = one(conn.execute(query("api.find_shopify_integration"), {"tenant_id": tenant}).fetchone())
     granted: list[str] = row["scopes"] or []
     known = scope_purposes()
     problem = describe_version(row["api_version_asked"], row["api_version"])
-    is_told = row["state"] in ("active", "refused")
+    has_token = row["state"] in ("active", "refused")
     return ShopifyConnection.model_validate(
         {
             **row,
@@ -103,7 +103,7 @@ def read_shopify_connection(conn: Connection, tenant: UUID) -> ShopifyConnection
                     is_granted=is_granted(scope, granted),
                 )
                 for scope, (purpose, is_needed) in known.items()
-                if is_told
+                if has_token
             ],
             "other_scopes": sorted(set(granted) - set(known)),
             "api_version_problem": problem and f"{problem} {VERSION_ADVICE}",
@@ -115,7 +115,7 @@ def read_shopify_connection(conn: Connection, tenant: UUID) -> ShopifyConnection
 @blueprint.get(PATH)
 @blueprint.output(ShopifyConnection)
 def show_shopify_connection() -> ShopifyConnection:
-    """The connection to the store; the token's last four characters are all of it that is shown."""
+    """Get the connection to the store, with the last four characters of the token."""
     with transaction() as conn:
         return read_shopify_connection(conn, tenant_id())
 
@@ -124,9 +124,9 @@ def show_shopify_connection() -> ShopifyConnection:
 @blueprint.input(ShopifyCredential, arg_name="given")
 @blueprint.output(ShopifyConnection)
 def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
-    """Connect the store, or replace its token: verified by a live call, then stored encrypted.
+    """Connect the store or replace its token, and queue a first sync.
 
-    Its orders, customers and segments are then read: syncs are queued.
+    The token is verified with a request to Shopify and stored encrypted.
     """
     with transaction() as conn:
         shop = shop_domain(conn, tenant_id())
@@ -139,34 +139,28 @@ def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
         attempts=_ATTEMPTS,
     )
     with transaction() as conn:
-        # Whoever has just connected a store wants to see it; what is unfinished goes on.
         enqueue(conn, tenant_id(), "shopify_sync")
         enqueue(conn, tenant_id(), "segments_sync")
-    return show_connection_now()
+        return read_shopify_connection(conn, tenant_id())
 
 
 @blueprint.post(f"{PATH}/verify")
 @blueprint.output(ShopifyConnection)
 def verify_shopify_connection() -> ShopifyConnection:
-    """Ask the store again who it is and what the stored token may do."""
+    """Verify the stored token with a request to Shopify."""
     settings, pool = state().settings, state().pool
     with open_connected_shopify(settings, pool, tenant_id(), attempts=_ATTEMPTS) as client:
         verify_shopify(settings, pool, tenant_id(), client)
-    return show_connection_now()
+    with transaction() as conn:
+        return read_shopify_connection(conn, tenant_id())
 
 
 @blueprint.delete(PATH)
 @blueprint.output(ShopifyConnection)
 def disconnect_shopify_store() -> ShopifyConnection:
-    """Forget the store's token; what has been landed stays, and nothing is synced any more."""
+    """Delete the store's token and stop syncing. Synced data stays."""
     with transaction() as conn:
         disconnect(conn, tenant_id(), "shopify", "It was disconnected in Quintile.")
-        return read_shopify_connection(conn, tenant_id())
-
-
-def show_connection_now() -> ShopifyConnection:
-    """As :func:`show_shopify_connection`, after another transaction has changed it."""
-    with transaction() as conn:
         return read_shopify_connection(conn, tenant_id())
 
 

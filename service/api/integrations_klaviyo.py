@@ -1,4 +1,4 @@
-"""``/api/admin/integrations/klaviyo``: the connection to the account, but never its key."""
+"""``/api/admin/integrations/klaviyo``: the connection to the Klaviyo account."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo, 
 blueprint = APIBlueprint("integrations_klaviyo", __name__, tag="Integrations")
 
 PATH = "/api/admin/integrations/klaviyo"
-# Somebody is waiting for the answer: an account that fails twice, or whose limits are used up for
-# longer than this, is told at once.
+# A person waits for the response, so there is only one retry and a short wait for rate limits.
 _ATTEMPTS = 2
 _PATIENCE_SECONDS = 10.0
 
@@ -33,29 +32,29 @@ class KlaviyoCredential(RequestModel):
 
 
 class KlaviyoConnection(ResponseModel):
-    """The connection to the account as it was last verified."""
+    """The connection to the account, as last verified."""
 
     state: Literal["active", "refused", "disconnected"] | None = Field(
-        description="Null while there has been no connection."
+        description="Null if it was never connected."
     )
     state_reason: str | None = Field(description="Why it is refused or disconnected.")
     account_id: str | None
     account_name: str | None
     key_last_four: str | None
-    scopes: list[Scope] = Field(description="Needed and optional ones; empty while unconnected.")
+    scopes: list[Scope] = Field(description="Empty while disconnected.")
     connected_at: Instant | None
     verified_at: Instant | None
 
 
 def read_klaviyo_connection(conn: Connection, tenant: UUID) -> KlaviyoConnection:
-    """The connection as it was last verified."""
+    """The connection, as last verified."""
     row = conn.execute(query("api.find_klaviyo_integration"), {"tenant_id": tenant}).fetchone()
-    told = row or dict.fromkeys(KlaviyoConnection.model_fields)
-    # Of a connection from before scopes were tried nobody knows them until it is verified.
-    granted = set(told["scopes"] or ())
+    found = row or dict.fromkeys(KlaviyoConnection.model_fields)
+    # Connections from older releases have no scopes until they are verified.
+    granted = set(found["scopes"] or ())
     return KlaviyoConnection.model_validate(
         {
-            **told,
+            **found,
             "scopes": [
                 Scope(
                     scope=scope,
@@ -73,7 +72,7 @@ def read_klaviyo_connection(conn: Connection, tenant: UUID) -> KlaviyoConnection
 @blueprint.get(PATH)
 @blueprint.output(KlaviyoConnection)
 def show_klaviyo_connection() -> KlaviyoConnection:
-    """The connection to Klaviyo; the key's last four characters are all of it that is shown."""
+    """Get the connection to Klaviyo, with the last four characters of the key."""
     with transaction() as conn:
         return read_klaviyo_connection(conn, tenant_id())
 
@@ -82,37 +81,34 @@ def show_klaviyo_connection() -> KlaviyoConnection:
 @blueprint.input(KlaviyoCredential, arg_name="given")
 @blueprint.output(KlaviyoConnection)
 def connect_klaviyo_account(given: KlaviyoCredential) -> KlaviyoConnection:
-    """Connect the account, or replace its key: verified by live calls, then stored encrypted.
+    """Connect the account or replace its key.
 
-    What was paused because the former key was refused goes on.
+    The key is verified with requests to Klaviyo and stored encrypted. Lists that were paused
+    because the old key was refused are resumed.
     """
     api_key = given.api_key.get_secret_value()
     connect_klaviyo(state().settings, state().pool, tenant_id(), api_key, attempts=_ATTEMPTS)
-    return show_klaviyo_connection_now()
+    with transaction() as conn:
+        return read_klaviyo_connection(conn, tenant_id())
 
 
 @blueprint.post(f"{PATH}/verify")
 @blueprint.output(KlaviyoConnection)
 def verify_klaviyo_connection() -> KlaviyoConnection:
-    """Ask Klaviyo again whose the stored key is and what it may do."""
+    """Verify the stored key with requests to Klaviyo."""
     settings, pool = state().settings, state().pool
     with open_connected_klaviyo(
         settings, pool, tenant_id(), attempts=_ATTEMPTS, patience_seconds=_PATIENCE_SECONDS
     ) as client:
         verify_klaviyo(pool, tenant_id(), client)
-    return show_klaviyo_connection_now()
+    with transaction() as conn:
+        return read_klaviyo_connection(conn, tenant_id())
 
 
 @blueprint.delete(PATH)
 @blueprint.output(KlaviyoConnection)
 def disconnect_klaviyo_account() -> KlaviyoConnection:
-    """Forget the key: lists stay as they are, and none is synced any more."""
+    """Delete the key and stop syncing. Lists in Klaviyo stay as they are."""
     with transaction() as conn:
         disconnect(conn, tenant_id(), "klaviyo", "It was disconnected in Quintile.")
-        return read_klaviyo_connection(conn, tenant_id())
-
-
-def show_klaviyo_connection_now() -> KlaviyoConnection:
-    """As :func:`show_klaviyo_connection`, after another transaction has changed it."""
-    with transaction() as conn:
         return read_klaviyo_connection(conn, tenant_id())

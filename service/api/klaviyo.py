@@ -1,4 +1,4 @@
-"""``/api/admin/integrations/klaviyo/config`` and ``…/sync``: what is kept in step, and doing so."""
+"""``/api/admin/integrations/klaviyo/config`` and ``…/sync``: synced lists, and starting a sync."""
 
 from __future__ import annotations
 
@@ -7,31 +7,14 @@ from uuid import UUID
 
 from apiflask import APIBlueprint
 
-from service.api.access import state, tenant_id, transaction
-from service.api.klaviyo_schemas import (
-    ConfirmedRemovals,
-    KlaviyoConfig,
-    KlaviyoConfigChange,
-    KlaviyoConfigs,
-    KlaviyoSync,
-    NewKlaviyoConfig,
-    SyncQuery,
-)
+from service.api import klaviyo_schemas as models
+from service.api.access import require_connection, state, tenant_id, transaction
 from service.api.runs import answer_accepted
 from service.api.schemas import Run
-from service.core.db import Connection, one
-from service.core.errors import InvalidInputError, NotConnectedError
+from service.core.db import Connection
+from service.core.errors import InvalidInputError
 from service.core.queries import query
-from service.destinations.configs import (
-    ConfigChange,
-    NewConfig,
-    change_config,
-    confirm_removals,
-    create_config,
-    delete_config,
-    get_config,
-    list_configs,
-)
+from service.destinations import configs
 from service.destinations.sync_runs import request_sync
 from service.klaviyo.lists import find_list_name
 from service.queue.schedules import next_at
@@ -41,119 +24,105 @@ blueprint = APIBlueprint("klaviyo", __name__, tag="Klaviyo")
 PATH = "/api/admin/integrations/klaviyo"
 
 
-def read_configs(conn: Connection, tenant: UUID) -> list[KlaviyoConfig]:
-    """All configurations of a tenant, the oldest first."""
-    return _describe(conn, tenant, list_configs(conn, tenant))
-
-
-def read_config(conn: Connection, tenant: UUID, config_id: UUID) -> KlaviyoConfig:
-    """One configuration.
+def read_config(conn: Connection, tenant: UUID, config_id: UUID) -> models.KlaviyoConfig:
+    """One synced list.
 
     Raises:
-        UnknownConfigError: The tenant has none of this id.
+        UnknownConfigError: The tenant has no synced list with this id.
     """
-    return _describe(conn, tenant, [get_config(conn, tenant, config_id)])[0]
+    return _describe(conn, tenant, [configs.get_config(conn, tenant, config_id)])[0]
 
 
 @blueprint.get(f"{PATH}/config")
-@blueprint.output(KlaviyoConfigs)
+@blueprint.output(models.KlaviyoConfigs)
 def list_klaviyo_configs() -> dict[str, Any]:
-    """Segments that are kept in step with lists: how, since when, and how far apart they are."""
+    """List synced lists with their settings, pending changes and last sync."""
     with transaction() as conn:
-        return {"data": read_configs(conn, tenant_id())}
+        return {"data": _describe(conn, tenant_id(), configs.list_configs(conn, tenant_id()))}
 
 
 @blueprint.post(f"{PATH}/config")
-@blueprint.input(NewKlaviyoConfig, arg_name="new")
-@blueprint.output(KlaviyoConfig, status_code=201)
-def add_klaviyo_config(new: NewKlaviyoConfig) -> KlaviyoConfig:
-    """Keep a list of the account in step with a segment, from the next sync on.
+@blueprint.input(models.NewKlaviyoConfig, arg_name="new")
+@blueprint.output(models.KlaviyoConfig, status_code=201)
+def add_klaviyo_config(new: models.NewKlaviyoConfig) -> models.KlaviyoConfig:
+    """Sync a segment to a list, starting with the next sync.
 
-    A configuration that would fight with another over the list is refused with the reason.
+    Refused with the reason if it conflicts with another synced list.
     """
     segment_key = new.segment_key
     if segment_key is None:
         if new.direction != "pull":
-            raise InvalidInputError("Which segment is to feed the list?", field="segment_key")
+            raise InvalidInputError("Choose the segment to sync to the list.", field="segment_key")
         segment_key = f"klaviyo:{new.list_id}"
     name = find_list_name(state().settings, state().pool, tenant_id(), new.list_id)
     asked = new.model_dump() | {"segment_key": segment_key, "list_name": name}
     with transaction() as conn:
-        config_id = create_config(conn, tenant_id(), NewConfig(**asked))
+        config_id = configs.create_config(conn, tenant_id(), configs.NewConfig(**asked))
         return read_config(conn, tenant_id(), config_id)
 
 
 @blueprint.get(f"{PATH}/config/<uuid:config_id>")
-@blueprint.output(KlaviyoConfig)
-def show_klaviyo_config(config_id: UUID) -> KlaviyoConfig:
-    """One configuration."""
+@blueprint.output(models.KlaviyoConfig)
+def show_klaviyo_config(config_id: UUID) -> models.KlaviyoConfig:
+    """Get a synced list."""
     with transaction() as conn:
         return read_config(conn, tenant_id(), config_id)
 
 
 @blueprint.patch(f"{PATH}/config/<uuid:config_id>")
-@blueprint.input(KlaviyoConfigChange, arg_name="change")
-@blueprint.output(KlaviyoConfig)
-def change_klaviyo_config(config_id: UUID, change: KlaviyoConfigChange) -> KlaviyoConfig:
-    """Change how a list is kept in step; `is_paused` pauses it or goes on with it."""
+@blueprint.input(models.KlaviyoConfigChange, arg_name="change")
+@blueprint.output(models.KlaviyoConfig)
+def change_klaviyo_config(
+    config_id: UUID, change: models.KlaviyoConfigChange
+) -> models.KlaviyoConfig:
+    """Change the settings of a synced list, or pause or resume it with `is_paused`."""
     with transaction() as conn:
-        change_config(conn, tenant_id(), config_id, ConfigChange(**change.model_dump()))
+        configs.change_config(
+            conn, tenant_id(), config_id, configs.ConfigChange(**change.model_dump())
+        )
         return read_config(conn, tenant_id(), config_id)
 
 
 @blueprint.delete(f"{PATH}/config/<uuid:config_id>")
 @blueprint.output({}, status_code=204)
 def delete_klaviyo_config(config_id: UUID) -> str:
-    """Keep a list in step no longer, and forget what was known of it; who is on it stays."""
+    """Stop syncing a list and delete its records. Profiles on the list stay there."""
     with transaction() as conn:
-        delete_config(conn, tenant_id(), config_id)
+        configs.delete_config(conn, tenant_id(), config_id)
     return ""
 
 
 @blueprint.post(f"{PATH}/config/<uuid:config_id>/confirm")
-@blueprint.output(ConfirmedRemovals)
+@blueprint.output(models.ConfirmedRemovals)
 def confirm_klaviyo_removals(config_id: UUID) -> dict[str, int]:
-    """Agree to as many removals as the last sync stopped for; the next one carries them out.
+    """Approve the number of removals that stopped the last sync.
 
-    Should there be more of them by then, it stops again.
+    The next sync removes them. If there are more by then, it stops again.
     """
     with transaction() as conn:
-        return {"confirmed_removals": confirm_removals(conn, tenant_id(), config_id)}
+        return {"confirmed_removals": configs.confirm_removals(conn, tenant_id(), config_id)}
 
 
 @blueprint.post(f"{PATH}/sync")
-@blueprint.input(SyncQuery, location="query", arg_name="how")
-@blueprint.input(KlaviyoSync, arg_name="what")
+@blueprint.input(models.SyncQuery, location="query", arg_name="how")
+@blueprint.input(models.KlaviyoSync, arg_name="what")
 @blueprint.output(Run, status_code=202)
-def sync_klaviyo_lists(how: SyncQuery, what: KlaviyoSync) -> Any:
-    """Start a sync of some configurations or of all that are not paused; or plan it only.
+def sync_klaviyo_lists(how: models.SyncQuery, what: models.KlaviyoSync) -> Any:
+    """Start a sync of some or all synced lists, or a dry run.
 
-    What each did, or would do, is under `config/<config_id>/runs/<run_id>`.
+    `config/<config_id>/runs/<run_id>` has the result for each list.
     """
     with transaction() as conn:
-        _require_connection(conn)
+        require_connection(conn, "klaviyo")
         run = request_sync(
-            conn,
-            tenant_id(),
-            what.config_ids,
-            is_dry_run=how.dry_run,
-            reads_all=how.read_all,
+            conn, tenant_id(), what.config_ids, is_dry_run=how.dry_run, reads_all=how.read_all
         )
     return answer_accepted(run)
 
 
-def _require_connection(conn: Connection) -> None:
-    connected = conn.execute(
-        query("api.is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
-    )
-    if not one(connected.fetchone())["is_connected"]:
-        raise NotConnectedError(
-            "This tenant is not connected to a Klaviyo account.",
-            advice="Connect it with a private API key, under Connections.",
-        )
-
-
-def _describe(conn: Connection, tenant: UUID, rows: list[dict[str, Any]]) -> list[KlaviyoConfig]:
+def _describe(
+    conn: Connection, tenant: UUID, rows: list[dict[str, Any]]
+) -> list[models.KlaviyoConfig]:
     keys = {"tenant_id": tenant, "segment_keys": [row["segment_key"] for row in rows]}
     names = {
         row["segment_key"]: row["name"]
@@ -161,7 +130,7 @@ def _describe(conn: Connection, tenant: UUID, rows: list[dict[str, Any]]) -> lis
     }
     following = next_at(conn, state().settings, tenant, "klaviyo")
     return [
-        KlaviyoConfig.model_validate(
+        models.KlaviyoConfig.model_validate(
             {
                 **row,
                 "segment_name": names.get(row["segment_key"]),
@@ -178,9 +147,9 @@ def _describe(conn: Connection, tenant: UUID, rows: list[dict[str, Any]]) -> lis
 def _last_sync(row: dict[str, Any]) -> dict[str, Any] | None:
     if row["last_run_id"] is None:
         return None
-    told = ("run_id", "state", "stopped_for", "error", "advice", "finished_at")
+    columns = ("run_id", "state", "stopped_for", "error", "advice", "finished_at")
     stop = (row["last_plan"] or {}).get("stop") or {}
     return {
-        **{name: row[f"last_{name}"] for name in told},
+        **{name: row[f"last_{name}"] for name in columns},
         "removals": stop.get("removals") if row["last_stopped_for"] else None,
     }

@@ -1,4 +1,4 @@
-"""The models of ``/api/admin/integrations/klaviyo``: lists, configurations, and their records."""
+"""Models of the Klaviyo endpoints."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from service.api.paging import WITHOUT_NUL, PageQuery, SearchQuery
-from service.api.schemas import Instant, RequestModel, ResponseModel
+from service.api.paging import MAX_CURSOR_LENGTH, PageQuery, SearchQuery
+from service.api.schemas import (
+    WITHOUT_NUL,
+    Instant,
+    NextSync,
+    Page,
+    RequestModel,
+    ResponseModel,
+)
 
 Direction = Literal["push", "pull", "bidirectional"]
 RowState = Literal["pending", "synced", "rejected", "kept", "removed"]
@@ -23,20 +30,19 @@ SegmentKey = Annotated[
 ]
 
 
-# -- lists --------------------------------------------------------------------------------------
-
-
 class ListsQuery(RequestModel):
-    """Which page of the account's lists; ten are on a page, as Klaviyo has them."""
+    """Which page of the account's lists. Klaviyo returns ten per page."""
 
-    cursor: str | None = Field(None, max_length=2000, description="next_cursor of the page before.")
+    cursor: str | None = Field(
+        None, max_length=MAX_CURSOR_LENGTH, description="next_cursor of the previous page."
+    )
     count: bool = Field(
-        True, description="Ask for sizes that are missing or old, which takes some seconds."
+        True, description="Refresh missing or old profile counts, which takes some seconds."
     )
 
 
 class NewList(RequestModel):
-    """A list to make."""
+    """A list to create."""
 
     name: Annotated[
         str,
@@ -45,35 +51,29 @@ class NewList(RequestModel):
 
 
 class KlaviyoList(ResponseModel):
-    """A list of the account."""
+    """A list in the account."""
 
     list_id: str
     name: str
     created_at: str | None
     updated_at: str | None
-    profile_count: int | None = Field(description="Null while it has not been counted.")
-    counted_at: Instant | None = Field(description="When it had so many profiles.")
-    segment_keys: list[str] = Field(description="Segments that are kept in step with it.")
+    profile_count: int | None = Field(description="Null until it was counted.")
+    counted_at: Instant | None = Field(description="When profile_count was read.")
+    segment_keys: list[str] = Field(description="Segments that sync with the list.")
 
 
-class KlaviyoListsPage(ResponseModel):
+class KlaviyoListsPage(Page[KlaviyoList]):
     """A page of the account's lists, in Klaviyo's order."""
-
-    data: list[KlaviyoList]
-    next_cursor: str | None
-
-
-# -- configurations -----------------------------------------------------------------------------
 
 
 class NewKlaviyoConfig(RequestModel):
-    """A segment and a list to keep in step."""
+    """A segment and a list to sync."""
 
     list_id: ListId
     segment_key: SegmentKey | None = Field(
         None,
-        description="rfm:champions, shopify:<segment id> or klaviyo:<id of a list that is pulled>;"
-        " of a pull, nothing, for the list is the segment.",
+        description="rfm:champions, shopify:<segment id> or klaviyo:<id of a pulled list>. Omit it"
+        " for direction pull: the list itself becomes a segment.",
     )
     direction: Direction = "push"
     is_scheduled: bool = True
@@ -82,7 +82,7 @@ class NewKlaviyoConfig(RequestModel):
 
 
 class KlaviyoConfigChange(RequestModel):
-    """What to change; what is left out or null stays."""
+    """The settings to change; settings that are omitted or null stay the same."""
 
     direction: Direction | None = None
     is_scheduled: bool | None = None
@@ -92,23 +92,23 @@ class KlaviyoConfigChange(RequestModel):
 
 
 class LastSync(ResponseModel):
-    """The last sync of a configuration, or the one that is going on; never a dry run."""
+    """The last or current sync, without dry runs."""
 
     run_id: UUID
     state: SyncState
     stopped_for: StopReason | None
-    removals: int | None = Field(description="How many removals it stopped for.")
+    removals: int | None = Field(description="Number of removals that stopped it.")
     error: str | None
     advice: str | None
     finished_at: Instant | None
 
 
 class KlaviyoConfig(ResponseModel):
-    """A segment that is kept in step with a list, and how that goes."""
+    """A synced list with its settings and state."""
 
     config_id: UUID
     segment_key: str
-    segment_name: str | None = Field(description="Null when the segment is not known any more.")
+    segment_name: str | None = Field(description="Null if the segment no longer exists.")
     list_id: str
     list_name: str
     direction: Direction
@@ -120,58 +120,55 @@ class KlaviyoConfig(ResponseModel):
     paused_reason: str | None
     paused_at: Instant | None
     members_here: int | None = Field(
-        description="Members of the segment who can be written to, at the last plan."
+        description="Segment members who can receive e-mail, as of the last plan."
     )
     members_there: int | None = Field(description="Profiles on the list after the last sync.")
     drift: int | None = Field(
-        description="Addresses on one side only that are meant to be on both, at the last plan."
+        description="Pending changes as of the last plan: addresses that are missing on one side."
     )
     confirmed_removals: int | None = Field(
-        description="Removals agreed to, which the next sync may carry out."
+        description="Approved number of removals for the next sync."
     )
     created_at: Instant
     first_synced_at: Instant | None
     last_synced_at: Instant | None
-    next_sync_at: Instant | None = Field(description="Null while nothing syncs it by itself.")
+    next_sync_at: Instant | None = Field(description="Null without a schedule or while paused.")
     last_sync: LastSync | None
 
 
 class KlaviyoConfigs(ResponseModel):
-    """All configurations, the oldest first."""
+    """All synced lists, oldest first."""
 
     data: list[KlaviyoConfig]
 
 
 class KlaviyoSync(RequestModel):
-    """Which configurations to sync."""
+    """Which lists to sync."""
 
     config_ids: list[UUID] | None = Field(
-        None, min_length=1, max_length=200, description="All that are not paused, if left out."
+        None, min_length=1, max_length=200, description="All that are not paused, by default."
     )
 
 
 class SyncQuery(RequestModel):
     """How to sync."""
 
-    dry_run: bool = Field(False, description="Only plan, and change nothing anywhere.")
+    dry_run: bool = Field(False, description="Plan the sync without changing anything.")
     read_all: bool = Field(
         False,
-        description="Read everybody on the lists, which notices who has left, and not only who has"
-        " joined since the last time.",
+        description="Read all profiles on the lists, which also finds those who left, instead of"
+        " only those who joined since the last sync.",
     )
 
 
 class ConfirmedRemovals(ResponseModel):
-    """What has been agreed to."""
+    """The approved number of removals."""
 
     confirmed_removals: int
 
 
-# -- records ------------------------------------------------------------------------------------
-
-
 class PlanExample(ResponseModel):
-    """One of those whom a part of a plan befalls."""
+    """An affected address."""
 
     email: str | None = None
     customer_id: str | None = None
@@ -179,7 +176,7 @@ class PlanExample(ResponseModel):
 
 
 class PlanPart(ResponseModel):
-    """How many addresses a part of a plan befalls, why, and a few of them."""
+    """Number of affected addresses, with reasons and examples."""
 
     count: int
     reasons: dict[str, int] = Field(default_factory=dict)
@@ -187,12 +184,12 @@ class PlanPart(ResponseModel):
 
 
 class PlanStop(ResponseModel):
-    """What a sync stops for until a person agrees."""
+    """Why the sync stops until a person approves it."""
 
     reason: StopReason
     message: str
     advice: str | None = None
-    removals: int | None = Field(None, description="How many, where it is for removals.")
+    removals: int | None = Field(None, description="Number of removals, for that reason.")
 
     @model_validator(mode="before")
     @classmethod
@@ -201,7 +198,7 @@ class PlanStop(ResponseModel):
 
 
 class Plan(ResponseModel):
-    """What a sync does, or would do."""
+    """The planned changes of a sync."""
 
     add: PlanPart
     remove: PlanPart
@@ -211,7 +208,7 @@ class Plan(ResponseModel):
 
 
 class KlaviyoSyncRun(ResponseModel):
-    """A configuration in a run: what was done, what went wrong, how long it took."""
+    """A sync of one list, with counts, errors and duration."""
 
     run_id: UUID
     config_id: UUID
@@ -224,8 +221,8 @@ class KlaviyoSyncRun(ResponseModel):
     state: SyncState
     stopped_for: StopReason | None
     counts: dict[str, int]
-    errors: dict[str, int] = Field(description="How often each of Klaviyo's error codes came.")
-    calls: int = Field(description="Requests made of Klaviyo.")
+    errors: dict[str, int] = Field(description="Number of errors by Klaviyo's error code.")
+    calls: int = Field(description="Number of requests to Klaviyo.")
     error: str | None
     advice: str | None
     requested_at: Instant
@@ -235,40 +232,36 @@ class KlaviyoSyncRun(ResponseModel):
 
 
 class KlaviyoSyncRunDetail(KlaviyoSyncRun):
-    """The same with its plan."""
+    """A sync of one list, with its plan."""
 
-    plan: Plan | None = Field(description="Null until it has been made.")
+    plan: Plan | None = Field(description="Null until the sync is planned.")
 
 
-class KlaviyoSyncRunsPage(ResponseModel):
-    """A page of a configuration's runs, newest first."""
-
-    data: list[KlaviyoSyncRun]
-    next_cursor: str | None
+class KlaviyoSyncRunsPage(Page[KlaviyoSyncRun]):
+    """A page of syncs, newest first."""
 
 
 class SyncRunsQuery(PageQuery):
-    """Which page of a configuration's runs."""
+    """Which page of the syncs."""
 
-    dry_runs: bool = Field(True, description="Whether dry runs are among them.")
+    dry_runs: bool = Field(True, description="Whether to include dry runs.")
 
 
 class RowsQuery(SearchQuery):
-    """Which page of a configuration's rows."""
+    """Which page of the addresses."""
 
-    state: RowState | None = Field(None, description="Only rows in this state.")
+    state: RowState | None = Field(None, description="Only addresses in this state.")
 
 
 class KlaviyoRow(ResponseModel):
-    """What a configuration has done about an address."""
+    """The state of an e-mail address in a synced list."""
 
     email: str
     customer_id: str | None
     profile_id: str | None
     state: RowState = Field(
-        description="pending: a change is on its way; synced: put on the list by Quintile;"
-        " rejected: refused, and why; kept: on the list without Quintile; removed: taken off it by"
-        " a person."
+        description="pending: a change is in progress; synced: added by Quintile; rejected: refused"
+        " by Klaviyo, see error_code; kept: was already on the list; removed: removed by a person."
     )
     is_member: bool = Field(description="Whether it was in the segment at the last sync.")
     error_code: str | None
@@ -276,43 +269,38 @@ class KlaviyoRow(ResponseModel):
     changed_at: Instant
 
 
-class KlaviyoRowsPage(ResponseModel):
-    """A page of rows, by address."""
+class KlaviyoRowsPage(Page[KlaviyoRow]):
+    """A page of addresses, sorted alphabetically."""
 
-    data: list[KlaviyoRow]
-    next_cursor: str | None
-    states: dict[str, int] = Field(description="How many rows are in each state, on all pages.")
+    states: dict[str, int] = Field(description="Number of addresses by state, on all pages.")
 
 
 class RemovedRow(RequestModel):
-    """Whose removal to undo. In the body, for addresses of people do not belong into a log."""
+    """The address to add again. Sent in the body to keep it out of access logs."""
 
     email: Annotated[
         str, StringConstraints(min_length=3, max_length=254, pattern=r"^[^\x00\s]+@[^\x00\s]+$")
     ]
 
 
-# -- pulled lists as segments -------------------------------------------------------------------
-
-
 class KlaviyoSegment(ResponseModel):
-    """A list that is read, which is a segment like the others."""
+    """A pulled list, which is also a segment."""
 
-    id: str = Field(description="Klaviyo's id of the list; the segment's key is klaviyo:<id>.")
+    id: str = Field(description="Klaviyo's list id. The segment key is klaviyo:<id>.")
     name: str
     member_count: int
-    direction: Direction = Field(description="pull, or bidirectional.")
-    synced_at: Instant | None = Field(description="When it was last read.")
-    full_read_at: Instant | None = Field(description="When everybody on it was last read.")
-    gone_at: Instant | None = Field(description="When Klaviyo no longer had it.")
+    direction: Direction = Field(description="pull or bidirectional.")
+    synced_at: Instant | None = Field(description="End of the last sync.")
+    full_read_at: Instant | None = Field(description="When all profiles were last read.")
+    gone_at: Instant | None = Field(description="When the list was found deleted in Klaviyo.")
 
 
 class KlaviyoSegments(ResponseModel):
-    """Lists that are read, by name."""
+    """Pulled lists, sorted by name."""
 
     data: list[KlaviyoSegment]
     as_of: Instant | None
-    next_sync_at: Instant | None = Field(description="Null while that is paused or cannot be.")
+    next_sync_at: NextSync
 
 
 class KlaviyoMember(ResponseModel):
@@ -323,8 +311,5 @@ class KlaviyoMember(ResponseModel):
     joined_at: Instant | None
 
 
-class KlaviyoMembersPage(ResponseModel):
-    """A page of a list's profiles, by address."""
-
-    data: list[KlaviyoMember]
-    next_cursor: str | None
+class KlaviyoMembersPage(Page[KlaviyoMember]):
+    """A page of a list's profiles, sorted by e-mail address."""

@@ -1,4 +1,4 @@
-"""The web service's numbers for Prometheus."""
+"""Prometheus metrics of the web service."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ blueprint = APIBlueprint("metrics", __name__, tag="Metrics", enable_openapi=Fals
 
 @blueprint.get("/metrics")
 def show_metrics() -> Response:
-    """Numbers of all this service's processes; for this machine, or for who has the token."""
+    """Metrics of all processes of this service, for this machine or with the metrics token."""
     g.is_quiet = True
     if not may_read(state().settings, request.remote_addr, request.headers.items()):
         raise NotSignedInError(
-            "The metrics are not for everybody.",
-            advice="Set QUINTILE_METRICS_TOKEN and send it: Authorization: Bearer <token>.",
+            "Reading metrics from another machine needs the metrics token.",
+            advice="Set QUINTILE_METRICS_TOKEN and send Authorization: Bearer <token>.",
         )
     return Response(process_metrics(), content_type=CONTENT_TYPE_LATEST)

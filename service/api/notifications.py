@@ -1,4 +1,4 @@
-"""``/api/admin/notifications``: where a tenant is told that a sync fails or works again."""
+"""``/api/admin/notifications``: outgoing notifications about failed and recovered syncs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from apiflask import APIBlueprint
 from pydantic import Field
 
 from service.api.access import state, tenant_id, transaction
-from service.api.paging import WITHOUT_NUL
 from service.api.problems import NotFoundError
-from service.api.schemas import Instant, RequestModel, ResponseModel
+from service.api.schemas import WITHOUT_NUL, Instant, RequestModel, ResponseModel
 from service.core.db import Connection
 from service.core.queries import query
 from service.notifications.hooks import read_hook, remove_hook, set_hook
@@ -26,7 +25,7 @@ Topic = Literal["klaviyo_sync.failed", "klaviyo_sync.recovered", "test"]
 
 
 class NewHook(RequestModel):
-    """Where to send notifications."""
+    """A notification URL."""
 
     url: str = Field(
         min_length=1, max_length=500, pattern=WITHOUT_NUL, description="An https address."
@@ -34,7 +33,7 @@ class NewHook(RequestModel):
 
 
 class Notification(ResponseModel):
-    """Something that was told, or is to be."""
+    """A notification and its delivery."""
 
     notification_id: UUID
     topic: Topic
@@ -49,22 +48,22 @@ class Notification(ResponseModel):
 
 
 class Notifications(ResponseModel):
-    """Where notifications go, and the newest of them."""
+    """The notification URL and the newest notifications."""
 
-    url: str | None = Field(description="Null while nobody is to be told.")
+    url: str | None = Field(description="Null if notifications are off.")
     secret_last_four: str | None
     set_at: Instant | None
-    data: list[Notification] = Field(description="The newest first, 20 at most.")
+    data: list[Notification] = Field(description="Up to 20, newest first.")
 
 
 class HookWithSecret(Notifications):
-    """The same once with the secret, which is not shown again."""
+    """The notification settings with the new secret, which is shown only once."""
 
-    secret: str = Field(description="Signs what is sent, as Standard Webhooks has it.")
+    secret: str = Field(description="Signs notifications as in Standard Webhooks.")
 
 
 def read_notifications(conn: Connection, tenant: UUID) -> dict[str, Any]:
-    """Where notifications go, and the newest of them."""
+    """The notification URL and the newest notifications."""
     hook = read_hook(conn, tenant)
     rows = conn.execute(
         query("api.list_notifications"), {"tenant_id": tenant, "row_limit": _SHOWN}
@@ -80,7 +79,7 @@ def read_notifications(conn: Connection, tenant: UUID) -> dict[str, Any]:
 @blueprint.get(PATH)
 @blueprint.output(Notifications)
 def show_notifications() -> dict[str, Any]:
-    """Where notifications go, and the newest of them; of the secret only the end."""
+    """Get the notification URL and the newest notifications, without the secret."""
     with transaction() as conn:
         return read_notifications(conn, tenant_id())
 
@@ -89,9 +88,9 @@ def show_notifications() -> dict[str, Any]:
 @blueprint.input(NewHook, arg_name="given")
 @blueprint.output(HookWithSecret)
 def set_notification_hook(given: NewHook) -> dict[str, Any]:
-    """Send notifications to this address from now on, signed with a new secret, which is answered.
+    """Set the notification URL and get a new secret for it.
 
-    Asked again, for the same address too, the former secret signs nothing any more.
+    The previous secret stops working at once, even for the same URL.
     """
     with transaction() as conn:
         hook = set_hook(state().settings, conn, tenant_id(), given.url)
@@ -101,7 +100,7 @@ def set_notification_hook(given: NewHook) -> dict[str, Any]:
 @blueprint.delete(PATH)
 @blueprint.output({}, status_code=204)
 def remove_notification_hook() -> str:
-    """Send no notifications any more, and forget those there were."""
+    """Turn notifications off and delete the existing ones."""
     with transaction() as conn:
         remove_hook(conn, tenant_id())
     return ""
@@ -110,8 +109,8 @@ def remove_notification_hook() -> str:
 @blueprint.post(f"{PATH}/test")
 @blueprint.output(Notification)
 def test_notification_hook() -> Any:
-    """Send one notification that says nothing, now; the answer says whether it arrived."""
+    """Send a test notification now and get the result of its delivery."""
     with transaction() as conn:
         if read_hook(conn, tenant_id()) is None:
-            raise NotFoundError("There is no address to send to.")
+            raise NotFoundError("There is no notification URL.")
     return send_test(state().settings, state().pool, tenant_id())

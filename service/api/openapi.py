@@ -1,4 +1,4 @@
-"""The OpenAPI document: what APIFlask finds, plus how to sign in and how errors look."""
+"""The OpenAPI document: APIFlask's, with authentication and errors added to each operation."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ SECURITY_SCHEMES: dict[str, Any] = {
     "token": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API token, as `quintile tenants token NAME` prints it.",
+        "description": "An API token, printed by `quintile tenants token NAME`.",
     },
     "session": {
         "type": "apiKey",
         "in": "cookie",
         "name": "quintile_session",
-        "description": "The admin UI's session; changes also need `X-Quintile-Request: 1`.",
+        "description": "The admin UI's session. Changes also need `X-Quintile-Request: 1`.",
     },
 }
 
 
 def configure_openapi(app: APIFlask) -> None:
-    """Describe sign-in and problems for every operation, in one place."""
+    """Describe authentication and errors for every operation."""
     app.config.update(
         SECURITY_SCHEMES=SECURITY_SCHEMES,
-        # One `default` response below says it for all of them.
+        # The `default` response below covers all errors.
         AUTO_VALIDATION_ERROR_RESPONSE=False,
         AUTO_AUTH_ERROR_RESPONSE=False,
         AUTO_404_RESPONSE=False,

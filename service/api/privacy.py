@@ -1,4 +1,4 @@
-"""``/api/admin/privacy``: answers to customers' data requests, and receipts of requests met."""
+"""``/api/admin/privacy``: answers to data requests, and receipts of completed requests."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import Response
-from psycopg import sql
+from pydantic import AwareDatetime
 
 from service.api.access import state, tenant_id, transaction
-from service.api.paging import EXPORTS, RECEIPTS, PageQuery, decode_cursor, split_page
+from service.api.paging import Keyset, PageQuery
 from service.api.problems import NotFoundError
 from service.api.schemas import PrivacyExportsPage, PrivacyReceiptsPage
 from service.core.queries import query
@@ -18,22 +18,24 @@ from service.privacy.exports import open_export
 
 blueprint = APIBlueprint("privacy", __name__, tag="Privacy")
 
+_EXPORTS = Keyset("privacy exports", created_at=AwareDatetime, export_id=UUID)
+_RECEIPTS = Keyset("privacy receipts", completed_at=AwareDatetime, receipt_id=UUID)
+
 
 @blueprint.get("/api/admin/privacy/exports")
 @blueprint.input(PageQuery, location="query", arg_name="page")
 @blueprint.output(PrivacyExportsPage)
 def list_privacy_exports(page: PageQuery) -> dict[str, Any]:
-    """Answers to data requests that can still be fetched, newest first."""
-    after = decode_cursor(EXPORTS, page.cursor)
-    rows = _page(query("api.list_privacy_exports"), after, page.limit)
-    data, next_cursor = split_page(rows, page.limit, "privacy exports", "created_at", "export_id")
-    return {"data": data, "next_cursor": next_cursor}
+    """List answers to data requests that have not expired, newest first."""
+    statement = query("api.list_privacy_exports")
+    with transaction() as conn:
+        return _EXPORTS.read_page(conn, page, statement, tenant_id=tenant_id())
 
 
 @blueprint.get("/api/admin/privacy/exports/<uuid:export_id>")
-@blueprint.doc(responses={200: "The document, as a JSON file."})
+@blueprint.doc(responses={200: "The export, as a JSON file."})
 def download_privacy_export(export_id: UUID) -> Response:
-    """Everything held of the customer who asked, as a JSON file."""
+    """Download all data about the customer who requested it, as a JSON file."""
     with transaction() as conn:
         document = open_export(state().settings, conn, tenant_id(), export_id)
     if document is None:
@@ -49,23 +51,7 @@ def download_privacy_export(export_id: UUID) -> Response:
 @blueprint.input(PageQuery, location="query", arg_name="page")
 @blueprint.output(PrivacyReceiptsPage)
 def list_privacy_receipts(page: PageQuery) -> dict[str, Any]:
-    """Privacy requests that were met, newest first, without any personal data."""
-    after = decode_cursor(RECEIPTS, page.cursor)
-    rows = _page(query("api.list_privacy_receipts"), after, page.limit)
-    data, next_cursor = split_page(
-        rows, page.limit, "privacy receipts", "completed_at", "receipt_id"
-    )
-    return {"data": data, "next_cursor": next_cursor}
-
-
-def _page(statement: sql.SQL, after: tuple[Any, ...] | None, limit: int) -> list[dict[str, Any]]:
+    """List completed privacy requests, newest first, without personal data."""
+    statement = query("api.list_privacy_receipts")
     with transaction() as conn:
-        return conn.execute(
-            statement,
-            {
-                "tenant_id": tenant_id(),
-                "after_at": after[1] if after else None,
-                "after_id": after[2] if after else None,
-                "row_limit": limit + 1,
-            },
-        ).fetchall()
+        return _RECEIPTS.read_page(conn, page, statement, tenant_id=tenant_id())

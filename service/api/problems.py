@@ -1,8 +1,8 @@
-"""Errors as problem documents (RFC 9457): one table of kinds, one shape for every failure.
+"""Errors as problem documents (RFC 9457).
 
-Every kind has a slug, which is the end of its ``type`` URI; ``GET /problems/<slug>`` and
-``docs/api.md`` explain it. An unforeseen error tells the caller nothing but the id under which the
-log has it.
+Each kind of problem has a slug, the last part of its ``type`` URI. ``GET /problems/<slug>`` and
+``docs/api.md`` explain it. The response to an unexpected error contains only the id under which the
+error is logged.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from service.webhooks.signature import NotSignedError
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-_RETRY_AFTER_SECONDS = "5"
+_RETRY_AFTER = {"Retry-After": "5"}
 
 
 class NotSignedInError(QuintileError):
-    """This needs an API token or a sign-in."""
+    """An API token or a session is required."""
 
     advice = "Send the header Authorization: Bearer <token>, or sign in at /admin/sign-in."
 
@@ -46,15 +46,15 @@ class NotSignedInError(QuintileError):
 class RefusedRequestError(QuintileError):
     """The request does not come from Quintile's own pages."""
 
-    advice = "A signed-in browser sends X-Quintile-Request: 1 from the same origin."
+    advice = "Send X-Quintile-Request: 1 from the same origin, or use an API token."
 
 
 class NotFoundError(QuintileError):
-    """There is no such thing here."""
+    """There is no such object."""
 
 
 class BadCursorError(QuintileError):
-    """The cursor is not one that this list gave."""
+    """The cursor is not valid for this list."""
 
     advice = "Start again without a cursor."
 
@@ -67,7 +67,7 @@ class NotBuiltError(QuintileError):
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of problem: its HTTP status, its title and what it means."""
+    """A kind of problem: HTTP status, title and explanation."""
 
     status: int
     title: str
@@ -75,60 +75,56 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "bad-request": Kind(400, "Bad request", "The request cannot be read as HTTP or as JSON."),
-    "bad-cursor": Kind(400, "Bad cursor", "The cursor was altered, or belongs to another list."),
+    "bad-request": Kind(400, "Bad request", "The request is not valid HTTP or JSON."),
+    "bad-cursor": Kind(400, "Bad cursor", "The cursor was modified, or belongs to another list."),
     "sign-in-required": Kind(
-        401, "Sign-in required", "No token or session came along, or it has been revoked or is old."
+        401, "Sign-in required", "The token or session is missing, revoked or expired."
     ),
     "sign-in-failed": Kind(
-        401, "Sign-in failed", "The token is not valid, or the sign-in link was used or is too old."
+        401, "Sign-in failed", "The token is not valid, or the sign-in link was used or expired."
     ),
     "not-signed": Kind(
-        401, "Not signed", "The webhook's signature does not fit its body, or fits another shop's."
+        401, "Not signed", "The webhook's signature does not match its body or its shop."
     ),
     "request-refused": Kind(
         403,
         "Request refused",
-        "A session may change things only from Quintile's own pages: the request lacked the header"
-        " X-Quintile-Request, or its Origin is another site.",
+        "Changes with a session are accepted only from Quintile's own pages. The request has no"
+        " X-Quintile-Request header, or its Origin is another site.",
     ),
-    "not-found": Kind(404, "Not found", "The path or the thing it names does not exist for you."),
+    "not-found": Kind(404, "Not found", "Nothing exists at this path, or no object has this id."),
     "method-not-allowed": Kind(
-        405, "Method not allowed", "The header Allow lists the methods this path has."
+        405, "Method not allowed", "The Allow header lists the methods of this path."
     ),
-    "already-running": Kind(409, "Already running", "The same job is running for this tenant."),
+    "already-running": Kind(409, "Already running", "The same job is already running."),
     "not-connected": Kind(
-        409, "Not connected", "The tenant has no connection to the provider that this needs."
+        409, "Not connected", "This needs a connection to Shopify or Klaviyo that does not exist."
     ),
-    "too-large": Kind(413, "Too large", "The body is larger than the service accepts."),
+    "too-large": Kind(413, "Too large", "The request body is too large."),
     "unsupported-media-type": Kind(
-        415, "Unsupported media type", "The body must be application/json."
+        415, "Unsupported media type", "The request body must be application/json."
     ),
     "invalid-input": Kind(
-        422, "Invalid input", "The request was understood but not accepted; errors says why."
+        422, "Invalid input", "The request contains invalid values; errors lists them."
     ),
     "provider-refused": Kind(
-        422,
-        "Provider refused",
-        "Shopify or Klaviyo does not accept the credential, or does not do what was asked.",
+        422, "Provider refused", "Shopify or Klaviyo rejected the credential or the request."
     ),
     "too-many-requests": Kind(
-        429, "Too many requests", "Wait as long as the header Retry-After says."
+        429, "Too many requests", "Wait for the time in the Retry-After header."
     ),
     "internal-error": Kind(
-        500, "Internal error", "Something unforeseen; the log has it under the instance's id."
+        500, "Internal error", "An unexpected error. The log has it under the id in instance."
     ),
-    "failed": Kind(500, "Failed", "Something that needs an operator; advice says what to do."),
+    "failed": Kind(500, "Failed", "The server's operator has to act; see advice."),
     "database-unavailable": Kind(
-        503, "Database unavailable", "The database does not answer now; try again shortly."
+        503, "Database unavailable", "The database does not respond; try again soon."
     ),
     "provider-unavailable": Kind(
-        503, "Provider unavailable", "Shopify or Klaviyo cannot be reached now; try again."
+        503, "Provider unavailable", "Shopify or Klaviyo does not respond; try again soon."
     ),
-    "query-timeout": Kind(
-        503, "Query timeout", "The database needed longer than the statement timeout allows."
-    ),
-    "not-built": Kind(503, "Not built yet", "dbt has not built the tables this reads."),
+    "query-timeout": Kind(503, "Query timeout", "The query exceeded the statement timeout."),
+    "not-built": Kind(503, "Not built yet", "dbt has not built the tables for this yet."),
 }
 
 _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
@@ -149,19 +145,8 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (DatabaseUnavailableError, "database-unavailable"),
 )
 
-_BY_STATUS: dict[int, str] = {
-    400: "bad-request",
-    401: "sign-in-required",
-    403: "request-refused",
-    404: "not-found",
-    405: "method-not-allowed",
-    413: "too-large",
-    415: "unsupported-media-type",
-    422: "invalid-input",
-    429: "too-many-requests",
-    500: "internal-error",
-    503: "database-unavailable",
-}
+# HTTP errors without an error class of their own: the first kind with their status.
+_BY_STATUS = {kind.status: slug for slug, kind in reversed(KINDS.items())}
 
 
 def problem(
@@ -173,15 +158,15 @@ def problem(
     headers: Mapping[str, str] | None = None,
     status: int | None = None,
 ) -> Response:
-    """A problem document, or a page that says the same to a browser that navigates.
+    """A problem document, or an HTML page for a browser that opens a page.
 
     Args:
         slug: A key of :data:`KINDS`.
-        detail: One sentence about this occurrence, without any secret in it.
-        advice: What to do about it, if anything can be done.
-        errors: One object per rejected part: ``detail``, and ``parameter`` or ``pointer``.
-        headers: Headers to send besides.
-        status: The HTTP status, when a generic kind stands for a less common one.
+        detail: One sentence about this occurrence, without secrets.
+        advice: What to do about it.
+        errors: One object per invalid value: ``detail``, and ``parameter`` or ``pointer``.
+        headers: Additional headers.
+        status: The HTTP status, if it is not that of the kind.
     """
     kind = KINDS[slug]
     status = status or kind.status
@@ -200,34 +185,33 @@ def problem(
         response = Response(render_template("problem.html", problem=body), status)
     else:
         response = Response(json.dumps(body), status, content_type=CONTENT_TYPE)
-    for name, value in (headers or {}).items():
-        response.headers[name] = value
+    response.headers.update(headers or {})
     if status == HTTPStatus.UNAUTHORIZED and slug != "not-signed":
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
 
 
 def register_problems(app: APIFlask) -> None:
-    """Turn every error that can leave a view into a problem document."""
+    """Answer every error of a view with a problem document."""
     app.error_processor(_from_api_error)
     app.register_error_handler(NotSignedInError, _from_missing_sign_in)
-    app.register_error_handler(QuintileError, _from_explained_error)
+    app.register_error_handler(QuintileError, _from_quintile_error)
     app.register_error_handler(HTTPException, _from_http_error)
     app.register_error_handler(psycopg.errors.QueryCanceled, _from_timeout)
-    app.register_error_handler(psycopg.OperationalError, _from_lost_database)
-    app.register_error_handler(psycopg_pool.PoolTimeout, _from_lost_database)
+    app.register_error_handler(psycopg.OperationalError, _from_database_loss)
+    app.register_error_handler(psycopg_pool.PoolTimeout, _from_database_loss)
     app.register_error_handler(psycopg.errors.UndefinedTable, _from_missing_table)
-    app.register_error_handler(Exception, _from_unforeseen_error)
+    app.register_error_handler(Exception, _from_unexpected_error)
 
 
 def _is_page_navigation() -> bool:
-    """Whether a browser asked for a page, as against a program for data."""
+    """Whether a browser opens a page of the admin UI."""
     accepted = request.accept_mimetypes.best_match([CONTENT_TYPE, "application/json", "text/html"])
     return request.path.startswith("/admin") and accepted == "text/html"
 
 
 def _from_api_error(error: HTTPError) -> Any:
-    """What APIFlask raises itself: input that a view's model does not accept."""
+    """APIFlask's own errors: input that does not match a view's model."""
     errors = [
         _rejected_part(location, field, message)
         for location, fields in (error.detail or {}).items()
@@ -235,7 +219,7 @@ def _from_api_error(error: HTTPError) -> Any:
         for message in messages
     ]
     slug = _BY_STATUS.get(error.status_code, "bad-request")
-    return problem(slug, "The request was not accepted.", errors=errors, status=error.status_code)
+    return problem(slug, "The request is not valid.", errors=errors, status=error.status_code)
 
 
 def _rejected_part(location: str, field: str, message: str) -> dict[str, str]:
@@ -246,13 +230,13 @@ def _rejected_part(location: str, field: str, message: str) -> dict[str, str]:
 
 def _from_missing_sign_in(error: NotSignedInError) -> Response:
     if _is_page_navigation():
-        # The address stays what it was, so signing in leads back to it.
+        # Signing in leads back to this URL.
         page = render_template("sign_in.html", next=request.full_path.rstrip("?"), message=None)
         return Response(page, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
-    return problem("sign-in-required", error.message, advice=error.advice)
+    return _from_quintile_error(error)
 
 
-def _from_explained_error(error: QuintileError) -> Response:
+def _from_quintile_error(error: QuintileError) -> Response:
     slug = next((slug for kind, slug in _BY_ERROR if isinstance(error, kind)), "failed")
     if slug == "failed":
         log.error("request failed", reason=error.message, exc_info=error)
@@ -270,11 +254,9 @@ def _from_http_error(error: HTTPException) -> Response | HTTPException:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error  # a redirect
     default = "bad-request" if error.code < HTTPStatus.INTERNAL_SERVER_ERROR else "internal-error"
-    headers = {
-        name: value
-        for name, value in error.get_headers()
-        if name not in ("Content-Type", "Content-Length")
-    }
+    headers = dict(error.get_headers())
+    for name in ("Content-Type", "Content-Length"):
+        headers.pop(name, None)
     return problem(
         _BY_STATUS.get(error.code, default),
         error.description or error.name,
@@ -285,30 +267,22 @@ def _from_http_error(error: HTTPException) -> Response | HTTPException:
 
 def _from_timeout(error: Exception) -> Response:
     log.warning("query timed out", error=type(error).__name__)
-    return problem(
-        "query-timeout",
-        "The database did not finish in time.",
-        headers={"Retry-After": _RETRY_AFTER_SECONDS},
-    )
+    return problem("query-timeout", "The query took too long.", headers=_RETRY_AFTER)
 
 
-def _from_lost_database(error: Exception) -> Response:
+def _from_database_loss(error: Exception) -> Response:
     log.error("database unavailable", error=type(error).__name__)
-    return problem(
-        "database-unavailable",
-        "The database does not answer.",
-        headers={"Retry-After": _RETRY_AFTER_SECONDS},
-    )
+    return problem("database-unavailable", "The database does not respond.", headers=_RETRY_AFTER)
 
 
 def _from_missing_table(error: Exception) -> Response:
     log.warning("table missing", reason=str(error).splitlines()[0])
-    return _from_explained_error(NotBuiltError())
+    return _from_quintile_error(NotBuiltError())
 
 
-def _from_unforeseen_error(error: Exception) -> Response:
-    log.error("unforeseen error", exc_info=error)
+def _from_unexpected_error(error: Exception) -> Response:
+    log.error("unexpected error", exc_info=error)
     return problem(
         "internal-error",
-        f"Something unforeseen went wrong. The log has it under {g.request_id}.",
+        f"An unexpected error occurred. The log has it under {g.request_id}.",
     )

@@ -1,10 +1,10 @@
-"""``/api/admin/segments/rfm/…``: what RFM rests on, what its scores take, and how it changes."""
+"""``/api/admin/segments/rfm/…``: data quality, score thresholds, history and movements."""
 
 from __future__ import annotations
 
 import re
 from datetime import date, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal
 from uuid import UUID
 
 from apiflask import APIBlueprint
@@ -14,8 +14,9 @@ from pydantic_core import PydanticCustomError
 from service.api.access import tenant_id, transaction
 from service.api.schemas import (
     Instant,
+    Item,
     Money,
-    OrderLimit,
+    OptionalOrderLimit,
     RequestModel,
     ResponseModel,
     Segment,
@@ -27,81 +28,80 @@ from service.shopify.order_history import read_order_limit
 
 blueprint = APIBlueprint("rfm", __name__, tag="Segments")
 
-# A month is what a campaign takes to show; a year is what fits into one chart.
+# Default time spans, in days: a campaign shows within a month, and a year fits into a chart.
 MOVEMENT_DAYS = 30
 HISTORY_DAYS = 365
-# Every day has six sizes: three years of days are what one answer may hold.
+# The longest history in one response, at six sizes a day.
 MOST_HISTORY_DAYS = 1100
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def _parse_day(given: Any) -> date:
-    """Only a calendar date: pydantic alone would take a number of seconds as well."""
+    """Parse a calendar date only; pydantic itself also accepts a number of seconds."""
     try:
         if isinstance(given, str) and _DAY.fullmatch(given):
             return date.fromisoformat(given)
     except ValueError:
         pass  # such as 30 February
-    raise PydanticCustomError("day", "This is not a date; it looks like 2026-12-31.")
+    raise PydanticCustomError("day", "This is not a date like 2026-12-31.")
 
 
 Day = Annotated[date, BeforeValidator(_parse_day)]
 
 
 class DaysQuery(RequestModel):
-    """Two dates; any will do, the newest recorded day at or before one stands for it."""
+    """Two dates. For each date, the newest recorded day at or before it is used."""
 
     from_: Day | None = Field(None, alias="from", description="The earlier date.")
-    to: Day | None = Field(None, description="The later date; the newest recorded day otherwise.")
+    to: Day | None = Field(None, description="The later date; the newest recorded day by default.")
 
 
 class QualityReason(ResponseModel):
-    """Why the data are not enough."""
+    """A reason why the data is insufficient."""
 
-    reason: str = Field(description="As in marts.rfm_data_quality, or orders_limited.")
+    reason: str = Field(description="Key as in marts.rfm_data_quality, or orders_limited.")
     in_words: str
     advice: str
 
 
 class RfmQuality(ResponseModel):
-    """Whether the orders are enough for RFM to mean something."""
+    """Whether there is enough data for meaningful RFM segments."""
 
     verdict: Literal["sufficient", "insufficient"] | None = Field(
         description="Null before the first calculation."
     )
-    reasons: list[QualityReason] = Field(description="Why not; empty when they are enough.")
-    customers: int | None = Field(description="Customers with an order that counts.")
-    history_days: int | None = Field(description="Days since the first sale ever.")
+    reasons: list[QualityReason] = Field(description="Empty if the data is sufficient.")
+    customers: int | None = Field(description="Customers with at least one counted order.")
+    history_days: int | None = Field(description="Days since the first sale.")
     days_without_order: int | None = Field(description="Days since the last sale.")
     calculated_at: Instant | None
 
 
 class RfmThreshold(ResponseModel):
-    """What a score takes, at least."""
+    """The requirement for a score."""
 
     metric: Literal["recency", "frequency", "monetary"]
     score: int = Field(ge=2, le=5)
     rule_in_words: str
     cut_value: Money = Field(
-        description="Days since the last order, at most; or orders, or net spend, to be exceeded."
+        description="For recency, the most days since the last order. For frequency and monetary,"
+        " the number of orders or the net spend to exceed."
     )
-    currency: str | None = Field(description="Of cut_value of monetary.")
+    currency: str | None = Field(description="Set for the metric monetary.")
     customers: int = Field(description="Customers with this score or a higher one.")
 
 
 class RfmThresholds(ResponseModel):
-    """What each score from 2 to 5 takes; without any it is 1."""
+    """The requirements for the scores 2 to 5. All other customers have score 1."""
 
     data: list[RfmThreshold]
     calculated_at: Instant | None
-    order_limit: OrderLimit | None = Field(
-        description="Why orders are missing that these should count; null if none are."
-    )
+    order_limit: OptionalOrderLimit
 
 
 class RfmSize(ResponseModel):
-    """How large a segment was."""
+    """The size and revenue of a segment."""
 
     segment: Segment
     customers: int
@@ -117,56 +117,45 @@ class RfmHistoryDay(ResponseModel):
     sizes: list[RfmSize]
 
 
-class RfmHistory(ResponseModel):
-    """Recorded days, the earliest first; all null and empty before the first calculation."""
+class RecordedDays(ResponseModel, Generic[Item]):
+    """Base of figures about recorded days."""
 
-    data: list[RfmHistoryDay]
-    from_on: date | None = Field(description="The recorded day that stands for `from`.")
-    to_on: date | None = Field(description="The recorded day that stands for `to`.")
+    data: list[Item]
+    from_on: date | None = Field(description="The recorded day used for `from`.")
+    to_on: date | None = Field(description="The recorded day used for `to`.")
     first_recorded_on: date | None
     last_recorded_on: date | None
-    order_limit: OrderLimit | None = Field(
-        description="Why orders are missing that these should count; null if none are."
-    )
+    order_limit: OptionalOrderLimit
+
+
+class RfmHistory(RecordedDays[RfmHistoryDay]):
+    """Recorded days, oldest first. Empty before the first calculation."""
 
 
 class RfmMovement(ResponseModel):
-    """Customers who were in one segment and are in another, or the same."""
+    """Number of customers who moved from one segment to another, or stayed."""
 
-    from_segment: Segment | Literal["none"] = Field(description="none: not in the window then.")
-    to_segment: Segment | Literal["none"] = Field(description="none: no longer in the window.")
+    from_segment: Segment | Literal["none"] = Field(description="none: not in the RFM window.")
+    to_segment: Segment | Literal["none"] = Field(description="none: no longer in the RFM window.")
     customers: int
 
 
-class RfmMovements(ResponseModel):
-    """The movement matrix; empty when both dates come to the same recorded day."""
-
-    data: list[RfmMovement]
-    from_on: date | None = Field(description="The recorded day that stands for `from`.")
-    to_on: date | None = Field(description="The recorded day that stands for `to`.")
-    first_recorded_on: date | None
-    last_recorded_on: date | None
-    order_limit: OrderLimit | None = Field(
-        description="Why orders are missing that these should count; null if none are."
-    )
+class RfmMovements(RecordedDays[RfmMovement]):
+    """The movements between two recorded days. Empty if both dates use the same day."""
 
 
 def read_rfm_quality(conn: Connection, tenant: UUID) -> RfmQuality:
-    """The verdict on a tenant's data, with its reasons in words."""
+    """Whether the tenant's data is sufficient, with reasons and advice."""
     row = conn.execute(query("api.find_rfm_quality"), {"tenant_id": tenant}).fetchone()
     if row is None:
-        nothing = dict.fromkeys(RfmQuality.model_fields)
-        return RfmQuality.model_validate({**nothing, "reasons": []})
+        empty = dict.fromkeys(RfmQuality.model_fields)
+        return RfmQuality.model_validate({**empty, "reasons": []})
     reasons = [_explain(reason, row) for reason in row["reasons"]]
     limit = read_order_limit(conn, tenant)
     if limit is not None and "limited_history" not in row["reasons"]:
-        # The orders have outgrown 60 days since, which makes the window no more complete.
+        # Newer orders extend the history beyond 60 days, but the window stays incomplete.
         row["verdict"] = "insufficient"
-        reasons.append(
-            QualityReason(
-                reason="orders_limited", in_words=limit["in_words"], advice=limit["advice"]
-            )
-        )
+        reasons.append(QualityReason.model_validate({"reason": "orders_limited", **limit}))
     return RfmQuality.model_validate({**row, "reasons": reasons})
 
 
@@ -178,12 +167,11 @@ def _explain(reason: str, measured: dict[str, Any]) -> QualityReason:
     words = {
         "few_customers": (
             f"Only {counted(measured['customers'], 'customer')} ordered in the window.",
-            "Bring in older orders or choose a longer window; until then fifths of so few say "
-            "little.",
+            "Import older orders or choose a longer window. Scores of few customers mean little.",
         ),
         "short_history": (
             f"The first order is only {counted(measured['history_days'], 'day')} old.",
-            "Import older orders from a file, or give it time.",
+            "Import older orders from a file, or wait for more orders.",
         ),
         "limited_history": (
             "The orders reach back no further than Shopify shows without the scope "
@@ -194,21 +182,21 @@ def _explain(reason: str, measured: dict[str, Any]) -> QualityReason:
             "There is no order yet."
             if days is None
             else f"The last order is {counted(days, 'day')} old.",
-            "Check that the store still syncs; if it sold nothing, recency says little.",
+            "Check that the store still syncs. Without recent sales, recency means little.",
         ),
         "mostly_tied": (
             f"{measured['tied_share'] or 0:.0%} of customers have the same number of orders, "
             f"{measured['tied_order_count']}.",
-            "Frequency hardly tells them apart: go by spend, or choose another window.",
+            "Frequency hardly separates them: use spend, or choose another window.",
         ),
     }
-    # The models of a newer release may know one more.
+    # A newer release's models may have other reasons.
     in_words, advice = words.get(reason, (f"{reason.replace('_', ' ').capitalize()}.", ""))
     return QualityReason(reason=reason, in_words=in_words, advice=advice)
 
 
 def read_rfm_thresholds(conn: Connection, tenant: UUID) -> RfmThresholds:
-    """What each score takes."""
+    """The requirement for each score."""
     rows = conn.execute(query("api.list_rfm_thresholds"), {"tenant_id": tenant}).fetchall()
     return RfmThresholds.model_validate(
         {
@@ -220,59 +208,48 @@ def read_rfm_thresholds(conn: Connection, tenant: UUID) -> RfmThresholds:
 
 
 def read_rfm_history(conn: Connection, tenant: UUID, days: DaysQuery) -> RfmHistory:
-    """The sizes of the segments over time.
+    """The sizes of the segments on each recorded day.
 
     Raises:
-        InvalidInputError: The dates are in the wrong order, before history or too far apart.
+        InvalidInputError: The dates are in the wrong order, before the history or too far apart.
     """
     found = _recorded_days(conn, tenant, days, HISTORY_DAYS)
     span = (found["to_on"] or date.min) - (found["from_on"] or date.min)
     if span > timedelta(days=MOST_HISTORY_DAYS):
         raise InvalidInputError(
-            f"These are more than {MOST_HISTORY_DAYS} days.",
-            advice="Ask for them in several parts.",
+            f"The dates are more than {MOST_HISTORY_DAYS} days apart.",
+            advice="Request them in several parts.",
             field="from",
         )
     rows = conn.execute(query("api.list_rfm_history"), {"tenant_id": tenant, **found}).fetchall()
-    limit = read_order_limit(conn, tenant)
-    return RfmHistory.model_validate({**found, "data": rows, "order_limit": limit})
+    return RfmHistory.model_validate({**found, "data": rows})
 
 
 def read_rfm_movements(conn: Connection, tenant: UUID, days: DaysQuery) -> RfmMovements:
-    """Who moved from which segment to which between two recorded days.
+    """The movements between segments from one recorded day to another.
 
     Raises:
-        InvalidInputError: The dates are in the wrong order or before history.
+        InvalidInputError: The dates are in the wrong order or before the history.
     """
     found = _recorded_days(conn, tenant, days, MOVEMENT_DAYS)
     rows = conn.execute(query("api.list_rfm_movements"), {"tenant_id": tenant, **found}).fetchall()
-    limit = read_order_limit(conn, tenant)
-    return RfmMovements.model_validate({**found, "data": rows, "order_limit": limit})
+    return RfmMovements.model_validate({**found, "data": rows})
 
 
 def _recorded_days(
     conn: Connection, tenant: UUID, days: DaysQuery, days_back: int
-) -> dict[str, date | None]:
+) -> dict[str, Any]:
     if days.from_ and days.to and days.from_ > days.to:
-        raise InvalidInputError("The first date is after the second.", field="from")
-    found = one(
-        conn.execute(
-            query("api.list_rfm_recorded_days"),
-            {
-                "tenant_id": tenant,
-                "from_date": days.from_,
-                "to_date": days.to,
-                "days_back": days_back,
-            },
-        ).fetchone()
-    )
+        raise InvalidInputError("The from date is after the to date.", field="from")
+    parameters = {"from_date": days.from_, "to_date": days.to, "days_back": days_back}
+    statement = query("api.find_rfm_recorded_days")
+    found = one(conn.execute(statement, {"tenant_id": tenant, **parameters}).fetchone())
     first = found["first_on"]
     for name, day in (("to", found["to_on"]), ("from", found["from_on"])):
         if first is not None and day is None:
             raise InvalidInputError(
                 f"History begins on {first}.",
-                advice="Choose a later date; an operator can compute earlier days: "
-                "quintile backfill.",
+                advice="Choose a later date. To calculate earlier days, run: quintile backfill",
                 field=name,
             )
     return {
@@ -280,13 +257,14 @@ def _recorded_days(
         "to_on": found["to_on"],
         "first_recorded_on": first,
         "last_recorded_on": found["last_on"],
+        "order_limit": read_order_limit(conn, tenant),
     }
 
 
 @blueprint.get("/api/admin/segments/rfm/quality")
 @blueprint.output(RfmQuality)
 def assess_rfm_data() -> RfmQuality:
-    """Whether the orders are enough for RFM to mean something, and why not."""
+    """Check whether there is enough data for meaningful RFM segments."""
     with transaction() as conn:
         return read_rfm_quality(conn, tenant_id())
 
@@ -294,7 +272,7 @@ def assess_rfm_data() -> RfmQuality:
 @blueprint.get("/api/admin/segments/rfm/thresholds")
 @blueprint.output(RfmThresholds)
 def list_rfm_thresholds() -> RfmThresholds:
-    """What each score takes, in numbers and in words."""
+    """List the requirement for each score."""
     with transaction() as conn:
         return read_rfm_thresholds(conn, tenant_id())
 
@@ -303,7 +281,7 @@ def list_rfm_thresholds() -> RfmThresholds:
 @blueprint.input(DaysQuery, location="query", arg_name="days")
 @blueprint.output(RfmHistory)
 def show_rfm_history(days: DaysQuery) -> RfmHistory:
-    """The sizes of the segments on each recorded day, a year of them unless dates say otherwise."""
+    """Get the sizes of the segments on each recorded day; the last year by default."""
     with transaction() as conn:
         return read_rfm_history(conn, tenant_id(), days)
 
@@ -312,9 +290,9 @@ def show_rfm_history(days: DaysQuery) -> RfmHistory:
 @blueprint.input(DaysQuery, location="query", arg_name="days")
 @blueprint.output(RfmMovements)
 def show_rfm_movements(days: DaysQuery) -> RfmMovements:
-    """How many customers moved from which segment to which between two dates, those who stayed too.
+    """Count the customers who moved between segments, or stayed, from one date to another.
 
-    Without `from` it is the newest recorded day that is 30 days before `to` or more, or the first.
+    `from` defaults to the newest recorded day at least 30 days before `to`, or the first day.
     """
     with transaction() as conn:
         return read_rfm_movements(conn, tenant_id(), days)

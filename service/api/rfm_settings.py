@@ -1,4 +1,4 @@
-"""``/api/admin/segments/rfm/settings``: how RFM counts for this tenant."""
+"""``/api/admin/segments/rfm/settings``: your store's RFM settings."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from service.tenants import tenants
 
 blueprint = APIBlueprint("rfm_settings", __name__, tag="Segments")
 
-# A list of exceptions, not a customer database: longer ones belong into the rules.
+# A short list of exceptions; more belongs into the models.
 _MOST_EXCLUSIONS = 1000
 CustomerId = Annotated[str, Field(min_length=1, max_length=255)]
 Domain = Annotated[str, Field(min_length=3, max_length=253)]
 
 
 class RfmSettings(ResponseModel):
-    """How RFM counts."""
+    """RFM settings."""
 
-    window_days: int = Field(description="How many days of orders count.")
-    time_zone: str = Field(description="IANA name: whole days are days of this zone.")
+    window_days: int = Field(description="Length of the RFM window in days.")
+    time_zone: str = Field(description="IANA name of the time zone for whole days.")
     minimum_minor: int = Field(
-        description="Least net value of an order that counts, in minor units of the currency."
+        description="Minimum net value of a counted order, in minor units of the currency."
     )
-    is_sample_counted: bool = Field(description="Whether a sample with a net value counts.")
+    is_sample_counted: bool = Field(description="Whether samples with a net value count.")
     excluded_customer_ids: list[str] = Field(
-        description="Customers who are nobody, such as a connector's default customer."
+        description="Customers to leave out, such as a connector's default customer."
     )
-    excluded_domains: list[str] = Field(description="Domains whose addresses are not scored.")
+    excluded_domains: list[str] = Field(description="E-mail domains to leave out.")
     updated_at: Instant
 
 
 class RfmSettingsChange(RequestModel):
-    """What to change; what is left out stays."""
+    """The settings to change; omitted settings stay the same."""
 
     window_days: int | None = Field(None, ge=1, le=3650)
     time_zone: str | None = Field(None, max_length=64)
@@ -51,7 +51,7 @@ class RfmSettingsChange(RequestModel):
 
 
 class RfmSettingsSaved(ResponseModel):
-    """The settings as they are now, and the build that puts them to work."""
+    """The settings after the change, and the build that applies them."""
 
     settings: RfmSettings
     run: Run
@@ -60,7 +60,7 @@ class RfmSettingsSaved(ResponseModel):
 @blueprint.get("/api/admin/segments/rfm/settings")
 @blueprint.output(RfmSettings)
 def show_rfm_settings() -> dict[str, Any]:
-    """How RFM counts for this tenant."""
+    """Get your store's RFM settings."""
     with transaction() as conn:
         return read_rfm_settings(conn, tenant_id())
 
@@ -69,10 +69,9 @@ def show_rfm_settings() -> dict[str, Any]:
 @blueprint.input(RfmSettingsChange, arg_name="change")
 @blueprint.output(RfmSettingsSaved, status_code=202)
 def change_rfm_settings(change: RfmSettingsChange) -> dict[str, Any]:
-    """Change some of the settings and start a build of this tenant with them.
+    """Change RFM settings and start a build.
 
-    Both happen or neither. A build that is already waiting will use the new settings; behind one
-    that is already running another is queued.
+    A build that is already queued uses the new settings. If one is running, another is queued.
     """
     with transaction() as conn:
         tenants.change_rfm_settings(conn, tenant_id(), tenants.RfmChange(**change.model_dump()))
@@ -81,5 +80,5 @@ def change_rfm_settings(change: RfmSettingsChange) -> dict[str, Any]:
 
 
 def read_rfm_settings(conn: Connection, tenant: UUID) -> dict[str, Any]:
-    """How RFM counts for a tenant, as the model of the answer has it."""
+    """A tenant's RFM settings, as :class:`RfmSettings` has them."""
     return one(conn.execute(query("api.find_rfm_settings"), {"tenant_id": tenant}).fetchone())

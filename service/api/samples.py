@@ -1,4 +1,4 @@
-"""``/api/admin/samples``: the sample orders that dbt found, with the evidence."""
+"""``/api/admin/samples``: sample orders, their statistics and creators."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import Response, stream_with_context
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
-from service.api.access import state, tenant_id, transaction, who
-from service.api.paging import (
-    SUGGESTIONS,
-    PageQuery,
-    decode_cursor,
-    split_page,
-)
+from service.api.access import actor, fetch_one, state, tenant_id, transaction
+from service.api.paging import Keyset, PageQuery, Text
 from service.api.problems import NotFoundError
-from service.api.samples_list import SampleFilters, export_samples, find_sample, list_samples
+from service.api.samples_list import (
+    SampleFilters,
+    SamplesQuery,
+    export_samples,
+    find_sample,
+    list_samples,
+)
 from service.api.schemas import (
     RequestModel,
     SampleMonth,
@@ -28,7 +29,7 @@ from service.api.schemas import (
     SampleSuggestionsPage,
     SuggestionReason,
 )
-from service.core.db import Connection, one
+from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
 from service.queue.schedules import next_at
@@ -43,26 +44,23 @@ _CSV: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
         "content": {"text/csv": {"schema": {"type": "string"}}},
     }
 }
-
-
-class SamplesQuery(SampleFilters, PageQuery):
-    """Which page of the sample orders."""
+_SUGGESTIONS = Keyset("suggestions", ordered_at=AwareDatetime, order_id=Text)
 
 
 class SuggestionsQuery(PageQuery):
     """Which page of the suggestions."""
 
-    reason: SuggestionReason | None = Field(None, description="Only those with this reason.")
+    reason: SuggestionReason | None = Field(None, description="Only suggestions with this reason.")
 
 
 class CreatorChoice(RequestModel):
-    """Whose sample it is."""
+    """The creator of a sample. Send one of the two fields."""
 
-    creator_id: UUID | None = Field(None, description="The creator it was sent to.")
-    automatic: bool = Field(False, description="Instead: leave it to what builds find.")
+    creator_id: UUID | None = Field(None, description="The creator who received the sample.")
+    automatic: bool = Field(False, description="Match the creator automatically.")
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> CreatorChoice:
+    def _has_one_field(self) -> CreatorChoice:
         if (self.creator_id is not None) == self.automatic:
             raise ValueError("send either creator_id or automatic: true")
         return self
@@ -72,20 +70,20 @@ class CreatorChoice(RequestModel):
 @blueprint.input(SamplesQuery, location="query", arg_name="page")
 @blueprint.output(SampleOrdersPage)
 def list_sample_orders(page: SamplesQuery) -> dict[str, Any]:
-    """Sample orders, newest first unless `sort` says otherwise.
+    """List sample orders, newest first by default.
 
-    `q` finds orders whose number, customer name, e-mail address or creator contains the text.
+    `q` searches order numbers, customer names, e-mail addresses and creators.
     """
     with transaction() as conn:
-        return list_samples(conn, tenant_id(), page, page.sort, page.cursor, page.limit)
+        return list_samples(conn, tenant_id(), page)
 
 
 @blueprint.get("/api/admin/samples.csv")
 @blueprint.input(SampleFilters, location="query", arg_name="filters")
 @blueprint.doc(responses=_CSV)
 def export_sample_orders(filters: SampleFilters) -> Response:
-    """The same orders as a CSV file, all of them; lists are joined by semicolons."""
-    blocks = export_samples(state(), tenant_id(), filters, filters.sort)
+    """Download all sample orders as a CSV file. Lists are joined with semicolons."""
+    blocks = export_samples(state(), tenant_id(), filters)
     # An error in the first block can still be answered with a problem document.
     first = next(blocks)
     return Response(
@@ -96,7 +94,7 @@ def export_sample_orders(filters: SampleFilters) -> Response:
 
 
 def read_sample_months(conn: Connection) -> list[SampleMonth]:
-    """The tenant's samples by month and type, the newest month first."""
+    """The tenant's samples by month and type, newest month first."""
     parameters = {"tenant_id": tenant_id(), "months": _MONTHS}
     rows = conn.execute(query("api.list_sample_months"), parameters).fetchall()
     return [SampleMonth.model_validate(row) for row in rows]
@@ -105,50 +103,38 @@ def read_sample_months(conn: Connection) -> list[SampleMonth]:
 @blueprint.get("/api/admin/samples/stats")
 @blueprint.output(SampleStats)
 def count_sample_orders() -> dict[str, Any]:
-    """How many samples there are, how far they have come and what they are worth; by month too."""
+    """Get the number and value of samples by type, status and month."""
     parameters = {"tenant_id": tenant_id()}
     with transaction() as conn:
         rows = conn.execute(query("api.find_sample_stats"), parameters).fetchall()
         months = read_sample_months(conn)
         unknown = conn.execute(query("api.list_unknown_sample_statuses"), parameters).fetchall()
-        built = one(conn.execute(query("api.find_sample_stats_as_of"), parameters).fetchone())
-        limit = read_order_limit(conn, tenant_id())
-        next_build_at = next_at(conn, state().settings, tenant_id(), "build")
-    return {
-        "data": rows,
-        "months": months,
-        "unknown_statuses": unknown,
-        "as_of": built["as_of"],
-        "next_build_at": next_build_at,
-        "order_limit": limit,
-    }
+        return {
+            "data": rows,
+            "months": months,
+            "unknown_statuses": unknown,
+            **fetch_one(conn, query("api.find_sample_stats_as_of")),
+            "next_build_at": next_at(conn, state().settings, tenant_id(), "build"),
+            "order_limit": read_order_limit(conn, tenant_id()),
+        }
 
 
 @blueprint.get("/api/admin/samples/suggestions")
 @blueprint.input(SuggestionsQuery, location="query", arg_name="page")
 @blueprint.output(SampleSuggestionsPage)
 def list_sample_suggestions(page: SuggestionsQuery) -> dict[str, Any]:
-    """Orders that are nearly samples, newest first, to see what the settings miss."""
-    after = decode_cursor(SUGGESTIONS, page.cursor)
+    """List orders that are almost samples, newest first, to find gaps in the settings."""
     with transaction() as conn:
-        rows = conn.execute(
-            query("api.list_sample_suggestions"),
-            {
-                "tenant_id": tenant_id(),
-                "reason": page.reason,
-                "after_at": after[1] if after else None,
-                "after_id": after[2] if after else None,
-                "row_limit": page.limit + 1,
-            },
-        ).fetchall()
-    data, next_cursor = split_page(rows, page.limit, "suggestions", "ordered_at", "order_id")
-    return {"data": data, "next_cursor": next_cursor}
+        statement = query("api.list_sample_suggestions")
+        return _SUGGESTIONS.read_page(
+            conn, page, statement, tenant_id=tenant_id(), reason=page.reason
+        )
 
 
 @blueprint.get("/api/admin/samples/<order_id>")
 @blueprint.output(SampleOrderDetail)
 def show_sample_order(order_id: str) -> dict[str, Any]:
-    """One sample order with its evidence, items, note and creator."""
+    """Get a sample order with its evidence, items, note and creator."""
     with transaction() as conn:
         return _read(conn, order_id)
 
@@ -157,13 +143,14 @@ def show_sample_order(order_id: str) -> dict[str, Any]:
 @blueprint.input(CreatorChoice, arg_name="choice")
 @blueprint.output(SampleOrderDetail)
 def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
-    """Say whose sample it is, which no build overrides; or leave it to builds again."""
+    """Choose the creator of a sample, or match it automatically again.
+
+    Builds keep a chosen creator.
+    """
     with transaction() as conn:
         if choice.automatic:
-            conn.execute(
-                query("api.delete_chosen_creator"),
-                {"tenant_id": tenant_id(), "order_id": order_id},
-            )
+            parameters = {"tenant_id": tenant_id(), "order_id": order_id}
+            conn.execute(query("api.delete_chosen_creator"), parameters)
         else:
             _choose(conn, order_id, choice.creator_id)
         return _read(conn, order_id)
@@ -172,27 +159,19 @@ def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
 @blueprint.delete("/api/admin/samples/<order_id>/creator")
 @blueprint.output(SampleOrderDetail)
 def unlink_creator(order_id: str) -> dict[str, Any]:
-    """Say that it is nobody's sample, which no build overrides."""
+    """Remove the creator of a sample. Builds do not add one again."""
     with transaction() as conn:
         _choose(conn, order_id, None)
         return _read(conn, order_id)
 
 
 def _choose(conn: Connection, order_id: str, creator_id: UUID | None) -> None:
-    chosen = conn.execute(
-        query("api.choose_creator"),
-        {
-            "tenant_id": tenant_id(),
-            "order_id": order_id,
-            "creator_id": creator_id,
-            "linked_by": who(conn),
-        },
-    ).fetchone()
+    parameters = {"tenant_id": tenant_id(), "order_id": order_id, "creator_id": creator_id}
+    statement = query("api.choose_creator")
+    chosen = conn.execute(statement, {**parameters, "linked_by": actor(conn)}).fetchone()
     if chosen is None:
         _read(conn, order_id)
-        raise InvalidInputError(
-            "There is no such creator.", advice="Add the creator first, then link the order."
-        )
+        raise InvalidInputError("There is no such creator.", advice="Create the creator first.")
 
 
 def _read(conn: Connection, order_id: str) -> dict[str, Any]:

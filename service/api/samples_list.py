@@ -1,18 +1,16 @@
-"""Reading sample orders: a page, one of them, or all as CSV; one statement for all three."""
+"""Reading sample orders with one statement: a page, one order, or all as CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 from psycopg import sql
-from pydantic import Field, TypeAdapter
+from pydantic import AwareDatetime, Field
 
 from service.api.access import State
-from service.api.paging import SAMPLES_BY_RANK, SAMPLES_BY_TIME, Search, decode_cursor, split_page
-from service.api.problems import BadCursorError
+from service.api.paging import Bigint, Keyset, PageQuery, Search, Text
 from service.api.rfm import Day
 from service.api.schemas import SampleSort, SampleStatus, SampleType
 from service.core.csv_stream import stream_csv
@@ -48,126 +46,92 @@ class SampleFilters(Search):
     type: SampleType | None = Field(None, description="Only samples of this type.")
     status: SampleStatus | None = Field(None, description="Only samples with this status.")
     creator_id: UUID | None = Field(None, description="Only samples for this creator.")
-    ordered_from: Day | None = Field(None, description="First day, in the tenant's time zone.")
-    ordered_until: Day | None = Field(None, description="Last day, in the tenant's time zone.")
+    ordered_from: Day | None = Field(None, description="First day, in your store's time zone.")
+    ordered_until: Day | None = Field(None, description="Last day, in your store's time zone.")
     sort: SampleSort = Field(
         "newest",
-        description="newest or oldest order first, highest goods value, or longest waiting.",
+        description="newest or oldest order, highest goods value, or longest waiting first.",
     )
 
 
-@dataclass(frozen=True)
-class _Sort:
-    """A sort key with an index that ends in the order's id, so that any page is found at once."""
+class SamplesQuery(SampleFilters, PageQuery):
+    """Which page of the sample orders."""
 
-    column: str
-    order: sql.SQL
-    after: sql.SQL
-    positions: TypeAdapter[Any]
+
+class _Sort:
+    """A sort order. An index on its columns makes every page fast to find."""
+
+    def __init__(self, name: str, column: str, kind: Any, *, is_descending: bool = True) -> None:
+        self.keyset = Keyset(f"samples {name}", **{column: kind}, order_id=Text)
+        parts = {
+            "column": sql.Identifier("s", column),
+            "direction": sql.SQL("desc" if is_descending else "asc"),
+            "comparison": sql.SQL("<" if is_descending else ">"),
+            "value": sql.Placeholder(f"after_{column}"),
+        }
+        self.order_by = sql.SQL("{column} {direction}, s.order_id {direction}").format(**parts)
+        self.is_after = sql.SQL(
+            "({column}, s.order_id) {comparison} ({value}, %(after_order_id)s)"
+        ).format(**parts)
 
 
 _SORTS: dict[SampleSort, _Sort] = {
-    "newest": _Sort(
-        "ordered_at",
-        sql.SQL("s.ordered_at desc, s.order_id desc"),
-        sql.SQL("(s.ordered_at, s.order_id) < (%(after_key)s::timestamptz, %(after_id)s)"),
-        SAMPLES_BY_TIME,
-    ),
-    "oldest": _Sort(
-        "ordered_at",
-        sql.SQL("s.ordered_at, s.order_id"),
-        sql.SQL("(s.ordered_at, s.order_id) > (%(after_key)s::timestamptz, %(after_id)s)"),
-        SAMPLES_BY_TIME,
-    ),
-    "value": _Sort(
-        "goods_value_rank",
-        sql.SQL("s.goods_value_rank desc, s.order_id desc"),
-        sql.SQL("(s.goods_value_rank, s.order_id) < (%(after_key)s::bigint, %(after_id)s)"),
-        SAMPLES_BY_RANK,
-    ),
-    "waiting": _Sort(
-        "days_waiting_rank",
-        sql.SQL("s.days_waiting_rank desc, s.order_id desc"),
-        sql.SQL("(s.days_waiting_rank, s.order_id) < (%(after_key)s::bigint, %(after_id)s)"),
-        SAMPLES_BY_RANK,
-    ),
+    "newest": _Sort("newest", "ordered_at", AwareDatetime),
+    "oldest": _Sort("oldest", "ordered_at", AwareDatetime, is_descending=False),
+    "value": _Sort("value", "goods_value_rank", Bigint),
+    "waiting": _Sort("waiting", "days_waiting_rank", Bigint),
 }
-_FIRST = sql.SQL("true")
 
 
-def list_samples(
-    conn: Connection,
-    tenant_id: UUID,
-    filters: SampleFilters,
-    sort: SampleSort,
-    cursor: str | None,
-    limit: int,
-) -> dict[str, Any]:
-    """A page of a tenant's sample orders, and the next page's cursor.
+def list_samples(conn: Connection, tenant_id: UUID, page: SamplesQuery) -> dict[str, Any]:
+    """A page of a tenant's sample orders, and the cursor of the next page.
 
     Raises:
-        BadCursorError: The cursor is not one of this list in this order.
+        BadCursorError: The cursor is not valid for this sort order.
     """
-    chosen, list_name = _SORTS[sort], f"samples {sort}"
-    after = decode_cursor(chosen.positions, cursor)
-    if after is not None and after[0] != list_name:
-        raise BadCursorError
-    rows = conn.execute(
-        _statement(chosen, chosen.after if after else _FIRST),
-        _parameters(
-            tenant_id,
-            filters,
-            after_key=after[1] if after else None,
-            after_id=after[2] if after else None,
-            row_limit=limit + 1,
-        ),
-    ).fetchall()
-    data, next_cursor = split_page(rows, limit, list_name, chosen.column, "order_id")
-    return {"data": data, "next_cursor": next_cursor}
+    statement = _statement(page.sort, is_first_page=page.cursor is None)
+    parameters = _parameters(tenant_id, page)
+    return _SORTS[page.sort].keyset.read_page(conn, page, statement, **parameters)
 
 
 def find_sample(conn: Connection, tenant_id: UUID, order_id: str) -> dict[str, Any] | None:
-    """One sample order with the note on it; None when it is no sample."""
+    """One sample order with its note; None if the order is not a sample."""
     if "\0" in order_id:
         return None
-    parameters = _parameters(tenant_id, None, order_id=order_id)
-    found = conn.execute(_statement(_SORTS["newest"], _FIRST), parameters).fetchone()
+    parameters = {**_parameters(tenant_id, SampleFilters.model_construct()), "order_id": order_id}
+    found = conn.execute(_statement("newest"), parameters).fetchone()
     if found is None:
         return None
     note = conn.execute(query("api.find_sample_note"), parameters).fetchone()
     return {**found, "note": note["note"] if note else None}
 
 
-def export_samples(
-    state: State, tenant_id: UUID, filters: SampleFilters, sort: SampleSort
-) -> Iterator[bytes]:
+def export_samples(state: State, tenant_id: UUID, filters: SampleFilters) -> Iterator[bytes]:
     """All sample orders as a CSV file, in blocks, with formulas escaped."""
     with tenant_transaction(
         state.pool, tenant_id, read_only=True, timeout_ms=state.settings.statement_timeout_ms
     ) as conn:
         yield from stream_csv(
             conn,
-            _statement(_SORTS[sort], _FIRST),
+            _statement(filters.sort),
             _parameters(tenant_id, filters),
             _CSV_COLUMNS,
             escape_formulas=True,
         )
 
 
-def _statement(sort: _Sort, is_after: sql.SQL) -> sql.Composed:
-    return query("api.list_sample_orders").format(is_after=is_after, sort_key=sort.order)
+def _statement(sort: SampleSort, *, is_first_page: bool = True) -> sql.Composed:
+    is_after = sql.SQL("true") if is_first_page else _SORTS[sort].is_after
+    return query("api.list_sample_orders").format(is_after=is_after, sort_key=_SORTS[sort].order_by)
 
 
-def _parameters(tenant_id: UUID, filters: SampleFilters | None, **others: Any) -> Mapping[str, Any]:
+def _parameters(tenant_id: UUID, filters: SampleFilters) -> dict[str, Any]:
     return {
         "tenant_id": tenant_id,
         "order_id": None,
-        "type": filters.type if filters else None,
-        "status": filters.status if filters else None,
-        "creator_id": filters.creator_id if filters else None,
-        "ordered_from": filters.ordered_from if filters else None,
-        "ordered_until": filters.ordered_until if filters else None,
-        "pattern": filters.pattern if filters else None,
         "row_limit": None,
-        **others,
+        "pattern": filters.pattern,
+        **filters.model_dump(
+            include={"type", "status", "creator_id", "ordered_from", "ordered_until"}
+        ),
     }

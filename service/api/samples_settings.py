@@ -1,4 +1,4 @@
-"""``/api/admin/samples/settings``: what makes an order a sample for this tenant."""
+"""``/api/admin/samples/settings``: what makes an order a sample in your store."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
-from service.api.access import state, tenant_id, transaction, who
-from service.api.paging import WITHOUT_NUL
-from service.api.schemas import Instant, RequestModel, ResponseModel, Run, SampleType
-from service.core.db import Connection, one, tenant_transaction
+from service.api.access import actor, fetch_one, tenant_id, transaction
+from service.api.schemas import Instant, Line, RequestModel, ResponseModel, Run, SampleType
+from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
 from service.queue.enqueue import enqueue
@@ -24,74 +23,68 @@ _HISTORY = 20
 
 def _check_pattern(pattern: str) -> str:
     if (len(pattern) - len(pattern.rstrip("\\"))) % 2:
-        raise ValueError(
-            r"ends in a lone \, which stands for nothing; write \\ for the sign itself"
-        )
+        raise ValueError(r"ends in a single \; write \\ for a backslash")
     return pattern
 
 
-Tag = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=WITHOUT_NUL),
-]
-Pattern = Annotated[Tag, AfterValidator(_check_pattern)]
+Pattern = Annotated[Line, AfterValidator(_check_pattern)]
 
 
 class SamplesRules(ResponseModel):
     """What makes an order a sample."""
 
-    ugc_tags: list[str] = Field(description="Order tags of samples sent to creators.")
+    ugc_tags: list[str] = Field(description="Order tags of UGC samples.")
     tiktok_tags: list[str] = Field(description="Order tags of TikTok samples.")
     channel_patterns: list[str] = Field(
-        description="Names of the channels of TikTok samples; % is any text, _ any one sign."
+        description="Channel names of TikTok samples; % matches any text, _ one character."
     )
-    zero_price_only: bool = Field(description="Whether the goods must have cost nothing.")
+    zero_price_only: bool = Field(description="Whether only free goods count as samples.")
 
 
 class SamplesSettings(SamplesRules):
-    """What makes an order a sample, and who decided it."""
+    """What makes an order a sample, and the last change."""
 
     updated_at: Instant
-    updated_by: str | None = Field(description="Who changed it last; null while nobody has.")
+    updated_by: str | None = Field(description="Who made the last change, if any.")
 
 
 class SamplesChange(RequestModel):
-    """What to change; what is left out stays."""
+    """The settings to change; omitted settings stay the same."""
 
-    ugc_tags: list[Tag] | None = Field(None, max_length=_MOST_TAGS)
-    tiktok_tags: list[Tag] | None = Field(None, max_length=_MOST_TAGS)
+    ugc_tags: list[Line] | None = Field(None, max_length=_MOST_TAGS)
+    tiktok_tags: list[Line] | None = Field(None, max_length=_MOST_TAGS)
     channel_patterns: list[Pattern] | None = Field(None, max_length=_MOST_TAGS)
     zero_price_only: bool | None = None
 
     @property
     def broad_patterns(self) -> list[str]:
-        """The patterns that fit every channel name, or every one of some length."""
+        """Patterns that match every channel name, or every one of some length."""
         return [p for p in self.channel_patterns or [] if not p.strip("%_")]
 
 
 class SamplesSaving(SamplesChange):
-    """What to change, and whether a pattern may match everything."""
+    """The settings to change, with a confirmation for broad patterns."""
 
     confirm_broad: bool = Field(
-        False, description="Needed when a pattern has no sign of its own, such as %."
+        False, description="Required for a pattern of wildcards only, such as %."
     )
 
 
 class SamplesUndo(RequestModel):
-    """Which change to undo."""
+    """The change to undo."""
 
-    change_id: UUID | None = Field(None, description="Of the history; the last one unless given.")
+    change_id: UUID | None = Field(None, description="The last change by default.")
 
 
 class SamplesSaved(ResponseModel):
-    """The settings as they are now, and the build that puts them to work."""
+    """The settings after the change, and the build that applies them."""
 
     settings: SamplesSettings
-    run: Run | None = Field(description="Rebuilds samples and RFM; null when nothing changed.")
+    run: Run | None = Field(description="Null if nothing changed.")
 
 
 class FormerSamplesRules(SamplesRules):
-    """Settings that a change replaced."""
+    """The settings before a change."""
 
     change_id: UUID
     changed_at: Instant
@@ -99,13 +92,13 @@ class FormerSamplesRules(SamplesRules):
 
 
 class SamplesHistory(ResponseModel):
-    """The last changes, newest first, each with the values it replaced."""
+    """The last changes, newest first, each with the settings before it."""
 
     data: list[FormerSamplesRules]
 
 
 class PreviewedOrder(ResponseModel):
-    """An order that settings would make a sample, or no longer."""
+    """An order that would become a sample, or stop being one."""
 
     order_id: str
     order_number: str | None
@@ -117,23 +110,21 @@ class PreviewedOrder(ResponseModel):
 
 
 class SamplesPreview(ResponseModel):
-    """What settings would change, were they saved."""
+    """The effect of settings before they are saved."""
 
-    current_count: int = Field(description="Samples of the last build.")
-    proposed_count: int = Field(description="Samples that there would be.")
+    current_count: int = Field(description="Number of samples now.")
+    proposed_count: int = Field(description="Number of samples with the new settings.")
     entering_count: int
     leaving_count: int
-    entering: list[PreviewedOrder] = Field(description="Up to ten of them, newest first.")
-    leaving: list[PreviewedOrder] = Field(description="Up to ten of them, newest first.")
-    needs_confirmation: bool = Field(
-        description="Whether saving them takes confirm_broad: a pattern matches everything."
-    )
+    entering: list[PreviewedOrder] = Field(description="Up to ten new samples, newest first.")
+    leaving: list[PreviewedOrder] = Field(description="Up to ten former samples, newest first.")
+    needs_confirmation: bool = Field(description="Whether saving needs confirm_broad.")
 
 
 @blueprint.get("/api/admin/samples/settings")
 @blueprint.output(SamplesSettings)
 def show_samples_settings() -> dict[str, Any]:
-    """What makes an order a sample for this tenant."""
+    """Get the settings for samples in your store."""
     with transaction() as conn:
         return _read(conn)
 
@@ -141,7 +132,7 @@ def show_samples_settings() -> dict[str, Any]:
 @blueprint.get("/api/admin/samples/settings/history")
 @blueprint.output(SamplesHistory)
 def list_samples_changes() -> dict[str, Any]:
-    """The last 20 changes, newest first: who, when, and the values that were replaced."""
+    """List the last 20 changes of the settings, newest first."""
     with transaction() as conn:
         return {"data": _history(conn, None, _HISTORY)}
 
@@ -150,15 +141,15 @@ def list_samples_changes() -> dict[str, Any]:
 @blueprint.input(SamplesSaving, arg_name="change")
 @blueprint.output(SamplesSaved, status_code=202)
 def change_samples_settings(change: SamplesSaving) -> dict[str, Any]:
-    """Change some of the settings and rebuild this tenant's samples and RFM with them.
+    """Change the settings for samples and start a build.
 
-    Both happen or neither. RFM is rebuilt as well because samples do not count as purchases. Tags
-    that mean the same are kept once.
+    RFM is rebuilt too, because samples do not count as purchases. Tags that differ only in case
+    are saved once.
     """
     if change.broad_patterns and not change.confirm_broad:
         raise InvalidInputError(
             f"The pattern {change.broad_patterns[0]} matches every channel.",
-            advice="If that is meant, send confirm_broad: true; a preview shows what it would do.",
+            advice="Check the preview, and send confirm_broad: true to save it.",
         )
     with transaction() as conn:
         return _save(conn, change.model_dump(exclude={"confirm_broad"}))
@@ -168,10 +159,7 @@ def change_samples_settings(change: SamplesSaving) -> dict[str, Any]:
 @blueprint.input(SamplesUndo, arg_name="undo")
 @blueprint.output(SamplesSaved, status_code=202)
 def undo_samples_change(undo: SamplesUndo) -> dict[str, Any]:
-    """Put back the values that a change replaced, the last one unless told which; and rebuild.
-
-    The undoing is a change itself, so it can be undone.
-    """
+    """Restore the settings from before a change, and start a build. An undo can be undone."""
     with transaction() as conn:
         found = _history(conn, undo.change_id, 1)
         if not found:
@@ -186,22 +174,15 @@ def undo_samples_change(undo: SamplesUndo) -> dict[str, Any]:
 @blueprint.input(SamplesChange, arg_name="change")
 @blueprint.output(SamplesPreview)
 def preview_samples_settings(change: SamplesChange) -> dict[str, Any]:
-    """How many orders would enter and leave the samples, with ten examples each. Writes nothing."""
-    with tenant_transaction(
-        state().pool,
-        tenant_id(),
-        read_only=True,
-        timeout_ms=state().settings.statement_timeout_ms,
-    ) as conn:
-        parameters = {"tenant_id": tenant_id(), **change.model_dump()}
-        conn.execute(query("api.try_samples_settings"), parameters)
-        previewed = one(conn.execute(query("api.preview_samples"), parameters).fetchone())
+    """Preview how many orders the settings would add and remove. Saves nothing."""
+    with transaction(read_only=True) as conn:
+        fetch_one(conn, query("api.set_samples_preview"), **change.model_dump())
+        previewed = fetch_one(conn, query("api.preview_samples"))
     return {**previewed, "needs_confirmation": bool(change.broad_patterns)}
 
 
 def _read(conn: Connection) -> dict[str, Any]:
-    parameters = {"tenant_id": tenant_id()}
-    return one(conn.execute(query("api.find_samples_settings"), parameters).fetchone())
+    return fetch_one(conn, query("api.find_samples_settings"))
 
 
 def _history(conn: Connection, change_id: UUID | None, limit: int) -> list[dict[str, Any]]:
@@ -214,7 +195,7 @@ def _history(conn: Connection, change_id: UUID | None, limit: int) -> list[dict[
 def _save(conn: Connection, values: dict[str, Any]) -> dict[str, Any]:
     changed = conn.execute(
         query("api.change_samples_settings"),
-        {"tenant_id": tenant_id(), "changed_by": who(conn), **values},
+        {"tenant_id": tenant_id(), "changed_by": actor(conn), **values},
     ).fetchone()
     run = enqueue(conn, tenant_id(), "build", behind_running=True) if changed else None
     return {"settings": _read(conn), "run": run}

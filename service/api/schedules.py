@@ -1,4 +1,4 @@
-"""``/api/admin/schedules``: what runs by itself, when next, and pausing it."""
+"""``/api/admin/schedules``: list, pause and resume schedules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from service.api.access import state, tenant_id, transaction, who
+from service.api.access import actor, state, tenant_id, transaction
 from service.api.problems import NotFoundError
 from service.api.schemas import RequestModel, Schedule, Schedules
 from service.queue.schedules import BY_NAME, list_schedules, pause, read_schedule, resume
@@ -15,7 +15,7 @@ blueprint = APIBlueprint("schedules", __name__, tag="Schedules")
 
 
 class ScheduleChange(RequestModel):
-    """Whether the schedule is to be paused."""
+    """Whether to pause the schedule."""
 
     is_paused: bool
 
@@ -23,7 +23,7 @@ class ScheduleChange(RequestModel):
 @blueprint.get("/api/admin/schedules")
 @blueprint.output(Schedules)
 def show_schedules() -> dict[str, Any]:
-    """What runs by itself: when next, whether paused, and the newest run of its kind."""
+    """List your store's schedules with their next and last runs."""
     with transaction() as conn:
         return {"data": list_schedules(conn, state().settings, tenant_id())}
 
@@ -32,12 +32,15 @@ def show_schedules() -> dict[str, Any]:
 @blueprint.input(ScheduleChange, arg_name="change")
 @blueprint.output(Schedule)
 def change_schedule(name: str, change: ScheduleChange) -> dict[str, Any]:
-    """Pause a schedule, or resume it from its next time on. What runs already goes on."""
+    """Pause or resume a schedule.
+
+    A run that is in progress continues. A resumed schedule starts at its next regular time.
+    """
     if name not in BY_NAME:
-        raise NotFoundError(f"No schedule is called '{name[:40]}'.")
+        raise NotFoundError(f"There is no schedule '{name[:40]}'.")
     with transaction() as conn:
         if change.is_paused:
-            pause(conn, tenant_id(), name, who(conn))
+            pause(conn, tenant_id(), name, actor(conn))
         else:
             resume(conn, tenant_id(), name)
         return read_schedule(conn, state().settings, tenant_id(), name)

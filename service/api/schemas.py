@@ -1,14 +1,14 @@
-"""The JSON API's models: what goes in and what comes out, in one place for OpenAPI.
+"""Models of the JSON API that several endpoints share.
 
-Money is a decimal string in major units beside its ISO 4217 currency; times are ISO 8601 in UTC
-with a final Z.
+Money is a decimal string in major units, next to its ISO 4217 currency. Times are ISO 8601 in UTC
+and end in Z.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
@@ -17,12 +17,19 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    StringConstraints,
     WithJsonSchema,
 )
 from pydantic_core import PydanticKnownError
 
 from service.core.seeds import rfm_segment_labels
 
+# PostgreSQL's text cannot hold NUL.
+WITHOUT_NUL = r"^[^\x00]*$"
+Line = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=WITHOUT_NUL),
+]
 Instant = Annotated[
     datetime,
     PlainSerializer(lambda at: at.astimezone(UTC).isoformat().replace("+00:00", "Z"), str),
@@ -33,7 +40,7 @@ Money = Annotated[
     PlainSerializer(lambda amount: f"{amount:f}", str),
     WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}),
 ]
-# A share of a whole, 0 to 1, computed in SQL.
+# A share of a whole, from 0 to 1, calculated in SQL.
 Share = Annotated[
     Decimal,
     PlainSerializer(float, float),
@@ -70,90 +77,107 @@ RunTrigger = Literal["schedule", "person", "webhook", "cli"]
 
 
 class RequestModel(BaseModel):
-    """Base of what is read from requests: a parameter that is not known is an error."""
+    """Base of request models; an unknown parameter is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ResponseModel(BaseModel):
-    """Base of what is answered; columns that the model does not name stay inside."""
+    """Base of response models; columns that the model does not name are left out."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
-class OrderLimit(ResponseModel):
-    """That older orders are missing which the numbers should count."""
+Item = TypeVar("Item", bound=ResponseModel)
 
-    first_order_at: Instant | None = Field(description="The oldest order there is.")
-    window_days: int = Field(description="How many days of orders RFM looks at.")
+
+class Page(ResponseModel, Generic[Item]):
+    """Base of paged responses."""
+
+    data: list[Item]
+    next_cursor: str | None
+
+
+class OrderLimit(ResponseModel):
+    """Why older orders are missing from the figures, and what to do about it."""
+
+    first_order_at: Instant | None = Field(description="Time of the oldest order.")
+    window_days: int = Field(description="Length of the RFM window in days.")
     in_words: str
     advice: str
 
 
+OptionalOrderLimit = Annotated[
+    OrderLimit | None,
+    Field(description="Set when older orders are missing from these figures."),
+]
+NextBuild = Annotated[
+    Instant | None, Field(description="Next scheduled build; null while builds are paused.")
+]
+NextSync = Annotated[
+    Instant | None,
+    Field(description="Next scheduled sync; null while it is paused or not connected."),
+]
+
+
 class Tenant(ResponseModel):
-    """The tenant that the token or session belongs to."""
+    """The store that the token or session belongs to."""
 
     tenant_id: UUID
     name: str
     shop_domain: str | None
-    currency: str | None = Field(description="ISO 4217; null until the shop has told.")
-    time_zone: str = Field(description="IANA name, for showing times to people.")
+    currency: str | None = Field(description="ISO 4217; null until the store is connected.")
+    time_zone: str = Field(description="IANA name of the time zone for displayed times.")
     is_shopify_connected: bool
-    last_synced_at: Instant | None = Field(description="End of the last good orders sync.")
-    last_built_at: Instant | None = Field(description="End of the last good build.")
-    order_limit: OrderLimit | None = Field(
-        description="Why orders are missing that the numbers should count; null if none are."
-    )
+    last_synced_at: Instant | None = Field(description="End of the last successful order sync.")
+    last_built_at: Instant | None = Field(description="End of the last successful build.")
+    order_limit: OptionalOrderLimit
 
 
 class ShopifySegment(ResponseModel):
-    """One of Shopify's own customer segments, as last synced."""
+    """A customer segment from Shopify, as of the last sync."""
 
-    id: str = Field(description="The number of Shopify's id.")
+    id: str = Field(description="Shopify's numeric id.")
     name: str
-    query: str = Field(description="ShopifyQL, as the store has it.")
+    query: str = Field(description="The segment's ShopifyQL query.")
     member_count: int
     synced_at: Instant
-    gone_at: Instant | None = Field(description="When the store no longer had it.")
+    gone_at: Instant | None = Field(description="When the segment was found deleted in Shopify.")
 
 
-class ShopifySegmentsPage(ResponseModel):
-    """A page of Shopify's segments, by name."""
+class ShopifySegmentsPage(Page[ShopifySegment]):
+    """A page of Shopify segments, sorted by name."""
 
-    data: list[ShopifySegment]
-    next_cursor: str | None
-    segments: int = Field(description="Segments the store has, whatever the page shows.")
-    unread: int = Field(description="Those that could not be read and keep the members they had.")
-    as_of: Instant | None = Field(description="When the last sync of all segments began.")
-    next_sync_at: Instant | None = Field(description="Null while that is paused or cannot be.")
+    segments: int = Field(description="Total number of segments in the store.")
+    unread: int = Field(description="Segments that could not be read; they keep their members.")
+    as_of: Instant | None = Field(description="Start of the last complete sync.")
+    next_sync_at: NextSync
 
 
 class RfmSegment(ResponseModel):
-    """One of the RFM segments with its size."""
+    """An RFM segment with its size and revenue."""
 
     segment: Segment
     label: str
-    colour: str = Field(description="sRGB as #rrggbb.")
+    colour: str = Field(description="sRGB colour as #rrggbb.")
     description: str
     suggested_action: str
     customers: int
-    share: Share = Field(description="Part of all scored customers.")
-    revenue: Money = Field(description="Net spend of its customers inside the window.")
-    revenue_share: Share = Field(description="Part of all scored customers' net spend.")
+    share: Share = Field(description="Share of all scored customers.")
+    revenue: Money = Field(description="Net spend of its customers in the RFM window.")
+    revenue_share: Share = Field(description="Share of the net spend of all scored customers.")
 
 
 class RfmSummary(ResponseModel):
-    """The RFM segments in order of priority."""
+    """The RFM segments in priority order."""
 
     data: list[RfmSegment]
-    customers: int = Field(description="All scored customers.")
+    customers: int = Field(description="Total number of scored customers.")
     revenue: Money
     currency: str | None
-    calculated_at: Instant | None = Field(description="The instant the scores describe.")
-    next_build_at: Instant | None = Field(description="Null while that is paused.")
-    order_limit: OrderLimit | None = Field(
-        description="Why orders are missing that the numbers should count; null if none are."
-    )
+    calculated_at: Instant | None = Field(description="The scores are as of this time.")
+    next_build_at: NextBuild
+    order_limit: OptionalOrderLimit
 
 
 class RfmCustomer(ResponseModel):
@@ -165,32 +189,28 @@ class RfmCustomer(ResponseModel):
     r_score: int = Field(ge=1, le=5)
     f_score: int = Field(ge=1, le=5)
     m_score: int = Field(ge=1, le=5)
-    r_reason: str = Field(description="The recency score in words.")
-    f_reason: str = Field(description="The frequency score in words.")
-    m_reason: str = Field(description="The monetary score in words.")
+    r_reason: str = Field(description="Explains the recency score.")
+    f_reason: str = Field(description="Explains the frequency score.")
+    m_reason: str = Field(description="Explains the monetary score.")
     recency_days: int = Field(description="Whole days since the last order.")
-    frequency_count: int = Field(description="Orders inside the window.")
-    monetary_total: Money = Field(description="Net spend inside the window.")
+    frequency_count: int = Field(description="Orders in the RFM window.")
+    monetary_total: Money = Field(description="Net spend in the RFM window.")
     currency: str
     previous_segment: Segment | None = Field(
-        description="Segment before the last change; null for who was in none."
+        description="Segment before the last change; null if the customer had none."
     )
     segment_changed_on: date = Field(description="Day of the last change, in RFM's time zone.")
     last_order_at: Instant
 
 
-class RfmCustomersPage(ResponseModel):
+class RfmCustomersPage(Page[RfmCustomer]):
     """A page of scored customers, highest net spend first."""
 
-    data: list[RfmCustomer]
-    next_cursor: str | None
-    order_limit: OrderLimit | None = Field(
-        description="Why orders are missing that the numbers should count; null if none are."
-    )
+    order_limit: OptionalOrderLimit
 
 
 class SampleItem(ResponseModel):
-    """A line of a sample order."""
+    """A line item of a sample order."""
 
     title: str | None = None
     variant_title: str | None = None
@@ -199,20 +219,20 @@ class SampleItem(ResponseModel):
 
 
 class SampleOrder(ResponseModel):
-    """An order that is a sample, why, how far it has come and whom it was sent to."""
+    """A sample order with its evidence, status and creator."""
 
     order_id: str
     order_number: str | None
     customer_id: str | None
     customer_name: str | None
     customer_email: str | None
-    types: list[SampleType] = Field(description="Both may hold at once.")
-    matched_tags: list[str] = Field(description="The order's tags that make it a sample.")
-    matched_patterns: list[str] = Field(description="The patterns that its channel matches.")
-    evidence: str = Field(description="What makes it a sample, in words.")
+    types: list[SampleType] = Field(description="One or both types.")
+    matched_tags: list[str] = Field(description="Order tags that make the order a sample.")
+    matched_patterns: list[str] = Field(description="Channel patterns that the order matches.")
+    evidence: str = Field(description="Explains why the order is a sample.")
     status: SampleStatus
     days_waiting: int | None = Field(
-        description="Days until something was sent or, while nothing was, until the last build."
+        description="Days until the first shipment or, without one, until the last build."
     )
     channel: str | None
     items: list[SampleItem]
@@ -222,8 +242,8 @@ class SampleOrder(ResponseModel):
     creator_handle: str | None
     creator_name: str | None
     creator_link: CreatorLink | None = Field(
-        description="manual, a person chose; email or handle, found by it; unlinked, a person said"
-        " that there is nobody; null, nobody was found."
+        description="How the creator was found. manual: chosen by a person; email or handle:"
+        " matched automatically; unlinked: a person removed the creator; null: no creator found."
     )
     ordered_at: Instant
     cancelled_at: Instant | None
@@ -232,27 +252,25 @@ class SampleOrder(ResponseModel):
 
 
 class SampleOrderDetail(SampleOrder):
-    """A sample order with all that is known about it."""
+    """A sample order with all its details."""
 
     price_reason: Literal["free", "refunded", "any"] = Field(
-        description="Why its price counts: free, refunded since, or the tenant takes any price."
+        description="Why the price qualifies. free: the goods cost nothing; refunded: the price"
+        " was refunded; any: your settings accept any price."
     )
-    fulfillment_status: str | None = Field(description="Shopify's own word.")
+    fulfillment_status: str | None = Field(description="The fulfillment status from Shopify.")
     tags: list[str] = Field(description="All tags of the order.")
     note: str | None
-    linked_by: str | None = Field(description="Who decided about the creator.")
+    linked_by: str | None = Field(description="Who chose or removed the creator.")
     linked_at: Instant | None
 
 
-class SampleOrdersPage(ResponseModel):
+class SampleOrdersPage(Page[SampleOrder]):
     """A page of sample orders."""
-
-    data: list[SampleOrder]
-    next_cursor: str | None
 
 
 class SampleCounts(ResponseModel):
-    """Sample orders of one type, or of all, by status, and what they are worth."""
+    """Number of sample orders by status, and their value."""
 
     type: Literal["all", "ugc", "tiktok"]
     total: int
@@ -260,12 +278,12 @@ class SampleCounts(ResponseModel):
     partial: int
     fulfilled: int
     cancelled: int
-    goods_value: Money | None = Field(description="Retail value of what was not cancelled.")
+    goods_value: Money | None = Field(description="Retail value without cancelled orders.")
     currency: str | None
 
 
 class SampleFigures(SampleCounts):
-    """The counts of all time, how long samples take, and how many there were lately."""
+    """All-time counts of one type."""
 
     median_days_to_fulfil: float | None
     last_30_days: int
@@ -273,42 +291,42 @@ class SampleFigures(SampleCounts):
 
 
 class SampleMonth(SampleCounts):
-    """The counts of a month."""
+    """Counts of one type in one month."""
 
     month: date
 
 
 class UnknownStatus(ResponseModel):
-    """A fulfilment status that counts as pending because nobody has said what it means."""
+    """A fulfillment status without a mapping, which counts as pending."""
 
     fulfillment_status: str
     samples: int
 
 
 class SampleStats(ResponseModel):
-    """How many samples there are; an order of both types counts in both but once in all."""
+    """Sample counts. An order of both types counts once in each type, and once in all."""
 
     data: list[SampleFigures]
-    months: list[SampleMonth] = Field(description="The last months with samples, newest first.")
+    months: list[SampleMonth] = Field(description="The last 24 months, newest first.")
     unknown_statuses: list[UnknownStatus] = Field(
-        description="Statuses that the seed fulfillment_statuses does not have."
+        description="Statuses that the seed fulfillment_statuses does not map."
     )
-    as_of: Instant | None = Field(description="When they were last known to be built.")
-    next_build_at: Instant | None = Field(description="Null while that is paused.")
-    order_limit: OrderLimit | None = Field(
-        description="Why orders are missing that these should count; null if none are."
-    )
+    as_of: Instant | None = Field(description="Time of the last known build.")
+    next_build_at: NextBuild
+    order_limit: OptionalOrderLimit
 
 
 class SampleSuggestion(ResponseModel):
-    """An order that is nearly a sample, and why it is none."""
+    """An order that is almost a sample, and the reason why it is not one."""
 
     order_id: str
     order_number: str | None
     customer_name: str | None
     customer_email: str | None
     reason: SuggestionReason
-    evidence: list[str] = Field(description="The tags or, for channel_not_free, the patterns.")
+    evidence: list[str] = Field(
+        description="The tags behind the reason; for channel_not_free, the channel patterns."
+    )
     channel: str | None
     tags: list[str]
     goods_paid: Money
@@ -316,30 +334,27 @@ class SampleSuggestion(ResponseModel):
     ordered_at: Instant
 
 
-class SampleSuggestionsPage(ResponseModel):
-    """A page of orders that are nearly samples, newest first."""
-
-    data: list[SampleSuggestion]
-    next_cursor: str | None
+class SampleSuggestionsPage(Page[SampleSuggestion]):
+    """A page of suggestions, newest first."""
 
 
 class Creator(ResponseModel):
-    """A person whom samples are sent to, with figures as of the last build."""
+    """A creator who receives samples, with figures as of the last build."""
 
     creator_id: UUID
-    handle: str | None = Field(description="Name on the platform, in lower case, without @.")
+    handle: str | None = Field(description="Lower-case handle without @.")
     platform: Platform
     name: str | None
     email: str | None
     profile_url: str | None
     notes: str | None
-    also_known_as: list[str] = Field(description="Handles and addresses merged into this one.")
-    samples: int = Field(description="Samples that were not cancelled.")
-    samples_sent: int = Field(description="Of them, those of which something was sent.")
-    goods_value: Money | None = Field(description="Retail value of these samples.")
+    also_known_as: list[str] = Field(description="Handles and e-mail addresses from merges.")
+    samples: int = Field(description="Samples, without cancelled ones.")
+    samples_sent: int = Field(description="Samples with at least one shipment.")
+    goods_value: Money | None = Field(description="Retail value of the samples.")
     last_sample_at: Instant | None
     last_sent_at: Instant | None
-    own_orders: int = Field(description="Orders they paid for themselves.")
+    own_orders: int = Field(description="Orders that the creator paid for.")
     own_orders_total: Money | None
     last_own_order_at: Instant | None
     currency: str | None
@@ -347,72 +362,64 @@ class Creator(ResponseModel):
     updated_at: Instant
 
 
-class CreatorsPage(ResponseModel):
-    """A page of creators, by handle or name."""
-
-    data: list[Creator]
-    next_cursor: str | None
+class CreatorsPage(Page[Creator]):
+    """A page of creators, sorted by handle or name."""
 
 
 class Run(ResponseModel):
-    """A sync, build or import: where it is and how it ended."""
+    """A sync, build or import, with its progress and result."""
 
     run_id: UUID
     kind: RunKind
     trigger: RunTrigger
     state: RunState
     phase: str | None
-    done: int = Field(description="Progress, in the unit that the phase names.")
+    done: int = Field(description="Progress in the current phase, in the unit the phase names.")
     total: int | None
     counts: dict[str, int]
-    attempts: int = Field(description="How often a process has begun it.")
+    attempts: int = Field(description="How many times the run was started.")
     error: str | None
     advice: str | None
     created_at: Instant
     started_at: Instant | None
     finished_at: Instant | None
-    next_attempt_at: Instant | None = Field(
-        description="When it is tried again, while it waits for that."
-    )
+    next_attempt_at: Instant | None = Field(description="When a queued run is retried.")
     is_silent: bool = Field(
         False,
-        description="Whether its process has not been heard of for a minute: it is taken up again"
-        " or ended as failed within minutes.",
+        description="Whether the worker has not reported for a minute. Such a run is resumed or"
+        " marked as failed within minutes.",
     )
 
 
-class RunsPage(ResponseModel):
+class RunsPage(Page[Run]):
     """A page of runs, newest first."""
-
-    data: list[Run]
-    next_cursor: str | None
 
 
 class Schedule(ResponseModel):
-    """What runs by itself."""
+    """A schedule with its next and last run."""
 
     name: str
     label: str
-    cron: str = Field(description="When, as five fields of cron, by the clock of time_zone.")
+    cron: str = Field(description="Five-field cron expression, evaluated in time_zone.")
     time_zone: str = Field(description="IANA name.")
     next_at: Instant | None = Field(
-        description="When it is next due; null while it is paused or what it needs not connected."
+        description="Next run; null while the schedule is paused or its connection is missing."
     )
-    is_connected: bool = Field(description="Whether the tenant has what it needs.")
+    is_connected: bool = Field(description="Whether the connection it needs exists.")
     is_paused: bool
     paused_at: Instant | None
     paused_by: str | None
-    last_run: Run | None = Field(description="The newest run of its kind, if it has one.")
+    last_run: Run | None = Field(description="Most recent run of this kind.")
 
 
 class Schedules(ResponseModel):
-    """What runs by itself for a tenant."""
+    """Your store's schedules."""
 
     data: list[Schedule]
 
 
 class Webhook(ResponseModel):
-    """A webhook that could not be processed, without what it said."""
+    """A webhook that could not be processed, without its payload."""
 
     webhook_id: str
     topic: str
@@ -424,11 +431,8 @@ class Webhook(ResponseModel):
     triggered_at: Instant | None
 
 
-class WebhooksPage(ResponseModel):
-    """A page of webhooks that were set aside, newest first."""
-
-    data: list[Webhook]
-    next_cursor: str | None
+class WebhooksPage(Page[Webhook]):
+    """A page of quarantined webhooks, newest first."""
 
 
 class PrivacyExport(ResponseModel):
@@ -439,15 +443,12 @@ class PrivacyExport(ResponseModel):
     expires_at: Instant
 
 
-class PrivacyExportsPage(ResponseModel):
-    """A page of answers to data requests that have not expired, newest first."""
-
-    data: list[PrivacyExport]
-    next_cursor: str | None
+class PrivacyExportsPage(Page[PrivacyExport]):
+    """A page of data exports that have not expired, newest first."""
 
 
 class PrivacyReceipt(ResponseModel):
-    """That a privacy request was met; nothing about whom it was."""
+    """Proof that a privacy request was completed, without personal data."""
 
     receipt_id: UUID
     kind: Literal["data_request", "customer_redact", "shop_redact"]
@@ -457,11 +458,8 @@ class PrivacyReceipt(ResponseModel):
     completed_at: Instant
 
 
-class PrivacyReceiptsPage(ResponseModel):
+class PrivacyReceiptsPage(Page[PrivacyReceipt]):
     """A page of receipts, newest first."""
-
-    data: list[PrivacyReceipt]
-    next_cursor: str | None
 
 
 class Problem(ResponseModel):
@@ -471,6 +469,6 @@ class Problem(ResponseModel):
     title: str
     status: int
     detail: str
-    instance: str = Field(description="urn:uuid of this occurrence, the id in the log.")
+    instance: str = Field(description="urn:uuid: of this occurrence, with the id in the log.")
     advice: str | None = None
     errors: list[dict[str, str]] | None = None

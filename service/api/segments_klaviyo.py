@@ -1,4 +1,4 @@
-"""``/api/admin/segments/klaviyo``: lists of Klaviyo that are read here, which are segments too."""
+"""``/api/admin/segments/klaviyo``: pulled Klaviyo lists, which are segments too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from apiflask import APIBlueprint
 
 from service.api.access import state, tenant_id, transaction
 from service.api.klaviyo_schemas import KlaviyoMembersPage, KlaviyoSegments
-from service.api.paging import KLAVIYO_MEMBERS, SearchQuery, decode_cursor, split_page
+from service.api.paging import Keyset, SearchQuery, Text
 from service.api.problems import NotFoundError
 from service.core.db import Connection
 from service.core.queries import query
@@ -17,14 +17,15 @@ from service.queue.schedules import next_at
 blueprint = APIBlueprint("segments_klaviyo", __name__, tag="Segments")
 
 PATH = "/api/admin/segments/klaviyo"
+_BY_EMAIL = Keyset("klaviyo members", sort_email=Text, profile_id=Text)
 
 
 @blueprint.get(PATH)
 @blueprint.output(KlaviyoSegments)
 def list_klaviyo_segments() -> dict[str, Any]:
-    """Lists of Klaviyo that are pulled or kept in step both ways, by name.
+    """List the Klaviyo lists with a pull or bidirectional sync, sorted by name.
 
-    Each is a segment with the key `klaviyo:<id>`, which may feed other lists.
+    Each is a segment with the key `klaviyo:<id>`, which you can sync to other lists.
     """
     with transaction() as conn:
         rows = _select(conn, None)
@@ -40,30 +41,23 @@ def list_klaviyo_segments() -> dict[str, Any]:
 @blueprint.input(SearchQuery, location="query", arg_name="page")
 @blueprint.output(KlaviyoMembersPage)
 def list_klaviyo_members(list_id: str, page: SearchQuery) -> dict[str, Any]:
-    """Who is on a list that is read here, by address, as of its last sync.
+    """List the profiles on a pulled list as of its last sync, sorted by e-mail address.
 
-    `q` finds addresses that contain the text. A profile without an address comes last.
+    `q` searches e-mail addresses. Profiles without an address come last.
     """
-    after = decode_cursor(KLAVIYO_MEMBERS, page.cursor)
     with transaction() as conn:
         if "\0" in list_id or not _select(conn, list_id):
-            raise NotFoundError("No list of this id is read here.")
-        rows = conn.execute(
+            raise NotFoundError("There is no pulled list with this id.")
+        return _BY_EMAIL.read_page(
+            conn,
+            page,
             query("api.list_klaviyo_members"),
-            {
-                "tenant_id": tenant_id(),
-                "list_id": list_id,
-                "pattern": page.pattern,
-                "after_email": after[1] if after else None,
-                "after_id": after[2] if after else None,
-                "row_limit": page.limit + 1,
-            },
-        ).fetchall()
-    data, next_cursor = split_page(rows, page.limit, "klaviyo members", "sort_email", "profile_id")
-    return {"data": data, "next_cursor": next_cursor}
+            tenant_id=tenant_id(),
+            list_id=list_id,
+            pattern=page.pattern,
+        )
 
 
 def _select(conn: Connection, list_id: str | None) -> list[dict[str, Any]]:
-    return conn.execute(
-        query("api.list_klaviyo_segments"), {"tenant_id": tenant_id(), "list_id": list_id}
-    ).fetchall()
+    parameters = {"tenant_id": tenant_id(), "list_id": list_id}
+    return conn.execute(query("api.list_klaviyo_segments"), parameters).fetchall()

@@ -1,4 +1,4 @@
-"""``/api/admin/me``: whose data this is."""
+"""``/api/admin/me``: the store that a request acts for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ blueprint = APIBlueprint("tenant", __name__, tag="Tenant")
 
 
 def read_tenant(conn: Connection, tenant: UUID) -> Tenant:
-    """The tenant with its shop and what was last done for it."""
+    """The tenant with its shop, and the times of its last sync and build."""
     row = conn.execute(query("api.find_tenant"), {"tenant_id": tenant}).fetchone()
     return Tenant.model_validate({**one(row), "order_limit": read_order_limit(conn, tenant)})
 
@@ -24,6 +24,6 @@ def read_tenant(conn: Connection, tenant: UUID) -> Tenant:
 @blueprint.get("/api/admin/me")
 @blueprint.output(Tenant)
 def me() -> Tenant:
-    """The tenant that the token or session belongs to."""
+    """Get the store that the token or session belongs to."""
     with transaction() as conn:
         return read_tenant(conn, tenant_id())

@@ -1,7 +1,7 @@
-"""What every command shares: output, options, progress, confirmation, result and exit code.
+"""Shared parts of the commands: output, options, progress, confirmation, result, exit code.
 
-Exit codes of every command: 0 done; 1 something failed; 2 the command line is wrong; 3 nothing
-failed, but another process is at work on some or all of it (:data:`BUSY`).
+Exit codes: 0 success; 1 something failed; 2 wrong usage; 3 nothing failed, but another process is
+already doing some or all of the work (:data:`BUSY`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +28,7 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.core.errors import AlreadyRunningError, InvalidInputError, QuintileError
-from service.queue.runs import Kind, RunRecorder, StartedRun, get_run, record_run, start_run
+from service.queue.runs import Kind, RunRecorder, get_run, record_run, start_run
 from service.shopify.order_history import read_order_limit
 
 FAILED = 1
@@ -39,14 +39,35 @@ _LONGEST_SECRET = 10_000
 tenant_option = click.option(
     "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+# For commands that are jobs; see :class:`Result`.
+result_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Finish with one JSON object on standard output: state, exit code, runs, counts.",
+)
 
 
 def echo(text: str) -> None:
-    """Print for a person, on standard error: standard output is for data."""
+    """Print a message on standard error; standard output is for data."""
     click.echo(text, err=True)
 
 
-# -- one tenant ---------------------------------------------------------------------------------
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    click.echo(json.dumps(value, default=str))
+
+
+def print_lines(rows: Iterable[Any]) -> None:
+    """Print rows as JSON lines."""
+    for row in rows:
+        print_json(row)
+
+
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """Counters in words, such as ``1,234 orders, 3 deleted``."""
+    return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
 
 
 @contextmanager
@@ -54,7 +75,7 @@ def tenant_pool(settings: Settings, name: str) -> Iterator[tuple[Pool, UUID]]:
     """The service's pool, and the id of the tenant with this name.
 
     Raises:
-        UnknownTenantError: No tenant has this name.
+        UnknownTenantError: There is no such tenant.
     """
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
@@ -66,10 +87,10 @@ def tenant_pool(settings: Settings, name: str) -> Iterator[tuple[Pool, UUID]]:
 def tenant_connection(
     settings: Settings, name: str, *, read_only: bool = False
 ) -> Iterator[tuple[Connection, UUID]]:
-    """A transaction of the tenant with this name, as the service itself would have it.
+    """A transaction of the tenant with this name, in the service's role.
 
     Raises:
-        UnknownTenantError: No tenant has this name.
+        UnknownTenantError: There is no such tenant.
     """
     with (
         tenant_pool(settings, name) as (pool, tenant_id),
@@ -79,13 +100,13 @@ def tenant_connection(
 
 
 def warn_order_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
-    """Wherever numbers leave that lack older orders; on stderr, beside them."""
+    """Warn if older orders are missing from the tenant's figures."""
     if limit := read_order_limit(conn, tenant_id):
         echo(f"Warning: {name}: {limit['in_words']} {limit['advice']}")
 
 
 def read_secret(what: str, *, accepts_json: bool = False) -> str:
-    """From standard input, never from argv, where every user of the machine could read it."""
+    """Read a secret from standard input; other users could see it in the arguments."""
     if sys.stdin.isatty():
         secret: str = click.prompt(what, hide_input=True)
     else:
@@ -93,27 +114,28 @@ def read_secret(what: str, *, accepts_json: bool = False) -> str:
         if accepts_json and secret.lstrip().startswith("{"):
             secret += sys.stdin.read(_LONGEST_SECRET)
     if not secret.strip():
-        raise InvalidInputError(f"Nothing came on standard input; it takes the {what}.")
+        raise InvalidInputError(f"Standard input is empty; enter the {what} there.")
     return secret.strip()
 
 
 def confirm_erasure(what: str, given: str | None, warning: str) -> None:
-    """Go on only when somebody has written down what is to be erased."""
+    """Ask a person to type what to erase, unless it was given.
+
+    Raises:
+        InvalidInputError: It was not confirmed.
+    """
     if given is None:
         if not sys.stdin.isatty():
-            raise InvalidInputError("This needs to be confirmed.", advice=f"Add: --confirm {what}")
-        click.echo(warning, err=True)
-        given = click.prompt(f"Type {what} to go on", err=True)
+            raise InvalidInputError("Confirm the erasure.", advice=f"Add: --confirm {what}")
+        echo(warning)
+        given = click.prompt(f"Type {what} to continue", err=True)
     if given != what:
         raise InvalidInputError(f"'{given}' is not '{what}'; nothing was erased.")
 
 
-# -- progress -----------------------------------------------------------------------------------
-
-
 @dataclass
 class ConsoleProgress:
-    """Progress of a run on the terminal, and in its row."""
+    """Shows the progress of a run on the terminal and records it."""
 
     recorder: RunRecorder
     label: str
@@ -124,12 +146,12 @@ class ConsoleProgress:
         return self.recorder.run_id
 
     def phase(self, name: str, total: int | None = None) -> None:
-        """Begin a phase."""
+        """Start a phase."""
         echo(f"{self.label}: {name}" + (f" ({total:,})" if total is not None else ""))
         self.recorder.phase(name, total)
 
     def advance(self, done: int = 1) -> None:
-        """So many more units are done."""
+        """Add completed units."""
         self.recorder.advance(done)
         if sys.stderr.isatty():
             total = f" of {self.recorder.total:,}" if self.recorder.total else ""
@@ -145,54 +167,31 @@ class ConsoleProgress:
 def run_with_progress(
     pool: Pool, label: str, tenant_id: UUID, kind: Kind, result: Result
 ) -> Iterator[ConsoleProgress]:
-    """Record a run of the command line, show its progress, and add it to the result."""
+    """Record a run of this command, show its progress, and add it to the result."""
     with tenant_transaction(pool, tenant_id) as conn:
         started = start_run(conn, tenant_id, kind, "cli")
     run_id = started.run["run_id"]
     try:
-        with _shown(pool, label, tenant_id, started) as progress:
-            yield progress
+        if not started.created and started.run["state"] == "running":
+            raise AlreadyRunningError(
+                f"This has been running for {label} since {started.run['started_at']:%H:%M} UTC.",
+                advice=f"Follow it: quintile runs follow {run_id}",
+            )
+        with record_run(pool, tenant_id, run_id) as recorder:
+            yield ConsoleProgress(recorder, label)
+        counts = describe_counts(recorder.counts)
+        echo(f"{label}: done" + (f" ({counts})" if counts else ""))
     finally:
         with tenant_transaction(pool, tenant_id, read_only=True) as conn:
             result.add_run(label, get_run(conn, tenant_id, run_id))
 
 
-@contextmanager
-def _shown(
-    pool: Pool, label: str, tenant_id: UUID, started: StartedRun
-) -> Iterator[ConsoleProgress]:
-    run_id = started.run["run_id"]
-    if not started.created and started.run["state"] == "running":
-        raise AlreadyRunningError(
-            f"This is already running for {label}, since {started.run['started_at']:%H:%M} UTC.",
-            advice=f"It is run {run_id}; a dead one makes way after two minutes.",
-        )
-    with record_run(pool, tenant_id, run_id) as recorder:
-        yield ConsoleProgress(recorder, label)
-    counts = ", ".join(f"{count:,} {name}" for name, count in recorder.counts.items())
-    echo(f"{label}: done" + (f" ({counts.replace('_', ' ')})" if counts else ""))
-
-
-# -- result -------------------------------------------------------------------------------------
-
 _STATES = {0: "succeeded", FAILED: "failed", BUSY: "busy"}
-
-_json_option = click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="End with one JSON object on standard output: state, exit code, runs, counts.",
-)
-
-
-def result_option(command: Callable[..., None]) -> Callable[..., None]:
-    """The option ``--json`` of every command that is a job."""
-    return _json_option(command)
 
 
 @dataclass
 class Result:
-    """What a command did: the runs it made or found, by tenant, and what it counted."""
+    """The outcome of a command: runs that it did or found, and counters."""
 
     command: str
     runs: list[dict[str, Any]] = field(default_factory=list)
@@ -203,30 +202,28 @@ class Result:
     _began: float = field(default_factory=time.monotonic)
 
     def add_run(self, tenant: str, run: Mapping[str, Any] | None, *, is_mine: bool = True) -> None:
-        """Tell of a run as it is now: one that this command did, or one of another process."""
+        """Add a run in its current state, done by this command or by another process."""
         if run is None:
-            # Its tenant was erased meanwhile, and the run with it.
+            # The tenant was erased meanwhile, with its runs.
             return
         self.runs.append({"tenant": tenant, **run})
-        if not is_mine:
-            self.set_exit_code(BUSY)
-        elif run["state"] == "failed":
+        if is_mine and run["state"] == "failed":
             self.set_exit_code(FAILED)
-        elif run["state"] != "succeeded":
+        elif not is_mine or run["state"] != "succeeded":
             self.set_exit_code(BUSY)
 
     def set_exit_code(self, exit_code: int) -> None:
-        """End with this exit code, unless something worse has happened: a failure is the worst."""
+        """Exit with this code, unless something failed before."""
         self.exit_code = FAILED if FAILED in (self.exit_code, exit_code) else exit_code
 
     def record_error(self, error: QuintileError) -> None:
-        """Tell of an error; the first one is the one that is told."""
+        """Record an error; the result shows the first one."""
         self.set_exit_code(BUSY if isinstance(error, AlreadyRunningError) else FAILED)
         if self.error is None:
             self.error, self.advice = error.message, error.advice or None
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """The object that ``--json`` prints."""
         return {
             "command": self.command,
             "state": _STATES[self.exit_code],
@@ -241,10 +238,10 @@ class Result:
 
 @contextmanager
 def report_result(command: str, *, as_json: bool) -> Iterator[Result]:
-    """Tell how a command ended, however it ends, and end with that exit code.
+    """Report the outcome of a command, however it ends, and exit with its exit code.
 
     Raises:
-        SystemExit: Something failed, or is being done by another process.
+        SystemExit: Something failed, or another process is doing the work.
     """
     result = Result(command)
     try:
@@ -252,17 +249,16 @@ def report_result(command: str, *, as_json: bool) -> Iterator[Result]:
     except QuintileError as error:
         result.record_error(error)
         raise
-    except psycopg.Error:
-        # The command line says in its own words what a database error is about.
+    except BaseException as error:
         result.set_exit_code(FAILED)
-        result.error = "The database did not do what was asked."
-        raise
-    except BaseException:
-        result.set_exit_code(FAILED)
-        result.error = "The command was interrupted, or something unforeseen went wrong."
+        result.error = (
+            "A database error occurred."
+            if isinstance(error, psycopg.Error)
+            else "The command was interrupted, or an unexpected error occurred."
+        )
         raise
     finally:
         if as_json:
-            click.echo(json.dumps(result.as_dict(), default=str))
+            print_json(result.as_dict())
     if result.exit_code:
         raise SystemExit(result.exit_code)

@@ -1,14 +1,13 @@
-"""The database, its health and the keys that seal credentials."""
+"""The database, health checks, and encryption keys."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 import click
 
-from service.cli.console import echo
+from service.cli.console import echo, json_option, print_json
 from service.core import embedded
 from service.core.config import Settings
 from service.core.db import (
@@ -24,38 +23,38 @@ from service.core.errors import InvalidInputError
 from service.migrate import migrate as run_migrations
 from service.tenants.tenants import list_tenants
 
+_URLS = {"admin": admin_url, "app": app_url, "transform": transform_url}
+
 
 @click.command()
 @click.option(
     "--reset-passwords",
     is_flag=True,
-    help="Give the database roles this installation's passwords though they have others.",
+    help="Replace the passwords of existing database roles with this installation's.",
 )
 @click.pass_obj
 def migrate(settings: Settings, reset_passwords: bool) -> None:
-    """Prepare or upgrade the database: schemas, roles, row level security."""
+    """Create or upgrade the database schema.
+
+    Applies migrations and sets up roles and row level security. Safe to run again.
+    """
     applied = run_migrations(settings, echo, reset_passwords=reset_passwords)
     echo(f"{len(applied)} migrations applied" if applied else "the database is up to date")
 
 
 @click.group()
 def db() -> None:
-    """The database: its URL and, when it is the embedded one, its life cycle."""
+    """Connect to the database; start or stop the embedded one."""
 
 
-@db.command("url")
+@db.command("url", epilog="Example: quintile db url --role app")
 @click.option(
-    "--role",
-    type=click.Choice(["admin", "app", "transform"]),
-    default="admin",
-    show_default=True,
-    help="Whose URL.",
+    "--role", type=click.Choice(list(_URLS)), default="admin", show_default=True, help="Which role."
 )
 @click.pass_obj
 def db_url(settings: Settings, role: str) -> None:
-    """Print a connection string; starts the embedded PostgreSQL if need be."""
-    urls = {"admin": admin_url, "app": app_url, "transform": transform_url}
-    click.echo(urls[role](settings))
+    """Print a connection string. Starts the embedded PostgreSQL if it is in use and not running."""
+    click.echo(_URLS[role](settings))
 
 
 @db.command("start")
@@ -76,53 +75,53 @@ def db_stop(settings: Settings) -> None:
     echo("the embedded PostgreSQL is stopped" if stopped else "it was not running")
 
 
-@db.command("psql", context_settings={"ignore_unknown_options": True})
+@db.command(
+    "psql",
+    context_settings={"ignore_unknown_options": True},
+    epilog="Example: quintile db psql -c 'select * from marts.rfm_segments'",
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
 def db_psql(settings: Settings, arguments: tuple[str, ...]) -> None:
-    """Open a shell on the database; further arguments go to psql."""
+    """Open psql on the database. Passes all arguments to psql."""
     url = admin_url(settings)
-    # Asked first here: psql's own error may repeat a part of the password.
+    # A failing psql may print a part of the password, so check the connection first.
     with connect(url):
         pass
-    # The URL may hold a password: it goes through the environment, not where ps can read it.
+    # The URL may contain a password, which ps would show in the arguments.
     environment = {**os.environ, **_libpq_environment(url)}
     os.execve(embedded.psql_path(), ["psql", *arguments], environment)
 
 
 def _libpq_environment(url: str) -> dict[str, str]:
-    names = {
-        "host": "PGHOST",
-        "port": "PGPORT",
-        "user": "PGUSER",
-        "password": "PGPASSWORD",
-        "dbname": "PGDATABASE",
-        "sslmode": "PGSSLMODE",
-    }
-    return {names[key]: value for key, value in url_parts(url).items() if key in names}
+    parts = url_parts(url)
+    parts["database"] = parts.pop("dbname", "")
+    names = ("host", "port", "user", "password", "database", "sslmode")
+    return {f"PG{name.upper()}": parts[name] for name in names if parts.get(name)}
 
 
 def _require_embedded(settings: Settings) -> None:
     if settings.database_url:
         raise InvalidInputError(
-            "QUINTILE_DATABASE_URL names the database; there is no embedded one to manage."
+            "QUINTILE_DATABASE_URL is set, so there is no embedded one to manage."
         )
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as one JSON object.")
-@click.option("--fix", is_flag=True, help="Create and mend webhook subscriptions in the stores.")
+@json_option
+@click.option("--fix", is_flag=True, help="Create and repair webhook subscriptions in the stores.")
 @click.pass_obj
 def doctor(settings: Settings, as_json: bool, fix: bool) -> None:
-    """Check the database, isolation, secrets, connections, webhooks, freshness, jobs and machine.
+    """Check the installation for problems.
 
-    Each finding says what to do about it. Exits 1 when one of them is an error.
+    Checks the database, tenant isolation, secrets, connections, webhooks, freshness of the data,
+    jobs and this host. Each finding has advice. Exits with 1 if a finding is an error.
     """
     from service.doctor.examine import examine
 
     findings = examine(settings, fix=fix)
     if as_json:
-        click.echo(json.dumps({"findings": [finding.as_dict() for finding in findings]}))
+        print_json({"findings": [finding.as_dict() for finding in findings]})
     else:
         for finding in findings:
             click.echo(finding.as_line())
@@ -132,13 +131,13 @@ def doctor(settings: Settings, as_json: bool, fix: bool) -> None:
 
 @click.group()
 def keys() -> None:
-    """The key ring that seals stored credentials."""
+    """Create and rotate the keys that encrypt credentials."""
 
 
-@keys.command("new")
+@keys.command("new", epilog="Example: quintile keys new 2026-07")
 @click.argument("key_id", metavar="ID")
 def keys_new(key_id: str) -> None:
-    """Print an entry with a new key, for the front of QUINTILE_ENCRYPTION_KEYS."""
+    """Print a new key. Put it in front of the other keys in QUINTILE_ENCRYPTION_KEYS."""
     from service.tenants.keys import new_key
 
     click.echo(new_key(key_id))
@@ -147,10 +146,10 @@ def keys_new(key_id: str) -> None:
 @keys.command("rotate")
 @click.pass_obj
 def keys_rotate(settings: Settings) -> None:
-    """Seal every stored credential with the first key of the ring.
+    """Encrypt all credentials with the first key.
 
-    Harmless at any time and as often as you like. Keys that seal nothing any more are named; they
-    may leave the ring once every process has been restarted with the new one.
+    Safe to run again. Prints the keys that are no longer used. Remove them from
+    QUINTILE_ENCRYPTION_KEYS after every process was restarted with the new key.
     """
     from service.tenants.keys import rotate_keys
 
@@ -158,14 +157,14 @@ def keys_rotate(settings: Settings) -> None:
         known = {row["name"]: row["tenant_id"] for row in list_tenants(conn)}
     with open_pool(settings) as pool:
         rotation = rotate_keys(settings, pool, known)
-    echo(f"{rotation.resealed} of {sum(rotation.in_use.values())} secrets sealed anew")
+    echo(f"{rotation.resealed} of {sum(rotation.in_use.values())} secrets encrypted again")
     if idle := rotation.idle_keys(settings):
         echo(
-            f"no secret needs {', '.join(idle)} any more; restart every process with the new"
-            " ring before it goes"
+            f"no longer used: {', '.join(idle)}; restart every process with the new keys before"
+            " you remove it"
         )
     for label, reason in rotation.broken.items():
-        click.echo(f"Error: {label}: {reason}", err=True)
+        echo(f"Error: {label}: {reason}")
     if rotation.broken:
-        click.echo("Put that key back, or connect these again, then rotate once more.", err=True)
+        echo("Restore that key or connect these again, then rotate again.")
         sys.exit(1)

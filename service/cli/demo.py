@@ -1,4 +1,4 @@
-"""``make demo``: the whole product on two sandbox stores, from nothing to a synced list."""
+"""``make demo``: set up two sandbox stores, sync, build, push to Klaviyo and serve the UI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from uuid import UUID
 
 from sandbox import Sandbox, start_sandbox
 from service.builds.backfill import backfill
-from service.cli.console import ConsoleProgress
+from service.cli.console import Result, echo, run_with_progress
 from service.cli.tenants import sign_in_link
 from service.cli.web import check_port_free, serve_command
 from service.core.config import Settings, environment_name
@@ -29,20 +29,19 @@ from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo
 from service.klaviyo.destination import sync_klaviyo
 from service.klaviyo.lists import map_list
 from service.migrate import migrate
-from service.queue.runs import Kind, record_run, start_run
+from service.queue.runs import Kind
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant, list_tenants
 
-Echo = Callable[[str], None]
 _LIST_NAME = "Champions"
-# Trends and movements to look at on the first day.
+# So that trends and movements have data.
 _HISTORY = timedelta(weeks=26)
 
 
 @dataclass(frozen=True)
 class DemoTenant:
-    """One demo store with the ids that the demo needs."""
+    """A demo store."""
 
     name: str
     shop: str
@@ -50,8 +49,8 @@ class DemoTenant:
     list_id: str
 
 
-def run_demo(settings: Settings, *, once: bool, echo: Echo) -> None:
-    """Set everything up, run the main job, then serve or, with ``once``, print the outcome."""
+def run_demo(settings: Settings, *, once: bool) -> None:
+    """Set up the demo stores, then serve or, with ``once``, print the outcome as JSON."""
     began = time.monotonic()
     if not once:
         check_port_free(settings.host, settings.port)
@@ -63,18 +62,18 @@ def run_demo(settings: Settings, *, once: bool, echo: Echo) -> None:
             settings, shopify_url=sandbox.shopify_url, klaviyo_url=sandbox.klaviyo_url
         )
         with open_pool(demo_settings) as pool:
-            tenants = _connect_tenants(demo_settings, pool, sandbox, echo)
-            outcome = _main_job(demo_settings, pool, tenants, echo)
+            tenants = _connect_tenants(demo_settings, pool, sandbox)
+            outcome = _main_job(demo_settings, pool, tenants)
         outcome["seconds"] = round(time.monotonic() - began, 1)
         if once:
             print(json.dumps(outcome))
             return
         echo(json.dumps(outcome))
-        _serve(demo_settings, tenants, echo)
+        _serve(demo_settings, tenants)
 
 
 def _anchor(settings: Settings) -> date:
-    """The day the stores' history ends: that of the first run, so that later runs see one story."""
+    """The last day of the stores' data: the day of the first run, so that later runs match it."""
     path: Path = settings.home_dir / "demo-anchor"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,14 +81,11 @@ def _anchor(settings: Settings) -> date:
     return date.fromisoformat(path.read_text().strip())
 
 
-def _connect_tenants(
-    settings: Settings, pool: Pool, sandbox: Sandbox, echo: Echo
-) -> list[DemoTenant]:
+def _connect_tenants(settings: Settings, pool: Pool, sandbox: Sandbox) -> list[DemoTenant]:
     described = sandbox.describe()
+    stores, accounts = described["shopify"]["stores"], described["klaviyo"]["accounts"]
     tenants = []
-    for store, account in zip(
-        described["shopify"]["stores"], described["klaviyo"]["accounts"], strict=True
-    ):
+    for store, account in zip(stores, accounts, strict=True):
         shop = store["shop"]
         name = shop.removesuffix(".myshopify.com")
         with connect_as_owner(settings) as owner:
@@ -106,30 +102,22 @@ def _connect_tenants(
     return tenants
 
 
-def _main_job(
-    settings: Settings, pool: Pool, tenants: list[DemoTenant], echo: Echo
-) -> dict[str, Any]:
+def _main_job(settings: Settings, pool: Pool, tenants: list[DemoTenant]) -> dict[str, Any]:
     for tenant in tenants:
         _record(settings, pool, tenant, "shopify_sync", partial(sync_shopify, only="orders"))
         _record(settings, pool, tenant, "segments_sync", partial(sync_shopify, only="segments"))
         with tenant_transaction(pool, tenant.tenant_id) as conn:
             conn.execute(query("cli.exclude_demo_customer"), {"tenant_id": tenant.tenant_id})
-    echo("building the models with dbt, and half a year of history from the orders")
+    echo("building the models with dbt, with half a year of history")
     today = _anchor(settings)
-    backfill(
-        settings,
-        first=today - _HISTORY,
-        last=today,
-        as_of=datetime.now(UTC).isoformat(),
-        quiet=True,
-    )
+    now = datetime.now(UTC).isoformat()
+    backfill(settings, first=today - _HISTORY, last=today, as_of=now, quiet=True)
     outcomes = []
     for tenant in tenants:
         counts = _record(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)
+        named = {"tenant_id": tenant.tenant_id}
         with tenant_transaction(pool, tenant.tenant_id, read_only=True) as conn:
-            row = one(
-                conn.execute(query("cli.demo_outcome"), {"tenant_id": tenant.tenant_id}).fetchone()
-            )
+            row = one(conn.execute(query("cli.demo_outcome"), named).fetchone())
         with open_connected_klaviyo(settings, pool, tenant.tenant_id) as client:
             members = read_list_size(client, tenant.list_id)
         outcomes.append(
@@ -150,33 +138,32 @@ def _record(
     kind: Kind,
     work: Callable[[Settings, Pool, UUID, Any], None],
 ) -> dict[str, int]:
-    with tenant_transaction(pool, tenant.tenant_id) as conn:
-        run_id = start_run(conn, tenant.tenant_id, kind, "cli").run["run_id"]
-    with record_run(pool, tenant.tenant_id, run_id) as recorder:
-        work(settings, pool, tenant.tenant_id, ConsoleProgress(recorder, tenant.name))
-    return dict(recorder.counts)
+    name, tenant_id = tenant.name, tenant.tenant_id
+    with run_with_progress(pool, name, tenant_id, kind, Result("demo")) as progress:
+        work(settings, pool, tenant_id, progress)
+    return progress.recorder.counts
 
 
-def _serve(settings: Settings, tenants: list[DemoTenant], echo: Echo) -> None:
-    """Serve the UI and API and run the worker until Ctrl-C; the sandbox lives in this process."""
+def _serve(settings: Settings, tenants: list[DemoTenant]) -> None:
+    """Run the web service and the worker until Ctrl-C. The sandbox runs in this process."""
     environment = {
         **os.environ,
         environment_name("shopify_url"): settings.shopify_url,
         environment_name("klaviyo_url"): settings.klaviyo_url,
-        # The terminal is for the sign-in links, unless somebody wants to see more.
+        # Keep the sign-in links in sight.
         environment_name("log_level"): os.environ.get(environment_name("log_level"), "WARNING"),
     }
-    # Being told to end is the same as Ctrl-C: the two processes end too.
+    # Stop the two processes on SIGTERM too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     processes = [
         subprocess.Popen(serve_command(settings), env=environment),
         subprocess.Popen([sys.executable, "-m", "service", "worker"], env=environment),
     ]
-    echo(f"\nQuintile is at http://{settings.host}:{settings.port}/admin — sign in with:")
+    echo(f"\nQuintile is at http://{settings.host}:{settings.port}/admin. Sign in with:")
     for tenant in tenants:
         echo(f"  {tenant.name}: {sign_in_link(settings, tenant.name)}")
-    echo("Each link works once, within the hour; a new one: quintile tenants sign-in-link NAME")
+    echo("Each link works once, within one hour. New link: quintile tenants sign-in-link NAME")
     echo("Stop with Ctrl-C.")
     try:
         while all(process.poll() is None for process in processes):

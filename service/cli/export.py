@@ -15,27 +15,27 @@ from service.core.queries import query
 
 @click.group()
 def segments() -> None:
-    """RFM segments."""
+    """Export RFM segments."""
 
 
-@segments.command("export")
+@segments.command("export", epilog="Example: quintile segments export --tenant acme > rfm.csv")
 @tenant_option
 @click.pass_obj
 def segments_export(settings: Settings, tenant: str) -> None:
-    """Print every customer's RFM as CSV."""
+    """Print the scored customers with their segments as CSV."""
     _export(settings, tenant, query("cli.export_rfm"))
 
 
 @click.group()
 def samples() -> None:
-    """Sample orders."""
+    """Export sample orders."""
 
 
-@samples.command("export")
+@samples.command("export", epilog="Example: quintile samples export --tenant acme > samples.csv")
 @tenant_option
 @click.pass_obj
 def samples_export(settings: Settings, tenant: str) -> None:
-    """Print every sample order as CSV."""
+    """Print the sample orders as CSV."""
     _export(settings, tenant, query("cli.export_samples"))
 
 

@@ -11,14 +11,6 @@ import click
 import psycopg
 
 from service.cli.builds import backfill, build
-from service.cli.connections import (
-    tenants_connect_klaviyo,
-    tenants_connect_shopify,
-    tenants_disconnect_klaviyo,
-    tenants_disconnect_shopify,
-    tenants_map_list,
-    tenants_unmap_list,
-)
 from service.cli.console import BUSY, FAILED, echo
 from service.cli.database import db, doctor, keys, migrate
 from service.cli.export import samples, segments
@@ -37,30 +29,26 @@ from service.core.logs import configure_logging
 
 
 class Group(click.Group):
-    """A command group whose explained errors end in one sentence and exit code 1."""
+    """A command group that prints expected errors without a traceback, and sets the exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except QuintileError as error:
-            for line in (f"Error: {error.message}", error.detail, error.advice):
-                if line:
-                    click.echo(line, err=True)
+            for line in filter(None, (f"Error: {error.message}", error.detail, error.advice)):
+                echo(line)
             ctx.exit(BUSY if isinstance(error, AlreadyRunningError) else FAILED)
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
-            # Only PostgreSQL's own first line: a statement's parameters may hold anything.
-            click.echo(f"Error: {error.diag.message_primary}.", err=True)
-            click.echo(
-                "The database is not ready for this: quintile migrate, then quintile build.",
-                err=True,
-            )
-            ctx.exit(1)
+            # Not the rest of PostgreSQL's message, which may contain parameters.
+            echo(f"Error: {error.diag.message_primary}.")
+            echo("The database is not ready. Run: quintile migrate, then quintile build")
+            ctx.exit(FAILED)
         except psycopg.OperationalError:
-            click.echo("Error: The connection to the database was lost.", err=True)
-            ctx.exit(1)
+            echo("Error: The connection to the database was lost.")
+            ctx.exit(FAILED)
         except BrokenPipeError:
-            # The reader of a pipe, head for example, has seen enough.
+            # The reader of a pipe, such as head, has closed it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
 
@@ -68,14 +56,17 @@ class Group(click.Group):
 @click.group(cls=Group)
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Customer segments, sample tracking and Klaviyo sync inside your PostgreSQL."""
+    """Customer segments, sample tracking and Klaviyo sync in your PostgreSQL.
+
+    Settings come from environment variables; see docs/settings.md.
+    """
     settings = ctx.obj = load_settings()
     if ctx.invoked_subcommand != "worker":
-        # A command tells its progress in its own words; the log is for what goes wrong.
+        # A command prints its own progress; it logs problems only.
         settings = replace(settings, log_level="WARNING")
     configure_logging(settings)
     for name in unknown_variables():
-        echo(f"Warning: {name} is not a setting; docs/settings.md lists those there are.")
+        echo(f"Warning: {name} is not a setting; see docs/settings.md.")
 
 
 for _command in (
@@ -103,13 +94,3 @@ for _command in (
     demo,
 ):
     main.add_command(_command)
-
-for _command in (
-    tenants_connect_shopify,
-    tenants_disconnect_shopify,
-    tenants_connect_klaviyo,
-    tenants_disconnect_klaviyo,
-    tenants_map_list,
-    tenants_unmap_list,
-):
-    tenants.add_command(_command)

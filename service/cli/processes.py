@@ -1,4 +1,4 @@
-"""Processes that run until stopped: worker, sandbox and demo."""
+"""Long-running processes: worker, sandbox and demo."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from service.core.config import Settings
 @click.command()
 @click.pass_obj
 def worker(settings: Settings) -> None:
-    """Run jobs and schedules until stopped; what is unfinished then is handed back."""
+    """Run jobs and schedules until stopped.
+
+    On a stop, unfinished jobs return to the queue for the next worker.
+    """
     from service.worker.worker import run_worker
 
     echo("working; stop with Ctrl-C")
     run_worker(settings)
 
 
-@click.command()
-@click.option("--shopify-port", type=int, default=0, help="Port; a free one when 0.")
-@click.option("--klaviyo-port", type=int, default=0, help="Port; a free one when 0.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same data.")
+@click.command(epilog="Example: quintile sandbox --shopify-port 9001 --klaviyo-port 9002")
+@click.option("--shopify-port", type=int, default=0, help="Default: a free port.")
+@click.option("--klaviyo-port", type=int, default=0, help="Default: a free port.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Random seed of the data.")
 @click.option(
-    "--anchor",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="The day on which the two years of history end; today otherwise.",
+    "--anchor", type=click.DateTime(["%Y-%m-%d"]), help="Last day of the data. Default: today."
 )
 def sandbox(shopify_port: int, klaviyo_port: int, seed: int, anchor: datetime | None) -> None:
-    """Serve a Shopify and a Klaviyo sandbox on loopback until stopped.
+    """Serve a sandbox Shopify and Klaviyo until stopped.
 
-    The first line printed is a JSON object with their URLs, stores, tokens, keys and lists.
+    They have two years of data and listen on loopback only. The first line of output is a JSON
+    object with their URLs, stores, tokens, keys and lists.
     """
     from sandbox.server import run_forever
 
@@ -45,10 +47,14 @@ def sandbox(shopify_port: int, klaviyo_port: int, seed: int, anchor: datetime | 
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Print one JSON object and end instead of serving.")
+@click.option("--once", is_flag=True, help="Print one JSON object and exit instead of serving.")
 @click.pass_obj
 def demo(settings: Settings, once: bool) -> None:
-    """Run the whole product on two demo stores."""
+    """Run Quintile with two demo stores.
+
+    Starts the sandbox, creates the tenants, syncs, builds and pushes to Klaviyo, then serves the
+    admin UI and the API until stopped.
+    """
     from service.cli.demo import run_demo
 
-    run_demo(settings, once=once, echo=echo)
+    run_demo(settings, once=once)

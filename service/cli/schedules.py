@@ -1,12 +1,10 @@
-"""``quintile schedules``: what runs by itself, and pausing it."""
+"""``quintile schedules``: list, pause and resume schedules."""
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from service.cli.console import tenant_connection, tenant_option
+from service.cli.console import echo, json_option, print_json, tenant_connection, tenant_option
 from service.core.config import Settings
 from service.queue.schedules import BY_NAME, list_schedules, pause, resume
 
@@ -15,19 +13,19 @@ _name_argument = click.argument("name", metavar="SCHEDULE", type=click.Choice(li
 
 @click.group()
 def schedules() -> None:
-    """What runs by itself for a tenant, when, and pausing it."""
+    """List, pause and resume a tenant's schedules."""
 
 
 @schedules.command("list")
 @tenant_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option
 @click.pass_obj
 def schedules_list(settings: Settings, tenant: str, as_json: bool) -> None:
-    """List the schedules: when next, or why not, and how the newest run ended."""
+    """List the schedules with their next and last runs."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         rows = list_schedules(conn, settings, tenant_id)
     if as_json:
-        click.echo(json.dumps(rows, default=str))
+        print_json(rows)
         return
     for row in rows:
         run = row["last_run"]
@@ -35,15 +33,15 @@ def schedules_list(settings: Settings, tenant: str, as_json: bool) -> None:
         click.echo(f"{row['name']:<16} {row['cron']:<14} {_when(row):<32} {last}")
 
 
-@schedules.command("pause")
+@schedules.command("pause", epilog="Example: quintile schedules pause klaviyo --tenant acme")
 @_name_argument
 @tenant_option
 @click.pass_obj
 def schedules_pause(settings: Settings, name: str, tenant: str) -> None:
-    """Let a schedule come due no more; what runs already goes on."""
+    """Pause a schedule. A run that is in progress continues."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         pause(conn, tenant_id, name, "command line")
-    click.echo(f"paused; to go on: quintile schedules resume {name} --tenant {tenant}", err=True)
+    echo(f"paused; to resume: quintile schedules resume {name} --tenant {tenant}")
 
 
 @schedules.command("resume")
@@ -51,11 +49,11 @@ def schedules_pause(settings: Settings, name: str, tenant: str) -> None:
 @tenant_option
 @click.pass_obj
 def schedules_resume(settings: Settings, name: str, tenant: str) -> None:
-    """Let a paused schedule come due again, from its next time on."""
+    """Resume a schedule at its next regular time."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         resume(conn, tenant_id, name)
         rows = list_schedules(conn, settings, tenant_id)
-    click.echo(next(_when(row) for row in rows if row["name"] == name), err=True)
+    echo(next(_when(row) for row in rows if row["name"] == name))
 
 
 def _when(row: dict[str, object]) -> str:

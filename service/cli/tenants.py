@@ -1,57 +1,63 @@
-"""Tenants: adding, listing, settings, connections and erasure."""
+"""Tenants: create, list, change and erase them; tokens and sign-in links."""
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 
 import click
 
-from service.cli.console import confirm_erasure, echo
+from service.cli.console import (
+    confirm_erasure,
+    echo,
+    json_option,
+    print_json,
+    read_secret,
+    tenant_connection,
+    tenant_pool,
+)
 from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.tenants.tenants import RfmChange, add_tenant, change_tenant, list_tenants
 from service.tenants.tokens import create_sign_in_code, create_token
 
+_list_option = click.option(
+    "--list", "list_id", required=True, metavar="ID", help="Id of the Klaviyo list."
+)
+
 
 @click.group()
 def tenants() -> None:
-    """Add, list and connect tenants."""
+    """Manage tenants and their connections."""
 
 
-@tenants.command("add")
+@tenants.command("add", epilog="Example: quintile tenants add acme --shop acme.myshopify.com")
 @click.argument("name")
 @click.option("--shop", metavar="x.myshopify.com", help="The store's myshopify.com domain.")
 @click.pass_obj
 def tenants_add(settings: Settings, name: str, shop: str | None) -> None:
-    """Add a tenant."""
+    """Create a tenant. A tenant is one store with its data, settings and connections."""
     with connect_as_owner(settings) as conn:
         add_tenant(conn, name, shop)
-    if shop is None:
-        echo(
-            f"added {name}; next: quintile orders import FILE.csv --tenant {name}, or, to connect "
-            f"a store, quintile tenants set {name} --shop x.myshopify.com"
-        )
-    else:
-        echo(
-            f"added {name}; next: quintile tenants connect-shopify {name}, "
-            f"or quintile orders import FILE.csv --tenant {name}"
-        )
+    connect = f"set {name} --shop x.myshopify.com" if shop is None else f"connect-shopify {name}"
+    echo(
+        f"added {name}; next: quintile tenants {connect}, or, to import orders from a file: "
+        f"quintile orders import FILE.csv --tenant {name}"
+    )
 
 
 @tenants.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option
 @click.pass_obj
 def tenants_list(settings: Settings, as_json: bool) -> None:
     """List the tenants."""
     with connect_as_owner(settings) as conn:
         rows = list_tenants(conn)
     if as_json:
-        click.echo(json.dumps(rows, default=str))
+        print_json(rows)
         return
     if not rows:
-        echo("no tenants yet; add one: quintile tenants add NAME")
+        echo("no tenants yet; create one: quintile tenants add NAME")
     for row in rows:
         connected = ", ".join(row["connected"]) or "not connected"
         click.echo(
@@ -60,12 +66,12 @@ def tenants_list(settings: Settings, as_json: bool) -> None:
         )
 
 
-@tenants.command("token")
+@tenants.command("token", epilog="Example: TOKEN=$(quintile tenants token acme)")
 @click.argument("name")
-@click.option("--label", default="cli", show_default=True, help="What the token is for.")
+@click.option("--label", default="cli", show_default=True, help="A name for the token.")
 @click.pass_obj
 def tenants_token(settings: Settings, name: str, label: str) -> None:
-    """Make an API token and print only the token; it is never shown again."""
+    """Create an API token and print it. Prints only the token, which cannot be shown again."""
     with connect_as_owner(settings) as conn:
         click.echo(create_token(conn, find_tenant(conn, name), label))
 
@@ -74,27 +80,27 @@ def tenants_token(settings: Settings, name: str, label: str) -> None:
 @click.argument("name")
 @click.pass_obj
 def tenants_sign_in_link(settings: Settings, name: str) -> None:
-    """Make a sign-in link for the admin UI: works once, within an hour."""
+    """Print a sign-in link for the admin UI. The link works once, within one hour."""
     click.echo(sign_in_link(settings, name))
 
 
-@tenants.command("set")
+@tenants.command("set", epilog="Example: quintile tenants set acme --window-days 180")
 @click.argument("name")
 @click.option(
     "--shop",
     metavar="x.myshopify.com",
-    help="The store's myshopify.com domain; fixed once the store is connected.",
+    help="The store's myshopify.com domain. Cannot change once the store is connected.",
 )
-@click.option("--currency", help="ISO 4217 code of the shop's currency.")
-@click.option("--time-zone", help="The shop's time zone: an IANA name, such as Europe/Berlin.")
-@click.option("--window-days", type=int, help="How many days of orders RFM looks at.")
-@click.option("--rfm-time-zone", help="The time zone whose whole days RFM counts; UTC at first.")
+@click.option("--currency", help="ISO 4217 code of the store's currency.")
+@click.option("--time-zone", help="The store's time zone, such as Europe/Berlin.")
+@click.option("--window-days", type=int, help="Length of the RFM window in days.")
+@click.option("--rfm-time-zone", help="Time zone of RFM's whole days. UTC until set.")
 @click.option(
     "--minimum-value",
     "minimum_minor",
     type=int,
     metavar="N",
-    help="The least net value of an order that counts, in minor units (cents).",
+    help="Minimum net value of a counted order, in minor units (cents).",
 )
 @click.option("--count-samples/--ignore-samples", default=None, help="Whether paid samples count.")
 @click.option(
@@ -102,19 +108,17 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
     "excluded",
     multiple=True,
     metavar="ID",
-    help="A customer who is no person, such as a connector's default customer; replaces the list.",
+    help="Leave this customer out of RFM. Can be repeated; replaces the list.",
 )
 @click.option(
     "--exclude-domain",
     "domains",
     multiple=True,
     metavar="DOMAIN",
-    help="A domain whose addresses are not to be scored, such as your own; replaces the list.",
+    help="Leave e-mail addresses of this domain out of RFM. Can be repeated; replaces the list.",
 )
-@click.option(
-    "--no-excluded-customers", "exclude_nobody", is_flag=True, help="Exclude no customer."
-)
-@click.option("--no-excluded-domains", "exclude_no_domain", is_flag=True, help="Exclude no domain.")
+@click.option("--no-excluded-customers", is_flag=True, help="Clear the list of customers.")
+@click.option("--no-excluded-domains", is_flag=True, help="Clear the list of domains.")
 @click.pass_obj
 def tenants_set(
     settings: Settings,
@@ -128,69 +132,161 @@ def tenants_set(
     count_samples: bool | None,
     excluded: tuple[str, ...],
     domains: tuple[str, ...],
-    exclude_nobody: bool,
-    exclude_no_domain: bool,
+    no_excluded_customers: bool,
+    no_excluded_domains: bool,
 ) -> None:
-    """Change a tenant's settings, and queue a build where they change how RFM counts.
+    """Change a tenant's settings.
 
-    What is not given stays as it is.
+    Changes only the given settings. If one of them affects RFM, a build is queued.
     """
     from service.queue.enqueue import enqueue
 
-    if (excluded and exclude_nobody) or (domains and exclude_no_domain):
-        raise InvalidInputError("To exclude somebody and to exclude nobody contradict each other.")
+    if (excluded and no_excluded_customers) or (domains and no_excluded_domains):
+        raise InvalidInputError("Options that fill a list and clear it contradict each other.")
     rfm = RfmChange(
         window_days=window_days,
         time_zone=rfm_time_zone,
         minimum_minor=minimum_minor,
         is_sample_counted=count_samples,
-        excluded_customer_ids=list(excluded) if excluded or exclude_nobody else None,
-        excluded_domains=list(domains) if domains or exclude_no_domain else None,
+        excluded_customer_ids=list(excluded) if excluded or no_excluded_customers else None,
+        excluded_domains=list(domains) if domains or no_excluded_domains else None,
     )
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
-        change_tenant(
-            conn,
-            tenant_id,
-            shop=shop,
-            currency=currency,
-            time_zone=time_zone,
-            rfm=rfm,
-        )
+        change_tenant(conn, tenant_id, shop=shop, currency=currency, time_zone=time_zone, rfm=rfm)
     if rfm != RfmChange() or currency is not None:
         with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
             enqueue(conn, tenant_id, "build", "cli", behind_running=True)
-        echo(
-            f"changed {name}; a worker builds it with that, and without one: "
-            f"quintile build --tenant {name}"
-        )
+        echo(f"changed {name}; if no worker is running: quintile build --tenant {name}")
     else:
         echo(f"changed {name}")
     if shop is not None:
-        echo(f"its shop is {shop}: quintile tenants connect-shopify {name}")
+        echo(f"next: quintile tenants connect-shopify {name}")
 
 
-@tenants.command("erase")
+@tenants.command("connect-shopify", epilog="Example: quintile tenants connect-shopify acme < token")
 @click.argument("name")
-@click.option("--confirm", metavar="NAME", help="The name again, instead of being asked for it.")
+@click.pass_obj
+def connect_shopify_command(settings: Settings, name: str) -> None:
+    """Connect a Shopify store.
+
+    Reads the Admin API access token from standard input. For an expiring token, enter the JSON
+    object from Shopify with access_token, refresh_token and expires_in.
+    """
+    from service.shopify.connection import connect_shopify
+    from service.shopify.report import describe_connection
+
+    with connect_as_owner(settings) as conn:
+        tenant_id = find_tenant(conn, name)
+        shop = next(row["shop_domain"] for row in list_tenants(conn) if row["name"] == name)
+    if shop is None:
+        raise InvalidInputError(
+            f"Tenant '{name}' has no shop.",
+            advice=f"Set it: quintile tenants set {name} --shop x.myshopify.com",
+        )
+    token = read_secret("Admin API access token", accepts_json=True)
+    with open_pool(settings) as pool:
+        info = connect_shopify(settings, pool, tenant_id, shop, token)
+    for line in describe_connection(settings, info):
+        echo(line)
+
+
+@tenants.command("disconnect-shopify")
+@click.argument("name")
+@click.pass_obj
+def disconnect_shopify_command(settings: Settings, name: str) -> None:
+    """Delete a store's access token. Syncs with Shopify stop. The synced data stays."""
+    _disconnect(settings, name, "shopify")
+
+
+@tenants.command("connect-klaviyo", epilog="Example: quintile tenants connect-klaviyo acme < key")
+@click.argument("name")
+@click.pass_obj
+def connect_klaviyo_command(settings: Settings, name: str) -> None:
+    """Connect a Klaviyo account. Reads the private API key from standard input."""
+    from service.klaviyo.account import OPTIONAL_SCOPES
+    from service.klaviyo.connection import connect_klaviyo
+
+    with tenant_pool(settings, name) as (pool, tenant_id):
+        account = connect_klaviyo(settings, pool, tenant_id, read_secret("private API key"))
+    echo(f"connected {account.name}")
+    for scope, why in OPTIONAL_SCOPES.items():
+        if scope not in account.scopes:
+            echo(f"the key lacks {scope}, for {why}")
+
+
+@tenants.command("disconnect-klaviyo")
+@click.argument("name")
+@click.pass_obj
+def disconnect_klaviyo_command(settings: Settings, name: str) -> None:
+    """Delete a store's Klaviyo key. Syncs with Klaviyo stop. Lists in Klaviyo stay as they are."""
+    _disconnect(settings, name, "klaviyo")
+
+
+def _disconnect(settings: Settings, name: str, provider: str) -> None:
+    from service.core.credentials import disconnect
+
+    with tenant_connection(settings, name) as (conn, tenant_id):
+        was_connected = disconnect(conn, tenant_id, provider, "An operator disconnected it.")
+    echo(f"{name} is disconnected" if was_connected else f"{name} was not connected")
+
+
+@tenants.command(
+    "map-list",
+    epilog="Example: quintile tenants map-list acme --segment rfm:champions --list XyZ123",
+)
+@click.argument("name")
+@click.option(
+    "--segment", required=True, metavar="KEY", help="rfm:champions or shopify:<segment id>."
+)
+@_list_option
+@click.pass_obj
+def map_list_command(settings: Settings, name: str, segment: str, list_id: str) -> None:
+    """Sync a segment to a Klaviyo list.
+
+    The sync is one-way; quintile klaviyo add has more options.
+    """
+    from service.klaviyo.lists import map_list
+
+    with tenant_pool(settings, name) as (pool, tenant_id):
+        list_name = map_list(settings, pool, tenant_id, segment, list_id)
+    echo(f"{segment} syncs to list '{list_name}'; start now: quintile sync klaviyo --tenant {name}")
+
+
+@tenants.command("unmap-list")
+@click.argument("name")
+@click.option("--segment", required=True, metavar="KEY", help="Key of the segment.")
+@_list_option
+@click.pass_obj
+def unmap_list_command(settings: Settings, name: str, segment: str, list_id: str) -> None:
+    """Stop syncing a segment to a Klaviyo list. Profiles on the list stay there."""
+    from service.destinations.configs import unmap_list
+
+    with tenant_connection(settings, name) as (conn, tenant_id):
+        list_name = unmap_list(conn, tenant_id, segment, list_id)
+    echo(f"{segment} no longer syncs to list '{list_name}'; profiles on the list stay there")
+
+
+@tenants.command("erase", epilog="Example: quintile tenants erase acme")
+@click.argument("name")
+@click.option("--confirm", metavar="NAME", help="Repeat the name to skip the question.")
 @click.pass_obj
 def tenants_erase(settings: Settings, name: str, confirm: str | None) -> None:
-    """Erase a tenant and everything that is theirs; nothing brings it back."""
+    """Permanently erase a tenant and all its data."""
     from service.privacy.tenant import erase_tenant
 
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
-    confirm_erasure(
-        name, confirm, f"This erases {name} for good: orders, segments, settings, access."
-    )
+    warning = f"This permanently erases {name}: orders, segments, settings and access."
+    confirm_erasure(name, confirm, warning)
     erase_tenant(settings, tenant_id, "operator", datetime.now(UTC))
-    echo(f"erased {name}; a receipt without personal data is kept: quintile privacy receipts")
+    echo(f"erased {name}; receipt: quintile privacy receipts")
 
 
 def sign_in_link(settings: Settings, name: str) -> str:
-    """A link that signs in once, within the hour.
+    """A link that signs in once, within one hour.
 
-    The code is in the fragment, which browsers keep to themselves: no log or Referer sees it.
+    The code is in the fragment, which browsers send neither to servers nor in a Referer.
     """
     with connect_as_owner(settings) as conn:
         code = create_sign_in_code(conn, find_tenant(conn, name), timedelta(hours=1))

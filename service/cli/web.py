@@ -1,4 +1,4 @@
-"""The web service as a process."""
+"""The web service's process."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from service.core.errors import InvalidInputError
 @click.command()
 @click.pass_obj
 def serve(settings: Settings) -> None:
-    """Serve the API and the admin UI with gunicorn."""
+    """Serve the API and the admin UI."""
     check_port_free(settings.host, settings.port)
-    # Fails here, in one sentence, when the database or the role is wrong.
+    # Reports a problem with the database or its role before gunicorn starts.
     with open_pool(settings):
         pass
     os.execv(sys.executable, serve_command(settings))
@@ -37,10 +37,10 @@ def serve_command(settings: Settings) -> list[str]:
 
 
 def check_port_free(host: str, port: int) -> None:
-    """Refuse early, in a sentence, when the port is taken.
+    """Check that the port can be used.
 
     Raises:
-        InvalidInputError: Something listens there already.
+        InvalidInputError: Another process listens on it.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,5 +49,5 @@ def check_port_free(host: str, port: int) -> None:
         except OSError:
             raise InvalidInputError(
                 f"Port {port} on {host} is taken.",
-                advice="Stop what listens there, or choose another: QUINTILE_PORT=8001",
+                advice="Stop the other process, or choose another port: QUINTILE_PORT=8001",
             ) from None

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from service.api.paging import encode_cursor
-from service.api.samples import SampleFilters
-from service.api.samples_list import list_samples
+from pydantic import AwareDatetime
+
+from service.api.paging import Keyset, Text
+from service.api.samples_list import SamplesQuery, list_samples
 from service.core.config import Settings
 from service.core.db import (
     Connection,
@@ -56,15 +57,16 @@ def bench_samples(settings: Settings) -> None:
 def _bench_service(settings: Settings, conn: Connection, tenant_id: UUID) -> None:
     """Pages and a preview of the largest tenant, as the service's role."""
     deep = one(conn.execute(sql("deep_position"), {"tenant_id": tenant_id}).fetchone())
-    cursor = encode_cursor("samples newest", deep["ordered_at"], deep["order_id"])
+    newest = Keyset("samples newest", ordered_at=AwareDatetime, order_id=Text)
+    cursor = newest.encode(deep)
     with open_pool(settings) as pool, tenant_transaction(pool, tenant_id, read_only=True) as own:
 
         def page(cursor: str | None, q: str | None = None) -> Any:
-            return list_samples(own, tenant_id, SampleFilters(q=q), "newest", cursor, 50)
+            return list_samples(own, tenant_id, SamplesQuery(q=q, cursor=cursor))
 
         def preview() -> Any:
             change = {"tenant_id": tenant_id, "ugc_tags": ["UGC", "gift"], **NOTHING}
-            own.execute(query("api.try_samples_settings"), change)
+            own.execute(query("api.set_samples_preview"), change)
             return own.execute(query("api.preview_samples"), change).fetchone()
 
         for label, ask in (

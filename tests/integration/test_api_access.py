@@ -1,4 +1,4 @@
-"""Who is let in, how refusals look, and that no tenant sees another's rows."""
+"""Authentication, errors, and isolation of tenants in the API."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def browser(app: APIFlask, settings: Settings, tenant: UUID) -> FlaskClient:
 
 
 def problem_of(response: TestResponse) -> dict[str, object]:
-    """The problem document, having the shape that every error has."""
+    """The problem document of an error, after checking its shape."""
     assert response.content_type == "application/problem+json"
     body = response.get_json()
     assert {"type", "title", "status", "detail", "instance"} <= body.keys()
@@ -81,7 +81,7 @@ def problem_of(response: TestResponse) -> dict[str, object]:
 
 
 def every_route(app: APIFlask) -> list[tuple[str, str, str]]:
-    """Endpoint, method and an address of every route."""
+    """Endpoint, method and URL of every route."""
     return [
         (rule.endpoint, method, re.sub(r"<[^>]+>", str(uuid4()), rule.rule))
         for rule in app.url_map.iter_rules()
@@ -110,14 +110,14 @@ def test_every_route_needs_a_login_but_the_public_ones(app: APIFlask) -> None:
         "Bearer \x00",
     ],
 )
-def test_a_wrong_token_is_refused_in_the_same_words(app: APIFlask, authorization: str) -> None:
+def test_every_wrong_token_gets_the_same_message(app: APIFlask, authorization: str) -> None:
     response = app.test_client().get("/api/admin/me", headers={"Authorization": authorization})
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Bearer"
-    assert problem_of(response)["detail"] == "This needs an API token or a sign-in."
+    assert problem_of(response)["detail"] == "An API token or a session is required."
 
 
-def test_a_wrong_token_is_not_saved_by_a_session(browser: FlaskClient) -> None:
+def test_a_wrong_token_is_refused_despite_a_session(browser: FlaskClient) -> None:
     assert browser.get("/api/admin/me").status_code == 200
     response = browser.get("/api/admin/me", headers={"Authorization": "Bearer nonsense"})
     assert response.status_code == 401
@@ -175,13 +175,13 @@ def test_a_body_that_is_too_large_is_a_problem(client: FlaskClient) -> None:
     assert problem_of(response)["type"] == "/problems/too-large"
 
 
-def test_a_rejected_parameter_is_named(client: FlaskClient) -> None:
+def test_an_invalid_parameter_is_named(client: FlaskClient) -> None:
     errors = problem_of(client.get("/api/admin/samples?limit=many&type=ugc"))["errors"]
     assert isinstance(errors, list)
     assert [error["parameter"] for error in errors] == ["limit"]
 
 
-def test_the_allowed_methods_are_told(client: FlaskClient) -> None:
+def test_a_wrong_method_gets_the_allowed_ones(client: FlaskClient) -> None:
     response = client.delete("/api/admin/me")
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
@@ -192,7 +192,7 @@ def test_a_problems_type_can_be_looked_up(app: APIFlask) -> None:
     assert "belongs to another list" in response.text
 
 
-def test_what_was_never_built_is_said_to_be_so(settings: Settings, client: FlaskClient) -> None:
+def test_missing_marts_are_reported_as_not_built(settings: Settings, client: FlaskClient) -> None:
     with connect(transform_url(settings)) as conn:
         conn.execute("drop table marts.sample_orders")
     response = client.get("/api/admin/samples")
@@ -203,7 +203,7 @@ def test_what_was_never_built_is_said_to_be_so(settings: Settings, client: Flask
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_database_that_is_gone_makes_the_service_not_ready(
+def test_the_service_is_not_ready_without_its_database(
     cluster: Any, settings: Settings, app: APIFlask
 ) -> None:
     client = app.test_client()
@@ -215,7 +215,7 @@ def test_a_database_that_is_gone_makes_the_service_not_ready(
     assert client.get("/healthz").status_code == 200
 
 
-def test_an_unforeseen_error_tells_only_its_id(
+def test_an_unexpected_error_shows_only_its_id(
     settings: Settings, client: FlaskClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with connect(transform_url(settings)) as conn:
@@ -278,7 +278,7 @@ def test_one_tenant_sees_nothing_of_another(
 # -- sessions ---------------------------------------------------------------------------------
 
 
-def test_a_token_opens_a_session_and_leads_on(
+def test_a_token_opens_a_session_and_redirects_to_the_page(
     app: APIFlask, settings: Settings, tenant: UUID
 ) -> None:
     client = app.test_client()
@@ -296,7 +296,7 @@ def test_a_token_opens_a_session_and_leads_on(
     assert client.get("/api/admin/me").get_json()["name"] == "north"
 
 
-def test_over_https_the_cookie_is_secure_and_the_browser_is_told_to_stay(
+def test_https_gets_a_secure_cookie_and_hsts(
     app: APIFlask, settings: Settings, tenant: UUID
 ) -> None:
     response = app.test_client().post(
@@ -356,7 +356,7 @@ def test_a_session_that_a_code_opened_ends(
     assert client.get("/api/admin/me").status_code == 401
 
 
-def test_an_altered_session_is_none(app: APIFlask, browser: FlaskClient) -> None:
+def test_a_modified_session_cookie_is_refused(app: APIFlask, browser: FlaskClient) -> None:
     cookie = browser.get_cookie("quintile_session")
     assert cookie is not None
     thief = app.test_client()
@@ -364,7 +364,7 @@ def test_an_altered_session_is_none(app: APIFlask, browser: FlaskClient) -> None
     assert thief.get("/api/admin/me").status_code == 401
 
 
-def test_a_session_changes_things_only_from_our_own_pages(browser: FlaskClient) -> None:
+def test_a_session_can_change_data_only_from_our_own_pages(browser: FlaskClient) -> None:
     path = "/api/admin/segments/rfm/calculate"
     own, foreign = {"Origin": "http://localhost"}, {"Origin": "https://evil.example"}
     assert browser.post(path).status_code == 403
@@ -376,7 +376,7 @@ def test_a_session_changes_things_only_from_our_own_pages(browser: FlaskClient) 
     assert browser.post(path, headers=OWN).status_code == 202
 
 
-def test_a_token_needs_no_such_proof(client: FlaskClient) -> None:
+def test_a_token_can_change_data_without_the_header(client: FlaskClient) -> None:
     assert client.post("/api/admin/segments/rfm/calculate").status_code == 202
 
 
@@ -386,7 +386,7 @@ def test_signing_out_ends_the_session(browser: FlaskClient) -> None:
     assert browser.get("/api/admin/me").status_code == 401
 
 
-def test_a_page_without_a_session_is_the_sign_in_form_and_leads_back(app: APIFlask) -> None:
+def test_a_page_without_a_session_shows_the_sign_in_form_and_returns(app: APIFlask) -> None:
     response = app.test_client().get(
         "/admin/samples?type=ugc", headers={"Accept": "text/html,*/*;q=0.8"}
     )
@@ -394,7 +394,7 @@ def test_a_page_without_a_session_is_the_sign_in_form_and_leads_back(app: APIFla
     assert 'value="/admin/samples?type=ugc"' in response.text
 
 
-def test_a_page_that_is_not_there_is_a_page(browser: FlaskClient) -> None:
+def test_a_missing_page_is_an_html_page(browser: FlaskClient) -> None:
     response = browser.get("/admin/nowhere", headers={"Accept": "text/html,*/*;q=0.8"})
     assert response.status_code == 404
     assert response.content_type.startswith("text/html")
@@ -403,7 +403,7 @@ def test_a_page_that_is_not_there_is_a_page(browser: FlaskClient) -> None:
 # -- headers and logs ---------------------------------------------------------------------------
 
 
-def test_every_answer_carries_the_security_headers(client: FlaskClient) -> None:
+def test_every_response_has_the_security_headers(client: FlaskClient) -> None:
     for path in ("/api/admin/me", "/admin/sign-in", "/nowhere", "/healthz"):
         headers = client.get(path).headers
         policy = headers["Content-Security-Policy"]

@@ -1,4 +1,4 @@
-"""The API keeps to its own description: OpenAPI, docs/api.md, and every input anyone may send."""
+"""The API matches its OpenAPI description and docs/api.md, for any input."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 @pytest.fixture(scope="module")
 def settings(cluster: Any, built_template: str) -> Iterator[Settings]:
-    """No key that is made up here reaches Klaviyo itself: the sandbox turns each down."""
+    """Settings with a sandbox Klaviyo, which refuses the generated keys."""
     with Sandbox([], []) as sandbox, cluster.database(built_template) as settings:
         yield replace(settings, klaviyo_url=sandbox.klaviyo_url)
 
@@ -71,15 +71,13 @@ def described(app: APIFlask) -> Any:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-def test_every_answer_is_as_openapi_describes_it(
-    described: Any, token: str, mode: GenerationMode
-) -> None:
+def test_every_response_matches_openapi(described: Any, token: str, mode: GenerationMode) -> None:
     for result in described.get_all_operations():
         call_with_many_inputs(result.ok(), token, mode)
 
 
 def call_with_many_inputs(operation: Any, token: str, mode: GenerationMode) -> None:
-    """Valid inputs are answered, invalid ones refused, and both as described."""
+    """Send valid or invalid inputs, and check the responses."""
 
     @hypothesis_settings(
         max_examples=15,
@@ -92,7 +90,7 @@ def call_with_many_inputs(operation: Any, token: str, mode: GenerationMode) -> N
     def call(case: Any) -> None:
         case.call_and_validate(
             headers={"Authorization": f"Bearer {token}"},
-            # A cursor is any text to OpenAPI, and none to a list that did not give it.
+            # OpenAPI allows any text as a cursor; the lists refuse cursors that are not theirs.
             excluded_checks=[positive_data_acceptance],
         )
 

@@ -1,4 +1,4 @@
-"""What the API answers, from rows small enough to check by eye."""
+"""Responses of the API for small data sets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def client(app: APIFlask, settings: Settings, tenant: UUID) -> FlaskClient:
 
 
 def walk(client: FlaskClient, path: str, key: str) -> list[str]:
-    """Every row's key, read page by page, with a check that no page is empty or too long."""
+    """Every row's key, read page by page; no page is empty or too long."""
     keys: list[str] = []
     cursor = None
     while True:
@@ -60,7 +60,7 @@ def walk(client: FlaskClient, path: str, key: str) -> list[str]:
             return keys
 
 
-def test_me_names_the_tenant(client: FlaskClient, tenant: UUID) -> None:
+def test_me_returns_the_tenant(client: FlaskClient, tenant: UUID) -> None:
     assert client.get("/api/admin/me").get_json() == {
         "tenant_id": str(tenant),
         "name": "north",
@@ -74,7 +74,7 @@ def test_me_names_the_tenant(client: FlaskClient, tenant: UUID) -> None:
     }
 
 
-def test_shopify_segments_come_by_name_whatever_their_case(
+def test_shopify_segments_are_sorted_by_name_without_case(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     names = ["beta", "Alpha", "alpha", "Ümlaut", "gamma"]
@@ -147,7 +147,7 @@ def test_without_customers_the_summary_is_six_zeros(client: FlaskClient) -> None
     assert (answer["customers"], answer["calculated_at"]) == (0, None)
 
 
-def test_customers_come_by_spend_and_equal_ones_are_neither_skipped_nor_repeated(
+def test_customers_are_sorted_by_spend_and_ties_are_paged_once(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     add_scored_customers(
@@ -197,7 +197,7 @@ def test_customers_are_found_by_part_of_the_address_or_by_the_whole_id(
     assert found("nobody") == []
 
 
-def test_samples_come_newest_first_with_their_evidence(
+def test_samples_are_listed_newest_first_with_evidence(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     add_samples(
@@ -227,7 +227,7 @@ def test_samples_come_newest_first_with_their_evidence(
     assert found(q="nobody") == []
 
 
-def test_sample_stats_are_those_of_the_build_and_zeros_before_it(
+def test_sample_stats_are_zero_before_a_build(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     zero = {"pending": 0, "partial": 0, "fulfilled": 0, "cancelled": 0}
@@ -275,7 +275,7 @@ def test_sample_stats_are_those_of_the_build_and_zeros_before_it(
     assert answer["months"] == [counts | {"month": "2026-06-01"}]
 
 
-def test_calculating_twice_finds_the_first_run(client: FlaskClient, settings: Settings) -> None:
+def test_calculating_twice_returns_the_first_run(client: FlaskClient, settings: Settings) -> None:
     first = client.post("/api/admin/segments/rfm/calculate")
     run = first.get_json()
     assert first.status_code == 202
@@ -288,9 +288,7 @@ def test_calculating_twice_finds_the_first_run(client: FlaskClient, settings: Se
         assert [job["run_id"] for job in jobs.fetchall()] == [run["run_id"]]
 
 
-def test_a_run_is_sent_again_only_when_it_has_changed(
-    client: FlaskClient, settings: Settings
-) -> None:
+def test_an_unchanged_run_answers_304(client: FlaskClient, settings: Settings) -> None:
     path = client.post("/api/admin/segments/rfm/calculate").headers["Location"]
     tag = client.get(path).headers["ETag"]
     unchanged = client.get(path, headers={"If-None-Match": tag})
@@ -316,7 +314,7 @@ def test_a_sync_of_a_connected_store_is_queued(
     assert (response.status_code, response.get_json()["kind"]) == (202, "segments_sync")
 
 
-def test_runs_come_newest_first_and_by_kind(
+def test_runs_are_listed_newest_first_and_filtered_by_kind(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     with connect_as_owner(settings) as conn, conn.cursor() as cursor:
@@ -336,13 +334,13 @@ def test_runs_come_newest_first_and_by_kind(
     assert client.get("/api/admin/me").get_json()["last_built_at"] is not None
 
 
-def test_the_pages_say_it_when_nothing_was_calculated(client: FlaskClient) -> None:
+def test_the_rfm_page_says_that_nothing_was_calculated(client: FlaskClient) -> None:
     page = client.get("/admin/segments?tab=rfm").text
     assert "Not calculated yet" in page
     assert "data-list" not in page
 
 
-def test_customers_are_shown_with_what_speaks_against_the_data(
+def test_the_rfm_page_warns_of_insufficient_data(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     add_scored_customers(settings, tenant, [("1", "champions", "1")])

@@ -1,4 +1,4 @@
-"""The connection over the API: verified live, never shown, told with all that limits it."""
+"""The Shopify connection over the API."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def client(app: APIFlask, here: Settings, tenant: UUID) -> FlaskClient:
     return client_of(app, here, tenant)
 
 
-def test_a_store_is_connected_and_told_with_what_each_scope_is_for(
+def test_a_connected_store_is_shown_with_its_scopes_and_their_purpose(
     client: FlaskClient, store: Store
 ) -> None:
     store.scopes = ALL_SCOPES - {"write_discounts"} | {"read_themes"}
@@ -92,7 +92,7 @@ def test_a_store_is_connected_and_told_with_what_each_scope_is_for(
     }
     assert all(scope["purpose"] for scope in body["scopes"])
     assert body["other_scopes"] == ["read_themes", "write_customers"]
-    # The store is read at once, and once only.
+    # The first syncs are queued once.
     client.post(PATH, json={"access_token": TOKEN})
     runs = client.get("/api/admin/runs").get_json()["data"]
     assert sorted((run["kind"], run["state"]) for run in runs) == [
@@ -101,7 +101,7 @@ def test_a_store_is_connected_and_told_with_what_each_scope_is_for(
     ]
 
 
-def test_a_token_that_expires_is_taken_and_renewed_to_verify(
+def test_an_expired_token_is_refreshed_for_the_verification(
     client: FlaskClient, shop: Sandbox
 ) -> None:
     issued = shop.tokens.issue(SHOP)
@@ -126,7 +126,7 @@ def test_a_token_that_expires_is_taken_and_renewed_to_verify(
         ("evil.myshopify.com.example.com", "Settings, Domains"),
     ],
 )
-def test_what_is_no_shop_domain_is_told_with_the_one_that_is(
+def test_a_wrong_shop_domain_is_refused_with_the_right_one(
     client: FlaskClient, shop: Sandbox, given: str, meant: str
 ) -> None:
     answer = client.post(PATH, json={"access_token": TOKEN, "shop": given or "   "})
@@ -136,7 +136,7 @@ def test_what_is_no_shop_domain_is_told_with_the_one_that_is(
     assert shop.shopify_requests() == []
 
 
-def test_a_token_that_is_refused_or_lacks_a_scope_replaces_nothing(
+def test_a_refused_token_or_a_missing_scope_changes_nothing(
     client: FlaskClient, store: Store
 ) -> None:
     client.post(PATH, json={"access_token": TOKEN})
@@ -152,7 +152,7 @@ def test_a_token_that_is_refused_or_lacks_a_scope_replaces_nothing(
     assert client.get(PATH).get_json() == before
 
 
-def test_a_store_that_cannot_be_reached_is_told_as_such(client: FlaskClient, shop: Sandbox) -> None:
+def test_an_unreachable_store_is_reported(client: FlaskClient, shop: Sandbox) -> None:
     shop.fail_shopify(Fault(status=503, count=5))
     answer = client.post(PATH, json={"access_token": TOKEN})
     assert answer.status_code == 503
@@ -160,7 +160,7 @@ def test_a_store_that_cannot_be_reached_is_told_as_such(client: FlaskClient, sho
     assert len(shop.shopify_requests()) == 2
 
 
-def test_verifying_again_notices_a_refusal_and_its_end(client: FlaskClient, shop: Sandbox) -> None:
+def test_verifying_updates_the_state_of_the_connection(client: FlaskClient, shop: Sandbox) -> None:
     assert client.post(f"{PATH}/verify").status_code == 409
     client.post(PATH, json={"access_token": TOKEN})
     shop.fail_shopify(Fault(status=403))
@@ -170,7 +170,7 @@ def test_verifying_again_notices_a_refusal_and_its_end(client: FlaskClient, shop
     assert client.post(f"{PATH}/verify").get_json()["state"] == "active"
 
 
-def test_disconnecting_forgets_the_token_and_keeps_the_shop(
+def test_disconnecting_deletes_the_token_and_keeps_the_shop(
     client: FlaskClient, here: Settings, tenant: UUID
 ) -> None:
     client.post(PATH, json={"access_token": TOKEN})
@@ -183,13 +183,13 @@ def test_disconnecting_forgets_the_token_and_keeps_the_shop(
     with connect_as_owner(here) as conn:
         row = one(conn.execute("select sealed_secret, key_id from app.connections").fetchone())
         assert set(row.values()) == {None}
-        # What has been landed is this shop's, so the tenant can still be given no other.
+        # The synced data belongs to this shop, so the tenant cannot get another.
         with pytest.raises(Exception, match="connected to"):
             change_tenant(conn, tenant, shop="other.myshopify.com")
     assert client.post(PATH, json={"access_token": TOKEN}).get_json()["state"] == "active"
 
 
-def test_a_version_that_shopify_has_retired_is_reported(here: Settings, tenant: UUID) -> None:
+def test_a_retired_api_version_is_reported(here: Settings, tenant: UUID) -> None:
     old = replace(here, shopify_api_version="2025-01")
     with running_app(old) as app:
         body = client_of(app, old, tenant).post(PATH, json={"access_token": TOKEN}).get_json()
@@ -201,16 +201,14 @@ def test_a_version_that_shopify_has_retired_is_reported(here: Settings, tenant: 
     assert "no longer has version 2025-01 of its API and answers with 2026-07" in told.stdout
 
 
-def test_a_version_that_does_not_exist_is_an_error_with_advice(
-    here: Settings, tenant: UUID
-) -> None:
+def test_an_unknown_api_version_is_an_error_with_advice(here: Settings, tenant: UUID) -> None:
     coming = replace(here, shopify_api_version="2031-01")
     with running_app(coming) as app:
         body = client_of(app, coming, tenant).post(PATH, json={"access_token": TOKEN}).get_json()
     assert "QUINTILE_SHOPIFY_API_VERSION" in body["advice"]
 
 
-def test_sixty_days_of_orders_are_told_wherever_they_make_a_number_wrong(
+def test_a_limit_to_sixty_days_of_orders_is_reported_with_all_affected_figures(
     client: FlaskClient, here: Settings, store: Store, tenant: UUID
 ) -> None:
     store.scopes = ALL_SCOPES - {"read_all_orders"}
@@ -237,7 +235,7 @@ def test_sixty_days_of_orders_are_told_wherever_they_make_a_number_wrong(
         assert "Warning: kessel: Without the scope read_all_orders" in exported.stderr
         assert "Warning" not in exported.stdout
 
-    # An order that is older than the window makes up for it.
+    # An order older than the window ends the limit.
     with connect_as_owner(here) as conn:
         conn.execute(
             """

@@ -1,4 +1,4 @@
-"""What RFM rests on, what its scores take and how it changes, as the API tells it."""
+"""RFM data quality, thresholds, history and movements over the API."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def moves(answer: dict[str, Any]) -> dict[tuple[str, str], int]:
     return {(row["from_segment"], row["to_segment"]): row["customers"] for row in answer["data"]}
 
 
-def test_before_the_first_build_there_is_nothing_and_no_error(client: FlaskClient) -> None:
+def test_responses_are_empty_before_the_first_build(client: FlaskClient) -> None:
     quality = client.get(f"{RFM}/quality").get_json()
     assert (quality["verdict"], quality["reasons"], quality["customers"]) == (None, [], None)
     assert client.get(f"{RFM}/thresholds").get_json() == {
@@ -77,7 +77,7 @@ def test_before_the_first_build_there_is_nothing_and_no_error(client: FlaskClien
         assert client.get(f"{RFM}/{path}?from=2026-01-01&to=2026-02-01").get_json() == nothing
 
 
-def test_the_verdict_comes_with_reasons_in_words_and_what_to_do(
+def test_insufficient_data_has_reasons_and_advice(
     client: FlaskClient, settings: Settings, tenants: list[UUID]
 ) -> None:
     add_explanations(
@@ -105,7 +105,7 @@ def test_the_verdict_comes_with_reasons_in_words_and_what_to_do(
     assert (answer["customers"], answer["calculated_at"]) == (1, "2026-07-01T00:00:00Z")
 
 
-def test_thresholds_come_metric_by_metric_with_the_highest_score_first(
+def test_thresholds_are_sorted_by_metric_and_score(
     client: FlaskClient, settings: Settings, tenants: list[UUID]
 ) -> None:
     add_explanations(settings, tenants[0])
@@ -123,7 +123,7 @@ def test_thresholds_come_metric_by_metric_with_the_highest_score_first(
     }
 
 
-def test_history_tells_every_segment_s_size_on_every_recorded_day(
+def test_history_has_every_segments_size_on_every_recorded_day(
     client: FlaskClient, settings: Settings, tenants: list[UUID]
 ) -> None:
     days = {"2024-01-01": {"1": "new"}, "2025-03-01": {"1": "loyal"}, **STATES}
@@ -141,18 +141,18 @@ def test_history_tells_every_segment_s_size_on_every_recorded_day(
     ]
     assert (last["as_of"], last["currency"]) == ("2026-07-01T00:00:00Z", "EUR")
     assert (answer["first_recorded_on"], answer["last_recorded_on"]) == ("2024-01-01", "2026-07-01")
-    # A year ago the newest recorded day was one before it.
+    # The default starts at the newest recorded day that is at least a year old.
     all_days = client.get(f"{RFM}/history").get_json()
     assert len(all_days["data"]) == 1 + len(STATES)
 
 
-def test_movements_are_told_between_any_two_dates(
+def test_movements_between_any_two_dates(
     client: FlaskClient, app: APIFlask, settings: Settings, tenants: list[UUID]
 ) -> None:
     add_history(settings, tenants[0], STATES)
     add_history(settings, tenants[1], {"2026-06-01": {"9": "new"}, "2026-07-01": {"9": "loyal"}})
 
-    # Unless told otherwise: to the newest day, from the newest one 30 days before.
+    # Default: from the newest recorded day at least 30 days before the newest day.
     answer = client.get(f"{RFM}/movements").get_json()
     assert (answer["from_on"], answer["to_on"]) == ("2026-05-01", "2026-07-01")
     assert moves(answer) == {
@@ -161,11 +161,11 @@ def test_movements_are_told_between_any_two_dates(
         ("loyal", "none"): 1,
         ("none", "new"): 1,
     }
-    # A date that was not recorded is stood for by the newest day before it.
+    # For a date without a recorded day, the newest day before it is used.
     answer = client.get(f"{RFM}/movements?from=2026-06-19&to=2026-06-30").get_json()
     assert (answer["from_on"], answer["to_on"]) == ("2026-05-01", "2026-06-20")
     assert moves(answer) == {("new", "loyal"): 1, ("new", "new"): 1, ("loyal", "loyal"): 1}
-    # Thirty days before is before history: from its first day, then.
+    # Thirty days earlier is before the history, so its first day is used.
     answer = client.get(f"{RFM}/movements?to=2026-05-20").get_json()
     assert (answer["from_on"], answer["to_on"], answer["data"]) == ("2026-05-01", "2026-05-01", [])
     assert (answer["first_recorded_on"], answer["last_recorded_on"]) == ("2026-05-01", "2026-07-01")
@@ -187,15 +187,15 @@ def test_one_day_of_history_has_no_movements(
 @pytest.mark.parametrize(
     ("query", "parameter", "said"),
     [
-        ("from=2026-06-02&to=2026-06-01", "from", "The first date is after the second."),
+        ("from=2026-06-02&to=2026-06-01", "from", "The from date is after the to date."),
         ("to=2026-04-30", "to", "History begins on 2026-05-01."),
         ("from=2026-04-30", "from", "History begins on 2026-05-01."),
-        ("from=2026-02-30", "from", "This is not a date; it looks like 2026-12-31."),
-        ("to=1782864000", "to", "This is not a date; it looks like 2026-12-31."),
+        ("from=2026-02-30", "from", "This is not a date like 2026-12-31."),
+        ("to=1782864000", "to", "This is not a date like 2026-12-31."),
         ("days=7", "days", "Extra inputs are not permitted"),
     ],
 )
-def test_dates_that_make_no_sense_are_refused_by_name(
+def test_invalid_dates_are_refused_with_the_parameter(
     client: FlaskClient,
     settings: Settings,
     tenants: list[UUID],
@@ -210,12 +210,12 @@ def test_dates_that_make_no_sense_are_refused_by_name(
     assert answer.get_json()["errors"] == [{"parameter": parameter, "detail": said}]
 
 
-def test_a_page_whose_matrix_takes_too_long_shows_all_the_rest(
+def test_a_slow_movement_matrix_does_not_block_the_page(
     settings: Settings, tenants: list[UUID]
 ) -> None:
     add_history(settings, tenants[0], STATES)
     with connect(transform_url(settings)) as conn:
-        # Slow, and found nowhere but in the matrix.
+        # Slow, and used only by the matrix.
         conn.execute(
             """
             create or replace view marts.rfm_segment_movements with (security_invoker) as
@@ -232,7 +232,7 @@ def test_a_page_whose_matrix_takes_too_long_shows_all_the_rest(
         assert "Score cut-offs" in page.text
 
 
-def test_more_history_than_one_answer_holds_is_refused(
+def test_too_long_a_history_is_refused(
     client: FlaskClient, settings: Settings, tenants: list[UUID]
 ) -> None:
     add_history(settings, tenants[0], {"2020-01-01": {"1": "new"}, **STATES})
@@ -241,7 +241,7 @@ def test_more_history_than_one_answer_holds_is_refused(
     assert answer.get_json()["errors"][0]["parameter"] == "from"
 
 
-def test_a_customer_s_last_change_is_told(
+def test_customers_have_their_last_segment_change(
     client: FlaskClient, settings: Settings, tenants: list[UUID]
 ) -> None:
     add_history(settings, tenants[0], STATES)

@@ -1,4 +1,4 @@
-"""RFM settings over the API: bad values are refused, a good one rebuilds the tenant."""
+"""RFM settings over the API: validation, and the build after a change."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_new_tenant_has_the_defaults(client: FlaskClient) -> None:
     assert {key: answer[key] for key in DEFAULTS} == DEFAULTS
 
 
-def test_a_change_is_kept_and_builds_that_tenant_alone(
+def test_a_change_is_saved_and_builds_only_that_tenant(
     client: FlaskClient, app: APIFlask, settings: Settings, tenants: list[UUID]
 ) -> None:
     change = {"window_days": 90, "excluded_domains": ["brand.example"], "minimum_minor": 500}
@@ -72,7 +72,7 @@ def test_a_change_is_kept_and_builds_that_tenant_alone(
     assert {key: other.get(PATH).get_json()[key] for key in DEFAULTS} == DEFAULTS
 
 
-def test_an_exclusion_can_be_taken_back(client: FlaskClient) -> None:
+def test_an_exclusion_can_be_removed(client: FlaskClient) -> None:
     client.patch(PATH, json={"excluded_customer_ids": ["7"]})
     answer = client.patch(PATH, json={"excluded_customer_ids": []})
     assert answer.get_json()["settings"]["excluded_customer_ids"] == []
@@ -87,7 +87,7 @@ def test_an_exclusion_can_be_taken_back(client: FlaskClient) -> None:
     ],
     ids=str,
 )
-def test_a_bad_value_is_told_by_its_field(
+def test_an_invalid_value_is_reported_with_its_field(
     client: FlaskClient, change: dict[str, Any], said: str
 ) -> None:
     (field,) = change
@@ -123,7 +123,7 @@ def test_a_bad_value_is_told_by_its_field(
     ],
     ids=str,
 )
-def test_a_bad_value_is_a_problem_and_changes_nothing(
+def test_an_invalid_value_is_refused_and_changes_nothing(
     client: FlaskClient, settings: Settings, change: dict[str, Any]
 ) -> None:
     answer = client.patch(PATH, json=change)
@@ -150,10 +150,10 @@ def test_a_bad_value_is_a_problem_and_changes_nothing(
     ],
     ids=str,
 )
-def test_the_database_refuses_a_bad_value_whoever_writes_it(
+def test_the_database_refuses_an_invalid_value(
     settings: Settings, tenants: list[UUID], setting: str, value: str, constraint: str
 ) -> None:
-    """A value that no build could use would stop the builds of everybody."""
+    """An invalid value would stop the builds of all tenants."""
     with (
         connect_as_owner(settings) as owner,
         pytest.raises(psycopg.errors.CheckViolation) as refused,
@@ -166,7 +166,7 @@ def test_the_database_refuses_a_bad_value_whoever_writes_it(
 
 
 @pytest.mark.parametrize("setting", DEFAULTS)
-def test_the_database_has_no_setting_without_a_value(
+def test_the_database_refuses_a_null_setting(
     settings: Settings, tenants: list[UUID], setting: str
 ) -> None:
     with connect_as_owner(settings) as owner, pytest.raises(psycopg.errors.NotNullViolation):

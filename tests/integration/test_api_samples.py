@@ -1,4 +1,4 @@
-"""Samples over the API: filters, sorts, pages, the creators people choose, and the CSV."""
+"""Samples over the API: filters, sort orders, pages, creators and CSV."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def new_creator(client: FlaskClient, **fields: Any) -> dict[str, Any]:
     return created
 
 
-def test_every_sort_walks_every_order_once_and_equal_ones_too(
+def test_every_sort_order_pages_every_order_once(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     add_samples(
@@ -104,7 +104,7 @@ def test_every_sort_walks_every_order_once_and_equal_ones_too(
         assert (answer.status_code, answer.get_json()["type"]) == (400, "/problems/bad-cursor")
 
 
-def test_days_are_the_tenant_s_and_both_ends_count(
+def test_days_are_in_the_tenants_time_zone_and_inclusive(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     with connect_as_owner(settings) as owner:
@@ -121,7 +121,7 @@ def test_days_are_the_tenant_s_and_both_ends_count(
     assert client.get(PATH, query_string={"ordered_from": "soon"}).status_code == 422
 
 
-def test_a_chosen_creator_shows_at_once_and_an_unlinked_one_stays_away(
+def test_a_chosen_or_removed_creator_is_shown_at_once(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     ada = new_creator(client, handle=" @Ada.Creates ", platform="tiktok", email="ADA@example.com")
@@ -152,7 +152,7 @@ def test_a_chosen_creator_shows_at_once_and_an_unlinked_one_stays_away(
     assert (again["creator_handle"], again["creator_link"]) == ("ada.creates", "email")
 
 
-def test_links_need_an_order_and_a_creator_of_this_tenant(
+def test_an_order_cannot_be_linked_across_tenants(
     client: FlaskClient, app: APIFlask, settings: Settings, tenants: list[UUID]
 ) -> None:
     add_samples(settings, tenants[0], [{"order_id": "1"}])
@@ -171,7 +171,7 @@ def test_links_need_an_order_and_a_creator_of_this_tenant(
     assert client.get(f"{PATH}/1").get_json()["creator_link"] is None
 
 
-def test_the_detail_tells_items_note_and_tags(
+def test_the_detail_has_items_note_and_tags(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     add_samples(settings, tenant, [{"order_id": "1"}])
@@ -183,7 +183,7 @@ def test_the_detail_tells_items_note_and_tags(
     assert row["evidence"] == "tagged “ugc-sample”; the goods cost nothing"
 
 
-def test_creators_are_changed_cleared_and_kept_apart(client: FlaskClient) -> None:
+def test_creators_are_changed_validated_and_deleted(client: FlaskClient) -> None:
     ada = new_creator(client, handle="ada", platform="tiktok", email="a@example.com")
     new_creator(client, handle="ada", platform="instagram", name="Another")
     path = f"{CREATORS}/{ada['creator_id']}"
@@ -210,7 +210,7 @@ def test_creators_are_changed_cleared_and_kept_apart(client: FlaskClient) -> Non
     assert client.get(path).status_code == 404
 
 
-def test_creators_come_by_name_page_by_page(client: FlaskClient) -> None:
+def test_creators_are_sorted_by_name_and_paged(client: FlaskClient) -> None:
     for handle in ("zoe", "ada", "kim"):
         new_creator(client, handle=handle)
     new_creator(client, name="Bo")
@@ -227,7 +227,7 @@ def test_creators_come_by_name_page_by_page(client: FlaskClient) -> None:
     assert [row["handle"] for row in client.get(f"{CREATORS}?q=KI").get_json()["data"]] == ["kim"]
 
 
-def test_a_merge_keeps_what_both_had_and_rebuilds(
+def test_a_merge_combines_two_creators_and_starts_a_build(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     stays = new_creator(client, handle="ada", platform="tiktok", notes="first")
@@ -254,7 +254,7 @@ def test_a_merge_keeps_what_both_had_and_rebuilds(
     assert itself.status_code == 422
 
 
-def test_the_csv_has_every_order_that_fits_and_no_formula(
+def test_the_csv_has_all_matching_orders_and_escapes_formulas(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     add_samples(
@@ -283,7 +283,7 @@ def test_the_csv_has_every_order_that_fits_and_no_formula(
     assert client.get(f"{PATH}.csv?status=lost").mimetype == "application/problem+json"
 
 
-def test_suggestions_and_unknown_statuses_are_told(
+def test_suggestions_and_unknown_statuses_are_listed(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
     with connect(transform_url(settings)) as conn:

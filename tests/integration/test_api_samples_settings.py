@@ -1,4 +1,4 @@
-"""Sample settings over the API: checked, previewed without a trace, kept with who, undone."""
+"""Sample settings over the API: validation, preview, change history and undo."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def runs_of(settings: Settings) -> list[tuple[UUID, str, str]]:
     return [(row["tenant_id"], row["kind"], row["state"]) for row in rows]
 
 
-def test_a_change_is_kept_with_who_and_when_and_builds_that_tenant_alone(
+def test_a_change_is_recorded_with_its_author_and_builds_only_that_tenant(
     client: FlaskClient, app: APIFlask, settings: Settings, tenants: list[UUID]
 ) -> None:
     assert rules(client.get(PATH).get_json()) == DEFAULTS
@@ -86,16 +86,14 @@ def test_a_change_is_kept_with_who_and_when_and_builds_that_tenant_alone(
     assert other.get(f"{PATH}/history").get_json()["data"] == []
 
 
-def test_a_change_that_changes_nothing_leaves_no_trace(
-    client: FlaskClient, settings: Settings
-) -> None:
+def test_a_change_without_effect_is_not_recorded(client: FlaskClient, settings: Settings) -> None:
     body = client.patch(PATH, json={"zero_price_only": True}).get_json()
     assert (rules(body["settings"]), body["run"]) == (DEFAULTS, None)
     assert client.get(f"{PATH}/history").get_json()["data"] == []
     assert runs_of(settings) == []
 
 
-def test_undo_puts_back_what_was_and_can_be_undone(client: FlaskClient) -> None:
+def test_undo_restores_the_previous_settings_and_can_be_undone(client: FlaskClient) -> None:
     client.patch(PATH, json={"ugc_tags": ["one"]})
     client.patch(PATH, json={"ugc_tags": ["two"], "zero_price_only": False})
     assert client.post(f"{PATH}/undo", json={}).get_json()["settings"]["ugc_tags"] == ["one"]
@@ -105,7 +103,7 @@ def test_undo_puts_back_what_was_and_can_be_undone(client: FlaskClient) -> None:
     assert rules(answer.get_json()["settings"]) == DEFAULTS
 
 
-def test_there_may_be_nothing_to_undo_and_another_tenant_s_change_is_not_there(
+def test_only_changes_of_the_own_tenant_can_be_undone(
     client: FlaskClient, app: APIFlask, settings: Settings, tenants: list[UUID]
 ) -> None:
     assert client.post(f"{PATH}/undo", json={}).status_code == 422
@@ -138,7 +136,7 @@ def test_there_may_be_nothing_to_undo_and_another_tenant_s_change_is_not_there(
     ],
     ids=str,
 )
-def test_a_bad_value_is_a_problem_and_changes_nothing(
+def test_an_invalid_value_is_refused_and_changes_nothing(
     client: FlaskClient, settings: Settings, change: dict[str, Any]
 ) -> None:
     answer = client.patch(PATH, json=change)
@@ -148,7 +146,7 @@ def test_a_bad_value_is_a_problem_and_changes_nothing(
     assert runs_of(settings) == []
 
 
-def test_odd_values_that_mean_something_are_kept_as_they_are(client: FlaskClient) -> None:
+def test_unusual_values_are_saved_as_they_are(client: FlaskClient) -> None:
     change = {
         "ugc_tags": ["quote's", '"a, b"', "100%", "{}", "NULL", "🎁", "x" * 255, "back\\slash"],
         "tiktok_tags": [],
@@ -158,7 +156,7 @@ def test_odd_values_that_mean_something_are_kept_as_they_are(client: FlaskClient
     assert rules(answer.get_json()["settings"]) == DEFAULTS | change
 
 
-def test_a_preview_counts_and_shows_and_writes_nothing(
+def test_a_preview_returns_the_effect_and_writes_nothing(
     client: FlaskClient, settings: Settings, tenants: list[UUID]
 ) -> None:
     north = tenants[0]
@@ -213,7 +211,7 @@ def test_a_preview_counts_and_shows_and_writes_nothing(
 
 
 def written(settings: Settings) -> dict[str, str]:
-    """Every row of the tables that are not dbt's, with its place on disk."""
+    """All rows of the tables that dbt does not write, with their physical location."""
     with connect_as_owner(settings) as owner:
         names = [row["name"] for row in owner.execute(EVERY_TABLE).fetchall()]
         names = [name for name in names if name != "app.api_tokens"]
@@ -231,7 +229,7 @@ def written(settings: Settings) -> dict[str, str]:
 def test_a_saved_change_rebuilds_samples_creators_and_rfm(
     client: FlaskClient, settings: Settings, tenants: list[UUID]
 ) -> None:
-    """As the worker does it: what became a sample is no purchase any more."""
+    """An order that becomes a sample no longer counts as a purchase."""
     north = tenants[0]
     # The worker builds as of now.
     bought = {"subtotal_minor": 900, "processed_at": datetime.now(UTC) - timedelta(days=5)}

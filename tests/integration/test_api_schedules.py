@@ -1,4 +1,4 @@
-"""Schedules as the API and the command line show them: when next, and paused by whom."""
+"""Schedules over the API and the command line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def connect_shop(pool: Pool, tenant_id: UUID) -> None:
         )
 
 
-def test_schedules_say_when_they_are_next_due_and_how_the_last_run_ended(
+def test_schedules_have_their_next_and_last_runs(
     app: APIFlask, settings: Settings, pool: Pool, make_tenant: MakeTenant
 ) -> None:
     tenant_id = make_tenant("north", time_zone="Asia/Tokyo")
@@ -55,7 +55,7 @@ def test_schedules_say_when_they_are_next_due_and_how_the_last_run_ended(
     assert by_name["orders"]["is_connected"] is True
     assert by_name["orders"]["time_zone"] == "UTC"
     assert by_name["orders"]["last_run"] is None
-    # What is not connected is not due.
+    # Without a connection, a schedule is never due.
     assert by_name["klaviyo"]["is_connected"] is False
     assert by_name["klaviyo"]["next_at"] is None
 
@@ -70,7 +70,7 @@ def test_a_schedule_is_paused_and_resumed_for_one_tenant(
     assert paused["is_paused"] is True
     assert paused["next_at"] is None
     assert paused["paused_by"].startswith("API token tests")
-    # Who paused it first stays named, and the pages that tell of it have no next time.
+    # Pausing again keeps the first author.
     assert north.patch(f"{PATH}/build", json={"is_paused": True}).get_json() == paused
     assert all(not schedule["is_paused"] for schedule in south.get(PATH).get_json()["data"])
     resumed = north.patch(f"{PATH}/build", json={"is_paused": False}).get_json()
@@ -79,7 +79,7 @@ def test_a_schedule_is_paused_and_resumed_for_one_tenant(
     assert resumed["next_at"] is not None
 
 
-def test_no_other_name_and_no_other_change_is_accepted(
+def test_an_unknown_schedule_or_field_is_refused(
     app: APIFlask, settings: Settings, make_tenant: MakeTenant
 ) -> None:
     client = client_of(app, settings, make_tenant())
@@ -88,7 +88,7 @@ def test_no_other_name_and_no_other_change_is_accepted(
     assert client.patch(f"{PATH}/build", json={"cron": "* * * * *"}).status_code == 422
 
 
-def test_what_other_work_asks_about_is_due_once_a_time_and_never_while_paused(
+def test_a_schedule_is_due_once_each_time_and_never_while_paused(
     settings: Settings, pool: Pool, make_tenant: MakeTenant
 ) -> None:
     tenant_id = make_tenant()

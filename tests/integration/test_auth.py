@@ -1,4 +1,4 @@
-"""API tokens and sign-in codes: shown once, kept as digests, useless to other tenants."""
+"""API tokens and sign-in codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.tenants.tokens import (
 )
 
 
-def test_a_token_opens_its_tenant(pool: Pool, owner: Connection, make_tenant) -> None:
+def test_a_token_authenticates_its_tenant(pool: Pool, owner: Connection, make_tenant) -> None:
     tenant_id = make_tenant("demo")
     token = create_token(owner, tenant_id, "test")
     credential = find_token(pool, token)
@@ -26,13 +26,13 @@ def test_a_token_opens_its_tenant(pool: Pool, owner: Connection, make_tenant) ->
     assert used.fetchone() == {"today": True}
 
 
-def test_a_revoked_token_opens_nothing(pool: Pool, owner: Connection, make_tenant) -> None:
+def test_a_revoked_token_is_refused(pool: Pool, owner: Connection, make_tenant) -> None:
     token = create_token(owner, make_tenant(), "test")
     owner.execute("update app.api_tokens set revoked_at = now()")
     assert find_token(pool, token) is None
 
 
-def test_a_token_that_claims_another_tenant_opens_nothing(
+def test_a_token_with_another_tenants_id_is_refused(
     pool: Pool, owner: Connection, make_tenant
 ) -> None:
     a, b = make_tenant("a"), make_tenant("b")
@@ -41,7 +41,7 @@ def test_a_token_that_claims_another_tenant_opens_nothing(
 
 
 @pytest.mark.parametrize("text", ["", "qnt", "qnt_x_y", "Bearer x", "qnt_" + "0" * 32 + "_é"])
-def test_what_is_no_token_is_not_looked_up(text: str) -> None:
+def test_malformed_tokens_are_not_parsed(text: str) -> None:
     assert parse_credential(text) is None
 
 
@@ -56,12 +56,12 @@ def test_a_sign_in_code_works_once(pool: Pool, owner: Connection, make_tenant) -
     assert code not in str(kept)
 
 
-def test_an_old_sign_in_code_is_spent(pool: Pool, owner: Connection, make_tenant) -> None:
+def test_an_expired_sign_in_code_is_refused(pool: Pool, owner: Connection, make_tenant) -> None:
     code = create_sign_in_code(owner, make_tenant(), timedelta(seconds=-1))
     assert use_sign_in_code(pool, code) is None
 
 
-def test_codes_and_tokens_do_not_stand_in_for_each_other(
+def test_codes_and_tokens_are_not_interchangeable(
     pool: Pool, owner: Connection, make_tenant
 ) -> None:
     tenant_id = make_tenant()

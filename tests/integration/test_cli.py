@@ -1,4 +1,4 @@
-"""The command line: help for every command, one sentence for every mistake."""
+"""The command line: help texts, error messages and the basic commands."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ INTERFACE = [
 
 
 @pytest.mark.parametrize("command", INTERFACE, ids=" ".join)
-def test_the_fixed_interface_is_there(command: tuple[str, ...]) -> None:
+def test_the_documented_commands_exist(command: tuple[str, ...]) -> None:
     assert command in COMMANDS
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_every_command_and_option_is_explained(path: tuple[str, ...]) -> None:
+def test_every_command_and_option_has_a_help_text(path: tuple[str, ...]) -> None:
     command: click.Command = main
     for name in path:
         assert isinstance(command, click.Group)
@@ -66,12 +66,12 @@ def test_every_command_and_option_is_explained(path: tuple[str, ...]) -> None:
             assert parameter.help, parameter.name
 
 
-def test_help_answers_without_a_database(settings: Settings) -> None:
+def test_help_works_without_a_database(settings: Settings) -> None:
     nowhere = replace(settings, database_url="postgresql://127.0.0.1:1/none")
     assert "tenants" in quintile(nowhere, "--help").stdout
 
 
-def test_a_token_is_all_that_is_printed_and_only_its_digest_is_kept(
+def test_token_prints_only_the_token_and_stores_only_its_digest(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
     make_tenant("demo")
@@ -99,7 +99,7 @@ def test_a_token_is_all_that_is_printed_and_only_its_digest_is_kept(
     ],
     ids=" ".join,
 )
-def test_an_unknown_tenant_is_named_and_the_known_ones_listed(
+def test_an_unknown_tenant_is_an_error_that_lists_the_known_ones(
     settings: Settings, make_tenant, arguments: list[str]
 ) -> None:
     make_tenant("known")
@@ -119,7 +119,7 @@ def test_an_unknown_tenant_is_named_and_the_known_ones_listed(
         (["tenants", "set", "demo", "--time-zone", "Mars/Base"], "is not a time zone"),
         (["tenants", "set", "demo", "--window-days", "0"], "1 to 3650 days"),
         (["tenants", "set", "demo", "--rfm-time-zone", "Mars/Base"], "is not a time zone"),
-        (["tenants", "set", "demo", "--minimum-value", "-1"], "is not below 0"),
+        (["tenants", "set", "demo", "--minimum-value", "-1"], "is 0 or more"),
         (["tenants", "set", "demo", "--exclude-domain", "a@b.example"], "looks like example.com"),
         (["tenants", "set", "demo"], "There is nothing to change"),
         (["tenants", "set", "demo", "--shop", "https://x.com"], "is not a shop's domain"),
@@ -135,7 +135,7 @@ def test_an_unknown_tenant_is_named_and_the_known_ones_listed(
             "feeds no list 'Xy'",
         ),
         (["tenants", "connect-shopify", "demo"], "has no shop"),
-        (["tenants", "connect-klaviyo", "demo"], "Nothing came on standard input"),
+        (["tenants", "connect-klaviyo", "demo"], "Standard input is empty"),
         (["sync", "klaviyo"], "No tenant is connected to klaviyo"),
         (["sync", "klaviyo", "--tenant", "demo"], "not connected to Klaviyo"),
         (["build", "--as-of", "yesterday"], "is not a date or time"),
@@ -145,7 +145,7 @@ def test_an_unknown_tenant_is_named_and_the_known_ones_listed(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_gets_one_sentence(
+def test_wrong_input_gets_one_sentence(
     settings: Settings, make_tenant, arguments: list[str], sentence: str
 ) -> None:
     make_tenant("demo")
@@ -155,14 +155,14 @@ def test_a_mistake_gets_one_sentence(
     assert "Traceback" not in done.stderr
 
 
-def test_a_sign_in_link_is_all_that_is_printed(settings: Settings, make_tenant) -> None:
+def test_sign_in_link_prints_only_the_link(settings: Settings, make_tenant) -> None:
     make_tenant("demo")
     link = quintile_process(settings, "tenants", "sign-in-link", "demo").stdout
     assert link.endswith("\n")
     assert "/admin/sign-in#code=" in link
 
 
-def test_the_embedded_server_starts_and_stops_by_command(tmp_path: Path) -> None:
+def test_db_start_and_stop_control_the_embedded_server(tmp_path: Path) -> None:
     settings = Settings(home=str(tmp_path / "home"), secret_key="x")
     try:
         started = quintile_process(settings, "db", "start")
@@ -173,7 +173,7 @@ def test_the_embedded_server_starts_and_stops_by_command(tmp_path: Path) -> None
     assert "was not running" in quintile(settings, "db", "stop").stderr
 
 
-def test_a_taken_port_is_said_before_anything_starts(settings: Settings) -> None:
+def test_serve_reports_a_taken_port(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -182,7 +182,7 @@ def test_a_taken_port_is_said_before_anything_starts(settings: Settings) -> None
     assert f"Port {port} on 127.0.0.1 is taken." in done.stderr
 
 
-def test_the_sandbox_says_when_its_port_is_taken(settings: Settings) -> None:
+def test_the_sandbox_reports_a_taken_port(settings: Settings) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -192,7 +192,7 @@ def test_the_sandbox_says_when_its_port_is_taken(settings: Settings) -> None:
     assert done.stdout == ""
 
 
-def test_settings_of_a_tenant_change_alone(
+def test_only_the_given_settings_of_a_tenant_change(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
     make_tenant("demo")
@@ -202,7 +202,7 @@ def test_settings_of_a_tenant_change_alone(
         *("--rfm-time-zone", "Europe/Berlin", "--minimum-value", "500", "--count-samples"),
         *("--exclude-domain", "Brand.example", "--exclude-domain", "agency.example"),
     )
-    # What is not named stays.
+    # Other settings stay the same.
     quintile_process(settings, "tenants", "set", "demo", "--no-excluded-customers")
     rows = {
         row.pop("name"): tuple(row.values())
@@ -222,7 +222,7 @@ def test_settings_of_a_tenant_change_alone(
 def test_a_changed_setting_rebuilds_that_tenant(
     built_settings: Settings,
 ) -> None:
-    """By a worker, or by the command that is advised, which takes up what waits."""
+    """A worker does it, or the suggested command, which takes the queued run."""
     with connect_as_owner(built_settings) as owner:
         tenant_id = add_tenant(owner, "demo")
         add_tenant(owner, "other")
@@ -243,7 +243,7 @@ def test_a_changed_setting_rebuilds_that_tenant(
                 ).fetchall()
             ]
 
-        # What RFM does not count by is no reason to count again.
+        # A setting that RFM does not use starts no build.
         quintile(built_settings, "tenants", "set", "demo", "--time-zone", "Europe/Berlin")
         assert builds() == []
         changed = quintile(built_settings, "tenants", "set", "demo", "--window-days", "90")
@@ -278,7 +278,7 @@ def test_excluded_customers_are_replaced_and_cleared(
     assert kept() == (30, [])
 
 
-def test_a_tenant_without_a_shop_gets_one_by_the_command_that_is_advised(
+def test_the_suggested_command_sets_a_missing_shop(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
     added = quintile_process(settings, "tenants", "add", "demo")
@@ -291,7 +291,7 @@ def test_a_tenant_without_a_shop_gets_one_by_the_command_that_is_advised(
     set_shop = ("tenants", "set", "demo", "--shop")
     taken = quintile(settings, *set_shop, "taken.myshopify.com", expect=1)
     assert "There is a tenant with this shop already." in taken.stderr
-    # One that was misspelt can be set right until the store is connected: then its orders land.
+    # The shop can change until the store is connected, for example to fix a typo.
     quintile(settings, *set_shop, "demmo.myshopify.com")
     done = quintile(settings, *set_shop, "demo.myshopify.com")
     assert "quintile tenants connect-shopify demo" in done.stderr
@@ -318,7 +318,7 @@ def test_a_tenant_without_a_shop_gets_one_by_the_command_that_is_advised(
     ],
     ids=["only bad lines", "bad and good lines", "no lines"],
 )
-def test_an_import_of_nothing_but_bad_lines_fails(
+def test_an_import_of_only_invalid_lines_fails(
     settings: Settings, make_tenant, tmp_path: Path, lines: list[str], code: int
 ) -> None:
     make_tenant("demo")
@@ -326,7 +326,7 @@ def test_an_import_of_nothing_but_bad_lines_fails(
     file.write_text("\n".join(["order_id,customer_id,processed_at,total", *lines]))
     done = quintile(settings, "orders", "import", file, "--tenant", "demo", expect=code)
     assert done.stdout.endswith(f"{int('1,c,never,5' in lines)} rejected\n")
-    # An import that changes nothing is a success too.
+    # An import that changes nothing succeeds too.
     again = quintile(settings, "orders", "import", file, "--tenant", "demo", expect=code)
     assert again.stdout.startswith("0 orders landed")
 
@@ -346,12 +346,12 @@ def test_db_url_connects_as_each_role(settings: Settings) -> None:
         assert f"quintile_{role}" in url
 
 
-def test_psql_passes_its_arguments_on(settings: Settings) -> None:
+def test_db_psql_passes_its_arguments_to_psql(settings: Settings) -> None:
     done = quintile_process(settings, "db", "psql", "-Atc", "select 6 * 7")
     assert done.stdout == "42\n"
 
 
-def test_doctor_is_content_with_a_fresh_installation(settings: Settings) -> None:
+def test_doctor_finds_no_problem_in_a_fresh_installation(settings: Settings) -> None:
     findings = json.loads(quintile(settings, "doctor", "--json").stdout)["findings"]
     assert {finding["level"] for finding in findings} == {"ok"}
     assert {finding["check"] for finding in findings} == {
@@ -365,7 +365,7 @@ def test_doctor_is_content_with_a_fresh_installation(settings: Settings) -> None
     }
 
 
-def test_doctor_names_what_is_wrong_and_what_to_do(
+def test_doctor_reports_problems_with_advice(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
     tenant_id = make_tenant("demo")
@@ -387,7 +387,7 @@ def test_doctor_names_what_is_wrong_and_what_to_do(
     assert "'lost', which is not in the key ring" in errors[1]["message"]
 
 
-def test_doctor_warns_of_a_paused_list_until_it_is_given_up(
+def test_doctor_warns_of_a_paused_list_until_it_is_removed(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
     tenant_id = make_tenant("demo")
@@ -416,7 +416,7 @@ def test_doctor_warns_of_a_paused_list_until_it_is_given_up(
     assert warnings() == []
 
 
-def test_doctor_says_when_nothing_answers(settings: Settings, tmp_path: Path) -> None:
+def test_doctor_reports_an_unreachable_database(settings: Settings, tmp_path: Path) -> None:
     nowhere = replace(settings, database_url="postgresql://x@127.0.0.1:1/none")
     done = quintile(nowhere, "doctor", expect=1)
     assert "cannot be reached" in done.stdout
@@ -449,7 +449,7 @@ def test_a_wrong_url_never_prints_its_password(
     assert "Traceback" not in done.stderr
 
 
-def test_an_unprepared_or_unbuilt_database_says_what_to_run(
+def test_an_unmigrated_or_unbuilt_database_is_an_error_with_the_command_to_run(
     cluster, settings: Settings, make_tenant
 ) -> None:
     make_tenant("demo")
@@ -464,7 +464,7 @@ def test_an_unprepared_or_unbuilt_database_says_what_to_run(
         cluster.drop(name)
 
 
-def test_a_build_by_hand_leaves_a_run_like_any_other(
+def test_a_build_on_the_command_line_is_recorded_as_a_run(
     built_settings: Settings,
 ) -> None:
     with connect_as_owner(built_settings) as owner:

@@ -1,4 +1,4 @@
-"""Jobs as commands: exit codes, a JSON result, and a peaceful life beside another process."""
+"""Jobs as commands: exit codes, the JSON result, and other processes doing the same work."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_runs_are_listed_newest_first_and_filtered(
     assert len(lines) == 3
     assert "ZeroDivisionError" in lines[2]
     assert "1,234 rows" in lines[1]
-    # What `quintile runs follow` asks for.
+    # The id that `quintile runs follow` needs.
     assert str(failed) in lines[2]
 
 
@@ -79,7 +79,7 @@ def test_a_run_is_followed_to_its_end(settings: Settings, pool: Pool, make_tenan
             text=True,
         )
         assert follower.stderr is not None
-        # The work ends only when it has been seen under way.
+        # The run ends only after the follower has seen it running.
         assert follower.stderr.readline() == "running: orders of 3\n"
     printed, _ = follower.communicate(timeout=60)
     assert follower.returncode == 0
@@ -95,7 +95,7 @@ def test_following_a_failed_run_fails(settings: Settings, pool: Pool, make_tenan
     assert "There is no run" in missing.stderr
 
 
-def test_a_run_that_is_to_be_tried_again_says_why_and_when(
+def test_a_run_that_will_be_retried_shows_the_error_and_time(
     settings: Settings, pool: Pool, make_tenant
 ) -> None:
     tenant_id = make_tenant("demo")
@@ -108,7 +108,7 @@ def test_a_run_that_is_to_be_tried_again_says_why_and_when(
     assert "Shopify does not answer. Attempt 2 follows at" in line
 
 
-def test_a_run_whose_process_is_silent_says_so(
+def test_a_run_of_a_silent_process_is_marked(
     settings: Settings, pool: Pool, make_tenant, owner: Connection
 ) -> None:
     tenant_id = make_tenant("demo")
@@ -128,7 +128,7 @@ def test_attempts_are_counted(pool: Pool, make_tenant, owner: Connection) -> Non
     tenant_id = make_tenant()
     run_id = _start(pool, tenant_id)
     with record_run(pool, tenant_id, run_id):
-        # As if this process had not been heard of for long: another one takes the run over.
+        # As if this process were silent: another process takes over the run.
         owner.execute("update app.runs set heartbeat_at = now() - interval '1 hour'")
         with record_run(pool, tenant_id, run_id):
             pass
@@ -138,7 +138,7 @@ def test_attempts_are_counted(pool: Pool, make_tenant, owner: Connection) -> Non
     assert run["attempts"] == 2
 
 
-def test_housekeeping_keeps_the_newest_good_run(
+def test_housekeeping_keeps_the_last_successful_run(
     settings: Settings, pool: Pool, make_tenant, owner: Connection
 ) -> None:
     tenant_id, other = make_tenant(), make_tenant("other")
@@ -163,7 +163,7 @@ def _done(pool: Pool, tenant_id: UUID) -> UUID:
     return run_id
 
 
-def test_housekeeping_is_a_command(settings: Settings, make_tenant) -> None:
+def test_the_housekeep_command_reports_what_it_deleted(settings: Settings, make_tenant) -> None:
     make_tenant()
     result = _result(quintile_process(settings, "housekeep", "--json"))
     assert (result["state"], result["exit_code"]) == ("succeeded", 0)
@@ -171,7 +171,7 @@ def test_housekeeping_is_a_command(settings: Settings, make_tenant) -> None:
     assert result["counts"] == dict.fromkeys(kinds, 0)
 
 
-def test_a_build_tells_its_runs_and_leaves_alone_what_another_is_building(
+def test_a_build_reports_its_runs_and_skips_tenants_that_are_being_built(
     built_settings: Settings,
 ) -> None:
     with connect_as_owner(built_settings) as conn:
@@ -182,7 +182,7 @@ def test_a_build_tells_its_runs_and_leaves_alone_what_another_is_building(
         with record_run(pool, tenant_id, run_id):
             done = quintile(built_settings, "build", "--tenant", "demo", "--json", expect=3)
             assert "Running with dbt" not in done.stderr
-            # Starting it twice gives the run in progress.
+            # The second build reports the running one.
             assert f"quintile runs follow {run_id}" in done.stderr
             (busy,) = _result(done)["runs"]
             assert (busy["tenant"], busy["state"], busy["run_id"]) == (
@@ -199,7 +199,7 @@ def test_a_build_tells_its_runs_and_leaves_alone_what_another_is_building(
     ]
 
 
-def test_a_sync_that_fails_says_so_in_json_and_one_that_runs_is_busy(
+def test_a_sync_reports_failure_and_a_running_sync_in_json(
     settings: Settings, pool: Pool, make_tenant, owner: Connection
 ) -> None:
     tenant_id = make_tenant("demo")
@@ -217,12 +217,12 @@ def test_a_sync_that_fails_says_so_in_json_and_one_that_runs_is_busy(
         busy = _result(quintile(settings, "sync", "klaviyo", "--json", expect=3))
     assert busy["state"] == "busy"
     assert [run["run_id"] for run in busy["runs"]] == [str(run_id)]
-    nobody = _result(quintile(settings, "sync", "shopify", "--json", expect=1))
-    assert nobody["runs"] == []
-    assert "No tenant is connected" in nobody["error"]
+    unconnected = _result(quintile(settings, "sync", "shopify", "--json", expect=1))
+    assert unconnected["runs"] == []
+    assert "No tenant is connected" in unconnected["error"]
 
 
-def test_an_import_tells_its_run(settings: Settings, make_tenant, tmp_path) -> None:
+def test_an_import_reports_its_run(settings: Settings, make_tenant, tmp_path) -> None:
     make_tenant("demo")
     good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
     header = "order_id,customer_id,processed_at,total,currency\n"
@@ -234,7 +234,7 @@ def test_an_import_tells_its_run(settings: Settings, make_tenant, tmp_path) -> N
     assert _result(quintile(settings, *command, bad, expect=1))["state"] == "failed"
 
 
-def test_waiting_jobs_are_done_once_and_nothing_is_scheduled(
+def test_jobs_work_processes_queued_jobs_and_schedules_none(
     settings: Settings, pool: Pool, make_tenant, superuser: Connection
 ) -> None:
     tenant_id = make_tenant("demo")
@@ -245,17 +245,17 @@ def test_waiting_jobs_are_done_once_and_nothing_is_scheduled(
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         ended = get_run(conn, tenant_id, run["run_id"])
     assert ended is not None
-    # It is not connected: the run tells that, the job is done.
+    # The run fails because nothing is connected; the job itself is done.
     assert ended["state"] == "failed"
     jobs = superuser.execute("select task_name, status from jobs.procrastinate_jobs").fetchall()
     assert jobs == []
 
 
-def test_doing_what_waits_tells_of_runs_that_nobody_does(
+def test_jobs_work_closes_runs_that_have_no_process(
     settings: Settings, pool: Pool, make_tenant, owner: Connection
 ) -> None:
     run_id = _start(pool, make_tenant("demo"), trigger="cli")
     owner.execute("update app.runs set created_at = now() - interval '10 minutes'")
     quintile_process(settings, "jobs", "work")
-    (told,) = owner.execute("select run_id, state from app.runs").fetchall()
-    assert told == {"run_id": run_id, "state": "failed"}
+    (run,) = owner.execute("select run_id, state from app.runs").fetchall()
+    assert run == {"run_id": run_id, "state": "failed"}

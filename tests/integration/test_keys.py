@@ -55,8 +55,8 @@ def test_rotation_reseals_all_secrets_and_lists_idle_keys(
     assert findings["keys"]["advice"] == "Run: quintile keys rotate"
 
     done = quintile_process(both, "keys", "rotate")
-    assert "3 of 3 secrets sealed anew" in done.stderr
-    assert "no secret needs old any more" in done.stderr
+    assert "3 of 3 secrets encrypted again" in done.stderr
+    assert "no longer used: old" in done.stderr
     assert keys_in_use(owner) == {"new"}
     again = rotate_keys(both, pool, tenants)
     assert (again.resealed, again.idle_keys(both)) == (0, ["old"])
@@ -78,7 +78,7 @@ def test_a_secret_with_a_removed_key_is_reported_and_the_others_are_rotated(
     connect(replace(settings, encryption_keys=OLD), owner, north, "klaviyo")
     connect(settings, owner, south, "klaviyo")
     done = quintile(replace(settings, encryption_keys=NEW), "keys", "rotate", expect=1)
-    assert "1 of 2 secrets sealed anew" in done.stderr
+    assert "1 of 2 secrets encrypted again" in done.stderr
     assert "north to klaviyo" in done.stderr
     assert "'old', which is not in the key ring" in done.stderr
     assert keys_in_use(owner) == {"old", "new"}

@@ -410,7 +410,7 @@ def test_a_backfill_equals_builds_day_by_day(built: Build) -> None:
         *(built.settings, "backfill", "--from", "2025-02-01", "--to", "2025-04-01"),
         *("--every", "month", "--as-of", "2026-01-15"),
     )
-    assert "history begins anew on 2025-02-01: 3 days" in done.stderr
+    assert "history starts on 2025-02-01: 3 days" in done.stderr
     for name in ("demo", "other"):
         at_once = [
             rows(built.conn, statement, name) for statement in (TRANSITIONS, HISTORY, CURRENT)

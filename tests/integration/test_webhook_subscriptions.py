@@ -164,6 +164,6 @@ def test_quarantined_webhooks_are_a_finding_and_can_be_retried(
     (line,) = quintile_process(here, "webhooks", "list", "--tenant", "kessel").stdout.splitlines()
     assert json.loads(line)["payload"] == {"no": "id"}
     done = quintile(here, "webhooks", "retry", "--tenant", "kessel")
-    assert "0 webhooks queued again, 1 still not understood" in done.stderr
+    assert "0 webhooks queued again, 1 still cannot be read" in done.stderr
     quintile(here, "webhooks", "retry", "--tenant", "kessel", "--id", "none", expect=1)
     assert [event["attempts"] for event in events(pool, tenant)] == [1]

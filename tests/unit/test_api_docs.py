@@ -1,4 +1,4 @@
-"""docs/api.md knows every kind of problem."""
+"""docs/api.md lists every kind of problem."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.api.problems import KINDS
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 
-def test_every_problem_is_documented_with_its_status_and_no_other_is() -> None:
+def test_all_problems_are_documented_with_their_status() -> None:
     documented = re.findall(
         r"^\| `/problems/([a-z-]+)` \| (\d+) \|", DOCS.read_text(), re.MULTILINE
     )

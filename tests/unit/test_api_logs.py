@@ -1,4 +1,4 @@
-"""Logs: masked, structured, and on standard error."""
+"""Log output: masked secrets, structure, standard error."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TOKEN = "qnt_0123456789abcdef0123456789abcdef_" + "x" * 43
         ("qnt_short", "qnt_short"),
     ],
 )
-def test_what_looks_like_a_credential_is_masked(text: str, masked: str) -> None:
+def test_credentials_are_masked(text: str, masked: str) -> None:
     event = {"event": text, "inside": {"deep": [text]}}
     assert mask_secrets(None, "info", event) == {"event": masked, "inside": {"deep": [masked]}}
 
 
-def test_both_kinds_of_loggers_write_json_with_the_bound_ids(
+def test_structlog_and_logging_write_json_with_the_bound_ids(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging(Settings(log_format="json"))
@@ -69,7 +69,7 @@ def test_a_traceback_is_masked_and_shows_no_local_variables(
     assert "a-local" not in err
 
 
-def test_the_level_is_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging(Settings(log_level="warning"))
     structlog.get_logger().info("quiet")
     structlog.get_logger().warning("loud")

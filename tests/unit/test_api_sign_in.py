@@ -1,4 +1,4 @@
-"""After sign-in, only the admin UI's own paths are gone to."""
+"""Redirects after sign-in lead only to paths of the admin UI."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.ui.sign_in import local_path
 START = "/admin/segments"
 
 
-def go_on_to(text: str) -> str:
+def redirect_path(text: str) -> str:
     app = Flask(__name__)
     app.register_blueprint(blueprint)
     with app.test_request_context():
@@ -22,7 +22,7 @@ def go_on_to(text: str) -> str:
     "path", ["/admin", "/admin/samples", "/admin/samples?type=ugc&cursor=W10%3D", "/admin/x/y_z-1"]
 )
 def test_a_path_of_the_admin_ui_is_kept(path: str) -> None:
-    assert go_on_to(path) == path
+    assert redirect_path(path) == path
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,5 @@ def test_a_path_of_the_admin_ui_is_kept(path: str) -> None:
         "http://[",
     ],
 )
-def test_anything_else_becomes_the_start(text: str) -> None:
-    assert go_on_to(text) == START
+def test_anything_else_becomes_the_start_page(text: str) -> None:
+    assert redirect_path(text) == START

@@ -1,11 +1,11 @@
 -- name: is_connected
--- Whether the tenant has a stored connection to a provider, working or refused.
+-- Whether the tenant has a connection to a provider, working or refused.
 select count(*) > 0 as is_connected
 from app.connections
 where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'disconnected';
 
 -- name: find_code_session
--- A session that was opened with a sign-in code, while it lasts.
+-- A session from a sign-in code that has not expired.
 select tenant_id
 from app.sign_in_codes
 where
@@ -13,8 +13,8 @@ where
     and code_hash = %(code_hash)s
     and used_at > now() - %(lifetime)s::interval;
 
--- name: find_user
--- Who is asking, in words that say nothing secret.
+-- name: describe_actor
+-- Who makes the request, without secrets.
 select coalesce(
     (
         select 'API token ' || label || ' …' || last_four
@@ -22,10 +22,10 @@ select coalesce(
         where tenant_id = %(tenant_id)s and token_hash = %(digest)s
     ),
     'sign-in link'
-) as who;
+) as actor;
 
 -- name: check_readiness
--- Whether the tables that the API reads exist. No tenant is involved: only the catalog is read.
+-- Whether the tables that the API reads exist. Reads only the catalog, no tenant's rows.
 select
     to_regclass('app.runs') is not null
     and to_regclass('marts.rfm_segments') is not null
@@ -33,7 +33,7 @@ select
     and to_regclass('marts.sample_orders') is not null as is_built;
 
 -- name: find_shopify_integration
--- A tenant's connection to its store, without the secret; nulls while there has been none.
+-- A tenant's connection to Shopify, without the secret. Columns are null if it never had one.
 select
     t.shop_domain,
     t.currency,
@@ -55,7 +55,7 @@ left join app.connections as c on t.tenant_id = c.tenant_id and c.provider = 'sh
 where t.tenant_id = %(tenant_id)s;
 
 -- name: find_klaviyo_integration
--- A tenant's connection to Klaviyo, without the secret; no row while there has been none.
+-- A tenant's connection to Klaviyo, without the secret. No row if it never had one.
 select
     state,
     state_reason,
@@ -69,7 +69,7 @@ from app.connections
 where tenant_id = %(tenant_id)s and provider = 'klaviyo';
 
 -- name: find_tenant
--- The tenant of a request, with what was last done for it.
+-- The tenant, with the times of its last sync and build.
 select
     t.tenant_id,
     t.name,

@@ -1,5 +1,5 @@
 -- name: add_creator
--- A new creator.
+-- Create a creator.
 insert into app.creators (tenant_id, handle, platform, name, email, profile_url, notes)
 values (
     %(tenant_id)s, %(handle)s, %(platform)s, %(name)s, %(email)s, %(profile_url)s, %(notes)s
@@ -7,7 +7,7 @@ values (
 returning creator_id;
 
 -- name: change_creator
--- Change a creator to what is given, all of it.
+-- Set all fields of a creator.
 update app.creators
 set
     handle = %(handle)s,
@@ -20,8 +20,8 @@ set
 where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s;
 
 -- name: list_creators
--- A page of creators by handle, name or address, with their figures as of the last build, and one
--- row more; or one of them.
+-- A page of creators, sorted by name, with figures as of the last build and one extra row. Or one
+-- of them.
 select
     c.creator_id,
     c.handle,
@@ -60,21 +60,21 @@ where
         or c.email ilike %(pattern)s
     )
     and (
-        %(after_name)s::text is null
+        %(after_sort_name)s::text is null
         or (coalesce(c.handle, lower(c.name), c.email), c.creator_id)
-        > (%(after_name)s, %(after_id)s::uuid)
+        > (%(after_sort_name)s, %(after_creator_id)s::uuid)
     )
 order by coalesce(c.handle, lower(c.name), c.email), c.creator_id
 limit %(row_limit)s;
 
 -- name: delete_creator
--- A creator and the links to it; what a build finds may link the orders to others.
+-- Delete a creator and their links. The next build may find other creators for the orders.
 delete from app.creators
 where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s
 returning creator_id;
 
--- name: find_creator
--- A creator as written, kept from changing until the transaction ends.
+-- name: lock_creator
+-- The fields of a creator, locked until the transaction ends.
 select
     handle,
     platform,
@@ -87,8 +87,8 @@ where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s
 for update;
 
 -- name: merge_creators
--- The one goes, and the other takes from it what it lacks.
-with gone as (
+-- Delete one creator, and fill the other's empty fields from it.
+with merged as (
     delete from app.creators
     where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s
     returning handle, platform, name, email, profile_url, notes
@@ -103,11 +103,11 @@ set
     profile_url = coalesce(t.profile_url, g.profile_url),
     notes = nullif(concat_ws(e'\n', t.notes, g.notes), ''),
     updated_at = now()
-from gone as g
+from merged as g
 where t.tenant_id = %(tenant_id)s and t.creator_id = %(into_id)s;
 
 -- name: merge_creator_aliases
--- What led to the one leads to the other from now on.
+-- Make the merged creator's handle, address and aliases find the remaining creator.
 insert into app.creator_aliases as a (tenant_id, kind, alias, creator_id)
 select
     %(tenant_id)s,
@@ -140,7 +140,7 @@ from (
 on conflict (tenant_id, kind, alias) do update set creator_id = excluded.creator_id;
 
 -- name: merge_creator_links
--- What people linked to the one goes to the other.
+-- Move links that people set to the remaining creator.
 update app.sample_creator_links
 set creator_id = %(into_id)s
 where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s;

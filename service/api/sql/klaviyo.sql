@@ -1,6 +1,6 @@
 -- name: list_klaviyo_members
--- A page of the profiles on a list, by address, those without one last, and one row more. An empty
--- address in the cursor stands for none.
+-- A page of the profiles on a list, sorted by address, with one extra row. Profiles without an
+-- address come last, and have an empty address in the cursor.
 select
     p.profile_id,
     p.email,
@@ -12,15 +12,15 @@ where
     and p.list_id = %(list_id)s
     and (%(pattern)s::text is null or p.email ilike %(pattern)s)
     and (
-        %(after_email)s::text is null
+        %(after_sort_email)s::text is null
         or (p.email is null, coalesce(p.email, ''), p.profile_id)
-        > (%(after_email)s = '', %(after_email)s, %(after_id)s)
+        > (%(after_sort_email)s = '', %(after_sort_email)s, %(after_profile_id)s)
     )
 order by p.email is null, coalesce(p.email, ''), p.profile_id
 limit %(row_limit)s;
 
 -- name: list_klaviyo_segments
--- Lists that are read here, by name, or one of them; one that several configurations read is one.
+-- Pulled lists, sorted by name; or one of them. A list with several configurations is one row.
 with readers as (
     select
         c.list_id,
@@ -56,7 +56,7 @@ where %(list_id)s::text is null or r.list_id = %(list_id)s
 order by lower(coalesce(l.name, r.name)), r.list_id;
 
 -- name: count_ledger_states
--- How many addresses of a configuration are in each state.
+-- Number of addresses of a configuration by state.
 select
     state,
     count(*) as addresses
@@ -65,7 +65,7 @@ where tenant_id = %(tenant_id)s and config_id = %(config_id)s
 group by state;
 
 -- name: list_klaviyo_sync_runs
--- A page of what runs did about a configuration, newest first, and one row more; or one of them.
+-- A page of the syncs of a configuration, newest first, with one extra row. Or one of them.
 select
     s.run_id,
     s.config_id,
@@ -95,8 +95,8 @@ where
     and (%(run_id)s::uuid is null or s.run_id = %(run_id)s)
     and (%(with_dry_runs)s or not s.is_dry_run)
     and (
-        %(after_at)s::timestamptz is null
-        or (s.requested_at, s.run_id) < (%(after_at)s, %(after_id)s::uuid)
+        %(after_requested_at)s::timestamptz is null
+        or (s.requested_at, s.run_id) < (%(after_requested_at)s, %(after_run_id)s::uuid)
     )
 order by s.requested_at desc, s.run_id desc
 limit %(row_limit)s;

@@ -1,6 +1,6 @@
 -- name: preview_samples
--- What the settings being tried would change of the samples there are: counts, and ten examples
--- each way, newest first. Both sides are read once.
+-- The effect of the previewed settings: counts, and ten examples each of orders that become samples
+-- and of orders that stop being samples, newest first. Each side is read once.
 with proposed as materialized (
     select
         order_id,

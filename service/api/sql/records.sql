@@ -1,5 +1,5 @@
 -- name: list_notifications
--- What was told lately, the newest first.
+-- Notifications, newest first.
 select
     n.notification_id,
     n.topic,
@@ -19,7 +19,7 @@ order by n.created_at desc, n.notification_id asc
 limit %(row_limit)s;
 
 -- name: list_privacy_exports
--- A page of answers to data requests that can still be fetched, newest first, and one row more.
+-- A page of exports that have not expired, newest first, with one extra row.
 select
     export_id,
     created_at,
@@ -29,14 +29,14 @@ where
     tenant_id = %(tenant_id)s
     and expires_at > now()
     and (
-        %(after_at)s::timestamptz is null
-        or (created_at, export_id) < (%(after_at)s, %(after_id)s)
+        %(after_created_at)s::timestamptz is null
+        or (created_at, export_id) < (%(after_created_at)s, %(after_export_id)s)
     )
 order by created_at desc, export_id desc
 limit %(row_limit)s;
 
 -- name: list_privacy_receipts
--- A page of receipts, newest first, and one row more.
+-- A page of receipts, newest first, with one extra row.
 select
     receipt_id,
     kind,
@@ -48,14 +48,14 @@ from app.privacy_receipts
 where
     tenant_id = %(tenant_id)s
     and (
-        %(after_at)s::timestamptz is null
-        or (completed_at, receipt_id) < (%(after_at)s, %(after_id)s)
+        %(after_completed_at)s::timestamptz is null
+        or (completed_at, receipt_id) < (%(after_completed_at)s, %(after_receipt_id)s)
     )
 order by completed_at desc, receipt_id desc
 limit %(row_limit)s;
 
 -- name: list_runs
--- A page of runs, newest first, and one row more.
+-- A page of runs, newest first, with one extra row.
 select
     run_id,
     kind,
@@ -80,14 +80,15 @@ where
     and (%(state)s::text is null or state = %(state)s)
     and (%(trigger)s::text is null or trigger = %(trigger)s)
     and (
-        %(after_at)s::timestamptz is null
-        or (created_at, run_id) < (%(after_at)s, %(after_id)s)
+        %(after_created_at)s::timestamptz is null
+        or (created_at, run_id) < (%(after_created_at)s, %(after_run_id)s)
     )
 order by created_at desc, run_id desc
 limit %(row_limit)s;
 
 -- name: list_webhooks
--- Webhooks that were set aside, newest first. Not what they said, which may be about a person.
+-- A page of quarantined webhooks, newest first, with one extra row. Without the payload, which may
+-- contain personal data.
 select
     webhook_id,
     topic,
@@ -103,8 +104,8 @@ where
     and state = 'set_aside'
     and (%(topic)s::text is null or topic = %(topic)s)
     and (
-        %(after_at)s::timestamptz is null
-        or (received_at, webhook_id) < (%(after_at)s, %(after_id)s)
+        %(after_received_at)s::timestamptz is null
+        or (received_at, webhook_id) < (%(after_received_at)s, %(after_webhook_id)s)
     )
 order by received_at desc, webhook_id desc
 limit %(row_limit)s;

@@ -1,6 +1,6 @@
 -- name: list_rfm_customers
--- A page of scored customers, highest net spend first, and one row more. The last change is looked
--- up for the rows of the page only: choosing them does not read it.
+-- A page of scored customers, highest net spend first, with one extra row. The last change is read
+-- only for the rows of the page.
 with page as (
     select customer_id
     from marts.customer_rfm_segments
@@ -13,8 +13,8 @@ with page as (
             or customer_id = %(q)s
         )
         and (
-            %(after_total)s::numeric is null
-            or (monetary_total, customer_id) < (%(after_total)s, %(after_id)s)
+            %(after_monetary_total)s::numeric is null
+            or (monetary_total, customer_id) < (%(after_monetary_total)s, %(after_customer_id)s)
         )
     order by monetary_total desc, customer_id desc
     limit %(row_limit)s
@@ -44,7 +44,7 @@ where
 order by monetary_total desc, customer_id desc;
 
 -- name: list_rfm_history
--- Sizes of the segments on each recorded day of a span, in order.
+-- Sizes of the segments on each recorded day of a period, oldest first.
 select
     h.recorded_on,
     h.as_of,
@@ -64,7 +64,7 @@ group by h.tenant_id, h.recorded_on, h.as_of, h.currency
 order by h.recorded_on;
 
 -- name: list_rfm_movements
--- How many customers moved from which segment to which between two recorded days.
+-- Number of customers by segment on two recorded days.
 select
     from_segment,
     to_segment,
@@ -77,7 +77,7 @@ where
 order by from_segment, to_segment;
 
 -- name: find_rfm_quality
--- Whether a tenant's orders are enough for RFM, and why not; no row before its first build.
+-- Whether a tenant's data is sufficient for RFM, with reasons. No row before its first build.
 select
     verdict,
     reasons,
@@ -90,9 +90,9 @@ select
 from marts.rfm_data_quality
 where tenant_id = %(tenant_id)s;
 
--- name: list_rfm_recorded_days
--- The first and the last recorded day, and those that stand for two dates: the newest at or before
--- each. Without a date, to is the last day, and from is so many days before to, or the first day.
+-- name: find_rfm_recorded_days
+-- The first and last recorded day, and the days used for two dates: for each, the newest day at or
+-- before it. `to` defaults to the last day, and `from` to so many days before it or the first day.
 with
 
 days as (
@@ -127,7 +127,7 @@ from spans as s
 cross join starts as t;
 
 -- name: find_rfm_settings
--- How RFM counts for one tenant.
+-- A tenant's RFM settings.
 select
     window_days,
     time_zone,
@@ -140,7 +140,7 @@ from app.rfm_settings
 where tenant_id = %(tenant_id)s;
 
 -- name: list_rfm_summary
--- The six segments in order of priority with size and revenue; the tenant's totals on every row.
+-- The segments in priority order with size and revenue. Each row also has the tenant's totals.
 with
 
 segments as (
@@ -184,7 +184,7 @@ cross join totals as t
 order by r.priority;
 
 -- name: list_rfm_thresholds
--- What each score takes, metric by metric, the highest score first.
+-- The requirement for each score, by metric, highest score first.
 select
     metric,
     score,

@@ -1,6 +1,6 @@
 -- name: list_sample_orders
--- A page of sample orders and one row more, one of them, or all for an export. The creator is the
--- one a person chose since the build, else the one that the build found.
+-- A page of sample orders with one extra row, one of them, or all for an export. A creator that a
+-- person chose replaces the one that the build found.
 select
     s.order_id,
     s.order_number,

@@ -1,6 +1,6 @@
 -- name: choose_creator
--- What a person decided about a sample's creator; without one, that there is nobody. No row where
--- the order is no sample or the creator is not there.
+-- Set or remove the creator of a sample. No row if the order is not a sample or the creator does
+-- not exist.
 insert into app.sample_creator_links as l (tenant_id, order_id, creator_id, linked_by)
 select
     s.tenant_id,
@@ -25,12 +25,12 @@ on conflict (tenant_id, order_id) do update set
 returning order_id;
 
 -- name: delete_chosen_creator
--- Leave a sample's creator to what the build finds.
+-- Use the creator that the build finds again.
 delete from app.sample_creator_links
 where tenant_id = %(tenant_id)s and order_id = %(order_id)s;
 
 -- name: list_sample_months
--- Samples by month and type, the newest month first.
+-- Samples by month and type, newest month first.
 select
     ordered_month as month,
     sample_type as type,
@@ -47,13 +47,13 @@ order by ordered_month desc, sample_type asc
 limit 3 * %(months)s;
 
 -- name: find_sample_note
--- The note on a landed order.
+-- The note on an order.
 select note
 from shopify.orders
 where tenant_id = %(tenant_id)s and order_id = %(order_id)s and deleted_at is null;
 
 -- name: find_sample_stats
--- Samples by type as of the last build; zeros before the first.
+-- Samples by type as of the last build. Zeros before the first build.
 select
     t.type,
     coalesce(s.samples, 0) as total,
@@ -72,8 +72,8 @@ left join marts.sample_stats as s on s.tenant_id = %(tenant_id)s and t.type = s.
 order by t.position;
 
 -- name: find_sample_stats_as_of
--- When the tenant's samples were last known to be built: by a run of the service, or by a plain
--- `dbt build`, which leaves no run but dates the scores it builds along with the samples.
+-- Time of the last known build of the samples. A plain `dbt build` leaves no run, but the scores
+-- that it builds with the samples have its time.
 select greatest(
     (
         select max(finished_at)
@@ -88,7 +88,7 @@ select greatest(
 ) as as_of;
 
 -- name: list_sample_suggestions
--- A page of orders that are nearly samples, newest first, and one row more.
+-- A page of orders that are almost samples, newest first, with one extra row.
 select
     order_id,
     order_number,
@@ -106,14 +106,14 @@ where
     tenant_id = %(tenant_id)s
     and (%(reason)s::text is null or reason = %(reason)s)
     and (
-        %(after_at)s::timestamptz is null
-        or (ordered_at, order_id) < (%(after_at)s, %(after_id)s)
+        %(after_ordered_at)s::timestamptz is null
+        or (ordered_at, order_id) < (%(after_ordered_at)s, %(after_order_id)s)
     )
 order by ordered_at desc, order_id desc
 limit %(row_limit)s;
 
 -- name: list_unknown_sample_statuses
--- Shopify's fulfilment statuses that count as pending because nobody has said what they mean.
+-- Fulfillment statuses that the seed does not map, which count as pending.
 select
     fulfillment_status,
     samples
@@ -122,7 +122,7 @@ where tenant_id = %(tenant_id)s
 order by samples desc, fulfillment_status asc;
 
 -- name: find_samples_settings
--- What makes an order a sample for one tenant, and who last decided it.
+-- A tenant's settings for samples, and who changed them last.
 select
     s.ugc_tags,
     s.tiktok_tags,
@@ -140,8 +140,8 @@ from app.samples_config as s
 where s.tenant_id = %(tenant_id)s;
 
 -- name: change_samples_settings
--- Change what is given, and keep what it replaces; no row when nothing would be different.
-with former as (
+-- Change the given settings and record the replaced ones. No row if nothing changes.
+with current as (
     select
         ugc_tags,
         tiktok_tags,
@@ -160,7 +160,7 @@ wanted as (
             app.distinct_tags(%(channel_patterns)s::text[]), channel_patterns
         ) as channel_patterns,
         coalesce(%(zero_price_only)s, zero_price_only) as zero_price_only
-    from former
+    from current
 ),
 
 kept as (
@@ -175,7 +175,7 @@ kept as (
         f.tiktok_tags,
         f.channel_patterns,
         f.zero_price_only
-    from former as f
+    from current as f
     cross join wanted as w
     where f is distinct from w
     returning tenant_id
@@ -194,7 +194,7 @@ where s.tenant_id = %(tenant_id)s and s.tenant_id = k.tenant_id
 returning s.tenant_id;
 
 -- name: list_samples_settings_history
--- Former sample settings of one tenant, the one that was replaced last first.
+-- Replaced settings of a tenant, newest change first.
 select
     change_id,
     changed_at,
@@ -208,9 +208,8 @@ where tenant_id = %(tenant_id)s and (%(change_id)s::uuid is null or change_id = 
 order by changed_at desc
 limit %(row_limit)s;
 
--- name: try_samples_settings
--- Let marts.sample_preview see, until the transaction ends, the settings with what is given
--- changed.
+-- name: set_samples_preview
+-- Make marts.sample_preview use the changed settings until the transaction ends.
 select
     set_config(
         'app.samples_preview',

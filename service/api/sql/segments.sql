@@ -1,5 +1,5 @@
 -- name: find_segment_names
--- What people call the segments of some keys; no row for one that is not known any more.
+-- Display names of segments by key. No row for a segment that no longer exists.
 with keys as (
     select
         k.segment_key,
@@ -33,7 +33,7 @@ inner join app.klaviyo_lists as l on k.name = l.list_id
 where l.tenant_id = %(tenant_id)s and k.kind = 'klaviyo';
 
 -- name: list_shopify_segments
--- A page of Shopify's segments by name, and one row more that tells whether another page follows.
+-- A page of Shopify segments, sorted by name, with one extra row.
 select
     segment_id as id,
     name,
@@ -51,14 +51,14 @@ where
         or query ilike %(pattern)s
     )
     and (
-        %(after_name)s::text is null
-        or (lower(name), segment_id) > (%(after_name)s, %(after_id)s)
+        %(after_sort_name)s::text is null
+        or (lower(name), segment_id) > (%(after_sort_name)s, %(after_id)s)
     )
 order by lower(name), segment_id
 limit %(row_limit)s;
 
 -- name: find_shopify_segments_as_of
--- As of when the tenant's segments are, how many there are, and how many could not be read.
+-- Time of the last sync, number of segments, and number of segments that could not be read.
 select
     count(*) filter (where s.gone_at is null) as segments,
     (

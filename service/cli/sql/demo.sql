@@ -1,5 +1,5 @@
 -- name: demo_outcome
--- What the main job left for one tenant, as `make demo ONCE=1` prints it.
+-- The result for one tenant that `make demo ONCE=1` prints.
 select
     (
         select count(*) from shopify.orders
@@ -32,8 +32,8 @@ select
     ) as samples;
 
 -- name: exclude_demo_customer
--- The demo stores' TikTok connector books orders on a customer who is no person; an operator would
--- say so with `quintile tenants set NAME --exclude-customer ID`.
+-- Leave the customer out of RFM on whom the demo's TikTok connector books orders, as
+-- `quintile tenants set NAME --exclude-customer ID` does.
 update app.rfm_settings
 set
     excluded_customer_ids = array(
@@ -47,9 +47,8 @@ set
 where tenant_id = %(tenant_id)s;
 
 -- name: delete_demo_lists
--- The demo keeps its database, while its sandbox Klaviyo account is new and empty at every start:
--- by what is known of the last one, everybody would seem to have been taken off by a person, and to
--- have been told everything.
+-- Delete the records of synced lists. The demo keeps its database, but each start has a new, empty
+-- Klaviyo account, where all known members would look like removed by a person.
 with ledger as (
     delete from app.klaviyo_ledger
     where tenant_id = %(tenant_id)s

@@ -1,5 +1,5 @@
 -- name: list_exports
--- Answers to data requests that can still be fetched.
+-- Exports that have not expired.
 select
     export_id,
     created_at,
@@ -9,8 +9,7 @@ where tenant_id = %(tenant_id)s and expires_at > now()
 order by created_at;
 
 -- name: list_receipts
--- Receipts of privacy requests, of one tenant or of all, erased ones included. Read as
--- quintile_owner.
+-- Receipts of one tenant or of all, including erased ones. Runs as quintile_owner.
 select
     r.tenant_id,
     t.name,
@@ -25,7 +24,7 @@ where %(tenant_id)s::uuid is null or r.tenant_id = %(tenant_id)s
 order by r.completed_at, r.receipt_id;
 
 -- name: list_quarantined
--- Webhooks that were set aside, for the operator: with what they said, if they were not understood.
+-- Quarantined webhooks with their payload, which is kept only if it could not be read.
 select
     webhook_id,
     topic,
@@ -39,7 +38,7 @@ where tenant_id = %(tenant_id)s and state = 'set_aside'
 order by received_at, webhook_id;
 
 -- name: list_runs
--- Runs of one tenant or of all, newest first, for the operator. Read as quintile_owner.
+-- Runs of one tenant or of all, newest first. Runs as quintile_owner.
 select
     t.name as tenant,
     r.run_id,
@@ -70,7 +69,7 @@ order by r.created_at desc, t.name asc, r.run_id asc
 limit %(row_limit)s;
 
 -- name: find_run
--- Whose run an id names. Read as quintile_owner.
+-- The tenant of a run. Runs as quintile_owner.
 select
     t.tenant_id,
     t.name as tenant
@@ -79,7 +78,7 @@ inner join app.tenants as t on r.tenant_id = t.tenant_id
 where r.run_id = %(run_id)s;
 
 -- name: list_plans
--- What a run has planned about each configuration, in the order of their making.
+-- The plans of a run, one for each synced list, in the order in which the lists were added.
 select
     s.config_id,
     s.segment_key,
