@@ -17,9 +17,10 @@ from service.queue.runs import get_run, record_runs, start_builds
 from service.tenants.tenants import list_tenants
 
 _DAY = click.DateTime(["%Y-%m-%d"])
+_EVERY = click.Choice(["day", "week", "month"])
 
 _tenants_option = click.option(
-    "--tenant", "names", multiple=True, metavar="T", help="Only this tenant. Can be repeated."
+    "--tenant", "names", multiple=True, metavar="T", help="Only this tenant. Repeatable."
 )
 
 
@@ -61,11 +62,7 @@ def build(
 @click.option("--from", "first", required=True, type=_DAY, help="First day of the new history.")
 @click.option("--to", "last", type=_DAY, help="Last day. Default: today.")
 @click.option(
-    "--every",
-    type=click.Choice(["day", "week", "month"]),
-    default="week",
-    show_default=True,
-    help="Interval between the days.",
+    "--every", type=_EVERY, default="week", show_default=True, help="Interval between the days."
 )
 @_tenants_option
 @click.option("--as-of", metavar="TS", help="Time of the final state. Default: the newest build's.")

@@ -36,9 +36,7 @@ BUSY = 3
 
 _LONGEST_SECRET = 10_000
 
-tenant_option = click.option(
-    "--tenant", "tenant", required=True, metavar="T", help="The tenant's name."
-)
+tenant_option = click.option("--tenant", required=True, metavar="T", help="The tenant's name.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 # For commands that are jobs; see :class:`Result`.
 result_option = click.option(
@@ -87,11 +85,7 @@ def tenant_pool(settings: Settings, name: str) -> Iterator[tuple[Pool, UUID]]:
 def tenant_connection(
     settings: Settings, name: str, *, read_only: bool = False
 ) -> Iterator[tuple[Connection, UUID]]:
-    """A transaction of the tenant with this name, in the service's role.
-
-    Raises:
-        UnknownTenantError: There is no such tenant.
-    """
+    """A transaction of the tenant with this name; raises as :func:`tenant_pool`."""
     with (
         tenant_pool(settings, name) as (pool, tenant_id),
         tenant_transaction(pool, tenant_id, read_only=read_only) as conn,

@@ -27,11 +27,7 @@ _URLS = {"admin": admin_url, "app": app_url, "transform": transform_url}
 
 
 @click.command()
-@click.option(
-    "--reset-passwords",
-    is_flag=True,
-    help="Replace the passwords of existing database roles with this installation's.",
-)
+@click.option("--reset-passwords", is_flag=True, help="Replace unknown passwords of our roles.")
 @click.pass_obj
 def migrate(settings: Settings, reset_passwords: bool) -> None:
     """Create or upgrade the database schema.
@@ -89,15 +85,11 @@ def db_psql(settings: Settings, arguments: tuple[str, ...]) -> None:
     with connect(url):
         pass
     # The URL may contain a password, which ps would show in the arguments.
-    environment = {**os.environ, **_libpq_environment(url)}
-    os.execve(embedded.psql_path(), ["psql", *arguments], environment)
-
-
-def _libpq_environment(url: str) -> dict[str, str]:
     parts = url_parts(url)
     parts["database"] = parts.pop("dbname", "")
     names = ("host", "port", "user", "password", "database", "sslmode")
-    return {f"PG{name.upper()}": parts[name] for name in names if parts.get(name)}
+    environment = {f"PG{name.upper()}": parts[name] for name in names if parts.get(name)}
+    os.execve(embedded.psql_path(), ["psql", *arguments], {**os.environ, **environment})
 
 
 def _require_embedded(settings: Settings) -> None:
@@ -159,10 +151,7 @@ def keys_rotate(settings: Settings) -> None:
         rotation = rotate_keys(settings, pool, known)
     echo(f"{rotation.resealed} of {sum(rotation.in_use.values())} secrets encrypted again")
     if idle := rotation.idle_keys(settings):
-        echo(
-            f"no longer used: {', '.join(idle)}; restart every process with the new keys before"
-            " you remove it"
-        )
+        echo(f"no longer used: {', '.join(idle)}; restart all processes before you remove it")
     for label, reason in rotation.broken.items():
         echo(f"Error: {label}: {reason}")
     if rotation.broken:

@@ -39,12 +39,10 @@ def runs(ctx: click.Context) -> None:
 
 
 @runs.command("list", epilog="Example: quintile runs list --tenant acme --state failed")
-@click.option("--tenant", metavar="T", help="Only runs of this tenant.")
-@click.option("--kind", type=click.Choice(get_args(Kind)), help="Only runs of this kind.")
-@click.option("--state", type=click.Choice(_STATES), help="Only runs in this state.")
-@click.option(
-    "--trigger", type=click.Choice(get_args(Trigger)), help="Only runs with this trigger."
-)
+@click.option("--tenant", metavar="T", help="Only of this tenant.")
+@click.option("--kind", type=click.Choice(get_args(Kind)), help="Only of this kind.")
+@click.option("--state", type=click.Choice(_STATES), help="Only in this state.")
+@click.option("--trigger", type=click.Choice(get_args(Trigger)), help="Only with this trigger.")
 @click.option(
     "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many runs."
 )

@@ -69,9 +69,7 @@ def privacy_exports(settings: Settings, tenant: str) -> None:
 @privacy.command("redact", epilog="Example: quintile privacy redact --tenant acme --customer 7103")
 @tenant_option
 @click.option("--customer", required=True, metavar="ID", help="The customer's id in Shopify.")
-@click.option(
-    "--email", "emails", multiple=True, help="Another e-mail address of theirs. Can be repeated."
-)
+@click.option("--email", "emails", multiple=True, help="Another address of theirs. Repeatable.")
 @click.option("--confirm", metavar="ID", help="Repeat the id to skip the question.")
 @click.pass_obj
 def privacy_redact(
@@ -91,9 +89,7 @@ def privacy_redact(
 
 
 @privacy.command("receipts")
-@click.option(
-    "--tenant", metavar="T", help="Only this tenant. Default: all, including erased tenants."
-)
+@click.option("--tenant", metavar="T", help="Only this tenant. Default: all, even erased ones.")
 @click.pass_obj
 def privacy_receipts(settings: Settings, tenant: str | None) -> None:
     """List receipts of completed privacy requests, as JSON lines."""

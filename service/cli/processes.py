@@ -38,12 +38,8 @@ def sandbox(shopify_port: int, klaviyo_port: int, seed: int, anchor: datetime | 
     """
     from sandbox.server import run_forever
 
-    run_forever(
-        seed=seed,
-        anchor=anchor.date() if anchor else None,
-        shopify_port=shopify_port,
-        klaviyo_port=klaviyo_port,
-    )
+    last_day = anchor.date() if anchor else None
+    run_forever(seed=seed, anchor=last_day, shopify_port=shopify_port, klaviyo_port=klaviyo_port)
 
 
 @click.command()

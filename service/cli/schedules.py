@@ -6,7 +6,7 @@ import click
 
 from service.cli.console import echo, json_option, print_json, tenant_connection, tenant_option
 from service.core.config import Settings
-from service.queue.schedules import BY_NAME, list_schedules, pause, resume
+from service.queue.schedules import BY_NAME, list_schedules, pause, read_schedule, resume
 
 _name_argument = click.argument("name", metavar="SCHEDULE", type=click.Choice(list(BY_NAME)))
 
@@ -52,8 +52,7 @@ def schedules_resume(settings: Settings, name: str, tenant: str) -> None:
     """Resume a schedule at its next regular time."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         resume(conn, tenant_id, name)
-        rows = list_schedules(conn, settings, tenant_id)
-    echo(next(_when(row) for row in rows if row["name"] == name))
+        echo(_when(read_schedule(conn, settings, tenant_id, name)))
 
 
 def _when(row: dict[str, object]) -> str:

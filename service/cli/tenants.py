@@ -86,11 +86,7 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
 
 @tenants.command("set", epilog="Example: quintile tenants set acme --window-days 180")
 @click.argument("name")
-@click.option(
-    "--shop",
-    metavar="x.myshopify.com",
-    help="The store's myshopify.com domain. Cannot change once the store is connected.",
-)
+@click.option("--shop", metavar="x.myshopify.com", help="The store's domain; fixed once connected.")
 @click.option("--currency", help="ISO 4217 code of the store's currency.")
 @click.option("--time-zone", help="The store's time zone, such as Europe/Berlin.")
 @click.option("--window-days", type=int, help="Length of the RFM window in days.")
@@ -108,14 +104,14 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
     "excluded",
     multiple=True,
     metavar="ID",
-    help="Leave this customer out of RFM. Can be repeated; replaces the list.",
+    help="Customer to leave out of RFM.",
 )
 @click.option(
     "--exclude-domain",
     "domains",
     multiple=True,
     metavar="DOMAIN",
-    help="Leave e-mail addresses of this domain out of RFM. Can be repeated; replaces the list.",
+    help="E-mail domain to leave out.",
 )
 @click.option("--no-excluded-customers", is_flag=True, help="Clear the list of customers.")
 @click.option("--no-excluded-domains", is_flag=True, help="Clear the list of domains.")
@@ -137,7 +133,8 @@ def tenants_set(
 ) -> None:
     """Change a tenant's settings.
 
-    Changes only the given settings. If one of them affects RFM, a build is queued.
+    Changes only the given settings, and queues a build if one of them affects RFM. The customers or
+    domains to leave out replace the previous ones; repeat the option to give several.
     """
     from service.queue.enqueue import enqueue
 
