@@ -13,13 +13,13 @@ WORKERS ?= auto
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help setup demo test lint format bench clean purge
+.PHONY: help setup demo test lint lint-python lint-sql format bench clean purge
 
 help:
 	@echo "make demo         the whole product on demo stores, at http://127.0.0.1:8000"
 	@echo "make demo ONCE=1  the same without serving; prints one JSON object and ends"
 	@echo "make test         every test"
-	@echo "make lint         every check of style, types and the dbt manifest"
+	@echo "make lint         style, types, layers, SQL and the dbt manifest"
 	@echo "make format       put Python and SQL into the house format"
 	@echo "make bench        what builds cost; SIZE=100k, 1m (unless set) or 10m"
 	@echo "make clean        remove the virtual environment and caches"
@@ -52,10 +52,15 @@ test: $(READY)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(READY)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint-python lint-sql
+
+lint-python: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+lint-sql: $(READY)
 	@$(BIN)/python -m tests.dbt.lint_sql
 	@$(BIN)/dbt --quiet --warn-error parse && $(BIN)/python -m tests.dbt.check_manifest
 
@@ -67,7 +72,7 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench --size $(SIZE)
 
 clean:
-	@rm -rf $(VENV) .quintile/dbt target logs .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) .quintile/dbt .quintile/lint-passed target logs .pytest_cache .mypy_cache .ruff_cache
 
 # The secret stays: credentials in another database may be sealed with it.
 purge:
