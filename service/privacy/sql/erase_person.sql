@@ -1,6 +1,6 @@
 -- name: erase_person
--- Erase a person from the loaded tables and the application's own, and store digests of their ids, so
--- that later loads recognise them. Their orders keep the amounts, without personal data.
+-- Erase a person from the loaded tables and the application's own, and store digests of their ids,
+-- so that later loads recognise them. Their orders keep the amounts, without personal data.
 with orders as (
     update shopify.orders as o
     set

@@ -84,8 +84,8 @@ select
         select unnest(%(order_ids)s::text[])
     ) as order_ids,
     array(select e.email from emails as e order by e.email) as emails,
-    -- Creators who are this person: by address, or because all samples linked to them by hand went to
-    -- this person.
+    -- Creators who are this person: by address, or because all samples linked to them by hand went
+    -- to this person.
     array(
         select c.creator_id::text
         from app.creators as c

@@ -13,8 +13,8 @@ insert into app.rfm_settings (tenant_id) values (%(tenant_id)s);
 insert into app.samples_config (tenant_id) values (%(tenant_id)s);
 
 -- name: change_tenant
--- Change what is not null. Loaded data belongs to one shop: if the tenant has been connected, another
--- shop changes nothing and returns no row.
+-- Change what is not null. Loaded data belongs to one shop: once the tenant has been connected,
+-- another shop changes nothing and returns no row.
 update app.tenants as t
 set
     shop_domain = coalesce(%(shop)s, t.shop_domain),
