@@ -12,7 +12,7 @@ from service.core.queries import query
 from service.doctor.finding import Finding
 from service.shopify.connection import open_connected_shopify
 from service.webhooks.signature import client_secrets
-from service.webhooks.subscriptions import Deviation, find_deviations, mend, webhook_address
+from service.webhooks.subscriptions import Deviation, find_deviations, repair, webhook_address
 
 
 def check_webhooks(settings: Settings, conn: Connection, *, fix: bool) -> Iterator[Finding]:
@@ -56,7 +56,7 @@ def _check_shop(
         with open_connected_shopify(settings, pool, tenant["tenant_id"], attempts=2) as client:
             deviations = find_deviations(client, address)
             failures = {
-                deviation: mend(client, address, deviation) for deviation in deviations if fix
+                deviation: repair(client, address, deviation) for deviation in deviations if fix
             }
     except QuintileError as error:
         yield Finding("error", "webhooks", f"{tenant['name']}: {error.message}", error.advice)

@@ -74,7 +74,7 @@ def find_deviations(client: ShopifyClient, address: str) -> list[Deviation]:
     ]
 
 
-def mend(client: ShopifyClient, address: str, deviation: Deviation) -> str:
+def repair(client: ShopifyClient, address: str, deviation: Deviation) -> str:
     """Create or change a subscription; returns Shopify's objections, or an empty text if done.
 
     Raises:

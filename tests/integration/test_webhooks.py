@@ -22,7 +22,7 @@ from service.queue.enqueue import enqueue
 from service.shopify.connection import connect_shopify, open_connected_shopify
 from service.shopify.sync import sync_shopify
 from service.webhooks.inbox import MAX_BODY_BYTES
-from service.webhooks.subscriptions import find_deviations, mend, webhook_address
+from service.webhooks.subscriptions import find_deviations, repair, webhook_address
 from service.worker.tasks import Worker, worker_app
 from tests.conftest import MakeTenant, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served
@@ -74,7 +74,7 @@ def subscribed(here: Settings, url: str, pool: Pool, synced: UUID, store: Store)
     public = replace(here, public_url=url)
     with open_connected_shopify(here, pool, synced) as client:
         for deviation in find_deviations(client, webhook_address(public)):
-            assert mend(client, webhook_address(public), deviation) == ""
+            assert repair(client, webhook_address(public), deviation) == ""
     # Let the store compute the segments before anything changes.
     store.update_customer(store.data.customers[0].number)
     store.webhooks.settle()
