@@ -40,7 +40,7 @@ HEADER = (
     "Location,Device ID,Id,Tags,Risk Level,Source,Lineitem discount,Tax 1 Name,"
     "Tax 1 Value,Tax 2 Name,Tax 2 Value,Tax 3 Name,Tax 3 Value,Tax 4 Name,Tax 4 Value,"
     "Tax 5 Name,Tax 5 Value,Phone,Receipt Number,Duties,Billing Province Name,"
-    "Shipping Province Name,Payment ID,Payment RunPolicy Name,Next Payment Due At,"
+    "Shipping Province Name,Payment ID,Payment Terms Name,Next Payment Due At,"
     "Payment References"
 )
 COLUMNS = next(csv.reader([HEADER]))
