@@ -30,7 +30,10 @@ from service.migrate import migrate
 _MISREAD = "ST06,ST11,LT02,LT14,RF01,RF02,RF03,RF04,AL03"
 
 _PLAIN_DIRS = ("sql", "service", "tests/dbt/package/fixtures")
-_PLAIN_OPTIONS = ("--templater", "placeholder", "--exclude-rules", _MISREAD)
+_PLAIN_OPTIONS = (
+    *("--config", "tests/dbt/plain.sqlfluff", "--templater", "placeholder"),
+    *("--exclude-rules", _MISREAD),
+)
 # What decides how dbt compiles a model, and how sqlfluff judges it.
 _DBT_FILES = ("models", "macros", "seeds", "tests/dbt", "dbt_project.yml", "profiles.yml")
 _DBT_TESTS = ["tests/dbt/generic", *sorted(map(str, (PROJECT_DIR / "tests" / "dbt").glob("*.sql")))]
@@ -106,7 +109,8 @@ def _files(names: Iterable[str], suffixes: Sequence[str]) -> list[Path]:
 
 def _digest(paths: Sequence[Path]) -> str:
     digest = hashlib.sha256(f"{version('sqlfluff')} {version('dbt-core')} {_MISREAD}".encode())
-    for path in [PROJECT_DIR / ".sqlfluff", *paths]:
+    settings = [PROJECT_DIR / name for name in (".sqlfluff", "tests/dbt/plain.sqlfluff")]
+    for path in [*settings, *paths]:
         digest.update(f"\n{path.relative_to(PROJECT_DIR)}\n".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
