@@ -41,10 +41,9 @@ def build_due_tenants(
     """
     with connect(transform_url(settings)) as conn:
         # Wait until the scheduler has queued every build that is due at the same time.
+        parameters = {"stale_after": policy.stale_after}
         with advisory_lock(conn, SCHEDULER_LOCK, log.info, is_shared=True):
-            rows = conn.execute(
-                query("builds.list_due_builds"), {"stale_after": policy.stale_after}
-            ).fetchall()
+            rows = conn.execute(query("builds.list_due_builds"), parameters).fetchall()
         runs = {row["tenant_id"]: row["run_id"] for row in rows}
         if not asked.items() <= runs.items():
             return
@@ -56,12 +55,10 @@ def build_due_tenants(
                 part = recorders[start : start + MAX_TENANTS]
                 _build_together(settings, part, names, policy.stopping)
         # The jobs of the other runs have nothing left to do.
+        done = {"tenant_ids": [str(tenant_id) for tenant_id in runs]}
         with conn.transaction():
             enter_queue(conn)
-            conn.execute(
-                query("builds.delete_done_builds"),
-                {"tenant_ids": [str(tenant_id) for tenant_id in runs]},
-            )
+            conn.execute(query("builds.delete_done_builds"), done)
 
 
 def _build_together(

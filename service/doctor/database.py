@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from service.core.config import Settings
-from service.core.db import Connection, app_url, connect, refuse_overprivileged, transform_url
+from service.core.db import (
+    Connection,
+    admin_url,
+    app_url,
+    connect,
+    refuse_overprivileged,
+    transform_url,
+)
 from service.doctor.finding import Finding
 from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
 
 
-def check_database(conn: Connection) -> Iterator[Finding]:
+def check_database(settings: Settings) -> Iterator[Finding]:
     """The server's version and pending migrations."""
-    version = conn.info.server_version
-    message = f"PostgreSQL {version // 10000}.{version % 10000}"
-    if version >= MINIMUM_SERVER_VERSION:
-        yield Finding("ok", "database", message)
-    else:
-        yield Finding("error", "database", message, "Quintile needs PostgreSQL 15 or newer.")
-    applied = applied_migrations(conn)
+    with connect(admin_url(settings)) as conn:
+        version = conn.info.server_version
+        message = f"PostgreSQL {version // 10000}.{version % 10000}"
+        if version >= MINIMUM_SERVER_VERSION:
+            yield Finding("ok", "database", message)
+        else:
+            yield Finding("error", "database", message, "Quintile needs PostgreSQL 15 or newer.")
+        applied = applied_migrations(conn)
     pending = [item.name for item in known_migrations() if item.name not in applied]
     if pending:
         yield Finding("error", "migrations", f"{len(pending)} are pending", "Run: quintile migrate")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import psycopg
 
 from service.core.config import Settings
-from service.core.db import Connection, admin_url, connect, connect_as_owner
+from service.core.db import connect_as_owner
 from service.core.errors import QuintileError
 from service.doctor.connections import check_connections, check_keys
 from service.doctor.database import check_database, check_isolation, check_roles
@@ -32,7 +31,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
     """
     # The host first: a full disk makes other checks fail.
     findings = run_check("disk", lambda: check_disk(settings))
-    findings += run_check("database", lambda: _with(connect(admin_url(settings)), check_database))
+    findings += run_check("database", lambda: check_database(settings))
     if not _is_broken(findings):
         findings += run_check("roles", lambda: check_roles(settings))
     if _is_broken(findings):
@@ -70,13 +69,6 @@ def run_check(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding
         message = f"the check failed in the database: {reason}"
         findings.append(Finding("error", name, message, _DATABASE_ADVICE))
     return findings
-
-
-def _with(
-    opened: AbstractContextManager[Connection], check: Callable[[Connection], Iterable[Finding]]
-) -> Iterator[Finding]:
-    with opened as conn:
-        yield from check(conn)
 
 
 def _is_broken(findings: Iterable[Finding]) -> bool:

@@ -75,12 +75,8 @@ def defer_privacy(
     conn: Connection, tenant_id: UUID, webhook_id: str, at: datetime | None = None
 ) -> None:
     """Queue the job for one privacy request, which may have to wait for a build to end."""
+    tenant = str(tenant_id)
+    lock = f"privacy {tenant}"
     defer(
-        conn,
-        PRIVACY_TASK,
-        queue=QUEUE,
-        lock=f"privacy {tenant_id}",
-        at=at,
-        tenant_id=str(tenant_id),
-        webhook_id=webhook_id,
+        conn, PRIVACY_TASK, queue=QUEUE, lock=lock, at=at, tenant_id=tenant, webhook_id=webhook_id
     )

@@ -124,9 +124,8 @@ def start_run(
 
 def get_run(conn: Connection, tenant_id: UUID, run_id: UUID) -> dict[str, Any] | None:
     """One run of this tenant."""
-    return conn.execute(
-        query("queue.get_run"), {"tenant_id": tenant_id, "run_id": run_id}
-    ).fetchone()
+    parameters = {"tenant_id": tenant_id, "run_id": run_id}
+    return conn.execute(query("queue.get_run"), parameters).fetchone()
 
 
 @dataclass(eq=False)
@@ -188,9 +187,8 @@ class RunRecorder:
         """
         with self._lock:
             self._written_at = time.monotonic()
-            written = self._execute(
-                query("queue.report_progress"), phase=self.phase_name, total=self.total
-            )
+            statement = query("queue.report_progress")
+            written = self._execute(statement, phase=self.phase_name, total=self.total)
         if not written:
             raise LostRunError
 

@@ -70,10 +70,9 @@ class Worker:
 
     def build(self, tenant_id: UUID, run_id: UUID) -> None:
         """Build one tenant's models."""
+        parameters = {"tenant_id": tenant_id}
         with connect(transform_url(self.settings)) as conn:
-            row = one(
-                conn.execute(query("worker.find_tenant_name"), {"tenant_id": tenant_id}).fetchone()
-            )
+            row = one(conn.execute(query("worker.find_tenant_name"), parameters).fetchone())
         build_and_record(
             self.settings,
             self.pool,
