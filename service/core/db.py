@@ -116,7 +116,7 @@ def connect(url: str) -> Connection:
 
 
 def _why_unreachable(error: psycopg.OperationalError) -> str:
-    """PostgreSQL's reason without the host, which holds part of a badly encoded password."""
+    """PostgreSQL's reason without the host, which may hold part of a badly encoded password."""
     text = str(error)
     for words in (
         "password authentication failed",
