@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from apiflask import APIBlueprint
@@ -168,9 +168,9 @@ def _tokens(given: ShopifyCredential) -> TokenSet:
     access_token = given.access_token.get_secret_value().strip()
     if given.refresh_token is None:
         return TokenSet(access_token)
-    lifetimes: dict[str, Any] = {"refresh_expires_in": given.refresh_token_expires_in}
-    if given.expires_in is not None:
-        lifetimes["expires_in"] = given.expires_in
     return TokenSet.expiring(
-        access_token, given.refresh_token.get_secret_value().strip(), **lifetimes
+        access_token,
+        given.refresh_token.get_secret_value().strip(),
+        expires_in=given.expires_in,
+        refresh_expires_in=given.refresh_token_expires_in,
     )

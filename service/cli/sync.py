@@ -40,18 +40,16 @@ _SHOWN_REJECTIONS = 20
 @click.option(
     "--only",
     type=click.Choice(["orders", "segments"]),
-    help="Only a part of Shopify: customers and orders, or segments.",
+    help="Shopify: sync only customers and orders, or only segments.",
 )
-@click.option(
-    "--compare", is_flag=True, help="Shopify: compare all ids with the shop's, due or not."
-)
+@click.option("--compare", is_flag=True, help="Shopify: compare all ids with the shop's now.")
 @click.option(
     "--accept-deletions",
     is_flag=True,
-    help="With --compare: believe it however much is gone from the shop.",
+    help="With --compare: mark missing records as deleted, however many they are.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Klaviyo: print what a sync would do, and do nothing."
+    "--dry-run", is_flag=True, help="Klaviyo: print what a sync would do, and change nothing."
 )
 @result_option
 @click.pass_obj
@@ -67,12 +65,12 @@ def sync(
 ) -> None:
     """Sync now, with progress.
 
-    Exits 3 when another process is syncing a tenant already, and nothing failed.
+    Exits 3 when another process is already syncing a tenant and nothing failed.
     """
     from service.shopify.compare import Comparison
 
     if dry_run and provider != "klaviyo":
-        raise InvalidInputError("--dry-run is for Klaviyo: a sync writes nothing to the shop.")
+        raise InvalidInputError("--dry-run is for Klaviyo: a sync with Shopify only reads.")
     _check_parts(provider, only, compare=compare, accept_deletions=accept_deletions)
     runs = _sync_runs(provider, only, Comparison.chosen(now=compare, believe=accept_deletions))
     with report_result(f"sync {provider}", as_json=as_json) as result, open_pool(settings) as pool:
@@ -87,7 +85,7 @@ def sync(
                     with run_with_progress(pool, name, tenant_id, kind, result) as progress:
                         work(settings, pool, tenant_id, progress)
             except QuintileError as error:
-                # One tenant's trouble is not the next one's.
+                # The other tenants are synced all the same.
                 click.echo(f"Error: {name}: {error.message}", err=True)
                 if error.advice:
                     click.echo(error.advice, err=True)
@@ -101,19 +99,19 @@ def sync(
 
 def _check_parts(provider: str, only: str | None, *, compare: bool, accept_deletions: bool) -> None:
     if provider == "klaviyo" and only is not None:
-        raise InvalidInputError("--only names a part of Shopify; Klaviyo has none.")
+        raise InvalidInputError("--only is for Shopify.")
     if (compare and (provider != "shopify" or only == "segments")) or (
         accept_deletions and not compare
     ):
         raise InvalidInputError(
-            "--compare is for orders and customers, and --accept-deletions for --compare."
+            "--compare is for orders and customers, and --accept-deletions is for --compare."
         )
 
 
 def _sync_runs(
     provider: str, only: str | None, comparison: Comparison
 ) -> dict[Kind, Callable[[Settings, Pool, UUID, ConsoleProgress], None]]:
-    """The runs that a sync is, in their order, each with its work."""
+    """The kinds of run that a sync consists of, in order, each with its function."""
     from service.klaviyo.destination import sync_klaviyo
     from service.shopify.sync import sync_shopify
 
@@ -128,7 +126,7 @@ def _sync_runs(
 
 
 def _warn_paused(pool: Pool, name: str, tenant_id: UUID) -> None:
-    """At every sync, not only the one that paused a list: nobody else may have seen that one."""
+    """Warn at every sync, and not only at the one that paused a list."""
     from service.destinations.configs import paused_lists
 
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
@@ -170,10 +168,10 @@ def orders() -> None:
 def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_json: bool) -> None:
     """Import orders from CSV files with a header; importing them again changes nothing.
 
-    Lines that cannot be read are named and left out; when a file has no other, it exits 1.
+    Lines that cannot be read are printed and left out. Exits 1 when no line of a file can be read.
 
-    A file is Shopify's own export of orders (Orders, Export, Plain CSV file; it may come in several
-    parts), whose customers are known by their e-mail addresses, or one with these columns:
+    A file is either Shopify's own export of orders (Orders, Export, Plain CSV file; it may come in
+    several parts), where customers are found by their e-mail addresses, or it has these columns:
 
     Required: order_id, customer_id, processed_at, total. Optional: customer_email,
     customer_name, order_number, subtotal (goods after discounts), refunded, currency,
@@ -191,7 +189,7 @@ def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_j
             run_with_progress(pool, tenant, tenant_id, "orders_import", result) as progress,
         ):
             for file in files:
-                # Bytes that are not UTF-8 are the reader's to report, with their line.
+                # The import reports bytes that are not UTF-8, with their line.
                 with file.open(
                     encoding="utf-8-sig", errors="surrogateescape", newline=""
                 ) as stream:
@@ -201,7 +199,7 @@ def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_j
                 echo(f"{file.name}:")
             _report_import(report)
         if any(report.is_useless for report in reports):
-            # Some bad lines are what an import lives with; nothing but bad lines is the wrong file.
+            # Some bad lines are normal; only bad lines mean that it is the wrong file.
             result.set_exit_code(FAILED)
 
 
@@ -216,6 +214,6 @@ def _report_import(report: ImportReport) -> None:
     if report.rejected_count > len(shown):
         echo(f"and {report.rejected_count - len(shown)} more rejected lines")
     click.echo(
-        f"{report.landed} orders landed, {report.unchanged} unchanged, "
+        f"{report.loaded} orders loaded, {report.unchanged} unchanged, "
         f"{report.rejected_count} rejected"
     )

@@ -1,52 +1,50 @@
-"""Bulk operations: started at Shopify, waited for, and gone on with after a restart.
+"""Bulk operations: started at Shopify, awaited, and resumed after a restart.
 
-An operation is noted before it is waited for, and forgotten in the transaction that lands what it
-found. One that comes to nothing is followed by another one, a few times; then there is paging.
+An operation is recorded before it is awaited. The record is deleted in the transaction that loads
+the result. A failed operation is followed by another one, a few times; then the caller pages.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import structlog
-from graphql import (
-    OperationDefinitionNode,
-    StringValueNode,
-    VariableNode,
-    Visitor,
-    parse,
-    print_ast,
-    visit,
-)
 
-from service.core.db import one, tenant_transaction
+from service.core.http import TransientError
 from service.core.queries import query
-from service.shopify.client import Data, ShopifyClient, ShopifyRefusedError, document
-from service.shopify.segments import Source
+from service.shopify.client import Data, ShopifyClient, document
+from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
+from service.shopify.jsonl import DamagedFileError, FileGoneError
+from service.shopify.source import Source
 
 log = structlog.get_logger(__name__)
 
-# How often an operation may come to nothing before its rows are paged instead.
+# How many operations are tried before the rows are paged instead.
 ATTEMPTS = 3
-_FIRST_LOOK_SECONDS = 0.1
-_SLOWEST_LOOK_SECONDS = 10.0
+_FIRST_POLL_SECONDS = 0.1
+_SLOWEST_POLL_SECONDS = 10.0
+_COMMENT = re.compile(r"^#.*\n", re.MULTILINE)
 _BUSY = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
 
 
 @dataclass(frozen=True)
 class BulkJob:
-    """What is wanted in bulk.
+    """What to read in bulk.
 
-    ``resource`` is what it is noted as, ``document`` the query's name, ``search`` what is searched
-    for, and ``patience`` how many seconds an operation may get no further.
+    ``resource`` is the name that the operation is recorded under, ``document`` the query's name,
+    ``phase`` what progress calls it, ``patience`` how many seconds an operation may make no
+    progress, and ``search`` limits the query.
     """
 
     resource: str
     document: str
+    phase: str
     patience: float
     search: str | None = None
 
@@ -55,9 +53,9 @@ class BulkJob:
 class Result:
     """What an operation has found.
 
-    ``url`` is None when it found nothing, ``size`` that of the file in bytes, if known, and
-    ``objects`` the number of its lines. ``is_partial`` says that it failed before its end.
-    ``began_at`` is when it began by the shop's clock, ``noted_at`` by ours.
+    ``url`` is None when it found nothing, ``size`` is the file's in bytes, if known, and
+    ``objects`` the number of its lines. ``is_partial`` says that the operation failed before its
+    end. ``began_at`` is when it began by the shop's clock, ``noted_at`` by the database's.
     """
 
     url: str | None
@@ -69,111 +67,103 @@ class Result:
 
 
 def is_under_way(source: Source, resource: str) -> bool:
-    """Whether an operation of an earlier sync is to be gone on with."""
-    noted = _find(source, resource)
-    return noted is not None and not noted["is_spent"]
+    """Whether an earlier sync has started an operation whose result has not been used."""
+    recorded = _find(source, resource)
+    return recorded is not None and not recorded["is_spent"]
 
 
-def next_result(source: Source, job: BulkJob) -> Result | None:
-    """What the operation under way finds, or a new one; None when bulk operations do not get on.
+def run_bulk(source: Source, job: BulkJob, load: Callable[[Result], None]) -> bool:
+    """Run bulk operations until ``load`` has loaded a whole result; False when none succeeds.
+
+    ``load`` gets partial results too. It raises DamagedFileError when it cannot use a file.
 
     Raises:
         ShopifyRefusedError: The token may not read what is asked for.
-        ShopifyError: As :meth:`ShopifyClient.run`.
+        ShopifyError: As :meth:`ShopifyClient.run`, or the file cannot be downloaded.
     """
-    text = with_search(job.document, job.search)
-    noted = _find(source, job.resource)
     while True:
-        if noted is None or noted["is_spent"] or noted["query_hash"] != _hash(text):
-            attempt = 1 if noted is None else noted["attempt"] + 1
+        source.progress.phase(f"{job.phase}: waiting for Shopify")
+        result = _next_result(source, job)
+        if result is None:
+            return False
+        source.progress.phase(job.phase, total=result.objects)
+        try:
+            load(result)
+            if not result.is_partial:
+                return True
+        except (FileGoneError, DamagedFileError) as error:
+            log.warning("a bulk operation's file cannot be used", reason=error.message)
+        except TransientError as error:
+            raise ShopifyUnavailableError(f"Shopify keeps failing: {error}.") from None
+        _consume(source, job.resource)
+
+
+def _next_result(source: Source, job: BulkJob) -> Result | None:
+    """What the operation under way finds, or a new one; None when none succeeds."""
+    text = with_search(job.document, job.search)
+    recorded = _find(source, job.resource)
+    while True:
+        if recorded is None or recorded["is_spent"] or recorded["query_hash"] != _hash(text):
+            attempt = 1 if recorded is None else recorded["attempt"] + 1
             if attempt > ATTEMPTS:
                 return None
             started = _start(source.client, text, job.patience)
             if started is None:
                 return None
-            noted = _note(source, job.resource, started, text, attempt)
-        ended = _wait(source.client, noted["operation_id"], job.patience)
-        result = None if ended is None else _result(ended, noted)
+            recorded = _record(source, job.resource, started, text, attempt)
+        ended = _wait(source.client, recorded["operation_id"], job.patience)
+        result = None if ended is None else _result(ended, recorded)
         if result is not None:
             return result
-        consume(source, job.resource)
-        noted = {**noted, "is_spent": True}
+        _consume(source, job.resource)
+        recorded = {**recorded, "is_spent": True}
 
 
-def consume(source: Source, resource: str) -> None:
-    """Note that nothing more is to be had of the operation under way."""
-    parameters = {"tenant_id": source.tenant_id, "resource": resource}
-    with tenant_transaction(source.pool, source.tenant_id) as conn:
-        conn.execute(query("shopify.consume_bulk_operation"), parameters)
+def _consume(source: Source, resource: str) -> None:
+    """Record that the operation under way has nothing more to give."""
+    source.execute(query("shopify.consume_bulk_operation"), resource=resource)
 
 
 def delete_operation(source: Source, resource: str) -> None:
-    """Forget the operation that was noted, because its rows have been read in another way."""
-    parameters = {"tenant_id": source.tenant_id, "resource": resource}
-    with tenant_transaction(source.pool, source.tenant_id) as conn:
-        conn.execute(query("shopify.delete_bulk_operation"), parameters)
+    """Delete the record of an operation, because its rows have been read in another way."""
+    source.execute(query("shopify.delete_bulk_operation"), resource=resource)
 
 
 def with_search(name: str, search: str | None) -> str:
-    """A document with its variable ``$query`` written in, as a bulk query has to be."""
-    return print_ast(visit(parse(document(name)), _WithSearch(search)))
-
-
-class _WithSearch(Visitor):
-    def __init__(self, search: str | None) -> None:
-        super().__init__()
-        self._search = search or ""
-
-    def enter_operation_definition(
-        self, node: OperationDefinitionNode, *_args: Any
-    ) -> OperationDefinitionNode:
-        return OperationDefinitionNode(
-            operation=node.operation,
-            name=node.name,
-            variable_definitions=(),
-            directives=node.directives,
-            selection_set=node.selection_set,
-        )
-
-    def enter_variable(self, _node: VariableNode, *_args: Any) -> StringValueNode:
-        return StringValueNode(value=self._search)
+    """A document with its variable ``$query`` written in: bulk queries take no variables."""
+    text = _COMMENT.sub("", document(name)).replace("($query: String)", "")
+    # A JSON string is also a GraphQL string.
+    return text.replace("$query", json.dumps(search or ""))
 
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _find(source: Source, resource: str) -> dict[str, Any] | None:
-    with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
-        return conn.execute(
-            query("shopify.find_bulk_operation"),
-            {"tenant_id": source.tenant_id, "resource": resource},
-        ).fetchone()
+def _find(source: Source, resource: str) -> Data | None:
+    found = source.execute(query("shopify.find_bulk_operation"), resource=resource)
+    return found[0] if found else None
 
 
-def _note(source: Source, resource: str, started: Data, text: str, attempt: int) -> dict[str, Any]:
-    with tenant_transaction(source.pool, source.tenant_id) as conn:
-        noted = conn.execute(
-            query("shopify.record_bulk_operation"),
-            {
-                "tenant_id": source.tenant_id,
-                "resource": resource,
-                "operation_id": started["id"],
-                "query_hash": _hash(text),
-                "began_at": started["createdAt"],
-                "attempt": attempt,
-            },
-        ).fetchone()
-    return one(noted)
+def _record(source: Source, resource: str, started: Data, text: str, attempt: int) -> Data:
+    (recorded,) = source.execute(
+        query("shopify.record_bulk_operation"),
+        resource=resource,
+        operation_id=started["id"],
+        query_hash=_hash(text),
+        began_at=started["createdAt"],
+        attempt=attempt,
+    )
+    return recorded
 
 
 def _start(client: ShopifyClient, text: str, patience: float) -> Data | None:
-    """Start an operation; None when there is no place for it for too long, or it is not allowed.
+    """Start an operation; None when no slot is free for too long, or it is not allowed.
 
-    One whose answer was lost is started again. The first one ends by itself, and nobody reads it.
+    One whose answer was lost is started again; the first one ends by itself.
     """
     give_up_at = time.monotonic() + patience
-    pause = _FIRST_LOOK_SECONDS
+    pause = _FIRST_POLL_SECONDS
     while True:
         payload = client.run("bulk_run", query=text)["bulkOperationRunQuery"] or {}
         problems = payload.get("userErrors") or []
@@ -185,18 +175,18 @@ def _start(client: ShopifyClient, text: str, patience: float) -> Data | None:
             log.warning("no bulk operation; paging instead", reasons=reasons)
             return None
         if time.monotonic() >= give_up_at:
-            log.info("no place for a bulk operation; paging instead")
+            log.info("no free slot for a bulk operation; paging instead")
             return None
         time.sleep(pause)
-        pause = min(pause * 2, _SLOWEST_LOOK_SECONDS)
+        pause = min(pause * 2, _SLOWEST_POLL_SECONDS)
 
 
 def _wait(client: ShopifyClient, operation_id: str, patience: float) -> Data | None:
-    """The operation once it has ended; None when Shopify has lost it or it got no further.
+    """The operation once it has ended; None when Shopify has lost it or it makes no progress.
 
-    A status nobody knows yet is one that may change.
+    An unknown status is taken for one that may change.
     """
-    pause = _FIRST_LOOK_SECONDS
+    pause = _FIRST_POLL_SECONDS
     seen = None
     give_up_at = time.monotonic() + patience
     while True:
@@ -207,15 +197,15 @@ def _wait(client: ShopifyClient, operation_id: str, patience: float) -> Data | N
             seen = at
             give_up_at = time.monotonic() + patience
         elif time.monotonic() >= give_up_at:
-            log.warning("giving up a bulk operation that does not get on", status=found["status"])
+            log.warning("canceling a bulk operation that makes no progress", status=found["status"])
             client.run("bulk_cancel", id=operation_id)
             return None
         time.sleep(pause)
-        pause = min(pause * 2, _SLOWEST_LOOK_SECONDS)
+        pause = min(pause * 2, _SLOWEST_POLL_SECONDS)
 
 
-def _result(ended: Data, noted: dict[str, Any]) -> Result | None:
-    """What an operation that has ended found; None when that is nothing to go by."""
+def _result(ended: Data, recorded: Data) -> Result | None:
+    """What an operation that has ended found; None when that cannot be used."""
     if ended["errorCode"] == "ACCESS_DENIED":
         raise ShopifyRefusedError(
             "The access token may not read orders and customers in bulk.",
@@ -237,6 +227,6 @@ def _result(ended: Data, noted: dict[str, Any]) -> Result | None:
         size=int(size) if is_complete and size is not None else None,
         objects=objects,
         is_partial=not is_complete,
-        began_at=noted["began_at"],
-        noted_at=noted["noted_at"],
+        began_at=recorded["began_at"],
+        noted_at=recorded["noted_at"],
     )

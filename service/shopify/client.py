@@ -1,7 +1,7 @@
-"""Shopify's Admin GraphQL API: one call at a time, paced by what the shop's bucket holds.
+"""Shopify's Admin GraphQL API: one call at a time, within the shop's rate limit.
 
-Every answer says how many points are left and how fast they come back; a query's points are
-reserved ahead of time, so being throttled is the exception.
+Every answer says how many points are left and how fast they are restored. A query's points are
+reserved before it is sent, so a call is rarely throttled.
 """
 
 from __future__ import annotations
@@ -36,22 +36,9 @@ from service.shopify.errors import (
 from service.shopify.rate_limit import Bucket, LocalBucket, Throttle
 from service.shopify.tokens import FixedToken, Tokens
 
-__all__ = [
-    "ShopifyClient",
-    "ShopifyError",
-    "ShopifyQueryError",
-    "ShopifyRefusedError",
-    "ShopifyUnavailableError",
-    "ShopifyUnknownOutcomeError",
-    "ShopifyUnsupportedVersionError",
-    "document",
-    "open_shopify",
-    "pages",
-]
-
 _GRAPHQL_DIR = Path(__file__).parent / "graphql"
 _SPREAD = re.compile(r"\.\.\.(\w+)Fields\b")
-# What one query may cost at most; a document that has never been priced may cost it.
+# The most points that one query may cost, assumed of a document until its cost is known.
 _HIGHEST_COST = 1000.0
 _UNAUTHORIZED = 401
 
@@ -62,7 +49,7 @@ class ShopifyClient:
     """The Admin API of one shop; not to be shared between threads.
 
     ``calls`` counts the requests made, retries included. ``served_version`` is the version of the
-    API that answered last: Shopify serves a version it has retired with the oldest it still has.
+    API that answered last: Shopify answers a retired version with the oldest it still supports.
     """
 
     def __init__(
@@ -78,19 +65,19 @@ class ShopifyClient:
         self.served_version: str | None = None
 
     def run(self, name: str, *, is_repeatable: bool = True, **variables: Any) -> Data:
-        """The ``data`` of the document ``graphql/<name>.graphql``.
+        """Run the document ``graphql/<name>.graphql`` and return its ``data``.
 
         Args:
             name: The document.
-            is_repeatable: Whether asking twice does no harm. A call that is not is asked again
-                only when it has certainly not been done, as after THROTTLED or 429.
+            is_repeatable: Whether the call may be made twice. If not, it is retried only when
+                Shopify has certainly not executed it, as after THROTTLED or 429.
             variables: The document's variables.
 
         Raises:
             ShopifyRefusedError: The token is not accepted, or lacks a scope.
             ShopifyQueryError: The answer holds errors; their codes are in ``codes``.
-            ShopifyUnknownOutcomeError: A call that is not repeatable may have been done or not.
-            ShopifyUnavailableError: No usable answer after several tries.
+            ShopifyUnknownOutcomeError: A call that is not repeatable may have been executed or not.
+            ShopifyUnavailableError: No usable answer after several attempts.
             ShopifyError: The shop or the version of the API does not exist.
         """
         try:
@@ -107,11 +94,11 @@ class ShopifyClient:
             if is_repeatable or error.is_undone:
                 raise
             raise ShopifyUnknownOutcomeError(
-                f"Whether Shopify has done {name} is not known: {error}."
+                f"Shopify's answer to {name} was lost: {error}."
             ) from None
 
     def _ask(self, name: str, variables: Mapping[str, Any]) -> Data:
-        # The size of a page makes most of a document's price.
+        # A document's cost depends mostly on the page size.
         priced = (name, variables.get("first"))
         reserved = self._bucket.reserve(self._costs.get(priced, _HIGHEST_COST))
         spent, throttle = 0.0, None
@@ -156,9 +143,9 @@ class ShopifyClient:
         message = "; ".join(str(e.get("message") or e) for e in found)[:300]
         if "THROTTLED" in codes:
             count_throttled("shopify")
-            # Nothing to wait for means that we do not know: then as long as for other failures.
+            # Without a time to wait, the retry waits as after other failures.
             wait = _seconds_until(cost, throttle) if throttle else None
-            raise TransientError("it throttled us", retry_after=wait or None, is_undone=True)
+            raise TransientError("it throttled the call", retry_after=wait or None, is_undone=True)
         if codes & {"INTERNAL_SERVER_ERROR", "TIMEOUT"}:
             raise TransientError("it reported an internal error")
         if "ACCESS_DENIED" in codes:
@@ -188,10 +175,10 @@ def open_shopify(
     Args:
         settings: Where Shopify is and which version of its API is asked.
         shop: The shop's domain.
-        token: An access token, or where to have it from.
-        bucket: Who counts the points; the client for itself unless given.
-        attempts: How often a call is tried at most.
-        timeout: Seconds of silence after which an answer is given up.
+        token: An access token, or a source of tokens.
+        bucket: Counts the points; a bucket of the client's own unless given.
+        attempts: The most attempts per call.
+        timeout: Seconds without a byte after which a call fails.
     """
     url = f"{base_url(settings, shop)}/admin/api/{settings.shopify_api_version}/graphql.json"
     tokens = FixedToken(token) if isinstance(token, str) else token
@@ -211,7 +198,7 @@ def pages(
 ) -> Iterator[Data]:
     """Every page of a connection at the root of a document, as the connection itself.
 
-    A shop that prices the document higher than one query may cost gets smaller pages.
+    If the document costs more than one query may, the pages become smaller.
 
     Args:
         client: The shop.
@@ -221,7 +208,7 @@ def pages(
         variables: Further variables of the document.
 
     Raises:
-        ShopifyError: As :meth:`ShopifyClient.run`, or paging does not get on.
+        ShopifyError: As :meth:`ShopifyClient.run`, or paging makes no progress.
     """
     after: str | None = None
     while True:
@@ -238,7 +225,7 @@ def pages(
         if not info["hasNextPage"]:
             return
         if info["endCursor"] in (None, after):
-            raise ShopifyQueryError(f"Shopify's paging of {connection} does not get on.")
+            raise ShopifyQueryError(f"Shopify's paging of {connection} makes no progress.")
         after = info["endCursor"]
 
 
@@ -262,8 +249,8 @@ def _throttle(cost: Data) -> Throttle | None:
     )
 
 
-def _seconds_until(points: float, told: Throttle) -> float:
-    return max(min(points, told.maximum) - told.available, 0.0) / told.restore_rate
+def _seconds_until(points: float, throttle: Throttle) -> float:
+    return max(min(points, throttle.maximum) - throttle.available, 0.0) / throttle.restore_rate
 
 
 def _check_status(response: httpx.Response) -> None:
@@ -274,12 +261,12 @@ def _check_status(response: httpx.Response) -> None:
         raise ShopifyRefusedError(f"Shopify does not accept the access token (status {status}).")
     if status == httpx.codes.NOT_FOUND:
         raise ShopifyUnsupportedVersionError(
-            "Shopify knows no such shop, or not this version of its API (status 404).",
+            "Shopify does not have this shop or this version of its API (status 404).",
             advice="Check the shop's domain and QUINTILE_SHOPIFY_API_VERSION.",
         )
     if status in (httpx.codes.PAYMENT_REQUIRED, httpx.codes.LOCKED):
         raise ShopifyError(
             f"The shop is frozen or locked (status {status}).",
-            advice="Its owner has to settle this in Shopify.",
+            advice="The shop's owner can resolve this in Shopify.",
         )
     raise ShopifyError(f"Shopify answered with status {status}.")

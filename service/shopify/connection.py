@@ -1,4 +1,4 @@
-"""A tenant's connection to its Shopify store: verified by a live call, then stored sealed."""
+"""A tenant's connection to its Shopify store: verified by a live call, then stored encrypted."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def connect_shopify(
 ) -> ShopInfo:
     """Connect a tenant to its shop by an Admin API access token.
 
-    The tenant takes over the shop's currency and time zone. A token without ``read_all_orders`` is
-    accepted; ``ShopInfo.has_all_orders`` tells.
+    The tenant gets the shop's currency and time zone. A token without ``read_all_orders`` is
+    accepted; ``ShopInfo.has_all_orders`` is then False.
 
     Args:
         settings: The service's settings.
         pool: The service's pool.
-        tenant_id: Whom to connect.
+        tenant_id: The tenant to connect.
         shop: The shop's domain, which must be the tenant's.
         token: A token, or the JSON object that Shopify answers with one that expires.
-        attempts: How often the shop is asked at most.
+        attempts: The most attempts per call.
 
     Raises:
         InvalidInputError: The shop is not this tenant's, or the token is not one.
@@ -78,7 +78,11 @@ def connect_shopify(
         info = read_shop(client)
     _check_shop(wanted, info.shop)
     if info.missing_scopes:
-        raise _lacks_scopes(info)
+        raise MissingScopeError(
+            missing_scopes_message("access token", info.missing_scopes),
+            advice="Give the app these Admin API scopes in Shopify, then connect again.",
+            field="access_token",
+        )
     with tenant_transaction(pool, tenant_id) as conn:
         save_shop(conn, tenant_id, info)
         store_connection(
@@ -103,11 +107,11 @@ def connect_shopify(
 def open_connected_shopify(
     settings: Settings, pool: Pool, tenant_id: UUID, *, attempts: int = ATTEMPTS
 ) -> Iterator[ShopifyClient]:
-    """The client of a connected tenant: refreshes its token, shares its points, notes a refusal.
+    """A connected tenant's client: refreshes its token, shares its rate limit, records a refusal.
 
     Raises:
         NotConnectedError: The tenant has no shop or no access token.
-        SealBrokenError: The stored token cannot be opened with the keys at hand.
+        SealBrokenError: The stored token cannot be decrypted with the current keys.
         ShopifyRefusedError: The token is not accepted; the connection now says so.
     """
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
@@ -130,7 +134,7 @@ def open_connected_shopify(
 def verify_shopify(
     settings: Settings, pool: Pool, tenant_id: UUID, client: ShopifyClient
 ) -> ShopInfo:
-    """Ask the shop who it is and what the token may do, and remember the answer.
+    """Read the shop and what the token may do, and store the answer.
 
     Raises:
         ShopifyRefusedError: The token is not accepted, or belongs to another shop.
@@ -140,7 +144,7 @@ def verify_shopify(
     with tenant_transaction(pool, tenant_id) as conn:
         shop = shop_domain(conn, tenant_id)
         if info.shop != shop:
-            # Another shop's orders must never land under this tenant.
+            # Another shop's orders must never be loaded for this tenant.
             raise ShopifyRefusedError(f"The access token belongs to {info.shop}, not to {shop}.")
         save_shop(conn, tenant_id, info)
         conn.execute(
@@ -161,7 +165,7 @@ def shop_domain(conn: Connection, tenant_id: UUID) -> str:
     """The tenant's shop, such as ``example.myshopify.com``.
 
     Raises:
-        NotConnectedError: The tenant was added without one.
+        NotConnectedError: The tenant has none.
     """
     row = one(conn.execute(query("shopify.find_shop"), {"tenant_id": tenant_id}).fetchone())
     if row["shop_domain"] is None:
@@ -189,11 +193,3 @@ def _check_shop(expected: str, found: str) -> None:
             advice="Another shop is another tenant: quintile tenants add NAME --shop DOMAIN",
             field="shop",
         )
-
-
-def _lacks_scopes(info: ShopInfo) -> MissingScopeError:
-    return MissingScopeError(
-        missing_scopes_message("access token", info.missing_scopes),
-        advice="Give the app these Admin API scopes in Shopify, then connect again.",
-        field="access_token",
-    )

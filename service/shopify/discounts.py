@@ -1,13 +1,13 @@
 """Promo codes and who may use them: segments, customers or everybody.
 
-Shopify takes at most 250 targets in one call, so a longer list is the creation with the first ones
-and updates with the others. A creation whose answer was lost is looked up by its code before
-anything is done again; adding and removing targets twice leaves the same targets.
+Shopify takes at most 250 targets in one call, so a code is created with the first ones and updated
+with the others. If the answer to a creation is lost, the code is looked up before it is created
+again. Adding or removing a target twice has the same effect as once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,13 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from service.core.errors import InvalidInputError
-from service.shopify.client import (
-    Data,
-    ShopifyClient,
-    ShopifyError,
-    ShopifyUnavailableError,
-    ShopifyUnknownOutcomeError,
-)
+from service.shopify.client import Data, ShopifyClient
+from service.shopify.errors import ShopifyError, ShopifyUnavailableError, ShopifyUnknownOutcomeError
 
 MOST_TARGETS_PER_CALL = 250
 
@@ -29,8 +24,8 @@ MOST_TARGETS_PER_CALL = 250
 class DiscountRefusedError(ShopifyError):
     """Shopify refused a promo code.
 
-    ``code`` is Shopify's ``DiscountErrorCode`` of the first thing it found wrong, ``field`` the
-    path of the input that is wrong, in Shopify's names and joined by dots; empty when not told.
+    ``code`` is Shopify's ``DiscountErrorCode`` of the first error, ``field`` the path of the wrong
+    input in Shopify's names, joined by dots; empty when Shopify does not name it.
     """
 
     def __init__(self, message: str, advice: str, code: str, field: str) -> None:
@@ -42,13 +37,13 @@ class DiscountRefusedError(ShopifyError):
 class TargetsIncompleteError(ShopifyError):
     """A promo code has some of its targets, and the others could not be added.
 
-    ``discount_id`` is the discount's global id, ``done`` how many targets it has been given.
+    ``discount_id`` is the discount's global id, ``done`` how many targets it has.
     """
 
     def __init__(self, discount_id: str, done: int, total: int, cause: ShopifyError) -> None:
         super().__init__(
             f"The promo code has {done:,} of its {total:,} targets: {cause.message}",
-            advice=cause.advice or "Add the others later; those it has stay with it.",
+            advice=cause.advice or "It keeps those it has. Add the others later.",
         )
         self.discount_id = discount_id
         self.done = done
@@ -58,7 +53,7 @@ class TargetsIncompleteError(ShopifyError):
 class Targets:
     """Who may use a code: the members of segments, or customers; with neither, everybody.
 
-    Ids are the numbers of Shopify's ids, as text.
+    Ids are the numbers in Shopify's global ids, as text.
     """
 
     segment_ids: Sequence[str] = ()
@@ -74,17 +69,17 @@ class Targets:
 
 @dataclass(frozen=True)
 class PromoCode:
-    """A code that takes something off the whole order.
+    """A code that discounts the whole order, by a percentage or by an amount.
 
     Attributes:
         code: What buyers type; its case does not matter.
         title: What the shop's staff see.
-        percentage: Share taken off, above 0 and up to 1; or else
-        amount: Amount taken off the order, in major units of the shop's currency.
-        starts_at: When it begins to count.
+        starts_at: When the code starts to work.
+        percentage: The discount as a share, above 0 and up to 1.
+        amount: The discount in major units of the shop's currency.
         ends_at: When it ends; never when None.
         usage_limit: How often it may be used in all; without limit when None.
-        is_once_per_customer: Whether each customer may use it once only.
+        is_once_per_customer: Whether each customer may use it only once.
     """
 
     code: str
@@ -98,7 +93,7 @@ class PromoCode:
 
     def __post_init__(self) -> None:
         if (self.percentage is None) == (self.amount is None):
-            raise InvalidInputError("A promo code takes off either a percentage or an amount.")
+            raise InvalidInputError("A promo code has either a percentage or an amount.")
         if self.percentage is not None and not 0 < self.percentage <= 1:
             raise InvalidInputError(
                 "A promo code's percentage must be above 0 and at most 1.",
@@ -111,10 +106,10 @@ class PromoCode:
 
 @dataclass(frozen=True)
 class Discount:
-    """What the shop has behind a code.
+    """The discount that a code stands for.
 
     ``discount_id`` is its global id; ``title`` and ``status`` (ACTIVE, EXPIRED, SCHEDULED) are None
-    when it is of a kind that is not made here.
+    when it is not a basic code discount.
     """
 
     discount_id: str
@@ -127,9 +122,9 @@ def create_code(client: ShopifyClient, promo: PromoCode, targets: Targets) -> st
 
     Raises:
         DiscountRefusedError: Shopify refused it, for example because the code is taken.
-        TargetsIncompleteError: It has been created, for some of the targets only.
+        TargetsIncompleteError: It was created with some of the targets only.
         ShopifyRefusedError: The token lacks the scope ``write_discounts``.
-        ShopifyUnknownOutcomeError: It may have been created or not, and looking failed as well.
+        ShopifyUnknownOutcomeError: It may have been created or not, and the look-up failed too.
         ShopifyError: As :meth:`ShopifyClient.run`.
     """
     first, *others = _chunks(targets, "add") or [{"all": "ALL"}]
@@ -151,10 +146,10 @@ def change_targets(
     add: Targets | None = None,
     remove: Targets | None = None,
 ) -> None:
-    """Add targets to a promo code and remove others; those already as wanted stay so.
+    """Add targets to a promo code and remove others.
 
     Raises:
-        DiscountRefusedError: Shopify refused a change; those before it have been made.
+        DiscountRefusedError: Shopify refused a change; the changes before it were made.
         ShopifyError: As :meth:`ShopifyClient.run`.
     """
     for targets, change in ((add, "add"), (remove, "remove")):
@@ -163,7 +158,7 @@ def change_targets(
 
 
 def find_code(client: ShopifyClient, code: str) -> Discount | None:
-    """What the shop has behind a code, whatever its case.
+    """The discount that a code stands for, whatever its case; None if there is none.
 
     Raises:
         ShopifyRefusedError: The token lacks the scope ``read_discounts``.
@@ -177,7 +172,7 @@ def find_code(client: ShopifyClient, code: str) -> Discount | None:
 
 
 def deactivate_code(client: ShopifyClient, discount_id: str) -> None:
-    """End a promo code now; one that has ended stays so.
+    """End a promo code now, if it has not ended.
 
     Raises:
         DiscountRefusedError: The shop has no such discount.
@@ -196,7 +191,7 @@ def _create_once(client: ShopifyClient, promo: PromoCode, context: Data) -> str:
         except ShopifyUnavailableError:
             raise unknown from None
     if found is None:
-        # It has not been done. A second answer that is lost is for the caller to hear of.
+        # It was not created. If this answer is lost too, the caller gets the error.
         return _create(client, promo, context)
     if found.title != promo.title:
         raise _refusal(
@@ -235,32 +230,28 @@ def _discount_input(promo: PromoCode) -> Data:
 
 def _chunks(targets: Targets, change: str) -> list[Data]:
     """The targets as Shopify's ``DiscountContextInput``, one for each call."""
+    most = MOST_TARGETS_PER_CALL
     return [
-        {field: {change: [f"gid://shopify/{kind}/{number}" for number in part]}}
+        {field: {change: [f"gid://shopify/{kind}/{number}" for number in ids[at : at + most]]}}
         for field, kind, ids in (
             ("customerSegments", "Segment", targets.segment_ids),
             ("customers", "Customer", targets.customer_ids),
         )
-        for part in _parts(ids)
+        for at in range(0, len(ids), most)
     ]
-
-
-def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), MOST_TARGETS_PER_CALL):
-        yield ids[start : start + MOST_TARGETS_PER_CALL]
 
 
 def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-# -- what Shopify finds wrong -------------------------------------------------------------------
+# -- Shopify's user errors ----------------------------------------------------------------------
 
-# (what happened, what to do), by Shopify's code; {field} is what is wrong, {message} its words.
+# (message, advice) by Shopify's error code; {field} is the wrong input.
 _EXPLANATIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
-        "TAKEN": ("The code exists already in the shop.", "Choose another code."),
-        "DUPLICATE": ("The code exists already in the shop.", "Choose another code."),
+        "TAKEN": ("The shop already has this code.", "Choose another code."),
+        "DUPLICATE": ("The shop already has this code.", "Choose another code."),
         "BLANK": ("The {field} is missing.", "Give one."),
         "TOO_LONG": ("The {field} is too long.", "At most 255 characters."),
         "TOO_SHORT": ("The {field} is too short.", "Give a longer one."),
@@ -278,10 +269,10 @@ _EXPLANATIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "The shop has as many discounts as Shopify allows.",
             "Delete old discounts in Shopify.",
         ),
-        "INTERNAL_ERROR": ("Shopify failed at the promo code.", "Try again later."),
+        "INTERNAL_ERROR": ("Shopify failed to handle the promo code.", "Try again later."),
     }
 )
-# The last names of Shopify's paths that people would not know.
+# What to call the inputs that Shopify's paths name.
 _FIELD_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "percentage": "percentage",
@@ -302,12 +293,12 @@ def _raise_user_errors(payload: Data | None) -> str:
     """The id of the discount in a mutation's answer.
 
     Raises:
-        DiscountRefusedError: The answer holds userErrors instead.
+        DiscountRefusedError: The answer has userErrors, or no discount.
     """
     errors: list[Data] = (payload or {}).get("userErrors") or []
     node = (payload or {}).get("codeDiscountNode")
     if errors or node is None:
-        raise _refusal(errors[0] if errors else {"message": "it answered without a discount"})
+        raise _refusal(errors[0] if errors else {"message": "the answer has no discount"})
     return str(node["id"])
 
 
@@ -322,10 +313,10 @@ def _refusal(error: Mapping[str, Any]) -> DiscountRefusedError:
         message = f"The shop does not have a {target} that the code is for: {{message}}."
         advice = "Sync the shop, then choose again."
     elif path == ["id"]:
-        message, advice = "The shop does not have this discount any more.", "Create it again."
+        message, advice = "The shop no longer has this discount.", "Create it again."
     else:
         message, advice = "Shopify refused the {field}: {message}.", ""
-    told = str(error.get("message") or "it gave no reason").rstrip(".")
+    reason = str(error.get("message") or "it gave no reason").rstrip(".")
     return DiscountRefusedError(
-        message.format(field=field, message=told), advice, code, ".".join(path)
+        message.format(field=field, message=reason), advice, code, ".".join(path)
     )

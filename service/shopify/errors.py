@@ -1,4 +1,4 @@
-"""What can go wrong with Shopify, each with what to do about it."""
+"""Errors of calls to Shopify, with advice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from service.core.errors import QuintileError
 
 
 class ShopifyError(QuintileError):
-    """Shopify did not do what was asked."""
+    """A call to Shopify failed."""
 
 
 class ShopifyUnavailableError(ShopifyError):
@@ -14,18 +14,18 @@ class ShopifyUnavailableError(ShopifyError):
 
     is_transient = True
 
-    advice = "What has been read so far is kept; the next sync goes on from there."
+    advice = "What has been read so far is kept. The next sync continues from there."
 
 
 class ShopifyUnknownOutcomeError(ShopifyUnavailableError):
     """Shopify's answer to a change was lost, so it may have been made or not.
 
-    Raised only for calls that must not be repeated blindly; look what there is, then decide.
+    Raised only for calls that must not be repeated before checking what is there.
     """
 
     is_transient = False
 
-    advice = "Look in Shopify whether it has happened before trying again."
+    advice = "Before trying again, check in Shopify whether it was done."
 
 
 class ShopifyRefusedError(ShopifyError):

@@ -1,18 +1,18 @@
-"""A bulk operation's file: downloaded in blocks of whole lines, however often the line breaks.
+"""Download a bulk operation's file in blocks of whole lines, and resume when the download breaks.
 
-Its URL is signed and opens the file to whoever has it: it is never logged, and no access token goes
-to where it leads.
+The file's URL is signed, so it grants access: it is never logged, and no access token is sent
+to it.
 """
 
 from __future__ import annotations
 
-import queue
 import sys
-import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Generic, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
 
 import httpx
 
@@ -21,54 +21,54 @@ from service.core.http import ATTEMPTS, TransientError, is_transient_status, ope
 
 T = TypeVar("T")
 
-# Large enough to be worth a statement, small enough for a dozen of them to be nothing.
+# Large enough for few statements, small enough to hold a dozen blocks in memory.
 BLOCK_BYTES = 4 * 1024 * 1024
-_TURN_SECONDS = 0.0005
+_SWITCH_SECONDS = 0.0005
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
 
 
 class FileGoneError(QuintileError):
-    """The file of a bulk operation cannot be had any more."""
+    """The file of a bulk operation is no longer available."""
 
 
 class DamagedFileError(QuintileError):
-    """The file of a bulk operation is not what Shopify said it would be."""
+    """The file of a bulk operation is incomplete or cannot be read."""
 
 
 def read_blocks(url: str, size: int | None, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """The lines of the file at ``url``, in blocks that end where a line ends.
+    """The file at ``url``, in blocks of whole lines.
 
-    A download that breaks off goes on where it was, or begins anew and leaves out what has been
-    handed on.
+    A broken download continues where it stopped. If the server ignores the range, it starts again
+    and skips what has been read.
 
     Args:
-        url: Where the file is.
-        size: How many bytes it has, if that is known.
-        block_bytes: How many to hand on at once, and somewhat more.
+        url: The file's URL.
+        size: Its size in bytes, if known.
+        block_bytes: The least size of a block, but for the last.
 
     Raises:
-        FileGoneError: It is not there, or not any more.
-        DamagedFileError: It is shorter or longer than it should be.
-        TransientError: It cannot be read to the end, after several tries.
+        FileGoneError: The file is not available.
+        DamagedFileError: It is shorter or longer than ``size``.
+        TransientError: It cannot be read to the end after several attempts.
     """
-    handed_on = 0
+    read = 0
     failures = 0
     with open_client({"Accept-Encoding": "identity"}, provider="shopify") as http:
         while True:
-            begun_at = handed_on
+            begin = read
             try:
-                for block in _blocks(http, url, handed_on, block_bytes):
-                    handed_on += len(block)
+                for block in _blocks(http, url, begin, block_bytes):
+                    read += len(block)
                     yield block
                 break
             except TransientError:
-                failures = 1 if handed_on > begun_at else failures + 1
+                failures = 1 if read > begin else failures + 1
                 if failures >= ATTEMPTS:
                     raise
                 time.sleep(min(_FIRST_WAIT_SECONDS * 2**failures, _LONGEST_WAIT_SECONDS))
-    if size is not None and handed_on != size:
-        raise DamagedFileError(f"A file of {size} bytes came as one of {handed_on}.")
+    if size is not None and read != size:
+        raise DamagedFileError(f"The file has {read} bytes instead of {size}.")
 
 
 def _blocks(http: httpx.Client, url: str, begin: int, block_bytes: int) -> Iterator[bytes]:
@@ -83,7 +83,7 @@ def _blocks(http: httpx.Client, url: str, begin: int, block_bytes: int) -> Itera
 
 
 def _chunks(http: httpx.Client, url: str, begin: int) -> Iterator[bytes]:
-    """What the file holds from a byte on, whatever the server thinks of ranges."""
+    """The file from a byte on, whether or not the server supports ranges."""
     headers = {"Range": f"bytes={begin}-"} if begin else {}
     try:
         with http.stream("GET", url, headers=headers) as response:
@@ -109,67 +109,35 @@ def _check_status(response: httpx.Response) -> None:
 
 
 def _first_byte(response: httpx.Response, begin: int) -> int:
-    """Which byte of the file the answer begins with; a server may disregard the range."""
+    """The first byte of the file in the response: 0 if the server ignored the range."""
     if response.status_code == httpx.codes.OK:
         return 0
     given = response.headers.get("Content-Range", "")
     first = given.removeprefix("bytes ").split("-")[0]
-    # Of a compressed file the range would be one of compressed bytes.
+    # The range of a compressed file would count compressed bytes.
     if "Content-Encoding" in response.headers or not first.isdecimal() or int(first) > begin:
-        raise FileGoneError("The file came in a part that was not asked for.")
+        raise FileGoneError("The server answered with another part of the file.")
     return int(first)
 
 
 @contextmanager
 def prefetched(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """The same items, made by a thread one ahead of whoever takes them; it ends with the block.
+    """The same items, produced up to two ahead by a thread that ends with the block.
 
-    While the database is at one, the next is downloaded and parsed. Threads of a process that does
-    this take turns more often from then on: a statement's answer would otherwise wait 5 ms for the
-    parser each time it comes in, which doubled the time a backfill takes.
+    While the database loads one block, the thread downloads and parses the next. This lowers the
+    process's thread switch interval: with the usual 5 ms each statement's answer waits that long
+    for the parser, which doubled the time of a backfill.
     """
-    sys.setswitchinterval(min(sys.getswitchinterval(), _TURN_SECONDS))
-    ahead = _Ahead(items)
-    thread = threading.Thread(target=ahead.make, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        yield ahead.take()
-    finally:
-        ahead.stopped.set()
-        thread.join()
+    sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
+        ahead = deque(thread.submit(next, items, None) for _ in range(2))
 
+        def take() -> Iterator[T]:
+            while (item := ahead.popleft().result()) is not None:
+                ahead.append(thread.submit(next, items, None))
+                yield item
 
-class _Ahead(Generic[T]):
-    """Items handed from the thread that makes them to the one that takes them."""
-
-    def __init__(self, items: Iterator[T]) -> None:
-        self._items = items
-        self._ready: queue.Queue[tuple[T, None] | tuple[None, BaseException | None]]
-        self._ready = queue.Queue(maxsize=1)
-        self.stopped = threading.Event()
-
-    def make(self) -> None:
-        error: BaseException | None = None
         try:
-            for item in self._items:
-                if not self._put((item, None)):
-                    return
-        except BaseException as caught:  # noqa: BLE001 - handed on, and raised where it is awaited
-            error = caught
-        self._put((None, error))
-
-    def take(self) -> Iterator[T]:
-        while True:
-            item, error = self._ready.get()
-            if error is not None:
-                raise error
-            if item is None:
-                return
-            yield item
-
-    def _put(self, entry: tuple[T, None] | tuple[None, BaseException | None]) -> bool:
-        while not self.stopped.is_set():
-            with suppress(queue.Full):
-                self._ready.put(entry, timeout=0.1)
-                return True
-        return False
+            yield take()
+        finally:
+            thread.shutdown(cancel_futures=True)

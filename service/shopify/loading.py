@@ -1,10 +1,14 @@
-"""What has been read goes into schema shopify, a page at a time, and only where it differs."""
+"""Load rows into schema shopify: one statement per table writes those that differ, of every source.
+
+A page's rows are read from JSON. The rows of a bulk operation's file or a CSV file are copied into
+temporary tables, and read from there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Literal, cast
 from uuid import UUID
 
 from psycopg import sql
@@ -12,9 +16,15 @@ from psycopg.types.json import Jsonb
 
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.queries import query
+from service.shopify.copying import as_copied, as_json, copy_rows
 from service.shopify.erased import delete_erased_rejections, redact_erased
 from service.shopify.parse import Rejection, Row
+from service.shopify.resources import CUSTOMERS, ORDERS, Resource
 from service.shopify.shop import ShopInfo
+
+# The first and the last position of incoming rows.
+Span = tuple[int, int]
+ALL: Span = (-1, 2**62)
 
 
 def save_shop(conn: Connection, tenant_id: UUID, info: ShopInfo) -> None:
@@ -26,7 +36,7 @@ def save_shop(conn: Connection, tenant_id: UUID, info: ShopInfo) -> None:
 
 
 def read_clock(pool: Pool, tenant_id: UUID) -> datetime:
-    """The database's clock, by which is known what came before what."""
+    """The database's time, which all processes share."""
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         row = one(conn.execute(query("shopify.read_clock")).fetchone())
     return cast("datetime", row["now"])
@@ -35,21 +45,95 @@ def read_clock(pool: Pool, tenant_id: UUID) -> datetime:
 def load_customers(
     conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime
 ) -> int:
-    """Land customers and return how many rows were written.
-
-    ``read_at`` is the database's time before they were read: whoever was marked as deleted since
-    stays so.
-    """
-    return _load(conn, tenant_id, "customer", query("shopify.load_customers"), rows, read_at)
+    """As :func:`load`, for customers."""
+    return load(conn, tenant_id, CUSTOMERS, rows, read_at)
 
 
 def load_orders(conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime) -> int:
-    """Land orders and return how many rows were written; ``read_at`` as in load_customers."""
-    return _load(conn, tenant_id, "order", query("shopify.load_orders"), rows, read_at)
+    """As :func:`load`, for orders."""
+    return load(conn, tenant_id, ORDERS, rows, read_at)
+
+
+def load(
+    conn: Connection, tenant_id: UUID, resource: Resource, rows: Sequence[Row], read_at: datetime
+) -> int:
+    """Load the rows of a page and return how many were written.
+
+    ``read_at`` is the database's time before they were read: rows marked as deleted since stay so.
+    """
+    if not rows:
+        return 0
+    written = _load_rows(
+        conn,
+        resource,
+        resource.read_page,
+        tenant_id=tenant_id,
+        rows=Jsonb(rows),
+        source="api",
+        read_at=read_at,
+        is_partial=False,
+    )
+    source_ids = [row[f"{resource.entity}_id"] for row in rows]
+    parameters = {"tenant_id": tenant_id, "entity": resource.entity, "source_ids": source_ids}
+    conn.execute(query("shopify.clear_rejections"), parameters)
+    redact_erased(conn, tenant_id)
+    return written
+
+
+def create_incoming(conn: Connection, resource: Resource) -> None:
+    """Create temporary tables of incoming rows and of rejections, to be filled with COPY."""
+    conn.execute(resource.create)
+    conn.execute(query("shopify.create_incoming_rejections"))
+
+
+def load_incoming(
+    conn: Connection,
+    tenant_id: UUID,
+    resource: Resource,
+    positions: Span = ALL,
+    lines: Span = ALL,
+    *,
+    source: Literal["api", "csv"] = "api",
+    read_at: datetime | None = None,
+    is_partial: bool = False,
+) -> int:
+    """Load incoming rows and return how many were written; call :func:`finish_incoming` at the end.
+
+    Args:
+        conn: A transaction of the tenant.
+        tenant_id: The tenant.
+        resource: What the rows are.
+        positions: The first and the last position of the rows to load.
+        lines: The first and the last position of the orders' lines.
+        source: Where they come from: what the API says replaces what a file said.
+        read_at: The database's time before they were read. Rows marked as deleted since stay so.
+        is_partial: Whether lines may be missing: then only absent orders are added.
+    """
+    return _load_rows(
+        conn,
+        resource,
+        resource.read_incoming,
+        tenant_id=tenant_id,
+        source=source,
+        read_at=read_at,
+        is_partial=is_partial,
+        first=positions[0],
+        last=positions[1],
+        first_line=lines[0],
+        last_line=lines[1],
+    )
+
+
+def finish_incoming(conn: Connection, tenant_id: UUID, resource: Resource) -> int:
+    """Quarantine what was rejected, redact what was erased; the number of rejected records."""
+    conn.execute(resource.clear_rejections, {"tenant_id": tenant_id})
+    rejected = _quarantine_incoming(conn, tenant_id)
+    redact_erased(conn, tenant_id)
+    return rejected
 
 
 def mark_orders_deleted(conn: Connection, tenant_id: UUID, order_ids: Sequence[str]) -> int:
-    """Mark orders the store no longer has, and return how many were not marked yet."""
+    """Mark orders that the store no longer has, and return how many were not marked yet."""
     return _written(
         conn,
         query("shopify.mark_orders_deleted"),
@@ -58,9 +142,9 @@ def mark_orders_deleted(conn: Connection, tenant_id: UUID, order_ids: Sequence[s
 
 
 def mark_customers_deleted(conn: Connection, tenant_id: UUID, customer_ids: Sequence[str]) -> int:
-    """Mark customers the store no longer has, and return how many were not marked yet.
+    """Mark customers that the store no longer has, and return how many were not marked yet.
 
-    Their orders stay whose they are until the store says otherwise.
+    Their orders keep them until the store says otherwise.
     """
     return _written(
         conn,
@@ -72,8 +156,8 @@ def mark_customers_deleted(conn: Connection, tenant_id: UUID, customer_ids: Sequ
 def merge_customers(conn: Connection, tenant_id: UUID, kept_id: str, gone_id: str) -> int:
     """Follow a merge of two customers: ``gone_id``'s orders become ``kept_id``'s.
 
-    Doing it twice changes nothing. Returns how many rows were written: orders that moved, and the
-    customer who is marked as deleted.
+    Doing it twice changes nothing. Returns how many rows were written: the orders that moved, and
+    the customer that is marked as deleted.
     """
     return _written(
         conn,
@@ -83,13 +167,12 @@ def merge_customers(conn: Connection, tenant_id: UUID, kept_id: str, gone_id: st
 
 
 def reassign_orders(conn: Connection, tenant_id: UUID) -> int:
-    """Give imported orders of an address to its customer, if landed; how many rows changed."""
-    adopted = conn.execute(query("shopify.reassign_orders"), {"tenant_id": tenant_id})
-    return int(one(adopted.fetchone())["written"])
+    """Give imported orders the loaded customer with their address; how many rows changed."""
+    return _written(conn, query("shopify.reassign_orders"), {"tenant_id": tenant_id})
 
 
 def purge_deleted(conn: Connection, tenant_id: UUID) -> int:
-    """Remove what has been marked as deleted for a month, once a build has seen that it is gone."""
+    """Delete rows that were marked as deleted a month ago and that a build has seen since."""
     built = one(conn.execute(query("shopify.has_builds")).fetchone())
     if not built["has_builds"]:
         return 0
@@ -99,26 +182,25 @@ def purge_deleted(conn: Connection, tenant_id: UUID) -> int:
 def quarantine(
     conn: Connection, tenant_id: UUID, entity: str, rejections: Sequence[Rejection]
 ) -> None:
-    """Keep what could not be read, with the reason, until the same record is landed."""
+    """Keep records that could not be read, with the reason, until they are loaded."""
     if not rejections:
         return
-    rows = [
-        {"source_id": item.source_id, "reason": item.reason, "payload": item.payload}
-        for item in rejections
-    ]
-    conn.execute(
-        query("shopify.quarantine"),
-        {"tenant_id": tenant_id, "entity": entity, "rows": Jsonb(rows)},
+    conn.execute(query("shopify.create_incoming_rejections"))
+    copy_rows(
+        conn,
+        query("shopify.copy_incoming_rejections"),
+        [
+            as_copied((0, entity, item.source_id, item.reason, as_json(item.payload)))
+            for item in rejections
+        ],
     )
+    _quarantine_incoming(conn, tenant_id)
+
+
+def _quarantine_incoming(conn: Connection, tenant_id: UUID) -> int:
+    kept = one(conn.execute(query("shopify.quarantine"), {"tenant_id": tenant_id}).fetchone())
     delete_erased_rejections(conn, tenant_id)
-
-
-def clear_rejections(conn: Connection, tenant_id: UUID, entity: str, source_ids: list[str]) -> None:
-    """Forget the rejections of records that have landed after all."""
-    conn.execute(
-        query("shopify.clear_rejections"),
-        {"tenant_id": tenant_id, "entity": entity, "source_ids": source_ids},
-    )
+    return int(kept["rejected"])
 
 
 def read_watermark(conn: Connection, tenant_id: UUID, resource: str) -> datetime | None:
@@ -132,30 +214,21 @@ def read_watermark(conn: Connection, tenant_id: UUID, resource: str) -> datetime
 def advance_watermark(
     conn: Connection, tenant_id: UUID, resource: str, watermark: datetime | None
 ) -> None:
-    """Note how far a resource has been read; it never goes back."""
+    """Record how far a resource has been read; it never goes back."""
     conn.execute(
         query("shopify.advance_watermark"),
         {"tenant_id": tenant_id, "resource": resource, "watermark": watermark},
     )
 
 
-def _written(conn: Connection, statement: sql.SQL, parameters: dict[str, object]) -> int:
+def _load_rows(conn: Connection, resource: Resource, read: sql.SQL, **parameters: object) -> int:
+    """Write the rows that another statement reads; how many were written."""
+    statement = resource.load.format(incoming=sql.SQL("({})").format(read))
+    return _written(conn, statement, parameters)
+
+
+def _written(
+    conn: Connection, statement: sql.SQL | sql.Composed, parameters: Mapping[str, object]
+) -> int:
     """Run a statement that counts the rows it wrote."""
     return int(one(conn.execute(statement, parameters).fetchone())["written"])
-
-
-def _load(
-    conn: Connection,
-    tenant_id: UUID,
-    entity: str,
-    statement: sql.SQL,
-    rows: Sequence[Row],
-    read_at: datetime,
-) -> int:
-    if not rows:
-        return 0
-    parameters = {"tenant_id": tenant_id, "rows": Jsonb(rows), "read_at": read_at}
-    written = _written(conn, statement, parameters)
-    clear_rejections(conn, tenant_id, entity, [row[f"{entity}_id"] for row in rows])
-    redact_erased(conn, tenant_id)
-    return written

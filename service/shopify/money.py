@@ -1,4 +1,4 @@
-"""Amounts as integer minor units: the smallest coin of their currency, as ISO 4217 has it."""
+"""Amounts as integer minor units of their currency, as ISO 4217 defines them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ _LARGEST = 2**63 - 1
 def to_minor(amount: str, currency: str) -> int:
     """A decimal string such as ``12.5`` in minor units: 1250 for USD, 12500 for KWD.
 
-    Exact: no float is involved and nothing is rounded. Zeros that add nothing may follow, as in
-    Shopify's ``120.0`` JPY.
+    Exact: nothing is rounded. Trailing zeros are allowed, as in Shopify's ``120.0`` JPY.
 
     Raises:
-        ValueError: Not a plain decimal, finer than the currency's smallest coin, or beyond bigint.
+        ValueError: Not a plain decimal, more decimals than the currency has, or beyond bigint.
     """
     match = _AMOUNT.fullmatch(amount.strip())
     if match is None or not amount.isascii():
@@ -38,7 +37,7 @@ def to_minor(amount: str, currency: str) -> int:
 
 
 def exponent_of(currency: str) -> int:
-    """How many decimals the currency's smallest coin has.
+    """How many decimals the currency has.
 
     Raises:
         ValueError: Not three capital letters.

@@ -1,4 +1,4 @@
-"""What keeps a tenant's numbers from being what they seem."""
+"""Warn when a tenant's RFM window reaches further back than the orders its token can read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from service.shopify.report import LIMIT, LIMIT_ADVICE
 
 
 def read_order_limit(conn: Connection, tenant_id: UUID) -> dict[str, Any] | None:
-    """That Shopify shows 60 days of orders and RFM looks further back; None if nothing is missing.
+    """The warning, if Shopify shows only 60 days of orders and RFM needs older ones; else None.
 
-    ``first_order_at`` is the oldest order there is, ``in_words`` and ``advice`` are for people.
+    ``first_order_at`` is the oldest loaded order; ``in_words`` and ``advice`` are sentences.
     """
     row = conn.execute(query("shopify.find_order_limit"), {"tenant_id": tenant_id}).fetchone()
     if row is None:

@@ -1,31 +1,38 @@
-"""Orders from a CSV file, for history the API does not give and shops that are not connected.
+"""Import orders from a CSV file: older ones than the API shows, or of a shop without a connection.
 
-The file has the columns below, or is Shopify's own export (``orders_export.py``); its header tells.
-It is streamed into a temporary table, good and bad lines alike, and lands from there in one
-transaction: all of its readable orders or, if the import is killed, none. Importing it again writes
-nothing.
+The file has the columns below, or it is Shopify's own export (``orders_export.py``); its header
+decides. The lines are streamed into temporary tables and loaded from there in one transaction, so a
+killed import has loaded nothing. Importing the file again writes nothing.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TextIO
 from uuid import UUID
-
-from psycopg.types.json import Jsonb
 
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.queries import query
 from service.queue.progress import Progress
 from service.shopify import orders_export
-from service.shopify.csv_cells import LONGEST_ID, amount, identifier, instant, truth
-from service.shopify.erased import delete_erased_rejections, redact_erased
+from service.shopify.copying import as_copied, copy_rows
+from service.shopify.csv_cells import (
+    LONGEST_ID,
+    amount,
+    boolean,
+    identifier,
+    instant,
+    instant_or_none,
+)
+from service.shopify.loading import create_incoming, finish_incoming, load_incoming
 from service.shopify.money import exponent_of
+from service.shopify.parse import Row
+from service.shopify.resources import ORDERS
 
 REQUIRED_COLUMNS = ("order_id", "customer_id", "processed_at", "total")
 OPTIONAL_COLUMNS = (
@@ -43,62 +50,31 @@ OPTIONAL_COLUMNS = (
     "test",
     "updated_at",
 )
-# How many rejections a report lists; all of them are counted and kept in the database.
+# How many rejections a report lists; all are counted and kept in the database.
 REPORTED_REJECTIONS = 1000
 
 _USUAL_CURRENCY = "USD"
-_PROGRESS_LINES = 1000
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-
-# In the order of the statement copy_csv_orders.
-_TYPES = {
-    "line_number": "int8",
-    "order_id": "text",
-    "order_number": "text",
-    "customer_id": "text",
-    "customer_email": "text",
-    "customer_name": "text",
-    "processed_at": "timestamptz",
-    "cancelled_at": "timestamptz",
-    "is_test": "bool",
-    "currency": "text",
-    "total_minor": "int8",
-    "subtotal_minor": "int8",
-    "refunded_minor": "int8",
-    "financial_status": "text",
-    "fulfillment_status": "text",
-    "channel": "text",
-    "tags": "text[]",
-    "note": "text",
-    "first_fulfilled_at": "timestamptz",
-    "updated_at": "timestamptz",
-    "line_item": "jsonb",
-    "is_further_item": "bool",
-    "reason": "text",
-    "payload": "jsonb",
-}
-
-_COLUMNS_AFTER_LINE = tuple(_TYPES)[1:]
+_RECORDS_AT_ONCE = 1000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Record = dict[str, str]
-Values = Mapping[str, object]
 
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a file's lines: every one that holds an order is in exactly one of these.
+    """The outcome of an import; every line with an order is counted exactly once.
 
     Attributes:
-        landed: Orders inserted or changed.
-        unchanged: Lines that changed nothing: already landed, repeated further down the file, or
-            older than what is there.
+        loaded: Orders inserted or changed.
+        unchanged: Lines that changed nothing: already loaded, repeated further down the file, or
+            older than the stored order.
         rejected: Line number and reason of the first thousand lines that could not be read.
-        rejected_count: How many lines that were in all.
-        ignored_columns: Columns of the file that mean nothing here; not told of Shopify's export.
+        rejected_count: The number of all of them.
+        ignored_columns: Unknown columns of the file; always empty for Shopify's export.
         is_export: Whether the file is Shopify's own export.
     """
 
-    landed: int = 0
+    loaded: int = 0
     unchanged: int = 0
     rejected: list[tuple[int, str]] = field(default_factory=list)
     rejected_count: int = 0
@@ -107,122 +83,107 @@ class ImportReport:
 
     @property
     def is_useless(self) -> bool:
-        """Whether the file had nothing but lines that could not be read."""
-        return bool(self.rejected_count and not self.landed and not self.unchanged)
+        """Whether no line of the file could be read."""
+        return bool(self.rejected_count and not self.loaded and not self.unchanged)
 
 
 def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress) -> ImportReport:
-    """Land the orders of a CSV file with a header.
+    """Load the orders of a CSV file with a header.
 
-    Times without an offset are UTC. Without a currency an order is in the tenant's, else in US
-    dollars; without a subtotal its goods cost its total; without a customer it is a guest's. An
-    order that the API has landed is only replaced by a line with a later ``updated_at``. Of an
-    order that the file has twice, the last line counts.
+    Times without an offset are UTC. The currency defaults to the tenant's, else to US dollars, and
+    the subtotal to the total. An order without a customer is a guest's. A line replaces an order
+    from the API only if its ``updated_at`` is later. If the file has an order twice, the last line
+    counts.
 
-    Shopify's export has no customers' ids: an order is the landed customer's whose address it
-    carries, else that of an id made of the address, until a customer with the address is landed.
+    Shopify's export has no ids of customers. Its orders get the loaded customer with their e-mail
+    address, else an id made of the address until such a customer is loaded.
 
     Args:
         pool: The service's pool.
-        tenant_id: Whose orders.
-        file: Text opened with ``newline=""``, and with ``errors="surrogateescape"`` so that a line
-            which is not UTF-8 is that line's problem only.
-        progress: Told the lines read, and the counters orders, rejected and written.
+        tenant_id: The tenant.
+        file: Text opened with ``newline=""``, and with ``errors="surrogateescape"`` so that bytes
+            that are not UTF-8 only reject their line.
+        progress: Gets the lines read, and the counters orders, rejected and written.
 
     Raises:
         InvalidInputError: The file has no header, or the header lacks a required column, or the
-            file was opened to refuse what is not UTF-8 and holds such bytes.
+            file holds bytes that are not UTF-8 and was opened with ``errors="strict"``.
     """
-    reader = csv.reader(file)
+    reader = csv.reader(_decoded(file))
     header = _read_header(reader)
     is_export = orders_export.is_export(header)
     progress.phase("orders")
     with tenant_transaction(pool, tenant_id) as conn:
-        conn.execute(query("shopify.create_csv_orders"))
-        rejected = _copy(conn, tenant_id, reader, header, progress)
+        create_incoming(conn, ORDERS)
+        readable = _read(conn, tenant_id, reader, header, progress)
         if is_export:
-            _gather(conn, tenant_id, rejected)
-        outcome = one(
-            conn.execute(query("shopify.load_csv_orders"), {"tenant_id": tenant_id}).fetchone()
-        )
-        conn.execute(query("shopify.reject_csv_lines"), {"tenant_id": tenant_id})
-        redact_erased(conn, tenant_id)
-        delete_erased_rejections(conn, tenant_id)
-    landed, readable = int(outcome["landed"]), int(outcome["readable"])
-    progress.count(orders=readable, rejected=rejected.count, written=landed)
+            conn.execute(query("shopify.analyze_export"))
+            conn.execute(query("shopify.gather_export_items"))
+            conn.execute(query("shopify.find_export_customers"), {"tenant_id": tenant_id})
+        loaded = load_incoming(conn, tenant_id, ORDERS, source="csv")
+        parameters = {"most": REPORTED_REJECTIONS}
+        rejected = conn.execute(query("shopify.list_rejected_lines"), parameters).fetchall()
+        conn.execute(query("shopify.drop_superseded_rejections"))
+        conn.execute(query("shopify.clear_line_rejections"), {"tenant_id": tenant_id})
+        finish_incoming(conn, tenant_id, ORDERS)
+    rejected_count = rejected[0]["rejected"] if rejected else 0
+    progress.count(orders=readable, rejected=rejected_count, written=loaded)
     known = {*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS}
     return ImportReport(
-        landed=landed,
-        unchanged=readable - landed,
-        rejected=rejected.first,
-        rejected_count=rejected.count,
+        loaded=loaded,
+        unchanged=readable - loaded,
+        rejected=[(row["position"], row["reason"]) for row in rejected],
+        rejected_count=rejected_count,
         ignored_columns=() if is_export else tuple(n for n in header if n not in known),
         is_export=is_export,
     )
 
 
-@dataclass
-class _Rejected:
-    count: int = 0
-    first: list[tuple[int, str]] = field(default_factory=list)
-
-    def add(self, line: int, reason: str) -> None:
-        self.count += 1
-        if self.count <= REPORTED_REJECTIONS:
-            self.first.append((line, reason))
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One record of the file, at the line it begins on; ``fault`` when it is not even a record."""
-
-    number: int
-    cells: Sequence[str]
-    fault: str | None = None
-
-
-def _copy(
-    conn: Connection,
-    tenant_id: UUID,
-    reader: Any,
-    header: Sequence[str],
-    progress: Progress,
-) -> _Rejected:
+def _read(
+    conn: Connection, tenant_id: UUID, reader: Any, header: Sequence[str], progress: Progress
+) -> int:
+    """Fill the temporary tables of incoming rows, and return the number of readable orders."""
     row = one(conn.execute(query("shopify.find_currency"), {"tenant_id": tenant_id}).fetchone())
     currency = row["currency"] or _USUAL_CURRENCY
     is_export = orders_export.is_export(header)
-    parse = _parse_export if is_export else _parse
-    rejected = _Rejected()
-    lines = _lines(reader)
-    with conn.cursor().copy(query("shopify.copy_csv_orders")) as copy:
-        copy.set_types(list(_TYPES.values()))
-        while chunk := list(islice(lines, _PROGRESS_LINES)):
-            for line in chunk:
-                record = _record(header, line)
-                try:
-                    _check_text(header, line)
-                    values = parse(record, currency)
-                    if is_export:
-                        # Further items do not repeat the currency of their order's first row.
-                        currency = str(values.get("currency", currency))
-                except ValueError as error:
-                    rejected.add(line.number, str(error))
-                    values = _rejection(record, str(error))
-                copy.write_row([line.number, *(values.get(name) for name in _COLUMNS_AFTER_LINE)])
-            progress.advance(len(chunk))
-    return rejected
+    if is_export:
+        conn.execute(query("shopify.create_export_rows"))
+    parse = orders_export.parse_order if is_export else _parse
+    readable = 0
+    records = _records(reader, header)
+    while chunk := list(islice(records, _RECORDS_AT_ONCE)):
+        orders: list[str] = []
+        items: list[str] = []
+        rejections: list[str] = []
+        for line, record, fault in chunk:
+            try:
+                _refuse(fault)
+                has_order = not is_export or orders_export.is_first_row(record)
+                order = parse(record, currency) if has_order else {}
+                if is_export:
+                    # Further items do not repeat the currency of their order's first row.
+                    item = orders_export.parse_item(record, order.get("currency", currency))
+                    items.append(as_copied((line, *item.values())))
+                    currency = order.get("currency", currency)
+            except ValueError as error:
+                rejections.append(_rejection(line, record, str(error)))
+            else:
+                orders += [as_copied((line, *order.values()))] if order else []
+        readable += len(orders)
+        copy_rows(conn, ORDERS.copy, orders)
+        copy_rows(conn, query("shopify.copy_export_rows"), items)
+        copy_rows(conn, query("shopify.copy_incoming_rejections"), rejections)
+        progress.advance(len(chunk))
+    return readable
 
 
-def _gather(conn: Connection, tenant_id: UUID, rejected: _Rejected) -> None:
-    """Bring the rows of an export together as orders; rows without an order are rejected."""
-    conn.execute(query("shopify.analyze_csv_orders"))
-    conn.execute(query("shopify.gather_export_rows"))
-    conn.execute(query("shopify.find_export_customers"), {"tenant_id": tenant_id})
-    orphans = conn.execute(query("shopify.reject_orphaned_rows")).fetchall()
-    if orphans:
-        listed = rejected.first + [(row["line_number"], row["reason"]) for row in orphans]
-        rejected.first = sorted(listed)[:REPORTED_REJECTIONS]
-        rejected.count += orphans[0]["orphans"]
+def _decoded(file: TextIO) -> Iterator[str]:
+    try:
+        yield from file
+    except UnicodeDecodeError:
+        raise InvalidInputError(
+            "The file is not UTF-8 text.", advice="Save it as CSV UTF-8."
+        ) from None
 
 
 def _read_header(reader: Any) -> list[str]:
@@ -230,9 +191,7 @@ def _read_header(reader: Any) -> list[str]:
         cells: list[str] = next(reader, [])
     except csv.Error:
         cells = []
-    except UnicodeDecodeError:
-        raise _not_utf8() from None
-    # A byte order mark is part of the first name when the caller has not taken it off.
+    # The first name begins with the byte order mark if the caller has not removed it.
     header = [cell.removeprefix("\ufeff").strip().strip('"').lower() for cell in cells]
     if not any(header):
         raise InvalidInputError("The file does not begin with a header line of column names.")
@@ -254,33 +213,43 @@ def _read_header(reader: Any) -> list[str]:
     return header
 
 
-def _lines(reader: Any) -> Iterator[_Line]:
-    """Every record; an unreadable one is a fault at its line, and reading goes on after it."""
+def _records(reader: Any, header: Sequence[str]) -> Iterator[tuple[int, Record, str | None]]:
+    """Every record with the line it begins on, and why it cannot be read, if so."""
     while True:
-        number = reader.line_num + 1
+        line = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield _Line(number, (), f"this is not CSV: {error}")
-        except UnicodeDecodeError:
-            # Only of a file that was opened to refuse such bytes, and then nothing tells the line.
-            raise _not_utf8() from None
-        else:
-            if cells:
-                yield _Line(number, cells)
+            yield line, {}, f"this is not CSV: {error}"
+            continue
+        if cells:
+            record = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+            yield line, record, _find_fault(header, cells)
 
 
-def _record(header: Sequence[str], line: _Line) -> Record:
-    return {name: cell.strip() for name, cell in zip(header, line.cells, strict=False)}
+def _refuse(fault: str | None) -> None:
+    if fault is not None:
+        raise ValueError(fault)
 
 
-def _parse(record: Record, usual_currency: str) -> Values:
-    """The columns of the statement copy_csv_orders after the line number.
+def _find_fault(header: Sequence[str], cells: Sequence[str]) -> str | None:
+    if len(cells) != len(header):
+        return f"it has {len(cells)} fields, the header {len(header)}"
+    for name, cell in zip(header, cells, strict=True):
+        if _SURROGATE.search(cell):
+            return f"{name} is not UTF-8"
+        if "\0" in cell:
+            return f"{name} holds a NUL character"
+    return None
+
+
+def _parse(record: Record, usual_currency: str) -> Row:
+    """A row of the incoming orders, in the order of their columns.
 
     Raises:
-        ValueError: The line cannot be an order; the message says why.
+        ValueError: The line cannot be read; the message says why.
     """
     currency = record.get("currency", "").upper() or usual_currency
     exponent_of(currency)
@@ -292,50 +261,29 @@ def _parse(record: Record, usual_currency: str) -> Values:
         "customer_email": record.get("customer_email") or None,
         "customer_name": record.get("customer_name") or None,
         "processed_at": instant(record, "processed_at"),
-        "cancelled_at": instant(record, "cancelled_at") if record.get("cancelled_at") else None,
-        "is_test": truth(record, "test"),
+        "cancelled_at": instant_or_none(record, "cancelled_at"),
+        "is_test": boolean(record, "test"),
         "currency": currency,
         "total_minor": total,
-        "subtotal_minor": amount(record, "subtotal", currency) if record.get("subtotal") else total,
-        "refunded_minor": amount(record, "refunded", currency) if record.get("refunded") else 0,
+        "subtotal_minor": amount(record, "subtotal", currency, total),
+        "refunded_minor": amount(record, "refunded", currency, 0),
         "financial_status": record.get("financial_status", "").upper() or None,
         "fulfillment_status": record.get("fulfillment_status", "").upper() or None,
         "channel": record.get("channel") or None,
         "tags": [tag for cell in record.get("tags", "").split(";") if (tag := cell.strip())],
-        "updated_at": instant(record, "updated_at") if record.get("updated_at") else None,
+        "note": None,
+        "first_fulfilled_at": None,
+        "delivered_at": None,
+        "shopify_updated_at": instant_or_none(record, "updated_at"),
     }
 
 
-def _parse_export(record: Record, usual_currency: str) -> Values:
-    if orders_export.is_first_row(record):
-        return orders_export.parse_order(record, usual_currency)
-    return orders_export.parse_item(record, usual_currency)
-
-
-def _rejection(record: Record, reason: str) -> Values:
-    order_id = record.get("order_id") or record.get("id") or ""
-    return {
-        "order_id": _storable(order_id)[:LONGEST_ID] or None,
-        "reason": reason,
-        "payload": Jsonb({_storable(name): _storable(cell) for name, cell in record.items()}),
-    }
-
-
-def _check_text(header: Sequence[str], line: _Line) -> None:
-    if line.fault:
-        raise ValueError(line.fault)
-    if len(line.cells) != len(header):
-        raise ValueError(f"it has {len(line.cells)} fields, the header {len(header)}")
-    for name, cell in zip(header, line.cells, strict=True):
-        if _HALF_CHARACTER.search(cell):
-            raise ValueError(f"{name} is not UTF-8")
-        if "\0" in cell:
-            raise ValueError(f"{name} holds a NUL character")
+def _rejection(line: int, record: Record, reason: str) -> str:
+    order_id = _storable(record.get("order_id") or record.get("id") or "")[:LONGEST_ID]
+    entity, source_id = ("order", order_id) if order_id else ("csv_line", str(line))
+    payload = {_storable(name): _storable(cell) for name, cell in record.items()}
+    return as_copied((line, entity, source_id, reason, payload))
 
 
 def _storable(text: str) -> str:
-    return _HALF_CHARACTER.sub("\ufffd", text).replace("\0", "")
-
-
-def _not_utf8() -> InvalidInputError:
-    return InvalidInputError("The file is not UTF-8 text.", advice="Save it as CSV UTF-8.")
+    return _SURROGATE.sub("\ufffd", text).replace("\0", "")

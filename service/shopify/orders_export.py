@@ -1,27 +1,27 @@
-"""Shopify's own export of orders: which files it is, and what its rows say.
+"""Shopify's own export of orders: how to recognize it and read its rows.
 
-The export has one row per line item. The first row of an order carries what holds for the order,
-the others its name and their item. It knows no ids of customers, only addresses.
+The export has one row per line item. The first row of an order has the order's values, the others
+only its name and their item. Customers have e-mail addresses and no ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from psycopg.types.json import Jsonb
-
 from service.core.errors import InvalidInputError
-from service.shopify.csv_cells import amount, identifier, instant
+from service.shopify.csv_cells import amount, identifier, instant, instant_or_none
 from service.shopify.money import exponent_of
+from service.shopify.parse import Row
 
 REQUIRED_COLUMNS = ("name", "id", "created at", "total", "lineitem quantity", "lineitem name")
-# What an order means by it; the other columns of the export say nothing that is asked here.
+# The columns that are read; the export has more.
 READ_COLUMNS = (
     *REQUIRED_COLUMNS,
     *("email", "billing name", "shipping name", "currency", "subtotal", "refunded amount"),
     *("financial status", "fulfillment status", "fulfilled at", "cancelled at", "source", "tags"),
     *("notes", "payment method", "lineitem price", "lineitem discount", "lineitem sku"),
 )
+# A header with two of these is taken for the export's.
 _SIGNS = frozenset({"lineitem quantity", "lineitem name", "financial status"})
 # Other files that Shopify exports, by columns that only they have.
 _OTHER_EXPORTS = {
@@ -41,7 +41,7 @@ def is_export(header: Sequence[str]) -> bool:
 
 
 def refuse_other_exports(header: Sequence[str]) -> None:
-    """Name the file that somebody has taken for the orders.
+    """Refuse the files that are easily mistaken for the export of orders.
 
     Raises:
         InvalidInputError: The header is that of another of Shopify's exports.
@@ -55,15 +55,15 @@ def refuse_other_exports(header: Sequence[str]) -> None:
 
 
 def is_first_row(record: Mapping[str, str]) -> bool:
-    """Whether a row carries its order's values, rather than one more item of it."""
+    """Whether a row has its order's values, and not only a further item."""
     return any(record.get(name) for name in ("id", "total", "financial status"))
 
 
-def parse_order(record: Mapping[str, str], usual_currency: str) -> dict[str, object]:
-    """An order's columns in the statement copy_csv_orders, from the first of its rows.
+def parse_order(record: Mapping[str, str], usual_currency: str) -> Row:
+    """A row of the incoming orders, in the order of their columns, from the first row of an order.
 
     Raises:
-        ValueError: The row cannot be an order; the message says why.
+        ValueError: The row cannot be read; the message says why.
     """
     currency = record.get("currency", "").upper() or usual_currency
     exponent_of(currency)
@@ -72,40 +72,38 @@ def parse_order(record: Mapping[str, str], usual_currency: str) -> dict[str, obj
     return {
         "order_id": _order_id(record),
         "order_number": _name(record),
+        "customer_id": None,
         "customer_email": record.get("email") or None,
         "customer_name": record.get("billing name") or record.get("shipping name") or None,
         "processed_at": instant(record, "created at"),
-        "cancelled_at": instant(record, "cancelled at") if record.get("cancelled at") else None,
-        # Nothing else in the export tells a test order.
+        "cancelled_at": instant_or_none(record, "cancelled at"),
+        # The export has no other sign of a test order.
         "is_test": "bogus" in record.get("payment method", "").lower(),
         "currency": currency,
         "total_minor": total,
-        "subtotal_minor": amount(record, "subtotal", currency) if record.get("subtotal") else total,
-        "refunded_minor": (
-            amount(record, "refunded amount", currency) if record.get("refunded amount") else 0
-        ),
+        "subtotal_minor": amount(record, "subtotal", currency, total),
+        "refunded_minor": amount(record, "refunded amount", currency, 0),
         "financial_status": record.get("financial status", "").upper() or None,
         "fulfillment_status": _FULFILLMENT_STATUSES.get(status, status) or None,
         "channel": record.get("source") or None,
         "tags": [tag for cell in record.get("tags", "").split(",") if (tag := cell.strip())],
         "note": record.get("notes") or None,
-        "first_fulfilled_at": (
-            instant(record, "fulfilled at") if record.get("fulfilled at") else None
-        ),
-        "line_item": _line_item(record, currency),
+        "first_fulfilled_at": instant_or_none(record, "fulfilled at"),
+        "delivered_at": None,
+        "shopify_updated_at": None,
     }
 
 
-def parse_item(record: Mapping[str, str], currency: str) -> dict[str, object]:
-    """One more item of an order, in the currency of the orders above it.
+def parse_item(record: Mapping[str, str], currency: str) -> Row:
+    """The item of a row with its order's name, in the order of export_rows' columns.
 
     Raises:
-        ValueError: The row cannot be an item; the message says why.
+        ValueError: The row cannot be read; the message says why.
     """
     return {
         "order_number": _name(record),
         "line_item": _line_item(record, currency),
-        "is_further_item": True,
+        "is_further_item": not is_first_row(record),
     }
 
 
@@ -116,30 +114,26 @@ def _name(record: Mapping[str, str]) -> str:
 
 
 def _order_id(record: Mapping[str, str]) -> str:
-    # A spreadsheet's mark for text, which exports carry before long numbers.
+    # Exports put a spreadsheet's mark for text before long numbers.
     text = identifier({**record, "id": record["id"].removeprefix("'")}, "id")
     if not (text.isascii() and text.isdecimal()):
         raise ValueError(f"id '{text[:40]}' is not the number of an order")
     return text
 
 
-def _line_item(record: Mapping[str, str], currency: str) -> Jsonb | None:
+def _line_item(record: Mapping[str, str], currency: str) -> Row | None:
     if not record["lineitem name"]:
         return None
     quantity = record["lineitem quantity"]
     if not (quantity.isascii() and quantity.isdecimal()):
         raise ValueError(f"lineitem quantity '{quantity[:40]}' is not a whole number")
-    price = amount(record, "lineitem price", currency) if record.get("lineitem price") else 0
-    discount = (
-        amount(record, "lineitem discount", currency) if record.get("lineitem discount") else 0
-    )
-    return Jsonb(
-        {
-            "title": record["lineitem name"],
-            "variant_title": None,
-            "sku": record.get("lineitem sku") or None,
-            "quantity": int(quantity),
-            "unit_price_minor": price,
-            "total_minor": max(price * int(quantity) - discount, 0),
-        }
-    )
+    price = amount(record, "lineitem price", currency, 0)
+    discount = amount(record, "lineitem discount", currency, 0)
+    return {
+        "title": record["lineitem name"],
+        "variant_title": None,
+        "sku": record.get("lineitem sku") or None,
+        "quantity": int(quantity),
+        "unit_price_minor": price,
+        "total_minor": max(price * int(quantity) - discount, 0),
+    }

@@ -1,7 +1,7 @@
-"""GraphQL nodes as rows of schema shopify: names, types and units change here, nothing else does.
+"""Rows of schema shopify from GraphQL nodes: only names, types and units change.
 
-A row is a dictionary whose keys are the table's columns and whose values JSON can carry. A node
-that cannot be read raises; :func:`sort_out` sets it aside with the reason.
+A row is a dictionary whose keys are the table's columns and whose values fit in JSON. A node that
+cannot be read raises; :func:`sort_out` turns it into a rejection.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from service.shopify.money import to_minor
 Node = dict[str, Any]
 Row = dict[str, Any]
 
-# What parsing raises when a node is not what it should be.
+# What parsing raises when a node cannot be read.
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 _GID = re.compile(r"gid://shopify/\w+/(\d+)(?:\?.*)?")
-# What nearly all ids begin with: looking is cheaper than matching, in a file of millions.
+# What nearly all ids begin with: a look-up is cheaper than a regular expression.
 _USUAL_KINDS = frozenset(f"gid://shopify/{kind}" for kind in ("Customer", "LineItem", "Order"))
-# Enums are open: a status that is not known to mean "did not happen" happened.
 _SECONDS_IN_UTC = len("2026-07-01T00:00:00Z")
+# Enums are open: a fulfilment with any other status has happened.
 _FAILED_FULFILLMENTS = frozenset({"CANCELLED", "ERROR", "FAILURE"})
 
 
@@ -41,7 +41,7 @@ class Rejection:
 def sort_out(
     nodes: Iterable[Node], parse: Callable[[Node], Row]
 ) -> tuple[list[Row], list[Rejection]]:
-    """Rows of the nodes that can be read, and what is to be set aside of the others."""
+    """Rows of the nodes that can be read, and rejections of the others."""
     rows: list[Row] = []
     rejections: list[Rejection] = []
     for node in nodes:
@@ -68,7 +68,7 @@ def number_of(gid: str) -> str:
 
 
 def parse_segment(node: Node) -> Row:
-    """A row of shopify.cached_segments, but for its members."""
+    """A row of shopify.cached_segments, without the member count."""
     return {
         "segment_id": number_of(node["id"]),
         "name": str(node["name"]),
@@ -79,7 +79,7 @@ def parse_segment(node: Node) -> Row:
 
 
 def parse_member(node: Node) -> Row:
-    """A row of shopify.segment_members; a member's number is the customer's."""
+    """A row of shopify.segment_members; a member's number is the customer's id."""
     address = node.get("defaultEmailAddress") or {}
     return {
         "customer_id": number_of(node["id"]),
@@ -91,12 +91,8 @@ def parse_member(node: Node) -> Row:
 
 def parse_customer(node: Node) -> Row:
     """A row of shopify.customers."""
-    address = node.get("defaultEmailAddress") or {}
     return {
-        "customer_id": number_of(node["id"]),
-        "email": address.get("emailAddress"),
-        "display_name": node.get("displayName"),
-        "marketing_state": address.get("marketingState"),
+        **parse_member(node),
         "tags": [str(tag) for tag in node["tags"]],
         "created_at": _instant(node["createdAt"]),
         "shopify_updated_at": _instant(node["updatedAt"]),
@@ -109,13 +105,13 @@ def parse_order(node: Node) -> Row:
     found = sorted(node["lineItems"]["nodes"], key=_line_number)
     lines = [_line_item(line, row["currency"]) for line in found]
     if row["subtotal_minor"] is None:
-        # Where Shopify has no sum of the goods, it is what the lines came to.
+        # Without a subtotal from Shopify it is the sum of the lines.
         row["subtotal_minor"] = sum(int(line["total_minor"]) for line in lines)
     return {**row, "line_items": lines}
 
 
 def parse_order_alone(node: Node) -> Row:
-    """A row of shopify.orders but for its lines; the subtotal is None if they have to tell it."""
+    """A row of shopify.orders without its lines; the subtotal is None if it is their sum."""
     currency = node["totalPriceSet"]["shopMoney"]["currencyCode"]
     customer = node.get("customer") or {}
     address = customer.get("defaultEmailAddress") or {}
@@ -146,7 +142,7 @@ def parse_order_alone(node: Node) -> Row:
 
 
 def parse_line_alone(node: Node) -> Row:
-    """A line of an order that came by itself: whose it is, its own number, and the item."""
+    """A line of a bulk operation's order: the order's id, the line's number, and the item."""
     currency = node["discountedTotalSet"]["shopMoney"]["currencyCode"]
     item = _line_item(node, currency)
     return {
@@ -159,7 +155,7 @@ def parse_line_alone(node: Node) -> Row:
 
 
 def newest(nodes: Iterable[Node]) -> datetime | None:
-    """The latest ``updatedAt``, read or not: a record set aside must not be met again for ever."""
+    """The latest ``updatedAt`` of all nodes, so that a rejected one is not read again and again."""
     times: list[datetime] = []
     for node in nodes:
         try:
@@ -181,12 +177,12 @@ def _line_item(node: Node, currency: str) -> Row:
 
 
 def _line_number(node: Node) -> int:
-    """Lines go by their number, in whatever order they come."""
+    """The number that lines are sorted by."""
     return int(number_of(node["id"])) if "id" in node else 0
 
 
 def _channel(node: Node) -> str | None:
-    """Where the order came from, by the most telling of the names Shopify has for it."""
+    """The sales channel, by the most specific name that Shopify has."""
     names = (
         (node.get("attribution") or {}).get("displayName"),
         (node.get("app") or {}).get("name"),
@@ -197,27 +193,27 @@ def _channel(node: Node) -> str | None:
 
 
 def _delivered_at(shipped: list[Node]) -> str | None:
-    """When the last parcel arrived; none while one is under way."""
+    """When the last parcel was delivered; None while one is under way."""
     arrivals = [_instant_or_none(fulfillment.get("deliveredAt")) for fulfillment in shipped]
     known = [arrival for arrival in arrivals if arrival is not None]
     return max(known) if known and len(known) == len(arrivals) else None
 
 
 def _minor(money_bag: Node, currency: str) -> int:
-    """Shop money in minor units; in bulk, its currency is asked for once in an order and a line."""
+    """Shop money in minor units; bulk queries select the currency once per order and line."""
     money = money_bag["shopMoney"]
     if money.get("currencyCode", currency) != currency:
         raise ValueError(f"amounts in {currency} and in {money['currencyCode']}")
     return to_minor(str(money["amount"]), currency)
 
 
-# An order's own times and those of its parcels are often the same.
+# Cached, because the times of an order and its parcels are often the same.
 @lru_cache(maxsize=1024)
 def _instant(text: str) -> str:
-    """ISO 8601 in UTC, so that instants compare as text too."""
+    """ISO 8601 in UTC with microseconds, so that instants compare as text."""
     moment = datetime.fromisoformat(text)
     if len(text) == _SECONDS_IN_UTC and text[7::3] == "-T::Z":
-        # As Shopify writes all of them: what the general way comes to, at a third of the cost.
+        # Shopify's usual form: the same result as below, at a third of the cost.
         return text[:19] + ".000000+00:00"
     if moment.tzinfo is None:
         raise ValueError(f"'{text[:40]}' has no time zone")
@@ -229,14 +225,14 @@ def _instant_or_none(text: str | None) -> str | None:
 
 
 def source_id_of(node: Any) -> str:
-    """What to call a record that could not be read: its number, or whatever it has for an id."""
+    """The id of a record that could not be read: its number, else the id as it is."""
     gid = str((node.get("id") if isinstance(node, dict) else None) or "unknown")
     match = _GID.fullmatch(gid)
     return match[1] if match else gid[:255]
 
 
 def reason_of(error: Exception) -> str:
-    """Why a record could not be read, in words."""
+    """Why a record could not be read."""
     if isinstance(error, LookupError):
         return f"{error} is missing"
     return str(error)

@@ -1,8 +1,8 @@
-"""The shop's points: what a query may cost is reserved before it is sent.
+"""Shopify's rate limit: a query's points are reserved before it is sent.
 
-Shopify gives each app a bucket of points per shop. All of a tenant's processes draw from the same
-one, so what they have reserved is counted in the database; a client alone counts for itself.
-Whoever finds too little has reserved all the same and waits for its turn, without a transaction.
+Shopify gives each app a bucket of points per shop. All of a tenant's processes share it, so their
+reservations are counted in the database; a single client counts its own. A process that finds too
+few points reserves them all the same and waits in the queue, without an open transaction.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from uuid import UUID
 from service.core.db import Pool, one, tenant_transaction
 from service.core.queries import query
 
-# The smallest bucket there is, assumed until Shopify has told of the shop's own.
+# The smallest plan's bucket, assumed until Shopify has reported the shop's.
 _SMALLEST_MAXIMUM = 1000.0
 _SLOWEST_RATE = 50.0
 _LONGEST_WAIT_SECONDS = 120.0
-# Shopify tells whole points and has a clock of its own: whoever waits, waits so much longer.
+# Added to every wait, because Shopify reports whole points and has its own clock.
 _MARGIN_SECONDS = 0.1
-# Those ahead usually give points back, so the place in the queue is looked at again.
+# Queries ahead usually give points back, so a waiting one checks its place again.
 _LOOK_AGAIN_SECONDS = 0.5
-# Longer than a wait and its query take together: who has not settled by then never will.
+# Longer than a wait and its query take: a reservation this old is never settled.
 _RESERVED_FOR_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
 class Throttle:
-    """The bucket as Shopify tells it; ``restore_rate`` is in points per second."""
+    """The bucket as Shopify reports it; ``restore_rate`` is in points per second."""
 
     maximum: float
     available: float
@@ -45,46 +45,46 @@ class Reservation:
 
 
 class Bucket(Protocol):
-    """Who counts the points."""
+    """Counts the points."""
 
     def reserve(self, points: float) -> Reservation:
-        """Wait until so many points are there; what was reserved, to be settled."""
+        """Wait until the bucket has these points; the reservation must be settled."""
 
     def settle(self, reserved: Reservation, cost: float, throttle: Throttle | None) -> None:
-        """Give back what the query did not cost, and note what Shopify told, if it did."""
+        """Give back what the query did not cost, and record what Shopify reported, if it did."""
 
 
 class LocalBucket:
-    """The points of a client that is alone with its shop."""
+    """The points of a single client, which no other process shares."""
 
     def __init__(self) -> None:
-        self._told: Throttle | None = None
-        self._told_at = 0.0
+        self._reported: Throttle | None = None
+        self._reported_at = 0.0
 
     def reserve(self, points: float) -> Reservation:
         """As :meth:`Bucket.reserve`."""
-        told = self._told
-        if told is not None:
-            restored = (time.monotonic() - self._told_at) * told.restore_rate
-            missing = min(points, told.maximum) - min(told.available + restored, told.maximum)
-            time.sleep(min(max(missing, 0.0) / told.restore_rate, _LONGEST_WAIT_SECONDS))
+        last = self._reported
+        if last is not None:
+            restored = (time.monotonic() - self._reported_at) * last.restore_rate
+            missing = min(points, last.maximum) - min(last.available + restored, last.maximum)
+            time.sleep(min(max(missing, 0.0) / last.restore_rate, _LONGEST_WAIT_SECONDS))
         return Reservation(points)
 
     def settle(self, reserved: Reservation, cost: float, throttle: Throttle | None) -> None:  # noqa: ARG002
-        """As :meth:`Bucket.settle`: alone, what Shopify tells is all there is to know."""
+        """As :meth:`Bucket.settle`."""
         if throttle is not None:
-            self._told, self._told_at = throttle, time.monotonic()
+            self._reported, self._reported_at = throttle, time.monotonic()
 
 
 class SharedBucket:
-    """The points of a tenant, counted in ``app.shopify_buckets`` for all its processes."""
+    """A tenant's points, counted in ``app.shopify_buckets`` for all its processes."""
 
     def __init__(self, pool: Pool, tenant_id: UUID) -> None:
         self._pool = pool
         self._tenant_id = tenant_id
 
     def reserve(self, points: float) -> Reservation:
-        """As :meth:`Bucket.reserve`; in turn, so that a large query is not overtaken for ever."""
+        """As :meth:`Bucket.reserve`, in the order of the calls, so that no query starves."""
         parameters = {
             "tenant_id": self._tenant_id,
             "points": points,
@@ -117,22 +117,15 @@ class SharedBucket:
             )
 
     def _wait(self, seconds: float, place: float) -> None:
+        parameters = {
+            "tenant_id": self._tenant_id,
+            "place": place,
+            "margin": _MARGIN_SECONDS,
+            "look_again": _LOOK_AGAIN_SECONDS,
+        }
         give_up_at = time.monotonic() + _LONGEST_WAIT_SECONDS
         while seconds > 0 and time.monotonic() < give_up_at:
             time.sleep(min(seconds, _LOOK_AGAIN_SECONDS))
-            seconds = self._seconds_left(place)
-
-    def _seconds_left(self, place: float) -> float:
-        with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
-            row = one(
-                conn.execute(
-                    query("shopify.read_wait"),
-                    {
-                        "tenant_id": self._tenant_id,
-                        "place": place,
-                        "margin": _MARGIN_SECONDS,
-                        "look_again": _LOOK_AGAIN_SECONDS,
-                    },
-                ).fetchone()
-            )
-        return float(row["wait_seconds"])
+            with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
+                row = one(conn.execute(query("shopify.read_wait"), parameters).fetchone())
+            seconds = float(row["wait_seconds"])

@@ -1,4 +1,4 @@
-"""What a connection to a shop amounts to, in words: for the terminal, the API and the UI."""
+"""Sentences about a connection to a shop, for the terminal, the API and the UI."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ LIMIT = (
     " everything that looks further back is incomplete."
 )
 LIMIT_ADVICE = (
-    "Give the app that scope and connect again, or bring the older orders in with"
+    "Give the app that scope and connect again, or import the older orders with"
     " quintile orders import."
 )
-VERSION_ADVICE = "An operator sets QUINTILE_SHOPIFY_API_VERSION to a version that Shopify has."
+VERSION_ADVICE = "Set QUINTILE_SHOPIFY_API_VERSION to a version that Shopify supports."
 
 
 def describe_version(asked: str, served: str | None) -> str | None:
-    """What is wrong with the version of the API, if anything is."""
+    """The problem with the version of the API; None if there is none."""
     if served in (None, asked):
         return None
     return f"Shopify no longer has version {asked} of its API and answers with {served}."
 
 
 def describe_connection(settings: Settings, info: ShopInfo) -> Iterator[str]:
-    """Lines for the terminal: the shop, the scopes that are missing, and what is limited."""
+    """Lines for the terminal: the shop, the scopes, and warnings."""
     yield f"connected {info.name} ({info.currency}, {info.time_zone}, {info.plan} plan)"
     yield f"API version {info.api_version or settings.shopify_api_version}"
     yield f"granted: {', '.join(sorted(info.scopes))}"
@@ -40,7 +40,7 @@ def describe_connection(settings: Settings, info: ShopInfo) -> Iterator[str]:
 
 
 def scope_purposes() -> dict[str, tuple[str, bool]]:
-    """Every scope Quintile knows what to do with: its purpose, and whether it is needed."""
+    """Every scope that Quintile uses: its purpose, and whether it is required."""
     return {
         **{scope: (purpose, True) for scope, purpose in NEEDED_SCOPES.items()},
         **{scope: (purpose, False) for scope, purpose in OPTIONAL_SCOPES.items()},

@@ -1,81 +1,62 @@
-"""Shopify's own segments and their members, kept as the store has them.
+"""Sync Shopify's own segments and their members.
 
-The store changes while it is read, and a webhook may have one segment read while all of them are
-being read. So every reading carries the database's time at which it began, and older news never
-overwrites newer: a segment lands as of that time or not at all.
+The store changes while it is read, and a webhook may have one segment read while all are being
+read. So every reading has the database's time at which it began, and an older reading never
+overwrites a newer one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from itertools import islice
 from uuid import UUID
 
-from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.db import Connection, one, tenant_transaction
 from service.core.queries import query
 from service.core.spool import Spool, open_spool
-from service.queue.progress import Progress
-from service.shopify.client import (
-    ShopifyClient,
-    ShopifyError,
-    ShopifyQueryError,
-    ShopifyUnavailableError,
-    pages,
-)
+from service.shopify.client import ShopifyClient, pages
 from service.shopify.erased import delete_erased_members
-from service.shopify.loading import clear_rejections, quarantine, read_clock
+from service.shopify.errors import ShopifyError, ShopifyQueryError, ShopifyUnavailableError
+from service.shopify.loading import quarantine, read_clock
 from service.shopify.parse import Rejection, Row, parse_member, parse_segment, sort_out
+from service.shopify.source import Source
 
 _SEGMENTS_PER_PAGE = 250
 _MEMBERS_PER_PAGE = 1000
 _TOO_LARGE = "USE_CUSTOMER_SEGMENT_MEMBERS_QUERY_CREATE_MUTATION"
-_FIRST_LOOK_SECONDS = 0.2
-_SLOWEST_LOOK_SECONDS = 5.0
-# A cursor or a prepared query that expires half-way is cured by beginning again, once.
+_FIRST_POLL_SECONDS = 0.2
+_SLOWEST_POLL_SECONDS = 5.0
+# When a cursor or a prepared query expires half-way, the segment is read again, once.
 _READINGS = 2
-# A store that changes while it is paged may list a few members less than it counts.
+# The share of members that may be missing because the store changed while it was paged.
 _CHURN = 0.01
-# So many segments in a row that Shopify gives no answer for are Shopify's trouble, not theirs.
-_SILENT_IN_A_ROW = 3
-# Unreadable members of a segment are all counted; so many of them are kept with their reason.
+# After this many segments in a row without an answer, Shopify is taken for unavailable.
+_UNANSWERED_IN_A_ROW = 3
+# All unreadable members of a segment are counted; this many are kept with their reason.
 _KEPT_REJECTIONS = 1000
 _SAMPLED_MEMBERS = 3
-# Statistics of a smaller list cost more than they save, thousands of times a sync.
+# Statistics of a smaller list cost more than they save, with thousands of segments.
 _ANALYZED_FROM = 10_000
+# Of a spooled segment, as parse_segment returns it.
 _COLUMNS = ("segment_id", "name", "query", "created_at", "last_edited_at")
 
 
 class SegmentUnreadableError(ShopifyError):
-    """A segment cannot be read for now; the members it had are kept."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One sync: which shop is read, for whom it is landed, and who is told.
-
-    ``patience`` is how many seconds Shopify may take to prepare one large segment.
-    """
-
-    client: ShopifyClient
-    pool: Pool
-    tenant_id: UUID
-    progress: Progress
-    patience: float = 600.0
+    """A segment cannot be read now; its stored members are kept."""
 
 
 class _Outcome(Enum):
-    LANDED = "landed, or newer news had landed before"
-    GONE = "the store does not have it any more"
-    UNREAD = "set aside with the reason"
+    LOADED = "loaded, or a newer reading had been loaded before"
+    GONE = "no longer in the store"
+    UNREAD = "quarantined with the reason"
 
 
 @dataclass
 class _Reading:
-    """What a segment's pages said beside its members: their count, and what cannot be read."""
+    """What a segment's pages contain besides its members: their count, and rejections."""
 
     total: int = 0
     rejected: int = 0
@@ -86,12 +67,12 @@ class _Reading:
 
 
 def sync_segments(source: Source) -> None:
-    """Read every segment with its members and retire those the store no longer has.
+    """Load every segment with its members, and retire those the store no longer has.
 
-    A segment that cannot be read is set aside with the reason and keeps the members it had.
+    A segment that cannot be read is quarantined and keeps its stored members.
 
     Raises:
-        ShopifyError: The shop cannot be read, or not one of its segments can.
+        ShopifyError: The shop cannot be read, or none of its segments can.
     """
     progress = source.progress
     progress.phase("segments")
@@ -103,29 +84,25 @@ def sync_segments(source: Source) -> None:
         reader = _Reader(source)
         for row in listed:
             segment = dict(zip(_COLUMNS, row, strict=True))
-            if reader.sync_patiently(segment) is _Outcome.UNREAD:
+            if reader.sync_next(segment) is _Outcome.UNREAD:
                 unread.append(str(segment["segment_id"]))
             progress.advance()
     reader.raise_if_none_could_be_read()
     _retire(source, read_at, unread_ids=unread)
-    with tenant_transaction(source.pool, source.tenant_id) as conn:
-        conn.execute(
-            query("shopify.record_segments_synced"),
-            {"tenant_id": source.tenant_id, "read_at": read_at},
-        )
+    source.execute(query("shopify.record_segments_synced"), read_at=read_at)
 
 
 def sync_one_segment(source: Source, segment_id: str) -> bool:
-    """Read one segment again, as when a webhook names it; safe beside a sync of all.
+    """Load one segment, for example after a webhook; safe during a sync of all.
 
-    A segment that cannot be read is set aside with the reason and keeps the members it had.
+    A segment that cannot be read is quarantined and keeps its stored members.
 
     Args:
         source: The sync.
         segment_id: The number in the segment's global id, as text.
 
     Returns:
-        Whether the store has it; if not, it has been marked gone.
+        Whether the store has it; if not, it has been marked as gone.
 
     Raises:
         ShopifyError: The shop cannot be read.
@@ -136,7 +113,7 @@ def sync_one_segment(source: Source, segment_id: str) -> bool:
     if found is not None:
         outcome = _Reader(source).sync(found)
     elif unreadable:
-        _set_segments_aside(source, unreadable)
+        _quarantine_segments(source, unreadable)
         outcome = _Outcome.UNREAD
     if outcome is _Outcome.GONE:
         _retire(source, read_at, segment_id=segment_id)
@@ -144,7 +121,7 @@ def sync_one_segment(source: Source, segment_id: str) -> bool:
 
 
 def _list_segments(source: Source, listed: Spool) -> list[str]:
-    """Spool the shop's segments and return the ids of those that make no sense."""
+    """Spool the shop's segments and return the ids of those that cannot be read."""
     for reading in range(_READINGS):
         listed.clear()
         unreadable: list[Rejection] = []
@@ -152,18 +129,18 @@ def _list_segments(source: Source, listed: Spool) -> list[str]:
             for page in pages(source.client, "segments", "segments", first=_SEGMENTS_PER_PAGE):
                 rows, rejections = sort_out(page["nodes"], parse_segment)
                 for row in rows:
-                    listed.append(tuple(row[column] for column in _COLUMNS))
+                    listed.append(tuple(row.values()))
                 unreadable += rejections
             break
         except ShopifyQueryError:
             if reading == _READINGS - 1:
                 raise
-    _set_segments_aside(source, unreadable)
+    _quarantine_segments(source, unreadable)
     return [rejection.source_id for rejection in unreadable]
 
 
 def _find_segment(client: ShopifyClient, segment_id: str) -> tuple[Row | None, list[Rejection]]:
-    """The segment as the store has it now, or why it makes no sense; neither when it is gone."""
+    """The segment as the store has it now, or why it cannot be read; neither when it is gone."""
     try:
         node = client.run("segment", id=_gid(segment_id))["segment"]
     except ShopifyQueryError as error:
@@ -181,22 +158,16 @@ def _retire(
     segment_id: str | None = None,
     unread_ids: list[str] | None = None,
 ) -> None:
-    with tenant_transaction(source.pool, source.tenant_id) as conn:
-        retired = one(
-            conn.execute(
-                query("shopify.retire_segments"),
-                {
-                    "tenant_id": source.tenant_id,
-                    "read_at": read_at,
-                    "segment_id": segment_id,
-                    "unread_ids": unread_ids or [],
-                },
-            ).fetchone()
-        )
+    (retired,) = source.execute(
+        query("shopify.retire_segments"),
+        read_at=read_at,
+        segment_id=segment_id,
+        unread_ids=unread_ids or [],
+    )
     source.progress.count(written=retired["written"])
 
 
-def _set_segments_aside(source: Source, rejections: list[Rejection]) -> None:
+def _quarantine_segments(source: Source, rejections: list[Rejection]) -> None:
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         quarantine(conn, source.tenant_id, "segment", rejections)
     source.progress.count(rejected=len(rejections))
@@ -206,29 +177,29 @@ def _set_segments_aside(source: Source, rejections: list[Rejection]) -> None:
 
 
 class _Reader:
-    """Reads segments one after the other, and remembers what holds for all of them."""
+    """Reads segments one after the other, and keeps what is known about all of them."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self._are_ids_known = False
-        self._has_landed = False
-        self._silent = 0
+        self._has_loaded = False
+        self._unanswered = 0
         self._failure: ShopifyError | None = None
 
-    def sync_patiently(self, segment: Row) -> _Outcome:
-        """As :meth:`sync`; a segment that Shopify gives no answer for is set aside as well."""
+    def sync_next(self, segment: Row) -> _Outcome:
+        """As :meth:`sync`; a segment without an answer from Shopify is quarantined too."""
         try:
             outcome = self.sync(segment)
         except ShopifyUnavailableError as error:
-            self._silent += 1
-            if self._silent == _SILENT_IN_A_ROW:
+            self._unanswered += 1
+            if self._unanswered == _UNANSWERED_IN_A_ROW:
                 raise
             return self._quarantine(segment, error)
-        self._silent = 0
+        self._unanswered = 0
         return outcome
 
     def sync(self, segment: Row) -> _Outcome:
-        """Land one segment with its members, as they were when this began."""
+        """Load one segment with its members, as they were when this began."""
         source, segment_id = self.source, str(segment["segment_id"])
         read_at = read_clock(source.pool, source.tenant_id)
         with open_spool() as members:
@@ -241,47 +212,48 @@ class _Reader:
                 return self._quarantine(segment, error)
             with tenant_transaction(source.pool, source.tenant_id) as conn:
                 written = _load(conn, source.tenant_id, segment, read_at, members, reading)
-        # An empty segment proves nothing: there was nothing to misread.
-        self._has_landed = self._has_landed or bool(members)
+        # An empty segment does not prove that members can be read.
+        self._has_loaded = self._has_loaded or bool(members)
         source.progress.count(rejected=reading.rejected, written=written)
-        return _Outcome.LANDED
+        return _Outcome.LOADED
 
     def raise_if_none_could_be_read(self) -> None:
-        """One bad segment is set aside; when all are, something else is wrong."""
-        if self._failure is not None and not self._has_landed:
+        """Raise when every segment was quarantined, because then something else is wrong."""
+        if self._failure is not None and not self._has_loaded:
             raise ShopifyError(
                 f"No segment that has members could be read: {self._failure.message}",
-                advice="The segments and members landed before are kept. quintile doctor says"
-                " whether the connection works.",
+                advice="The segments and members loaded before are kept. quintile doctor checks"
+                " the connection.",
             )
 
     def _quarantine(self, segment: Row, error: ShopifyError) -> _Outcome:
         self._failure = error
         rejection = Rejection(str(segment["segment_id"]), error.message, segment)
-        _set_segments_aside(self.source, [rejection])
+        _quarantine_segments(self.source, [rejection])
         return _Outcome.UNREAD
 
     def _read(self, segment_id: str, members: Spool) -> _Reading | None:
-        """Spool the members; None when the store has deleted the segment meanwhile.
+        """Spool the members; None when the store has deleted the segment.
 
         Raises:
             ShopifyQueryError: Shopify refused a query twice.
-            SegmentUnreadableError: What it answered cannot be what it has.
+            SegmentUnreadableError: The answer is incomplete or has no readable member.
         """
-        for attempt in range(1, _READINGS + 1):
+        for reading_number in range(1, _READINGS + 1):
+            is_last = reading_number == _READINGS
             try:
                 reading = self._read_once(segment_id, members)
             except ShopifyQueryError:
                 self._begin_again(members)
                 if _find_segment(self.source.client, segment_id) == (None, []):
                     return None
-                if attempt == _READINGS:
+                if is_last:
                     raise
                 continue
             missing = reading.total - len(members) - reading.rejected
-            if missing <= 0 or (attempt == _READINGS and missing <= _CHURN * reading.total):
+            if missing <= (_CHURN * reading.total if is_last else 0):
                 break
-            if attempt == _READINGS:
+            if is_last:
                 raise SegmentUnreadableError(
                     f"Shopify counts {reading.total:,} members of segment {segment_id} and listed"
                     f" {len(members):,}."
@@ -289,7 +261,7 @@ class _Reader:
             self._begin_again(members)
         if reading.rejected and not members:
             raise SegmentUnreadableError(
-                f"Not one of the {reading.rejected:,} members of segment {segment_id} can be read:"
+                f"None of the {reading.rejected:,} members of segment {segment_id} can be read:"
                 f" {reading.rejections[0].reason}."
             )
         return reading
@@ -302,7 +274,7 @@ class _Reader:
         try:
             return self._read_pages(segment_id, members, {"segmentId": _gid(segment_id)})
         except ShopifyQueryError as error:
-            # Refused at the first page or not at all, so nothing has been spooled yet.
+            # This refusal comes with the first page, so nothing has been spooled yet.
             if _TOO_LARGE not in error.codes and _TOO_LARGE not in error.message:
                 raise
         query_id = self._prepare_query(segment_id)
@@ -310,13 +282,17 @@ class _Reader:
 
     def _read_pages(self, segment_id: str, members: Spool, of: dict[str, str]) -> _Reading:
         reading = _Reading()
-        for page in self._member_pages(of):
+        for page in pages(
+            self.source.client,
+            "segment_members",
+            "customerSegmentMembers",
+            first=_MEMBERS_PER_PAGE,
+            **of,
+        ):
             reading.total = int(page["totalCount"])
             rows, unreadable = sort_out((edge["node"] for edge in page["edges"]), parse_member)
             for row in rows:
-                members.append(
-                    (row["customer_id"], row["email"], row["display_name"], row["marketing_state"])
-                )
+                members.append(tuple(row.values()))
             reading.rejected += len(unreadable)
             reading.rejections += [
                 Rejection(f"{segment_id}/{item.source_id}", item.reason, item.payload)
@@ -325,20 +301,11 @@ class _Reader:
             self.source.progress.count(segment_members=len(rows))
         return reading
 
-    def _member_pages(self, of: dict[str, str]) -> Iterator[Row]:
-        return pages(
-            self.source.client,
-            "segment_members",
-            "customerSegmentMembers",
-            first=_MEMBERS_PER_PAGE,
-            **of,
-        )
-
     def _prepare_query(self, segment_id: str) -> str:
-        """Have Shopify prepare a large segment and return the id to read it by.
+        """Have Shopify prepare a large segment's members, and return the id of the result.
 
-        A query that a killed sync has left behind is not looked for: Shopify documents no limit on
-        how many there are, and the answer of an old one would be old news.
+        The query of a killed sync is not resumed: Shopify documents no limit on their number, and
+        its result would be older.
         """
         client = self.source.client
         answer = client.run("segment_members_query_create", segmentId=_gid(segment_id))
@@ -350,7 +317,7 @@ class _Reader:
             raise ShopifyQueryError("Shopify did not start to prepare the segment's members.")
         query_id = str(started["id"])
         give_up_at = time.monotonic() + self.source.patience
-        pause = _FIRST_LOOK_SECONDS
+        pause = _FIRST_POLL_SECONDS
         while not _is_prepared(client, query_id):
             if time.monotonic() > give_up_at:
                 raise SegmentUnreadableError(
@@ -358,17 +325,17 @@ class _Reader:
                     f" {self.source.patience:,.0f} seconds."
                 )
             time.sleep(pause)
-            pause = min(pause * 2, _SLOWEST_LOOK_SECONDS)
+            pause = min(pause * 2, _SLOWEST_POLL_SECONDS)
         return query_id
 
     def _check_ids(self, members: Spool) -> None:
-        """See whether members are numbered as customers are, which Shopify does not promise.
+        """Check that members' ids are customers' ids, which Shopify does not document.
 
-        A few members of one segment are looked up as customers: one whose address agrees is enough,
-        for all segments of the sync.
+        A few members of one segment are looked up as customers. One with the same e-mail address is
+        enough for all segments of the sync.
 
         Raises:
-            SegmentUnreadableError: None of them is the customer of that number.
+            SegmentUnreadableError: None of them is the customer with that id.
         """
         if self._are_ids_known or not members:
             return
@@ -384,7 +351,7 @@ class _Reader:
                 self._are_ids_known = True
                 return
         raise SegmentUnreadableError(
-            f"Segment members are not numbered as customers: member {customer_id} is not"
+            f"The ids of segment members are not those of customers: member {customer_id} is not"
             f" customer {customer_id}."
         )
 
@@ -397,7 +364,7 @@ def _load(
     members: Spool,
     reading: _Reading,
 ) -> int:
-    """Land what has been read, unless newer news has been landed; the number of rows written."""
+    """Load what has been read, unless a newer reading has been loaded; how many rows it wrote."""
     segment_id = str(segment["segment_id"])
     parameters = {
         "tenant_id": tenant_id,
@@ -405,8 +372,8 @@ def _load(
         "member_count": reading.total,
         "read_at": read_at,
     }
-    landed = one(conn.execute(query("shopify.load_segment"), parameters).fetchone())
-    if not landed["landed"]:
+    loaded = one(conn.execute(query("shopify.load_segment"), parameters).fetchone())
+    if not loaded["loaded"]:
         return 0
     conn.execute(query("shopify.create_incoming_members"))
     with conn.cursor().copy(query("shopify.copy_incoming_members")) as copy:
@@ -415,20 +382,19 @@ def _load(
     if len(members) >= _ANALYZED_FROM:
         conn.execute(query("shopify.analyze_incoming_members"))
     changed = one(conn.execute(query("shopify.load_members"), parameters).fetchone())
-    clear_rejections(conn, tenant_id, "segment", [segment_id])
     conn.execute(
-        query("shopify.delete_member_rejections"),
+        query("shopify.clear_segment_rejections"),
         {**parameters, "source_ids": [item.source_id for item in reading.rejections]},
     )
     quarantine(conn, tenant_id, "segment_member", reading.rejections)
     delete_erased_members(conn, tenant_id, [segment_id])
-    return int(landed["written"]) + int(changed["written"])
+    return int(loaded["written"]) + int(changed["written"])
 
 
 def _is_prepared(client: ShopifyClient, query_id: str) -> bool:
     state = client.run("segment_members_query", id=query_id)["customerSegmentMembersQuery"]
     if state is None:
-        raise ShopifyQueryError("Shopify has lost the query it was preparing.")
+        raise ShopifyQueryError("Shopify lost the query that it was preparing.")
     return bool(state["done"])
 
 

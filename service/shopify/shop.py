@@ -18,17 +18,16 @@ ALL_ORDERS_SCOPE = "read_all_orders"
 OPTIONAL_SCOPES = MappingProxyType(
     {
         ALL_ORDERS_SCOPE: "orders older than 60 days, without which a year of RFM is wrong",
-        "write_discounts": "promo codes whose segments Quintile keeps in step",
+        "write_discounts": "promo codes whose segments Quintile keeps up to date",
     }
 )
 
 
 @dataclass(frozen=True)
 class ShopInfo:
-    """What a shop says of itself. ``currency`` is ISO 4217, ``time_zone`` an IANA name.
+    """A shop's name, settings and scopes. ``currency`` is ISO 4217, ``time_zone`` an IANA name.
 
-    ``api_version`` is the one that answered, which is another than the one asked for when Shopify
-    has retired that.
+    ``api_version`` is the version that answered: not the requested one if Shopify has retired that.
     """
 
     shop: str
@@ -41,7 +40,7 @@ class ShopInfo:
 
     @property
     def missing_scopes(self) -> dict[str, str]:
-        """Scopes a sync cannot do without and the token lacks, with what each is for."""
+        """Required scopes that the token lacks, each with its purpose."""
         return {
             scope: purpose
             for scope, purpose in NEEDED_SCOPES.items()
@@ -55,12 +54,12 @@ class ShopInfo:
 
 
 def is_granted(scope: str, scopes: Collection[str]) -> bool:
-    """Whether the scopes hold this one; to write something includes to read it."""
+    """Whether the scopes include this one. A write scope includes its read scope."""
     return scope in scopes or scope.replace("read_", "write_", 1) in scopes
 
 
 def read_shop(client: ShopifyClient) -> ShopInfo:
-    """Ask the shop who it is.
+    """Read the shop and the token's scopes.
 
     Raises:
         ShopifyError: As :meth:`ShopifyClient.run`.

@@ -1,13 +1,12 @@
-"""Access tokens: permanent ones, and pairs that expire and are exchanged for new ones.
+"""Access tokens: permanent ones, and pairs that expire and are refreshed.
 
-The token of a pair lives an hour; its refresh token brings the next pair. Both are sealed together
-in one column, so the stored pair is always a whole one. One process at a time refreshes: it takes a
-lease on the connection's row, and only the holder of the lease stores. The others read what it
-stored. No transaction is open while Shopify is asked.
+The access token of a pair lives an hour; its refresh token gets the next pair. Both are encrypted
+together in one column, so the stored pair is always complete. One process at a time refreshes: it
+takes a lease on the connection's row, and only the holder of the lease stores. The others read what
+it stored. No transaction is open during the call to Shopify.
 
-A crash between Shopify's answer and the storing of it loses a pair that was never used; Shopify
-takes the stored refresh token again for as long as its replacement has not been used, so the next
-refresh mends it.
+A crash between Shopify's answer and storing it loses a pair that was never used. Shopify accepts
+the stored refresh token until its replacement has been used, so the next refresh works.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import structlog
+from psycopg import sql
 
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
@@ -32,10 +32,10 @@ from service.shopify.errors import ShopifyRefusedError
 
 log = structlog.get_logger(__name__)
 
-# So long before its end a token is exchanged: longer than a request takes, retries included.
+# How long before its end a token is refreshed: longer than a request takes, retries included.
 _AHEAD_SECONDS = 300.0
 _USUAL_LIFETIME_SECONDS = 3600
-# Longer than one attempt can take; each begins by taking the lease again.
+# Longer than one attempt can take; each attempt renews the lease.
 _LEASE_SECONDS = 90
 _REFRESH_ATTEMPTS = 3
 _REFRESH_TIMEOUT_SECONDS = 25.0
@@ -57,7 +57,7 @@ class MissingClientError(QuintileError):
 
 @dataclass(frozen=True)
 class TokenSet:
-    """An access token, and of one that expires what brings the next. Lifetimes are in seconds."""
+    """An access token, with a refresh token if it expires. Lifetimes are in seconds."""
 
     access_token: str
     refresh_token: str | None = None
@@ -70,41 +70,42 @@ class TokenSet:
         access_token: str,
         refresh_token: str,
         *,
-        # An answer that leaves it out must not make a token look permanent.
-        expires_in: int = _USUAL_LIFETIME_SECONDS,
+        expires_in: int | None = None,
         refresh_expires_in: int | None = None,
     ) -> TokenSet:
-        """A pair; Shopify's usual lifetime unless another is told."""
-        return cls(access_token, refresh_token, expires_in, refresh_expires_in)
+        """A pair, with Shopify's usual lifetime unless another is given."""
+        # Without a lifetime the token would look permanent.
+        lifetime = expires_in or _USUAL_LIFETIME_SECONDS
+        return cls(access_token, refresh_token, lifetime, refresh_expires_in)
 
     def __repr__(self) -> str:
-        """Nothing secret, wherever it may be printed."""
+        """The last four characters only, because a repr may be logged."""
         return f"TokenSet(…{self.last_four})"
 
     @property
     def last_four(self) -> str:
-        """All that is ever shown."""
+        """The only part of the token that is shown."""
         return self.access_token[-_SHOWN_CHARACTERS:]
 
     def sealable(self) -> str:
-        """What is sealed: the token, or the pair as one text."""
+        """The text to encrypt: the token, or the pair as JSON."""
         if self.refresh_token is None:
             return self.access_token
         return json.dumps({"access_token": self.access_token, "refresh_token": self.refresh_token})
 
 
 class Tokens(Protocol):
-    """Where a client has its access token from."""
+    """A source of access tokens."""
 
     def current(self) -> str:
         """A token that should be accepted now."""
 
     def renew(self, rejected: str) -> bool:
-        """Whether there is another than the one that has been rejected."""
+        """Get another token than the rejected one; False if there is none."""
 
 
 class FixedToken:
-    """A token that is what it is."""
+    """One token that is never renewed."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -119,10 +120,10 @@ class FixedToken:
 
 
 class StoredTokens:
-    """The token of a tenant's connection, refreshed when its end is near or it is rejected.
+    """The token of a tenant's connection, refreshed shortly before it expires or when rejected.
 
     Raises, from either method:
-        ShopifyRefusedError: The refresh token is not accepted any more.
+        ShopifyRefusedError: The refresh token is no longer accepted.
         MissingClientError: The app's client id or secret is not set, or is another app's.
         TransientError: Shopify did not answer the refresh, and the token has expired.
     """
@@ -134,10 +135,11 @@ class StoredTokens:
         self._pool = pool
         self._tenant_id = tenant_id
         self._url = refresh_url
+        self._log = log.bind(tenant_id=str(tenant_id))
         self._take(stored)
 
     def current(self) -> str:
-        """The token; another pair first if its end is near."""
+        """The token, refreshed first if it is about to expire."""
         left = self._ends_at - time.monotonic()
         if left < _AHEAD_SECONDS:
             try:
@@ -145,12 +147,12 @@ class StoredTokens:
             except TransientError as error:
                 if left <= 0:
                     raise
-                # It is good for a while yet: the next call tries again.
-                log.warning("token not refreshed yet", reason=str(error), **self._named())
+                # The token is still valid: the next call tries again.
+                self._log.warning("token not refreshed yet", reason=str(error))
         return self._stored.tokens.access_token
 
     def renew(self, rejected: str) -> bool:
-        """Whether somebody else has stored another token, or a refresh brought one."""
+        """Take a token that another process stored, or refresh; False for a permanent token."""
         self._take(self._read())
         if self._stored.tokens.access_token == rejected:
             if self._stored.tokens.refresh_token is None:
@@ -164,7 +166,7 @@ class StoredTokens:
         self._ends_at = time.monotonic() + left
 
     def _refresh(self, spent: str) -> None:
-        """Have another pair than the spent one: fetch it, or wait for who is at it."""
+        """Replace the spent pair: refresh it, or wait for the process that does."""
         lease = uuid4()
         while True:
             stored = self._read()
@@ -179,11 +181,11 @@ class StoredTokens:
             except _LeaseLostError:
                 continue
             except TransientError as error:
-                self._give_up(lease)
-                # What the token was for has certainly not been asked.
+                self._release(lease)
+                # The call that needed the token was not made.
                 raise TransientError(str(error), is_undone=True) from None
             except BaseException:
-                self._give_up(lease)
+                self._release(lease)
                 raise
 
     def _fetch(self, lease: UUID, spent: Stored) -> TokenSet:
@@ -207,7 +209,7 @@ class StoredTokens:
     def _ask(
         self, http: httpx.Client, form: dict[str, Any], lease: UUID, spent: Stored
     ) -> TokenSet | None:
-        """One attempt, under a lease as long as the attempt; None if the app is unknown."""
+        """Make one attempt under a renewed lease; None if Shopify does not know the app."""
         if not self._lease(lease, spent):
             raise _LeaseLostError
         return _next_pair(send(http, "POST", self._url, data=form), spent.tokens)
@@ -216,50 +218,41 @@ class StoredTokens:
         with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:
             stored = read_stored(self._settings, conn, self._tenant_id)
         if stored is None:
-            raise ShopifyRefusedError("The tenant has been disconnected from Shopify meanwhile.")
+            raise ShopifyRefusedError("The tenant has been disconnected from Shopify.")
         return stored
 
     def _lease(self, lease: UUID, stored: Stored) -> bool:
-        with tenant_transaction(self._pool, self._tenant_id) as conn:
-            row = conn.execute(
-                query("shopify.lease_refresh"),
-                {
-                    "tenant_id": self._tenant_id,
-                    "lease": lease,
-                    "seconds": _LEASE_SECONDS,
-                    "sealed_secret": stored.sealed_secret,
-                },
-            ).fetchone()
-        return row is not None
+        return self._update(
+            query("shopify.lease_refresh"),
+            lease=lease,
+            seconds=_LEASE_SECONDS,
+            sealed_secret=stored.sealed_secret,
+        )
 
-    def _give_up(self, lease: UUID) -> None:
-        with tenant_transaction(self._pool, self._tenant_id) as conn:
-            conn.execute(
-                query("shopify.release_refresh"), {"tenant_id": self._tenant_id, "lease": lease}
-            )
+    def _release(self, lease: UUID) -> None:
+        self._update(query("shopify.release_refresh"), lease=lease)
 
     def _store(self, lease: UUID, fresh: TokenSet) -> None:
-        with tenant_transaction(self._pool, self._tenant_id) as conn:
-            conn.execute(
-                query("shopify.store_refreshed"),
-                {
-                    "tenant_id": self._tenant_id,
-                    "lease": lease,
-                    **seal(self._settings, self._tenant_id, "shopify", fresh.sealable()),
-                    "last_four": fresh.last_four,
-                    "expires_in": fresh.expires_in,
-                    "refresh_expires_in": fresh.refresh_expires_in,
-                },
-            )
-        log.info("token refreshed", **self._named())
+        self._update(
+            query("shopify.store_refreshed"),
+            lease=lease,
+            **seal(self._settings, self._tenant_id, "shopify", fresh.sealable()),
+            last_four=fresh.last_four,
+            expires_in=fresh.expires_in,
+            refresh_expires_in=fresh.refresh_expires_in,
+        )
+        self._log.info("token refreshed")
 
-    def _named(self) -> dict[str, str]:
-        return {"tenant_id": str(self._tenant_id)}
+    def _update(self, statement: sql.SQL, **parameters: object) -> bool:
+        """Update the connection's row; False when the statement's conditions do not hold."""
+        with tenant_transaction(self._pool, self._tenant_id) as conn:
+            updated = conn.execute(statement, {"tenant_id": self._tenant_id, **parameters})
+            return updated.rowcount > 0
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What is stored of a connection; ``seconds_left`` is None for a permanent token."""
+    """A stored connection's tokens; ``seconds_left`` is None for a permanent token."""
 
     tokens: TokenSet
     sealed_secret: bytes
@@ -270,7 +263,7 @@ def read_stored(settings: Settings, conn: Connection, tenant_id: UUID) -> Stored
     """The tenant's token or pair; None when the tenant is not connected.
 
     Raises:
-        SealBrokenError: The stored secret cannot be opened with the keys at hand.
+        SealBrokenError: The stored secret cannot be decrypted with the current keys.
     """
     row = conn.execute(
         query("core.find_connection"), {"tenant_id": tenant_id, "provider": "shopify"}
@@ -286,7 +279,7 @@ def read_stored(settings: Settings, conn: Connection, tenant_id: UUID) -> Stored
 
 
 def parse_tokens(text: str) -> TokenSet:
-    """A token as typed, or the JSON object that Shopify's token endpoint answers.
+    """Read a token as typed, or the JSON object that Shopify's token endpoint answers.
 
     Raises:
         InvalidInputError: It looks like JSON and is not such an object.
@@ -298,23 +291,23 @@ def parse_tokens(text: str) -> TokenSet:
     except ValueError:
         given = None
     if not isinstance(given, dict) or not isinstance(given.get("access_token"), str):
-        # Without a word of what was given, which is secret.
+        # The message does not quote the input, which is secret.
         raise InvalidInputError(
             "This is not the JSON object that Shopify answers when it issues a token.",
             advice="It has access_token and, for a token that expires, refresh_token and"
-            " expires_in; a token alone will do for one that does not expire.",
+            " expires_in. A token that does not expire can be given alone.",
         ) from None
     return _token_set(given, None)
 
 
-def _token_set(given: dict[str, Any], former_refresh_token: str | None) -> TokenSet:
-    refresh_token = given.get("refresh_token") or former_refresh_token
+def _token_set(given: dict[str, Any], old_refresh_token: str | None) -> TokenSet:
+    refresh_token = given.get("refresh_token") or old_refresh_token
     if refresh_token is None:
         return TokenSet(str(given["access_token"]))
     return TokenSet.expiring(
         str(given["access_token"]),
         str(refresh_token),
-        expires_in=_seconds(given.get("expires_in")) or _USUAL_LIFETIME_SECONDS,
+        expires_in=_seconds(given.get("expires_in")),
         refresh_expires_in=_seconds(given.get("refresh_token_expires_in")),
     )
 
@@ -327,22 +320,22 @@ def _next_pair(response: httpx.Response, spent: TokenSet) -> TokenSet | None:
     """The pair that Shopify answers; None when it does not know the app.
 
     Raises:
-        ShopifyRefusedError: The refresh token is not accepted any more.
-        TransientError: The answer is none.
+        ShopifyRefusedError: The refresh token is no longer accepted.
+        TransientError: The answer holds no token.
     """
-    body = decode_json(response) if response.is_success else _body_or_nothing(response)
+    body = decode_json(response) if response.is_success else _error_body(response)
     if response.status_code in _REFUSED_STATUSES:
         if body.get("error") in _UNKNOWN_APP:
             return None
         raise ShopifyRefusedError(
-            f"Shopify does not accept the refresh token any more (status {response.status_code})."
+            f"Shopify no longer accepts the refresh token (status {response.status_code})."
         )
     if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
         raise TransientError(f"it answered a refresh without a token ({response.status_code})")
     return _token_set(body, spent.refresh_token)
 
 
-def _body_or_nothing(response: httpx.Response) -> dict[str, Any]:
+def _error_body(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:

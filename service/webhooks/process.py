@@ -46,7 +46,8 @@ from service.shopify.parse import (
     sort_out,
 )
 from service.shopify.refetch import complete_lines
-from service.shopify.segments import Source, sync_one_segment
+from service.shopify.segments import sync_one_segment
+from service.shopify.source import Source
 from service.webhooks.events import finish_events, postpone_events, quarantine_events
 from service.webhooks.topics import PRIVACY_KINDS
 

@@ -1,9 +1,9 @@
 """What a backfill costs: a bulk operation's file over loopback HTTP, beside a bare COPY.
 
-The file is made up: orders with one, two or four lines, which follow their order as Shopify writes
-them. A process of its own downloads and lands it as a sync does, and says how much memory it took
-at most. Then the rows it landed are copied, by a plain COPY of a file of them, into an empty table
-with the same columns and indexes. Both are measured in a database of their own.
+The file is generated: orders with one, two or four lines, which follow their order as Shopify
+writes them. A separate process downloads and loads it as a sync does, and reports its peak memory.
+Then the loaded rows are copied, by a plain COPY from a file, into an empty table with the same
+columns and indexes. Each size is measured in its own database.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from service.core import embedded
 from service.core.config import Settings, load_settings
 from service.core.db import admin_url, connect, connect_as_owner, open_pool, tenant_transaction
 from service.migrate import migrate
-from service.shopify.backfill import ORDERS, load_blocks
+from service.shopify.backfill import load_blocks
 from service.shopify.bulk import Result
 from service.shopify.jsonl import read_blocks
+from service.shopify.resources import ORDERS
 from service.tenants.tenants import add_tenant
 from tests.bench import sql
 from tests.command import environment_of
@@ -41,7 +42,7 @@ _PRICES = [f"{cents / 100:.2f}" for cents in range(990, 9990, 50)]
 
 
 def bench_shopify(size: int) -> None:
-    """Print what a backfill of so many orders takes, and of a tenth; at most a million."""
+    """Print what a backfill of this many orders takes, and of a tenth; at most a million."""
     print("backfill from Shopify")
     print(f"{'orders':>12}{'seconds':>9}{'bare COPY':>11}{'of its speed':>14}{'peak MiB':>10}")
     largest = min(size, LARGEST)
@@ -59,14 +60,14 @@ def _measure(orders: int) -> tuple[float, float, float]:
         with connect_as_owner(settings) as owner:
             tenant_id = add_tenant(owner, "bench")
         _write_file(home / "orders.jsonl", orders)
-        landed = _land_in_a_process(settings, home, tenant_id)
-        return landed["seconds"], _bare_copy(settings, home), landed["peak_mib"]
+        loaded = _load_in_a_process(settings, home, tenant_id)
+        return loaded["seconds"], _bare_copy(settings, home), loaded["peak_mib"]
     finally:
         embedded.stop(settings.home_dir / "pg")
         shutil.rmtree(home)
 
 
-def _land_in_a_process(settings: Settings, home: Path, tenant_id: UUID) -> dict[str, float]:
+def _load_in_a_process(settings: Settings, home: Path, tenant_id: UUID) -> dict[str, float]:
     ready, tell = multiprocessing.Pipe(duplex=False)
     server = multiprocessing.get_context("fork").Process(target=_serve, args=(home, tell))
     server.start()
@@ -102,17 +103,17 @@ def _serve(home: Path, tell: multiprocessing.connection.Connection) -> None:
 
 class _Unwatched:
     def phase(self, name: str, total: int | None = None) -> None:
-        """Progress that nobody watches."""
+        """Ignored."""
 
     def advance(self, done: int = 1) -> None:
-        """Progress that nobody watches."""
+        """Ignored."""
 
     def count(self, **counts: int) -> None:
-        """Progress that nobody watches."""
+        """Ignored."""
 
 
 def _load(tenant_id: UUID, url: str) -> None:
-    """Land the file as a sync does, and print the seconds and the peak memory as JSON."""
+    """Load the file as a sync does, and print the seconds and the peak memory as JSON."""
     now = datetime.now(UTC)
     result = Result(url, None, 0, is_partial=False, began_at=now, noted_at=now)
     with open_pool(load_settings()) as pool:
@@ -125,7 +126,7 @@ def _load(tenant_id: UUID, url: str) -> None:
 
 
 def _bare_copy(settings: Settings, home: Path) -> float:
-    """Seconds to copy the rows that have landed into an empty table like theirs."""
+    """Seconds to copy the loaded rows into an empty table with the same columns and indexes."""
     path = home / "orders.copy"
     with connect(admin_url(settings)) as conn:
         with path.open("wb") as file, conn.cursor().copy(sql("copy_out")) as copy:
@@ -140,7 +141,7 @@ def _bare_copy(settings: Settings, home: Path) -> float:
 
 
 def _write_file(path: Path, orders: int) -> None:
-    """What a bulk operation would have written of so many orders over two years."""
+    """Write what a bulk operation returns for this many orders over two years."""
     rng = Random(1)  # noqa: S311 - repeatable on purpose
     step = timedelta(days=730) / orders
     lines = 0
@@ -198,7 +199,7 @@ def _order(rng: Random, gid: str, number: int, orders: int, at: datetime) -> dic
 
 def _line(rng: Random, gid: str, number: int) -> dict[str, object]:
     product = rng.randrange(len(_PRICES))
-    # One line in five is sold at a discount of its own.
+    # One line in five has its own discount.
     price = _PRICES[product] if rng.random() < 0.8 else f"{rng.randrange(500, 900) / 100:.2f}"
     return {
         "id": f"gid://shopify/LineItem/{9_000_000_000_000 + number * 32}",

@@ -1,4 +1,4 @@
-"""What we say to Shopify of promo codes fits its input types; what it said was recorded."""
+"""Variables for promo codes fit Shopify's input types; its answers were recorded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def client(sandbox: Sandbox) -> Iterator[Listening]:
 
 
 @pytest.mark.parametrize("kind", ["everybody", "segments", "customers"])
-def test_our_variables_fit_shopifys_types(
+def test_variables_fit_shopifys_input_types(
     client: Listening, sandbox: Sandbox, official_shopify: GraphQLSchema, kind: str
 ) -> None:
     store = next(iter(sandbox.stores.values()))
@@ -71,7 +71,7 @@ def test_our_variables_fit_shopifys_types(
         assert not isinstance(fitted, list), fitted
 
 
-def test_a_recorded_refusal_is_told_in_words() -> None:
+def test_a_recorded_refusal_is_explained() -> None:
     path = spec_path("shopify", "recordings", "discount-context-customer-selection-conflict.json")
     recorded = json.loads(path.read_text(encoding="utf-8"))
     payload = recorded["basicUpdate"]["response"]["data"]["discountCodeBasicUpdate"]

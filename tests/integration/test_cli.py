@@ -328,7 +328,7 @@ def test_an_import_of_only_invalid_lines_fails(
     assert done.stdout.endswith(f"{int('1,c,never,5' in lines)} rejected\n")
     # An import that changes nothing succeeds too.
     again = quintile(settings, "orders", "import", file, "--tenant", "demo", expect=code)
-    assert again.stdout.startswith("0 orders landed")
+    assert again.stdout.startswith("0 orders loaded")
 
 
 def test_the_list_of_tenants(settings: Settings, make_tenant) -> None:

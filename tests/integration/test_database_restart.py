@@ -34,7 +34,7 @@ from service.tenants.tenants import add_tenant
 from service.tenants.tokens import create_token
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR
-from tests.integration.test_shopify_sync import landed, small_shop
+from tests.integration.test_shopify_sync import loaded_rows, small_shop
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
 
 SHOPS = ("north", "south")
@@ -214,5 +214,5 @@ def test_service_and_worker_recover_from_a_database_restart_under_load(
     # They were running when the database stopped, and were started again.
     assert {run["attempts"] > 1 for run in runs if run["kind"] == "build"} == {True}
     with open_pool(here) as pool:
-        orders = [landed(pool, tenant_id)["orders"] for tenant_id in tenants.values()]
+        orders = [loaded_rows(pool, tenant_id)["orders"] for tenant_id in tenants.values()]
     assert [len(rows) for rows in orders] == [len(small_shop().orders)] * 2

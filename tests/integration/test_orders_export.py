@@ -1,4 +1,4 @@
-"""Shopify's own export of orders: one row per item, told by its header, brought together by SQL."""
+"""Shopify's own export of orders: one row per item, recognized by its header, grouped in SQL."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Cells = dict[str, str]
 
 
 def first_row(name: str, number: str, **cells: str) -> Cells:
-    """The first row of an order of 30.00 by ada@example.com, but for the cells given."""
+    """The first row of an order of 30.00 by ada@example.com, with the given cells changed."""
     usual = {
         "Name": name,
         "Email": "ada@example.com",
@@ -78,7 +78,7 @@ def first_row(name: str, number: str, **cells: str) -> Cells:
 
 
 def further_row(name: str, item: str = "Tea", price: str = "10.00", **cells: str) -> Cells:
-    """A row of one more item: its name, address and item are all that Shopify repeats."""
+    """A row of a further item: it has only the order's name, the address and the item."""
     return {
         "Name": name,
         "Email": "ada@example.com",
@@ -127,7 +127,7 @@ def made_id(pool: Pool, tenant: UUID, address: str) -> str:
     return str(row["id"])
 
 
-# -- what lands ----------------------------------------------------------------------------------
+# -- loading -------------------------------------------------------------------------------------
 
 
 def test_the_rows_of_an_order_become_one_order(load: Importer) -> None:
@@ -148,7 +148,7 @@ def test_the_rows_of_an_order_become_one_order(load: Importer) -> None:
         )
     )
     assert report.is_export
-    assert (report.landed, report.unchanged, report.rejected_count) == (2, 0, 0)
+    assert (report.loaded, report.unchanged, report.rejected_count) == (2, 0, 0)
     order, other = load.rows()
     assert (order["order_id"], order["order_number"]) == ("5400000000001", "#1001")
     assert order["processed_at"] == datetime(2024, 5, 1, 14, 11, 12, tzinfo=UTC)
@@ -196,14 +196,14 @@ def test_rows_of_an_order_need_not_follow_each_other(load: Importer) -> None:
             further_row("#1", "Second"),
         )
     )
-    assert (report.landed, report.rejected_count) == (2, 0)
+    assert (report.loaded, report.rejected_count) == (2, 0)
     assert [[item["title"] for item in row["line_items"]] for row in load.rows()] == [
         ["Mug - Blue", "First", "Second"],
         ["Above", "Mug - Blue", "Below"],
     ]
 
 
-def test_two_orders_of_one_name_keep_their_own_items(load: Importer) -> None:
+def test_two_orders_with_the_same_name_keep_their_own_items(load: Importer) -> None:
     load.text(
         export(
             first_row("#1", "1"),
@@ -229,7 +229,7 @@ def test_older_exports_with_fewer_columns_and_a_byte_order_mark_are_read(load: I
         columns=[*few, "Lineitem name", "Id"],
     )
     report = load.bytes(b"\xef\xbb\xbf" + text.encode())
-    assert report.landed == 1
+    assert report.loaded == 1
     (row,) = load.rows()
     assert (row["currency"], row["total_minor"], row["subtotal_minor"]) == ("USD", 3000, 3000)
 
@@ -240,10 +240,10 @@ def test_test_orders_and_leading_apostrophes(load: Importer) -> None:
     assert (row["order_id"], row["is_test"]) == ("5400000000001", True)
 
 
-# -- whose an order is ---------------------------------------------------------------------------
+# -- customers -----------------------------------------------------------------------------------
 
 
-def test_an_order_is_the_landed_customers_who_has_its_address(
+def test_an_order_gets_the_loaded_customer_with_its_address(
     load: Importer, pool: Pool, tenant: UUID
 ) -> None:
     land_customer(pool, tenant, "71", "Ada@Example.com")
@@ -260,7 +260,7 @@ def test_an_order_is_the_landed_customers_who_has_its_address(
     assert "bob" not in bob
 
 
-def test_a_made_customer_gives_way_to_the_one_who_lands_later(
+def test_an_id_made_of_an_address_is_replaced_by_a_customer_loaded_later(
     load: Importer, pool: Pool, tenant: UUID
 ) -> None:
     text = export(first_row("#1", "1"), first_row("#2", "2", Email="bob@example.com"))
@@ -279,8 +279,8 @@ def test_a_made_customer_gives_way_to_the_one_who_lands_later(
     assert bob == before[1]
     with tenant_transaction(pool, tenant) as conn:
         assert reassign_orders(conn, tenant) == 0
-    # The same file again changes nothing: it finds the customer by itself.
-    assert load.text(text).landed == 0
+    # The same file again changes nothing, because it finds the customer.
+    assert load.text(text).loaded == 0
 
 
 def test_a_sync_of_the_shop_brings_orders_and_customers_together(
@@ -307,14 +307,14 @@ def test_another_tenants_customers_are_not_found(
     assert load.rows()[0]["customer_id"] == made_id(pool, tenant, "ada@example.com")
 
 
-def test_an_id_that_another_file_gave_is_better_than_a_made_one(load: Importer) -> None:
+def test_a_customer_id_from_another_file_is_preferred_to_a_made_one(load: Importer) -> None:
     load("order_id,customer_id,processed_at,total", "1,c-7,2024-05-01,30")
     load.text(export(first_row("#1", "1")))
     (row,) = load.rows()
     assert (row["customer_id"], row["order_number"]) == ("c-7", "#1")
 
 
-# -- again, and beside the API -------------------------------------------------------------------
+# -- importing again, and the API ----------------------------------------------------------------
 
 
 def test_importing_an_export_again_writes_nothing(load: Importer) -> None:
@@ -324,29 +324,27 @@ def test_importing_an_export_again_writes_nothing(load: Importer) -> None:
     load.text(text)
     before = load.rows(), load.rows("rejected_rows", "source_id")
     again = load.text(text)
-    assert (again.landed, again.unchanged, again.rejected_count) == (0, 1, 2)
+    assert (again.loaded, again.unchanged, again.rejected_count) == (0, 1, 2)
     assert (load.rows(), load.rows("rejected_rows", "source_id")) == before
 
 
-def test_an_order_that_the_api_has_landed_stays_as_it_is(
-    load: Importer, pool: Pool, tenant: UUID
-) -> None:
+def test_an_order_from_the_api_is_not_changed(load: Importer, pool: Pool, tenant: UUID) -> None:
     with tenant_transaction(pool, tenant) as conn:
         load_orders(conn, tenant, [api_order("1", 100)], AS_OF)
     report = load.text(export(first_row("#1", "1"), further_row("#1"), first_row("#2", "2")))
-    assert (report.landed, report.unchanged) == (1, 1)
+    assert (report.loaded, report.unchanged) == (1, 1)
     kept, _ = load.rows()
     assert (kept["source"], kept["total_minor"], kept["tags"]) == ("api", 100, ["kept"])
 
 
-def test_a_file_without_items_keeps_those_an_export_has_told(load: Importer) -> None:
+def test_a_file_without_items_keeps_those_of_an_export(load: Importer) -> None:
     load.text(export(first_row("#1", "1", Notes="gift"), further_row("#1")))
     load("order_id,customer_id,processed_at,total", "1,c,2024-05-01,31")
     (row,) = load.rows()
     assert (row["total_minor"], len(row["line_items"]), row["note"]) == (3100, 2, "gift")
 
 
-# -- what is set aside ---------------------------------------------------------------------------
+# -- rejections ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -364,7 +362,7 @@ def test_a_file_without_items_keeps_those_an_export_has_told(load: Importer) -> 
         ({"Currency": "Dollar"}, "'DOLLAR' is not a currency code"),
     ],
 )
-def test_a_bad_first_row_is_reported_with_the_items_that_miss_it(
+def test_a_bad_first_row_is_reported_with_its_further_items(
     load: Importer, cells: Cells, reason: str
 ) -> None:
     report = load.text(
@@ -375,7 +373,7 @@ def test_a_bad_first_row_is_reported_with_the_items_that_miss_it(
             first_row("#3", "3"),
         )
     )
-    assert report.landed == 2
+    assert report.loaded == 2
     (line, said), (orphan, why) = report.rejected
     assert (line, orphan) == (3, 4)
     assert reason in said
@@ -384,7 +382,7 @@ def test_a_bad_first_row_is_reported_with_the_items_that_miss_it(
     assert len(load.rejected()) == 2
 
 
-def test_a_bad_further_item_is_reported_and_its_order_lands(load: Importer) -> None:
+def test_a_bad_further_item_is_reported_and_its_order_is_loaded(load: Importer) -> None:
     report = load.text(
         export(
             first_row("#1", "1", Notes="over\ntwo lines"),
@@ -398,7 +396,7 @@ def test_a_bad_further_item_is_reported_and_its_order_lands(load: Importer) -> N
     assert [item["title"] for item in row["line_items"]] == ["Mug - Blue", "Tea"]
 
 
-def test_a_good_file_takes_the_rejections_back(load: Importer) -> None:
+def test_a_good_file_clears_the_rejections(load: Importer) -> None:
     load.text(export(first_row("#1", "1", Total="?"), further_row("#1")))
     assert set(load.rejected()) == {("order", "1"), ("csv_line", "3")}
     load.text(export(first_row("#1", "1"), further_row("#1")))
@@ -449,8 +447,8 @@ def test_the_command_line_takes_the_parts_of_an_export(
     parts[1].write_text(export(first_row("#2", "2"), first_row("#3", "5.4E+12")))
     done = quintile_process(settings, "orders", "import", *parts, "--tenant", "demo")
     assert done.stdout.splitlines() == [
-        "1 orders landed, 0 unchanged, 0 rejected",
-        "1 orders landed, 0 unchanged, 1 rejected",
+        "1 orders loaded, 0 unchanged, 0 rejected",
+        "1 orders loaded, 0 unchanged, 1 rejected",
     ]
     assert "orders_export_2.csv:" in done.stderr
     assert "line 3: id '5.4E+12' was shortened by a spreadsheet" in done.stderr

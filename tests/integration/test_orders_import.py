@@ -1,4 +1,4 @@
-"""Orders from a CSV file: what lands, what is set aside, and that twice is as good as once."""
+"""Orders from a CSV file: what is loaded, what is rejected, and what a second import does."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def load(pool: Pool, tenant: UUID) -> Importer:
     return Importer(pool, tenant)
 
 
-# -- what lands ---------------------------------------------------------------------------------
+# -- loading ------------------------------------------------------------------------------------
 
 
 def test_the_four_required_columns_are_enough(load: Importer) -> None:
     report = load(HEADER, "A-1,Zoë O'Neill,2006-12-30,12.5", "A-2,,2006-12-31T23:30:00-05:00,7")
-    assert report == ImportReport(landed=2)
+    assert report == ImportReport(loaded=2)
     first, guest = load.rows()
     assert first["customer_id"] == "Zoë O'Neill"
     assert first["processed_at"] == datetime(2006, 12, 30, tzinfo=UTC)
@@ -82,7 +82,7 @@ def test_the_four_required_columns_are_enough(load: Importer) -> None:
     assert load.progress.counts == {"orders": 2, "rejected": 0, "written": 2}
 
 
-def test_every_optional_column_lands(load: Importer) -> None:
+def test_every_optional_column_is_loaded(load: Importer) -> None:
     load(
         f"{HEADER},customer_email,customer_name,order_number,subtotal,refunded,currency,"
         "financial_status,fulfillment_status,channel,tags,cancelled_at,test,updated_at",
@@ -102,7 +102,7 @@ def test_every_optional_column_lands(load: Importer) -> None:
 
 def test_columns_may_come_in_any_order_and_unknown_ones_are_named(load: Importer) -> None:
     report = load("Total , colour,PROCESSED_AT,customer_id,order_id", "9.99,red,2026-01-01,c,o")
-    assert report.landed == 1
+    assert report.loaded == 1
     assert report.ignored_columns == ("colour",)
     assert load.rows()[0]["total_minor"] == 999
 
@@ -133,7 +133,7 @@ def test_the_shops_currency_is_the_usual_one(load: Importer, tenant: UUID, pool:
     assert (row["currency"], row["total_minor"]) == ("KWD", 1234)
 
 
-# -- doing it again -----------------------------------------------------------------------------
+# -- importing again ----------------------------------------------------------------------------
 
 
 def test_importing_again_writes_nothing(load: Importer) -> None:
@@ -141,24 +141,24 @@ def test_importing_again_writes_nothing(load: Importer) -> None:
     load(*lines)
     before = load.rows(), load.rows("rejected_rows", "source_id")
     again = load(*lines)
-    assert (again.landed, again.unchanged, again.rejected_count) == (0, 2, 1)
+    assert (again.loaded, again.unchanged, again.rejected_count) == (0, 2, 1)
     assert (load.rows(), load.rows("rejected_rows", "source_id")) == before
 
 
-def test_of_an_order_that_comes_twice_the_last_line_counts(load: Importer) -> None:
+def test_if_a_file_has_an_order_twice_the_last_line_counts(load: Importer) -> None:
     lines = (HEADER, "1,c,2026-01-01,5", "2,c,2026-01-01,1", "1,c,2026-01-01,6")
     report = load(*lines)
-    assert (report.landed, report.unchanged) == (2, 1)
+    assert (report.loaded, report.unchanged) == (2, 1)
     assert load.rows()[0]["total_minor"] == 600
-    assert load(*lines).landed == 0
+    assert load(*lines).loaded == 0
 
 
 def test_a_changed_line_replaces_an_imported_order_unless_it_is_older(load: Importer) -> None:
     header = f"{HEADER},updated_at"
     load(header, "1,c,2026-01-01,5,2026-01-05")
-    assert load(header, "1,c,2026-01-01,6,2026-01-04").landed == 0
-    assert load(header, "1,c,2026-01-01,7,2026-01-06").landed == 1
-    assert load(HEADER, "1,c,2026-01-01,8").landed == 1
+    assert load(header, "1,c,2026-01-01,6,2026-01-04").loaded == 0
+    assert load(header, "1,c,2026-01-01,7,2026-01-06").loaded == 1
+    assert load(HEADER, "1,c,2026-01-01,8").loaded == 1
     assert load.rows()[0]["total_minor"] == 800
 
 
@@ -178,31 +178,31 @@ def api_order(order_id: str, total: int) -> dict[str, Any]:
     }
 
 
-def test_a_file_never_overwrites_newer_news_from_the_api(
+def test_a_file_never_overwrites_a_newer_order_from_the_api(
     load: Importer, pool: Pool, tenant: UUID
 ) -> None:
     with tenant_transaction(pool, tenant) as conn:
         load_orders(conn, tenant, [api_order("1", 100)], AS_OF)
     header = f"{HEADER},updated_at"
-    assert load(HEADER, "1,c,2026-01-01,2").landed == 0
-    assert load(header, "1,c,2026-01-01,2,2026-01-05T00:00:00Z").landed == 0
+    assert load(HEADER, "1,c,2026-01-01,2").loaded == 0
+    assert load(header, "1,c,2026-01-01,2,2026-01-05T00:00:00Z").loaded == 0
     (row,) = load.rows()
     assert (row["total_minor"], row["source"], row["tags"]) == (100, "api", ["kept"])
 
-    assert load(header, "1,c,2026-01-01,3,2026-01-06").landed == 1
+    assert load(header, "1,c,2026-01-01,3,2026-01-06").loaded == 1
     (row,) = load.rows()
     assert (row["total_minor"], row["source"]) == (300, "csv")
     assert row["line_items"] == [{"title": "Tea"}]
 
 
-def test_the_api_overwrites_what_a_file_said(load: Importer, pool: Pool, tenant: UUID) -> None:
+def test_the_api_overwrites_an_imported_order(load: Importer, pool: Pool, tenant: UUID) -> None:
     load(f"{HEADER},updated_at", "1,c,2026-01-01,2,2026-02-01")
     with tenant_transaction(pool, tenant) as conn:
         assert load_orders(conn, tenant, [api_order("1", 100)], AS_OF) == 1
     assert load.rows()[0]["source"] == "api"
 
 
-# -- what is set aside --------------------------------------------------------------------------
+# -- rejections ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -229,9 +229,11 @@ def test_the_api_overwrites_what_a_file_said(load: Importer, pool: Pool, tenant:
         ("1,a\0b,2026-01-01,5", "customer_id holds a NUL character"),
     ],
 )
-def test_a_bad_line_is_reported_and_the_rest_lands(load: Importer, line: str, reason: str) -> None:
+def test_a_bad_line_is_reported_and_the_rest_is_loaded(
+    load: Importer, line: str, reason: str
+) -> None:
     report = load(HEADER, "0,c,2026-01-01,1", line, "2,c,2026-01-01,1")
-    assert report.landed == 2
+    assert report.loaded == 2
     ((number, said),) = report.rejected
     assert number == 3
     assert reason in said
@@ -239,11 +241,11 @@ def test_a_bad_line_is_reported_and_the_rest_lands(load: Importer, line: str, re
     assert list(load.rejected().values()) == [said]
 
 
-def test_bytes_that_are_not_utf8_spoil_their_line_only(load: Importer) -> None:
+def test_bytes_that_are_not_utf8_reject_only_their_line(load: Importer) -> None:
     report = load.bytes(
         HEADER.encode() + b"\n1,c,2026-01-01,1\n2,caf\xe9,2026-01-01,1\n3,c,2026-01-01,1\n"
     )
-    assert report.landed == 2
+    assert report.loaded == 2
     assert report.rejected == [(3, "customer_id is not UTF-8")]
 
 
@@ -263,7 +265,7 @@ def test_other_columns_are_checked_too(load: Importer) -> None:
     ]
 
 
-def test_a_quote_that_never_ends_does_not_take_the_file_with_it(load: Importer) -> None:
+def test_an_unclosed_quote_does_not_reject_the_whole_file(load: Importer) -> None:
     runaway = '1,"c,2026-01-01,1\n' + "x,c,2026-01-01,1\n" * 10_000
     report = load.text(f"{HEADER}\n0,c,2026-01-01,1\n{runaway}2,c,2026-01-01,1\n")
     assert report.rejected[0][0] == 3
@@ -271,14 +273,14 @@ def test_a_quote_that_never_ends_does_not_take_the_file_with_it(load: Importer) 
     assert {"0", "2"} <= {row["order_id"] for row in load.rows()}
 
 
-def test_a_good_line_takes_a_rejection_back(load: Importer) -> None:
+def test_a_good_line_clears_a_rejection(load: Importer) -> None:
     load(HEADER, "1,c,never,5", ",c,2026-01-01,5")
     assert set(load.rejected()) == {("order", "1"), ("csv_line", "3")}
     load(HEADER, "1,c,2026-01-01,5")
     assert load.rejected() == {}
 
 
-def test_an_order_whose_last_line_is_bad_keeps_the_good_one_and_says_so(load: Importer) -> None:
+def test_an_order_with_a_bad_last_line_keeps_the_good_one_and_is_rejected(load: Importer) -> None:
     load(HEADER, "1,c,2026-01-01,5", "1,c,never,6", "2,c,never,6", "2,c,2026-01-01,5")
     assert [row["total_minor"] for row in load.rows()] == [500, 500]
     assert set(load.rejected()) == {("order", "1")}
@@ -327,7 +329,7 @@ _orders = st.lists(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(_orders)
-def test_whatever_the_cells_hold_every_line_is_accounted_for(
+def test_every_line_is_counted_whatever_its_cells_hold(
     load: Importer, rows: list[tuple[str, ...]]
 ) -> None:
     file = io.StringIO(newline="")
@@ -336,12 +338,12 @@ def test_whatever_the_cells_hold_every_line_is_accounted_for(
     writer.writerows(rows)
     first = load.text(file.getvalue())
     again = load.text(file.getvalue())
-    assert first.landed + first.unchanged + first.rejected_count == len(rows)
-    assert again.landed == 0
+    assert first.loaded + first.unchanged + first.rejected_count == len(rows)
+    assert again.loaded == 0
     assert again.rejected == first.rejected
 
 
-def test_the_reference_orders_land_exactly(load: Importer, shared_dir: Path) -> None:
+def test_the_reference_orders_are_loaded_exactly(load: Importer, shared_dir: Path) -> None:
     source = shared_dir / "data" / "rfm" / "rfm_data_orders.csv"
     with source.open(encoding="utf-8", newline="") as file:
         orders = list(csv.DictReader(file))
@@ -352,7 +354,7 @@ def test_the_reference_orders_land_exactly(load: Importer, shared_dir: Path) -> 
             for number, order in enumerate(orders)
         ),
     )
-    assert report == ImportReport(landed=len(orders))
+    assert report == ImportReport(loaded=len(orders))
     assert sum(row["total_minor"] for row in load.rows()) == 100 * sum(
         int(order["revenue"]) for order in orders
     )

@@ -63,9 +63,9 @@ def test_the_reference_data_gives_the_published_answer(
     quintile_process(database, "migrate")
     quintile(database, "tenants", "add", "reference")
     imported = quintile(database, "orders", "import", orders_file, "--tenant", "reference")
-    assert imported.stdout == "4906 orders landed, 0 unchanged, 0 rejected\n"
+    assert imported.stdout == "4906 orders loaded, 0 unchanged, 0 rejected\n"
     again = quintile(database, "orders", "import", orders_file, "--tenant", "reference")
-    assert again.stdout == "0 orders landed, 4906 unchanged, 0 rejected\n"
+    assert again.stdout == "0 orders loaded, 4906 unchanged, 0 rejected\n"
 
     quintile(database, "build", "--tenant", "reference", "--as-of", "2006-12-31")
     exported = quintile(database, "segments", "export", "--tenant", "reference").stdout

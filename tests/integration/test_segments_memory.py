@@ -1,4 +1,4 @@
-"""Segments take the same memory, however many they are and however many members they have."""
+"""A sync of segments takes the same memory for any number of segments and members."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.conftest import MakeTenant
 from tests.integration.test_shopify_sync import small_shop
 
 ANCHOR = datetime(2026, 7, 1, tzinfo=UTC)
-# What the larger sync may take more, in KiB. A list of its members would take 30 MiB and more.
+# How much more the larger sync may take, in KiB. A list of its members would take over 30 MiB.
 SLACK_KIB = 6 * 1024
 SIZES = ((5_000, 10), (60_000, 100))
 
 
 def shop_with(members: int, segments: int) -> StoreData:
-    """A shop with one segment of so many members, and so many segments of one member."""
+    """A shop with one segment of this many members, and this many segments of one member."""
     customers = [
         Customer(
             number=1_000_000 + number,

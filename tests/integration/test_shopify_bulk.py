@@ -1,4 +1,4 @@
-"""Backfill by bulk operation: the same rows as by paging, whatever happens on the way."""
+"""Backfill by bulk operation: it loads the same rows as paging, whatever fails on the way."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from sandbox.shopify.store import ALL_SCOPES
 from service.core.config import Settings
 from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.core.logs import configure_logging
-from service.shopify.backfill import ORDERS as BULK_ORDERS
 from service.shopify.backfill import load_blocks
 from service.shopify.bulk import Result, with_search
-from service.shopify.client import ShopifyRefusedError, ShopifyUnavailableError, open_shopify
+from service.shopify.client import open_shopify
 from service.shopify.connection import connect_shopify
+from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.jsonl import DamagedFileError, read_blocks
 from service.shopify.loading import mark_orders_deleted, read_watermark
+from service.shopify.resources import ORDERS as BULK_ORDERS
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, MakeTenant, NullProgress
-from tests.integration.test_shopify_sync import ORDERS, landed, row_versions, small_shop
+from tests.integration.test_shopify_sync import ORDERS, loaded_rows, row_versions, small_shop
 
 BULK = "/bulk-operation-outputs/"
 
@@ -48,7 +49,7 @@ def shop(store: Store) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def here(settings: Settings, shop: Sandbox) -> Settings:
-    """Everything is worth a bulk operation here, and nobody waits for one for long."""
+    """Bulk operations from one record on, with little patience."""
     return replace(
         settings,
         shopify_url=shop.shopify_url,
@@ -78,8 +79,8 @@ def sync(here: Settings, pool: Pool, tenant: UUID) -> Sync:
 
 
 def rows(pool: Pool, tenant_id: UUID) -> dict[str, list[dict[str, Any]]]:
-    """What has landed, but for how far each resource was read: that differs by the way."""
-    return {k: v for k, v in landed(pool, tenant_id).items() if k != "sync_watermarks"}
+    """All loaded rows, without the watermarks, which differ between bulk and pages."""
+    return {k: v for k, v in loaded_rows(pool, tenant_id).items() if k != "sync_watermarks"}
 
 
 def noted(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
@@ -95,7 +96,7 @@ def operations(store: Store, what: str = "orders") -> list[str]:
 
 @pytest.fixture(scope="module")
 def paged(cluster: Cluster, migrated_template: str) -> dict[str, list[dict[str, Any]]]:
-    """What a sync lands that knows no bulk operations."""
+    """The rows that a sync without bulk operations loads."""
     store = Store(small_shop())
     with cluster.database(migrated_template) as settings, Sandbox([store], []) as shop:
         here = replace(settings, shopify_url=shop.shopify_url, shopify_bulk_from=10**9)
@@ -110,10 +111,10 @@ def paged(cluster: Cluster, migrated_template: str) -> dict[str, list[dict[str, 
     return found
 
 
-# -- what lands ---------------------------------------------------------------------------------
+# -- loading ------------------------------------------------------------------------------------
 
 
-def test_a_bulk_operation_lands_what_paging_lands(
+def test_a_bulk_operation_loads_the_same_rows_as_paging(
     sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
 ) -> None:
     counts = sync()
@@ -148,7 +149,7 @@ def test_an_operation_that_finds_nothing_has_no_file(
     for order in store.data.orders:
         store.delete_order(order.number)
     with tenant_transaction(pool, tenant) as conn:
-        # What makes the sync ask in bulk for what there is none of: one of another release's.
+        # The operation of another release makes the sync start one, although there are no orders.
         conn.execute(
             "insert into shopify.bulk_operations (tenant_id, resource, operation_id, query_hash,"
             " began_at) values (%s, 'orders', 'gid://shopify/BulkOperation/1', 'other', now())",
@@ -162,7 +163,7 @@ def test_an_operation_that_finds_nothing_has_no_file(
     assert noted(pool, tenant) == []
 
 
-def test_what_changes_meanwhile_is_read_afterwards(
+def test_changes_during_the_operation_are_read_afterwards(
     here: Settings, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     number = store.data.orders[0].number
@@ -180,7 +181,7 @@ def test_what_changes_meanwhile_is_read_afterwards(
     assert order["note"] == "changed meanwhile"
 
 
-def test_history_that_can_be_seen_at_last_is_read_in_bulk(
+def test_older_orders_are_read_in_bulk_once_the_token_has_the_scope(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     store.scopes = ALL_SCOPES - {"read_all_orders"}
@@ -193,7 +194,7 @@ def test_history_that_can_be_seen_at_last_is_read_in_bulk(
     assert operations(store) == ["COMPLETED"] * 2
 
 
-def test_many_changes_are_read_in_bulk_from_where_it_stopped(
+def test_many_changes_are_read_in_bulk_from_the_watermark_on(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     sync()
@@ -208,7 +209,7 @@ def test_many_changes_are_read_in_bulk_from_where_it_stopped(
     assert last.roots < ORDERS
 
 
-def test_one_unreadable_line_rejects_its_order_alone(
+def test_an_unreadable_line_rejects_only_its_order(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     order = store.data.orders[7]
@@ -279,13 +280,13 @@ def test_lines_may_be_anywhere_in_the_file(
     tenant_id = make_tenant("demo")
     lines = arrange(file_lines)
     blocks = [b"".join(lines[i : i + per_block]) for i in range(0, len(lines), per_block)]
-    counts = land(pool, tenant_id, blocks)
+    counts = load_file(pool, tenant_id, blocks)
     assert counts["orders"] == ORDERS
     assert counts["rejected"] == 0
     assert rows(pool, tenant_id)["orders"] == paged["orders"]
 
 
-def land(pool: Pool, tenant_id: UUID, blocks: list[bytes], **changes: Any) -> dict[str, int]:
+def load_file(pool: Pool, tenant_id: UUID, blocks: list[bytes], **changes: Any) -> dict[str, int]:
     now = datetime.now(UTC)
     result = Result("", None, 0, is_partial=False, began_at=now, noted_at=now)
     with tenant_transaction(pool, tenant_id) as conn:
@@ -329,7 +330,7 @@ def test_amounts_are_exact_in_every_currency(
     pool: Pool, make_tenant: MakeTenant, amount: str, currency: str, minor: int
 ) -> None:
     tenant_id = make_tenant("demo")
-    land(pool, tenant_id, [b"".join(order_lines(1, amount, currency))])
+    load_file(pool, tenant_id, [b"".join(order_lines(1, amount, currency))])
     (order,) = rows(pool, tenant_id)["orders"]
     assert (order["total_minor"], order["subtotal_minor"]) == (minor, minor)
     assert order["line_items"][0]["unit_price_minor"] == minor
@@ -337,12 +338,12 @@ def test_amounts_are_exact_in_every_currency(
     assert order["fulfillment_status"] == "TAKEN_BY_A_DRONE"
 
 
-def test_a_line_of_another_shape_is_read_the_long_way(pool: Pool, make_tenant: MakeTenant) -> None:
+def test_a_line_of_an_unusual_form_is_read_as_json(pool: Pool, make_tenant: MakeTenant) -> None:
     first, second = make_tenant("first"), make_tenant("second")
     line, order = order_lines(1, "5.0", "USD")
-    land(pool, first, [line + order])
+    load_file(pool, first, [line + order])
     plain = line.replace(rb"\/", b"/").replace(b'"id"', b'"sku": "A/1", "id"')
-    land(pool, second, [plain + order.replace(rb"\/", b"/")])
+    load_file(pool, second, [plain + order.replace(rb"\/", b"/")])
     (expected,), (found,) = (rows(pool, each)["orders"] for each in (first, second))
     assert found["line_items"][0].pop("sku") == "A/1"
     assert expected["line_items"][0].pop("sku") is None
@@ -350,46 +351,48 @@ def test_a_line_of_another_shape_is_read_the_long_way(pool: Pool, make_tenant: M
 
 
 @pytest.mark.parametrize("amount", ["1.005", "NaN", "1e3", "", "twelve"])
-def test_an_amount_that_is_none_is_set_aside(
+def test_an_order_with_an_invalid_amount_is_quarantined(
     pool: Pool, make_tenant: MakeTenant, amount: str
 ) -> None:
     tenant_id = make_tenant("demo")
     good = order_lines(2, "1.0", "USD")
-    counts = land(pool, tenant_id, [b"".join([*order_lines(1, amount, "USD"), *good])])
+    counts = load_file(pool, tenant_id, [b"".join([*order_lines(1, amount, "USD"), *good])])
     assert counts == {"orders": 1, "written": 1, "rejected": 1}
     (rejected,) = rows(pool, tenant_id)["rejected_rows"]
     assert rejected["source_id"] == "1"
 
 
-def test_a_line_of_another_currency_sets_its_order_aside(
+def test_a_line_of_another_currency_quarantines_its_order(
     pool: Pool, make_tenant: MakeTenant
 ) -> None:
     tenant_id = make_tenant("demo")
     (_, order), (line, _) = order_lines(1, "1.0", "USD"), order_lines(1, "1.0", "EUR")
-    counts = land(pool, tenant_id, [line, order])
+    counts = load_file(pool, tenant_id, [line, order])
     assert counts == {"orders": 1, "written": 0, "rejected": 1}
     assert rows(pool, tenant_id)["rejected_rows"][0]["reason"] == "amounts in USD and in EUR"
 
 
-def test_a_record_given_twice_lands_once(pool: Pool, make_tenant: MakeTenant) -> None:
+def test_a_record_given_twice_is_loaded_once(pool: Pool, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant("demo")
     twice = order_lines(1, "1.0", "USD") * 2
-    assert land(pool, tenant_id, [b"".join(twice)])["written"] == 1
-    assert land(pool, tenant_id, twice)["written"] == 0
+    assert load_file(pool, tenant_id, [b"".join(twice)])["written"] == 1
+    assert load_file(pool, tenant_id, twice)["written"] == 0
     assert len(rows(pool, tenant_id)["orders"][0]["line_items"]) == 1
 
 
-def test_an_order_deleted_meanwhile_stays_deleted(pool: Pool, make_tenant: MakeTenant) -> None:
+def test_an_order_deleted_during_the_operation_stays_deleted(
+    pool: Pool, make_tenant: MakeTenant
+) -> None:
     tenant_id = make_tenant("demo")
     began = datetime.now(UTC)
-    land(pool, tenant_id, order_lines(1, "1.0", "USD"))
+    load_file(pool, tenant_id, order_lines(1, "1.0", "USD"))
     with tenant_transaction(pool, tenant_id) as conn:
         mark_orders_deleted(conn, tenant_id, ["1"])
-    assert land(pool, tenant_id, order_lines(1, "1.0", "USD"), noted_at=began)["written"] == 0
-    assert land(pool, tenant_id, order_lines(1, "1.0", "USD"))["written"] == 1
+    assert load_file(pool, tenant_id, order_lines(1, "1.0", "USD"), noted_at=began)["written"] == 0
+    assert load_file(pool, tenant_id, order_lines(1, "1.0", "USD"))["written"] == 1
 
 
-# -- what goes wrong ----------------------------------------------------------------------------
+# -- failures -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -417,7 +420,7 @@ def test_an_order_deleted_meanwhile_stays_deleted(pool: Pool, make_tenant: MakeT
         "endless",
     ],
 )
-def test_an_operation_that_comes_to_nothing_is_followed_by_another(
+def test_a_failed_operation_is_followed_by_another(
     sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any], fault: BulkFault
 ) -> None:
     store.bulk.faults += [BulkFault(), fault]  # the first one is the customers'
@@ -428,7 +431,7 @@ def test_an_operation_that_comes_to_nothing_is_followed_by_another(
     assert noted(pool, tenant) == []
 
 
-def test_what_a_failed_operation_has_left_is_kept_until_another_one_works(
+def test_rows_of_a_failed_operation_are_kept_until_another_succeeds(
     here: Settings, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
 ) -> None:
     partial = BulkFault(status="FAILED", error_code="TIMEOUT", partial=0.5)
@@ -450,16 +453,16 @@ def test_what_a_failed_operation_has_left_is_kept_until_another_one_works(
     assert rows(pool, tenant) == paged
 
 
-def test_part_of_a_file_never_replaces_what_is_there(pool: Pool, make_tenant: MakeTenant) -> None:
+def test_a_partial_file_never_replaces_stored_orders(pool: Pool, make_tenant: MakeTenant) -> None:
     """A failed operation may have written an order and not yet its lines."""
     tenant_id = make_tenant("demo")
     line, order = order_lines(1, "1.0", "USD")
-    land(pool, tenant_id, [line, order])
-    assert land(pool, tenant_id, [order], is_partial=True)["written"] == 0
+    load_file(pool, tenant_id, [line, order])
+    assert load_file(pool, tenant_id, [order], is_partial=True)["written"] == 0
     assert len(rows(pool, tenant_id)["orders"][0]["line_items"]) == 1
 
 
-def test_after_three_operations_that_came_to_nothing_it_pages(
+def test_after_three_failed_operations_it_pages(
     sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
 ) -> None:
     store.bulk.faults += [BulkFault(), *[BulkFault(status="FAILED")] * 3]
@@ -469,7 +472,7 @@ def test_after_three_operations_that_came_to_nothing_it_pages(
     assert noted(pool, tenant) == []
 
 
-def test_without_a_free_place_it_pages(
+def test_without_a_free_slot_it_pages(
     sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
 ) -> None:
     occupy(store)
@@ -479,7 +482,7 @@ def test_without_a_free_place_it_pages(
 
 
 def occupy(store: Store) -> None:
-    """Let somebody else's five operations be under way."""
+    """Keep the shop's five slots busy with operations."""
     for number in range(5):
         gid = f"gid://shopify/BulkOperation/{number}"
         store.bulk.operations[gid] = BulkOperation(
@@ -487,7 +490,7 @@ def occupy(store: Store) -> None:
         )
 
 
-def test_it_waits_for_a_free_place(
+def test_it_waits_for_a_free_slot(
     here: Settings, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
 ) -> None:
     occupy(store)
@@ -500,7 +503,7 @@ def test_it_waits_for_a_free_place(
     assert rows(pool, tenant) == paged
 
 
-def test_an_operation_shopify_has_lost_is_started_anew(
+def test_an_operation_that_shopify_has_lost_is_started_again(
     sync: Sync, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
 ) -> None:
     document_hash = hashlib.sha256(with_search("bulk_orders", None).encode()).hexdigest()
@@ -515,7 +518,7 @@ def test_an_operation_shopify_has_lost_is_started_anew(
     assert rows(pool, tenant) == paged
 
 
-def test_a_scope_the_operation_lacks_is_told(
+def test_a_missing_scope_of_a_bulk_operation_is_reported(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     denied = BulkFault(status="FAILED", error_code="ACCESS_DENIED")
@@ -537,7 +540,7 @@ def test_a_scope_the_operation_lacks_is_told(
     ids=["dropped", "truncated", "503", "truncated, then a page", "now and then"],
 )
 @pytest.mark.parametrize("ranges", [True, False], ids=["with ranges", "without"])
-def test_a_download_that_breaks_off_goes_on(
+def test_a_broken_download_is_resumed(
     sync: Sync,
     pool: Pool,
     tenant: UUID,
@@ -554,8 +557,10 @@ def test_a_download_that_breaks_off_goes_on(
     assert rows(pool, tenant) == paged
 
 
-def test_a_broken_download_goes_on_at_the_byte_it_had_reached(store: Store, shop: Sandbox) -> None:
-    """As seen from below: the blocks are the file, whatever the connection does."""
+def test_a_broken_download_continues_at_the_byte_it_had_reached(
+    store: Store, shop: Sandbox
+) -> None:
+    """The blocks together are the file, whatever the connection does."""
     text = b"".join(b'{"id":%d}\n' % number for number in range(20_000))
     url = serve(store, shop, text)
     for faults in ([], [Fault(path=BULK, truncate=True, count=4)]):
@@ -576,14 +581,14 @@ def test_a_compressed_file_is_read(store: Store, shop: Sandbox) -> None:
     assert b"".join(read_blocks(url, len(text), block_bytes=1_000)) == text
 
 
-def test_a_file_of_another_size_is_damaged(store: Store, shop: Sandbox) -> None:
+def test_a_file_of_the_wrong_size_is_damaged(store: Store, shop: Sandbox) -> None:
     url = serve(store, shop, b'{"id":1}\n')
-    with pytest.raises(DamagedFileError, match="8 bytes came as one of 9"):
+    with pytest.raises(DamagedFileError, match="has 9 bytes instead of 8"):
         list(read_blocks(url, 8))
 
 
 def serve(store: Store, shop: Sandbox, text: bytes) -> str:
-    """Give an operation this file, and say where it is."""
+    """Give an operation this file, and return its URL."""
     path = store.bulk.folder / "file.jsonl"
     path.write_bytes(text)
     gid = "gid://shopify/BulkOperation/1"
@@ -593,20 +598,20 @@ def serve(store: Store, shop: Sandbox, text: bytes) -> str:
     return f"{shop.shopify_url}{BULK}{path.name}?Signature=secret"
 
 
-def test_it_gives_up_a_download_that_never_ends_well(
+def test_a_download_that_keeps_failing_is_given_up(
     sync: Sync, pool: Pool, tenant: UUID, shop: Sandbox, store: Store, paged: dict[str, Any]
 ) -> None:
     shop.fail_shopify(Fault(path=BULK, status=503, count=6))
     with pytest.raises(ShopifyUnavailableError, match="503") as raised:
         sync()
     assert "Signature" not in str(raised.value)
-    # The operation is noted still: the next sync only has to download.
+    # The operation is still recorded: the next sync only has to download.
     sync()
     assert operations(store, "customers") == ["COMPLETED"]
     assert rows(pool, tenant) == paged
 
 
-def test_the_signed_url_is_nowhere_in_the_logs(
+def test_the_signed_url_is_never_logged(
     here: Settings, sync: Sync, shop: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure_logging(replace(here, log_level="DEBUG"))
@@ -637,7 +642,7 @@ class _KilledAt(NullProgress):
             raise _KilledError
 
 
-def test_a_restart_goes_on_with_the_operation_under_way(
+def test_a_restart_resumes_the_operation_under_way(
     here: Settings, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
 ) -> None:
     with pytest.raises(_KilledError):
@@ -650,7 +655,7 @@ def test_a_restart_goes_on_with_the_operation_under_way(
     assert rows(pool, tenant) == paged
 
 
-def test_a_restart_after_a_week_starts_anew(
+def test_a_restart_after_a_week_starts_a_new_operation(
     here: Settings, pool: Pool, tenant: UUID, store: Store, paged: dict[str, Any]
 ) -> None:
     with pytest.raises(_KilledError):

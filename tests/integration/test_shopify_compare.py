@@ -1,4 +1,4 @@
-"""What has landed follows what is deleted and merged in the shop, without a webhook."""
+"""Deletions and merges in the shop reach the loaded rows without a webhook."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from service.tenants.tenants import add_tenant
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
 from tests.integration.test_shopify_deletions import READ_AT, order_row
-from tests.integration.test_shopify_sync import landed, row_versions, small_shop
+from tests.integration.test_shopify_sync import loaded_rows, row_versions, small_shop
 
 
 @pytest.fixture
@@ -67,12 +67,12 @@ def sync(here: Settings, pool: Pool, tenant: UUID) -> Sync:
 
 
 def orders(pool: Pool, tenant_id: UUID) -> dict[str, dict[str, Any]]:
-    return {row["order_id"]: row for row in landed(pool, tenant_id)["orders"]}
+    return {row["order_id"]: row for row in loaded_rows(pool, tenant_id)["orders"]}
 
 
 def deleted(pool: Pool, tenant_id: UUID, table: str = "orders") -> list[str]:
     key = {"orders": "order_id", "customers": "customer_id"}[table]
-    return [row[key] for row in landed(pool, tenant_id)[table] if row["deleted_at"]]
+    return [row[key] for row in loaded_rows(pool, tenant_id)[table] if row["deleted_at"]]
 
 
 def test_nothing_differs_and_nothing_is_written(sync: Sync, pool: Pool, tenant: UUID) -> None:
@@ -127,7 +127,7 @@ def _two_buyers(store: Store) -> tuple[int, int]:
 def test_a_change_that_the_search_missed_is_read(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
-    """An index that lags by more than the overlap, or an order that a webhook never told of."""
+    """For example because the index lags by more than the overlap."""
     number = store.data.orders[0].number
     at = store.data.orders[0].updated_at + timedelta(seconds=5)
     assert at < store.clock() - timedelta(hours=1)
@@ -140,7 +140,7 @@ def test_a_change_that_the_search_missed_is_read(
     assert orders(pool, tenant)["4242"]["order_number"] == "#4242"
 
 
-def test_orders_of_a_csv_file_are_not_missed(
+def test_orders_of_a_csv_file_do_not_count_as_missing(
     sync: Sync, pool: Pool, tenant: UUID, owner: Connection
 ) -> None:
     with tenant_transaction(pool, tenant) as conn:
@@ -154,7 +154,7 @@ def test_orders_of_a_csv_file_are_not_missed(
     assert deleted(pool, tenant) == []
 
 
-def test_of_sixty_days_only_what_must_be_there_is_missed(
+def test_with_sixty_days_of_orders_only_recent_ones_count_as_missing(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     store.scopes = ALL_SCOPES - {"read_all_orders"}
@@ -178,7 +178,7 @@ def test_of_sixty_days_only_what_must_be_there_is_missed(
     ],
     ids=["partial", "expired", "damaged", "url expired"],
 )
-def test_a_listing_that_is_not_whole_marks_nothing(
+def test_a_partial_listing_marks_nothing_as_deleted(
     sync: Sync, pool: Pool, tenant: UUID, store: Store, fault: BulkFault
 ) -> None:
     store.bulk.faults += [fault] * 3
@@ -194,10 +194,10 @@ def test_a_listing_that_is_not_whole_marks_nothing(
     assert deleted(pool, tenant) == [str(number)]
 
 
-def test_a_listing_cut_short_in_silence_marks_nothing(
+def test_a_listing_without_most_of_the_orders_marks_nothing_as_deleted(
     here: Settings, pool: Pool, tenant: UUID, store: Store
 ) -> None:
-    """Whole by every count, and yet without most of the orders: the shop is asked, and has them."""
+    """All counts agree, and yet most orders are missing; refetched, the shop has them."""
     hidden = store.data.orders[:20]
     for order in hidden:
         store.delete_order(order.number)
@@ -212,13 +212,15 @@ def test_a_listing_cut_short_in_silence_marks_nothing(
     assert deleted(pool, tenant) == []
 
 
-def test_when_most_is_gone_nothing_is_marked_unless_asked_for(
+def test_too_many_missing_orders_are_only_marked_on_request(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     gone = [order.number for order in store.data.orders[:80]]
     for number in gone:
         store.delete_order(number)
-    with pytest.raises(ComparisonRefusedError, match=r"lists 1\d\d of 2\d\d orders") as raised:
+    with pytest.raises(
+        ComparisonRefusedError, match=r"lists only 1\d\d of 2\d\d loaded orders"
+    ) as raised:
         sync()
     assert "--accept-deletions" in raised.value.advice
     assert deleted(pool, tenant) == []
@@ -226,7 +228,7 @@ def test_when_most_is_gone_nothing_is_marked_unless_asked_for(
     assert len(deleted(pool, tenant)) == 80
 
 
-def test_a_comparison_killed_half_way_is_finished(
+def test_a_killed_comparison_is_finished_by_the_next_sync(
     here: Settings, sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     for order in store.data.orders[:3]:
@@ -263,7 +265,7 @@ def test_it_compares_once_a_day(
     assert len(store.bulk.operations) == 2
 
 
-def test_looking_up_goes_on_after_a_failure(
+def test_refetching_resumes_after_a_failure(
     sync: Sync, pool: Pool, tenant: UUID, store: Store, shop: Sandbox
 ) -> None:
     for order in store.data.orders[:5]:
@@ -276,7 +278,7 @@ def test_looking_up_goes_on_after_a_failure(
 # -- purge --------------------------------------------------------------------------------------
 
 
-def test_what_is_marked_goes_a_month_after_a_build_has_seen_it(
+def test_deleted_rows_are_purged_after_a_month_and_a_build(
     built_settings: Settings,
 ) -> None:
     with connect_as_owner(built_settings) as owner, open_pool(built_settings) as pool:
@@ -303,10 +305,10 @@ def _purge(pool: Pool, tenant_id: UUID) -> int:
         return purge_deleted(conn, tenant_id)
 
 
-# -- by hand ------------------------------------------------------------------------------------
+# -- the command --------------------------------------------------------------------------------
 
 
-def test_the_command_compares_at_once_and_believes_when_told_to(
+def test_the_command_compares_now_and_accepts_deletions_on_request(
     here: Settings, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     for order in store.data.orders[:80]:
@@ -319,6 +321,8 @@ def test_the_command_compares_at_once_and_believes_when_told_to(
 
 
 @pytest.mark.parametrize("options", [("klaviyo", "--compare"), ("shopify", "--accept-deletions")])
-def test_options_that_make_no_sense_are_refused(here: Settings, options: tuple[str, str]) -> None:
+def test_options_that_do_not_fit_together_are_refused(
+    here: Settings, options: tuple[str, str]
+) -> None:
     refused = quintile(here, "sync", *options, expect=1)
     assert "--compare is for orders and customers" in refused.stderr

@@ -1,4 +1,4 @@
-"""Orders and customers that the store deletes or merges, as landed rows follow them."""
+"""Loaded orders and customers that the store deletes or merges."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READ_AT = datetime(2026, 6, 2, tzinfo=UTC)
 
 
 def order_row(number: int, customer: str | None, **changes: Any) -> dict[str, Any]:
-    """An order of 10.00 EUR as the parser hands it over."""
+    """An order of 10.00 EUR as the parser returns it."""
     return {
         "order_id": str(number),
         "order_number": f"#{number}",
@@ -79,7 +79,7 @@ def rows(pool: Pool, tenant_id: UUID, table: str, key: str) -> dict[str, dict[st
     return {row[key]: row for row in found}
 
 
-def test_deleted_orders_are_marked_once_and_in_this_transaction(pool: Pool, tenant: UUID) -> None:
+def test_deleted_orders_are_marked_once_with_this_transaction(pool: Pool, tenant: UUID) -> None:
     before = rows(pool, tenant, "orders", "order_id")
     with tenant_transaction(pool, tenant) as conn:
         assert mark_orders_deleted(conn, tenant, ["21", "31", "404"]) == 2
@@ -94,7 +94,7 @@ def test_deleted_orders_are_marked_once_and_in_this_transaction(pool: Pool, tena
     assert rows(pool, tenant, "orders", "order_id") == after
 
 
-def test_deleted_customers_are_marked_and_their_orders_left(pool: Pool, tenant: UUID) -> None:
+def test_deleted_customers_are_marked_and_keep_their_orders(pool: Pool, tenant: UUID) -> None:
     orders = rows(pool, tenant, "orders", "order_id")
     with tenant_transaction(pool, tenant) as conn:
         assert mark_customers_deleted(conn, tenant, ["2"]) == 1
@@ -103,7 +103,7 @@ def test_deleted_customers_are_marked_and_their_orders_left(pool: Pool, tenant: 
     assert rows(pool, tenant, "orders", "order_id") == orders
 
 
-def test_what_is_deleted_after_it_was_read_stays_deleted(pool: Pool, tenant: UUID) -> None:
+def test_a_record_deleted_after_it_was_read_stays_deleted(pool: Pool, tenant: UUID) -> None:
     read_at = read_clock(pool, tenant)
     with tenant_transaction(pool, tenant) as conn:
         mark_orders_deleted(conn, tenant, ["21"])
@@ -115,7 +115,7 @@ def test_what_is_deleted_after_it_was_read_stays_deleted(pool: Pool, tenant: UUI
     assert rows(pool, tenant, "customers", "customer_id")["2"]["deleted_at"] is not None
 
 
-def test_what_the_store_shows_after_all_comes_back(pool: Pool, tenant: UUID) -> None:
+def test_a_deleted_record_that_the_store_shows_again_is_restored(pool: Pool, tenant: UUID) -> None:
     with tenant_transaction(pool, tenant) as conn:
         mark_orders_deleted(conn, tenant, ["21"])
         mark_customers_deleted(conn, tenant, ["2"])
@@ -127,7 +127,7 @@ def test_what_the_store_shows_after_all_comes_back(pool: Pool, tenant: UUID) -> 
     assert rows(pool, tenant, "customers", "customer_id")["2"]["deleted_at"] is None
 
 
-def test_a_merge_moves_the_orders_and_remembers_whose_they_were(pool: Pool, tenant: UUID) -> None:
+def test_a_merge_moves_the_orders_and_keeps_their_former_customer(pool: Pool, tenant: UUID) -> None:
     before = rows(pool, tenant, "orders", "order_id")
     with tenant_transaction(pool, tenant) as conn:
         assert merge_customers(conn, tenant, kept_id="1", gone_id="2") == 3
@@ -148,7 +148,7 @@ def test_a_merge_moves_the_orders_and_remembers_whose_they_were(pool: Pool, tena
     assert rows(pool, tenant, "orders", "order_id") == after
 
 
-def test_a_merge_into_a_customer_not_landed_yet_keeps_what_is_known(
+def test_a_merge_into_a_customer_not_yet_loaded_keeps_name_and_address(
     pool: Pool, tenant: UUID
 ) -> None:
     with tenant_transaction(pool, tenant) as conn:
@@ -157,7 +157,7 @@ def test_a_merge_into_a_customer_not_landed_yet_keeps_what_is_known(
     assert (order["customer_id"], order["customer_email"]) == ("9", "2@example.com")
 
 
-def test_another_tenants_rows_are_out_of_reach(
+def test_another_tenants_rows_are_not_changed(
     pool: Pool, tenant: UUID, make_tenant: MakeTenant
 ) -> None:
     other = make_tenant("other")

@@ -1,7 +1,7 @@
-"""`quintile sync shopify`, killed at twenty points: what a rerun leaves is what it would have been.
+"""`quintile sync shopify`, killed at twenty points: a rerun ends with the same rows all the same.
 
-Where to kill comes from a seed, which a failure prints: a phase of the sync, as its run tells it,
-and how long after it began. Each phase is hit, and no point is one that the sync has prepared for.
+Where to kill comes from a seed, which a failure prints: a phase of the sync, as its run reports it,
+and how long after its start. Each phase is hit, at points that the sync does not prepare for.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, Cluster, NullProgress
-from tests.integration.test_shopify_sync import landed, small_shop
+from tests.integration.test_shopify_sync import loaded_rows, small_shop
 
 SEED = int(os.environ.get("KILL_SEED", "20260701"))
 LONGEST_DELAY_SECONDS = 0.3
@@ -74,14 +74,14 @@ def shop(store: Store) -> Iterator[Sandbox]:
 
 
 class World:
-    """The shop, and databases in the state it is to be synced from."""
+    """The shop, and databases in the state before the sync."""
 
     def __init__(self, cluster: Cluster, template: str, shop: Sandbox, store: Store) -> None:
         self.cluster, self.template, self.shop, self.store = cluster, template, shop, store
 
     @contextmanager
     def database(self) -> Iterator[Settings]:
-        # Operations of processes that were killed would take the places of the next one's.
+        # Operations of killed processes would keep the slots that the next one needs.
         self.store.bulk.operations.clear()
         with self.cluster.database(self.template) as settings:
             yield replace(settings, shopify_url=self.shop.shopify_url, shopify_bulk_from=100)
@@ -127,11 +127,11 @@ def only_tenant(settings: Settings) -> UUID:
 
 
 def synced(settings: Settings, comparison: Comparison) -> dict[str, list[dict[str, Any]]]:
-    """What is there after a sync that nobody disturbs."""
+    """The rows after a sync that is not killed."""
     tenant_id = only_tenant(settings)
     with open_pool(settings) as pool:
         sync_shopify(settings, pool, tenant_id, NullProgress(), comparison=comparison)
-        found = landed(pool, tenant_id)
+        found = loaded_rows(pool, tenant_id)
     with connect(settings.database_url) as conn:
         for table in ("bulk_operations", "rereads"):
             found[table] = conn.execute(f"select * from shopify.{table}").fetchall()
@@ -141,7 +141,7 @@ def synced(settings: Settings, comparison: Comparison) -> dict[str, list[dict[st
 
 
 def kill_at(settings: Settings, phase: str, delay: float, *options: str) -> bool:
-    """Run the command and kill it so many seconds into a phase; False when it was too quick."""
+    """Run the command and kill it this long after a phase began; False when it was too quick."""
     command = [sys.executable, "-m", "service", "sync", "shopify", "--tenant", "kessel", *options]
     process = subprocess.Popen(
         command,
@@ -157,7 +157,7 @@ def kill_at(settings: Settings, phase: str, delay: float, *options: str) -> bool
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         killed = process.wait() == -signal.SIGKILL
-        # What two minutes of silence say to the next one: nobody is at it any more.
+        # As after two minutes without a sign of life, the run is taken for dead.
         conn.execute("update app.runs set heartbeat_at = '-infinity' where state = 'running'")
     return killed
 
@@ -179,9 +179,9 @@ def kill_and_rerun(
     assert killed >= 8, f"with seed {SEED}, too many came too late"
 
 
-def test_a_first_sync_killed_anywhere_ends_in_the_same_tables(connected: World) -> None:
+def test_a_first_sync_killed_anywhere_ends_with_the_same_tables(connected: World) -> None:
     kill_and_rerun(connected, FIRST_SYNC, SEED, Comparison.WHEN_DUE)
 
 
-def test_a_comparison_killed_anywhere_ends_in_the_same_tables(changed: World) -> None:
+def test_a_comparison_killed_anywhere_ends_with_the_same_tables(changed: World) -> None:
     kill_and_rerun(changed, COMPARING, SEED + 1, Comparison.NOW, "--compare")

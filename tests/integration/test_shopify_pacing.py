@@ -1,4 +1,4 @@
-"""Pacing and failures: a tenant's processes share one bucket, and each failure has its answer."""
+"""Pacing and failures: a tenant's processes share one bucket, and each failure is handled."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from sandbox.shopify.tokens import CLIENT_ID
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.queries import query
-from service.shopify.client import (
+from service.shopify.client import open_shopify
+from service.shopify.connection import connect_shopify, open_connected_shopify
+from service.shopify.errors import (
     ShopifyError,
     ShopifyRefusedError,
     ShopifyUnavailableError,
     ShopifyUnknownOutcomeError,
-    open_shopify,
 )
-from service.shopify.connection import connect_shopify, open_connected_shopify
 from service.shopify.rate_limit import Reservation, SharedBucket, Throttle
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, MakeTenant
 
 SHOP = KESSEL.domain
 
-# What each process does: as many pages as it is told.
+# What each process does: it reads this many pages.
 ASKER = """
 import sys
 from uuid import UUID
@@ -150,7 +150,7 @@ def wait_of(pool: Pool, tenant: UUID, place: float) -> float:
     return float(row["wait_seconds"])
 
 
-def test_points_of_a_process_that_died_are_not_waited_for_for_ever(
+def test_points_reserved_by_a_dead_process_are_released_in_time(
     pool: Pool, tenant: UUID, owner: Connection
 ) -> None:
     for counts_for, expected in ((60, 0.5), (-1, 0.0)):
@@ -162,20 +162,20 @@ def test_points_of_a_process_that_died_are_not_waited_for_for_ever(
         assert wait_of(pool, tenant, second["place"]) == expected
 
 
-def test_a_place_in_the_queue_follows_what_is_given_back(
+def test_a_wait_gets_shorter_when_points_are_given_back(
     pool: Pool, tenant: UUID, owner: Connection
 ) -> None:
     set_bucket(owner, 0)
     first, second = reserve(pool, tenant, 400), reserve(pool, tenant, 300)
-    # In turn: the second waits for the first one's points as well as for its own.
+    # In order: the second waits for the first one's points as well as for its own.
     assert 3.5 < first["wait_seconds"] <= 4
     assert 6.5 < second["wait_seconds"] <= 7
-    # What came behind the first does not make it wait longer.
+    # A later reservation does not make the first wait longer.
     assert wait_of(pool, tenant, first["place"]) <= first["wait_seconds"]
     SharedBucket(pool, tenant).settle(Reservation(400, first["place"]), 40, None)
     assert 2.9 < wait_of(pool, tenant, second["place"]) <= 3.4
     assert wait_of(pool, tenant, first["place"]) < 0.5
-    # What Shopify tells is believed when it is less than we count, and not when it is more.
+    # Shopify's number of points holds when it is less than ours, and not when it is more.
     set_bucket(owner, 500)
     SharedBucket(pool, tenant).settle(Reservation(0), 0, Throttle(1000, 90, 100))
     assert bucket_of(owner)["available"] == 90
@@ -186,7 +186,7 @@ def test_a_place_in_the_queue_follows_what_is_given_back(
     assert 1000 < bucket_of(owner)["available"] < 1300
 
 
-def test_another_tenant_s_bucket_is_not_there(
+def test_another_tenants_bucket_is_not_visible(
     pool: Pool, tenant: UUID, make_tenant: MakeTenant
 ) -> None:
     other = make_tenant("other")
@@ -207,7 +207,7 @@ def test_another_tenant_s_bucket_is_not_there(
     ],
     ids=["429", "500", "html", "503", "drop", "truncate", "timeout"],
 )
-def test_a_failure_that_passes_is_tried_again(
+def test_a_transient_failure_is_retried(
     here: Settings, shop: Sandbox, store: Store, fault: Fault
 ) -> None:
     shop.fail_shopify(fault)
@@ -224,7 +224,7 @@ def test_a_failure_that_passes_is_tried_again(
     [Fault(status=503, count=9), Fault(drop=True, count=9), Fault(truncate=True, count=9)],
     ids=["503", "drop", "truncate"],
 )
-def test_a_failure_that_stays_ends_in_a_sentence(
+def test_a_lasting_failure_ends_with_a_clear_message(
     here: Settings, shop: Sandbox, store: Store, fault: Fault
 ) -> None:
     shop.fail_shopify(fault)
@@ -262,7 +262,7 @@ def test_a_change_whose_answer_was_lost_is_not_repeated(
         (423, "active", "frozen or locked"),
     ],
 )
-def test_a_closed_door_stops_at_once_and_says_what_to_do(
+def test_a_refused_call_is_not_retried_and_has_advice(
     here: Settings,
     pool: Pool,
     tenant: UUID,

@@ -1,4 +1,4 @@
-"""Shopify's segments: each read whole or not at all, whatever happens to the store meanwhile."""
+"""Shopify's segments: each is read completely or not at all, however the store changes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,11 @@ from service.core.queries import query
 from service.doctor.examine import examine
 from service.queue.enqueue import enqueue
 from service.shopify import segments
-from service.shopify.client import (
-    ShopifyError,
-    ShopifyQueryError,
-    ShopifyUnavailableError,
-    open_shopify,
-)
+from service.shopify.client import open_shopify
 from service.shopify.connection import connect_shopify
-from service.shopify.segments import Source, sync_one_segment, sync_segments
+from service.shopify.errors import ShopifyError, ShopifyQueryError, ShopifyUnavailableError
+from service.shopify.segments import sync_one_segment, sync_segments
+from service.shopify.source import Source
 from service.worker.tasks import Worker
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
@@ -79,7 +76,7 @@ class Acting(NullProgress):
             act()
 
 
-def landed(source: Source) -> dict[str, Row]:
+def loaded(source: Source) -> dict[str, Row]:
     """The cached segments by id, each with its members' ids."""
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         rows = conn.execute(
@@ -107,8 +104,8 @@ def members_of(store: Store, number: int) -> list[str]:
 
 
 def assert_in_step(source: Source, store: Store) -> None:
-    """Every segment of the store is landed as it is now, and no other is there."""
-    rows = {key: row for key, row in landed(source).items() if row["gone_at"] is None}
+    """Check that exactly the store's segments are loaded, as they are now."""
+    rows = {key: row for key, row in loaded(source).items() if row["gone_at"] is None}
     assert set(rows) == {str(number) for number in store.segments}
     for number, segment in store.segments.items():
         row = rows[str(number)]
@@ -130,24 +127,22 @@ def large(store: Store) -> int:
 # -- one segment at a time ----------------------------------------------------------------------
 
 
-def test_one_segment_is_read_again_and_the_others_are_left_alone(
-    source: Source, store: Store
-) -> None:
+def test_one_segment_is_read_again_without_the_others(source: Source, store: Store) -> None:
     sync_segments(source)
-    before = landed(source)
+    before = loaded(source)
     number = direct(store)
     store.update_segment(number, name="Renamed", query="number_of_orders >= 2")
     assert sync_one_segment(source, str(number))
-    after = landed(source)
+    after = loaded(source)
     assert after[str(number)]["name"] == "Renamed"
     assert after[str(number)]["members"] == members_of(store, number)
     assert {**after, str(number): None} == {**before, str(number): None}
 
 
-def test_one_segment_that_is_new_or_large_lands(source: Source, store: Store) -> None:
+def test_one_segment_that_is_new_or_large_is_loaded(source: Source, store: Store) -> None:
     for number in (direct(store), large(store)):
         assert sync_one_segment(source, str(number))
-        assert landed(source)[str(number)]["members"] == members_of(store, number)
+        assert loaded(source)[str(number)]["members"] == members_of(store, number)
 
 
 def test_members_come_with_their_address_and_marketing_state(source: Source, store: Store) -> None:
@@ -176,14 +171,14 @@ def test_one_segment_that_is_gone_is_marked_and_emptied(source: Source, store: S
     number = direct(store)
     store.delete_segment(number)
     assert not sync_one_segment(source, str(number))
-    row = landed(source)[str(number)]
+    row = loaded(source)[str(number)]
     assert row["gone_at"] is not None
     assert (row["members"], row["member_count"]) == ([], 0)
     assert not sync_one_segment(source, "999999999999")
     assert_in_step(source, store)
 
 
-def test_a_segment_that_comes_back_is_no_longer_gone(source: Source, store: Store) -> None:
+def test_a_segment_that_is_back_is_no_longer_gone(source: Source, store: Store) -> None:
     sync_segments(source)
     number = direct(store)
     segment = store.segments[number]
@@ -206,7 +201,7 @@ def test_a_reading_that_began_earlier_does_not_overwrite_a_later_one(
 
     slow = replace(source, progress=Acting(read_meanwhile))
     sync_one_segment(slow, str(number))
-    assert landed(source)[str(number)]["name"] == "Newer"
+    assert loaded(source)[str(number)]["name"] == "Newer"
     assert_in_step(source, store)
 
 
@@ -219,10 +214,10 @@ def test_a_segment_deleted_during_a_slow_reading_stays_gone(source: Source, stor
         sync_one_segment(replace(source, progress=NullProgress()), str(number))
 
     sync_one_segment(replace(source, progress=Acting(delete_meanwhile)), str(number))
-    assert landed(source)[str(number)]["gone_at"] is not None
+    assert loaded(source)[str(number)]["gone_at"] is not None
 
 
-def test_a_segment_made_while_all_are_read_is_not_taken_for_gone(
+def test_a_segment_created_while_all_are_read_is_not_marked_as_gone(
     source: Source, store: Store
 ) -> None:
     made = replace(store.segments[direct(store)], number=77, name="Made meanwhile")
@@ -245,7 +240,7 @@ def test_a_segment_deleted_between_two_pages_is_gone(
     number = direct(store)
     sync_segments(replace(source, progress=Acting(lambda: store.delete_segment(number))))
     # The first segment read was another one, or this one: gone in either case.
-    assert landed(source)[str(number)]["gone_at"] is not None
+    assert loaded(source)[str(number)]["gone_at"] is not None
     assert_in_step(source, store)
     assert rejected(source) == {}
 
@@ -266,7 +261,7 @@ def test_a_large_segment_deleted_while_it_is_prepared_is_gone(source: Source, st
     assert_in_step(source, store)
 
 
-def test_members_who_come_and_go_while_they_are_paged_are_mended_by_the_next_sync(
+def test_members_that_change_while_they_are_paged_are_corrected_by_the_next_sync(
     source: Source, store: Store, small_pages: None
 ) -> None:
     number = direct(store)
@@ -275,14 +270,14 @@ def test_members_who_come_and_go_while_they_are_paged_are_mended_by_the_next_syn
     sync_one_segment(
         replace(source, progress=Acting(lambda: store.delete_customer(leaving))), str(number)
     )
-    row = landed(source)[str(number)]
+    row = loaded(source)[str(number)]
     assert set(members_of(store, number)) <= set(row["members"])
     assert row["member_count"] == len(members_of(store, number))
     sync_segments(source)
     assert_in_step(source, store)
 
 
-def test_a_cursor_that_expires_begins_the_segment_anew(
+def test_an_expired_cursor_restarts_the_segment(
     source: Source, store: Store, small_pages: None
 ) -> None:
     store.segment_faults = SegmentFaults(expired_cursors=1)
@@ -293,7 +288,7 @@ def test_a_cursor_that_expires_begins_the_segment_anew(
     assert counts["segment_members"] == sum(len(members_of(store, n)) for n in store.segments)
 
 
-def test_a_cursor_that_expires_in_the_list_of_segments_begins_the_list_anew(
+def test_an_expired_cursor_restarts_the_list_of_segments(
     source: Source, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "_SEGMENTS_PER_PAGE", 2)
@@ -302,59 +297,59 @@ def test_a_cursor_that_expires_in_the_list_of_segments_begins_the_list_anew(
     assert_in_step(source, store)
     assert source.progress.counts["segments"] == len(store.segments)
 
-    before = landed(source)
+    before = loaded(source)
     store.delete_segment(direct(store))
     store.segment_faults = SegmentFaults(expired_cursors=2)
     with pytest.raises(ShopifyQueryError, match="not a valid cursor"):
         sync_segments(source)
-    # Half a list is no list: nothing is taken for gone.
-    assert landed(source) == before
+    # With half a list, no segment is marked as gone.
+    assert loaded(source) == before
 
 
-def test_a_cursor_that_always_expires_sets_the_segment_aside(
+def test_a_cursor_that_always_expires_quarantines_the_segment(
     source: Source, store: Store, small_pages: None
 ) -> None:
     sync_segments(source)
-    before = landed(source)
+    before = loaded(source)
     number = direct(store)
     store.segment_faults = SegmentFaults(expired_cursors=10**6)
     assert sync_one_segment(source, str(number))
-    assert landed(source) == before
+    assert loaded(source) == before
     assert "not a valid cursor" in rejected(source)["segment", str(number)]
     store.segment_faults = SegmentFaults()
     sync_one_segment(source, str(number))
     assert rejected(source) == {}
 
 
-def test_a_prepared_query_that_is_lost_is_started_anew(
+def test_a_lost_members_query_is_started_again(
     source: Source, store: Store, small_pages: None
 ) -> None:
     number = large(store)
     losing = replace(source, progress=Acting(store.lose_members_queries))
     assert sync_one_segment(losing, str(number))
-    assert landed(source)[str(number)]["members"] == members_of(store, number)
+    assert loaded(source)[str(number)]["members"] == members_of(store, number)
     assert rejected(source) == {}
 
 
-def test_a_query_that_never_finishes_holds_up_only_its_segment(
+def test_a_members_query_that_never_finishes_quarantines_only_its_segment(
     source: Source, store: Store
 ) -> None:
     sync_segments(source)
     number = large(store)
-    kept = landed(source)[str(number)]["members"]
+    kept = loaded(source)[str(number)]["members"]
     other = direct(store)
     store.update_segment(other, name="Renamed")
     store.segment_faults = SegmentFaults(looks_needed=10**6)
     sync_segments(replace(source, patience=0.5))
-    assert landed(source)[str(number)]["members"] == kept
-    assert landed(source)[str(other)]["name"] == "Renamed"
+    assert loaded(source)[str(number)]["members"] == kept
+    assert loaded(source)[str(other)]["name"] == "Renamed"
     assert rejected(source) == {
         ("segment", str(number)): f"Shopify did not prepare the members of segment {number} within"
         " 0 seconds."
     }
 
 
-def test_the_query_a_killed_sync_left_behind_is_in_nobodys_way(
+def test_a_members_query_of_a_killed_sync_does_not_disturb_the_next(
     source: Source, store: Store
 ) -> None:
     number = large(store)
@@ -368,10 +363,10 @@ def test_the_query_a_killed_sync_left_behind_is_in_nobodys_way(
     with pytest.raises(KilledError):
         sync_one_segment(replace(source, progress=Acting(die)), str(number))
     assert len(store.members_queries) == 1
-    assert landed(source) == {}
+    assert loaded(source) == {}
     store.update_segment(number, query="number_of_orders >= 2")
     assert sync_one_segment(source, str(number))
-    assert landed(source)[str(number)]["members"] == members_of(store, number)
+    assert loaded(source)[str(number)]["members"] == members_of(store, number)
 
 
 def test_one_segment_that_always_fails_does_not_stop_the_others(
@@ -379,22 +374,22 @@ def test_one_segment_that_always_fails_does_not_stop_the_others(
 ) -> None:
     sync_segments(source)
     broken = min(store.segments)
-    kept = landed(source)[str(broken)]["members"]
+    kept = loaded(source)[str(broken)]["members"]
     store.segment_faults = SegmentFaults(broken=frozenset({broken}))
     other = max(store.segments)
     store.update_segment(other, name="Renamed")
     with stamina.set_testing(True, attempts=2):
         sync_segments(source)
-        assert landed(source)[str(broken)]["members"] == kept
-        assert landed(source)[str(broken)]["gone_at"] is None
-        assert landed(source)[str(other)]["name"] == "Renamed"
+        assert loaded(source)[str(broken)]["members"] == kept
+        assert loaded(source)[str(broken)]["gone_at"] is None
+        assert loaded(source)[str(other)]["name"] == "Renamed"
         assert set(rejected(source)) == {("segment", str(broken))}
-        # By itself it is tried again later, by whoever asked for it.
+        # A sync of one segment is tried again later by its caller.
         with pytest.raises(ShopifyUnavailableError):
             sync_one_segment(source, str(broken))
 
 
-def test_a_shopify_that_fails_for_every_segment_is_not_asked_for_all_of_them(
+def test_a_sync_stops_when_shopify_fails_for_segment_after_segment(
     source: Source, store: Store
 ) -> None:
     store.segment_faults = SegmentFaults(broken=frozenset(store.segments))
@@ -404,33 +399,35 @@ def test_a_shopify_that_fails_for_every_segment_is_not_asked_for_all_of_them(
     assert len(store.segments) > 3
 
 
-# -- listings that cannot be true -----------------------------------------------------------------
+# -- wrong listings -------------------------------------------------------------------------------
 
 
-def test_members_who_are_not_listed_keep_a_segment_as_it_was(source: Source, store: Store) -> None:
+def test_a_segment_with_unlisted_members_keeps_its_stored_ones(
+    source: Source, store: Store
+) -> None:
     sync_segments(source)
     number = direct(store)
-    before = landed(source)
+    before = loaded(source)
     store.update_segment(number, query="number_of_orders >= 2")
     store.segment_faults = SegmentFaults(phantom_members=50)
     sync_one_segment(source, str(number))
-    assert landed(source) == before
+    assert loaded(source) == before
     assert "and listed" in rejected(source)["segment", str(number)]
 
 
-def test_member_ids_that_are_not_the_customers_land_nowhere(source: Source, store: Store) -> None:
+def test_member_ids_that_are_not_customer_ids_are_not_loaded(source: Source, store: Store) -> None:
     store.segment_faults = SegmentFaults(member_offset=5)
-    with pytest.raises(ShopifyError, match="not numbered as customers") as raised:
+    with pytest.raises(ShopifyError, match="not those of customers") as raised:
         sync_segments(source)
     assert "@" not in raised.value.message
-    assert not any(row["members"] for row in landed(source).values())
+    assert not any(row["members"] for row in loaded(source).values())
 
 
-def test_the_numbers_of_members_are_looked_up_once_per_sync(source: Source, store: Store) -> None:
+def test_member_ids_are_checked_once_per_sync(source: Source, store: Store) -> None:
     large_ones = sum(segment.is_large for segment in store.segments.values())
     sync_segments(source)
     # The list, a page of each segment, one customer; large ones are refused first, then started
-    # and looked at twice.
+    # and polled twice.
     assert source.client.calls == 1 + len(store.segments) + 1 + 4 * large_ones
 
 
@@ -443,14 +440,14 @@ def test_a_segment_without_addresses_is_checked_by_its_customers(
     assert_in_step(source, store)
 
 
-def test_members_who_cannot_be_told_apart_are_set_aside_until_they_can(
+def test_unreadable_members_are_quarantined_until_they_can_be_read(
     source: Source, store: Store
 ) -> None:
     number = direct(store)
     odd = store.members_of(store.segments[number]).rows[2].customer.number
     store.segment_faults = SegmentFaults(odd_members=frozenset({odd}))
     sync_one_segment(source, str(number))
-    row = landed(source)[str(number)]
+    row = loaded(source)[str(number)]
     assert row["members"] == sorted(set(members_of(store, number)) - {str(odd)})
     # The store's own count.
     assert row["member_count"] == len(row["members"]) + 1
@@ -460,35 +457,35 @@ def test_members_who_cannot_be_told_apart_are_set_aside_until_they_can(
     store.segment_faults = SegmentFaults()
     sync_one_segment(source, str(number))
     assert rejected(source) == {}
-    assert landed(source)[str(number)]["members"] == members_of(store, number)
+    assert loaded(source)[str(number)]["members"] == members_of(store, number)
 
 
-def test_a_segment_of_which_nobody_can_be_told_apart_keeps_its_members(
+def test_a_segment_without_a_readable_member_keeps_its_stored_ones(
     source: Source, store: Store
 ) -> None:
     sync_segments(source)
-    before = landed(source)
+    before = loaded(source)
     number = direct(store)
     store.segment_faults = SegmentFaults(odd_members=frozenset(store.customers))
     sync_one_segment(source, str(number))
-    assert landed(source) == before
-    assert "Not one of the" in rejected(source)["segment", str(number)]
+    assert loaded(source) == before
+    assert "None of the" in rejected(source)["segment", str(number)]
 
 
-def test_a_second_sync_touches_nothing_but_the_clock(source: Source, store: Store) -> None:
+def test_a_second_sync_only_changes_the_time_of_the_sync(source: Source, store: Store) -> None:
     sync_segments(source)
-    before = landed(source)
+    before = loaded(source)
     again = replace(source, progress=NullProgress())
     sync_segments(again)
     assert again.progress.counts["written"] == 0
-    after = landed(source)
+    after = loaded(source)
     assert {key: {**row, "synced_at": None} for key, row in after.items()} == {
         key: {**row, "synced_at": None} for key, row in before.items()
     }
     assert all(after[key]["synced_at"] > row["synced_at"] for key, row in before.items())
 
 
-# -- on demand, by themselves ---------------------------------------------------------------------
+# -- jobs and commands ----------------------------------------------------------------------------
 
 
 def test_a_worker_syncs_the_segments_and_nothing_else(
@@ -520,11 +517,11 @@ def test_the_command_line_syncs_a_part_or_all(here: Settings, source: Source, st
         ("segments_sync", "succeeded"),
     ]
     refused = quintile(here, "sync", "klaviyo", "--only", "segments", expect=1)
-    assert "Klaviyo has none" in refused.stderr
+    assert "--only is for Shopify" in refused.stderr
 
 
 def test_segments_are_dated_by_the_last_sync_of_all(source: Source, store: Store) -> None:
-    def told() -> dict[str, Any]:
+    def reported() -> dict[str, Any]:
         with tenant_transaction(source.pool, source.tenant_id) as conn:
             return one(
                 conn.execute(
@@ -533,16 +530,16 @@ def test_segments_are_dated_by_the_last_sync_of_all(source: Source, store: Store
             )
 
     sync_segments(source)
-    first = told()
+    first = reported()
     assert (first["segments"], first["unread"]) == (len(store.segments), 0)
-    assert first["as_of"] <= min(row["synced_at"] for row in landed(source).values())
+    assert first["as_of"] <= min(row["synced_at"] for row in loaded(source).values())
     sync_one_segment(source, str(direct(store)))
-    assert told() == first
+    assert reported() == first
     store.delete_segment(direct(store))
     store.segment_faults = SegmentFaults(looks_needed=10**6)
     sync_segments(replace(source, patience=0.1))
-    assert (told()["segments"], told()["unread"]) == (first["segments"] - 1, 1)
-    assert told()["as_of"] > first["as_of"]
+    assert (reported()["segments"], reported()["unread"]) == (first["segments"] - 1, 1)
+    assert reported()["as_of"] > first["as_of"]
 
 
 def test_the_doctor_says_how_old_the_segments_are(
@@ -550,12 +547,12 @@ def test_the_doctor_says_how_old_the_segments_are(
 ) -> None:
     owner.execute("update app.connections set connected_at = now() - interval '13 hours'")
 
-    def told() -> list[str]:
+    def reported() -> list[str]:
         return [f.message for f in examine(here) if f.check == "freshness" and "segm" in f.message]
 
-    (late,) = told()
+    (late,) = reported()
     assert late.startswith(
         "kessel: no sync of Shopify segments for 13 hours, over twice the longest gap of"
     )
     quintile(here, "sync", "shopify", "--only", "segments")
-    assert told() == ["kessel: last sync of Shopify segments a minute ago"]
+    assert reported() == ["kessel: last sync of Shopify segments a minute ago"]

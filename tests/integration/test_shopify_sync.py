@@ -1,4 +1,4 @@
-"""Syncing a shop: what lands, what a second sync does, and what failures cannot change."""
+"""Syncing a shop: what is loaded, what a second sync does, and which failures change nothing."""
 
 from __future__ import annotations
 
@@ -22,11 +22,8 @@ from service.core.credentials import MissingScopeError, find_connection
 from service.core.db import Connection, Pool, connect_as_owner, create_pool, tenant_transaction
 from service.core.errors import InvalidInputError, NotConnectedError
 from service.core.vault import unseal
-from service.shopify.client import (
-    ShopifyRefusedError,
-    ShopifyUnavailableError,
-)
 from service.shopify.connection import connect_shopify
+from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, MakeTenant, NullProgress
@@ -95,8 +92,8 @@ _TABLES = {
 _CLOCKS = ("tenant_id", "landed_at", "landed_xid", "synced_at", "rejected_at")
 
 
-def landed(pool: Pool, tenant_id: UUID) -> dict[str, list[dict[str, Any]]]:
-    """Everything landed for a tenant, but for our own clock."""
+def loaded_rows(pool: Pool, tenant_id: UUID) -> dict[str, list[dict[str, Any]]]:
+    """All loaded rows of a tenant, without the columns of our own clock."""
     with tenant_transaction(pool, tenant_id) as conn:
         return {
             table: [
@@ -108,19 +105,19 @@ def landed(pool: Pool, tenant_id: UUID) -> dict[str, list[dict[str, Any]]]:
 
 
 def row_versions(pool: Pool, tenant_id: UUID) -> list[Any]:
-    """Which transaction wrote each row: the same as before if none was written since."""
+    """The transaction that wrote each row, which changes when the row is written."""
     with tenant_transaction(pool, tenant_id) as conn:
         return [
             conn.execute(f"select xmin, ctid from shopify.{table} order by {key}").fetchall()
             for table, key in _TABLES.items()
-            # These two say when they were last looked at.
+            # These two have the time of the last look.
             if table not in ("cached_segments", "sync_watermarks")
         ]
 
 
 @pytest.fixture(scope="module")
 def undisturbed(cluster: Cluster, migrated_template: str) -> dict[str, list[dict[str, Any]]]:
-    """What a sync of the shop lands when nothing goes wrong."""
+    """The rows that a sync without failures loads."""
     store = Store(small_shop())
     with cluster.database(migrated_template) as settings, Sandbox([store], []) as shop:
         here = replace(settings, shopify_url=shop.shopify_url)
@@ -129,19 +126,19 @@ def undisturbed(cluster: Cluster, migrated_template: str) -> dict[str, list[dict
         pool = create_pool(here)
         connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
         sync_shopify(here, pool, tenant_id, NullProgress())
-        rows = landed(pool, tenant_id)
+        rows = loaded_rows(pool, tenant_id)
         pool.close()
     return rows
 
 
-# -- what lands ---------------------------------------------------------------------------------
+# -- loading ------------------------------------------------------------------------------------
 
 
-def test_everything_lands_as_the_store_has_it(
+def test_everything_is_loaded_as_the_store_has_it(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     counts = sync()
-    rows = landed(pool, tenant)
+    rows = loaded_rows(pool, tenant)
     data = store.data
     assert counts["orders"] == len(rows["orders"]) == ORDERS
     assert counts["customers"] == len(rows["customers"]) == len(data.customers)
@@ -175,11 +172,11 @@ def test_everything_lands_as_the_store_has_it(
     assert any(len(row["line_items"]) > 10 for row in rows["orders"])
 
 
-def test_the_members_of_each_segment_land_large_or_not(
+def test_the_members_of_each_segment_are_loaded_large_or_not(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     sync()
-    rows = landed(pool, tenant)
+    rows = loaded_rows(pool, tenant)
     for segment in store.data.segments:
         expected = {str(facts.customer.number) for facts in store.members_of(segment).rows}
         found = {
@@ -196,7 +193,7 @@ def test_the_members_of_each_segment_land_large_or_not(
     assert any(segment.is_large for segment in store.data.segments)
 
 
-def test_the_tenant_takes_the_shops_currency_and_time_zone(tenant: UUID, owner: Connection) -> None:
+def test_the_tenant_gets_the_shops_currency_and_time_zone(tenant: UUID, owner: Connection) -> None:
     row = owner.execute(
         "select currency, time_zone from app.tenants where tenant_id = %s", [tenant]
     ).fetchone()
@@ -212,10 +209,10 @@ def test_a_second_sync_writes_nothing(sync: Sync, pool: Pool, tenant: UUID) -> N
     assert row_versions(pool, tenant) == before
 
 
-def test_another_tenant_sees_none_of_it(sync: Sync, pool: Pool, make_tenant: MakeTenant) -> None:
+def test_another_tenant_sees_no_loaded_row(sync: Sync, pool: Pool, make_tenant: MakeTenant) -> None:
     sync()
     other = make_tenant("other")
-    assert not any(landed(pool, other).values())
+    assert not any(loaded_rows(pool, other).values())
 
 
 # -- changes ------------------------------------------------------------------------------------
@@ -229,13 +226,13 @@ def test_only_what_changed_is_read_and_written(
     store.update_order(number, tags=["UGC "], note="rea\0d \U0001f600", refunded=150)
     counts = sync()
     assert counts["written"] == 1
-    row = next(r for r in landed(pool, tenant)["orders"] if r["order_id"] == str(number))
+    row = next(r for r in loaded_rows(pool, tenant)["orders"] if r["order_id"] == str(number))
     assert row["tags"] == ["UGC "]
     assert row["refunded_minor"] == 150
     assert row["note"] == "read \U0001f600"
 
 
-def test_older_news_does_not_overwrite_newer(
+def test_an_older_record_does_not_overwrite_a_newer_one(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     sync()
@@ -243,18 +240,20 @@ def test_older_news_does_not_overwrite_newer(
     late = replace(newest, note="late", updated_at=newest.updated_at - timedelta(seconds=30))
     store.upsert_order(late)
     assert sync()["written"] == 0
-    row = next(r for r in landed(pool, tenant)["orders"] if r["order_id"] == str(newest.number))
+    row = next(
+        r for r in loaded_rows(pool, tenant)["orders"] if r["order_id"] == str(newest.number)
+    )
     assert row["note"] == newest.note
 
 
-def test_one_unreadable_order_is_set_aside_until_it_can_be_read(
+def test_an_unreadable_order_is_quarantined_until_it_can_be_read(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     order = store.data.orders[7]
     huge = [replace(order.line_items[0], unit_price=10**30)]
     store.update_order(order.number, line_items=huge)
     counts = sync()
-    rows = landed(pool, tenant)
+    rows = loaded_rows(pool, tenant)
     assert counts["rejected"] == 1
     assert len(rows["orders"]) == ORDERS - 1
     (rejected,) = rows["rejected_rows"]
@@ -264,7 +263,7 @@ def test_one_unreadable_order_is_set_aside_until_it_can_be_read(
 
     store.update_order(order.number, line_items=order.line_items)
     sync()
-    rows = landed(pool, tenant)
+    rows = loaded_rows(pool, tenant)
     assert len(rows["orders"]) == ORDERS
     assert rows["rejected_rows"] == []
 
@@ -277,7 +276,7 @@ def test_a_deleted_segment_is_marked_gone_and_emptied(
     store.delete_segment(deleted.number)
     store.update_segment(kept.number, name="Renamed", query="number_of_orders >= 2")
     sync()
-    rows = landed(pool, tenant)
+    rows = loaded_rows(pool, tenant)
     gone = [row["segment_id"] for row in rows["cached_segments"] if row["gone_at"]]
     assert gone == [str(deleted.number)]
     assert str(deleted.number) not in {row["segment_id"] for row in rows["segment_members"]}
@@ -302,7 +301,7 @@ def test_a_deleted_segment_is_marked_gone_and_emptied(
     ],
     ids=["429", "500", "503 page", "dropped", "truncated", "now and then"],
 )
-def test_passing_failures_change_nothing(
+def test_transient_failures_change_nothing(
     sync: Sync,
     pool: Pool,
     tenant: UUID,
@@ -312,17 +311,17 @@ def test_passing_failures_change_nothing(
 ) -> None:
     shop.fail_shopify(fault)
     sync()
-    assert landed(pool, tenant) == undisturbed
+    assert loaded_rows(pool, tenant) == undisturbed
 
 
 def test_being_throttled_changes_nothing(
     sync: Sync, pool: Pool, tenant: UUID, store: Store, undisturbed: dict[str, Any]
 ) -> None:
     store.bucket = LeakyBucket(700, 1500)
-    # Somebody else has just used it up, which no answer of ours could have told.
+    # Another process has just used it up, which no answer of ours could have reported.
     assert store.bucket.take(700)
     sync()
-    assert landed(pool, tenant) == undisturbed
+    assert loaded_rows(pool, tenant) == undisturbed
 
 
 def test_queries_wait_for_their_points_rather_than_being_throttled(
@@ -339,8 +338,8 @@ def test_queries_wait_for_their_points_rather_than_being_throttled(
 
     store.bucket = Watched(450, 1000)
     sync()
-    assert landed(pool, tenant) == undisturbed
-    # Only the first query of a kind can be, whose price is not known yet.
+    assert loaded_rows(pool, tenant) == undisturbed
+    # Only the first query of a kind can be throttled, because its cost is not known yet.
     assert len(refused) <= 1
 
 
@@ -349,7 +348,7 @@ class _KilledError(Exception):
 
 
 class _KilledAfter(NullProgress):
-    """Dies at the n-th page of the orders, after it has landed."""
+    """Dies at the n-th page of the orders, after it has been loaded."""
 
     def __init__(self, pages: int) -> None:
         super().__init__()
@@ -363,7 +362,7 @@ class _KilledAfter(NullProgress):
 
 
 @pytest.mark.parametrize("pages", [1, 3, ORDER_PAGES])
-def test_a_killed_sync_goes_on_where_it_stopped(
+def test_a_killed_sync_resumes_where_it_stopped(
     here: Settings,
     pool: Pool,
     tenant: UUID,
@@ -375,14 +374,14 @@ def test_a_killed_sync_goes_on_where_it_stopped(
         sync_shopify(here, pool, tenant, _KilledAfter(pages))
     counts = sync()
     assert counts["orders"] < ORDERS - 40 * (pages - 1)
-    assert landed(pool, tenant) == undisturbed
+    assert loaded_rows(pool, tenant) == undisturbed
 
 
-def test_it_gives_up_in_the_end_and_keeps_what_has_landed(
+def test_it_gives_up_in_the_end_and_keeps_what_was_loaded(
     sync: Sync, pool: Pool, tenant: UUID, shop: Sandbox, store: Store
 ) -> None:
     sync()
-    before = landed(pool, tenant)
+    before = loaded_rows(pool, tenant)
     shop.fail_shopify(Fault(status=503, count=100))
     with (
         stamina.set_testing(True, attempts=3),
@@ -390,7 +389,7 @@ def test_it_gives_up_in_the_end_and_keeps_what_has_landed(
     ):
         sync()
     assert store.data.token not in str(raised.value)
-    assert landed(pool, tenant) == before
+    assert loaded_rows(pool, tenant) == before
 
 
 # -- connecting ---------------------------------------------------------------------------------
@@ -418,7 +417,7 @@ def test_a_token_no_longer_accepted_marks_the_connection(
     assert connection(pool, tenant)["state_reason"] is None
 
 
-def test_the_token_is_sealed_and_nowhere_to_be_read(
+def test_the_token_is_stored_encrypted_and_shown_nowhere(
     here: Settings,
     sync: Sync,
     pool: Pool,
@@ -439,7 +438,7 @@ def test_the_token_is_sealed_and_nowhere_to_be_read(
     assert unseal(here, tenant, "shopify", row) == token
 
 
-def test_missing_scopes_are_named_with_what_they_are_for(
+def test_missing_scopes_are_named_with_their_purpose(
     here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
 ) -> None:
     store.scopes = ALL_SCOPES - {"read_orders"}
@@ -450,7 +449,7 @@ def test_missing_scopes_are_named_with_what_they_are_for(
         find_connection(conn, tenant_id, "shopify")
 
 
-def test_a_scope_taken_away_later_is_named_by_the_sync(
+def test_a_scope_revoked_later_is_named_by_the_sync(
     sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     store.scopes = ALL_SCOPES - {"read_orders"}
@@ -459,7 +458,7 @@ def test_a_scope_taken_away_later_is_named_by_the_sync(
     assert connection(pool, tenant)["state"] == "refused"
 
 
-def test_sixty_days_of_orders_are_told(
+def test_a_token_limited_to_sixty_days_is_reported(
     here: Settings, sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     store.scopes = ALL_SCOPES - {"read_all_orders"}
@@ -473,7 +472,7 @@ def test_sixty_days_of_orders_are_told(
     store.scopes = ALL_SCOPES
     store.upsert_customer(store.data.customers[0])  # the store looks again at what may be seen
     assert "orders_limited_to_60_days" not in sync()
-    assert len(landed(pool, tenant)["orders"]) == ORDERS
+    assert len(loaded_rows(pool, tenant)["orders"]) == ORDERS
 
 
 def test_another_shop_is_refused(
@@ -492,7 +491,7 @@ def test_another_shop_is_refused(
 @pytest.mark.parametrize(
     "token", ["", "short", "with space in it", "bad\nline-token", "tökentöken"]
 )
-def test_what_cannot_be_a_token_is_refused_without_being_repeated(
+def test_an_invalid_token_is_refused_and_not_quoted(
     here: Settings, pool: Pool, tenant: UUID, store: Store, token: str
 ) -> None:
     with pytest.raises(InvalidInputError, match="access token") as raised:

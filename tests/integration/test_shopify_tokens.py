@@ -1,4 +1,4 @@
-"""Tokens that expire: refreshed by one process at a time, stored whole, and never lost for good."""
+"""Tokens that expire: refreshed by one process at a time, and stored as a complete pair."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.queries import query
-from service.shopify.client import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.connection import connect_shopify, open_connected_shopify
+from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.tokens import MissingClientError, TokenSet, parse_tokens, read_stored
 from tests.conftest import MakeTenant
 
@@ -92,14 +92,14 @@ def row_of(owner: Connection) -> dict[str, Any]:
 
 
 def end_within(owner: Connection, seconds: int) -> None:
-    """Let the stored access token be one that ends soon."""
+    """Let the stored access token expire soon."""
     owner.execute(
         "update app.connections set access_expires_at = now() + make_interval(secs => %s)",
         [seconds],
     )
 
 
-def test_a_pair_is_sealed_whole_and_used_while_it_lasts(
+def test_a_pair_is_encrypted_as_a_whole_and_used_until_it_expires(
     ask: Ask, shop: Sandbox, owner: Connection, issued: dict[str, Any]
 ) -> None:
     assert ask() == KESSEL.name
@@ -113,7 +113,7 @@ def test_a_pair_is_sealed_whole_and_used_while_it_lasts(
         assert secret.encode() not in bytes(row["sealed_secret"])
 
 
-def test_a_token_near_its_end_is_refreshed_before_it_is_used(
+def test_a_token_about_to_expire_is_refreshed_before_it_is_used(
     ask: Ask, shop: Sandbox, here: Settings, pool: Pool, tenant: UUID, owner: Connection
 ) -> None:
     before = stored(here, pool, tenant)
@@ -130,7 +130,7 @@ def test_a_token_near_its_end_is_refreshed_before_it_is_used(
     assert refreshes(shop) == [401, 200]
 
 
-def test_a_rejected_token_is_refreshed_once_and_the_call_made_again(
+def test_a_rejected_token_is_refreshed_once_and_the_call_repeated(
     ask: Ask, shop: Sandbox, here: Settings, pool: Pool, tenant: UUID
 ) -> None:
     before = stored(here, pool, tenant)
@@ -140,10 +140,10 @@ def test_a_rejected_token_is_refreshed_once_and_the_call_made_again(
     assert stored(here, pool, tenant) != before
 
 
-def test_many_at_once_refresh_once(
+def test_concurrent_clients_refresh_once(
     ask: Ask, shop: Sandbox, here: Settings, pool: Pool, owner: Connection
 ) -> None:
-    # A second use of the refresh token would be refused, as it was by Shopify for long.
+    # A second use of the refresh token would be refused, as Shopify used to do.
     shop.tokens.is_forgiving = False
     end_within(owner, 1)
     with ThreadPoolExecutor(8) as threads:
@@ -152,7 +152,7 @@ def test_many_at_once_refresh_once(
 
 
 @pytest.mark.parametrize("fault", [Fault(truncate=True), Fault(status=502, html=True)])
-def test_an_answer_that_was_lost_is_asked_for_again(
+def test_a_refresh_whose_answer_was_lost_is_repeated(
     ask: Ask, shop: Sandbox, owner: Connection, fault: Fault
 ) -> None:
     end_within(owner, 1)
@@ -161,10 +161,10 @@ def test_an_answer_that_was_lost_is_asked_for_again(
     assert refreshes(shop)[-1] == 200
 
 
-def test_a_crash_before_the_pair_was_stored_is_mended_by_the_next_refresh(
+def test_after_a_crash_before_the_pair_was_stored_the_next_refresh_works(
     ask: Ask, shop: Sandbox, owner: Connection, issued: dict[str, Any]
 ) -> None:
-    """The answer has arrived, and the process dies: Shopify takes the stored token again."""
+    """The answer has arrived and the process dies: Shopify accepts the stored token again."""
     form = {
         "grant_type": "refresh_token",
         "client_id": CLIENT_ID,
@@ -173,7 +173,7 @@ def test_a_crash_before_the_pair_was_stored_is_mended_by_the_next_refresh(
     }
     _, status = shop.tokens.exchange(form)
     assert status == 200
-    # The lease of the dead process has run out.
+    # The lease of the dead process has expired.
     owner.execute(
         "update app.connections set refresher = %s, refresher_until = now() - interval '1 second'",
         [uuid4()],
@@ -182,7 +182,7 @@ def test_a_crash_before_the_pair_was_stored_is_mended_by_the_next_refresh(
     assert row_of(owner)["state"] == "active"
 
 
-def test_a_refresh_token_that_is_dead_refuses_the_connection_and_says_what_to_do(
+def test_a_refresh_token_that_is_no_longer_accepted_refuses_the_connection(
     ask: Ask, shop: Sandbox, owner: Connection, issued: dict[str, Any]
 ) -> None:
     shop.tokens.is_forgiving = False
@@ -194,7 +194,7 @@ def test_a_refresh_token_that_is_dead_refuses_the_connection_and_says_what_to_do
             "refresh_token": issued["refresh_token"],
         }
     )
-    with pytest.raises(ShopifyRefusedError, match="refresh token any more") as caught:
+    with pytest.raises(ShopifyRefusedError, match="no longer accepts the refresh token") as caught:
         ask()
     assert "connect-shopify" in caught.value.advice
     row = row_of(owner)
@@ -204,7 +204,7 @@ def test_a_refresh_token_that_is_dead_refuses_the_connection_and_says_what_to_do
         assert issued["refresh_token"] not in text
 
 
-def test_a_refresh_that_fails_waits_while_the_token_is_good(
+def test_a_failed_refresh_does_no_harm_while_the_token_is_valid(
     ask: Ask, shop: Sandbox, owner: Connection
 ) -> None:
     end_within(owner, 200)
@@ -213,7 +213,7 @@ def test_a_refresh_that_fails_waits_while_the_token_is_good(
     assert row_of(owner)["refresher"] is None
 
 
-def test_a_refresh_that_fails_with_an_expired_token_is_told_and_leaves_it(
+def test_a_failed_refresh_of_an_expired_token_raises_and_keeps_the_pair(
     ask: Ask, shop: Sandbox, owner: Connection
 ) -> None:
     end_within(owner, -1)
@@ -228,7 +228,7 @@ def test_a_refresh_that_fails_with_an_expired_token_is_told_and_leaves_it(
 def test_only_the_holder_of_the_lease_stores(
     here: Settings, pool: Pool, tenant: UUID, owner: Connection, issued: dict[str, Any]
 ) -> None:
-    """Whoever connects anew while a refresh is under way keeps what they gave."""
+    """A connection made during a refresh is not overwritten."""
     lease = uuid4()
     owner.execute(
         "update app.connections set refresher = %s, refresher_until = now() + interval '1 hour'",
@@ -252,7 +252,7 @@ def test_only_the_holder_of_the_lease_stores(
     assert row_of(owner)["access_expires_at"] is None
 
 
-def test_without_the_app_s_id_and_secret_a_pair_is_not_taken(
+def test_without_the_apps_id_and_secret_a_pair_is_refused(
     here: Settings, pool: Pool, make_tenant: MakeTenant, issued: dict[str, Any]
 ) -> None:
     tenant_id = make_tenant("kessel", SHOP)
@@ -262,7 +262,7 @@ def test_without_the_app_s_id_and_secret_a_pair_is_not_taken(
     assert "QUINTILE_SHOPIFY_CLIENT_ID" in caught.value.advice
 
 
-def test_an_app_that_shopify_does_not_know_is_the_operator_s_business(
+def test_an_unknown_app_does_not_refuse_the_connection(
     here: Settings, pool: Pool, tenant: UUID, owner: Connection
 ) -> None:
     end_within(owner, 1)
@@ -275,12 +275,12 @@ def test_an_app_that_shopify_does_not_know_is_the_operator_s_business(
     assert row_of(owner)["state"] == "active"
 
 
-def test_what_shopify_issues_is_read_and_what_is_none_is_not_repeated() -> None:
+def test_a_token_response_is_read_and_an_invalid_one_not_quoted() -> None:
     assert parse_tokens(" shpat_1234 ") == TokenSet("shpat_1234")
     assert parse_tokens('{"access_token": "a", "scope": "x"}') == TokenSet("a")
     pair = {"access_token": "a", "refresh_token": "r", "expires_in": 60}
     assert parse_tokens(json.dumps(pair)) == TokenSet("a", "r", 60)
-    # An answer that leaves the lifetime out must not make the token look permanent.
+    # An answer without a lifetime must not make the token look permanent.
     del pair["expires_in"]
     assert parse_tokens(json.dumps(pair)).expires_in == 3600
     for text in ('{"access_token": 1}', '{"refresh_token": "shprt_x"}', '{"shpat_secret'):

@@ -26,7 +26,7 @@ from service.webhooks.subscriptions import find_deviations, repair, webhook_addr
 from service.worker.tasks import Worker, worker_app
 from tests.conftest import MakeTenant, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served
-from tests.integration.test_shopify_sync import landed, row_versions, small_shop
+from tests.integration.test_shopify_sync import loaded_rows, row_versions, small_shop
 from tests.web import client_of, running_app
 
 OTHER_SHOP = "other-shop.myshopify.com"
@@ -120,7 +120,7 @@ def states(pool: Pool, tenant_id: UUID) -> set[str]:
 
 
 def order_row(pool: Pool, tenant_id: UUID, number: int) -> dict[str, Any]:
-    return next(r for r in landed(pool, tenant_id)["orders"] if r["order_id"] == str(number))
+    return next(r for r in loaded_rows(pool, tenant_id)["orders"] if r["order_id"] == str(number))
 
 
 def find(pool: Pool, statement: str, tenant_id: UUID) -> dict[str, Any]:
@@ -351,7 +351,7 @@ def test_a_new_order_of_a_new_customer_is_loaded(
     work()
     row = order_row(pool, subscribed, 999_002)
     assert (row["customer_id"], row["customer_email"]) == ("999001", "new@example.com")
-    assert "999001" in {r["customer_id"] for r in landed(pool, subscribed)["customers"]}
+    assert "999001" in {r["customer_id"] for r in loaded_rows(pool, subscribed)["customers"]}
 
 
 def test_a_burst_about_one_order_reads_it_once(
@@ -461,7 +461,7 @@ def test_customers_are_deleted_and_merged(
     store.merge_customers(kept, gone)
     store.delete_customer(deleted)
     work()
-    customers = {row["customer_id"]: row for row in landed(pool, subscribed)["customers"]}
+    customers = {row["customer_id"]: row for row in loaded_rows(pool, subscribed)["customers"]}
     assert customers[str(gone)]["deleted_at"] is not None
     assert customers[str(deleted)]["deleted_at"] is not None
     assert customers[str(kept)]["deleted_at"] is None
@@ -475,7 +475,7 @@ def test_a_failed_merge_changes_nothing(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     buyers = sorted({o.customer_number for o in store.data.orders if o.customer_number})
-    before = landed(pool, synced)
+    before = loaded_rows(pool, synced)
     post_webhook(
         url,
         store.data.domain,
@@ -488,7 +488,7 @@ def test_a_failed_merge_changes_nothing(
         },
     )
     work()
-    assert landed(pool, synced) == before
+    assert loaded_rows(pool, synced) == before
     (event,) = events(pool, synced)
     assert event["state"] == "done"
     assert "has not merged" in event["reason"]
@@ -504,12 +504,12 @@ def test_changed_and_deleted_segments_are_loaded(
     store.update_segment(renamed, name="Renamed", query="number_of_orders >= 2")
     store.delete_segment(gone)
     work()
-    rows = {row["segment_id"]: row for row in landed(pool, subscribed)["cached_segments"]}
+    rows = {row["segment_id"]: row for row in loaded_rows(pool, subscribed)["cached_segments"]}
     assert rows[str(renamed)]["name"] == "Renamed"
     assert rows[str(gone)]["gone_at"] is not None
     members = {
         row["customer_id"]
-        for row in landed(pool, subscribed)["segment_members"]
+        for row in loaded_rows(pool, subscribed)["segment_members"]
         if row["segment_id"] == str(renamed)
     }
     expected = store.members_of(store.segments[renamed]).rows
@@ -522,7 +522,7 @@ def test_a_changed_membership_changes_one_row(
 ) -> None:
     segment = store.segments[store.data.segments[1].number]
     member = store.members_of(segment).rows[0].customer.number
-    members = landed(pool, synced)["segment_members"]
+    members = loaded_rows(pool, synced)["segment_members"]
     with tenant_transaction(pool, synced) as conn:
         conn.execute(
             "delete from shopify.segment_members where segment_id = %s and customer_id = %s",
@@ -544,7 +544,7 @@ def test_a_changed_membership_changes_one_row(
     post_webhook(url, store.data.domain, "customer.left_segment", left)
     work()
     assert len(shop.shopify_requests()) == 1
-    rows = landed(pool, synced)
+    rows = loaded_rows(pool, synced)
     assert rows["segment_members"] == members
     counted = next(r for r in rows["cached_segments"] if r["segment_id"] == str(segment.number))
     assert counted["member_count"] == len(store.members_of(segment).rows)
@@ -561,7 +561,7 @@ def test_customers_who_leave_a_segment_are_removed(
     work()
     members = {
         (row["segment_id"], row["customer_id"])
-        for row in landed(pool, subscribed)["segment_members"]
+        for row in loaded_rows(pool, subscribed)["segment_members"]
     }
     assert (str(follow.number), str(victim)) not in members
 
@@ -699,7 +699,7 @@ def test_an_unreadable_order_is_quarantined_as_in_a_sync(
     store.update_order(order.number, line_items=huge)
     post_webhook(url, store.data.domain, "orders/updated", {"id": order.number})
     work()
-    (rejected,) = landed(pool, synced)["rejected_rows"]
+    (rejected,) = loaded_rows(pool, synced)["rejected_rows"]
     assert rejected["source_id"] == str(order.number)
     assert states(pool, synced) == {"done"}
 
@@ -787,12 +787,12 @@ def test_a_webhook_never_changes_another_tenant(
             "insert into shopify.customers (tenant_id, customer_id) values (%s, %s)",
             [other, str(customer.number)],
         )
-    before = (landed(pool, other), row_versions(pool, other))
+    before = (loaded_rows(pool, other), row_versions(pool, other))
     store.update_order(order.number, note="ours")
     store.delete_order(order.number)
     store.delete_customer(customer.number)
     work()
-    assert (landed(pool, other), row_versions(pool, other)) == before
+    assert (loaded_rows(pool, other), row_versions(pool, other)) == before
     assert events(pool, other) == []
     assert order_row(pool, subscribed, order.number)["deleted_at"] is not None
 

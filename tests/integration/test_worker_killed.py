@@ -52,7 +52,7 @@ from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from service.worker.tasks import worker_app
 from tests.conftest import Cluster, NullProgress
-from tests.integration.test_shopify_sync import landed, small_shop
+from tests.integration.test_shopify_sync import loaded_rows, small_shop
 from tests.web import BUILT, CALCULATED_AT
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
 
@@ -370,7 +370,7 @@ class World:
         """Everything that jobs have written, without times."""
         with open_pool(self.settings) as pool:
             found: dict[str, Any] = {
-                name: landed(pool, tenant_id) for name, tenant_id in self.tenants.items()
+                name: loaded_rows(pool, tenant_id) for name, tenant_id in self.tenants.items()
             }
         for name in KLAVIYO:
             account = _account(self.shops, name)

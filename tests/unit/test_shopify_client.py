@@ -1,4 +1,4 @@
-"""The Shopify client against a server that answers what the sandbox never would."""
+"""The Shopify client against a server that answers as the sandbox never would."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from service.core.config import Settings
-from service.shopify.client import (
-    ShopifyClient,
+from service.shopify.client import ShopifyClient, open_shopify, pages
+from service.shopify.errors import (
     ShopifyError,
     ShopifyQueryError,
     ShopifyRefusedError,
     ShopifyUnavailableError,
     ShopifyUnknownOutcomeError,
-    open_shopify,
-    pages,
 )
 
 PATH = "/admin/api/2026-07/graphql.json"
@@ -51,9 +49,7 @@ def test_the_shop_is_part_of_the_url_and_the_token_a_header(httpserver: HTTPServ
         assert TOKEN not in repr(client) + repr(vars(client))
 
 
-def test_a_page_that_costs_too_much_is_asked_for_in_smaller_ones(
-    client: ShopifyClient, httpserver: HTTPServer
-) -> None:
+def test_a_page_that_costs_too_much_is_split(client: ShopifyClient, httpserver: HTTPServer) -> None:
     asked: list[tuple[int, str | None]] = []
 
     def answer(request: Request) -> Response:
@@ -70,14 +66,14 @@ def test_a_page_that_costs_too_much_is_asked_for_in_smaller_ones(
     assert asked == [(250, None), (125, None), (62, None), (31, None), (31, "c")]
 
 
-def test_paging_that_does_not_get_on_is_an_error(
+def test_paging_that_makes_no_progress_is_an_error(
     client: ShopifyClient, httpserver: HTTPServer
 ) -> None:
     info = {"hasNextPage": True, "endCursor": "c"}
     httpserver.expect_request(PATH).respond_with_json(
         {"data": {"segments": {"nodes": [], "pageInfo": info}}}
     )
-    with pytest.raises(ShopifyError, match="does not get on"):
+    with pytest.raises(ShopifyError, match="makes no progress"):
         list(pages(client, "segments", "segments", first=250))
 
 
@@ -86,7 +82,7 @@ def test_paging_that_does_not_get_on_is_an_error(
     [
         (error("ACCESS_DENIED", "needs read_orders"), 200, ShopifyRefusedError, "read_orders"),
         (error("undefinedField", "no such field"), 200, ShopifyQueryError, "no such field"),
-        ({"errors": "Not Found"}, 404, ShopifyError, "no such shop"),
+        ({"errors": "Not Found"}, 404, ShopifyError, "does not have this shop"),
         ({"errors": "x"}, 401, ShopifyRefusedError, "401"),
         ({"errors": "x"}, 403, ShopifyRefusedError, "403"),
         ({"errors": "Unavailable Shop"}, 402, ShopifyError, "frozen"),
@@ -97,7 +93,7 @@ def test_paging_that_does_not_get_on_is_an_error(
         ({"errors": {"query": "missing"}}, 200, ShopifyQueryError, "missing"),
     ],
 )
-def test_final_errors_are_typed_and_not_repeated(
+def test_final_errors_have_a_type_and_are_not_retried(
     client: ShopifyClient,
     httpserver: HTTPServer,
     body: dict[str, Any],
@@ -123,7 +119,7 @@ def test_final_errors_are_typed_and_not_repeated(
         "text",
     ],
 )
-def test_answers_that_are_none_are_asked_for_again(
+def test_unusable_answers_are_retried(
     client: ShopifyClient, httpserver: HTTPServer, body: Any
 ) -> None:
     httpserver.expect_ordered_request(PATH).respond_with_json(body)
@@ -136,7 +132,7 @@ def test_answers_that_are_none_are_asked_for_again(
     ("body", "status"),
     [(error("INTERNAL_SERVER_ERROR"), 200), ({"data": None}, 200), ("text", 200), ({}, 503)],
 )
-def test_a_change_whose_outcome_is_unknown_is_not_asked_for_again(
+def test_a_change_with_an_unknown_outcome_is_not_repeated(
     client: ShopifyClient, httpserver: HTTPServer, body: Any, status: int
 ) -> None:
     httpserver.expect_request(PATH).respond_with_json(body, status=status)
@@ -146,7 +142,7 @@ def test_a_change_whose_outcome_is_unknown_is_not_asked_for_again(
 
 
 @pytest.mark.parametrize(("body", "status"), [(error("THROTTLED"), 200), ({"errors": "x"}, 429)])
-def test_a_change_that_was_turned_away_is_asked_for_again(
+def test_a_change_that_was_certainly_not_made_is_retried(
     client: ShopifyClient, httpserver: HTTPServer, body: Any, status: int
 ) -> None:
     httpserver.expect_ordered_request(PATH).respond_with_json(body, status=status)
@@ -163,8 +159,8 @@ def test_it_gives_up_after_some_attempts(client: ShopifyClient, httpserver: HTTP
     assert client.calls == 3
 
 
-def test_a_server_that_is_not_there_is_told_by_its_kind_of_failure() -> None:
-    # Port 9, discard, is bound by nobody.
+def test_an_unreachable_server_is_reported_with_the_kind_of_failure() -> None:
+    # Nothing listens on port 9 (discard).
     settings = Settings(shopify_url="http://127.0.0.1:9")
     with (
         stamina.set_testing(True, attempts=2),
@@ -174,7 +170,7 @@ def test_a_server_that_is_not_there_is_told_by_its_kind_of_failure() -> None:
         client.run("shop")
 
 
-def test_text_that_postgresql_cannot_hold_is_taken_out(
+def test_text_that_postgresql_cannot_store_is_removed(
     client: ShopifyClient, httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request(PATH).respond_with_data(

@@ -1,4 +1,4 @@
-"""Promo codes: made once, for as many targets as wanted, and refused in words."""
+"""Promo codes: created once, for any number of targets, with refusals explained."""
 
 from __future__ import annotations
 
@@ -19,13 +19,7 @@ from sandbox.shopify.discounts import Discount as Stored
 from sandbox.shopify.store import ALL_SCOPES
 from service.core.config import Settings
 from service.core.errors import InvalidInputError
-from service.shopify.client import (
-    ShopifyClient,
-    ShopifyQueryError,
-    ShopifyRefusedError,
-    ShopifyUnknownOutcomeError,
-    open_shopify,
-)
+from service.shopify.client import ShopifyClient, open_shopify
 from service.shopify.discounts import (
     Discount,
     DiscountRefusedError,
@@ -36,6 +30,11 @@ from service.shopify.discounts import (
     create_code,
     deactivate_code,
     find_code,
+)
+from service.shopify.errors import (
+    ShopifyQueryError,
+    ShopifyRefusedError,
+    ShopifyUnknownOutcomeError,
 )
 
 STARTS = datetime(2026, 6, 1, tzinfo=UTC)
@@ -109,9 +108,7 @@ def test_a_code_is_for_segments(client: ShopifyClient, store: Store) -> None:
     assert numbers(store, "Segment") == set(chosen)
 
 
-def test_more_targets_than_a_call_takes_are_added_by_updates(
-    client: ShopifyClient, store: Store
-) -> None:
+def test_targets_beyond_one_call_are_added_by_updates(client: ShopifyClient, store: Store) -> None:
     chosen = buyers(store, 601)
     create_code(client, TWENTY, Targets(customer_ids=chosen))
     assert numbers(store, "Customer") == set(chosen)
@@ -121,9 +118,7 @@ def test_more_targets_than_a_call_takes_are_added_by_updates(
 # -- changing -----------------------------------------------------------------------------------
 
 
-def test_targets_are_added_and_removed_and_twice_is_as_good_as_once(
-    client: ShopifyClient, store: Store
-) -> None:
+def test_adding_and_removing_targets_may_be_repeated(client: ShopifyClient, store: Store) -> None:
     chosen = buyers(store, 300)
     discount_id = create_code(client, TWENTY, Targets(customer_ids=chosen[:3]))
     for _ in range(2):
@@ -137,7 +132,7 @@ def test_targets_are_added_and_removed_and_twice_is_as_good_as_once(
     assert only(store).code == "CREATOR20"
 
 
-def test_segments_take_the_place_of_customers(client: ShopifyClient, store: Store) -> None:
+def test_segments_replace_customers(client: ShopifyClient, store: Store) -> None:
     discount_id = create_code(client, TWENTY, Targets(customer_ids=buyers(store, 2)))
     segment = str(min(store.segments))
     change_targets(client, discount_id, add=Targets(segment_ids=[segment]))
@@ -145,7 +140,9 @@ def test_segments_take_the_place_of_customers(client: ShopifyClient, store: Stor
     assert numbers(store, "Customer") == set()
 
 
-def test_a_code_is_found_whatever_its_case_and_ended(client: ShopifyClient, store: Store) -> None:
+def test_a_code_is_found_whatever_its_case_and_can_be_ended(
+    client: ShopifyClient, store: Store
+) -> None:
     assert find_code(client, "creator20") is None
     discount_id = create_code(client, TWENTY, EVERYBODY)
     assert find_code(client, "creator20") == Discount(discount_id, "Creators", "ACTIVE")
@@ -160,7 +157,7 @@ def test_a_code_is_found_whatever_its_case_and_ended(client: ShopifyClient, stor
 @pytest.mark.parametrize(
     ("promo", "targets", "code", "field", "message"),
     [
-        (TWENTY, EVERYBODY, "TAKEN", "code", "The code exists already in the shop."),
+        (TWENTY, EVERYBODY, "TAKEN", "code", "The shop already has this code."),
         (replace(TWENTY, code=""), EVERYBODY, "BLANK", "code", "The code is missing."),
         (replace(TWENTY, code="x" * 256), EVERYBODY, "TOO_LONG", "code", "The code is too long."),
         (replace(TWENTY, code="B", title=""), EVERYBODY, "BLANK", "title", "The title is missing."),
@@ -202,7 +199,7 @@ def test_a_code_is_found_whatever_its_case_and_ended(client: ShopifyClient, stor
     ],
     ids=lambda value: value if isinstance(value, str) and value.isupper() else "",
 )
-def test_what_is_wrong_is_told_by_field_and_in_words(
+def test_user_errors_are_explained_with_their_field(
     client: ShopifyClient,
     store: Store,
     promo: PromoCode,
@@ -219,21 +216,21 @@ def test_what_is_wrong_is_told_by_field_and_in_words(
     assert len(store.discounts) == 1
 
 
-def test_a_discount_that_is_gone_is_named(client: ShopifyClient) -> None:
+def test_a_missing_discount_is_reported(client: ShopifyClient) -> None:
     for change in (
         lambda: deactivate_code(client, "gid://shopify/DiscountCodeNode/1"),
         lambda: change_targets(
             client, "gid://shopify/DiscountCodeNode/1", add=Targets(customer_ids=["1"])
         ),
     ):
-        with pytest.raises(DiscountRefusedError, match="does not have this discount any more"):
+        with pytest.raises(DiscountRefusedError, match="no longer has this discount"):
             change()
 
 
 def test_a_refusal_without_a_known_reason_shows_shopifys_words(
     client: ShopifyClient, store: Store
 ) -> None:
-    """Both ways to choose buyers at once, which our functions never send."""
+    """Both ways to choose buyers at once, which the client never sends."""
     with pytest.raises(ShopifyQueryError, match="OneOf"):
         client.run("discount_create", discount={"context": {"all": "ALL", "customers": {}}})
     answer = client.run(
@@ -257,7 +254,7 @@ def test_a_refusal_without_a_known_reason_shows_shopifys_words(
     assert store.discounts == {}
 
 
-def test_a_longer_list_than_shopify_takes_is_refused_as_a_whole(
+def test_a_list_longer_than_shopify_allows_is_refused_as_a_whole(
     client: ShopifyClient, store: Store
 ) -> None:
     discount_id = create_code(client, TWENTY, EVERYBODY)
@@ -281,7 +278,7 @@ def test_a_missing_scope_is_named(client: ShopifyClient, store: Store) -> None:
     assert find_code(client, "CREATOR20") is None
 
 
-def test_what_cannot_be_a_promo_code_is_refused_before_shopify_hears_of_it() -> None:
+def test_an_invalid_promo_code_is_refused_without_a_call() -> None:
     for wrong in (Decimal(0), Decimal("1.01"), Decimal(20)):
         with pytest.raises(InvalidInputError, match="above 0 and at most 1"):
             replace(TWENTY, percentage=wrong)
@@ -293,7 +290,7 @@ def test_what_cannot_be_a_promo_code_is_refused_before_shopify_hears_of_it() -> 
         Targets(segment_ids=["1"], customer_ids=["2"])
 
 
-# -- answers that are lost ----------------------------------------------------------------------
+# -- lost answers -------------------------------------------------------------------------------
 
 
 def test_a_creation_whose_answer_is_lost_is_found_and_not_repeated(
@@ -306,7 +303,7 @@ def test_a_creation_whose_answer_is_lost_is_found_and_not_repeated(
     assert numbers(store, "Customer") == set(chosen)
 
 
-def test_a_creation_that_never_arrived_is_made(
+def test_a_creation_that_never_arrived_is_repeated(
     client: ShopifyClient, store: Store, shop: Sandbox
 ) -> None:
     shop.fail_shopify(Fault(status=502, html=True))
@@ -314,7 +311,7 @@ def test_a_creation_that_never_arrived_is_made(
     assert only(store).code == "CREATOR20"
 
 
-def test_a_creation_that_is_turned_away_is_repeated_at_once(
+def test_a_throttled_creation_is_retried(
     client: ShopifyClient, store: Store, shop: Sandbox
 ) -> None:
     shop.fail_shopify(Fault(status=429, retry_after=0))
@@ -323,7 +320,7 @@ def test_a_creation_that_is_turned_away_is_repeated_at_once(
     assert only(store).code == "CREATOR20"
 
 
-def test_somebody_elses_code_is_not_taken_for_the_lost_one(
+def test_another_discount_with_the_code_is_not_taken_for_the_lost_one(
     client: ShopifyClient, store: Store, shop: Sandbox
 ) -> None:
     create_code(client, replace(TWENTY, title="Theirs"), EVERYBODY)
@@ -334,13 +331,13 @@ def test_somebody_elses_code_is_not_taken_for_the_lost_one(
     assert only(store).title == "Theirs"
 
 
-def test_a_creation_that_is_lost_twice_says_so(
+def test_a_creation_that_is_lost_twice_raises(
     client: ShopifyClient, store: Store, shop: Sandbox
 ) -> None:
     lost = Fault(status=502)
-    # The look-up in between is a request, too.
+    # The look-up in between is also a request.
     shop.fail_shopify(lost, Fault(delay=0.001), lost)
-    with pytest.raises(ShopifyUnknownOutcomeError, match="not known"):
+    with pytest.raises(ShopifyUnknownOutcomeError, match="was lost"):
         create_code(client, TWENTY, EVERYBODY)
     assert store.discounts == {}
 
@@ -351,12 +348,14 @@ def test_a_lost_creation_that_cannot_be_looked_up_stays_unknown(
     shop.fail_shopify(Fault(truncate=True), Fault(status=503, count=2))
     with (
         stamina.set_testing(True, attempts=2),
-        pytest.raises(ShopifyUnknownOutcomeError, match="discount_create is not known") as raised,
+        pytest.raises(
+            ShopifyUnknownOutcomeError, match="answer to discount_create was lost"
+        ) as raised,
     ):
         create_code(client, TWENTY, EVERYBODY)
-    assert "Look in Shopify" in raised.value.advice
-    # It had been done after all: asking again says so.
-    with pytest.raises(DiscountRefusedError, match="exists already"):
+    assert "check in Shopify" in raised.value.advice
+    # It was created after all, so it is refused now.
+    with pytest.raises(DiscountRefusedError, match="already has this code"):
         create_code(client, TWENTY, EVERYBODY)
 
 
@@ -372,7 +371,7 @@ def test_targets_that_could_not_be_added_are_counted(
     assert numbers(store, "Customer") == set(chosen)
 
 
-def test_an_update_whose_answer_is_lost_is_made_again(
+def test_an_update_whose_answer_is_lost_is_repeated(
     client: ShopifyClient, store: Store, shop: Sandbox
 ) -> None:
     chosen = buyers(store, 2)

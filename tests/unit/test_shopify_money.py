@@ -57,12 +57,12 @@ def test_amounts_become_integers(amount: str, currency: str, minor: int) -> None
         ("1", ""),
     ],
 )
-def test_what_is_not_exact_is_refused(amount: str, currency: str) -> None:
+def test_inexact_amounts_are_refused(amount: str, currency: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         to_minor(amount, currency)
 
 
 @given(st.integers(-(10**15), 10**15), st.sampled_from(["USD", "JPY", "KWD", "CLF"]))
-def test_minor_units_come_back_as_they_were(minor: int, currency: str) -> None:
+def test_minor_units_survive_a_round_trip(minor: int, currency: str) -> None:
     amount = Decimal(minor).scaleb(-exponent_of(currency))
     assert to_minor(f"{amount:f}", currency) == minor

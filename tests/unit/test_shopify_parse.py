@@ -124,23 +124,23 @@ def test_an_order_in_columns() -> None:
         ({"attribution": None, "app": None, "publication": None, "sourceName": None}, None),
     ],
 )
-def test_the_channel_falls_back_on_less_telling_names(
+def test_the_channel_falls_back_on_less_specific_names(
     missing: dict[str, Any], channel: str | None
 ) -> None:
     assert parse_order(order(**missing))["channel"] == channel
 
 
-def test_a_guest_has_the_orders_address_only() -> None:
+def test_a_guest_has_only_the_orders_address() -> None:
     row = parse_order(order(customer=None))
     assert (row["customer_id"], row["customer_name"]) == (None, None)
     assert row["customer_email"] == "order@example.org"
 
 
-def test_without_a_subtotal_the_lines_tell_what_the_goods_cost() -> None:
+def test_without_a_subtotal_the_lines_are_summed() -> None:
     assert parse_order(order(subtotalPriceSet=None))["subtotal_minor"] == 12000
 
 
-def test_an_order_is_delivered_when_its_last_parcel_is() -> None:
+def test_an_order_is_delivered_with_its_last_parcel() -> None:
     under_way = {"status": "SUCCESS", "createdAt": "2026-04-24T09:00:00Z", "deliveredAt": None}
     fulfillments = [*ORDER["fulfillments"], under_way]
     assert parse_order(order(fulfillments=fulfillments))["delivered_at"] is None
@@ -160,7 +160,7 @@ def test_an_order_is_delivered_when_its_last_parcel_is() -> None:
         ({"tags": None}, "not iterable"),
     ],
 )
-def test_an_unreadable_order_is_set_aside_with_the_reason(
+def test_an_unreadable_order_becomes_a_rejection_with_its_reason(
     changes: dict[str, Any], reason: str
 ) -> None:
     rows, rejections = sort_out([order(), order(**changes)], parse_order)
@@ -179,7 +179,7 @@ def test_a_missing_field_is_named() -> None:
 
 
 @pytest.mark.parametrize("node", [None, {}, {"id": None}], ids=str)
-def test_a_record_without_an_id_is_set_aside_as_unknown(node: Any) -> None:
+def test_a_record_without_an_id_is_rejected_as_unknown(node: Any) -> None:
     _, (rejection,) = sort_out([node], parse_order)
     assert rejection.source_id == "unknown"
 
@@ -190,7 +190,7 @@ def test_the_newest_change_counts_even_when_its_record_cannot_be_read() -> None:
     assert newest([]) is None
 
 
-def test_a_members_number_is_the_customers() -> None:
+def test_a_members_number_is_the_customers_id() -> None:
     member = {"id": "gid://shopify/CustomerSegmentMember/77", "displayName": "Ada"}
     assert parse_member(member) == {
         "customer_id": "77",

@@ -1,5 +1,5 @@
 -- name: list_refetches
--- The next few to be asked for by their ids.
+-- The next records to refetch.
 select source_id
 from shopify.rereads
 where tenant_id = %(tenant_id)s and entity = %(entity)s
@@ -7,13 +7,13 @@ order by source_id asc
 limit %(at_once)s;
 
 -- name: count_refetches
--- How many are to be asked for by their ids.
+-- How many records wait to be refetched.
 select count(*) as waiting
 from shopify.rereads
 where tenant_id = %(tenant_id)s and entity = %(entity)s;
 
 -- name: delete_refetches
--- Forgets what has been asked for, in the transaction that lands the answers.
+-- Deletes refetched records from the waiting ones, in the transaction that loads them.
 delete from shopify.rereads
 where
     tenant_id = %(tenant_id)s
@@ -21,7 +21,7 @@ where
     and source_id = any(%(source_ids)s);
 
 -- name: mark_missing_orders
--- Marks orders as deleted that the shop says it does not have, if it would have shown them to us.
+-- Marks refetched orders as deleted that the shop does not have, if the token can see such orders.
 with marked as (
     update shopify.orders as x
     set deleted_at = now(), landed_at = default, landed_xid = default
@@ -42,7 +42,7 @@ select count(*) as written
 from marked;
 
 -- name: mark_missing_customers
--- Marks customers as deleted whom the shop says it does not have.
+-- Marks refetched customers as deleted that the shop does not have.
 with marked as (
     update shopify.customers as x
     set deleted_at = now(), landed_at = default, landed_xid = default
@@ -62,14 +62,13 @@ select count(*) as written
 from marked;
 
 -- name: is_comparison_due
--- Whether what has landed is to be compared with the shop's ids again; null when it never was.
+-- Whether the loaded ids must be compared with the shop's again; no row if they never were.
 select w.synced_at < now() - make_interval(hours => %(hours)s) as is_due
 from shopify.sync_watermarks as w
 where w.tenant_id = %(tenant_id)s and w.resource = 'comparison';
 
 -- name: create_listed
--- Which orders or customers the shop has, as a bulk operation has listed them, and what of the
--- landed ones is not among them.
+-- The ids of a bulk listing, and the loaded ids that are missing from it.
 create temporary table listed (
     source_id text not null,
     updated_at timestamptz not null,
@@ -81,12 +80,12 @@ create temporary table missing (
 ) on commit drop;
 
 -- name: copy_listed
--- Takes a part of the listing.
+-- Adds a part of the listing, in COPY's text format.
 copy pg_temp.listed from stdin with (null '␀');
 
 -- name: find_missing_orders
--- Landed orders that the shop should have listed and has not. Those of a CSV file may be older than
--- the shop; those that changed after the listing began may not have been there yet.
+-- Finds loaded orders that the listing should have and lacks. Orders of a CSV file do not count,
+-- because they may be older than the shop; nor do orders that changed after the listing began.
 with compared as (
     select
         o.order_id,
@@ -100,7 +99,7 @@ with compared as (
         and coalesce(o.processed_at >= %(visible_from)s, true)
 ),
 
-noted as (
+recorded as (
     insert into pg_temp.missing (source_id)
     select c.order_id
     from compared as c
@@ -109,12 +108,12 @@ noted as (
 )
 
 select
-    (select count(*) from noted) as missing,
+    (select count(*) from recorded) as missing,
     (select count(*) from compared) as compared;
 
 -- name: find_missing_customers
--- Landed customers that the shop should have listed and has not; those who changed after the
--- listing began may not have been there yet.
+-- Finds loaded customers that the listing should have and lacks. Customers that changed after the
+-- listing began do not count.
 with compared as (
     select
         c.customer_id,
@@ -126,7 +125,7 @@ with compared as (
         and c.shopify_updated_at < %(before)s
 ),
 
-noted as (
+recorded as (
     insert into pg_temp.missing (source_id)
     select p.customer_id
     from compared as p
@@ -135,77 +134,59 @@ noted as (
 )
 
 select
-    (select count(*) from noted) as missing,
+    (select count(*) from recorded) as missing,
     (select count(*) from compared) as compared;
 
 -- name: record_missing
--- Has what is missing from the listing asked for one by one, for only that proves that it is gone.
-with noted as (
-    insert into shopify.rereads as r (tenant_id, entity, source_id, is_visible)
-    select
-        %(tenant_id)s,
-        %(entity)s,
-        m.source_id,
-        true
-    from pg_temp.missing as m
-    on conflict (tenant_id, entity, source_id) do update set is_visible = true
-    where r.tenant_id = %(tenant_id)s and not r.is_visible
-    returning 1
-)
-
-select count(*) as written
-from noted;
+-- Has the missing ids refetched one by one, because only that proves that they are gone.
+insert into shopify.rereads as r (tenant_id, entity, source_id, is_visible)
+select
+    %(tenant_id)s,
+    %(entity)s,
+    m.source_id,
+    true
+from pg_temp.missing as m
+on conflict (tenant_id, entity, source_id) do update set is_visible = true
+where r.tenant_id = %(tenant_id)s and not r.is_visible;
 
 -- name: record_differing_orders
--- Has the orders read again that the shop lists in another state than the landed one: newer,
--- somebody else's, or not landed at all.
-with noted as (
-    insert into shopify.rereads (tenant_id, entity, source_id, is_visible)
-    select distinct on (l.source_id)
-        %(tenant_id)s,
-        'order',
-        l.source_id,
-        coalesce(o.processed_at >= %(visible_from)s, %(visible_from)s::timestamptz is null)
-    from pg_temp.listed as l
-    left join shopify.orders as o
-        on o.tenant_id = %(tenant_id)s and l.source_id = o.order_id
-    where
-        o.order_id is null
-        or o.source <> 'api'
-        or o.deleted_at < %(noted_at)s
-        or o.shopify_updated_at < l.updated_at
-        or (
-            o.customer_id is distinct from l.customer_id
-            and o.shopify_updated_at <= l.updated_at
-        )
-    order by l.source_id asc
-    on conflict (tenant_id, entity, source_id) do nothing
-    returning 1
-)
-
-select count(*) as written
-from noted;
+-- Has the orders refetched that the shop lists in another state than the loaded one: newer, of
+-- another customer, or not loaded.
+insert into shopify.rereads (tenant_id, entity, source_id, is_visible)
+select distinct on (l.source_id)
+    %(tenant_id)s,
+    'order',
+    l.source_id,
+    coalesce(o.processed_at >= %(visible_from)s, %(visible_from)s::timestamptz is null)
+from pg_temp.listed as l
+left join shopify.orders as o
+    on o.tenant_id = %(tenant_id)s and l.source_id = o.order_id
+where
+    o.order_id is null
+    or o.source <> 'api'
+    or o.deleted_at < %(noted_at)s
+    or o.shopify_updated_at < l.updated_at
+    or (
+        o.customer_id is distinct from l.customer_id
+        and o.shopify_updated_at <= l.updated_at
+    )
+order by l.source_id asc
+on conflict (tenant_id, entity, source_id) do nothing;
 
 -- name: record_differing_customers
--- Has the customers read again whom the shop lists in another state than the landed one.
-with noted as (
-    insert into shopify.rereads (tenant_id, entity, source_id, is_visible)
-    select distinct on (l.source_id)
-        %(tenant_id)s,
-        'customer',
-        l.source_id,
-        true
-    from pg_temp.listed as l
-    left join shopify.customers as c
-        on c.tenant_id = %(tenant_id)s and l.source_id = c.customer_id
-    where
-        c.customer_id is null
-        or c.deleted_at < %(noted_at)s
-        or c.shopify_updated_at < l.updated_at
-    order by l.source_id asc
-    on conflict (tenant_id, entity, source_id) do nothing
-    returning 1
-)
-
-select count(*) as written
-from noted;
+-- Has the customers refetched that the shop lists in another state than the loaded one.
+insert into shopify.rereads (tenant_id, entity, source_id, is_visible)
+select distinct on (l.source_id)
+    %(tenant_id)s,
+    'customer',
+    l.source_id,
+    true
+from pg_temp.listed as l
+left join shopify.customers as c
+    on c.tenant_id = %(tenant_id)s and l.source_id = c.customer_id
+where
+    c.customer_id is null
+    or c.deleted_at < %(noted_at)s
+    or c.shopify_updated_at < l.updated_at
+order by l.source_id asc
+on conflict (tenant_id, entity, source_id) do nothing;

@@ -1,11 +1,11 @@
 -- name: find_shop
--- The shop an operator has given the tenant.
+-- The tenant's shop domain, which an operator has set.
 select shop_domain
 from app.tenants
 where tenant_id = %(tenant_id)s;
 
 -- name: record_verified
--- The shop has accepted the token just now, and this is what it said of itself.
+-- Records that the shop has just accepted the token, and what it answered.
 update app.connections
 set
     state = 'active',
@@ -19,7 +19,7 @@ set
 where tenant_id = %(tenant_id)s and provider = 'shopify' and state <> 'disconnected';
 
 -- name: update_tenant
--- A tenant counts in its shop's currency and lives in its shop's time zone.
+-- Gives the tenant its shop's currency and time zone.
 update app.tenants
 set currency = %(currency)s, time_zone = %(time_zone)s
 where
@@ -27,9 +27,9 @@ where
     and (currency, time_zone) is distinct from (%(currency)s, %(time_zone)s);
 
 -- name: find_order_limit
--- Whether a tenant's RFM window reaches further back than the orders its token can read: without
--- read_all_orders they are those of 60 days. All orders read before, or older ones imported, make
--- up for it. No row when nothing is missing.
+-- Whether a tenant's RFM window reaches further back than its orders: without read_all_orders a
+-- token reads only 60 days. No row if nothing is missing, for example because all orders were read
+-- before or older ones were imported.
 with oldest as (
     select min(processed_at) as first_order_at
     from shopify.orders
@@ -55,26 +55,25 @@ where
     and coalesce(o.first_order_at > now() - make_interval(days => s.window_days), true);
 
 -- name: lease_refresh
--- Makes this process the one that refreshes the token, or for longer, unless another is at it or
--- has done it: then no row comes back. The lease of a process that died ends by itself.
+-- Takes or renews the lease to refresh the token. Updates no row if another process has the lease
+-- or has refreshed the token. The lease of a dead process expires.
 update app.connections
 set refresher = %(lease)s, refresher_until = now() + make_interval(secs => %(seconds)s)
 where
     tenant_id = %(tenant_id)s
     and provider = 'shopify'
     and sealed_secret = %(sealed_secret)s
-    and (refresher is null or refresher = %(lease)s or refresher_until < now())
-returning refresher;
+    and (refresher is null or refresher = %(lease)s or refresher_until < now());
 
 -- name: release_refresh
--- Lets another process try to refresh the token.
+-- Releases the lease to refresh the token.
 update app.connections
 set refresher = null, refresher_until = null
 where tenant_id = %(tenant_id)s and provider = 'shopify' and refresher = %(lease)s;
 
 -- name: store_refreshed
--- Puts a new pair of tokens, whole, in the place of the spent one. Only the holder of the lease
--- may: whoever was connected anew meanwhile keeps what they gave.
+-- Replaces the spent pair of tokens by a new one. Only the holder of the lease may: a connection
+-- made in the meantime stays as it is.
 update app.connections
 set
     sealed_secret = %(sealed_secret)s,

@@ -1,6 +1,6 @@
 -- name: mark_orders_deleted
--- Marks orders the store no longer has. The rows stay for the next build to see, and are purged
--- once it has (purge_deleted).
+-- Marks orders as deleted that the store no longer has. The rows stay for the next build to see,
+-- and are purged afterwards (purge_deleted).
 with marked as (
     update shopify.orders
     set deleted_at = now(), landed_at = default, landed_xid = default
@@ -15,8 +15,8 @@ select count(*) as written
 from marked;
 
 -- name: mark_customers_deleted
--- Marks customers the store no longer has. Orders that were theirs stay as they are until the store
--- says whose they are now.
+-- Marks customers as deleted that the store no longer has. Their orders keep them until the store
+-- says otherwise.
 with marked as (
     update shopify.customers
     set deleted_at = now(), landed_at = default, landed_xid = default
@@ -31,8 +31,8 @@ select count(*) as written
 from marked;
 
 -- name: merge_customers
--- Gives the orders of a customer who was merged into another to that one, and marks the customer
--- who is gone. The orders remember whose they were, so that both customers are measured anew.
+-- Moves the orders of a merged customer to the customer it was merged into, and marks the former as
+-- deleted. The orders keep both ids, so that builds compute both customers again.
 with kept as (
     select
         email,
@@ -71,7 +71,7 @@ marked as (
 select (select count(*) from moved) + (select count(*) from marked) as written;
 
 -- name: has_builds
--- Whether anything has been built by dbt yet that we may read.
+-- Whether dbt has built the marts and the service may read them.
 select count(*) > 0 as has_builds
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
@@ -82,8 +82,8 @@ where
     and has_table_privilege(c.oid, 'select');
 
 -- name: purge_deleted
--- Removes rows marked as deleted that a build has seen since. They stay a month, so that news from
--- before the deletion that comes late finds them.
+-- Deletes rows that were marked as deleted a month ago and that a build has seen since. For that
+-- month they hold off older changes that arrive late.
 with builds as (
     select b.changes_from
     from marts.rfm_builds as b
@@ -113,8 +113,8 @@ customers_gone as (
 select (select count(*) from orders_gone) + (select count(*) from customers_gone) as written;
 
 -- name: reassign_orders
--- Gives the orders that came from Shopify's export, under an id made of an address, to the customer
--- who has landed with that address since.
+-- Gives orders from Shopify's export, whose customer id was made of an address, the customer that
+-- has been loaded with that address since.
 with known as (
     select distinct on (app.customer_id_of_address(c.email))
         app.customer_id_of_address(c.email) as made_id,
@@ -124,7 +124,7 @@ with known as (
         c.tenant_id = %(tenant_id)s
         and c.deleted_at is null
         and c.email is not null
-        -- Nearly always there is no such order, and then no customer is looked at.
+        -- Usually there is no such order, and then no customer is read.
         and exists (
             select from shopify.orders as o
             where o.tenant_id = %(tenant_id)s and o.customer_id like 'email:%%'
@@ -135,7 +135,7 @@ with known as (
         c.customer_id asc
 ),
 
-adopted as (
+reassigned as (
     update shopify.orders as o
     set
         customer_id = k.customer_id,
@@ -151,4 +151,4 @@ adopted as (
 )
 
 select count(*) as written
-from adopted;
+from reassigned;

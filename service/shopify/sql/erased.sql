@@ -1,6 +1,7 @@
 -- name: redact_erased
--- Takes back the orders and customers of erased people that this transaction has landed. It looks
--- at the rows this transaction wrote, and at nothing while the tenant has never erased anybody.
+-- Redacts the orders and deletes the customers of erased people that this transaction has written.
+-- It reads only rows that this transaction wrote, and none while the tenant has never erased a
+-- person.
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
@@ -9,7 +10,7 @@ with tenant_key as (
         and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
 ),
 
-landed_orders as (
+loaded_orders as (
     select
         o.order_id,
         (
@@ -50,95 +51,78 @@ orders as (
         tags = case when l.is_erased then '{}' else o.tags end,
         line_items = case when l.is_erased then '[]' else o.line_items end,
         former_customer_ids = l.former_customer_ids
-    from landed_orders as l
+    from loaded_orders as l
     where
         o.tenant_id = %(tenant_id)s
         and o.order_id = l.order_id
         and (l.is_erased or l.former_customer_ids <> o.former_customer_ids)
-    returning 1
-),
-
-customers as (
-    delete from shopify.customers as c
-    using tenant_key as k
-    where
-        c.tenant_id = %(tenant_id)s
-        and c.landed_xid = pg_current_xact_id()
-        and exists (
-            select from app.erased_subjects as e
-            where
-                e.tenant_id = %(tenant_id)s
-                and e.digest = app.erasure_digest(k.erasure_key, 'customer', c.customer_id)
-        )
-    returning 1
 )
 
-select (select count(*) from orders) + (select count(*) from customers) as forgotten;
+delete from shopify.customers as c
+using tenant_key as k
+where
+    c.tenant_id = %(tenant_id)s
+    and c.landed_xid = pg_current_xact_id()
+    and exists (
+        select from app.erased_subjects as e
+        where
+            e.tenant_id = %(tenant_id)s
+            and e.digest = app.erasure_digest(k.erasure_key, 'customer', c.customer_id)
+    );
 
 -- name: delete_erased_members
--- Takes erased people out of segments into which this transaction has landed members.
+-- Deletes erased people from segments whose members this transaction has written.
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
     where
         k.tenant_id = %(tenant_id)s
         and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
-),
-
-members as (
-    delete from shopify.segment_members as m
-    using tenant_key as k
-    where
-        m.tenant_id = %(tenant_id)s
-        and m.segment_id = any(%(segment_ids)s)
-        and m.landed_at = now()
-        and exists (
-            select from app.erased_subjects as e
-            where
-                e.tenant_id = %(tenant_id)s
-                and e.digest = app.erasure_digest(k.erasure_key, 'customer', m.customer_id)
-        )
-    returning 1
 )
 
-select count(*) as forgotten
-from members;
+delete from shopify.segment_members as m
+using tenant_key as k
+where
+    m.tenant_id = %(tenant_id)s
+    and m.segment_id = any(%(segment_ids)s)
+    and m.landed_at = now()
+    and exists (
+        select from app.erased_subjects as e
+        where
+            e.tenant_id = %(tenant_id)s
+            and e.digest = app.erasure_digest(k.erasure_key, 'customer', m.customer_id)
+    );
 
 -- name: delete_erased_rejections
--- Forgets what this transaction has set aside of erased people: it is kept with its whole content.
+-- Deletes what this transaction has quarantined of erased people, because a rejection holds the
+-- whole record.
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
     where
         k.tenant_id = %(tenant_id)s
         and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
-),
-
-rejected as (
-    delete from shopify.rejected_rows as r
-    using tenant_key as k
-    where
-        r.tenant_id = %(tenant_id)s
-        and r.rejected_at = now()
-        and exists (
-            select from app.erased_subjects as e
-            where
-                e.tenant_id = %(tenant_id)s
-                and e.digest in (
-                    app.erasure_digest(k.erasure_key, r.entity, r.source_id),
-                    app.erasure_digest(
-                        k.erasure_key, 'customer', nullif(split_part(r.source_id, '/', 2), '')
-                    ),
-                    app.erasure_digest(
-                        k.erasure_key,
-                        'customer',
-                        regexp_replace(r.payload #>> '{customer,id}', '^.*/', '')
-                    ),
-                    app.erasure_digest(k.erasure_key, 'customer', r.payload ->> 'customer_id')
-                )
-        )
-    returning 1
 )
 
-select count(*) as forgotten
-from rejected;
+delete from shopify.rejected_rows as r
+using tenant_key as k
+where
+    r.tenant_id = %(tenant_id)s
+    and r.rejected_at = now()
+    and exists (
+        select from app.erased_subjects as e
+        where
+            e.tenant_id = %(tenant_id)s
+            and e.digest in (
+                app.erasure_digest(k.erasure_key, r.entity, r.source_id),
+                app.erasure_digest(
+                    k.erasure_key, 'customer', nullif(split_part(r.source_id, '/', 2), '')
+                ),
+                app.erasure_digest(
+                    k.erasure_key,
+                    'customer',
+                    regexp_replace(r.payload #>> '{customer,id}', '^.*/', '')
+                ),
+                app.erasure_digest(k.erasure_key, 'customer', r.payload ->> 'customer_id')
+            )
+    );

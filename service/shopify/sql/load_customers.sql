@@ -1,20 +1,7 @@
 -- name: load_customers
--- Lands a page of customers: writes a row only when it differs and is not older than ours.
-with incoming as (
-    select distinct on (r.customer_id) r.*
-    from jsonb_to_recordset(%(rows)s) as r (
-        customer_id text,
-        email text,
-        display_name text,
-        marketing_state text,
-        tags text[],
-        created_at timestamptz,
-        shopify_updated_at timestamptz
-    )
-    order by r.customer_id asc, r.shopify_updated_at desc
-),
-
-written as (
+-- Writes the incoming customers that differ from the stored ones and are not older:
+-- read_page_customers or read_incoming_customers.
+with written as (
     insert into shopify.customers as c (
         tenant_id,
         customer_id,
@@ -34,7 +21,7 @@ written as (
         i.tags,
         i.created_at,
         i.shopify_updated_at
-    from incoming as i
+    from {incoming} as i
     on conflict (tenant_id, customer_id) do update set
         email = excluded.email,
         display_name = excluded.display_name,

@@ -1,35 +1,10 @@
 -- name: load_orders
--- Lands a page of orders: writes a row only when it differs and is not older than ours. What the
--- API says replaces what a CSV file said, whatever its date: a file is a copy of it.
-with incoming as (
-    select distinct on (r.order_id) r.*
-    from jsonb_to_recordset(%(rows)s) as r (
-        order_id text,
-        order_number text,
-        customer_id text,
-        customer_email text,
-        customer_name text,
-        processed_at timestamptz,
-        cancelled_at timestamptz,
-        is_test boolean,
-        currency text,
-        total_minor bigint,
-        subtotal_minor bigint,
-        refunded_minor bigint,
-        financial_status text,
-        fulfillment_status text,
-        channel text,
-        tags text[],
-        note text,
-        line_items jsonb,
-        first_fulfilled_at timestamptz,
-        delivered_at timestamptz,
-        shopify_updated_at timestamptz
-    )
-    order by r.order_id asc, r.shopify_updated_at desc
-),
-
-written as (
+-- Writes the incoming orders that differ from the stored ones and are not older: read_page_orders
+-- or read_incoming_orders. What the API ('api') says replaces what a file ('csv') said, whatever
+-- its date, because a file is a copy of it. A file replaces what the API said only if it is
+-- provably later; it keeps what it does not mention (a note, items, parcels), and deleted orders
+-- stay deleted.
+with written as (
     insert into shopify.orders as o (
         tenant_id,
         order_id,
@@ -67,7 +42,7 @@ written as (
         i.is_test,
         i.currency,
         i.total_minor,
-        i.subtotal_minor,
+        i.goods_minor,
         i.refunded_minor,
         i.financial_status,
         i.fulfillment_status,
@@ -77,9 +52,9 @@ written as (
         i.line_items,
         i.first_fulfilled_at,
         i.delivered_at,
-        'api',
+        %(source)s,
         i.shopify_updated_at
-    from incoming as i
+    from {incoming} as i
     on conflict (tenant_id, order_id) do update set
         order_number = excluded.order_number,
         customer_id = excluded.customer_id,
@@ -96,10 +71,18 @@ written as (
         fulfillment_status = excluded.fulfillment_status,
         channel = excluded.channel,
         tags = excluded.tags,
-        note = excluded.note,
-        line_items = excluded.line_items,
-        first_fulfilled_at = excluded.first_fulfilled_at,
-        delivered_at = excluded.delivered_at,
+        note = coalesce(excluded.note, case when excluded.source = 'csv' then o.note end),
+        line_items = case
+            when excluded.source = 'csv' and excluded.line_items = '[]' then o.line_items
+            else excluded.line_items
+        end,
+        first_fulfilled_at = coalesce(
+            excluded.first_fulfilled_at,
+            case when excluded.source = 'csv' then o.first_fulfilled_at end
+        ),
+        delivered_at = case
+            when excluded.source = 'csv' then o.delivered_at else excluded.delivered_at
+        end,
         source = excluded.source,
         shopify_updated_at = excluded.shopify_updated_at,
         landed_at = excluded.landed_at,
@@ -109,15 +92,20 @@ written as (
                 then array_append(o.former_customer_ids, o.customer_id)
             else o.former_customer_ids
         end,
-        deleted_at = null
+        deleted_at = case when excluded.source = 'csv' then o.deleted_at end
     where
         o.tenant_id = %(tenant_id)s
-        and (
-            o.source = 'csv'
-            or coalesce(o.shopify_updated_at <= excluded.shopify_updated_at, true)
-        )
+        -- A failed bulk operation may lack lines, so it only adds orders.
+        and not %(is_partial)s
         -- Deleted after it was read.
         and coalesce(o.deleted_at < %(read_at)s, true)
+        and case
+            when o.source = excluded.source
+                then coalesce(o.shopify_updated_at <= excluded.shopify_updated_at, true)
+            when o.source = 'api'
+                then coalesce(o.shopify_updated_at < excluded.shopify_updated_at, false)
+            else true
+        end
         and (
             o.order_number,
             o.customer_id,
@@ -157,13 +145,19 @@ written as (
             excluded.fulfillment_status,
             excluded.channel,
             excluded.tags,
-            excluded.note,
-            excluded.line_items,
-            excluded.first_fulfilled_at,
-            excluded.delivered_at,
+            coalesce(excluded.note, case when excluded.source = 'csv' then o.note end),
+            case
+                when excluded.source = 'csv' and excluded.line_items = '[]' then o.line_items
+                else excluded.line_items
+            end,
+            coalesce(
+                excluded.first_fulfilled_at,
+                case when excluded.source = 'csv' then o.first_fulfilled_at end
+            ),
+            case when excluded.source = 'csv' then o.delivered_at else excluded.delivered_at end,
             excluded.source,
             excluded.shopify_updated_at,
-            null::timestamptz
+            case when excluded.source = 'csv' then o.deleted_at end
         )
     returning 1
 )

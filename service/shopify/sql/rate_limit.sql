@@ -1,9 +1,8 @@
 -- name: reserve_points
--- Takes points out of the bucket ahead of the query they are for, even those not there yet, and
--- answers the place in the queue and the wait: until the points are there, and a margin of
--- seconds. A bucket nobody has heard of is taken for the smallest. What others have reserved and
--- not used is still in the bucket, so there is so much less room for points to come back into;
--- of those who died over it, it counts for so many seconds.
+-- Reserves points ahead of a query, even if they are not restored yet. Returns the place in the
+-- queue and the seconds until the points are there, plus a margin. An unknown bucket is taken for
+-- the smallest. Points that other processes reserved and have not used are still in the bucket, so
+-- that much less can be restored; reservations that are never settled count for a limited time.
 insert into app.shopify_buckets as b (
     tenant_id, maximum, restore_rate, available, outstanding, reserved, counted_at
 )
@@ -55,8 +54,9 @@ returning
     greatest(%(margin)s - available / restore_rate, 0) as wait_seconds;
 
 -- name: settle_points
--- Gives back what a query was reserved and did not cost, and believes Shopify when it tells of
--- fewer points than we count. It cannot tell of more: it knows nothing of what others reserved.
+-- Gives back the points that a query reserved and did not cost. If Shopify reports fewer points
+-- than counted, its number holds; not if it reports more, because it does not know what others
+-- reserved.
 with counted as (
     select
         tenant_id,
@@ -85,9 +85,9 @@ from counted as c
 where b.tenant_id = %(tenant_id)s and c.tenant_id = b.tenant_id;
 
 -- name: read_wait
--- How long a place in the queue still has to wait, now that those ahead may have given points back.
--- What was reserved behind it does not count. While others have not used what they reserved, the
--- bucket is that much fuller than we count, and points come back only as far as it has room.
+-- How long a place in the queue still has to wait, now that queries ahead may have given points
+-- back. Reservations behind it do not count. Reserved points that others have not used fill the
+-- bucket, and points are restored only up to its size.
 select
     case
         when

@@ -1,5 +1,5 @@
 -- name: create_incoming_members
--- Where a segment's members wait to be compared with those landed before.
+-- The members that have been read of a segment.
 create temporary table incoming_members (
     customer_id text not null,
     email text,
@@ -8,17 +8,17 @@ create temporary table incoming_members (
 ) on commit drop;
 
 -- name: copy_incoming_members
--- Fills the table the members wait in.
+-- Adds members that have been read.
 copy pg_temp.incoming_members (customer_id, email, display_name, marketing_state) from stdin;
 
 -- name: analyze_incoming_members
--- A temporary table has no statistics, without which a million members are compared one by one.
+-- Gives the planner statistics, without which it compares a million members one by one.
 analyze pg_temp.incoming_members;
 
 -- name: load_segment
--- Lands one segment as it was when its reading began, which is its synced_at. A reading that began
--- later, or that has found the segment gone since, is newer news: then nothing is landed. Says
--- whether it landed, and whether anything but synced_at changed.
+-- Stores one segment as of the time its reading began, which is its synced_at. If a later reading
+-- has been stored, or has found the segment gone, nothing is stored. Returns whether it was stored,
+-- and whether anything but synced_at changed.
 with before as (
     select
         s.name,
@@ -31,7 +31,7 @@ with before as (
     where s.tenant_id = %(tenant_id)s and s.segment_id = %(segment_id)s
 ),
 
-landed as (
+loaded as (
     insert into shopify.cached_segments as s (
         tenant_id,
         segment_id,
@@ -68,13 +68,13 @@ landed as (
 )
 
 select
-    count(*) as landed,
+    count(*) as loaded,
     count(*) filter (where not exists (select from before as b where b is not distinct from l))
         as written
-from landed as l;
+from loaded as l;
 
 -- name: load_members
--- Makes a segment's members what the store says they are, touching only those that differ.
+-- Makes a segment's stored members those that have been read, writing only what differs.
 with incoming as (
     select distinct on (m.customer_id)
         m.customer_id,
@@ -126,9 +126,9 @@ written as (
 select (select count(*) from gone) + (select count(*) from written) as written;
 
 -- name: retire_segments
--- Marks as gone the segments that a listing, which began at an instant, did not have, and empties
--- them: those that nobody has read since, but for those that were listed and could not be read.
--- With a segment's id it is about that one only.
+-- Marks as gone, and empties, the segments that a listing did not have and that no later reading
+-- has stored, except those that were listed and could not be read. Given a segment's id, only that
+-- one.
 with gone as (
     update shopify.cached_segments
     set gone_at = now(), member_count = 0
@@ -148,8 +148,8 @@ emptied as (
     returning 1
 ),
 
--- What could not be read of a segment that is not there need not be read any more.
-forgotten as (
+-- Rejections of segments that are gone.
+cleared as (
     delete from shopify.rejected_rows as j
     where
         j.tenant_id = %(tenant_id)s
@@ -172,18 +172,23 @@ forgotten as (
 select (select count(*) from gone) + (select count(*) from emptied) as written;
 
 -- name: record_segments_synced
--- Notes as of when all segments have been read.
+-- Records when the last reading of all segments began.
 insert into shopify.sync_watermarks as w (tenant_id, resource, synced_at)
 values (%(tenant_id)s, 'segments', %(read_at)s)
 on conflict (tenant_id, resource) do update set
     synced_at = greatest(w.synced_at, excluded.synced_at)
 where w.tenant_id = %(tenant_id)s;
 
--- name: delete_member_rejections
--- Forgets the members of a segment that could not be read before, when this reading can.
+-- name: clear_segment_rejections
+-- Clears the rejections of a segment and of its members, except those of this reading.
 delete from shopify.rejected_rows
 where
     tenant_id = %(tenant_id)s
-    and entity = 'segment_member'
-    and starts_with(source_id, %(segment_id)s || '/')
-    and source_id <> all(%(source_ids)s);
+    and (
+        (entity = 'segment' and source_id = %(segment_id)s)
+        or (
+            entity = 'segment_member'
+            and starts_with(source_id, %(segment_id)s || '/')
+            and source_id <> all(%(source_ids)s)
+        )
+    );
