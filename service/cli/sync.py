@@ -178,7 +178,7 @@ def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_j
     financial_status, fulfillment_status, channel, tags (separated by ;), cancelled_at, test,
     updated_at. Times without an offset are UTC.
     """
-    from service.shopify.orders_csv import import_orders
+    from service.shopify.orders_csv import import_orders, open_orders
 
     reports = []
     with report_result("orders import", as_json=as_json) as result:
@@ -189,10 +189,7 @@ def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_j
             run_with_progress(pool, tenant, tenant_id, "orders_import", result) as progress,
         ):
             for file in files:
-                # The import reports bytes that are not UTF-8, with their line.
-                with file.open(
-                    encoding="utf-8-sig", errors="surrogateescape", newline=""
-                ) as stream:
+                with open_orders(file) as stream:
                     reports.append(import_orders(pool, tenant_id, stream, progress))
         for file, report in zip(files, reports, strict=True):
             if len(files) > 1:

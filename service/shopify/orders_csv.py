@@ -7,11 +7,14 @@ killed import has loaded nothing. Importing the file again writes nothing.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
 
@@ -55,6 +58,8 @@ REPORTED_REJECTIONS = 1000
 
 _USUAL_CURRENCY = "USD"
 _RECORDS_AT_ONCE = 1000
+_LONGEST_CELL = 2**24
+_DELIMITERS = (",", ";", "\t")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 Record = dict[str, str]
@@ -87,6 +92,16 @@ class ImportReport:
         return bool(self.rejected_count and not self.loaded and not self.unchanged)
 
 
+def open_orders(path: Path) -> TextIO:
+    """Open a CSV file in UTF-8, or in UTF-16 with a byte order mark, as spreadsheets write it."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    is_utf16 = start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    # The import reports bytes that cannot be decoded, with their line.
+    encoding = "utf-16" if is_utf16 else "utf-8-sig"
+    return path.open(encoding=encoding, errors="surrogateescape", newline="")
+
+
 def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress) -> ImportReport:
     """Load the orders of a CSV file with a header.
 
@@ -102,20 +117,20 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
         pool: The service's pool.
         tenant_id: The tenant.
         file: Text opened with ``newline=""``, and with ``errors="surrogateescape"`` so that bytes
-            that are not UTF-8 only reject their line.
+            that are not UTF-8 reject their line only, and only in a column that counts.
         progress: Gets the lines read, and the counters orders, rejected and written.
 
     Raises:
-        InvalidInputError: The file has no header, or the header lacks a required column, or the
-            file holds bytes that are not UTF-8 and was opened with ``errors="strict"``.
+        InvalidInputError: The file has no header, the header lacks a required column, the file is
+            another of Shopify's exports, or it holds bytes that are not UTF-8 and was opened with
+            ``errors="strict"``.
     """
-    reader = csv.reader(_decoded(file))
-    header = _read_header(reader)
+    lines, reader, header = _open(file)
     is_export = orders_export.is_export(header)
     progress.phase("orders")
     with tenant_transaction(pool, tenant_id) as conn:
         create_incoming(conn, ORDERS)
-        readable = _read(conn, tenant_id, reader, header, progress)
+        readable = _read(conn, tenant_id, _records(lines, reader, header), header, progress)
         if is_export:
             conn.execute(query("shopify.analyze_export"))
             conn.execute(query("shopify.gather_export_items"))
@@ -140,7 +155,11 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
 
 
 def _read(
-    conn: Connection, tenant_id: UUID, reader: Any, header: Sequence[str], progress: Progress
+    conn: Connection,
+    tenant_id: UUID,
+    records: Iterator[tuple[int, Record, str | None]],
+    header: Sequence[str],
+    progress: Progress,
 ) -> int:
     """Fill the temporary tables of incoming rows, and return the number of readable orders."""
     row = one(conn.execute(query("shopify.find_currency"), {"tenant_id": tenant_id}).fetchone())
@@ -150,7 +169,8 @@ def _read(
         conn.execute(query("shopify.create_export_rows"))
     parse = orders_export.parse_order if is_export else _parse
     readable = 0
-    records = _records(reader, header)
+    order_currency = currency
+    look = orders_export.Look(header) if is_export else None
     while chunk := list(islice(records, _RECORDS_AT_ONCE)):
         orders: list[str] = []
         items: list[str] = []
@@ -160,11 +180,12 @@ def _read(
                 _refuse(fault)
                 has_order = not is_export or orders_export.is_first_row(record)
                 order = parse(record, currency) if has_order else {}
-                if is_export:
+                if look is not None:
+                    look.take(record)
                     # Further items do not repeat the currency of their order's first row.
-                    item = orders_export.parse_item(record, order.get("currency", currency))
+                    order_currency = order.get("currency", order_currency)
+                    item = orders_export.parse_item(record, order_currency)
                     items.append(as_copied((line, *item.values())))
-                    currency = order.get("currency", currency)
             except ValueError as error:
                 rejections.append(_rejection(line, record, str(error)))
             else:
@@ -174,7 +195,70 @@ def _read(
         copy_rows(conn, query("shopify.copy_export_rows"), items)
         copy_rows(conn, query("shopify.copy_incoming_rejections"), rejections)
         progress.advance(len(chunk))
+    if look is not None:
+        look.refuse_other_exports()
     return readable
+
+
+class _Lines:
+    """The lines of a file, of which those of a broken record can be read again."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._again: deque[str] = deque()
+        self._taken: list[str] = []
+        self._number = 0
+        self.is_over = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        try:
+            line = self._again.popleft() if self._again else next(self._lines)
+        except StopIteration:
+            self.is_over = True
+            raise
+        self._taken.append(line)
+        self._number += 1
+        return line
+
+    def begin(self) -> int:
+        """Begin a record; returns the number of its first line."""
+        self._taken.clear()
+        self.is_over = False
+        return self._number + 1
+
+    def rewind(self) -> int:
+        """Give back all lines of the record but the first; returns how many."""
+        again = self._taken[1:]
+        self._again.extendleft(reversed(again))
+        self._number -= len(again)
+        return len(again)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the record ends without a line break, as in a file that was cut off."""
+        return bool(self._taken) and not self._taken[-1].endswith(("\n", "\r"))
+
+
+def _open(file: TextIO) -> tuple[_Lines, Any, list[str]]:
+    """The file's lines, a reader of them with the file's delimiter, and its header.
+
+    Raises:
+        InvalidInputError: As :func:`import_orders`.
+    """
+    # A cell may be longer than Python's limit, and a quotation mark that is never closed makes a
+    # cell of all lines up to this length.
+    csv.field_size_limit(_LONGEST_CELL)
+    lines = _Lines(_decoded(file))
+    first = next(lines, "")
+    headers = {delimiter: _split_header(first, delimiter) for delimiter in _DELIMITERS}
+    delimiter = next(
+        (each for each, header in headers.items() if _is_known(header)), _DELIMITERS[0]
+    )
+    _check_header(headers[delimiter])
+    return lines, csv.reader(lines, delimiter=delimiter, strict=True), headers[delimiter]
 
 
 def _decoded(file: TextIO) -> Iterator[str]:
@@ -186,47 +270,83 @@ def _decoded(file: TextIO) -> Iterator[str]:
         ) from None
 
 
-def _read_header(reader: Any) -> list[str]:
+def _split_header(line: str, delimiter: str) -> list[str]:
     try:
-        cells: list[str] = next(reader, [])
+        cells: list[str] = next(csv.reader([line], delimiter=delimiter), [])
     except csv.Error:
         cells = []
     # The first name begins with the byte order mark if the caller has not removed it.
-    header = [cell.removeprefix("\ufeff").strip().strip('"').lower() for cell in cells]
+    return [cell.removeprefix("\ufeff").strip().strip('"').lower() for cell in cells]
+
+
+def _is_known(header: Sequence[str]) -> bool:
+    return orders_export.is_export(header) or {*REQUIRED_COLUMNS}.issubset(header)
+
+
+def _check_header(header: list[str]) -> None:
     if not any(header):
         raise InvalidInputError("The file does not begin with a header line of column names.")
     required: tuple[str, ...] = REQUIRED_COLUMNS
-    read: tuple[str, ...] = (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
     if orders_export.is_export(header):
-        required, read = orders_export.REQUIRED_COLUMNS, orders_export.READ_COLUMNS
+        required = orders_export.REQUIRED_COLUMNS
     else:
         orders_export.refuse_other_exports(header)
     missing = [name for name in required if name not in header]
     if missing:
         raise InvalidInputError(
             f"The file's header lacks {' and '.join(missing)}.",
-            advice=f"It needs the columns {', '.join(required)}.",
+            advice=f"It needs the columns {', '.join(required)}, separated by commas,"
+            " semicolons or tabs.",
         )
-    for name in read:
+    for name in _read_columns(header):
         if header.count(name) > 1:
             raise InvalidInputError(f"The file's header has {name} more than once.")
-    return header
 
 
-def _records(reader: Any, header: Sequence[str]) -> Iterator[tuple[int, Record, str | None]]:
-    """Every record with the line it begins on, and why it cannot be read, if so."""
+def _read_columns(header: Sequence[str]) -> tuple[str, ...]:
+    """The columns whose cells count, of a file with this header."""
+    if orders_export.is_export(header):
+        return orders_export.READ_COLUMNS
+    return (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
+
+
+def _records(
+    lines: _Lines, reader: Any, header: Sequence[str]
+) -> Iterator[tuple[int, Record, str | None]]:
+    """Every record with the line it begins on, and why it cannot be read, if so.
+
+    A record of several lines that is broken costs only its first line: the others are read again,
+    because a quotation mark that is not closed takes the lines after it into its cell.
+    """
+    read = set(_read_columns(header))
+    is_export = orders_export.is_export(header)
+    required = set(orders_export.ITEM_COLUMNS if is_export else REQUIRED_COLUMNS)
     while True:
-        line = reader.line_num + 1
+        line = lines.begin()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, {}, f"this is not CSV: {error}"
+            # At the end of the file the reader still looks for the end of a cell.
+            is_open = lines.is_over
+            lines.rewind()
+            why = f"this is not CSV: {error}"
+            yield line, {}, "a quotation mark on this line is never closed" if is_open else why
             continue
-        if cells:
-            record = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-            yield line, record, _find_fault(header, cells)
+        if not any(cell.strip() for cell in cells):
+            # A spreadsheet writes empty rows as separators only.
+            continue
+        missing = header[len(cells) :]
+        if missing and not required.intersection(missing) and not lines.is_cut_off:
+            # A spreadsheet leaves out empty cells at the end of a row.
+            cells += [""] * len(missing)
+        record = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+        if len(cells) == len(header):
+            yield line, record, _find_fault(record, read)
+        else:
+            also = ", or a quotation mark on this line is not closed" if lines.rewind() else ""
+            yield line, record, f"it has {len(cells)} fields, the header {len(header)}{also}"
 
 
 def _refuse(fault: str | None) -> None:
@@ -234,13 +354,12 @@ def _refuse(fault: str | None) -> None:
         raise ValueError(fault)
 
 
-def _find_fault(header: Sequence[str], cells: Sequence[str]) -> str | None:
-    if len(cells) != len(header):
-        return f"it has {len(cells)} fields, the header {len(header)}"
-    for name, cell in zip(header, cells, strict=True):
-        if _SURROGATE.search(cell):
-            return f"{name} is not UTF-8"
-        if "\0" in cell:
+def _find_fault(record: Record, read: set[str]) -> str | None:
+    """What is wrong with a cell that counts; the others may hold anything."""
+    for name in read.intersection(record):
+        if _SURROGATE.search(record[name]):
+            return f"{name} is not UTF-8: save the file as CSV UTF-8"
+        if "\0" in record[name]:
             return f"{name} holds a NUL character"
     return None
 

@@ -6,6 +6,7 @@ only its name and their item. Customers have e-mail addresses and no ids.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from service.core.errors import InvalidInputError
@@ -14,6 +15,8 @@ from service.shopify.money import exponent_of
 from service.shopify.parse import Row
 
 REQUIRED_COLUMNS = ("name", "id", "created at", "total", "lineitem quantity", "lineitem name")
+# Those that every row has.
+ITEM_COLUMNS = ("name", "lineitem quantity", "lineitem name")
 # The columns that are read; the export has more.
 READ_COLUMNS = (
     *REQUIRED_COLUMNS,
@@ -32,12 +35,43 @@ _OTHER_EXPORTS = {
     frozenset({"order", "kind", "gateway", "amount"}): "payments",
     frozenset({"payout date", "amount", "fee"}): "payouts",
 }
+# Draft orders are #D1, #D2 and so on.
+_DRAFT_NAME = re.compile(r"#?D\d+")
 _FULFILLMENT_STATUSES = {"PARTIAL": "PARTIALLY_FULFILLED"}
 
 
 def is_export(header: Sequence[str]) -> bool:
     """Whether a header, in lower case, is that of Shopify's export of orders."""
     return len(_SIGNS.intersection(header)) > 1
+
+
+class Look:
+    """What the rows of an export look like, to tell other exports with the same header apart."""
+
+    def __init__(self, header: Sequence[str]) -> None:
+        self._has_status = "financial status" in header
+        self._orders = 0
+        self._without_status = 0
+        self._drafts = 0
+
+    def take(self, record: Mapping[str, str]) -> None:
+        """Look at a row."""
+        if is_first_row(record):
+            self._orders += 1
+            self._without_status += not record.get("financial status")
+            self._drafts += bool(_DRAFT_NAME.fullmatch(record["name"]))
+
+    def refuse_other_exports(self) -> None:
+        """Refuse the file if all its rows are those of another export.
+
+        Raises:
+            InvalidInputError: They are.
+        """
+        if self._orders and self._drafts == self._orders:
+            raise _refused("draft orders")
+        if self._has_status and self._orders and self._without_status == self._orders:
+            # Only an order has a payment.
+            raise _refused("abandoned checkouts")
 
 
 def refuse_other_exports(header: Sequence[str]) -> None:
@@ -48,10 +82,19 @@ def refuse_other_exports(header: Sequence[str]) -> None:
     """
     for signs, what in _OTHER_EXPORTS.items():
         if signs.issubset(header):
-            raise InvalidInputError(
-                f"This is Shopify's export of {what}, not of orders.",
-                advice="In Shopify's admin: Orders, Export, All orders, Plain CSV file.",
-            )
+            raise _refused(what)
+    if any(name.startswith("line: ") for name in header):
+        raise InvalidInputError(
+            "This is Matrixify's export, not Shopify's.",
+            advice="In Shopify's admin: Orders, Export, All orders, Plain CSV file.",
+        )
+
+
+def _refused(what: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"This is Shopify's export of {what}, not of orders.",
+        advice="In Shopify's admin: Orders, Export, All orders, Plain CSV file.",
+    )
 
 
 def is_first_row(record: Mapping[str, str]) -> bool:

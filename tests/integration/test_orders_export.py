@@ -20,7 +20,7 @@ from service.core.errors import InvalidInputError
 from service.shopify.connection import connect_shopify
 from service.shopify.loading import load_customers, load_orders, reassign_orders
 from service.shopify.sync import sync_shopify
-from tests.command import peak_of, quintile_process
+from tests.command import peak_of, quintile, quintile_process
 from tests.conftest import AS_OF, MakeTenant, NullProgress
 from tests.integration.test_orders_import import Importer, api_order
 from tests.integration.test_shopify_sync import small_shop
@@ -417,6 +417,7 @@ def test_all_orphans_are_counted_and_the_first_thousand_listed(load: Importer) -
         ("Title,URL handle,Description,Vendor,Price", "export of products"),
         ("Handle,Title,Option1 Name,SKU,Location,On hand", "export of inventory"),
         ("Order,Name,Kind,Gateway,Created At,Status,Amount,Currency", "export of payments"),
+        ("ID,Name,Command,Processed At,Line: Type,Line: Title,Price: Total", "Matrixify's export"),
         ("Name,Financial Status,Total,Created at,Lineitem quantity,Lineitem name", "lacks id"),
         ("Name,Financial Status,Id,Id,Total,Created at,Lineitem quantity,Lineitem name", "id more"),
     ],
@@ -424,6 +425,47 @@ def test_all_orphans_are_counted_and_the_first_thousand_listed(load: Importer) -
 def test_a_wrong_file_is_named(load: Importer, header: str, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         load.text(f"{header}\n")
+
+
+def test_abandoned_checkouts_are_refused_and_nothing_is_loaded(load: Importer) -> None:
+    checkouts = export(
+        first_row("#38000000000001", "38000000000001", Financial_Status="", Paid_at=""),
+        further_row("#38000000000001"),
+        first_row("#38000000000002", "38000000000002", Financial_Status="", Paid_at=""),
+    )
+    with pytest.raises(InvalidInputError, match="export of abandoned checkouts, not of orders"):
+        load.text(checkouts)
+    assert load.rows() == []
+
+
+def test_draft_orders_are_refused(load: Importer) -> None:
+    with pytest.raises(InvalidInputError, match="export of draft orders"):
+        load.text(export(first_row("#D1", "1"), first_row("#D2", "2")))
+
+
+def test_one_order_without_a_status_is_still_an_order(load: Importer) -> None:
+    report = load.text(export(first_row("#1", "1", Financial_Status=""), first_row("#2", "2")))
+    assert report.loaded == 2
+
+
+def test_a_blank_currency_is_the_shops_and_not_that_of_the_row_before(load: Importer) -> None:
+    load.text(
+        export(
+            first_row("#1", "1", Currency=""),
+            first_row("#2", "2", Currency="EUR"),
+            further_row("#2"),
+            first_row("#3", "3", Currency=""),
+        )
+    )
+    assert [row["currency"] for row in load.rows()] == ["USD", "EUR", "USD"]
+
+
+def test_an_export_that_a_spreadsheet_saved_is_read(load: Importer) -> None:
+    text = export(first_row("#1", "1"), further_row("#1"), first_row("#2", "2"))
+    rows = [line.rstrip(",") for line in text.splitlines()]
+    # Excel leaves out empty cells at the end, and writes empty rows as separators.
+    report = load.text("\r\n".join([*rows, "," * (len(COLUMNS) - 1), ""]))
+    assert (report.loaded, report.rejected) == (2, [])
 
 
 def test_rows_in_yen_have_no_decimals(load: Importer, pool: Pool, tenant: UUID) -> None:
@@ -437,6 +479,15 @@ def test_rows_in_yen_have_no_decimals(load: Importer, pool: Pool, tenant: UUID) 
     (row,) = load.rows()
     assert row["total_minor"] == 3000
     assert [item["unit_price_minor"] for item in row["line_items"]] == [1500, 500]
+
+
+def test_a_file_in_utf_16_is_read(load: Importer, settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    text = export(first_row("#1", "1", Billing_Name="Zoë Müller")).replace(",", "\t")
+    file.write_text(text, encoding="utf-16", newline="")
+    quintile(settings, "orders", "import", file, "--tenant", "demo")
+    (row,) = load.rows()
+    assert row["customer_name"] == "Zoë Müller"
 
 
 def test_the_command_line_takes_the_parts_of_an_export(
