@@ -177,6 +177,9 @@ def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_j
     customer_name, order_number, subtotal (goods after discounts), refunded, currency,
     financial_status, fulfillment_status, channel, tags (separated by ;), cancelled_at, test,
     updated_at. Times without an offset are UTC.
+
+    Columns are separated by commas, semicolons or tabs; the text is UTF-8, or UTF-16 with a byte
+    order mark.
     """
     from service.shopify.orders_csv import import_orders, open_orders
 
