@@ -7,18 +7,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 SIZE ?= 1m
-# Processes that share the tests; each has a PostgreSQL of its own.
-WORKERS ?= auto
+# Processes that share the tests: one more than there are cores, because many tests wait.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help setup demo test lint lint-python lint-sql format bench clean purge
+.PHONY: help setup demo test test-fast lint lint-python lint-sql format bench clean purge
 
 help:
 	@echo "make demo         the whole product on demo stores, at http://127.0.0.1:8000"
 	@echo "make demo ONCE=1  the same without serving; prints one JSON object and ends"
 	@echo "make test         every test"
+	@echo "make test-fast    tests of units, the API, its contracts and isolation"
 	@echo "make lint         style, types, layers, SQL and the dbt manifest"
 	@echo "make format       put Python and SQL into the house format"
 	@echo "make bench        what builds cost; SIZE=100k, 1m (unless set) or 10m"
@@ -51,6 +52,10 @@ test: $(READY)
 	@$(BIN)/python -m tests.browser.ensure_chromium
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
+test-fast: $(READY)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS) \
+		tests/unit tests/contract tests/isolation tests/integration/test_api_*.py
+
 lint: $(READY)
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync lint-python lint-sql
 
@@ -72,7 +77,8 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench --size $(SIZE)
 
 clean:
-	@rm -rf $(VENV) .quintile/dbt .quintile/lint-passed target logs .pytest_cache .mypy_cache .ruff_cache
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m tests.cluster
+	@rm -rf $(VENV) .quintile/dbt .quintile/lint-passed .quintile/test target logs .pytest_cache .mypy_cache .ruff_cache
 
 # The secret stays: credentials in another database may be sealed with it.
 purge:

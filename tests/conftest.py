@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 SHARED_DIR = PROJECT_DIR.parent / "shared"
+_LAST = ("kill", "upgrade", "backup")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -38,6 +39,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if skipped and os.environ.get("QUINTILE_REQUIRE_ALL_TESTS"):
         reporter.write_line(f"{skipped} skipped, and QUINTILE_REQUIRE_ALL_TESTS is set", red=True)
         session.exitstatus = exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run last what is slow and says little about one change: kills, upgrades and backups."""
+    items.sort(key=lambda item: any(item.get_closest_marker(name) for name in _LAST))
 
 
 @pytest.fixture(scope="session")

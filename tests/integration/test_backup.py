@@ -23,6 +23,8 @@ from service.tenants.tenants import add_tenant
 from tests.conftest import AS_OF
 from tests.external import external_server, server_binaries
 
+pytestmark = pytest.mark.backup
+
 # As on managed PostgreSQL: not a superuser, but it may create roles.
 MANAGED = "create role managed login createrole createdb password 'managed'"
 ADMINS = ["managed", "superuser"]

@@ -37,6 +37,8 @@ from tests.conftest import PROJECT_DIR
 from tests.integration.test_shopify_sync import loaded_rows, small_shop
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
 
+pytestmark = pytest.mark.kill
+
 SHOPS = ("north", "south")
 UNAVAILABLE = (503, "/problems/database-unavailable")
 

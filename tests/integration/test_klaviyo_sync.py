@@ -1226,6 +1226,7 @@ def _outcome(brand: Brand, configs: list[UUID]) -> tuple[Any, ...]:
     )
 
 
+@pytest.mark.kill
 def test_a_run_killed_at_any_point_and_repeated_ends_the_same(
     here: Settings,
     pool: Pool,

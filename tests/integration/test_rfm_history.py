@@ -301,6 +301,7 @@ SHOWN = (
 )
 
 
+@pytest.mark.kill
 def test_a_killed_build_keeps_the_last_good_state(built: Build) -> None:
     """Killed when everything is written and nothing is committed: readers see no change."""
     built("2025-03-01", "--select", "+marts.rfm", "+customers")

@@ -33,6 +33,8 @@ from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, Cluster, NullProgress
 from tests.integration.test_shopify_sync import loaded_rows, small_shop
 
+pytestmark = pytest.mark.kill
+
 SEED = int(os.environ.get("KILL_SEED", "20260701"))
 LONGEST_DELAY_SECONDS = 0.3
 FIRST_SYNC = (

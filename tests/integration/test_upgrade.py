@@ -27,6 +27,8 @@ from tests.command import quintile
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster
 from tests.web import running_app
 
+pytestmark = pytest.mark.upgrade
+
 # The last migration of each release; the next release adds its own.
 RELEASED = ("0014_channels",)
 

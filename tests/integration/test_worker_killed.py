@@ -56,6 +56,8 @@ from tests.integration.test_shopify_sync import loaded_rows, small_shop
 from tests.web import BUILT, CALCULATED_AT
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
 
+pytestmark = pytest.mark.kill
+
 SEED = int(os.environ.get("KILL_SEED") or time.time_ns() % 1_000_000)
 NOTICES = 60
 MEMBERS = 120
