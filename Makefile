@@ -77,7 +77,7 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench --size $(SIZE)
 
 clean:
-	@[ ! -x $(BIN)/python ] || $(BIN)/python -m tests.cluster
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m tests.cluster || true
 	@rm -rf $(VENV) .quintile/dbt .quintile/lint-passed .quintile/test target logs .pytest_cache .mypy_cache .ruff_cache
 
 # The secret stays: credentials in another database may be sealed with it.
