@@ -1,0 +1,53 @@
+"""The documentation points at files that exist, and lists what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import PROJECT_DIR
+
+PAGES = [
+    *sorted(PROJECT_DIR.glob("*.md")),
+    *sorted((PROJECT_DIR / "docs").glob("*.md")),
+]
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+PATH = re.compile(
+    r"`((?:service|sandbox|models|macros|seeds|sql|tests|docs|deploy)/[\w./-]*\w/?|\.ci/run)`"
+)
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(PROJECT_DIR))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "DECISIONS.md", "docs/architecture.md"])
+def test_every_path_that_is_named_exists(name: str) -> None:
+    paths = PATH.findall((PROJECT_DIR / name).read_text())
+    assert len(paths) > 3
+    assert [path for path in paths if not (PROJECT_DIR / path).exists()] == []
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((PROJECT_DIR / "README.md").read_text().splitlines()) <= 150
+
+
+def test_every_layer_is_described() -> None:
+    described = (PROJECT_DIR / "docs" / "architecture.md").read_text()
+    packages = [path.parent.name for path in (PROJECT_DIR / "service").glob("*/__init__.py")]
+    assert [name for name in packages if f"`{name}/`" not in described] == []
+
+
+def test_every_mart_is_listed() -> None:
+    listed = set(
+        re.findall(r"^\| `(\w+)`", (PROJECT_DIR / "docs/marts.md").read_text(), re.MULTILINE)
+    )
+    assert listed == {path.stem for path in (PROJECT_DIR / "models" / "marts").rglob("*.sql")}
