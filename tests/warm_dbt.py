@@ -1,7 +1,7 @@
 """dbt as builds run it, without its start.
 
 ``tests.dbt_server`` has imported dbt and forks a process for each run, and what was parsed for a
-database serves whichever has its name next, also in later test runs. A run gives the same result
+database serves the next one with its name, also in later test runs. A run gives the same result
 as the plain command does, which ``tests.integration.test_plain_dbt`` checks.
 """
 

@@ -12,7 +12,7 @@ class StoreSpec:
     """Everything that distinguishes one generated store from the other.
 
     Counts are exact but for `customers`, whose orders are drawn. Rates are shares of all orders.
-    `utc_offset_hours` shifts the daily rhythm only; Shopify is told the IANA time zone.
+    `utc_offset_hours` shifts the daily rhythm only; Shopify reports the IANA time zone.
     """
 
     name: str

@@ -307,7 +307,7 @@ def _count(exact: int, args: dict[str, Any]) -> Document:
 
 QUERY_RESOLVERS: dict[str, Resolver] = {
     "bulkOperation": open_to_all(bulk.find),
-    # Whoever may write discounts may read them.
+    # A scope to write discounts includes reading them.
     "codeDiscountNodeByCode": needs_either(("read_discounts", "write_discounts"), discount_by_code),
     "currentAppInstallation": open_to_all(current_app_installation),
     "shop": open_to_all(shop),

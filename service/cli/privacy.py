@@ -69,7 +69,9 @@ def privacy_exports(settings: Settings, tenant: str) -> None:
 @privacy.command("redact", epilog="Example: quintile privacy redact --tenant acme --customer 7103")
 @tenant_option
 @click.option("--customer", required=True, metavar="ID", help="The customer's id in Shopify.")
-@click.option("--email", "emails", multiple=True, help="Another address of theirs. Repeatable.")
+@click.option(
+    "--email", "emails", multiple=True, help="Another address of the customer. Repeatable."
+)
 @click.option("--confirm", metavar="ID", help="Repeat the id to skip the question.")
 @click.pass_obj
 def privacy_redact(

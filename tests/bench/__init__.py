@@ -25,7 +25,7 @@ def sql(name: str) -> Any:
 def seconds_of(conn: Connection, statement: str, **parameters: object) -> float:
     """What a query takes to its last row and column, none of which is sent anywhere.
 
-    A count over the query would not tell: PostgreSQL leaves out what nobody asks for.
+    A count over the query would not do: PostgreSQL leaves out columns that are not read.
     """
     explain: Any = f"explain (analyze, timing off, summary on, format json) {statement}"
     (answer,) = one(conn.execute(explain, parameters or None).fetchone()).values()

@@ -7,7 +7,7 @@ database worked for the build, every model and look-up included, one statement a
 dbt itself takes, about five seconds at any size, is not in them. Rows and WAL are PostgreSQL's own
 counts.
 
-``full`` fills empty tables; ``settings changed`` has everybody measured anew where they are full.
+``full`` fills empty tables; ``settings changed`` measures every customer again in full tables.
 Three lines say what such a build is made of. ``window scored`` is the floor with its scores, which
 is all that RFM by itself takes; ``customers measured`` is the query of customer_facts, which also
 measures lifetimes, joins customers and samples and leaves out what does not count; neither writes.
@@ -105,7 +105,7 @@ def _bench(settings: Settings, size: int) -> None:
 
 
 def _floor(settings: Settings) -> float:
-    """Median seconds of the aggregation nobody can avoid, as dbt's role does it."""
+    """Median seconds of the aggregation that no build can avoid, as dbt's role runs it."""
     with connect(transform_url(settings)) as conn:
         return statistics.median(
             seconds_of(conn, sql("floor"), as_of=AS_OF) for _ in range(FLOOR_RUNS)

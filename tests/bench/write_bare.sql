@@ -1,5 +1,5 @@
 -- The rows of customers and of the log of segments, in the order of their keys, into tables with the
--- same indexes and nobody to look after them.
+-- same indexes, and without triggers or tests.
 create table marts.bare_facts (like marts.customer_facts including indexes);
 create table marts.bare_transitions (like marts.rfm_segment_transitions including indexes);
 

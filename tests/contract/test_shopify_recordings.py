@@ -52,7 +52,7 @@ def shape(value: Any) -> Any:
 def recorded_costs() -> Iterator[Any]:
     """(query, variables, requested cost) of every recorded answer that says what it cost.
 
-    Left out: a look-up of many types at once, whose cost nobody documents and we never make.
+    Left out: a look-up of many types at once, whose cost is not documented and which we never make.
     """
     for path in sorted((SPECS / "shopify" / "recordings").glob("*.json")):
         seen = set()

@@ -75,8 +75,8 @@ def test_a_connected_store_is_shown_with_its_scopes_and_their_purpose(
     body = answer.get_json()
     assert TOKEN not in answer.text
     assert body == client.get(PATH).get_json()
-    told = ("state", "shop_name", "currency", "time_zone", "plan", "api_version")
-    assert [body[name] for name in told] == [
+    fields = ("state", "shop_name", "currency", "time_zone", "plan", "api_version")
+    assert [body[name] for name in fields] == [
         *("active", KESSEL.name, "EUR", "Europe/Berlin", "Shopify Plus", "2026-07")
     ]
     assert body["token_last_four"] == TOKEN[-4:]
@@ -197,8 +197,8 @@ def test_a_retired_api_version_is_reported(here: Settings, tenant: UUID) -> None
     assert "no longer has version 2025-01" in body["api_version_problem"]
     synced = quintile(old, "sync", "shopify", "--tenant", "kessel")
     assert "1 unsupported api version" in synced.stderr
-    told = quintile_process(old, "doctor")
-    assert "no longer has version 2025-01 of its API and answers with 2026-07" in told.stdout
+    done = quintile_process(old, "doctor")
+    assert "no longer has version 2025-01 of its API and answers with 2026-07" in done.stdout
 
 
 def test_an_unknown_api_version_is_an_error_with_advice(here: Settings, tenant: UUID) -> None:

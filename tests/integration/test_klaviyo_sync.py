@@ -888,7 +888,7 @@ def test_people_whose_address_was_changed_in_klaviyo_are_removed_with_the_segmen
     brand.sync()
     brand.sync()
     rename(brand, "ada", "ada.new")
-    # Nobody removed them, and an import of the old address would create a second profile.
+    # They were not removed, and an import of the old address would create a second profile.
     counts = brand.sync(reads_all=True)
     assert (counts["added"], counts.get("skipped", 0)) == (0, 0)
     assert brand.writes() == []

@@ -115,14 +115,14 @@ def test_everything_is_built_tested_and_protected(settings: Settings, tmp_path: 
         assert sorted(map(str, again)) == sorted(map(str, rows))
         assert conn.execute(OWNERS_AND_SECURITY).fetchall() == built
 
-        # Policies survive a table built anew.
+        # Policies survive a full refresh.
         warm_dbt(
             settings.database_url, tmp_path, *BUILD_DATA, "--full-refresh", "--vars", variables
         )
         assert conn.execute(OWNERS_AND_SECURITY).fetchall() == built
         assert conn.execute("select * from app.isolation_findings").fetchall() == []
 
-        # What somebody alters a test tells, and the next build mends, whichever models it builds.
+        # A test reports an altered policy, and the next build repairs it, of any models.
         isolation = ("test", "--select", "assert_isolation_holds", "--vars", variables)
         for tampering in (
             "alter policy tenant_isolation on marts.sample_orders using (true)",
@@ -191,7 +191,7 @@ def test_samples_are_made_up_for_that_a_build_of_some_models_left_out(
 def test_a_build_without_those_who_were_touched_measures_everybody(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """A mark was published for changes that nobody had looked for, and they were lost for good."""
+    """A mark was published for changes that no build had looked for, and they were lost."""
     _load(settings, "demo", customers=8)
 
     def run(*selection: str) -> None:
@@ -211,7 +211,7 @@ def test_a_build_without_those_who_were_touched_measures_everybody(
         before = one(conn.execute(known).fetchone())["lifetime_minor"]
         assert conn.execute(windows).fetchall() == [{"is_measured_anew": True}]
 
-        # Of two builds that overlap, one has found whom to measure before the order changed again;
+        # Of two builds that overlap, one has chosen its customers before the order changed again;
         # by now the windows are the other's, which has not.
         conn.execute(refund)
         run("--select", "int_windows_built_for_rfm", "int_customers_touched")
@@ -222,7 +222,7 @@ def test_a_build_without_those_who_were_touched_measures_everybody(
         run("--select", "customer_facts")
         assert conn.execute(known).fetchall() == [{"lifetime_minor": before - 14}]
 
-        # Whom the former build found is not measured twice.
+        # Customers that the earlier build found are not measured twice.
         conn.execute(refund)
         run("--select", "+customer_facts", "--exclude", "int_customers_touched")
         assert conn.execute(touched).fetchall() == [{"customer_id": "c1"}]

@@ -96,7 +96,7 @@ def test_the_reference_data_gives_the_published_answer(
 
 
 def assert_isolated(database: Settings) -> None:
-    """A second tenant sees nothing of the first, and nobody sees anything without a tenant."""
+    """A second tenant sees nothing of the first, and without a tenant no row is visible."""
     quintile(database, "tenants", "add", "other")
     with connect_as_owner(database) as owner:
         tenants = {

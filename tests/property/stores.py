@@ -98,10 +98,10 @@ def by_definition(store: Store) -> Answer:
             enumerate(store.orders), key=lambda each: (-each[1].age, str(each[0]))
         )
     }
-    nobody = {customer for customer, domain in addresses.items() if domain in banned}
-    nobody |= set(store.excluded_customers)
+    excluded = {customer for customer, domain in addresses.items() if domain in banned}
+    excluded |= set(store.excluded_customers)
     for index, order in enumerate(store.orders):
-        reasons = reasons_against(store, order, order.customer in nobody - {None})
+        reasons = reasons_against(store, order, order.customer in excluded - {None})
         if reasons:
             answer.excluded[index] = reasons
             continue

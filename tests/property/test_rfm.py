@@ -152,7 +152,7 @@ def test_the_models_say_what_the_definition_says(
 def backfill_and_compare(
     database: Settings, target: Path, ids: list[UUID], stores: list[Store], as_of: datetime
 ) -> None:
-    """Write history anew, and hold each of its days to the definition as of that day."""
+    """Rewrite history, and compare each of its days with the definition as of that day."""
     looks_back = [timedelta(400), timedelta(30), timedelta(1), timedelta(0)]
     variables = {
         "as_of": as_of.isoformat(),
@@ -199,7 +199,7 @@ def build_and_compare(
         for number, store in enumerate(stores):
             rows = list(range(len(store.orders)))
             land(conn, ids[number], store, as_of, rows)
-            # The same orders in another order: equal customers must not be told apart by it.
+            # The same orders in another order: equal customers must get equal scores.
             random.Random(number).shuffle(rows)  # noqa: S311
             land(conn, twins[number], store, as_of, rows)
     chosen = "+customer_facts +customer_rfm_segments +rfm_excluded_orders +rfm_thresholds"
@@ -211,7 +211,7 @@ def build_and_compare(
     found = read(database)
     for store, tenant_id, twin_id in zip(stores, ids, twins, strict=True):
         expected = by_definition(store)
-        assert found.customers[tenant_id] == told(expected, as_of), store
+        assert found.customers[tenant_id] == rows_of(expected, as_of), store
         assert found.excluded[tenant_id] == expected.excluded, store
         assert found.customers[twin_id] == found.customers[tenant_id], store
         assert found.excluded[twin_id] == expected.excluded, store
@@ -243,7 +243,7 @@ def read(database: Settings) -> Found:
     return found
 
 
-def told(answer: Answer, as_of: datetime) -> dict[str, tuple[object, ...]]:
+def rows_of(answer: Answer, as_of: datetime) -> dict[str, tuple[object, ...]]:
     """The definition's answer in the columns of the mart."""
     return {
         customer_id: (

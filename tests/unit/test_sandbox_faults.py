@@ -1,4 +1,4 @@
-"""The sandbox servers fail when told to, start where told to, and say what they were asked."""
+"""The sandbox servers fail as planned, start on the port given, and log their requests."""
 
 from __future__ import annotations
 
@@ -175,11 +175,11 @@ def test_it_runs_on_its_own_until_told_to_stop() -> None:
 def test_a_lost_answer_is_of_something_done(sandbox: Sandbox) -> None:
     account = next(iter(sandbox.accounts.values()))
     sandbox.fail_klaviyo(Fault(lose=True))
-    body = {"data": {"type": "list", "attributes": {"name": "Made, and not told"}}}
+    body = {"data": {"type": "list", "attributes": {"name": "Made, response lost"}}}
     with pytest.raises(httpx.RemoteProtocolError):
         HTTP.post(
             sandbox.klaviyo_url + "/api/lists",
             json=body,
             headers={**KLAVIYO_HEADERS, "Content-Type": "application/vnd.api+json"},
         )
-    assert "Made, and not told" in [each["name"] for each in account.list_names()]
+    assert "Made, response lost" in [each["name"] for each in account.list_names()]

@@ -50,7 +50,7 @@ LIST = "{ webhookSubscriptions(first: 50) { nodes { id topic uri } } }"
 
 @dataclass
 class Receiver:
-    """A server that keeps what it is sent and answers as told."""
+    """A server that keeps what it receives and answers as planned."""
 
     url: str
     taken: list[tuple[str, str, Any]] = field(default_factory=list)

@@ -32,7 +32,7 @@ select
     ) as samples;
 
 -- name: exclude_demo_customer
--- Leave the customer out of RFM on whom the demo's TikTok connector books orders, as
+-- Exclude the customer from RFM to which the demo's TikTok connector assigns orders, as
 -- `quintile tenants set NAME --exclude-customer ID` does.
 update app.rfm_settings
 set
