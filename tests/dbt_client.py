@@ -16,7 +16,7 @@ def main(path: str, *arguments: str) -> int:
         "arguments": arguments,
         "directory": os.getcwd(),  # noqa: PTH109 - pathlib takes longer to import than all else
         "environment": dict(os.environ),
-        "is_leashed": True,
+        "ends_with_caller": True,
     }
     body = json.dumps(request).encode()
     with socket.socket(socket.AF_UNIX) as connection:

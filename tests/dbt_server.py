@@ -88,7 +88,7 @@ def _run(connection: socket.socket) -> None:
         os.environ.clear()
         os.environ.update(request["environment"], **_ENVIRONMENT)
         threading.Thread(target=_end_with, args=[connection.fileno()], daemon=True).start()
-        if request["is_leashed"]:
+        if request["ends_with_caller"]:
             threading.Thread(target=_end_with, args=[0], daemon=True).start()
         manifest, variables, *arguments = request["arguments"]
         # Few tests read dbt's artifacts, which take a third of a second to write.

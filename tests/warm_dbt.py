@@ -65,7 +65,7 @@ def run(
         "arguments": [str(manifest), json.dumps(variables), *arguments],
         "directory": str(project),
         "environment": {**plain_environment(), **environment},
-        "is_leashed": False,
+        "ends_with_caller": False,
         "writes_artifacts": writes_artifacts,
     }
     body = json.dumps(request).encode()
