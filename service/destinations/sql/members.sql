@@ -104,7 +104,7 @@ order by config_id;
 -- relay, which no person reads; are excluded in the settings, such as a connector's default
 -- customer; were erased on request; or have the address of another member. RFM leaves some of them
 -- out too, but other segments contain them, and so does a mart until the next build. The domain is
--- cut out as in macros/rfm/domain_of.sql.
+-- cut out as in macros/rfm/email_domain.sql.
 insert into pg_temp.sync_members (config_id, customer_id, email, reason)
 with tenant_key as (
     select k.erasure_key
