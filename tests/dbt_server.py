@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from service.builds.dbt_process import run_parsed
-from tests.cluster import MANIFESTS
+from tests.cluster import MANIFESTS, is_ours
 
 _NOWHERE = "postgresql://nobody@/nowhere?host=/nonexistent"
 _PARSED = "partial_parse.msgpack"
@@ -107,7 +107,7 @@ def _kept(directory: str) -> str:
     """Where the manifest is kept that a run would keep in a directory: …/<slot>/<name>."""
     names = ("QUINTILE_TRANSFORM_DATABASE_URL", "QUINTILE_DATABASE_URL")
     own = next(filter(None, map(os.environ.get, names)), "")
-    if f"host={MANIFESTS.parent}" not in own:
+    if not is_ours(own):
         return directory
     return str(
         MANIFESTS.joinpath(
