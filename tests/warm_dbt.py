@@ -106,6 +106,11 @@ def _server() -> str:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.dbt_server", str(path)],
         cwd=PROJECT_DIR,
+        # Its children leave semaphores of dbt's to the tracker of resources, which says so.
+        env={
+            **os.environ,
+            "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
