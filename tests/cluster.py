@@ -1,8 +1,8 @@
 """One PostgreSQL for all test processes of a checkout, kept between runs with its templates.
 
-The cluster lies in memory (``/dev/shm``) where there is room: on ext4, each database that is
-created shortly after others were dropped costs half a second of processor time, because the file
-system does not give out the inodes of deleted files again for a while. ``.quintile/test`` has the
+The cluster lies in memory (``/dev/shm``) where there is room: on ext4 without a journal, a database
+that is created shortly after others were dropped costs half a second of processor time, because the
+file system passes over the inodes of files that were just deleted. ``.quintile/test`` has the
 locks, what dbt has parsed and, without such room, the cluster.
 
 The server runs while a test process does; ``python -m tests.cluster`` stops and removes the
