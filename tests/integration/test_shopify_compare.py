@@ -22,6 +22,7 @@ from service.shopify.connection import connect_shopify
 from service.shopify.loading import load_orders, mark_orders_deleted, purge_deleted
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
+from tests.cluster import wait_for_older_transactions
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
 from tests.integration.test_shopify_deletions import READ_AT, order_row
@@ -293,6 +294,7 @@ def test_deleted_rows_are_purged_after_a_month_and_a_build(
             "update shopify.orders set deleted_at = now() - interval '31 days' where order_id = '1'"
         )
         assert _purge(pool, tenant_id) == 0, "no build has seen it"
+        wait_for_older_transactions(owner)
         build(built_settings, as_of=as_of, quiet=True)
         assert _purge(pool, tenant_id) == 1
         with tenant_transaction(pool, tenant_id, read_only=True) as conn:
