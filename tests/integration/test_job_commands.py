@@ -240,7 +240,7 @@ def test_jobs_work_processes_queued_jobs_and_schedules_none(
     tenant_id = make_tenant("demo")
     with tenant_transaction(pool, tenant_id) as conn:
         run = enqueue(conn, tenant_id, "klaviyo_sync")
-    result = _result(quintile(settings, "jobs", "work", "--json"))
+    result = _result(quintile_process(settings, "jobs", "work", "--json"))
     assert result["counts"] == {"done": 1, "failed": 0, "postponed": 0}
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         ended = get_run(conn, tenant_id, run["run_id"])
