@@ -11,11 +11,10 @@ from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from psycopg.types.json import Jsonb
 
 from service.core.config import Settings
 from service.core.db import Connection, connect
-from service.core.queries import query
+from service.shopify.loading import load_orders
 from tests.conftest import Cluster
 from tests.property.stores import AS_OF, SECOND, Answer, Store, batches, by_definition
 from tests.warm_dbt import dbt
@@ -115,11 +114,8 @@ def land(
         }
         for index, order in ((index, store.orders[index]) for index in order_of_rows)
     ]
-    conn.execute(
-        query("shopify.load_orders"),
-        # Later than any deletion, which an order that is there again outlives.
-        {"tenant_id": tenant_id, "rows": Jsonb(rows), "read_at": datetime.max.replace(tzinfo=UTC)},
-    )
+    # Later than any deletion, which an order that is there again outlives.
+    load_orders(conn, tenant_id, rows, datetime.max.replace(tzinfo=UTC))
     conn.execute(
         """
         update shopify.orders set deleted_at = now(), landed_xid = default
