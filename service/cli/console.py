@@ -198,7 +198,7 @@ class Result:
     def add_run(self, tenant: str, run: Mapping[str, Any] | None, *, is_mine: bool = True) -> None:
         """Add a run in its current state, done by this command or by another process."""
         if run is None:
-            # The tenant was erased meanwhile, with its runs.
+            # The tenant and its runs were erased while the command ran.
             return
         self.runs.append({"tenant": tenant, **run})
         if is_mine and run["state"] == "failed":

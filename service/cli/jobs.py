@@ -93,7 +93,7 @@ def _follow(pool: Pool, tenant_id: UUID, run_id: UUID) -> dict[str, Any]:
         with tenant_transaction(pool, tenant_id, read_only=True) as conn:
             run = get_run(conn, tenant_id, run_id)
         if run is None:
-            raise InvalidInputError(f"Run {run_id} was deleted meanwhile.")
+            raise InvalidInputError(f"Run {run_id} was deleted while it was followed.")
         line = f"{run['state']}: {_describe(run)}".rstrip(": ")
         if line != last:
             echo(line)

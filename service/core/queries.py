@@ -45,7 +45,7 @@ def load_queries() -> None:
     """Read every statement and check every name.
 
     Long-lived processes call this at their start. A statement read later could come from the next
-    release, if the checkout has been upgraded meanwhile.
+    release, if the checkout has been upgraded by then.
 
     Raises:
         QueryNameError: A name is unknown, duplicate, unused, or not a literal in the code.

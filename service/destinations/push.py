@@ -61,7 +61,7 @@ def remove_people(target: Target, people: Iterable[Person], progress: Progress) 
     Raises:
         DestinationError: A batch was not accepted; it stays pending and is repeated by the next
             sync.
-        SyncCancelledError: The configuration was paused or deleted meanwhile.
+        SyncCancelledError: The configuration was paused or deleted during the sync.
     """
     for batch in _batches(people, target.destination.limits.remove_profiles):
         emails = [person.email for person in batch]
@@ -94,7 +94,7 @@ def import_people(
     Raises:
         DestinationError: A batch was not accepted; it stays pending and is repeated by the next
             sync.
-        SyncCancelledError: The configuration was paused or deleted meanwhile.
+        SyncCancelledError: The configuration was paused or deleted during the sync.
     """
     limits, size = target.destination.limits, target.destination.profile_size
     list_id = target.list_id if purpose == "add" else None

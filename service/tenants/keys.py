@@ -46,8 +46,9 @@ class Rotation:
 def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> Rotation:
     """Seal each tenant's secrets with the first key of the ring, unless they already are.
 
-    Each secret is opened and sealed in a transaction that locks its row, so nothing stored
-    meanwhile is overwritten. A secret that cannot be opened is left as it is and reported.
+    Each secret is opened and sealed in a transaction that locks its row, so a secret that is
+    stored at the same time is not overwritten. A secret that cannot be opened is left as it is and
+    reported.
 
     Args:
         settings: The key ring.

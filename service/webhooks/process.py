@@ -255,7 +255,7 @@ def _reload(
         for due in dues:
             node = nodes.get(due.subject)
             if node is None:
-                # Deleted meanwhile, or older than the token may read. Deletions have their own
+                # Deleted by now, or older than the token may read. Deletions have their own
                 # webhooks, and the comparison with the store finds them.
                 session.finish(conn, [due], "The store does not show it.")
             elif _is_stale(node, due):
@@ -360,7 +360,7 @@ def _bulk_operations(session: _Session, dues: Sequence[Due]) -> None:
 
 
 def _uninstalls(session: _Session, dues: Sequence[Due]) -> None:
-    """Delete the token and cancel syncs, unless the store was connected again meanwhile."""
+    """Delete the token and cancel syncs, unless the store has been connected again."""
     (due,) = dues
     with session.transaction() as conn:
         parameters = {"tenant_id": session.tenant_id, "triggered_at": due.triggered_at}

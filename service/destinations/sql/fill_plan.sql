@@ -15,7 +15,7 @@
 --   delete      nothing left to remember
 --
 -- An address that was seen on the list (it has a profile id) and is missing now was removed by
--- someone: those that Quintile removes are pending meanwhile. An address that was not seen counts
+-- someone: those that Quintile removes stay pending. An address that was not seen counts
 -- as removed only if a full read began long enough after it was sent to have covered it.
 --
 -- A profile may be on the list under another address than the ledger has, because someone changed
