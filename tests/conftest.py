@@ -16,7 +16,6 @@ from uuid import UUID
 import pytest
 
 from service.builds.run import build
-from service.builds.run import dbt_command as DBT_COMMAND  # noqa: N812
 from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Connection, Pool, connect, connect_as_owner, create_pool, url_parts
 from service.migrate import migrate
@@ -95,16 +94,10 @@ def demo_template(cluster: Cluster, migrated_template: str, sandbox: Sandbox) ->
 
 @pytest.fixture(scope="session", autouse=True)
 def _warm_dbt() -> Iterator[None]:
-    """Builds of this process start dbt in a hundredth of a second; see the marker real_dbt."""
+    """Start dbt warm for builds in this process; processes of their own start it cold."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("service.builds.run.dbt_command", warm_command)
         yield
-
-
-@pytest.fixture(autouse=True)
-def _real_dbt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.node.get_closest_marker("real_dbt"):
-        monkeypatch.setattr("service.builds.run.dbt_command", DBT_COMMAND)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from service.core.errors import SealBrokenError
 from service.core.queries import query
 from service.core.vault import key_ring, unseal
 from service.doctor.finding import Finding
+from service.shopify.report import VERSION_ADVICE, describe_version
 from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
 
 _MIN_REFRESH_DAYS = 14
@@ -37,13 +38,8 @@ def check_connections(settings: Settings, conn: Connection) -> Iterator[Finding]
 
 def _check_shopify(label: str, row: dict[str, Any]) -> Iterator[Finding]:
     """What is wrong with an active connection to Shopify."""
-    asked, served = row["api_version_asked"], row["api_version_served"]
-    if served not in (None, asked):
-        message = (
-            f"{label}: Shopify has retired version {asked} of its API and answers with {served}"
-        )
-        advice = "Set QUINTILE_SHOPIFY_API_VERSION to a version that this release supports."
-        yield Finding("warning", "connections", message, advice)
+    if problem := describe_version(row["api_version_asked"], row["api_version_served"]):
+        yield Finding("warning", "connections", f"{label}: {problem}", VERSION_ADVICE)
     for scope, purpose in NEEDED_SCOPES.items():
         if row["is_verified"] and not is_granted(scope, row["scopes"]):
             message = f"{label}: {scope} is not granted; it is needed for {purpose}"

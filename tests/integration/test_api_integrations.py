@@ -198,7 +198,7 @@ def test_a_retired_api_version_is_reported(here: Settings, tenant: UUID) -> None
     synced = quintile(old, "sync", "shopify", "--tenant", "kessel")
     assert "1 unsupported api version" in synced.stderr
     done = quintile_process(old, "doctor")
-    assert "has retired version 2025-01 of its API and answers with 2026-07" in done.stdout
+    assert "no longer has version 2025-01 of its API and answers with 2026-07" in done.stdout
 
 
 def test_an_unknown_api_version_is_an_error_with_advice(here: Settings, tenant: UUID) -> None:
