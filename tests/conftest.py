@@ -22,10 +22,16 @@ from service.migrate import migrate
 from service.tenants.tenants import add_tenant, change_tenant
 from tests.cluster import Cluster, demo_digest, models_digest, schema_digest, shared_cluster
 from tests.demo import ANCHOR, AS_OF, NullProgress, make_demo
+from tests.shops import small_shop
 from tests.warm_dbt import warm_command
 
 if TYPE_CHECKING:
+    from apiflask import APIFlask
+    from flask.testing import FlaskClient
+
     from sandbox import Sandbox
+    from sandbox.klaviyo.state import Account
+    from sandbox.shopify import Store
 
 SHARED_DIR = PROJECT_DIR.parent / "shared"
 _LAST = ("kill", "upgrade", "backup")
@@ -186,3 +192,75 @@ def pooled_settings(settings: Settings, pooler: str) -> Settings:
     """The same settings, with PgBouncer between the service and the database."""
     database = url_parts(settings.database_url)["dbname"]
     return replace(settings, app_database_url=pooler.format(database=database))
+
+
+@pytest.fixture
+def store() -> Store:
+    """The content of a small store."""
+    from sandbox.shopify import Store
+
+    return Store(small_shop())
+
+
+@pytest.fixture
+def shop(store: Store) -> Iterator[Sandbox]:
+    """A Shopify sandbox of this test's own, with ``store``."""
+    from sandbox import Sandbox
+
+    with Sandbox([store], []) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def shopify_settings(settings: Settings, shop: Sandbox) -> Settings:
+    """The settings, talking to ``shop``."""
+    return replace(settings, shopify_url=shop.shopify_url)
+
+
+@pytest.fixture
+def tenant(shopify_settings: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
+    """A tenant that is connected to ``store``."""
+    from service.shopify.connection import connect_shopify
+
+    tenant_id = make_tenant("kessel", store.data.domain)
+    connect_shopify(shopify_settings, pool, tenant_id, store.data.domain, store.data.token)
+    return tenant_id
+
+
+@pytest.fixture
+def klaviyo(account: Account) -> Iterator[Sandbox]:
+    """A Klaviyo sandbox of this test's own, with the test's ``account``."""
+    from sandbox import Sandbox
+
+    with Sandbox([], [account]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def klaviyo_settings(settings: Settings, klaviyo: Sandbox) -> Settings:
+    """The settings, talking to ``klaviyo``."""
+    return replace(settings, klaviyo_url=klaviyo.klaviyo_url)
+
+
+@pytest.fixture
+def tenants(settings: Settings) -> list[UUID]:
+    """Two tenants without a store."""
+    with connect_as_owner(settings) as conn:
+        return [add_tenant(conn, name) for name in ("north", "south")]
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[APIFlask]:
+    """The web service."""
+    from tests.web import running_app
+
+    with running_app(settings) as app:
+        yield app
+
+
+@pytest.fixture
+def client(app: APIFlask, settings: Settings, tenant: UUID) -> FlaskClient:
+    """A client of the web service, signed in as the tenant."""
+    from tests.web import client_of
+
+    return client_of(app, settings, tenant)

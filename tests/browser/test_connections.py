@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -28,12 +27,6 @@ KEY = "pk_sandbox_for_these_tests"
 def store() -> Store:
     data = generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC))
     return Store(data, scopes=ALL_SCOPES - {"read_all_orders"})
-
-
-@pytest.fixture
-def shop(store: Store) -> Iterator[Sandbox]:
-    with Sandbox([store], []) as sandbox:
-        yield sandbox
 
 
 def test_a_store_is_connected_rejected_verified_and_disconnected(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -41,20 +40,9 @@ def settings(built_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings) -> Iterator[APIFlask]:
-    with running_app(settings) as app:
-        yield app
-
-
-@pytest.fixture
 def tenant(settings: Settings) -> UUID:
     with connect_as_owner(settings) as conn:
         return add_tenant(conn, "north", None)
-
-
-@pytest.fixture
-def client(app: APIFlask, settings: Settings, tenant: UUID) -> FlaskClient:
-    return client_of(app, settings, tenant)
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from service.core.config import Settings
@@ -19,8 +17,6 @@ from tests.web import (
     add_samples,
     add_scored_customers,
     add_shopify_segments,
-    client_of,
-    running_app,
 )
 
 
@@ -30,20 +26,9 @@ def settings(built_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings) -> Iterator[APIFlask]:
-    with running_app(settings) as app:
-        yield app
-
-
-@pytest.fixture
 def tenant(settings: Settings) -> UUID:
     with connect_as_owner(settings) as conn:
         return add_tenant(conn, "north", "north.myshopify.com")
-
-
-@pytest.fixture
-def client(app: APIFlask, settings: Settings, tenant: UUID) -> FlaskClient:
-    return client_of(app, settings, tenant)
 
 
 def walk(client: FlaskClient, path: str, key: str) -> list[str]:

@@ -32,12 +32,6 @@ def store() -> Store:
 
 
 @pytest.fixture
-def shop(store: Store) -> Iterator[Sandbox]:
-    with Sandbox([store], []) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
 def here(built_settings: Settings, shop: Sandbox) -> Settings:
     return replace(
         built_settings,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -41,25 +40,20 @@ def klaviyo(account: Account) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def here(settings: Settings, klaviyo: Sandbox) -> Settings:
-    return replace(settings, klaviyo_url=klaviyo.klaviyo_url)
-
-
-@pytest.fixture
-def tenant(here: Settings) -> UUID:
-    with connect_as_owner(here) as conn:
+def tenant(klaviyo_settings: Settings) -> UUID:
+    with connect_as_owner(klaviyo_settings) as conn:
         return add_tenant(conn, "kessel", None)
 
 
 @pytest.fixture
-def app(here: Settings) -> Iterator[APIFlask]:
-    with running_app(here) as app:
+def app(klaviyo_settings: Settings) -> Iterator[APIFlask]:
+    with running_app(klaviyo_settings) as app:
         yield app
 
 
 @pytest.fixture
-def client(app: APIFlask, here: Settings, tenant: UUID) -> FlaskClient:
-    return client_of(app, here, tenant)
+def client(app: APIFlask, klaviyo_settings: Settings, tenant: UUID) -> FlaskClient:
+    return client_of(app, klaviyo_settings, tenant)
 
 
 def test_connecting_an_account_returns_the_purpose_of_each_scope(
@@ -132,17 +126,17 @@ def test_an_unreachable_account_is_reported_as_unreachable(
 
 
 def test_replacing_a_key_deletes_the_former_one(
-    client: FlaskClient, here: Settings, account: Account
+    client: FlaskClient, klaviyo_settings: Settings, account: Account
 ) -> None:
     client.post(PATH, json={"api_key": KEY})
-    with connect_as_owner(here) as conn:
+    with connect_as_owner(klaviyo_settings) as conn:
         former = one(conn.execute("select sealed_secret from app.connections").fetchone())
     account.add_key("pk_sandbox_the_second", ALL_SCOPES)
     account.revoke_key(KEY)
     body = client.post(PATH, json={"api_key": "pk_sandbox_the_second"}).get_json()
     assert (body["state"], body["key_last_four"]) == ("active", "cond")
     assert client.post(f"{PATH}/verify").status_code == 200
-    with connect_as_owner(here) as conn:
+    with connect_as_owner(klaviyo_settings) as conn:
         rows = conn.execute("select sealed_secret from app.connections").fetchall()
     assert len(rows) == 1
     assert rows[0] != former
@@ -165,10 +159,10 @@ def test_verifying_again_detects_a_refused_key_and_a_restored_one(
 
 
 def test_a_valid_key_resumes_what_a_refused_key_paused(
-    client: FlaskClient, here: Settings, tenant: UUID
+    client: FlaskClient, klaviyo_settings: Settings, tenant: UUID
 ) -> None:
     client.post(PATH, json={"api_key": KEY})
-    with connect_as_owner(here) as conn:
+    with connect_as_owner(klaviyo_settings) as conn:
         conn.execute(
             """
             insert into app.klaviyo_sync_configs (
@@ -181,7 +175,7 @@ def test_a_valid_key_resumes_what_a_refused_key_paused(
             {"tenant": tenant},
         )
     client.post(PATH, json={"api_key": KEY})
-    with connect_as_owner(here) as conn:
+    with connect_as_owner(klaviyo_settings) as conn:
         rows = conn.execute(
             "select segment_key from app.klaviyo_sync_configs where is_paused"
         ).fetchall()
@@ -189,10 +183,10 @@ def test_a_valid_key_resumes_what_a_refused_key_paused(
 
 
 def test_another_account_is_accepted_only_while_no_list_is_synced(
-    client: FlaskClient, here: Settings, tenant: UUID
+    client: FlaskClient, klaviyo_settings: Settings, tenant: UUID
 ) -> None:
     client.post(PATH, json={"api_key": KEY})
-    with connect_as_owner(here) as conn:
+    with connect_as_owner(klaviyo_settings) as conn:
         conn.execute(
             """
             insert into app.klaviyo_sync_configs (tenant_id, segment_key, list_id, list_name)
@@ -211,29 +205,32 @@ def test_another_account_is_accepted_only_while_no_list_is_synced(
     assert refused.status_code == 422
     assert "lists of Kessel & Korn are synced" in refused.get_json()["detail"]
     assert client.get(PATH).get_json()["account_name"] == "Kessel & Korn"
-    with connect_as_owner(here) as conn:
+    with connect_as_owner(klaviyo_settings) as conn:
         conn.execute("delete from app.klaviyo_sync_configs")
     taken = client.post(PATH, json={"api_key": "pk_sandbox_of_others"})
     assert taken.get_json()["account_name"] == "Others"
-    with connect_as_owner(here) as conn:
+    with connect_as_owner(klaviyo_settings) as conn:
         # The other account's profiles have not been sent any properties yet.
         assert conn.execute("select 1 from app.klaviyo_profiles").fetchone() is None
 
 
-def test_disconnecting_deletes_the_key(client: FlaskClient, here: Settings) -> None:
+def test_disconnecting_deletes_the_key(client: FlaskClient, klaviyo_settings: Settings) -> None:
     client.post(PATH, json={"api_key": KEY})
     body = client.delete(PATH).get_json()
     assert (body["state"], body["key_last_four"], body["scopes"]) == ("disconnected", None, [])
     assert client.post(f"{PATH}/verify").status_code == 409
     assert client.delete(PATH).status_code == 200
-    with connect_as_owner(here) as conn:
+    with connect_as_owner(klaviyo_settings) as conn:
         row = one(conn.execute("select sealed_secret, key_id from app.connections").fetchone())
     assert set(row.values()) == {None}
     assert client.post(PATH, json={"api_key": KEY}).get_json()["state"] == "active"
 
 
 def test_the_key_is_never_logged_and_stored_only_encrypted(
-    client: FlaskClient, here: Settings, klaviyo: Sandbox, caplog: pytest.LogCaptureFixture
+    client: FlaskClient,
+    klaviyo_settings: Settings,
+    klaviyo: Sandbox,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     klaviyo.fail_klaviyo(Fault(drop=True), Fault(status=503))
@@ -243,25 +240,29 @@ def test_the_key_is_never_logged_and_stored_only_encrypted(
     klaviyo.reset_faults()
     said += [client.post(PATH, json={"api_key": KEY}).text, client.get(PATH).text]
     assert KEY not in "".join(said) + caplog.text
-    with connect_as_owner(here) as conn:
+    with connect_as_owner(klaviyo_settings) as conn:
         stored = conn.execute("select * from app.connections").fetchall()
     assert stored
     assert KEY not in repr(stored)
 
 
 def test_another_tenant_does_not_see_the_connection(
-    client: FlaskClient, app: APIFlask, here: Settings
+    client: FlaskClient, app: APIFlask, klaviyo_settings: Settings
 ) -> None:
     client.post(PATH, json={"api_key": KEY})
-    with connect_as_owner(here) as conn:
-        other = client_of(app, here, add_tenant(conn, "other", None))
+    with connect_as_owner(klaviyo_settings) as conn:
+        other = client_of(app, klaviyo_settings, add_tenant(conn, "other", None))
     assert other.get(PATH).get_json()["state"] is None
     assert other.post(f"{PATH}/verify").status_code == 409
 
 
-def test_commands_connect_and_disconnect_an_account(here: Settings, tenant: UUID) -> None:
-    connected = quintile_process(here, "tenants", "connect-klaviyo", "kessel", stdin=KEY)
+def test_commands_connect_and_disconnect_an_account(
+    klaviyo_settings: Settings, tenant: UUID
+) -> None:
+    connected = quintile_process(
+        klaviyo_settings, "tenants", "connect-klaviyo", "kessel", stdin=KEY
+    )
     assert "connected Kessel & Korn" in connected.stderr
     assert KEY not in connected.stderr + connected.stdout
-    gone = quintile_process(here, "tenants", "disconnect-klaviyo", "kessel")
+    gone = quintile_process(klaviyo_settings, "tenants", "disconnect-klaviyo", "kessel")
     assert "kessel is disconnected" in gone.stderr

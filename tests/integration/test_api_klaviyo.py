@@ -35,12 +35,6 @@ def account() -> Account:
 
 
 @pytest.fixture
-def klaviyo(account: Account) -> Iterator[Sandbox]:
-    with Sandbox([], [account]) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
 def here(built_settings: Settings, klaviyo: Sandbox) -> Settings:
     return replace(built_settings, klaviyo_url=klaviyo.klaviyo_url)
 

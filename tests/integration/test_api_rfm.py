@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -12,8 +11,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from service.core.config import Settings
-from service.core.db import connect, connect_as_owner, transform_url
-from service.tenants.tenants import add_tenant
+from service.core.db import connect, transform_url
 from tests.web import (
     add_explanations,
     add_history,
@@ -33,18 +31,6 @@ STATES: dict[str, dict[str, str | None]] = {
 @pytest.fixture
 def settings(built_settings: Settings) -> Settings:
     return built_settings
-
-
-@pytest.fixture
-def app(settings: Settings) -> Iterator[APIFlask]:
-    with running_app(settings) as app:
-        yield app
-
-
-@pytest.fixture
-def tenants(settings: Settings) -> list[UUID]:
-    with connect_as_owner(settings) as conn:
-        return [add_tenant(conn, name) for name in ("north", "south")]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +13,7 @@ from flask.testing import FlaskClient
 
 from service.core.config import Settings
 from service.core.db import connect_as_owner
-from service.tenants.tenants import add_tenant
-from tests.web import client_of, running_app
+from tests.web import client_of
 
 PATH = "/api/admin/segments/rfm/settings"
 DEFAULTS = {
@@ -26,18 +24,6 @@ DEFAULTS = {
     "excluded_customer_ids": [],
     "excluded_domains": [],
 }
-
-
-@pytest.fixture
-def app(settings: Settings) -> Iterator[APIFlask]:
-    with running_app(settings) as app:
-        yield app
-
-
-@pytest.fixture
-def tenants(settings: Settings) -> list[UUID]:
-    with connect_as_owner(settings) as conn:
-        return [add_tenant(conn, name) for name in ("north", "south")]
 
 
 @pytest.fixture

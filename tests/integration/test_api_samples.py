@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,9 +15,8 @@ from flask.testing import FlaskClient
 
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, transform_url
-from service.tenants.tenants import add_tenant
 from tests.samples import land
-from tests.web import CALCULATED_AT, add_samples, client_of, running_app
+from tests.web import CALCULATED_AT, add_samples, client_of
 
 PATH = "/api/admin/samples"
 CREATORS = "/api/admin/creators"
@@ -30,25 +28,8 @@ def settings(built_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings) -> Iterator[APIFlask]:
-    with running_app(settings) as app:
-        yield app
-
-
-@pytest.fixture
-def tenants(settings: Settings) -> list[UUID]:
-    with connect_as_owner(settings) as conn:
-        return [add_tenant(conn, name) for name in ("north", "south")]
-
-
-@pytest.fixture
 def tenant(tenants: list[UUID]) -> UUID:
     return tenants[0]
-
-
-@pytest.fixture
-def client(app: APIFlask, settings: Settings, tenant: UUID) -> FlaskClient:
-    return client_of(app, settings, tenant)
 
 
 def found(client: FlaskClient, **query: str) -> list[str]:

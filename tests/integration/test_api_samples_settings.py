@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -13,10 +12,9 @@ from flask.testing import FlaskClient
 
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, open_pool, transform_url
-from service.tenants.tenants import add_tenant
 from service.worker.tasks import Worker
 from tests.samples import configure, land
-from tests.web import add_samples, client_of, running_app
+from tests.web import add_samples, client_of
 
 PATH = "/api/admin/samples/settings"
 DEFAULTS = {
@@ -36,18 +34,6 @@ EVERY_TABLE = """
 @pytest.fixture
 def settings(built_settings: Settings) -> Settings:
     return built_settings
-
-
-@pytest.fixture
-def app(settings: Settings) -> Iterator[APIFlask]:
-    with running_app(settings) as app:
-        yield app
-
-
-@pytest.fixture
-def tenants(settings: Settings) -> list[UUID]:
-    with connect_as_owner(settings) as conn:
-        return [add_tenant(conn, name) for name in ("north", "south")]
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from uuid import UUID
 
-import pytest
 from apiflask import APIFlask
 
 from service.core.config import Settings
@@ -15,15 +13,9 @@ from service.queue.runs import start_run
 from service.queue.schedules import is_due, next_time, pause
 from tests.command import quintile, quintile_process
 from tests.conftest import MakeTenant
-from tests.web import client_of, running_app
+from tests.web import client_of
 
 PATH = "/api/admin/schedules"
-
-
-@pytest.fixture
-def app(settings: Settings) -> Iterator[APIFlask]:
-    with running_app(settings) as app:
-        yield app
 
 
 def connect_shop(pool: Pool, tenant_id: UUID) -> None:

@@ -34,7 +34,7 @@ from service.tenants.tenants import add_tenant
 from service.tenants.tokens import create_token
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR
-from tests.integration.test_shopify_sync import loaded_rows, small_shop
+from tests.shops import loaded_rows, small_shop
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
 
 pytestmark = pytest.mark.kill

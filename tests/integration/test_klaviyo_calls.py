@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -45,26 +44,15 @@ def account() -> Account:
 
 
 @pytest.fixture
-def klaviyo(account: Account) -> Iterator[Sandbox]:
-    with Sandbox([], [account]) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def here(settings: Settings, klaviyo: Sandbox) -> Settings:
-    return replace(settings, klaviyo_url=klaviyo.klaviyo_url)
-
-
-@pytest.fixture
-def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant) -> UUID:
+def tenant(klaviyo_settings: Settings, pool: Pool, make_tenant: MakeTenant) -> UUID:
     tenant_id = make_tenant("kessel", None)
-    connect_klaviyo(here, pool, tenant_id, KEY)
+    connect_klaviyo(klaviyo_settings, pool, tenant_id, KEY)
     return tenant_id
 
 
 @pytest.fixture
 def target(
-    here: Settings, pool: Pool, tenant: UUID, account: Account, klaviyo: Sandbox
+    klaviyo_settings: Settings, pool: Pool, tenant: UUID, account: Account, klaviyo: Sandbox
 ) -> Iterator[Target]:
     list_id = account.list_names()[0]["id"]
     with tenant_transaction(pool, tenant) as conn:
@@ -79,7 +67,7 @@ def target(
             ).fetchone()
         )
     klaviyo.clear_requests()
-    with open_klaviyo(here, KEY) as client:
+    with open_klaviyo(klaviyo_settings, KEY) as client:
         yield klaviyo_target(client, pool, tenant, config["config_id"], list_id)
 
 
@@ -537,12 +525,12 @@ def test_a_refused_event_rejects_only_its_own_row(
 
 
 def test_events_wait_and_an_error_is_raised_without_the_scope(
-    here: Settings, target: Target, account: Account, null_progress: NullProgress
+    klaviyo_settings: Settings, target: Target, account: Account, null_progress: NullProgress
 ) -> None:
     account.add_key("pk_sandbox_without_events", ALL_SCOPES - {"events:write"})
     add_events(target, 2)
     with (
-        open_klaviyo(here, "pk_sandbox_without_events") as client,
+        open_klaviyo(klaviyo_settings, "pk_sandbox_without_events") as client,
         pytest.raises(EventsNotAllowedError),
     ):
         send_events(via(target, client), null_progress)
@@ -550,7 +538,11 @@ def test_events_wait_and_an_error_is_raised_without_the_scope(
 
 
 def test_old_sent_events_are_deleted(
-    here: Settings, target: Target, pool: Pool, owner: Connection, null_progress: NullProgress
+    klaviyo_settings: Settings,
+    target: Target,
+    pool: Pool,
+    owner: Connection,
+    null_progress: NullProgress,
 ) -> None:
     add_events(target, 3)
     send_events(target, null_progress)
@@ -562,7 +554,7 @@ def test_old_sent_events_are_deleted(
         """
     )
     owner.execute("update app.klaviyo_events set occurred_at = now() - interval '90 days'")
-    housekeep(here, pool, [target.tenant_id])
+    housekeep(klaviyo_settings, pool, [target.tenant_id])
     assert event_states(target) == {"sent": 1, "pending": 1}
 
 
@@ -570,13 +562,13 @@ def test_old_sent_events_are_deleted(
 
 
 def test_the_live_flows_of_a_list_are_read(
-    here: Settings, target: Target, account: Account
+    klaviyo_settings: Settings, target: Target, account: Account
 ) -> None:
     other = account.add_list("Other").id
     account.add_flow("Welcome", target.list_id)
     account.add_flow("Someday", target.list_id, status="draft")
     account.add_flow("Elsewhere", other)
-    with open_klaviyo(here, KEY) as client:
+    with open_klaviyo(klaviyo_settings, KEY) as client:
         assert read_live_flows(client, target.list_id) == ["Welcome"]
 
 

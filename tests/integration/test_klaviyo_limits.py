@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from uuid import UUID
@@ -54,22 +53,13 @@ def account() -> Account:
 
 
 @pytest.fixture
-def klaviyo(account: Account) -> Iterator[Sandbox]:
-    with Sandbox([], [account]) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def here(settings: Settings, klaviyo: Sandbox) -> Settings:
-    return replace(settings, klaviyo_url=klaviyo.klaviyo_url)
-
-
-@pytest.fixture
-def tenants(here: Settings, pool: Pool, make_tenant: MakeTenant, account: Account) -> list[UUID]:
+def tenants(
+    klaviyo_settings: Settings, pool: Pool, make_tenant: MakeTenant, account: Account
+) -> list[UUID]:
     """Two tenants with a key each of the same account."""
     made = [make_tenant("kessel", None), make_tenant("korn", None)]
     for tenant_id, key in zip(made, (KEY, OTHER_KEY), strict=True):
-        connect_klaviyo(here, pool, tenant_id, key)
+        connect_klaviyo(klaviyo_settings, pool, tenant_id, key)
     # 7 calls a second of the operation these tests use.
     account.limits = RateLimits(0.1)
     return made
@@ -80,7 +70,7 @@ def statuses(klaviyo: Sandbox) -> list[int]:
 
 
 def test_processes_of_two_tenants_share_the_limits_of_an_account(
-    here: Settings, klaviyo: Sandbox, account: Account, tenants: list[UUID]
+    klaviyo_settings: Settings, klaviyo: Sandbox, account: Account, tenants: list[UUID]
 ) -> None:
     # One call a second: processes that counted separately would be refused often.
     account.limits = RateLimits(0.014)
@@ -90,7 +80,7 @@ def test_processes_of_two_tenants_share_the_limits_of_an_account(
         done = subprocess.run(
             [sys.executable, "-c", ASKER, str(tenant_id), "4"],
             cwd=PROJECT_DIR,
-            env=environment_of(here),
+            env=environment_of(klaviyo_settings),
             capture_output=True,
             text=True,
             check=True,
@@ -106,9 +96,9 @@ def test_processes_of_two_tenants_share_the_limits_of_an_account(
 
 
 def test_calls_of_other_programs_are_learned_from_the_headers(
-    here: Settings, klaviyo: Sandbox, account: Account, pool: Pool, tenants: list[UUID]
+    klaviyo_settings: Settings, klaviyo: Sandbox, account: Account, pool: Pool, tenants: list[UUID]
 ) -> None:
-    with open_connected_klaviyo(here, pool, tenants[0]) as client:
+    with open_connected_klaviyo(klaviyo_settings, pool, tenants[0]) as client:
         client.get("/api/lists/{id}", "/api/lists/KK0001")
         time.sleep(1)
         # Another program takes all but one of this second's calls.
@@ -121,40 +111,40 @@ def test_calls_of_other_programs_are_learned_from_the_headers(
 
 
 def test_retry_after_applies_to_every_process(
-    here: Settings, klaviyo: Sandbox, pool: Pool, tenants: list[UUID]
+    klaviyo_settings: Settings, klaviyo: Sandbox, pool: Pool, tenants: list[UUID]
 ) -> None:
     klaviyo.fail_klaviyo(Fault(status=429, retry_after=30))
     with (
-        open_connected_klaviyo(here, pool, tenants[0], attempts=1) as client,
+        open_connected_klaviyo(klaviyo_settings, pool, tenants[0], attempts=1) as client,
         pytest.raises(KlaviyoUnavailableError, match="429"),
     ):
         client.get("/api/lists/{id}", "/api/lists/KK0001")
     klaviyo.clear_requests()
     with (
-        open_connected_klaviyo(here, pool, tenants[1], patience_seconds=1) as client,
+        open_connected_klaviyo(klaviyo_settings, pool, tenants[1], patience_seconds=1) as client,
         pytest.raises(KlaviyoUnavailableError, match=r"allowed in (29|30) seconds"),
     ):
         client.get("/api/lists/{id}", "/api/lists/KK0001")
     assert klaviyo.klaviyo_requests() == []
     # Another operation is not affected.
-    with open_connected_klaviyo(here, pool, tenants[1], patience_seconds=1) as client:
+    with open_connected_klaviyo(klaviyo_settings, pool, tenants[1], patience_seconds=1) as client:
         client.get("/api/profiles", "/api/profiles")
 
 
 def test_a_long_retry_after_fails_instead_of_calling_again(
-    here: Settings, klaviyo: Sandbox, pool: Pool, tenants: list[UUID]
+    klaviyo_settings: Settings, klaviyo: Sandbox, pool: Pool, tenants: list[UUID]
 ) -> None:
     klaviyo.fail_klaviyo(Fault(status=429, retry_after=3600))
     klaviyo.clear_requests()
     with (
-        open_connected_klaviyo(here, pool, tenants[0]) as client,
+        open_connected_klaviyo(klaviyo_settings, pool, tenants[0]) as client,
         pytest.raises(KlaviyoUnavailableError, match="asks for a pause of 60 minutes"),
     ):
         client.get("/api/lists/{id}", "/api/lists/KK0001")
     assert statuses(klaviyo) == [429]
     # No other client calls either, even without a limit on its wait.
     with (
-        open_connected_klaviyo(here, pool, tenants[1]) as client,
+        open_connected_klaviyo(klaviyo_settings, pool, tenants[1]) as client,
         pytest.raises(KlaviyoUnavailableError, match=r"allowed in (3600|3599) seconds"),
     ):
         client.get("/api/lists/{id}", "/api/lists/KK0001")
@@ -191,10 +181,10 @@ def test_waiting_holds_no_database_connection(settings: Settings, make_tenant: M
 
 
 def test_stored_windows_name_no_account_and_no_tenant(
-    here: Settings, pool: Pool, owner: Connection, tenants: list[UUID]
+    klaviyo_settings: Settings, pool: Pool, owner: Connection, tenants: list[UUID]
 ) -> None:
     for tenant_id in tenants:
-        with open_connected_klaviyo(here, pool, tenant_id) as client:
+        with open_connected_klaviyo(klaviyo_settings, pool, tenant_id) as client:
             client.get("/api/lists", "/api/lists")
     rows = owner.execute("select * from app.klaviyo_windows").fetchall()
     assert len(rows) == 1

@@ -23,7 +23,7 @@ from service.shopify.sync import sync_shopify
 from tests.command import peak_of, quintile, quintile_process
 from tests.conftest import AS_OF, MakeTenant, NullProgress
 from tests.integration.test_orders_import import Importer, api_order
-from tests.integration.test_shopify_sync import small_shop
+from tests.shops import small_shop
 
 # The header as Shopify writes it.
 HEADER = (

@@ -38,7 +38,7 @@ from service.worker.tasks import Worker
 from tests.command import quintile, quintile_process
 from tests.conftest import AS_OF, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served
-from tests.integration.test_shopify_sync import small_shop
+from tests.shops import small_shop
 from tests.web import client_of, running_app
 
 SCHEMAS = ["shopify", "app", "jobs", "staging", "intermediate", "marts"]

@@ -17,7 +17,7 @@ from service.core.db import Pool, tenant_transaction
 from service.shopify.connection import connect_shopify
 from tests.command import peak_of
 from tests.conftest import MakeTenant
-from tests.integration.test_shopify_sync import small_shop
+from tests.shops import small_shop
 
 ANCHOR = datetime(2026, 7, 1, tzinfo=UTC)
 # How much more the larger sync may take, in KiB. A list of its members would take over 30 MiB.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,38 +31,19 @@ from service.shopify.resources import ORDERS as BULK_ORDERS
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, MakeTenant, NullProgress
-from tests.integration.test_shopify_sync import ORDERS, loaded_rows, row_versions, small_shop
+from tests.shops import ORDERS, loaded_rows, row_versions, small_shop
 
 BULK = "/bulk-operation-outputs/"
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store(small_shop())
-
-
-@pytest.fixture
-def shop(store: Store) -> Iterator[Sandbox]:
-    with Sandbox([store], []) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def here(settings: Settings, shop: Sandbox) -> Settings:
+def here(shopify_settings: Settings) -> Settings:
     """Bulk operations from one record on, with little patience."""
     return replace(
-        settings,
-        shopify_url=shop.shopify_url,
+        shopify_settings,
         shopify_bulk_from=1,
         shopify_bulk_patience_seconds=1,
     )
-
-
-@pytest.fixture
-def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
-    tenant_id = make_tenant("kessel", store.data.domain)
-    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
-    return tenant_id
 
 
 Sync = Callable[[], dict[str, int]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,23 +26,12 @@ from tests.cluster import wait_for_older_transactions
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
 from tests.integration.test_shopify_deletions import READ_AT, order_row
-from tests.integration.test_shopify_sync import loaded_rows, row_versions, small_shop
+from tests.shops import loaded_rows, row_versions
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store(small_shop())
-
-
-@pytest.fixture
-def shop(store: Store) -> Iterator[Sandbox]:
-    with Sandbox([store], []) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def here(settings: Settings, shop: Sandbox) -> Settings:
-    return replace(settings, shopify_url=shop.shopify_url, shopify_bulk_patience_seconds=1)
+def here(shopify_settings: Settings) -> Settings:
+    return replace(shopify_settings, shopify_bulk_patience_seconds=1)
 
 
 @pytest.fixture

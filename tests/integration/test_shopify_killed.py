@@ -31,7 +31,7 @@ from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.command import environment_of
 from tests.conftest import PROJECT_DIR, Cluster, NullProgress
-from tests.integration.test_shopify_sync import loaded_rows, small_shop
+from tests.shops import loaded_rows, small_shop
 
 pytestmark = pytest.mark.kill
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -73,14 +72,8 @@ def store() -> Store:
 
 
 @pytest.fixture
-def shop(store: Store) -> Iterator[Sandbox]:
-    with Sandbox([store], []) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def here(settings: Settings, shop: Sandbox) -> Settings:
-    return replace(settings, shopify_url=shop.shopify_url, shopify_client_id=CLIENT_ID)
+def here(shopify_settings: Settings) -> Settings:
+    return replace(shopify_settings, shopify_client_id=CLIENT_ID)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import stamina
 
-from sandbox import Sandbox
 from sandbox.shopify import Store
 from sandbox.shopify.store import SegmentFaults
 from service.core.config import Settings
@@ -27,32 +26,17 @@ from service.shopify.source import Source
 from service.worker.tasks import Worker
 from tests.command import quintile
 from tests.conftest import MakeTenant, NullProgress
-from tests.integration.test_shopify_sync import small_shop
 
 Row = dict[str, Any]
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store(small_shop())
-
-
-@pytest.fixture
-def shop(store: Store) -> Iterator[Sandbox]:
-    with Sandbox([store], []) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def here(settings: Settings, shop: Sandbox) -> Settings:
-    return replace(settings, shopify_url=shop.shopify_url)
-
-
-@pytest.fixture
-def source(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> Iterator[Source]:
+def source(
+    shopify_settings: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
+) -> Iterator[Source]:
     tenant_id = make_tenant("kessel", store.data.domain)
-    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
-    with open_shopify(here, store.data.domain, store.data.token) as client:
+    connect_shopify(shopify_settings, pool, tenant_id, store.data.domain, store.data.token)
+    with open_shopify(shopify_settings, store.data.domain, store.data.token) as client:
         yield Source(client, pool, tenant_id, NullProgress())
 
 
@@ -489,11 +473,11 @@ def test_a_second_sync_only_changes_the_time_of_the_sync(source: Source, store: 
 
 
 def test_a_worker_syncs_the_segments_and_nothing_else(
-    here: Settings, source: Source, store: Store
+    shopify_settings: Settings, source: Source, store: Store
 ) -> None:
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         run = enqueue(conn, source.tenant_id, "segments_sync")
-    worker = Worker(here, source.pool)
+    worker = Worker(shopify_settings, source.pool)
     worker.do(worker.segments_sync, str(source.tenant_id), str(run["run_id"]))
     assert_in_step(source, store)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
@@ -505,10 +489,12 @@ def test_a_worker_syncs_the_segments_and_nothing_else(
     assert orders == {"n": 0}
 
 
-def test_the_command_line_syncs_a_part_or_all(here: Settings, source: Source, store: Store) -> None:
-    quintile(here, "sync", "shopify", "--only", "segments")
+def test_the_command_line_syncs_a_part_or_all(
+    shopify_settings: Settings, source: Source, store: Store
+) -> None:
+    quintile(shopify_settings, "sync", "shopify", "--only", "segments")
     assert_in_step(source, store)
-    quintile(here, "sync", "shopify", "--tenant", "kessel")
+    quintile(shopify_settings, "sync", "shopify", "--tenant", "kessel")
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         runs = conn.execute("select kind, state from app.runs order by created_at").fetchall()
     assert [(run["kind"], run["state"]) for run in runs] == [
@@ -516,7 +502,7 @@ def test_the_command_line_syncs_a_part_or_all(here: Settings, source: Source, st
         ("shopify_sync", "succeeded"),
         ("segments_sync", "succeeded"),
     ]
-    refused = quintile(here, "sync", "klaviyo", "--only", "segments", expect=1)
+    refused = quintile(shopify_settings, "sync", "klaviyo", "--only", "segments", expect=1)
     assert "--only is for Shopify" in refused.stderr
 
 
@@ -543,16 +529,20 @@ def test_segments_are_dated_by_the_last_sync_of_all(source: Source, store: Store
 
 
 def test_the_doctor_says_how_old_the_segments_are(
-    here: Settings, source: Source, owner: Connection
+    shopify_settings: Settings, source: Source, owner: Connection
 ) -> None:
     owner.execute("update app.connections set connected_at = now() - interval '13 hours'")
 
     def reported() -> list[str]:
-        return [f.message for f in examine(here) if f.check == "freshness" and "segm" in f.message]
+        return [
+            f.message
+            for f in examine(shopify_settings)
+            if f.check == "freshness" and "segm" in f.message
+        ]
 
     (late,) = reported()
     assert late.startswith(
         "kessel: no sync of Shopify segments for 13 hours, over twice the longest gap of"
     )
-    quintile(here, "sync", "shopify", "--only", "segments")
+    quintile(shopify_settings, "sync", "shopify", "--only", "segments")
     assert reported() == ["kessel: last sync of Shopify segments a minute ago"]

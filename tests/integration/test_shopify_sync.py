@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +12,6 @@ import pytest
 import stamina
 
 from sandbox import Fault, Sandbox
-from sandbox.data import StoreData, generate_store
-from sandbox.data.specs import KESSEL
 from sandbox.shopify import Store
 from sandbox.shopify.cost import LeakyBucket
 from sandbox.shopify.store import ALL_SCOPES
@@ -27,92 +25,22 @@ from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, MakeTenant, NullProgress
+from tests.shops import ORDERS, loaded_rows, row_versions, small_shop
 
-ORDERS = 210
 ORDER_PAGES = 5
-
-
-def small_shop() -> StoreData:
-    """The smaller sandbox store, cut down to its latest orders and their customers."""
-    data = generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC))
-    orders = sorted(data.orders, key=lambda order: order.processed_at)[-ORDERS:]
-    buyers = {order.customer_number for order in orders}
-    return replace(
-        data,
-        orders=orders,
-        customers=[customer for customer in data.customers if customer.number in buyers],
-        segments=[replace(data.segments[0], is_large=True), *data.segments[1:]],
-    )
-
-
-@pytest.fixture
-def store() -> Store:
-    return Store(small_shop())
-
-
-@pytest.fixture
-def shop(store: Store) -> Iterator[Sandbox]:
-    with Sandbox([store], []) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def here(settings: Settings, shop: Sandbox) -> Settings:
-    return replace(settings, shopify_url=shop.shopify_url)
-
-
-@pytest.fixture
-def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
-    tenant_id = make_tenant("kessel", store.data.domain)
-    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
-    return tenant_id
 
 
 Sync = Callable[[], dict[str, int]]
 
 
 @pytest.fixture
-def sync(here: Settings, pool: Pool, tenant: UUID) -> Sync:
+def sync(shopify_settings: Settings, pool: Pool, tenant: UUID) -> Sync:
     def run() -> dict[str, int]:
         progress = NullProgress()
-        sync_shopify(here, pool, tenant, progress)
+        sync_shopify(shopify_settings, pool, tenant, progress)
         return progress.counts
 
     return run
-
-
-_TABLES = {
-    "customers": "customer_id",
-    "orders": "order_id",
-    "cached_segments": "segment_id",
-    "segment_members": "segment_id, customer_id",
-    "rejected_rows": "entity, source_id",
-    "sync_watermarks": "resource",
-}
-_CLOCKS = ("tenant_id", "landed_at", "landed_xid", "synced_at", "rejected_at")
-
-
-def loaded_rows(pool: Pool, tenant_id: UUID) -> dict[str, list[dict[str, Any]]]:
-    """All loaded rows of a tenant, without the columns of our own clock."""
-    with tenant_transaction(pool, tenant_id) as conn:
-        return {
-            table: [
-                {name: value for name, value in row.items() if name not in _CLOCKS}
-                for row in conn.execute(f"select * from shopify.{table} order by {key}")
-            ]
-            for table, key in _TABLES.items()
-        }
-
-
-def row_versions(pool: Pool, tenant_id: UUID) -> list[Any]:
-    """The transaction that wrote each row, which changes when the row is written."""
-    with tenant_transaction(pool, tenant_id) as conn:
-        return [
-            conn.execute(f"select xmin, ctid from shopify.{table} order by {key}").fetchall()
-            for table, key in _TABLES.items()
-            # These two have the time of the last look.
-            if table not in ("cached_segments", "sync_watermarks")
-        ]
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +48,12 @@ def undisturbed(cluster: Cluster, migrated_template: str) -> dict[str, list[dict
     """The rows that a sync without failures loads."""
     store = Store(small_shop())
     with cluster.database(migrated_template) as settings, Sandbox([store], []) as shop:
-        here = replace(settings, shopify_url=shop.shopify_url)
+        shopify_settings = replace(settings, shopify_url=shop.shopify_url)
         with connect_as_owner(settings) as owner:
             tenant_id = add_tenant(owner, "kessel", store.data.domain)
-        pool = create_pool(here)
-        connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
-        sync_shopify(here, pool, tenant_id, NullProgress())
+        pool = create_pool(shopify_settings)
+        connect_shopify(shopify_settings, pool, tenant_id, store.data.domain, store.data.token)
+        sync_shopify(shopify_settings, pool, tenant_id, NullProgress())
         rows = loaded_rows(pool, tenant_id)
         pool.close()
     return rows
@@ -363,7 +291,7 @@ class _KilledAfter(NullProgress):
 
 @pytest.mark.parametrize("pages", [1, 3, ORDER_PAGES])
 def test_a_killed_sync_resumes_where_it_stopped(
-    here: Settings,
+    shopify_settings: Settings,
     pool: Pool,
     tenant: UUID,
     sync: Sync,
@@ -371,7 +299,7 @@ def test_a_killed_sync_resumes_where_it_stopped(
     pages: int,
 ) -> None:
     with pytest.raises(_KilledError):
-        sync_shopify(here, pool, tenant, _KilledAfter(pages))
+        sync_shopify(shopify_settings, pool, tenant, _KilledAfter(pages))
     counts = sync()
     assert counts["orders"] < ORDERS - 40 * (pages - 1)
     assert loaded_rows(pool, tenant) == undisturbed
@@ -403,7 +331,7 @@ def connection(pool: Pool, tenant_id: UUID) -> dict[str, Any]:
 
 
 def test_a_token_no_longer_accepted_marks_the_connection(
-    here: Settings, sync: Sync, pool: Pool, tenant: UUID, shop: Sandbox, store: Store
+    shopify_settings: Settings, sync: Sync, pool: Pool, tenant: UUID, shop: Sandbox, store: Store
 ) -> None:
     shop.fail_shopify(Fault(status=401))
     with pytest.raises(ShopifyRefusedError) as raised:
@@ -418,7 +346,7 @@ def test_a_token_no_longer_accepted_marks_the_connection(
 
 
 def test_the_token_is_stored_encrypted_and_shown_nowhere(
-    here: Settings,
+    shopify_settings: Settings,
     sync: Sync,
     pool: Pool,
     tenant: UUID,
@@ -435,16 +363,16 @@ def test_the_token_is_stored_encrypted_and_shown_nowhere(
     row = connection(pool, tenant)
     assert token.encode() not in row["sealed_secret"]
     assert row["last_four"] == token[-4:]
-    assert unseal(here, tenant, "shopify", row) == token
+    assert unseal(shopify_settings, tenant, "shopify", row) == token
 
 
 def test_missing_scopes_are_named_with_their_purpose(
-    here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
+    shopify_settings: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
 ) -> None:
     store.scopes = ALL_SCOPES - {"read_orders"}
     tenant_id = make_tenant("kessel", store.data.domain)
     with pytest.raises(MissingScopeError, match=r"read_orders \(for orders"):
-        connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+        connect_shopify(shopify_settings, pool, tenant_id, store.data.domain, store.data.token)
     with tenant_transaction(pool, tenant_id) as conn, pytest.raises(NotConnectedError):
         find_connection(conn, tenant_id, "shopify")
 
@@ -459,10 +387,10 @@ def test_a_scope_revoked_later_is_named_by_the_sync(
 
 
 def test_a_token_limited_to_sixty_days_is_reported(
-    here: Settings, sync: Sync, pool: Pool, tenant: UUID, store: Store
+    shopify_settings: Settings, sync: Sync, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     store.scopes = ALL_SCOPES - {"read_all_orders"}
-    info = connect_shopify(here, pool, tenant, store.data.domain, store.data.token)
+    info = connect_shopify(shopify_settings, pool, tenant, store.data.domain, store.data.token)
     assert not info.has_all_orders
     counts = sync()
     assert counts["orders_limited_to_60_days"] == 1
@@ -476,34 +404,38 @@ def test_a_token_limited_to_sixty_days_is_reported(
 
 
 def test_another_shop_is_refused(
-    here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store, tenant: UUID
+    shopify_settings: Settings, pool: Pool, make_tenant: MakeTenant, store: Store, tenant: UUID
 ) -> None:
     with pytest.raises(InvalidInputError, match=r"shop is kessel-und-korn.*, not other"):
-        connect_shopify(here, pool, tenant, "other.myshopify.com", store.data.token)
+        connect_shopify(shopify_settings, pool, tenant, "other.myshopify.com", store.data.token)
     elsewhere = make_tenant("elsewhere", "elsewhere.myshopify.com")
     with pytest.raises(InvalidInputError, match=r"elsewhere\.myshopify\.com, not kessel"):
-        connect_shopify(here, pool, elsewhere, "elsewhere.myshopify.com", store.data.token)
+        connect_shopify(
+            shopify_settings, pool, elsewhere, "elsewhere.myshopify.com", store.data.token
+        )
     nowhere = make_tenant("nowhere")
     with pytest.raises(NotConnectedError, match="no shop"):
-        connect_shopify(here, pool, nowhere, store.data.domain, store.data.token)
+        connect_shopify(shopify_settings, pool, nowhere, store.data.domain, store.data.token)
 
 
 @pytest.mark.parametrize(
     "token", ["", "short", "with space in it", "bad\nline-token", "tökentöken"]
 )
 def test_an_invalid_token_is_refused_and_not_quoted(
-    here: Settings, pool: Pool, tenant: UUID, store: Store, token: str
+    shopify_settings: Settings, pool: Pool, tenant: UUID, store: Store, token: str
 ) -> None:
     with pytest.raises(InvalidInputError, match="access token") as raised:
-        connect_shopify(here, pool, tenant, store.data.domain, token)
+        connect_shopify(shopify_settings, pool, tenant, store.data.domain, token)
     assert not token or token not in str(raised.value)
 
 
 def test_a_wrong_token_is_not_stored(
-    here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
+    shopify_settings: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
 ) -> None:
     tenant_id = make_tenant("kessel", store.data.domain)
     with pytest.raises(ShopifyRefusedError):
-        connect_shopify(here, pool, tenant_id, store.data.domain, "shpat_nobody_has_this")
+        connect_shopify(
+            shopify_settings, pool, tenant_id, store.data.domain, "shpat_nobody_has_this"
+        )
     with tenant_transaction(pool, tenant_id) as conn, pytest.raises(NotConnectedError):
         find_connection(conn, tenant_id, "shopify")

@@ -43,10 +43,9 @@ def shop(store: Store) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def here(settings: Settings, shop: Sandbox) -> Settings:
+def here(shopify_settings: Settings) -> Settings:
     return replace(
-        settings,
-        shopify_url=shop.shopify_url,
+        shopify_settings,
         shopify_client_id=CLIENT_ID,
         shopify_client_secret=f"an older secret, {CLIENT_SECRET}",
     )

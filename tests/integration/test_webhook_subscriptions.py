@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from uuid import UUID
 
@@ -14,13 +13,11 @@ from sandbox.shopify import ALL_SCOPES, Store
 from service.core.config import Settings
 from service.core.db import Pool
 from service.core.errors import InvalidSettingError
-from service.shopify.connection import connect_shopify
 from service.webhooks.subscriptions import webhook_address
 from service.webhooks.topics import TOPICS
 from tests.command import quintile, quintile_process
-from tests.conftest import MakeTenant
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served
-from tests.integration.test_shopify_sync import small_shop
+from tests.shops import small_shop
 
 ADDRESS = "https://quintile.example.com/webhooks/shopify"
 WANTED = {topic.constant for topic in TOPICS.values() if topic.constant}
@@ -32,26 +29,12 @@ def store() -> Store:
 
 
 @pytest.fixture
-def shop(store: Store) -> Iterator[Sandbox]:
-    with Sandbox([store], []) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def here(settings: Settings, shop: Sandbox) -> Settings:
+def here(shopify_settings: Settings) -> Settings:
     return replace(
-        settings,
-        shopify_url=shop.shopify_url,
+        shopify_settings,
         shopify_client_secret=CLIENT_SECRET,
         public_url="https://quintile.example.com/",
     )
-
-
-@pytest.fixture
-def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
-    tenant_id = make_tenant("kessel", store.data.domain)
-    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
-    return tenant_id
 
 
 def webhook_findings(settings: Settings, *arguments: str, expect: int = 0) -> list[dict[str, str]]:

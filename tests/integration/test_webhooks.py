@@ -26,7 +26,7 @@ from service.webhooks.subscriptions import find_deviations, repair, webhook_addr
 from service.worker.tasks import Worker, worker_app
 from tests.conftest import MakeTenant, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served
-from tests.integration.test_shopify_sync import loaded_rows, row_versions, small_shop
+from tests.shops import loaded_rows, row_versions, small_shop
 from tests.web import client_of, running_app
 
 OTHER_SHOP = "other-shop.myshopify.com"
@@ -38,27 +38,14 @@ def store() -> Store:
 
 
 @pytest.fixture
-def shop(store: Store) -> Iterator[Sandbox]:
-    with Sandbox([store], []) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def here(settings: Settings, shop: Sandbox) -> Settings:
-    return replace(settings, shopify_url=shop.shopify_url, shopify_client_secret=CLIENT_SECRET)
+def here(shopify_settings: Settings) -> Settings:
+    return replace(shopify_settings, shopify_client_secret=CLIENT_SECRET)
 
 
 @pytest.fixture
 def url(here: Settings) -> Iterator[str]:
     with served(here) as url:
         yield url
-
-
-@pytest.fixture
-def tenant(here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store) -> UUID:
-    tenant_id = make_tenant("kessel", store.data.domain)
-    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
-    return tenant_id
 
 
 @pytest.fixture

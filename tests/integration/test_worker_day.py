@@ -30,7 +30,7 @@ from service.queue.schedules import SCHEDULES, next_time, previous_time
 from service.shopify.connection import connect_shopify
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster
-from tests.integration.test_shopify_sync import small_shop
+from tests.shops import small_shop
 from tests.worker import stop, wait_until, worker_process, write_clock
 
 TENANTS = 50

@@ -52,7 +52,7 @@ from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from service.worker.tasks import worker_app
 from tests.conftest import Cluster, NullProgress
-from tests.integration.test_shopify_sync import loaded_rows, small_shop
+from tests.shops import loaded_rows, small_shop
 from tests.web import BUILT, CALCULATED_AT
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
 

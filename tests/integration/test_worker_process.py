@@ -23,7 +23,7 @@ from service.queue.runs import start_run
 from service.shopify.connection import connect_shopify
 from service.worker.tasks import worker_app
 from tests.conftest import MakeTenant
-from tests.integration.test_shopify_sync import small_shop
+from tests.shops import small_shop
 from tests.worker import NO_SCHEDULES, stop, wait_until, worker_process
 
 AN_HOUR = 3600.0
@@ -37,8 +37,8 @@ def shop() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def here(settings: Settings, shop: Sandbox) -> Settings:
-    return replace(settings, shopify_url=shop.shopify_url, **NO_SCHEDULES)
+def here(shopify_settings: Settings) -> Settings:
+    return replace(shopify_settings, **NO_SCHEDULES)
 
 
 @pytest.fixture
