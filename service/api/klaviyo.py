@@ -14,6 +14,7 @@ from service.api.schemas import Run
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
+from service.core.seeds import rfm_segment_labels
 from service.destinations import configs
 from service.destinations.sync_runs import request_sync
 from service.klaviyo.lists import find_list_name
@@ -124,10 +125,9 @@ def _describe(
     conn: Connection, tenant: UUID, rows: list[dict[str, Any]]
 ) -> list[models.KlaviyoConfig]:
     keys = {"tenant_id": tenant, "segment_keys": [row["segment_key"] for row in rows]}
-    names = {
-        row["segment_key"]: row["name"]
-        for row in conn.execute(query("api.find_segment_names"), keys).fetchall()
-    }
+    names = {f"rfm:{name}": label for name, label in rfm_segment_labels().items()}
+    for row in conn.execute(query("api.find_segment_names"), keys).fetchall():
+        names[row["segment_key"]] = row["name"]
     following = next_at(conn, state().settings, tenant, "klaviyo")
     return [
         models.KlaviyoConfig.model_validate(

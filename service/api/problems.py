@@ -27,7 +27,7 @@ from service.core.errors import (
     QuintileError,
 )
 from service.destinations.configs import UnknownConfigError
-from service.klaviyo.client import KlaviyoError, KlaviyoUnavailableError
+from service.destinations.interface import DestinationError, DestinationUnavailableError
 from service.shopify.errors import ShopifyError, ShopifyUnavailableError
 from service.webhooks.signature import NotSignedError
 
@@ -139,8 +139,8 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (InvalidInputError, "invalid-input"),
     (ShopifyUnavailableError, "provider-unavailable"),
     (ShopifyError, "provider-refused"),
-    (KlaviyoUnavailableError, "provider-unavailable"),
-    (KlaviyoError, "provider-refused"),
+    (DestinationUnavailableError, "provider-unavailable"),
+    (DestinationError, "provider-refused"),
     (NotBuiltError, "not-built"),
     (DatabaseUnavailableError, "database-unavailable"),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from psycopg import sql
@@ -61,6 +62,9 @@ def _field(value: Any, escape_formulas: bool) -> str:
         value = ";".join("" if item is None else str(item) for item in value)
     elif isinstance(value, datetime):
         return value.isoformat()
+    elif isinstance(value, Decimal):
+        # Never with an exponent, as str() would write a small zero.
+        return f"{value:f}"
     elif not isinstance(value, str):
         return str(value)
     is_escaped = escape_formulas and value.startswith(_FORMULA_STARTS)

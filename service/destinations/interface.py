@@ -116,6 +116,10 @@ class Destination(Protocol):
     def read_members(self, list_id: str, since: datetime | None) -> Iterator[ListProfile]:
         """The profiles on a list: all, or those that joined since this time.
 
+        Include an overlap if the destination reports joins late. A read of all that begins ten
+        minutes after an import must show its profiles, because an address that it misses counts
+        as removed by a person.
+
         Raises:
             ListNotFoundError: There is no such list.
         """
@@ -137,15 +141,15 @@ class Destination(Protocol):
         """
 
     def profile_size(self, person: Person) -> int:
-        """How much of ``limits.import_bytes`` a person takes."""
+        """Bytes of a person in an import, for ``import_bytes`` and ``profile_bytes``."""
 
     def import_profiles(
         self, people: Sequence[Person], list_id: str | None
     ) -> Iterator[Result[Person]]:
         """Write profiles with their properties, and add them to a list if one is given.
 
-        The people keep within ``limits``. Each result is recorded as it comes; people in none of
-        them stay pending, and the next sync looks for them on the list.
+        The people keep within ``limits``. Each result holds people of this call and is recorded as
+        it comes; people in none of them stay pending, and the next sync looks for them on the list.
         """
 
     def remove_profiles(self, list_id: str, profile_ids: Sequence[str]) -> None:
@@ -158,4 +162,6 @@ class Destination(Protocol):
         """
 
 
+# Opens a tenant's account. It records by core/credentials.py that the credential was accepted or
+# refused, which pages and the doctor show.
 OpenDestination = Callable[[], AbstractContextManager[Destination]]

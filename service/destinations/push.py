@@ -17,7 +17,13 @@ from psycopg.types.json import Jsonb
 from service.core.db import Pool, tenant_transaction
 from service.core.queries import query
 from service.destinations.configs import lock_config
-from service.destinations.interface import Destination, Event, Person, Refusal
+from service.destinations.interface import (
+    Destination,
+    DestinationError,
+    Event,
+    Person,
+    Refusal,
+)
 from service.queue.progress import Progress
 
 T = TypeVar("T")
@@ -138,8 +144,12 @@ def send_events(target: Target, progress: Progress) -> None:
             events = conn.execute(query("destinations.list_pending_events"), parameters).fetchall()
         if not events:
             return
+        settled = 0
         for result in target.destination.send_events(events):
             _record_events(target, result.accepted, result.refused, progress)
+            settled += len(result.accepted) + len(result.refused)
+        if not settled:
+            raise DestinationError("The events were neither accepted nor refused.")
 
 
 def _record_accepted(

@@ -199,10 +199,10 @@ def _sync_one(run: _Run, config: Config) -> QuintileError | None:
 
 def _pause(run: _Run, config: Config, error: QuintileError, tally: _Tally) -> Outcome:
     if not config["is_dry_run"]:
-        target = run.target(config)
-        target.execute(query("destinations.pause_config"), reason=error.message)
+        statements = [query("destinations.pause_config")]
         if isinstance(error, ListNotFoundError):
-            target.execute(query("destinations.record_list_deleted"))
+            statements.append(query("destinations.record_list_deleted"))
+        run.target(config).execute(*statements, reason=error.message)
         tally.count(paused=1)
     return Outcome("paused", error=error.message)
 

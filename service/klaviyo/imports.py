@@ -105,8 +105,8 @@ def import_profiles(
 
 
 def profile_size(person: Person) -> int:
-    """Bytes of a profile in an import."""
-    return len(_profile(person, {}).encode())
+    """Bytes of a profile in an import, with the comma after it."""
+    return len(_profile(person, {}).encode()) + 1
 
 
 def _start_import(

@@ -12,11 +12,12 @@ from uuid import UUID
 import pytest
 
 from service.core.config import Settings
-from service.core.db import Pool, create_pool, tenant_transaction
+from service.core.db import Pool, tenant_transaction
 from service.destinations.configs import NewConfig, confirm_removals, create_config, get_config
 from service.destinations.interface import (
     CredentialRefusedError,
     Destination,
+    DestinationError,
     Event,
     Limits,
     ListNotFoundError,
@@ -174,13 +175,6 @@ def settings(built_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def pool(settings: Settings) -> Iterator[Pool]:
-    pool = create_pool(settings)
-    yield pool
-    pool.close()
-
-
-@pytest.fixture
 def mailer() -> Mailer:
     return Mailer()
 
@@ -188,6 +182,15 @@ def mailer() -> Mailer:
 @pytest.fixture
 def brand(settings: Settings, pool: Pool, make_tenant: MakeTenant, mailer: Mailer) -> Brand:
     return Brand(settings, pool, make_tenant("kessel", None), mailer)
+
+
+def test_events_that_are_neither_accepted_nor_refused_end_the_sync(
+    brand: Brand, mailer: Mailer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailer, "send_events", lambda events: iter([Result[Event]()]))
+    with pytest.raises(DestinationError, match="neither accepted nor refused"):
+        brand.sync()
+    assert mailer.members[LIST] == emails("ada", "bob", "cyd")
 
 
 def test_a_list_follows_its_segment(brand: Brand, mailer: Mailer) -> None:

@@ -1,5 +1,5 @@
 -- name: find_segment_names
--- Display names of segments by key. No row for a segment that no longer exists.
+-- Display names of Shopify segments and Klaviyo lists by key. No row for those that no longer exist.
 with keys as (
     select
         k.segment_key,
@@ -7,14 +7,6 @@ with keys as (
         split_part(k.segment_key, ':', 2) as name
     from unnest(%(segment_keys)s::text[]) as k (segment_key)
 )
-
-select
-    k.segment_key,
-    initcap(left(k.name, 1)) || replace(substr(k.name, 2), '_', ' ') as name
-from keys as k
-where k.kind = 'rfm'
-
-union
 
 select
     k.segment_key,

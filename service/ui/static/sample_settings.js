@@ -153,7 +153,7 @@ function previousSettings(change) {
       make(
         "div",
         {},
-        make("dt", {}, "TikTok samples must be free"),
+        make("dt", {}, "Samples must be free"),
         make("dd", {}, change.zero_price_only ? "Yes" : "No"),
       ),
     ),
