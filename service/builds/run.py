@@ -184,9 +184,13 @@ def begin_building(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
     for recorder in recorders:
         with tenant_transaction(pool, recorder.tenant_id, read_only=True) as conn:
             is_limited = read_order_limit(conn, recorder.tenant_id) is not None
-        recorder.phase("models and tests")
-        if is_limited:
-            recorder.count(orders_limited_to_60_days=1)
+        try:
+            recorder.phase("models and tests")
+            if is_limited:
+                recorder.count(orders_limited_to_60_days=1)
+        except LostRunError as error:
+            # For example, the tenant was erased; the other runs continue.
+            recorder.end(error)
 
 
 def report_to(recorders: Sequence[RunRecorder]) -> Report:

@@ -378,13 +378,14 @@ def _describe(error: BaseException | None) -> tuple[str | None, str | None]:
 
 
 def _send_heartbeats(recorders: Sequence[RunRecorder]) -> None:
-    try:
-        for recorder in recorders:
+    for recorder in recorders:
+        try:
             if not recorder.is_over:
                 recorder.write()
-    except Exception:
-        # The database may be restarting; if the run is lost, the work itself notices.
-        log.warning("heartbeat failed", exc_info=True)
+        except Exception:
+            # The database may be restarting; if the run is lost, the work itself notices. The
+            # others must be heard of.
+            log.warning("heartbeat failed", exc_info=True, **recorder.ids)
 
 
 @contextmanager

@@ -137,7 +137,8 @@ def with_search(name: str, search: str | None) -> str:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    # How a document is laid out does not matter to an operation that is under way.
+    return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()
 
 
 def _find(source: Source, resource: str) -> Data | None:

@@ -8,14 +8,12 @@ killed import has loaded nothing. Importing the file again writes nothing.
 from __future__ import annotations
 
 import codecs
-import csv
 import re
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 from uuid import UUID
 
 from service.core.db import Connection, Pool, one, tenant_transaction
@@ -32,6 +30,7 @@ from service.shopify.csv_cells import (
     instant,
     instant_or_none,
 )
+from service.shopify.csv_file import CsvFile
 from service.shopify.loading import create_incoming, finish_incoming, load_incoming
 from service.shopify.money import exponent_of
 from service.shopify.parse import Row
@@ -58,8 +57,6 @@ REPORTED_REJECTIONS = 1000
 
 _USUAL_CURRENCY = "USD"
 _RECORDS_AT_ONCE = 1000
-_LONGEST_CELL = 2**24
-_DELIMITERS = (",", ";", "\t")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 Record = dict[str, str]
@@ -125,12 +122,14 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
             another of Shopify's exports, or it holds bytes that are not UTF-8 and was opened with
             ``errors="strict"``.
     """
-    lines, reader, header = _open(file)
+    csv_file = CsvFile(_decoded(file), _is_known)
+    header = csv_file.header
+    _check_header(header)
     is_export = orders_export.is_export(header)
     progress.phase("orders")
     with tenant_transaction(pool, tenant_id) as conn:
         create_incoming(conn, ORDERS)
-        readable = _read(conn, tenant_id, _records(lines, reader, header), header, progress)
+        readable = _read(conn, tenant_id, csv_file, progress)
         if is_export:
             conn.execute(query("shopify.analyze_export"))
             conn.execute(query("shopify.gather_export_items"))
@@ -154,23 +153,18 @@ def import_orders(pool: Pool, tenant_id: UUID, file: TextIO, progress: Progress)
     )
 
 
-def _read(
-    conn: Connection,
-    tenant_id: UUID,
-    records: Iterator[tuple[int, Record, str | None]],
-    header: Sequence[str],
-    progress: Progress,
-) -> int:
+def _read(conn: Connection, tenant_id: UUID, file: CsvFile, progress: Progress) -> int:
     """Fill the temporary tables of incoming rows, and return the number of readable orders."""
     row = one(conn.execute(query("shopify.find_currency"), {"tenant_id": tenant_id}).fetchone())
     currency = row["currency"] or _USUAL_CURRENCY
-    is_export = orders_export.is_export(header)
+    is_export = orders_export.is_export(file.header)
+    records = _records(file)
     if is_export:
         conn.execute(query("shopify.create_export_rows"))
     parse = orders_export.parse_order if is_export else _parse
     readable = 0
     order_currency = currency
-    look = orders_export.Look(header) if is_export else None
+    look = orders_export.Look(file.header) if is_export else None
     while chunk := list(islice(records, _RECORDS_AT_ONCE)):
         orders: list[str] = []
         items: list[str] = []
@@ -200,83 +194,13 @@ def _read(
     return readable
 
 
-class _Lines:
-    """The lines of a file, of which those of a broken record can be read again."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._again: deque[str] = deque()
-        self._taken: list[str] = []
-        self._number = 0
-        self.is_over = False
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        try:
-            line = self._again.popleft() if self._again else next(self._lines)
-        except StopIteration:
-            self.is_over = True
-            raise
-        self._taken.append(line)
-        self._number += 1
-        return line
-
-    def begin(self) -> int:
-        """Begin a record; returns the number of its first line."""
-        self._taken.clear()
-        self.is_over = False
-        return self._number + 1
-
-    def rewind(self) -> int:
-        """Give back all lines of the record but the first; returns how many."""
-        again = self._taken[1:]
-        self._again.extendleft(reversed(again))
-        self._number -= len(again)
-        return len(again)
-
-    @property
-    def is_cut_off(self) -> bool:
-        """Whether the record ends without a line break, as in a file that was cut off."""
-        return bool(self._taken) and not self._taken[-1].endswith(("\n", "\r"))
-
-
-def _open(file: TextIO) -> tuple[_Lines, Any, list[str]]:
-    """The file's lines, a reader of them with the file's delimiter, and its header.
-
-    Raises:
-        InvalidInputError: As :func:`import_orders`.
-    """
-    # A cell may be longer than Python's limit, and a quotation mark that is never closed makes a
-    # cell of all lines up to this length.
-    csv.field_size_limit(_LONGEST_CELL)
-    lines = _Lines(_decoded(file))
-    first = next(lines, "")
-    headers = {delimiter: _split_header(first, delimiter) for delimiter in _DELIMITERS}
-    delimiter = next(
-        (each for each, header in headers.items() if _is_known(header)), _DELIMITERS[0]
-    )
-    _check_header(headers[delimiter])
-    return lines, csv.reader(lines, delimiter=delimiter, strict=True), headers[delimiter]
-
-
 def _decoded(file: TextIO) -> Iterator[str]:
     try:
         yield from file
     except UnicodeDecodeError:
         raise InvalidInputError(
-            "The file is not UTF-8 text.", advice="Save it as CSV UTF-8."
+            "The file is not text in UTF-8 or UTF-16.", advice="Save it as CSV UTF-8."
         ) from None
-
-
-def _split_header(line: str, delimiter: str) -> list[str]:
-    try:
-        cells: list[str] = next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error:
-        cells = []
-    # The first name begins with the byte order mark if the caller has not removed it.
-    return [cell.removeprefix("\ufeff").strip().strip('"').lower() for cell in cells]
 
 
 def _is_known(header: Sequence[str]) -> bool:
@@ -310,43 +234,14 @@ def _read_columns(header: Sequence[str]) -> tuple[str, ...]:
     return (*REQUIRED_COLUMNS, *OPTIONAL_COLUMNS)
 
 
-def _records(
-    lines: _Lines, reader: Any, header: Sequence[str]
-) -> Iterator[tuple[int, Record, str | None]]:
-    """Every record with the line it begins on, and why it cannot be read, if so.
-
-    A record of several lines that is broken costs only its first line: the others are read again,
-    because a quotation mark that is not closed takes the lines after it into its cell.
-    """
-    read = set(_read_columns(header))
-    is_export = orders_export.is_export(header)
-    required = set(orders_export.ITEM_COLUMNS if is_export else REQUIRED_COLUMNS)
-    while True:
-        line = lines.begin()
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            # At the end of the file the reader still looks for the end of a cell.
-            is_open = lines.is_over
-            lines.rewind()
-            why = f"this is not CSV: {error}"
-            yield line, {}, "a quotation mark on this line is never closed" if is_open else why
-            continue
-        if not any(cell.strip() for cell in cells):
-            # A spreadsheet writes empty rows as separators only.
-            continue
-        missing = header[len(cells) :]
-        if missing and not required.intersection(missing) and not lines.is_cut_off:
-            # A spreadsheet leaves out empty cells at the end of a row.
-            cells += [""] * len(missing)
-        record = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-        if len(cells) == len(header):
-            yield line, record, _find_fault(record, read)
-        else:
-            also = ", or a quotation mark on this line is not closed" if lines.rewind() else ""
-            yield line, record, f"it has {len(cells)} fields, the header {len(header)}{also}"
+def _records(file: CsvFile) -> Iterator[tuple[int, Record, str | None]]:
+    """Every record with the line it begins on, and why it cannot be read, if so."""
+    is_export = orders_export.is_export(file.header)
+    required = orders_export.ITEM_COLUMNS if is_export else REQUIRED_COLUMNS
+    read = set(_read_columns(file.header))
+    for line, cells, fault in file.records(required):
+        record = {name: cell.strip() for name, cell in zip(file.header, cells, strict=False)}
+        yield line, record, fault or _find_fault(record, read)
 
 
 def _refuse(fault: str | None) -> None:
@@ -356,10 +251,10 @@ def _refuse(fault: str | None) -> None:
 
 def _find_fault(record: Record, read: set[str]) -> str | None:
     """What is wrong with a cell that counts; the others may hold anything."""
-    for name in read.intersection(record):
-        if _SURROGATE.search(record[name]):
+    for name, cell in record.items():
+        if name in read and _SURROGATE.search(cell):
             return f"{name} is not UTF-8: save the file as CSV UTF-8"
-        if "\0" in record[name]:
+        if name in read and "\0" in cell:
             return f"{name} holds a NUL character"
     return None
 

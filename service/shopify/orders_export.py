@@ -35,7 +35,7 @@ _OTHER_EXPORTS = {
     frozenset({"order", "kind", "gateway", "amount"}): "payments",
     frozenset({"payout date", "amount", "fee"}): "payouts",
 }
-# Draft orders are #D1, #D2 and so on.
+# Draft orders are #D1, #D2 and so on, and not paid.
 _DRAFT_NAME = re.compile(r"#?D\d+")
 _FULFILLMENT_STATUSES = {"PARTIAL": "PARTIALLY_FULFILLED"}
 
@@ -59,7 +59,8 @@ class Look:
         if is_first_row(record):
             self._orders += 1
             self._without_status += not record.get("financial status")
-            self._drafts += bool(_DRAFT_NAME.fullmatch(record["name"]))
+            is_draft = _DRAFT_NAME.fullmatch(record["name"]) and not record.get("paid at")
+            self._drafts += bool(is_draft)
 
     def refuse_other_exports(self) -> None:
         """Refuse the file if all its rows are those of another export.

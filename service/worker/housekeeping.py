@@ -34,10 +34,11 @@ def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[s
     for tenant_id in tenants:
         parameters = {"tenant_id": tenant_id, "privacy_kinds": sorted(PRIVACY_KINDS)}
         with tenant_transaction(pool, tenant_id) as conn:
-            for name, (statement, days) in purges.items():
-                deleted[name] += conn.execute(statement, {**parameters, "days": days}).rowcount
             for row in conn.execute(query("worker.list_lost_events"), parameters).fetchall():
                 defer_event(conn, tenant_id, row["webhook_id"], row["kind"])
+        with tenant_transaction(pool, tenant_id) as conn:
+            for name, (statement, days) in purges.items():
+                deleted[name] += conn.execute(statement, {**parameters, "days": days}).rowcount
     with connect(transform_url(settings)) as conn, conn.transaction():
         enter_queue(conn)
         parameters = {"days": settings.webhook_days}

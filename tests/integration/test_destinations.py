@@ -187,7 +187,7 @@ def brand(settings: Settings, pool: Pool, make_tenant: MakeTenant, mailer: Maile
 def test_events_that_are_neither_accepted_nor_refused_end_the_sync(
     brand: Brand, mailer: Mailer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mailer, "send_events", lambda events: iter([Result[Event]()]))
+    monkeypatch.setattr(mailer, "send_events", lambda _events: iter([Result[Event]()]))
     with pytest.raises(DestinationError, match="neither accepted nor refused"):
         brand.sync()
     assert mailer.members[LIST] == emails("ada", "bob", "cyd")

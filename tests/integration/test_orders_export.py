@@ -440,7 +440,11 @@ def test_abandoned_checkouts_are_refused_and_nothing_is_loaded(load: Importer) -
 
 def test_draft_orders_are_refused(load: Importer) -> None:
     with pytest.raises(InvalidInputError, match="export of draft orders"):
-        load.text(export(first_row("#D1", "1"), first_row("#D2", "2")))
+        load.text(export(first_row("#D1", "1", Paid_at=""), first_row("#D2", "2", Paid_at="")))
+
+
+def test_paid_orders_of_a_store_whose_numbers_begin_with_d_are_orders(load: Importer) -> None:
+    assert load.text(export(first_row("D1001", "1"), first_row("D1002", "2"))).loaded == 2
 
 
 def test_one_order_without_a_status_is_still_an_order(load: Importer) -> None:

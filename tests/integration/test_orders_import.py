@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import InvalidInputError
+from service.shopify.csv_file import CsvFile
 from service.shopify.loading import load_orders
 from service.shopify.orders_csv import ImportReport, import_orders
 from tests.conftest import AS_OF, MakeTenant, NullProgress
@@ -278,6 +280,69 @@ def test_a_quote_that_a_later_line_closes_rejects_these_two_lines(load: Importer
     )
     assert [line for line, _ in report.rejected] == [2, 4]
     assert [row["order_id"] for row in load.rows()] == ["2", "4"]
+
+
+def test_an_order_that_an_open_quote_has_taken_into_a_cell_is_read(load: Importer) -> None:
+    lines = [
+        '1,c,2026-01-01,1,"Al',
+        "2,c,2026-01-01,1,Bo",
+        '3,c,2026-01-01,1,Cy"',
+        "4,c,2026-01-01,1,",
+    ]
+    report = load(f"{HEADER},customer_name", *lines)
+    assert [line for line, _ in report.rejected] == [2]
+    assert [row["order_id"] for row in load.rows()] == ["2", "3", "4"]
+
+
+def test_a_cell_whose_lines_are_no_orders_stays_whole(load: Importer) -> None:
+    lines = [
+        '1,c,2026-01-01,1,"Ada,',
+        '99,c"',
+        '2,c,2026-01-01,1,"Al',
+        'Bo",too many',
+        "3,c,2026-01-01,1,",
+    ]
+    report = load(f"{HEADER},customer_name", *lines)
+    assert report.rejected == [(4, "it has 6 fields, the header 5 (lines to 5)")]
+    assert [row["order_id"] for row in load.rows()] == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+    "line", ['1,"c" ,2026-01-01,1', '1,"c "x" d",2026-01-01,1', '1,5" pipe,2026-01-01,1']
+)
+def test_stray_quotes_inside_a_line_are_read(load: Importer, line: str) -> None:
+    assert load(HEADER, line, "2,c,2026-01-01,1").loaded == 2
+
+
+def test_quotes_that_never_match_up_are_given_up_after_two_hundred_lines() -> None:
+    read = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal read
+        yield "a,b,c\n"
+        for _ in range(3000):
+            read += 1
+            yield 'x",y,"z\n'
+
+    file = CsvFile(lines(), lambda _header: True)
+    first = next(file.records(["a"]))
+    assert first == (2, [], "a quotation mark on this line is never closed")
+    assert read < 300
+
+
+def test_a_name_in_the_header_may_have_two_lines(load: Importer) -> None:
+    report = load(f'{HEADER},"my', 'note"', "1,c,2026-01-01,1,x", "2,,never,1,")
+    assert report.loaded == 1
+    assert report.rejected[0][0] == 4
+
+
+def test_a_bad_line_with_the_number_of_an_order_does_not_keep_its_rejection(
+    load: Importer,
+) -> None:
+    load(HEADER, "3,c,never,5")
+    assert set(load.rejected()) == {("order", "3")}
+    load(HEADER, "3,c,2026-01-01,5", ",c,2026-01-01,5")
+    assert set(load.rejected()) == {("csv_line", "3")}
 
 
 def test_a_line_break_inside_quotes_is_part_of_the_cell(load: Importer) -> None:

@@ -102,7 +102,7 @@ with orders_read as (
             %(source)s = 'csv'
             or not exists (
                 select from pg_temp.incoming_rejections as r
-                where r.source_id = o.order_id
+                where r.entity = 'order' and r.source_id = o.order_id
             )
         )
     order by o.order_id asc, o.position desc, o.shopify_updated_at desc
@@ -155,7 +155,7 @@ where
     )
     and not exists (
         select from pg_temp.incoming_rejections as r
-        where r.source_id = j.source_id
+        where r.entity = j.entity and r.source_id = j.source_id
     );
 
 -- name: clear_customer_rejections
@@ -170,7 +170,7 @@ where
     )
     and not exists (
         select from pg_temp.incoming_rejections as r
-        where r.source_id = j.source_id
+        where r.entity = j.entity and r.source_id = j.source_id
     );
 
 -- name: clear_rejections
