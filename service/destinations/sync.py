@@ -164,7 +164,7 @@ def _sync_all(run: _Run, configs: list[dict[str, Any]]) -> list[QuintileError]:
         raise
     except Exception as error:
         # Its text may hold anything: the log has it.
-        message = f"Something unforeseen went wrong ({type(error).__name__})."
+        message = f"An unexpected error occurred ({type(error).__name__})."
         _finish_all(run, waiting, Outcome("failed", error=message))
         raise
     return failures

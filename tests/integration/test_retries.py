@@ -15,12 +15,21 @@ import pytest
 from procrastinate.jobs import Job
 
 from service.builds import scheduled
+from service.builds.run import begin_building
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import BuildFailedError, InvalidInputError
 from service.queue.enqueue import enqueue
 from service.queue.retry import PostponedError, is_transient, next_try
-from service.queue.runs import LostRunError, RunPolicy, get_run, record_run, start_run
+from service.queue.runs import (
+    LostRunError,
+    RunPolicy,
+    _send_heartbeats,
+    get_run,
+    record_run,
+    record_runs,
+    start_run,
+)
 from service.shopify.errors import ShopifyUnavailableError, ShopifyUnknownOutcomeError
 from service.worker.scheduler import close_dead_runs, requeue_stalled_jobs
 from service.worker.tasks import Worker, worker_app
@@ -411,6 +420,26 @@ def test_a_tenant_whose_run_is_lost_does_not_stop_the_others(
             runs[tenant_id] = enqueue(conn, tenant_id, "build", "schedule")["run_id"]
     scheduled.build_due_tenants(settings, pool, runs, WORKER)
     assert read(pool, lost, runs[lost])["state"] == "running"
+    assert read(pool, other, runs[other])["state"] == "succeeded"
+
+
+def test_a_run_that_is_lost_stops_neither_heartbeats_nor_the_build_of_others(
+    pool: Pool, make_tenant: MakeTenant, owner: Connection
+) -> None:
+    lost, other = make_tenant("lost"), make_tenant("other")
+    runs = {}
+    for tenant_id in (lost, other):
+        with tenant_transaction(pool, tenant_id) as conn:
+            runs[tenant_id] = start_run(conn, tenant_id, "build", "cli").run["run_id"]
+    with record_runs(pool, runs) as recorders:
+        owner.execute("update app.runs set attempts = attempts + 1 where tenant_id = %s", [lost])
+        owner.execute("update app.runs set heartbeat_at = now() - interval '1 hour'")
+        recorders.sort(key=lambda recorder: recorder.tenant_id != lost)
+        _send_heartbeats(recorders)
+        late = "select tenant_id from app.runs where heartbeat_at < now() - interval '1 minute'"
+        assert owner.execute(late).fetchall() == [{"tenant_id": lost}]
+        begin_building(pool, recorders)
+        assert [recorder.is_over for recorder in recorders] == [True, False]
     assert read(pool, other, runs[other])["state"] == "succeeded"
 
 
