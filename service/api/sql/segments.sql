@@ -1,5 +1,5 @@
 -- name: find_segment_names
--- Display names of Shopify segments and Klaviyo lists by key. No row for those that no longer exist.
+-- Names of Shopify segments and Klaviyo lists by key. No row for those that no longer exist.
 with keys as (
     select
         k.segment_key,
