@@ -63,6 +63,7 @@ def generate_store(spec: StoreSpec, seed: int, anchor: datetime) -> StoreData:
         token=spec.token,
         email=spec.email,
         currency=spec.currency,
+        country=spec.country,
         timezone=spec.timezone,
         plan="Shopify Plus",
         anchor=anchor,

@@ -145,6 +145,7 @@ class StoreData:
     token: str
     email: str
     currency: str
+    country: str
     timezone: str
     plan: str
     anchor: datetime

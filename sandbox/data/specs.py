@@ -20,6 +20,7 @@ class StoreSpec:
     token: str
     email: str
     currency: str
+    country: str
     timezone: str
     utc_offset_hours: int
     first_names: tuple[str, ...]
@@ -48,6 +49,7 @@ NORTHLIGHT = StoreSpec(
     token="shpat_sandbox_northlight",  # noqa: S106 - opens nothing but this sandbox
     email="hello@northlight.example.com",
     currency="USD",
+    country="US",
     timezone="America/New_York",
     utc_offset_hours=-5,
     first_names=names.ENGLISH_FIRST,
@@ -76,6 +78,7 @@ KESSEL = StoreSpec(
     token="shpat_sandbox_kessel",  # noqa: S106
     email="hallo@kessel.example.com",
     currency="EUR",
+    country="DE",
     timezone="Europe/Berlin",
     utc_offset_hours=1,
     first_names=names.GERMAN_FIRST,

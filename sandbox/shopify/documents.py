@@ -65,6 +65,7 @@ def shop_document(data: StoreData) -> Document:
         "myshopifyDomain": data.domain,
         "currencyCode": data.currency,
         "ianaTimezone": data.timezone,
+        "shopAddress": {"id": gid("ShopAddress", data.number), "countryCodeV2": data.country},
         "plan": {"publicDisplayName": data.plan, "shopifyPlus": True},
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
@@ -15,9 +17,12 @@ from service.cli.console import (
     tenant_pool,
 )
 from service.core.config import Settings
-from service.core.db import connect_as_owner, find_tenant, tenant_transaction
+from service.core.db import Connection, connect_as_owner, find_tenant, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.queries import query
+
+if TYPE_CHECKING:
+    from service.privacy.requests import Kind
 
 
 @click.group()
@@ -30,21 +35,26 @@ def privacy() -> None:
 )
 @tenant_option
 @click.option("--customer", metavar="ID", help="Make a new export of this customer's data.")
+@click.option("--phone", help="The same, of a customer whom only a phone number identifies.")
 @click.option("--id", "export_id", type=click.UUID, help="Print an existing export.")
 @click.pass_obj
 def privacy_export(
-    settings: Settings, tenant: str, customer: str | None, export_id: UUID | None
+    settings: Settings,
+    tenant: str,
+    customer: str | None,
+    phone: str | None,
+    export_id: UUID | None,
 ) -> None:
     """Print all data about a customer as JSON."""
     from service.privacy.exports import newest_export, open_export
-    from service.privacy.requests import add_request, process_now
+    from service.privacy.requests import process_now
 
-    if (customer is None) == (export_id is None):
-        raise InvalidInputError("Give either --customer or --id.")
+    if sum(given is not None for given in (customer, phone, export_id)) != 1:
+        raise InvalidInputError("Give either --customer, --phone or --id.")
     with tenant_pool(settings, tenant) as (pool, tenant_id):
-        if customer is not None:
+        if export_id is None:
             with tenant_transaction(pool, tenant_id) as conn:
-                webhook_id = add_request(conn, tenant_id, "data_request", customer, [])
+                webhook_id = _add_request(conn, tenant_id, "data_request", customer, phone)
             process_now(settings, pool, tenant_id, webhook_id)
         with tenant_transaction(pool, tenant_id, read_only=True) as conn:
             wanted = export_id or newest_export(conn, tenant_id)
@@ -68,24 +78,35 @@ def privacy_exports(settings: Settings, tenant: str) -> None:
 
 @privacy.command("redact", epilog="Example: quintile privacy redact --tenant acme --customer 7103")
 @tenant_option
-@click.option("--customer", required=True, metavar="ID", help="The customer's id in Shopify.")
+@click.option("--customer", metavar="ID", help="The customer's id in Shopify.")
+@click.option("--phone", help="Instead of an id: the number of a customer whom only it identifies.")
 @click.option(
     "--email", "emails", multiple=True, help="Another address of the customer. Repeatable."
 )
-@click.option("--confirm", metavar="ID", help="Repeat the id to skip the question.")
+@click.option("--confirm", metavar="ID", help="Repeat the id or number to skip the question.")
 @click.pass_obj
 def privacy_redact(
-    settings: Settings, tenant: str, customer: str, emails: tuple[str, ...], confirm: str | None
+    settings: Settings,
+    tenant: str,
+    customer: str | None,
+    phone: str | None,
+    emails: tuple[str, ...],
+    confirm: str | None,
 ) -> None:
     """Erase a customer's personal data. The amounts of their orders stay."""
-    from service.privacy.requests import add_request, process_now
+    from service.privacy.requests import process_now
 
+    who = customer or phone
+    if who is None or (customer and phone):
+        raise InvalidInputError("Give either --customer or --phone.")
     addresses = sorted({email.strip().lower() for email in emails})
-    warning = f"This permanently erases the data of customer {customer} of {tenant}."
+    warning = f"This permanently erases the data of customer {who} of {tenant}."
     with tenant_pool(settings, tenant) as (pool, tenant_id):
-        confirm_erasure(customer, confirm, warning)
+        confirm_erasure(who, confirm, warning)
         with tenant_transaction(pool, tenant_id) as conn:
-            webhook_id = add_request(conn, tenant_id, "customer_redact", customer, addresses)
+            webhook_id = _add_request(
+                conn, tenant_id, "customer_redact", customer, phone, addresses
+            )
         process_now(settings, pool, tenant_id, webhook_id)
     echo(f"erased; receipt: quintile privacy receipts --tenant {tenant}")
 
@@ -98,3 +119,21 @@ def privacy_receipts(settings: Settings, tenant: str | None) -> None:
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, tenant) if tenant is not None else None
         print_lines(conn.execute(query("cli.list_receipts"), {"tenant_id": tenant_id}))
+
+
+def _add_request(
+    conn: Connection,
+    tenant_id: UUID,
+    kind: Kind,
+    customer: str | None,
+    phone: str | None,
+    emails: Sequence[str] = (),
+) -> str:
+    """Store a request about a customer, by id or by phone number; returns the request's id."""
+    from service.privacy.requests import add_request, find_customer_of_phone
+
+    phones: list[str] = []
+    if phone is not None:
+        customer, number = find_customer_of_phone(conn, tenant_id, phone)
+        phones.append(number)
+    return add_request(conn, tenant_id, kind, customer or "", [*emails], phones)

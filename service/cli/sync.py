@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from service.shopify.compare import Comparison
     from service.shopify.orders_csv import ImportReport
 
-_SHOWN_REJECTIONS = 20
+_SHOWN_LINES = 20
 
 
 @click.command()
@@ -163,25 +163,44 @@ def orders() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )
 @tenant_option
+@click.option("--sum-lines", is_flag=True, help="Each line is an item: add up an order's lines.")
+@click.option(
+    "--accept-older",
+    is_flag=True,
+    help="Load orders even where that takes back a refund, payment, cancellation or fulfilment.",
+)
+@click.option("--encoding", metavar="NAME", help="The files' encoding, such as windows-1252.")
 @result_option
 @click.pass_obj
-def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_json: bool) -> None:
+def orders_import(
+    settings: Settings,
+    files: tuple[Path, ...],
+    tenant: str,
+    sum_lines: bool,
+    accept_older: bool,
+    encoding: str | None,
+    as_json: bool,
+) -> None:
     """Import orders from CSV files with a header; importing them again changes nothing.
 
     Lines that cannot be read are printed and left out. Exits 1 when no line of a file can be read.
+    Orders that the store's sync has loaded stay as they are. So do orders of which a file has an
+    older state: they are printed.
 
     A file is either Shopify's own export of orders (Orders, Export, Plain CSV file; it may come in
-    several parts), where customers are found by their e-mail addresses, or it has these columns:
+    several parts), where customers are found by their e-mail addresses or else by their phone
+    numbers, or it has these columns:
 
     Required: order_id, customer_id, processed_at, total. Optional: customer_email,
-    customer_name, order_number, subtotal (goods after discounts), refunded, currency,
-    financial_status, fulfillment_status, channel, tags (separated by ;), cancelled_at, test,
-    updated_at. Times without an offset are UTC.
+    customer_phone, customer_country (such as DE), customer_name, order_number, subtotal (goods
+    after discounts), refunded, currency, financial_status, fulfillment_status, channel, tags
+    (separated by ;), cancelled_at, test, updated_at. Times without an offset are UTC.
 
-    Columns are separated by commas, semicolons or tabs; the text is UTF-8, or UTF-16 with a byte
-    order mark.
+    Columns are separated by commas, semicolons or tabs; the text is UTF-8 or UTF-16 unless
+    --encoding is given.
     """
-    from service.shopify.orders_csv import import_orders, open_orders
+    from service.shopify.csv_file import open_csv
+    from service.shopify.orders_csv import import_orders
 
     reports = []
     with report_result("orders import", as_json=as_json) as result:
@@ -192,8 +211,17 @@ def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_j
             run_with_progress(pool, tenant, tenant_id, "orders_import", result) as progress,
         ):
             for file in files:
-                with open_orders(file) as stream:
-                    reports.append(import_orders(pool, tenant_id, stream, progress))
+                with open_csv(file, encoding) as stream:
+                    reports.append(
+                        import_orders(
+                            pool,
+                            tenant_id,
+                            stream,
+                            progress,
+                            sum_lines=sum_lines,
+                            accept_older=accept_older,
+                        )
+                    )
         for file, report in zip(files, reports, strict=True):
             if len(files) > 1:
                 echo(f"{file.name}:")
@@ -205,15 +233,47 @@ def orders_import(settings: Settings, files: tuple[Path, ...], tenant: str, as_j
 
 def _report_import(report: ImportReport) -> None:
     if report.is_export:
-        echo("this is Shopify's own export: customers are found by their e-mail addresses")
+        echo(
+            "this is Shopify's own export: customers are found by their e-mail addresses, or else"
+            " by their phone numbers"
+        )
     if report.ignored_columns:
         echo(f"ignored columns: {', '.join(report.ignored_columns)}")
-    shown = report.rejected[:_SHOWN_REJECTIONS]
+    shown = report.rejected[:_SHOWN_LINES]
     for line, reason in shown:
         echo(f"line {line}: {reason}")
     if report.rejected_count > len(shown):
         echo(f"and {report.rejected_count - len(shown)} more rejected lines")
+    if any("not UTF-8" in reason for _, reason in report.rejected):
+        echo("if the file has another encoding, name it, such as: --encoding windows-1252")
+    _report_kept(report)
     click.echo(
         f"{report.loaded} orders loaded, {report.unchanged} unchanged, "
         f"{report.rejected_count} rejected"
     )
+
+
+def _report_kept(report: ImportReport) -> None:
+    """Lines about orders that were joined, left as they are, or belong to nobody."""
+    for line, order, lost in report.older[:_SHOWN_LINES]:
+        echo(f"line {line}: order {order} stays as it is: the line would take back {lost}")
+    if report.older_count:
+        echo(
+            f"{report.older_count} orders have an older state in the file than an earlier import"
+            " and stay as they are. To load them all the same: --accept-older"
+        )
+    if report.newer:
+        echo(f"{report.newer} orders stay as the store's sync or a later line has loaded them")
+    if report.repeated:
+        echo(f"{report.repeated} lines belong to an order that another line of the file has, too")
+    found = report.loaded + report.unchanged
+    if report.by_phone:
+        echo(
+            f"{report.by_phone} of {found} orders have a phone number and no e-mail address: it"
+            " identifies their customers"
+        )
+    if report.without_customer:
+        echo(
+            f"Warning: {report.without_customer} of {found} orders have no customer, because they"
+            " have no customer id, e-mail address or phone number; no segment counts them"
+        )

@@ -89,6 +89,9 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
 @click.option("--shop", metavar="x.myshopify.com", help="The store's domain; fixed once connected.")
 @click.option("--currency", help="ISO 4217 code of the store's currency.")
 @click.option("--time-zone", help="The store's time zone, such as Europe/Berlin.")
+@click.option(
+    "--country", help="The store's country, such as BD, for phone numbers without a code."
+)
 @click.option("--window-days", type=int, help="Length of the RFM window in days.")
 @click.option("--rfm-time-zone", help="Time zone of RFM's whole days. UTC until set.")
 @click.option(
@@ -122,6 +125,7 @@ def tenants_set(
     shop: str | None,
     currency: str | None,
     time_zone: str | None,
+    country: str | None,
     window_days: int | None,
     rfm_time_zone: str | None,
     minimum_minor: int | None,
@@ -150,7 +154,15 @@ def tenants_set(
     )
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
-        change_tenant(conn, tenant_id, shop=shop, currency=currency, time_zone=time_zone, rfm=rfm)
+        change_tenant(
+            conn,
+            tenant_id,
+            shop=shop,
+            currency=currency,
+            time_zone=time_zone,
+            country=country,
+            rfm=rfm,
+        )
     if rfm != RfmChange() or currency is not None:
         with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
             enqueue(conn, tenant_id, "build", "cli", behind_running=True)

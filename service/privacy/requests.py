@@ -7,7 +7,7 @@ and can be repeated, so an interrupted job is simply run again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from service.builds.locks import tenant_lock
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect, one, tenant_transaction, transform_url
-from service.core.errors import NotConnectedError, QuintileError
+from service.core.errors import InvalidInputError, NotConnectedError, QuintileError
 from service.core.queries import query
 from service.core.vault import seal
 from service.klaviyo.account import delete_profile
@@ -31,6 +31,7 @@ from service.klaviyo.client import (
 from service.klaviyo.connection import open_connected_klaviyo
 from service.privacy.tenant import erase_tenant
 from service.queue.runs import STALE_AFTER_SECONDS
+from service.shopify.phones import normalize_phone
 from service.webhooks.events import finish_events, postpone_events, quarantine_events
 
 log = structlog.get_logger(__name__)
@@ -65,6 +66,7 @@ class Request:
     requested_at: datetime
     attempts: int
     emails: list[str] = field(default_factory=list)
+    phones: list[str] = field(default_factory=list)
     order_ids: list[str] = field(default_factory=list)
     customer_ids: list[str] = field(default_factory=list)
     creator_ids: list[str] = field(default_factory=list)
@@ -80,18 +82,40 @@ class Request:
             "creator_ids": self.creator_ids,
             "order_ids": self.order_ids,
             "emails": self.emails,
+            "phones": self.phones,
             **more,
         }
 
 
 # What the stored request keeps in its column notice.
-_NOTICE = ("emails", "order_ids", "customer_ids", "creator_ids", "done")
+_NOTICE = ("emails", "phones", "order_ids", "customer_ids", "creator_ids", "done")
+
+
+def find_customer_of_phone(conn: Connection, tenant_id: UUID, phone: str) -> tuple[str, str]:
+    """The id of the customer whom only a phone number identifies, and the number as it is stored.
+
+    Raises:
+        InvalidInputError: It is not a phone number.
+    """
+    shop = one(conn.execute(query("privacy.find_country"), {"tenant_id": tenant_id}).fetchone())
+    number = normalize_phone(phone, shop["country"])
+    if number is None:
+        raise InvalidInputError(
+            f"'{phone}' is not a phone number.", advice="Write it as +8801712345678."
+        )
+    row = one(conn.execute(query("privacy.find_customer_of_phone"), {"phone": number}).fetchone())
+    return row["customer_id"], number
 
 
 def add_request(
-    conn: Connection, tenant_id: UUID, kind: Kind, customer_id: str, emails: list[str]
+    conn: Connection,
+    tenant_id: UUID,
+    kind: Kind,
+    customer_id: str,
+    emails: list[str],
+    phones: Sequence[str] = (),
 ) -> str:
-    """Store an operator's request and return its id."""
+    """Store an operator's request and return its id; ``phones`` are as they are stored."""
     webhook_id = f"operator:{uuid4()}"
     conn.execute(
         query("privacy.add_request"),
@@ -101,7 +125,7 @@ def add_request(
             "topic": _TOPICS[kind],
             "kind": kind,
             "subject": customer_id,
-            "notice": Jsonb({"emails": emails, "order_ids": []}),
+            "notice": Jsonb({"emails": emails, "phones": [*phones], "order_ids": []}),
         },
     )
     return webhook_id
@@ -171,6 +195,7 @@ def _export(settings: Settings, pool: Pool, request: Request) -> None:
         "requested_at": person.requested_at.isoformat(),
         "customer_id": person.customer_id,
         "email_addresses": person.emails,
+        "phone_numbers": person.phones,
         "held": rows_by_table,
     }
     text = json.dumps(document, ensure_ascii=False)

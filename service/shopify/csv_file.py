@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
+
+from service.core.errors import InvalidInputError
 
 _DELIMITERS = (",", ";", "\t")
 # Python's own limit for a cell is 128 KiB.
@@ -15,14 +20,79 @@ _LONGEST_CELL = 2**24
 # is as long as this.
 _LONGEST_RECORD_LINES = 200
 _HEADER_LINES = 20
+# How much of a file shows what it is.
+_START_BYTES = 64
 # With fewer of them before it, the rest of a cell cannot be told from a record.
 _FEWEST_DELIMITERS = 3
 
 _NEVER_CLOSED = "a quotation mark on this line is never closed"
+# Lines that Excel and others write above the header: the delimiter's name, or nothing.
+_BEFORE_HEADER = re.compile(r"""\ufeff?["']?(sep=.?)?[\s,;"']*""", re.IGNORECASE)
+# Invisible characters that str.strip() keeps, such as a byte order mark inside a joined file.
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060"
+_SMART_QUOTES = re.compile("[“„”](.*)[“”]", re.DOTALL)
+# What a file begins with that is no text, and what to do with it.
+_OTHER_FORMATS = {
+    b"PK\x03\x04": ("an Excel workbook or a zip archive", "Unpack it, or save it as CSV UTF-8."),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook", "Save it as CSV UTF-8."),
+    b"\x1f\x8b": ("a gzip archive", "Unpack it first."),
+}
+
+
+def open_csv(path: Path, encoding: str | None = None) -> TextIO:
+    """Open a CSV file, so that bytes that cannot be decoded cost only their record.
+
+    Args:
+        path: The file.
+        encoding: Name of its encoding. Otherwise it is UTF-8, or UTF-16 if the file begins with
+            that encoding's byte order mark or like text in it.
+
+    Raises:
+        InvalidInputError: The encoding is unknown, or the file is a workbook or an archive.
+    """
+    with path.open("rb") as file:
+        start = file.read(_START_BYTES)
+    for signature, (what, advice) in _OTHER_FORMATS.items():
+        if start.startswith(signature):
+            raise InvalidInputError(f"{path.name} is {what}, not CSV.", advice=advice)
+    try:
+        return path.open(
+            encoding=encoding or _find_encoding(start), errors="surrogateescape", newline=""
+        )
+    except LookupError:
+        raise InvalidInputError(
+            f"There is no encoding '{encoding}'.",
+            advice="Name one such as utf-8, utf-16 or windows-1252.",
+        ) from None
+
+
+def _find_encoding(start: bytes) -> str:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = start[::2], start[1::2]
+    # A header in ASCII: every other byte of it is zero in UTF-16.
+    if odd and not any(odd) and all(even):
+        return "utf-16-le"
+    if even and not any(even) and all(odd):
+        return "utf-16-be"
+    return "utf-8-sig"
+
+
+def clean_cell(cell: str) -> str:
+    """A cell without space, invisible characters and typographic quotation marks around it."""
+    text = cell.strip()
+    if text.isascii():
+        return text
+    text = text.strip(_INVISIBLE).strip()
+    quoted = _SMART_QUOTES.fullmatch(text)
+    return quoted[1].strip() if quoted else text
 
 
 class CsvFile:
     """A CSV file with a header. Columns are separated by commas, semicolons or tabs.
+
+    Lines above the header that are empty, or that name the delimiter as Excel's ``sep=;`` does, are
+    skipped.
 
     Args:
         file: The file's lines, with their line breaks.
@@ -34,24 +104,35 @@ class CsvFile:
         csv.field_size_limit(_LONGEST_CELL)
         lines = iter(file)
         start = list(islice(lines, _HEADER_LINES))
-        headers = [(delimiter, *_split_header(start, delimiter)) for delimiter in _DELIMITERS]
-        self._delimiter, self.header, used = next(
+        above = next(
+            (n for n, line in enumerate(start) if not _BEFORE_HEADER.fullmatch(line)), len(start)
+        )
+        headers = [
+            (delimiter, *_split_header(start[above:], delimiter)) for delimiter in _DELIMITERS
+        ]
+        self.delimiter, self.header, used = next(
             (each for each in headers if is_known(each[1])), headers[0]
         )
-        self._lines = _Lines(chain(start[used:], lines), used)
+        self._is_known = is_known
+        self._names = frozenset(self.header)
+        self._lines = _Lines(chain(start[above + used :], lines), above + used)
 
     def records(self, required: Collection[str]) -> Iterator[tuple[int, list[str], str | None]]:
         """Every record with the number of its first line, and why it cannot be read, if so.
 
         A record that is readable has as many cells as the header. A record of several lines that
         is broken costs only its first line: the others are read again, because a quotation mark
-        that is not closed takes the lines after it into its cell. Empty records are left out.
+        that is not closed takes the lines after it into its cell. Empty records are left out, and
+        so is the header where it is repeated, as in files that were joined.
 
         Args:
             required: Columns that every record must have. Other cells that are missing at its end
                 are empty, because spreadsheets leave them out.
+
+        Raises:
+            InvalidInputError: A header of other columns begins in the middle of the file.
         """
-        reader = csv.reader(self._lines, delimiter=self._delimiter, strict=True)
+        reader = csv.reader(self._lines, delimiter=self.delimiter, strict=True)
         while True:
             number = self._lines.begin()
             try:
@@ -60,8 +141,24 @@ class CsvFile:
                 return
             except csv.Error as error:
                 cells, fault = self._recover(error)
+            if self._is_header(number, cells):
+                continue
             if fault is not None or any(cell.strip() for cell in cells):
                 yield number, cells, fault
+
+    def _is_header(self, number: int, cells: Sequence[str]) -> bool:
+        """Whether a record is the header again."""
+        if not cells or clean_cell(cells[0]).lower() not in self._names:
+            return False
+        names = [clean_cell(cell).lower() for cell in cells]
+        if names == self.header:
+            return True
+        if self._is_known(names):
+            raise InvalidInputError(
+                f"Another header begins on line {number}: its columns are not those of the first.",
+                advice="Import the files that were joined one by one.",
+            )
+        return False
 
     def _check(self, cells: list[str], required: Collection[str]) -> tuple[list[str], str | None]:
         width = len(self.header)
@@ -69,6 +166,9 @@ class CsvFile:
             self._lines.rewind()
             return cells, _NEVER_CLOSED
         missing = self.header[len(cells) :]
+        if not any(cell.strip() for cell in cells[width:]):
+            # A spreadsheet writes cells to the right of the header, too.
+            cells = cells[:width]
         is_blank = not any(cell.strip() for cell in cells)
         if missing and not any(name in required for name in missing) and not self._lines.is_cut_off:
             cells = cells + [""] * len(missing)
@@ -87,11 +187,11 @@ class CsvFile:
         if not between:
             return False
         last = between.pop()
-        before = len(next(csv.reader([first], delimiter=self._delimiter))) - 1
+        before = len(next(csv.reader([first], delimiter=self.delimiter))) - 1
         return (
             before >= _FEWEST_DELIMITERS
-            and last.partition('"')[0].count(self._delimiter) >= before
-            and all(line.count(self._delimiter) >= len(self.header) - 1 for line in between)
+            and last.partition('"')[0].count(self.delimiter) >= before
+            and all(line.count(self.delimiter) >= len(self.header) - 1 for line in between)
         )
 
     def _recover(self, error: csv.Error) -> tuple[list[str], str | None]:
@@ -101,7 +201,7 @@ class CsvFile:
             return [], _NEVER_CLOSED
         first = self._lines.taken[0]
         if self._lines.rewind() == 0 and first.count('"') % 2 == 0:
-            cells = next(csv.reader([first], delimiter=self._delimiter), [])
+            cells = next(csv.reader([first], delimiter=self.delimiter), [])
             if len(cells) == len(self.header):
                 return cells, None
         return [], f"this is not CSV: {error}"
@@ -159,5 +259,5 @@ def _split_header(start: Sequence[str], delimiter: str) -> tuple[list[str], int]
     except csv.Error:
         cells = []
     # The first name begins with the byte order mark if the caller has not removed it.
-    names = [cell.removeprefix("\ufeff").strip().strip('"').lower() for cell in cells]
+    names = [clean_cell(cell.removeprefix("\ufeff")).strip('"').lower() for cell in cells]
     return names, reader.line_num

@@ -28,10 +28,15 @@ ALL: Span = (-1, 2**62)
 
 
 def save_shop(conn: Connection, tenant_id: UUID, info: ShopInfo) -> None:
-    """Take the tenant's currency and time zone from its shop."""
+    """Take the tenant's currency, time zone and country from its shop."""
     conn.execute(
         query("shopify.update_tenant"),
-        {"tenant_id": tenant_id, "currency": info.currency, "time_zone": info.time_zone},
+        {
+            "tenant_id": tenant_id,
+            "currency": info.currency,
+            "time_zone": info.time_zone,
+            "country": info.country,
+        },
     )
 
 

@@ -1,7 +1,8 @@
 """Shopify's own export of orders: how to recognize it and read its rows.
 
 The export has one row per line item. The first row of an order has the order's values, the others
-only its name and their item. Customers have e-mail addresses and no ids.
+only its name and their item; other programs may have repeated the values in every row. Customers
+have e-mail addresses and no ids.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ import re
 from collections.abc import Mapping, Sequence
 
 from service.core.errors import InvalidInputError
-from service.shopify.csv_cells import amount, identifier, instant, instant_or_none
+from service.shopify.csv_cells import (
+    ShopDefaults,
+    address_or_none,
+    amount,
+    identifier,
+    instant,
+    instant_or_none,
+    phone_or_none,
+    whole_number,
+)
 from service.shopify.money import exponent_of
 from service.shopify.parse import Row
 
@@ -24,6 +34,23 @@ READ_COLUMNS = (
     *("financial status", "fulfillment status", "fulfilled at", "cancelled at", "source", "tags"),
     *("notes", "payment method", "lineitem price", "lineitem discount", "lineitem sku"),
 )
+# Only of an order without an e-mail address. What is unreadable in them is no phone number.
+_PHONE_COLUMNS = ("phone", "billing phone", "shipping phone")
+_COUNTRY_COLUMNS = ("billing country", "shipping country")
+AMOUNT_COLUMNS = ("total", "subtotal", "refunded amount", "lineitem price", "lineitem discount")
+# Columns of the incoming orders that the export may lack, with the export's columns they are from.
+SOURCES = {
+    "customer_email": ("email",),
+    "customer_phone": _PHONE_COLUMNS,
+    "customer_name": ("billing name", "shipping name"),
+    "refunded_minor": ("refunded amount",),
+    "financial_status": ("financial status",),
+    "fulfillment_status": ("fulfillment status",),
+    "channel": ("source",),
+    "tags": ("tags",),
+    "cancelled_at": ("cancelled at",),
+    "is_test": ("payment method",),
+}
 # A header with two of these is taken for the export's.
 _SIGNS = frozenset({"lineitem quantity", "lineitem name", "financial status"})
 # Other files that Shopify exports, by columns that only they have.
@@ -35,6 +62,11 @@ _OTHER_EXPORTS = {
     frozenset({"order", "kind", "gateway", "amount"}): "payments",
     frozenset({"payout date", "amount", "fee"}): "payouts",
 }
+# Matrixify names its columns by group, such as "Line: Title".
+_MATRIXIFY_GROUPS = (
+    *("line: ", "price: ", "customer: ", "billing: ", "shipping: ", "fulfillment: "),
+    *("transaction: ", "refund: ", "payment: ", "tax: ", "additional details: "),
+)
 # Draft orders are #D1, #D2 and so on, and not paid.
 _DRAFT_NAME = re.compile(r"#?D\d+")
 _FULFILLMENT_STATUSES = {"PARTIAL": "PARTIALLY_FULFILLED"}
@@ -84,7 +116,7 @@ def refuse_other_exports(header: Sequence[str]) -> None:
     for signs, what in _OTHER_EXPORTS.items():
         if signs.issubset(header):
             raise _refused(what)
-    if any(name.startswith("line: ") for name in header):
+    if sum(name.startswith(_MATRIXIFY_GROUPS) for name in header) > 1:
         raise InvalidInputError(
             "This is Matrixify's export, not Shopify's.",
             advice="In Shopify's admin: Orders, Export, All orders, Plain CSV file.",
@@ -99,25 +131,29 @@ def _refused(what: str) -> InvalidInputError:
 
 
 def is_first_row(record: Mapping[str, str]) -> bool:
-    """Whether a row has its order's values, and not only a further item."""
-    return any(record.get(name) for name in ("id", "total", "financial status"))
+    """Whether a row has its order's values, and not only a further item and perhaps its id."""
+    values = ("id", "total", "financial status")
+    return sum(bool(record.get(name)) for name in values) > 1 or bool(record.get("total"))
 
 
-def parse_order(record: Mapping[str, str], usual_currency: str) -> Row:
+def parse_order(record: Mapping[str, str], usual: ShopDefaults) -> Row:
     """A row of the incoming orders, in the order of their columns, from the first row of an order.
 
     Raises:
         ValueError: The row cannot be read; the message says why.
     """
-    currency = record.get("currency", "").upper() or usual_currency
+    currency = record.get("currency", "").upper() or usual.currency
     exponent_of(currency)
     total = amount(record, "total", currency)
+    email = address_or_none(record, "email")
+    countries = (*map(record.get, _COUNTRY_COLUMNS), usual.country)
     status = record.get("fulfillment status", "").upper()
     return {
         "order_id": _order_id(record),
         "order_number": _name(record),
         "customer_id": None,
-        "customer_email": record.get("email") or None,
+        "customer_email": email,
+        "customer_phone": None if email else phone_or_none(record, _PHONE_COLUMNS, countries),
         "customer_name": record.get("billing name") or record.get("shipping name") or None,
         "processed_at": instant(record, "created at"),
         "cancelled_at": instant_or_none(record, "cancelled at"),
@@ -168,16 +204,14 @@ def _order_id(record: Mapping[str, str]) -> str:
 def _line_item(record: Mapping[str, str], currency: str) -> Row | None:
     if not record["lineitem name"]:
         return None
-    quantity = record["lineitem quantity"]
-    if not (quantity.isascii() and quantity.isdecimal()):
-        raise ValueError(f"lineitem quantity '{quantity[:40]}' is not a whole number")
+    quantity = whole_number(record, "lineitem quantity")
     price = amount(record, "lineitem price", currency, 0)
     discount = amount(record, "lineitem discount", currency, 0)
     return {
         "title": record["lineitem name"],
         "variant_title": None,
         "sku": record.get("lineitem sku") or None,
-        "quantity": int(quantity),
+        "quantity": quantity,
         "unit_price_minor": price,
-        "total_minor": max(price * int(quantity) - discount, 0),
+        "total_minor": max(price * quantity - discount, 0),
     }

@@ -25,8 +25,9 @@ OPTIONAL_SCOPES = MappingProxyType(
 
 @dataclass(frozen=True)
 class ShopInfo:
-    """A shop's name, settings and scopes. ``currency`` is ISO 4217, ``time_zone`` an IANA name.
+    """A shop's name, settings and scopes.
 
+    ``currency`` is ISO 4217, ``time_zone`` an IANA name, ``country`` ISO 3166 or None.
     ``api_version`` is the version that answered: not the requested one if Shopify has retired that.
     """
 
@@ -37,6 +38,7 @@ class ShopInfo:
     plan: str
     scopes: frozenset[str]
     api_version: str | None
+    country: str | None = None
 
     @property
     def missing_scopes(self) -> dict[str, str]:
@@ -76,4 +78,5 @@ def read_shop(client: ShopifyClient) -> ShopInfo:
             scope["handle"] for scope in data["currentAppInstallation"]["accessScopes"]
         ),
         api_version=client.served_version,
+        country=shop["shopAddress"]["countryCodeV2"],
     )

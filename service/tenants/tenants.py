@@ -38,6 +38,7 @@ class RfmChange:
 # By constraint: the field and what is wrong with it.
 _VIOLATIONS = {
     "tenants_currency_check": ("currency", "The currency is three capital letters, like EUR."),
+    "tenants_country_check": ("country", "The country is two capital letters, like DE."),
     "rfm_settings_window_days_check": ("window_days", "The window is 1 to 3650 days."),
     "rfm_settings_minimum_check": ("minimum_minor", "The minimum order value is 0 or more."),
     "rfm_settings_domains_check": ("excluded_domains", "A domain looks like example.com."),
@@ -82,6 +83,7 @@ def change_tenant(
     shop: str | None = None,
     currency: str | None = None,
     time_zone: str | None = None,
+    country: str | None = None,
     rfm: RfmChange | None = None,
 ) -> None:
     """Change a tenant's settings; what is None stays as it is.
@@ -92,13 +94,14 @@ def change_tenant(
         shop: The store's myshopify.com domain; fixed once the store is connected.
         currency: ISO 4217 code.
         time_zone: IANA name of the shop's time zone.
+        country: ISO 3166 code of the shop's country.
         rfm: Changes of the RFM settings.
 
     Raises:
         InvalidInputError: Nothing is given, or a value is invalid or already used.
     """
     rfm = rfm or RfmChange()
-    if all(value is None for value in (shop, currency, time_zone, *asdict(rfm).values())):
+    if all(value is None for value in (shop, currency, time_zone, country, *asdict(rfm).values())):
         raise InvalidInputError(
             "There is nothing to change.", advice="See: quintile tenants set --help"
         )
@@ -107,6 +110,7 @@ def change_tenant(
         "shop": None if shop is None else check_shop_domain(shop),
         "currency": currency,
         "time_zone": time_zone,
+        "country": country,
     }
     _check_time_zone(time_zone)
     with _transaction(conn):

@@ -14,6 +14,8 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from service.shopify.phones import normalize_phone
+
 Payload = Mapping[str, Any]
 Reader = Callable[[Payload], "Notice"]
 
@@ -83,7 +85,7 @@ def _membership_changed(payload: Payload) -> Notice:
 
 
 def _about_person(kind: str, orders_field: str) -> Reader:
-    """Read a customer's id, address and orders, as far as they are given."""
+    """Read a customer's id, address, phone number and orders, as far as they are given."""
 
     def read(payload: Payload) -> Notice:
         customer = payload["customer"]
@@ -92,6 +94,8 @@ def _about_person(kind: str, orders_field: str) -> Reader:
             "emails": [email] if email else [],
             "order_ids": [_number(order) for order in payload.get(orders_field) or []],
         }
+        if phone := normalize_phone(str(customer.get("phone") or "")):
+            details["phones"] = [phone]
         return Notice(kind, _id(customer, "id"), details)
 
     return read

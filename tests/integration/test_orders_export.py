@@ -218,6 +218,101 @@ def test_two_orders_with_the_same_name_keep_their_own_items(load: Importer) -> N
     ]
 
 
+def test_rows_that_repeat_the_orders_values_are_one_order_with_all_items(load: Importer) -> None:
+    rows = [
+        first_row("#1", "1"),
+        first_row("#1", "1", Lineitem_name="Tea"),
+        first_row("#1", "1", Lineitem_name="Tea"),
+        first_row("#2", "2"),
+    ]
+    report = load.text(export(*rows))
+    assert (report.loaded, report.repeated, report.rejected) == (2, 2, [])
+    one, two = load.rows()
+    assert (one["total_minor"], two["total_minor"]) == (3000, 3000)
+    # A row that is repeated as a whole is not a second item.
+    assert [item["title"] for item in one["line_items"]] == ["Mug - Blue", "Tea"]
+
+
+def test_rows_that_repeat_only_the_id_or_the_status_are_further_items(load: Importer) -> None:
+    report = load.text(
+        export(
+            first_row("#1", "1"),
+            further_row("#1", "Tea", Id="1"),
+            further_row("#1", "Cup", Financial_Status="paid"),
+        )
+    )
+    assert (report.loaded, report.rejected) == (1, [])
+    assert len(load.rows()[0]["line_items"]) == 3
+
+
+def test_an_order_that_two_joined_exports_have_gets_its_items_once(load: Importer) -> None:
+    part = [first_row("#1", "1"), further_row("#1")]
+    newer = {**part[0], "Refunded Amount": "30.00"}
+    report = load.text(export(newer, part[1], *part))
+    assert (report.loaded, report.repeated) == (1, 1)
+    (row,) = load.rows()
+    assert [item["title"] for item in row["line_items"]] == ["Mug - Blue", "Tea"]
+    assert row["refunded_minor"] == 3000
+
+
+def test_rows_of_an_order_with_different_totals_are_rejected(load: Importer) -> None:
+    report = load.text(
+        export(first_row("#1", "1"), first_row("#1", "1", Total="31"), first_row("#2", "2"))
+    )
+    reason = "the lines of order 1 (2, 3) have different totals"
+    assert (report.loaded, report.rejected) == (1, [(2, reason), (3, reason)])
+
+
+def test_the_lines_of_an_export_are_not_added_up(load: Importer) -> None:
+    with pytest.raises(InvalidInputError, match="the whole order's total in its first line"):
+        load.text(export(first_row("#1", "1")), sum_lines=True)
+
+
+def test_an_older_export_takes_nothing_back(load: Importer) -> None:
+    newer = first_row(
+        "#1",
+        "1",
+        Financial_Status="refunded",
+        Cancelled_at="2024-05-03 10:00:00 -0400",
+        Refunded_Amount="30.00",
+    )
+    load.text(export(newer, first_row("#2", "2")))
+    before = load.rows()
+    older = [
+        first_row("#1", "1", Tags="old"),
+        first_row("#2", "2", Fulfillment_Status="unfulfilled", Fulfilled_at=""),
+        first_row("#3", "3"),
+    ]
+    report = load.text(export(*older))
+    assert (report.loaded, report.unchanged, report.older_count) == (1, 0, 2)
+    assert report.older == [
+        (2, "#1", "a refund and the cancellation and the status refunded"),
+        (3, "#2", "the status fulfilled"),
+    ]
+    assert load.rows()[:2] == before
+    assert load.text(export(*older), accept_older=True).loaded == 2
+    assert load.rows()[0]["cancelled_at"] is None
+
+
+def test_an_export_that_a_program_has_read_as_numbers_is_read(load: Importer) -> None:
+    report = load.text(
+        export(
+            first_row("#1", "5400000001001.0", Lineitem_quantity="2.0"),
+            further_row("#1", Lineitem_quantity="1.0"),
+        )
+    )
+    assert (report.loaded, report.rejected) == (1, [])
+    (row,) = load.rows()
+    assert row["order_id"] == "5400000001001"
+    assert [item["quantity"] for item in row["line_items"]] == [2, 1]
+
+
+def test_a_header_repeated_between_the_parts_of_an_export_is_no_order(load: Importer) -> None:
+    parts = [export(first_row(f"#{n}", str(n)), further_row(f"#{n}")) for n in (1, 2)]
+    report = load.text("".join(parts))
+    assert (report.loaded, report.rejected) == (2, [])
+
+
 def test_older_exports_with_fewer_columns_and_a_byte_order_mark_are_read(load: Importer) -> None:
     few = ["Name", "Email", "Financial Status", "Total", "Created at", "Lineitem quantity"]
     text = export(
@@ -297,6 +392,40 @@ def test_a_sync_of_the_shop_brings_orders_and_customers_together(
         connect_shopify(here, pool, tenant, store.data.domain, store.data.token)
         sync_shopify(here, pool, tenant, NullProgress(), only="orders")
     assert load.rows()[0]["customer_id"] == str(customer.number)
+
+
+def test_an_order_without_an_address_gets_an_id_made_of_its_phone_number(load: Importer) -> None:
+    text = export(
+        first_row("#1", "1", Email="", Phone="'+8801712345678"),
+        first_row("#2", "2", Email="", Billing_Phone="01712-345678", Billing_Country="BD"),
+        first_row("#3", "3", Email="", Shipping_Phone="01712345678", Shipping_Country="BD"),
+        first_row("#4", "4", Email="", Phone="+8801712345679"),
+        first_row("#5", "5", Email="", Phone="1111111111"),
+        first_row("#6", "6", Phone="+8801712345678"),
+    )
+    report = load.text(text)
+    assert (report.loaded, report.by_phone, report.without_customer) == (6, 4, 1)
+    rows = load.rows()
+    ids = [row["customer_id"] for row in rows]
+    assert ids[0] == ids[1] == ids[2] != ids[3]
+    assert ids[0].startswith("phone:")
+    assert ids[4] is None
+    assert ids[5].startswith("email:")
+    assert rows[0]["customer_phone"] == "+8801712345678"
+    # Only where it identifies somebody.
+    assert rows[5]["customer_phone"] is None
+    assert load.text(text).loaded == 0
+
+
+def test_an_address_that_a_later_export_has_replaces_a_phone_number(load: Importer) -> None:
+    load.text(export(first_row("#1", "1", Email="", Phone="+8801712345678")))
+    (before,) = load.rows()
+    report = load.text(export(first_row("#1", "1", Phone="+8801712345678")))
+    assert (report.loaded, report.by_phone) == (1, 0)
+    (row,) = load.rows()
+    assert row["customer_id"].startswith("email:")
+    assert row["former_customer_ids"] == [before["customer_id"]]
+    assert row["customer_phone"] is None
 
 
 def test_another_tenants_customers_are_not_found(
@@ -418,6 +547,7 @@ def test_all_orphans_are_counted_and_the_first_thousand_listed(load: Importer) -
         ("Handle,Title,Option1 Name,SKU,Location,On hand", "export of inventory"),
         ("Order,Name,Kind,Gateway,Created At,Status,Amount,Currency", "export of payments"),
         ("ID,Name,Command,Processed At,Line: Type,Line: Title,Price: Total", "Matrixify's export"),
+        ("ID,Name,Command,Processed At,Price: Total,Customer: Email", "Matrixify's export"),
         ("Name,Financial Status,Total,Created at,Lineitem quantity,Lineitem name", "lacks id"),
         ("Name,Financial Status,Id,Id,Total,Created at,Lineitem quantity,Lineitem name", "id more"),
     ],
@@ -505,9 +635,30 @@ def test_the_command_line_takes_the_parts_of_an_export(
         "1 orders loaded, 0 unchanged, 0 rejected",
         "1 orders loaded, 0 unchanged, 1 rejected",
     ]
+    assert "have no customer" not in done.stderr
     assert "orders_export_2.csv:" in done.stderr
     assert "line 3: id '5.4E+12' was shortened by a spreadsheet" in done.stderr
     assert [row["order_id"] for row in load.rows()] == ["1", "2"]
+
+
+def test_the_command_line_reports_what_it_left_as_it_is(
+    load: Importer, settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "orders.csv"
+    arguments = ("orders", "import", path, "--tenant", "demo")
+    path.write_text(
+        export(first_row("#1", "1", Refunded_Amount="30"), first_row("#2", "2", Email=""))
+    )
+    done = quintile_process(settings, *arguments)
+    assert "Warning: 1 of 2 orders have no customer" in done.stderr
+    path.write_text(export(first_row("#1", "1"), first_row("#2", "2", Email="")))
+    done = quintile_process(settings, *arguments)
+    assert done.stdout == "0 orders loaded, 1 unchanged, 0 rejected\n"
+    assert "line 2: order #1 stays as it is: the line would take back a refund" in done.stderr
+    assert "--accept-older" in done.stderr
+    done = quintile_process(settings, *arguments, "--accept-older")
+    assert done.stdout == "1 orders loaded, 1 unchanged, 0 rejected\n"
+    assert load.rows()[0]["refunded_minor"] == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak where Linux tells it")

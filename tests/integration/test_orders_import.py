@@ -15,11 +15,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import InvalidInputError
-from service.shopify.csv_file import CsvFile
+from service.shopify.csv_file import CsvFile, open_csv
 from service.shopify.loading import load_orders
 from service.shopify.orders_csv import ImportReport, import_orders
+from tests.command import quintile
 from tests.conftest import AS_OF, MakeTenant, NullProgress
 
 HEADER = "order_id,customer_id,processed_at,total"
@@ -36,18 +38,18 @@ class Importer:
         self.tenant_id = tenant_id
         self.progress = NullProgress()
 
-    def __call__(self, *lines: str) -> ImportReport:
-        return self.text("".join(f"{line}\n" for line in lines))
+    def __call__(self, *lines: str, **options: bool) -> ImportReport:
+        return self.text("".join(f"{line}\n" for line in lines), **options)
 
-    def text(self, text: str) -> ImportReport:
-        return self.bytes(text.encode())
+    def text(self, text: str, **options: bool) -> ImportReport:
+        return self.bytes(text.encode(), **options)
 
-    def bytes(self, content: bytes) -> ImportReport:
+    def bytes(self, content: bytes, **options: bool) -> ImportReport:
         # As the command line opens a file.
         file = io.TextIOWrapper(
             io.BytesIO(content), encoding="utf-8-sig", errors="surrogateescape", newline=""
         )
-        return import_orders(self.pool, self.tenant_id, file, self.progress)
+        return import_orders(self.pool, self.tenant_id, file, self.progress, **options)
 
     def rows(self, table: str = "orders", key: str = "order_id") -> list[dict[str, Any]]:
         with tenant_transaction(self.pool, self.tenant_id) as conn:
@@ -72,7 +74,7 @@ def load(pool: Pool, tenant: UUID) -> Importer:
 
 def test_the_four_required_columns_are_enough(load: Importer) -> None:
     report = load(HEADER, "A-1,Zoë O'Neill,2006-12-30,12.5", "A-2,,2006-12-31T23:30:00-05:00,7")
-    assert report == ImportReport(loaded=2)
+    assert report == ImportReport(loaded=2, without_customer=1)
     first, guest = load.rows()
     assert first["customer_id"] == "Zoë O'Neill"
     assert first["processed_at"] == datetime(2006, 12, 30, tzinfo=UTC)
@@ -147,14 +149,6 @@ def test_importing_again_writes_nothing(load: Importer) -> None:
     assert (load.rows(), load.rows("rejected_rows", "source_id")) == before
 
 
-def test_if_a_file_has_an_order_twice_the_last_line_counts(load: Importer) -> None:
-    lines = (HEADER, "1,c,2026-01-01,5", "2,c,2026-01-01,1", "1,c,2026-01-01,6")
-    report = load(*lines)
-    assert (report.loaded, report.unchanged) == (2, 1)
-    assert load.rows()[0]["total_minor"] == 600
-    assert load(*lines).loaded == 0
-
-
 def test_a_changed_line_replaces_an_imported_order_unless_it_is_older(load: Importer) -> None:
     header = f"{HEADER},updated_at"
     load(header, "1,c,2026-01-01,5,2026-01-05")
@@ -202,6 +196,265 @@ def test_the_api_overwrites_an_imported_order(load: Importer, pool: Pool, tenant
     with tenant_transaction(pool, tenant) as conn:
         assert load_orders(conn, tenant, [api_order("1", 100)], AS_OF) == 1
     assert load.rows()[0]["source"] == "api"
+
+
+# -- several lines of an order ------------------------------------------------------------------
+
+LINE_LEVEL = (
+    HEADER,
+    "INV1,c1,2026-05-01,10.00",
+    "INV1,c1,2026-05-01,20.00",
+    "INV1,c1,2026-05-01,30.00",
+    "INV2,c2,2026-05-02,5.00",
+    "INV2,c2,2026-05-02,95.00",
+    "INV3,c3,2026-05-03,7.00",
+)
+
+
+def test_a_file_of_line_items_is_refused_with_advice(load: Importer) -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        load(*LINE_LEVEL)
+    assert refusal.value.message == (
+        "The lines of order INV1 (2, 3, 4) have different totals; nothing was loaded."
+        " Orders of this kind: 2."
+    )
+    assert "--sum-lines" in refusal.value.advice
+    assert load.rows() == []
+
+
+def test_the_lines_of_an_order_are_added_up_when_asked(load: Importer) -> None:
+    report = load(*LINE_LEVEL, sum_lines=True)
+    assert report == ImportReport(loaded=3, repeated=3)
+    assert [row["total_minor"] for row in load.rows()] == [6000, 10000, 700]
+    again = load(*LINE_LEVEL, sum_lines=True)
+    assert again == ImportReport(unchanged=3, repeated=3)
+
+
+def test_adding_up_takes_every_amount_the_first_date_and_all_tags(load: Importer) -> None:
+    load(
+        f"{HEADER},subtotal,refunded,tags,cancelled_at,customer_email",
+        "1,,2026-05-02,10,9,0,b;a,,",
+        "1,c,2026-05-01,10,8,10,c,2026-05-03,a@example.com",
+        "2,c,2026-05-01,5,5,0,,2026-05-03,",
+        "2,c,2026-05-01,6,6,0,,2026-05-04,",
+        sum_lines=True,
+    )
+    one, two = load.rows()
+    assert (one["total_minor"], one["subtotal_minor"], one["refunded_minor"]) == (2000, 1700, 1000)
+    assert (one["customer_id"], one["customer_email"]) == ("c", "a@example.com")
+    assert one["processed_at"] == datetime(2026, 5, 1, tzinfo=UTC)
+    assert (one["tags"], one["cancelled_at"]) == (["a", "b", "c"], None)
+    assert two["cancelled_at"] == datetime(2026, 5, 4, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines", "difference"),
+    [
+        ("", ["1,c,2026-05-01,10", "1,c,2026-06-01,10"], "dates"),
+        (",subtotal", ["1,c,2026-05-01,10,4", "1,c,2026-05-01,10,6"], "subtotals"),
+        (",refunded", ["1,c,2026-05-01,10,1", "1,c,2026-05-01,10,2"], "refunds"),
+        (",updated_at", ["1,c,2026-05-01,5,2026-05-02", "1,c,2026-05-01,6,2026-05-02"], "totals"),
+    ],
+)
+def test_line_items_are_recognized_by_other_columns_too(
+    load: Importer, columns: str, lines: list[str], difference: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=f"have different {difference}"):
+        load(HEADER + columns, *lines)
+
+
+def test_lines_that_repeat_an_order_are_one_order_and_are_counted(load: Importer) -> None:
+    lines = (
+        f"{HEADER},tags",
+        *["1,c,2026-01-01,5,a"] * 2,
+        "2,c,2026-01-01,1,",
+        "1,,2026-01-01,5,b",
+    )
+    assert load(*lines) == ImportReport(loaded=2, repeated=2)
+    assert [(row["customer_id"], row["total_minor"]) for row in load.rows()] == [
+        ("c", 500),
+        ("c", 100),
+    ]
+    assert load(*lines) == ImportReport(unchanged=2, repeated=2)
+
+
+def test_of_states_of_an_order_in_one_file_the_latest_counts(load: Importer) -> None:
+    report = load(
+        f"{HEADER},refunded,updated_at",
+        "1,c,2026-01-01,7,7,2026-01-09",
+        "1,c,2026-01-01,5,0,2026-01-07",
+        "2,c,2026-01-01,9,9,",
+        "2,c,2026-01-01,9,0,",
+    )
+    assert report == ImportReport(loaded=2, repeated=2)
+    assert [(row["total_minor"], row["refunded_minor"]) for row in load.rows()] == [
+        (700, 700),
+        (900, 900),
+    ]
+
+
+@pytest.mark.parametrize("sum_lines", [True, False])
+def test_lines_of_different_customers_are_rejected_and_the_rest_is_loaded(
+    load: Importer, sum_lines: bool
+) -> None:
+    report = load(
+        HEADER, "1,a,2026-01-01,5", "1,b,2026-01-01,5", "2,c,2026-01-01,5", sum_lines=sum_lines
+    )
+    reason = "the lines of order 1 (2, 3) have different customers"
+    assert report == ImportReport(loaded=1, rejected=[(2, reason), (3, reason)], rejected_count=2)
+    assert load.rejected() == {("order", "1"): reason}
+
+
+def test_a_sum_that_is_too_large_is_rejected(load: Importer) -> None:
+    most = "92233720368547758.07"
+    report = load(HEADER, f"1,c,2026-01-01,{most}", f"1,c,2026-01-01,{most}", sum_lines=True)
+    assert report.rejected_count == 2
+    assert "sum is too large" in report.rejected[0][1]
+
+
+# -- an older file after a newer one ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("columns", "newer", "older", "lost"),
+    [
+        (",refunded", ",5", ",2", "a refund"),
+        (",cancelled_at", ",2026-01-02", ",", "the cancellation"),
+        (",financial_status", ",refunded", ",paid", "the status refunded"),
+        (",financial_status", ",paid", ",pending", "the status paid"),
+        (",financial_status", ",voided", ",authorized", "the status voided"),
+        (",fulfillment_status", ",fulfilled", ",unfulfilled", "the status fulfilled"),
+    ],
+)
+def test_an_older_file_takes_nothing_back_and_names_the_order(
+    load: Importer, columns: str, newer: str, older: str, lost: str
+) -> None:
+    load(HEADER + columns, f"1,c,2026-01-01,9{newer}", f"2,c,2026-01-01,9{older}")
+    before = load.rows()
+    file = (HEADER + columns, f"1,c,2026-01-01,8{older}", f"2,c,2026-01-01,8{older}")
+    report = load(*file)
+    assert report == ImportReport(loaded=1, older=[(2, "1", lost)], older_count=1)
+    assert load.rows()[0] == before[0]
+    assert load(*file, accept_older=True).loaded == 1
+    assert load.rows()[0]["total_minor"] == 800
+
+
+def test_a_later_date_may_take_back_what_an_earlier_line_said(load: Importer) -> None:
+    header = f"{HEADER},refunded,updated_at"
+    load(header, "1,c,2026-01-01,9,5,2026-01-05")
+    assert load(header, "1,c,2026-01-01,9,0,2026-01-04").older_count == 1
+    assert load(header, "1,c,2026-01-01,9,0,2026-01-06").loaded == 1
+    assert load.rows()[0]["refunded_minor"] == 0
+
+
+def test_a_file_keeps_what_it_has_no_column_for(load: Importer) -> None:
+    load(
+        f"{HEADER},refunded,cancelled_at,tags,channel,test,customer_email,fulfillment_status",
+        "1,c,2026-01-01,9,5,2026-01-02,a;b,web,true,a@example.com,fulfilled",
+    )
+    before = load.rows()
+    assert load(HEADER, "1,c,2026-01-01,9") == ImportReport(unchanged=1)
+    assert load.rows() == before
+    assert load(HEADER, "1,c,2026-01-01,10").loaded == 1
+    (row,) = load.rows()
+    assert (row["total_minor"], row["refunded_minor"], row["tags"]) == (1000, 500, ["a", "b"])
+    assert (row["channel"], row["is_test"], row["customer_email"]) == ("web", True, "a@example.com")
+    assert row["fulfillment_status"] == "FULFILLED"
+
+
+def test_orders_that_the_store_or_a_later_line_has_loaded_are_counted(
+    load: Importer, pool: Pool, tenant: UUID
+) -> None:
+    with tenant_transaction(pool, tenant) as conn:
+        load_orders(conn, tenant, [api_order("1", 100)], AS_OF)
+    header = f"{HEADER},updated_at"
+    load(header, "2,c,2026-01-01,5,2026-01-05")
+    report = load(header, "1,c,2026-01-01,2,", "2,c,2026-01-01,6,2026-01-04", "3,c,2026-01-01,7,")
+    assert report == ImportReport(loaded=1, unchanged=2, newer=2)
+
+
+# -- customers of orders without their ids ------------------------------------------------------
+
+
+def test_an_order_without_a_customers_id_is_identified_by_its_address(load: Importer) -> None:
+    report = load(
+        f"{HEADER},customer_email",
+        "1,,2026-01-01,1,Ada@example.com",
+        "2,,2026-01-01,1,ada@example.com",
+        "3,c,2026-01-01,1,ada@example.com",
+        "4,,2026-01-01,1,",
+        "5,,2026-01-01,1,no e-mail",
+        "6,,2026-01-01,1,-",
+        "7,nan,2026-01-01,1,NaN",
+    )
+    assert report == ImportReport(loaded=7, without_customer=4)
+    ids = [row["customer_id"] for row in load.rows()]
+    assert ids[0] == ids[1]
+    assert ids[0].startswith("email:")
+    assert ids[2:] == ["c", None, None, None, None]
+
+
+def test_an_order_without_an_address_is_identified_by_its_phone_number(
+    load: Importer, tenant: UUID, settings: Settings
+) -> None:
+    header = f"{HEADER},customer_email,customer_phone,customer_country"
+    lines = [
+        "1,,2026-01-01,1,,+880 1712-345678,",
+        "2,,2026-01-01,1,,01712345678,BD",
+        "3,,2026-01-01,1,,8801712345678,",
+        "4,,2026-01-01,1,,+4915112345678,BD",
+        "5,,2026-01-01,1,,0000000000,BD",
+        "6,,2026-01-01,1,ada@example.com,+8801712345678,",
+        "7,c,2026-01-01,1,,+8801712345678,",
+    ]
+    report = load(header, *lines)
+    assert report == ImportReport(loaded=7, by_phone=4, without_customer=1)
+    rows = load.rows()
+    ids = [row["customer_id"] for row in rows]
+    assert ids[0] == ids[1] == ids[2] != ids[3]
+    assert all(each.startswith("phone:") for each in ids[:4])
+    assert "712345678" not in ids[0]
+    assert ids[4] is None
+    # An address counts more than a number, and an id more than both.
+    assert ids[5].startswith("email:")
+    assert ids[6] == "c"
+    assert [row["customer_phone"] for row in rows] == [
+        "+8801712345678",
+        "+8801712345678",
+        "8801712345678",
+        "+4915112345678",
+        None,
+        None,
+        "+8801712345678",
+    ]
+    assert load(header, *lines).loaded == 0
+
+
+def test_the_shops_country_tells_what_a_number_without_a_code_is(
+    load: Importer, settings: Settings
+) -> None:
+    header = f"{HEADER},customer_phone"
+    load(header, "1,,2026-01-01,1,01712345678")
+    assert load.rows()[0]["customer_phone"] == "01712345678"
+    quintile(settings, "tenants", "set", "demo", "--country", "BD")
+    load(header, "2,,2026-01-01,1,01712345678")
+    assert load.rows()[1]["customer_phone"] == "+8801712345678"
+    refused = quintile(settings, "tenants", "set", "demo", "--country", "Bangladesh", expect=1)
+    assert "The country is two capital letters" in refused.stderr
+
+
+def test_a_number_that_a_spreadsheet_has_shortened_identifies_nobody(load: Importer) -> None:
+    report = load(
+        f"{HEADER},customer_email,customer_phone",
+        "1,,2026-01-01,1,,8.80171E+12",
+        "2,,2026-01-01,1,ada@example.com,8.80171E+12",
+        "3,,2026-01-01,1,,8801712345678.0",
+    )
+    assert report.loaded == 2
+    ((line, reason),) = report.rejected
+    assert line == 2
+    assert "customer_phone '8.80171E+12' was shortened by a spreadsheet" in reason
+    assert load.rows()[1]["customer_phone"] == "8801712345678"
 
 
 # -- rejections ---------------------------------------------------------------------------------
@@ -392,6 +645,103 @@ def test_the_last_line_of_a_file_that_was_cut_off_is_rejected(load: Importer) ->
     assert report.rejected == [(3, "it has 4 fields, the header 5")]
 
 
+def test_lines_above_the_header_are_skipped(load: Importer) -> None:
+    header = HEADER.replace(",", ";")
+    report = load("\ufeffsep=;", "", ";;;", header, "1;c;2026-01-01;12.50", "2;c;never;1")
+    assert report.loaded == 1
+    assert [line for line, _ in report.rejected] == [6]
+
+
+def test_a_header_that_is_repeated_is_no_order(load: Importer) -> None:
+    report = load(HEADER, "1,c,2026-01-01,1", f"\ufeff{HEADER.title()}", "2,c,2026-01-01,1")
+    assert report == ImportReport(loaded=2)
+
+
+def test_a_file_joined_of_files_with_other_columns_is_refused(load: Importer) -> None:
+    with pytest.raises(InvalidInputError, match="Another header begins on line 3"):
+        load(HEADER, "1,c,2026-01-01,1", "order_id,total,processed_at,customer_id", "2,3,4,5")
+    assert load.rows() == []
+
+
+def test_empty_cells_beyond_the_header_cost_nothing(load: Importer) -> None:
+    assert load(f"{HEADER},,", "1,c,2026-01-01,1,,", "2,c,2026-01-01,1,,,,").loaded == 2
+
+
+def test_decimal_commas_are_read(load: Importer) -> None:
+    report = load(
+        HEADER.replace(",", ";"),
+        "1;c;2026-01-01;12,5",
+        "2;c;2026-01-01;1.234,50",
+        "3;c;2026-01-01;7",
+        "4;c;2026-01-01;1.000",
+        "5;c;2026-01-01;1,000",
+    )
+    assert [row["total_minor"] for row in load.rows()] == [1250, 123450, 700]
+    assert report.rejected == [
+        (5, "total '1.000' may be thousands: write it without a separator of them"),
+        (6, "total: '1,000' is not an amount"),
+    ]
+    assert load(HEADER, '6,c,2026-01-01,"12,50"', "7,c,2026-01-01,1.000").loaded == 2
+    assert [row["total_minor"] for row in load.rows()[3:]] == [1250, 100]
+
+
+def test_a_comma_may_separate_three_decimals_in_a_currency_that_has_them(load: Importer) -> None:
+    header = f"{HEADER},currency".replace(",", ";")
+    assert load(header, "1;c;2026-01-01;1.000;KWD").loaded == 1
+    assert load.rows()[0]["total_minor"] == 1000
+
+
+def test_ids_that_programs_have_written_in_another_form_are_the_same_ids(load: Importer) -> None:
+    load(HEADER, "5400000000001,7103,2026-01-01,1")
+    report = load(
+        HEADER, "5400000000001.0,gid://shopify/Customer/7103,2026-01-01,1", "2,7103.0,2026-01-01,1"
+    )
+    assert (report.loaded, report.unchanged) == (1, 1)
+    assert {row["customer_id"] for row in load.rows()} == {"7103"}
+    assert load(HEADER, "5.4E+12,c,2026-01-01,1").rejected_count == 1
+
+
+def test_typographic_quotes_and_invisible_characters_are_no_part_of_a_cell(load: Importer) -> None:
+    load(f"“{HEADER.replace(',', '”,“')}”", "“1”,\u200b“c”\u00a0,“2026-01-01”,“5”")
+    assert [(row["order_id"], row["customer_id"]) for row in load.rows()] == [("1", "c")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8", "utf-8-sig"])
+def test_unicode_encodings_are_recognized(load: Importer, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(f"{HEADER}\n1,Zoë,2026-01-01,1\n", encoding=encoding, newline="")
+    with open_csv(path) as file:
+        import_orders(load.pool, load.tenant_id, file, load.progress)
+    assert load.rows()[0]["customer_id"] == "Zoë"
+
+
+def test_another_encoding_can_be_named(load: Importer, tmp_path: Path) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_text(f"{HEADER}\n1,Zoë,2026-01-01,1\n", encoding="windows-1252", newline="")
+    with open_csv(path, "windows-1252") as file:
+        import_orders(load.pool, load.tenant_id, file, load.progress)
+    assert load.rows()[0]["customer_id"] == "Zoë"
+    with pytest.raises(InvalidInputError, match="no encoding 'klingon'"):
+        open_csv(path, "klingon")
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"PK\x03\x04", "an Excel workbook or a zip archive"),
+        (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
+        (b"\x1f\x8b\x08", "a gzip archive"),
+    ],
+)
+def test_a_workbook_or_an_archive_is_refused_by_name(
+    tmp_path: Path, start: bytes, what: str
+) -> None:
+    path = tmp_path / "orders.csv"
+    path.write_bytes(start + bytes(100))
+    with pytest.raises(InvalidInputError, match=f"orders.csv is {what}, not CSV"):
+        open_csv(path)
+
+
 def test_a_good_line_clears_a_rejection(load: Importer) -> None:
     load(HEADER, "1,c,never,5", ",c,2026-01-01,5")
     assert set(load.rejected()) == {("order", "1"), ("csv_line", "3")}
@@ -455,10 +805,11 @@ def test_every_line_is_counted_whatever_its_cells_hold(
     writer = csv.writer(file)
     writer.writerow(HEADER.split(","))
     writer.writerows(rows)
-    first = load.text(file.getvalue())
-    again = load.text(file.getvalue())
+    first = load.text(file.getvalue(), sum_lines=True)
+    again = load.text(file.getvalue(), sum_lines=True)
     lines = [row for row in rows if any(cell.strip() for cell in row)]
-    assert first.loaded + first.unchanged + first.rejected_count == len(lines)
+    counted = first.loaded + first.unchanged + first.repeated + first.older_count
+    assert counted + first.rejected_count == len(lines)
     assert again.loaded == 0
     assert again.rejected == first.rejected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -910,3 +911,48 @@ def test_an_operator_exports_and_erases_by_command(
         for line in quintile(here, "privacy", "receipts").stdout.splitlines()
     ]
     assert kinds == ["data_request", "customer_redact", "shop_redact"]
+
+
+PHONE_FILE = """order_id,customer_id,customer_name,customer_phone,processed_at,total
+1,,Nadira Quasem,+880 1712-345678,2026-01-01,10
+2,,Nadira Quasem,01712 345678,2026-01-02,20
+3,,Nadira Quasem,01712-345678,never,30
+4,,Bo,+8801712345679,2026-01-02,20
+"""
+
+
+def test_a_customer_whom_only_a_phone_number_identifies_is_exported_and_erased(
+    here: Settings, pool: Pool, tenant: UUID, superuser: Connection
+) -> None:
+    quintile(here, "tenants", "set", "kessel", "--country", "BD")
+
+    def load() -> None:
+        import_orders(pool, tenant, io.StringIO(PHONE_FILE, newline=""), NullProgress())
+
+    load()
+    build(here, as_of=AS_OF.isoformat(), quiet=True)
+    arguments = ("--tenant", "kessel", "--phone", "01712345678")
+    document = json.loads(quintile_process(here, "privacy", "export", *arguments).stdout)
+    assert document["phone_numbers"] == ["+8801712345678"]
+    assert [row["order_id"] for row in document["held"]["shopify.orders"]] == ["1", "2"]
+    assert [row["source_id"] for row in document["held"]["shopify.rejected_rows"]] == ["3"]
+    (facts,) = document["held"]["marts.customer_facts"]
+    assert facts["lifetime_order_count"] == 2
+
+    quintile_process(here, "privacy", "redact", *arguments, "--confirm", "01712345678")
+    assert found(superuser, "Quasem", "712.?345678", facts["customer_id"]) == {}
+    load()
+    with tenant_transaction(pool, tenant) as conn:
+        rows = conn.execute(
+            "select order_id, customer_id, customer_phone, total_minor from shopify.orders"
+            " where source = 'csv' order by order_id"
+        ).fetchall()
+    erased = {"customer_id": None, "customer_phone": None}
+    assert rows[:2] == [
+        {"order_id": "1", **erased, "total_minor": 1000},
+        {"order_id": "2", **erased, "total_minor": 2000},
+    ]
+    assert rows[2]["customer_phone"] == "+8801712345679"
+
+    refused = quintile(here, "privacy", "export", "--tenant", "kessel", "--phone", "?", expect=1)
+    assert "'?' is not a phone number" in refused.stderr

@@ -86,6 +86,7 @@ def test_an_order_in_columns() -> None:
         "order_number": "#1401",
         "customer_id": "77",
         "customer_email": "ada@example.org",
+        "customer_phone": None,
         "customer_name": "Ada L.",
         "processed_at": "2026-04-22T14:05:00.000000+00:00",
         "cancelled_at": None,

@@ -49,6 +49,15 @@ PERSON = {"customer": {"id": 7, "email": " Ada@Example.com ", "phone": "1"}}
         ),
         (
             "customers/redact",
+            {"customer": {"id": 7, "email": None, "phone": "+880 1712-345678"}},
+            Notice(
+                "customer_redact",
+                "7",
+                {"emails": [], "phones": ["+8801712345678"], "order_ids": []},
+            ),
+        ),
+        (
+            "customers/redact",
             {"customer": {"id": 7}},
             Notice("customer_redact", "7", {"emails": [], "order_ids": []}),
         ),

@@ -7,6 +7,7 @@ with orders as (
         order_number = null,
         customer_id = null,
         customer_email = null,
+        customer_phone = null,
         customer_name = null,
         note = null,
         tags = '{}',
@@ -63,7 +64,10 @@ rejected as (
                 and split_part(r.source_id, '/', 2) = any(%(customer_ids)s)
             )
             or app.mentions(
-                r.payload, %(customer_ids)s::text[] || %(order_ids)s::text[], %(emails)s
+                r.payload,
+                %(customer_ids)s::text[] || %(order_ids)s::text[],
+                %(emails)s,
+                %(phones)s
             )
         )
     returning 1
@@ -188,8 +192,8 @@ events as (
                 and e.subject = any(%(customer_ids)s)
             )
             or (e.kind in ('order', 'order_deleted') and e.subject = any(%(order_ids)s))
-            or app.mentions(e.notice, %(customer_ids)s, %(emails)s)
-            or app.mentions(e.payload, %(customer_ids)s, %(emails)s)
+            or app.mentions(e.notice, %(customer_ids)s, %(emails)s, %(phones)s)
+            or app.mentions(e.payload, %(customer_ids)s, %(emails)s, %(phones)s)
         )
     returning 1
 ),

@@ -38,7 +38,9 @@ select
                     and (
                         (r.entity = 'order' and r.source_id = any(%(order_ids)s))
                         or (r.entity = 'customer' and r.source_id = any(%(customer_ids)s))
-                        or app.mentions(r.payload, %(customer_ids)s, %(emails)s)
+                        or app.mentions(
+                            r.payload, %(customer_ids)s, %(emails)s, %(phones)s
+                        )
                     )
             ),
             'shopify.rereads',

@@ -1,7 +1,8 @@
 -- name: find_person
--- The person of a request: the customer's addresses that no other customer has, their orders, and
--- their other ids. An order without a customer, or with one that the store has no record of (as in
--- imported files), is theirs if it has one of the addresses.
+-- The person of a request: the customer's addresses that no other customer has, the phone numbers
+-- of orders without an address, their orders, and their other ids. An order without a customer, or
+-- with one that the store has no record of (as in imported files), is theirs if it has one of the
+-- addresses or numbers.
 with addresses as (
     select unnest(%(emails)s::text[]) as email
     union
@@ -37,6 +38,17 @@ emails as (
         )
 ),
 
+phones as (
+    select unnest(%(phones)s::text[]) as phone
+    union
+    select o.customer_phone
+    from shopify.orders as o
+    where
+        o.tenant_id = %(tenant_id)s
+        and o.customer_id = %(customer_id)s
+        and o.customer_phone is not null
+),
+
 orders as (
     select
         o.order_id,
@@ -48,7 +60,13 @@ orders as (
             o.customer_id = %(customer_id)s
             or o.order_id = any(%(order_ids)s)
             or (
-                lower(btrim(o.customer_email)) in (select e.email from emails as e)
+                (
+                    lower(btrim(o.customer_email)) in (select e.email from emails as e)
+                    or ltrim(o.customer_phone, '+') in (
+                        select ltrim(p.phone, '+')
+                        from phones as p
+                    )
+                )
                 and not exists (
                     select from shopify.customers as c
                     where
@@ -68,6 +86,9 @@ select
         select app.customer_id_of_address(e.email)
         from emails as e
         union
+        select app.customer_id_of_phone(p.phone)
+        from phones as p
+        union
         select o.customer_id
         from orders as o
         where
@@ -84,6 +105,7 @@ select
         select unnest(%(order_ids)s::text[])
     ) as order_ids,
     array(select e.email from emails as e order by e.email) as emails,
+    array(select p.phone from phones as p order by p.phone) as phones,
     -- Creators who are this person: by address, or because all samples linked to them by hand went
     -- to this person.
     array(

@@ -1,3 +1,13 @@
+-- name: find_country
+-- The country of the tenant's shop, if it is known.
+select country
+from app.tenants
+where tenant_id = %(tenant_id)s;
+
+-- name: find_customer_of_phone
+-- The id made of a phone number.
+select app.customer_id_of_phone(%(phone)s) as customer_id;
+
 -- name: add_request
 -- Store an operator's privacy request.
 insert into app.webhook_events (tenant_id, webhook_id, topic, kind, subject, notice)

@@ -19,12 +19,16 @@ set
 where tenant_id = %(tenant_id)s and provider = 'shopify' and state <> 'disconnected';
 
 -- name: update_tenant
--- Gives the tenant its shop's currency and time zone.
+-- Gives the tenant its shop's currency and time zone, and its country if the shop tells it.
 update app.tenants
-set currency = %(currency)s, time_zone = %(time_zone)s
+set
+    currency = %(currency)s,
+    time_zone = %(time_zone)s,
+    country = coalesce(%(country)s, country)
 where
     tenant_id = %(tenant_id)s
-    and (currency, time_zone) is distinct from (%(currency)s, %(time_zone)s);
+    and (currency, time_zone, country)
+    is distinct from (%(currency)s, %(time_zone)s, coalesce(%(country)s, country));
 
 -- name: find_order_limit
 -- Whether a tenant's RFM window reaches further back than its orders: without read_all_orders a

@@ -46,6 +46,7 @@ orders as (
         order_number = case when not l.is_erased then o.order_number end,
         customer_id = case when not l.is_erased then o.customer_id end,
         customer_email = case when not l.is_erased then o.customer_email end,
+        customer_phone = case when not l.is_erased then o.customer_phone end,
         customer_name = case when not l.is_erased then o.customer_name end,
         note = case when not l.is_erased then o.note end,
         tags = case when l.is_erased then '{}' else o.tags end,

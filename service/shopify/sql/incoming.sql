@@ -8,6 +8,7 @@ create temporary table incoming_orders (
     order_number text,
     customer_id text,
     customer_email text,
+    customer_phone text,
     customer_name text,
     processed_at timestamptz not null,
     cancelled_at timestamptz,

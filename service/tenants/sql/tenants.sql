@@ -19,7 +19,8 @@ update app.tenants as t
 set
     shop_domain = coalesce(%(shop)s, t.shop_domain),
     currency = coalesce(%(currency)s, t.currency),
-    time_zone = coalesce(%(time_zone)s, t.time_zone)
+    time_zone = coalesce(%(time_zone)s, t.time_zone),
+    country = coalesce(%(country)s, t.country)
 where
     t.tenant_id = %(tenant_id)s
     and (
