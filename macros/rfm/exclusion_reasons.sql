@@ -8,11 +8,10 @@
     {{ return({
         'test': "o.is_test",
         'cancelled': "(o.cancelled_at is not null)",
-        'voided': "coalesce(upper(o.financial_status) = 'VOIDED', false)",
+        'voided': "coalesce(upper(o.financial_status) in ('VOIDED', 'EXPIRED'), false)",
         'sample': "(s.order_id is not null and not w.is_sample_counted)",
-        'refunded_in_full': "(o.total_minor > 0 and o.total_minor <= o.refunded_minor)",
-        'zero_value': "(o.total_minor <= 0 or (o.total_minor > o.refunded_minor"
-            " and o.total_minor - o.refunded_minor < w.minimum_minor))",
+        'refunded_in_full': "(o.total_minor > 0 and o.net_minor <= 0)",
+        'zero_value': "(o.total_minor <= 0 or (o.net_minor > 0 and o.net_minor < w.minimum_minor))",
         'foreign_currency': "(o.currency is distinct from w.currency)",
     }) }}
 {%- endmacro %}

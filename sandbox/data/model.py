@@ -119,6 +119,13 @@ class Order:
             return 0
         return max(self.total - self.edited_away - self.refunded, 0)
 
+    @property
+    def current_subtotal(self) -> int:
+        """The goods after edits and refunds; a refund is taken for one of goods first."""
+        if self.cancelled_at is not None:
+            return 0
+        return max(self.subtotal - self.edited_away - self.refunded, 0)
+
 
 @dataclass(slots=True)
 class Segment:

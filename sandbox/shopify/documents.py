@@ -156,6 +156,7 @@ def order_document(store: Store, order: Order) -> Document:
         "customer": customer_document(store, customer) if customer else None,
         "subtotalPriceSet": bag(order.subtotal),
         "totalPriceSet": bag(order.total),
+        "currentSubtotalPriceSet": bag(order.current_subtotal),
         "currentTotalPriceSet": bag(order.current_total),
         "totalRefundedSet": bag(order.refunded),
         "totalDiscountsSet": bag(order.goods_discount),

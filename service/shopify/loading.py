@@ -26,6 +26,10 @@ from service.shopify.shop import ShopInfo
 Span = tuple[int, int]
 ALL: Span = (-1, 2**62)
 
+# By watermark, raised when more fields of its records are read: then all are read again. 1: the
+# current totals of orders.
+_REVISIONS = {"orders": 1, "recent_orders": 1}
+
 
 def save_shop(conn: Connection, tenant_id: UUID, info: ShopInfo) -> None:
     """Take the tenant's currency, time zone and country from its shop."""
@@ -209,9 +213,12 @@ def _quarantine_incoming(conn: Connection, tenant_id: UUID) -> int:
 
 
 def read_watermark(conn: Connection, tenant_id: UUID, resource: str) -> datetime | None:
-    """How far a resource has been read; None before its first page."""
+    """How far a resource has been read; None before its first page.
+
+    Also None if the records were read by a release that took fewer fields from them.
+    """
     row = conn.execute(
-        query("shopify.read_watermark"), {"tenant_id": tenant_id, "resource": resource}
+        query("shopify.read_watermark"), _watermark_parameters(tenant_id, resource)
     ).fetchone()
     return None if row is None else cast("datetime | None", row["watermark"])
 
@@ -222,8 +229,16 @@ def advance_watermark(
     """Record how far a resource has been read; it never goes back."""
     conn.execute(
         query("shopify.advance_watermark"),
-        {"tenant_id": tenant_id, "resource": resource, "watermark": watermark},
+        {**_watermark_parameters(tenant_id, resource), "watermark": watermark},
     )
+
+
+def _watermark_parameters(tenant_id: UUID, resource: str) -> dict[str, object]:
+    return {
+        "tenant_id": tenant_id,
+        "resource": resource,
+        "revision": _REVISIONS.get(resource, 0),
+    }
 
 
 def _load_rows(conn: Connection, resource: Resource, read: sql.SQL, **parameters: object) -> int:

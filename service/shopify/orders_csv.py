@@ -396,6 +396,8 @@ def _parse(record: Record, usual: ShopDefaults) -> Row:
         "total_minor": total,
         "subtotal_minor": amount(record, "subtotal", currency, total),
         "refunded_minor": amount(record, "refunded", currency, 0),
+        "current_total_minor": None,
+        "current_subtotal_minor": None,
         "financial_status": record.get("financial_status", "").upper() or None,
         "fulfillment_status": record.get("fulfillment_status", "").upper() or None,
         "channel": record.get("channel") or None,

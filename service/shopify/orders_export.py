@@ -163,6 +163,8 @@ def parse_order(record: Mapping[str, str], usual: ShopDefaults) -> Row:
         "total_minor": total,
         "subtotal_minor": amount(record, "subtotal", currency, total),
         "refunded_minor": amount(record, "refunded amount", currency, 0),
+        "current_total_minor": None,
+        "current_subtotal_minor": None,
         "financial_status": record.get("financial status", "").upper() or None,
         "fulfillment_status": _FULFILLMENT_STATUSES.get(status, status) or None,
         "channel": record.get("source") or None,

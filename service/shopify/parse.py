@@ -115,7 +115,6 @@ def parse_order_alone(node: Node) -> Row:
     currency = node["totalPriceSet"]["shopMoney"]["currencyCode"]
     customer = node.get("customer") or {}
     address = customer.get("defaultEmailAddress") or {}
-    subtotal = node.get("subtotalPriceSet")
     shipped = [f for f in node["fulfillments"] if f["status"] not in _FAILED_FULFILLMENTS]
     return {
         "order_id": number_of(node["id"]),
@@ -130,8 +129,10 @@ def parse_order_alone(node: Node) -> Row:
         "is_test": bool(node["test"]),
         "currency": currency,
         "total_minor": _minor(node["totalPriceSet"], currency),
-        "subtotal_minor": None if subtotal is None else _minor(subtotal, currency),
+        "subtotal_minor": _minor_or_none(node.get("subtotalPriceSet"), currency),
         "refunded_minor": _minor(node["totalRefundedSet"], currency),
+        "current_total_minor": _minor_or_none(node.get("currentTotalPriceSet"), currency),
+        "current_subtotal_minor": _minor_or_none(node.get("currentSubtotalPriceSet"), currency),
         "financial_status": node.get("displayFinancialStatus"),
         "fulfillment_status": node.get("displayFulfillmentStatus"),
         "channel": _channel(node),
@@ -207,6 +208,10 @@ def _minor(money_bag: Node, currency: str) -> int:
     if money.get("currencyCode", currency) != currency:
         raise ValueError(f"amounts in {currency} and in {money['currencyCode']}")
     return to_minor(str(money["amount"]), currency)
+
+
+def _minor_or_none(money_bag: Node | None, currency: str) -> int | None:
+    return None if money_bag is None else _minor(money_bag, currency)
 
 
 # Cached, because the times of an order and its parcels are often the same.

@@ -2,8 +2,8 @@
 -- are Shopify's kind: thirteen digits, and no two shops share one.
 insert into shopify.orders (
     tenant_id, order_id, order_number, customer_id, customer_email, processed_at, currency,
-    total_minor, subtotal_minor, refunded_minor, financial_status, fulfillment_status, channel,
-    tags, source, shopify_updated_at
+    total_minor, subtotal_minor, refunded_minor, current_total_minor, current_subtotal_minor,
+    financial_status, fulfillment_status, channel, tags, source, shopify_updated_at
 )
 with seeded as (
     select setseed(0.5) as nothing
@@ -49,6 +49,16 @@ select
     case when what_kind < 0.01 then 0 else (500 + 20000 * power(how_much, 4))::bigint end,
     case when what_kind < 0.01 then 0 else (500 + 20000 * power(how_much, 4))::bigint end,
     case when what_kind > 0.97 then 500 else 0 end,
+    case
+        when what_kind < 0.01 then 0
+        when what_kind > 0.97 then (20000 * power(how_much, 4))::bigint
+        else (500 + 20000 * power(how_much, 4))::bigint
+    end,
+    case
+        when what_kind < 0.01 then 0
+        when what_kind > 0.97 then (20000 * power(how_much, 4))::bigint
+        else (500 + 20000 * power(how_much, 4))::bigint
+    end,
     'PAID',
     'FULFILLED',
     case when what_kind between 0.005 and 0.03 then 'TikTok Shop' else 'Online Store' end,

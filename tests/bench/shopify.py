@@ -193,6 +193,8 @@ def _order(rng: Random, gid: str, number: int, orders: int, at: datetime) -> dic
         "totalPriceSet": _money_in_usd(price),
         "subtotalPriceSet": _money(price),
         "totalRefundedSet": _money("0.0"),
+        "currentTotalPriceSet": _money(price),
+        "currentSubtotalPriceSet": _money(price),
         "fulfillments": [{"status": "SUCCESS", "createdAt": time_text, "deliveredAt": later}],
     }
 

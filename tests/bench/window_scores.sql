@@ -6,7 +6,7 @@ with measured as materialized (
         customer_id,
         max(processed_at) as last_order_at,
         count(*) as frequency_count,
-        sum(total_minor - refunded_minor) as monetary_minor
+        sum(least(total_minor - refunded_minor, current_total_minor)) as monetary_minor
     from shopify.orders
     where
         processed_at >= %(as_of)s::timestamptz - interval '365 days'

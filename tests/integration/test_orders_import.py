@@ -191,6 +191,20 @@ def test_a_file_never_overwrites_a_newer_order_from_the_api(
     assert row["line_items"] == [{"title": "Tea"}]
 
 
+def test_a_newer_file_keeps_the_current_totals_that_it_does_not_know(
+    load: Importer, pool: Pool, tenant: UUID
+) -> None:
+    edited = {**api_order("1", 22600), "current_total_minor": 11300, "current_subtotal_minor": 9000}
+    with tenant_transaction(pool, tenant) as conn:
+        load_orders(conn, tenant, [edited], AS_OF)
+    lines = (f"{HEADER},updated_at", "1,c,2026-01-01,226.00,2026-01-06")
+    assert load(*lines).loaded == 1
+    assert load(*lines).loaded == 0
+    (row,) = load.rows()
+    assert (row["total_minor"], row["current_total_minor"]) == (22600, 11300)
+    assert row["current_subtotal_minor"] == 9000
+
+
 def test_the_api_overwrites_an_imported_order(load: Importer, pool: Pool, tenant: UUID) -> None:
     load(f"{HEADER},updated_at", "1,c,2026-01-01,2,2026-02-01")
     with tenant_transaction(pool, tenant) as conn:

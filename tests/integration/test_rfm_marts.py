@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from psycopg.rows import tuple_row
 
+from sandbox import Sandbox
 from service.core.config import Settings
 from service.core.db import (
     Connection,
@@ -75,6 +76,55 @@ def test_every_order_counts_or_is_explained(tenants: list[tuple[UUID, Pool]]) ->
                 )
             }
             assert {"outside_window", "sample", "no_customer"} <= reasons
+
+
+def test_customers_spent_what_the_shop_says_their_orders_are_worth(
+    tenants: list[tuple[UUID, Pool]], sandbox: Sandbox
+) -> None:
+    """Edited orders count at their current value, without a refund; expired ones do not count."""
+    worth = {
+        str(order.number): order.current_total
+        for store in sandbox.stores.values()
+        for order in store.data.orders
+    }
+    edited = {
+        str(order.number)
+        for store in sandbox.stores.values()
+        for order in store.data.orders
+        if order.edited_away and order.current_total
+    }
+    assert len(edited) > 50
+    found = set()
+    for tenant_id, pool in tenants:
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            spent = {
+                row["customer_id"]: row["lifetime_minor"]
+                for row in conn.execute(
+                    "select customer_id, lifetime_minor from marts.customer_facts"
+                    " where lifetime_order_count > 0"
+                )
+            }
+            counted = conn.execute(
+                """
+                select o.customer_id, o.order_id, o.financial_status
+                from shopify.orders as o
+                left join marts.rfm_excluded_orders as e on o.order_id = e.order_id
+                where
+                    o.customer_id = any(%s)
+                    and (
+                        e.order_id is null
+                        or e.exclusion_reasons <@ array['outside_window', 'excluded_customer']
+                    )
+                """,
+                [list(spent)],
+            ).fetchall()
+        sums = dict.fromkeys(spent, 0)
+        for row in counted:
+            sums[row["customer_id"]] += worth[row["order_id"]]
+            found.add(row["order_id"])
+        assert sums == spent
+        assert {row["financial_status"] for row in counted}.isdisjoint({"VOIDED", "EXPIRED"})
+    assert len(found & edited) > 20
 
 
 def test_a_line_without_an_order_is_explained_until_it_is_corrected(

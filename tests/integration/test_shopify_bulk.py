@@ -288,6 +288,8 @@ def order_lines(number: int, amount: str, currency: str, **changes: Any) -> list
         "totalPriceSet": money,
         "subtotalPriceSet": None,
         "totalRefundedSet": money,
+        "currentTotalPriceSet": money,
+        "currentSubtotalPriceSet": money,
         "fulfillments": [],
         "displayFulfillmentStatus": "TAKEN_BY_A_DRONE",
     }
@@ -314,6 +316,7 @@ def test_amounts_are_exact_in_every_currency(
     load_file(pool, tenant_id, [b"".join(order_lines(1, amount, currency))])
     (order,) = rows(pool, tenant_id)["orders"]
     assert (order["total_minor"], order["subtotal_minor"]) == (minor, minor)
+    assert (order["current_total_minor"], order["current_subtotal_minor"]) == (minor, minor)
     assert order["line_items"][0]["unit_price_minor"] == minor
     assert order["processed_at"] == datetime(2026, 6, 1, 10, tzinfo=UTC)
     assert order["fulfillment_status"] == "TAKEN_BY_A_DRONE"

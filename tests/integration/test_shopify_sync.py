@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from service.core.errors import InvalidInputError, NotConnectedError
 from service.core.vault import unseal
 from service.shopify.connection import connect_shopify
 from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
+from service.shopify.loading import advance_watermark, read_watermark
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from tests.conftest import Cluster, MakeTenant, NullProgress
@@ -87,6 +88,8 @@ def test_everything_is_loaded_as_the_store_has_it(
         assert row["total_minor"] == order.total
         assert row["subtotal_minor"] == order.subtotal
         assert row["refunded_minor"] == order.refunded
+        assert row["current_total_minor"] == order.current_total
+        assert row["current_subtotal_minor"] == order.current_subtotal
         assert row["processed_at"] == order.processed_at.replace(microsecond=0)
         assert row["is_test"] == order.test
         assert row["tags"] == order.tags
@@ -158,6 +161,52 @@ def test_only_what_changed_is_read_and_written(
     assert row["tags"] == ["UGC "]
     assert row["refunded_minor"] == 150
     assert row["note"] == "read \U0001f600"
+
+
+def test_an_edit_without_a_refund_changes_what_the_order_is_worth(
+    sync: Sync, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    sync()
+    order = next(o for o in store.data.orders if o.total > 500 and o.cancelled_at is None)
+    left = replace(order, edited_away=500).current_total
+    store.update_order(order.number, edited_away=500)
+    assert sync()["written"] == 1
+    rows = loaded_rows(pool, tenant)["orders"]
+    row = next(r for r in rows if r["order_id"] == str(order.number))
+    assert (row["total_minor"], row["current_total_minor"]) == (order.total, left)
+
+
+def test_orders_that_an_earlier_release_read_are_read_again_once(
+    sync: Sync, pool: Pool, tenant: UUID, owner: Connection
+) -> None:
+    """It read no current totals, and nothing else would ever ask for unchanged orders again."""
+    sync()
+    expected = loaded_rows(pool, tenant)["orders"]
+    owner.execute("update shopify.sync_watermarks set revision = 0")
+    owner.execute(
+        "update shopify.orders set current_total_minor = null, current_subtotal_minor = null"
+    )
+    assert sync()["orders"] == ORDERS
+    assert loaded_rows(pool, tenant)["orders"] == expected
+    assert sync()["orders"] < ORDERS / 10
+
+
+def test_a_killed_second_reading_goes_on_where_it_stopped(
+    pool: Pool, tenant: UUID, owner: Connection
+) -> None:
+    """The old watermark is later than the pages of the new reading."""
+    old, page = datetime(2026, 6, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC)
+    owner.execute(
+        "insert into shopify.sync_watermarks (tenant_id, resource, watermark, synced_at)"
+        " values (%s, 'orders', %s, now())",
+        [tenant, old],
+    )
+    with tenant_transaction(pool, tenant) as conn:
+        assert read_watermark(conn, tenant, "orders") is None
+        advance_watermark(conn, tenant, "orders", page)
+        assert read_watermark(conn, tenant, "orders") == page
+        advance_watermark(conn, tenant, "orders", page - timedelta(days=1))
+        assert read_watermark(conn, tenant, "orders") == page
 
 
 def test_an_older_record_does_not_overwrite_a_newer_one(

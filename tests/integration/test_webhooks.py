@@ -326,6 +326,18 @@ def test_a_changed_order_is_loaded_without_a_sync(
     assert all(event["subject"] is None for event in events(pool, subscribed))
 
 
+def test_an_edited_order_is_loaded_with_its_current_total(
+    subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    order = next(o for o in store.data.orders if o.total > 500 and o.cancelled_at is None)
+    edited = store.update_order(order.number, edited_away=500)
+    work()
+    row = order_row(pool, subscribed, order.number)
+    assert (row["total_minor"], row["refunded_minor"]) == (order.total, order.refunded)
+    assert row["current_total_minor"] == edited.current_total < order.total - order.refunded
+    assert row["current_subtotal_minor"] == edited.current_subtotal
+
+
 def test_a_new_order_of_a_new_customer_is_loaded(
     subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:

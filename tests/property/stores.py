@@ -27,6 +27,7 @@ class Order:
     age: timedelta
     total: int
     refunded: int = 0
+    current_total: int | None = None
     currency: str = "USD"
     status: str | None = "PAID"
     is_cancelled: bool = False
@@ -109,21 +110,27 @@ def by_definition(store: Store) -> Answer:
         found = answer.customers.setdefault(order.customer, Customer(order.age, 0, 0))
         found.last = min(found.last, order.age)
         found.orders += 1
-        found.spent += order.total - order.refunded
+        found.spent += net_of(order)
     everyone = list(answer.customers.values())
     for one in everyone:
         score(one, everyone)
     return answer
 
 
+def net_of(order: Order) -> int:
+    """What an order is worth after refunds, returns and edits."""
+    left = order.total - order.refunded
+    return left if order.current_total is None else min(left, order.current_total)
+
+
 def reasons_against(store: Store, order: Order, is_nobody: bool) -> set[str]:
     """Every reason for not counting an order."""
-    net = order.total - order.refunded
+    net = net_of(order)
     is_refunded = order.total > 0 and net <= 0
     reasons = {
         "test": order.is_test,
         "cancelled": order.is_cancelled,
-        "voided": (order.status or "").upper() == "VOIDED",
+        "voided": (order.status or "").upper() in ("VOIDED", "EXPIRED"),
         "sample": order.is_sample and not store.is_sample_counted,
         "refunded_in_full": is_refunded,
         "zero_value": not is_refunded and (order.total <= 0 or net < store.minimum),
@@ -178,8 +185,11 @@ def orders(draw: st.DrawFn) -> Order:
         age=draw(_AGES),
         total=total,
         refunded=draw(st.one_of(st.just(0), st.integers(0, total), st.just(total))),
+        current_total=draw(st.one_of(st.none(), st.integers(0, total), st.just(0), _AMOUNTS)),
         currency=draw(st.sampled_from(["USD"] * 9 + ["JPY"])),
-        status=draw(st.sampled_from(["PAID", None, "PENDING", "REFUNDED", "VOIDED", "voided"])),
+        status=draw(
+            st.sampled_from(["PAID", None, "PENDING", "REFUNDED", "VOIDED", "voided", "EXPIRED"])
+        ),
         is_cancelled=draw(st.integers(0, 9)) == 0,
         is_test=draw(st.integers(0, 9)) == 0,
         is_sample=is_sample,

@@ -105,6 +105,7 @@ def land(
             "total_minor": order.total,
             "subtotal_minor": order.total,
             "refunded_minor": order.refunded,
+            "current_total_minor": order.current_total,
             "financial_status": order.status,
             "cancelled_at": AS_OF.isoformat() if order.is_cancelled else None,
             "is_test": order.is_test,

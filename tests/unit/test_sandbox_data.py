@@ -139,3 +139,4 @@ def test_amounts_add_up(stores: list[StoreData]) -> None:
         assert order.total == order.subtotal + order.shipping + order.tax
         assert 0 <= order.refunded <= order.total
         assert 0 <= order.current_total <= order.total
+        assert 0 <= order.current_subtotal <= order.subtotal

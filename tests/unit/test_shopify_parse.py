@@ -47,6 +47,8 @@ ORDER: dict[str, Any] = {
     "totalPriceSet": money("130.0"),
     "subtotalPriceSet": money("120.0"),
     "totalRefundedSet": money("10.55"),
+    "currentTotalPriceSet": money("119.45"),
+    "currentSubtotalPriceSet": money("109.45"),
     "fulfillments": [
         {"status": "CANCELLED", "createdAt": "2026-04-22T15:00:00Z", "deliveredAt": None},
         {
@@ -95,6 +97,8 @@ def test_an_order_in_columns() -> None:
         "total_minor": 13000,
         "subtotal_minor": 12000,
         "refunded_minor": 1055,
+        "current_total_minor": 11945,
+        "current_subtotal_minor": 10945,
         "financial_status": "PARTIALLY_REFUNDED",
         "fulfillment_status": "FULFILLMENT_NOT_REQUIRED",
         "channel": "TikTok Shop",
@@ -114,6 +118,34 @@ def test_an_order_in_columns() -> None:
         "delivered_at": "2026-04-26T09:00:00.000000+00:00",
         "shopify_updated_at": "2026-04-23T16:45:00.000000+00:00",
     }
+
+
+def test_an_edited_order_keeps_its_first_total_beside_the_current_one() -> None:
+    """As recorded: two units were edited to one before they were paid, so nothing is refunded."""
+    edited = parse_order(
+        order(
+            totalPriceSet=money("226.0"),
+            subtotalPriceSet=money("200.0"),
+            totalRefundedSet=money("0.0"),
+            currentTotalPriceSet=money("113.0"),
+            currentSubtotalPriceSet=money("100.0"),
+        )
+    )
+    assert (edited["total_minor"], edited["current_total_minor"]) == (22600, 11300)
+    assert (edited["subtotal_minor"], edited["current_subtotal_minor"]) == (20000, 10000)
+
+
+@pytest.mark.parametrize("name", ["currentTotalPriceSet", "currentSubtotalPriceSet"])
+@pytest.mark.parametrize("is_absent", [True, False])
+def test_current_totals_that_nobody_asked_for_are_unknown(name: str, is_absent: bool) -> None:
+    """Files of bulk operations that an earlier release started do not have them."""
+    node = order(**{name: None})
+    if is_absent:
+        del node[name]
+    row = parse_order(node)
+    assert row["total_minor"] == 13000
+    assert (row["current_total_minor"] is None) == (name == "currentTotalPriceSet")
+    assert (row["current_subtotal_minor"] is None) == (name == "currentSubtotalPriceSet")
 
 
 @pytest.mark.parametrize(
@@ -154,6 +186,7 @@ def test_an_order_is_delivered_with_its_last_parcel() -> None:
     [
         ({"id": "gid://shopify/Order/x"}, "is not a Shopify id"),
         ({"totalRefundedSet": money("1.0", "USD")}, "amounts in EUR and in USD"),
+        ({"currentTotalPriceSet": money("1.0", "USD")}, "amounts in EUR and in USD"),
         ({"totalPriceSet": money("1.005")}, "more decimals"),
         ({"processedAt": "yesterday"}, "Invalid isoformat"),
         ({"processedAt": "2026-04-22T14:05:00"}, "has no time zone"),

@@ -29,7 +29,7 @@ final as (
 
         -- measures
         o.currency,
-        o.total_minor - o.refunded_minor as net_minor,
+        o.net_minor,
 
         -- exclusion
         {{ none_of(reasons) }} as is_counted,

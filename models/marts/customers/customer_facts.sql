@@ -12,7 +12,7 @@
                 when o.ordered_at < w.as_of and {{ none_of(order_exclusion_reasons()) }}
                     then o.ordered_at
             end as sold_at,
-            o.total_minor - o.refunded_minor as net_minor
+            o.net_minor
 {%- endset %}
 
 with

@@ -107,7 +107,7 @@ orders_of_creators as (
             and d.customer_id = c.customer_id
             and not d.is_test
             and d.cancelled_at is null
-            and d.total_minor > d.refunded_minor
+            and d.net_minor > 0
         {{ 'offset 0' if are_orders_indexed() }} -- noqa: AM09
     ) as o
 ),
@@ -117,9 +117,7 @@ own_order_figures as (
         o.tenant_id,
         o.creator_id,
         count(*)::int as own_orders,
-        sum(o.total_minor - o.refunded_minor) filter (
-            where o.currency = c.currency
-        ) as own_orders_minor,
+        sum(o.net_minor) filter (where o.currency = c.currency) as own_orders_minor,
         max(o.ordered_at) as last_own_order_at
     from orders_of_creators as o
     inner join currencies as c on o.tenant_id = c.tenant_id

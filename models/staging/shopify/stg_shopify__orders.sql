@@ -1,3 +1,7 @@
+{%- set orders = shopify_table('orders') %}
+{%- set current_total = column_or_null('current_total_minor', 'bigint', orders) %}
+{%- set current_subtotal = column_or_null('current_subtotal_minor', 'bigint', orders) -%}
+
 -- A plain select: only then can PostgreSQL inline the view into the query that reads it, so that
 -- join keys and index order reach the table.
 select
@@ -11,6 +15,10 @@ select
     total_minor,
     subtotal_minor,
     refunded_minor,
+    {{ current_total }} as current_total_minor,
+    {{ current_subtotal }} as current_subtotal_minor,
+    -- least() leaves out an unknown current total.
+    least(total_minor - refunded_minor, {{ current_total }}) as net_minor,
     financial_status,
     fulfillment_status,
     channel,
@@ -25,5 +33,5 @@ select
     delivered_at,
     shopify_updated_at,
     landed_at
-from {{ shopify_table('orders') }}
+from {{ orders }}
 where deleted_at is null

@@ -17,6 +17,8 @@ create temporary table incoming_orders (
     total_minor bigint not null,
     subtotal_minor bigint,
     refunded_minor bigint not null,
+    current_total_minor bigint,
+    current_subtotal_minor bigint,
     financial_status text,
     fulfillment_status text,
     channel text,

@@ -2,8 +2,8 @@
 -- Writes the incoming orders that differ from the stored ones and are not older: read_page_orders
 -- or read_incoming_orders. What the API ('api') says replaces what a file ('csv') said, whatever
 -- its date, because a file is a copy of it. A file replaces what the API said only if it is
--- provably later; it keeps what it does not mention (a note, items, parcels), and deleted orders
--- stay deleted.
+-- provably later; it keeps what it does not mention (a note, items, parcels, current totals), and
+-- deleted orders stay deleted.
 with written as (
     insert into shopify.orders as o (
         tenant_id,
@@ -20,6 +20,8 @@ with written as (
         total_minor,
         subtotal_minor,
         refunded_minor,
+        current_total_minor,
+        current_subtotal_minor,
         financial_status,
         fulfillment_status,
         channel,
@@ -46,6 +48,8 @@ with written as (
         i.total_minor,
         i.goods_minor,
         i.refunded_minor,
+        i.current_total_minor,
+        i.current_subtotal_minor,
         i.financial_status,
         i.fulfillment_status,
         i.channel,
@@ -70,6 +74,14 @@ with written as (
         total_minor = excluded.total_minor,
         subtotal_minor = excluded.subtotal_minor,
         refunded_minor = excluded.refunded_minor,
+        current_total_minor = coalesce(
+            excluded.current_total_minor,
+            case when excluded.source = 'csv' then o.current_total_minor end
+        ),
+        current_subtotal_minor = coalesce(
+            excluded.current_subtotal_minor,
+            case when excluded.source = 'csv' then o.current_subtotal_minor end
+        ),
         financial_status = excluded.financial_status,
         fulfillment_status = excluded.fulfillment_status,
         channel = excluded.channel,
@@ -122,6 +134,8 @@ with written as (
             o.total_minor,
             o.subtotal_minor,
             o.refunded_minor,
+            o.current_total_minor,
+            o.current_subtotal_minor,
             o.financial_status,
             o.fulfillment_status,
             o.channel,
@@ -146,6 +160,14 @@ with written as (
             excluded.total_minor,
             excluded.subtotal_minor,
             excluded.refunded_minor,
+            coalesce(
+                excluded.current_total_minor,
+                case when excluded.source = 'csv' then o.current_total_minor end
+            ),
+            coalesce(
+                excluded.current_subtotal_minor,
+                case when excluded.source = 'csv' then o.current_subtotal_minor end
+            ),
             excluded.financial_status,
             excluded.fulfillment_status,
             excluded.channel,
