@@ -108,6 +108,16 @@ def amount(record: Mapping[str, str], name: str, currency: str, default: int | N
 
     A comma before one or two digits at the end separates decimals, as in ``1.234,50``.
     """
+    minor = signed_amount(record, name, currency, default)
+    if minor < 0:
+        raise ValueError(f"{name} is negative")
+    return minor
+
+
+def signed_amount(
+    record: Mapping[str, str], name: str, currency: str, default: int | None = None
+) -> int:
+    """As :func:`amount`, or below zero."""
     text = record.get(name) if default is None else text_or_none(record, name)
     if not text:
         if default is None:
@@ -116,12 +126,9 @@ def amount(record: Mapping[str, str], name: str, currency: str, default: int | N
     if comma := _DECIMAL_COMMA.fullmatch(text):
         text = f"{comma[1].replace('.', '')}.{comma[2]}"
     try:
-        minor = to_minor(text, currency)
+        return to_minor(text, currency)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-    if minor < 0:
-        raise ValueError(f"{name} is negative")
-    return minor
 
 
 def instant(record: Mapping[str, str], name: str) -> str:

@@ -19,6 +19,7 @@ from service.shopify.csv_cells import (
     instant,
     instant_or_none,
     phone_or_none,
+    signed_amount,
     whole_number,
 )
 from service.shopify.money import exponent_of
@@ -32,12 +33,16 @@ READ_COLUMNS = (
     *REQUIRED_COLUMNS,
     *("email", "billing name", "shipping name", "currency", "subtotal", "refunded amount"),
     *("financial status", "fulfillment status", "fulfilled at", "cancelled at", "source", "tags"),
-    *("notes", "payment method", "lineitem price", "lineitem discount", "lineitem sku"),
+    *("notes", "payment method", "outstanding balance"),
+    *("lineitem price", "lineitem discount", "lineitem sku"),
 )
 # Only of an order without an e-mail address. What is unreadable in them is no phone number.
 _PHONE_COLUMNS = ("phone", "billing phone", "shipping phone")
 _COUNTRY_COLUMNS = ("billing country", "shipping country")
-AMOUNT_COLUMNS = ("total", "subtotal", "refunded amount", "lineitem price", "lineitem discount")
+AMOUNT_COLUMNS = (
+    *("total", "subtotal", "refunded amount", "outstanding balance"),
+    *("lineitem price", "lineitem discount"),
+)
 # Columns of the incoming orders that the export may lack, with the export's columns they are from.
 SOURCES = {
     "customer_email": ("email",),
@@ -69,6 +74,11 @@ _MATRIXIFY_GROUPS = (
 )
 # Draft orders are #D1, #D2 and so on, and not paid.
 _DRAFT_NAME = re.compile(r"#?D\d+")
+# Nothing more is to be paid for orders of these statuses, whatever is outstanding.
+_SETTLED_STATUSES = frozenset({"PAID", "PARTIALLY_REFUNDED", "REFUNDED"})
+# In real exports an exchange leaves up to three quarters of the total outstanding. Of a settled
+# order with a larger share in tenths outstanding, the payment was made outside the shop.
+_MOST_TENTHS_EXCHANGED = 9
 _FULFILLMENT_STATUSES = {"PARTIAL": "PARTIALLY_FULFILLED"}
 
 
@@ -145,6 +155,7 @@ def parse_order(record: Mapping[str, str], usual: ShopDefaults) -> Row:
     currency = record.get("currency", "").upper() or usual.currency
     exponent_of(currency)
     total = amount(record, "total", currency)
+    refunded = amount(record, "refunded amount", currency, 0)
     email = address_or_none(record, "email")
     countries = (*map(record.get, _COUNTRY_COLUMNS), usual.country)
     status = record.get("fulfillment status", "").upper()
@@ -162,8 +173,8 @@ def parse_order(record: Mapping[str, str], usual: ShopDefaults) -> Row:
         "currency": currency,
         "total_minor": total,
         "subtotal_minor": amount(record, "subtotal", currency, total),
-        "refunded_minor": amount(record, "refunded amount", currency, 0),
-        "current_total_minor": None,
+        "refunded_minor": refunded,
+        "current_total_minor": _current_total(record, currency, total, refunded),
         "current_subtotal_minor": None,
         "financial_status": record.get("financial status", "").upper() or None,
         "fulfillment_status": _FULFILLMENT_STATUSES.get(status, status) or None,
@@ -174,6 +185,24 @@ def parse_order(record: Mapping[str, str], usual: ShopDefaults) -> Row:
         "delivered_at": None,
         "shopify_updated_at": None,
     }
+
+
+def _current_total(
+    record: Mapping[str, str], currency: str, total: int, refunded: int
+) -> int | None:
+    """What is left of the total after refunds and exchanges, in minor units; None if unknown.
+
+    The export does not have it. An exchange adds the new item to the total and leaves the item that
+    was sent back in it. The balance, total less payments, is then outstanding although nothing more
+    is to be paid: 100 exchanged for 100 has a total of 200 and 100 outstanding.
+    """
+    if "outstanding balance" not in record:
+        return None
+    outstanding = signed_amount(record, "outstanding balance", currency, 0)
+    is_settled = record.get("financial status", "").upper() in _SETTLED_STATUSES
+    is_exchange = 0 < outstanding * 10 <= total * _MOST_TENTHS_EXCHANGED
+    exchanged = outstanding if is_settled and is_exchange else 0
+    return max(total - refunded - exchanged, 0)
 
 
 def parse_item(record: Mapping[str, str], currency: str) -> Row:

@@ -185,6 +185,83 @@ def test_the_rows_of_an_order_become_one_order(load: Importer) -> None:
     assert len(other["line_items"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "total", "refunded", "outstanding", "current"),
+    [
+        # 100 sent back, another of 100 taken: Shopify adds the new one to the total.
+        ("paid", "200.00", "0.00", "100.00", 10000),
+        # For a dearer one, the difference was paid; exchanged twice; with shipping and taxes.
+        ("paid", "648.00", "0.00", "310.00", 33800),
+        ("paid", "300.00", "0.00", "200.00", 10000),
+        ("paid", "337.05", "0.00", "212.21", 12484),
+        # For a cheaper one, the difference was refunded: 198 paid, 9 refunded, 189 kept.
+        ("partially_refunded", "387.00", "9.00", "189.00", 18900),
+        # Everything came back in the end.
+        ("refunded", "576.30", "397.80", "178.50", 0),
+        # Paid outside the shop.
+        ("paid", "200.00", "0.00", "199.00", 20000),
+        ("paid", "200.00", "0.00", "200.00", 20000),
+        ("partially_refunded", "200.00", "20.00", "199.00", 18000),
+        # Still to be paid, so an ordinary order.
+        ("pending", "200.00", "0.00", "200.00", 20000),
+        ("partially_paid", "200.00", "0.00", "100.00", 20000),
+        ("authorized", "278.00", "0.00", "24.70", 27800),
+        # Nothing outstanding, or paid too much.
+        ("paid", "200.00", "0.00", "0.00", 20000),
+        ("paid", "200.00", "0.00", "", 20000),
+        ("paid", "183.26", "0.00", "-0.85", 18326),
+        ("refunded", "184.23", "184.60", "0.00", 0),
+        ("paid", "0.00", "0.00", "0.00", 0),
+    ],
+)
+def test_an_exchanged_order_counts_what_was_kept(
+    load: Importer, status: str, total: str, refunded: str, outstanding: str, current: int
+) -> None:
+    row = first_row(
+        "#1001",
+        "5400000000001",
+        Financial_Status=status,
+        Total=total,
+        Refunded_Amount=refunded,
+        Outstanding_Balance=outstanding,
+    )
+    assert load.text(export(row)).loaded == 1
+    assert load.text(export(row)).loaded == 0
+    (order,) = load.rows()
+    assert order["current_total_minor"] == current
+
+
+def test_a_balance_that_cannot_be_read_rejects_its_order_only(load: Importer) -> None:
+    report = load.text(
+        export(
+            first_row("#1001", "5400000000001", Outstanding_Balance="some"),
+            first_row("#1002", "5400000000002"),
+        )
+    )
+    assert (report.loaded, report.rejected_count) == (1, 1)
+    assert "outstanding balance: 'some' is not an amount" in report.rejected[0][1]
+
+
+def test_an_export_without_the_balance_keeps_the_exchange_that_is_known(load: Importer) -> None:
+    columns = [name for name in COLUMNS if name != "Outstanding Balance"]
+    order = first_row("#1001", "5400000000001", Total="200.00", Outstanding_Balance="100.00")
+    load.text(export(order))
+    without = export({name: order[name] for name in columns if name in order}, columns=columns)
+    assert load.text(without).loaded == 0
+    assert load.rows()[0]["current_total_minor"] == 10000
+    unknown = export(first_row("#1002", "5400000000002"), columns=columns)
+    assert load.text(unknown).loaded == 1
+    assert load.rows()[1]["current_total_minor"] is None
+
+
+def test_an_exchange_that_was_paid_since_counts_in_full(load: Importer) -> None:
+    """The later export decides, as for every other cell."""
+    order = first_row("#1001", "5400000000001", Total="200.00", Outstanding_Balance="100.00")
+    load.text(export(order))
+    assert load.text(export({**order, "Outstanding Balance": "0.00"})).loaded == 1
+    assert load.rows()[0]["current_total_minor"] == 20000
+
+
 def test_rows_of_an_order_need_not_follow_each_other(load: Importer) -> None:
     report = load.text(
         export(
