@@ -109,7 +109,8 @@ def _change(store: Store, discount: Discount, given: dict[str, Any]) -> None:
     ends_at = _time(given["endsAt"], "endsAt") if "endsAt" in given else discount.ends_at
     if starts_at and ends_at and ends_at <= starts_at:
         message = "Ends at needs to be after starts_at"
-        raise _UserError("END_DATE_BEFORE_START_DATE", message, _ROOT, "endsAt")
+        # As recorded with 2026-04, though Shopify has a code of its own for it.
+        raise _UserError("INVALID", message, _ROOT, "endsAt")
     limit = given.get("usageLimit", discount.usage_limit)
     if limit is not None and limit < 1:
         message = "Usage limit must be greater than 0"
@@ -148,7 +149,7 @@ def _value(given: dict[str, Any], discount: Discount) -> tuple[float | None, Dec
     if (given["customerGets"].get("items") or {}).get("all") is not True:
         raise _UserError("INVALID", "The sandbox discounts all items only", _ROOT, "customerGets")
     if percentage is not None:
-        if not 0 < percentage <= 1:
+        if not 0 <= percentage <= 1:
             message = "Value must be between 0.0 and 1.0"
             raise _UserError("VALUE_OUTSIDE_RANGE", message, *path, "percentage")
         return percentage, None
@@ -157,9 +158,10 @@ def _value(given: dict[str, Any], discount: Discount) -> tuple[float | None, Dec
     except InvalidOperation:
         message = "Amount is not a number"
         raise _UserError("INVALID", message, *path, "discountAmount", "amount") from None
-    if taken_off <= 0:
-        message = "Value must be greater than 0"
-        raise _UserError("GREATER_THAN", message, *path, "discountAmount", "amount")
+    if taken_off < 0:
+        # As recorded with 2026-04: Shopify means the amount's negative. It accepts 0.
+        message = "Value must be less than or equal to 0"
+        raise _UserError("LESS_THAN_OR_EQUAL_TO", message, *path, "discountAmount", "amount")
     return None, taken_off
 
 

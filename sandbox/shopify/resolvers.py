@@ -182,9 +182,13 @@ def segment_members(store: Store, **args: Any) -> Document:
 
 def segment_members_query(store: Store, id: str) -> Document:  # noqa: A002 - Shopify's name
     """`customerSegmentMembersQuery(id:)`; each look brings it closer to done."""
+    if id in store.members_queries and store.segment_faults.lost_queries:
+        store.segment_faults.lost_queries -= 1
+        del store.members_queries[id]
     query = store.members_queries.get(id)
     if query is None:
-        raise NotFoundError("Customer segment members query does not exist")
+        # As recorded with 2026-04: not NOT_FOUND, unlike a segment.
+        raise ShopifyError("Something went wrong", BROKEN)
     query.looks += 1
     return documents.members_query_document(query)
 
@@ -266,7 +270,7 @@ def _members(store: Store, args: dict[str, Any]) -> Index[CustomerFacts]:
 def _finished_members(store: Store, query_id: str) -> Index[CustomerFacts]:
     query = store.members_queries.get(query_id)
     if query is None:
-        raise NotFoundError("Customer segment members query does not exist")
+        raise ShopifyError("Something went wrong", BROKEN)
     if not query.is_done:
         raise BadRequestError("The customer segment members query is not done yet.")
     facts = store.facts()

@@ -4,13 +4,15 @@ Clauses joined by AND, each `attribute operator value`:
 
     number_of_orders > 1 AND last_order_date < -180d AND customer_tags CONTAINS 'creator'
 
-Dates are ISO days or offsets in days from the anchor of the store (`-180d`).
+Dates are ISO days or offsets from the anchor of the store: days, weeks, months or years (`-180d`,
+`-12m`), which from 2026-10 on also stand for the named dates of before (`12_months_ago`).
 """
 
 from __future__ import annotations
 
 import operator
 import re
+from calendar import monthrange
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,10 +31,11 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 _CONTAINMENTS = {"CONTAINS": True, "NOT CONTAINS": False}
 _CLAUSE = re.compile(
     r"(?P<attribute>\w+)\s+(?P<operator>NOT CONTAINS|CONTAINS|!=|>=|<=|=|>|<)\s+"
-    r"(?P<value>'[^']*'|-?\d+d|\d{4}-\d{2}-\d{2}|-?\d+(?:\.\d+)?)"
+    r"(?P<value>'[^']*'|-?\d+[dwmy]|\d{4}-\d{2}-\d{2}|-?\d+(?:\.\d+)?)"
 )
 _AND = re.compile(r"\s+AND\s+")
-_OFFSET = re.compile(r"-?\d+d")
+_OFFSET = re.compile(r"(-?\d+)([dwmy])")
+_MONTHS = {"m": 1, "y": 12}
 
 _NUMBERS = ("number_of_orders", "amount_spent")
 _DATES = ("last_order_date", "first_order_date", "customer_added_date")
@@ -96,7 +99,7 @@ def _predicate(clause: re.Match[str], query: str, anchor: datetime) -> Predicate
     if attribute in _NUMBERS and not raw.startswith("'"):
         # Amounts are written in the currency's major unit.
         scale = 100 if attribute == "amount_spent" else 1
-        limit = float(text.rstrip("d")) * scale
+        limit = float(text.rstrip("dwmy")) * scale
         return lambda facts: compare(getattr(facts, attribute), limit)
     if attribute in _DATES and not raw.startswith("'"):
         day = _day(text, anchor)
@@ -109,9 +112,19 @@ def _predicate(clause: re.Match[str], query: str, anchor: datetime) -> Predicate
 
 
 def _day(text: str, anchor: datetime) -> datetime:
-    if _OFFSET.fullmatch(text):
-        return anchor + timedelta(days=int(text[:-1]))
+    if offset := _OFFSET.fullmatch(text):
+        number, unit = int(offset[1]), offset[2]
+        if unit in _MONTHS:
+            return _months_later(anchor, number * _MONTHS[unit])
+        return anchor + timedelta(days=number * (7 if unit == "w" else 1))
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _months_later(anchor: datetime, months: int) -> datetime:
+    """The same day of another month, or its last day."""
+    year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
+    day = min(anchor.day, monthrange(year, month + 1)[1])
+    return anchor.replace(year=year, month=month + 1, day=day)
 
 
 def _date_of(facts: CustomerFacts, attribute: str) -> datetime | None:

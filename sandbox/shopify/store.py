@@ -49,13 +49,15 @@ class MembersQuery:
 class SegmentFaults:
     """What goes wrong with a store's segments, for tests.
 
-    `looks_needed` is how often an asynchronous query must be looked at before it is done. The next
-    `expired_cursors` pages asked for by a cursor are refused. `member_offset` is added to the
-    number in members' ids, and `phantom_members` to their count; the ids of `odd_members` are no
-    numbers. The members of `broken` segments end in an internal error.
+    `looks_needed` is how often an asynchronous query must be looked at before it is done; the next
+    `lost_queries` are forgotten when they are looked at. The next `expired_cursors` pages asked for
+    by a cursor are refused. `member_offset` is added to the number in members' ids, and
+    `phantom_members` to their count; the ids of `odd_members` are no numbers. The members of
+    `broken` segments end in an internal error.
     """
 
     looks_needed: int = 2
+    lost_queries: int = 0
     expired_cursors: int = 0
     member_offset: int = 0
     phantom_members: int = 0

@@ -67,6 +67,9 @@ class ShopifyConnection(ResponseModel):
         description="Null if it was never connected."
     )
     state_reason: str | None = Field(description="Why it is refused or disconnected.")
+    next_probe_at: Instant | None = Field(
+        description="While it is refused: when Quintile tries it again."
+    )
     shop_name: str | None
     currency: str | None = Field(description="ISO 4217.")
     time_zone: str

@@ -38,6 +38,9 @@ class KlaviyoConnection(ResponseModel):
         description="Null if it was never connected."
     )
     state_reason: str | None = Field(description="Why it is refused or disconnected.")
+    next_probe_at: Instant | None = Field(
+        description="While it is refused: when Quintile tries it again."
+    )
     account_id: str | None
     account_name: str | None
     key_last_four: str | None

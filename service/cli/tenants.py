@@ -21,6 +21,8 @@ from service.core.errors import InvalidInputError
 from service.tenants.tenants import RfmChange, add_tenant, change_tenant, list_tenants
 from service.tenants.tokens import create_sign_in_code, create_token
 
+# A person waits, and a wrong token is refused at every attempt.
+_CONNECT_ATTEMPTS = 3
 _list_option = click.option(
     "--list", "list_id", required=True, metavar="ID", help="Id of the Klaviyo list."
 )
@@ -86,7 +88,11 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
 
 @tenants.command("set", epilog="Example: quintile tenants set acme --window-days 180")
 @click.argument("name")
-@click.option("--shop", metavar="x.myshopify.com", help="The store's domain; fixed once connected.")
+@click.option(
+    "--shop",
+    metavar="x.myshopify.com",
+    help="The store's domain; once connected, only a new domain of the same store.",
+)
 @click.option("--currency", help="ISO 4217 code of the store's currency.")
 @click.option("--time-zone", help="The store's time zone, such as Europe/Berlin.")
 @click.option(
@@ -138,9 +144,11 @@ def tenants_set(
     """Change a tenant's settings.
 
     Changes only the given settings, and queues a build if one of them affects RFM. The customers or
-    domains to leave out replace the previous ones; repeat the option to give several.
+    domains to leave out replace the previous ones; repeat the option to give several. Shopify is
+    asked whether a connected store's new domain is that of the same store.
     """
     from service.queue.enqueue import enqueue
+    from service.shopify.connection import follow_shop
 
     if (excluded and no_excluded_customers) or (domains and no_excluded_domains):
         raise InvalidInputError("Options that fill a list and clear it contradict each other.")
@@ -154,6 +162,11 @@ def tenants_set(
     )
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
+    is_followed = False
+    if shop is not None:
+        with open_pool(settings) as pool:
+            is_followed = follow_shop(settings, pool, tenant_id, shop)
+    with connect_as_owner(settings) as conn:
         change_tenant(
             conn,
             tenant_id,
@@ -169,14 +182,17 @@ def tenants_set(
         echo(f"changed {name}; if no worker is running: quintile build --tenant {name}")
     else:
         echo(f"changed {name}")
-    if shop is not None:
+    if is_followed:
+        echo(f"it is the same shop; its domain is now {shop}")
+    elif shop is not None:
         echo(f"next: quintile tenants connect-shopify {name}")
 
 
 @tenants.command("connect-shopify", epilog="Example: quintile tenants connect-shopify acme < token")
 @click.argument("name")
+@click.option("--shop", metavar="x.myshopify.com", help="The store's new domain, if it changed.")
 @click.pass_obj
-def connect_shopify_command(settings: Settings, name: str) -> None:
+def connect_shopify_command(settings: Settings, name: str, shop: str | None) -> None:
     """Connect a Shopify store.
 
     Reads the Admin API access token from standard input. For an expiring token, enter the JSON
@@ -187,15 +203,17 @@ def connect_shopify_command(settings: Settings, name: str) -> None:
 
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
-        shop = next(row["shop_domain"] for row in list_tenants(conn) if row["name"] == name)
-    if shop is None:
+        known = next(row["shop_domain"] for row in list_tenants(conn) if row["name"] == name)
+    if known is None:
         raise InvalidInputError(
             f"Tenant '{name}' has no shop.",
             advice=f"Set it: quintile tenants set {name} --shop x.myshopify.com",
         )
     token = read_secret("Admin API access token", accepts_json=True)
     with open_pool(settings) as pool:
-        info = connect_shopify(settings, pool, tenant_id, shop, token)
+        info = connect_shopify(
+            settings, pool, tenant_id, shop or known, token, attempts=_CONNECT_ATTEMPTS
+        )
     for line in describe_connection(settings, info):
         echo(line)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 from uuid import UUID
 
 from service.core.config import Settings
@@ -18,6 +19,8 @@ from service.core.queries import query
 from service.core.vault import seal
 
 _NAMES = {"shopify": "Shopify", "klaviyo": "Klaviyo"}
+# How long after its refusal a credential is tried again; later pauses are longer.
+FIRST_PROBE_PAUSE = timedelta(minutes=5)
 _SECRET = re.compile(r"[\x21-\x7e]{8,512}")
 # Columns that only some providers fill.
 _OPTIONAL = (
@@ -86,12 +89,32 @@ def disconnect(conn: Connection, tenant_id: UUID, provider: str, reason: str) ->
     return conn.execute(query("core.disconnect"), parameters).fetchone() is not None
 
 
-def record_refused(conn: Connection, tenant_id: UUID, provider: str, reason: str) -> None:
-    """Record that the provider no longer accepts the credential."""
-    conn.execute(
+def record_refused(
+    conn: Connection, tenant_id: UUID, provider: str, reason: str
+) -> datetime | None:
+    """Record that the provider does not accept the credential.
+
+    Workers try it again by themselves: see :mod:`service.worker.probes`.
+
+    Returns:
+        When they do so next; None if the tenant has disconnected.
+    """
+    row = conn.execute(
         query("core.record_refused"),
-        {"tenant_id": tenant_id, "provider": provider, "reason": reason},
-    )
+        {
+            "tenant_id": tenant_id,
+            "provider": provider,
+            "reason": reason,
+            "pause": FIRST_PROBE_PAUSE,
+        },
+    ).fetchone()
+    return None if row is None else cast("datetime", row["next_probe_at"])
+
+
+def probe_note(at: datetime | None) -> str:
+    """One sentence: that a refused credential is tried again, and when."""
+    when = "soon" if at is None else f"at {at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"Quintile tries it again by itself, next {when}."
 
 
 def record_accepted(conn: Connection, tenant_id: UUID, provider: str) -> None:

@@ -27,8 +27,12 @@ _LONGEST_WAIT_SECONDS = 30.0
 # A call with a longer Retry-After fails instead of waiting.
 MAX_RETRY_AFTER_SECONDS = 300.0
 _A_DAY_SECONDS = 86_400.0
-_TRANSIENT_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
+# 430 is Shopify's answer to calls that look like an attack, and ends by itself.
+_TRANSIENT_STATUSES = frozenset({408, 425, 429, 430, *range(500, 600)})
+# The call was rejected before anything was done.
+_REJECTED_STATUSES = frozenset({429, 430})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _DECODER = json.JSONDecoder()
 _UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
 
@@ -49,6 +53,16 @@ class TransientError(Exception):
         super().__init__(reason)
         self.retry_after = retry_after
         self.is_undone = is_undone
+
+
+class RefusedAnswerError(TransientError):
+    """An answer that refuses the credential: such answers also come by mistake and pass.
+
+    :func:`retry_transient` raises it only if every attempt ended with it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, is_undone=True)
 
 
 class _CountedClient(httpx.Client):
@@ -93,8 +107,10 @@ def retry_transient(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
     """Call until it stops raising TransientError, with growing waits or the server's Retry-After.
 
     Raises:
+        RefusedAnswerError: Every attempt was refused.
         TransientError: The last attempt failed, or Retry-After exceeds MAX_RETRY_AFTER_SECONDS.
     """
+    refusals_only = True
     for attempt in stamina.retry_context(
         on=_wait_for,
         attempts=attempts,
@@ -104,7 +120,15 @@ def retry_transient(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
         wait_jitter=_FIRST_WAIT_SECONDS,
     ):
         with attempt:
-            return call()
+            try:
+                return call()
+            except RefusedAnswerError as error:
+                if refusals_only:
+                    raise
+                raise TransientError(str(error), is_undone=True) from None
+            except TransientError:
+                refusals_only = False
+                raise
     raise AssertionError("a retry context ends with a return or an exception")
 
 
@@ -126,7 +150,7 @@ def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.R
         raise TransientError(
             f"it answered with status {response.status_code}",
             retry_after=_seconds(response.headers.get("Retry-After")),
-            is_undone=response.status_code == httpx.codes.TOO_MANY_REQUESTS,
+            is_undone=response.status_code in _REJECTED_STATUSES,
         )
     return response
 
@@ -134,6 +158,12 @@ def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.R
 def is_transient_status(status: int) -> bool:
     """Whether a status says that the same request may succeed later."""
     return status in _TRANSIENT_STATUSES
+
+
+def is_html_page(response: httpx.Response) -> bool:
+    """Whether the body is a web page, as gateways in front of an API answer with."""
+    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return media_type in _PAGE_TYPES or response.content[:64].lstrip()[:1] == b"<"
 
 
 def decode_json(response: httpx.Response) -> Any:

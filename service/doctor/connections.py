@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.core.config import Settings
+from service.core.credentials import probe_note
 from service.core.db import Connection
 from service.core.errors import SealBrokenError
 from service.core.queries import query
@@ -32,7 +33,11 @@ def check_connections(settings: Settings, conn: Connection) -> Iterator[Finding]
             if provider == "shopify":
                 yield from _check_shopify(label, row)
         else:
-            advice = f"Run: quintile tenants connect-{provider} {name}"
+            # Only refused ones are listed besides active ones.
+            advice = (
+                f"{probe_note(row['next_probe_at'])} If it was revoked or lacks a scope: quintile"
+                f" tenants connect-{provider} {name}"
+            )
             yield Finding("error", "connections", f"{label}: {row['state_reason']}", advice)
 
 

@@ -16,6 +16,7 @@ from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
 from service.doctor.klaviyo import check_paused_lists
 from service.doctor.queue import check_freshness, check_queue, check_runs
+from service.doctor.versions import check_versions
 from service.doctor.webhooks import check_webhooks
 
 _SEE_LOG = "See the logs of the worker and the web service."
@@ -40,6 +41,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
         checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
             ("isolation", lambda: check_isolation(conn)),
             ("connections", lambda: check_connections(settings, conn)),
+            ("versions", lambda: check_versions(settings)),
             ("keys", lambda: check_keys(settings, conn)),
             ("klaviyo", lambda: check_paused_lists(conn)),
             ("webhooks", lambda: check_webhooks(settings, conn, fix=fix)),

@@ -26,6 +26,7 @@ TASKS: dict[str, str] = {
     "build": BUILD_TASK,
 }
 HOUSEKEEP_TASK = "quintile.housekeep"
+PROBE_TASK = "quintile.probe"
 Enqueueable = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build"]
 
 _PRIORITIES: dict[Trigger, int] = {

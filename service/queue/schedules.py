@@ -149,7 +149,8 @@ def newest_times(conn: Connection, settings: Settings, now: datetime) -> list[Ne
 def list_schedules(conn: Connection, settings: Settings, tenant_id: UUID) -> list[dict[str, Any]]:
     """A tenant's schedules with their next times and newest runs, in a transaction of the tenant.
 
-    ``next_at`` is None while a schedule is paused, or its provider is not connected.
+    ``next_at`` is None while a schedule is paused, or its provider is not connected. While the
+    connection is refused, it is the first time after the next probe.
     """
     rows = conn.execute(
         query("queue.list_schedules"),
@@ -221,12 +222,15 @@ def _describe(settings: Settings, row: dict[str, Any]) -> dict[str, Any]:
     cron = schedule.cron(settings)
     time_zone = row["time_zone"] if schedule.is_local else "UTC"
     is_active = row["is_connected"] and row["paused_at"] is None
+    now = datetime.now(UTC)
+    # While its connection is refused, a schedule waits for the next probe.
+    after = max(now, row["next_probe_at"] or now)
     return {
         "name": schedule.name,
         "label": schedule.label,
         "cron": cron,
         "time_zone": time_zone,
-        "next_at": next_time(cron, time_zone) if is_active else None,
+        "next_at": next_time(cron, time_zone, after) if is_active else None,
         "is_connected": row["is_connected"],
         "is_paused": row["paused_at"] is not None,
         "paused_at": row["paused_at"],

@@ -18,8 +18,10 @@ import httpx
 from service.core.config import Settings
 from service.core.http import (
     ATTEMPTS,
+    RefusedAnswerError,
     TransientError,
     decode_json,
+    is_html_page,
     open_client,
     retry_transient,
     send,
@@ -27,6 +29,7 @@ from service.core.http import (
 from service.core.metrics import count_throttled
 from service.shopify.errors import (
     ShopifyError,
+    ShopifyMovedError,
     ShopifyQueryError,
     ShopifyRefusedError,
     ShopifyUnavailableError,
@@ -35,14 +38,26 @@ from service.shopify.errors import (
 )
 from service.shopify.rate_limit import Bucket, LocalBucket, Throttle
 from service.shopify.tokens import FixedToken, Tokens
+from service.tenants.shop_domain import is_shop_domain
 
 _GRAPHQL_DIR = Path(__file__).parent / "graphql"
 _SPREAD = re.compile(r"\.\.\.(\w+)Fields\b")
 # The most points that one query may cost, assumed of a document until its cost is known.
 _HIGHEST_COST = 1000.0
 _UNAUTHORIZED = 401
+_REFUSED_STATUSES = frozenset({401, 403})
+# What Shopify itself answers, whatever the body: no such shop or version, frozen, locked.
+_OWN_STATUSES = frozenset({402, 404, 423})
 
 Data = dict[str, Any]
+
+
+class _FailedQueryError(TransientError):
+    """Shopify failed to answer a query; ``codes`` are those of its errors."""
+
+    def __init__(self, reason: str, codes: frozenset[str]) -> None:
+        super().__init__(reason)
+        self.codes = codes
 
 
 class ShopifyClient:
@@ -61,6 +76,8 @@ class ShopifyClient:
         self._bucket = bucket
         self._attempts = attempts
         self._costs: dict[tuple[str, object], float] = {}
+        # A token just renewed, until it is accepted: one that is refused too is not renewed again.
+        self._renewed: str | None = None
         self.calls = 0
         self.served_version: str | None = None
 
@@ -74,18 +91,24 @@ class ShopifyClient:
             variables: The document's variables.
 
         Raises:
-            ShopifyRefusedError: The token is not accepted, or lacks a scope.
+            ShopifyRefusedError: The token was refused at every attempt, or lacks a scope.
             ShopifyQueryError: The answer holds errors; their codes are in ``codes``.
             ShopifyUnknownOutcomeError: A call that is not repeatable may have been executed or not.
             ShopifyUnavailableError: No usable answer after several attempts.
+            ShopifyMovedError: The shop has another address now.
             ShopifyError: The shop or the version of the API does not exist.
         """
         try:
             return retry_transient(
                 lambda: self._attempt(name, variables, is_repeatable), attempts=self._attempts
             )
+        except RefusedAnswerError as error:
+            raise ShopifyRefusedError(
+                f"Shopify does not accept the access token ({error})."
+            ) from None
         except TransientError as error:
-            raise ShopifyUnavailableError(f"Shopify keeps failing: {error}.") from None
+            codes = error.codes if isinstance(error, _FailedQueryError) else frozenset()
+            raise ShopifyUnavailableError(f"Shopify keeps failing: {error}.", codes) from None
 
     def _attempt(self, name: str, variables: Mapping[str, Any], is_repeatable: bool) -> Data:
         try:
@@ -125,8 +148,12 @@ class ShopifyClient:
     def _send(self, payload: Data) -> httpx.Response:
         token = self._tokens.current()
         response = self._post(payload, token)
-        if response.status_code == _UNAUTHORIZED and self._tokens.renew(token):
-            response = self._post(payload, self._tokens.current())
+        is_refused = response.status_code == _UNAUTHORIZED and not is_html_page(response)
+        if is_refused and token != self._renewed and self._tokens.renew(token):
+            self._renewed = self._tokens.current()
+            response = self._post(payload, self._renewed)
+        if response.is_success:
+            self._renewed = None
         return response
 
     def _post(self, payload: Data, token: str) -> httpx.Response:
@@ -147,7 +174,7 @@ class ShopifyClient:
             wait = _seconds_until(cost, throttle) if throttle else None
             raise TransientError("it throttled the call", retry_after=wait or None, is_undone=True)
         if codes & {"INTERNAL_SERVER_ERROR", "TIMEOUT"}:
-            raise TransientError("it reported an internal error")
+            raise _FailedQueryError("it reported an internal error", codes)
         if "ACCESS_DENIED" in codes:
             raise ShopifyRefusedError(
                 f"The access token may not do this: {message}",
@@ -255,10 +282,17 @@ def _seconds_until(points: float, throttle: Throttle) -> float:
 
 def _check_status(response: httpx.Response) -> None:
     status = response.status_code
-    if status == httpx.codes.OK:
+    if response.is_success:
         return
-    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        raise ShopifyRefusedError(f"Shopify does not accept the access token (status {status}).")
+    if response.is_redirect:
+        raise _moved(response)
+    if status not in _OWN_STATUSES and is_html_page(response):
+        # Such as a firewall's: it says nothing about the token, and the call never got to Shopify.
+        raise TransientError(
+            f"a gateway in front of it answered with a web page (status {status})", is_undone=True
+        )
+    if status in _REFUSED_STATUSES:
+        raise RefusedAnswerError(f"status {status}")
     if status == httpx.codes.NOT_FOUND:
         raise ShopifyUnsupportedVersionError(
             "Shopify does not have this shop or this version of its API (status 404).",
@@ -269,4 +303,25 @@ def _check_status(response: httpx.Response) -> None:
             f"The shop is frozen or locked (status {status}).",
             advice="The shop's owner can resolve this in Shopify.",
         )
-    raise ShopifyError(f"Shopify answered with status {status}.")
+    raise ShopifyError(
+        f"Shopify answered with status {status}.",
+        advice="The next sync tries again. If it lasts, see https://www.shopifystatus.com.",
+    )
+
+
+def _moved(response: httpx.Response) -> ShopifyMovedError:
+    """A redirect is not followed, because the token would go to another address."""
+    status = response.status_code
+    host = response.next_request.url.host if response.next_request else ""
+    if is_shop_domain(host) and host != response.request.url.host:
+        return ShopifyMovedError(
+            f"Shopify redirects calls for this shop to {host} (status {status}).",
+            advice="If the shop's domain was changed, follow it; Quintile checks that it is the"
+            f" same shop: quintile tenants set NAME --shop {host}",
+        )
+    target = host[:80] or "an unknown address"
+    return ShopifyMovedError(
+        f"Calls for this shop are redirected to {target} (status {status}).",
+        advice="Quintile does not follow, because it would send the access token there. Check the"
+        " shop's domain, QUINTILE_SHOPIFY_URL, and proxies between here and Shopify.",
+    )

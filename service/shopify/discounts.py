@@ -76,7 +76,7 @@ class PromoCode:
         title: What the shop's staff see.
         starts_at: When the code starts to work.
         percentage: The discount as a share, above 0 and up to 1.
-        amount: The discount in major units of the shop's currency.
+        amount: The discount in major units of the shop's currency, above 0.
         ends_at: When it ends; never when None.
         usage_limit: How often it may be used in all; without limit when None.
         is_once_per_customer: Whether each customer may use it only once.
@@ -94,12 +94,17 @@ class PromoCode:
     def __post_init__(self) -> None:
         if (self.percentage is None) == (self.amount is None):
             raise InvalidInputError("A promo code has either a percentage or an amount.")
-        if self.percentage is not None and not 0 < self.percentage <= 1:
+        if self.percentage is not None and not (
+            self.percentage.is_finite() and 0 < self.percentage <= 1
+        ):
             raise InvalidInputError(
                 "A promo code's percentage must be above 0 and at most 1.",
                 advice="It is a share: 0.2 takes 20 % off.",
                 field="percentage",
             )
+        # Shopify accepts 0, a code that discounts nothing, and calls a negative amount too large.
+        if self.amount is not None and not (self.amount.is_finite() and self.amount > 0):
+            raise InvalidInputError("A promo code's amount must be above 0.", field="amount")
         if self.starts_at.tzinfo is None or (self.ends_at and self.ends_at.tzinfo is None):
             raise InvalidInputError("A promo code's times need a time zone.")
 
@@ -247,6 +252,7 @@ def _time(moment: datetime) -> str:
 
 # -- Shopify's user errors ----------------------------------------------------------------------
 
+_ENDS_BEFORE_START = ("The code would end before it starts.", "Choose an end after the start.")
 # (message, advice) by Shopify's error code; {field} is the wrong input.
 _EXPLANATIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -255,10 +261,7 @@ _EXPLANATIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "BLANK": ("The {field} is missing.", "Give one."),
         "TOO_LONG": ("The {field} is too long.", "At most 255 characters."),
         "TOO_SHORT": ("The {field} is too short.", "Give a longer one."),
-        "END_DATE_BEFORE_START_DATE": (
-            "The code would end before it starts.",
-            "Choose an end after the start.",
-        ),
+        "END_DATE_BEFORE_START_DATE": _ENDS_BEFORE_START,
         "VALUE_OUTSIDE_RANGE": ("The {field} is outside the range Shopify allows.", ""),
         "GREATER_THAN": ("The {field} is too small.", ""),
         "GREATER_THAN_OR_EQUAL_TO": ("The {field} is too small.", ""),
@@ -270,6 +273,13 @@ _EXPLANATIONS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "Delete old discounts in Shopify.",
         ),
         "INTERNAL_ERROR": ("Shopify failed to handle the promo code.", "Try again later."),
+    }
+)
+# By code and last part of the path: what the code alone does not tell. Recorded with 2026-04.
+_EXPLANATIONS_OF_FIELDS: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType(
+    {
+        ("INVALID", "endsAt"): _ENDS_BEFORE_START,
+        ("LESS_THAN_OR_EQUAL_TO", "amount"): ("The amount must be above 0.", "Choose another."),
     }
 )
 # What to call the inputs that Shopify's paths name.
@@ -304,11 +314,12 @@ def _raise_user_errors(payload: Data | None) -> str:
 
 def _refusal(error: Mapping[str, Any]) -> DiscountRefusedError:
     code, path = str(error.get("code") or ""), [str(name) for name in error.get("field") or ()]
+    last = path[-1] if path else ""
     field = next((_FIELD_NAMES[n] for n in reversed(path) if n in _FIELD_NAMES), "")
-    field = field or (path[-1] if path else "promo code")
+    field = field or last or "promo code"
     target = next((_UNKNOWN_TARGETS[name] for name in path if name in _UNKNOWN_TARGETS), None)
-    if code in _EXPLANATIONS:
-        message, advice = _EXPLANATIONS[code]
+    if explained := _EXPLANATIONS_OF_FIELDS.get((code, last)) or _EXPLANATIONS.get(code):
+        message, advice = explained
     elif code == "INVALID" and target is not None:
         message = f"The shop does not have a {target} that the code is for: {{message}}."
         advice = "Sync the shop, then choose again."

@@ -10,11 +10,18 @@ class ShopifyError(QuintileError):
 
 
 class ShopifyUnavailableError(ShopifyError):
-    """Shopify could not be reached, or kept failing."""
+    """Shopify could not be reached, or kept failing.
+
+    ``codes`` are the ``extensions.code`` of its last answer, if that had errors.
+    """
 
     is_transient = True
 
     advice = "What has been read so far is kept. The next sync continues from there."
+
+    def __init__(self, message: str | None = None, codes: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.codes = codes
 
 
 class ShopifyUnknownOutcomeError(ShopifyUnavailableError):
@@ -47,3 +54,7 @@ class ShopifyQueryError(ShopifyError):
 
 class ShopifyUnsupportedVersionError(ShopifyError):
     """Shopify does not have this version of its API."""
+
+
+class ShopifyMovedError(ShopifyError):
+    """Shopify redirects calls for this shop to another address."""

@@ -17,6 +17,8 @@ from service.shopify.resources import CUSTOMERS, ORDERS, Resource
 from service.shopify.source import Source
 
 _AT_ONCE = 50
+# Of an order in a page: ``first`` in fragments/order.graphql. The list cannot be paged.
+_FULFILLMENTS_PER_ORDER = 10
 
 
 def refetch(source: Source) -> None:
@@ -46,8 +48,19 @@ def refetch(source: Source) -> None:
             source.progress.advance(len(source_ids))
 
 
-def complete_lines(client: ShopifyClient, order: Data) -> None:
-    """Fetch the lines of a long order that its page had no room for."""
+def complete_order(client: ShopifyClient, order: Data) -> None:
+    """Fetch the lines and fulfilments of a large order that its page had no room for.
+
+    Without all fulfilments, an order would look delivered while some of it is under way.
+    """
+    if len(order.get("fulfillments") or ()) >= _FULFILLMENTS_PER_ORDER:
+        found = client.run("order_fulfillments", id=order["id"])["order"]
+        if found is not None:
+            order["fulfillments"] = found["fulfillments"]
+    _complete_lines(client, order)
+
+
+def _complete_lines(client: ShopifyClient, order: Data) -> None:
     lines = order["lineItems"]
     while lines["pageInfo"]["hasNextPage"]:
         after = lines["pageInfo"]["endCursor"]
@@ -64,7 +77,7 @@ def _ask(client: ShopifyClient, resource: Resource, source_ids: list[str]) -> li
     answers: list[Data | None] = client.run(f"{resource.name}_by_id", ids=ids)["nodes"]
     if resource is ORDERS:
         for answer in filter(None, answers):
-            complete_lines(client, answer)
+            complete_order(client, answer)
     return answers
 
 

@@ -27,9 +27,10 @@ from service.shopify.source import Source
 _SEGMENTS_PER_PAGE = 250
 _MEMBERS_PER_PAGE = 1000
 _TOO_LARGE = "USE_CUSTOMER_SEGMENT_MEMBERS_QUERY_CREATE_MUTATION"
+_LOST_QUERY = "Shopify lost the query that it was preparing."
 _FIRST_POLL_SECONDS = 0.2
 _SLOWEST_POLL_SECONDS = 5.0
-# When a cursor or a prepared query expires half-way, the segment is read again, once.
+# When a cursor expires or a prepared query is lost half-way, the segment is read again, once.
 _READINGS = 2
 # The share of members that may be missing because the store changed while it was paged.
 _CHURN = 0.01
@@ -277,8 +278,14 @@ class _Reader:
             # This refusal comes with the first page, so nothing has been spooled yet.
             if _TOO_LARGE not in error.codes and _TOO_LARGE not in error.message:
                 raise
-        query_id = self._prepare_query(segment_id)
-        return self._read_pages(segment_id, members, {"queryId": query_id})
+        try:
+            query_id = self._prepare_query(segment_id)
+            return self._read_pages(segment_id, members, {"queryId": query_id})
+        except ShopifyUnavailableError as error:
+            # That is what Shopify answers when it no longer has the query: recorded with 2026-04.
+            if "INTERNAL_SERVER_ERROR" in error.codes:
+                raise ShopifyQueryError(_LOST_QUERY) from None
+            raise
 
     def _read_pages(self, segment_id: str, members: Spool, of: dict[str, str]) -> _Reading:
         reading = _Reading()
@@ -394,7 +401,7 @@ def _load(
 def _is_prepared(client: ShopifyClient, query_id: str) -> bool:
     state = client.run("segment_members_query", id=query_id)["customerSegmentMembersQuery"]
     if state is None:
-        raise ShopifyQueryError("Shopify lost the query that it was preparing.")
+        raise ShopifyQueryError(_LOST_QUERY)
     return bool(state["done"])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from service.shopify.client import ShopifyClient
+from service.shopify.parse import number_of
 
 NEEDED_SCOPES = MappingProxyType(
     {
@@ -28,10 +29,13 @@ class ShopInfo:
     """A shop's name, settings and scopes.
 
     ``currency`` is ISO 4217, ``time_zone`` an IANA name, ``country`` ISO 3166 or None.
+    ``shop`` is its domain, which may change, and ``shop_id`` the number of its global id, which
+    does not.
     ``api_version`` is the version that answered: not the requested one if Shopify has retired that.
     """
 
     shop: str
+    shop_id: str
     name: str
     currency: str
     time_zone: str
@@ -70,6 +74,7 @@ def read_shop(client: ShopifyClient) -> ShopInfo:
     shop = data["shop"]
     return ShopInfo(
         shop=shop["myshopifyDomain"],
+        shop_id=number_of(shop["id"]),
         name=shop["name"],
         currency=shop["currencyCode"],
         time_zone=shop["ianaTimezone"],

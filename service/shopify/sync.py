@@ -33,7 +33,7 @@ from service.shopify.loading import (
     reassign_orders,
 )
 from service.shopify.parse import Node, newest, sort_out
-from service.shopify.refetch import complete_lines, refetch
+from service.shopify.refetch import complete_order, refetch
 from service.shopify.resources import CUSTOMERS, ORDERS, Resource
 from service.shopify.segments import sync_segments
 from service.shopify.shop import ShopInfo
@@ -165,7 +165,7 @@ def _load_page(
 ) -> None:
     if resource is ORDERS:
         for order in nodes:
-            complete_lines(source.client, order)
+            complete_order(source.client, order)
     rows, rejections = sort_out(nodes, resource.parse)
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         written = load(conn, source.tenant_id, resource, rows, read_at)

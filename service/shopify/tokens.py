@@ -25,7 +25,15 @@ from psycopg import sql
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError, QuintileError
-from service.core.http import TransientError, decode_json, open_client, retry_transient, send
+from service.core.http import (
+    RefusedAnswerError,
+    TransientError,
+    decode_json,
+    is_html_page,
+    open_client,
+    retry_transient,
+    send,
+)
 from service.core.queries import query
 from service.core.vault import seal, unseal
 from service.shopify.errors import ShopifyRefusedError
@@ -202,7 +210,13 @@ class StoredTokens:
                     "refresh_token": spent.tokens.refresh_token,
                 }
                 ask = partial(self._ask, http, form, lease, spent)
-                if (fresh := retry_transient(ask, attempts=_REFRESH_ATTEMPTS)) is not None:
+                try:
+                    fresh = retry_transient(ask, attempts=_REFRESH_ATTEMPTS)
+                except RefusedAnswerError as error:
+                    raise ShopifyRefusedError(
+                        f"Shopify no longer accepts the refresh token ({error})."
+                    ) from None
+                if fresh is not None:
                     return fresh
         raise MissingClientError("Shopify does not know the app's client id or secret.")
 
@@ -320,16 +334,14 @@ def _next_pair(response: httpx.Response, spent: TokenSet) -> TokenSet | None:
     """The pair that Shopify answers; None when it does not know the app.
 
     Raises:
-        ShopifyRefusedError: The refresh token is no longer accepted.
+        RefusedAnswerError: The refresh token is not accepted.
         TransientError: The answer holds no token.
     """
     body = decode_json(response) if response.is_success else _error_body(response)
-    if response.status_code in _REFUSED_STATUSES:
+    if response.status_code in _REFUSED_STATUSES and not is_html_page(response):
         if body.get("error") in _UNKNOWN_APP:
             return None
-        raise ShopifyRefusedError(
-            f"Shopify no longer accepts the refresh token (status {response.status_code})."
-        )
+        raise RefusedAnswerError(f"status {response.status_code}")
     if not isinstance(body, dict) or not isinstance(body.get("access_token"), str):
         raise TransientError(f"it answered a refresh without a token ({response.status_code})")
     return _token_set(body, spent.refresh_token)

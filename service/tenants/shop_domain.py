@@ -14,6 +14,11 @@ _ADMIN = re.compile(r"admin\.shopify\.com/store/([a-z0-9][a-z0-9-]*)", re.ASCII)
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 
 
+def is_shop_domain(text: str) -> bool:
+    """Whether this is a shop's domain as Shopify writes it, such as ``example.myshopify.com``."""
+    return _SHOP.fullmatch(text) is not None
+
+
 def check_shop_domain(given: str) -> str:
     """The domain, such as ``example.myshopify.com``, in lower case and without surrounding space.
 

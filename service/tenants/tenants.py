@@ -118,7 +118,8 @@ def change_tenant(
             raise InvalidInputError(
                 "This tenant is connected to another shop already.",
                 advice="Each shop is a tenant of its own: quintile tenants add NAME --shop "
-                f"{values['shop']}",
+                f"{values['shop']}. If it is the same shop with a new domain: quintile tenants "
+                f"connect-shopify NAME --shop {values['shop']}",
             )
         change_rfm_settings(conn, tenant_id, rfm)
 

@@ -1,7 +1,7 @@
 """Processing a tenant's webhooks: read from the store what they name, and load it.
 
 A webhook that cannot be processed is quarantined and does not stop the others. While the store does
-not answer, webhooks are postponed, longer each time.
+not answer, or refuses the token, webhooks are postponed, longer each time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from service.shopify.parse import (
     parse_order,
     sort_out,
 )
-from service.shopify.refetch import complete_lines
+from service.shopify.refetch import complete_order
 from service.shopify.segments import sync_one_segment
 from service.shopify.source import Source
 from service.webhooks.events import finish_events, postpone_events, quarantine_events
@@ -195,12 +195,18 @@ def _process(session: _Session, handler: _Handler, dues: Sequence[Due]) -> None:
     """Call a handler; a failure affects the webhooks that caused it only."""
     try:
         handler(session, dues)
-    except (ShopifyUnavailableError, psycopg.errors.SerializationFailure) as error:
+    except (
+        ShopifyRefusedError,
+        ShopifyUnavailableError,
+        psycopg.errors.SerializationFailure,
+    ) as error:
         reason = error.message if isinstance(error, QuintileError) else "The database was busy."
         with session.transaction() as conn:
+            if isinstance(error, ShopifyRefusedError):
+                record_refused(conn, session.tenant_id, "shopify", reason)
             for due in dues:
                 session.postpone(conn, due, reason)
-    except (NotConnectedError, ShopifyRefusedError) as error:
+    except NotConnectedError as error:
         _give_up(session, dues, error)
     except psycopg.OperationalError:
         # Without the database nothing can be recorded: the queue retries the job.
@@ -223,8 +229,6 @@ def _give_up(session: _Session, dues: Sequence[Due], error: Exception) -> None:
         advice = "The log has the details. To retry: quintile webhooks retry"
         log.error("webhook failed", exc_info=error, tenant_id=str(session.tenant_id))
     with session.transaction() as conn:
-        if isinstance(error, ShopifyRefusedError):
-            record_refused(conn, session.tenant_id, "shopify", reason)
         quarantine_events(conn, session.tenant_id, _ids(dues), reason, advice)
 
 
@@ -246,7 +250,7 @@ def _reload(
     found = [node for node in client.run(document, ids=gids)["nodes"] if node]
     if entity == "order":
         for node in found:
-            complete_lines(client, node)
+            complete_order(client, node)
     nodes = {number_of(node["id"]): node for node in found}
     rows, rejections = sort_out(found, parse)
     with session.transaction() as conn:

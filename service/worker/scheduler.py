@@ -98,6 +98,7 @@ def _find_due(conn: Connection, settings: Settings, now: datetime) -> list[dict[
             "providers": [time.schedule.provider for time in times],
             "zones": [time.time_zone for time in times],
             "times": [time.at for time in times],
+            "now": now,
         },
     ).fetchall()
 

@@ -28,7 +28,7 @@ from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
 from service.privacy.requests import process_request
 from service.queue.defer import NOTICES_TASK, PRIVACY_TASK
 from service.queue.defer import QUEUE as WEBHOOK_QUEUE
-from service.queue.enqueue import HOUSEKEEP_TASK, TASKS, enqueue
+from service.queue.enqueue import HOUSEKEEP_TASK, PROBE_TASK, TASKS, enqueue
 from service.queue.priorities import DUE_BUILD_TASK
 from service.queue.retry import PostponedError, is_transient, next_try
 from service.queue.runs import RunPolicy, record_run
@@ -36,6 +36,7 @@ from service.shopify.sync import sync_shopify
 from service.webhooks.process import process_notices
 from service.worker.fair_queue import FairQueue
 from service.worker.housekeeping import housekeep
+from service.worker.probes import probe
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +102,10 @@ class Worker:
     def housekeep(self, tenant_id: str) -> None:
         """Delete one tenant's old records."""
         housekeep(self.settings, self.pool, [UUID(tenant_id)])
+
+    def probe(self, tenant_id: str, provider: str) -> None:
+        """Try a refused connection again."""
+        probe(self.settings, self.pool, UUID(tenant_id), provider)
 
     def do(self, work: Callable[[UUID, UUID], None], tenant_id: str, run_id: str) -> None:
         """Do the run of this job.
@@ -206,6 +211,7 @@ def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) ->
         (NOTICES_TASK, WEBHOOK_QUEUE, worker.webhooks),
         (PRIVACY_TASK, WEBHOOK_QUEUE, worker.privacy),
         (HOUSEKEEP_TASK, WEBHOOK_QUEUE, worker.housekeep),
+        (PROBE_TASK, WEBHOOK_QUEUE, worker.probe),
         (NOTIFY_TASK, NOTIFICATION_QUEUE, worker.notify),
     ):
         app.task(name=task, queue=queue, retry=retry)(process)

@@ -21,6 +21,7 @@ from service.core.db import Pool, open_pool
 from service.core.errors import DatabaseUnavailableError
 from service.core.queries import load_queries
 from service.worker.metrics import serve_metrics
+from service.worker.probes import enqueue_probes
 from service.worker.scheduler import close_dead_runs, enqueue_due, requeue_stalled_jobs
 from service.worker.tasks import worker_app
 
@@ -110,7 +111,9 @@ async def _schedule(settings: Settings, pool: Pool, clock: Clock, every_seconds:
         try:
             await asyncio.to_thread(requeue_stalled_jobs, settings)
             await asyncio.to_thread(close_dead_runs, settings, pool)
-            await asyncio.to_thread(enqueue_due, settings, pool, clock())
+            now = clock()
+            await asyncio.to_thread(enqueue_due, settings, pool, now)
+            await asyncio.to_thread(enqueue_probes, settings, pool, now)
         except (psycopg.OperationalError, DatabaseUnavailableError) as error:
             log.warning("schedules wait for the database", error=type(error).__name__)
             # Give living workers time for a heartbeat before any of them counts as dead.

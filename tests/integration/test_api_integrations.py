@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -157,10 +157,16 @@ def test_an_unreachable_store_is_reported(client: FlaskClient, shop: Sandbox) ->
 def test_verifying_updates_the_state_of_the_connection(client: FlaskClient, shop: Sandbox) -> None:
     assert client.post(f"{PATH}/verify").status_code == 409
     client.post(PATH, json={"access_token": TOKEN})
-    shop.fail_shopify(Fault(status=403))
+    shop.fail_shopify(Fault(status=403, count=2))
     assert client.post(f"{PATH}/verify").get_json()["type"] == "/problems/provider-refused"
     body = client.get(PATH).get_json()
     assert (body["state"], "403" in body["state_reason"]) == ("refused", True)
+    pause = datetime.fromisoformat(body["next_probe_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=4) < pause <= timedelta(minutes=5)
+    body = client.post(f"{PATH}/verify").get_json()
+    assert (body["state"], body["next_probe_at"]) == ("active", None)
+    # One refusal is not final, even when a person waits.
+    shop.fail_shopify(Fault(status=403))
     assert client.post(f"{PATH}/verify").get_json()["state"] == "active"
 
 

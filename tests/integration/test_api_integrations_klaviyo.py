@@ -151,6 +151,7 @@ def test_verifying_again_detects_a_refused_key_and_a_restored_one(
     assert client.post(f"{PATH}/verify").get_json()["type"] == "/problems/provider-refused"
     body = client.get(PATH).get_json()
     assert (body["state"], "401" in body["state_reason"]) == ("refused", True)
+    assert body["next_probe_at"] is not None
     account.add_key(KEY, ALL_SCOPES)
     assert client.post(f"{PATH}/verify").get_json()["state"] == "active"
     account.add_key(KEY, ALL_SCOPES - {"profiles:write"})

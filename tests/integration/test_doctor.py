@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -17,6 +17,7 @@ from service.doctor.examine import examine, run_check
 from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
 from service.doctor.queue import check_freshness, check_queue, check_runs
+from service.doctor.versions import check_versions
 from service.queue.enqueue import enqueue
 from service.queue.freshness import longest_gap
 from service.queue.runs import record_run, start_run
@@ -210,6 +211,34 @@ def test_clocks_that_differ_are_found(owner: Connection, seconds: int, level: st
     (finding,) = check_clock(owner, lambda: datetime.now(UTC) + timedelta(seconds=seconds))
     assert finding.level == level
     assert bool(finding.advice) == (level != "ok")
+
+
+@pytest.mark.parametrize(
+    ("version", "today", "said"),
+    [
+        ("2026-07", "2026-11-29", ""),
+        ("2026-07", "2027-04-01", ""),
+        ("2026-07", "2027-04-02", "supported until 2027-07-01, 90 more days"),
+        ("2026-07", "2027-06-30", "supported until 2027-07-01, 1 more day"),
+        ("2026-07", "2027-07-01", "has not been supported since 2027-07-01"),
+        ("2025-10", "2026-11-29", "has not been supported since 2026-10-01"),
+        ("2026-10", "2026-11-29", ""),
+        ("unstable", "2026-11-29", ""),
+    ],
+)
+def test_a_version_that_nears_its_end_is_found(version: str, today: str, said: str) -> None:
+    pinned = Settings(shopify_api_version=version)
+    messages = _bad(list(check_versions(pinned, date.fromisoformat(today))))
+    assert len(messages) == bool(said)
+    assert said in "".join(messages)
+
+
+def test_the_doctor_looks_at_the_version_that_is_asked_for(settings: Settings) -> None:
+    last_year = datetime.now(UTC).year - 1
+    old = replace(settings, shopify_api_version=f"{last_year}-01")
+    (finding,) = [found for found in examine(old) if found.check == "versions"]
+    assert finding.level == "warning"
+    assert "Update Quintile" in finding.advice
 
 
 def test_a_full_disk_is_found(settings: Settings) -> None:

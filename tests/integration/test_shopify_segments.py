@@ -240,7 +240,8 @@ def test_a_large_segment_deleted_while_it_is_prepared_is_gone(source: Source, st
 
     began = Timer(0.5, delete)
     began.start()
-    assert not sync_one_segment(source, str(number))
+    with stamina.set_testing(True, attempts=3):
+        assert not sync_one_segment(source, str(number))
     began.join()
     assert_in_step(source, store)
 
@@ -305,13 +306,46 @@ def test_a_cursor_that_always_expires_quarantines_the_segment(
     assert rejected(source) == {}
 
 
-def test_a_lost_members_query_is_started_again(
+def test_a_members_query_lost_while_it_is_read_is_started_again(
     source: Source, store: Store, small_pages: None
 ) -> None:
     number = large(store)
     losing = replace(source, progress=Acting(store.lose_members_queries))
-    assert sync_one_segment(losing, str(number))
+    with stamina.set_testing(True, attempts=3):
+        assert sync_one_segment(losing, str(number))
     assert loaded(source)[str(number)]["members"] == members_of(store, number)
+    assert rejected(source) == {}
+
+
+def test_a_members_query_lost_while_it_is_prepared_is_started_again_in_the_same_sync(
+    source: Source, store: Store
+) -> None:
+    """Shopify then answers INTERNAL_SERVER_ERROR, as recorded with 2026-04."""
+    store.segment_faults = SegmentFaults(lost_queries=1)
+    with stamina.set_testing(True, attempts=3):
+        sync_segments(source)
+    assert_in_step(source, store)
+    assert rejected(source) == {}
+
+
+def test_a_members_query_that_is_always_lost_quarantines_only_its_segment(
+    source: Source, store: Store
+) -> None:
+    sync_segments(source)
+    number = large(store)
+    kept = loaded(source)[str(number)]["members"]
+    other = direct(store)
+    store.update_segment(other, name="Renamed")
+    store.segment_faults = SegmentFaults(lost_queries=99)
+    with stamina.set_testing(True, attempts=3):
+        sync_segments(source)
+    assert loaded(source)[str(number)]["members"] == kept
+    assert loaded(source)[str(other)]["name"] == "Renamed"
+    assert rejected(source) == {
+        ("segment", str(number)): "Shopify lost the query that it was preparing."
+    }
+    store.segment_faults = SegmentFaults()
+    sync_segments(source)
     assert rejected(source) == {}
 
 

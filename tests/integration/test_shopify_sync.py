@@ -12,6 +12,7 @@ import pytest
 import stamina
 
 from sandbox import Fault, Sandbox
+from sandbox.data.model import Fulfillment
 from sandbox.shopify import Store
 from sandbox.shopify.cost import LeakyBucket
 from sandbox.shopify.store import ALL_SCOPES
@@ -61,6 +62,51 @@ def undisturbed(cluster: Cluster, migrated_template: str) -> dict[str, list[dict
 
 
 # -- loading ------------------------------------------------------------------------------------
+
+
+def test_the_next_version_is_read_like_this_one(
+    shopify_settings: Settings, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    """Of what 2026-10 changes, a sync sees the wording of segments' queries, which it keeps."""
+    sync_shopify(shopify_settings, pool, tenant, NullProgress())
+    before = loaded_rows(pool, tenant)
+    number = max(store.segments)
+    store.update_segment(number, query="last_order_date > -12m AND number_of_orders >= 1")
+    here = replace(shopify_settings, shopify_api_version="2026-10")
+    progress = NullProgress()
+    sync_shopify(here, pool, tenant, progress)
+    assert "unsupported_api_version" not in progress.counts
+    after = loaded_rows(pool, tenant)
+    assert after["orders"] == before["orders"]
+    queries = {row["segment_id"]: row["query"] for row in after["cached_segments"]}
+    assert queries[str(number)] == "last_order_date > -12m AND number_of_orders >= 1"
+    members = [r for r in after["segment_members"] if r["segment_id"] == str(number)]
+    assert len(members) == len(store.members_of(store.segments[number]).rows) > 0
+
+
+@pytest.mark.parametrize("bulk_from", [1, 10**9], ids=["bulk", "pages"])
+def test_an_order_in_many_parcels_is_delivered_with_the_last_one(
+    shopify_settings: Settings, pool: Pool, tenant: UUID, store: Store, bulk_from: int
+) -> None:
+    """A page has room for ten fulfilments of an order; the eleventh may be under way."""
+    here = replace(shopify_settings, shopify_bulk_from=bulk_from)
+    first, second, *_ = (order.number for order in store.data.orders)
+    start = datetime(2026, 6, 1, tzinfo=UTC)
+    parcels = [
+        Fulfillment(n, "SUCCESS", "DELIVERED", start + timedelta(n), start + timedelta(n + 1))
+        for n in range(1, 26)
+    ]
+    # The order of the list is not documented.
+    store.update_order(first, fulfillments=[*reversed(parcels)])
+    store.update_order(
+        second, fulfillments=[*parcels[:-1], replace(parcels[-1], delivered_at=None)]
+    )
+    sync_shopify(here, pool, tenant, NullProgress())
+    rows = {row["order_id"]: row for row in loaded_rows(pool, tenant)["orders"]}
+    assert rows[str(first)]["delivered_at"] == start + timedelta(26)
+    assert rows[str(first)]["first_fulfilled_at"] == start + timedelta(1)
+    assert rows[str(second)]["delivered_at"] is None
+    assert rows[str(second)]["first_fulfilled_at"] == start + timedelta(1)
 
 
 def test_everything_is_loaded_as_the_store_has_it(
@@ -382,8 +428,11 @@ def connection(pool: Pool, tenant_id: UUID) -> dict[str, Any]:
 def test_a_token_no_longer_accepted_marks_the_connection(
     shopify_settings: Settings, sync: Sync, pool: Pool, tenant: UUID, shop: Sandbox, store: Store
 ) -> None:
-    shop.fail_shopify(Fault(status=401))
-    with pytest.raises(ShopifyRefusedError) as raised:
+    shop.fail_shopify(Fault(status=401, count=3))
+    with (
+        stamina.set_testing(True, attempts=3),
+        pytest.raises(ShopifyRefusedError) as raised,
+    ):
         sync()
     assert "connect-shopify" in raised.value.advice
     row = connection(pool, tenant)

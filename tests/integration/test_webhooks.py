@@ -17,6 +17,7 @@ from sandbox import Fault, Sandbox
 from sandbox.shopify import ALL_SCOPES, Store
 from sandbox.shopify.webhooks import DeliveryFault
 from service.core.config import Settings
+from service.core.credentials import disconnect
 from service.core.db import Pool, connect_as_owner, tenant_transaction
 from service.queue.enqueue import enqueue
 from service.shopify.connection import connect_shopify, open_connected_shopify
@@ -97,7 +98,7 @@ def reachable(settings: Settings, provider: str) -> list[UUID]:
     """Tenants with a working connection, whose schedules run."""
     with connect_as_owner(settings) as owner:
         rows = owner.execute(
-            "select tenant_id from app.reachable_connections where provider = %s", [provider]
+            "select tenant_id from app.scheduled_connections where provider = %s", [provider]
         ).fetchall()
     return [row["tenant_id"] for row in rows]
 
@@ -724,23 +725,47 @@ def test_webhooks_are_postponed_while_the_store_does_not_answer_and_then_quarant
     assert "next sync" in event["advice"]
 
 
-def test_a_refused_token_is_recorded_and_quarantines_webhooks(
+def test_webhooks_wait_while_the_token_is_refused(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
 ) -> None:
+    number = store.data.orders[0].number
+    store.update_order(number, note="at last")
     shop.fail_shopify(Fault(status=401))
-    post_webhook(url, store.data.domain, "orders/updated", {"id": store.data.orders[0].number})
-    work()
+    post_webhook(url, store.data.domain, "orders/updated", {"id": number})
+    with stamina.set_testing(True, attempts=1):
+        work()
     assert find(pool, "select state from app.connections", synced) == {"state": "refused"}
     (event,) = events(pool, synced)
-    assert event["state"] == "set_aside"
-    assert "connect-shopify" in event["advice"]
+    assert (event["state"], event["attempts"]) == ("queued", 1)
+    assert "401" in event["reason"]
+    with tenant_transaction(pool, synced) as conn:
+        conn.execute("update app.webhook_events set due_at = now()")
+    work()
+    assert states(pool, synced) == {"done"}
+    assert order_row(pool, synced, number)["note"] == "at last"
+
+
+def test_webhooks_are_quarantined_when_the_token_stays_refused(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    store.is_installed = False
+    post_webhook(url, store.data.domain, "orders/updated", {"id": store.data.orders[0].number})
+    with stamina.set_testing(True, attempts=1):
+        for _ in range(8):
+            work()
+            with tenant_transaction(pool, synced) as conn:
+                conn.execute("update app.webhook_events set due_at = now()")
+    (event,) = events(pool, synced)
+    assert (event["state"], event["attempts"]) == ("set_aside", 8)
+    assert "webhooks retry" in event["advice"]
 
 
 def test_quarantined_webhooks_are_listed_and_retried(
     here: Settings, url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
 ) -> None:
     number = store.data.orders[0].number
-    shop.fail_shopify(Fault(status=401))
+    with tenant_transaction(pool, synced) as conn:
+        disconnect(conn, synced, "shopify", "for this test")
     post_webhook(url, store.data.domain, "orders/updated", {"id": number}, webhook_id="w-1")
     work()
     post_webhook(url, store.data.domain, "orders/create", {"no": "id"}, webhook_id="w-2")

@@ -45,8 +45,9 @@ from service.notifications.hooks import set_hook
 from service.notifications.outbox import NOTIFY_TASK
 from service.privacy.requests import add_request
 from service.queue.defer import defer, defer_notices, defer_privacy
-from service.queue.enqueue import HOUSEKEEP_TASK, enqueue
+from service.queue.enqueue import HOUSEKEEP_TASK, PROBE_TASK, enqueue
 from service.queue.priorities import PRIORITY_SCHEDULE
+from service.queue.schedules import pause
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
@@ -158,6 +159,26 @@ def _queue_housekeeping(_world: World, conn: Connection, tenant_id: UUID) -> Non
     )
 
 
+def _queue_probe(_world: World, conn: Connection, tenant_id: UUID) -> None:
+    conn.execute(
+        "update app.connections set state = 'refused', state_reason = 'for this test',"
+        " next_probe_at = now() + interval '1 day' where tenant_id = %s",
+        [tenant_id],
+    )
+    # The recovery would start them, and no kill would hit those runs.
+    for schedule in ("orders", "segments"):
+        pause(conn, tenant_id, schedule, "this test")
+    defer(
+        conn,
+        PROBE_TASK,
+        queue="webhooks",
+        lock=f"probe shopify {tenant_id}",
+        priority=PRIORITY_SCHEDULE,
+        tenant_id=str(tenant_id),
+        provider="shopify",
+    )
+
+
 def _queue_notification(world: World, conn: Connection, tenant_id: UUID) -> None:
     set_hook(world.settings, conn, tenant_id, world.receiver.url_for("/"))
     row = conn.execute(query("notifications.insert_test"), {"tenant_id": tenant_id}).fetchone()
@@ -218,6 +239,14 @@ KINDS = (
         0.5,
         is_run=False,
         held_at=_LOCK_ONE_ROW.format(table="app.runs", name="housekeeping"),
+    ),
+    Kind(
+        "probe",
+        PROBE_TASK,
+        _queue_probe,
+        0.5,
+        is_run=False,
+        held_at=_LOCK_ONE_ROW.format(table="app.connections", name="probe"),
     ),
     Kind("notification", NOTIFY_TASK, _queue_notification, SLOW_SECONDS / 2, is_run=False),
     Kind("build", "quintile.build", _run("build"), 8.0),
@@ -401,6 +430,8 @@ _OUTCOMES = {
     "events": "select webhook_id, state, reason from app.webhook_events"
     " where webhook_id not like 'operator:%' order by webhook_id",
     "receipts": "select kind, counts from app.privacy_receipts order by kind",
+    "connections": "select t.name, c.provider, c.state from app.connections as c"
+    " inner join app.tenants as t using (tenant_id) order by t.name, c.provider",
     "exports": "select count(*) as n from app.privacy_exports",
     "erased": "select name from app.tenants order by name",
     "scores": "select t.name, customer_id, recency_days, frequency_count, monetary_total, r_score,"
@@ -471,6 +502,7 @@ def test_a_worker_killed_in_every_kind_of_job_leaves_the_same_outcome(
     assert [len(expected[f"members of {name}"]) for name in KLAVIYO] == [MEMBERS, 0]
     assert {row["name"] for row in expected["built"]} == {"build", "due", "due-too"}
     assert {row["name"] for row in expected["scores"]} > {"build", "due", "due-too"}
+    assert {row["state"] for row in expected["connections"]} == {"active"}
     kinds = [row["kind"] for row in expected["receipts"]]
     assert kinds == ["customer_redact", "data_request", "shop_redact"]
     assert [event["state"] for event in expected["events"]] == ["done"] * NOTICES

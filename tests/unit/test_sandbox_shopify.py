@@ -218,6 +218,13 @@ def test_a_large_segment_is_read_by_way_of_a_query(shop: Shop) -> None:
     poll = "query ($id: ID!) { customerSegmentMembersQuery(id: $id) { done currentCount } }"
     looks = [shop.ask(poll, id=query_id)["data"]["customerSegmentMembersQuery"] for _ in "12"]
     assert [look["done"] for look in looks] == [False, True]
+    # As recorded with 2026-04: an unknown query is an internal error beside the null.
+    missing = shop.ask(poll, id="gid://shopify/CustomerSegmentMembersQuery/999999999999")
+    assert missing["data"] == {"customerSegmentMembersQuery": None}
+    (problem,) = missing["errors"]
+    assert problem["message"] == "Something went wrong"
+    assert problem["extensions"] == {"code": "INTERNAL_SERVER_ERROR"}
+    assert problem["path"] == ["customerSegmentMembersQuery"]
     members = shop.ask(by_query, id=query_id)["data"]["customerSegmentMembers"]
     assert members["totalCount"] == looks[1]["currentCount"] > 0
 

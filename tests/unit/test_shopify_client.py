@@ -15,6 +15,7 @@ from service.core.config import Settings
 from service.shopify.client import ShopifyClient, open_shopify, pages
 from service.shopify.errors import (
     ShopifyError,
+    ShopifyMovedError,
     ShopifyQueryError,
     ShopifyRefusedError,
     ShopifyUnavailableError,
@@ -83,8 +84,6 @@ def test_paging_that_makes_no_progress_is_an_error(
         (error("ACCESS_DENIED", "needs read_orders"), 200, ShopifyRefusedError, "read_orders"),
         (error("undefinedField", "no such field"), 200, ShopifyQueryError, "no such field"),
         ({"errors": "Not Found"}, 404, ShopifyError, "does not have this shop"),
-        ({"errors": "x"}, 401, ShopifyRefusedError, "401"),
-        ({"errors": "x"}, 403, ShopifyRefusedError, "403"),
         ({"errors": "Unavailable Shop"}, 402, ShopifyError, "frozen"),
         ({"errors": "x"}, 423, ShopifyError, "locked"),
         ({"errors": "x"}, 400, ShopifyError, "400"),
@@ -141,7 +140,13 @@ def test_a_change_with_an_unknown_outcome_is_not_repeated(
     assert client.calls == 1
 
 
-@pytest.mark.parametrize(("body", "status"), [(error("THROTTLED"), 200), ({"errors": "x"}, 429)])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (error("THROTTLED"), 200),
+        *(({"errors": "x"}, status) for status in (401, 403, 429, 430)),
+    ],
+)
 def test_a_change_that_was_certainly_not_made_is_retried(
     client: ShopifyClient, httpserver: HTTPServer, body: Any, status: int
 ) -> None:
@@ -150,6 +155,98 @@ def test_a_change_that_was_certainly_not_made_is_retried(
     answer = client.run("segment_members_query_create", is_repeatable=False, segmentId="s")
     assert answer == {"done": True}
     assert client.calls == 2
+
+
+PAGE = "<!DOCTYPE html><title>Attention Required! | Cloudflare</title>"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_is_final_only_when_it_lasts(
+    client: ShopifyClient, httpserver: HTTPServer, status: int
+) -> None:
+    refused = {"errors": "[API] Invalid API key or access token"}
+    for _ in range(2):
+        httpserver.expect_ordered_request(PATH).respond_with_json(refused, status=status)
+    httpserver.expect_ordered_request(PATH).respond_with_json({"data": {"shop": {}}})
+    assert client.run("shop") == {"shop": {}}
+    assert client.calls == 3
+
+    for _ in range(3):
+        httpserver.expect_ordered_request(PATH).respond_with_json(refused, status=status)
+    with pytest.raises(ShopifyRefusedError, match=str(status)) as raised:
+        client.run("shop")
+    assert client.calls == 6
+    assert "connect-shopify" in raised.value.advice
+    assert TOKEN not in str(raised.value) + raised.value.advice
+
+
+def test_a_refusal_among_other_failures_is_not_final(
+    client: ShopifyClient, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_ordered_request(PATH).respond_with_json({}, status=503)
+    for _ in range(2):
+        httpserver.expect_ordered_request(PATH).respond_with_json({"errors": "x"}, status=401)
+    with pytest.raises(ShopifyUnavailableError, match="401"):
+        client.run("shop")
+    assert client.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "media_type"),
+    [
+        (401, PAGE, "text/html; charset=UTF-8"),
+        (403, PAGE, "text/html; charset=UTF-8"),
+        (403, "\n  <html>blocked</html>", "application/json"),
+        (400, PAGE, "text/html"),
+        (405, PAGE, "application/xhtml+xml"),
+        (430, PAGE, "text/html"),
+        (430, "{}", "application/json"),
+        (520, "error code: 520", "text/plain"),
+        (524, PAGE, "text/html"),
+        (200, PAGE, "text/html"),
+        (202, "", "text/plain"),
+    ],
+)
+def test_a_gateways_answer_says_nothing_about_the_token(
+    client: ShopifyClient, httpserver: HTTPServer, status: int, body: str, media_type: str
+) -> None:
+    answer = {"status": status, "content_type": media_type}
+    httpserver.expect_ordered_request(PATH).respond_with_data(body, **answer)
+    httpserver.expect_ordered_request(PATH).respond_with_json({"data": {"shop": {}}})
+    assert client.run("shop") == {"shop": {}}
+    for _ in range(3):
+        httpserver.expect_ordered_request(PATH).respond_with_data(body, **answer)
+    with pytest.raises(ShopifyUnavailableError, match="keeps failing"):
+        client.run("shop")
+    assert client.calls == 5
+
+
+@pytest.mark.parametrize(
+    ("location", "said", "advice"),
+    [
+        ("https://new-name.myshopify.com/admin", "to new-name.myshopify", "--shop new-name.my"),
+        ("https://login.example.com/?next=x", r"to login\.example\.com", "does not follow"),
+        ("https://evil.example/.myshopify.com", r"to evil\.example", "does not follow"),
+        ("/elsewhere", "to localhost", "does not follow"),
+        ("", "to an unknown address", "does not follow"),
+    ],
+)
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_and_has_advice(
+    client: ShopifyClient,
+    httpserver: HTTPServer,
+    status: int,
+    location: str,
+    said: str,
+    advice: str,
+) -> None:
+    headers = {"Location": location} if location else {}
+    httpserver.expect_request(PATH).respond_with_data("", status=status, headers=headers)
+    with pytest.raises(ShopifyMovedError, match=said) as raised:
+        client.run("shop")
+    assert str(status) in raised.value.message
+    assert advice in raised.value.advice
+    assert client.calls == 1
 
 
 def test_it_gives_up_after_some_attempts(client: ShopifyClient, httpserver: HTTPServer) -> None:

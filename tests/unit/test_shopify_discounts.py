@@ -26,6 +26,7 @@ from service.shopify.discounts import (
     PromoCode,
     Targets,
     TargetsIncompleteError,
+    _raise_user_errors,
     change_targets,
     create_code,
     deactivate_code,
@@ -164,7 +165,7 @@ def test_a_code_is_found_whatever_its_case_and_can_be_ended(
         (
             replace(TWENTY, code="B", ends_at=datetime(2026, 5, 1, tzinfo=UTC)),
             EVERYBODY,
-            "END_DATE_BEFORE_START_DATE",
+            "INVALID",
             "endsAt",
             "The code would end before it starts.",
         ),
@@ -174,13 +175,6 @@ def test_a_code_is_found_whatever_its_case_and_can_be_ended(
             "GREATER_THAN",
             "usageLimit",
             "The usage limit is too small.",
-        ),
-        (
-            replace(TWENTY, code="B", percentage=None, amount=Decimal(-1)),
-            EVERYBODY,
-            "GREATER_THAN",
-            "customerGets.value.discountAmount.amount",
-            "The amount is too small.",
         ),
         (
             replace(TWENTY, code="B"),
@@ -214,6 +208,44 @@ def test_user_errors_are_explained_with_their_field(
     assert (raised.value.code, raised.value.message) == (code, message)
     assert raised.value.field == f"basicCodeDiscount.{field}"
     assert len(store.discounts) == 1
+
+
+def value(**given: Any) -> dict[str, Any]:
+    return {
+        "code": "A",
+        "title": "A",
+        "startsAt": "2026-06-01T00:00:00Z",
+        "context": {"all": "ALL"},
+        "customerGets": {"value": given, "items": {"all": True}},
+    }
+
+
+def test_the_sandbox_answers_values_at_their_bounds_as_recorded(
+    client: ShopifyClient, store: Store
+) -> None:
+    """Recorded with 2026-04: a negative amount is "less than or equal to", and 0 is accepted."""
+    minus = value(discountAmount={"amount": "-5", "appliesOnEachItem": False})
+    answer = client.run("discount_create", discount=minus)["discountCodeBasicCreate"]
+    assert answer["userErrors"] == [
+        {
+            "code": "LESS_THAN_OR_EQUAL_TO",
+            "field": ["basicCodeDiscount", "customerGets", "value", "discountAmount", "amount"],
+            "message": "Value must be less than or equal to 0",
+        }
+    ]
+    with pytest.raises(DiscountRefusedError, match=r"^The amount must be above 0\.$"):
+        _raise_user_errors(answer)
+    assert store.discounts == {}
+    for percentage in (-0.1, 1.5):
+        answer = client.run("discount_create", discount=value(percentage=percentage))
+        (problem,) = answer["discountCodeBasicCreate"]["userErrors"]
+        assert problem["code"] == "VALUE_OUTSIDE_RANGE"
+    for number, accepted in enumerate(
+        ({"percentage": 0}, {"discountAmount": {"amount": "0", "appliesOnEachItem": False}})
+    ):
+        discount = {**value(**accepted), "code": f"ZERO{number}"}
+        answer = client.run("discount_create", discount=discount)["discountCodeBasicCreate"]
+        assert answer["userErrors"] == []
 
 
 def test_a_missing_discount_is_reported(client: ShopifyClient) -> None:
@@ -282,6 +314,12 @@ def test_an_invalid_promo_code_is_refused_without_a_call() -> None:
     for wrong in (Decimal(0), Decimal("1.01"), Decimal(20)):
         with pytest.raises(InvalidInputError, match="above 0 and at most 1"):
             replace(TWENTY, percentage=wrong)
+    for wrong in (Decimal(0), Decimal(-5), Decimal("-0.01"), Decimal("NaN"), Decimal("Infinity")):
+        with pytest.raises(InvalidInputError, match="amount must be above 0") as raised:
+            replace(TWENTY, percentage=None, amount=wrong)
+        assert raised.value.field == "amount"
+    with pytest.raises(InvalidInputError, match="above 0 and at most 1"):
+        replace(TWENTY, percentage=Decimal("NaN"))
     with pytest.raises(InvalidInputError, match="either a percentage or an amount"):
         replace(TWENTY, amount=Decimal(5))
     with pytest.raises(InvalidInputError, match="time zone"):

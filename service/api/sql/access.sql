@@ -40,6 +40,7 @@ select
     t.time_zone,
     c.state,
     c.state_reason,
+    case when c.state = 'refused' then c.next_probe_at end as next_probe_at,
     c.account_name as shop_name,
     c.plan,
     nullif(c.last_four, '') as token_last_four,
@@ -59,6 +60,7 @@ where t.tenant_id = %(tenant_id)s;
 select
     state,
     state_reason,
+    case when state = 'refused' then next_probe_at end as next_probe_at,
     account_id,
     account_name,
     nullif(last_four, '') as key_last_four,

@@ -93,7 +93,16 @@ set
 where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'disconnected';
 
 -- name: record_refused
--- Record that the provider no longer accepts the credential.
-update app.connections
-set state = 'refused', state_reason = %(reason)s
-where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'disconnected';
+-- Record that the provider does not accept the credential, and when it is tried again. A connection
+-- that was refused before keeps the time of its next probe.
+update app.connections as c
+set
+    state = 'refused',
+    state_reason = %(reason)s,
+    probes = case when c.state = 'refused' then c.probes else 0 end,
+    next_probe_at = case
+        when c.state = 'refused' and c.next_probe_at > now() then c.next_probe_at
+        else now() + %(pause)s
+    end
+where c.tenant_id = %(tenant_id)s and c.provider = %(provider)s and c.state <> 'disconnected'
+returning c.next_probe_at;

@@ -9,6 +9,7 @@ select
     c.key_id,
     c.state,
     c.state_reason,
+    c.next_probe_at,
     c.api_version_asked,
     c.api_version_served,
     c.scopes,

@@ -1,6 +1,6 @@
 -- name: list_schedules
 -- A tenant's schedules in the order given: whether their provider is connected, whether they are
--- paused, and the newest run of their kind.
+-- paused, from when a refused connection may be used, and the newest run of their kind.
 with named as (
     select
         n.name,
@@ -27,12 +27,13 @@ select
     s.paused_at,
     s.paused_by,
     newest.run as last_run,
+    c.next_probe_at,
     named.provider is null or c.provider is not null as is_connected
 from app.tenants as t
 cross join named
 left join app.schedules as s
     on t.tenant_id = s.tenant_id and named.name = s.name
-left join app.reachable_connections as c
+left join app.scheduled_connections as c
     on t.tenant_id = c.tenant_id and named.provider = c.provider
 left join newest
     on named.kind = newest.kind

@@ -4,12 +4,25 @@ select shop_domain
 from app.tenants
 where tenant_id = %(tenant_id)s;
 
+-- name: find_shop_id
+-- The id of the tenant's shop, which stays when its domain changes; no row before a connection.
+select account_id as shop_id
+from app.connections
+where tenant_id = %(tenant_id)s and provider = 'shopify';
+
+-- name: change_domain
+-- Gives a tenant the new domain of its shop.
+update app.tenants
+set shop_domain = %(shop)s
+where tenant_id = %(tenant_id)s;
+
 -- name: record_verified
 -- Records that the shop has just accepted the token, and what it answered.
 update app.connections
 set
     state = 'active',
     state_reason = null,
+    account_id = %(account_id)s,
     account_name = %(account_name)s,
     scopes = %(scopes)s,
     plan = %(plan)s,

@@ -73,7 +73,8 @@ select name from app.tenants where tenant_id = %(tenant_id)s;
 -- name: find_due_schedules
 -- Tenants' schedules that have come due since they were last served, given the newest time of each
 -- schedule, for all tenants or those of one time zone. They start with the tenant's creation.
--- Paused ones, and those whose provider is not connected, are not due. Read as quintile_transform.
+-- Paused ones, and those whose provider is not connected, are not due; those of a refused
+-- connection are from its next probe on. Read as quintile_transform.
 select
     t.tenant_id,
     d.name,
@@ -85,12 +86,13 @@ inner join app.tenants as t
     on d.time_zone is null or d.time_zone = t.time_zone
 left join app.schedules as s
     on t.tenant_id = s.tenant_id and d.name = s.name
-left join app.reachable_connections as c
+left join app.scheduled_connections as c
     on t.tenant_id = c.tenant_id and d.provider = c.provider
 where
     s.paused_at is null
     and coalesce(s.served_at, t.created_at) < d.due_at
     and (d.provider is null or c.provider is not null)
+    and coalesce(c.next_probe_at <= %(now)s, true)
 order by d.due_at, d.name, t.tenant_id;
 
 -- name: serve_schedule
@@ -101,6 +103,29 @@ on conflict (tenant_id, name) do update
 set served_at = excluded.served_at
 where s.paused_at is null and coalesce(s.served_at, '-infinity') < excluded.served_at
 returning s.name;
+
+-- name: find_due_probes
+-- Refused connections that are due to be tried again. Read as quintile_transform.
+select
+    c.tenant_id,
+    c.provider
+from app.scheduled_connections as c
+where c.is_refused and coalesce(c.next_probe_at <= %(now)s, true)
+order by c.next_probe_at, c.tenant_id, c.provider;
+
+-- name: claim_probe
+-- Takes a probe that is due and sets the time of the next one, four times as far away as the last
+-- one was; no row if another worker has taken it, or the connection is no longer refused.
+update app.connections as c
+set
+    probes = c.probes + 1,
+    next_probe_at = %(now)s + least(%(first_pause)s * 4 ^ least(c.probes + 1, 9), %(longest_pause)s)
+where
+    c.tenant_id = %(tenant_id)s
+    and c.provider = %(provider)s
+    and c.state = 'refused'
+    and coalesce(c.next_probe_at <= %(now)s, true)
+returning c.provider;
 
 -- name: list_dead_runs
 -- Dead runs: without a heartbeat (or, if queued, created) for a while, and without a job. Read as
