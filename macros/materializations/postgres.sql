@@ -1,4 +1,11 @@
 {#
+    These macros replace macros of dbt for the models, seeds and tests of this project. For those of
+    other packages and projects they call dbt's own. Columns are the exception: dbt looks them up
+    without saying for which node.
+#}
+
+
+{#
     The adapter's lookups, read from pg_catalog. The views of information_schema take ten times as
     long. The lookups run several times per model and dominate the build of a small tenant. Arrays
     have types such as text[] instead of ARRAY, because unit test fixtures and added columns need a
@@ -30,6 +37,9 @@
 
 
 {%- macro postgres__get_show_grant_sql(relation) -%}
+    {%- if not quintile.is_own_node() -%}
+        {{ return(dbt.postgres__get_show_grant_sql(relation)) }}
+    {%- endif -%}
     select
         coalesce(r.rolname, 'public') as grantee,
         g.privilege_type
@@ -48,6 +58,9 @@
     writes only those that differ.
 #}
 {% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
+    {%- if not quintile.is_own_node() -%}
+        {{ return(dbt.default__persist_docs(relation, model, for_relation, for_columns)) }}
+    {%- endif -%}
     {%- set current_comments = {} -%}
     {%- for row in run_query(
         "select coalesce(a.attname, ''), d.description from pg_description as d"
@@ -76,14 +89,15 @@
     empty table to older snapshots; DELETE does neither. The lock admits one build at a time.
 #}
 {% macro postgres__reset_csv_table(model, full_refresh, old_relation, agate_table) %}
-    {% if full_refresh %}
-        {{ return(default__reset_csv_table(model, full_refresh, old_relation, agate_table)) }}
+    {% if full_refresh or not quintile.is_own_node() %}
+        {{ return(dbt.default__reset_csv_table(model, full_refresh, old_relation, agate_table)) }}
     {% endif %}
     {% set sql %}
         lock table {{ old_relation }} in share row exclusive mode;
         delete from {{ old_relation }};
     {% endset %}
-    {% do run_query(sql) %}
+    {#- run_query would open no transaction, and without rows to insert nothing else does. -#}
+    {% call statement('reset_csv_table') %}{{ sql }}{% endcall %}
     {{ return(sql) }}
 {% endmacro %}
 
@@ -93,6 +107,9 @@
     about uuid because it does not know it, and which does not tell apart arrays of text types.
 #}
 {% macro get_column_schema_from_query(select_sql, select_sql_header=none) -%}
+    {%- if not quintile.is_own_node() -%}
+        {{ return(dbt.get_column_schema_from_query(select_sql, select_sql_header)) }}
+    {%- endif -%}
     {% set found = run_query(
         'create temporary view contract_columns as ' ~ select_sql ~ ';'
         ~ ' select attname, format_type(atttypid, atttypmod) from pg_attribute'

@@ -4,7 +4,7 @@
 #}
 {% macro postgres__get_table_columns_and_constraints() -%}
     {{ dbt.default__get_table_columns_and_constraints() }}
-    {%- set fillfactor = config.get('meta', {}).get('fillfactor') -%}
+    {%- set fillfactor = quintile.is_own_node() and config.get('meta', {}).get('fillfactor') -%}
     {%- if fillfactor %}
     with (fillfactor = {{ fillfactor }})
     {%- endif -%}

@@ -4,6 +4,10 @@
     view in every run. The views of this project depend on no var that changes between builds.
 #}
 {% materialization view, adapter='postgres' %}
+    {%- if not quintile.is_own_node() -%}
+        {{ return(dbt.materialization_view_default()) }}
+    {%- endif -%}
+
     {%- set existing = load_cached_relation(this) -%}
     {%- set target = this.incorporate(type='view') -%}
 

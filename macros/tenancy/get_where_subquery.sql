@@ -3,6 +3,9 @@
     done, and reading their rows takes time.
 #}
 {% macro postgres__get_where_subquery(relation) -%}
+    {%- if not quintile.is_own_node() -%}
+        {{ return(dbt.default__get_where_subquery(relation)) }}
+    {%- endif -%}
     {%- set test_where = config.get('where', '') -%}
     {%- set is_of_model = execute and (model.attached_node or '').startswith('model.') -%}
     {%- if not (is_of_model and var('tenants')) -%}

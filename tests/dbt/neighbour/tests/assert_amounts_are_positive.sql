@@ -1,0 +1,1 @@
+select word from {{ ref('neighbour_view') }} where amount <= 0

@@ -1,0 +1,213 @@
+"""The project of docs/package.md, word for word, beside a package of another team.
+
+docs/examples/dbt_project is what the page describes, with no more seeds than it asks for.
+tests/dbt/neighbour has views, seeds, a snapshot and tests that know nothing of Quintile.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from service.core.config import Settings
+from service.core.db import Connection, connect
+from tests.conftest import PROJECT_DIR, Cluster
+from tests.warm_dbt import plain_environment, run
+
+EXAMPLE = PROJECT_DIR / "docs" / "examples" / "dbt_project"
+NEIGHBOUR = PROJECT_DIR / "tests" / "dbt" / "neighbour"
+FIXTURES = PROJECT_DIR / "tests" / "dbt" / "package" / "fixtures"
+# Everything that dbt reads of Quintile when it is the root project.
+OWN = ("dbt_project.yml", "profiles.yml", ".dbtignore", "macros", "models", "seeds", "tests/dbt")
+
+# Indented code; a line between two indented ones may be empty.
+BLOCK = re.compile(r"(?:^ {4}.*\n|^\n(?= {4}))+", re.MULTILINE)
+
+# The lines of dbt_project.yml that differ by layout.
+LAYOUTS = {
+    "fivetran": {},
+    "airbyte": {"source_layout: fivetran": "source_layout: airbyte"},
+    "native": {
+        "source_layout: fivetran": "source_layout: native",
+        "source_schemas: [shopify_acme, shopify_borealis]": "shopify_schema: shopify_data",
+    },
+}
+# What Fivetran has not created for the second store yet.
+ABSENT = ["shopify_borealis.customer_tag", "shopify_borealis.fulfillment"]
+
+
+def _blocks() -> list[str]:
+    page = (PROJECT_DIR / "docs" / "package.md").read_text(encoding="utf-8")
+    install = page.partition("## Install\n")[2].partition("\n## ")[0]
+    return [dedent(block) for block in BLOCK.findall(install)]
+
+
+def test_the_page_shows_the_files_of_the_example() -> None:
+    files = [path.read_text(encoding="utf-8") for path in EXAMPLE.rglob("*") if path.is_file()]
+    blocks = [block.strip("\n") for block in _blocks()]
+    assert len(blocks) >= 4
+    assert [block for block in blocks if not any(block in file for file in files)] == []
+
+
+@pytest.fixture(scope="module")
+def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a checkout of Quintile and the neighbour, for projects beside them."""
+    directory = tmp_path_factory.mktemp("projects")
+    (directory / "quintile").symlink_to(PROJECT_DIR)
+    (directory / "neighbour").symlink_to(NEIGHBOUR)
+    return directory
+
+
+@pytest.fixture(params=LAYOUTS, scope="module")
+def layout(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def database(layout: str, cluster: Cluster) -> Iterator[str]:
+    """A database without Quintile, with the orders of two stores in the schemas of the page."""
+    with cluster.database("template1") as settings:
+        with connect(settings.database_url) as conn:
+            orders = (FIXTURES / f"{layout}.sql").read_text(encoding="utf-8")
+            orders = orders.replace("landed_shopify", "landed_data")
+            for schema in ("acme", "borealis", "data"):
+                orders = orders.replace(f"landed_{schema}", f"shopify_{schema}")
+            conn.execute(orders)
+        yield settings.database_url
+
+
+@pytest.fixture(scope="module")
+def project(layout: str, projects: Path) -> Path:
+    """The example as a user of the layout has it, with the neighbour as a second package."""
+    project = projects / f"project_{layout}"
+    shutil.copytree(EXAMPLE, project)
+    settings = project / "dbt_project.yml"
+    text = settings.read_text(encoding="utf-8")
+    for line, replacement in LAYOUTS[layout].items():
+        assert line in text
+        text = text.replace(line, replacement)
+    settings.write_text(text, encoding="utf-8")
+    with (project / "packages.yml").open("a") as packages:
+        packages.write("  - local: ../neighbour\n")
+    _install_packages(project, {"PGHOST": "nowhere", "PGUSER": "nobody", "PGDATABASE": "none"})
+    return project
+
+
+def _install_packages(project: Path, environment: dict[str, str]) -> None:
+    subprocess.run(
+        [Path(sys.executable).with_name("dbt"), "--quiet", "deps"],
+        cwd=project,
+        env={**plain_environment(), "DBT_PROFILES_DIR": str(project), **environment},
+        check=True,
+        timeout=120,
+    )
+
+
+def _dbt(project: Path, url: str, *arguments: str, expect: int = 0, **changes: Any) -> str:
+    parts = conninfo_to_dict(url)
+    given = {"as_of": "2026-07-01", **changes}
+    status, printed = run(
+        project,
+        project / "parsed",
+        {name: value for name, value in given.items() if name != "as_of"},
+        *("--warn-error", *arguments, "--vars", json.dumps(given)),
+        environment={
+            "DBT_PROFILES_DIR": str(project),
+            "DBT_TARGET_PATH": str(project / "target"),
+            "PGHOST": str(parts["host"]),
+            "PGUSER": str(parts["user"]),
+            "PGDATABASE": str(parts["dbname"]),
+        },
+    )
+    assert status == expect, printed
+    return printed
+
+
+def test_it_builds_twice_and_from_nothing(layout: str, project: Path, database: str) -> None:
+    changes = {"absent_tables": ABSENT} if layout == "fivetran" else {}
+    built = []
+    for arguments in ([], [], ["--full-refresh"]):
+        out = _dbt(project, database, "build", *arguments, **changes)
+        assert "WARN=0 ERROR=0 SKIP=0" in out
+        with connect(database) as conn:
+            built.append(_rows(conn))
+    assert built[0] == built[1] == built[2]
+    # As the expected rows of tests/dbt/package, but without its settings: customer 105 with 888.00
+    # is not excluded, and the window is one year, so that customer 102 of borealis is outside.
+    assert built[0]["stores"] == [
+        {"customers": 4, "revenue": "1070.10"},
+        {"customers": 1, "revenue": "12.500"},
+    ]
+    assert len(built[0]["neighbour"]) == 2
+
+
+def _rows(conn: Connection) -> dict[str, list[dict[str, Any]]]:
+    """What the project and the neighbour have built."""
+    return {
+        "stores": conn.execute(
+            "select sum(customers)::int as customers, sum(revenue)::text as revenue"
+            " from analytics.segments group by tenant_id order by tenant_id"
+        ).fetchall(),
+        "neighbour": conn.execute(
+            "select c.word, c.amount::text, s.dbt_valid_to from analytics.neighbour_contract as c"
+            " inner join analytics.neighbour_snapshot as s using (word)"
+            " inner join analytics.neighbour_incremental as i using (word) order by 1"
+        ).fetchall(),
+    }
+
+
+def test_another_package_builds_in_quintile_s_own_project(
+    tmp_path: Path, built_settings: Settings
+) -> None:
+    """Quintile is the root project, so dbt also offers its macros to the other package."""
+    project = tmp_path / "quintile"
+    for name in OWN:
+        source, copy = PROJECT_DIR / name, project / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
+    (project / "packages.yml").write_text(f"packages:\n  - local: {NEIGHBOUR}\n")
+    url = built_settings.database_url
+    environment = {
+        "QUINTILE_DATABASE_URL": url,
+        "DBT_PROFILES_DIR": str(project),
+        "DBT_TARGET_PATH": str(project / "target"),
+    }
+    _install_packages(project, environment)
+    for arguments in (
+        ["build", "--select", "package:neighbour"],
+        ["build", "--select", "package:neighbour"],
+        ["build", "--select", "package:neighbour", "--full-refresh"],
+    ):
+        status, printed = run(
+            project, project / "parsed", {}, "--warn-error", *arguments, environment=environment
+        )
+        assert status == 0, printed
+    with connect(url) as conn:
+        facts = conn.execute(
+            "select relname::text as name, relrowsecurity as is_protected,"
+            " reloptions::text as options, obj_description(oid) as comment"
+            " from pg_class where relname like 'neighbour_%' and relkind in ('r', 'v') order by 1"
+        ).fetchall()
+    # No row level security, storage parameter or grant of Quintile's.
+    assert [(row["name"], row["is_protected"], row["options"]) for row in facts] == [
+        (name, False, None)
+        for name in (
+            "neighbour_contract",
+            "neighbour_empty",
+            "neighbour_incremental",
+            "neighbour_snapshot",
+            "neighbour_view",
+            "neighbour_words",
+        )
+    ]
+    assert facts[4]["comment"] == "A view of another package."
