@@ -27,7 +27,12 @@ _SECONDS = 300
 
 
 def dbt(
-    url: str, target: Path, *arguments: str, expect: int = 0, writes_artifacts: bool = False
+    url: str,
+    target: Path,
+    *arguments: str,
+    expect: int = 0,
+    writes_artifacts: bool = False,
+    **environment: str,
 ) -> str:
     """Run dbt on the database; its output, which is an error when it exits otherwise."""
     given = json.loads(arguments[arguments.index("--vars") + 1]) if "--vars" in arguments else {}
@@ -42,6 +47,7 @@ def dbt(
             "DBT_PROFILES_DIR": str(PROJECT_DIR),
             "DBT_TARGET_PATH": str(target),
             "DBT_LOG_PATH": str(target),
+            **environment,
         },
     )
     assert status == expect, printed

@@ -1,9 +1,19 @@
-{% macro utc_timestamp(value) -%}
-    {%- set timestamp = modules.datetime.datetime.fromisoformat(value | string | trim) -%}
-    {%- if timestamp.tzinfo is none -%}
-        {%- set timestamp = modules.pytz.utc.localize(timestamp) -%}
+{% macro utc_datetime(value) -%}
+    {%- set parsed = modules.datetime.datetime.fromisoformat(value | string | trim) -%}
+    {%- if parsed.tzinfo is none -%}
+        {%- set parsed = modules.pytz.utc.localize(parsed) -%}
     {%- endif -%}
-    '{{ timestamp.astimezone(modules.pytz.utc).isoformat(' ') }}'::timestamptz
+    {{ return(parsed.astimezone(modules.pytz.utc)) }}
+{%- endmacro %}
+
+
+{% macro utc_timestamp(value) -%}
+    '{{ utc_datetime(value).isoformat(' ') }}'::timestamptz
+{%- endmacro %}
+
+
+{% macro as_of_datetime() -%}
+    {{ return(utc_datetime(var('as_of') or run_started_at.isoformat())) }}
 {%- endmacro %}
 
 

@@ -1,8 +1,12 @@
 {% macro publish_build() -%}
-    insert into {{ ref('rfm_builds') }} as b (
+    insert into {{ ref('rfm_builds').render() }} as b (
         tenant_id, as_of, window_starts_at, window_days, time_zone, currency, currency_exponent,
         recorded_until, settings_key, changes_from
     )
+    with windows as (
+        select * from {{ ref('int_windows_built_for_rfm') }}
+    )
+
     select
         w.tenant_id,
         w.as_of,
@@ -14,7 +18,7 @@
         case when w.is_recorded then w.as_of end,
         w.settings_key,
         w.changes_from
-    from {{ ref('int_windows_built_for_rfm') }} as w
+    from windows as w
     where
         w.instants_back = 0
         and {{ tenant_filter('w.tenant_id') }}
@@ -49,13 +53,13 @@
     different tenants and exclude only plain builds.
 #}
 {% macro lock_windows() -%}
-    lock table {{ ref('int_windows_built_for_rfm') }}
+    lock table {{ ref('int_windows_built_for_rfm').render() }}
     in {{ 'row exclusive' if var('has_build_lock') else 'share row exclusive' }} mode
 {%- endmacro %}
 
 
 {% macro recalculate_changed_customers_only() -%}
-    update {{ ref('int_windows_built_for_rfm') }}
+    update {{ ref('int_windows_built_for_rfm').render() }}
     set is_measured_anew = false
     where is_mark_valid and {{ tenant_filter() }}
 {%- endmacro %}
@@ -64,6 +68,6 @@
 {# A new table has no customers yet, so the watermarks of earlier builds do not apply to it. #}
 {% macro reset_change_tracking() -%}
     {%- if execute and load_relation(this) is none -%}
-        update {{ ref('rfm_builds') }} set changes_from = null where changes_from is not null
+        update {{ ref('rfm_builds').render() }} set changes_from = null where changes_from is not null
     {%- endif -%}
 {%- endmacro %}

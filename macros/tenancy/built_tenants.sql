@@ -18,7 +18,7 @@
 #}
 {% macro tenants_relation() -%}
     {%- if var('use_service_schemas') -%}
-        {{ source('app', 'tenants') }}
+        {{ source('app', 'tenants').render() }}
     {%- elif execute -%}
         {{ graph.nodes['model.quintile.base_seeds__tenants'].relation_name }}
     {%- endif -%}

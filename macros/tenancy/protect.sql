@@ -56,10 +56,12 @@
 
 {% macro grant_marts_usage() -%}
     {%- if are_relations_protected() -%}
+        {%- set schema = adapter.quote(generate_schema_name('marts', model) | trim) %}
         do $$
         begin
-            if not has_schema_privilege('quintile_app', 'marts', 'usage') then
-                grant usage on schema marts to quintile_app;
+            if not has_schema_privilege('quintile_app', to_regnamespace('{{ schema }}'), 'usage')
+            then
+                grant usage on schema {{ schema }} to quintile_app;
             end if;
         end
         $$
@@ -72,6 +74,9 @@
     security does not restrict it to one tenant.
 #}
 {% macro apply_grants(relation, grant_config, should_revoke) -%}
+    {%- if not quintile.is_own_node() -%}
+        {{ return(dbt.apply_grants(relation, grant_config, should_revoke)) }}
+    {%- endif -%}
     {%- set granted = {} -%}
     {%- for privilege, grantees in (grant_config or {}).items() -%}
         {%- set grantees = [grantees] if grantees is string else grantees -%}

@@ -238,6 +238,8 @@ def _run_dbt(
         "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
         "QUINTILE_DBT_THREADS": str(settings.dbt_threads),
         "DBT_PROFILES_DIR": str(PROJECT_DIR),
+        # Production, whatever target the shell's own dbt commands use.
+        "DBT_TARGET": "default",
         "DBT_TARGET_PATH": str(directory / "target"),
         "DBT_LOG_PATH": str(directory / "logs"),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

@@ -267,7 +267,11 @@ inner join pg_catalog.pg_attribute as a
 cross join lateral app.isolation_findings_of(c.oid) as f
 where
     c.relkind in ('r', 'p', 'v', 'm')
-    and n.nspname in ('shopify', 'app', 'staging', 'intermediate', 'marts')
+    and (
+        n.nspname in ('shopify', 'app', 'staging', 'intermediate', 'marts')
+        -- What developers build into schemas of their own.
+        or pg_catalog.pg_get_userbyid(n.nspowner) = 'quintile_transform'
+    )
 
 union all
 

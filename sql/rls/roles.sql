@@ -2,7 +2,8 @@
 -- QUINTILE_DATABASE_URL, who need not be a superuser. Idempotent.
 --
 --   quintile_owner      owns schemas shopify and app, and runs migrations; cannot log in
---   quintile_transform  dbt: reads schemas shopify and app, owns staging, intermediate and marts
+--   quintile_transform  dbt: reads schemas shopify and app, owns staging, intermediate and marts,
+--                       and the same schemas of developers (dbt_alice_marts)
 --   quintile_app        the service: owns nothing, sees one tenant per transaction
 
 do $$
@@ -36,6 +37,8 @@ begin
         execute format('grant connect, temporary on database %I to %I', current_database(), wanted);
     end loop;
     execute format('grant create on database %I to quintile_owner', current_database());
+    -- dbt creates the schemas of every target that is not production.
+    execute format('grant create on database %I to quintile_transform', current_database());
 end
 $$;
 

@@ -12,12 +12,20 @@ listed as (
     ]::text[]) as source_schema
 ),
 
+tenants_by_schema as (
+    select * from {{ overridable_seed('tenants_by_schema') }}
+),
+
+tenants as (
+    select * from {{ ref('stg_app__tenants') }}
+),
+
 owned as (
     select
         s.source_schema,
         t.tenant_id
-    from {{ overridable_seed('tenants_by_schema') }} as s
-    inner join {{ ref('stg_app__tenants') }} as t on s.tenant_id::uuid = t.tenant_id
+    from tenants_by_schema as s
+    inner join tenants as t on s.tenant_id::uuid = t.tenant_id
 )
 
 select

@@ -20,6 +20,10 @@ rules (segment, r_low, r_high, f_low, f_high) as (
     ('potential', 3, 3, 1, 2)
 ),
 
+segments as (
+    select * from {{ ref('rfm_segments') }}
+),
+
 expected as (
     select distinct on (c.r_score, c.f_score)
         c.r_score,
@@ -28,7 +32,7 @@ expected as (
     from cells as c
     inner join rules as r
         on c.r_score between r.r_low and r.r_high and c.f_score between r.f_low and r.f_high
-    inner join {{ ref('rfm_segments') }} as s on r.segment = s.segment
+    inner join segments as s on r.segment = s.segment
     order by c.r_score, c.f_score, s.priority
 ),
 

@@ -466,10 +466,11 @@ def test_a_backfills_days_begin_in_each_tenants_time_zone(built: Build) -> None:
             assert [on for on, *_ in rows(built.conn, HISTORY, name)] == [*asked, "2026-01-15"]
 
 
-def test_a_backfill_removes_records_of_a_future_build(built: Build) -> None:
-    """Plain dbt builds any instant; the commands refuse the future, and repair history."""
+def test_a_backfill_removes_records_of_a_future_build(built: Build, tmp_path: Path) -> None:
+    """Plain dbt builds a future instant when asked to; commands refuse it, and repair history."""
     built("2025-06-01")
-    built("2999-01-01")
+    future = json.dumps({"as_of": "2999-01-01", "allow_future_as_of": True})
+    dbt(built.settings.database_url, tmp_path, "run", *RFM, "--vars", future)
     # Every build until then counts as one of the past.
     built("2025-09-01")
     assert [on for on, *_ in rows(built.conn, HISTORY)] == ["2025-06-01", "2999-01-01"]

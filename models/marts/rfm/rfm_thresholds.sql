@@ -8,9 +8,13 @@ builds as (
     select * from {{ ref('rfm_builds') }}
 ),
 
+scores as (
+    select * from {{ ref('int_customers_counted_by_score') }}
+),
+
 counted as (
     select c.*
-    from {{ ref('int_customers_counted_by_score') }} as c
+    from scores as c
     inner join tenants as t on c.tenant_id = t.tenant_id
 ),
 

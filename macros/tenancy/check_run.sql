@@ -1,0 +1,47 @@
+{#
+    On-run-start hook. Refuses runs that would silently leave wrong rows: an empty build of tables
+    that hold rows, a build of a sample, and a build as of a time that is yet to come.
+#}
+{% macro check_run() -%}
+    {%- if execute and flags.WHICH in ['build', 'run', 'seed'] -%}
+        {%- if invocation_args_dict.get('sample') -%}
+            {%- do exceptions.raise_compiler_error(
+                'Quintile cannot be built with --sample: scores depend on all customers of a '
+                ~ 'tenant. The var tenants builds a few tenants completely.'
+            ) -%}
+        {%- endif -%}
+        {%- if flags.EMPTY -%}
+            {{ refuse_empty_build() }}
+        {%- endif -%}
+        {{ refuse_future_as_of() }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# With --empty every source looks empty, so that the strategy reconcile would delete all rows. #}
+{% macro refuse_empty_build() -%}
+    {%- for node in graph.nodes.values()
+        if node.package_name == 'quintile' and node.config.incremental_strategy == 'reconcile' -%}
+        {%- set table = adapter.get_relation(node.database, node.schema, node.alias) -%}
+        {%- if table and run_query('select from ' ~ table ~ ' limit 1').rows | length -%}
+            {%- do exceptions.raise_compiler_error(
+                'A build with --empty would delete the rows of ' ~ table ~ '. Build into schemas '
+                ~ 'of your own, for example with --target dev.'
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+
+{# A day of tolerance, because days begin earlier in other time zones and clocks differ. #}
+{% macro refuse_future_as_of() -%}
+    {%- set limit = modules.datetime.datetime.now(modules.pytz.utc)
+        + modules.datetime.timedelta(days=1) -%}
+    {%- if as_of_datetime() > limit and not var('allow_future_as_of') -%}
+        {%- do exceptions.raise_compiler_error(
+            'The var as_of, ' ~ var('as_of') ~ ', is in the future: history would not record any '
+            ~ 'build until then. Leave it out to build as of now, or set the var '
+            ~ 'allow_future_as_of.'
+        ) -%}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,182 @@
+"""Developers build into schemas of their own, in the database of production."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from psycopg import sql
+
+from service.builds.run import build
+from service.core.config import Settings
+from service.core.db import Connection, app_url, connect
+from service.migrate import migrate
+from tests.conftest import PROJECT_DIR
+from tests.demo import AS_OF
+from tests.warm_dbt import dbt, plain_environment
+
+VARS = ("--vars", json.dumps({"as_of": AS_OF.isoformat()}))
+DATA = ("build", "--exclude-resource-type", "unit_test")
+SCORED = (
+    *("build", "--exclude-resource-types", "unit_test", "test"),
+    *("--select", "+customer_rfm_segments", "resource_type:seed"),
+)
+SCORES = """
+    select tenant_id, customer_id, r_score, f_score, m_score, segment
+    from {}.customer_rfm_segments order by 1, 2
+"""
+
+
+@pytest.fixture
+def demo(built_demo: Settings) -> Settings:
+    """The demo's database; a copy of a database does not have its grants, which migrate repeats."""
+    migrate(built_demo)
+    return built_demo
+
+
+def as_developer(settings: Settings, target: Path, name: str, *arguments: str, **more: int) -> str:
+    """Run dbt with the target dev and another schema; its artifacts are in the directory."""
+    return dbt(
+        settings.database_url,
+        target / name,
+        *arguments,
+        **more,
+        DBT_TARGET="dev",
+        QUINTILE_DBT_SCHEMA=name,
+    )
+
+
+def scores(conn: Connection, schema: str) -> list[dict[str, object]]:
+    return conn.execute(sql.SQL(SCORES).format(sql.Identifier(schema))).fetchall()
+
+
+def schemas(conn: Connection) -> set[str]:
+    found = conn.execute(
+        "select nspname::text as name from pg_namespace"
+        " where pg_get_userbyid(nspowner) = 'quintile_transform' and nspname !~ '^pg_'"
+    ).fetchall()
+    return {row["name"] for row in found}
+
+
+def test_two_developers_and_production_share_a_database(demo: Settings, tmp_path: Path) -> None:
+    with connect(demo.database_url) as conn:
+        production = conn.execute("select ctid, * from marts.customer_facts").fetchall()
+        as_developer(demo, tmp_path, "dbt_alice", *DATA, *VARS)
+        as_developer(demo, tmp_path, "dbt_bob", *SCORED, *VARS)
+        assert schemas(conn) == {"staging", "intermediate", "marts"} | {
+            f"dbt_{name}{layer}"
+            for name in ("alice", "bob")
+            for layer in ("_staging", "_intermediate", "_marts")
+        }
+        assert scores(conn, "dbt_alice_marts") == scores(conn, "marts")
+        assert scores(conn, "dbt_bob_marts") == scores(conn, "marts")
+        assert conn.execute("select ctid, * from marts.customer_facts").fetchall() == production
+
+        # The service goes on building production, whatever the shell's target is.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DBT_TARGET", "dev")
+            conn.execute("drop schema dbt_bob_marts cascade")
+            build(demo, as_of=AS_OF.isoformat(), quiet=True)
+        assert "dbt_bob_marts" not in schemas(conn)
+
+
+def test_what_a_developer_builds_is_isolated(demo: Settings, tmp_path: Path) -> None:
+    as_developer(demo, tmp_path, "dbt_alice", *SCORED, *VARS)
+    with connect(demo.database_url) as conn:
+        assert conn.execute("select * from app.isolation_findings").fetchall() == []
+        tenants = [
+            row["tenant_id"] for row in conn.execute("select tenant_id from app.tenants").fetchall()
+        ]
+        assert len(tenants) == 2
+        with connect(app_url(demo)) as app:
+            assert scores(app, "dbt_alice_marts") == []
+            for tenant_id in tenants:
+                assert seen_by(app, tenant_id) == {tenant_id}
+
+        # A breach in one developer's schema is a finding, and does not stop production's build.
+        conn.execute("alter table dbt_alice_marts.customer_facts disable row level security")
+        found = conn.execute("select relation from app.isolation_findings").fetchall()
+        assert {row["relation"] for row in found} == {"dbt_alice_marts.customer_facts"}
+        test = ("test", "--select", "assert_isolation_holds", *VARS)
+        dbt(demo.database_url, tmp_path / "production", *test)
+        as_developer(demo, tmp_path, "dbt_bob", *test)
+        as_developer(demo, tmp_path, "dbt_alice", *test, expect=1)
+        # The developer's next build repairs it.
+        as_developer(demo, tmp_path, "dbt_alice", *SCORED, *VARS)
+        assert conn.execute("select * from app.isolation_findings").fetchall() == []
+
+
+def seen_by(app: Connection, tenant_id: UUID) -> set[object]:
+    with app.transaction():
+        app.execute("select set_config('app.tenant_id', %s, true)", [str(tenant_id)])
+        return {row["tenant_id"] for row in scores(app, "dbt_alice_marts")}
+
+
+def test_one_model_is_built_on_production_s_others(demo: Settings, tmp_path: Path) -> None:
+    """With --defer, a developer builds only what changed; `clone` gives views of the rest."""
+    state = tmp_path / "state"
+    subprocess.run(
+        [Path(sys.executable).with_name("dbt"), "--quiet", "parse", "--target-path", str(state)],
+        cwd=PROJECT_DIR,
+        env={**plain_environment(), "QUINTILE_DATABASE_URL": demo.database_url},
+        check=True,
+        timeout=120,
+    )
+    deferred = ("--defer", "--state", str(state))
+    as_developer(demo, tmp_path, "dbt_alice", "run", "--select", "customers", *deferred, *VARS)
+    with connect(demo.database_url) as conn:
+        built = conn.execute(
+            "select c.relname::text as name from pg_class as c"
+            " where c.relnamespace = 'dbt_alice_marts'::regnamespace and c.relkind in ('r', 'v')"
+        ).fetchall()
+        assert [row["name"] for row in built] == ["customers"]
+        count = "select count(*) as n from {}.customers"
+        counts = [
+            conn.execute(sql.SQL(count).format(sql.Identifier(schema))).fetchone()
+            for schema in ("marts", "dbt_alice_marts")
+        ]
+        assert counts[0] == counts[1] != {"n": 0}
+        as_developer(
+            demo,
+            tmp_path,
+            "dbt_alice",
+            *("clone", "--select", "sample_orders", "--state", str(state), *VARS),
+        )
+        assert conn.execute("select * from app.isolation_findings").fetchall() == []
+        with connect(app_url(demo)) as app:
+            read = app.execute("select count(*) as n from dbt_alice_marts.sample_orders")
+            assert read.fetchone() == {"n": 0}
+
+
+def test_an_empty_build_is_for_a_schema_of_one_s_own(demo: Settings, tmp_path: Path) -> None:
+    """It checks all SQL without reading a row, and deletes none of production's."""
+    empty = ("build", "--empty", "--exclude-resource-type", "unit_test", *VARS)
+    with connect(demo.database_url) as conn:
+        before = conn.execute("select ctid, * from marts.customer_facts").fetchall()
+        printed = dbt(demo.database_url, tmp_path / "production", *empty, expect=2)
+        assert "would delete the rows of" in printed
+        assert conn.execute("select ctid, * from marts.customer_facts").fetchall() == before
+        for _ in range(2):
+            out = as_developer(demo, tmp_path, "dbt_ci", *empty)
+            assert "WARN=0 ERROR=0 SKIP=0" in out
+        assert scores(conn, "dbt_ci_marts") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["run", "--sample", "3 days"], "cannot be built with --sample"),
+        (["run", "--vars", '{"as_of": "2999-01-01"}'], "2999-01-01, is in the future"),
+    ],
+)
+def test_runs_that_would_leave_wrong_rows_are_refused(
+    arguments: list[str], reason: str, demo: Settings, tmp_path: Path
+) -> None:
+    with connect(demo.database_url) as conn:
+        before = conn.execute("select ctid, * from marts.customer_facts").fetchall()
+        assert reason in dbt(demo.database_url, tmp_path, *arguments, expect=2)
+        assert conn.execute("select ctid, * from marts.customer_facts").fetchall() == before
