@@ -11,17 +11,17 @@ tenants as (
 
 landed_customers as (
     {{- union_source_schemas('airbyte_shopify', 'customers', {
-        'id': 'bigint',
+        'id': 'id',
         'first_name': 'text',
         'last_name': 'text',
         'email': 'text',
         'phone': 'text',
         'email_marketing_consent': 'jsonb',
         'tags': 'text',
-        'created_at': 'timestamptz',
-        'updated_at': 'timestamptz',
-        '_airbyte_extracted_at': 'timestamptz',
-    }) }}
+        'created_at': 'time',
+        'updated_at': 'time',
+        '_airbyte_extracted_at': 'time',
+    }, required=['id']) }}
 ),
 
 tags as (
@@ -38,7 +38,7 @@ tags as (
 final as (
     select
         t.tenant_id,
-        c.id::text as customer_id,
+        {{ id_or_digest('c.id', 'c') }} as customer_id,
         nullif(c.email, '') as email,
         {{ customer_display_name('c') }} as display_name,
         upper(c.email_marketing_consent ->> 'state') as marketing_state,
@@ -46,7 +46,8 @@ final as (
         c.created_at,
         c.updated_at as shopify_updated_at,
         c._airbyte_extracted_at as landed_at,
-        null::timestamptz as deleted_at
+        null::timestamptz as deleted_at,
+        coalesce(c.unreadable, {{ missing('c.id', 'id') }}) as rejection_reason
     from landed_customers as c
     inner join tenants as t on c.source_schema = t.source_schema
     left join tags as g on c.source_schema = g.source_schema and c.id = g.customer_id

@@ -10,4 +10,4 @@ select
     shopify_updated_at,
     landed_at
 from {{ shopify_table('customers') }}
-where deleted_at is null
+where deleted_at is null{{ ' and rejection_reason is null' if var('source_layout') != 'native' }}

@@ -34,4 +34,4 @@ select
     shopify_updated_at,
     landed_at
 from {{ orders }}
-where deleted_at is null
+where deleted_at is null{{ ' and rejection_reason is null' if var('source_layout') != 'native' }}

@@ -1,0 +1,469 @@
+"""Rows of Fivetran's and Airbyte's tables that are not as they should be.
+
+Each test loads the fixture of a layout, as test_dbt_package.py does, changes some cells and builds.
+An order that cannot be read is rejected with the reason, and its neighbours are built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.core.db import Connection, connect
+from tests.conftest import Cluster
+from tests.integration.test_dbt_package import (  # noqa: F401
+    Dbt,
+    _load,
+    _query,
+    _vars,
+    dbt,
+    project,
+)
+
+# The models whose rows are looked at.
+READ = ("+customer_facts", "+rfm_excluded_orders")
+
+REJECTED = """
+    select t.tenant_name as tenant, e.order_id, e.detail
+    from {marts}.rfm_excluded_orders as e
+    inner join {staging}.stg_app__tenants as t on e.tenant_id = t.tenant_id
+    where e.primary_reason = 'unreadable'
+    order by 1, 2
+"""
+SPENT = """
+    select t.tenant_name || ' ' || c.customer_id as customer, c.lifetime_minor::int as spent
+    from {marts}.customer_facts as c
+    inner join {staging}.stg_app__tenants as t on c.tenant_id = t.tenant_id
+    where c.lifetime_order_count > 0
+"""
+# By hand from the head of fixtures/native.sql: customers with counted orders, excluded ones too.
+USUAL = {
+    "acme 101": 10010 + 4000,
+    "acme 102": 3000,
+    "acme 103": 3000,
+    "acme 104": 1200,
+    "acme 105": 88800,
+    "borealis 101": 12500,
+    "borealis 102": 3250,
+}
+
+
+@pytest.fixture(scope="module")
+def database(cluster: Cluster) -> Iterator[str]:
+    with cluster.database("template1") as settings:
+        yield settings.database_url
+
+
+class Landed:
+    """The fixture of a layout in the database, to be changed and built."""
+
+    def __init__(self, dbt: Dbt, url: str, conn: Connection, layout: str) -> None:  # noqa: F811
+        self._dbt = dbt
+        self._url = url
+        self._conn = conn
+        self._layout = layout
+        _load(conn, layout)
+
+    def change(self, statements: str) -> None:
+        self._conn.execute(statements)
+
+    def build(self, *select: str, expect: int = 0) -> str:
+        return self._dbt(
+            self._url,
+            *("build", "--exclude-resource-type", "unit_test"),
+            *(() if select else ("--exclude-resource-type", "test")),
+            *("--select", *(select or READ)),
+            variables=_vars(self._layout),
+            expect=expect,
+            ACME_SCHEMA=self._layout,
+        )
+
+    def query(self, text: str) -> list[dict[str, Any]]:
+        return self._conn.execute(_query(text, self._layout)).fetchall()
+
+    def rejected(self) -> dict[tuple[str, str], str]:
+        return {(row["tenant"], row["order_id"]): row["detail"] for row in self.query(REJECTED)}
+
+    def spent(self) -> dict[str, int]:
+        return {row["customer"]: row["spent"] for row in self.query(SPENT)}
+
+    def order(self, order_id: str) -> dict[str, Any]:
+        """An order of acme, as staging gives it."""
+        (row,) = self.query(
+            "select o.* from {staging}.stg_shopify__orders as o"
+            " inner join {staging}.stg_app__tenants as t on o.tenant_id = t.tenant_id"
+            f" where t.tenant_name = 'acme' and o.order_id = '{order_id}'"
+        )
+        return row
+
+
+@pytest.fixture
+def fivetran(dbt: Dbt, database: str) -> Iterator[Landed]:  # noqa: F811
+    with connect(database) as conn:
+        yield Landed(dbt, database, conn, "fivetran")
+
+
+@pytest.fixture
+def airbyte(dbt: Dbt, database: str) -> Iterator[Landed]:  # noqa: F811
+    with connect(database) as conn:
+        yield Landed(dbt, database, conn, "airbyte")
+
+
+# -- returns and edits ---------------------------------------------------------------------------
+
+
+def test_fivetran_orders_count_at_their_current_total(fivetran: Landed) -> None:
+    """Exchanged for the same price; edited before payment; edited to nothing; partly refunded."""
+    fivetran.change(
+        """
+        alter table landed_acme."order"
+        add column current_total_price double precision,
+        add column current_subtotal_price double precision;
+        update landed_acme."order" set current_total_price = total_price where id <> 1002;
+        update landed_acme."order" set current_total_price = 40 where id = 1002;
+        insert into landed_acme.customer (id) values (301), (302), (303);
+        insert into landed_acme."order" (
+            id, name, customer_id, processed_at, total_price, subtotal_price, financial_status,
+            current_total_price, current_subtotal_price, test
+        )
+        values
+        (3001, '#3001', 301, '2026-06-20 10:00+00', 200, 200, 'paid', 100, 90, false),
+        (3002, '#3002', 302, '2026-06-20 10:00+00', 226, 200, 'pending', 113, 100, false),
+        (3003, '#3003', 303, '2026-06-20 10:00+00', 50, 50, 'pending', 0, 0, false);
+        """
+    )
+    fivetran.build()
+    assert fivetran.spent() == USUAL | {"acme 301": 10000, "acme 302": 11300}
+    assert fivetran.order("3001")["current_subtotal_minor"] == 9000
+    assert fivetran.rejected() == {}
+
+
+def test_airbyte_orders_count_at_their_current_total(airbyte: Landed) -> None:
+    airbyte.change(
+        """
+        alter table landed_acme.orders add column current_total_price numeric;
+        update landed_acme.orders set current_total_price = 30.05 where id = 1001;
+        -- A refund that the current total does not show yet.
+        update landed_acme.orders set current_total_price = 60 where id = 1002;
+        alter table landed_borealis.orders add column current_total_price varchar;
+        update landed_borealis.orders set current_total_price = '12.000' where id = 1001;
+        """
+    )
+    airbyte.build()
+    assert airbyte.spent() == USUAL | {"acme 101": 3005 + 4000, "borealis 101": 12000}
+
+
+# -- cells ---------------------------------------------------------------------------------------
+
+
+def test_a_bad_cell_of_fivetran_rejects_its_order_only(fivetran: Landed) -> None:
+    fivetran.change(
+        """
+        alter table landed_acme."order"
+        alter column currency type text, alter column processed_at type text,
+        alter column subtotal_price type text;
+        update landed_acme."order" set total_price = null where id = 1012;
+        update landed_acme."order" set total_price = 'NaN' where id = 1001;
+        update landed_acme."order" set total_price = 1e300 where id = 1002;
+        update landed_acme."order" set processed_at = '2026-02-30 10:00:00' where id = 1003;
+        update landed_acme."order" set currency = null where id = 1008;
+        update landed_acme."order" set currency = 'dollars' where id = 1013;
+        update landed_acme."order" set subtotal_price = 'n/a' where id = 1010;
+        update landed_acme."order" set processed_at = null where id = 1004;
+        update landed_acme."order" set cancelled_at = '-infinity' where id = 1005;
+        insert into landed_acme."order" (id, name, customer_id, processed_at, total_price)
+        values
+        (3001, '#3001', 101, '2026-06-20T10:00:00Z', 20),
+        (3002, '#3002', 101, '2026-06-20 10:00:00 -0400', 30),
+        (3003, '#3003', 101, '2026-06-20', 40),
+        (3004, '#3004', 101, '2026-06-20 10:00:00.123456+00:00', 7);
+        insert into landed_acme.order_line (order_id, id, index, title, quantity, price)
+        values
+        (3001, 81, 1, 'Soap', null, 5),
+        (3002, 82, 1, 'Soap', 1000000000000000, 1e9),
+        (3003, 83, 1, 'Soap', 3000000000, 0.01);
+        insert into landed_acme.transaction (id, order_id, kind, status, currency, amount)
+        values
+        (901, 1007, 'refund', 'success', 'USD', null),
+        (902, 1009, 'refund', 'success', 'EUR', 5);
+        """
+    )
+    fivetran.build()
+    assert fivetran.rejected() == {
+        ("acme", "1001"): "total_price NaN is no possible amount",
+        ("acme", "1002"): "total_price 1" + "0" * 39 + " is no possible amount",
+        ("acme", "1003"): "processed_at '2026-02-30 10:00:00' is not a time",
+        ("acme", "1004"): "processed_at is missing",
+        ("acme", "1005"): "cancelled_at '-infinity' is not a time",
+        ("acme", "1007"): "a refund of transaction: amount is missing",
+        ("acme", "1008"): "currency is missing",
+        ("acme", "1009"): (
+            "a refund of transaction: its currency differs, and total_price_set has no exchange"
+            " rate"
+        ),
+        ("acme", "1010"): "subtotal_price 'n/a' is not a number",
+        ("acme", "1012"): "total_price is missing",
+        ("acme", "1013"): "currency 'dollars' is not a currency code",
+        ("acme", "3001"): "order_line: quantity is missing",
+        ("acme", "3002"): "order_line: price times quantity is no possible amount",
+    }
+    borealis = {name: spent for name, spent in USUAL.items() if name.startswith("borealis")}
+    assert fivetran.spent() == borealis | {"acme 101": 4000 + 700}
+    times = {number: str(fivetran.order(number)["ordered_at"]) for number in ("3003", "3004")}
+    assert times["3003"].startswith("2026-06-20 00:00:00+00")
+    assert times["3004"].startswith("2026-06-20 10:00:00.123456+00")
+
+
+def test_a_bad_cell_of_airbyte_rejects_its_order_only(airbyte: Landed) -> None:
+    airbyte.change(
+        """
+        alter table landed_acme.orders add column _airbyte_meta jsonb default '{"changes": []}';
+        update landed_acme.orders set total_price = null where id = 1012;
+        update landed_acme.orders set refunds = null, _airbyte_meta = '{"changes": [
+            {"field": "refunds", "change": "NULLED", "reason": "DESTINATION_TYPECAST_ERROR"}]}'
+        where id = 1002;
+        update landed_acme.orders set note = null, _airbyte_meta = '{"changes": [
+            {"field": "note", "change": "NULLED", "reason": "DESTINATION_TYPECAST_ERROR"}]}'
+        where id = 1001;
+        update landed_acme.orders set _airbyte_meta = '{"errors": [
+            "Problem with `cancelled_at`"]}' where id = 1003;
+        update landed_acme.orders set line_items = '[{"price": "free", "quantity": 1}]'
+        where id = 1007;
+        update landed_acme.orders set line_items = '"[]"' where id = 1008;
+        update landed_acme.orders set fulfillments = '[{"created_at": "yesterday"}]'
+        where id = 1010;
+        update landed_acme.orders set total_price = 'Infinity' where id = 1013;
+        update landed_acme.orders set processed_at = '20.06.2026' where id = 1009;
+        update landed_acme.orders set refunds = '[{"transactions": [
+            {"kind": "refund", "status": "success", "currency": "USD", "amount": "ten"}]}]'
+        where id = 1004;
+        """
+    )
+    airbyte.build()
+    assert airbyte.rejected() == {
+        ("acme", "1002"): "Airbyte could not load refunds",
+        ("acme", "1003"): "Airbyte could not load cancelled_at",
+        ("acme", "1004"): "refunds: amount 'ten' is not a number",
+        ("acme", "1007"): "line_items: price 'free' is not a number",
+        ("acme", "1008"): "line_items is no array",
+        ("acme", "1009"): "processed_at '20.06.2026' is not a time",
+        ("acme", "1010"): "fulfillments: created_at 'yesterday' is not a time",
+        ("acme", "1012"): "total_price is missing",
+        ("acme", "1013"): "total_price Infinity is no possible amount",
+    }
+    assert airbyte.spent() == {
+        "acme 101": 10010,
+        "borealis 101": 12500,
+        "borealis 102": 3250,
+    }
+
+
+def test_a_missing_subtotal_is_the_sum_of_the_lines(fivetran: Landed) -> None:
+    """Without lines either it is the total, so that nothing looks free that was not."""
+    fivetran.change(
+        """
+        update landed_acme."order" set subtotal_price = null where id in (1001, 1009);
+        alter table landed_borealis."order" drop column subtotal_price;
+        """
+    )
+    fivetran.build()
+    assert fivetran.order("1001")["subtotal_minor"] == 9000
+    assert fivetran.order("1009")["subtotal_minor"] == 0
+    assert fivetran.spent() == USUAL
+    (row,) = fivetran.query(
+        "select subtotal_minor from {staging}.stg_shopify__orders"
+        " where currency = 'KWD' and order_id = '1001'"
+    )
+    assert row["subtotal_minor"] == 12500
+
+
+def test_a_customer_that_cannot_be_read_is_left_out(fivetran: Landed) -> None:
+    fivetran.change(
+        """
+        alter table landed_acme.customer alter column updated_at type text;
+        update landed_acme.customer set updated_at = 'never' where id = 101;
+        """
+    )
+    fivetran.build()
+    assert fivetran.spent() == USUAL
+    rejected = "select entity, source_id, reason from {staging}.stg_shopify__rejected_rows"
+    assert fivetran.query(rejected) == [
+        {"entity": "customer", "source_id": "101", "reason": "updated_at 'never' is not a time"}
+    ]
+    # The order has a name and an address of its own.
+    emails = "select email from {marts}.customer_facts where customer_id = '101' order by 1"
+    assert fivetran.query(emails) == [{"email": "ada@example.com"}, {"email": "eve@example.com"}]
+
+
+# -- columns and tables --------------------------------------------------------------------------
+
+
+def test_optional_columns_that_fivetran_lacks_are_null(fivetran: Landed) -> None:
+    fivetran.change(
+        """
+        alter table landed_acme."order" drop column app_id, drop column note;
+        alter table landed_acme.customer drop column email_marketing_consent_state;
+        alter table landed_borealis."order"
+        drop column name, drop column test, drop column cancelled_at, drop column updated_at,
+        drop column total_price_set, drop column _fivetran_synced, drop column _fivetran_deleted;
+        alter table landed_borealis.order_line
+        drop column sku, drop column variant_title, drop column total_discount, drop column id;
+        alter table landed_borealis.transaction drop column currency;
+        """
+    )
+    fivetran.build()
+    assert fivetran.spent() == USUAL
+    assert fivetran.rejected() == {}
+    assert fivetran.order("1001")["note"] is None
+
+
+def test_optional_columns_that_airbyte_lacks_are_null(airbyte: Landed) -> None:
+    airbyte.change(
+        """
+        alter table landed_acme.orders
+        drop column app_id, drop column note, drop column total_price_set, drop column email;
+        update landed_acme.orders set refunds = '[]' where id = 1003;
+        -- json takes what jsonb does not.
+        alter table landed_acme.orders
+        alter column line_items drop default, alter column line_items type json;
+        update landed_acme.orders
+        set line_items = '[{"title": "\\u0000Tea", "price": "5.00", "quantity": 2}]'
+        where id = 1001;
+        alter table landed_borealis.orders
+        drop column subtotal_price, drop column deleted_at, drop column fulfillments,
+        drop column _airbyte_extracted_at;
+        alter table landed_borealis.customers drop column email_marketing_consent, drop column tags;
+        """
+    )
+    airbyte.build()
+    assert airbyte.spent() == USUAL | {"acme 102": 4000}
+    assert airbyte.rejected() == {}
+    assert airbyte.order("1001")["line_items"][0]["title"] == "Tea"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            'alter table landed_acme."order" rename column total_price'
+            " to total_price_set_shop_amount;"
+            ' alter table landed_acme."order" rename column financial_status'
+            " to display_financial_status;"
+            ' alter table landed_acme."order" rename column currency to currency_code',
+            "landed_acme.order lacks currency, total_price, financial_status: these are the tables"
+            " of Fivetran's GraphQL schema, and Quintile reads those of its REST schema.",
+        ),
+        (
+            'alter table landed_borealis."order" drop column customer_id',
+            "landed_borealis.order lacks customer_id: have the connector load it.",
+        ),
+        (
+            "drop table landed_acme.order_tag",
+            "landed_acme.order_tag does not exist: if the connector has not created it yet because"
+            " it has no rows for it, list it in the var absent_tables.",
+        ),
+    ],
+)
+def test_another_schema_than_fivetran_s_is_refused_in_a_sentence(
+    fivetran: Landed, changes: str, sentence: str
+) -> None:
+    fivetran.change(changes)
+    assert sentence in " ".join(fivetran.build(expect=1).split())
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            "drop table landed_acme.orders; create table landed_acme.orders ("
+            " _airbyte_ab_id text, _airbyte_data jsonb, _airbyte_emitted_at timestamptz)",
+            "landed_acme.orders lacks id, customer, currency, total_price, financial_status, tags,"
+            " refunds, processed_at and created_at: these are Airbyte's raw tables, and Quintile"
+            " reads the typed tables of destination-postgres 2 or newer.",
+        ),
+        (
+            "alter table landed_acme.orders alter column refunds drop default,"
+            " alter column refunds type text",
+            "landed_acme.orders.refunds is text, not jsonb: Quintile reads the typed tables of"
+            " destination-postgres 2 or newer.",
+        ),
+    ],
+)
+def test_another_schema_than_airbyte_s_is_refused_in_a_sentence(
+    airbyte: Landed, changes: str, sentence: str
+) -> None:
+    airbyte.change(changes)
+    assert sentence in " ".join(airbyte.build(expect=1).split())
+
+
+# -- discounts and statuses ----------------------------------------------------------------------
+
+
+def test_an_allocated_discount_reduces_the_total_of_its_line(fivetran: Landed) -> None:
+    """borealis has no such table, and it is not listed as absent."""
+    fivetran.change(
+        """
+        create table landed_acme.discount_allocation (
+            order_line_id bigint, index bigint, amount double precision,
+            discount_application_index bigint
+        );
+        insert into landed_acme."order" (
+            id, name, customer_id, processed_at, total_price, subtotal_price, test
+        )
+        values (3003, '#3003', 104, '2026-06-20 10:00+00', 5, null, false);
+        insert into landed_acme.order_line (
+            order_id, id, index, title, quantity, price, total_discount
+        )
+        values
+        (3003, 7001, 1, 'Serum', 2, 25, 0),
+        (3003, 7002, 2, 'Tea', 1, 10, 4),
+        (3003, 7003, 3, 'Mug', 1, 10, 4);
+        insert into landed_acme.discount_allocation values
+        (7001, 1, 20, 0), (7001, 2, 30, 1), (7002, 1, 4, 0);
+        """
+    )
+    fivetran.build()
+    order = fivetran.order("3003")
+    assert [line["total_minor"] for line in order["line_items"]] == [0, 600, 600]
+    assert order["subtotal_minor"] == 1200
+
+
+def test_airbyte_s_line_has_its_own_discount_too(airbyte: Landed) -> None:
+    airbyte.change(
+        """
+        update landed_acme.orders set line_items = '[
+            {"price": "25.00", "quantity": 2, "total_discount": "5.00"},
+            {"price": "10.00", "quantity": 1, "total_discount": "4.00",
+             "discount_allocations": [{"amount": "4.00"}]},
+            {"price": "10.00", "quantity": 1, "total_discount": "0.00",
+             "discount_allocations": [{"amount": "3.00"}, {"amount": "9.00"}]}]'
+        where id = 1001;
+        """
+    )
+    airbyte.build()
+    assert [line["total_minor"] for line in airbyte.order("1001")["line_items"]] == [4500, 600, 0]
+
+
+def test_an_expired_order_counts_like_a_voided_one(airbyte: Landed) -> None:
+    airbyte.change("update landed_acme.orders set financial_status = 'expired' where id = 1001")
+    airbyte.build()
+    assert airbyte.spent() == USUAL | {"acme 101": 4000}
+    reasons = (
+        "select exclusion_reasons from {marts}.rfm_excluded_orders"
+        " where order_id = '1001' and currency = 'USD'"
+    )
+    assert airbyte.query(reasons) == [{"exclusion_reasons": ["voided"]}]
+
+
+def test_an_order_that_is_there_twice_ends_the_build(airbyte: Landed) -> None:
+    """The sync mode Append instead of Append + Deduped: nobody knows which row is the last."""
+    airbyte.change(
+        """
+        alter table landed_acme.orders drop constraint orders_pkey;
+        insert into landed_acme.orders select * from landed_acme.orders where id = 1001;
+        """
+    )
+    printed = airbyte.build("+base_airbyte__orders", expect=1)
+    assert "unique_within_tenant_base_airbyte__orders_order_id" in printed
