@@ -116,7 +116,6 @@ def export_samples(state: State, tenant_id: UUID, filters: SampleFilters) -> Ite
             _statement(filters.sort),
             _parameters(tenant_id, filters),
             _CSV_COLUMNS,
-            escape_formulas=True,
         )
 
 

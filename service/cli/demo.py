@@ -20,7 +20,7 @@ from sandbox import Sandbox, start_sandbox
 from service.builds.backfill import backfill
 from service.cli.console import Result, echo, run_with_progress
 from service.cli.tenants import sign_in_link
-from service.cli.web import check_port_free, serve_command
+from service.cli.web import check_port_free, serve_command, site_url
 from service.core.config import Settings, environment_name
 from service.core.db import Pool, connect_as_owner, one, open_pool, tenant_transaction
 from service.core.queries import query
@@ -29,7 +29,7 @@ from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo
 from service.klaviyo.destination import sync_klaviyo
 from service.klaviyo.lists import map_list
 from service.migrate import migrate
-from service.queue.runs import Kind
+from service.queue.runs import Kind, record_runs, start_builds
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant, list_tenants
@@ -111,7 +111,11 @@ def _main_job(settings: Settings, pool: Pool, tenants: list[DemoTenant]) -> dict
     echo("building the models with dbt, with half a year of history")
     today = _anchor(settings)
     now = datetime.now(UTC).isoformat()
-    backfill(settings, first=today - _HISTORY, last=today, as_of=now, quiet=True)
+    builds = start_builds(pool, [tenant.tenant_id for tenant in tenants], "cli")
+    with record_runs(pool, builds.mine) as recorders:
+        for recorder in recorders:
+            recorder.phase("history")
+        backfill(settings, first=today - _HISTORY, last=today, as_of=now, quiet=True)
     outcomes = []
     for tenant in tenants:
         counts = _record(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)
@@ -160,7 +164,7 @@ def _serve(settings: Settings, tenants: list[DemoTenant]) -> None:
         subprocess.Popen(serve_command(settings), env=environment),
         subprocess.Popen([sys.executable, "-m", "service", "worker"], env=environment),
     ]
-    echo(f"\nQuintile is at http://{settings.host}:{settings.port}/admin. Sign in with:")
+    echo(f"\nQuintile is at {site_url(settings)}/admin. Sign in with:")
     for tenant in tenants:
         echo(f"  {tenant.name}: {sign_in_link(settings, tenant.name)}")
     echo("Each link works once, within one hour. New link: quintile tenants sign-in-link NAME")

@@ -22,7 +22,10 @@ def segments() -> None:
 @tenant_option
 @click.pass_obj
 def segments_export(settings: Settings, tenant: str) -> None:
-    """Print the scored customers with their segments as CSV."""
+    """Print the scored customers with their segments as CSV.
+
+    Text that a spreadsheet would run as a formula starts with an apostrophe.
+    """
     _export(settings, tenant, query("cli.export_rfm"))
 
 
@@ -35,7 +38,10 @@ def samples() -> None:
 @tenant_option
 @click.pass_obj
 def samples_export(settings: Settings, tenant: str) -> None:
-    """Print the sample orders as CSV."""
+    """Print the sample orders as CSV.
+
+    Text that a spreadsheet would run as a formula starts with an apostrophe.
+    """
     _export(settings, tenant, query("cli.export_samples"))
 
 

@@ -15,6 +15,7 @@ from service.cli.console import (
     tenant_connection,
     tenant_pool,
 )
+from service.cli.web import site_url
 from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.core.errors import InvalidInputError
@@ -311,10 +312,11 @@ def tenants_erase(settings: Settings, name: str, confirm: str | None) -> None:
 
 
 def sign_in_link(settings: Settings, name: str) -> str:
-    """A link that signs in once, within one hour.
+    """A link at the service's public address that signs in once, within one hour.
 
     The code is in the fragment, which browsers send neither to servers nor in a Referer.
     """
+    address = site_url(settings)
     with connect_as_owner(settings) as conn:
         code = create_sign_in_code(conn, find_tenant(conn, name), timedelta(hours=1))
-    return f"http://{settings.host}:{settings.port}/admin/sign-in#code={code}"
+    return f"{address}/admin/sign-in#code={code}"

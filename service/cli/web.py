@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from service.core.config import Settings
+from service.core.config import Settings, public_address
 from service.core.db import open_pool
 from service.core.errors import InvalidInputError
 
@@ -34,6 +34,19 @@ def serve_command(settings: Settings) -> list[str]:
         *("--worker-class", "gthread", "--threads", str(settings.web_threads)),
         *("--log-level", "warning"),
     ]
+
+
+def site_url(settings: Settings) -> str:
+    """The address at which people open the service: its public one, or that on which it listens.
+
+    Raises:
+        InvalidSettingError: The public address is not an https URL.
+    """
+    if address := public_address(settings):
+        return address
+    # Every address of this machine is also reached by its loopback address.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def check_port_free(host: str, port: int) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from croniter import CroniterError, croniter
 
@@ -19,6 +20,7 @@ from service.core.errors import InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _CRON_FIELDS = 5
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
 
@@ -77,8 +79,8 @@ class Settings:
     )
     public_url: str = _setting(
         "",
-        "Public https address of this service, such as https://quintile.example.com; needed to "
-        "subscribe to webhooks.",
+        "Public https address of this service, such as https://quintile.example.com; used in "
+        "sign-in links, and needed to subscribe to webhooks.",
     )
     run_days: int = _setting(
         90, "Days that finished runs are kept; the newest successful runs stay longer.", least=1
@@ -231,6 +233,25 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(**values)
     _check(settings)
     return settings
+
+
+def public_address(settings: Settings) -> str:
+    """The service's public address without a slash at its end; empty if it is not set.
+
+    Raises:
+        InvalidSettingError: It is not an https URL.
+    """
+    base = settings.public_url.strip().rstrip("/")
+    if not base:
+        return ""
+    parts = urlsplit(base)
+    is_local = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    if not (parts.scheme == "https" or is_local) or not parts.hostname or parts.query:
+        raise InvalidSettingError(
+            "QUINTILE_PUBLIC_URL must be an https:// address.",
+            advice="For example https://quintile.example.com. Shopify delivers to https only.",
+        )
+    return base
 
 
 def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:

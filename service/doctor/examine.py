@@ -45,7 +45,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
             ("keys", lambda: check_keys(settings, conn)),
             ("klaviyo", lambda: check_paused_lists(conn)),
             ("webhooks", lambda: check_webhooks(settings, conn, fix=fix)),
-            ("freshness", lambda: check_freshness(settings, conn)),
+            ("freshness", lambda: check_freshness(settings)),
             ("runs", lambda: check_runs(settings, conn)),
             ("worker", lambda: check_queue(settings)),
             ("clock", lambda: check_clock(conn)),

@@ -15,9 +15,11 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _MAX_WAIT_SECONDS = 900
 
 
-def check_freshness(settings: Settings, conn: Connection) -> Iterator[Finding]:
+def check_freshness(settings: Settings) -> Iterator[Finding]:
     """How long ago each connected tenant was synced and each tenant was built, and what is late."""
-    for row in read_freshness(settings, conn):
+    with connect(transform_url(settings)) as conn:
+        rows = read_freshness(settings, conn)
+    for row in rows:
         schedule, label = EXPECTED[row["kind"]]
         name, age = row["name"], _format_seconds(row["seconds"])
         if row["is_late"]:
@@ -25,8 +27,10 @@ def check_freshness(settings: Settings, conn: Connection) -> Iterator[Finding]:
             message = f"{name}: no {label} for {age}, over twice the longest gap of {setting}"
             advice = f"See: quintile runs list --tenant {name} --kind {row['kind']}"
             yield Finding("warning", "freshness", message, advice)
-        elif row["is_done"]:
+        elif row["is_recorded"]:
             yield Finding("ok", "freshness", f"{name}: last {label} {age} ago")
+        elif row["is_done"]:
+            yield Finding("ok", "freshness", f"{name}: {label} without a run, as of {age} ago")
         else:
             yield Finding("ok", "freshness", f"{name}: no {label} yet ({age} so far)")
 

@@ -1,4 +1,8 @@
-"""How old each tenant's last sync and build are, and how old they may be."""
+"""How old each tenant's last sync and build are, and how old they may be.
+
+A plain ``dbt build`` leaves no run. Its as-of time in the marts, which is not later than the build,
+counts as the time of the tenant's last build if it is newer than that of the last run.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
+import psycopg
 from croniter import croniter
 
 from service.core.config import Settings
@@ -53,11 +58,13 @@ def allowed_seconds(settings: Settings) -> dict[str, float]:
 def read_freshness(settings: Settings, conn: Connection) -> list[dict[str, Any]]:
     """Each tenant's expected kinds of run: seconds since the last success, and whether it is late.
 
+    ``is_recorded`` is whether a run succeeded, ``is_done`` whether a run or the marts tell of one.
     The connection must see all tenants.
     """
     allowed = allowed_seconds(settings)
     times = newest_times(conn, settings, datetime.now(UTC))
     parameters = {
+        **_read_builds(conn),
         "kinds": list(allowed),
         "schedules": [EXPECTED[kind][0] for kind in allowed],
         "seconds": list(allowed.values()),
@@ -66,3 +73,16 @@ def read_freshness(settings: Settings, conn: Connection) -> list[dict[str, Any]]
         "due_times": [time.at for time in times],
     }
     return conn.execute(query("queue.list_freshness"), parameters).fetchall()
+
+
+def _read_builds(conn: Connection) -> dict[str, list[Any]]:
+    """When each tenant's figures in the marts were built as of; nothing before the first build."""
+    try:
+        with conn.transaction():
+            rows = conn.execute(query("queue.list_built_tenants")).fetchall()
+    except psycopg.errors.UndefinedTable:
+        rows = []
+    return {
+        "built_tenants": [row["tenant_id"] for row in rows],
+        "built_times": [row["as_of"] for row in rows],
+    }

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from service.core.config import Settings
-from service.core.errors import InvalidSettingError
+from service.core.config import Settings, public_address
 from service.shopify.client import ShopifyClient, pages
 from service.webhooks.topics import TOPICS, Topic
 
@@ -17,7 +16,6 @@ _OPTIONAL = {
     "CUSTOMERS_MERGE": "It needs the scope read_customer_merge. Without it, merges are found by"
     " comparing with the store."
 }
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -40,17 +38,8 @@ def webhook_address(settings: Settings) -> str:
     Raises:
         InvalidSettingError: The public address is not an https URL.
     """
-    base = settings.public_url.strip().rstrip("/")
-    if not base:
-        return ""
-    parts = urlsplit(base)
-    is_local = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    if not (parts.scheme == "https" or is_local) or not parts.hostname or parts.query:
-        raise InvalidSettingError(
-            "QUINTILE_PUBLIC_URL must be an https:// address.",
-            advice="For example https://quintile.example.com. Shopify delivers to https only.",
-        )
-    return f"{base}{PATH}"
+    address = public_address(settings)
+    return f"{address}{PATH}" if address else ""
 
 
 def find_deviations(client: ShopifyClient, address: str) -> list[Deviation]:

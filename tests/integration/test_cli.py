@@ -6,6 +6,7 @@ import json
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -16,6 +17,7 @@ from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
 from service.tenants.tenants import RfmChange, add_tenant
 from tests.command import quintile, quintile_process
+from tests.web import add_samples, add_scored_customers
 
 
 def _commands(group: click.Group, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -159,7 +161,50 @@ def test_sign_in_link_prints_only_the_link(settings: Settings, make_tenant) -> N
     make_tenant("demo")
     link = quintile_process(settings, "tenants", "sign-in-link", "demo").stdout
     assert link.endswith("\n")
-    assert "/admin/sign-in#code=" in link
+    assert link.startswith("http://127.0.0.1:8000/admin/sign-in#code=")
+
+
+@pytest.mark.parametrize(
+    ("changes", "start"),
+    [
+        ({"public_url": "https://quintile.example.com/"}, "https://quintile.example.com/admin/"),
+        ({"public_url": "https://example.com/q"}, "https://example.com/q/admin/sign-in#code="),
+        ({"host": "0.0.0.0", "port": 8123}, "http://127.0.0.1:8123/admin/"),  # noqa: S104
+        ({"host": "::", "port": 8123}, "http://[::1]:8123/admin/"),
+        ({"host": "fd00::7"}, "http://[fd00::7]:8000/admin/"),
+    ],
+    ids=str,
+)
+def test_a_sign_in_link_leads_to_where_people_open_the_service(
+    settings: Settings, make_tenant, changes: dict[str, Any], start: str
+) -> None:
+    make_tenant("demo")
+    link = quintile(replace(settings, **changes), "tenants", "sign-in-link", "demo").stdout
+    assert link.startswith(start)
+
+
+def test_no_link_is_made_for_a_public_address_that_is_no_url(
+    settings: Settings, owner: Connection, make_tenant
+) -> None:
+    make_tenant("demo")
+    bad = replace(settings, public_url="quintile.example.com")
+    done = quintile(bad, "tenants", "sign-in-link", "demo", expect=1)
+    assert "QUINTILE_PUBLIC_URL must be an https:// address." in done.stderr
+    assert owner.execute("select count(*) as n from app.sign_in_codes").fetchone() == {"n": 0}
+
+
+def test_exports_escape_what_a_spreadsheet_would_run(
+    built_settings: Settings,
+) -> None:
+    with connect_as_owner(built_settings) as conn:
+        tenant_id = add_tenant(conn, "formulas", None)
+    add_scored_customers(built_settings, tenant_id, [("=1+1", "champions", "9.00")])
+    tags = ["ugc", "=cmd|' /C calc'!A0"]
+    add_samples(built_settings, tenant_id, [{"order_id": "@7", "matched_tags": tags}])
+    scored = quintile(built_settings, "segments", "export", "--tenant", "formulas").stdout
+    assert scored.splitlines()[1].startswith("'=1+1,")
+    samples = quintile(built_settings, "samples", "export", "--tenant", "formulas").stdout
+    assert samples.splitlines()[1] == "'@7,true,false,ugc;'=cmd|' /C calc'!A0,\"\",pending"
 
 
 def test_db_start_and_stop_control_the_embedded_server(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ ODD = sql.SQL(
     select
         n as id,
         (array[
-            null, '', ' ', 'plain', 'a,b', 'say "hi"', 'two' || chr(10) || 'lines', chr(13),
-            ' spaces ', 'Möller', '=1+1', '-5', '\\.'
-        ])[1 + mod(n, 13)] as words,
+            null, '', ' ', 'plain', 'a,b', 'say "hi"', 'two' || chr(10) || 'lines', 'a' || chr(13),
+            ' spaces ' || chr(13), 'Möller', '-5', '\\.'
+        ])[1 + mod(n, 12)] as words,
         case when mod(n, 3) > 0 then n / 4::numeric end as amount,
         (mod(n, 2) = 0)::text as is_even
     from generate_series(1, 2500) as n
@@ -50,10 +50,26 @@ def test_formulas_are_escaped_and_lists_joined(owner: Connection) -> None:
         """
     )
     with owner.transaction():
-        [block] = stream_csv(
-            owner, statement, {}, ("formula", "tags", "number", "at"), escape_formulas=True
-        )
+        [block] = stream_csv(owner, statement, {}, ("formula", "tags", "number", "at"))
     assert block.decode().splitlines() == [
         "formula,tags,number,at",
         "'=1+1,\"'+a;;b,c\",-5,2026-07-01T12:00:00",
     ]
+
+
+def test_every_item_of_a_list_is_escaped_and_numbers_are_not(owner: Connection) -> None:
+    texts = {
+        "=1+1": "'=1+1",
+        "@SUM(A1)": "'@SUM(A1)",
+        "-2+3": "'-2+3",
+        "+cmd": "'+cmd",
+        "\t=1": "'\t=1",
+        "\uff1d1": "'\uff1d1",
+        "+4915112345678": "+4915112345678",
+        "-5.25": "-5.25",
+        "a=1": "a=1",
+    }
+    statement = sql.SQL("select %(texts)s::text[] as joined, 'x' as plain")
+    with owner.transaction():
+        [block] = stream_csv(owner, statement, {"texts": list(texts)})
+    assert block.decode() == "joined,plain\n" + ";".join(texts.values()) + ",x\n"

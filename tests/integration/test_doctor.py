@@ -11,7 +11,15 @@ from uuid import UUID
 import pytest
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, tenant_transaction
+from service.core.db import (
+    Connection,
+    Pool,
+    connect,
+    connect_as_owner,
+    open_pool,
+    tenant_transaction,
+    transform_url,
+)
 from service.core.errors import QuintileError
 from service.doctor.examine import examine, run_check
 from service.doctor.finding import Finding
@@ -22,7 +30,9 @@ from service.queue.enqueue import enqueue
 from service.queue.freshness import longest_gap
 from service.queue.runs import record_run, start_run
 from service.queue.schedules import pause, resume
+from service.tenants.tenants import add_tenant, list_tenants
 from tests.command import quintile
+from tests.web import BUILT
 
 
 def _connect(owner: Connection, tenant_id: UUID, provider: str, scopes: list[str]) -> None:
@@ -119,7 +129,7 @@ def test_freshness_follows_the_schedules(
     tenant_id = make_tenant("demo")
     _connect(owner, tenant_id, "shopify", [])
     _connect(owner, tenant_id, "klaviyo", [])
-    late = _bad(list(check_freshness(settings, owner)))
+    late = _bad(list(check_freshness(settings)))
     assert [message.split(",")[0] for message in late] == [
         "demo: no Klaviyo sync for 5 hours",
         "demo: no Shopify sync for 5 hours",
@@ -127,7 +137,7 @@ def test_freshness_follows_the_schedules(
     assert "QUINTILE_SCHEDULE_ORDERS" in late[1]
     # Segments are due every six hours: twelve have to pass.
     seldom = replace(settings, schedule_orders="0 */3 * * *", schedule_segments="0 * * * *")
-    assert [m.split(",")[0] for m in _bad(list(check_freshness(seldom, owner)))] == [
+    assert [m.split(",")[0] for m in _bad(list(check_freshness(seldom)))] == [
         "demo: no Klaviyo sync for 5 hours",
         "demo: no sync of Shopify segments for 5 hours",
     ]
@@ -135,20 +145,47 @@ def test_freshness_follows_the_schedules(
         run_id = start_run(conn, tenant_id, "klaviyo_sync", "cli").run["run_id"]
     with record_run(pool, tenant_id, run_id):
         pass
-    assert len(_bad(list(check_freshness(settings, owner)))) == 1
-    fine = {finding.message for finding in check_freshness(settings, owner)}
+    assert len(_bad(list(check_freshness(settings)))) == 1
+    fine = {finding.message for finding in check_freshness(settings)}
     # Nothing is reported as done that never was.
     assert "demo: no build yet (a minute so far)" in fine
     assert "demo: last Klaviyo sync a minute ago" in fine
     with tenant_transaction(pool, tenant_id) as conn:
         pause(conn, tenant_id, "orders", "tests")
-    assert _bad(list(check_freshness(settings, owner))) == []
+    assert _bad(list(check_freshness(settings))) == []
     # After it is resumed, nothing is late before its next time.
     with tenant_transaction(pool, tenant_id) as conn:
         resume(conn, tenant_id, "orders")
-    assert _bad(list(check_freshness(settings, owner))) == []
+    assert _bad(list(check_freshness(settings))) == []
     owner.execute("update app.schedules set served_at = now() - interval '2 hours'")
-    assert len(_bad(list(check_freshness(settings, owner)))) == 1
+    assert len(_bad(list(check_freshness(settings)))) == 1
+
+
+def test_a_build_that_left_no_run_is_known(built_settings: Settings) -> None:
+    """A plain `dbt build` leaves none; its figures have their time."""
+    with connect_as_owner(built_settings) as owner:
+        for name in ("plain", "later", "never"):
+            add_tenant(owner, name)
+        tenants = {row["name"]: row["tenant_id"] for row in list_tenants(owner)}
+    now = datetime.now(UTC)
+    with connect(transform_url(built_settings)) as conn:
+        for name, age in (("plain", timedelta(hours=3)), ("later", timedelta(days=9))):
+            conn.execute(BUILT, {"tenant_id": tenants[name], "at": now - age})
+    with open_pool(built_settings) as pool:
+        with tenant_transaction(pool, tenants["later"]) as conn:
+            run_id = start_run(conn, tenants["later"], "build", "cli").run["run_id"]
+        with record_run(pool, tenants["later"], run_id):
+            pass
+    found = {finding.message: finding.level for finding in check_freshness(built_settings)}
+    assert found == {
+        "later: last build a minute ago": "ok",
+        "never: no build yet (a minute so far)": "ok",
+        "plain: build without a run, as of 3 hours ago": "ok",
+    }
+    with connect(transform_url(built_settings)) as conn:
+        conn.execute("update marts.rfm_builds set as_of = %s", [now - timedelta(days=9)])
+    late = _bad(list(check_freshness(built_settings)))
+    assert [message.split(",")[0] for message in late] == ["plain: no build for 9 days"]
 
 
 def test_jobs_that_wait_too_long_are_found(

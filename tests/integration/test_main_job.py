@@ -60,6 +60,9 @@ def test_the_demo_runs_from_nothing_and_again(empty_home: Settings) -> None:
         )
         assert tenant["klaviyo"]["calls"] > 0
     assert first["seconds"] > 0
+    checked = quintile(empty_home, "doctor").stdout
+    assert f"{larger['name']}: last build" in checked
+    assert "no build yet" not in checked
 
     # The second run finds the same stores and the same answers.
     second = _demo(empty_home)

@@ -412,6 +412,9 @@ def test_a_backfill_equals_builds_day_by_day(built: Build) -> None:
         *("--every", "month", "--as-of", "2026-01-15"),
     )
     assert "history starts on 2025-02-01: 3 days" in done.stderr
+    checked = quintile(built.settings, "doctor").stdout
+    assert "demo: last build" in checked
+    assert "no build yet" not in checked
     for name in ("demo", "other"):
         at_once = [
             rows(built.conn, statement, name) for statement in (TRANSITIONS, HISTORY, CURRENT)

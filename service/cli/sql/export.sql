@@ -19,8 +19,8 @@ select
     order_id,
     is_ugc::text as is_ugc,
     is_tiktok::text as is_tiktok,
-    array_to_string(matched_tags, ';') as matched_tags,
-    array_to_string(matched_patterns, ';') as matched_patterns,
+    matched_tags,
+    matched_patterns,
     status
 from marts.sample_orders
 where tenant_id = %(tenant_id)s

@@ -59,10 +59,17 @@ update app.schedules
 set paused_at = null, paused_by = null, served_at = now()
 where tenant_id = %(tenant_id)s and name = %(name)s and paused_at is not null;
 
+-- name: list_built_tenants
+-- The as-of time of each tenant's figures. Read by a role that sees all tenants.
+select
+    tenant_id,
+    least(as_of, now()) as as_of
+from marts.rfm_builds;
+
 -- name: list_freshness
 -- The kinds of run expected of each tenant: seconds since the last success, or since the kind was
--- first expected, and whether that is longer than its schedule allows. Read by a role that sees all
--- tenants.
+-- first expected, and whether that is longer than its schedule allows. A build may be known from
+-- the marts only. Read by a role that sees all tenants.
 with allowed as (
     select
         a.kind,
@@ -108,15 +115,25 @@ expected as (
     inner join allowed as a on a.kind = 'build'
 ),
 
+built as (
+    select
+        b.tenant_id,
+        b.built_at
+    from unnest(%(built_tenants)s::uuid[], %(built_times)s::timestamptz[])
+        as b (tenant_id, built_at)
+),
+
 latest as (
     select
         e.tenant_id,
         e.kind,
         e.schedule,
         e.seconds,
-        done.finished_at is not null as is_done,
-        coalesce(done.finished_at, e.expected_since) as last_at
+        done.finished_at is not null as is_recorded,
+        coalesce(done.finished_at, b.built_at) is not null as is_done,
+        coalesce(greatest(done.finished_at, b.built_at), e.expected_since) as last_at
     from expected as e
+    left join built as b on e.tenant_id = b.tenant_id and e.kind = 'build'
     left join lateral (
         select r.finished_at
         from app.runs as r
@@ -130,6 +147,7 @@ select
     t.tenant_id,
     t.name,
     l.kind,
+    l.is_recorded,
     l.is_done,
     extract(epoch from now() - l.last_at)::float8 as seconds,
     -- Not late: a paused schedule, and a resumed one that has not come due since.
