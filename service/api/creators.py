@@ -12,6 +12,7 @@ from apiflask import APIBlueprint
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from service.api.access import fetch_one, tenant_id, transaction
+from service.api.input_errors import explained
 from service.api.paging import ONE_ROW, Keyset, SearchQuery, Text
 from service.api.problems import NotFoundError
 from service.api.schemas import (
@@ -34,6 +35,12 @@ blueprint = APIBlueprint("creators", __name__, tag="Creators")
 _BY_NAME = Keyset("creators", sort_name=Text, creator_id=UUID)
 
 
+_HANDLE_WORDS = "A handle is one word without @ and /."
+_EMAIL_WORDS = "An e-mail address looks like name@example.com."
+_URL_WORDS = "A profile's address begins with https://."
+_KNOWN_BY_WORDS = "A creator needs a handle, a name or an e-mail address."
+
+
 def _without_at(handle: Any) -> Any:
     return handle.strip().removeprefix("@") if isinstance(handle, str) else handle
 
@@ -43,15 +50,18 @@ Handle = Annotated[
     StringConstraints(min_length=1, max_length=100, pattern=r"^[^@\s/\x00]+$"),
     BeforeValidator(_without_at),
     AfterValidator(str.lower),
+    explained(_HANDLE_WORDS),
 ]
 Email = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=255, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$"),
     AfterValidator(str.lower),
+    explained(_EMAIL_WORDS),
 ]
 ProfileUrl = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^https?://[^\s\x00]+$"),
+    explained(_URL_WORDS),
 ]
 Notes = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=5000, pattern=WITHOUT_NUL)
@@ -75,7 +85,7 @@ class NewCreator(CreatorFields):
     @model_validator(mode="after")
     def _is_known_by_something(self) -> NewCreator:
         if self.handle is None and self.name is None and self.email is None:
-            raise ValueError("a creator needs a handle, a name or an email")
+            raise InvalidInputError(_KNOWN_BY_WORDS, field="handle")
         return self
 
 
@@ -96,7 +106,7 @@ class MergedCreator(ResponseModel):
 @blueprint.input(SearchQuery, location="query", arg_name="page")
 @blueprint.output(CreatorsPage)
 def list_creators(page: SearchQuery) -> dict[str, Any]:
-    """List creators, sorted by handle or name, with figures as of the last build.
+    """List creators, sorted by handle or name, with their samples and own orders.
 
     `q` searches handles, names and e-mail addresses.
     """
@@ -158,7 +168,7 @@ def merge_creators(creator_id: UUID, merge: CreatorMerge) -> dict[str, Any]:
     handle and e-mail address find this creator from now on.
     """
     if merge.creator_id == creator_id:
-        raise InvalidInputError("A creator cannot be merged with itself.")
+        raise InvalidInputError("A creator cannot be merged with itself.", field="creator_id")
     parameters = {**_named(merge.creator_id), "into_id": creator_id}
     with transaction() as conn:
         # Always in the same order, so that two merges do not deadlock.
@@ -196,11 +206,12 @@ def _missing() -> NotFoundError:
     return NotFoundError("There is no such creator.")
 
 
+# The field and the words for each constraint.
 _CHECKS = {
-    "creators_handle_check": "A handle is one word without @ and /.",
-    "creators_email_check": "An e-mail address looks like name@example.com.",
-    "creators_profile_url_check": "A profile's address begins with https://.",
-    "creators_known_by_check": "A creator needs a handle, a name or an e-mail address.",
+    "creators_handle_check": ("handle", _HANDLE_WORDS),
+    "creators_email_check": ("email", _EMAIL_WORDS),
+    "creators_profile_url_check": ("profile_url", _URL_WORDS),
+    "creators_known_by_check": ("handle", _KNOWN_BY_WORDS),
 }
 
 
@@ -211,11 +222,14 @@ def _explained(conn: Connection) -> Iterator[None]:
         with conn.transaction():
             yield
     except psycopg.errors.UniqueViolation as error:
-        what = "e-mail address" if "email" in (error.diag.constraint_name or "") else "handle"
+        field = "email" if "email" in (error.diag.constraint_name or "") else "handle"
+        what = "e-mail address" if field == "email" else "handle"
         raise InvalidInputError(
             f"Another creator has this {what}.",
             advice="If they are the same person, merge the two creators.",
+            field=field,
         ) from None
     except psycopg.errors.CheckViolation as error:
-        message = _CHECKS.get(error.diag.constraint_name or "", "A value is not valid.")
-        raise InvalidInputError(message) from None
+        constraint = error.diag.constraint_name or ""
+        field, message = _CHECKS.get(constraint, ("", "A value is not valid."))
+        raise InvalidInputError(message, field=field) from None

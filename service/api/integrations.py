@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 from pydantic import Field, SecretStr
 
 from service.api.access import state, tenant_id, transaction
+from service.api.input_errors import explained
 from service.api.schemas import Instant, OrderLimit, RequestModel, ResponseModel
 from service.core.credentials import disconnect
 from service.core.db import Connection, one
@@ -32,7 +33,11 @@ PATH = "/api/admin/integrations/shopify"
 _ATTEMPTS = 2
 _LONGEST_LIFETIME = 10 * 365 * 24 * 3600
 
-Secret = Annotated[SecretStr, Field(min_length=8, max_length=512)]
+Secret = Annotated[
+    SecretStr,
+    Field(min_length=8, max_length=512),
+    explained("This must be 8 to 512 characters without spaces."),
+]
 Seconds = Annotated[int, Field(ge=1, le=_LONGEST_LIFETIME)]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from service.api.access import state, tenant_id, transaction
-from service.api.integrations import Scope
+from service.api.integrations import Scope, Secret
 from service.api.schemas import Instant, RequestModel, ResponseModel
 from service.core.credentials import disconnect
 from service.core.db import Connection
@@ -28,7 +28,7 @@ _PATIENCE_SECONDS = 10.0
 class KlaviyoCredential(RequestModel):
     """A private API key."""
 
-    api_key: Annotated[SecretStr, Field(min_length=8, max_length=512)]
+    api_key: Secret
 
 
 class KlaviyoConnection(ResponseModel):

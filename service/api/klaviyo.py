@@ -13,12 +13,12 @@ from service.api.runs import answer_accepted
 from service.api.schemas import Run
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
-from service.core.queries import query
-from service.core.seeds import rfm_segment_labels
 from service.destinations import configs
+from service.destinations.plan import ACTIONS
+from service.destinations.status import describe_configs
 from service.destinations.sync_runs import request_sync
 from service.klaviyo.lists import find_list_name
-from service.queue.schedules import next_at
+from service.queue.schedules import read_schedule
 
 blueprint = APIBlueprint("klaviyo", __name__, tag="Klaviyo")
 
@@ -124,32 +124,31 @@ def sync_klaviyo_lists(how: models.SyncQuery, what: models.KlaviyoSync) -> Any:
 def _describe(
     conn: Connection, tenant: UUID, rows: list[dict[str, Any]]
 ) -> list[models.KlaviyoConfig]:
-    keys = {"tenant_id": tenant, "segment_keys": [row["segment_key"] for row in rows]}
-    names = {f"rfm:{name}": label for name, label in rfm_segment_labels().items()}
-    for row in conn.execute(query("api.find_segment_names"), keys).fetchall():
-        names[row["segment_key"]] = row["name"]
-    following = next_at(conn, state().settings, tenant, "klaviyo")
+    schedule = read_schedule(conn, state().settings, tenant, "klaviyo")
+    following = schedule["next_at"]
     return [
         models.KlaviyoConfig.model_validate(
             {
                 **row,
-                "segment_name": names.get(row["segment_key"]),
                 "members_here": row["local_members"],
-                "members_there": row["remote_members"],
+                "members_there": row["list_members"],
                 "next_sync_at": following if row["is_scheduled"] and not row["is_paused"] else None,
+                "schedule_state": schedule["state"],
                 "last_sync": _last_sync(row),
             }
         )
-        for row in rows
+        for row in describe_configs(conn, tenant, rows)
     ]
 
 
 def _last_sync(row: dict[str, Any]) -> dict[str, Any] | None:
     if row["last_run_id"] is None:
         return None
-    columns = ("run_id", "state", "stopped_for", "error", "advice", "finished_at")
-    stop = (row["last_plan"] or {}).get("stop") or {}
+    columns = ("run_id", "state", "stopped_for", "error", "advice", "counts", "finished_at")
+    plan = row["last_plan"]
+    stop = (plan or {}).get("stop") or {}
     return {
         **{name: row[f"last_{name}"] for name in columns},
+        "planned": plan and {action: plan[action]["count"] for action in ACTIONS},
         "removals": stop.get("removals") if row["last_stopped_for"] else None,
     }

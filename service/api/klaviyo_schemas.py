@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
+from service.api.input_errors import explained
 from service.api.paging import MAX_CURSOR_LENGTH, PageQuery, SearchQuery
 from service.api.schemas import (
     WITHOUT_NUL,
@@ -15,18 +16,22 @@ from service.api.schemas import (
     Page,
     RequestModel,
     ResponseModel,
+    ScheduleState,
 )
 
 Direction = Literal["push", "pull", "bidirectional"]
 RowState = Literal["pending", "synced", "rejected", "kept", "removed"]
 SyncState = Literal["queued", "running", "succeeded", "failed", "stopped", "paused"]
 StopReason = Literal["removals", "flows"]
-ListId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,64}$")]
+ListId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,64}$"), explained("This is not a list's id.")
+]
 SegmentKey = Annotated[
     str,
     StringConstraints(
         pattern=r"^(rfm:[a-z_]{1,40}|shopify:[0-9]{1,20}|klaviyo:[A-Za-z0-9]{1,64})$"
     ),
+    explained("This is not a segment."),
 ]
 
 
@@ -100,6 +105,10 @@ class LastSync(ResponseModel):
     removals: int | None = Field(description="Number of removals that stopped it.")
     error: str | None
     advice: str | None
+    counts: dict[str, int] = Field(description="What it changed on this list.")
+    planned: dict[str, int] | None = Field(
+        description="What its plan adds, removes, updates and skips; null without a plan."
+    )
     finished_at: Instant | None
 
 
@@ -119,13 +128,23 @@ class KlaviyoConfig(ResponseModel):
     paused_by: Literal["person", "sync", "key"] | None
     paused_reason: str | None
     paused_at: Instant | None
+    segment_members: int | None = Field(
+        description="Members of the segment now; null before its first build or sync."
+    )
+    segment_as_of: Instant | None = Field(description="Time of segment_members.")
+    has_segment_changed: bool | None = Field(
+        description="Whether e-mail addresses joined or left the segment since the last plan; null"
+        " if that is not known."
+    )
     members_here: int | None = Field(
         description="Segment members who can receive e-mail, as of the last plan."
     )
-    members_there: int | None = Field(description="Profiles on the list after the last sync.")
+    members_there: int | None = Field(description="Profiles on the list, as of list_as_of.")
+    list_as_of: Instant | None = Field(description="When the list was last read or written.")
     drift: int | None = Field(
         description="Pending changes as of the last plan: addresses that are missing on one side."
     )
+    planned_at: Instant | None = Field(description="Time of the last plan.")
     confirmed_removals: int | None = Field(
         description="Approved number of removals for the next sync."
     )
@@ -133,6 +152,7 @@ class KlaviyoConfig(ResponseModel):
     first_synced_at: Instant | None
     last_synced_at: Instant | None
     next_sync_at: Instant | None = Field(description="Null without a schedule or while paused.")
+    schedule_state: ScheduleState
     last_sync: LastSync | None
 
 
@@ -279,7 +299,9 @@ class RemovedRow(RequestModel):
     """The address to add again. Sent in the body to keep it out of access logs."""
 
     email: Annotated[
-        str, StringConstraints(min_length=3, max_length=254, pattern=r"^[^\x00\s]+@[^\x00\s]+$")
+        str,
+        StringConstraints(min_length=3, max_length=254, pattern=r"^[^\x00\s]+@[^\x00\s]+$"),
+        explained("An e-mail address looks like name@example.com."),
     ]
 
 
@@ -288,7 +310,8 @@ class KlaviyoSegment(ResponseModel):
 
     id: str = Field(description="Klaviyo's list id. The segment key is klaviyo:<id>.")
     name: str
-    member_count: int
+    member_count: int | None = Field(description="Null until the list was read or written.")
+    as_of: Instant | None = Field(description="Time of member_count.")
     direction: Direction = Field(description="pull or bidirectional.")
     synced_at: Instant | None = Field(description="End of the last sync.")
     full_read_at: Instant | None = Field(description="When all profiles were last read.")
@@ -299,14 +322,15 @@ class KlaviyoSegments(ResponseModel):
     """Pulled lists, sorted by name."""
 
     data: list[KlaviyoSegment]
-    as_of: Instant | None
+    as_of: Instant | None = Field(description="The oldest time of a list's size.")
     next_sync_at: NextSync
+    schedule_state: ScheduleState
 
 
 class KlaviyoMember(ResponseModel):
     """A profile on a list."""
 
-    profile_id: str
+    profile_id: str | None = Field(description="Null until the sent address was read back.")
     email: str | None
     joined_at: Instant | None
 

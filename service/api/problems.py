@@ -17,8 +17,10 @@ import psycopg_pool
 import structlog
 from apiflask import APIFlask, HTTPError
 from flask import Response, g, json, render_template, request
+from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
+from service.api.input_errors import field_errors, summarise
 from service.core.errors import (
     AlreadyRunningError,
     DatabaseUnavailableError,
@@ -145,6 +147,12 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (DatabaseUnavailableError, "database-unavailable"),
 )
 
+# What people who open a page can do, where the advice is for programs.
+_PAGE_ADVICE = {
+    "request-refused": "Reload the page at this service's own address, and try again.",
+    "not-built": "Sync or import orders, then recalculate under Segments.",
+}
+
 # HTTP errors without an error class of their own: the first kind with their status.
 _BY_STATUS = {kind.status: slug for slug, kind in reversed(KINDS.items())}
 
@@ -182,7 +190,9 @@ def problem(
     if errors:
         body["errors"] = list(errors)
     if _is_page_navigation():
-        response = Response(render_template("problem.html", problem=body), status)
+        body["advice"] = _PAGE_ADVICE.get(slug, advice)
+        page = render_template("problem.html", problem=body, reference=g.request_id)
+        response = Response(page, status)
     else:
         response = Response(json.dumps(body), status, content_type=CONTENT_TYPE)
     response.headers.update(headers or {})
@@ -212,19 +222,19 @@ def _is_page_navigation() -> bool:
 
 def _from_api_error(error: HTTPError) -> Any:
     """APIFlask's own errors: input that does not match a view's model."""
-    errors = [
-        _rejected_part(location, field, message)
-        for location, fields in (error.detail or {}).items()
-        for field, messages in fields.items()
-        for message in messages
-    ]
     slug = _BY_STATUS.get(error.status_code, "bad-request")
-    return problem(slug, "The request is not valid.", errors=errors, status=error.status_code)
+    if not isinstance(error.__cause__, ValidationError):
+        return problem(slug, "The request is not valid.", status=error.status_code)
+    (location,) = error.detail
+    found = field_errors(error.__cause__)
+    errors = [_rejected_part(location, field, message) for field, message in found]
+    return problem(slug, summarise(found), errors=errors, status=error.status_code)
 
 
 def _rejected_part(location: str, field: str, message: str) -> dict[str, str]:
     if location == "json":
-        return {"pointer": f"#/{field.replace('.', '/')}", "detail": message}
+        pointer = f"#/{field.replace('.', '/')}" if field else "#"
+        return {"pointer": pointer, "detail": message}
     return {"parameter": field, "detail": message}
 
 

@@ -50,6 +50,18 @@ def _parse_day(given: Any) -> date:
 Day = Annotated[date, BeforeValidator(_parse_day)]
 
 
+def check_days(first: date | None, last: date | None, field: str) -> None:
+    """Check that two days of a request are in order.
+
+    Raises:
+        InvalidInputError: The first is after the last, with ``field`` as the name of the first.
+    """
+    if first and last and first > last:
+        raise InvalidInputError(
+            "The first date is after the last date.", advice="Swap the two dates.", field=field
+        )
+
+
 class DaysQuery(RequestModel):
     """Two dates. For each date, the newest recorded day at or before it is used."""
 
@@ -239,8 +251,7 @@ def read_rfm_movements(conn: Connection, tenant: UUID, days: DaysQuery) -> RfmMo
 def _recorded_days(
     conn: Connection, tenant: UUID, days: DaysQuery, days_back: int
 ) -> dict[str, Any]:
-    if days.from_ and days.to and days.from_ > days.to:
-        raise InvalidInputError("The from date is after the to date.", field="from")
+    check_days(days.from_, days.to, "from")
     parameters = {"from_date": days.from_, "to_date": days.to, "days_back": days_back}
     statement = query("api.find_rfm_recorded_days")
     found = one(conn.execute(statement, {"tenant_id": tenant, **parameters}).fetchone())

@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 from pydantic import Field
 
 from service.api.access import tenant_id, transaction
+from service.api.input_errors import explained
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run
 from service.core.db import Connection, one
 from service.core.queries import query
@@ -20,7 +21,9 @@ blueprint = APIBlueprint("rfm_settings", __name__, tag="Segments")
 # A short list of exceptions; more belongs into the models.
 _MOST_EXCLUSIONS = 1000
 CustomerId = Annotated[str, Field(min_length=1, max_length=255)]
-Domain = Annotated[str, Field(min_length=3, max_length=253)]
+Domain = Annotated[
+    str, Field(min_length=3, max_length=253), explained("A domain looks like example.com.")
+]
 
 
 class RfmSettings(ResponseModel):

@@ -10,7 +10,7 @@ from apiflask import APIBlueprint
 from flask import Response, stream_with_context
 from pydantic import AwareDatetime, Field, model_validator
 
-from service.api.access import actor, fetch_one, state, tenant_id, transaction
+from service.api.access import actor, state, tenant_id, transaction
 from service.api.paging import Keyset, PageQuery, Text
 from service.api.problems import NotFoundError
 from service.api.samples_list import (
@@ -62,7 +62,11 @@ class CreatorChoice(RequestModel):
     @model_validator(mode="after")
     def _has_one_field(self) -> CreatorChoice:
         if (self.creator_id is not None) == self.automatic:
-            raise ValueError("send either creator_id or automatic: true")
+            raise InvalidInputError(
+                "Choose a creator, or automatic matching.",
+                advice="Exactly one of the two is needed.",
+                field="creator_id",
+            )
         return self
 
 
@@ -113,7 +117,7 @@ def count_sample_orders() -> dict[str, Any]:
             "data": rows,
             "months": months,
             "unknown_statuses": unknown,
-            **fetch_one(conn, query("api.find_sample_stats_as_of")),
+            "as_of": rows[0]["calculated_at"],
             "next_build_at": next_at(conn, state().settings, tenant_id(), "build"),
             "order_limit": read_order_limit(conn, tenant_id()),
         }
@@ -171,7 +175,9 @@ def _choose(conn: Connection, order_id: str, creator_id: UUID | None) -> None:
     chosen = conn.execute(statement, {**parameters, "linked_by": actor(conn)}).fetchone()
     if chosen is None:
         _read(conn, order_id)
-        raise InvalidInputError("There is no such creator.", advice="Create the creator first.")
+        raise InvalidInputError(
+            "There is no such creator.", advice="Create the creator first.", field="creator_id"
+        )
 
 
 def _read(conn: Connection, order_id: str) -> dict[str, Any]:

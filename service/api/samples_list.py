@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from psycopg import sql
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, model_validator
 
 from service.api.access import State
 from service.api.paging import Bigint, Keyset, PageQuery, Search, Text
-from service.api.rfm import Day
+from service.api.rfm import Day, check_days
 from service.api.schemas import SampleSort, SampleStatus, SampleType
 from service.core.csv_stream import stream_csv
 from service.core.db import Connection, tenant_transaction
@@ -52,6 +52,11 @@ class SampleFilters(Search):
         "newest",
         description="newest or oldest order, highest goods value, or longest waiting first.",
     )
+
+    @model_validator(mode="after")
+    def _has_days_in_order(self) -> Self:
+        check_days(self.ordered_from, self.ordered_until, "ordered_from")
+        return self
 
 
 class SamplesQuery(SampleFilters, PageQuery):

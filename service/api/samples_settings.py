@@ -23,7 +23,7 @@ _HISTORY = 20
 
 def _check_pattern(pattern: str) -> str:
     if (len(pattern) - len(pattern.rstrip("\\"))) % 2:
-        raise ValueError(r"ends in a single \; write \\ for a backslash")
+        raise ValueError(r"A pattern must not end in a single \. Write \\ for a backslash.")
     return pattern
 
 
@@ -149,7 +149,8 @@ def change_samples_settings(change: SamplesSaving) -> dict[str, Any]:
     if change.broad_patterns and not change.confirm_broad:
         raise InvalidInputError(
             f"The pattern {change.broad_patterns[0]} matches every channel.",
-            advice="Check the preview, and send confirm_broad: true to save it.",
+            advice="Check the preview, then allow it.",
+            field="confirm_broad",
         )
     with transaction() as conn:
         return _save(conn, change.model_dump(exclude={"confirm_broad"}))
@@ -163,10 +164,7 @@ def undo_samples_change(undo: SamplesUndo) -> dict[str, Any]:
     with transaction() as conn:
         found = _history(conn, undo.change_id, 1)
         if not found:
-            raise InvalidInputError(
-                "There is no such change to undo.",
-                advice="See: GET /api/admin/samples/settings/history",
-            )
+            raise InvalidInputError("There is no such change to undo.", field="change_id")
         return _save(conn, {name: found[0][name] for name in SamplesRules.model_fields})
 
 

@@ -118,6 +118,10 @@ NextSync = Annotated[
     Instant | None,
     Field(description="Next scheduled sync; null while it is paused or not connected."),
 ]
+ScheduleState = Annotated[
+    Literal["active", "paused", "not_connected"],
+    Field(description="Whether the schedule runs, was paused, or lacks its connection."),
+]
 
 
 class Tenant(ResponseModel):
@@ -152,6 +156,7 @@ class ShopifySegmentsPage(Page[ShopifySegment]):
     unread: int = Field(description="Segments that could not be read; they keep their members.")
     as_of: Instant | None = Field(description="Start of the last complete sync.")
     next_sync_at: NextSync
+    schedule_state: ScheduleState
 
 
 class RfmSegment(ResponseModel):
@@ -311,7 +316,7 @@ class SampleStats(ResponseModel):
     unknown_statuses: list[UnknownStatus] = Field(
         description="Statuses that the seed fulfillment_statuses does not map."
     )
-    as_of: Instant | None = Field(description="Time of the last known build.")
+    as_of: Instant | None = Field(description="The figures are as of this time.")
     next_build_at: NextBuild
     order_limit: OptionalOrderLimit
 
@@ -339,7 +344,7 @@ class SampleSuggestionsPage(Page[SampleSuggestion]):
 
 
 class Creator(ResponseModel):
-    """A creator who receives samples, with figures as of the last build."""
+    """A creator with the samples that they receive now, and own orders as of the last build."""
 
     creator_id: UUID
     handle: str | None = Field(description="Lower-case handle without @.")

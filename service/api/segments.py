@@ -16,7 +16,7 @@ from service.api.schemas import RfmCustomersPage, RfmSummary, Run, Segment, Shop
 from service.core.db import Connection
 from service.core.queries import query
 from service.queue.enqueue import enqueue
-from service.queue.schedules import next_at
+from service.queue.schedules import next_at, read_schedule
 from service.shopify.order_history import read_order_limit
 
 blueprint = APIBlueprint("segments", __name__, tag="Segments")
@@ -67,10 +67,12 @@ def list_shopify_segments(page: SearchQuery) -> dict[str, Any]:
         listed = _BY_NAME.read_page(
             conn, page, statement, tenant_id=tenant_id(), pattern=page.pattern
         )
+        schedule = read_schedule(conn, state().settings, tenant_id(), "segments")
         return {
             **listed,
             **fetch_one(conn, query("api.find_shopify_segments_as_of")),
-            "next_sync_at": next_at(conn, state().settings, tenant_id(), "segments"),
+            "next_sync_at": schedule["next_at"],
+            "schedule_state": schedule["state"],
         }
 
 

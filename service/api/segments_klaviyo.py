@@ -12,12 +12,12 @@ from service.api.paging import Keyset, SearchQuery, Text
 from service.api.problems import NotFoundError
 from service.core.db import Connection
 from service.core.queries import query
-from service.queue.schedules import next_at
+from service.queue.schedules import read_schedule
 
 blueprint = APIBlueprint("segments_klaviyo", __name__, tag="Segments")
 
 PATH = "/api/admin/segments/klaviyo"
-_BY_EMAIL = Keyset("klaviyo members", sort_email=Text, profile_id=Text)
+_BY_EMAIL = Keyset("klaviyo members", sort_email=Text, sort_profile_id=Text)
 
 
 @blueprint.get(PATH)
@@ -29,11 +29,22 @@ def list_klaviyo_segments() -> dict[str, Any]:
     """
     with transaction() as conn:
         rows = _select(conn, None)
-        next_sync_at = next_at(conn, state().settings, tenant_id(), "klaviyo")
+        parameters = {"tenant_id": tenant_id(), "list_ids": [row["id"] for row in rows]}
+        counted = conn.execute(query("destinations.count_lists"), parameters).fetchall()
+        schedule = read_schedule(conn, state().settings, tenant_id(), "klaviyo")
+    sizes = {row["list_id"]: row for row in counted}
     return {
-        "data": rows,
-        "as_of": min((row["synced_at"] for row in rows if row["synced_at"]), default=None),
-        "next_sync_at": next_sync_at,
+        "data": [
+            {
+                **row,
+                "member_count": sizes.get(row["id"], {}).get("profiles"),
+                "as_of": sizes.get(row["id"], {}).get("as_of"),
+            }
+            for row in rows
+        ],
+        "as_of": min((row["as_of"] for row in counted), default=None),
+        "next_sync_at": schedule["next_at"],
+        "schedule_state": schedule["state"],
     }
 
 

@@ -25,6 +25,7 @@ from service.destinations.configs import (
     list_configs,
     undo_removal,
 )
+from service.destinations.status import describe_configs
 from service.destinations.sync_runs import add_rows
 from service.klaviyo.destination import sync_klaviyo
 from service.klaviyo.lists import find_list_name
@@ -52,7 +53,7 @@ def klaviyo() -> None:
 def configs_command(settings: Settings, tenant: str, as_json: bool) -> None:
     """List the synced lists, each with its segment and its last sync."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
-        rows = list_configs(conn, tenant_id)
+        rows = describe_configs(conn, tenant_id, list_configs(conn, tenant_id))
     if as_json:
         click.echo(json.dumps(rows, default=str))
         return
@@ -265,8 +266,17 @@ def _status(row: dict[str, Any]) -> str:
         return "not synced yet"
     if row["last_state"] != "succeeded":
         return f"{row['last_state']}: {row['last_error'] or ''}".rstrip(": ")
-    members = f"{row['local_members']} in segment, {row['remote_members']} in Klaviyo"
-    return f"{members}, synced {row['last_synced_at']:%Y-%m-%d %H:%M}"
+    if row["last_synced_at"] is None:
+        return "not synced yet"
+    members = f"{_amount(row['list_members'])} in Klaviyo"
+    if row["direction"] != "pull":
+        members = f"{_amount(row['segment_members'])} in segment, {members}"
+    changed = "; the segment has changed since" if row["has_segment_changed"] else ""
+    return f"{members}, synced {row['last_synced_at']:%Y-%m-%d %H:%M} UTC{changed}"
+
+
+def _amount(members: int | None) -> str:
+    return "unknown" if members is None else f"{members:,}"
 
 
 def _plan_lines(label: str, row: dict[str, Any]) -> Iterator[str]:

@@ -91,7 +91,7 @@ def sync(
                     click.echo(error.advice, err=True)
                 result.record_error(error)
             if provider == "klaviyo":
-                _warn_paused(pool, name, tenant_id)
+                _warn_not_synced(pool, name, tenant_id)
             else:
                 with tenant_transaction(pool, tenant_id, read_only=True) as conn:
                     warn_order_limit(conn, name, tenant_id)
@@ -125,13 +125,13 @@ def _sync_runs(
     return runs
 
 
-def _warn_paused(pool: Pool, name: str, tenant_id: UUID) -> None:
-    """Warn at every sync, and not only at the one that paused a list."""
-    from service.destinations.configs import paused_lists
+def _warn_not_synced(pool: Pool, name: str, tenant_id: UUID) -> None:
+    """Warn at every sync, and not only at the one that paused or stopped for a list."""
+    from service.destinations.configs import lists_to_attend_to
 
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-        paused = paused_lists(conn, tenant_id)
-    for item in paused:
+        items = lists_to_attend_to(conn, tenant_id)
+    for item in items:
         echo(f"Warning: {name}: {item.message()}\n{item.advice(name)}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 from uuid import UUID
@@ -14,6 +14,9 @@ from service.core.seeds import rfm_segment_labels
 
 Direction = Literal["push", "pull", "bidirectional"]
 PausedBy = Literal["person", "sync", "key"]
+
+# The directions in messages.
+_DIRECTIONS = {"push": "push", "pull": "pull", "bidirectional": "two-way"}
 
 
 class UnknownConfigError(InvalidInputError):
@@ -84,6 +87,28 @@ class PausedList:
         )
 
 
+@dataclass(frozen=True)
+class StoppedList:
+    """A configuration whose last sync stopped and waits for a person's approval."""
+
+    config_id: UUID
+    list_name: str
+    stopped_for: str
+    reason: str
+    what_to_do: str
+
+    def message(self) -> str:
+        """What happened, in a sentence or two."""
+        return f"list '{self.list_name}' was not synced. {self.reason}"
+
+    def advice(self, tenant: str) -> str:
+        """What to do, with the command that approves removals."""
+        if self.stopped_for != "removals":
+            return self.what_to_do
+        command = f"quintile klaviyo confirm --tenant {tenant} --config {self.config_id}"
+        return f"{self.what_to_do} To approve: {command}"
+
+
 # -- reading ------------------------------------------------------------------------------------
 
 
@@ -134,6 +159,24 @@ def paused_lists(conn: Connection, tenant_id: UUID) -> list[PausedList]:
     """The tenant's configurations that were paused, but not by a person."""
     rows = conn.execute(query("destinations.list_paused"), {"tenant_id": tenant_id}).fetchall()
     return [PausedList(**row) for row in rows]
+
+
+def lists_to_attend_to(conn: Connection, tenant_id: UUID) -> Sequence[PausedList | StoppedList]:
+    """The tenant's configurations that are not synced until a person acts."""
+    stopped = [
+        StoppedList(
+            row["config_id"],
+            row["list_name"],
+            row["last_stopped_for"],
+            row["last_error"],
+            row["last_advice"],
+        )
+        for row in list_configs(conn, tenant_id)
+        if row["last_state"] == "stopped"
+        and not row["is_paused"]
+        and row["confirmed_removals"] is None
+    ]
+    return [*paused_lists(conn, tenant_id), *stopped]
 
 
 # -- changing -----------------------------------------------------------------------------------
@@ -302,7 +345,7 @@ def _check_direction(new: NewConfig) -> None:
         return
     if not is_own:
         raise InvalidInputError(
-            f"A list that is pulled is a segment itself, klaviyo:{new.list_id}; it takes no other.",
+            "A list that is pulled is a segment itself and takes no other.",
             field="segment_key",
         )
     if new.sends_events or new.fires_flows_on_first_sync:
@@ -324,7 +367,7 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
             return
         raise InvalidInputError(
             f"The shop has no segment '{name}'.",
-            advice="Sync the shop first: quintile sync shopify",
+            advice="Sync Shopify's segments first.",
             field="segment_key",
         )
     if kind == "klaviyo":
@@ -352,23 +395,22 @@ def _check_conflicts(
     found = one(conn.execute(query("destinations.find_conflict"), parameters).fetchone())
     if found["is_mapped"]:
         raise ConfigConflictError(
-            f"Segment '{new.segment_key}' is already synced with list '{new.list_name}'.",
+            f"This segment is already synced with list '{new.list_name}'.",
             field="segment_key",
         )
     if found["other_direction"] is not None:
+        direction = _DIRECTIONS[found["other_direction"]]
         raise ConfigConflictError(
-            f"List '{new.list_name}' already has a {found['other_direction']} sync, with"
-            f" {found['other_segment_key']}. Only a bidirectional sync keeps people off the list"
-            " who were removed by hand and have left the segment since: push and bidirectional"
-            " would undo each other's changes.",
-            advice=f"Choose {found['other_direction']} for this one too, or change that one first.",
+            f"List '{new.list_name}' already has a {direction} sync."
+            " Only a two-way sync keeps people off the list who were removed by hand and have left"
+            " the segment since: push and two-way would undo each other's changes.",
+            advice=f"Choose {direction} for this one too, or change that one first.",
             field="direction",
         )
     if found["is_circle"]:
         raise ConfigConflictError(
-            f"List '{new.list_name}' already feeds list {new.segment_key.partition(':')[2]},"
-            " directly or through other lists: people removed from one would stay because of the"
-            " other.",
+            f"List '{new.list_name}' already feeds this segment, directly or through other lists:"
+            " people removed from one would stay because of the other.",
             field="segment_key",
         )
 

@@ -35,7 +35,7 @@ _FILL_MEMBERS = {
 class MartsMissingError(QuintileError):
     """Segments have not been computed in this database yet."""
 
-    advice = "Run: quintile build"
+    advice = "Recalculate under Segments, or run: quintile build"
 
 
 class SegmentDeletedError(QuintileError):

@@ -6,7 +6,7 @@ between the two is completed by the next sync.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 from uuid import UUID
@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 # Add to the list; update people on it; refresh the properties of people who are on no list.
 Purpose = Literal["add", "update", "refresh"]
+_COUNTERS: Mapping[Purpose, str] = {"add": "added", "update": "updated", "refresh": "refreshed"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def import_people(
 
     Refused people are recorded with the reason; the rest of their batch continues. Additions and
     updates do not share a call, because it would add people again who were removed by hand since
-    the list was read. Counts ``added`` or ``updated``, and ``rejected``.
+    the list was read. Counts ``added``, ``updated`` or ``refreshed``, and ``rejected``.
 
     Raises:
         DestinationError: A batch was not accepted; it stays pending and is repeated by the next
@@ -169,7 +170,7 @@ def _record_accepted(
         emails=[person.email for person in people],
         properties_hashes=[person.properties_hash for person in people],
     )
-    progress.count(**{"added" if purpose == "add" else "updated": len(people)})
+    progress.count(**{_COUNTERS[purpose]: len(people)})
 
 
 def _record_refused(

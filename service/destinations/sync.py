@@ -61,9 +61,10 @@ def sync_lists(
     """Do what the run's rows in app.klaviyo_sync_runs ask for, and record each outcome there.
 
     A run without rows does every configuration that is not paused. It counts in ``progress``:
-    addresses added, removed, updated and rejected; profiles that joined and left a pulled list;
-    skipped, which are members that get no e-mail; configurations paused, or stopped for approval;
-    events; calls. A list that needs no change costs no writing call.
+    addresses added, removed, updated and rejected; refreshed, which are people on no list whose
+    properties changed; profiles that joined and left a pulled list; skipped, which are members that
+    get no e-mail; configurations paused, or stopped for approval; events; calls. A list that needs
+    no change costs no writing call.
 
     A list or segment that no longer exists pauses its configuration, a refused credential pauses
     all. After a failure of one list the others are still synced; the first failure is raised at the

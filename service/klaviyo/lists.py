@@ -1,8 +1,8 @@
 """The account's lists, to choose from: read live, with the last known size of each.
 
-Klaviyo tells a list's size once a second and fifteen times a minute, syncs included. So sizes are
-stored, a sync's own count of a list is used as well, and a page of lists reads only a few of the
-sizes that are missing or old.
+The size of a list that is synced is that of its last sync, as everywhere else. Klaviyo tells the
+size of another list once a second and fifteen times a minute, syncs included. So these are stored,
+and a page of lists reads only a few of the sizes that are missing or old.
 """
 
 from __future__ import annotations
@@ -65,14 +65,22 @@ def read_lists(
             document = client.get(_LISTS, _LISTS, parameters)
         except KlaviyoError as error:
             if error.code == "invalid" and cursor is not None:
-                raise InvalidInputError("Klaviyo does not know this cursor.") from None
+                raise InvalidInputError("Klaviyo has no such page of lists.") from None
             raise
-        ids = {"tenant_id": tenant_id, "list_ids": [str(each["id"]) for each in document["data"]]}
+        list_ids = [str(each["id"]) for each in document["data"]]
+        ids: dict[str, Any] = {"tenant_id": tenant_id, "list_ids": list_ids}
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            synced = conn.execute(query("destinations.count_lists"), ids).fetchall()
+        sizes = {
+            row["list_id"]: {"profile_count": row["profiles"], "counted_at": row["as_of"]}
+            for row in synced
+        }
         if counts:
-            _count(client, pool, tenant_id, ids)
+            others = [list_id for list_id in list_ids if list_id not in sizes]
+            _count(client, pool, tenant_id, ids | {"list_ids": others})
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
         rows = conn.execute(query("klaviyo.list_known_lists"), ids).fetchall()
-    known = {row["list_id"]: row for row in rows}
+    known = {row["list_id"]: row | sizes.get(row["list_id"], {}) for row in rows}
     lists = [_describe(each, known.get(str(each["id"]), {})) for each in document["data"]]
     following = (document.get("links") or {}).get("next") or ""
     cursors = parse_qs(urlsplit(following).query).get("page[cursor]")

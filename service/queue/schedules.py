@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,6 +21,8 @@ from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
 from service.queue.enqueue import Enqueueable
+
+ScheduleState = Literal["active", "paused", "not_connected"]
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,9 @@ def newest_times(conn: Connection, settings: Settings, now: datetime) -> list[Ne
 def list_schedules(conn: Connection, settings: Settings, tenant_id: UUID) -> list[dict[str, Any]]:
     """A tenant's schedules with their next times and newest runs, in a transaction of the tenant.
 
-    ``next_at`` is None while a schedule is paused, or its provider is not connected. While the
-    connection is refused, it is the first time after the next probe.
+    ``next_at`` is None while a schedule is paused, or its provider is not connected; ``state`` says
+    which, and a schedule that could not run anyway counts as not connected. While the connection is
+    refused, ``next_at`` is the first time after the next probe.
     """
     rows = conn.execute(
         query("queue.list_schedules"),
@@ -221,16 +224,21 @@ def _describe(settings: Settings, row: dict[str, Any]) -> dict[str, Any]:
     schedule = BY_NAME[row["name"]]
     cron = schedule.cron(settings)
     time_zone = row["time_zone"] if schedule.is_local else "UTC"
-    is_active = row["is_connected"] and row["paused_at"] is None
     now = datetime.now(UTC)
     # While its connection is refused, a schedule waits for the next probe.
     after = max(now, row["next_probe_at"] or now)
+    state: ScheduleState = "active"
+    if not row["is_connected"]:
+        state = "not_connected"
+    elif row["paused_at"] is not None:
+        state = "paused"
     return {
         "name": schedule.name,
         "label": schedule.label,
         "cron": cron,
         "time_zone": time_zone,
-        "next_at": next_time(cron, time_zone, after) if is_active else None,
+        "next_at": next_time(cron, time_zone, after) if state == "active" else None,
+        "state": state,
         "is_connected": row["is_connected"],
         "is_paused": row["paused_at"] is not None,
         "paused_at": row["paused_at"],

@@ -17,10 +17,7 @@ NEEDED_SCOPES = MappingProxyType(
 )
 ALL_ORDERS_SCOPE = "read_all_orders"
 OPTIONAL_SCOPES = MappingProxyType(
-    {
-        ALL_ORDERS_SCOPE: "orders older than 60 days, without which a year of RFM is wrong",
-        "write_discounts": "promo codes whose segments Quintile keeps up to date",
-    }
+    {ALL_ORDERS_SCOPE: "orders older than 60 days, without which a year of RFM is wrong"}
 )
 
 

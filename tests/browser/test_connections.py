@@ -51,7 +51,12 @@ def test_a_store_is_connected_rejected_verified_and_disconnected(
 
         token.fill(KESSEL.token)
         shop_part.get_by_role("button", name="Verify and save").click()
-        expect(status).to_contain_text("Connected.")
+        expect(status).to_have_text(
+            "Connected. A sync of orders, customers and segments is queued."
+        )
+        # Only what Quintile uses is asked for.
+        scopes = shop_part.get_by_role("rowheader")
+        expect(scopes).to_have_text(["read_orders", "read_customers", "read_all_orders"])
         expect(shop_part.locator("dl.facts")).to_contain_text(KESSEL.name)
         expect(shop_part.locator("dl.facts")).to_contain_text(f"…{KESSEL.token[-4:]}")
         row = shop_part.get_by_role("row").filter(has_text="read_all_orders")
@@ -126,8 +131,15 @@ def test_an_account_is_connected_rejected_replaced_and_disconnected(
             save = part.get_by_role("button", name="Verify and save")
             key.fill("pk_sandbox_lacking")
             save.click()
-            expect(status).to_contain_text("lacks lists:write (for adding people to lists")
+            expect(status).to_have_text("Not saved. Fix the marked fields.")
+            expect(key).to_have_accessible_description(
+                re.compile(r"lacks lists:write \(for adding people to lists")
+            )
             expect(key).to_have_value("")
+            inspect(page)
+            key.fill("pk 12345")
+            save.click()
+            expect(key).to_have_accessible_description(re.compile("without spaces"))
 
             key.fill("pk_sandbox_needed")
             save.click()

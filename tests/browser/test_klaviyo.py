@@ -15,6 +15,7 @@ from pytest_httpserver import HTTPServer
 from sandbox import Sandbox
 from sandbox.klaviyo import Account
 from service.core.config import Settings
+from service.core.credentials import disconnect
 from service.core.db import connect, connect_as_owner, open_pool, tenant_transaction
 from service.destinations.configs import NewConfig, create_config
 from service.destinations.sync_runs import request_sync
@@ -22,6 +23,7 @@ from service.klaviyo.connection import connect_klaviyo
 from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 from tests.browser.test_segments import worker
+from tests.klaviyo import sync_once
 from tests.web import add_scored_customers
 
 KEY = "pk_sandbox_for_these_tests"
@@ -207,6 +209,13 @@ def test_a_list_is_paused_and_a_mass_removal_needs_approval(
         note = page.locator(".note.warn")
         expect(note).to_contain_text("Stopped: too many removals", timeout=RUN_PATIENCE_MS)
         assert len(account.member_emails(vip)) == 5
+        # What was stopped is not green, and its figures are those of this list.
+        expect(page.get_by_role("status").first).to_have_text(
+            "Stopped: 4 to remove. Nothing was changed. It needs your approval."
+        )
+        expect(page.locator("[data-run-status]")).to_have_class(re.compile(r"\bwarn\b"))
+        expect(page.locator("[data-run-status]")).not_to_have_class(re.compile(r"\bgood\b"))
+        expect(card.locator(".badge")).to_have_text("Needs your approval")
         inspect(page)
         note.get_by_label("Remove 4 profiles from the list").check()
         note.get_by_role("button", name="Approve and sync").click()
@@ -214,6 +223,189 @@ def test_a_list_is_paused_and_a_mass_removal_needs_approval(
         expect(removed).to_contain_text("4 removed", timeout=RUN_PATIENCE_MS)
         assert account.member_emails(vip) == {"c1@example.com"}
         expect(card).to_contain_text("In sync")
+
+
+def test_a_sync_of_all_lists_names_those_that_were_not_synced(
+    here: Settings,
+    tenant: UUID,
+    account: Account,
+    serve: Serve,
+    page: Page,
+    inspect: Inspect,
+) -> None:
+    vip, newsletter = (row["id"] for row in account.list_names())
+    add_scored_customers(here, tenant, [("8", "loyal", "9.00")])
+    with connected(here, tenant, serve) as site:
+        with open_pool(here) as pool, tenant_transaction(pool, tenant) as conn:
+            create_config(conn, tenant, NewConfig("rfm:champions", vip, "VIP"))
+            create_config(conn, tenant, NewConfig("rfm:loyal", newsletter, "Newsletter"))
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin/segments")
+        page.goto(f"{site.url}/admin/klaviyo")
+        status = page.get_by_role("status").first
+        page.get_by_role("button", name="Sync all now").click()
+        expect(status).to_have_text("Done: 2 lists, 6 added.", timeout=RUN_PATIENCE_MS)
+
+        # Everyone gets another segment. One list stops; the people whose properties change are on
+        # no other list.
+        with connect(here.database_url) as conn:
+            conn.execute("update marts.customer_facts set segment = 'loyal', r_score = 3")
+        page.get_by_role("button", name="Sync all now").click()
+        expect(status).to_have_text(
+            re.compile(r"^Not synced: VIP \(stopped\)\. 1 synced: 5 added(, 1 updated)?\.$"),
+            timeout=RUN_PATIENCE_MS,
+        )
+        expect(page.locator("[data-run-status]")).to_have_class(re.compile(r"\bwarn\b"))
+        inspect(page)
+        page.get_by_role("link", name="Activity").click()
+        run = page.locator("[data-list] tbody tr").first
+        expect(run.locator(".badge")).to_have_text("Succeeded in part")
+        expect(run).to_contain_text("1 list needs approval")
+        inspect(page)
+
+
+def test_every_page_has_the_same_numbers_before_and_after_a_build(
+    here: Settings,
+    tenant: UUID,
+    account: Account,
+    serve: Serve,
+    page: Page,
+    inspect: Inspect,
+) -> None:
+    vip = account.list_names()[0]["id"]
+    with connected(here, tenant, serve) as site:
+        new = NewConfig("rfm:champions", vip, "VIP", direction="bidirectional")
+        with open_pool(here) as pool, tenant_transaction(pool, tenant) as conn:
+            create_config(conn, tenant, new)
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin/segments")
+        page.goto(f"{site.url}/admin/klaviyo")
+        card = page.locator("article")
+        page.get_by_role("button", name="Sync now for").click()
+        expect(page.get_by_role("status").first).to_have_text(
+            "Done: 5 added.", timeout=RUN_PATIENCE_MS
+        )
+
+        def fact(name: str) -> str:
+            return card.locator("dl.facts div").filter(has_text=name).locator("dd").inner_text()
+
+        expect(card.locator(".badge")).to_have_text("In sync")
+        assert fact("In segment").startswith("5 as of ")
+        assert fact("In Klaviyo").startswith("5 as of ")
+        assert fact("Pending changes") == "0"
+        # The tab of lists has the same size as the list's own page, and its profiles.
+        page.goto(f"{site.url}/admin/segments?tab=klaviyo")
+        expect(page.get_by_role("row").filter(has_text="VIP").locator("td").nth(1)).to_have_text(
+            "5"
+        )
+        expect(page.get_by_text(re.compile("^As of .*, next "))).to_be_visible()
+        inspect(page)
+        page.get_by_role("link", name="VIP").click()
+        expect(page.locator(".rows tbody tr")).to_have_count(5)
+        expect(page.locator(".rows tbody tr").first).to_contain_text("Sent, not read back yet")
+        inspect(page)
+
+        # A build moves most of them to another segment.
+        with connect(here.database_url) as conn:
+            conn.execute(
+                "update marts.customer_facts set segment = 'loyal' where customer_id <> '1'"
+            )
+        page.goto(f"{site.url}/admin/segments?tab=rfm")
+        row = page.locator(".distribution tbody tr").filter(has_text="Champions")
+        expect(row.locator("td").nth(1)).to_contain_text("1")
+        page.goto(f"{site.url}/admin/klaviyo")
+        expect(card.locator(".badge")).to_have_text("Segment has changed")
+        assert fact("In segment").startswith("1 as of ")
+        assert fact("E\u2011mailable").startswith("5 as of ")
+        assert fact("Pending changes") == "Known at the next sync"
+        inspect(page)
+        page.goto(f"{site.url}/admin/klaviyo?add=1")
+        expect(page.get_by_role("option", name="VIP (5 profiles)")).to_be_attached()
+        page.get_by_label("Klaviyo list").select_option(value=vip)
+        expect(page.locator("[data-list-help]")).to_contain_text("Already synced: Champions.")
+
+
+def test_a_list_of_an_account_that_is_not_connected_is_not_in_sync(
+    here: Settings,
+    tenant: UUID,
+    account: Account,
+    serve: Serve,
+    page: Page,
+    inspect: Inspect,
+) -> None:
+    vip = account.list_names()[0]["id"]
+    new = NewConfig("rfm:champions", vip, "VIP", direction="bidirectional")
+    with open_pool(here) as pool:
+        connect_klaviyo(here, pool, tenant, KEY)
+        with tenant_transaction(pool, tenant) as conn:
+            create_config(conn, tenant, new)
+        sync_once(here, pool, tenant)
+        with tenant_transaction(pool, tenant) as conn:
+            disconnect(conn, tenant, "klaviyo", "It was disconnected.")
+    with serve(here, "kessel") as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin/segments")
+        page.goto(f"{site.url}/admin/klaviyo")
+        card = page.locator("article")
+        expect(card.locator(".badge")).to_have_text("Not connected")
+        expect(card).to_contain_text("Once connected")
+        inspect(page)
+        for tab in ("klaviyo", "shopify"):
+            page.goto(f"{site.url}/admin/segments?tab={tab}")
+            expect(page.locator("[data-as-of]")).to_contain_text("next once connected")
+            expect(page.locator("[data-as-of]")).not_to_contain_text("paused")
+
+
+def test_the_form_says_which_field_is_wrong(
+    here: Settings,
+    tenant: UUID,
+    account: Account,
+    serve: Serve,
+    page: Page,
+    inspect: Inspect,
+) -> None:
+    vip = account.list_names()[0]["id"]
+    with connected(here, tenant, serve) as site:
+        with open_pool(here) as pool, tenant_transaction(pool, tenant) as conn:
+            create_config(conn, tenant, NewConfig("rfm:champions", vip, "VIP"))
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin/segments")
+        page.goto(f"{site.url}/admin/klaviyo?add=1")
+        segment = page.get_by_label("Segment", exact=True)
+        direction = page.get_by_label("Direction")
+        save = page.get_by_role("button", name="Add list", exact=True)
+        segment.select_option(label="Champions")
+        page.get_by_label("Klaviyo list").select_option(value=vip)
+        save.click()
+        expect(segment).to_have_accessible_description(
+            "This segment is already synced with list 'VIP'."
+        )
+        expect(page.locator("[data-add] [data-status]")).to_have_text(
+            "Not saved. Fix the marked fields."
+        )
+        inspect(page)
+        segment.select_option(label="Loyal")
+        direction.select_option(value="bidirectional")
+        save.click()
+        expect(direction).to_have_accessible_description(
+            re.compile("already has a push sync.* Choose push for this one too")
+        )
+        expect(segment).not_to_have_attribute("aria-invalid", "true")
+        page.get_by_label("Klaviyo list").select_option(label="Create a new list…")
+        name = page.get_by_label("New list name")
+        name.fill("   ")
+        save.click()
+        expect(name).to_have_accessible_description("This must not be empty.")
+        inspect(page)
+
+        hook = page.get_by_label("Webhook URL (https)")
+        hook.fill("https://user:word@example.com/")
+        page.get_by_role("button", name="Save and create secret").click()
+        expect(hook).to_have_accessible_description(
+            re.compile("must not contain a user name or password.")
+        )
+        expect(hook).to_be_focused()
+        inspect(page)
 
 
 def test_a_sync_started_elsewhere_is_followed(
@@ -318,7 +510,9 @@ def test_a_list_is_created_and_a_list_is_pulled(
         page.get_by_label("Segment", exact=True).select_option(label="Loyal")
         page.get_by_label("Klaviyo list").select_option(value=made)
         page.get_by_role("button", name="Add list", exact=True).click()
-        expect(page.locator("[data-add] [data-status]")).not_to_be_empty()
+        expect(page.get_by_label("Segment", exact=True)).to_have_accessible_description(
+            "This segment is already synced with list 'Made here'."
+        )
         inspect(page)
 
 

@@ -105,7 +105,11 @@ def test_settings_are_previewed_saved_and_restored(
     expect(confirm).to_be_hidden()
     page.get_by_label("TikTok channels, one pattern per line").fill("%")
     page.get_by_role("button", name="Save and recalculate").click()
-    expect(page.get_by_text("The pattern % matches every channel.")).to_be_visible()
+    expect(confirm).to_have_accessible_description(
+        "The pattern % matches every channel. Check the preview, then allow it."
+    )
+    expect(confirm).to_be_focused()
+    inspect(page)
     confirm.check()
     page.get_by_role("button", name="Save and recalculate").click()
     expect(page.get_by_text("Samples and RFM segments are being recalculated")).to_be_visible()
@@ -118,6 +122,57 @@ def test_settings_are_previewed_saved_and_restored(
     page.get_by_role("button", name="Restore").click()
     expect(tags).to_have_value("ugc-sample\nugc\ncreator-sample")
     assert changes_of(site) == 2
+
+
+def test_every_sample_form_says_which_field_is_wrong(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+
+    def wrong(label: str, value: str, button: str, message: str) -> None:
+        field = page.get_by_label(label, exact=True)
+        field.fill(value)
+        page.get_by_role("button", name=button).click()
+        expect(field).to_have_attribute("aria-invalid", "true")
+        expect(field).to_have_accessible_description(re.compile(re.escape(message)))
+        expect(field).to_be_focused()
+        inspect(page)
+        field.fill("")
+
+    page.goto(f"{site.url}/admin/samples/creators?add=1")
+    page.get_by_role("button", name="Save").click()
+    handle = page.get_by_label("Handle", exact=True)
+    expect(handle).to_have_accessible_description(
+        "A creator needs a handle, a name or an e-mail address."
+    )
+    wrong("Handle", "two words", "Save", "A handle is one word without @ and /.")
+    expect(page.locator("[data-form-status]")).to_have_text("Not saved. Fix the marked fields.")
+    handle.fill("ada")
+    page.get_by_label("E-mail", exact=True).fill("ada@example.com")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("@ada")
+
+    # Another creator with the same address: the field, and what to do.
+    page.goto(f"{site.url}/admin/samples/creators?add=1")
+    address = "Another creator has this e-mail address. If they are the same person, merge"
+    wrong("E-mail", "ada@example.com", "Save", address)
+
+    page.goto(f"{site.url}/admin/samples/settings")
+    tags = "UGC tags, one per line"
+    expect(page.get_by_label(tags)).not_to_have_value("")
+    too_long = "Entry 2: This must have at most 255 characters."
+    wrong(tags, f"ugc\n{'x' * 256}", "Save and recalculate", too_long)
+    wrong(
+        "TikTok channels, one pattern per line",
+        "tiktok\\",
+        "Preview changes",
+        "Entry 1: A pattern must not end in a single",
+    )
+
+    page.goto(f"{site.url}/admin/samples")
+    page.locator(".rows tbody th a").first.click()
+    creator = "Find a creator by handle, name or e-mail"
+    wrong(creator, "nobody", "Link creator", "No creator found. Choose one from the list")
 
 
 def changes_of(site: Site) -> int:

@@ -102,8 +102,53 @@ def test_a_lost_connection_can_be_tried_again(
 def test_an_invalid_cursor_leads_back_to_the_first_page(site: Site, signed_in: Page) -> None:
     page = signed_in
     page.goto(f"{site.url}/admin/samples?cursor=nonsense")
-    expect(page.get_by_role("alert")).to_contain_text("Bad cursor")
+    expect(page.get_by_role("alert")).to_contain_text("The list has no such page any more.")
     page.get_by_role("link", name="First page").click()
+    expect(page.locator(".rows tbody tr")).to_have_count(50)
+
+
+def test_dates_in_the_wrong_order_are_an_error_at_the_field(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+    page.goto(f"{site.url}/admin/samples")
+    page.get_by_label("From").fill("2026-02-02")
+    page.get_by_label("to", exact=True).fill("2026-02-01")
+    page.get_by_role("button", name="Search").click()
+    page.wait_for_url("**ordered_until=2026-02-01*")
+    first = page.get_by_label("From")
+    expect(first).to_have_attribute("aria-invalid", "true")
+    expect(first).to_have_accessible_description(
+        "The first date is after the last date. Swap the two dates."
+    )
+    expect(first).to_be_focused()
+    expect(page.get_by_role("alert")).to_contain_text(
+        "From: The first date is after the last date."
+    )
+    expect(page.get_by_role("heading", name="Nothing matches")).to_have_count(0)
+    inspect(page)
+    first.fill("2026-01-01")
+    page.get_by_role("button", name="Search").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.get_by_label("From")).not_to_have_attribute("aria-invalid", "true")
+
+
+def test_a_filter_of_the_url_that_is_not_valid_is_named(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+    wrong = {
+        "samples?status=lost": "Status: This must be",
+        "samples?creator_id=ada": "Creator: This is not a valid id.",
+        "activity?trigger=moon": "Started by: This must be",
+        "samples/suggestions?reason=none": "Reason: This must be",
+        "segments?tab=rfm&q=" + "x" * 201: "This must have at most 200 characters.",
+    }
+    for path, message in wrong.items():
+        page.goto(f"{site.url}/admin/{path}")
+        expect(page.get_by_role("alert")).to_contain_text(message)
+    inspect(page)
+    page.get_by_role("link", name="Clear filters").click()
     expect(page.locator(".rows tbody tr")).to_have_count(50)
 
 

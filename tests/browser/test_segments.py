@@ -247,7 +247,7 @@ def test_a_wrong_setting_shows_an_error_at_its_field(
 ) -> None:
     page = signed_in
     wrong = {
-        "Window (days)": ("0", "greater than or equal to 1"),
+        "Window (days)": ("0", "This must be 1 or more."),
         "Time zone": ("Mars/Base", "'Mars/Base' is not a time zone."),
         "Minimum order value (USD)": ("ten", "Enter an amount such as 25.00."),
         "Excluded e-mail domains": ("not a domain", "A domain looks like example.com."),

@@ -169,6 +169,94 @@ def test_an_invalid_parameter_is_named(client: FlaskClient) -> None:
     assert [error["parameter"] for error in errors] == ["limit"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "errors"),
+    [
+        ("POST", "creators", {}, {"#/handle": "A creator needs a handle, a name or an"}),
+        (
+            *("POST", "creators"),
+            {"handle": "two words", "email": "ada", "profile_url": "ftp://x"},
+            {
+                "#/handle": "A handle is one word without @ and /.",
+                "#/email": "An e-mail address looks like name@example.com.",
+                "#/profile_url": "A profile's address begins with https://.",
+            },
+        ),
+        ("POST", "creators", {"name": " "}, {"#/name": "This must not be empty."}),
+        (
+            *("PATCH", "samples/settings"),
+            {"ugc_tags": ["ok", "x" * 256]},
+            {"#/ugc_tags/1": "This must have at most 255 characters."},
+        ),
+        (
+            *("PATCH", "samples/settings"),
+            {"channel_patterns": ["%"]},
+            {"#/confirm_broad": "The pattern % matches every channel."},
+        ),
+        (
+            *("PATCH", "samples/settings"),
+            {"channel_patterns": ["tiktok\\"]},
+            {"#/channel_patterns/0": "A pattern must not end in a single"},
+        ),
+        (
+            *("PATCH", "segments/rfm/settings"),
+            {"window_days": 1.5, "excluded_domains": ["x"]},
+            {
+                "#/window_days": "This must be a whole number.",
+                "#/excluded_domains/0": "A domain looks like example.com.",
+            },
+        ),
+        ("POST", "notifications", {"url": ""}, {"#/url": "This must not be empty."}),
+        (
+            *("POST", "notifications"),
+            {"url": "http://x.example"},
+            {"#/url": "The address must begin with https://."},
+        ),
+        (
+            *("POST", "integrations/shopify"),
+            {"access_token": "short"},
+            {"#/access_token": "This must be 8 to 512 characters without spaces."},
+        ),
+        (
+            *("POST", "integrations/klaviyo"),
+            {"api_key": "short"},
+            {"#/api_key": "This must be 8 to 512 characters without spaces."},
+        ),
+        (
+            *("POST", "integrations/klaviyo/config"),
+            {"list_id": "AB12"},
+            {"#/segment_key": "Choose the segment to sync to the list."},
+        ),
+        ("POST", "integrations/klaviyo/config", {}, {"#/list_id": "This is required."}),
+        (
+            *("POST", "integrations/klaviyo/lists"),
+            {"name": "  "},
+            {"#/name": "This must not be empty."},
+        ),
+        ("GET", "samples?status=lost", None, {"status": "This must be 'pending', 'partial',"}),
+        ("GET", "segments?q=" + "x" * 201, None, {"q": "This must have at most 200 characters."}),
+        ("GET", "runs?state=odd", None, {"state": "This must be 'queued',"}),
+        ("GET", "creators?limit=0", None, {"limit": "This must be 1 or more."}),
+    ],
+    ids=str,
+)
+def test_every_error_names_its_field_in_plain_words(
+    client: FlaskClient, method: str, path: str, body: object, errors: dict[str, str]
+) -> None:
+    answer = client.open(f"/api/admin/{path}", method=method, json=body)
+    assert answer.status_code == 422, answer.text
+    found = problem_of(answer)
+    assert isinstance(found["errors"], list)
+    said = {each.get("pointer") or each["parameter"]: each["detail"] for each in found["errors"]}
+    assert said.keys() == errors.keys()
+    for name, start in errors.items():
+        assert said[name].startswith(start), said[name]
+    # The whole problem says what is wrong, too, and neither speaks of requests or Python types.
+    assert next(iter(said.values())) in str(found["detail"])
+    text = f"{found['detail']} {found.get('advice', '')}"
+    assert not re.search(r"Input|string|items|Value|request|send|true\b|JSON|API", text), text
+
+
 def test_a_wrong_method_gets_the_allowed_ones(client: FlaskClient) -> None:
     response = client.delete("/api/admin/me")
     assert set(response.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}

@@ -68,6 +68,8 @@ def test_shopify_segments_are_sorted_by_name_without_case(
     assert [row["name"] for row in answer["data"]][:4] == ["Alpha", "alpha", "beta", "gamma"]
     assert answer["as_of"] == "2026-07-01T00:00:00Z"
     assert (answer["segments"], answer["unread"]) == (5, 0)
+    # No store is connected, which is why nothing is due.
+    assert (answer["next_sync_at"], answer["schedule_state"]) == (None, "not_connected")
     assert answer["data"][0] == {
         "id": "2",
         "name": "Alpha",

@@ -61,7 +61,8 @@ def client(app: APIFlask, here: Settings, tenant: UUID) -> FlaskClient:
 def test_a_connected_store_is_shown_with_its_scopes_and_their_purpose(
     client: FlaskClient, store: Store
 ) -> None:
-    store.scopes = ALL_SCOPES - {"write_discounts"} | {"read_themes"}
+    # A scope that nothing uses is not asked for.
+    store.scopes = ALL_SCOPES | {"read_themes"}
     before = client.get(PATH).get_json()
     assert (before["state"], before["scopes"], before["shop_domain"]) == (None, [], SHOP)
     answer = client.post(PATH, json={"access_token": TOKEN, "shop": f" {SHOP.upper()} "})
@@ -82,10 +83,9 @@ def test_a_connected_store_is_shown_with_its_scopes_and_their_purpose(
         "read_orders": (True, True),
         "read_customers": (True, True),
         "read_all_orders": (False, True),
-        "write_discounts": (False, False),
     }
     assert all(scope["purpose"] for scope in body["scopes"])
-    assert body["other_scopes"] == ["read_themes", "write_customers"]
+    assert body["other_scopes"] == ["read_themes", "write_customers", "write_discounts"]
     # The first syncs are queued once.
     client.post(PATH, json={"access_token": TOKEN})
     runs = client.get("/api/admin/runs").get_json()["data"]

@@ -317,12 +317,155 @@ def test_a_mass_removal_stops_until_it_is_approved(
     assert (stopped["state"], stopped["stopped_for"], stopped["removals"]) == (
         *("stopped", "removals", 4),
     )
+    # Its own counts and plan: nothing was changed.
+    assert stopped["counts"] == {"skipped": 0, "stopped": 1}
+    assert stopped["planned"] == {"add": 0, "remove": 4, "update": 0, "skip": 0}
     assert len(account.member_emails(first)) == 5
     assert client.post(f"{path}/confirm").get_json() == {"confirmed_removals": 4}
     assert client.get(path).get_json()["confirmed_removals"] == 4
     sync(client, cautious, pool, tenant)
     assert account.member_emails(first) == {"c1@example.com"}
     assert client.get(path).get_json()["confirmed_removals"] is None
+
+
+def sizes(client: FlaskClient, list_id: str) -> tuple[Any, ...]:
+    """How many profiles each endpoint says that a list has."""
+    [config] = [
+        row for row in client.get(f"{PATH}/config").get_json()["data"] if row["list_id"] == list_id
+    ]
+    [segment] = client.get("/api/admin/segments/klaviyo").get_json()["data"]
+    members = client.get(f"/api/admin/segments/klaviyo/{list_id}/members").get_json()["data"]
+    lists = client.get(f"{PATH}/lists").get_json()["data"]
+    [listed] = [row["profile_count"] for row in lists if row["list_id"] == list_id]
+    times = {config["list_as_of"], segment["as_of"]}
+    assert len(times) == 1
+    return config["members_there"], segment["member_count"], len(members), listed
+
+
+def test_every_page_says_the_same_size_of_a_list(
+    client: FlaskClient,
+    here: Settings,
+    pool: Pool,
+    tenant: UUID,
+    first: str,
+    account: Account,
+) -> None:
+    config = add(client, list_id=first, segment_key="rfm:champions", direction="bidirectional")
+    unknown = client.get("/api/admin/segments/klaviyo").get_json()["data"][0]
+    assert (unknown["member_count"], unknown["as_of"]) == (None, None)
+    sync(client, here, pool, tenant)
+    # What was sent has not been read back yet.
+    assert sizes(client, first) == (5, 5, 5, 5)
+    path = f"/api/admin/segments/klaviyo/{first}/members"
+    page = client.get(f"{path}?limit=3").get_json()
+    rest = client.get(f"{path}?limit=3&cursor={page['next_cursor']}").get_json()
+    sent = page["data"] + rest["data"]
+    assert [row["email"] for row in sent] == [f"c{number}@example.com" for number in range(1, 6)]
+    assert {row["profile_id"] for row in sent} == {None}
+
+    put_on(account, first, "hand@example.com")
+    sync(client, here, pool, tenant, "?read_all=true")
+    assert sizes(client, first) == (6, 6, 6, 6)
+    assert None not in {row["profile_id"] for row in client.get(path).get_json()["data"]}
+
+    with connect(here.database_url) as conn:
+        conn.execute("delete from marts.customer_facts where customer_id in ('1', '2')")
+    sync(client, here, pool, tenant)
+    assert sizes(client, first) == (4, 4, 4, 4)
+    # A list that feeds another is a segment of the same size, which the other list gets at once.
+    other = account.list_names()[1]["id"]
+    fed = add(client, list_id=other, segment_key=f"klaviyo:{first}")
+    assert (fed["segment_members"], fed["has_segment_changed"]) == (4, None)
+    sync(client, here, pool, tenant, config_ids=[fed["config_id"]])
+    assert len(account.member_emails(other)) == 4
+    assert config["segment_members"] == 5
+
+
+def test_a_list_says_when_its_segment_has_changed_since_the_last_sync(
+    client: FlaskClient,
+    here: Settings,
+    pool: Pool,
+    tenant: UUID,
+    first: str,
+    account: Account,
+) -> None:
+    config = add(client, list_id=first, segment_key="rfm:champions")
+    path = f"{PATH}/config/{config['config_id']}"
+    assert (config["segment_members"], config["segment_as_of"]) == (5, "2026-07-01T00:00:00Z")
+    assert (config["has_segment_changed"], config["planned_at"]) == (None, None)
+
+    def now() -> tuple[Any, ...]:
+        row = client.get(path).get_json()
+        page = client.get("/api/admin/segments/rfm").get_json()
+        [champions] = [each for each in page["data"] if each["segment"] == "champions"]
+        assert row["segment_members"] == champions["customers"]
+        assert row["segment_as_of"] == page["calculated_at"]
+        return row["segment_members"], row["members_here"], row["has_segment_changed"]
+
+    sync(client, here, pool, tenant)
+    assert now() == (5, 5, False)
+    with connect(here.database_url) as conn:
+        # A build that changes nobody.
+        conn.execute("update marts.rfm_builds set as_of = as_of + interval '1 day'")
+        assert now() == (5, 5, False)
+        conn.execute("delete from marts.customer_facts where customer_id in ('1', '2', '3')")
+        assert now() == (2, 5, True)
+        conn.execute("update marts.customer_facts set email = upper(email)")
+        assert now() == (2, 5, True)
+    sync(client, here, pool, tenant)
+    assert now() == (2, 2, False)
+    with connect(here.database_url) as conn:
+        # The same number of members, and another person.
+        conn.execute(
+            "update marts.customer_facts set email = 'new@example.com' where customer_id = '4'"
+        )
+    assert now() == (2, 2, True)
+    sync(client, here, pool, tenant)
+    assert now() == (2, 2, False)
+    assert account.member_emails(first) == {"c5@example.com", "new@example.com"}
+
+
+def test_a_shopify_segment_has_one_size_and_says_when_it_changed(
+    client: FlaskClient, here: Settings, pool: Pool, tenant: UUID, first: str
+) -> None:
+    add_shopify_segments(here, tenant, ["VIPs"])
+    with connect(here.database_url) as conn:
+        statement = (
+            "insert into shopify.segment_members (tenant_id, segment_id, customer_id, email)"
+            " values (%s, '1', %s, %s)"
+        )
+        conn.execute(statement, [tenant, "1", "a@example.com"])
+        conn.execute("update shopify.cached_segments set member_count = 1")
+        config = add(client, list_id=first, segment_key="shopify:1")
+        path = f"{PATH}/config/{config['config_id']}"
+        sync(client, here, pool, tenant)
+        known = client.get(path).get_json()
+        [segment] = client.get("/api/admin/segments").get_json()["data"]
+        assert known["segment_members"] == segment["member_count"] == 1
+        assert known["segment_as_of"] == segment["synced_at"]
+        assert known["has_segment_changed"] is False
+        conn.execute(statement, [tenant, "2", "b@example.com"])
+    assert client.get(path).get_json()["has_segment_changed"] is True
+
+
+def test_a_list_without_a_run_of_its_schedule_says_why(
+    client: FlaskClient, here: Settings, pool: Pool, tenant: UUID, first: str
+) -> None:
+    config = add(client, list_id=first, segment_key="rfm:champions")
+    path = f"{PATH}/config/{config['config_id']}"
+
+    def states() -> set[tuple[str, bool]]:
+        answers = [client.get(path), client.get("/api/admin/segments/klaviyo")]
+        return {
+            (answer.get_json()["schedule_state"], answer.get_json()["next_sync_at"] is None)
+            for answer in answers
+        }
+
+    assert states() == {("active", False)}
+    client.patch("/api/admin/schedules/klaviyo", json={"is_paused": True})
+    assert states() == {("paused", True)}
+    client.delete(PATH)
+    assert states() == {("not_connected", True)}
 
 
 def test_a_pulled_list_is_a_segment_with_its_members(

@@ -173,12 +173,12 @@ def test_one_day_of_history_has_no_movements(
 @pytest.mark.parametrize(
     ("query", "parameter", "said"),
     [
-        ("from=2026-06-02&to=2026-06-01", "from", "The from date is after the to date."),
+        ("from=2026-06-02&to=2026-06-01", "from", "The first date is after the last date."),
         ("to=2026-04-30", "to", "History begins on 2026-05-01."),
         ("from=2026-04-30", "from", "History begins on 2026-05-01."),
         ("from=2026-02-30", "from", "This is not a date like 2026-12-31."),
         ("to=1782864000", "to", "This is not a date like 2026-12-31."),
-        ("days=7", "days", "Extra inputs are not permitted"),
+        ("days=7", "days", "There is no such field."),
     ],
 )
 def test_invalid_dates_are_refused_with_the_parameter(

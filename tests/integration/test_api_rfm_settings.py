@@ -67,7 +67,7 @@ def test_an_exclusion_can_be_removed(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"window_days": 0}, "Input should be greater than or equal to 1"),
+        ({"window_days": 0}, "This must be 1 or more."),
         ({"time_zone": "Mars/Base"}, "'Mars/Base' is not a time zone."),
         ({"excluded_domains": ["not a domain"]}, "A domain looks like example.com."),
     ],

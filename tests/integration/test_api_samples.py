@@ -102,6 +102,79 @@ def test_days_are_in_the_tenants_time_zone_and_inclusive(
     assert client.get(PATH, query_string={"ordered_from": "soon"}).status_code == 422
 
 
+@pytest.mark.parametrize("path", [PATH, f"{PATH}.csv"])
+def test_days_in_the_wrong_order_are_refused_at_the_first(
+    client: FlaskClient, settings: Settings, tenant: UUID, path: str
+) -> None:
+    add_samples(settings, tenant, [{"order_id": "1"}])
+    answer = client.get(f"{path}?ordered_from=2026-07-02&ordered_until=2026-07-01")
+    assert answer.status_code == 422
+    body = answer.get_json()
+    assert body["errors"] == [
+        {"parameter": "ordered_from", "detail": "The first date is after the last date."}
+    ]
+    assert body["advice"]
+    # One day is a range, and so is an open one.
+    for query in ("ordered_from=2026-07-01&ordered_until=2026-07-01", "ordered_from=2026-07-01"):
+        assert client.get(f"{path}?{query}").status_code == 200
+
+
+def test_a_creators_samples_are_those_that_the_list_shows(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    """Linking a creator changes the list at once, and so the creator's figures."""
+    creator = new_creator(client, handle="ada")["creator_id"]
+    add_samples(
+        settings,
+        tenant,
+        [
+            {"order_id": "1", "creator_id": creator, "status": "fulfilled"},
+            {"order_id": "2"},
+            {"order_id": "3", "creator_id": creator, "status": "cancelled"},
+        ],
+    )
+
+    def figures() -> tuple[int, int, str | None]:
+        row = client.get(f"{CREATORS}/{creator}").get_json()
+        [listed] = client.get(f"{CREATORS}?q=ada").get_json()["data"]
+        assert listed == row
+        listed_samples = client.get(PATH, query_string={"creator_id": creator}).get_json()["data"]
+        not_cancelled = [each for each in listed_samples if each["status"] != "cancelled"]
+        assert row["samples"] == len(not_cancelled)
+        return row["samples"], row["samples_sent"], row["goods_value"]
+
+    assert figures() == (1, 1, "24.90")
+    client.post(f"{PATH}/2/creator", json={"creator_id": creator})
+    assert figures() == (2, 1, "49.80")
+    client.delete(f"{PATH}/1/creator")
+    assert figures() == (1, 0, "24.90")
+
+
+def test_the_figures_have_the_time_that_they_are_of(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    """Not that of a run: a build may be as of an earlier day."""
+    with connect(transform_url(settings)) as conn:
+        conn.execute(
+            """
+            insert into marts.sample_stats (
+                tenant_id, sample_type, samples, pending, partly_fulfilled, fulfilled, cancelled,
+                last_30_days, previous_30_days, calculated_at
+            )
+            select %s, t, 0, 0, 0, 0, 0, 0, 0, %s from unnest(array['all', 'ugc', 'tiktok']) as t
+            """,
+            [tenant, CALCULATED_AT],
+        )
+    with connect_as_owner(settings) as owner:
+        owner.execute(
+            "insert into app.runs (tenant_id, kind, trigger, state, finished_at)"
+            " values (%s, 'build', 'cli', 'succeeded', now())",
+            [tenant],
+        )
+    stats = client.get(f"{PATH}/stats").get_json()
+    assert stats["as_of"] == "2026-07-01T00:00:00Z"
+
+
 def test_a_chosen_or_removed_creator_is_shown_at_once(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from uuid import UUID, uuid4
@@ -93,12 +94,19 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
         conn.execute("delete from marts.customer_facts where customer_id <> '1'")
     shown = quintile(here, "sync", "klaviyo", "--dry-run", *TENANT).stdout
     assert "  a sync would stop: " in shown
-    quintile(here, "sync", "klaviyo", *TENANT)
+    assert re.search("1 in segment, 3 in Klaviyo, .*; the segment has changed", _configs(here))
+    warned = quintile(here, "sync", "klaviyo", *TENANT).stderr
     assert len(account.member_emails(vip)) == 3
+    assert "Warning: kessel: list 'VIP' was not synced. This sync would remove 2 of 3" in warned
+    approval = f"quintile klaviyo confirm --tenant kessel --config {config[1]}"
+    assert approval in warned
+    assert approval in quintile(here, "doctor").stdout
+    assert "stopped: This sync would remove 2 of 3" in _configs(here)
     agreed = quintile_process(here, "klaviyo", "confirm", *TENANT, *config)
     assert "2 removals approved" in agreed.stderr
-    quintile(here, "sync", "klaviyo", *TENANT)
+    assert "was not synced" not in quintile(here, "sync", "klaviyo", *TENANT).stderr
     assert account.member_emails(vip) == {"c1@example.com"}
+    assert re.search("1 in segment, 1 in Klaviyo, synced [0-9: -]+ UTC$", _configs(here))
 
     # No person removed anyone, so there is nothing to undo.
     undone = quintile_process(
@@ -114,6 +122,10 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
     assert quintile(here, "klaviyo", "configs", *TENANT).stdout == ""
     gone = quintile(here, "klaviyo", "remove", *TENANT, *config, expect=1)
     assert "There is no such configuration." in gone.stderr
+
+
+def _configs(here: Settings) -> str:
+    return quintile(here, "klaviyo", "configs", *TENANT).stdout
 
 
 def test_contradictory_options_are_refused(here: Settings, tenant: UUID) -> None:

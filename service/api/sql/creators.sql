@@ -20,8 +20,35 @@ set
 where tenant_id = %(tenant_id)s and creator_id = %(creator_id)s;
 
 -- name: list_creators
--- A page of creators, sorted by name, with figures as of the last build and one extra row. Or one
--- of them.
+-- A page of creators, sorted by name, with one extra row. Or one of them. Their samples are those
+-- that list_sample_orders finds for them now; their own orders are as of the last build.
+with linked as (
+    select
+        s.*,
+        case when l.order_id is not null then l.creator_id else s.automatic_creator_id end
+            as linked_creator_id
+    from marts.sample_orders as s
+    left join app.sample_creator_links as l
+        on l.tenant_id = %(tenant_id)s and s.order_id = l.order_id
+    where s.tenant_id = %(tenant_id)s and s.status <> 'cancelled'
+),
+
+samples as (
+    select
+        s.linked_creator_id as creator_id,
+        count(*) as samples,
+        count(*) filter (where s.status in ('partial', 'fulfilled')) as samples_sent,
+        sum(s.goods_value) filter (
+            where s.currency = coalesce(b.currency, s.currency)
+        ) as goods_value,
+        coalesce(min(b.currency), min(s.currency)) as currency,
+        max(s.ordered_at) as last_sample_at,
+        max(s.first_fulfilled_at) as last_sent_at
+    from linked as s
+    left join marts.rfm_builds as b on b.tenant_id = %(tenant_id)s
+    group by s.linked_creator_id
+)
+
 select
     c.creator_id,
     c.handle,
@@ -30,15 +57,15 @@ select
     c.email,
     c.profile_url,
     c.notes,
-    coalesce(m.samples, 0) as samples,
-    coalesce(m.samples_sent, 0) as samples_sent,
-    m.goods_value,
-    m.last_sample_at,
-    m.last_sent_at,
+    coalesce(s.samples, 0) as samples,
+    coalesce(s.samples_sent, 0) as samples_sent,
+    s.goods_value,
+    s.last_sample_at,
+    s.last_sent_at,
     coalesce(m.own_orders, 0) as own_orders,
     m.own_orders_total,
     m.last_own_order_at,
-    m.currency,
+    coalesce(m.currency, s.currency) as currency,
     array(
         select a.alias
         from app.creator_aliases as a
@@ -49,6 +76,7 @@ select
     c.updated_at,
     coalesce(c.handle, lower(c.name), c.email) as sort_name
 from app.creators as c
+left join samples as s on c.creator_id = s.creator_id
 left join marts.creators as m on m.tenant_id = %(tenant_id)s and c.creator_id = m.creator_id
 where
     c.tenant_id = %(tenant_id)s

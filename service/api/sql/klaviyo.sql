@@ -1,22 +1,24 @@
 -- name: list_klaviyo_members
 -- A page of the profiles on a list, sorted by address, with one extra row. Profiles without an
--- address come last, and have an empty address in the cursor.
+-- address come last, and have an empty address in the cursor. Addresses that were sent and not read
+-- back have no profile id.
 select
     p.profile_id,
     p.email,
     p.joined_at,
-    coalesce(p.email, '') as sort_email
-from app.klaviyo_list_profiles as p
+    coalesce(p.email, '') as sort_email,
+    coalesce(p.profile_id, '') as sort_profile_id
+from app.klaviyo_members as p
 where
     p.tenant_id = %(tenant_id)s
     and p.list_id = %(list_id)s
     and (%(pattern)s::text is null or p.email ilike %(pattern)s)
     and (
         %(after_sort_email)s::text is null
-        or (p.email is null, coalesce(p.email, ''), p.profile_id)
-        > (%(after_sort_email)s = '', %(after_sort_email)s, %(after_profile_id)s)
+        or (p.email is null, coalesce(p.email, ''), coalesce(p.profile_id, ''))
+        > (%(after_sort_email)s = '', %(after_sort_email)s, %(after_sort_profile_id)s)
     )
-order by p.email is null, coalesce(p.email, ''), p.profile_id
+order by p.email is null, coalesce(p.email, ''), coalesce(p.profile_id, '')
 limit %(row_limit)s;
 
 -- name: list_klaviyo_segments
@@ -30,28 +32,17 @@ with readers as (
     from app.klaviyo_sync_configs as c
     where c.tenant_id = %(tenant_id)s and c.direction in ('pull', 'bidirectional')
     group by c.list_id
-),
-
-sizes as (
-    select
-        p.list_id,
-        count(*) as member_count
-    from app.klaviyo_list_profiles as p
-    where p.tenant_id = %(tenant_id)s
-    group by p.list_id
 )
 
 select
     r.list_id as id,
     coalesce(l.name, r.name) as name,
-    coalesce(s.member_count, 0) as member_count,
     r.direction,
     r.synced_at,
     l.full_read_at,
     l.gone_at
 from readers as r
 left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and r.list_id = l.list_id
-left join sizes as s on r.list_id = s.list_id
 where %(list_id)s::text is null or r.list_id = %(list_id)s
 order by lower(coalesce(l.name, r.name)), r.list_id;
 

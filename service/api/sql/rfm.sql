@@ -140,16 +140,15 @@ from app.rfm_settings
 where tenant_id = %(tenant_id)s;
 
 -- name: list_rfm_summary
--- The segments in priority order with size and revenue. Each row also has the tenant's totals.
+-- The segments in priority order with size and revenue. Each row also has the tenant's totals, and
+-- the time of its last build, with or without scored customers.
 with
 
 segments as (
     select
         segment,
         count(*) as customers,
-        sum(monetary_total) as revenue,
-        min(currency) as currency,
-        max(calculated_at) as calculated_at
+        sum(monetary_total) as revenue
     from marts.customer_rfm_segments
     where tenant_id = %(tenant_id)s
     group by tenant_id, segment
@@ -158,9 +157,7 @@ segments as (
 totals as (
     select
         coalesce(sum(customers), 0)::bigint as customers,
-        coalesce(sum(revenue), 0) as revenue,
-        min(currency) as currency,
-        max(calculated_at) as calculated_at
+        coalesce(sum(revenue), 0) as revenue
     from segments
 )
 
@@ -176,10 +173,11 @@ select
     coalesce(round(s.revenue / nullif(t.revenue, 0), 4), 0) as revenue_share,
     t.customers as all_customers,
     t.revenue as all_revenue,
-    t.currency,
-    t.calculated_at
+    b.currency,
+    b.as_of as calculated_at
 from marts.rfm_segments as r
 left join segments as s on r.segment = s.segment
+left join marts.rfm_builds as b on b.tenant_id = %(tenant_id)s
 cross join totals as t
 order by r.priority;
 

@@ -71,22 +71,6 @@ from (values (1, 'all'), (2, 'ugc'), (3, 'tiktok')) as t (position, type)
 left join marts.sample_stats as s on s.tenant_id = %(tenant_id)s and t.type = s.sample_type
 order by t.position;
 
--- name: find_sample_stats_as_of
--- Time of the last known build of the samples. A plain `dbt build` leaves no run, but the scores
--- that it builds with the samples have its time.
-select greatest(
-    (
-        select max(finished_at)
-        from app.runs
-        where tenant_id = %(tenant_id)s and kind = 'build' and state = 'succeeded'
-    ),
-    (
-        select max(calculated_at)
-        from marts.customer_rfm_segments
-        where tenant_id = %(tenant_id)s
-    )
-) as as_of;
-
 -- name: list_sample_suggestions
 -- A page of orders that are almost samples, newest first, with one extra row.
 select

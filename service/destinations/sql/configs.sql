@@ -48,8 +48,9 @@ select
     c.paused_at,
     c.confirmed_removals,
     c.local_members,
-    c.remote_members,
     c.drift,
+    c.planned_at,
+    c.planned_key,
     c.created_at,
     c.first_synced_at,
     c.last_synced_at,
@@ -251,43 +252,28 @@ where
     );
 
 -- name: record_planned
--- How many members get e-mail, and how many changes are pending before the sync makes them.
+-- How many members get e-mail, how many changes are pending before the sync makes them, and which
+-- addresses the segment has, to tell later whether it has changed.
 update app.klaviyo_sync_configs
 set
     local_members = %(local_members)s,
     drift = %(drift)s,
-    remote_members = (
-        select count(*)
-        from app.klaviyo_list_profiles as p
-        where p.tenant_id = %(tenant_id)s and p.list_id = klaviyo_sync_configs.list_id
+    planned_at = now(),
+    planned_key = (
+        select coalesce(sum(app.address_key(s.email)), 0)
+        from pg_temp.sync_segment as s
+        where s.config_id = %(config_id)s
     )
 where tenant_id = %(tenant_id)s and config_id = %(config_id)s;
 
 -- name: record_synced
--- The list has just been synced. Profiles that were sent and have not been read back count as on
--- it. Removals that a person approved are done, or are not needed any more.
+-- The list has just been synced. Removals that a person approved are done, or are not needed any
+-- more.
 update app.klaviyo_sync_configs as c
 set
     last_synced_at = now(),
     first_synced_at = coalesce(c.first_synced_at, now()),
     confirmed_removals = null,
-    remote_members = (
-        select count(*)
-        from app.klaviyo_list_profiles as p
-        where p.tenant_id = %(tenant_id)s and p.list_id = c.list_id
-    ) + (
-        select count(distinct k.email)
-        from app.klaviyo_sync_configs as o
-        inner join app.klaviyo_ledger as k
-            on k.tenant_id = %(tenant_id)s and o.config_id = k.config_id
-        left join app.klaviyo_list_profiles as p
-            on p.tenant_id = %(tenant_id)s and p.list_id = c.list_id and k.email = p.email
-        where
-            o.tenant_id = %(tenant_id)s
-            and o.list_id = c.list_id
-            and k.state = 'synced'
-            and p.profile_id is null
-    ),
     drift = (
         select count(*)
         from app.klaviyo_ledger as k
@@ -304,16 +290,13 @@ update app.klaviyo_sync_configs as c
 set
     last_synced_at = now(),
     first_synced_at = coalesce(c.first_synced_at, now()),
-    local_members = r.addresses,
-    remote_members = r.profiles,
-    drift = 0
-from (
-    select
-        count(distinct p.email) as addresses,
-        count(*) as profiles
-    from app.klaviyo_list_profiles as p
-    where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s
-) as r
+    local_members = (
+        select count(distinct p.email)
+        from app.klaviyo_list_profiles as p
+        where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s
+    ),
+    drift = 0,
+    planned_at = now()
 where c.tenant_id = %(tenant_id)s and c.config_id = %(config_id)s;
 
 -- name: pause_for_key

@@ -72,13 +72,13 @@ from shopify.segment_members
 where tenant_id = %(tenant_id)s and segment_id = %(segment)s;
 
 -- name: fill_members_klaviyo
--- Profiles of a list that is pulled, as last read, each with its customer if there is one.
+-- Members of a list that is pulled, each with its customer if there is one.
 insert into pg_temp.sync_segment (config_id, customer_id, email)
 select
     %(config_id)s,
     min(c.customer_id) as customer_id,
     p.email
-from app.klaviyo_list_profiles as p
+from app.klaviyo_members as p
 left join marts.customer_facts as c
     on c.tenant_id = %(tenant_id)s and lower(btrim(c.email)) = p.email
 where p.tenant_id = %(tenant_id)s and p.list_id = %(segment)s

@@ -1,36 +1,6 @@
 -- name: list_known_lists
--- The newest known size of some lists, whether read here or by a sync, and the segments of each.
-with counted as (
-    select
-        k.list_id,
-        k.profile_count,
-        k.counted_at
-    from app.klaviyo_list_counts as k
-    where k.tenant_id = %(tenant_id)s
-
-    union all
-
-    select
-        c.list_id,
-        c.remote_members as profile_count,
-        c.last_synced_at as counted_at
-    from app.klaviyo_sync_configs as c
-    where
-        c.tenant_id = %(tenant_id)s
-        and c.remote_members is not null
-        and c.last_synced_at is not null
-),
-
-newest as (
-    select distinct on (k.list_id)
-        k.list_id,
-        k.profile_count,
-        k.counted_at
-    from counted as k
-    order by k.list_id asc, k.counted_at desc
-),
-
-fed as (
+-- The sizes of some lists as counted by Klaviyo, and the segments of each.
+with fed as (
     select
         c.list_id,
         array_agg(c.segment_key order by c.segment_key) as segment_keys
@@ -45,36 +15,18 @@ select
     n.counted_at,
     f.segment_keys
 from unnest(%(list_ids)s::text[]) as w (list_id)
-left join newest as n on w.list_id = n.list_id
+left join app.klaviyo_list_counts as n on n.tenant_id = %(tenant_id)s and w.list_id = n.list_id
 left join fed as f on w.list_id = f.list_id;
 
 -- name: choose_lists_to_count
 -- Which of some lists to read the size of now: those without one, then those whose size is oldest
--- and older than ten minutes; a sync's count is one, too. Only a few, and in any minute no more
--- than leaves room for syncs.
-with counted as (
-    select
-        k.list_id,
-        k.counted_at
-    from app.klaviyo_list_counts as k
-    where k.tenant_id = %(tenant_id)s
-
-    union all
-
-    select
-        c.list_id,
-        c.last_synced_at as counted_at
-    from app.klaviyo_sync_configs as c
-    where c.tenant_id = %(tenant_id)s and c.remote_members is not null
-),
-
-asked as (
+-- and older than ten minutes. Only a few, and in any minute no more than leaves room for syncs.
+with asked as (
     select
         w.list_id,
-        max(k.counted_at) as counted_at
+        k.counted_at
     from unnest(%(list_ids)s::text[]) as w (list_id)
-    left join counted as k on w.list_id = k.list_id
-    group by w.list_id
+    left join app.klaviyo_list_counts as k on k.tenant_id = %(tenant_id)s and w.list_id = k.list_id
 ),
 
 room as (

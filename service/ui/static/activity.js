@@ -36,8 +36,12 @@ const liveCells = new Map();
 
 const kindOf = (kind) => kinds[kind] || kind.replaceAll("_", " ");
 
-function badge({ state }) {
-  const [label, look] = states[state];
+// Counters of a run that succeeded and still leaves something to do.
+const leftovers = ["stopped", "paused", "rejected", "events_rejected"];
+
+function badge({ state, counts }) {
+  const isOpen = state === "succeeded" && leftovers.some((name) => counts[name]);
+  const [label, look] = isOpen ? ["Succeeded in part", "warn"] : states[state];
   return make("span", { class: `badge ${look}` }, label);
 }
 
@@ -109,10 +113,27 @@ const notes = {
   unsupported_api_version: "answered by a different API version",
 };
 
+// Counters whose name says too little, for one and for several.
+const nouns = {
+  calls: ["request", "requests"],
+  events_rejected: ["event rejected", "events rejected"],
+  paused: ["list paused", "lists paused"],
+  refreshed: ["profile off the lists updated", "profiles off the lists updated"],
+  segment_members: ["segment member", "segment members"],
+  skipped: ["left out", "left out"],
+  stopped: ["list needs approval", "lists need approval"],
+  written: ["record changed", "records changed"],
+};
+
+function counted(name, count) {
+  const [one, many] = nouns[name] || [name.replaceAll("_", " "), name.replaceAll("_", " ")];
+  return `${number(count)} ${count === 1 ? one : many}`;
+}
+
 function counts(run) {
   const words = Object.entries(run.counts)
     .filter(([, count]) => count)
-    .map(([name, count]) => notes[name] || `${number(count)} ${name.replaceAll("_", " ")}`);
+    .map(([name, count]) => notes[name] || counted(name, count));
   // Builds have no counters.
   const uncounted = run.kind === "build" ? "Recalculated" : "No changes";
   return [make("span", {}, words.join(", ") || uncounted)];

@@ -1,14 +1,33 @@
 // Client for the JSON API, used by signed-in pages.
 
+// What people read of problems whose own words are for programs: title, message, advice.
+const WORDS = {
+  "bad-cursor": ["This page is gone", "The list has no such page any more.", ""],
+  "bad-request": ["Something went wrong", "The page sent something wrong.", "Reload the page."],
+  "database-unavailable": ["Not available", "The database does not respond.", "Try again soon."],
+  "method-not-allowed": ["Something went wrong", "The page is out of date.", "Reload the page."],
+  "not-built": [
+    "Not calculated yet",
+    "Nothing has been calculated yet.",
+    "Sync or import orders, then recalculate under Segments.",
+  ],
+  "query-timeout": ["This took too long", "The figures could not be read in time.", "Try again."],
+  "request-refused": ["Not accepted", "This page has another address than the service.", "Reload the page."],
+  "too-large": ["Too large", "This is more than can be saved at once.", "Save less."],
+  "unsupported-media-type": ["Something went wrong", "The page is out of date.", "Reload the page."],
+};
+const TITLES = { "internal-error": "Something went wrong", "invalid-input": "Check your input" };
+
 /** An error answer of the API: a problem document (RFC 9457). */
 export class Problem extends Error {
-  constructor(status, body) {
-    super(body.detail || body.title || `The service answered ${status}.`);
-    this.status = status;
-    this.title = body.title || "Something went wrong";
-    this.advice = body.advice || "";
+  constructor(body) {
+    const kind = (body.type || "").split("/").pop();
+    const [title, message, advice] = WORDS[kind] || [TITLES[kind], body.detail, body.advice];
+    super(message || "The service is not available.");
+    this.kind = kind;
+    this.title = title || body.title || "Something went wrong";
+    this.advice = message ? advice || "" : "Try again soon.";
     this.errors = body.errors || [];
-    this.kind = (body.type || "").split("/").pop();
   }
 }
 
@@ -28,13 +47,13 @@ export async function call(path, { method = "GET", params = {}, body, signal } =
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, {
+    throw new Problem({
       title: "No connection",
       detail: "The service cannot be reached.",
       advice: "Check the connection and try again.",
     });
   }
-  if (!response.ok) throw new Problem(response.status, await readProblem(response));
+  if (!response.ok) throw new Problem(await readProblem(response));
   return response.status === 204 ? null : response.json();
 }
 

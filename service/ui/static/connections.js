@@ -1,14 +1,15 @@
 // The Shopify and Klaviyo connections: connect, verify, replace and disconnect. The server renders
 // the page.
 
-import { call, isSignedOut, messageOf } from "./api.js";
+import { call, isSignedOut } from "./api.js";
 import { enableForms } from "./dom.js";
+import { clearFields, showRefusal } from "./forms.js";
 import { localise } from "./format.js";
 
 const MESSAGES = {
   shopify: {
     verifying: "Checking with Shopify…",
-    connected: "Connected. Orders, customers and segments are being synced.",
+    connected: "Connected. A sync of orders, customers and segments is queued.",
   },
   klaviyo: {
     verifying: "Checking with Klaviyo…",
@@ -18,7 +19,9 @@ const MESSAGES = {
 
 function showStatus(section, text) {
   const status = section.querySelector("[data-status]");
-  if (status) status.textContent = text;
+  if (!status) return;
+  status.textContent = text;
+  status.classList.remove("field-error");
 }
 
 // A secret must not stay in the page once it has been sent.
@@ -36,6 +39,7 @@ async function redraw(section) {
 }
 
 async function runRequest(section, button, working, request, done) {
+  clearFields(section);
   button.disabled = true;
   section.setAttribute("aria-busy", "true");
   showStatus(section, working);
@@ -47,7 +51,7 @@ async function runRequest(section, button, working, request, done) {
     if (isSignedOut(problem)) return location.reload();
     // The refusal is now part of the connection's state, which the server renders.
     if (problem.kind === "provider-refused") await redraw(section);
-    showStatus(section, messageOf(problem));
+    showRefusal(section, section.querySelector("[data-status]"), problem);
   } finally {
     section.setAttribute("aria-busy", "false");
     button.disabled = false;

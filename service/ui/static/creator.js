@@ -37,6 +37,7 @@ function show(row) {
       "p",
       {},
       make("a", { href: `/admin/samples?creator_id=${row.creator_id}` }, "View samples"),
+      make("span", { class: "muted" }, " Cancelled samples are not counted."),
     ),
   );
   box.setAttribute("aria-busy", "false");

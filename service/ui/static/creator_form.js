@@ -1,7 +1,7 @@
 // The creator form, used to add and to edit a creator.
 
-import { isSignedOut, messageOf } from "./api.js";
 import { enableForms } from "./dom.js";
+import { showRefusal, showStatus } from "./forms.js";
 
 /** Connect the form. `save` gets its fields, empty ones as null. */
 export function creatorForm(save) {
@@ -13,10 +13,10 @@ export function creatorForm(save) {
       [...new FormData(form)].map(([name, value]) => [name, value.trim() || null]),
     );
     try {
-      status.textContent = (await save(fields)) || "";
+      showStatus(form, status, "Saving…");
+      showStatus(form, status, (await save(fields)) || "");
     } catch (problem) {
-      if (isSignedOut(problem)) location.reload();
-      else status.textContent = messageOf(problem);
+      showRefusal(form, status, problem);
     }
   });
   enableForms(form);

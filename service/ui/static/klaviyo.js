@@ -2,6 +2,7 @@
 
 import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms, make } from "./dom.js";
+import { showRefusal, showStatus } from "./forms.js";
 import { moment, number } from "./format.js";
 import {
   api,
@@ -42,13 +43,14 @@ async function load() {
 function card(row) {
   const id = `config-${row.config_id}`;
   const syncNow = make("button", { type: "button" }, "Sync now", hiddenName(row));
-  syncNow.addEventListener("click", () => followSync(syncNow, () => sync([row.config_id]), load));
+  const ids = [row.config_id];
+  syncNow.addEventListener("click", () => followSync(syncNow, () => sync(ids), load, ids));
   const pause = make("button", { type: "button", class: "quiet" }, "Pause", hiddenName(row));
   pause.addEventListener("click", () => change(row, { is_paused: true }));
   const act = (action, button) =>
     action === "resume"
       ? change(row, { is_paused: false })
-      : followSync(button, () => resolveProblem(row, action), load);
+      : followSync(button, () => resolveProblem(row, action), load, ids);
   return make(
     "article",
     { class: "panel padded", "aria-labelledby": id },
@@ -115,10 +117,11 @@ function field(id) {
   return form.querySelector(`#${id}`);
 }
 
+// Fields whose id is not the API's name.
+const ids = { list_id: "list", segment_key: "segment", name: "list_name" };
+
 function showProblem(problem) {
-  if (isSignedOut(problem)) return location.reload();
-  form.querySelector("[data-status]").textContent = messageOf(problem);
-  return undefined;
+  showRefusal(form, form.querySelector("[data-status]"), problem, ids);
 }
 
 let nextLists = null;
@@ -166,15 +169,23 @@ function describeOption(option, list) {
   const size = list.profile_count === null ? "" : ` (${number(list.profile_count)} profiles)`;
   option.textContent = `${list.name}${size}`;
   if (list.counted_at) option.dataset.counted = list.counted_at;
-  option.dataset.segments = list.segment_keys.join(", ");
+  option.dataset.segments = list.segment_keys.join(" ");
+}
+
+// The name of a segment. It is among the choices, unless it is the list itself or one of very many.
+function segmentName(key) {
+  const option = field("segment").querySelector(`option[value="${CSS.escape(key)}"]`);
+  if (option) return option.text;
+  return key.startsWith("klaviyo:") ? "as a segment" : "another segment";
 }
 
 function describeList() {
   const [chosen] = field("list").selectedOptions;
   const { counted, segments } = chosen.dataset;
+  const names = segments ? segments.split(" ").map(segmentName).join(", ") : "";
   const notes = [
     counted ? `Size as of ${moment(counted)}.` : "",
-    segments ? `Already synced with ${segments}.` : "",
+    names ? `Already synced: ${names}.` : "",
   ];
   form.querySelector("[data-list-help]").textContent = notes.join(" ").trim();
   const isNew = chosen.value === NEW_LIST;
@@ -217,6 +228,7 @@ function showFieldsForDirection() {
 
 async function addList(button) {
   button.disabled = true;
+  showStatus(form, form.querySelector("[data-status]"), "Adding…");
   try {
     let listId = field("list").value;
     if (listId === NEW_LIST) {

@@ -2,8 +2,10 @@
 
 import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms, make } from "./dom.js";
+import { showRefusal, showStatus } from "./forms.js";
 import { number, timeElement } from "./format.js";
 import {
+  changesOf,
   configBadge,
   configPath,
   facts,
@@ -47,7 +49,7 @@ async function show() {
 
 async function act(row, action, button) {
   if (action !== "resume") {
-    await followSync(button, () => resolveProblem(row, action), redraw);
+    await followSync(button, () => resolveProblem(row, action), redraw, [id]);
     return;
   }
   try {
@@ -87,7 +89,7 @@ async function showPlan(runId) {
   }
 }
 
-syncNow.addEventListener("click", () => followSync(syncNow, () => sync([id]), redraw));
+syncNow.addEventListener("click", () => followSync(syncNow, () => sync([id]), redraw, [id]));
 // Enabled only now that the handlers are attached.
 preview.disabled = syncNow.disabled = false;
 
@@ -103,12 +105,12 @@ const rowStates = {
 
 function rowState(row) {
   const [label, kind, hint] = rowStates[row.state];
-  const why = [row.error_detail, row.error_code ? `(${row.error_code})` : ""].filter(Boolean);
+  const why = row.error_detail || (row.error_code && codeWords(row.error_code));
   return make(
     "span",
     { class: "stack" },
     make("span", { class: `badge ${kind}` }, label),
-    why.length > 0 || hint ? make("span", { class: "muted" }, why.join(" ") || hint) : null,
+    why || hint ? make("span", { class: "muted" }, why || hint) : null,
   );
 }
 
@@ -164,15 +166,13 @@ const rows = {
 
 // -- history ------------------------------------------------------------------------------------
 
-function changesOf(run) {
-  const parts = ["added", "removed", "updated", "rejected", "skipped", "joined", "left", "events"]
-    .filter((name) => run.counts[name])
-    .map((name) => `${number(run.counts[name])} ${name}`);
-  return parts.join(", ") || "No changes";
-}
+// The destination's codes are words with underscores.
+const codeWords = (code) => code.replaceAll("_", " ");
 
 function errorsOf(run) {
-  const codes = Object.entries(run.errors).map(([code, times]) => `${code} ${number(times)}×`);
+  const codes = Object.entries(run.errors).map(
+    ([code, times]) => `${number(times)} × ${codeWords(code)}`,
+  );
   return [run.error, run.advice, codes.join(", ")].filter(Boolean).join(" ") || "–";
 }
 
@@ -193,9 +193,9 @@ const history = {
           run.is_dry_run ? make("span", { class: "badge" }, "Preview") : null,
         ),
     },
-    { label: "Changes", cell: (run) => (run.is_dry_run ? "None (preview)" : changesOf(run)) },
+    { label: "Changes", cell: (run) => (run.is_dry_run ? "None (preview)" : changesOf(run.counts) || "No changes") },
     { label: "Errors", cell: errorsOf },
-    { label: "API calls", kind: "num", cell: (run) => number(run.calls) },
+    { label: "Requests", kind: "num", cell: (run) => number(run.calls) },
     {
       label: "Duration",
       kind: "num",
@@ -237,13 +237,14 @@ async function redraw() {
 
 // -- settings -----------------------------------------------------------------------------------
 
-async function save(body, done) {
+async function save(form, body) {
+  showStatus(form, status, "Saving…");
   try {
     await call(path, { method: "PATCH", body });
-    status.textContent = done;
+    status.textContent = "Saved.";
     await show();
   } catch (problem) {
-    fail(problem);
+    showRefusal(form, status, problem);
   }
 }
 
@@ -256,7 +257,7 @@ document.querySelector("[data-change]")?.addEventListener("submit", (event) => {
   }
   const direction = document.querySelector("#direction");
   if (direction) body.direction = direction.value;
-  save(body, "Saved.");
+  save(event.target, body);
 });
 
 document.querySelector("[data-pause]")?.addEventListener("click", async (event) => {
@@ -280,4 +281,4 @@ document.querySelector("[data-delete]")?.addEventListener("submit", async (event
 });
 enableForms(document);
 
-redraw().then((row) => resumeFollowing(syncNow, row, redraw));
+redraw().then((row) => resumeFollowing(syncNow, row, redraw, [id]));

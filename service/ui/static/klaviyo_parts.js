@@ -10,7 +10,7 @@ export const configPath = (id) => `${api}/config/${encodeURIComponent(id)}`;
 export const configPage = (id) => `/admin/klaviyo/${encodeURIComponent(id)}`;
 
 const arrows = { push: "→", bidirectional: "↔" };
-const directions = { push: "Push", pull: "Pull", bidirectional: "Two-way" };
+export const directions = { push: "Push", pull: "Pull", bidirectional: "Two-way" };
 const arrowNames = { push: "to", bidirectional: "two-way with" };
 
 const reasons = {
@@ -61,6 +61,12 @@ export function configBadge(row) {
   if (row.last_sync.state === "stopped") return badge("Needs your approval", "warn");
   if (row.last_sync.state === "failed") return badge("Failed", "bad");
   if (["queued", "running"].includes(row.last_sync.state)) return runBadge(row.last_sync);
+  if (row.schedule_state === "not_connected") return badge("Not connected", "warn");
+  // Its pause, which has ended, was the outcome of the last sync.
+  if (row.last_sync.state === "paused") return badge("Not synced since the pause", "warn");
+  if (row.has_segment_changed) return badge("Segment has changed", "warn");
+  if (row.has_segment_changed === null) return badge("Synced", "");
+  if (row.drift > 0) return badge("Changes pending", "warn");
   return badge("In sync", "good");
 }
 
@@ -70,23 +76,30 @@ export function fact(label, ...value) {
 
 /** The key facts of a synced list. */
 export function facts(row) {
-  const amount = (value) => (value === null ? "–" : number(value));
-  const next = row.is_paused
-    ? "Paused"
-    : row.next_sync_at
-      ? timeElement(row.next_sync_at)
-      : "Manual";
+  const at = (time) => (time ? make("span", { class: "muted" }, " as of ", timeElement(time)) : "");
+  const amount = (value, time) => (value === null ? ["–"] : [number(value), at(time)]);
+  // These were counted for the segment as it was at the last plan.
+  const pending = row.has_segment_changed ? ["Known at the next sync"] : amount(row.drift);
   return make(
     "dl",
     { class: "facts" },
     fact("Direction", directions[row.direction]),
+    row.direction === "pull" ? null : fact("In segment", ...amount(row.segment_members, row.segment_as_of)),
     // A non-breaking hyphen, so that a narrow label does not break after the "e".
-    fact("In segment (e\u2011mailable)", amount(row.members_here)),
-    fact("In Klaviyo", amount(row.members_there)),
-    fact("Pending changes", row.drift === null ? "–" : number(row.drift)),
+    fact("E\u2011mailable", ...amount(row.members_here, row.planned_at)),
+    fact("In Klaviyo", ...amount(row.members_there, row.list_as_of)),
+    fact("Pending changes", ...pending),
     fact("Last sync", row.last_synced_at ? timeElement(row.last_synced_at) : "Never"),
-    fact("Next sync", next),
+    fact("Next sync", nextSync(row)),
   );
+}
+
+function nextSync(row) {
+  if (row.is_paused) return "Paused";
+  if (row.next_sync_at) return timeElement(row.next_sync_at);
+  if (row.schedule_state === "not_connected") return "Once connected";
+  if (!row.is_scheduled) return "Manual";
+  return "Schedule paused";
 }
 
 /**
@@ -164,31 +177,75 @@ export function sync(ids, params = {}) {
   return call(`${api}/sync`, { method: "POST", params, body });
 }
 
-/** Follow the run that `start` returns, then call `changed` to refresh the page. */
-export async function followSync(button, start, changed) {
-  await follow(button, outcome, start);
+/**
+ * Follow the run that `start` returns, then call `changed` to refresh the page. `ids` are the lists
+ * that it was started for; none for all.
+ */
+export async function followSync(button, start, changed, ids = null) {
+  await follow(button, (run) => outcome(run, ids), start);
   await changed();
 }
 
 /** Follow a sync of the list that the schedule or another user has started. */
-export function resumeFollowing(button, row, changed) {
+export function resumeFollowing(button, row, changed, ids = null) {
   const last = row?.last_sync;
   if (!last || !["queued", "running"].includes(last.state)) return;
   const path = `/api/admin/runs/${encodeURIComponent(last.run_id)}`;
-  followSync(button, () => call(path), changed);
+  followSync(button, () => call(path), changed, ids);
 }
 
-function outcome(run) {
+// What the run did to its lists. A run may have other lists than those it was started for, and also
+// updates people who are on no list: only the counts of the lists themselves are shown.
+async function outcome(run, ids) {
   if (run.kind === "klaviyo_plan") return "Preview ready. Nothing has been changed.";
-  const profiles = ["added", "removed", "updated", "rejected", "skipped", "joined", "left"];
-  const lists = ["stopped", "paused"];
-  const parts = [...profiles, ...lists]
-    .filter((name) => run.counts[name])
-    .map((name) => {
-      const noun = !lists.includes(name) ? "" : run.counts[name] === 1 ? "list " : "lists ";
-      return `${number(run.counts[name])} ${noun}${name}`;
-    });
-  return parts.length > 0 ? `Done: ${parts.join(", ")}.` : "Done: no changes needed.";
+  const { data } = await call(`${api}/config`);
+  const rows = data.filter(
+    (row) => row.last_sync?.run_id === run.run_id && (!ids || ids.includes(row.config_id)),
+  );
+  if (rows.length === 0) return { text: "No list was synced.", look: "warn" };
+  const open = rows.filter((row) => row.last_sync.state !== "succeeded");
+  const done = changesOf(total(rows.map((row) => row.last_sync.counts)));
+  if (open.length === 0) {
+    const lists = rows.length > 1 ? `${number(rows.length)} lists, ` : "";
+    return `Done: ${lists}${done || "no changes needed"}.`;
+  }
+  if (rows.length === 1) return unfinished(rows[0].last_sync, done);
+  const names = open.map((row) => `${row.list_name} (${states[row.last_sync.state][0].toLowerCase()})`);
+  const others = rows.length - open.length;
+  const rest = others > 0 ? ` ${number(others)} synced: ${done || "no changes needed"}.` : "";
+  return { text: `Not synced: ${names.join(", ")}.${rest}`, look: "warn" };
+}
+
+// The outcome of one list that was stopped, paused or failed.
+function unfinished(sync, done) {
+  if (sync.state === "stopped") {
+    const planned = Object.entries({ add: "to add", remove: "to remove", update: "to update" })
+      .filter(([action]) => sync.planned?.[action])
+      .map(([action, words]) => `${number(sync.planned[action])} ${words}`);
+    const text = `Stopped: ${planned.join(", ")}. Nothing was changed. It needs your approval.`;
+    return { text, look: "warn" };
+  }
+  return {
+    text: `${states[sync.state][0]}${done ? `: ${done}` : ""}. ${sync.error || ""}`.trim(),
+    advice: sync.advice,
+    look: sync.state === "failed" ? "bad" : "warn",
+  };
+}
+
+function total(counts) {
+  const sums = {};
+  for (const each of counts) {
+    for (const [name, count] of Object.entries(each)) sums[name] = (sums[name] || 0) + count;
+  }
+  return sums;
+}
+
+/** What a sync did to profiles, such as "5 added, 1 removed"; empty if nothing. */
+export function changesOf(counts) {
+  return ["added", "removed", "updated", "rejected", "skipped", "joined", "left", "events"]
+    .filter((name) => counts[name])
+    .map((name) => `${number(counts[name])} ${name}`)
+    .join(", ");
 }
 
 /** A plan with counts, reasons and examples. */

@@ -3,6 +3,7 @@
 
 import { call, isSignedOut } from "./api.js";
 import { address, make } from "./dom.js";
+import { clearFields, labelOf, markFields, rejected } from "./forms.js";
 
 const PAGE_SIZE = 50;
 const SKELETON_ROWS = 6;
@@ -13,20 +14,24 @@ const SKELETON_ROWS = 6;
  * @param options.caption   caption of the table, for screen readers
  * @param options.columns   [{ label, kind, cell(row) }]; kind "num" or undefined
  * @param options.detail    { label, about(row), cell(row) }: details behind a button in each row
- * @param options.empty     () => element, shown when the unfiltered list is empty
+ * @param options.empty     (answer) => element, shown when the unfiltered list is empty
  * @param options.fragment  fragment of the list on the page, for its links
  * @param options.loaded    (answer) => void
+ * @param options.names     names of filters that have no field on the page
  */
 export function list(options) {
   const box = document.querySelector("[data-list]");
+  const search = document.querySelector("form[role=search]");
   const load = async () => {
     box.setAttribute("aria-busy", "true");
     box.replaceChildren(skeleton(options));
+    if (search) clearFields(search);
     try {
       const answer = await call(options.path, { params: parameters(options.filters) });
       show(box, options, answer);
     } catch (problem) {
       if (isSignedOut(problem)) location.reload();
+      else if (problem.kind === "invalid-input") box.replaceChildren(refusal(problem, options, search));
       else box.replaceChildren(failure(problem, options, load));
     }
     box.setAttribute("aria-busy", "false");
@@ -52,7 +57,7 @@ function isFiltered(filters) {
 function show(box, options, answer) {
   if (answer.data.length > 0) box.replaceChildren(table(options, answer.data));
   else if (isFiltered(options.filters)) box.replaceChildren(nothingFound(options));
-  else box.replaceChildren(options.empty());
+  else box.replaceChildren(options.empty(answer));
   showPager(options, answer.next_cursor);
   options.loaded?.(answer);
 }
@@ -128,14 +133,34 @@ function skeleton({ columns }) {
   );
 }
 
-function nothingFound({ filters, fragment }) {
-  const cleared = Object.fromEntries([...filters, "cursor"].map((name) => [name, null]));
+function nothingFound(options) {
   return make(
     "div",
     { class: "state" },
     make("h3", {}, "Nothing matches"),
     make("p", {}, "Try another search or clear the filters."),
-    make("a", { class: "button", href: address(cleared, fragment) }, "Clear filters"),
+    clearFilters(options),
+  );
+}
+
+function clearFilters({ filters, fragment }) {
+  const cleared = Object.fromEntries([...filters, "cursor"].map((name) => [name, null]));
+  return make("a", { class: "button", href: address(cleared, fragment) }, "Clear filters");
+}
+
+// A filter that is not valid is marked, and named here too: it may have no field on the page.
+function refusal(problem, options, search) {
+  const errors = rejected(problem);
+  const reasons = Object.entries(errors).map(([name, text]) =>
+    make("p", {}, `${labelOf(search, name) || options.names?.[name] || name}: ${text}`),
+  );
+  if (search) markFields(search, errors);
+  return make(
+    "div",
+    { class: "state bad", role: "alert" },
+    make("h3", {}, "Check the filters"),
+    ...(reasons.length > 0 ? reasons : [make("p", {}, problem.message)]),
+    clearFilters(options),
   );
 }
 

@@ -1,7 +1,8 @@
 // The webhook for sync failures: set, test and remove it. The secret is shown once.
 
-import { call, isSignedOut, messageOf } from "./api.js";
+import { call, isSignedOut } from "./api.js";
 import { enableForms, make } from "./dom.js";
+import { showRefusal, showStatus } from "./forms.js";
 import { timeElement } from "./format.js";
 
 const path = "/api/admin/notifications";
@@ -44,15 +45,16 @@ function hideSecret() {
 }
 
 async function runRequest(working, request) {
-  part("hook-status").textContent = working;
+  const form = part("set-hook");
+  const status = part("hook-status");
+  showStatus(form, status, working);
   hideSecret();
   try {
     const done = await request();
     await show();
-    part("hook-status").textContent = done;
+    status.textContent = done;
   } catch (problem) {
-    if (isSignedOut(problem)) location.reload();
-    else part("hook-status").textContent = messageOf(problem);
+    showRefusal(form, status, problem, { url: "hook_url" });
   }
 }
 

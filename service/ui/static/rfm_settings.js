@@ -1,8 +1,9 @@
 // The RFM settings form. It sends changed fields only, shows errors beside their fields, and can
 // undo the last change.
 
-import { call, isSignedOut, messageOf } from "./api.js";
+import { call } from "./api.js";
 import { enableForms } from "./dom.js";
+import { clearFields, markFields, NOT_SAVED, showRefusal, showStatus } from "./forms.js";
 
 const PATH = "/api/admin/segments/rfm/settings";
 const splitLines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
@@ -56,37 +57,39 @@ export function settingsForm(onRun) {
   suggestZones(form);
 
   const undo = form.querySelector("[data-settings-undo]");
+  const status = form.querySelector("[data-settings-status]");
   let saved = values(form);
   let isSaving = false;
 
   async function save(wanted, message) {
     if (isSaving) return;
     const change = difference(saved, wanted);
-    clearErrors(form);
+    clearFields(form);
     if (change.minimum_minor === null) {
       const exponent = Number(minimum.dataset.exponent);
       const example = majorUnits(25 * 10 ** exponent, exponent);
-      showErrors(form, { minimum_minor: `Enter an amount such as ${example}.` });
+      markFields(form, { minimum_minor: `Enter an amount such as ${example}.` });
+      status.textContent = NOT_SAVED;
+      status.classList.add("field-error");
       return;
     }
     if (Object.keys(change).length === 0) {
-      showStatus(form, "No changes to save.");
+      showStatus(form, status, "No changes to save.");
       return;
     }
     isSaving = true;
-    showStatus(form, "Saving…");
+    showStatus(form, status, "Saving…");
     try {
       const answer = await call(PATH, { method: "PATCH", body: change });
       const before = saved;
       fill(form, answer.settings);
       saved = values(form);
-      showStatus(form, message);
+      showStatus(form, status, message);
       undo.hidden = false;
       undo.onclick = () => save({ ...saved, ...pick(before, change) }, "Change undone.");
       onRun(answer.run);
     } catch (problem) {
-      if (isSignedOut(problem)) location.reload();
-      else showRefusal(form, problem);
+      showRefusal(form, status, problem);
     } finally {
       isSaving = false;
     }
@@ -117,41 +120,6 @@ function fill(form, settings) {
 function difference(before, after) {
   const isSame = (name) => JSON.stringify(before[name]) === JSON.stringify(after[name]);
   return Object.fromEntries(Object.entries(after).filter(([name]) => !isSame(name)));
-}
-
-// An error in one entry of a list is shown beside the list.
-function showRefusal(form, problem) {
-  const errors = {};
-  for (const { pointer = "", detail } of problem.errors) {
-    const [, name] = pointer.split("/");
-    if (fields[name]) errors[name] = detail;
-  }
-  if (Object.keys(errors).length > 0) showErrors(form, errors);
-  else showStatus(form, messageOf(problem), { isBad: true });
-}
-
-function showErrors(form, errors) {
-  for (const [name, detail] of Object.entries(errors)) {
-    form.elements[name].setAttribute("aria-invalid", "true");
-    const message = document.getElementById(`${name}-error`);
-    message.textContent = detail;
-    message.hidden = false;
-  }
-  showStatus(form, "Not saved. Fix the marked fields.", { isBad: true });
-  form.elements[Object.keys(errors)[0]].focus();
-}
-
-function clearErrors(form) {
-  for (const name of Object.keys(fields)) {
-    form.elements[name].removeAttribute("aria-invalid");
-    document.getElementById(`${name}-error`).hidden = true;
-  }
-}
-
-function showStatus(form, text, { isBad = false } = {}) {
-  const status = form.querySelector("[data-settings-status]");
-  status.textContent = text;
-  status.classList.toggle("field-error", isBad);
 }
 
 // Suggest the browser's list of time zones. The field accepts any zone that the service knows.

@@ -9,7 +9,7 @@ const UNFINISHED = ["queued", "running"];
 
 /**
  * Connect the page's run button. `finished` is called when a run has succeeded, and may return a
- * message to show instead of the default one.
+ * message to show instead of the default one: text, or { text, advice, look }.
  * @returns a function that follows a run started elsewhere on the page
  */
 export function followRuns(finished) {
@@ -60,13 +60,15 @@ export async function follow(button, finished, start) {
       run = await call(`/api/admin/runs/${encodeURIComponent(run.run_id)}`);
     }
     if (run.state === "failed") {
-      showStatus(run.error || "The run failed.", { isBad: true, advice: run.advice });
+      showStatus(run.error || "The run failed.", { look: "bad", advice: run.advice });
     } else {
-      showStatus((await finished(run)) || "Done. The figures below are up to date.");
+      const found = (await finished(run)) || "Done. The figures below are up to date.";
+      if (typeof found === "string") showStatus(found, { look: "good" });
+      else showStatus(found.text, found);
     }
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
-    else showStatus(problem.message, { isBad: true, advice: problem.advice });
+    else showStatus(problem.message, { look: "bad", advice: problem.advice });
   } finally {
     button.ariaDisabled = null;
   }
@@ -99,11 +101,11 @@ export function progressOf(run) {
   return run.done ? `${phase}: ${number(run.done)}` : `${phase}…`;
 }
 
-function showStatus(text, { isBusy = false, isBad = false, advice = "", run = null } = {}) {
+// `look` is "good", "warn" or "bad", or empty while the run has not ended.
+function showStatus(text, { isBusy = false, look = "", advice = "", run = null } = {}) {
   const box = document.querySelector("[data-run-status]");
   box.hidden = false;
-  box.classList.toggle("bad", isBad);
-  box.classList.toggle("good", !isBusy && !isBad);
+  for (const each of ["good", "warn", "bad"]) box.classList.toggle(each, each === look);
   box.querySelector("[data-run-spinner]").hidden = !isBusy;
   const line = box.querySelector("[data-run-text]");
   // Screen readers would read an unchanged text again.

@@ -1,7 +1,8 @@
 // One sample order and its creator.
 
-import { call, isSignedOut, messageOf } from "./api.js";
+import { call, isSignedOut } from "./api.js";
 import { enableForms, make } from "./dom.js";
+import { markFields, showRefusal, showStatus } from "./forms.js";
 import { day, money, moment, number, timeElement } from "./format.js";
 import { creatorName, creatorOf, customer, statusBadge, typeBadges } from "./sample_parts.js";
 
@@ -9,6 +10,7 @@ const box = document.querySelector("[data-order]");
 const path = `/api/admin/samples/${encodeURIComponent(box.dataset.order)}`;
 const status = document.querySelector("[data-status]");
 const input = document.querySelector("#creator");
+const form = document.querySelector("[data-link]");
 const known = new Map();
 
 function fact(label, value) {
@@ -87,8 +89,7 @@ function show(row) {
 }
 
 function fail(problem) {
-  if (isSignedOut(problem)) location.reload();
-  else status.textContent = messageOf(problem);
+  showRefusal(form, status, problem, { creator_id: "creator" });
 }
 
 async function load() {
@@ -112,7 +113,7 @@ async function load() {
 async function change(request, message) {
   try {
     show(await call(`${path}/creator`, request));
-    status.textContent = message;
+    showStatus(form, status, message);
   } catch (problem) {
     fail(problem);
   }
@@ -128,13 +129,15 @@ async function suggest() {
 }
 
 input.addEventListener("input", () => suggest().catch(fail));
-document.querySelector("[data-link]").addEventListener("submit", async (event) => {
+form.addEventListener("submit", async (event) => {
   event.preventDefault();
   await suggest().catch(fail);
   const wanted = input.value.trim();
   const id = known.get(wanted) || known.get(`@${wanted}`) || (known.size === 1 && [...known.values()][0]);
   if (!id) {
-    status.textContent = "No creator found. Choose one from the list, or add one under Creators.";
+    const text = "No creator found. Choose one from the list, or add one under Creators.";
+    status.textContent = "";
+    markFields(form, { creator: text });
     return;
   }
   await change({ method: "POST", body: { creator_id: id } }, "Creator linked.");

@@ -1,7 +1,8 @@
 // The sample rules: edit, preview, save and restore them.
 
-import { call, isSignedOut, messageOf } from "./api.js";
+import { call } from "./api.js";
 import { enableForms, make } from "./dom.js";
+import { showRefusal, showStatus } from "./forms.js";
 import { day, moment, number, timeElement } from "./format.js";
 import { follow } from "./runs.js";
 import { evidence, orderPage } from "./sample_parts.js";
@@ -45,8 +46,7 @@ function showConfirm() {
 }
 
 function fail(problem) {
-  if (isSignedOut(problem)) location.reload();
-  else status.textContent = messageOf(problem);
+  showRefusal(form, status, problem);
 }
 
 function examples(title, count, orders) {
@@ -95,7 +95,7 @@ function examples(title, count, orders) {
 }
 
 async function preview() {
-  status.textContent = "Calculating…";
+  showStatus(form, status, "Calculating…");
   try {
     const answer = await call(`${path}/preview`, { method: "POST", body: read() });
     document.querySelector("[data-preview-section]").hidden = false;
@@ -163,7 +163,7 @@ function previousSettings(change) {
 
 // Saving starts a build, whose progress is shown in the page's run status.
 async function save(button, request) {
-  status.textContent = "";
+  showStatus(form, status, "");
   try {
     const { settings, run } = await request();
     fill(settings);

@@ -93,8 +93,8 @@ function showUnknown(found) {
     make(
       "p",
       { class: "note warn" },
-      `Unknown fulfilment statuses: ${words}. These samples count as pending until the statuses` +
-        " are added to the seed fulfillment_statuses.",
+      `Unknown fulfilment statuses: ${words}. These samples count as pending until Quintile knows` +
+        " what the statuses mean.",
     ),
   );
 }
@@ -120,4 +120,5 @@ list({
   caption: "Sample orders",
   columns,
   empty,
+  names: { type: "Type", creator_id: "Creator" },
 })();

@@ -2,6 +2,7 @@
 
 import { make } from "./dom.js";
 import { dated, moment, number, timeElement } from "./format.js";
+import { directions } from "./klaviyo_parts.js";
 import { list } from "./list.js";
 
 const members = document.querySelector("[data-members]");
@@ -19,8 +20,12 @@ const lists = {
   caption: "Klaviyo lists, by name",
   columns: [
     { label: "Name", cell: name },
-    { label: "Segment key", cell: (row) => make("code", {}, `klaviyo:${row.id}`) },
-    { label: "Members", kind: "num", cell: (row) => number(row.member_count) },
+    { label: "Direction", cell: (row) => directions[row.direction] },
+    {
+      label: "Members",
+      kind: "num",
+      cell: (row) => (row.member_count === null ? "–" : number(row.member_count)),
+    },
     {
       label: "Last full read",
       kind: "num",
@@ -41,7 +46,12 @@ const lists = {
       make("a", { class: "button", href: "/admin/klaviyo?add=1" }, "Sync a list"),
     ),
   loaded: (answer) =>
-    dated(document.querySelector("[data-as-of]"), answer.as_of, answer.next_sync_at),
+    dated(
+      document.querySelector("[data-as-of]"),
+      answer.as_of,
+      answer.next_sync_at,
+      answer.schedule_state,
+    ),
 };
 
 const profiles = (listId) => ({
@@ -51,7 +61,13 @@ const profiles = (listId) => ({
   caption: "Profiles on the list, by e-mail",
   columns: [
     { label: "E-mail", cell: (row) => row.email || "No e-mail address" },
-    { label: "Profile", cell: (row) => make("code", {}, row.profile_id) },
+    {
+      label: "Profile",
+      cell: (row) =>
+        row.profile_id
+          ? make("code", {}, row.profile_id)
+          : make("span", { class: "muted" }, "Sent, not read back yet"),
+    },
     {
       label: "Joined",
       kind: "num",

@@ -67,6 +67,7 @@ function start() {
     columns,
     detail: { label: "Explain", about: (row) => row.email || row.customer_id, cell: reasons },
     empty: () => make("div", { class: "state" }, make("h3", {}, "No scored customers")),
+    names: { segment: "Segment" },
   })();
 }
 

@@ -17,14 +17,14 @@ function name(row) {
   return make("span", { class: "stack" }, make("span", { class: "strong" }, row.name), gone);
 }
 
-function empty() {
+function empty(answer) {
   const isConnected = document.querySelector("[data-connected]").dataset.connected === "yes";
   return isConnected
     ? make(
         "div",
         { class: "state" },
-        make("h3", {}, "No segments yet"),
-        make("p", {}, "The store has no segments, or they have not been synced yet."),
+        make("h3", {}, answer.as_of ? "No segments" : "Not synced yet"),
+        make("p", {}, answer.as_of ? "The store has no segments." : "Sync to see the store's segments."),
       )
     : make(
         "div",
@@ -35,6 +35,8 @@ function empty() {
       );
 }
 
+// Segments that could not be read, as last loaded.
+let unread = 0;
 const load = list({
   path: "/api/admin/segments",
   filters: ["q"],
@@ -43,10 +45,16 @@ const load = list({
   columns,
   empty,
   loaded: (answer) => {
-    const unread = answer.unread ? `, ${number(answer.unread)} could not be read` : "";
+    unread = answer.unread;
+    const note = answer.unread ? `, ${number(answer.unread)} could not be read` : "";
     document.querySelector("[data-amount]").textContent =
-      `${amount(answer.segments, "segment")}${unread}. `;
-    dated(document.querySelector("[data-as-of]"), answer.as_of, answer.next_sync_at);
+      `${amount(answer.segments, "segment")}${note}. `;
+    dated(
+      document.querySelector("[data-as-of]"),
+      answer.as_of,
+      answer.next_sync_at,
+      answer.schedule_state,
+    );
   },
 });
 
@@ -58,7 +66,13 @@ async function finished(run) {
   await load();
   const { segments = 0, segment_members: members = 0, written = 0 } = run.counts;
   const found = `${amount(segments, "segment")} with ${amount(members, "member")}`;
-  return `Done: ${found}, ${number(written)} changed.`;
+  const text = `Done: ${found}, ${number(written)} changed.`;
+  if (!unread) return text;
+  return {
+    text: `${text} ${amount(unread, "segment")} could not be read.`,
+    advice: "These keep the members they had. The next sync tries again.",
+    look: "warn",
+  };
 }
 
 load();
