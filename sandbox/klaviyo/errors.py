@@ -77,6 +77,12 @@ def not_found(detail: str = "The path requested could not be found") -> ApiError
     return ApiError(404, [error_object(404, "not_found", "Not found.", detail)])
 
 
+def revision_retired(revision: str) -> ApiError:
+    """410: a revision that is no longer served."""
+    detail = f"The revision {revision} has been retired."
+    return ApiError(410, [error_object(410, "gone", "Gone.", detail)])
+
+
 def duplicate_profile(existing_id: str) -> ApiError:
     """409: an identifier belongs to another profile, named in `meta`."""
     error = error_object(

@@ -18,6 +18,7 @@ from .errors import (
     invalid,
     not_authenticated,
     permission_denied,
+    revision_retired,
     too_large,
     unsupported_media_type,
 )
@@ -36,6 +37,10 @@ REVISIONS = (
     "2026-07-15",
     "2026-10-15",
 )
+# Two years after its release a revision is retired. A request for it is answered by a later one
+# (the sandbox has but one behaviour), or with 410 if it has the header below.
+RETIRED = ("2024-10-15",)
+OPT_OUT_HEADER = "X-Klaviyo-Revision-Fall-Forward-Opt-Out"
 _SCHEME = "Klaviyo-API-Key "
 MEGABYTE = 1_000_000
 KILOBYTE = 1_000
@@ -168,6 +173,11 @@ def _check_revision() -> None:
         raise invalid("The revision header is required.", parameter="revision")
     if revision not in REVISIONS:
         raise invalid(f"'{revision}' is not a known API revision.", parameter="revision")
+    opt_out = request.headers.get(OPT_OUT_HEADER)
+    if opt_out not in (None, "1"):
+        raise invalid(f"'{opt_out}' is not 1, the only value.", parameter=OPT_OUT_HEADER)
+    if revision in RETIRED and opt_out:
+        raise revision_retired(revision)
 
 
 def _check_parameters(allowed: frozenset[str]) -> None:

@@ -113,7 +113,7 @@ class Settings:
         most=1,
     )
     klaviyo_url: str = _setting("https://a.klaviyo.com", "Base URL of Klaviyo's API.")
-    klaviyo_revision: str = _setting("2026-07-15", "Revision of Klaviyo's API.")
+    klaviyo_revision: str = _setting("2026-10-15", "Revision of Klaviyo's API.")
     klaviyo_events_bulk_from: int = _setting(
         10, "Number of events from which Klaviyo gets them in a bulk job instead of one call each."
     )

@@ -14,7 +14,7 @@ from service.doctor.connections import check_connections, check_keys
 from service.doctor.database import check_database, check_isolation, check_roles
 from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
-from service.doctor.klaviyo import check_lists
+from service.doctor.klaviyo import check_lists, check_revision
 from service.doctor.queue import check_freshness, check_queue, check_runs
 from service.doctor.versions import check_versions
 from service.doctor.webhooks import check_webhooks
@@ -42,6 +42,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
             ("isolation", lambda: check_isolation(conn)),
             ("connections", lambda: check_connections(settings, conn)),
             ("versions", lambda: check_versions(settings)),
+            ("versions", lambda: check_revision(settings)),
             ("keys", lambda: check_keys(settings, conn)),
             ("klaviyo", lambda: check_lists(conn)),
             ("webhooks", lambda: check_webhooks(settings, conn, fix=fix)),

@@ -29,6 +29,11 @@ from service.destinations.interface import (
 from service.klaviyo.rate_limits import LocalWindows, ReportedLimits, WaitTooLongError, Windows
 
 MEDIA_TYPE = "application/vnd.api+json"
+# A retired revision is then refused with status 410. Without it, Klaviyo answers by a later
+# revision, whose answers may mean something else.
+OPT_OUT_HEADER = "X-Klaviyo-Revision-Fall-Forward-Opt-Out"
+# A collection may have some empty pages, because Klaviyo filters what it has read of a page.
+_MOST_EMPTY_PAGES = 100
 _SCOPE = re.compile(r"\b[a-z-]+:(?:read|write)\b")
 
 Document = dict[str, Any]
@@ -40,8 +45,9 @@ _NONE: Parameters = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Problem:
-    """One error object of a response; ``pointer`` says which part of the body it is about.
+    """One error object of a response.
 
+    ``pointer`` says which part of the body it is about, ``parameter`` which parameter or header.
     ``duplicate_profile_id`` is the profile that has the address already, if Klaviyo names it.
     """
 
@@ -49,6 +55,7 @@ class Problem:
     detail: str
     pointer: str | None
     duplicate_profile_id: str | None = None
+    parameter: str | None = None
 
 
 class KlaviyoError(DestinationError):
@@ -100,6 +107,24 @@ class KlaviyoScopeError(KlaviyoRefusedError):
         return tuple(_SCOPE.findall(" ".join(problem.detail for problem in self.problems)))
 
 
+class KlaviyoRevisionError(KlaviyoError):
+    """Klaviyo does not serve the revision of its API that Quintile asks for."""
+
+    advice = (
+        "Upgrade Quintile: a newer release uses a newer revision. If QUINTILE_KLAVIYO_REVISION is"
+        " set, remove it."
+    )
+
+
+class PagesDoNotAdvanceError(KlaviyoError):
+    """Klaviyo's pages of a collection lead to no end."""
+
+    advice = "The next sync reads them again. If it fails as well, report it to Klaviyo."
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(f"Klaviyo's pages of {operation} do not advance.")
+
+
 class KlaviyoClient:
     """The API of one account, for one thread.
 
@@ -122,6 +147,7 @@ class KlaviyoClient:
         Raises:
             KlaviyoRefusedError: The key is not accepted (401).
             KlaviyoScopeError: It lacks a scope (403).
+            KlaviyoRevisionError: The revision is retired (410) or unknown.
             KlaviyoUnavailableError: No usable response after several tries.
             KlaviyoError: Any other response than success.
         """
@@ -144,15 +170,31 @@ class KlaviyoClient:
     def pages(
         self, operation: str, path: str, parameters: Parameters = _NONE
     ) -> Iterator[list[Resource]]:
-        """The resources of every page of a collection. Raises as :meth:`get`."""
+        """The resources of every page of a collection. Raises as :meth:`get`.
+
+        Raises:
+            PagesDoNotAdvanceError: A link or a page comes again, or more than a hundred pages in a
+                row are empty.
+        """
         document = self.get(operation, path, parameters)
-        yield document["data"]
-        while following := (document.get("links") or {}).get("next"):
+        seen: set[int] = set()
+        empty = 0
+        while True:
+            page, following = _resources(document), _next_link(document)
+            marks = {hash(following)} if following else set()
+            if page:
+                marks.add(hash(tuple(str(each["id"]) for each in page)))
+            empty = 0 if page else empty + 1
+            if seen & marks or empty > _MOST_EMPTY_PAGES:
+                raise PagesDoNotAdvanceError(operation)
+            seen |= marks
+            yield page
+            if following is None:
+                return
             # The key is sent only to Klaviyo, whatever a response says.
             if not following.startswith(f"{self._base_url}/"):
                 raise KlaviyoError("Klaviyo's next page is not on its own server.")
             document = self._call("GET", operation, following)
-            yield document["data"]
 
     def _call(self, method: str, operation: str, url: str, **content: Any) -> Document:
         try:
@@ -189,12 +231,31 @@ class KlaviyoClient:
         if response.is_success and not response.content:
             # 204, and 202 without a body.
             return {}
+        if response.status_code == httpx.codes.GONE:
+            raise self._revision_error(())
         document = decode_json(response)
-        if not isinstance(document, dict):
-            raise TransientError("it answered with something that is not JSON:API")
-        if response.is_success:
+        is_error = not response.is_success
+        if not isinstance(document, dict) or (
+            # What stands before Klaviyo, such as its firewall, has no say about the key.
+            is_error and not isinstance(document.get("errors"), list)
+        ):
+            raise TransientError(
+                f"it answered with status {response.status_code} and no JSON:API document"
+            )
+        if not is_error:
             return document
-        raise _error(response.status_code, document)
+        problems = _problems(document)
+        if any((problem.parameter or "").lower() == "revision" for problem in problems):
+            raise self._revision_error(problems)
+        raise _error(response.status_code, problems)
+
+    def _revision_error(self, problems: tuple[Problem, ...]) -> KlaviyoRevisionError:
+        revision = self._http.headers.get("revision", "")
+        return KlaviyoRevisionError(
+            f"Klaviyo does not serve revision {revision} of its API.",
+            status=httpx.codes.GONE,
+            problems=problems,
+        )
 
 
 @contextmanager
@@ -214,6 +275,7 @@ def open_klaviyo(
     headers = {
         "Authorization": f"Klaviyo-API-Key {api_key}",
         "revision": settings.klaviyo_revision,
+        OPT_OUT_HEADER: "1",
         "Accept": MEDIA_TYPE,
     }
     with open_client(headers, provider="klaviyo") as http:
@@ -225,17 +287,41 @@ def open_klaviyo(
         )
 
 
-def _error(status: int, document: Document) -> KlaviyoError:
-    problems = tuple(
+def _resources(document: Document) -> list[Resource]:
+    data = document.get("data")
+    if not isinstance(data, list) or not all(isinstance(each, dict) for each in data):
+        raise KlaviyoError("Klaviyo answered with a page that is no list of resources.")
+    return data
+
+
+def _next_link(document: Document) -> str | None:
+    links = document.get("links")
+    following = links.get("next") if isinstance(links, dict) else None
+    return str(following) if following else None
+
+
+def _problems(document: Document) -> tuple[Problem, ...]:
+    """The error objects of a response, which may lack any of their members."""
+    return tuple(
         Problem(
-            code=str(error.get("code", "")),
-            detail=str(error.get("detail", ""))[:300],
-            pointer=(error.get("source") or {}).get("pointer"),
-            duplicate_profile_id=(error.get("meta") or {}).get("duplicate_profile_id"),
+            code=str(error.get("code") or ""),
+            detail=str(error.get("detail") or error.get("title") or "")[:300],
+            pointer=_text(error.get("source"), "pointer"),
+            duplicate_profile_id=_text(error.get("meta"), "duplicate_profile_id"),
+            parameter=_text(error.get("source"), "parameter"),
         )
-        for error in document.get("errors") or []
+        for error in document["errors"]
+        if isinstance(error, dict)
     )
-    reason = problems[0].detail if problems else "no reason given"
+
+
+def _text(value: object, key: str) -> str | None:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _error(status: int, problems: tuple[Problem, ...]) -> KlaviyoError:
+    reason = problems[0].detail if problems and problems[0].detail else "no reason given"
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         kind = KlaviyoRefusedError if status == httpx.codes.UNAUTHORIZED else KlaviyoScopeError
         message = f"Klaviyo does not accept the API key (status {status}): {reason}"

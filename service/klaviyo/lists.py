@@ -24,7 +24,12 @@ from service.destinations.configs import (
     find_config,
 )
 from service.klaviyo.account import read_list_name, read_list_names, read_list_size
-from service.klaviyo.client import KlaviyoClient, KlaviyoError, Resource
+from service.klaviyo.client import (
+    KlaviyoClient,
+    KlaviyoError,
+    PagesDoNotAdvanceError,
+    Resource,
+)
 from service.klaviyo.connection import open_connected_klaviyo
 
 _LISTS = "/api/lists"
@@ -84,6 +89,8 @@ def read_lists(
     lists = [_describe(each, known.get(str(each["id"]), {})) for each in document["data"]]
     following = (document.get("links") or {}).get("next") or ""
     cursors = parse_qs(urlsplit(following).query).get("page[cursor]")
+    if cursors and cursors[0] == cursor:
+        raise PagesDoNotAdvanceError(_LISTS)
     return lists, cursors[0] if cursors else None
 
 

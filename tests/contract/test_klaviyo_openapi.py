@@ -1,4 +1,9 @@
-"""The Klaviyo sandbox answers as Klaviyo's OpenAPI description says."""
+"""The Klaviyo sandbox answers as Klaviyo's OpenAPI description says.
+
+The description at hand is of revision 2026-07-15. Revision 2026-10-15, which Quintile asks for,
+differs in nothing that is compared here: its contract are the models of the official client, in
+test_klaviyo.py and test_klaviyo_requests.py.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ def call(sandbox: Sandbox, method: str, path: str, body: Any = None) -> httpx.Re
         json=body,
         headers={
             "Authorization": f"Klaviyo-API-Key {account.key}",
-            "revision": "2026-07-15",
+            "revision": "2026-10-15",
             "Content-Type": "application/vnd.api+json",
         },
     )

@@ -24,6 +24,7 @@ from service.core.errors import QuintileError
 from service.doctor.examine import examine, run_check
 from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
+from service.doctor.klaviyo import check_revision
 from service.doctor.queue import check_freshness, check_queue, check_runs
 from service.doctor.versions import check_versions
 from service.queue.enqueue import enqueue
@@ -58,10 +59,33 @@ def _bad(findings: list[Finding]) -> list[str]:
 
 
 def test_a_fresh_installation_has_no_findings(settings: Settings) -> None:
-    findings = examine(settings)
+    # A revision of this month, so that the test outlives the one in use.
+    revision = f"{datetime.now(UTC):%Y-%m}-01"
+    findings = examine(replace(settings, klaviyo_revision=revision))
     assert [finding for finding in findings if finding.level != "ok"] == []
     checks = {finding.check for finding in findings}
     assert checks >= {"database", "roles", "isolation", "worker", "clock", "disk"}
+
+
+@pytest.mark.parametrize(
+    ("revision", "today", "level", "says"),
+    [
+        ("2026-10-15", date(2026, 11, 1), "ok", "until 2028-10-15"),
+        ("2026-10-15", date(2028, 4, 17), "ok", "until 2028-10-15"),
+        ("2026-10-15", date(2028, 4, 18), "warning", "retires revision 2026-10-15"),
+        ("2026-10-15", date(2028, 10, 14), "warning", "on 2028-10-15"),
+        ("2026-10-15", date(2028, 10, 15), "error", "retired revision 2026-10-15"),
+        ("2024-10-15.pre", date(2026, 11, 1), "error", "retired revision 2024-10-15.pre"),
+        ("2026-13-01", date(2026, 11, 1), "error", "no revision"),
+        ("latest", date(2026, 11, 1), "error", "no revision"),
+    ],
+)
+def test_the_end_of_the_revision_of_klaviyos_api_is_near(
+    revision: str, today: date, level: str, says: str
+) -> None:
+    (finding,) = check_revision(Settings(klaviyo_revision=revision), today)
+    assert (finding.level, says in finding.message) == (level, True)
+    assert ("Upgrade" in finding.advice) == (level != "ok")
 
 
 def test_a_check_that_cannot_run_is_a_finding_and_the_others_run(

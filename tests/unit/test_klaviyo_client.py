@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
 
 import pytest
 import stamina
 from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
 from service.core.config import Settings
 from service.klaviyo.client import (
     KlaviyoClient,
     KlaviyoError,
     KlaviyoRefusedError,
+    KlaviyoRevisionError,
     KlaviyoScopeError,
     KlaviyoUnavailableError,
     Problem,
@@ -37,7 +42,11 @@ def test_every_request_has_the_key_and_the_revision(
     httpserver.expect_request(
         "/api/lists",
         query_string={"page[size]": "10"},
-        headers={"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"},
+        headers={
+            "Authorization": f"Klaviyo-API-Key {KEY}",
+            "revision": "2026-10-15",
+            "X-Klaviyo-Revision-Fall-Forward-Opt-Out": "1",
+        },
     ).respond_with_json({"data": []})
     assert client.get("/api/lists", "/api/lists", {"page[size]": 10}) == {"data": []}
     assert KEY not in repr(client) + repr(vars(client))
@@ -57,17 +66,147 @@ def test_next_pages_are_read_only_from_the_same_server(
     client: KlaviyoClient, httpserver: HTTPServer
 ) -> None:
     httpserver.expect_ordered_request("/api/lists").respond_with_json(
-        {"data": [1], "links": {"next": httpserver.url_for("/api/lists?page[cursor]=x")}}
+        {
+            "data": [{"id": "1"}],
+            "links": {"next": httpserver.url_for("/api/lists?page[cursor]=x")},
+        }
     )
     httpserver.expect_ordered_request(
         "/api/lists", query_string="page[cursor]=x"
-    ).respond_with_json({"data": [2], "links": {"next": "https://elsewhere.example/api/lists"}})
+    ).respond_with_json(
+        {"data": [{"id": "2"}], "links": {"next": "https://elsewhere.example/api/lists"}}
+    )
     read = []
     with pytest.raises(KlaviyoError, match="own server"):
         for page in client.pages("/api/lists", "/api/lists"):
             read += page
-    assert read == [1, 2]
+    assert read == [{"id": "1"}, {"id": "2"}]
     assert client.calls == 2
+
+
+Page = tuple[list[str], str | None]
+
+
+def serve_pages(httpserver: HTTPServer, pages: Callable[[int], Page]) -> None:
+    """Serve ids and a cursor for each request, by how many were made before."""
+    asked = count()
+
+    def answer(_: Request) -> Response:
+        ids, cursor = pages(next(asked))
+        following = cursor and httpserver.url_for(f"/api/lists?page[cursor]={cursor}")
+        return Response(
+            json.dumps({"data": [{"id": each} for each in ids], "links": {"next": following}})
+        )
+
+    httpserver.expect_request("/api/lists").respond_with_handler(answer)
+
+
+@pytest.mark.parametrize(
+    ("pages", "most_calls"),
+    [
+        (lambda n: ([f"p{n}"], "same"), 2),
+        (lambda n: ([f"p{n}"], "abc"[n % 3]), 4),
+        (lambda n: ([f"p{n % 3}", "x"], f"cursor{n}"), 4),
+        (lambda n: ([], f"cursor{n}"), 101),
+        (lambda _: ([], "same"), 2),
+        (lambda n: (["first"], None if n else "more"), 2),
+    ],
+    ids=[
+        "the same cursor",
+        "cursors in a circle",
+        "the same pages under new cursors",
+        "empty pages for ever",
+        "an empty page of the same cursor",
+        "the first page again",
+    ],
+)
+def test_pages_that_do_not_advance_end_with_an_error(
+    pages: Callable[[int], Page], most_calls: int, client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    serve_pages(httpserver, pages)
+    with pytest.raises(KlaviyoError, match="do not advance"):
+        list(client.pages("/api/lists", "/api/lists"))
+    assert client.calls <= most_calls
+
+
+def test_some_empty_pages_do_not_end_a_collection(
+    client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    serve_pages(
+        httpserver, lambda n: ([f"p{n}"] if n % 30 == 0 else [], f"c{n}" if n < 90 else None)
+    )
+    read = [each["id"] for page in client.pages("/api/lists", "/api/lists") for each in page]
+    assert read == ["p0", "p30", "p60", "p90"]
+
+
+@pytest.mark.parametrize("data", [None, {"id": "1"}, ["1"]])
+def test_a_page_that_is_no_list_of_resources_is_an_error(
+    data: object, client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/api/lists").respond_with_json({"data": data})
+    with pytest.raises(KlaviyoError, match="no list of resources"):
+        list(client.pages("/api/lists", "/api/lists"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": 410, "response_json": {"errors": [{"code": "gone", "detail": "Retired."}]}},
+        {"status": 410, "response_json": "Gone"},
+        {
+            "status": 400,
+            "response_json": {"errors": [{"detail": "x", "source": {"parameter": "revision"}}]},
+        },
+    ],
+    ids=["retired", "retired without a document", "unknown"],
+)
+def test_a_revision_that_is_not_served_asks_for_an_upgrade(
+    answer: dict[str, Any], client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/api/x").respond_with_json(**answer)
+    with pytest.raises(KlaviyoRevisionError, match="2026-10-15") as raised:
+        client.get("/api/x", "/api/x")
+    assert raised.value.advice.startswith("Upgrade Quintile")
+    assert client.calls == 1
+
+
+CHALLENGE = "<!DOCTYPE html><title>Just a moment...</title>"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    "body", [CHALLENGE, "", '{"message": "Forbidden"}', '"denied"', '{"errors": "no"}']
+)
+def test_a_refusal_that_is_not_klaviyos_is_retried(
+    body: str, status: int, client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    """What stands before Klaviyo, such as a firewall, does not know the key."""
+    for _ in range(2):
+        httpserver.expect_ordered_request("/api/x").respond_with_data(body, status=status)
+    httpserver.expect_ordered_request("/api/x").respond_with_json({"data": []})
+    assert client.get("/api/x", "/api/x") == {"data": []}
+
+
+def test_a_refusal_that_is_not_klaviyos_and_lasts_does_not_refuse_the_key(
+    client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/api/x").respond_with_data(CHALLENGE, status=403)
+    with pytest.raises(KlaviyoUnavailableError) as raised:
+        client.get("/api/x", "/api/x")
+    assert not isinstance(raised.value, KlaviyoRefusedError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [{}, {"source": None}, {"source": "body"}, {"source": {"pointer": 7}, "meta": []}, "bad"],
+)
+def test_an_error_object_may_lack_its_members(
+    error: object, client: KlaviyoClient, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/api/x").respond_with_json({"errors": [error]}, status=400)
+    with pytest.raises(KlaviyoError, match="no reason given") as raised:
+        client.get("/api/x", "/api/x")
+    assert raised.value.pointer is None
 
 
 def test_a_used_up_window_delays_only_its_operation(

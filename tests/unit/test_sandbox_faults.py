@@ -26,7 +26,7 @@ from sandbox.shopify import Store
 # Plain HTTP on loopback: loading certificates for each call would take longer than the call.
 HTTP = httpx.Client(verify=False)  # noqa: S501
 ROOT = Path(__file__).resolve().parents[2]
-KLAVIYO_HEADERS = {"Authorization": "Klaviyo-API-Key pk_sandbox_test", "revision": "2026-07-15"}
+KLAVIYO_HEADERS = {"Authorization": "Klaviyo-API-Key pk_sandbox_test", "revision": "2026-10-15"}
 
 
 @pytest.fixture(scope="module")
