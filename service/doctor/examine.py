@@ -42,7 +42,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
             ("isolation", lambda: check_isolation(conn)),
             ("connections", lambda: check_connections(settings, conn)),
             ("versions", lambda: check_versions(settings)),
-            ("versions", lambda: check_revision(settings)),
+            ("klaviyo", lambda: check_revision(settings)),
             ("keys", lambda: check_keys(settings, conn)),
             ("klaviyo", lambda: check_lists(conn)),
             ("webhooks", lambda: check_webhooks(settings, conn, fix=fix)),

@@ -24,16 +24,16 @@ def check_revision(settings: Settings, today: date | None = None) -> Iterator[Fi
     today = today or datetime.now(UTC).date()
     if ends_on is None:
         message = f"'{revision}' is no revision of Klaviyo's API, which is a date"
-        yield Finding("error", "versions", message, KlaviyoRevisionError.advice)
+        yield Finding("error", "klaviyo", message, KlaviyoRevisionError.advice)
     elif ends_on <= today:
         message = f"Klaviyo retired revision {revision} of its API on {ends_on}"
-        yield Finding("error", "versions", message, KlaviyoRevisionError.advice)
+        yield Finding("error", "klaviyo", message, KlaviyoRevisionError.advice)
     elif (ends_on - today).days <= _WARNING_DAYS:
         message = f"Klaviyo retires revision {revision} of its API on {ends_on}"
-        yield Finding("warning", "versions", message, KlaviyoRevisionError.advice)
+        yield Finding("warning", "klaviyo", message, KlaviyoRevisionError.advice)
     else:
         message = f"revision {revision} of Klaviyo's API is supported until {ends_on}"
-        yield Finding("ok", "versions", message)
+        yield Finding("ok", "klaviyo", message)
 
 
 def check_lists(conn: Connection) -> Iterator[Finding]:
