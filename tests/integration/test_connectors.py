@@ -241,7 +241,8 @@ def test_a_bad_cell_of_airbyte_rejects_its_order_only(airbyte: Landed) -> None:
         where id = 1004;
         """
     )
-    airbyte.build()
+    # With every data test of every model.
+    airbyte.build("*")
     assert airbyte.rejected() == {
         ("acme", "1002"): "Airbyte could not load refunds",
         ("acme", "1003"): "Airbyte could not load cancelled_at",
