@@ -390,6 +390,20 @@ def test_a_header_repeated_between_the_parts_of_an_export_is_no_order(load: Impo
     assert (report.loaded, report.rejected) == (2, [])
 
 
+def test_an_older_export_takes_no_exchange_back(load: Importer) -> None:
+    before = first_row("#1001", "5400000000001", Total="338.00", Outstanding_Balance="0.00")
+    exchanged = {**before, "Total": "648.00", "Outstanding Balance": "310.00"}
+    cheaper = first_row("#1002", "5400000000002", Total="198.00", Outstanding_Balance="0.00")
+    load.text(export(exchanged, cheaper))
+    report = load.text(export(before, {**cheaper, "Total": "187.00"}))
+    assert report.older == [(2, "#1001", "an exchange")]
+    first, second = load.rows()
+    assert (first["total_minor"], first["current_total_minor"]) == (64800, 33800)
+    # An edited order without an exchange is whatever the latest file says.
+    assert second["total_minor"] == second["current_total_minor"] == 18700
+    assert load.text(export(before), accept_older=True).loaded == 1
+
+
 def test_older_exports_with_fewer_columns_and_a_byte_order_mark_are_read(load: Importer) -> None:
     few = ["Name", "Email", "Financial Status", "Total", "Created at", "Lineitem quantity"]
     text = export(

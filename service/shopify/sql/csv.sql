@@ -295,10 +295,10 @@ from shopify.orders as o
 where o.tenant_id = %(tenant_id)s and i.order_id = o.order_id;
 
 -- name: take_out_older
--- Takes out the lines of an older file: they would take back a refund, a payment, a cancellation or
--- a fulfilment that another file said, and are not later by their time. Returns the first of them,
--- with what they would take back, and how many they are. Statuses are an open set: one without a
--- rank takes nothing back.
+-- Takes out the lines of an older file: they would take back a refund, a payment, a cancellation,
+-- an exchange or a fulfilment that another file said, and are not later by their time. Returns the
+-- first of them, with what they would take back, and how many they are. An exchange adds to the
+-- total. Statuses are an open set: one without a rank takes nothing back.
 with ranks (status, rank) as (
     values
     ('PENDING', 0),
@@ -329,6 +329,13 @@ compared as (
                 case
                     when i.currency = o.currency and i.refunded_minor < o.refunded_minor
                         then 'a refund'
+                end,
+                case
+                    when
+                        i.currency = o.currency
+                        and i.total_minor < o.total_minor
+                        and o.current_total_minor < o.total_minor - o.refunded_minor
+                        then 'an exchange'
                 end,
                 case
                     when o.cancelled_at is not null and i.cancelled_at is null
