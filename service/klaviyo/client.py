@@ -240,7 +240,7 @@ class KlaviyoClient:
             is_error and not isinstance(document.get("errors"), list)
         ):
             raise TransientError(
-                f"it answered with status {response.status_code} and no JSON:API document"
+                f"it answered with status {response.status_code} and nothing that can be read"
             )
         if not is_error:
             return document
