@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 from threading import Lock
 
@@ -15,7 +16,7 @@ class Fault(BaseModel):
     without an answer; `lose` does what was asked before it does the same; `truncate` breaks off
     half-way through the body; `status` answers with that status in the API's own error format, or
     as an HTML page when `html` is set. `path` is a part of the path to match, and `probability` the
-    share of matching requests that fail.
+    share of matching requests that fail. The first `after` matching requests are answered.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,8 +29,18 @@ class Fault(BaseModel):
     truncate: bool = False
     html: bool = False
     count: int = Field(default=1, ge=1)
+    after: int = Field(default=0, ge=0)
     probability: float = Field(default=1.0, gt=0, le=1)
     path: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    """A planned fault: how many requests will still fail, and how many are answered before."""
+
+    fault: Fault
+    left: int
+    spared: int
 
 
 class FaultPlan:
@@ -38,12 +49,12 @@ class FaultPlan:
     def __init__(self, seed: int = 1) -> None:
         self._lock = Lock()
         self._rng = Random(seed)  # noqa: S311 - a repeatable plan, not a secret
-        self._pending: list[tuple[Fault, int]] = []
+        self._pending: list[_Pending] = []
 
     def add(self, *faults: Fault) -> None:
         """Plan `faults` after those already planned."""
         with self._lock:
-            self._pending += [(fault, fault.count) for fault in faults]
+            self._pending += [_Pending(fault, fault.count, fault.after) for fault in faults]
 
     def clear(self) -> None:
         """Remove every planned fault."""
@@ -53,14 +64,17 @@ class FaultPlan:
     def take(self, path: str) -> Fault | None:
         """The planned fault for this request, if any; uses up one of its count."""
         with self._lock:
-            for position, (fault, left) in enumerate(self._pending):
+            for pending in self._pending:
+                fault = pending.fault
                 if fault.path is not None and fault.path not in path:
+                    continue
+                if pending.spared:
+                    pending.spared -= 1
                     continue
                 if self._rng.random() >= fault.probability:
                     continue
-                if left == 1:
-                    del self._pending[position]
-                else:
-                    self._pending[position] = (fault, left - 1)
+                pending.left -= 1
+                if not pending.left:
+                    self._pending.remove(pending)
                 return fault
         return None

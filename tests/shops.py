@@ -21,6 +21,7 @@ _TABLES = {
     "segment_members": "segment_id, customer_id",
     "rejected_rows": "entity, source_id",
     "sync_watermarks": "resource",
+    "sync_positions": "resource",
 }
 
 

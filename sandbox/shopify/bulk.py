@@ -242,8 +242,8 @@ def _finish(store: Store, operation: BulkOperation) -> None:
     path = store.bulk.folder / f"{name}.jsonl"
     try:
         _write(store, operation, path)
-    except _DeniedError:
-        operation.status, operation.error_code = "FAILED", "ACCESS_DENIED"
+    except _FailedError as error:
+        operation.status, operation.error_code = "FAILED", error.code
         path.unlink()
         return
     if fault.partial is not None:
@@ -255,8 +255,12 @@ def _finish(store: Store, operation: BulkOperation) -> None:
     operation.file = path if path.stat().st_size and not fault.has_no_file else None
 
 
-class _DeniedError(Exception):
-    """The token lacks a scope for what the query asks."""
+class _FailedError(Exception):
+    """The query fails: the token may not ask for it, or a record cannot be served."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 def _write(store: Store, operation: BulkOperation, path: Path) -> None:
@@ -297,7 +301,9 @@ def _roots(store: Store, document: DocumentNode) -> Iterator[Document]:
             schema, paged, context_value=store, variable_values={"bulkAfter": after}
         )
         if result.errors or result.data is None:
-            raise _DeniedError
+            codes = {str((each.extensions or {}).get("code")) for each in result.errors or ()}
+            is_denied = "ACCESS_DENIED" in codes
+            raise _FailedError("ACCESS_DENIED" if is_denied else "INTERNAL_SERVER_ERROR")
         page = result.data[key]
         yield from (edge["node"] for edge in page["edges"])
         if not page["pageInfo"]["hasNextPage"]:

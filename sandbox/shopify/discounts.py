@@ -252,7 +252,7 @@ def _context(store: Store, discount: Discount) -> Document:
         found = [store.segments[n] for _, n in discount.targets if n in store.segments]
         return {
             "__typename": "DiscountCustomerSegments",
-            "segments": [documents.segment_document(segment) for segment in found],
+            "segments": [documents.segment_document(store, segment) for segment in found],
         }
     if "Customer" in kinds:
         buyers = [store.customers[n] for _, n in discount.targets if n in store.customers]

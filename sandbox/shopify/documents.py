@@ -13,6 +13,7 @@ from typing import Any
 from graphql import GraphQLResolveInfo
 
 from ..data import Channel, Customer, Fulfillment, LineItem, Order, Segment, StoreData
+from .errors import InternalServerError, NotApprovedError, ShopifyError
 from .paging import Index, connection, window
 from .segment_query import CustomerFacts
 from .store import MembersQuery, Store
@@ -91,7 +92,7 @@ def _person(facts: CustomerFacts, currency: str) -> Document:
 
 def customer_document(store: Store, customer: Customer) -> Document:
     """A customer with what their orders add up to."""
-    return {
+    document = {
         **_person(store.facts()[customer.number], store.data.currency),
         "id": gid("Customer", customer.number),
         "legacyResourceId": str(customer.number),
@@ -99,6 +100,23 @@ def customer_document(store: Store, customer: Customer) -> Document:
         "createdAt": time_text(customer.created_at),
         "updatedAt": time_text(customer.updated_at),
     }
+    return _as_served(store, "Customer", customer.number, document)
+
+
+def _as_served(store: Store, kind: str, number: int, document: Document) -> Document:
+    """A record with the fields that fail, as planned by a test."""
+    faults = store.record_faults
+    failing: Document = {
+        name: partial(_fail, NotApprovedError(name)) for name in faults.withheld & document.keys()
+    }
+    if broken := faults.broken.get((kind, number)):
+        failing[broken] = partial(_fail, InternalServerError())
+    return {**document, **failing}
+
+
+def _fail(error: ShopifyError, _info: GraphQLResolveInfo[Any], **_args: Any) -> Any:
+    # A fresh one: where it happened is noted on the error.
+    raise ShopifyError(error.message, **(error.extensions or {}))
 
 
 def member_document(store: Store, facts: CustomerFacts) -> Document:
@@ -106,22 +124,24 @@ def member_document(store: Store, facts: CustomerFacts) -> Document:
     last = facts.last_order_number
     number = facts.customer.number + store.segment_faults.member_offset
     is_odd = facts.customer.number in store.segment_faults.odd_members
-    return {
+    document = {
         **_person(facts, store.data.currency),
         "id": gid("CustomerSegmentMember", f"odd-{number}" if is_odd else number),
         "lastOrderId": gid("Order", last) if last is not None else None,
     }
+    return _as_served(store, "CustomerSegmentMember", facts.customer.number, document)
 
 
-def segment_document(segment: Segment) -> Document:
+def segment_document(store: Store, segment: Segment) -> Document:
     """A segment; Shopify gives no count of members here."""
-    return {
+    document = {
         "id": gid("Segment", segment.number),
         "name": segment.name,
         "query": segment.query,
         "creationDate": time_text(segment.creation_date),
         "lastEditDate": time_text(segment.last_edit_date),
     }
+    return _as_served(store, "Segment", segment.number, document)
 
 
 def members_query_document(query: MembersQuery) -> Document:
@@ -137,7 +157,7 @@ def order_document(store: Store, order: Order) -> Document:
     """An order; line items and fulfilments take paging arguments."""
     bag = partial(money_bag, currency=store.data.currency)
     customer = store.customers.get(order.customer_number or 0)
-    return {
+    document = {
         "id": gid("Order", order.number),
         "legacyResourceId": str(order.number),
         "name": order.name,
@@ -166,6 +186,7 @@ def order_document(store: Store, order: Order) -> Document:
         "lineItems": partial(_line_items, store, order),
         "fulfillments": partial(_fulfillments, order),
     }
+    return _as_served(store, "Order", order.number, document)
 
 
 def _channel_fields(channel: Channel) -> Document:

@@ -7,6 +7,7 @@ import re
 from graphql import GraphQLError
 
 DOCUMENTATION = "https://shopify.dev/api/usage"
+PROTECTED_DATA = "https://shopify.dev/docs/apps/launch/protected-customer-data"
 
 
 class ShopifyError(GraphQLError):
@@ -41,6 +42,27 @@ class AccessDeniedError(ShopifyError):
             documentation=f"{DOCUMENTATION}/access-scopes",
             requiredAccess=required,
         )
+
+
+class NotApprovedError(ShopifyError):
+    """The app is not approved for protected customer data; `what` is a field or an object."""
+
+    def __init__(self, what: str) -> None:
+        used = f"access the {what} object" if what[0].isupper() else f"use the {what} field"
+        super().__init__(
+            f"This app is not approved to {used}. See {PROTECTED_DATA} for more details.",
+            "ACCESS_DENIED",
+            documentation=PROTECTED_DATA,
+        )
+
+
+class InternalServerError(ShopifyError):
+    """Something went wrong at Shopify, whatever was asked."""
+
+    def __init__(
+        self, message: str = "Internal error. Looks like something went wrong on our end."
+    ) -> None:
+        super().__init__(message, "INTERNAL_SERVER_ERROR")
 
 
 class ThrottledError(ShopifyError):

@@ -17,7 +17,14 @@ from .discounts import (
     update_discount,
 )
 from .documents import MAX_PAGE, Document, number_of
-from .errors import AccessDeniedError, BadRequestError, NotFoundError, ShopifyError
+from .errors import (
+    AccessDeniedError,
+    BadRequestError,
+    InternalServerError,
+    NotApprovedError,
+    NotFoundError,
+    ShopifyError,
+)
 from .paging import Index, connection, window
 from .search import parse_search
 from .segment_query import CustomerFacts, SegmentSyntaxError, parse_segment_query
@@ -25,9 +32,10 @@ from .store import Store, index_members
 
 Resolver = Callable[..., Any]
 MAX_MEMBERS_PAGE = 1000
-BROKEN = "INTERNAL_SERVER_ERROR"
 _GID = re.compile(r"gid://shopify/(\w+)/(.+)")
 
+# What a root field gives, where an app may need an approval for it.
+_OBJECTS = {"order": "Order", "orders": "Order", "customer": "Customer", "customers": "Customer"}
 _ORDER_SORTS = {
     "PROCESSED_AT": "processed_at",
     "UPDATED_AT": "updated_at",
@@ -51,6 +59,8 @@ def needs(scope: str, resolve: Resolver) -> Resolver:
         store: Store = info.context
         if scope not in store.scopes:
             raise AccessDeniedError(info.field_name, scope)
+        if (kind := _OBJECTS.get(info.field_name)) in store.record_faults.withheld:
+            raise NotApprovedError(str(kind))
         return resolve(store, **args)
 
     return guarded
@@ -92,13 +102,13 @@ def order(store: Store, id: str) -> Document | None:  # noqa: A002 - Shopify's n
 
 def orders(store: Store, **args: Any) -> Document:
     """`orders`, by default in the order they were processed."""
-    index = _searched(store.orders(_ORDER_SORTS[args["sortKey"]]), args, _ORDER_TIMES)
+    index = _listed(store, store.orders(_ORDER_SORTS[args["sortKey"]]), args, _ORDER_TIMES)
     return connection(index, window(args, MAX_PAGE), partial(documents.order_document, store))
 
 
 def orders_count(store: Store, **args: Any) -> Document:
     """`ordersCount`."""
-    return _count(len(_searched(store.orders("number"), args, _ORDER_TIMES).rows), args)
+    return _count(len(_searched(store, store.orders("number"), args, _ORDER_TIMES).rows), args)
 
 
 def customer(store: Store, id: str) -> Document | None:  # noqa: A002 - Shopify's name
@@ -110,13 +120,15 @@ def customer(store: Store, id: str) -> Document | None:  # noqa: A002 - Shopify'
 def customers(store: Store, **args: Any) -> Document:
     """`customers`, by default by id."""
     by = _CUSTOMER_SORTS[args["sortKey"]]
-    index = _searched(store.customers_by(by), args, _CUSTOMER_TIMES)
+    index = _listed(store, store.customers_by(by), args, _CUSTOMER_TIMES)
     return connection(index, window(args, MAX_PAGE), partial(documents.customer_document, store))
 
 
 def customers_count(store: Store, **args: Any) -> Document:
     """`customersCount`."""
-    return _count(len(_searched(store.customers_by("number"), args, _CUSTOMER_TIMES).rows), args)
+    return _count(
+        len(_searched(store, store.customers_by("number"), args, _CUSTOMER_TIMES).rows), args
+    )
 
 
 def nodes(_root: object, info: GraphQLResolveInfo[Any], ids: list[str]) -> list[Document | None]:
@@ -147,7 +159,7 @@ def segment(store: Store, id: str) -> Document:  # noqa: A002 - Shopify's name
     found = store.segments.get(number_of("Segment", id))
     if found is None:
         raise NotFoundError("Segment does not exist")
-    return documents.segment_document(found)
+    return documents.segment_document(store, found)
 
 
 def segments(store: Store, **args: Any) -> Document:
@@ -156,7 +168,7 @@ def segments(store: Store, **args: Any) -> Document:
         raise BadRequestError("The sandbox does not search segments.")
     _check_cursor(store, args)
     index = store.segments_by(_SEGMENT_SORTS[args["sortKey"]])
-    return connection(index, window(args, MAX_PAGE), documents.segment_document)
+    return connection(index, window(args, MAX_PAGE), partial(documents.segment_document, store))
 
 
 def segments_count(store: Store, **args: Any) -> Document:
@@ -188,7 +200,7 @@ def segment_members_query(store: Store, id: str) -> Document:  # noqa: A002 - Sh
     query = store.members_queries.get(id)
     if query is None:
         # As recorded with 2026-04: not NOT_FOUND, unlike a segment.
-        raise ShopifyError("Something went wrong", BROKEN)
+        raise InternalServerError("Something went wrong")
     query.looks += 1
     return documents.members_query_document(query)
 
@@ -257,7 +269,7 @@ def _members(store: Store, args: dict[str, Any]) -> Index[CustomerFacts]:
     if found is None:
         raise NotFoundError("Segment does not exist")
     if found.number in store.segment_faults.broken:
-        raise ShopifyError("Internal error. Looks like something went wrong on our end.", BROKEN)
+        raise InternalServerError
     if found.is_large:
         raise ShopifyError(
             "This segment is too large to be read directly: "
@@ -270,7 +282,7 @@ def _members(store: Store, args: dict[str, Any]) -> Index[CustomerFacts]:
 def _finished_members(store: Store, query_id: str) -> Index[CustomerFacts]:
     query = store.members_queries.get(query_id)
     if query is None:
-        raise ShopifyError("Something went wrong", BROKEN)
+        raise InternalServerError("Something went wrong")
     if not query.is_done:
         raise BadRequestError("The customer segment members query is not done yet.")
     facts = store.facts()
@@ -294,11 +306,20 @@ def _attribute_statistics(
     return {"sum": total, "average": total / len(index.rows) if index.rows else 0}
 
 
-def _searched(index: Index[Any], args: dict[str, Any], times: tuple[str, ...]) -> Index[Any]:
+def _listed(
+    store: Store, index: Index[Any], args: dict[str, Any], times: tuple[str, ...]
+) -> Index[Any]:
+    found = _searched(store, index, args, times)
+    return Index([], []) if store.record_faults.unlisted else found
+
+
+def _searched(
+    store: Store, index: Index[Any], args: dict[str, Any], times: tuple[str, ...]
+) -> Index[Any]:
     filters = parse_search(args.get("query"), times)
     if not filters:
         return index
-    return index.only(lambda row: all(f.matches(getattr(row, f.field)) for f in filters))
+    return index.only(lambda row: all(f.matches(store.listed_time(row, f.field)) for f in filters))
 
 
 def _count(exact: int, args: dict[str, Any]) -> Document:

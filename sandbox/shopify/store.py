@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
@@ -27,6 +28,7 @@ RECENT_ORDER_DAYS = 60
 # Shopify's highest plan, in points and points per second.
 PLUS_MAXIMUM, PLUS_RESTORE_RATE = 40_000, 2_000
 
+_UPDATED = "updated_at"
 _Row = TypeVar("_Row")
 
 
@@ -65,6 +67,24 @@ class SegmentFaults:
     broken: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class RecordFaults:
+    """What goes wrong with single records, for tests: see Store.fail_records.
+
+    `broken` has, by kind and number, the field at which a record ends in an internal error: where
+    the field must not be null, the whole answer does. Pages of at least `heavy_from` records are
+    answered with status 504. The app is not approved for the fields and objects in `withheld`.
+    `listed_at` has, by number, when the index believes that a record has changed. While `unlisted`,
+    orders and customers are counted and not listed.
+    """
+
+    broken: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    heavy_from: int | None = None
+    withheld: frozenset[str] = frozenset()
+    listed_at: Mapping[int, datetime] = field(default_factory=dict)
+    unlisted: bool = False
+
+
 @dataclass(slots=True)
 class _Cache:
     """What is derived from the rows; dropped whenever a row changes."""
@@ -95,6 +115,7 @@ class Store:
         self.members_queries: dict[str, MembersQuery] = {}
         self.discounts: dict[int, Discount] = {}
         self.segment_faults = SegmentFaults()
+        self.record_faults = RecordFaults()
         self._members_queries_started = 0
         self.bulk = BulkJobs()
         self.is_installed = True
@@ -168,6 +189,17 @@ class Store:
         """Forget the asynchronous queries, as Shopify does after a while."""
         with self.lock:
             self.members_queries.clear()
+
+    def listed_time(self, row: Any, attribute: str) -> datetime:
+        """A time of an order or a customer as the index has it, which may lag behind."""
+        at: datetime = getattr(row, attribute)
+        return self.record_faults.listed_at.get(row.number, at) if attribute == _UPDATED else at
+
+    def fail_records(self, **faults: Any) -> None:
+        """Let these go wrong with records from now on, and nothing else: see RecordFaults."""
+        with self.lock:
+            self.record_faults = RecordFaults(**faults)
+            self._cache = _Cache()
 
     # Changing, for tests: every change moves `updated_at` forward, as in a real store.
 
@@ -297,24 +329,29 @@ class Store:
     def _next_update(self) -> datetime:
         times = [order.updated_at for order in self._orders.values()]
         times += [customer.updated_at for customer in self.customers.values()]
+        # A record dated in the future does not move the store's clock.
+        latest = max(datetime.now(UTC), self.now + timedelta(days=1))
+        times = [at for at in times if at <= latest]
         return max(times, default=self.now) + timedelta(seconds=1)
 
     def _index(self, kind: str, sort: str, rows: Callable[[], list[_Row]]) -> Index[_Row]:
         with self.lock:
             if (kind, sort) not in self._cache.indexes:
-                self._cache.indexes[kind, sort] = Index.build(rows(), _sort_key(sort))
+                key = partial(self._sort_key, sort)
+                self._cache.indexes[kind, sort] = Index.build(rows(), key)
             return self._cache.indexes[kind, sort]
+
+    def _sort_key(self, attribute: str, row: Any) -> SortKey:
+        if attribute == "number":
+            return row.number, row.number
+        if isinstance(row, Segment):
+            return int(getattr(row, attribute).timestamp()), row.number
+        return int(self.listed_time(row, attribute).timestamp()), row.number
 
 
 def index_members(members: list[CustomerFacts]) -> Index[CustomerFacts]:
     """Members in the order Shopify lists them: by id."""
     return Index.build(members, lambda facts: (facts.customer.number, facts.customer.number))
-
-
-def _sort_key(attribute: str) -> Callable[[Any], SortKey]:
-    if attribute == "number":
-        return lambda row: (row.number, row.number)
-    return lambda row: (int(getattr(row, attribute).timestamp()), row.number)
 
 
 def _derive_facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from service.shopify.connection import (
     verify_shopify,
 )
 from service.shopify.order_history import read_order_limit
+from service.shopify.problems import read_problems
 from service.shopify.report import VERSION_ADVICE, describe_version, scope_purposes
 from service.shopify.shop import is_granted
 from service.shopify.tokens import TokenSet
@@ -64,6 +66,13 @@ class Scope(ResponseModel):
     is_granted: bool
 
 
+class ShopifyProblem(ResponseModel):
+    """Something that the store does not give Quintile."""
+
+    in_words: str
+    advice: str
+
+
 class ShopifyConnection(ResponseModel):
     """The connection to the store, as last verified."""
 
@@ -89,6 +98,9 @@ class ShopifyConnection(ResponseModel):
     api_version: str | None = Field(description="The Shopify API version that responded.")
     api_version_problem: str | None = Field(description="The problem with this version, if any.")
     order_limit: OrderLimit | None
+    problems: list[ShopifyProblem] = Field(
+        description="Fields that Shopify withholds, and records that could not be read."
+    )
     connected_at: Instant | None
     verified_at: Instant | None
 
@@ -116,6 +128,7 @@ def read_shopify_connection(conn: Connection, tenant: UUID) -> ShopifyConnection
             "other_scopes": sorted(set(granted) - set(known)),
             "api_version_problem": problem and f"{problem} {VERSION_ADVICE}",
             "order_limit": read_order_limit(conn, tenant),
+            "problems": [asdict(problem) for problem in read_problems(conn, tenant)],
         }
     )
 

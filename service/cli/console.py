@@ -30,6 +30,7 @@ from service.core.db import (
 from service.core.errors import AlreadyRunningError, InvalidInputError, QuintileError
 from service.queue.runs import Kind, RunRecorder, get_run, record_run, start_run
 from service.shopify.order_history import read_order_limit
+from service.shopify.problems import read_problems
 
 FAILED = 1
 BUSY = 3
@@ -97,6 +98,12 @@ def warn_order_limit(conn: Connection, name: str, tenant_id: UUID) -> None:
     """Warn if older orders are missing from the tenant's figures."""
     if limit := read_order_limit(conn, tenant_id):
         echo(f"Warning: {name}: {limit['in_words']} {limit['advice']}")
+
+
+def warn_problems(conn: Connection, name: str, tenant_id: UUID) -> None:
+    """Warn of what the tenant's shop does not give."""
+    for problem in read_problems(conn, tenant_id):
+        echo(f"Warning: {name}: {problem.in_words} {problem.advice}")
 
 
 def read_secret(what: str, *, accepts_json: bool = False) -> str:

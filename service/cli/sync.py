@@ -19,6 +19,7 @@ from service.cli.console import (
     run_with_progress,
     tenant_option,
     warn_order_limit,
+    warn_problems,
 )
 from service.cli.klaviyo import preview
 from service.core.config import Settings
@@ -95,6 +96,7 @@ def sync(
             else:
                 with tenant_transaction(pool, tenant_id, read_only=True) as conn:
                     warn_order_limit(conn, name, tenant_id)
+                    warn_problems(conn, name, tenant_id)
 
 
 def _check_parts(provider: str, only: str | None, *, compare: bool, accept_deletions: bool) -> None:

@@ -16,6 +16,7 @@ from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
 from service.doctor.klaviyo import check_lists, check_revision
 from service.doctor.queue import check_freshness, check_queue, check_runs
+from service.doctor.shopify import check_records
 from service.doctor.versions import check_versions
 from service.doctor.webhooks import check_webhooks
 
@@ -44,6 +45,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
             ("versions", lambda: check_versions(settings)),
             ("klaviyo", lambda: check_revision(settings)),
             ("keys", lambda: check_keys(settings, conn)),
+            ("shopify", lambda: check_records(conn)),
             ("klaviyo", lambda: check_lists(conn)),
             ("webhooks", lambda: check_webhooks(settings, conn, fix=fix)),
             ("freshness", lambda: check_freshness(settings)),

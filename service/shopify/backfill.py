@@ -10,7 +10,7 @@ and advances the watermark.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache, partial
@@ -79,11 +79,19 @@ def _load_result(
         counts = {"written": 0, "rejected": 0, resource.name: 0}
         if result.url is not None:
             blocks = read_blocks(result.url, result.size)
-            counts = load_blocks(conn, tenant_id, resource, blocks, result, source.progress)
+            counts = load_blocks(
+                conn, tenant_id, resource, blocks, result, source.progress, source.client.withheld
+            )
         if not result.is_partial:
             parameters = {"tenant_id": tenant_id, "resource": job.resource}
             conn.execute(query("shopify.delete_bulk_operation"), parameters)
-            advance_watermark(conn, tenant_id, job.resource, result.began_at - overlap)
+            advance_watermark(
+                conn,
+                tenant_id,
+                job.resource,
+                result.began_at - overlap,
+                is_complete=not source.client.withheld,
+            )
     source.progress.count(**counts)
 
 
@@ -94,13 +102,16 @@ def load_blocks(
     blocks: Iterator[bytes],
     result: Result,
     progress: Progress,
+    withheld: Collection[str] = (),
 ) -> dict[str, int]:
     """Load the blocks of a bulk operation's file; how much was read, rejected and written.
+
+    ``withheld`` are fields that were left out of the query; what they would fill stays.
 
     Raises:
         DamagedFileError: A line is not JSON.
     """
-    loader = _Loader(conn, tenant_id, resource, result)
+    loader = _Loader(conn, tenant_id, resource, result, withheld)
     with prefetched(parsed(blocks, resource)) as batches:
         for batch in batches:
             loader.take(batch)
@@ -112,8 +123,14 @@ class _Loader:
     """Loads one file, in one transaction."""
 
     def __init__(
-        self, conn: Connection, tenant_id: UUID, resource: Resource, result: Result
+        self,
+        conn: Connection,
+        tenant_id: UUID,
+        resource: Resource,
+        result: Result,
+        withheld: Collection[str],
     ) -> None:
+        self._withheld = withheld
         self._conn = conn
         self._tenant_id = tenant_id
         self._resource = resource
@@ -176,6 +193,7 @@ class _Loader:
             lines,
             read_at=self._result.noted_at,
             is_partial=self._result.is_partial,
+            withheld=self._withheld,
         )
 
 

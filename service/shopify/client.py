@@ -7,7 +7,7 @@ reserved before it is sent, so a call is rarely throttled.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -28,26 +28,35 @@ from service.core.http import (
 )
 from service.core.metrics import count_throttled
 from service.shopify.errors import (
+    TOO_LARGE,
+    Failure,
     ShopifyError,
     ShopifyMovedError,
+    ShopifyPartialError,
     ShopifyQueryError,
     ShopifyRefusedError,
+    ShopifyUnapprovedError,
     ShopifyUnavailableError,
     ShopifyUnknownOutcomeError,
+    ShopifyUnservedError,
     ShopifyUnsupportedVersionError,
 )
 from service.shopify.rate_limit import Bucket, LocalBucket, Throttle
 from service.shopify.tokens import FixedToken, Tokens
+from service.shopify.withheld import is_unapproved, optional_field, without
 from service.tenants.shop_domain import is_shop_domain
 
 _GRAPHQL_DIR = Path(__file__).parent / "graphql"
 _SPREAD = re.compile(r"\.\.\.(\w+)Fields\b")
+# Where a record of a list is in an answer's path: nodes.3 or orders.nodes.3.
+_RECORD_DEPTH = 3
 # The most points that one query may cost, assumed of a document until its cost is known.
 _HIGHEST_COST = 1000.0
 _UNAUTHORIZED = 401
 _REFUSED_STATUSES = frozenset({401, 403})
 # What Shopify itself answers, whatever the body: no such shop or version, frozen, locked.
 _OWN_STATUSES = frozenset({402, 404, 423})
+_TRANSIENT_CODES = frozenset({"INTERNAL_SERVER_ERROR", "TIMEOUT"})
 
 Data = dict[str, Any]
 
@@ -60,11 +69,26 @@ class _FailedQueryError(TransientError):
         self.codes = codes
 
 
+class _PartialAnswerError(TransientError):
+    """An answer with errors at some places inside a list, which the next attempt may not have."""
+
+    def __init__(self, reason: str, data: Data, failures: Sequence[Failure]) -> None:
+        super().__init__(reason)
+        self.data = data
+        self.failures = failures
+
+
+class _FieldsWithheld(Exception):  # noqa: N818 - not an error: the query is sent without them
+    """Shopify withholds fields, so the query is asked again without them."""
+
+
 class ShopifyClient:
     """The Admin API of one shop; not to be shared between threads.
 
     ``calls`` counts the requests made, retries included. ``served_version`` is the version of the
     API that answered last: Shopify answers a retired version with the oldest it still supports.
+    ``withheld`` has the fields that Shopify denies the app, each with Shopify's message: queries
+    are sent without them from then on.
     """
 
     def __init__(
@@ -80,39 +104,64 @@ class ShopifyClient:
         self._renewed: str | None = None
         self.calls = 0
         self.served_version: str | None = None
+        self.withheld: dict[str, str] = {}
 
-    def run(self, name: str, *, is_repeatable: bool = True, **variables: Any) -> Data:
+    def run(
+        self,
+        name: str,
+        *,
+        is_repeatable: bool = True,
+        attempts: int | None = None,
+        **variables: Any,
+    ) -> Data:
         """Run the document ``graphql/<name>.graphql`` and return its ``data``.
 
         Args:
             name: The document.
             is_repeatable: Whether the call may be made twice. If not, it is retried only when
                 Shopify has certainly not executed it, as after THROTTLED or 429.
+            attempts: The most attempts, if fewer than the client's.
             variables: The document's variables.
 
         Raises:
             ShopifyRefusedError: The token was refused at every attempt, or lacks a scope.
             ShopifyQueryError: The answer holds errors; their codes are in ``codes``.
             ShopifyUnknownOutcomeError: A call that is not repeatable may have been executed or not.
-            ShopifyUnavailableError: No usable answer after several attempts.
+            ShopifyUnapprovedError: The app is not approved for what it asks.
+            ShopifyUnavailableError: No usable answer after several attempts. As
+                ShopifyUnservedError, a smaller query may have one; as ShopifyPartialError, there
+                is one with errors inside.
             ShopifyMovedError: The shop has another address now.
             ShopifyError: The shop or the version of the API does not exist.
         """
         try:
             return retry_transient(
-                lambda: self._attempt(name, variables, is_repeatable), attempts=self._attempts
+                lambda: self._attempt(name, variables, is_repeatable),
+                attempts=min(attempts or self._attempts, self._attempts),
             )
-        except RefusedAnswerError as error:
-            raise ShopifyRefusedError(
-                f"Shopify does not accept the access token ({error})."
-            ) from None
+        except _PartialAnswerError as error:
+            message = f"Shopify keeps failing: {error}."
+            raise ShopifyPartialError(message, error.data, error.failures) from None
         except TransientError as error:
+            if error.is_undone and attempts is not None and attempts < self._attempts:
+                # A smaller query would do no better, so this one gets all of its attempts.
+                return self.run(name, is_repeatable=is_repeatable, **variables)
+            if isinstance(error, RefusedAnswerError):
+                raise ShopifyRefusedError(
+                    f"Shopify does not accept the access token ({error})."
+                ) from None
             codes = error.codes if isinstance(error, _FailedQueryError) else frozenset()
-            raise ShopifyUnavailableError(f"Shopify keeps failing: {error}.", codes) from None
+            # What was never executed was not refused for what is in it.
+            kind = ShopifyUnavailableError if error.is_undone else ShopifyUnservedError
+            raise kind(f"Shopify keeps failing: {error}.", codes) from None
 
     def _attempt(self, name: str, variables: Mapping[str, Any], is_repeatable: bool) -> Data:
         try:
-            return self._ask(name, variables)
+            while True:
+                try:
+                    return self._ask(name, variables)
+                except _FieldsWithheld:
+                    continue
         except TransientError as error:
             if is_repeatable or error.is_undone:
                 raise
@@ -126,7 +175,7 @@ class ShopifyClient:
         reserved = self._bucket.reserve(self._costs.get(priced, _HIGHEST_COST))
         spent, throttle = 0.0, None
         try:
-            response = self._send({"query": document(name), "variables": variables})
+            response = self._send({"query": self._document(name), "variables": variables})
             _check_status(response)
             self.served_version = response.headers.get("X-Shopify-API-Version")
             body = decode_json(response)
@@ -139,11 +188,14 @@ class ShopifyClient:
                 self._costs[priced] = float(cost.get("requestedQueryCost") or 0)
         finally:
             self._bucket.settle(reserved, spent, throttle)
-        self._check_errors(name, body.get("errors"), self._costs.get(priced, 0.0), throttle)
         data = body.get("data")
+        self._check_errors(name, data, body.get("errors"), self._costs.get(priced, 0.0), throttle)
         if not isinstance(data, dict):
             raise TransientError("it answered without data")
         return data
+
+    def _document(self, name: str) -> str:
+        return without(document(name), self.withheld) if self.withheld else document(name)
 
     def _send(self, payload: Data) -> httpx.Response:
         token = self._tokens.current()
@@ -161,26 +213,52 @@ class ShopifyClient:
         headers = {"X-Shopify-Access-Token": token}
         return send(self._http, "POST", self._url, json=payload, headers=headers)
 
-    def _check_errors(self, name: str, errors: Any, cost: float, throttle: Throttle | None) -> None:
+    def _check_errors(
+        self, name: str, data: Any, errors: Any, cost: float, throttle: Throttle | None
+    ) -> None:
         if not errors:
             return
         listed = errors if isinstance(errors, list) else [errors]
         found = [e if isinstance(e, dict) else {"message": str(e)} for e in listed]
         codes = frozenset(str((e.get("extensions") or {}).get("code")) for e in found)
-        message = "; ".join(str(e.get("message") or e) for e in found)[:300]
+        # The same sentence may come once per record.
+        message = "; ".join(dict.fromkeys(str(e.get("message") or e) for e in found))[:300]
         if "THROTTLED" in codes:
             count_throttled("shopify")
             # Without a time to wait, the retry waits as after other failures.
             wait = _seconds_until(cost, throttle) if throttle else None
             raise TransientError("it throttled the call", retry_after=wait or None, is_undone=True)
-        if codes & {"INTERNAL_SERVER_ERROR", "TIMEOUT"}:
-            raise _FailedQueryError("it reported an internal error", codes)
         if "ACCESS_DENIED" in codes:
+            self._leave_out_denied(found)
             raise ShopifyRefusedError(
                 f"The access token may not do this: {message}",
                 advice="Give the app that scope in Shopify, then connect the shop again.",
             )
+        if failures := _failures_in_lists(data, found):
+            if not codes & _TRANSIENT_CODES:
+                reason = f"Shopify answered the query {name} with errors inside: {message}"
+                raise ShopifyPartialError(reason, data, failures, is_transient=False)
+            raise _PartialAnswerError(f"it answered with errors inside: {message}", data, failures)
+        if codes & _TRANSIENT_CODES:
+            raise _FailedQueryError("it reported an internal error", codes)
         raise ShopifyQueryError(f"Shopify refused the query {name}: {message}", codes)
+
+    def _leave_out_denied(self, errors: Sequence[Data]) -> None:
+        """Have the query asked again without the fields that it is denied, if it can do without.
+
+        Raises:
+            ShopifyUnapprovedError: Shopify has not approved the app for what it needs.
+        """
+        denied = [e for e in errors if (e.get("extensions") or {}).get("code") == "ACCESS_DENIED"]
+        fields = {optional_field(e): str(e.get("message") or "")[:300] for e in denied}
+        new = fields.keys() - self.withheld.keys()
+        if None not in fields and new:
+            self.withheld.update({name: fields[name] for name in new if name is not None})
+            raise _FieldsWithheld
+        for error in denied:
+            if is_unapproved(error):
+                message = str(error.get("message") or "")[:300]
+                raise ShopifyUnapprovedError(f"Shopify has not approved this app: {message}")
 
 
 @contextmanager
@@ -220,42 +298,6 @@ def base_url(settings: Settings, shop: str) -> str:
     return settings.shopify_url.replace("{shop}", shop).rstrip("/")
 
 
-def pages(
-    client: ShopifyClient, name: str, connection: str, *, first: int, **variables: Any
-) -> Iterator[Data]:
-    """Every page of a connection at the root of a document, as the connection itself.
-
-    If the document costs more than one query may, the pages become smaller.
-
-    Args:
-        client: The shop.
-        name: A document with the variables ``$first`` and ``$after``.
-        connection: The root field that is the connection.
-        first: Nodes per page to begin with.
-        variables: Further variables of the document.
-
-    Raises:
-        ShopifyError: As :meth:`ShopifyClient.run`, or paging makes no progress.
-    """
-    after: str | None = None
-    while True:
-        try:
-            data = client.run(name, first=first, after=after, **variables)
-        except ShopifyQueryError as error:
-            if "MAX_COST_EXCEEDED" not in error.codes or first == 1:
-                raise
-            first //= 2
-            continue
-        page: Data = data[connection]
-        yield page
-        info = page["pageInfo"]
-        if not info["hasNextPage"]:
-            return
-        if info["endCursor"] in (None, after):
-            raise ShopifyQueryError(f"Shopify's paging of {connection} makes no progress.")
-        after = info["endCursor"]
-
-
 @cache
 def document(name: str) -> str:
     """The text of ``graphql/<name>.graphql``, with the fragments it uses."""
@@ -276,6 +318,21 @@ def _throttle(cost: Data) -> Throttle | None:
     )
 
 
+def _failures_in_lists(data: Any, errors: Sequence[Data]) -> list[Failure]:
+    """The errors, if there is data beside them and each is about one record of a list."""
+    failures: list[Failure] = []
+    for error in errors:
+        path = error.get("path")
+        if not isinstance(path, list) or not any(
+            isinstance(step, int) for step in path[:_RECORD_DEPTH]
+        ):
+            return []
+        if not isinstance(data, dict) or data.get(str(path[0])) is None:
+            return []
+        failures.append(Failure(tuple(path), str(error.get("message") or "")[:300]))
+    return failures
+
+
 def _seconds_until(points: float, throttle: Throttle) -> float:
     return max(min(points, throttle.maximum) - throttle.available, 0.0) / throttle.restore_rate
 
@@ -286,6 +343,8 @@ def _check_status(response: httpx.Response) -> None:
         return
     if response.is_redirect:
         raise _moved(response)
+    if status == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        raise ShopifyQueryError("The answer is too large (status 413).", frozenset({TOO_LARGE}))
     if status not in _OWN_STATUSES and is_html_page(response):
         # Such as a firewall's: it says nothing about the token, and the call never got to Shopify.
         raise TransientError(

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from service.core.errors import QuintileError
+
+# The code of an answer that was refused for its size, with an HTTP status.
+TOO_LARGE = "RESPONSE_TOO_LARGE"
+_TOO_HEAVY_CODES = frozenset({"MAX_COST_EXCEEDED", "QUERY_TOO_LARGE", TOO_LARGE})
 
 
 class ShopifyError(QuintileError):
@@ -24,6 +32,41 @@ class ShopifyUnavailableError(ShopifyError):
         self.codes = codes
 
 
+class ShopifyUnservedError(ShopifyUnavailableError):
+    """Shopify executed a query and kept failing to answer it.
+
+    One record in it, or its size, may be the reason: a smaller query may be answered.
+    """
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error inside a list of an answer: where it is, and what Shopify says about it."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+class ShopifyPartialError(ShopifyUnservedError):
+    """Shopify answered, but for errors at some places inside a list.
+
+    ``data`` is the answer, with null at those places; ``failures`` says where they are.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        data: dict[str, Any],
+        failures: Sequence[Failure],
+        *,
+        is_transient: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.is_transient = is_transient
+        self.data = data
+        self.failures = failures
+
+
 class ShopifyUnknownOutcomeError(ShopifyUnavailableError):
     """Shopify's answer to a change was lost, so it may have been made or not.
 
@@ -41,6 +84,17 @@ class ShopifyRefusedError(ShopifyError):
     advice = "Connect it again with a valid access token: quintile tenants connect-shopify NAME"
 
 
+class ShopifyUnapprovedError(ShopifyError):
+    """Shopify has not approved the app for protected customer data."""
+
+    advice = (
+        "Request access to protected customer data for the app in Shopify's Partner Dashboard (API"
+        " access requests): level 1 for orders and customers, level 2 with the fields Name and"
+        " Email for names and e-mail addresses. The next sync after the approval reads what is"
+        " missing; the store need not be connected again."
+    )
+
+
 class ShopifyQueryError(ShopifyError):
     """Shopify answered a query with errors.
 
@@ -50,6 +104,11 @@ class ShopifyQueryError(ShopifyError):
     def __init__(self, message: str, codes: frozenset[str] = frozenset()) -> None:
         super().__init__(message)
         self.codes = codes
+
+    @property
+    def is_too_heavy(self) -> bool:
+        """Whether a smaller query may be answered."""
+        return bool(self.codes & _TOO_HEAVY_CODES)
 
 
 class ShopifyUnsupportedVersionError(ShopifyError):

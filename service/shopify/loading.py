@@ -6,7 +6,8 @@ temporary tables, and read from there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, cast
 from uuid import UUID
@@ -18,9 +19,10 @@ from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.queries import query
 from service.shopify.copying import as_copied, as_json, copy_rows
 from service.shopify.erased import delete_erased_rejections, redact_erased
-from service.shopify.parse import Rejection, Row
+from service.shopify.parse import Node, Rejection, Row, sort_out
 from service.shopify.resources import CUSTOMERS, ORDERS, Resource
 from service.shopify.shop import ShopInfo
+from service.shopify.withheld import kept_columns
 
 # The first and the last position of incoming rows.
 Span = tuple[int, int]
@@ -52,23 +54,44 @@ def read_clock(pool: Pool, tenant_id: UUID) -> datetime:
 
 
 def load_customers(
-    conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime
+    conn: Connection,
+    tenant_id: UUID,
+    rows: Sequence[Row],
+    read_at: datetime,
+    withheld: Collection[str] = (),
 ) -> int:
     """As :func:`load`, for customers."""
-    return load(conn, tenant_id, CUSTOMERS, rows, read_at)
+    return load(conn, tenant_id, CUSTOMERS, rows, read_at, withheld)
 
 
-def load_orders(conn: Connection, tenant_id: UUID, rows: Sequence[Row], read_at: datetime) -> int:
+def load_orders(
+    conn: Connection,
+    tenant_id: UUID,
+    rows: Sequence[Row],
+    read_at: datetime,
+    withheld: Collection[str] = (),
+) -> int:
     """As :func:`load`, for orders."""
-    return load(conn, tenant_id, ORDERS, rows, read_at)
+    return load(conn, tenant_id, ORDERS, rows, read_at, withheld)
 
 
 def load(
-    conn: Connection, tenant_id: UUID, resource: Resource, rows: Sequence[Row], read_at: datetime
+    conn: Connection,
+    tenant_id: UUID,
+    resource: Resource,
+    rows: Sequence[Row],
+    read_at: datetime,
+    withheld: Collection[str] = (),
 ) -> int:
     """Load the rows of a page and return how many were written.
 
-    ``read_at`` is the database's time before they were read: rows marked as deleted since stay so.
+    Args:
+        conn: A transaction of the tenant.
+        tenant_id: The tenant.
+        resource: What the rows are.
+        rows: The rows. A column that one lacks was not read, and the stored value stays.
+        read_at: The database's time before they were read: rows marked as deleted since stay so.
+        withheld: Fields that were left out of the query; what they would fill stays too.
     """
     if not rows:
         return 0
@@ -77,7 +100,7 @@ def load(
         resource,
         resource.read_page,
         tenant_id=tenant_id,
-        rows=Jsonb(rows),
+        rows=Jsonb([omit_unread(row, withheld) for row in rows] if withheld else rows),
         source="api",
         read_at=read_at,
         is_partial=False,
@@ -87,6 +110,60 @@ def load(
     conn.execute(query("shopify.clear_rejections"), parameters)
     redact_erased(conn, tenant_id)
     return written
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """How many records were read, rejected and written."""
+
+    read: int
+    rejected: int
+    written: int
+
+
+def load_nodes(
+    conn: Connection,
+    tenant_id: UUID,
+    resource: Resource,
+    nodes: Iterable[Node],
+    read_at: datetime,
+    *,
+    withheld: Collection[str],
+    missing: Mapping[str, Collection[str]],
+    unserved: Sequence[Rejection],
+) -> Loaded:
+    """Parse and load what Shopify answered; what cannot be read or was not served is quarantined.
+
+    Args:
+        conn: A transaction of the tenant.
+        tenant_id: The tenant.
+        resource: What the nodes are.
+        nodes: The records.
+        read_at: As for :func:`load`.
+        withheld: As for :func:`load`.
+        missing: Optional fields that Shopify could not serve, by the record's id. The record is
+            loaded without them, and asked for again.
+        unserved: Records that Shopify could not serve.
+    """
+    rows, rejections = sort_out(nodes, resource.parse)
+    incomplete = []
+    for position, row in enumerate(rows):
+        source_id = row[f"{resource.entity}_id"]
+        if fields := missing.get(source_id):
+            rows[position] = omit_unread(row, fields)
+            reason = f"Shopify could not serve its {' and '.join(sorted(fields))}."
+            node = {"id": f"gid://shopify/{resource.entity.capitalize()}/{source_id}"}
+            incomplete.append(Rejection(source_id, reason, node))
+    written = load(conn, tenant_id, resource, rows, read_at, withheld)
+    quarantine(conn, tenant_id, resource.entity, rejections)
+    record_unserved(conn, tenant_id, resource.entity, [*incomplete, *unserved])
+    return Loaded(len(rows), len(rejections) + len(incomplete) + len(unserved), written)
+
+
+def omit_unread(row: Row, fields: Collection[str]) -> Row:
+    """A row without the columns that are empty because these fields were not read."""
+    unread = kept_columns(fields)
+    return {name: value for name, value in row.items() if value is not None or name not in unread}
 
 
 def create_incoming(conn: Connection, resource: Resource) -> None:
@@ -105,6 +182,7 @@ def load_incoming(
     source: Literal["api", "csv"] = "api",
     read_at: datetime | None = None,
     is_partial: bool = False,
+    withheld: Collection[str] = (),
 ) -> int:
     """Load incoming rows and return how many were written; call :func:`finish_incoming` at the end.
 
@@ -117,7 +195,11 @@ def load_incoming(
         source: Where they come from: what the API says replaces what a file said.
         read_at: The database's time before they were read. Rows marked as deleted since stay so.
         is_partial: Whether lines may be missing: then only absent orders are added.
+        withheld: Fields that were left out of the query; what they would fill stays.
     """
+    if withheld:
+        parameters = {"tenant_id": tenant_id, "position": positions[0]}
+        conn.execute(resource.keep_stored, {**parameters, "kept": kept_columns(withheld)})
     return _load_rows(
         conn,
         resource,
@@ -218,22 +300,52 @@ def read_watermark(conn: Connection, tenant_id: UUID, resource: str) -> datetime
     Also None if the records were read by a release that took fewer fields from them.
     """
     row = conn.execute(
-        query("shopify.read_watermark"), _watermark_parameters(tenant_id, resource)
+        query("shopify.read_watermark"), watermark_parameters(tenant_id, resource)
     ).fetchone()
     return None if row is None else cast("datetime | None", row["watermark"])
 
 
 def advance_watermark(
-    conn: Connection, tenant_id: UUID, resource: str, watermark: datetime | None
+    conn: Connection,
+    tenant_id: UUID,
+    resource: str,
+    watermark: datetime | None,
+    *,
+    is_complete: bool = True,
 ) -> None:
-    """Record how far a resource has been read; it never goes back."""
+    """Record how far a resource has been read; it never goes back.
+
+    ``is_complete`` says whether it was read with all fields.
+    """
     conn.execute(
         query("shopify.advance_watermark"),
-        {**_watermark_parameters(tenant_id, resource), "watermark": watermark},
+        {
+            **watermark_parameters(tenant_id, resource),
+            "watermark": watermark,
+            "is_complete": is_complete,
+        },
     )
 
 
-def _watermark_parameters(tenant_id: UUID, resource: str) -> dict[str, object]:
+def record_unserved(
+    conn: Connection, tenant_id: UUID, entity: str, rejections: Sequence[Rejection]
+) -> None:
+    """Quarantine records that Shopify could not serve, to be asked for again by the next sync."""
+    if not rejections:
+        return
+    quarantine(conn, tenant_id, entity, rejections)
+    conn.execute(
+        query("shopify.record_unserved"),
+        {
+            "tenant_id": tenant_id,
+            "entity": entity,
+            "source_ids": [rejection.source_id for rejection in rejections],
+        },
+    )
+
+
+def watermark_parameters(tenant_id: UUID, resource: str) -> dict[str, object]:
+    """What names a watermark: the tenant, the resource and the revision of its fields."""
     return {
         "tenant_id": tenant_id,
         "resource": resource,

@@ -157,15 +157,15 @@ def parse_line_alone(node: Node) -> Row:
     }
 
 
-def newest(nodes: Iterable[Node]) -> datetime | None:
-    """The latest ``updatedAt`` of all nodes, so that a rejected one is not read again and again."""
+def times_of(nodes: Iterable[Node]) -> list[datetime]:
+    """When the nodes have changed, in their order; those whose time cannot be read are left out."""
     times: list[datetime] = []
     for node in nodes:
         try:
             times.append(datetime.fromisoformat(_instant(node["updatedAt"])))
         except (LookupError, TypeError, ValueError):
             continue
-    return max(times, default=None)
+    return times
 
 
 def _line_item(node: Node, currency: str) -> Row:

@@ -17,13 +17,24 @@ from uuid import UUID
 from service.core.db import Connection, one, tenant_transaction
 from service.core.queries import query
 from service.core.spool import Spool, open_spool
-from service.shopify.client import ShopifyClient, pages
+from service.shopify.client import ShopifyClient
 from service.shopify.erased import delete_erased_members
 from service.shopify.errors import ShopifyError, ShopifyQueryError, ShopifyUnavailableError
 from service.shopify.loading import quarantine, read_clock
-from service.shopify.parse import Rejection, Row, parse_member, parse_segment, sort_out
+from service.shopify.paging import Listing, pages, unserved
+from service.shopify.parse import (
+    Rejection,
+    Row,
+    parse_member,
+    parse_segment,
+    sort_out,
+    source_id_of,
+)
 from service.shopify.source import Source
+from service.shopify.withheld import kept_columns
 
+_SEGMENTS = Listing("segments", "segments", ids="segment_ids")
+_MEMBERS = Listing("segment_members", "customerSegmentMembers", ids="segment_member_ids")
 _SEGMENTS_PER_PAGE = 250
 _MEMBERS_PER_PAGE = 1000
 _TOO_LARGE = "USE_CUSTOMER_SEGMENT_MEMBERS_QUERY_CREATE_MUTATION"
@@ -57,11 +68,15 @@ class _Outcome(Enum):
 
 @dataclass
 class _Reading:
-    """What a segment's pages contain besides its members: their count, and rejections."""
+    """What a segment's pages contain besides its members: their count, and rejections.
+
+    ``unserved`` are the customers whose stored rows stay, because Shopify could not serve them.
+    """
 
     total: int = 0
     rejected: int = 0
     rejections: list[Rejection] = field(default_factory=list)
+    unserved: list[str] = field(default_factory=list)
 
 
 # -- all segments, or one -----------------------------------------------------------------------
@@ -127,11 +142,11 @@ def _list_segments(source: Source, listed: Spool) -> list[str]:
         listed.clear()
         unreadable: list[Rejection] = []
         try:
-            for page in pages(source.client, "segments", "segments", first=_SEGMENTS_PER_PAGE):
-                rows, rejections = sort_out(page["nodes"], parse_segment)
+            for page in pages(source.client, _SEGMENTS, first=_SEGMENTS_PER_PAGE):
+                rows, rejections = sort_out(page.nodes, parse_segment)
                 for row in rows:
                     listed.append(tuple(row.values()))
-                unreadable += rejections
+                unreadable += [*rejections, *page.unserved]
             break
         except ShopifyQueryError:
             if reading == _READINGS - 1:
@@ -212,7 +227,8 @@ class _Reader:
             except (ShopifyQueryError, SegmentUnreadableError) as error:
                 return self._quarantine(segment, error)
             with tenant_transaction(source.pool, source.tenant_id) as conn:
-                written = _load(conn, source.tenant_id, segment, read_at, members, reading)
+                kept = kept_columns(source.client.withheld)
+                written = _load(conn, source.tenant_id, segment, read_at, members, reading, kept)
         # An empty segment does not prove that members can be read.
         self._has_loaded = self._has_loaded or bool(members)
         source.progress.count(rejected=reading.rejected, written=written)
@@ -289,17 +305,22 @@ class _Reader:
 
     def _read_pages(self, segment_id: str, members: Spool, of: dict[str, str]) -> _Reading:
         reading = _Reading()
-        for page in pages(
-            self.source.client,
-            "segment_members",
-            "customerSegmentMembers",
-            first=_MEMBERS_PER_PAGE,
-            **of,
-        ):
-            reading.total = int(page["totalCount"])
-            rows, unreadable = sort_out((edge["node"] for edge in page["edges"]), parse_member)
+        for page in pages(self.source.client, _MEMBERS, first=_MEMBERS_PER_PAGE, **of):
+            reading.total = int(page.total or 0)
+            # A member without an address would be taken off lists: the stored row is better.
+            rows, unreadable = sort_out(
+                (node for node in page.nodes if source_id_of(node) not in page.missing),
+                parse_member,
+            )
             for row in rows:
                 members.append(tuple(row.values()))
+            failed = page.unserved + [
+                unserved(node["id"], "Shopify could not serve all of its fields")
+                for node in page.nodes
+                if source_id_of(node) in page.missing
+            ]
+            reading.unserved += [item.source_id for item in failed]
+            unreadable += failed
             reading.rejected += len(unreadable)
             reading.rejections += [
                 Rejection(f"{segment_id}/{item.source_id}", item.reason, item.payload)
@@ -353,7 +374,7 @@ class _Reader:
             customer = self.source.client.run("customer", id=gid)["customer"]
             if customer is None:
                 continue
-            address = (customer["defaultEmailAddress"] or {}).get("emailAddress")
+            address = (customer.get("defaultEmailAddress") or {}).get("emailAddress")
             if email is None or (address or "").casefold() == email.casefold():
                 self._are_ids_known = True
                 return
@@ -370,8 +391,12 @@ def _load(
     read_at: datetime,
     members: Spool,
     reading: _Reading,
+    kept: list[str],
 ) -> int:
-    """Load what has been read, unless a newer reading has been loaded; how many rows it wrote."""
+    """Load what has been read, unless a newer reading has been loaded; how many rows it wrote.
+
+    ``kept`` are columns that were not read: stored values stay.
+    """
     segment_id = str(segment["segment_id"])
     parameters = {
         "tenant_id": tenant_id,
@@ -386,6 +411,11 @@ def _load(
     with conn.cursor().copy(query("shopify.copy_incoming_members")) as copy:
         for member in members:
             copy.write_row(member)
+    if kept:
+        conn.execute(query("shopify.keep_stored_members"), {**parameters, "kept": kept})
+    if reading.unserved:
+        customer_ids = {"customer_ids": reading.unserved}
+        conn.execute(query("shopify.keep_unserved_members"), {**parameters, **customer_ids})
     if len(members) >= _ANALYZED_FROM:
         conn.execute(query("shopify.analyze_incoming_members"))
     changed = one(conn.execute(query("shopify.load_members"), parameters).fetchone())

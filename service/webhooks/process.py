@@ -29,7 +29,7 @@ from service.shopify.erased import delete_erased_members
 from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
 from service.shopify.loading import (
     load_customers,
-    load_orders,
+    load_nodes,
     mark_customers_deleted,
     mark_orders_deleted,
     merge_customers,
@@ -38,14 +38,13 @@ from service.shopify.loading import (
 )
 from service.shopify.parse import (
     Node,
-    Row,
     number_of,
     parse_customer,
     parse_member,
-    parse_order,
     sort_out,
 )
-from service.shopify.refetch import complete_order
+from service.shopify.refetch import read_by_ids
+from service.shopify.resources import CUSTOMERS, ORDERS, Resource
 from service.shopify.segments import sync_one_segment
 from service.shopify.source import Source
 from service.webhooks.events import finish_events, postpone_events, quarantine_events
@@ -62,6 +61,7 @@ _LONGEST_PAUSE_SECONDS = 3600.0
 _MOST_ATTEMPTS = 8
 # By then a lagging replica of the store has caught up, or the webhook was wrong.
 _STALE_ATTEMPTS = 3
+_SYNC_ADVICE = "The next sync reads what has changed. To retry: quintile webhooks retry"
 _STALE = "The store does not show the change yet."
 
 log = structlog.get_logger(__name__)
@@ -130,8 +130,7 @@ class _Session:
     def postpone(self, conn: Connection, due: Due, reason: str) -> None:
         """Try webhooks again later, or quarantine them after too many attempts."""
         if due.attempts + 1 >= _MOST_ATTEMPTS:
-            advice = "The next sync reads what has changed. To retry: quintile webhooks retry"
-            quarantine_events(conn, self.tenant_id, due.webhook_ids, reason, advice)
+            quarantine_events(conn, self.tenant_id, due.webhook_ids, reason, _SYNC_ADVICE)
             return
         pause = min(_FIRST_PAUSE_SECONDS * 4**due.attempts, _LONGEST_PAUSE_SECONDS)
         postpone_events(
@@ -235,30 +234,29 @@ def _give_up(session: _Session, dues: Sequence[Due], error: Exception) -> None:
 # -- orders and customers -----------------------------------------------------------------------
 
 
-def _reload(
-    entity: str,
-    document: str,
-    parse: Callable[[Node], Row],
-    load: Callable[[Connection, UUID, Sequence[Row], datetime], int],
-    session: _Session,
-    dues: Sequence[Due],
-) -> None:
+def _reload(resource: Resource, session: _Session, dues: Sequence[Due]) -> None:
     """Read orders or customers in their current state, and load them."""
     client, read_at = session.source.client, read_clock(session.pool, session.tenant_id)
-    gids = [f"gid://shopify/{entity.capitalize()}/{due.subject}" for due in dues]
-    # The answer has null for an id that the store does not have.
-    found = [node for node in client.run(document, ids=gids)["nodes"] if node]
-    if entity == "order":
-        for node in found:
-            complete_order(client, node)
-    nodes = {number_of(node["id"]): node for node in found}
-    rows, rejections = sort_out(found, parse)
+    found = read_by_ids(client, resource, [due.subject for due in dues])
     with session.transaction() as conn:
-        load(conn, session.tenant_id, rows, read_at)
-        quarantine(conn, session.tenant_id, entity, rejections)
+        load_nodes(
+            conn,
+            session.tenant_id,
+            resource,
+            filter(None, found.nodes.values()),
+            read_at,
+            withheld=client.withheld,
+            missing=found.missing,
+            unserved=list(found.unserved.values()),
+        )
         for due in dues:
-            node = nodes.get(due.subject)
-            if node is None:
+            node = found.nodes.get(due.subject)
+            if due.subject in found.lasting:
+                reason = found.unserved[due.subject].reason
+                quarantine_events(conn, session.tenant_id, due.webhook_ids, reason, _SYNC_ADVICE)
+            elif (rejection := found.unserved.get(due.subject)) is not None:
+                session.postpone(conn, due, rejection.reason)
+            elif node is None:
                 # Deleted by now, or older than the token may read. Deletions have their own
                 # webhooks, and the comparison with the store finds them.
                 session.finish(conn, [due], "The store does not show it.")
@@ -299,7 +297,8 @@ def _merges(session: _Session, dues: Sequence[Due]) -> None:
     is_completed = any(notice["status"] == "completed" for notice in due.notices)
     rows, rejections = sort_out([kept] if kept else [], parse_customer)
     with session.transaction() as conn:
-        load_customers(conn, session.tenant_id, rows, read_at)
+        withheld = session.source.client.withheld
+        load_customers(conn, session.tenant_id, rows, read_at, withheld)
         quarantine(conn, session.tenant_id, "customer", rejections)
         if kept and not gone:
             merge_customers(conn, session.tenant_id, kept_id, due.subject)
@@ -346,6 +345,7 @@ def _memberships(session: _Session, dues: Sequence[Due]) -> None:
             {
                 "tenant_id": session.tenant_id,
                 "memberships": Jsonb(memberships),
+                "is_withheld": bool(session.source.client.withheld),
                 **parse_member(customer or {"id": customer_gid}),
             },
         )
@@ -380,12 +380,9 @@ def _uninstalls(session: _Session, dues: Sequence[Due]) -> None:
 
 # By kind of notice: the handler, and how many subjects it takes at once.
 _HANDLERS: dict[str, tuple[_Handler, int]] = {
-    "order": (partial(_reload, "order", "orders_by_id", parse_order, load_orders), _AT_ONCE),
+    "order": (partial(_reload, ORDERS), _AT_ONCE),
     "order_deleted": (partial(_mark_deleted, mark_orders_deleted), _DUE_ROWS),
-    "customer": (
-        partial(_reload, "customer", "customers_by_id", parse_customer, load_customers),
-        _AT_ONCE,
-    ),
+    "customer": (partial(_reload, CUSTOMERS), _AT_ONCE),
     "customer_deleted": (partial(_mark_deleted, mark_customers_deleted), _DUE_ROWS),
     "merge": (_merges, 1),
     "segment": (_segments, 1),

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from service.core.config import Settings, public_address
-from service.shopify.client import ShopifyClient, pages
+from service.shopify.client import ShopifyClient
+from service.shopify.paging import Listing, pages
 from service.webhooks.topics import TOPICS, Topic
 
 PATH = "/webhooks/shopify"
@@ -16,6 +17,7 @@ _OPTIONAL = {
     "CUSTOMERS_MERGE": "It needs the scope read_customer_merge. Without it, merges are found by"
     " comparing with the store."
 }
+_SUBSCRIPTIONS = Listing("webhook_subscriptions", "webhookSubscriptions")
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,7 @@ def find_deviations(client: ShopifyClient, address: str) -> list[Deviation]:
     Raises:
         ShopifyError: The subscriptions cannot be read.
     """
-    existing = [
-        node
-        for page in pages(client, "webhook_subscriptions", "webhookSubscriptions", first=250)
-        for node in page["nodes"]
-    ]
+    existing = [node for page in pages(client, _SUBSCRIPTIONS, first=250) for node in page.nodes]
     return [
         deviation
         for topic in TOPICS.values()

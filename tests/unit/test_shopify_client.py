@@ -12,7 +12,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from service.core.config import Settings
-from service.shopify.client import ShopifyClient, open_shopify, pages
+from service.shopify.client import ShopifyClient, open_shopify
 from service.shopify.errors import (
     ShopifyError,
     ShopifyMovedError,
@@ -21,6 +21,7 @@ from service.shopify.errors import (
     ShopifyUnavailableError,
     ShopifyUnknownOutcomeError,
 )
+from service.shopify.paging import Listing, pages
 
 PATH = "/admin/api/2026-07/graphql.json"
 TOKEN = "shpat_for_these_tests"
@@ -63,7 +64,7 @@ def test_a_page_that_costs_too_much_is_split(client: ShopifyClient, httpserver: 
         return Response(json.dumps(body), content_type="application/json")
 
     httpserver.expect_request(PATH).respond_with_handler(answer)
-    assert len(list(pages(client, "customers", "customers", first=250, query=None))) == 2
+    assert len(list(pages(client, Listing("customers", "customers"), first=250, query=None))) == 2
     assert asked == [(250, None), (125, None), (62, None), (31, None), (31, "c")]
 
 
@@ -75,7 +76,7 @@ def test_paging_that_makes_no_progress_is_an_error(
         {"data": {"segments": {"nodes": [], "pageInfo": info}}}
     )
     with pytest.raises(ShopifyError, match="makes no progress"):
-        list(pages(client, "segments", "segments", first=250))
+        list(pages(client, Listing("segments", "segments"), first=250))
 
 
 @pytest.mark.parametrize(

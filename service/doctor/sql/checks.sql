@@ -109,3 +109,27 @@ inner join app.webhook_events as e on t.tenant_id = e.tenant_id
 where e.state = 'set_aside'
 group by t.name, e.topic
 order by t.name, e.topic;
+
+-- name: list_withheld_fields
+-- The fields that Shopify denies the app, by tenant. Read as quintile_owner.
+select
+    t.name,
+    array_agg(f.field order by f.field) as fields
+from app.tenants as t
+inner join shopify.withheld_fields as f on t.tenant_id = f.tenant_id
+group by t.name
+order by t.name;
+
+-- name: count_quarantined_records
+-- Records of a shop that could not be read, by tenant and kind. Read as quintile_owner.
+select
+    t.name,
+    j.entity,
+    count(*) as records,
+    (array_agg(j.source_id order by j.rejected_at desc, j.source_id asc))[1] as last_id,
+    (array_agg(j.reason order by j.rejected_at desc, j.source_id asc))[1] as reason
+from app.tenants as t
+inner join shopify.rejected_rows as j on t.tenant_id = j.tenant_id
+where j.entity <> 'csv_line'
+group by t.name, j.entity
+order by t.name, j.entity;

@@ -1,16 +1,30 @@
 -- name: list_refetches
--- The next records to refetch.
+-- The next records to refetch that have not been asked for yet.
 select source_id
 from shopify.rereads
-where tenant_id = %(tenant_id)s and entity = %(entity)s
+where
+    tenant_id = %(tenant_id)s
+    and entity = %(entity)s
+    and tried_at is null
 order by source_id asc
 limit %(at_once)s;
 
+-- name: list_retries
+-- Records that Shopify could not serve before this sync, least recently tried first.
+select source_id
+from shopify.rereads
+where
+    tenant_id = %(tenant_id)s
+    and entity = %(entity)s
+    and tried_at < %(before)s
+order by tried_at asc, source_id asc
+limit %(at_once)s;
+
 -- name: count_refetches
--- How many records wait to be refetched.
+-- How many records wait to be refetched and have not been asked for yet.
 select count(*) as waiting
 from shopify.rereads
-where tenant_id = %(tenant_id)s and entity = %(entity)s;
+where tenant_id = %(tenant_id)s and entity = %(entity)s and tried_at is null;
 
 -- name: delete_refetches
 -- Deletes refetched records from the waiting ones, in the transaction that loads them.
@@ -95,7 +109,11 @@ with compared as (
         o.tenant_id = %(tenant_id)s
         and o.source = 'api'
         and o.deleted_at is null
-        and o.shopify_updated_at < %(before)s
+        and (
+            o.shopify_updated_at < %(before)s
+            -- Dated in the future, so its date says nothing.
+            or o.shopify_updated_at > now() + interval '1 day'
+        )
         and coalesce(o.processed_at >= %(visible_from)s, true)
 ),
 
@@ -122,7 +140,11 @@ with compared as (
     where
         c.tenant_id = %(tenant_id)s
         and c.deleted_at is null
-        and c.shopify_updated_at < %(before)s
+        and (
+            c.shopify_updated_at < %(before)s
+            -- Dated in the future, so its date says nothing.
+            or c.shopify_updated_at > now() + interval '1 day'
+        )
 ),
 
 recorded as (
@@ -166,6 +188,7 @@ where
     or o.source <> 'api'
     or o.deleted_at < %(noted_at)s
     or o.shopify_updated_at < l.updated_at
+    or o.shopify_updated_at > greatest(l.updated_at, now() + interval '1 day')
     or (
         o.customer_id is distinct from l.customer_id
         and o.shopify_updated_at <= l.updated_at
@@ -188,5 +211,6 @@ where
     c.customer_id is null
     or c.deleted_at < %(noted_at)s
     or c.shopify_updated_at < l.updated_at
+    or c.shopify_updated_at > greatest(l.updated_at, now() + interval '1 day')
 order by l.source_id asc
 on conflict (tenant_id, entity, source_id) do nothing;

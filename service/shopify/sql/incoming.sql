@@ -80,18 +80,84 @@ create temporary table if not exists incoming_rejections (
 copy pg_temp.incoming_rejections from stdin with (null '␀');
 
 -- name: read_page_orders
--- The orders of a page, as load_orders takes them. Their JSON has the table's columns.
+-- The orders of a page, as load_orders takes them. Their JSON has the table's columns; a column
+-- that it lacks was not read, so the stored value stays, unless it is about another customer.
 select distinct on (r.order_id)
     r.*, -- noqa: AM04
     r.subtotal_minor as goods_minor
-from jsonb_populate_recordset(null::shopify.orders, %(rows)s) as r
+from jsonb_array_elements(%(rows)s) as p (fields)
+left join shopify.orders as s
+    on s.tenant_id = %(tenant_id)s and p.fields ->> 'order_id' = s.order_id
+cross join lateral
+    jsonb_populate_record(
+        s,
+        case
+            when p.fields ->> 'customer_id' <> s.customer_id
+                then '{"customer_email": null, "customer_name": null}'::jsonb || p.fields
+            else p.fields
+        end
+    ) as r
 order by r.order_id asc, r.shopify_updated_at desc;
 
 -- name: read_page_customers
--- The customers of a page, as load_customers takes them. Their JSON has the table's columns.
+-- The customers of a page, as load_customers takes them. Their JSON has the table's columns; a
+-- column that it lacks was not read, so the stored value stays.
 select distinct on (r.customer_id) r.* -- noqa: AM04
-from jsonb_populate_recordset(null::shopify.customers, %(rows)s) as r
+from jsonb_array_elements(%(rows)s) as p (fields)
+left join shopify.customers as s
+    on s.tenant_id = %(tenant_id)s and p.fields ->> 'customer_id' = s.customer_id
+cross join lateral jsonb_populate_record(s, p.fields) as r
 order by r.customer_id asc, r.shopify_updated_at desc;
+
+-- name: keep_stored_orders
+-- Gives incoming orders of a position the stored values of columns that were not read.
+update pg_temp.incoming_orders as i
+set
+    customer_id = coalesce(
+        i.customer_id, case when 'customer_id' = any(%(kept)s) then o.customer_id end
+    ),
+    customer_email = coalesce(
+        i.customer_email,
+        case
+            when
+                'customer_email' = any(%(kept)s)
+                and coalesce(i.customer_id = o.customer_id, true)
+                then o.customer_email
+        end
+    ),
+    customer_name = coalesce(
+        i.customer_name,
+        case
+            when
+                'customer_name' = any(%(kept)s)
+                and coalesce(i.customer_id = o.customer_id, true)
+                then o.customer_name
+        end
+    ),
+    channel = coalesce(i.channel, case when 'channel' = any(%(kept)s) then o.channel end),
+    note = coalesce(i.note, case when 'note' = any(%(kept)s) then o.note end)
+from shopify.orders as o
+where
+    o.tenant_id = %(tenant_id)s
+    and i.order_id = o.order_id
+    and i.position = %(position)s;
+
+-- name: keep_stored_customers
+-- Gives incoming customers of a position the stored values of columns that were not read.
+update pg_temp.incoming_customers as i
+set
+    email = coalesce(i.email, case when 'email' = any(%(kept)s) then c.email end),
+    display_name = coalesce(
+        i.display_name, case when 'display_name' = any(%(kept)s) then c.display_name end
+    ),
+    marketing_state = coalesce(
+        i.marketing_state, case when 'marketing_state' = any(%(kept)s) then c.marketing_state end
+    )
+from shopify.customers as c
+where
+    c.tenant_id = %(tenant_id)s
+    and i.customer_id = c.customer_id
+    and i.position = %(position)s;
 
 -- name: read_incoming_orders
 -- The incoming orders of some positions with their lines in a range of positions, as load_orders

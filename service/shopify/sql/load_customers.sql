@@ -34,7 +34,11 @@ with written as (
         deleted_at = null
     where
         c.tenant_id = %(tenant_id)s
-        and coalesce(c.shopify_updated_at <= excluded.shopify_updated_at, true)
+        and (
+            coalesce(c.shopify_updated_at <= excluded.shopify_updated_at, true)
+            -- Dated in the future, so its date says nothing.
+            or c.shopify_updated_at > now() + interval '1 day'
+        )
         -- Deleted after it was read.
         and coalesce(c.deleted_at < %(read_at)s, true)
         and (

@@ -115,6 +115,8 @@ with written as (
         -- Deleted after it was read.
         and coalesce(o.deleted_at < %(read_at)s, true)
         and case
+            -- Dated in the future, so its date says nothing.
+            when o.shopify_updated_at > now() + interval '1 day' then excluded.source = 'api'
             when o.source = excluded.source
                 then coalesce(o.shopify_updated_at <= excluded.shopify_updated_at, true)
             when o.source = 'api'

@@ -15,6 +15,37 @@ copy pg_temp.incoming_members (customer_id, email, display_name, marketing_state
 -- Gives the planner statistics, without which it compares a million members one by one.
 analyze pg_temp.incoming_members;
 
+-- name: keep_stored_members
+-- Gives incoming members the stored values of columns that were not read.
+update pg_temp.incoming_members as i
+set
+    email = coalesce(i.email, case when 'email' = any(%(kept)s) then m.email end),
+    display_name = coalesce(
+        i.display_name, case when 'display_name' = any(%(kept)s) then m.display_name end
+    ),
+    marketing_state = coalesce(
+        i.marketing_state, case when 'marketing_state' = any(%(kept)s) then m.marketing_state end
+    )
+from shopify.segment_members as m
+where
+    m.tenant_id = %(tenant_id)s
+    and m.segment_id = %(segment_id)s
+    and i.customer_id = m.customer_id;
+
+-- name: keep_unserved_members
+-- Keeps the stored rows of members that Shopify lists and could not serve.
+insert into pg_temp.incoming_members (customer_id, email, display_name, marketing_state)
+select
+    m.customer_id,
+    m.email,
+    m.display_name,
+    m.marketing_state
+from shopify.segment_members as m
+where
+    m.tenant_id = %(tenant_id)s
+    and m.segment_id = %(segment_id)s
+    and m.customer_id = any(%(customer_ids)s);
+
 -- name: load_segment
 -- Stores one segment as of the time its reading began, which is its synced_at. If a later reading
 -- has been stored, or has found the segment gone, nothing is stored. Returns whether it was stored,

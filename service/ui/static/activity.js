@@ -109,6 +109,7 @@ function progress(run) {
 
 // Counters that are facts rather than amounts.
 const notes = {
+  withheld_fields: "some fields withheld by Shopify",
   orders_limited_to_60_days: "only the last 60 days of orders",
   unsupported_api_version: "answered by a different API version",
 };

@@ -1,7 +1,8 @@
 -- name: load_memberships
 -- Add a customer to the segments that the store has them in, remove them from the others that were
 -- asked about, and update the segments' member counts. Only rows that differ are written. A segment
--- that has not been loaded is left to the next sync.
+-- that has not been loaded is left to the next sync. While Shopify withholds fields, members that
+-- are stored stay as they are.
 with asked as (
     select
         r.segment_id,
@@ -31,6 +32,7 @@ joined as (
         landed_at = excluded.landed_at
     where
         m.tenant_id = %(tenant_id)s
+        and not %(is_withheld)s
         and (m.email, m.display_name, m.marketing_state)
         is distinct from (excluded.email, excluded.display_name, excluded.marketing_state)
     returning m.segment_id
