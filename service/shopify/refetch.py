@@ -72,13 +72,15 @@ def refetch(source: Source, began_at: datetime) -> None:
             query("shopify.list_retries"), entity=entity, before=began_at, at_once=_RETRIES
         )
         if retries:
-            _refetch(source, resource, [row["source_id"] for row in retries])
+            _refetch(source, resource, [row["source_id"] for row in retries], SPLIT_ATTEMPTS)
 
 
-def _refetch(source: Source, resource: Resource, source_ids: list[str]) -> None:
+def _refetch(
+    source: Source, resource: Resource, source_ids: list[str], attempts: int | None = None
+) -> None:
     tenant_id = source.tenant_id
     read_at = read_clock(source.pool, tenant_id)
-    found = read_by_ids(source.client, resource, source_ids)
+    found = read_by_ids(source.client, resource, source_ids, attempts)
     gone = [source_id for source_id, node in found.nodes.items() if node is None]
     parameters = {"tenant_id": tenant_id, "entity": resource.entity}
     nodes = [node for node in found.nodes.values() if node is not None]
@@ -108,14 +110,25 @@ def _refetch(source: Source, resource: Resource, source_ids: list[str]) -> None:
 # -- reading by ids -----------------------------------------------------------------------------
 
 
-def read_by_ids(client: ShopifyClient, resource: Resource, source_ids: Sequence[str]) -> Found:
+def read_by_ids(
+    client: ShopifyClient,
+    resource: Resource,
+    source_ids: Sequence[str],
+    attempts: int | None = None,
+) -> Found:
     """Ask for records by their ids: in smaller parts when Shopify cannot answer, down to one.
+
+    Args:
+        client: The shop.
+        resource: What the records are.
+        source_ids: The numbers in their global ids, as text.
+        attempts: The most attempts for one record, if fewer than the client's.
 
     Raises:
         ShopifyError: The shop cannot be read.
     """
     found = Found()
-    _read(client, resource, list(source_ids), found, is_answering=False)
+    _read(client, resource, list(source_ids), found, attempts, is_answering=False)
     return found
 
 
@@ -124,6 +137,7 @@ def _read(
     resource: Resource,
     source_ids: list[str],
     found: Found,
+    attempts: int | None,
     *,
     is_answering: bool,
 ) -> bool:
@@ -132,7 +146,8 @@ def _read(
     failures: Sequence[Failure] = ()
     is_lasting = False
     try:
-        nodes = client.run(f"{resource.name}_by_id", attempts=SPLIT_ATTEMPTS, ids=gids)["nodes"]
+        at_most = SPLIT_ATTEMPTS if len(gids) > 1 else attempts
+        nodes = client.run(f"{resource.name}_by_id", attempts=at_most, ids=gids)["nodes"]
     except ShopifyPartialError as error:
         nodes, failures = error.data["nodes"], error.failures
         is_lasting = not error.is_transient
@@ -146,7 +161,7 @@ def _read(
             return True
         middle = len(source_ids) // 2
         for part in (source_ids[:middle], source_ids[middle:]):
-            is_answering = _read(client, resource, part, found, is_answering=is_answering)
+            is_answering = _read(client, resource, part, found, attempts, is_answering=is_answering)
         return is_answering
     _take(client, resource, source_ids, nodes, failures, found)
     if is_lasting:

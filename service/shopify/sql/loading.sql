@@ -47,8 +47,8 @@ using rewound as r
 where p.tenant_id = %(tenant_id)s and p.resource = r.resource;
 
 -- name: find_position
--- Where an earlier sync stopped paging a resource; no row if it had read all, or if its release took
--- fewer fields from the records.
+-- Where an earlier sync stopped paging a resource; no row if it had read all, or if its release
+-- took fewer fields from the records.
 select
     search,
     cursor,
