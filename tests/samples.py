@@ -53,7 +53,7 @@ def land(conn: Connection, tenant_id: UUID, orders: Iterable[dict[str, Any]]) ->
 
 
 def configure(conn: Connection, tenant_id: UUID, **config: Any) -> None:
-    """Give a tenant sample settings; what is not named is empty, and goods have to be free."""
+    """Give a tenant sample settings; tags and patterns that are not named are empty."""
     conn.execute(
         """
         update app.samples_config
@@ -61,7 +61,8 @@ def configure(conn: Connection, tenant_id: UUID, **config: Any) -> None:
             ugc_tags = %(ugc_tags)s,
             tiktok_tags = %(tiktok_tags)s,
             channel_patterns = %(channel_patterns)s,
-            zero_price_only = %(zero_price_only)s
+            zero_price_only = %(zero_price_only)s,
+            ugc_zero_price_only = %(ugc_zero_price_only)s
         where tenant_id = %(tenant_id)s
         """,
         {
@@ -70,6 +71,7 @@ def configure(conn: Connection, tenant_id: UUID, **config: Any) -> None:
             "tiktok_tags": [],
             "channel_patterns": [],
             "zero_price_only": True,
+            "ugc_zero_price_only": False,
             **config,
         },
     )

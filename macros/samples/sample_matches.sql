@@ -1,7 +1,8 @@
 {#
-    Applies the price condition to the candidates. A channel match must have been free from the
-    start, unless the tenant accepts any price. A tagged order may also have been paid first and
-    refunded later. Only the goods matter: the total also contains shipping.
+    Applies the price conditions to the candidates. Each type has its own: by default a UGC tag makes
+    a sample at any price, and goods for TikTok must have been free. For a channel match they were
+    free from the start; with a tag they may also have been paid first and refunded later. Only the
+    goods matter: the total also contains shipping.
 #}
 {% macro sample_matches(use_channel_index) -%}
 {%- set columns = "
@@ -58,7 +59,10 @@ matches as (
     from tag_matches as m
     inner join settings as s on m.tenant_id = s.tenant_id
     where
-        not s.is_zero_price_only
+        not case
+            when m.sample_type = 'ugc' then s.is_ugc_zero_price_only
+            else s.is_zero_price_only
+        end
         or m.subtotal_minor <= 0
         or m.subtotal_minor <= m.refunded_minor
 

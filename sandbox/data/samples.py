@@ -83,7 +83,7 @@ def refundable_sample(draft: Draft, creator: Customer, at: datetime) -> Order:
 
 
 def tagged_but_paid(draft: Draft, creator: Customer, at: datetime) -> Order:
-    """A creator's own purchase that carries the tag although nothing was free."""
+    """A paid order of a creator with the tag, which makes a sample at any price."""
     order = new_order(draft, creator, at, basket(draft, 2), ONLINE_STORE)
     order.tags = ["ugc"]
     charge(draft, order)

@@ -39,6 +39,11 @@ class RfmSettings(ResponseModel):
         description="Customers to leave out, such as a connector's default customer."
     )
     excluded_domains: list[str] = Field(description="E-mail domains to leave out.")
+    relay_domains: list[str] = Field(
+        description="E-mail domains of marketplaces' relays, in addition to the known ones. Such"
+        " customers are not scored and not sent to Klaviyo. Subdomains are included; * matches any"
+        " text before the last two parts, as in relay*.example.com."
+    )
     updated_at: Instant
 
 
@@ -51,6 +56,7 @@ class RfmSettingsChange(RequestModel):
     is_sample_counted: bool | None = None
     excluded_customer_ids: list[CustomerId] | None = Field(None, max_length=_MOST_EXCLUSIONS)
     excluded_domains: list[Domain] | None = Field(None, max_length=_MOST_EXCLUSIONS)
+    relay_domains: list[Domain] | None = Field(None, max_length=_MOST_EXCLUSIONS)
 
 
 class RfmSettingsSaved(ResponseModel):

@@ -14,6 +14,7 @@ from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
 from service.queue.enqueue import enqueue
+from service.tenants import tenants
 
 blueprint = APIBlueprint("samples_settings", __name__, tag="Samples")
 
@@ -38,7 +39,12 @@ class SamplesRules(ResponseModel):
     channel_patterns: list[str] = Field(
         description="Channel names of TikTok samples; % matches any text, _ one character."
     )
-    zero_price_only: bool = Field(description="Whether only free goods count as samples.")
+    zero_price_only: bool = Field(
+        description="Whether an order is a TikTok sample only if its goods were free."
+    )
+    ugc_zero_price_only: bool = Field(
+        description="Whether an order is a UGC sample only if its goods were free."
+    )
 
 
 class SamplesSettings(SamplesRules):
@@ -55,6 +61,7 @@ class SamplesChange(RequestModel):
     tiktok_tags: list[Line] | None = Field(None, max_length=_MOST_TAGS)
     channel_patterns: list[Pattern] | None = Field(None, max_length=_MOST_TAGS)
     zero_price_only: bool | None = None
+    ugc_zero_price_only: bool | None = None
 
     @property
     def broad_patterns(self) -> list[str]:
@@ -191,9 +198,7 @@ def _history(conn: Connection, change_id: UUID | None, limit: int) -> list[dict[
 
 
 def _save(conn: Connection, values: dict[str, Any]) -> dict[str, Any]:
-    changed = conn.execute(
-        query("api.change_samples_settings"),
-        {"tenant_id": tenant_id(), "changed_by": actor(conn), **values},
-    ).fetchone()
+    change = tenants.SamplesChange(**values)
+    changed = tenants.change_samples_settings(conn, tenant_id(), actor(conn), change)
     run = enqueue(conn, tenant_id(), "build", behind_running=True) if changed else None
     return {"settings": _read(conn), "run": run}

@@ -260,8 +260,8 @@ class SampleOrderDetail(SampleOrder):
     """A sample order with all its details."""
 
     price_reason: Literal["free", "refunded", "any"] = Field(
-        description="Why the price qualifies. free: the goods cost nothing; refunded: the price"
-        " was refunded; any: your settings accept any price."
+        description="free: the goods cost nothing; refunded: they were paid for and refunded; any:"
+        " they were paid for, and your settings accept any price."
     )
     fulfillment_status: str | None = Field(description="The fulfillment status from Shopify.")
     tags: list[str] = Field(description="All tags of the order.")

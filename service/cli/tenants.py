@@ -19,7 +19,13 @@ from service.cli.web import site_url
 from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.core.errors import InvalidInputError
-from service.tenants.tenants import RfmChange, add_tenant, change_tenant, list_tenants
+from service.tenants.tenants import (
+    RfmChange,
+    SamplesChange,
+    add_tenant,
+    change_tenant,
+    list_tenants,
+)
 from service.tenants.tokens import create_sign_in_code, create_token
 
 # A person waits, and a wrong token is refused at every attempt.
@@ -123,8 +129,28 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
     metavar="DOMAIN",
     help="E-mail domain to leave out.",
 )
+@click.option(
+    "--relay-domain",
+    "relays",
+    multiple=True,
+    metavar="DOMAIN",
+    help="Domain of a marketplace's relay addresses, such as relay*.example.com.",
+)
 @click.option("--no-excluded-customers", is_flag=True, help="Clear the list of customers.")
 @click.option("--no-excluded-domains", is_flag=True, help="Clear the list of domains.")
+@click.option("--no-relay-domains", is_flag=True, help="Clear the list of relay domains.")
+@click.option(
+    "--tiktok-samples-free/--tiktok-samples-any-price",
+    "zero_price_only",
+    default=None,
+    help="Whether TikTok samples must be free. They must until set.",
+)
+@click.option(
+    "--ugc-samples-free/--ugc-samples-any-price",
+    "ugc_zero_price_only",
+    default=None,
+    help="Whether UGC samples must be free. Any price counts until set.",
+)
 @click.pass_obj
 def tenants_set(
     settings: Settings,
@@ -139,19 +165,25 @@ def tenants_set(
     count_samples: bool | None,
     excluded: tuple[str, ...],
     domains: tuple[str, ...],
+    relays: tuple[str, ...],
     no_excluded_customers: bool,
     no_excluded_domains: bool,
+    no_relay_domains: bool,
+    zero_price_only: bool | None,
+    ugc_zero_price_only: bool | None,
 ) -> None:
     """Change a tenant's settings.
 
-    Changes only the given settings, and queues a build if one of them affects RFM. The customers or
-    domains to leave out replace the previous ones; repeat the option to give several. Shopify is
-    asked whether a connected store's new domain is that of the same store.
+    Changes only the given settings, and queues a build if one of them affects RFM or samples. The
+    customers or domains given replace the previous ones; repeat the option to give several. Shopify
+    is asked whether a connected store's new domain is that of the same store.
     """
     from service.queue.enqueue import enqueue
     from service.shopify.connection import follow_shop
 
-    if (excluded and no_excluded_customers) or (domains and no_excluded_domains):
+    filled = (excluded, domains, relays)
+    cleared = (no_excluded_customers, no_excluded_domains, no_relay_domains)
+    if any(values and is_cleared for values, is_cleared in zip(filled, cleared, strict=True)):
         raise InvalidInputError("Options that fill a list and clear it contradict each other.")
     rfm = RfmChange(
         window_days=window_days,
@@ -160,6 +192,10 @@ def tenants_set(
         is_sample_counted=count_samples,
         excluded_customer_ids=list(excluded) if excluded or no_excluded_customers else None,
         excluded_domains=list(domains) if domains or no_excluded_domains else None,
+        relay_domains=list(relays) if relays or no_relay_domains else None,
+    )
+    samples = SamplesChange(
+        zero_price_only=zero_price_only, ugc_zero_price_only=ugc_zero_price_only
     )
     with connect_as_owner(settings) as conn:
         tenant_id = find_tenant(conn, name)
@@ -176,8 +212,9 @@ def tenants_set(
             time_zone=time_zone,
             country=country,
             rfm=rfm,
+            samples=samples,
         )
-    if rfm != RfmChange() or currency is not None:
+    if rfm != RfmChange() or samples != SamplesChange() or currency is not None:
         with open_pool(settings) as pool, tenant_transaction(pool, tenant_id) as conn:
             enqueue(conn, tenant_id, "build", "cli", behind_running=True)
         echo(f"changed {name}; if no worker is running: quintile build --tenant {name}")

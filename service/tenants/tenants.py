@@ -33,6 +33,21 @@ class RfmChange:
     is_sample_counted: bool | None = None
     excluded_customer_ids: list[str] | None = None
     excluded_domains: list[str] | None = None
+    relay_domains: list[str] | None = None
+
+
+@dataclass(frozen=True)
+class SamplesChange:
+    """Changes of what makes an order a sample; ``None`` leaves a setting as it is.
+
+    ``zero_price_only`` is about TikTok samples, ``ugc_zero_price_only`` about UGC samples.
+    """
+
+    ugc_tags: list[str] | None = None
+    tiktok_tags: list[str] | None = None
+    channel_patterns: list[str] | None = None
+    zero_price_only: bool | None = None
+    ugc_zero_price_only: bool | None = None
 
 
 # By constraint: the field and what is wrong with it.
@@ -42,6 +57,11 @@ _VIOLATIONS = {
     "rfm_settings_window_days_check": ("window_days", "The window is 1 to 3650 days."),
     "rfm_settings_minimum_check": ("minimum_minor", "The minimum order value is 0 or more."),
     "rfm_settings_domains_check": ("excluded_domains", "A domain looks like example.com."),
+    "rfm_settings_relay_domains_check": (
+        "relay_domains",
+        "A relay domain looks like relay.example.com or relay*.example.com: * may stand for any"
+        " text before the last two parts.",
+    ),
     "rfm_settings_customer_ids_check": (
         "excluded_customer_ids",
         "An excluded customer needs an id.",
@@ -85,6 +105,7 @@ def change_tenant(
     time_zone: str | None = None,
     country: str | None = None,
     rfm: RfmChange | None = None,
+    samples: SamplesChange | None = None,
 ) -> None:
     """Change a tenant's settings; what is None stays as it is.
 
@@ -96,12 +117,14 @@ def change_tenant(
         time_zone: IANA name of the shop's time zone.
         country: ISO 3166 code of the shop's country.
         rfm: Changes of the RFM settings.
+        samples: Changes of what makes an order a sample.
 
     Raises:
         InvalidInputError: Nothing is given, or a value is invalid or already used.
     """
-    rfm = rfm or RfmChange()
-    if all(value is None for value in (shop, currency, time_zone, country, *asdict(rfm).values())):
+    rfm, samples = rfm or RfmChange(), samples or SamplesChange()
+    changes = (*asdict(rfm).values(), *asdict(samples).values())
+    if all(value is None for value in (shop, currency, time_zone, country, *changes)):
         raise InvalidInputError(
             "There is nothing to change.", advice="See: quintile tenants set --help"
         )
@@ -122,6 +145,7 @@ def change_tenant(
                 f"connect-shopify NAME --shop {values['shop']}",
             )
         change_rfm_settings(conn, tenant_id, rfm)
+        change_samples_settings(conn, tenant_id, "quintile tenants set", samples)
 
 
 def change_rfm_settings(conn: Connection, tenant_id: UUID, rfm: RfmChange) -> None:
@@ -140,10 +164,25 @@ def change_rfm_settings(conn: Connection, tenant_id: UUID, rfm: RfmChange) -> No
                 advice="To exclude no customers: --no-excluded-customers",
                 field="excluded_customer_ids",
             )
-    if rfm.excluded_domains is not None:
-        values["excluded_domains"] = [text.strip().lower() for text in rfm.excluded_domains]
+    for name in ("excluded_domains", "relay_domains"):
+        if values[name] is not None:
+            values[name] = [text.strip().lower() for text in values[name]]
     with _transaction(conn):
         conn.execute(query("tenants.change_rfm_settings"), {"tenant_id": tenant_id, **values})
+
+
+def change_samples_settings(
+    conn: Connection, tenant_id: UUID, changed_by: str, samples: SamplesChange
+) -> bool:
+    """Change what makes an order a sample, in the caller's transaction; None stays as it is.
+
+    The replaced settings are kept in the history with ``changed_by``, in words.
+
+    Returns:
+        Whether anything has changed. Tags that differ only in case are saved once.
+    """
+    values = {"tenant_id": tenant_id, "changed_by": changed_by, **asdict(samples)}
+    return conn.execute(query("tenants.change_samples_settings"), values).fetchone() is not None
 
 
 @contextmanager

@@ -36,7 +36,9 @@ MODELS = {
     "near misses": "marts/samples/sample_near_misses",
     "sample_orders": "marts/samples/sample_orders",
 }
-NOTHING = dict.fromkeys(("tiktok_tags", "channel_patterns", "zero_price_only"))
+NOTHING = dict.fromkeys(
+    ("tiktok_tags", "channel_patterns", "zero_price_only", "ugc_zero_price_only")
+)
 
 
 def bench_samples(settings: Settings) -> None:

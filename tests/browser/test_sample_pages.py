@@ -92,7 +92,15 @@ def test_settings_are_previewed_saved_and_restored(
     page.goto(f"{site.url}/admin/samples/settings")
     tags = page.get_by_label("UGC tags, one per line")
     expect(tags).to_have_value("ugc-sample\nugc\ncreator-sample")
+    expect(page.get_by_label("TikTok samples must be free")).to_be_checked()
+    ugc_free = page.get_by_label("UGC samples must be free")
+    expect(ugc_free).not_to_be_checked()
     expect(page.get_by_text("No changes so far.")).to_be_visible()
+    # Only the paid orders with a UGC tag leave.
+    ugc_free.check()
+    page.get_by_role("button", name="Preview changes").click()
+    expect(page.get_by_role("heading", name="Added: 0")).to_be_visible()
+    expect(page.get_by_role("heading", name=re.compile("Removed: [1-9]"))).to_be_visible()
     tags.fill("no-such-tag")
     page.get_by_role("button", name="Preview changes").click()
     expect(page.get_by_text("Nothing has been saved.")).to_be_visible()
@@ -119,8 +127,13 @@ def test_settings_are_previewed_saved_and_restored(
 
     page.reload()
     expect(tags).to_have_value("no-such-tag")
+    expect(ugc_free).to_be_checked()
+    former = page.locator("[data-history] .previous")
+    expect(former).to_contain_text("TikTok samples must be freeYes")
+    expect(former).to_contain_text("UGC samples must be freeNo")
     page.get_by_role("button", name="Restore").click()
     expect(tags).to_have_value("ugc-sample\nugc\ncreator-sample")
+    expect(ugc_free).not_to_be_checked()
     assert changes_of(site) == 2
 
 
@@ -195,10 +208,11 @@ def test_suggestions_show_their_reason_and_link_to_the_settings(
     rows = page.locator(".rows tbody tr")
     expect(rows.first).to_contain_text(re.compile("but paid|like a sample tag"))
     inspect(page)
-    page.get_by_label("Reason").select_option("tag_not_free")
+    page.get_by_label("Reason").select_option("channel_not_free")
     page.get_by_role("button", name="Filter").click()
-    page.wait_for_url("**reason=tag_not_free")
+    page.wait_for_url("**reason=channel_not_free")
     expect(page.locator("[data-list]")).to_have_attribute("aria-busy", "false")
+    expect(rows.first).to_contain_text("Sample channel, but paid")
     page.locator(".help").get_by_role("link", name="settings").click()
     expect(page.get_by_role("heading", name="Sample rules")).to_be_visible()
 

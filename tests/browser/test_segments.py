@@ -210,7 +210,9 @@ def test_settings_are_saved_recalculated_and_undone(
         with connect_as_owner(site.settings) as conn:
             row = conn.execute(
                 """
-                select window_days, minimum_minor, excluded_domains, is_sample_counted
+                select
+                    window_days, minimum_minor, excluded_domains, relay_domains,
+                    is_sample_counted
                 from app.rfm_settings
                 where tenant_id = %s
                 """,
@@ -229,9 +231,13 @@ def test_settings_are_saved_recalculated_and_undone(
     page.get_by_label("Minimum order value (USD)").fill("12.5")
     page.get_by_label("Count paid samples").check()
     page.get_by_label("Excluded e-mail domains").fill("Brand.example\n\n  shop.example ")
+    page.get_by_label("Relay e-mail domains").fill("Relay*.market.example")
     save.click()
     expect(status).to_contain_text("Saved.")
-    assert saved() == (90, 1250, ["brand.example", "shop.example"], True)
+    assert saved() == (
+        *(90, 1250, ["brand.example", "shop.example"], ["relay*.market.example"]),
+        True,
+    )
     expect(page.get_by_label("Minimum order value (USD)")).to_have_value("12.50")
     expect(page.locator("[data-run-status]")).to_contain_text("Waiting to start")
     inspect(page)
@@ -251,6 +257,7 @@ def test_a_wrong_setting_shows_an_error_at_its_field(
         "Time zone": ("Mars/Base", "'Mars/Base' is not a time zone."),
         "Minimum order value (USD)": ("ten", "Enter an amount such as 25.00."),
         "Excluded e-mail domains": ("not a domain", "A domain looks like example.com."),
+        "Relay e-mail domains": ("relay.*", "A relay domain looks like relay.example.com"),
     }
     for label, (value, message) in wrong.items():
         field = page.get_by_label(label)

@@ -23,6 +23,7 @@ DEFAULTS = {
     "is_sample_counted": False,
     "excluded_customer_ids": [],
     "excluded_domains": [],
+    "relay_domains": [],
 }
 
 
@@ -58,6 +59,13 @@ def test_a_change_is_saved_and_builds_only_that_tenant(
     assert {key: other.get(PATH).get_json()[key] for key in DEFAULTS} == DEFAULTS
 
 
+def test_relay_domains_are_saved_in_lower_case(client: FlaskClient) -> None:
+    change = {"relay_domains": [" Relay*.Market.example ", "*.market.example", "a_b.example"]}
+    answer = client.patch(PATH, json=change)
+    saved = ["relay*.market.example", "*.market.example", "a_b.example"]
+    assert answer.get_json()["settings"]["relay_domains"] == saved
+
+
 def test_an_exclusion_can_be_removed(client: FlaskClient) -> None:
     client.patch(PATH, json={"excluded_customer_ids": ["7"]})
     answer = client.patch(PATH, json={"excluded_customer_ids": []})
@@ -70,6 +78,11 @@ def test_an_exclusion_can_be_removed(client: FlaskClient) -> None:
         ({"window_days": 0}, "This must be 1 or more."),
         ({"time_zone": "Mars/Base"}, "'Mars/Base' is not a time zone."),
         ({"excluded_domains": ["not a domain"]}, "A domain looks like example.com."),
+        (
+            {"relay_domains": ["relay.*"]},
+            "A relay domain looks like relay.example.com or relay*.example.com: * may stand for any"
+            " text before the last two parts.",
+        ),
     ],
     ids=str,
 )
@@ -100,6 +113,11 @@ def test_an_invalid_value_is_reported_with_its_field(
         {"excluded_domains": "brand.example"},
         {"excluded_domains": [None]},
         {"excluded_domains": ["brand.example"] * 1001},
+        {"relay_domains": ["*"]},
+        {"relay_domains": ["*.com"]},
+        {"relay_domains": ["relay%.example.com"]},
+        {"relay_domains": ["@relay.example.com"]},
+        {"relay_domains": [f"relay.{'x' * 250}.com"]},
         {"excluded_customer_ids": [""]},
         {"excluded_customer_ids": [" "]},
         {"excluded_customer_ids": [7]},
@@ -130,6 +148,10 @@ def test_an_invalid_value_is_refused_and_changes_nothing(
         ("excluded_domains", "'{not a domain}'", "domains"),
         ("excluded_domains", "'{Brand.example}'", "domains"),
         ("excluded_domains", "'{NULL}'", "domains"),
+        ("relay_domains", "'{NULL}'", "relay_domains"),
+        ("relay_domains", "'{Relay.example}'", "relay_domains"),
+        ("relay_domains", "'{relay.ex*mple}'", "relay_domains"),
+        ("relay_domains", "'{\"\"}'", "relay_domains"),
         ("excluded_customer_ids", "'{7,NULL}'", "(customer_ids|excluded)"),
         ("excluded_customer_ids", "'{7,\"\"}'", "customer_ids"),
         ("excluded_customer_ids", "'{\" 7\"}'", "customer_ids"),

@@ -22,6 +22,7 @@ DEFAULTS = {
     "tiktok_tags": ["tiktok-sample", "tiktok-shop-sample", "Free sample"],
     "channel_patterns": ["tiktok%", "%tiktok shop%"],
     "zero_price_only": True,
+    "ugc_zero_price_only": False,
 }
 EVERY_TABLE = """
     select n.nspname || '.' || c.relname as name
@@ -73,7 +74,8 @@ def test_a_change_is_recorded_with_its_author_and_builds_only_that_tenant(
 
 
 def test_a_change_without_effect_is_not_recorded(client: FlaskClient, settings: Settings) -> None:
-    body = client.patch(PATH, json={"zero_price_only": True}).get_json()
+    same = {"zero_price_only": True, "ugc_zero_price_only": False}
+    body = client.patch(PATH, json=same).get_json()
     assert (rules(body["settings"]), body["run"]) == (DEFAULTS, None)
     assert client.get(f"{PATH}/history").get_json()["data"] == []
     assert runs_of(settings) == []
@@ -81,9 +83,12 @@ def test_a_change_without_effect_is_not_recorded(client: FlaskClient, settings: 
 
 def test_undo_restores_the_previous_settings_and_can_be_undone(client: FlaskClient) -> None:
     client.patch(PATH, json={"ugc_tags": ["one"]})
-    client.patch(PATH, json={"ugc_tags": ["two"], "zero_price_only": False})
-    assert client.post(f"{PATH}/undo", json={}).get_json()["settings"]["ugc_tags"] == ["one"]
-    assert client.post(f"{PATH}/undo", json={}).get_json()["settings"]["ugc_tags"] == ["two"]
+    two = {"ugc_tags": ["two"], "zero_price_only": False, "ugc_zero_price_only": True}
+    client.patch(PATH, json=two)
+    undone = client.post(f"{PATH}/undo", json={}).get_json()["settings"]
+    assert rules(undone) == DEFAULTS | {"ugc_tags": ["one"]}
+    undone = client.post(f"{PATH}/undo", json={}).get_json()["settings"]
+    assert rules(undone) == DEFAULTS | two
     first = client.get(f"{PATH}/history").get_json()["data"][-1]
     answer = client.post(f"{PATH}/undo", json={"change_id": first["change_id"]})
     assert rules(answer.get_json()["settings"]) == DEFAULTS
@@ -118,6 +123,7 @@ def test_only_changes_of_the_own_tenant_can_be_undone(
         {"channel_patterns": ["_"]},
         {"channel_patterns": "tiktok%"},
         {"zero_price_only": "maybe"},
+        {"ugc_zero_price_only": "maybe"},
         {"unknown": 1},
     ],
     ids=str,
@@ -174,8 +180,8 @@ def test_a_preview_returns_the_effect_and_writes_nothing(
     answer = client.post(f"{PATH}/preview", json=change)
     assert answer.status_code == 200
     body = answer.get_json()
-    assert (body["current_count"], body["proposed_count"]) == (2, 14)
-    assert (body["entering_count"], body["leaving_count"]) == (13, 1)
+    assert (body["current_count"], body["proposed_count"]) == (2, 15)
+    assert (body["entering_count"], body["leaving_count"]) == (14, 1)
     assert body["needs_confirmation"]
     assert [order["order_id"] for order in body["leaving"]] == ["u1"]
     assert [order["order_id"] for order in body["entering"]] == [
@@ -194,6 +200,39 @@ def test_a_preview_returns_the_effect_and_writes_nothing(
     saved = client.patch(PATH, json=change)
     assert saved.status_code == 422
     assert client.post(f"{PATH}/preview", json={}).get_json()["leaving_count"] == 0
+
+
+def test_a_preview_shows_what_a_price_condition_moves(
+    client: FlaskClient, settings: Settings, tenants: list[UUID]
+) -> None:
+    """A condition moves the paid orders of its own type, and no others."""
+    with connect_as_owner(settings) as owner:
+        land(
+            owner,
+            tenants[0],
+            [
+                {"order_id": "ugc", "tags": ["ugc"], "subtotal_minor": 900},
+                {"order_id": "free", "tags": ["ugc"]},
+                {"order_id": "tiktok", "tags": ["Free sample"], "subtotal_minor": 900},
+                {"order_id": "channel", "channel": "TikTok", "subtotal_minor": 900},
+            ],
+        )
+    add_samples(settings, tenants[0], [{"order_id": "ugc"}, {"order_id": "free"}])
+
+    def moved(**change: bool) -> tuple[list[str], list[str]]:
+        body = client.post(f"{PATH}/preview", json=change).get_json()
+        entering, leaving = (
+            sorted(order["order_id"] for order in body[side]) for side in ("entering", "leaving")
+        )
+        return entering, leaving
+
+    assert moved() == ([], [])
+    assert moved(ugc_zero_price_only=True) == ([], ["ugc"])
+    assert moved(zero_price_only=False) == (["channel", "tiktok"], [])
+    assert moved(zero_price_only=False, ugc_zero_price_only=True) == (
+        ["channel", "tiktok"],
+        ["ugc"],
+    )
 
 
 def written(settings: Settings) -> dict[str, str]:
@@ -230,7 +269,7 @@ def test_a_saved_change_rebuilds_samples_creators_and_rfm(
             ],
         )
     creator = client.post("/api/admin/creators", json={"handle": "ada"}).get_json()
-    change = {"ugc_tags": ["Gift"], "zero_price_only": False}
+    change = {"ugc_tags": ["Gift"]}
     run = client.patch(PATH, json=change).get_json()["run"]
     with open_pool(settings) as pool:
         worker = Worker(settings, pool)

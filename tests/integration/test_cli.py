@@ -246,6 +246,8 @@ def test_only_the_given_settings_of_a_tenant_change(
         *(settings, "tenants", "set", "demo", "--window-days", "90", "--exclude-customer", "7"),
         *("--rfm-time-zone", "Europe/Berlin", "--minimum-value", "500", "--count-samples"),
         *("--exclude-domain", "Brand.example", "--exclude-domain", "agency.example"),
+        *("--relay-domain", "Relay*.market.example", "--ugc-samples-free"),
+        "--tiktok-samples-any-price",
     )
     # Other settings stay the same.
     quintile_process(settings, "tenants", "set", "demo", "--no-excluded-customers")
@@ -253,14 +255,28 @@ def test_only_the_given_settings_of_a_tenant_change(
         row.pop("name"): tuple(row.values())
         for row in owner.execute(
             "select t.name, s.window_days, s.time_zone, s.minimum_minor, s.is_sample_counted, "
-            "s.excluded_customer_ids, s.excluded_domains from app.tenants as t "
-            "inner join app.rfm_settings as s on t.tenant_id = s.tenant_id"
+            "s.excluded_customer_ids, s.excluded_domains, s.relay_domains, "
+            "c.zero_price_only, c.ugc_zero_price_only from app.tenants as t "
+            "inner join app.rfm_settings as s on t.tenant_id = s.tenant_id "
+            "inner join app.samples_config as c on t.tenant_id = c.tenant_id"
         ).fetchall()
     }
     assert rows == {
-        "demo": (90, "Europe/Berlin", 500, True, [], ["brand.example", "agency.example"]),
-        "other": (365, "UTC", 0, False, [], []),
+        "demo": (
+            *(90, "Europe/Berlin", 500, True, [], ["brand.example", "agency.example"]),
+            *(["relay*.market.example"], False, True),
+        ),
+        "other": (365, "UTC", 0, False, [], [], [], True, False),
     }
+    # The samples page shows who changed the rules, and can restore the former ones.
+    changes = owner.execute("select * from app.samples_config_changes").fetchall()
+    assert [
+        (row["changed_by"], row["former_zero_price_only"], row["former_ugc_zero_price_only"])
+        for row in changes
+    ] == [("quintile tenants set", True, False)]
+    quintile(settings, "tenants", "set", "demo", "--no-relay-domains")
+    domains = owner.execute("select distinct relay_domains from app.rfm_settings").fetchall()
+    assert domains == [{"relay_domains": []}]
     assert other
 
 

@@ -174,12 +174,18 @@ def test_an_order_enters_and_leaves_as_it_changes(
     owner: Connection, reader: Connection, make_tenant: MakeTenant, build: Callable[..., None]
 ) -> None:
     tenant = make_tenant()
-    configure(owner, tenant, ugc_tags=["ugc"], channel_patterns=["tiktok%"])
+    configure(
+        *(owner, tenant),
+        ugc_tags=["ugc"],
+        tiktok_tags=["free sample"],
+        channel_patterns=["tiktok%"],
+    )
     land(
         owner,
         tenant,
         [
-            {"order_id": "paid", "tags": ["ugc"], "subtotal_minor": 900, "customer_id": "7"},
+            {"order_id": "paid", "tags": ["Free sample"], "subtotal_minor": 900},
+            {"order_id": "ugc", "tags": ["ugc"], "subtotal_minor": 900, "customer_id": "7"},
             {"order_id": "sold", "channel": "TikTok Shop", "subtotal_minor": 900},
             {"order_id": "retagged", "tags": ["UGC"]},
             {"order_id": "deleted", "tags": ["ugc"]},
@@ -188,7 +194,7 @@ def test_an_order_enters_and_leaves_as_it_changes(
         ],
     )
     build()
-    assert set(samples(reader, tenant)) == {"retagged", "deleted", "cancelled"}
+    assert set(samples(reader, tenant)) == {"ugc", "retagged", "deleted", "cancelled"}
     assert near_misses(reader, tenant) == {
         ("paid", "tag_not_free"),
         ("sold", "channel_not_free"),
@@ -200,11 +206,12 @@ def test_an_order_enters_and_leaves_as_it_changes(
         "tags = '{vip}' where order_id = 'retagged'",
         "deleted_at = now() where order_id = 'deleted'",
         "cancelled_at = now() where order_id = 'cancelled'",
+        "tags = '{}' where order_id = 'ugc'",
     ):
         owner.execute(f"update shopify.orders set {change}")  # type: ignore[call-overload]
     build()
     assert samples(reader, tenant) == {
-        "paid": (["ugc"], [], "refunded"),
+        "paid": (["Free sample"], [], "refunded"),
         "cancelled": (["ugc"], [], "free"),
     }
     statuses = reader.execute("select order_id, status from marts.sample_orders order by 1")
@@ -215,6 +222,81 @@ def test_an_order_enters_and_leaves_as_it_changes(
     assert near_misses(reader, tenant) == {
         ("sold", "channel_not_free"),
         ("gifted", "tag_looks_like_sample"),
+    }
+
+
+def test_each_type_of_sample_has_its_own_price_condition(
+    settings: Settings,
+    owner: Connection,
+    reader: Connection,
+    make_tenant: MakeTenant,
+    build: Callable[..., None],
+) -> None:
+    """By default only TikTok samples must be free. Builds, previews and near misses agree."""
+    paid = {"subtotal_minor": 900}
+    refunded = {"subtotal_minor": 900, "refunded_minor": 900}
+    both = ["ugc", "free sample"]
+    orders = [
+        {"order_id": "ugc paid", "tags": ["UGC "], **paid},
+        {"order_id": "ugc refunded", "tags": ["ugc"], **refunded},
+        {"order_id": "ugc free", "tags": ["ugc"]},
+        {"order_id": "tiktok paid", "tags": ["free sample"], **paid},
+        {"order_id": "tiktok refunded", "tags": ["free sample"], **refunded},
+        {"order_id": "both paid", "tags": both, "channel": "TikTok", **paid},
+        {"order_id": "both free", "tags": both, "channel": "TikTok"},
+        {"order_id": "channel paid", "channel": "TikTok", "tags": [], **paid},
+        {"order_id": "channel refunded", "channel": "TikTok", "tags": [], **refunded},
+    ]
+    conditions = {
+        (is_tiktok_free, is_ugc_free): make_tenant(f"t{is_tiktok_free:d}{is_ugc_free:d}")
+        for is_tiktok_free in (True, False)
+        for is_ugc_free in (True, False)
+    }
+    for (is_tiktok_free, is_ugc_free), tenant in conditions.items():
+        configure(
+            *(owner, tenant),
+            ugc_tags=["ugc"],
+            tiktok_tags=["free sample"],
+            channel_patterns=["tiktok"],
+            zero_price_only=is_tiktok_free,
+            ugc_zero_price_only=is_ugc_free,
+        )
+        land(owner, tenant, orders)
+    default = make_tenant("defaults")
+    land(owner, default, orders)
+    build()
+
+    def types(tenant: UUID) -> dict[str, set[str]]:
+        rows = reader.execute(
+            "select order_id, is_ugc, is_tiktok from marts.sample_orders where tenant_id = %s",
+            [tenant],
+        ).fetchall()
+        return {
+            kind: {row["order_id"] for row in rows if row[f"is_{kind}"]}
+            for kind in ("ugc", "tiktok")
+        }
+
+    free_ugc = {"ugc free", "ugc refunded", "both free"}
+    any_ugc = free_ugc | {"ugc paid", "both paid"}
+    free_tiktok = {"tiktok refunded", "both free"}
+    any_tiktok = free_tiktok | {"tiktok paid", "both paid", "channel paid", "channel refunded"}
+    assert {key: types(tenant) for key, tenant in conditions.items()} == {
+        (True, False): {"ugc": any_ugc, "tiktok": free_tiktok},
+        (True, True): {"ugc": free_ugc, "tiktok": free_tiktok},
+        (False, False): {"ugc": any_ugc, "tiktok": any_tiktok},
+        (False, True): {"ugc": free_ugc, "tiktok": any_tiktok},
+    }
+    assert types(default) == types(conditions[True, False])
+    assert samples(reader, default)["both paid"] == (["ugc"], [], "any")
+    for tenant in (*conditions.values(), default):
+        assert previewed(settings, reader, tenant) == samples(reader, tenant)
+    sales = {("channel paid", "channel_not_free"), ("channel refunded", "channel_not_free")}
+    assert {key: near_misses(reader, tenant) for key, tenant in conditions.items()} == {
+        (True, False): sales | {("tiktok paid", "tag_not_free")},
+        (True, True): sales
+        | {(order, "tag_not_free") for order in ("ugc paid", "tiktok paid", "both paid")},
+        (False, False): set(),
+        (False, True): {("ugc paid", "tag_not_free")},
     }
 
 

@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 AS_OF = datetime(2026, 7, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
-RELAY = "scs.tiktokw.us"
+# Domains of known relays, those that only look like one, and some for settings.
+RELAYS = ("scs.tiktokw.us", "scs12.tiktok.com", "es.relay.walmart.com")
+LOOKALIKES = ("tiktok.com", "not-scs.tiktok.com", "scs.tiktok.com.example")
 OWN = "brand.example"
+OWN_RELAY, OWN_RELAY_RULE = "relay7.eu.market.example", "relay*.market.example"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Store:
     is_sample_counted: bool = False
     excluded_customers: tuple[str, ...] = ()
     excluded_domains: tuple[str, ...] = ()
+    relay_domains: tuple[str, ...] = ()
 
     def changed_into(self, other: Store, dice: random.Random) -> Store:
         """The store two days later: orders stay, become others, go and come; settings may change.
@@ -92,7 +96,9 @@ class Answer:
 def by_definition(store: Store) -> Answer:
     """What RFM says of the store."""
     answer = Answer()
-    banned = {RELAY, *store.excluded_domains}
+    banned = {*RELAYS, *store.excluded_domains}
+    if OWN_RELAY_RULE in store.relay_domains:
+        banned.add(OWN_RELAY)
     addresses = {
         order.customer: order.domain
         for _, order in sorted(
@@ -193,7 +199,9 @@ def orders(draw: st.DrawFn) -> Order:
         is_cancelled=draw(st.integers(0, 9)) == 0,
         is_test=draw(st.integers(0, 9)) == 0,
         is_sample=is_sample,
-        domain=draw(st.sampled_from(["mail.example"] * 8 + [OWN, RELAY])),
+        domain=draw(
+            st.sampled_from(["mail.example"] * 12 + [OWN, OWN_RELAY, *RELAYS, *LOOKALIKES])
+        ),
     )
 
 
@@ -207,6 +215,7 @@ def small_stores(draw: st.DrawFn) -> Store:
         is_sample_counted=draw(st.booleans()),
         excluded_customers=draw(st.sampled_from([(), (), ("a",), ("a", "x")])),
         excluded_domains=draw(st.sampled_from([(), (OWN,)])),
+        relay_domains=draw(st.sampled_from([(), (OWN_RELAY_RULE,)])),
     )
 
 

@@ -65,10 +65,7 @@ def add_tenant(conn: Connection, name: str) -> UUID:
     ).fetchone()
     assert row is not None
     tenant_id: UUID = row["tenant_id"]
-    conn.execute(
-        "insert into app.samples_config (tenant_id, zero_price_only) values (%s, false)",
-        [tenant_id],
-    )
+    conn.execute("insert into app.samples_config (tenant_id) values (%s)", [tenant_id])
     return tenant_id
 
 
@@ -80,19 +77,21 @@ def land(
         """
         insert into app.rfm_settings (
             tenant_id, window_days, minimum_minor, is_sample_counted, excluded_customer_ids,
-            excluded_domains
+            excluded_domains, relay_domains
         )
-        values (%s, %s, %s, %s, %s, %s)
+        values (%s, %s, %s, %s, %s, %s, %s)
         on conflict (tenant_id) do update set
             window_days = excluded.window_days,
             minimum_minor = excluded.minimum_minor,
             is_sample_counted = excluded.is_sample_counted,
             excluded_customer_ids = excluded.excluded_customer_ids,
-            excluded_domains = excluded.excluded_domains
+            excluded_domains = excluded.excluded_domains,
+            relay_domains = excluded.relay_domains
         """,
         [
             *(tenant_id, store.window_days, store.minimum, store.is_sample_counted),
             *(list(store.excluded_customers), list(store.excluded_domains)),
+            list(store.relay_domains),
         ],
     )
     rows = [

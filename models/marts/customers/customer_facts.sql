@@ -54,7 +54,7 @@ settings as (
 ),
 
 relay_domains as (
-    select * from {{ ref('relay_domains') }}
+    select * from {{ ref('int_relay_domains_combined') }}
 ),
 
 segment_grid as (
@@ -188,19 +188,32 @@ customer_figures as (
         on o.tenant_id = c.tenant_id and o.customer_id = c.customer_id
 ),
 
-excluded_domains as (
+-- Relay domains include their subdomains. The tenant's excluded domains do not.
+excluded_domain_patterns as (
     select
         tenant_id,
-        unnest(excluded_domains) as address_domain
-    from settings
+        base_domain,
+        pattern
+    from relay_domains
 
-    union distinct
+    union all
 
     select
         s.tenant_id,
-        r.domain as address_domain
+        {{ base_domain('excluded.domain') }} as base_domain,
+        '.' || {{ domain_pattern('excluded.domain') }} as pattern
     from settings as s
-    cross join relay_domains as r
+    cross join lateral unnest(s.excluded_domains) as excluded (domain)
+),
+
+-- One row per base domain, so that no customer matches twice.
+excluded_domains as (
+    select
+        tenant_id,
+        base_domain,
+        array_agg(pattern) as patterns
+    from excluded_domain_patterns
+    group by tenant_id, base_domain
 ),
 
 excluded_customers as (
@@ -253,6 +266,15 @@ customers_with_email as (
 ),
 {%- endif %}
 
+-- `offset 0` makes PostgreSQL take the domain out of each address once, for several comparisons.
+customers_with_domain as (
+    select
+        *,
+        {{ email_domain('resolved_email') }} as email_domain
+    from customers_with_email
+    offset 0 -- noqa: AM09
+),
+
 recalculated as materialized (
     select
         k.tenant_id,
@@ -260,7 +282,7 @@ recalculated as materialized (
         k.resolved_email as email,
         k.display_name,
         k.marketing_state,
-        x.customer_id is not null or d.address_domain is not null as is_excluded_from_rfm,
+        x.customer_id is not null or d.base_domain is not null as is_excluded_from_rfm,
         k.lifetime_order_count,
         k.lifetime_minor,
         k.first_order_at,
@@ -268,7 +290,7 @@ recalculated as materialized (
         k.window_order_count,
         k.window_minor,
         s.sample_order_ids
-    from customers_with_email as k
+    from customers_with_domain as k
     left join customer_samples as s
         on k.tenant_id = s.tenant_id and k.customer_id = s.customer_id
     left join excluded_customers as x
@@ -276,7 +298,8 @@ recalculated as materialized (
     left join excluded_domains as d
         on
             k.tenant_id = d.tenant_id
-            and {{ email_domain('k.resolved_email') }} = d.address_domain
+            and {{ base_domain('k.email_domain') }} = d.base_domain
+            and '.' || k.email_domain like any(d.patterns)
 ),
 
 -- Customers recalculated now, and those whose figures of the previous build still hold.

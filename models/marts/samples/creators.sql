@@ -25,7 +25,7 @@ rfm_settings as (
 ),
 
 relay_domains as (
-    select * from {{ ref('relay_domains') }}
+    select * from {{ ref('int_relay_domains_combined') }}
 ),
 
 currency_exponents as (
@@ -78,13 +78,19 @@ customers_of_creators as (
         min(s.creator_id::text)::uuid as creator_id
     from samples as s
     inner join rfm_settings as r on s.tenant_id = r.tenant_id
-    left join relay_domains as d on {{ email_domain('s.customer_email') }} = d.domain
     left join addresses as a on s.tenant_id = a.tenant_id and s.creator_id = a.creator_id
     where
         s.creator_id is not null
         and s.customer_id is not null
         and not s.customer_id = any(r.excluded_customer_ids)
-        and d.domain is null
+        and not exists (
+            select
+            from relay_domains as d
+            where
+                d.tenant_id = s.tenant_id
+                and d.base_domain = {{ base_domain(email_domain('s.customer_email')) }}
+                and '.' || {{ email_domain('s.customer_email') }} like d.pattern
+        )
     group by s.tenant_id, s.customer_id
     having
         count(distinct s.creator_id) = 1

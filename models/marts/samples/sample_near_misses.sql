@@ -38,7 +38,8 @@ settings as (
 
 {{ sample_candidates(use_index, use_index) }},
 
--- The order has one of the tenant's tags, but its goods were paid for. A refund makes it a sample.
+-- The order has a tag of a type that requires free goods, but its goods were paid for. A refund
+-- makes it a sample. Orders found here that are samples at any price are left out below.
 paid_with_a_tag as (
     select
         tenant_id,

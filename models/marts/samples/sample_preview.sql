@@ -21,7 +21,9 @@ settings as (
         array(select jsonb_array_elements_text(config -> 'ugc_tags')) as ugc_tags,
         array(select jsonb_array_elements_text(config -> 'tiktok_tags')) as tiktok_tags,
         array(select jsonb_array_elements_text(config -> 'channel_patterns')) as channel_patterns,
-        (config ->> 'zero_price_only')::boolean as is_zero_price_only
+        (config ->> 'zero_price_only')::boolean as is_zero_price_only,
+        -- A service of the previous release does not send it.
+        coalesce((config ->> 'ugc_zero_price_only')::boolean, false) as is_ugc_zero_price_only
     from preview_settings
     where config is not null
 ),

@@ -17,7 +17,8 @@ final as (
         coalesce(s.minimum_minor, 0) as minimum_minor,
         coalesce(s.is_sample_counted, false) as is_sample_counted,
         coalesce(s.excluded_customer_ids, '{}') as excluded_customer_ids,
-        coalesce(s.excluded_domains, '{}') as excluded_domains
+        coalesce(s.excluded_domains, '{}') as excluded_domains,
+        coalesce(s.relay_domains, '{}') as relay_domains
     from tenants as t
     left join source as s on t.tenant_id = s.tenant_id
 )

@@ -1,9 +1,11 @@
 {{ config(enabled=not var('use_service_schemas')) }}
 
+{%- set seed = overridable_seed('rfm_settings_by_tenant') %}
+
 with
 
 source as (
-    select * from {{ overridable_seed('rfm_settings_by_tenant') }}
+    select * from {{ seed }}
 ),
 
 -- An empty cell means the default. Cast by way of text, because dbt infers an arbitrary type for a
@@ -16,7 +18,8 @@ final as (
         minimum_minor::text::bigint as minimum_minor,
         is_sample_counted::text::boolean as is_sample_counted,
         excluded_customer_ids::text::text[] as excluded_customer_ids,
-        excluded_domains::text::text[] as excluded_domains
+        excluded_domains::text::text[] as excluded_domains,
+        {{ column_or_null('relay_domains', 'text', seed) }}::text::text[] as relay_domains
     from source
 )
 

@@ -135,6 +135,7 @@ select
     is_sample_counted,
     excluded_customer_ids,
     excluded_domains,
+    relay_domains,
     updated_at
 from app.rfm_settings
 where tenant_id = %(tenant_id)s;

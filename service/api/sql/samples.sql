@@ -112,6 +112,7 @@ select
     s.tiktok_tags,
     s.channel_patterns,
     s.zero_price_only,
+    s.ugc_zero_price_only,
     s.updated_at,
     (
         select c.changed_by
@@ -123,60 +124,6 @@ select
 from app.samples_config as s
 where s.tenant_id = %(tenant_id)s;
 
--- name: change_samples_settings
--- Change the given settings and record the replaced ones. No row if nothing changes.
-with current as (
-    select
-        ugc_tags,
-        tiktok_tags,
-        channel_patterns,
-        zero_price_only
-    from app.samples_config
-    where tenant_id = %(tenant_id)s
-    for update
-),
-
-wanted as (
-    select
-        coalesce(app.distinct_tags(%(ugc_tags)s::text[]), ugc_tags) as ugc_tags,
-        coalesce(app.distinct_tags(%(tiktok_tags)s::text[]), tiktok_tags) as tiktok_tags,
-        coalesce(
-            app.distinct_tags(%(channel_patterns)s::text[]), channel_patterns
-        ) as channel_patterns,
-        coalesce(%(zero_price_only)s, zero_price_only) as zero_price_only
-    from current
-),
-
-kept as (
-    insert into app.samples_config_changes (
-        tenant_id, changed_by, former_ugc_tags, former_tiktok_tags, former_channel_patterns,
-        former_zero_price_only
-    )
-    select
-        %(tenant_id)s,
-        %(changed_by)s,
-        f.ugc_tags,
-        f.tiktok_tags,
-        f.channel_patterns,
-        f.zero_price_only
-    from current as f
-    cross join wanted as w
-    where f is distinct from w
-    returning tenant_id
-)
-
-update app.samples_config as s
-set
-    ugc_tags = w.ugc_tags,
-    tiktok_tags = w.tiktok_tags,
-    channel_patterns = w.channel_patterns,
-    zero_price_only = w.zero_price_only,
-    updated_at = now()
-from wanted as w
-cross join kept as k
-where s.tenant_id = %(tenant_id)s and s.tenant_id = k.tenant_id
-returning s.tenant_id;
-
 -- name: list_samples_settings_history
 -- Replaced settings of a tenant, newest change first.
 select
@@ -186,7 +133,8 @@ select
     former_ugc_tags as ugc_tags,
     former_tiktok_tags as tiktok_tags,
     former_channel_patterns as channel_patterns,
-    former_zero_price_only as zero_price_only
+    former_zero_price_only as zero_price_only,
+    former_ugc_zero_price_only as ugc_zero_price_only
 from app.samples_config_changes
 where tenant_id = %(tenant_id)s and (%(change_id)s::uuid is null or change_id = %(change_id)s)
 order by changed_at desc
@@ -202,7 +150,8 @@ select
             'ugc_tags', coalesce(%(ugc_tags)s::text[], ugc_tags),
             'tiktok_tags', coalesce(%(tiktok_tags)s::text[], tiktok_tags),
             'channel_patterns', coalesce(%(channel_patterns)s::text[], channel_patterns),
-            'zero_price_only', coalesce(%(zero_price_only)s, zero_price_only)
+            'zero_price_only', coalesce(%(zero_price_only)s, zero_price_only),
+            'ugc_zero_price_only', coalesce(%(ugc_zero_price_only)s, ugc_zero_price_only)
         )::text,
         true
     )

@@ -103,8 +103,8 @@ order by config_id;
 -- invalid one (RFC 5321's lengths, one @, a domain of at least two labels); one of a marketplace's
 -- relay, which no person reads; are excluded in the settings, such as a connector's default
 -- customer; were erased on request; or have the address of another member. RFM leaves some of them
--- out too, but other segments contain them, and so does a mart until the next build. The domain is
--- cut out as in macros/rfm/email_domain.sql.
+-- out too, but other segments contain them, and so does a mart until the next build. Relay domains
+-- match as in int_relay_domains_combined (macros/rfm/email_domain.sql), by the current settings.
 insert into pg_temp.sync_members (config_id, customer_id, email, reason)
 with tenant_key as (
     select k.erasure_key
@@ -121,6 +121,28 @@ addresses as (
         nullif(lower(btrim(s.email)), '') as email,
         lower(split_part(btrim(s.email), '@', -1)) as domain
     from pg_temp.sync_segment as s
+),
+
+relay_domains as (
+    select domain
+    from marts.relay_domains
+    union distinct
+    select unnest(r.relay_domains) as domain
+    from app.rfm_settings as r
+    where r.tenant_id = %(tenant_id)s
+),
+
+-- Members share few domains. Each is compared with the rules once.
+relays as (
+    select a.domain
+    from (select distinct domain from addresses) as a
+    where
+        '.' || a.domain like any(
+            array(
+                select '%%.' || replace(replace(d.domain, '_', '\_'), '*', '%%')
+                from relay_domains as d
+            )
+        )
 ),
 
 excluded as (
@@ -158,7 +180,7 @@ classified as (
             ) > 0 then 'redacted'
         end as reason
     from addresses as a
-    left join marts.relay_domains as r on a.domain = r.domain
+    left join relays as r on a.domain = r.domain
 ),
 
 ranked as (

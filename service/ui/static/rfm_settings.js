@@ -26,6 +26,7 @@ const fields = {
   },
   excluded_customer_ids: { read: (input) => splitLines(input.value), write: writeLines },
   excluded_domains: { read: (input) => splitLines(input.value), write: writeLines },
+  relay_domains: { read: (input) => splitLines(input.value), write: writeLines },
 };
 
 function writeText(input, value) {

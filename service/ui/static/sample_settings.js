@@ -9,7 +9,14 @@ import { evidence, orderPage } from "./sample_parts.js";
 
 const path = "/api/admin/samples/settings";
 const lists = ["ugc_tags", "tiktok_tags", "channel_patterns"];
-const labels = { ugc_tags: "UGC tags", tiktok_tags: "TikTok tags", channel_patterns: "Channels" };
+const conditions = ["zero_price_only", "ugc_zero_price_only"];
+const labels = {
+  ugc_tags: "UGC tags",
+  tiktok_tags: "TikTok tags",
+  channel_patterns: "Channels",
+  zero_price_only: "TikTok samples must be free",
+  ugc_zero_price_only: "UGC samples must be free",
+};
 const form = document.querySelector("[data-settings]");
 const status = document.querySelector("[data-status]");
 const confirm = document.querySelector("[data-confirm]");
@@ -23,13 +30,13 @@ function read() {
       .filter(Boolean);
   return {
     ...Object.fromEntries(lists.map((name) => [name, lines(name)])),
-    zero_price_only: field("zero_price_only").checked,
+    ...Object.fromEntries(conditions.map((name) => [name, field(name).checked])),
   };
 }
 
 function fill(settings) {
   for (const name of lists) field(name).value = settings[name].join("\n");
-  field("zero_price_only").checked = settings.zero_price_only;
+  for (const name of conditions) field(name).checked = settings[name];
   document
     .querySelector("[data-changed]")
     .replaceChildren(
@@ -133,9 +140,12 @@ function previousSettings(change) {
       call(`${path}/undo`, { method: "POST", body: { change_id: change.change_id } }),
     ),
   );
-  const rows = lists.map((name) =>
-    make("div", {}, make("dt", {}, labels[name]), make("dd", {}, change[name].join(", ") || "None")),
-  );
+  const fact = (name, value) =>
+    make("div", {}, make("dt", {}, labels[name]), make("dd", {}, value));
+  const rows = [
+    ...lists.map((name) => fact(name, change[name].join(", ") || "None")),
+    ...conditions.map((name) => fact(name, change[name] ? "Yes" : "No")),
+  ];
   return make(
     "div",
     { class: "panel padded previous" },
@@ -146,17 +156,7 @@ function previousSettings(change) {
       timeElement(change.changed_at, moment),
       make("span", { class: "muted" }, `, changed by ${change.changed_by}`),
     ),
-    make(
-      "dl",
-      { class: "facts" },
-      ...rows,
-      make(
-        "div",
-        {},
-        make("dt", {}, "Samples must be free"),
-        make("dd", {}, change.zero_price_only ? "Yes" : "No"),
-      ),
-    ),
+    make("dl", { class: "facts" }, ...rows),
     button,
   );
 }
