@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 
 from service.cli.console import Result, echo, report_result, result_option, warn_order_limit
-from service.core.config import Settings
+from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Pool, connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.queue.runs import get_run, record_runs, start_builds
 from service.tenants.tenants import list_tenants
@@ -102,6 +102,15 @@ def backfill(
                     as_of=as_of,
                 )
     echo(f"history starts on {first:%Y-%m-%d}: {result.counts['days']} days and the current state")
+
+
+@click.command("dbt-project", epilog="Example: cd $(quintile dbt-project) && dbt docs generate")
+def dbt_project() -> None:
+    """Print the directory of the dbt project.
+
+    It can be installed into another dbt project: packages: - local: DIRECTORY
+    """
+    click.echo(PROJECT_DIR)
 
 
 def _chosen_tenants(settings: Settings, names: Iterable[str]) -> dict[str, UUID]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import psycopg
 
-from service.cli.builds import backfill, build
+from service.cli.builds import backfill, build, dbt_project
 from service.cli.console import BUSY, FAILED, echo
 from service.cli.database import db, doctor, keys, migrate
 from service.cli.export import samples, segments
@@ -23,7 +23,7 @@ from service.cli.sync import orders, sync
 from service.cli.tenants import tenants
 from service.cli.web import serve
 from service.cli.webhooks import webhooks
-from service.core.config import load_settings, unknown_variables
+from service.core.config import check_installation, load_settings, unknown_variables
 from service.core.errors import AlreadyRunningError, QuintileError
 from service.core.logs import configure_logging
 
@@ -60,6 +60,7 @@ def main(ctx: click.Context) -> None:
 
     Settings come from environment variables; see docs/settings.md.
     """
+    check_installation()
     settings = ctx.obj = load_settings()
     if ctx.invoked_subcommand != "worker":
         # A command prints its own progress; it logs problems only.
@@ -80,6 +81,7 @@ for _command in (
     orders,
     build,
     backfill,
+    dbt_project,
     webhooks,
     privacy,
     segments,

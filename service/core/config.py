@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from croniter import CroniterError, croniter
 
-from service.core.errors import InvalidSettingError
+from service.core.errors import IncompleteInstallationError, InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _CRON_FIELDS = 5
@@ -24,7 +24,29 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
 
-PROJECT_DIR = Path(__file__).resolve().parents[2]
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_PACKAGED = Path(__file__).resolve().parents[1] / "project"
+
+# The directory of the dbt project and the migrations: a checkout, or a part of the wheel.
+PROJECT_DIR = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+
+
+def _default_home() -> Path:
+    if PROJECT_DIR == _CHECKOUT:
+        return _CHECKOUT / ".quintile"
+    # What is installed is replaced by the next release, and need not be writable.
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "quintile"
+
+
+def check_installation() -> None:
+    """Refuse to work without the dbt project and the migrations.
+
+    Raises:
+        IncompleteInstallationError: They are not where this installation looks for them.
+    """
+    if not all((PROJECT_DIR / name).exists() for name in ("dbt_project.yml", "models", "sql")):
+        raise IncompleteInstallationError(PROJECT_DIR)
 
 
 def _setting(
@@ -64,7 +86,7 @@ class Settings:
         "each; derived from QUINTILE_SECRET_KEY when empty."
     )
     home: str = _setting(
-        str(PROJECT_DIR / ".quintile"), "Directory of the embedded database and generated keys."
+        str(_default_home()), "Directory of the embedded database and generated keys."
     )
     shopify_url: str = _setting(
         "https://{shop}", "Base URL of Shopify's Admin API; {shop} stands for the shop's domain."

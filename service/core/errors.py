@@ -6,6 +6,8 @@ and exits 1; the API returns them as a problem document.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class QuintileError(Exception):
     """An error that Quintile can explain."""
@@ -44,6 +46,17 @@ class QuintileError(Exception):
 
 class InvalidSettingError(QuintileError):
     """A setting in the environment is invalid."""
+
+
+class IncompleteInstallationError(QuintileError):
+    """The files of the dbt project and the migrations are not there."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(
+            f"This installation of Quintile lacks its models and migrations: {directory}.",
+            advice="Install a wheel of Quintile again (pip install --force-reinstall), or the"
+            " checkout as editable (pip install --editable).",
+        )
 
 
 class DatabaseUnavailableError(QuintileError):

@@ -23,6 +23,7 @@ from service.core.config import Settings
 from service.core.db import app_url, connect, connect_as_owner
 from tests.command import environment_of, quintile, quintile_process
 from tests.conftest import PROJECT_DIR
+from tests.wheel import build_wheel, install
 
 SIX = {"champions", "loyal", "new", "at_risk", "hibernating", "potential"}
 
@@ -35,8 +36,10 @@ def empty_home(tmp_path: Path) -> Iterator[Settings]:
     embedded.stop(settings.home_dir / "pg")
 
 
-def test_the_demo_runs_from_nothing_and_again(empty_home: Settings) -> None:
-    first = _demo(empty_home)
+def test_the_demo_runs_from_nothing_and_again(empty_home: Settings, tmp_path: Path) -> None:
+    """First from a wheel, in a directory that holds nothing, and then from the checkout."""
+    wheel = build_wheel(PROJECT_DIR, tmp_path / "dist")
+    first = _demo_of_wheel(empty_home, install(wheel, tmp_path / "venv"))
     larger, smaller = first["tenants"]
     assert larger["orders"] >= 12_000
     assert larger["customers"] >= 3_000
@@ -125,6 +128,21 @@ def _wait_until_served(client: httpx.Client) -> None:
 def _demo(settings: Settings) -> dict[str, Any]:
     last = quintile(settings, "demo", "--once").stdout.splitlines()[-1]
     outcome: dict[str, Any] = json.loads(last)
+    return outcome
+
+
+def _demo_of_wheel(settings: Settings, python: Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [python, "-m", "service", "demo", "--once"],
+        cwd=settings.home_dir.parent,
+        env=environment_of(settings),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return outcome
 
 

@@ -51,7 +51,7 @@ def test_every_setting_is_documented(setting: str) -> None:
     assert sentence.endswith(".")
     default = f"`{item.default}`" if item.default != "" else "empty"
     if setting == "home":
-        default = ".quintile in the checkout"
+        default = ".quintile in a checkout, or ~/.local/share/quintile"
     page = (PROJECT_DIR / "docs" / "settings.md").read_text(encoding="utf-8")
     assert f"\n| `{environment_name(setting)}` | {default} | {sentence} |\n" in page
 

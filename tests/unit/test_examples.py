@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import configparser
-import os
 import re
 import shlex
 import shutil
@@ -20,10 +19,8 @@ import pytest
 import yaml
 from croniter import croniter
 
-from service.builds.locks import project_checksum
 from service.cli.main import main
 from service.core.config import Settings, environment_name, load_settings
-from service.migrate import known_migrations
 from tests.conftest import PROJECT_DIR
 
 EXAMPLES = PROJECT_DIR / "docs" / "examples"
@@ -186,47 +183,6 @@ def test_the_crontab_is_valid() -> None:
     assert all(croniter.is_valid(" ".join(line.split()[:5])) for line in jobs)
     # In cron, a percent sign ends the command.
     assert "%" not in "".join(jobs)
-
-
-def test_the_container_image_has_every_file_that_commands_read(tmp_path: Path) -> None:
-    """The image is not built here, but the files that it copies suffice to run."""
-    copied = re.findall(r"^COPY (.+) (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
-    assert len(copied) > 5
-    sent = (PROJECT_DIR / ".dockerignore").read_text().split()
-    assert {f"!{source}" for sources, _ in copied for source in sources.split()} <= set(sent)
-    for sources, target in copied:
-        for source in sources.split():
-            path = PROJECT_DIR / source
-            if path.is_dir():
-                shutil.copytree(path, tmp_path / target)
-            else:
-                shutil.copy(path, tmp_path / target)
-    look = (
-        "from service.migrate import known_migrations;"
-        "from service.builds.locks import project_checksum;"
-        "import service.cli.main, service.web_server;"
-        "print(service.__file__, len(known_migrations()), project_checksum())"
-    )
-    printed = subprocess.run(
-        [sys.executable, "-c", look], cwd=tmp_path, capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert printed == [
-        str(tmp_path / "service" / "__init__.py"),
-        str(len(known_migrations())),
-        project_checksum(),
-    ]
-    parsed = subprocess.run(
-        [
-            *(Path(sys.executable).with_name("dbt"), "--warn-error", "parse"),
-            *("--profiles-dir", "."),
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert parsed.returncode == 0, parsed.stdout
 
 
 def _alerts() -> list[dict[str, Any]]:
