@@ -377,6 +377,7 @@ def _moved(response: httpx.Response) -> ShopifyMovedError:
             f"Shopify redirects calls for this shop to {host} (status {status}).",
             advice="If the shop's domain was changed, follow it; Quintile checks that it is the"
             f" same shop: quintile tenants set NAME --shop {host}",
+            shop=host,
         )
     target = host[:80] or "an unknown address"
     return ShopifyMovedError(

@@ -25,7 +25,12 @@ from service.core.errors import InvalidInputError, NotConnectedError
 from service.core.http import ATTEMPTS
 from service.core.queries import query
 from service.shopify.client import ShopifyClient, base_url, open_shopify
-from service.shopify.errors import ShopifyError, ShopifyRefusedError
+from service.shopify.errors import (
+    ShopifyError,
+    ShopifyMovedError,
+    ShopifyRefusedError,
+    ShopifyUnavailableError,
+)
 from service.shopify.loading import save_shop
 from service.shopify.rate_limit import SharedBucket
 from service.shopify.shop import ShopInfo, read_shop
@@ -148,11 +153,24 @@ def verify_shopify(
 ) -> ShopInfo:
     """Read the shop and what the token may do, and store the answer.
 
+    If Shopify redirects to another domain of the same shop, the tenant gets that domain, and the
+    work can be tried again at once.
+
     Raises:
         ShopifyRefusedError: The token is not accepted, or belongs to another shop.
+        ShopifyUnavailableError: The tenant has just got its shop's new domain.
         ShopifyError: The shop cannot be reached.
     """
-    info = read_shop(client)
+    try:
+        info = read_shop(client)
+    except ShopifyMovedError as moved:
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            is_known = _shop_id(conn, tenant_id) is not None
+        if moved.shop is None or not is_known or not _follow(settings, pool, tenant_id, moved):
+            raise
+        raise ShopifyUnavailableError(
+            f"The shop's domain is now {moved.shop}, where the next attempt asks."
+        ) from None
     _record_verified(settings, pool, tenant_id, info)
     return info
 
@@ -223,6 +241,15 @@ def shop_domain(conn: Connection, tenant_id: UUID) -> str:
             advice="An operator sets it: quintile tenants set NAME --shop example.myshopify.com",
         )
     return cast("str", row["shop_domain"])
+
+
+def _follow(settings: Settings, pool: Pool, tenant_id: UUID, moved: ShopifyMovedError) -> bool:
+    """Whether the tenant got the domain of a redirect: only if it is the same shop there."""
+    try:
+        return follow_shop(settings, pool, tenant_id, moved.shop or "")
+    except (InvalidInputError, ShopifyError) as error:
+        log.warning("redirect not followed", tenant_id=str(tenant_id), reason=error.message)
+        return False
 
 
 @contextmanager

@@ -116,4 +116,8 @@ class ShopifyUnsupportedVersionError(ShopifyError):
 
 
 class ShopifyMovedError(ShopifyError):
-    """Shopify redirects calls for this shop to another address."""
+    """Calls for this shop are redirected; ``shop`` is the new domain, if it is a shop's."""
+
+    def __init__(self, message: str, advice: str, shop: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.shop = shop

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
+import httpx
 import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
 
+from sandbox import Sandbox
 from sandbox.shopify import Store
 from service.core.config import Settings
 from service.core.credentials import disconnect
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.shopify.connection import connect_shopify
-from service.shopify.errors import ShopifyError, ShopifyRefusedError
+from service.shopify.errors import (
+    ShopifyError,
+    ShopifyMovedError,
+    ShopifyRefusedError,
+    ShopifyUnavailableError,
+)
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import change_tenant
 from tests.command import quintile
@@ -163,3 +173,73 @@ def test_a_domain_that_another_tenant_has_is_not_taken(
         sync()
     assert "tenants list" in raised.value.advice
     assert (domain_of(owner, tenant), domain_of(owner, other)) == (former, NEW)
+
+
+# -- redirects ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def moving(
+    shopify_settings: Settings, shop: Sandbox, httpserver: HTTPServer
+) -> Callable[[str, str], Settings]:
+    """Serve each shop at its own path, and redirect one domain to another."""
+
+    def move(former: str, domain: str) -> Settings:
+        def answer(request: Request) -> Response:
+            _, asked, path = request.path.split("/", 2)
+            if asked == former:
+                return Response(status=301, headers={"Location": f"https://{domain}/{path}"})
+            token = request.headers["X-Shopify-Access-Token"]
+            found = httpx.post(
+                f"{shop.shopify_url}/{path}",
+                content=request.get_data(),
+                headers={"X-Shopify-Access-Token": token, "Content-Type": "application/json"},
+            )
+            return Response(found.content, found.status_code, content_type="application/json")
+
+        httpserver.expect_request(re.compile(".*")).respond_with_handler(answer)
+        return replace(shopify_settings, shopify_url=httpserver.url_for("/") + "{shop}")
+
+    return move
+
+
+def test_a_redirect_to_the_new_domain_of_the_same_shop_is_followed(
+    moving: Callable[[str, str], Settings],
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    owner: Connection,
+) -> None:
+    here = moving(rename(store), NEW)
+    with pytest.raises(ShopifyUnavailableError, match=f"now {NEW}") as raised:
+        sync_shopify(here, pool, tenant, NullProgress())
+    # The queue tries the run again.
+    assert raised.value.is_transient
+    assert domain_of(owner, tenant) == NEW
+    sync_shopify(here, pool, tenant, NullProgress())
+    assert len(loaded_rows(pool, tenant)["orders"]) == ORDERS
+
+
+@pytest.mark.parametrize("fault", ["another shop", "no recorded id", "no shop's domain"])
+def test_any_other_redirect_is_not_followed(
+    moving: Callable[[str, str], Settings],
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    owner: Connection,
+    httpserver: HTTPServer,
+    fault: str,
+) -> None:
+    if fault == "no recorded id":
+        owner.execute("update app.connections set account_id = null")
+    target = "login.example.com" if fault == "no shop's domain" else NEW
+    former = rename(store, number=12345 if fault == "another shop" else None)
+    here = moving(former, target)
+    with pytest.raises(ShopifyMovedError, match=f"redirect.*{target}") as raised:
+        sync_shopify(here, pool, tenant, NullProgress())
+    assert raised.value.advice
+    assert domain_of(owner, tenant) == former
+    assert connection(owner)[0] == "active"
+    assert loaded_rows(pool, tenant)["orders"] == []
+    asked = {request.path.split("/")[1] for request, _ in httpserver.log}
+    assert asked == ({former, NEW} if fault == "another shop" else {former})
