@@ -144,7 +144,7 @@ def open_connected_shopify(
     except ShopifyRefusedError as error:
         with tenant_transaction(pool, tenant_id) as conn:
             next_probe_at = record_refused(conn, tenant_id, "shopify", error.message)
-        error.advice = f"{error.advice} {probe_note(next_probe_at)}"
+        error.advice = f"{probe_note(next_probe_at)} {error.advice}"
         raise
 
 
