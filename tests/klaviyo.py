@@ -75,8 +75,8 @@ def last_rows(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:
 def add_and_update(
     target: Target, additions: Iterable[Person], updates: Iterable[Person], progress: Progress
 ) -> None:
-    """What a sync does with the additions and updates of a plan."""
-    import_people(target, additions, "add", progress)
+    """What a sync that has read all of the list does with the additions and updates of a plan."""
+    import_people(target, additions, "add", progress, is_list_known=True)
     import_people(target, updates, "update", progress)
 
 

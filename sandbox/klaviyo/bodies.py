@@ -6,6 +6,7 @@ Unknown members are refused: a misspelt attribute must not vanish silently.
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from .state import IDENTIFIERS
 
 _EMAIL = re.compile(r"[^@\s,;:<>()\[\]\"]+@[^@\s.,]+(?:\.[^@\s.,]+)+")
+# Unicode's categories of control and format characters and of spaces.
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 _PHONE = re.compile(r"\+[1-9]\d{6,14}")
 MAX_LIST_CHANGES = 1000
 MAX_IMPORT_PROFILES = 10_000
@@ -21,7 +24,8 @@ MAX_BULK_EVENTS = 1000
 
 
 def _email(value: str) -> str:
-    if not _EMAIL.fullmatch(value) or ".." in value:
+    is_visible = not any(unicodedata.category(each) in _INVISIBLE for each in value)
+    if not _EMAIL.fullmatch(value) or ".." in value or not is_visible:
         raise ValueError("Invalid email address")
     return value
 

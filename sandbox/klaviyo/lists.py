@@ -101,7 +101,10 @@ def get_list(account: Account, id: str) -> Response:  # noqa: A002 - the path's 
 def get_profiles_for_list(account: Account, id: str) -> Response:  # noqa: A002
     """The profiles on a list with the moment each joined, newest first."""
     chosen, members, links = _member_page(account, id)
-    documents = [profile_document(account.profiles[each], members[each]) for each in chosen]
+    documents = [
+        profile_document(account.profiles[each], {"joined_group_at": members[each]})
+        for each in chosen
+    ]
     return respond({"data": documents, "links": links})
 
 
@@ -192,6 +195,6 @@ def _member_page(account: Account, list_id: str) -> tuple[Any, dict[str, Any], D
         return lambda each: getattr(account.profiles[each], name)
 
     rows = filtered(list(members), _MEMBER_FILTERS, getter)
-    rows.sort(key=lambda each: (members[each], each), reverse=backwards)
+    rows.sort(key=lambda each: (write_time(members[each]) or "", each), reverse=backwards)
     chosen, links = page(rows, lambda each: each, default=20, maximum=100)
     return chosen, members, links

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -99,8 +100,10 @@ def profile_of(account: Account, profile_id: str) -> Profile:
     return profile
 
 
-def profile_document(profile: Profile, joined_at: datetime | None = None) -> Document:
-    """A profile as a resource; inside a list with the moment it joined."""
+def profile_document(
+    profile: Profile, times: Mapping[str, datetime | None] | None = None
+) -> Document:
+    """A profile as a resource; inside a list with the moment it joined, among `times`."""
     attributes = {
         "email": profile.email,
         "phone_number": profile.phone_number,
@@ -117,8 +120,7 @@ def profile_document(profile: Profile, joined_at: datetime | None = None) -> Doc
         "location": {**_NOWHERE, **profile.location},
         "properties": profile.properties,
     }
-    if joined_at is not None:
-        attributes["joined_group_at"] = write_time(joined_at)
+    attributes |= {name: write_time(time) for name, time in (times or {}).items()}
     if request.args.get("additional-fields[profile]") == "subscriptions":
         attributes["subscriptions"] = _subscriptions(profile)
     return {

@@ -77,14 +77,14 @@ class Profile:
 
 @dataclass(slots=True)
 class ProfileList:
-    """A list; `members` maps profile ids to the moment each joined."""
+    """A list; `members` maps profile ids to the moment each joined, as far as it is reported."""
 
     id: str
     name: str
     created: datetime
     updated: datetime
     opt_in_process: str = "single_opt_in"
-    members: dict[str, datetime] = field(default_factory=dict)
+    members: dict[str, datetime | None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

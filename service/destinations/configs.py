@@ -295,7 +295,7 @@ def undo_removal(conn: Connection, tenant_id: UUID, config_id: UUID, email: str)
     get_config(conn, tenant_id, config_id)
     undone = conn.execute(
         query("destinations.undo_removal"),
-        {"tenant_id": tenant_id, "config_id": config_id, "email": email.strip().lower()},
+        {"tenant_id": tenant_id, "config_id": config_id, "email": email},
     ).fetchone()
     if undone is None:
         raise InvalidInputError("This address was not removed from the list.", field="email")

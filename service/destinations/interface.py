@@ -80,10 +80,14 @@ class Refusal(Generic[T]):
 
 @dataclass(frozen=True)
 class Result(Generic[T]):
-    """What the destination did with some of the people or events of a call."""
+    """What the destination did with some of the people or events of a call.
+
+    ``unsent`` certainly never reached it, because the call failed before.
+    """
 
     accepted: Sequence[T] = ()
     refused: Sequence[Refusal[T]] = ()
+    unsent: Sequence[T] = ()
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,17 @@ class Destination(Protocol):
     def read_members(self, list_id: str, since: datetime | None) -> Iterator[ListProfile]:
         """The profiles on a list: all, or those that joined since this time.
 
-        Include an overlap if the destination reports joins late. A read of all that begins ten
-        minutes after an import must show its profiles, because an address that it misses counts
-        as removed by a person.
+        Include an overlap if the destination reports joins late. A join that is missing from a read
+        of the joins costs nothing but time: :meth:`find_members` is asked before anyone is added.
+        A read of all that begins ten minutes after an import must show its profiles, because an
+        address that it misses counts as removed by a person.
+
+        Raises:
+            ListNotFoundError: There is no such list.
+        """
+
+    def find_members(self, list_id: str, emails: Sequence[str]) -> Iterator[ListProfile]:
+        """The profiles on a list that have one of these addresses, whenever they joined.
 
         Raises:
             ListNotFoundError: There is no such list.
@@ -152,8 +164,11 @@ class Destination(Protocol):
         it comes; people in none of them stay pending, and the next sync looks for them on the list.
         """
 
-    def remove_profiles(self, list_id: str, profile_ids: Sequence[str]) -> None:
-        """Remove profiles from a list; profiles that are not on it are no error."""
+    def remove_profiles(self, list_id: str, profile_ids: Sequence[str]) -> Sequence[Refusal[str]]:
+        """Remove profiles from a list; returns those that are still on it, with the reason.
+
+        Profiles that are not on it are no error.
+        """
 
     def send_events(self, events: Sequence[Event]) -> Iterator[Result[Event]]:
         """Send events, rows of ``list_pending_events``; ``event_id`` makes a repeat harmless.

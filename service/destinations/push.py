@@ -28,9 +28,15 @@ from service.queue.progress import Progress
 
 T = TypeVar("T")
 
-# Add to the list; update people on it; refresh the properties of people who are on no list.
-Purpose = Literal["add", "update", "refresh"]
-_COUNTERS: Mapping[Purpose, str] = {"add": "added", "update": "updated", "refresh": "refreshed"}
+# Add to the list; update people on it; refresh the properties of people who are on no list;
+# remove from the list.
+Purpose = Literal["add", "update", "refresh", "remove"]
+_COUNTERS: Mapping[Purpose, str] = {
+    "add": "added",
+    "update": "updated",
+    "refresh": "refreshed",
+    "remove": "removed",
+}
 
 
 @dataclass(frozen=True)
@@ -78,23 +84,39 @@ def remove_people(target: Target, people: Iterable[Person], progress: Progress) 
         target.execute(
             query("destinations.mark_removing"), locks=True, emails=emails, profile_ids=profile_ids
         )
-        target.destination.remove_profiles(target.list_id, profile_ids)
+        refusals = target.destination.remove_profiles(target.list_id, profile_ids)
+        reasons = {refusal.refused: refusal for refusal in refusals}
+        left = [
+            Refusal(person, reason.code, reason.detail)
+            for person in batch
+            if (reason := reasons.get(str(person.profile_id))) is not None
+        ]
+        removed = [person.email for person in batch if str(person.profile_id) not in reasons]
+        # Those stay pending and are tried again by the next sync.
+        _record_refused(target, left, "remove", progress)
         target.execute(
             query("destinations.delete_removed"),
             query("destinations.consume_confirmed"),
-            emails=emails,
-            removals=len(batch),
+            emails=removed,
+            removals=len(removed),
         )
-        progress.count(removed=len(batch))
+        progress.count(removed=len(removed))
         progress.advance(len(batch))
 
 
 def import_people(
-    target: Target, people: Iterable[Person], purpose: Purpose, progress: Progress
+    target: Target,
+    people: Iterable[Person],
+    purpose: Purpose,
+    progress: Progress,
+    *,
+    is_list_known: bool = False,
 ) -> None:
     """Write people's properties, and add them to the list if that is the purpose.
 
-    Refused people are recorded with the reason; the rest of their batch continues. Additions and
+    Additions are looked up on the list first, unless all of it has just been read
+    (``is_list_known``): people whom somebody else has added are not taken for Quintile's. Refused
+    people are recorded with the reason; the rest of their batch continues. Additions and
     updates do not share a call, because it would add people again who were removed by hand since
     the list was read. Counts ``added``, ``updated`` or ``refreshed``, and ``rejected``.
 
@@ -105,7 +127,15 @@ def import_people(
     """
     limits, size = target.destination.limits, target.destination.profile_size
     list_id = target.list_id if purpose == "add" else None
-    for batch in _batches(people, limits.import_profiles, limits.import_bytes, size):
+    for planned in _batches(people, limits.import_profiles, limits.import_bytes, size):
+        batch = planned
+        if purpose == "add" and not is_list_known:
+            present = _find_present(target, batch)
+            batch = [person for person in planned if person.email not in present]
+            there = [person for person in planned if person.email in present]
+            import_people(target, there, "update", progress)
+            if not batch:
+                continue
         if purpose == "add":
             target.execute(
                 query("destinations.mark_pending"),
@@ -124,6 +154,9 @@ def import_people(
         _record_refused(target, too_large, purpose, progress)
         if fitting:
             for result in target.destination.import_profiles(fitting, list_id):
+                if result.unsent and purpose == "add":
+                    unsent = [person.email for person in result.unsent]
+                    target.execute(query("destinations.mark_unsent"), emails=unsent)
                 _record_refused(target, result.refused, purpose, progress)
                 _record_accepted(target, result.accepted, purpose, progress)
         progress.advance(len(batch))
@@ -153,6 +186,31 @@ def send_events(target: Target, progress: Progress) -> None:
             raise DestinationError("The events were neither accepted nor refused.")
 
 
+def _find_present(target: Target, batch: Sequence[Person]) -> set[str]:
+    """The addresses of a batch that are on the list already; the ledger then says so."""
+    emails = [person.email for person in batch]
+    found = list(target.destination.find_members(target.list_id, emails))
+    if not found:
+        return set()
+    with tenant_transaction(target.pool, target.tenant_id) as conn:
+        lock_config(conn, target.tenant_id, target.config_id)
+        rows = conn.execute(
+            query("destinations.record_found"),
+            {
+                "tenant_id": target.tenant_id,
+                "config_id": target.config_id,
+                "list_id": target.list_id,
+                "emails": emails,
+                "customer_ids": [person.customer_id for person in batch],
+                "profile_ids": [profile.profile_id for profile in found],
+                "found": [profile.email for profile in found],
+                "joined": [profile.joined_at for profile in found],
+                "suppressed": [profile.is_suppressed for profile in found],
+            },
+        ).fetchall()
+    return {row["email"] for row in rows}
+
+
 def _record_accepted(
     target: Target, people: Sequence[Person], purpose: Purpose, progress: Progress
 ) -> None:
@@ -163,6 +221,7 @@ def _record_accepted(
         "add": [query("destinations.mark_synced")],
         "update": [query("destinations.mark_updated")],
         "refresh": [],
+        "remove": [],
     }[purpose]
     target.execute(
         *statements,
@@ -193,7 +252,8 @@ def _record_refused(
         }
         for refusal in refusals
     ]
-    known = [] if is_new else [refusal.refused for refusal in refusals]
+    is_sent = purpose in ("update", "refresh")
+    known = [refusal.refused for refusal in refusals] if is_sent else []
     target.execute(
         query("destinations.mark_rejected"),
         query("destinations.record_sent"),

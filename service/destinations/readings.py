@@ -1,7 +1,8 @@
 """Reading lists: who has joined, at every sync; all profiles, when a full read is due.
 
 A destination tells who joined since when but not who left: only a profile that is missing from a
-full read has left. What is read waits in a spool and is loaded in one short transaction.
+full read has left. Its dates may be wrong: they only save reading, and decide nothing about who is
+on a list or why. What is read waits in a spool and is loaded in one short transaction.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ SUPPRESSED = "-suppressed"
 
 
 class _Reading(NamedTuple):
-    """What was read of a list; ``full_read_at`` is when a full read began, by the database."""
+    """What was read of a list; ``read_at`` is when the read began, by the database."""
 
     list_name: str | None
     profiles: Spool
-    full_read_at: datetime | None
+    read_at: datetime
+    is_full: bool
 
 
 @dataclass
@@ -69,7 +71,11 @@ class Readings:
         spool = self.spools.enter_context(open_spool())
         for profile in profiles:
             spool.append((*profile[:3], "true" if profile.is_suppressed else "false"))
-        self._read[list_id] = _Reading(name, spool, None if since else state["read_at"])
+        self._read[list_id] = _Reading(name, spool, state["read_at"], is_full=since is None)
+
+    def is_full(self, list_id: str) -> bool:
+        """Whether this run has read all of a list, so that nobody can be on it unseen."""
+        return self._read[list_id].is_full
 
     def _find_state(self, list_id: str) -> tuple[dict[str, Any], datetime | None]:
         """How far a list has been read, and since when to read it now; None for all of it."""
@@ -106,8 +112,8 @@ class Readings:
             "tenant_id": self.tenant_id,
             "list_id": list_id,
             "list_name": reading.list_name,
-            "full_read_at": reading.full_read_at,
-            "is_full": reading.full_read_at is not None,
+            "read_at": reading.read_at,
+            "is_full": reading.is_full,
         }
         conn.execute(query("destinations.record_list"), parameters)
         conn.execute(query("destinations.rename_list"), parameters)

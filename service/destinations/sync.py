@@ -318,7 +318,8 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
         tally.phase("changes", total=len(removals) + len(additions) + len(updates))
         # Removals first: they do not depend on whether the additions succeed.
         remove_people(target, _people(removals), tally)
-        import_people(target, _people(additions), "add", tally)
+        is_list_known = run.readings.is_full(config["list_id"])
+        import_people(target, _people(additions), "add", tally, is_list_known=is_list_known)
         import_people(target, _people(updates), "update", tally)
     target.execute(query("destinations.record_synced"))
     # The list is synced, even if its events cannot be sent.

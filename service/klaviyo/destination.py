@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -20,12 +22,19 @@ from service.destinations.interface import (
     ListNotFoundError,
     ListProfile,
     Person,
+    Refusal,
     Result,
 )
 from service.destinations.sync import sync_lists
 from service.klaviyo import events, imports
 from service.klaviyo.account import read_list_name, read_live_flows
-from service.klaviyo.client import KlaviyoClient, KlaviyoError, KlaviyoScopeError, Resource
+from service.klaviyo.client import (
+    KlaviyoClient,
+    KlaviyoError,
+    KlaviyoScopeError,
+    Parameters,
+    Resource,
+)
 from service.klaviyo.connection import open_connected_klaviyo
 from service.queue.progress import RunProgress
 
@@ -41,6 +50,10 @@ LIMITS = Limits(
 _LIST_PROFILES = "/api/lists/{id}/profiles"
 _PROFILES = "/api/profiles"
 _SUPPRESSED_AT = "subscriptions.email.marketing.suppression.timestamp"
+_FIELDS = "email,subscriptions,joined_group_at"
+# How many addresses one call looks up, and bytes of them: servers accept URLs of some kilobytes.
+_MOST_FOUND = 100
+_MOST_FOUND_BYTES = 4_000
 _BEFORE_ALL = datetime(2000, 1, 1, tzinfo=UTC)
 # How much of what was read before is read again: joins do not appear in the order of their times.
 _OVERLAP = timedelta(minutes=5)
@@ -93,7 +106,16 @@ class KlaviyoDestination:
 
     def read_members(self, list_id: str, since: datetime | None) -> Iterator[ListProfile]:
         """The profiles on a list."""
-        parameters = _parameters("email,subscriptions,joined_group_at", "joined_group_at", since)
+        yield from self._read_list(list_id, _parameters(_FIELDS, "joined_group_at", since))
+
+    def find_members(self, list_id: str, emails: Sequence[str]) -> Iterator[ListProfile]:
+        """The profiles on a list that have one of these addresses."""
+        for some in _batches_to_find(emails):
+            wanted = ",".join(json.dumps(email, ensure_ascii=False) for email in some)
+            parameters = _parameters(_FIELDS) | {"filter": f"any(email,[{wanted}])"}
+            yield from self._read_list(list_id, parameters)
+
+    def _read_list(self, list_id: str, parameters: Parameters) -> Iterator[ListProfile]:
         pages = self.client.pages(_LIST_PROFILES, f"/api/lists/{list_id}/profiles", parameters)
         try:
             for page in pages:
@@ -109,7 +131,7 @@ class KlaviyoDestination:
         parameters = _parameters("email,subscriptions", _SUPPRESSED_AT, since or _BEFORE_ALL)
         for page in self.client.pages(_PROFILES, _PROFILES, parameters):
             for profile in page:
-                times = [each["timestamp"] for each in _suppressions(profile)]
+                times = [str(each.get("timestamp")) for each in _suppressions(profile)]
                 yield _list_profile(profile, max(times, default=None))
 
     def read_list_name(self, list_id: str) -> str | None:
@@ -135,22 +157,41 @@ class KlaviyoDestination:
         """Write profiles, and add them to a list."""
         return imports.import_profiles(self.client, people, list_id)
 
-    def remove_profiles(self, list_id: str, profile_ids: Sequence[str]) -> None:
+    def remove_profiles(self, list_id: str, profile_ids: Sequence[str]) -> Sequence[Refusal[str]]:
         """Remove profiles from a list."""
-        imports.remove_profiles(self.client, list_id, profile_ids)
+        return imports.remove_profiles(self.client, list_id, profile_ids)
 
     def send_events(self, pending: Sequence[Event]) -> Iterator[Result[Event]]:
         """Send events."""
         return events.send_events(self.client, pending, self._events_bulk_from)
 
 
-def _parameters(fields: str, time_field: str, since: datetime | None) -> dict[str, str | int]:
+def _batches_to_find(emails: Sequence[str]) -> Iterator[list[str]]:
+    """Addresses in lists that fit into a URL each."""
+    batch: list[str] = []
+    size = 0
+    for email in emails:
+        # Quotes, a comma and their escapes.
+        email_size = len(quote(email)) + 9
+        if batch and (len(batch) == _MOST_FOUND or size + email_size > _MOST_FOUND_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(email)
+        size += email_size
+    if batch:
+        yield batch
+
+
+def _parameters(
+    fields: str, time_field: str | None = None, since: datetime | None = None
+) -> dict[str, str | int]:
     parameters: dict[str, str | int] = {
         "additional-fields[profile]": "subscriptions",
         "fields[profile]": fields,
         "page[size]": 100,
-        "sort": time_field,
     }
+    if time_field is not None:
+        parameters["sort"] = time_field
     if since is not None:
         start = (since - _OVERLAP).astimezone(UTC).isoformat(timespec="microseconds")
         parameters["filter"] = f"greater-or-equal({time_field},{start})"
@@ -159,7 +200,16 @@ def _parameters(fields: str, time_field: str, since: datetime | None) -> dict[st
 
 def _list_profile(profile: Resource, joined_at: str | None) -> ListProfile:
     email = profile["attributes"].get("email")
-    return ListProfile(str(profile["id"]), email, joined_at, bool(_suppressions(profile)))
+    return ListProfile(str(profile["id"]), email, _time(joined_at), bool(_suppressions(profile)))
+
+
+def _time(value: str | None) -> str | None:
+    """A time in ISO 8601; None for what is no time, as dates only save reading."""
+    try:
+        time = datetime.fromisoformat(value or "")
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
 
 
 def _suppressions(profile: Resource) -> list[dict[str, Any]]:

@@ -9,53 +9,117 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import httpx
 
 from service.destinations.interface import Person, Refusal, Result
-from service.klaviyo.client import Document, KlaviyoClient, KlaviyoError, Problem, Resource
+from service.klaviyo.account import read_list_name
+from service.klaviyo.client import (
+    Document,
+    KlaviyoClient,
+    KlaviyoError,
+    KlaviyoUnavailableError,
+    Problem,
+    Resource,
+)
+
+T = TypeVar("T")
 
 _IMPORTS = "/api/profile-bulk-import-jobs"
 _MEMBERS = "/api/lists/{id}/relationships/profiles"
-_PROFILES = "/data/attributes/profiles"
+# Statuses of refusals that one profile may cause: all of them say that the body is at fault.
+_REFUSALS = frozenset(
+    {
+        httpx.codes.BAD_REQUEST,
+        httpx.codes.CONFLICT,
+        httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+        httpx.codes.UNPROCESSABLE_ENTITY,
+    }
+)
 _MEMBER_POINTER = re.compile(r"/data/(\d+)(?:/.*)?")
-_POINTER = re.compile(rf"{_PROFILES}/data/(\d+)(?:/.*)?")
+_POINTER = re.compile(r"/data/attributes/profiles/data/(\d+)(?:/.*)?")
+_RELATIONSHIPS = "/data/relationships"
 # A refusal that points at no profile is narrowed down by halves: four refused profiles in ten
 # thousand take about a hundred calls. If it takes more, something else is wrong.
 _MOST_TRIES = 120
 _FIRST_LOOK_SECONDS = 0.2
 _SLOWEST_LOOK_SECONDS = 5.0
 _IMPORTED_WITHIN_SECONDS = 600.0
+# A job that has just been accepted is not everywhere at once.
+_FOUND_WITHIN_SECONDS = 60.0
 
 
-def remove_profiles(client: KlaviyoClient, list_id: str, profile_ids: Sequence[str]) -> None:
-    """Remove profiles from a list. Profiles that Klaviyo no longer has are on no list: no error.
+def remove_profiles(
+    client: KlaviyoClient, list_id: str, profile_ids: Sequence[str]
+) -> list[Refusal[str]]:
+    """Remove profiles from a list; returns those that Klaviyo did not remove, with the reason.
+
+    Profiles that Klaviyo no longer has are on no list: no error. If a refusal points at no profile,
+    both halves are tried; a profile that is refused alone is at fault unless all of several are.
 
     Raises:
-        KlaviyoError: The removal was not accepted.
+        KlaviyoError: The removal was not accepted, for a reason that is not a profile's.
     """
-    left = list(profile_ids)
-    while left:
-        body = {"data": [{"type": "profile", "id": each} for each in left]}
+    suspects: list[tuple[str, KlaviyoError]] = []
+    waiting, has_worked, tries = [list(profile_ids)], False, 0
+    while waiting:
+        batch = waiting.pop()
+        tries += 1
+        body = {"data": [{"type": "profile", "id": each} for each in batch]}
         try:
             client.delete(_MEMBERS, f"/api/lists/{list_id}/relationships/profiles", body)
         except KlaviyoError as error:
-            known = _without_unknown(error, left)
-            if len(known) == len(left):
+            if tries > _MOST_TRIES or error.status not in _REFUSALS | {httpx.codes.NOT_FOUND}:
                 raise
-            left = known
+            known = _without_unknown(error, batch)
+            if len(known) < len(batch):
+                waiting += [known] if known else []
+            elif len(batch) > 1:
+                waiting += _halves(batch)
+            else:
+                suspects.append((batch[0], error))
         else:
-            return
+            has_worked = True
+    if suspects and not has_worked:
+        is_unknown = all(error.status == httpx.codes.NOT_FOUND for _, error in suspects)
+        if read_list_name(client, list_id) is None or not (is_unknown or len(profile_ids) == 1):
+            raise suspects[0][1]
+    return [
+        Refusal(profile_id, error.code, error.detail)
+        for profile_id, error in suspects
+        if error.status != httpx.codes.NOT_FOUND
+    ]
+
+
+def _halves(batch: list[T]) -> list[list[T]]:
+    """Both halves, the first one last: a batch to be tried next is taken from the end."""
+    middle = len(batch) // 2
+    return [batch[middle:], batch[:middle]]
 
 
 def _without_unknown(error: KlaviyoError, profile_ids: list[str]) -> list[str]:
     """The profiles that a refusal of their removal does not point at."""
-    if error.status not in (httpx.codes.BAD_REQUEST, httpx.codes.NOT_FOUND):
-        return profile_ids
     matches = (_MEMBER_POINTER.fullmatch(problem.pointer or "") for problem in error.problems)
     unknown = {int(match[1]) for match in matches if match is not None}
     return [each for place, each in enumerate(profile_ids) if place not in unknown]
+
+
+@dataclass
+class _Left:
+    """What is left of an import: batches to try, and people who were refused alone."""
+
+    waiting: list[list[Person]]
+    suspects: list[tuple[Person, KlaviyoError]] = field(default_factory=list)
+    # Ids of profiles for which the address is not enough.
+    profile_ids: dict[str, str] = field(default_factory=dict)
+
+    def people(self) -> list[Person]:
+        """Everybody who certainly was not imported."""
+        waiting = (person for batch in self.waiting for person in batch)
+        return [*waiting, *(person for person, _ in self.suspects)]
 
 
 def import_profiles(
@@ -65,43 +129,67 @@ def import_profiles(
 
     Klaviyo refuses a whole import for one profile. Profiles that the refusal points at are left
     out; if it points at none, both halves are tried. A profile that is refused alone is at fault
-    only if others were accepted: otherwise the refusal is about something else.
+    only if others were accepted: otherwise the refusal is about something else. Before an error is
+    raised, a result names the people whom no call has reached.
 
     Raises:
         KlaviyoError: The import was not accepted, for a reason that is not a profile's.
     """
-    suspects: list[tuple[Person, KlaviyoError]] = []
-    # Ids of profiles for which the address is not enough.
-    profile_ids: dict[str, str] = {}
-    waiting, has_worked, tries = [list(people)], False, 0
-    while waiting:
-        batch = waiting.pop()
+    left = _Left([list(people)])
+    try:
+        yield from _import(client, left, list_id, is_alone=len(people) == 1)
+    except KlaviyoError:
+        yield Result(unsent=left.people())
+        raise
+
+
+def _import(
+    client: KlaviyoClient, left: _Left, list_id: str | None, *, is_alone: bool
+) -> Iterator[Result[Person]]:
+    has_worked, tries = is_alone, 0
+    while left.waiting:
+        batch = left.waiting.pop()
         tries += 1
         try:
-            job = _start_import(client, batch, list_id, profile_ids)
+            job = _start_import(client, batch, list_id, left.profile_ids)
+        except KlaviyoUnavailableError:
+            # Without an answer, the batch may be on its way.
+            raise
         except KlaviyoError as error:
-            refusals = _pointed_at(error, batch)
-            duplicates = _duplicates(error, batch, profile_ids)
-            if tries > _MOST_TRIES or not (refusals or duplicates or _is_about_a_profile(error)):
+            if tries > _MOST_TRIES:
+                left.waiting.append(batch)
                 raise
-            if duplicates:
-                profile_ids |= duplicates
-                waiting.append(batch)
-            elif refusals:
-                yield Result(refused=refusals)
-                if left := _without(batch, refusals):
-                    waiting.append(left)
-            elif len(batch) > 1:
-                middle = len(batch) // 2
-                waiting += [batch[middle:], batch[:middle]]
-            else:
-                suspects.append((batch[0], error))
+            yield Result(refused=_narrow_down(error, batch, left))
         else:
             has_worked = True
             yield _finish_import(client, job, batch)
-    if suspects and not has_worked and len(people) > 1:
-        raise suspects[0][1]
-    yield Result(refused=[Refusal(person, each.code, each.detail) for person, each in suspects])
+    if left.suspects and not has_worked:
+        raise left.suspects[0][1]
+    yield Result(refused=[Refusal(each, error.code, error.detail) for each, error in left.suspects])
+
+
+def _narrow_down(error: KlaviyoError, batch: list[Person], left: _Left) -> list[Refusal[Person]]:
+    """Decide what to try after a refusal; returns the people it points at.
+
+    Raises:
+        KlaviyoError: The refusal is not about a profile.
+    """
+    refusals = _pointed_at(error, batch)
+    if duplicates := _duplicates(error, batch, left.profile_ids):
+        left.profile_ids |= duplicates
+        left.waiting.append(batch)
+    elif refusals:
+        if accepted := _without(batch, refusals):
+            left.waiting.append(accepted)
+        return refusals
+    elif not _is_about_a_profile(error):
+        left.waiting.append(batch)
+        raise error
+    elif len(batch) > 1:
+        left.waiting += _halves(batch)
+    else:
+        left.suspects.append((batch[0], error))
+    return []
 
 
 def profile_size(person: Person) -> int:
@@ -156,11 +244,31 @@ def _await_import(client: KlaviyoClient, job: str) -> Resource:
     deadline = time.monotonic() + _IMPORTED_WITHIN_SECONDS
     pause = _FIRST_LOOK_SECONDS
     while True:
-        found: Resource = client.get(f"{_IMPORTS}/{{id}}", f"{_IMPORTS}/{job}")["data"]
+        found: Resource = _once_found(
+            lambda: client.get(f"{_IMPORTS}/{{id}}", f"{_IMPORTS}/{job}")["data"]
+        )
         if found["attributes"]["status"] in ("complete", "cancelled"):
             return found
         if time.monotonic() > deadline:
             raise KlaviyoError("Klaviyo has not finished an import in ten minutes.")
+        time.sleep(pause)
+        pause = min(pause * 2, _SLOWEST_LOOK_SECONDS)
+
+
+def _once_found(read: Callable[[], T]) -> T:
+    """Read something of a job that Klaviyo has accepted, and may not find at first.
+
+    Raises:
+        KlaviyoError: As the read does; 404 only after a minute.
+    """
+    deadline = time.monotonic() + _FOUND_WITHIN_SECONDS
+    pause = _FIRST_LOOK_SECONDS
+    while True:
+        try:
+            return read()
+        except KlaviyoError as error:
+            if error.status != httpx.codes.NOT_FOUND or time.monotonic() > deadline:
+                raise
         time.sleep(pause)
         pause = min(pause * 2, _SLOWEST_LOOK_SECONDS)
 
@@ -172,20 +280,23 @@ def _read_refusals(
     known = {person.email: person for person in people}
     refusals: dict[str, Refusal[Person]] = {}
     path = f"{_IMPORTS}/{job}/import-errors"
-    for page in client.pages(f"{_IMPORTS}/{{id}}/import-errors", path, {"page[size]": 100}):
+    operation = f"{_IMPORTS}/{{id}}/import-errors"
+    pages = _once_found(lambda: list(client.pages(operation, path, {"page[size]": 100})))
+    for page in pages:
         for item in page:
             attributes = item["attributes"]
             person = known.get(_email_of(attributes.get("original_payload")) or "") or _at(
                 people, (attributes.get("source") or {}).get("pointer")
             )
             if person is not None:
-                refusals[person.email] = Refusal(person, attributes["code"], attributes["detail"])
+                code, detail = attributes.get("code") or "", attributes.get("detail") or ""
+                refusals[person.email] = Refusal(person, code, detail)
     return list(refusals.values())
 
 
 def _pointed_at(error: KlaviyoError, people: Sequence[Person]) -> list[Refusal[Person]]:
-    """The people that a 400 points at; none if it is about something else."""
-    if error.status != httpx.codes.BAD_REQUEST:
+    """The people that a refusal points at; none if it is about something else."""
+    if error.status not in _REFUSALS - {httpx.codes.CONFLICT}:
         return []
     found = {
         person.email: Refusal(person, problem.code, problem.detail)
@@ -209,13 +320,16 @@ def _duplicates(
 
 
 def _is_about_a_profile(error: KlaviyoError) -> bool:
-    """Whether a refusal may be the fault of a profile, though it does not say of which."""
+    """Whether a refusal may be the fault of a profile, though it does not say of which.
 
-    def is_vague(problem: Problem) -> bool:
-        pointer = (problem.pointer or "").rstrip("/")
-        return pointer.startswith(_PROFILES) or pointer in ("", "/data", "/data/attributes")
+    It is not if it is about the list or a parameter. Any other pointer, or none, may mean a
+    profile: one to no profile of the import is of no use.
+    """
 
-    return error.status == httpx.codes.BAD_REQUEST and all(map(is_vague, error.problems))
+    def is_about_the_call(problem: Problem) -> bool:
+        return problem.parameter is not None or (problem.pointer or "").startswith(_RELATIONSHIPS)
+
+    return error.status in _REFUSALS and not any(map(is_about_the_call, error.problems))
 
 
 def _at(people: Sequence[Person], pointer: str | None) -> Person | None:

@@ -33,6 +33,9 @@ _DECIMAL_COMMA = re.compile(r"(-?\d{1,3}(?:\.\d{3})+|-?\d+),(\d{1,2})", re.ASCII
 # 1.000 where commas separate decimals.
 _THOUSANDS = re.compile(r"-?\d{1,3}\.\d{3}", re.ASCII)
 _LONGEST_ADDRESS = 320
+_UNSEEN = re.compile(
+    "[\u00a0\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202f\u2060-\u206f\ufeff]"
+)
 _THOUSANDS_DIGITS = 3
 
 
@@ -55,9 +58,10 @@ def text_or_none(record: Mapping[str, str], name: str) -> str | None:
 def address_or_none(record: Mapping[str, str], name: str) -> str | None:
     """An e-mail address; None for text that is none, such as ``-`` or ``no e-mail``.
 
-    Buyers without an address would otherwise all be one customer.
+    Buyers without an address would otherwise all be one customer. Characters that nobody sees are
+    no part of it, as loading says too (``app.clean_address``).
     """
-    text = record.get(name, "")
+    text = _UNSEEN.sub("", record.get(name, "")).strip()
     local, at, domain = text.rpartition("@")
     is_address = local and at and domain and len(text) <= _LONGEST_ADDRESS
     return text if is_address and not any(map(str.isspace, text)) else None

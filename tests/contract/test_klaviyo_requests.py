@@ -14,6 +14,7 @@ from uuid import UUID
 import httpx
 import jsonschema
 import pytest
+from klaviyo_api import KlaviyoAPI
 from openapi_client.models.data_privacy_create_deletion_job_query import (
     DataPrivacyCreateDeletionJobQuery,
 )
@@ -93,7 +94,7 @@ def account(sandbox: Sandbox) -> Account:
 def client(sandbox: Sandbox, account: Account, recorded: Recorded) -> Iterator[KlaviyoClient]:
     headers = {
         "Authorization": f"Klaviyo-API-Key {account.key}",
-        "revision": "2026-07-15",
+        "revision": "2026-10-15",
         "Accept": MEDIA_TYPE,
     }
     with httpx.Client(headers=headers, event_hooks={"request": [recorded]}) as http:
@@ -179,6 +180,9 @@ Acting = Callable[[Target, Account, NullProgress], None]
 ACTS: dict[str, Acting] = {
     "additions and updates": lambda target, _, progress: add_and_update(
         target, [row("ada@example.org")], [row("bob@example.org")], progress
+    ),
+    "additions that are looked up first": lambda target, _, progress: import_people(
+        target, [row("ada@example.org"), row("o'neil+x@example.org")], "add", progress
     ),
     "properties only": lambda target, _, progress: import_people(
         target, [row("ada@example.org")], "refresh", progress
@@ -308,7 +312,7 @@ def test_every_call_is_in_klaviyos_description(
     assert len({(each.method, each.url.path) for each in recorded.requests}) >= 12
     for request in recorded.requests:
         check_parameters(klaviyo_openapi, request)
-        assert request.headers["revision"] == "2026-07-15"
+        assert request.headers["revision"] == KlaviyoAPI._REVISION == "2026-10-15"
 
 
 @pytest.mark.parametrize("body", ["additions and updates", "single events"])

@@ -41,6 +41,7 @@ class Mailer:
     members: dict[str, set[str]] = field(default_factory=lambda: {LIST: set()})
     suppressed: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
+    unremovable: set[str] = field(default_factory=set)
     flows: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     properties: dict[str, str | None] = field(default_factory=dict)
@@ -67,6 +68,11 @@ class Mailer:
         if list_id not in self.members:
             raise ListNotFoundError
         for email in sorted(self.members[list_id]):
+            yield ListProfile(email.upper(), email, JOINED_AT, email in self.suppressed)
+
+    def find_members(self, list_id: str, emails: Sequence[str]) -> Iterator[ListProfile]:
+        self._call()
+        for email in sorted(self.members[list_id] & set(emails)):
             yield ListProfile(email.upper(), email, JOINED_AT, email in self.suppressed)
 
     def read_suppressed(self, since: datetime | None) -> Iterator[ListProfile]:
@@ -98,10 +104,12 @@ class Mailer:
             self.properties[person.email] = person.properties
             yield Result([person])
 
-    def remove_profiles(self, list_id: str, profile_ids: Sequence[str]) -> None:
+    def remove_profiles(self, list_id: str, profile_ids: Sequence[str]) -> list[Refusal[str]]:
         self._call()
         self.batches.append(len(profile_ids))
-        self.members[list_id] -= {profile_id.lower() for profile_id in profile_ids}
+        kept = [each for each in profile_ids if each.lower() in self.unremovable]
+        self.members[list_id] -= {each.lower() for each in profile_ids if each not in kept}
+        return [Refusal(each, "locked", "It may not leave.") for each in kept]
 
     def send_events(self, events: Sequence[Event]) -> Iterator[Result[Event]]:
         self._call()
@@ -214,6 +222,25 @@ def test_a_list_follows_its_segment(brand: Brand, mailer: Mailer) -> None:
     assert known["local_members"] == 3
     # The list and the suppressed profiles are read, and nothing is written.
     assert brand.sync()["calls"] == 2
+
+
+def test_a_profile_that_cannot_be_removed_stays_pending_with_the_reason(
+    brand: Brand, mailer: Mailer, pool: Pool
+) -> None:
+    brand.sync()
+    mailer.unremovable = emails("bob")
+    brand.settings = replace(brand.settings, klaviyo_removal_from=100)
+    brand.segment()
+    counts = brand.sync()
+    assert (counts["removed"], counts["rejected"]) == (2, 1)
+    assert mailer.members[LIST] == emails("bob")
+    with tenant_transaction(pool, brand.tenant_id) as conn:
+        (kept,) = conn.execute("select * from app.klaviyo_ledger").fetchall()
+    assert (kept["email"], kept["state"]) == (email("bob"), "pending")
+    assert (kept["error_code"], kept["error_detail"]) == ("locked", "It may not leave.")
+    mailer.unremovable = set()
+    assert brand.sync()["removed"] == 1
+    assert brand.ledger() == {}
 
 
 def test_a_mass_removal_waits_for_approval(brand: Brand, mailer: Mailer, pool: Pool) -> None:

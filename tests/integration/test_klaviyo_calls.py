@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from service.klaviyo.account import read_live_flows
 from service.klaviyo.client import (
     KlaviyoClient,
     KlaviyoError,
+    KlaviyoRevisionError,
     KlaviyoUnavailableError,
     open_klaviyo,
 )
@@ -242,7 +244,7 @@ def client_through(
             answer = intercept(body) if request.method == method else None
             return answer or super().handle_request(request)
 
-    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"}
+    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-10-15"}
     http = httpx.Client(headers=headers, transport=Intercepted())
     return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
 
@@ -287,6 +289,75 @@ def test_a_refusal_without_a_pointer_is_narrowed_down(
     assert len(account.member_emails(target.list_id)) == 39
     refused = ledger(target)["person13@example.org"]
     assert (refused["state"], refused["error_detail"]) == ("rejected", "No.")
+
+
+@pytest.mark.parametrize(
+    ("status", "source"),
+    [
+        (400, None),
+        (400, {}),
+        (400, {"pointer": "/data/attributes/profiles/data/99999/attributes/email"}),
+        (400, {"pointer": "/data/attributes/profiles/data/-/attributes/email"}),
+        (400, {"pointer": "data.attributes.profiles.data[3].attributes.email"}),
+        (400, {"pointer": "/data/attributes/email"}),
+        (409, {"pointer": "/data/attributes"}),
+        (413, {"pointer": "/data/"}),
+        (422, {"pointer": "/data/"}),
+    ],
+)
+def test_a_refusal_without_a_usable_pointer_costs_only_the_bad_profile(
+    status: int,
+    source: Any,
+    target: Target,
+    account: Account,
+    klaviyo: Sandbox,
+    null_progress: NullProgress,
+) -> None:
+    def refuse(body: str) -> httpx.Response | None:
+        error = {"code": "invalid", "detail": "No.", "source": source}
+        return httpx.Response(status, json={"errors": [error]}) if "person3@" in body else None
+
+    people = [row(f"person{n}@example.org") for n in range(9)]
+    add_and_update(via(target, client_through(klaviyo, refuse)), people, [], null_progress)
+    assert len(account.member_emails(target.list_id)) == 8
+    assert states(target)["person3@example.org"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [{"pointer": "/data/relationships/lists/data/0/id"}, {"parameter": "page[size]"}],
+    ids=["the list", "a parameter"],
+)
+def test_a_refusal_about_the_call_is_not_split(
+    source: dict[str, str],
+    target: Target,
+    klaviyo: Sandbox,
+    null_progress: NullProgress,
+) -> None:
+    calls = []
+
+    def refuse(body: str) -> httpx.Response:
+        calls.append(body)
+        error = {"code": "invalid", "detail": "No.", "source": source}
+        return httpx.Response(400, json={"errors": [error]})
+
+    people = [row(f"person{n}@example.org") for n in range(9)]
+    with pytest.raises(KlaviyoError, match=r"No\."):
+        add_and_update(via(target, client_through(klaviyo, refuse)), people, [], null_progress)
+    assert len(calls) == 1
+    assert set(states(target).values()) == {"pending"}
+
+
+def test_a_retired_revision_splits_no_import_and_asks_for_an_upgrade(
+    klaviyo_settings: Settings, target: Target, null_progress: NullProgress
+) -> None:
+    retired = replace(klaviyo_settings, klaviyo_revision="2024-10-15")
+    with (
+        open_klaviyo(retired, KEY) as client,
+        pytest.raises(KlaviyoRevisionError, match="2024-10-15") as raised,
+    ):
+        add_and_update(via(target, client), [row("ada@example.org")], [], null_progress)
+    assert "Upgrade" in raised.value.advice
 
 
 def test_a_refusal_of_all_profiles_rejects_none_of_them(
@@ -361,6 +432,49 @@ def test_a_profile_that_klaviyo_deleted_does_not_block_other_removals(
     assert null_progress.counts == {"removed": 3}
 
 
+@pytest.mark.parametrize("status", [404, 400])
+@pytest.mark.parametrize("pointer", ["/data/", "/data/77/id", None])
+def test_a_removal_refused_without_a_usable_pointer_is_split(
+    status: int,
+    pointer: str | None,
+    target: Target,
+    account: Account,
+    klaviyo: Sandbox,
+    null_progress: NullProgress,
+) -> None:
+    people = leaving(target, account, 9)
+    bad = str(people[5].profile_id)
+
+    def refuse(body: str) -> httpx.Response | None:
+        error = {"code": "invalid", "detail": "No.", "source": {"pointer": pointer}}
+        return httpx.Response(status, json={"errors": [error]}) if bad in body else None
+
+    through = via(target, client_through(klaviyo, refuse, method="DELETE"))
+    remove_people(through, people, null_progress)
+    assert list(account.lists[target.list_id].members) == [bad]
+    if status == 404:
+        # Klaviyo does not know the profile, so it is on no list.
+        assert states(target) == {}
+        assert null_progress.counts == {"removed": 9}
+    else:
+        assert states(target) == {people[5].email: "pending"}
+        assert ledger(target)[people[5].email]["error_detail"] == "No."
+        assert null_progress.counts == {"removed": 8, "rejected": 1}
+
+
+def test_a_profile_that_klaviyo_deleted_does_not_block_a_removal_of_its_own(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    def refuse(_: str) -> httpx.Response:
+        return httpx.Response(404, json={"errors": [{"code": "not_found", "detail": "No."}]})
+
+    people = leaving(target, account, 1)
+    remove_people(
+        via(target, client_through(klaviyo, refuse, method="DELETE")), people, null_progress
+    )
+    assert states(target) == {}
+
+
 def test_a_removal_refused_for_another_reason_fails(
     target: Target, account: Account, null_progress: NullProgress
 ) -> None:
@@ -387,7 +501,7 @@ def job_in(klaviyo: Sandbox, status: str, *, times: int) -> KlaviyoClient:
             document["data"]["attributes"]["status"] = status
             return httpx.Response(200, json=document)
 
-    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-07-15"}
+    headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-10-15"}
     http = httpx.Client(headers=headers, transport=Intercepted())
     return KlaviyoClient(http, klaviyo.klaviyo_url, windows=LocalWindows())
 
@@ -398,6 +512,43 @@ def test_a_slow_import_is_waited_for(
     slow = via(target, job_in(klaviyo, "processing", times=4))
     add_and_update(slow, [row("ada@example.org")], [], null_progress)
     assert states(target) == {"ada@example.org": "synced"}
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_import_that_is_not_found_at_first_is_looked_for_again(
+    times: int,
+    target: Target,
+    account: Account,
+    klaviyo: Sandbox,
+    null_progress: NullProgress,
+) -> None:
+    missing = Fault(status=404, path="/api/profile-bulk-import-jobs/", count=times)
+    klaviyo.fail_klaviyo(missing)
+    add_and_update(target, [row("ada@example.org")], [], null_progress)
+    assert states(target) == {"ada@example.org": "synced"}
+
+
+def test_the_errors_of_an_import_that_are_not_found_at_first_are_read_again(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    account.fail_import_of("bad@example.org")
+    klaviyo.fail_klaviyo(Fault(status=404, path="/import-errors", count=2))
+    people = [row("ada@example.org"), row("bad@example.org")]
+    add_and_update(target, people, [], null_progress)
+    assert states(target) == {"ada@example.org": "synced", "bad@example.org": "rejected"}
+
+
+def test_an_import_that_is_never_found_leaves_its_people_pending(
+    target: Target,
+    klaviyo: Sandbox,
+    null_progress: NullProgress,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.klaviyo.imports._FOUND_WITHIN_SECONDS", 0.5)
+    klaviyo.fail_klaviyo(Fault(status=404, path="/api/profile-bulk-import-jobs/", count=100))
+    with pytest.raises(KlaviyoError, match="status 404"):
+        add_and_update(target, [row("ada@example.org")], [], null_progress)
+    assert states(target) == {"ada@example.org": "pending"}
 
 
 def test_an_import_that_does_not_end_leaves_its_people_pending(

@@ -12,8 +12,9 @@ from uuid import UUID
 
 import httpx
 import pytest
+import stamina
 
-from sandbox import Sandbox
+from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
 from sandbox.klaviyo.state import ProfileList
 from service.core.config import Settings
@@ -49,7 +50,7 @@ from service.destinations.sync_runs import (
     rows_to_do,
 )
 from service.klaviyo import client as klaviyo_client
-from service.klaviyo.client import KlaviyoRefusedError
+from service.klaviyo.client import KlaviyoError, KlaviyoRefusedError, KlaviyoUnavailableError
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.destination import LIMITS, sync_klaviyo
 from service.queue.enqueue import enqueue
@@ -191,6 +192,21 @@ class Brand:
             profile = self.account.profile_by_email(self.email(name))
             assert profile is not None
             del (of or self.list).members[profile.id]
+
+    def read(self) -> set[str]:
+        """Names of the people whom the syncs have read on the list."""
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            rows = conn.execute(
+                "select email from app.klaviyo_list_profiles where list_id = %s", [self.list.id]
+            ).fetchall()
+        return {row["email"].split("-")[0] for row in rows}
+
+    def date(self, joined: datetime | None, *names: str) -> None:
+        """Let Klaviyo report that these people joined at this time."""
+        for name in names:
+            profile = self.account.profile_by_email(self.email(name))
+            assert profile is not None
+            self.list.members[profile.id] = joined
 
     def ledger(self, config_id: UUID) -> dict[str, str]:
         with tenant_transaction(self.pool, self.tenant_id) as conn:
@@ -1273,3 +1289,211 @@ def test_a_run_killed_at_any_point_and_repeated_ends_the_same(
         assert _outcome(brand, configs) == expected, f"killed at moment {until}"
         until += 9
     assert until > 50
+
+
+# -- people whom a person added, whatever dates Klaviyo reports ----------------------------------
+
+NOW = datetime.now(UTC)
+DATES: dict[str, datetime | None] = {
+    "a year ahead": NOW + timedelta(days=365),
+    "an hour ahead": NOW + timedelta(hours=1),
+    "none": None,
+    "a year ago": NOW - timedelta(days=365),
+    "before all": datetime(1, 1, 1, tzinfo=UTC),
+    "at the end of time": datetime(9999, 12, 31, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize("others", DATES)
+@pytest.mark.parametrize("by_hand", DATES)
+def test_people_added_by_hand_stay_whatever_dates_are_reported(
+    brand: Brand, others: str, by_hand: str
+) -> None:
+    """Those whom Quintile added are removed all the same."""
+    brand.put_on("cyd")
+    config_id = brand.map(brand.segment("1", "ada"))
+    brand.sync()
+    brand.date(DATES[others], "ada", "cyd")
+    brand.sync()
+    brand.put_on("hand")
+    brand.date(DATES[by_hand], "hand")
+    brand.sync()
+    brand.segment("1", "ada", "hand")
+    brand.sync()
+    assert brand.ledger(config_id) == {"ada": "synced", "hand": "kept"}
+    brand.segment("1")
+    brand.sync()
+    assert {"cyd", "hand"} <= brand.members()
+    brand.sync(reads_all=True)
+    assert brand.members() == {"cyd", "hand"}
+
+
+@pytest.mark.parametrize("date", DATES)
+def test_people_put_back_by_hand_after_their_removal_stay(brand: Brand, date: str) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"))
+    brand.sync()
+    brand.sync()
+    brand.segment("1", "bob")
+    assert brand.sync()["removed"] == 1
+    brand.put_on("ada")
+    brand.date(DATES[date], "ada")
+    brand.sync()
+    brand.segment("1", "ada", "bob")
+    assert brand.sync()["added"] == 0
+    assert brand.ledger(config_id) == {"ada": "kept", "bob": "synced"}
+    brand.segment("1")
+    brand.sync()
+    assert brand.members() == {"ada"}
+
+
+def test_people_on_the_list_unseen_get_properties_and_are_no_addition(brand: Brand) -> None:
+    brand.put_on("cyd")
+    brand.map(brand.segment("1", "ada"), sends_events=True)
+    brand.sync()
+    brand.put_on("hand")
+    brand.date(None, "hand")
+    brand.segment("1", "ada", "hand", "new")
+    counts = brand.sync()
+    assert (counts["added"], counts["updated"]) == (1, 1)
+    profile = brand.account.profile_by_email(brand.email("hand"))
+    assert profile is not None
+    assert profile.properties["quintile_rfm_segment"] == "none"
+    assert ("hand", "Entered Segment", False) in brand.events()
+    brand.sync()
+    assert brand.writes() == []
+
+
+def test_additions_are_looked_up_only_if_the_list_was_not_read(brand: Brand) -> None:
+    brand.put_on("cyd")
+    brand.map(brand.segment("1", *crowd(150)))
+    brand.sync()
+    path = f"/api/lists/{brand.list.id}/profiles"
+    assert [each.path for each in brand.sandbox.klaviyo_requests()].count(path) == 1
+    brand.segment("1", *crowd(300))
+    brand.sync()
+    # Two pages of the joins since, and 150 additions, a hundred to a call.
+    assert [each.path for each in brand.sandbox.klaviyo_requests()].count(path) == 2 + 2
+
+
+def test_a_future_date_that_a_former_release_recorded_hides_nobody(brand: Brand) -> None:
+    brand.put_on("cyd")
+    brand.map(f"klaviyo:{brand.list.id}", direction="pull")
+    brand.sync()
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        conn.execute("update app.klaviyo_lists set joins_read_to = now() + interval '1 year'")
+    brand.put_on("new")
+    brand.sync()
+    assert brand.read() == {"cyd", "new"}
+
+
+def test_a_full_read_corrects_how_far_joins_have_been_read(brand: Brand) -> None:
+    brand.put_on("cyd")
+    brand.map(f"klaviyo:{brand.list.id}", direction="pull")
+    brand.sync()
+    brand.date(NOW - timedelta(days=2), "cyd")
+    brand.sync(reads_all=True)
+    brand.put_on("new")
+    brand.date(NOW - timedelta(days=1), "new")
+    brand.sync()
+    assert brand.read() == {"cyd", "new"}
+
+
+class _KilledBeforeSending(NullProgress):
+    def __init__(self, run_id: UUID) -> None:
+        super().__init__()
+        self.run_id = run_id
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        if name == "changes":
+            raise _KilledError
+
+
+def test_people_who_were_planned_and_never_sent_are_not_quintiles(brand: Brand) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"))
+    with pytest.raises(_KilledError), begun_run(brand.pool, brand.tenant_id) as run:
+        sync_klaviyo(brand.here, brand.pool, brand.tenant_id, _KilledBeforeSending(run.run_id))
+    assert brand.ledger(config_id) == {"ada": "pending", "bob": "pending"}
+    brand.put_on("ada")
+    brand.sync()
+    assert brand.ledger(config_id) == {"ada": "kept", "bob": "synced"}
+    brand.segment("1")
+    brand.sync()
+    assert brand.members() == {"ada"}
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["stays in the segment", "leaves it"])
+def test_people_whose_import_was_refused_are_not_quintiles(brand: Brand, *, leaves: bool) -> None:
+    config_id = brand.map(brand.segment("1", "ada", "bob"))
+    refusal = Fault(status=400, path="/api/profile-bulk-import-jobs", count=100)
+    brand.sandbox.fail_klaviyo(refusal)
+    with pytest.raises(KlaviyoError, match="status 400"):
+        brand.sync()
+    brand.sandbox.reset_faults()
+    brand.put_on("ada")
+    if not leaves:
+        brand.sync()
+        assert brand.ledger(config_id) == {"ada": "kept", "bob": "synced"}
+    brand.segment("1")
+    brand.sync()
+    assert brand.members() == {"ada"}
+    assert brand.ledger(config_id) == {}
+
+
+@pytest.mark.parametrize("date", DATES)
+def test_people_whose_imports_answer_was_lost_are_quintiles(brand: Brand, date: str) -> None:
+    brand.put_on("cyd")
+    config_id = brand.map(brand.segment("1", "bob"))
+    brand.sync()
+    brand.segment("1", "ada", "bob")
+    brand.sandbox.fail_klaviyo(Fault(lose=True, path="/api/profile-bulk-import-jobs", count=100))
+    with stamina.set_testing(True, attempts=1), pytest.raises(KlaviyoUnavailableError):
+        brand.sync()
+    brand.sandbox.reset_faults()
+    brand.put_on("ada")
+    brand.date(DATES[date], "ada")
+    brand.sync()
+    assert brand.ledger(config_id) == {"ada": "synced", "bob": "synced"}
+    brand.segment("1")
+    brand.sync()
+    assert brand.members() == {"cyd"}
+
+
+def test_people_of_two_segments_put_back_by_hand_stay(brand: Brand) -> None:
+    """One segment's sync removes them while the other's has not planned yet."""
+    first = brand.map(brand.segment("1", "ada", "bob"))
+    second = brand.map(brand.segment("2", "ada", "bob"))
+    brand.sync()
+    brand.sync()
+    brand.segment("1", "bob")
+    brand.segment("2", "bob")
+    brand.sync(config_ids=[first])
+    assert brand.members() == {"bob"}
+    brand.put_on("ada")
+    brand.date(None, "ada")
+    brand.segment("2", "ada", "bob")
+    brand.sync(config_ids=[second])
+    assert brand.ledger(second) == {"ada": "kept", "bob": "synced"}
+    brand.segment("1")
+    brand.segment("2")
+    brand.sync()
+    assert brand.members() == {"ada"}
+
+
+def test_a_list_that_is_deleted_before_its_additions_are_looked_up_pauses(brand: Brand) -> None:
+    brand.put_on("cyd")
+    config_id = brand.map(brand.segment("1", "ada"))
+    brand.sync()
+    brand.segment("1", "ada", "bob")
+
+    class Deletes(NullProgress):
+        def __init__(self, run_id: UUID) -> None:
+            super().__init__()
+            self.run_id = run_id
+
+        def phase(self, name: str, total: int | None = None) -> None:
+            if name == "changes":
+                del brand.account.lists[brand.list.id]
+
+    with begun_run(brand.pool, brand.tenant_id) as run:
+        sync_klaviyo(brand.here, brand.pool, brand.tenant_id, Deletes(run.run_id))
+    assert brand.config(config_id)["is_paused"]

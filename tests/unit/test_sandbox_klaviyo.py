@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -14,13 +15,15 @@ from sandbox import Sandbox
 from sandbox.klaviyo import Account
 from sandbox.klaviyo.errors import ApiError
 from sandbox.klaviyo.limits import Limit, RateLimits
+from sandbox.klaviyo.operations import OPT_OUT_HEADER, RETIRED
 
 # Plain HTTP on loopback: loading certificates for each call would take longer than the call.
 HTTP = httpx.Client(verify=False)  # noqa: S501
 KEY = "pk_sandbox_test"
+FUTURE = datetime(2099, 1, 1, tzinfo=UTC)
 HEADERS = {
     "Authorization": f"Klaviyo-API-Key {KEY}",
-    "revision": "2026-07-15",
+    "revision": "2026-10-15",
     "Content-Type": "application/vnd.api+json",
 }
 
@@ -91,6 +94,8 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
         ({"Authorization": "Klaviyo-API-Key pk_nobody"}, 401, "authentication_failed"),
         ({"revision": ""}, 400, "invalid"),
         ({"revision": "2026-07-16"}, 400, "invalid"),
+        ({OPT_OUT_HEADER: "yes"}, 400, "invalid"),
+        ({"revision": RETIRED[0], OPT_OUT_HEADER: "1"}, 410, "gone"),
     ],
 )
 def test_credentials_and_revision_are_checked(
@@ -98,6 +103,28 @@ def test_credentials_and_revision_are_checked(
 ) -> None:
     response = klaviyo.call("GET", "/api/lists", headers={**HEADERS, **change})
     assert (response.status_code, error_of(response)["code"]) == (status, code)
+
+
+def test_a_retired_revision_falls_forward_unless_the_caller_opts_out(klaviyo: Klaviyo) -> None:
+    for headers in ({"revision": RETIRED[0]}, {OPT_OUT_HEADER: "1"}):
+        response = klaviyo.call("GET", "/api/lists", headers={**HEADERS, **headers})
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize("sign", ["\ufeff", "\u00a0", "\u200b", "\u00ad", "\t"])
+def test_an_address_with_an_invisible_character_is_refused(sign: str, klaviyo: Klaviyo) -> None:
+    response = klaviyo.import_profiles({"email": f"a{sign}da@example.com"})
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid")
+
+
+def test_a_member_may_have_any_time_of_joining_or_none(klaviyo: Klaviyo) -> None:
+    members = klaviyo.account.lists[klaviyo.list_id].members
+    for profile_id, joined in zip(klaviyo.add(2), (None, FUTURE), strict=True):
+        members[profile_id] = joined
+    query = "?fields[profile]=email,joined_group_at&sort=joined_group_at"
+    found = klaviyo.call("GET", f"/api/lists/{klaviyo.list_id}/profiles{query}").json()["data"]
+    times = [each["attributes"]["joined_group_at"] for each in found]
+    assert times == [None, FUTURE.isoformat()]
 
 
 def test_a_revoked_key_is_refused(klaviyo: Klaviyo) -> None:

@@ -39,7 +39,7 @@ final as (
     select
         t.tenant_id,
         {{ id_or_digest('c.id', 'c') }} as customer_id,
-        nullif(c.email, '') as email,
+        {{ clean_address('c.email') }} as email,
         {{ customer_display_name('c') }} as display_name,
         upper(c.email_marketing_consent ->> 'state') as marketing_state,
         coalesce(g.tags, '{}') as tags,

@@ -324,7 +324,9 @@ final as (
         {{ id_or_digest('o.id', 'o') }} as order_id,
         o.name as order_number,
         c.customer_id,
-        coalesce(nullif(c.email, ''), nullif(o.email, '')) as customer_email,
+        coalesce(
+            {{ clean_address('c.email') }}, {{ clean_address('o.email') }}
+        ) as customer_email,
         {{ customer_display_name('c') }} as customer_name,
         coalesce(o.processed_at, o.created_at) as processed_at,
         o.cancelled_at,

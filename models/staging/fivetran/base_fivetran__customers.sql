@@ -46,7 +46,7 @@ final as (
     select
         t.tenant_id,
         {{ id_or_digest('c.id', 'c') }} as customer_id,
-        nullif(c.email, '') as email,
+        {{ clean_address('c.email') }} as email,
         {{ customer_display_name('c') }} as display_name,
         upper(c.email_marketing_consent_state) as marketing_state,
         coalesce(g.tags, '{}') as tags,

@@ -14,6 +14,10 @@
 --   suppressed  gets no e-mail and is not on the list
 --   delete      nothing left to remember
 --
+-- Quintile added an address if a call that may have done so was made: one that was only planned, or
+-- certainly never arrived, and is on the list now was added by a person. No date that the
+-- destination reports has a say in this.
+--
 -- An address that was seen on the list (it has a profile id) and is missing now was removed by
 -- someone: those that Quintile removes stay pending. An address that was not seen counts
 -- as removed only if a full read began long enough after it was sent to have covered it.
@@ -44,7 +48,9 @@ base as (
         b.state,
         b.is_member,
         b.refused_hash,
-        b.changed_at
+        b.changed_at,
+        b.state = 'synced'
+        or (b.state = 'pending' and (b.sent_at is not null or b.profile_id is not null)) as is_ours
     from app.klaviyo_ledger as b
     where b.tenant_id = %(tenant_id)s and b.config_id = %(config_id)s
 ),
@@ -131,6 +137,8 @@ claims as (
         k.email,
         k.state,
         k.profile_id is not null or k.changed_at < o.covered_until as is_seen,
+        k.state = 'synced'
+        or (k.state = 'pending' and (k.sent_at is not null or k.profile_id is not null)) as is_ours,
         o.is_inactive and k.is_member and k.state in ('pending', 'synced', 'kept') as is_wanted
     from others as o
     inner join app.klaviyo_ledger as k
@@ -142,6 +150,8 @@ claims as (
         m.email,
         k.state,
         k.profile_id is not null or k.changed_at < o.covered_until as is_seen,
+        k.state = 'synced'
+        or (k.state = 'pending' and (k.sent_at is not null or k.profile_id is not null)) as is_ours,
         coalesce(k.state, 'new') not in ('rejected', 'removed') as is_wanted
     from others as o
     inner join pg_temp.sync_members as m on o.config_id = m.config_id and m.reason is null
@@ -155,7 +165,7 @@ other_claims as (
         c.email,
         bool_or(c.is_wanted) as is_wanted,
         bool_or(c.is_wanted and coalesce(c.state, 'new') <> 'new') as is_recorded,
-        coalesce(bool_or(c.state in ('pending', 'synced')), false) as is_managed,
+        coalesce(bool_or(c.is_ours), false) as is_managed,
         coalesce(bool_or(c.state = 'synced' and c.is_seen is not true), false) as is_sent,
         coalesce(bool_or(c.state = 'removed'), false) as is_removed,
         coalesce(
@@ -183,6 +193,7 @@ compared as (
         coalesce(e.is_removed, false) as is_removed_elsewhere,
         coalesce(e.is_known, false) as is_known_elsewhere,
         coalesce(b.state, 'none') as state,
+        coalesce(b.is_ours, false) as is_ours,
         coalesce(b.is_member, false) as was_member,
         b.profile_id as known_profile_id,
         b.customer_id as known_customer_id,
@@ -211,7 +222,7 @@ decided as (
         c.*,
         case
             when c.is_local and c.is_remote and (
-                c.state in ('pending', 'synced')
+                c.is_ours
                 or (c.state <> 'kept' and c.is_managed_elsewhere)
             ) then 'managed'
             when c.is_local and c.is_remote then 'unmanaged'
@@ -232,6 +243,7 @@ decided as (
                 then 'keep_off'
             when c.state = 'rejected' or (c.state in ('kept', 'removed') and c.is_remote)
                 then 'delete'
+            when c.state = 'pending' and not c.is_ours then 'delete'
             when (c.is_renamed and c.is_wanted_by_new_address) or c.is_wanted_by_former
                 then 'delete'
             when c.is_wanted_elsewhere and c.is_recorded_elsewhere then 'delete'

@@ -23,16 +23,93 @@ where
 order by email
 limit %(row_limit)s;
 
+-- name: record_found
+-- These of a batch that is about to be added are on the list already, though no read has shown
+-- them: whatever dates the destination reports, this is who is on it. A person added them, unless
+-- a call whose answer was lost did. Returns their addresses.
+with found as (
+    select distinct on (f.profile_id)
+        f.profile_id,
+        lower(app.clean_address(f.email)) as email,
+        f.joined_at,
+        f.is_suppressed
+    from unnest(
+        %(profile_ids)s::text[],
+        %(found)s::text[],
+        %(joined)s::timestamptz[],
+        %(suppressed)s::boolean[]
+    ) as f (profile_id, email, joined_at, is_suppressed)
+    order by f.profile_id
+),
+
+profiles as (
+    insert into app.klaviyo_list_profiles as p (
+        tenant_id, list_id, profile_id, email, joined_at, is_suppressed
+    )
+    select
+        %(tenant_id)s,
+        %(list_id)s,
+        f.profile_id,
+        f.email,
+        f.joined_at,
+        f.is_suppressed
+    from found as f
+    inner join app.klaviyo_lists as l
+        on l.tenant_id = %(tenant_id)s and l.list_id = %(list_id)s
+    on conflict (tenant_id, list_id, profile_id) do update set
+        email = excluded.email,
+        joined_at = excluded.joined_at,
+        is_suppressed = excluded.is_suppressed
+    where p.tenant_id = %(tenant_id)s
+),
+
+sent as (
+    select distinct k.email
+    from app.klaviyo_sync_configs as c
+    inner join app.klaviyo_ledger as k
+        on k.tenant_id = %(tenant_id)s and c.config_id = k.config_id
+    where
+        c.tenant_id = %(tenant_id)s
+        and c.list_id = %(list_id)s
+        and (k.state = 'synced' or (k.state = 'pending' and k.sent_at is not null))
+        and k.email in (select f.email from found as f)
+)
+
+insert into app.klaviyo_ledger as k (
+    tenant_id, config_id, email, customer_id, profile_id, state
+)
+select
+    %(tenant_id)s,
+    %(config_id)s,
+    a.email,
+    min(a.customer_id) as customer_id,
+    min(f.profile_id) as profile_id,
+    case when count(s.email) > 0 then 'synced' else 'kept' end as state
+from unnest(%(emails)s::text[], %(customer_ids)s::text[]) as a (email, customer_id)
+inner join found as f on a.email = f.email
+left join sent as s on a.email = s.email
+group by a.email
+on conflict (tenant_id, config_id, email) do update set
+    profile_id = excluded.profile_id,
+    state = excluded.state,
+    error_code = null,
+    error_detail = null,
+    refused_hash = null,
+    changed_at = excluded.changed_at
+where k.tenant_id = %(tenant_id)s
+returning k.email;
+
 -- name: mark_pending
 -- A batch is about to be added. If the process dies now, the next sync reads from the list what
 -- happened to it.
-insert into app.klaviyo_ledger as k (tenant_id, config_id, email, customer_id, state)
+insert into app.klaviyo_ledger as k (tenant_id, config_id, email, customer_id, state, sent_at)
 select
     %(tenant_id)s,
     %(config_id)s,
     a.email,
     a.customer_id,
-    'pending'
+    'pending',
+    now()
 from unnest(%(emails)s::text[], %(customer_ids)s::text[]) as a (email, customer_id)
 on conflict (tenant_id, config_id, email) do update set
     customer_id = excluded.customer_id,
@@ -40,8 +117,19 @@ on conflict (tenant_id, config_id, email) do update set
     error_code = null,
     error_detail = null,
     refused_hash = null,
+    sent_at = excluded.sent_at,
     changed_at = excluded.changed_at
 where k.tenant_id = %(tenant_id)s;
+
+-- name: mark_unsent
+-- These certainly never reached the destination: if they are on the list, a person added them.
+update app.klaviyo_ledger
+set sent_at = null
+where
+    tenant_id = %(tenant_id)s
+    and config_id = %(config_id)s
+    and email = any(%(emails)s)
+    and state = 'pending';
 
 -- name: mark_synced
 -- The destination has added these to the list.
@@ -78,6 +166,7 @@ set
     refused_hash = case when r.is_new then r.properties_hash end,
     error_code = r.code,
     error_detail = r.detail,
+    sent_at = case when not r.is_new then k.sent_at end,
     changed_at = case when r.is_new then now() else k.changed_at end
 from
     jsonb_to_recordset(%(refusals)s) as r (
@@ -153,6 +242,7 @@ deleted as (
 update app.klaviyo_ledger as k
 set
     profile_id = null,
+    sent_at = null,
     changed_at = 'epoch'
 from configs as c
 where
@@ -174,7 +264,7 @@ with deleted as (
         and asked.config_id = %(config_id)s
         and c.list_id = asked.list_id
         and k.config_id = c.config_id
-        and k.email = %(email)s
+        and k.email = lower(app.clean_address(%(email)s))
         and k.state = 'removed'
     returning k.config_id
 )

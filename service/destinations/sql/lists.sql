@@ -1,15 +1,20 @@
 -- name: record_list
--- Records a list and how far it has been read. Its name was read with a full read.
+-- Records a list and how far it has been read. Its name was read with a full read. A date in the
+-- future says nothing about how far that is, and a full read corrects what earlier reads took for
+-- it.
 insert into app.klaviyo_lists as l (tenant_id, list_id, name, joins_read_to, full_read_at)
 select
     %(tenant_id)s,
     %(list_id)s,
     coalesce(%(list_name)s, %(list_id)s),
-    (select max(r.joined_at) from pg_temp.sync_reading as r),
-    %(full_read_at)s
+    (select max(r.joined_at) from pg_temp.sync_reading as r where r.joined_at <= %(read_at)s),
+    case when %(is_full)s then %(read_at)s::timestamptz end
 on conflict (tenant_id, list_id) do update set
     name = coalesce(%(list_name)s, l.name),
-    joins_read_to = greatest(l.joins_read_to, excluded.joins_read_to),
+    joins_read_to = case
+        when %(is_full)s then excluded.joins_read_to
+        else greatest(l.joins_read_to, excluded.joins_read_to)
+    end,
     full_read_at = coalesce(excluded.full_read_at, l.full_read_at),
     gone_at = null
 where l.tenant_id = %(tenant_id)s;
@@ -30,9 +35,10 @@ where
     and list_name <> %(list_name)s;
 
 -- name: read_list_state
--- How far a list has been read, and the database's time, which dates the next read.
+-- How far a list has been read, and the database's time, which dates the next read. Null if that
+-- is in the future, as former releases recorded it: all of the list is read again.
 select
-    l.joins_read_to,
+    case when l.joins_read_to <= n.read_at then l.joins_read_to end as joins_read_to,
     l.full_read_at,
     n.read_at
 from (select now() as read_at) as n
@@ -88,7 +94,7 @@ with tenant_key as (
 reading as (
     select distinct on (r.profile_id)
         r.profile_id,
-        nullif(lower(btrim(r.email)), '') as email,
+        lower(app.clean_address(r.email)) as email,
         r.joined_at,
         r.is_suppressed
     from pg_temp.sync_reading as r
@@ -99,10 +105,12 @@ reading as (
                 on
                     e.tenant_id = %(tenant_id)s
                     and e.digest = app.erasure_digest(
-                        k.erasure_key, 'customer', app.customer_id_of_address(r.email)
+                        k.erasure_key,
+                        'customer',
+                        app.customer_id_of_address(app.clean_address(r.email))
                     )
         )
-    order by r.profile_id asc, r.joined_at desc
+    order by r.profile_id asc, r.joined_at desc nulls last
 ),
 
 known as (

@@ -80,7 +80,7 @@ select
     p.email
 from app.klaviyo_members as p
 left join marts.customer_facts as c
-    on c.tenant_id = %(tenant_id)s and lower(btrim(c.email)) = p.email
+    on c.tenant_id = %(tenant_id)s and lower(app.clean_address(c.email)) = p.email
 where p.tenant_id = %(tenant_id)s and p.list_id = %(segment)s
 group by p.profile_id, p.email;
 
@@ -118,8 +118,8 @@ addresses as (
     select
         s.config_id,
         s.customer_id,
-        nullif(lower(btrim(s.email)), '') as email,
-        lower(split_part(btrim(s.email), '@', -1)) as domain
+        lower(app.clean_address(s.email)) as email,
+        lower(split_part(app.clean_address(s.email), '@', -1)) as domain
     from pg_temp.sync_segment as s
 ),
 
@@ -248,7 +248,7 @@ customers as (
         ) as place
     from addresses as a
     inner join marts.customer_facts as f
-        on f.tenant_id = %(tenant_id)s and lower(btrim(f.email)) = a.email
+        on f.tenant_id = %(tenant_id)s and lower(app.clean_address(f.email)) = a.email
 ),
 
 -- Materialized, because the view could otherwise compute all previous segments again for

@@ -120,7 +120,10 @@ removals as (
     inner join profiles as p on k.email = p.email
     where
         not c.is_inactive
-        and k.state in ('pending', 'synced')
+        and (
+            k.state = 'synced'
+            or (k.state = 'pending' and (k.sent_at is not null or k.profile_id is not null))
+        )
         and not exists (select from wanted as m where m.email = k.email)
 )
 

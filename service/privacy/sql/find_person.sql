@@ -4,13 +4,14 @@
 -- with one that the store has no record of (as in imported files), is theirs if it has one of the
 -- addresses or numbers.
 with addresses as (
-    select unnest(%(emails)s::text[]) as email
+    select lower(app.clean_address(g.email)) as email
+    from unnest(%(emails)s::text[]) as g (email)
     union
-    select lower(btrim(c.email))
+    select lower(app.clean_address(c.email))
     from shopify.customers as c
     where c.tenant_id = %(tenant_id)s and c.customer_id = %(customer_id)s
     union
-    select lower(btrim(m.email))
+    select lower(app.clean_address(m.email))
     from shopify.segment_members as m
     where m.tenant_id = %(tenant_id)s and m.customer_id = %(customer_id)s
     union
@@ -18,7 +19,7 @@ with addresses as (
     from app.klaviyo_ledger as k
     where k.tenant_id = %(tenant_id)s and k.customer_id = %(customer_id)s
     union
-    select lower(btrim(o.customer_email))
+    select lower(app.clean_address(o.customer_email))
     from shopify.orders as o
     where o.tenant_id = %(tenant_id)s and o.customer_id = %(customer_id)s
 ),
@@ -34,7 +35,7 @@ emails as (
                 c.tenant_id = %(tenant_id)s
                 and c.customer_id <> %(customer_id)s
                 and c.deleted_at is null
-                and lower(btrim(c.email)) = a.email
+                and lower(app.clean_address(c.email)) = a.email
         )
 ),
 
@@ -61,7 +62,10 @@ orders as (
             or o.order_id = any(%(order_ids)s)
             or (
                 (
-                    lower(btrim(o.customer_email)) in (select e.email from emails as e)
+                    lower(app.clean_address(o.customer_email)) in (
+                        select e.email
+                        from emails as e
+                    )
                     or ltrim(o.customer_phone, '+') in (
                         select ltrim(p.phone, '+')
                         from phones as p

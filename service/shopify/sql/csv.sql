@@ -402,11 +402,12 @@ found as (
         coalesce(
             k.customer_id,
             o.customer_id,
-            app.customer_id_of_address(i.customer_email),
+            app.customer_id_of_address(app.clean_address(i.customer_email)),
             app.customer_id_of_phone(i.customer_phone)
         ) as customer_id
     from pg_temp.incoming_orders as i
-    left join known as k on app.customer_id_of_address(i.customer_email) = k.made_id
+    left join known as k
+        on app.customer_id_of_address(app.clean_address(i.customer_email)) = k.made_id
     left join shopify.orders as o
         on
             o.tenant_id = %(tenant_id)s

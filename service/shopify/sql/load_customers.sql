@@ -15,7 +15,7 @@ with written as (
     select
         %(tenant_id)s,
         i.customer_id,
-        i.email,
+        app.clean_address(i.email),
         i.display_name,
         i.marketing_state,
         i.tags,

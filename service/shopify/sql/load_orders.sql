@@ -38,7 +38,7 @@ with written as (
         i.order_id,
         i.order_number,
         i.customer_id,
-        i.customer_email,
+        app.clean_address(i.customer_email),
         i.customer_phone,
         i.customer_name,
         i.processed_at,

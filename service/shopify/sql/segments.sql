@@ -109,7 +109,7 @@ from loaded as l;
 with incoming as (
     select distinct on (m.customer_id)
         m.customer_id,
-        m.email,
+        app.clean_address(m.email) as email,
         m.display_name,
         m.marketing_state
     from pg_temp.incoming_members as m

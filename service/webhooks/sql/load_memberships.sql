@@ -20,7 +20,7 @@ joined as (
         %(tenant_id)s,
         a.segment_id,
         %(customer_id)s,
-        %(email)s,
+        app.clean_address(%(email)s),
         %(display_name)s,
         %(marketing_state)s
     from asked as a
