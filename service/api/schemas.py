@@ -188,8 +188,15 @@ class RfmSummary(ResponseModel):
 class RfmCustomer(ResponseModel):
     """A scored customer."""
 
-    customer_id: str
+    customer_id: str = Field(
+        description="Id in the store or in the imported file. Without one, made of the e-mail"
+        " address (email:…) or else of the phone number (phone:…)."
+    )
     email: str | None
+    phone: str | None = Field(
+        description="Phone number of a customer without an e-mail address in the store, as the"
+        " orders have it."
+    )
     segment: Segment
     r_score: int = Field(ge=1, le=5)
     f_score: int = Field(ge=1, le=5)

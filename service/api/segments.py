@@ -90,7 +90,7 @@ def summarise_rfm_segments() -> RfmSummary:
 def list_rfm_customers(page: CustomersQuery) -> dict[str, Any]:
     """List scored customers, highest net spend first.
 
-    `q` searches e-mail addresses for the text, and customer ids for the exact id.
+    `q` searches e-mail addresses and phone numbers for the text, and customer ids for the exact id.
     """
     with transaction() as conn:
         listed = _BY_SPEND.read_page(

@@ -150,6 +150,7 @@ def test_customers_are_sorted_by_spend_and_ties_are_paged_once(
         {
             "customer_id": "9",
             "email": "c9@example.com",
+            "phone": None,
             "segment": "new",
             "r_score": 5,
             "f_score": 5,

@@ -6,6 +6,8 @@ An order that cannot be read is rejected with the reason, and its neighbours are
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -468,3 +470,79 @@ def test_an_order_that_is_there_twice_ends_the_build(airbyte: Landed) -> None:
     )
     printed = airbyte.build("+base_airbyte__orders", expect=1)
     assert "unique_within_tenant_base_airbyte__orders_order_id" in printed
+
+
+# -- phone numbers -------------------------------------------------------------------------------
+
+PHONES = {
+    "4001": ("phone:", "+8801712345678"),
+    "4002": ("phone:", "+8801712345678"),
+    "4003": (None, None),
+    "4004": (None, None),
+    "4005": ("401", "+8801712345678"),
+}
+
+
+def _assert_phones_identify(landed: Landed) -> None:
+    found = {number: landed.order(number) for number in PHONES}
+    assert {
+        number: (
+            order["customer_id"] and re.sub("^(phone:)[0-9a-f]{32}$", r"\1", order["customer_id"]),
+            order["customer_phone"],
+        )
+        for number, order in found.items()
+    } == PHONES
+    made = found["4001"]["customer_id"]
+    assert found["4002"]["customer_id"] == made
+    # As the service makes it of the same number.
+    digest = hashlib.sha256(b"8801712345678").hexdigest()[:32]
+    assert made == f"phone:{digest}"
+    assert landed.spent() == USUAL | {f"acme {made}": 3000, "acme 401": 1000}
+
+
+def test_fivetran_orders_without_customer_and_address_are_identified_by_their_phone(
+    fivetran: Landed,
+) -> None:
+    fivetran.change(
+        """
+        alter table landed_acme."order" add column phone text;
+        insert into landed_acme.customer (id, phone) values (401, '+8801712345678');
+        insert into landed_acme."order" (
+            id, name, customer_id, email, phone, processed_at, total_price, subtotal_price,
+            financial_status, test
+        )
+        values
+        (4001, '#1', null, null, '+8801712345678', '2026-06-20 10:00+00', 10, 10, 'paid', false),
+        (4002, '#2', null, '', '+880 1712-345678', '2026-06-20 10:00+00', 20, 20, 'paid', false),
+        (4003, '#3', null, null, '0000000000', '2026-06-20 10:00+00', 10, 10, 'paid', false),
+        (4004, '#4', null, 'g@example.com', '+8801712345678', '2026-06-20', 10, 10, 'paid', false),
+        (4005, '#5', 401, null, null, '2026-06-20 10:00+00', 10, 10, 'paid', false);
+        """
+    )
+    fivetran.build()
+    _assert_phones_identify(fivetran)
+
+
+def test_airbyte_orders_without_customer_and_address_are_identified_by_their_phone(
+    airbyte: Landed,
+) -> None:
+    airbyte.change(
+        """
+        alter table landed_acme.orders add column phone varchar;
+        insert into landed_acme.orders (
+            id, name, customer, email, phone, processed_at, total_price, subtotal_price,
+            financial_status, test
+        )
+        values
+        (4001, '#1', null, null, '+8801712345678', '2026-06-20 10:00+00', 10, 10, 'paid', false),
+        (4002, '#2', null, '', '+880 1712-345678', '2026-06-20 10:00+00', 20, 20, 'paid', false),
+        (4003, '#3', null, null, '0000000000', '2026-06-20 10:00+00', 10, 10, 'paid', false),
+        (4004, '#4', null, 'g@example.com', '+8801712345678', '2026-06-20', 10, 10, 'paid', false),
+        (
+            4005, '#5', '{"id": 401, "email": null, "phone": "+8801712345678"}', null, null,
+            '2026-06-20 10:00+00', 10, 10, 'paid', false
+        );
+        """
+    )
+    airbyte.build()
+    _assert_phones_identify(airbyte)

@@ -1,7 +1,7 @@
 -- depends_on: {{ ref('rfm_builds') }}
 {%- set figures = [
-    'tenant_id', 'customer_id', 'email', 'display_name', 'marketing_state', 'is_excluded_from_rfm',
-    'lifetime_order_count', 'lifetime_minor', 'first_order_at', 'last_order_at',
+    'tenant_id', 'customer_id', 'email', 'phone', 'display_name', 'marketing_state',
+    'is_excluded_from_rfm', 'lifetime_order_count', 'lifetime_minor', 'first_order_at', 'last_order_at',
     'window_order_count', 'window_minor', 'sample_order_ids'
 ] %}
 {%- set sale %}
@@ -90,7 +90,13 @@ customer_samples as (
 
 {% if is_incremental() -%}
 previous_facts as not materialized (
-    select * from {{ this }}
+    select
+        {{ figures | reject('equalto', 'phone') | join(',\n        ') }},
+        {{ column_or_null('phone', 'text') }} as phone,
+        r_score,
+        f_score,
+        m_score
+    from {{ this }}
     where {{ tenant_filter() }}
 ),
 
@@ -224,9 +230,9 @@ excluded_customers as (
 ),
 
 -- Imported orders may belong to customers that the store never sent. Use the address of their last
--- order that has one; with an index, look it up per customer.
+-- order that has one, else its phone number; with an index, look them up per customer.
 {% if are_orders_indexed() -%}
-customers_with_email as (
+customers_with_contact as (
     select
         k.*,
         coalesce(
@@ -240,7 +246,19 @@ customers_with_email as (
                 order by o.ordered_at desc, o.order_id desc
                 limit 1
             )
-        ) as resolved_email
+        ) as resolved_email,
+        case
+            when k.email is null
+                then (
+                    select o.customer_phone from orders as o
+                    where
+                        o.tenant_id = k.tenant_id
+                        and o.customer_id = k.customer_id
+                        and o.customer_phone is not null
+                    order by o.ordered_at desc, o.order_id desc
+                    limit 1
+                )
+        end as phone
     from customer_figures as k
     offset 0 -- noqa: AM09
 ),
@@ -256,13 +274,27 @@ order_emails as (
     order by o.tenant_id asc, o.customer_id asc, o.ordered_at desc, o.order_id desc
 ),
 
-customers_with_email as (
+order_phones as (
+    select distinct on (o.tenant_id, o.customer_id)
+        o.tenant_id,
+        o.customer_id,
+        o.customer_phone as phone
+    from customer_figures as k
+    inner join orders as o on k.tenant_id = o.tenant_id and k.customer_id = o.customer_id
+    where k.email is null and o.customer_phone is not null
+    order by o.tenant_id asc, o.customer_id asc, o.ordered_at desc, o.order_id desc
+),
+
+customers_with_contact as (
     select
         k.*,
-        coalesce(k.email, a.email) as resolved_email
+        coalesce(k.email, a.email) as resolved_email,
+        p.phone
     from customer_figures as k
     left join order_emails as a
         on k.tenant_id = a.tenant_id and k.customer_id = a.customer_id
+    left join order_phones as p
+        on k.tenant_id = p.tenant_id and k.customer_id = p.customer_id
 ),
 {%- endif %}
 
@@ -271,7 +303,7 @@ customers_with_domain as (
     select
         *,
         {{ email_domain('resolved_email') }} as email_domain
-    from customers_with_email
+    from customers_with_contact
     offset 0 -- noqa: AM09
 ),
 
@@ -280,6 +312,7 @@ recalculated as materialized (
         k.tenant_id,
         k.customer_id,
         k.resolved_email as email,
+        k.phone,
         k.display_name,
         k.marketing_state,
         x.customer_id is not null or d.base_domain is not null as is_excluded_from_rfm,

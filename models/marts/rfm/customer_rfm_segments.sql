@@ -18,6 +18,7 @@ current_scores as (
         s.tenant_id,
         s.customer_id,
         s.email,
+        s.phone,
         s.r_score,
         s.f_score,
         s.m_score,
@@ -42,6 +43,7 @@ final as (
         s.tenant_id,
         s.customer_id,
         s.email,
+        s.phone,
 
         -- scores
         s.r_score,
@@ -120,6 +122,7 @@ select
     tenant_id,
     customer_id,
     email,
+    phone,
     r_score,
     f_score,
     m_score,

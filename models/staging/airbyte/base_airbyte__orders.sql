@@ -26,6 +26,7 @@ landed_orders as (
         'name': 'text',
         'customer': 'jsonb',
         'email': 'text',
+        'phone': 'text',
         'created_at': 'time',
         'processed_at': 'time',
         'cancelled_at': 'time',
@@ -323,10 +324,12 @@ final as (
         o.tenant_id,
         {{ id_or_digest('o.id', 'o') }} as order_id,
         o.name as order_number,
-        c.customer_id,
         coalesce(
-            {{ clean_address('c.email') }}, {{ clean_address('o.email') }}
-        ) as customer_email,
+            c.customer_id,
+            case when k.email is null then {{ customer_id_of_phone('k.phone') }} end
+        ) as customer_id,
+        k.email as customer_email,
+        case when k.email is null then k.phone end as customer_phone,
         {{ customer_display_name('c') }} as customer_name,
         coalesce(o.processed_at, o.created_at) as processed_at,
         o.cancelled_at,
@@ -380,6 +383,15 @@ final as (
         ) as rejection_reason
     from orders as o
     left join customers as c on o.tenant_id = c.tenant_id and o.id = c.order_id
+    cross join
+        lateral (
+            values (
+                coalesce(
+                    {{ clean_address('c.email') }}, {{ clean_address('o.email') }}
+                ),
+                {{ phone_number("coalesce(nullif(c.phone, ''), o.phone)") }}
+            )
+        ) as k (email, phone)
     left join sales_channels as by_name on o.source_name = by_name.order_source
     left join sales_channels as by_app on o.app_id = by_app.order_source
     left join tags as g on o.tenant_id = g.tenant_id and o.id = g.order_id

@@ -26,6 +26,7 @@ landed_orders as (
         'name': 'text',
         'customer_id': 'id',
         'email': 'text',
+        'phone': 'text',
         'created_at': 'time',
         'processed_at': 'time',
         'cancelled_at': 'time',
@@ -254,10 +255,12 @@ final as (
         o.tenant_id,
         {{ id_or_digest('o.id', 'o') }} as order_id,
         o.name as order_number,
-        o.customer_id,
         coalesce(
-            {{ clean_address('c.email') }}, {{ clean_address('o.email') }}
-        ) as customer_email,
+            o.customer_id,
+            case when k.email is null then {{ customer_id_of_phone('k.phone') }} end
+        ) as customer_id,
+        k.email as customer_email,
+        case when k.email is null then k.phone end as customer_phone,
         {{ customer_display_name('c') }} as customer_name,
         coalesce(o.processed_at, o.created_at) as processed_at,
         o.cancelled_at,
@@ -302,6 +305,15 @@ final as (
     from orders as o
     left join landed_customers as c
         on o.source_schema = c.source_schema and o.customer_id = c.id
+    cross join
+        lateral (
+            values (
+                coalesce(
+                    {{ clean_address('c.email') }}, {{ clean_address('o.email') }}
+                ),
+                {{ phone_number("coalesce(nullif(c.phone, ''), o.phone)") }}
+            )
+        ) as k (email, phone)
     left join sales_channels as by_name on o.source_name = by_name.order_source
     left join sales_channels as by_app on o.app_id = by_app.order_source
     left join tags as g on o.source_schema = g.source_schema and o.id = g.order_id

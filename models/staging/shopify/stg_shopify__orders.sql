@@ -10,6 +10,7 @@ select
     order_number,
     customer_id,
     customer_email,
+    {{ column_or_null('customer_phone', 'text', orders) }} as customer_phone,
     customer_name,
     currency,
     total_minor,

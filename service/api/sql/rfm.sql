@@ -10,6 +10,7 @@ with page as (
         and (
             %(pattern)s::text is null
             or email ilike %(pattern)s
+            or phone like %(pattern)s
             or customer_id = %(q)s
         )
         and (
@@ -23,6 +24,7 @@ with page as (
 select
     customer_id,
     email,
+    phone,
     segment,
     r_score,
     f_score,

@@ -32,7 +32,7 @@ export function statusBadge(row) {
 }
 
 export function customer(row) {
-  if (!row.customer_name && !row.customer_email) return "Guest";
+  if (!row.customer_name && !row.customer_email) return row.customer_id ? "No name" : "Guest";
   return make(
     "span",
     { class: "stack" },

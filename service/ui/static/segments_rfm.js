@@ -22,7 +22,7 @@ function customer(row) {
   return make(
     "span",
     { class: "stack" },
-    make("span", { class: "strong" }, row.email || "No e-mail address"),
+    make("span", { class: "strong" }, row.email || row.phone || "No e-mail address"),
     make("span", { class: "muted mono" }, row.customer_id),
   );
 }
@@ -65,7 +65,7 @@ function start() {
     fragment: "#customers",
     caption: "Scored customers, highest net spend first",
     columns,
-    detail: { label: "Explain", about: (row) => row.email || row.customer_id, cell: reasons },
+    detail: { label: "Explain", about: (row) => row.email || row.phone || row.customer_id, cell: reasons },
     empty: () => make("div", { class: "state" }, make("h3", {}, "No scored customers")),
     names: { segment: "Segment" },
   })();
