@@ -59,6 +59,7 @@ order_tags as (
         o.customer_id,
         o.subtotal_minor,
         o.refunded_minor,
+        o.current_subtotal_minor,
         tag,
         {{ tag_key('tag') }} as tag_key
     from tagged_orders as o
@@ -73,6 +74,7 @@ tag_matches as (
         t.customer_id,
         t.subtotal_minor,
         t.refunded_minor,
+        t.current_subtotal_minor,
         s.sample_type,
         t.tag as matched_tag
     from order_tags as t

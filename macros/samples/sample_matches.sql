@@ -1,8 +1,8 @@
 {#
     Applies the price conditions to the candidates. Each type has its own: by default a UGC tag makes
     a sample at any price, and goods for TikTok must have been free. For a channel match they were
-    free from the start; with a tag they may also have been paid first and refunded later. Only the
-    goods matter: the total also contains shipping.
+    free from the start; with a tag they may also have been paid first and refunded later, or
+    been edited to cost nothing. Only the goods matter: the total also contains shipping.
 #}
 {% macro sample_matches(use_channel_index) -%}
 {%- set columns = "
@@ -10,7 +10,8 @@
             n.order_id,
             n.customer_id,
             n.subtotal_minor,
-            n.refunded_minor" -%}
+            n.refunded_minor,
+            n.current_subtotal_minor" -%}
 
 -- Two lookups, because only orders with free goods have an index of their own.
 channel_matches as (
@@ -53,6 +54,7 @@ matches as (
         m.customer_id,
         m.subtotal_minor,
         m.refunded_minor,
+        m.current_subtotal_minor,
         m.sample_type,
         m.matched_tag,
         '{}'::text[] as matched_patterns
@@ -65,6 +67,7 @@ matches as (
         end
         or m.subtotal_minor <= 0
         or m.subtotal_minor <= m.refunded_minor
+        or m.current_subtotal_minor <= 0
 
     union all
 
@@ -74,6 +77,7 @@ matches as (
         m.customer_id,
         m.subtotal_minor,
         m.refunded_minor,
+        m.current_subtotal_minor,
         'tiktok' as sample_type,
         null::text as matched_tag,
         m.matched_patterns
@@ -92,10 +96,19 @@ matched_samples as (
         max(matched_patterns) as matched_patterns,
         case
             when subtotal_minor <= 0 then 'free'
-            when count(matched_tag) > 0 and subtotal_minor <= refunded_minor then 'refunded'
+            when
+                count(matched_tag) > 0
+                and (subtotal_minor <= refunded_minor or current_subtotal_minor <= 0)
+                then 'refunded'
             else 'any'
         end as price_reason
     from matches
-    group by tenant_id, order_id, customer_id, subtotal_minor, refunded_minor
+    group by
+        tenant_id,
+        order_id,
+        customer_id,
+        subtotal_minor,
+        refunded_minor,
+        current_subtotal_minor
 )
 {%- endmacro %}

@@ -267,7 +267,7 @@ class SampleOrderDetail(SampleOrder):
     """A sample order with all its details."""
 
     price_reason: Literal["free", "refunded", "any"] = Field(
-        description="free: the goods cost nothing; refunded: they were paid for and refunded; any:"
+        description="free: the goods cost nothing; refunded: they were refunded or taken off; any:"
         " they were paid for, and your settings accept any price."
     )
     fulfillment_status: str | None = Field(description="The fulfillment status from Shopify.")

@@ -122,7 +122,7 @@ final as (
             end,
             case l.price_reason
                 when 'free' then 'the goods cost nothing'
-                when 'refunded' then 'the goods were paid for and refunded'
+                when 'refunded' then 'the goods were refunded or taken off the order'
                 else 'any price counts'
             end
         ) as evidence,
