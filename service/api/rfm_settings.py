@@ -10,7 +10,7 @@ from pydantic import Field
 
 from service.api.access import tenant_id, transaction
 from service.api.input_errors import explained
-from service.api.schemas import Instant, RequestModel, ResponseModel, Run
+from service.api.schemas import WITHOUT_NUL, Instant, RequestModel, ResponseModel, Run
 from service.core.db import Connection, one
 from service.core.queries import query
 from service.queue.enqueue import enqueue
@@ -20,9 +20,11 @@ blueprint = APIBlueprint("rfm_settings", __name__, tag="Segments")
 
 # A short list of exceptions; more belongs into the models.
 _MOST_EXCLUSIONS = 1000
-CustomerId = Annotated[str, Field(min_length=1, max_length=255)]
+CustomerId = Annotated[str, Field(min_length=1, max_length=255, pattern=WITHOUT_NUL)]
 Domain = Annotated[
-    str, Field(min_length=3, max_length=253), explained("A domain looks like example.com.")
+    str,
+    Field(min_length=3, max_length=253, pattern=WITHOUT_NUL),
+    explained("A domain looks like example.com."),
 ]
 
 
@@ -51,7 +53,7 @@ class RfmSettingsChange(RequestModel):
     """The settings to change; omitted settings stay the same."""
 
     window_days: int | None = Field(None, ge=1, le=3650)
-    time_zone: str | None = Field(None, max_length=64)
+    time_zone: str | None = Field(None, max_length=64, pattern=WITHOUT_NUL)
     minimum_minor: int | None = Field(None, ge=0, le=10**15)
     is_sample_counted: bool | None = None
     excluded_customer_ids: list[CustomerId] | None = Field(None, max_length=_MOST_EXCLUSIONS)

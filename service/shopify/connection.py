@@ -214,8 +214,11 @@ def follow_shop(settings: Settings, pool: Pool, tenant_id: UUID, shop: str) -> b
     """
     wanted = check_shop_domain(shop)
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        row = one(conn.execute(query("shopify.find_shop"), {"tenant_id": tenant_id}).fetchone())
+        if row["shop_domain"] == wanted:
+            return False
         stored = read_stored(settings, conn, tenant_id)
-        if stored is None or shop_domain(conn, tenant_id) == wanted:
+        if stored is None:
             return False
         expected, known_id = shop_domain(conn, tenant_id), _shop_id(conn, tenant_id)
     with _open_stored(settings, pool, tenant_id, wanted, stored) as client:

@@ -154,7 +154,8 @@ def test_one_tenant_is_built_and_the_other_left_alone(settings: Settings, tmp_pa
             {"name": "b", "customers": 12, "as_of": "2026-07-01"},
         ]
         # A tenant whose last order left the window is emptied; the other still stands.
-        variables = json.dumps({"as_of": "2029-07-02", "tenants": ["a"]})
+        years_later = {"as_of": "2029-07-02", "allow_future_as_of": True}
+        variables = json.dumps({**years_later, "tenants": ["a"]})
         warm_dbt(settings.database_url, tmp_path, *BUILD_DATA, "--vars", variables)
         assert conn.execute(by_tenant).fetchall() == [
             {"name": "b", "customers": 12, "as_of": "2026-07-01"},
