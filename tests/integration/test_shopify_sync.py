@@ -531,7 +531,7 @@ def test_a_wrong_token_is_not_stored(
     shopify_settings: Settings, pool: Pool, make_tenant: MakeTenant, store: Store
 ) -> None:
     tenant_id = make_tenant("kessel", store.data.domain)
-    with pytest.raises(ShopifyRefusedError):
+    with stamina.set_testing(True, attempts=2), pytest.raises(ShopifyRefusedError):
         connect_shopify(
             shopify_settings, pool, tenant_id, store.data.domain, "shpat_nobody_has_this"
         )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from service.shopify.parse import (
-    newest,
     number_of,
     parse_customer,
     parse_member,
@@ -216,12 +214,6 @@ def test_a_missing_field_is_named() -> None:
 def test_a_record_without_an_id_is_rejected_as_unknown(node: Any) -> None:
     _, (rejection,) = sort_out([node], parse_order)
     assert rejection.source_id == "unknown"
-
-
-def test_the_newest_change_counts_even_when_its_record_cannot_be_read() -> None:
-    unreadable = {"id": "?", "updatedAt": "2026-05-01T00:00:00Z"}
-    assert newest([order(), unreadable, {}]) == datetime(2026, 5, 1, tzinfo=UTC)
-    assert newest([]) is None
 
 
 def test_a_members_number_is_the_customers_id() -> None:
