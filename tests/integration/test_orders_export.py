@@ -774,3 +774,21 @@ def test_memory_does_not_grow_with_the_file(
     small, large = peaks
     # In KiB. A list of the rows would take 100 MiB.
     assert large - small < 8 * 1024, f"{small:,} KiB, then {large:,} KiB"
+
+
+def test_text_with_joined_emoji_and_line_breaks_is_kept(load: Importer) -> None:
+    """A joiner holds a family together; cleaning cells must not take it apart."""
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    gift = "\U0001f381"
+    row = first_row(
+        "#1",
+        "5400000001001",
+        Billing_Name=f"{family} \u00c5ngstr\u00f6m",
+        Notes=f"{gift}\n{gift}",
+        Tags=f"ugc, {gift}gift",
+    )
+    load.text(export(row))
+    (order,) = load.rows()
+    assert order["customer_name"] == f"{family} \u00c5ngstr\u00f6m"
+    assert order["note"] == f"{gift}\n{gift}"
+    assert order["tags"] == ["ugc", f"{gift}gift"]

@@ -113,6 +113,7 @@ orders_of_creators as (
             and d.customer_id = c.customer_id
             and not d.is_test
             and d.cancelled_at is null
+            and coalesce(upper(d.financial_status) not in ('VOIDED', 'EXPIRED'), true)
             and d.net_minor > 0
         {{ 'offset 0' if are_orders_indexed() }} -- noqa: AM09
     ) as o
