@@ -116,6 +116,7 @@ class CsvFile:
         self._is_known = is_known
         self._names = frozenset(self.header)
         self._lines = _Lines(chain(start[above + used :], lines), above + used)
+        self._fewest_cells = len(self.header)
 
     def records(self, required: Collection[str]) -> Iterator[tuple[int, list[str], str | None]]:
         """Every record with the number of its first line, and why it cannot be read, if so.
@@ -127,7 +128,8 @@ class CsvFile:
 
         Args:
             required: Columns that every record must have. Other cells that are missing at its end
-                are empty, because spreadsheets leave them out.
+                are empty, because spreadsheets leave them out. In a last line without a line break
+                they may be cut off, so an earlier record must be as short.
 
         Raises:
             InvalidInputError: A header of other columns begins in the middle of the file.
@@ -170,7 +172,10 @@ class CsvFile:
             # A spreadsheet writes cells to the right of the header, too.
             cells = cells[:width]
         is_blank = not any(cell.strip() for cell in cells)
-        if missing and not any(name in required for name in missing) and not self._lines.is_cut_off:
+        is_cut_off = self._lines.is_cut_off and len(cells) < self._fewest_cells
+        if missing and not any(name in required for name in missing) and not is_cut_off:
+            if not is_blank:
+                self._fewest_cells = min(self._fewest_cells, len(cells))
             cells = cells + [""] * len(missing)
         if len(cells) != width and not is_blank:
             where = f" (lines to {self._lines.number})" if len(self._lines.taken) > 1 else ""

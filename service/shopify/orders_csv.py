@@ -245,6 +245,7 @@ def _compare(
     conn.execute(
         query("shopify.keep_unmentioned"), {"tenant_id": tenant_id, "unmentioned": missing}
     )
+    conn.execute(query("shopify.keep_current_totals"), {"tenant_id": tenant_id})
     if accept_older:
         return []
     return conn.execute(

@@ -254,6 +254,46 @@ def test_an_export_without_the_balance_keeps_the_exchange_that_is_known(load: Im
     assert load.rows()[1]["current_total_minor"] is None
 
 
+def test_a_current_total_does_not_outlast_the_amounts_it_is_of(load: Importer) -> None:
+    columns = [name for name in COLUMNS if name != "Outstanding Balance"]
+    refunded = first_row(
+        "#1001",
+        "5400000000001",
+        Total="100.00",
+        Refunded_Amount="100.00",
+        Financial_Status="refunded",
+        Outstanding_Balance="0.00",
+    )
+    exchanged = first_row("#1002", "5400000000002", Total="200.00", Outstanding_Balance="100.00")
+    load.text(export(refunded, exchanged))
+    assert [row["current_total_minor"] for row in load.rows()] == [0, 10000]
+
+    older = {**refunded, "Refunded Amount": "0.00", "Financial Status": "paid"}
+    text = export({name: older[name] for name in columns if name in older}, columns=columns)
+    assert load.text(text).older_count == 1
+    assert load.text(text, accept_older=True).loaded == 1
+    header = "order_id,customer_id,processed_at,total"
+    assert load(header, "5400000000002,c,2024-05-01,250").loaded == 1
+    assert [row["current_total_minor"] for row in load.rows()] == [10000, 15000]
+
+
+def test_a_greater_total_is_reduced_by_the_refund_that_the_file_does_not_mention(
+    load: Importer,
+) -> None:
+    order = first_row(
+        "#1001",
+        "5400000000001",
+        Total="100.00",
+        Refunded_Amount="40.00",
+        Financial_Status="partially_refunded",
+        Outstanding_Balance="0.00",
+    )
+    load.text(export(order))
+    load("order_id,customer_id,processed_at,total", "5400000000001,c,2024-05-01,150")
+    (row,) = load.rows()
+    assert (row["refunded_minor"], row["current_total_minor"]) == (4000, 11000)
+
+
 def test_an_exchange_that_was_paid_since_counts_in_full(load: Importer) -> None:
     """The later export decides, as for every other cell."""
     order = first_row("#1001", "5400000000001", Total="200.00", Outstanding_Balance="100.00")

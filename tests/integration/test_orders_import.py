@@ -205,6 +205,57 @@ def test_a_newer_file_keeps_the_current_totals_that_it_does_not_know(
     assert row["current_subtotal_minor"] == 9000
 
 
+@pytest.mark.parametrize(
+    ("stored", "line", "current"),
+    [
+        # What an edit took off stays off: of a greater total, of a smaller one, never below zero.
+        ((22600, 0, 11300, 9000), "300.00,0", (18700, None)),
+        ((22600, 0, 11300, 9000), "150.00,0", (3700, None)),
+        ((22600, 0, 11300, 9000), "50.00,0", (0, None)),
+        # A refund is no edit.
+        ((10000, 10000, 0, 0), "100.00,0", (10000, None)),
+        ((10000, 2000, 8000, 8000), "100.00,50", (5000, 8000)),
+        # The same amounts: exactly what the store said, even where it is more than is left.
+        ((10000, 2000, 9000, 0), "100.00,20", (9000, 0)),
+        # The store did not tell.
+        ((10000, 0, None, None), "150.00,0", (None, None)),
+    ],
+)
+def test_current_totals_follow_the_total_and_the_refund_of_a_newer_file(
+    load: Importer,
+    pool: Pool,
+    tenant: UUID,
+    stored: tuple[int, int, int | None, int | None],
+    line: str,
+    current: tuple[int | None, int | None],
+) -> None:
+    total, refunded, current_total, current_subtotal = stored
+    order = {
+        **api_order("1", total),
+        "refunded_minor": refunded,
+        "current_total_minor": current_total,
+        "current_subtotal_minor": current_subtotal,
+    }
+    with tenant_transaction(pool, tenant) as conn:
+        load_orders(conn, tenant, [order], AS_OF)
+    lines = (f"{HEADER},refunded,updated_at", f"1,c,2026-01-01,{line},2026-01-06")
+    assert load(*lines).loaded == 1
+    assert load(*lines).loaded == 0
+    (row,) = load.rows()
+    assert (row["current_total_minor"], row["current_subtotal_minor"]) == current
+
+
+def test_a_current_total_in_another_currency_is_not_kept(
+    load: Importer, pool: Pool, tenant: UUID
+) -> None:
+    edited = {**api_order("1", 22600), "current_total_minor": 11300, "current_subtotal_minor": 9000}
+    with tenant_transaction(pool, tenant) as conn:
+        load_orders(conn, tenant, [edited], AS_OF)
+    load(f"{HEADER},currency,updated_at", "1,c,2026-01-01,226.00,EUR,2026-01-06")
+    (row,) = load.rows()
+    assert (row["current_total_minor"], row["current_subtotal_minor"]) == (None, None)
+
+
 def test_the_api_overwrites_an_imported_order(load: Importer, pool: Pool, tenant: UUID) -> None:
     load(f"{HEADER},updated_at", "1,c,2026-01-01,2,2026-02-01")
     with tenant_transaction(pool, tenant) as conn:
@@ -305,6 +356,41 @@ def test_of_states_of_an_order_in_one_file_the_latest_counts(load: Importer) -> 
         (700, 700),
         (900, 900),
     ]
+
+
+@pytest.mark.parametrize("times", [("07", "07", "09"), ("09", "07", "07"), ("07", "09", "07")])
+def test_a_repeated_state_of_an_order_is_no_conflict(
+    load: Importer, times: tuple[str, ...]
+) -> None:
+    states = {"07": "5,0", "09": "7,7"}
+    lines = [f"1,c,2026-01-01,{states[day]},2026-01-{day}" for day in times]
+    report = load(f"{HEADER},refunded,updated_at", *lines, *["2,c,2026-01-01,5,0,2026-01-07"] * 2)
+    assert report == ImportReport(loaded=2, repeated=3)
+    row, _ = load.rows()
+    assert (row["total_minor"], row["refunded_minor"]) == (700, 700)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # Two different lines of one time.
+        ("1,c,2026-01-01,5,2026-01-07", "1,c,2026-01-01,6,2026-01-07"),
+        (
+            "1,c,2026-01-01,5,2026-01-07",
+            "1,c,2026-01-01,6,2026-01-07",
+            "1,c,2026-01-01,6,2026-01-09",
+        ),
+        # One without a time, whether or not the others repeat each other.
+        ("1,c,2026-01-01,5,2026-01-07", "1,c,2026-01-01,5,2026-01-07", "1,c,2026-01-01,6,"),
+        ("1,c,2026-01-01,5,", "1,c,2026-01-01,6,2026-01-09"),
+    ],
+)
+def test_different_lines_that_their_times_do_not_order_are_refused(
+    load: Importer, lines: tuple[str, ...]
+) -> None:
+    with pytest.raises(InvalidInputError, match="have different totals"):
+        load(f"{HEADER},updated_at", *lines)
+    assert load.rows() == []
 
 
 @pytest.mark.parametrize("sum_lines", [True, False])
@@ -657,6 +743,21 @@ def test_missing_cells_at_the_end_are_empty_if_they_are_optional(load: Importer)
 def test_the_last_line_of_a_file_that_was_cut_off_is_rejected(load: Importer) -> None:
     report = load.text(f"{HEADER},currency\n1,c,2026-01-01,100.00,USD\n2,c,2026-01-01,10")
     assert report.rejected == [(3, "it has 4 fields, the header 5")]
+
+
+def test_a_last_line_without_a_line_break_may_be_as_short_as_others(load: Importer) -> None:
+    lines = [f"{HEADER},currency,tags", "1,c,2026-01-01,1", "2,c,2026-01-01,2,EUR,a"]
+    for last in ("3,c,2026-01-01,3", "3,c,2026-01-01,3,EUR"):
+        report = load.text("\n".join([*lines, last]))
+        assert (report.rejected, len(load.rows())) == ([], 3)
+
+
+@pytest.mark.parametrize("short", ["1,c,2026-01-01,1,EUR", ",", "1,c", "1,c,2026-01-01,1,EUR,a"])
+def test_a_last_line_that_is_shorter_than_every_other_was_cut_off(
+    load: Importer, short: str
+) -> None:
+    report = load.text(f"{HEADER},currency,tags\n{short}\n2,c,2026-01-01,10")
+    assert report.rejected[-1] == (3, "it has 4 fields, the header 6")
 
 
 def test_lines_above_the_header_are_skipped(load: Importer) -> None:

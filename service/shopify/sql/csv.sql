@@ -61,7 +61,19 @@ with compared as (
             ],
             null
         ) as line_differences,
-        count(distinct i.shopify_updated_at) = count(*) as are_states,
+        -- Lines with the same time repeat a state only if they say the same.
+        count(i.shopify_updated_at) = count(*)
+        and count(distinct i.shopify_updated_at) = count(
+            distinct row(
+                i.shopify_updated_at,
+                i.customer_id,
+                i.currency,
+                i.total_minor,
+                i.subtotal_minor,
+                i.refunded_minor,
+                i.processed_at
+            )
+        ) as are_states,
         sum(i.total_minor) > 9223372036854775807 as is_sum_too_large
     from pg_temp.incoming_orders as i
     group by i.order_id
@@ -293,6 +305,35 @@ set
     fulfillment_status = coalesce(i.fulfillment_status, o.fulfillment_status)
 from shopify.orders as o
 where o.tenant_id = %(tenant_id)s and i.order_id = o.order_id;
+
+-- name: keep_current_totals
+-- Gives the incoming orders without current totals what is known of them. What was taken off the
+-- stored total beyond its refund, such as an exchange, is taken off the new total, too: the stored
+-- figure itself would be of another total or refund. The current subtotal is only kept where
+-- nothing can have raised it. Run after keep_unmentioned, which decides on the refund.
+update pg_temp.incoming_orders as i
+set
+    current_total_minor = case
+        when i.current_total_minor is not null or o.current_total_minor is null
+            then i.current_total_minor
+        when i.total_minor = o.total_minor and i.refunded_minor = o.refunded_minor
+            then o.current_total_minor
+        else greatest(
+            i.total_minor
+            - least(i.refunded_minor, i.total_minor)
+            - greatest(o.total_minor - o.refunded_minor - o.current_total_minor, 0),
+            0
+        )
+    end,
+    current_subtotal_minor = coalesce(
+        i.current_subtotal_minor,
+        case
+            when i.total_minor = o.total_minor and i.refunded_minor >= o.refunded_minor
+                then o.current_subtotal_minor
+        end
+    )
+from shopify.orders as o
+where o.tenant_id = %(tenant_id)s and i.order_id = o.order_id and i.currency = o.currency;
 
 -- name: take_out_older
 -- Takes out the lines of an older file: they would take back a refund, a payment, a cancellation,

@@ -2,8 +2,8 @@
 -- Writes the incoming orders that differ from the stored ones and are not older: read_page_orders
 -- or read_incoming_orders. What the API ('api') says replaces what a file ('csv') said, whatever
 -- its date, because a file is a copy of it. A file replaces what the API said only if it is
--- provably later; it keeps what it does not mention (a note, items, parcels, current totals), and
--- deleted orders stay deleted.
+-- provably later; it keeps what it does not mention (a note, items, parcels), and deleted orders
+-- stay deleted. Its current totals come from keep_current_totals.
 with written as (
     insert into shopify.orders as o (
         tenant_id,
@@ -74,14 +74,8 @@ with written as (
         total_minor = excluded.total_minor,
         subtotal_minor = excluded.subtotal_minor,
         refunded_minor = excluded.refunded_minor,
-        current_total_minor = coalesce(
-            excluded.current_total_minor,
-            case when excluded.source = 'csv' then o.current_total_minor end
-        ),
-        current_subtotal_minor = coalesce(
-            excluded.current_subtotal_minor,
-            case when excluded.source = 'csv' then o.current_subtotal_minor end
-        ),
+        current_total_minor = excluded.current_total_minor,
+        current_subtotal_minor = excluded.current_subtotal_minor,
         financial_status = excluded.financial_status,
         fulfillment_status = excluded.fulfillment_status,
         channel = excluded.channel,
@@ -162,14 +156,8 @@ with written as (
             excluded.total_minor,
             excluded.subtotal_minor,
             excluded.refunded_minor,
-            coalesce(
-                excluded.current_total_minor,
-                case when excluded.source = 'csv' then o.current_total_minor end
-            ),
-            coalesce(
-                excluded.current_subtotal_minor,
-                case when excluded.source = 'csv' then o.current_subtotal_minor end
-            ),
+            excluded.current_total_minor,
+            excluded.current_subtotal_minor,
             excluded.financial_status,
             excluded.fulfillment_status,
             excluded.channel,
