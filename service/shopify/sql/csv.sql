@@ -309,8 +309,9 @@ where o.tenant_id = %(tenant_id)s and i.order_id = o.order_id;
 -- name: keep_current_totals
 -- Gives the incoming orders without current totals what is known of them. What was taken off the
 -- stored total beyond its refund, such as an exchange, is taken off the new total, too: the stored
--- figure itself would be of another total or refund. The current subtotal is only kept where
--- nothing can have raised it. Run after keep_unmentioned, which decides on the refund.
+-- figure itself would be of another total or refund. A refund that grew is first a refund of what
+-- was taken off. The current subtotal is only kept where nothing can have raised it. Run after
+-- keep_unmentioned, which decides on the refund.
 update pg_temp.incoming_orders as i
 set
     current_total_minor = case
@@ -321,7 +322,12 @@ set
         else greatest(
             i.total_minor
             - least(i.refunded_minor, i.total_minor)
-            - greatest(o.total_minor - o.refunded_minor - o.current_total_minor, 0),
+            - greatest(
+                o.total_minor
+                - o.current_total_minor
+                - greatest(i.refunded_minor, o.refunded_minor),
+                0
+            ),
             0
         )
     end,
