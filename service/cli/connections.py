@@ -64,7 +64,13 @@ def connect_klaviyo_command(settings: Settings, name: str) -> None:
     from service.klaviyo.connection import connect_klaviyo
 
     with tenant_pool(settings, name) as (pool, tenant_id):
-        account = connect_klaviyo(settings, pool, tenant_id, read_secret("private API key"))
+        account = connect_klaviyo(
+            settings,
+            pool,
+            tenant_id,
+            read_secret("private API key"),
+            attempts=_CONNECT_ATTEMPTS,
+        )
     echo(f"connected {account.name}")
     for scope, why in OPTIONAL_SCOPES.items():
         if scope not in account.scopes:

@@ -89,6 +89,22 @@ def sync_lists(
         raise failures[0]
 
 
+def end_before_start(pool: Pool, tenant_id: UUID, run_id: UUID, error: DestinationError) -> None:
+    """Record for each of a run's lists that the run failed before it began with any.
+
+    A refused credential pauses every configuration.
+    """
+    outcome = _failed(error)
+    with tenant_transaction(pool, tenant_id) as conn:
+        configs = rows_to_do(conn, tenant_id, run_id)
+        if isinstance(error, CredentialRefusedError):
+            pause_all_for_key(conn, tenant_id, error.message)
+            outcome = replace(outcome, state="paused")
+    for config in configs:
+        with tenant_transaction(pool, tenant_id) as conn:
+            finish(conn, tenant_id, run_id, config["config_id"], outcome)
+
+
 @dataclass(frozen=True)
 class _Run:
     """What the sync of every configuration needs."""

@@ -15,6 +15,7 @@ from service.core.config import Settings
 from service.core.http import (
     ATTEMPTS,
     MAX_RETRY_AFTER_SECONDS,
+    RefusedAnswerError,
     TransientError,
     decode_json,
     open_client,
@@ -35,6 +36,16 @@ OPT_OUT_HEADER = "X-Klaviyo-Revision-Fall-Forward-Opt-Out"
 # A collection may have some empty pages, because Klaviyo filters what it has read of a page.
 _MOST_EMPTY_PAGES = 100
 _SCOPE = re.compile(r"\b[a-z-]+:(?:read|write)\b")
+# Statuses of refusals that one profile, address or event may cause: all of them say that what was
+# sent is at fault.
+CONTENT_REFUSALS = frozenset(
+    {
+        httpx.codes.BAD_REQUEST,
+        httpx.codes.CONFLICT,
+        httpx.codes.REQUEST_ENTITY_TOO_LARGE,
+        httpx.codes.UNPROCESSABLE_ENTITY,
+    }
+)
 
 Document = dict[str, Any]
 Resource = dict[str, Any]
@@ -107,6 +118,14 @@ class KlaviyoScopeError(KlaviyoRefusedError):
         return tuple(_SCOPE.findall(" ".join(problem.detail for problem in self.problems)))
 
 
+class _RefusedKeyError(RefusedAnswerError):
+    """An answer that refuses the key; ``error`` is raised if every attempt ends so."""
+
+    def __init__(self, error: KlaviyoRefusedError) -> None:
+        super().__init__(f"status {error.status}")
+        self.error = error
+
+
 class KlaviyoRevisionError(KlaviyoError):
     """Klaviyo does not serve the revision of its API that Quintile asks for."""
 
@@ -145,8 +164,8 @@ class KlaviyoClient:
         """Read one document.
 
         Raises:
-            KlaviyoRefusedError: The key is not accepted (401).
-            KlaviyoScopeError: It lacks a scope (403).
+            KlaviyoRefusedError: The key was refused at every attempt (401).
+            KlaviyoScopeError: It lacks a scope, or was refused at every attempt (403).
             KlaviyoRevisionError: The revision is retired (410) or unknown.
             KlaviyoUnavailableError: No usable response after several tries.
             KlaviyoError: Any other response than success.
@@ -202,6 +221,8 @@ class KlaviyoClient:
                 lambda: self._attempt(method, f"{method} {operation}", url, content),
                 attempts=self._attempts,
             )
+        except _RefusedKeyError as refused:
+            raise refused.error from None
         except TransientError as error:
             wait = error.retry_after or 0.0
             if wait > MAX_RETRY_AFTER_SECONDS:
@@ -247,7 +268,12 @@ class KlaviyoClient:
         problems = _problems(document)
         if any((problem.parameter or "").lower() == "revision" for problem in problems):
             raise self._revision_error(problems)
-        raise _error(response.status_code, problems)
+        failure = _error(response.status_code, problems)
+        is_certain = isinstance(failure, KlaviyoScopeError) and failure.missing_scopes
+        if isinstance(failure, KlaviyoRefusedError) and not is_certain:
+            # Such answers also come by mistake and pass.
+            raise _RefusedKeyError(failure)
+        raise failure
 
     def _revision_error(self, problems: tuple[Problem, ...]) -> KlaviyoRevisionError:
         revision = self._http.headers.get("revision", "")

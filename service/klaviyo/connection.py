@@ -12,6 +12,7 @@ from service.core.credentials import (
     check_secret,
     find_connection,
     missing_scopes_message,
+    probe_note,
     record_refused,
     store_connection,
 )
@@ -101,7 +102,8 @@ def open_connected_klaviyo(
             yield client
     except KlaviyoRefusedError as error:
         with tenant_transaction(pool, tenant_id) as conn:
-            record_refused(conn, tenant_id, "klaviyo", error.message)
+            next_probe_at = record_refused(conn, tenant_id, "klaviyo", error.message)
+        error.advice = f"{probe_note(next_probe_at)} {error.advice}"
         raise
 
 
@@ -126,6 +128,23 @@ def verify_klaviyo(pool: Pool, tenant_id: UUID, client: KlaviyoClient) -> None:
             },
         )
         resume_all_for_key(conn, tenant_id)
+
+
+def probe_refused_klaviyo(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
+    """Try the key of a refused connection again; if it is accepted, its lists are resumed.
+
+    Does nothing if the connection is not refused.
+
+    Raises:
+        NotConnectedError: The tenant has no API key.
+        KlaviyoRefusedError: The key is still not accepted, or lacks scopes.
+        KlaviyoError: Klaviyo cannot be reached.
+    """
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        row = find_connection(conn, tenant_id, "klaviyo")
+    if row["state"] == "refused":
+        with open_connected_klaviyo(settings, pool, tenant_id) as client:
+            verify_klaviyo(pool, tenant_id, client)
 
 
 def _leave_former_account(conn: Connection, tenant_id: UUID, account: KlaviyoAccount) -> None:

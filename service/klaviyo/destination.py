@@ -25,17 +25,18 @@ from service.destinations.interface import (
     Refusal,
     Result,
 )
-from service.destinations.sync import sync_lists
+from service.destinations.sync import end_before_start, sync_lists
 from service.klaviyo import events, imports
 from service.klaviyo.account import read_list_name, read_live_flows
 from service.klaviyo.client import (
+    CONTENT_REFUSALS,
     KlaviyoClient,
     KlaviyoError,
     KlaviyoScopeError,
     Parameters,
     Resource,
 )
-from service.klaviyo.connection import open_connected_klaviyo
+from service.klaviyo.connection import open_connected_klaviyo, probe_refused_klaviyo
 from service.queue.progress import RunProgress
 
 # Klaviyo's own limits. An import takes 5 MB, less some room for what surrounds the profiles; an
@@ -54,6 +55,8 @@ _FIELDS = "email,subscriptions,joined_group_at"
 # How many addresses one call looks up, and bytes of them: servers accept URLs of some kilobytes.
 _MOST_FOUND = 100
 _MOST_FOUND_BYTES = 4_000
+# A valid address that nobody has (RFC 2606).
+_HARMLESS = "nobody@example.com"
 _BEFORE_ALL = datetime(2000, 1, 1, tzinfo=UTC)
 # How much of what was read before is read again: joins do not appear in the order of their times.
 _OVERLAP = timedelta(minutes=5)
@@ -68,6 +71,8 @@ def sync_klaviyo(
     limits: Limits = LIMITS,
 ) -> None:
     """Sync a tenant's Klaviyo lists: see :func:`service.destinations.sync.sync_lists`.
+
+    A key that was refused before is tried first, because without workers nothing else tries it.
 
     Raises:
         NotConnectedError: The tenant is not connected to Klaviyo.
@@ -85,6 +90,11 @@ def sync_klaviyo(
                 with tenant_transaction(pool, tenant_id) as conn:
                     record_accepted(conn, tenant_id, "klaviyo")
 
+    try:
+        probe_refused_klaviyo(settings, pool, tenant_id)
+    except KlaviyoError as error:
+        end_before_start(pool, tenant_id, progress.run_id, error)
+        raise
     sync_lists(settings, pool, tenant_id, progress, open_destination)
 
 
@@ -109,11 +119,33 @@ class KlaviyoDestination:
         yield from self._read_list(list_id, _parameters(_FIELDS, "joined_group_at", since))
 
     def find_members(self, list_id: str, emails: Sequence[str]) -> Iterator[ListProfile]:
-        """The profiles on a list that have one of these addresses."""
-        for some in _batches_to_find(emails):
-            wanted = ",".join(json.dumps(email, ensure_ascii=False) for email in some)
-            parameters = _parameters(_FIELDS) | {"filter": f"any(email,[{wanted}])"}
-            yield from self._read_list(list_id, parameters)
+        """The profiles on a list that have one of these addresses.
+
+        An address that Klaviyo refuses to look up is on no list.
+        """
+        waiting = list(_batches_to_find(emails))
+        has_worked = False
+        while waiting:
+            some = waiting.pop()
+            try:
+                found = self._look_up(list_id, some)
+            except KlaviyoError as error:
+                if error.status not in CONTENT_REFUSALS:
+                    raise
+                if not has_worked:
+                    # If a harmless address is refused too, the fault is not an address.
+                    self._look_up(list_id, [_HARMLESS])
+                    has_worked = True
+                if len(some) > 1:
+                    waiting += imports.halves(some)
+            else:
+                has_worked = True
+                yield from found
+
+    def _look_up(self, list_id: str, emails: Sequence[str]) -> list[ListProfile]:
+        wanted = ",".join(json.dumps(email, ensure_ascii=False) for email in emails)
+        parameters = _parameters(_FIELDS) | {"filter": f"any(email,[{wanted}])"}
+        return list(self._read_list(list_id, parameters))
 
     def _read_list(self, list_id: str, parameters: Parameters) -> Iterator[ListProfile]:
         pages = self.client.pages(_LIST_PROFILES, f"/api/lists/{list_id}/profiles", parameters)

@@ -11,10 +11,14 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-import httpx
-
 from service.destinations.interface import DestinationError, Event, Refusal, Result
-from service.klaviyo.client import Document, KlaviyoClient, KlaviyoError, KlaviyoScopeError
+from service.klaviyo.client import (
+    CONTENT_REFUSALS,
+    Document,
+    KlaviyoClient,
+    KlaviyoError,
+    KlaviyoScopeError,
+)
 
 _EVENTS = "/api/events"
 _JOBS = "/api/event-bulk-create-jobs"
@@ -54,7 +58,7 @@ def _send_each(client: KlaviyoClient, events: Sequence[Event]) -> Iterator[Resul
         try:
             client.post(_EVENTS, _EVENTS, _event_body(event))
         except KlaviyoError as error:
-            if error.status != httpx.codes.BAD_REQUEST:
+            if error.status not in CONTENT_REFUSALS:
                 raise
             code, detail = error.code or "invalid", error.detail or error.message
             yield Result(refused=[Refusal(event, code, detail)])
@@ -71,7 +75,7 @@ def _send_bulk(client: KlaviyoClient, events: Sequence[Event]) -> Iterator[Resul
     try:
         client.post(_JOBS, _JOBS, _job_body(people))
     except KlaviyoError as error:
-        if error.status != httpx.codes.BAD_REQUEST:
+        if error.status not in CONTENT_REFUSALS:
             raise
         if refusals := list(_pointed_at(error, people)):
             yield Result(refused=refusals)
@@ -82,7 +86,7 @@ def _send_bulk(client: KlaviyoClient, events: Sequence[Event]) -> Iterator[Resul
 
 
 def _pointed_at(error: KlaviyoError, people: Sequence[Sequence[Event]]) -> Iterator[Refusal[Event]]:
-    """The events that a 400 points at: one of a person's, or all of them."""
+    """The events that a refusal points at: one of a person's, or all of them."""
     for problem in error.problems:
         match = _POINTER.fullmatch(problem.pointer or "")
         if match is None or int(match[1]) >= len(people):

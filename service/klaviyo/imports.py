@@ -18,6 +18,7 @@ import httpx
 from service.destinations.interface import Person, Refusal, Result
 from service.klaviyo.account import read_list_name
 from service.klaviyo.client import (
+    CONTENT_REFUSALS,
     Document,
     KlaviyoClient,
     KlaviyoError,
@@ -30,15 +31,8 @@ T = TypeVar("T")
 
 _IMPORTS = "/api/profile-bulk-import-jobs"
 _MEMBERS = "/api/lists/{id}/relationships/profiles"
-# Statuses of refusals that one profile may cause: all of them say that the body is at fault.
-_REFUSALS = frozenset(
-    {
-        httpx.codes.BAD_REQUEST,
-        httpx.codes.CONFLICT,
-        httpx.codes.REQUEST_ENTITY_TOO_LARGE,
-        httpx.codes.UNPROCESSABLE_ENTITY,
-    }
-)
+# The removal of a profile that Klaviyo does not have may be refused as not found.
+_REMOVAL_REFUSALS = CONTENT_REFUSALS | {httpx.codes.NOT_FOUND}
 _MEMBER_POINTER = re.compile(r"/data/(\d+)(?:/.*)?")
 _POINTER = re.compile(r"/data/attributes/profiles/data/(\d+)(?:/.*)?")
 _RELATIONSHIPS = "/data/relationships"
@@ -72,13 +66,13 @@ def remove_profiles(
         try:
             client.delete(_MEMBERS, f"/api/lists/{list_id}/relationships/profiles", body)
         except KlaviyoError as error:
-            if tries > _MOST_TRIES or error.status not in _REFUSALS | {httpx.codes.NOT_FOUND}:
+            if tries > _MOST_TRIES or error.status not in _REMOVAL_REFUSALS:
                 raise
             known = _without_unknown(error, batch)
             if len(known) < len(batch):
                 waiting += [known] if known else []
             elif len(batch) > 1:
-                waiting += _halves(batch)
+                waiting += halves(batch)
             else:
                 suspects.append((batch[0], error))
         else:
@@ -94,7 +88,7 @@ def remove_profiles(
     ]
 
 
-def _halves(batch: list[T]) -> list[list[T]]:
+def halves(batch: list[T]) -> list[list[T]]:
     """Both halves, the first one last: a batch to be tried next is taken from the end."""
     middle = len(batch) // 2
     return [batch[middle:], batch[:middle]]
@@ -186,7 +180,7 @@ def _narrow_down(error: KlaviyoError, batch: list[Person], left: _Left) -> list[
         left.waiting.append(batch)
         raise error
     elif len(batch) > 1:
-        left.waiting += _halves(batch)
+        left.waiting += halves(batch)
     else:
         left.suspects.append((batch[0], error))
     return []
@@ -296,7 +290,7 @@ def _read_refusals(
 
 def _pointed_at(error: KlaviyoError, people: Sequence[Person]) -> list[Refusal[Person]]:
     """The people that a refusal points at; none if it is about something else."""
-    if error.status not in _REFUSALS - {httpx.codes.CONFLICT}:
+    if error.status not in CONTENT_REFUSALS - {httpx.codes.CONFLICT}:
         return []
     found = {
         person.email: Refusal(person, problem.code, problem.detail)
@@ -329,7 +323,7 @@ def _is_about_a_profile(error: KlaviyoError) -> bool:
     def is_about_the_call(problem: Problem) -> bool:
         return problem.parameter is not None or (problem.pointer or "").startswith(_RELATIONSHIPS)
 
-    return error.status in _REFUSALS and not any(map(is_about_the_call, error.problems))
+    return error.status in CONTENT_REFUSALS and not any(map(is_about_the_call, error.problems))
 
 
 def _at(people: Sequence[Person], pointer: str | None) -> Person | None:

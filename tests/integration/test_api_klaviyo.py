@@ -523,7 +523,7 @@ def test_failures_and_refusals_of_klaviyo_are_reported_as_such(
     klaviyo.fail_klaviyo(Fault(status=503, count=2))
     unavailable = client.get(f"{PATH}/lists")
     assert unavailable.get_json()["type"] == "/problems/provider-unavailable"
-    klaviyo.fail_klaviyo(Fault(status=401))
+    klaviyo.fail_klaviyo(Fault(status=401, count=2))
     refused = client.get(f"{PATH}/lists")
     assert refused.get_json()["type"] == "/problems/provider-refused"
     assert KEY not in unavailable.text + refused.text

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 import httpx
@@ -236,12 +237,15 @@ def test_a_profile_that_is_too_large_is_rejected_alone(
 def client_through(
     klaviyo: Sandbox, intercept: Callable[[str], httpx.Response | None], *, method: str = "POST"
 ) -> KlaviyoClient:
-    """A client whose calls are answered by ``intercept``, or by the sandbox if it returns None."""
+    """A client whose calls are answered by ``intercept``, or by the sandbox if it returns None.
+
+    It is asked with the body or, if there is none, with the address.
+    """
 
     class Intercepted(httpx.HTTPTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
-            body = request.read().decode()
-            answer = intercept(body) if request.method == method else None
+            asked = request.read().decode() or unquote(str(request.url))
+            answer = intercept(asked) if request.method == method else None
             return answer or super().handle_request(request)
 
     headers = {"Authorization": f"Klaviyo-API-Key {KEY}", "revision": "2026-10-15"}
@@ -257,6 +261,54 @@ def refusing_vaguely(klaviyo: Sandbox, *, is_refused: str) -> KlaviyoClient:
         return httpx.Response(400, json={"errors": [error]}) if is_refused in body else None
 
     return client_through(klaviyo, refuse)
+
+
+def refusing_look_ups(klaviyo: Sandbox, status: int, *addresses: str) -> KlaviyoClient:
+    """A client whose look-ups are refused while they contain one of these addresses."""
+
+    def refuse(url: str) -> httpx.Response | None:
+        if not any(address in url for address in addresses):
+            return None
+        error = {"code": "invalid", "detail": "No.", "source": {"parameter": "filter"}}
+        return httpx.Response(status, json={"errors": [error]})
+
+    return client_through(klaviyo, refuse, method="GET")
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+@pytest.mark.parametrize("refused", [("p3@",), ("p0@", "p1@", "p9@")], ids=len)
+def test_an_address_that_cannot_be_looked_up_is_on_no_list(
+    target: Target, account: Account, klaviyo: Sandbox, status: int, refused: tuple[str, ...]
+) -> None:
+    emails = [f"p{number}@example.org" for number in range(10)]
+    profiles = [account.upsert_profile({"email": email})[0] for email in emails]
+    account.join(account.lists[target.list_id], [profile.id for profile in profiles])
+    through = via(target, refusing_look_ups(klaviyo, status, *refused))
+    found = [each.email for each in through.destination.find_members(target.list_id, emails)]
+    assert sorted(map(str, found)) == [each for each in emails if not each.startswith(refused)]
+    # Nor if it is looked up alone.
+    (first, *_) = (each for each in emails if each.startswith(refused))
+    assert list(through.destination.find_members(target.list_id, [first])) == []
+
+
+def test_a_person_who_cannot_be_looked_up_is_added(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    people = [row(f"p{number}@example.org") for number in range(4)]
+    through = via(target, refusing_look_ups(klaviyo, 400, "p2@"))
+    import_people(through, people, "add", null_progress)
+    assert set(states(target).values()) == {"synced"}
+    assert account.member_emails(target.list_id) == {person.email for person in people}
+
+
+@pytest.mark.parametrize("emails", [["a@example.org"], ["a@example.org", "b@example.org"]], ids=len)
+def test_a_look_up_that_is_always_refused_is_an_error(
+    target: Target, klaviyo: Sandbox, emails: list[str]
+) -> None:
+    through = via(target, refusing_look_ups(klaviyo, 400, "@example."))
+    with pytest.raises(KlaviyoError, match="status 400: No"):
+        list(through.destination.find_members(target.list_id, emails))
+    assert through.destination.calls == 2
 
 
 def test_an_address_of_another_profile_is_sent_with_that_profiles_id(
@@ -673,6 +725,28 @@ def test_a_refused_event_rejects_only_its_own_row(
     assert refused["error_code"] == "invalid"
     assert "Invalid email address" in refused["error_detail"]
     assert len(account.events) == 5
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+@pytest.mark.parametrize("bulk_from", [1, 100], ids=["bulk", "single"])
+def test_an_event_refused_with_another_status_rejects_only_its_own_row(
+    target: Target,
+    account: Account,
+    klaviyo: Sandbox,
+    null_progress: NullProgress,
+    status: int,
+    bulk_from: int,
+) -> None:
+    def refuse(body: str) -> httpx.Response | None:
+        error = {"code": "odd", "detail": "No."}
+        return httpx.Response(status, json={"errors": [error]}) if "odd@" in body else None
+
+    add_events(target, 3)
+    add_events(target, 1, email="odd@example.org")
+    through = via(target, client_through(klaviyo, refuse), events_bulk_from=bulk_from)
+    send_events(through, null_progress)
+    assert event_states(target) == {"sent": 3, "rejected": 1}
+    assert len(account.events) == 3
 
 
 def test_events_wait_and_an_error_is_raised_without_the_scope(

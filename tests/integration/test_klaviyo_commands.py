@@ -9,6 +9,7 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
+import stamina
 
 from sandbox import Sandbox
 from sandbox.klaviyo import Account
@@ -126,6 +127,27 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
 
 def _configs(here: Settings) -> str:
     return quintile(here, "klaviyo", "configs", *TENANT).stdout
+
+
+@pytest.mark.usefixtures("tenant")
+def test_a_sync_of_a_refused_key_fails_until_klaviyo_accepts_it(
+    here: Settings, account: Account
+) -> None:
+    vip = account.list_names()[0]["id"]
+    quintile(here, "klaviyo", "add", *TENANT, "--segment", "rfm:champions", "--list", vip)
+    scopes = account.keys[KEY]
+    account.revoke_key(KEY)
+    with stamina.set_testing(True, attempts=2):
+        for command in (["sync", "klaviyo"], ["sync", "klaviyo"], ["klaviyo", "preview"]):
+            failed = quintile(here, *command, *TENANT, expect=1).stderr
+            assert "Klaviyo does not accept the API key (status 401)" in failed
+            assert "Quintile tries it again by itself, next at " in failed
+            assert "connect-klaviyo" in failed
+    assert "paused: Klaviyo does not accept" in _configs(here)
+    account.add_key(KEY, scopes)
+    quintile(here, "sync", "klaviyo", *TENANT)
+    assert len(account.member_emails(vip)) == 4
+    assert "paused" not in _configs(here)
 
 
 def test_contradictory_options_are_refused(here: Settings, tenant: UUID) -> None:

@@ -658,9 +658,10 @@ def test_a_refused_key_marks_the_connection_and_appears_nowhere(
     caplog.set_level("DEBUG")
     segment("ada@example.org")
     account.revoke_key(KEY)
-    with pytest.raises(KlaviyoRefusedError) as raised:
+    with stamina.set_testing(True, attempts=2), pytest.raises(KlaviyoRefusedError) as raised:
         sync()
     assert "connect-klaviyo" in raised.value.advice
+    assert "Quintile tries it again by itself, next at " in raised.value.advice
     with tenant_transaction(pool, tenant) as conn:
         row = conn.execute("select state, state_reason from app.connections").fetchone()
     assert row is not None

@@ -1176,7 +1176,7 @@ def test_a_refused_key_pauses_all_configurations_until_another_is_saved(
     account.add_key(key, account.keys[KEY])
     connect_klaviyo(here, pool, brand.tenant_id, key)
     account.revoke_key(key)
-    with pytest.raises(KlaviyoRefusedError):
+    with stamina.set_testing(True, attempts=2), pytest.raises(KlaviyoRefusedError):
         brand.sync()
     known = brand.config(config_id)
     assert (known["is_paused"], known["paused_by"], known["last_state"]) == (True, "key", "paused")
@@ -1186,6 +1186,51 @@ def test_a_refused_key_pauses_all_configurations_until_another_is_saved(
     assert not brand.config(config_id)["is_paused"]
     assert brand.config(paused_by_person)["is_paused"]
     assert brand.sync()["added"] == 1
+    assert brand.members() == {"ada"}
+
+
+def test_a_sync_tries_a_refused_key_first(brand: Brand, here: Settings, account: Account) -> None:
+    """Without workers nothing else does."""
+    config_id = brand.map(brand.segment("1", "ada"))
+    key = f"pk_sandbox_{brand.number}_suspended"
+    scopes = account.keys[KEY]
+    account.add_key(key, scopes)
+    connect_klaviyo(here, brand.pool, brand.tenant_id, key)
+    account.revoke_key(key)
+    with stamina.set_testing(True, attempts=2):
+        for config_ids in (None, None, [config_id]):
+            with pytest.raises(KlaviyoRefusedError, match="status 401") as raised:
+                brand.sync(config_ids=config_ids)
+            assert "tries it again by itself, next at" in raised.value.advice
+            assert "connect-klaviyo" in raised.value.advice
+            assert brand.config(config_id)["paused_by"] == "key"
+        assert [row["state"] for row in brand.rows()] == ["paused"]
+        # Klaviyo lets the key in again, without all it needs.
+        account.add_key(key, scopes - {"lists:write"})
+        with pytest.raises(KlaviyoRefusedError, match="lacks lists:write"):
+            brand.sync()
+        account.add_key(key, scopes)
+        brand.sandbox.fail_klaviyo(Fault(status=503, count=2))
+        with pytest.raises(KlaviyoUnavailableError):
+            brand.sync()
+        assert brand.config(config_id)["is_paused"]
+    assert brand.sync()["added"] == 1
+    assert not brand.config(config_id)["is_paused"]
+    assert brand.members() == {"ada"}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("path", ["/profiles", "/api/profile-bulk-import-jobs"])
+def test_a_refusal_that_passes_pauses_nothing(brand: Brand, status: int, path: str) -> None:
+    config_id = brand.map(brand.segment("1", "ada"))
+    brand.sandbox.fail_klaviyo(Fault(status=status, path=path))
+    with stamina.set_testing(True, attempts=2):
+        assert brand.sync()["added"] == 1
+    assert status in [each.status for each in brand.sandbox.klaviyo_requests()]
+    assert not brand.config(config_id)["is_paused"]
+    with tenant_transaction(brand.pool, brand.tenant_id) as conn:
+        (row,) = conn.execute("select state from app.connections").fetchall()
+    assert row["state"] == "active"
     assert brand.members() == {"ada"}
 
 

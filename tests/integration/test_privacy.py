@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import stamina
 from psycopg import sql
 
 from sandbox import Fault, Sandbox
@@ -731,8 +732,9 @@ def test_a_request_that_klaviyo_refuses_is_quarantined_and_can_be_retried(
         redact_payload(store, person, []),
         webhook_id="w",
     )
-    shop.fail_klaviyo(Fault(status=403, path="data-privacy"))
-    Worker(here, pool).privacy(str(everywhere), "w")
+    shop.fail_klaviyo(Fault(status=403, path="data-privacy", count=2))
+    with stamina.set_testing(True, attempts=2):
+        Worker(here, pool).privacy(str(everywhere), "w")
     (event,) = events(pool, everywhere)
     assert event["state"] == "set_aside"
     assert "data-privacy:write" in event["advice"]

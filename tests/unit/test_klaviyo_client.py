@@ -255,6 +255,29 @@ def test_a_refused_key_raises_its_own_error(
         client.get("/api/x", "/api/x")
     assert "profiles:write" in raised.value.advice
     assert KEY not in str(raised.value)
+    assert client.calls == 3
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_is_an_error_of_the_key_only_if_every_attempt_was_refused(
+    client: KlaviyoClient, httpserver: HTTPServer, status: int
+) -> None:
+    def refuse() -> None:
+        httpserver.expect_ordered_request("/api/x").respond_with_json(
+            {"errors": [{"detail": "Not now."}]}, status=status
+        )
+
+    refuse()
+    refuse()
+    httpserver.expect_ordered_request("/api/x").respond_with_json({"data": 1})
+    assert client.get("/api/x", "/api/x") == {"data": 1}
+
+    refuse()
+    httpserver.expect_ordered_request("/api/x").respond_with_data("", status=503)
+    refuse()
+    with pytest.raises(KlaviyoUnavailableError, match=f"status {status}") as raised:
+        client.get("/api/x", "/api/x")
+    assert not isinstance(raised.value, KlaviyoRefusedError)
 
 
 def test_a_failing_call_ends_after_the_last_attempt(
@@ -298,3 +321,5 @@ def test_a_missing_scope_is_named(client: KlaviyoClient, httpserver: HTTPServer)
     with pytest.raises(KlaviyoScopeError) as raised:
         client.get("/api/x", "/api/x")
     assert raised.value.missing_scopes == ("lists:write", "profiles:write")
+    # That does not pass.
+    assert client.calls == 1
