@@ -603,6 +603,25 @@ def test_an_import_that_is_never_found_leaves_its_people_pending(
     assert states(target) == {"ada@example.org": "pending"}
 
 
+def test_people_of_an_import_whose_errors_come_late_are_not_called_synced(
+    target: Target, account: Account, klaviyo: Sandbox, null_progress: NullProgress
+) -> None:
+    """The job counts one failure, and the list of errors is empty at first."""
+    account.fail_import_of("bad@example.org")
+    answers = iter([httpx.Response(200, json={"data": [], "links": {"next": None}})])
+
+    def answer_early(url: str) -> httpx.Response | None:
+        return next(answers, None) if "/import-errors" in url else None
+
+    late = via(target, client_through(klaviyo, answer_early, method="GET"))
+    people = [row("ada@example.org"), row("bad@example.org")]
+    add_and_update(late, people, [], null_progress)
+    assert set(states(target).values()) == {"pending"}
+    assert hashes(target) == {}
+    add_and_update(late, people, [], null_progress)
+    assert states(target) == {"ada@example.org": "synced", "bad@example.org": "rejected"}
+
+
 def test_an_import_that_does_not_end_leaves_its_people_pending(
     target: Target,
     account: Account,

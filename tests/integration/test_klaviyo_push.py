@@ -596,6 +596,38 @@ def test_people_who_return_after_a_crash_during_their_removal_are_added_again(
     assert set(ledger(pool, tenant).values()) == {"synced"}
 
 
+@pytest.mark.parametrize("path", ["/api/profiles", "/api/lists/{}/profiles"])
+def test_a_last_page_that_cannot_be_read_changes_nothing(
+    sync: Sync,
+    segment: SetSegment,
+    mapped: str,
+    account: Account,
+    klaviyo: Sandbox,
+    pool: Pool,
+    tenant: UUID,
+    path: str,
+) -> None:
+    segment("ada@example.org", "bob@example.org")
+    sync()
+    segment("bob@example.org", "cyd@example.org")
+    # More than a page of others, on the list and among the suppressed.
+    for email in addresses(101):
+        profile = account.create_profile({"email": email})
+        account.join(account.lists[mapped], [profile.id])
+        account.suppress(email)
+    members = account.member_emails(mapped)
+    klaviyo.fail_klaviyo(Fault(status=503, path=path.format(mapped), after=1, count=100))
+    with stamina.set_testing(True, attempts=2), pytest.raises(KlaviyoUnavailableError):
+        sync(reads_all=True)
+    assert writes(klaviyo) == []
+    assert account.member_emails(mapped) == members
+    assert set(ledger(pool, tenant)) == {"ada@example.org", "bob@example.org"}
+    klaviyo.reset_faults()
+    counts = sync()
+    assert (counts["added"], counts["removed"]) == (1, 1)
+    assert account.member_emails(mapped) == members - {"ada@example.org"} | {"cyd@example.org"}
+
+
 @pytest.mark.parametrize(
     "fault",
     [
