@@ -27,6 +27,7 @@ from service.klaviyo.account import read_list_name, read_list_names, read_list_s
 from service.klaviyo.client import (
     KlaviyoClient,
     KlaviyoError,
+    KlaviyoRefusedError,
     PagesDoNotAdvanceError,
     Resource,
 )
@@ -95,7 +96,9 @@ def read_lists(
 
 
 def create_list(settings: Settings, pool: Pool, tenant_id: UUID, name: str) -> dict[str, Any]:
-    """Create a list in the account. Not retried: if the answer was lost, a retry creates a second.
+    """Create a list in the account.
+
+    Retried only after a refusal: if the answer was lost, a retry would create a second list.
 
     Raises:
         NotConnectedError: The tenant is not connected to Klaviyo.
@@ -105,7 +108,11 @@ def create_list(settings: Settings, pool: Pool, tenant_id: UUID, name: str) -> d
     with open_connected_klaviyo(
         settings, pool, tenant_id, attempts=1, patience_seconds=_PATIENCE_SECONDS
     ) as client:
-        document = client.post(_LISTS, _LISTS, body)
+        try:
+            document = client.post(_LISTS, _LISTS, body)
+        except KlaviyoRefusedError:
+            # It has created nothing, and one refusal may be a mistake.
+            document = client.post(_LISTS, _LISTS, body)
     return _describe(document["data"], {"profile_count": 0})
 
 

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
 from service.core.config import Settings
-from service.core.db import Pool, connect, connect_as_owner
+from service.core.db import Pool, connect, connect_as_owner, tenant_transaction
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.destination import sync_klaviyo
 from service.queue.runs import record_run
@@ -145,6 +145,18 @@ def test_a_created_list_can_be_synced_at_once(client: FlaskClient, account: Acco
     assert config["list_name"] == "Made here"
     assert "Made here" in {row["name"] for row in account.list_names()}
     assert client.post(f"{PATH}/lists", json={"name": "   "}).status_code == 422
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_list_is_created_though_a_call_is_refused_once(
+    client: FlaskClient, account: Account, klaviyo: Sandbox, pool: Pool, tenant: UUID, status: int
+) -> None:
+    klaviyo.fail_klaviyo(Fault(status=status))
+    assert client.post(f"{PATH}/lists", json={"name": "Made here"}).status_code == 201
+    assert [row["name"] for row in account.list_names()].count("Made here") == 1
+    with tenant_transaction(pool, tenant) as conn:
+        (row,) = conn.execute("select state from app.connections").fetchall()
+    assert row["state"] == "active"
 
 
 def test_a_configuration_is_created_changed_and_deleted(client: FlaskClient, first: str) -> None:
