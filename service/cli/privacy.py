@@ -35,7 +35,7 @@ def privacy() -> None:
 )
 @tenant_option
 @click.option("--customer", metavar="ID", help="Make a new export of this customer's data.")
-@click.option("--phone", help="The same, of a customer whom only a phone number identifies.")
+@click.option("--phone", help="The same, of a customer without id and e-mail address.")
 @click.option("--id", "export_id", type=click.UUID, help="Print an existing export.")
 @click.pass_obj
 def privacy_export(
@@ -79,7 +79,7 @@ def privacy_exports(settings: Settings, tenant: str) -> None:
 @privacy.command("redact", epilog="Example: quintile privacy redact --tenant acme --customer 7103")
 @tenant_option
 @click.option("--customer", metavar="ID", help="The customer's id in Shopify.")
-@click.option("--phone", help="Instead of an id: the number of a customer whom only it identifies.")
+@click.option("--phone", help="Instead of an id: the phone number of a customer without one.")
 @click.option(
     "--email", "emails", multiple=True, help="Another address of the customer. Repeatable."
 )

@@ -256,7 +256,7 @@ def _report_import(report: ImportReport) -> None:
 
 
 def _report_kept(report: ImportReport) -> None:
-    """Lines about orders that were joined, left as they are, or belong to nobody."""
+    """Lines about orders that were joined, left as they are, or have no customer."""
     for line, order, lost in report.older[:_SHOWN_LINES]:
         echo(f"line {line}: order {order} stays as it is: the line would take back {lost}")
     if report.older_count:

@@ -115,7 +115,7 @@ def import_people(
     """Write people's properties, and add them to the list if that is the purpose.
 
     Additions are looked up on the list first, unless all of it has just been read
-    (``is_list_known``): people whom somebody else has added are not taken for Quintile's. Refused
+    (``is_list_known``): people who were added by hand are not taken for Quintile's. Refused
     people are recorded with the reason; the rest of their batch continues. Additions and
     updates do not share a call, because it would add people again who were removed by hand since
     the list was read. Counts ``added``, ``updated`` or ``refreshed``, and ``rejected``.

@@ -74,7 +74,7 @@ class Readings:
         self._read[list_id] = _Reading(name, spool, state["read_at"], is_full=since is None)
 
     def is_full(self, list_id: str) -> bool:
-        """Whether this run has read all of a list, so that nobody can be on it unseen."""
+        """Whether this run has read all of a list, so that no member is unknown."""
         return self._read[list_id].is_full
 
     def _find_state(self, list_id: str) -> tuple[dict[str, Any], datetime | None]:

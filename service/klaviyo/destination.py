@@ -55,7 +55,7 @@ _FIELDS = "email,subscriptions,joined_group_at"
 # How many addresses one call looks up, and bytes of them: servers accept URLs of some kilobytes.
 _MOST_FOUND = 100
 _MOST_FOUND_BYTES = 4_000
-# A valid address that nobody has (RFC 2606).
+# A valid address without an owner (RFC 2606).
 _HARMLESS = "nobody@example.com"
 _BEFORE_ALL = datetime(2000, 1, 1, tzinfo=UTC)
 # How much of what was read before is read again: joins do not appear in the order of their times.

@@ -124,7 +124,7 @@ def import_profiles(
     Klaviyo refuses a whole import for one profile. Profiles that the refusal points at are left
     out; if it points at none, both halves are tried. A profile that is refused alone is at fault
     only if others were accepted: otherwise the refusal is about something else. Before an error is
-    raised, a result names the people whom no call has reached.
+    raised, a result names the people that no call has sent.
 
     Raises:
         KlaviyoError: The import was not accepted, for a reason that is not a profile's.

@@ -92,7 +92,7 @@ _NOTICE = ("emails", "phones", "order_ids", "customer_ids", "creator_ids", "done
 
 
 def find_customer_of_phone(conn: Connection, tenant_id: UUID, phone: str) -> tuple[str, str]:
-    """The id of the customer whom only a phone number identifies, and the number as it is stored.
+    """The id of a customer identified by a phone number, and the number as it is stored.
 
     Raises:
         InvalidInputError: It is not a phone number.

@@ -78,7 +78,7 @@ class _PartialAnswerError(TransientError):
         self.failures = failures
 
 
-class _FieldsWithheld(Exception):  # noqa: N818 - not an error: the query is sent without them
+class _FieldsWithheldError(Exception):
     """Shopify withholds fields, so the query is asked again without them."""
 
 
@@ -160,7 +160,7 @@ class ShopifyClient:
             while True:
                 try:
                     return self._ask(name, variables)
-                except _FieldsWithheld:
+                except _FieldsWithheldError:
                     continue
         except TransientError as error:
             if is_repeatable or error.is_undone:
@@ -254,7 +254,7 @@ class ShopifyClient:
         new = fields.keys() - self.withheld.keys()
         if None not in fields and new:
             self.withheld.update({name: fields[name] for name in new if name is not None})
-            raise _FieldsWithheld
+            raise _FieldsWithheldError
         for error in denied:
             if is_unapproved(error):
                 message = str(error.get("message") or "")[:300]

@@ -58,7 +58,7 @@ def text_or_none(record: Mapping[str, str], name: str) -> str | None:
 def address_or_none(record: Mapping[str, str], name: str) -> str | None:
     """An e-mail address; None for text that is none, such as ``-`` or ``no e-mail``.
 
-    Buyers without an address would otherwise all be one customer. Characters that nobody sees are
+    Buyers without an address would otherwise all be one customer. Invisible characters are
     no part of it, as loading says too (``app.clean_address``).
     """
     text = _UNSEEN.sub("", record.get(name, "")).strip()
