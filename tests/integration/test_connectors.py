@@ -15,14 +15,7 @@ import pytest
 
 from service.core.db import Connection, connect
 from tests.conftest import Cluster
-from tests.integration.test_dbt_package import (  # noqa: F401
-    Dbt,
-    _load,
-    _query,
-    _vars,
-    dbt,
-    project,
-)
+from tests.package import Dbt, in_schemas, layout_vars, load_layout
 
 # The models whose rows are looked at.
 READ = ("+customer_facts", "+rfm_excluded_orders")
@@ -61,12 +54,12 @@ def database(cluster: Cluster) -> Iterator[str]:
 class Landed:
     """The fixture of a layout in the database, to be changed and built."""
 
-    def __init__(self, dbt: Dbt, url: str, conn: Connection, layout: str) -> None:  # noqa: F811
+    def __init__(self, dbt: Dbt, url: str, conn: Connection, layout: str) -> None:
         self._dbt = dbt
         self._url = url
         self._conn = conn
         self._layout = layout
-        _load(conn, layout)
+        load_layout(conn, layout)
 
     def change(self, statements: str) -> None:
         self._conn.execute(statements)
@@ -77,13 +70,13 @@ class Landed:
             *("build", "--exclude-resource-type", "unit_test"),
             *(() if select else ("--exclude-resource-type", "test")),
             *("--select", *(select or READ)),
-            variables=_vars(self._layout),
+            variables=layout_vars(self._layout),
             expect=expect,
             ACME_SCHEMA=self._layout,
         )
 
     def query(self, text: str) -> list[dict[str, Any]]:
-        return self._conn.execute(_query(text, self._layout)).fetchall()
+        return self._conn.execute(in_schemas(text, self._layout)).fetchall()
 
     def rejected(self) -> dict[tuple[str, str], str]:
         return {(row["tenant"], row["order_id"]): row["detail"] for row in self.query(REJECTED)}
@@ -102,13 +95,13 @@ class Landed:
 
 
 @pytest.fixture
-def fivetran(dbt: Dbt, database: str) -> Iterator[Landed]:  # noqa: F811
+def fivetran(dbt: Dbt, database: str) -> Iterator[Landed]:
     with connect(database) as conn:
         yield Landed(dbt, database, conn, "fivetran")
 
 
 @pytest.fixture
-def airbyte(dbt: Dbt, database: str) -> Iterator[Landed]:  # noqa: F811
+def airbyte(dbt: Dbt, database: str) -> Iterator[Landed]:
     with connect(database) as conn:
         yield Landed(dbt, database, conn, "airbyte")
 

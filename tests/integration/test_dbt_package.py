@@ -7,36 +7,17 @@ its expected rows were worked out by hand from the list at the head of fixtures/
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
-from tests.conftest import PROJECT_DIR, Cluster
-from tests.warm_dbt import plain_environment
-from tests.warm_dbt import run as warm_dbt
-
-PACKAGE = PROJECT_DIR / "tests" / "dbt" / "package"
-AS_OF = "2026-07-01"
-
-SCHEMAS = ["landed_acme", "landed_borealis"]
-LAYOUTS: dict[str, dict[str, Any]] = {
-    "native": {"shopify_schema": "landed_shopify"},
-    "fivetran": {
-        "source_layout": "fivetran",
-        "source_schemas": SCHEMAS,
-        "absent_tables": ["landed_borealis.customer_tag", "landed_borealis.fulfillment"],
-    },
-    "airbyte": {"source_layout": "airbyte", "source_schemas": SCHEMAS},
-}
+from tests.conftest import Cluster
+from tests.package import LAYOUTS, PACKAGE, Dbt, in_schemas, layout_vars, load_layout, plain_dbt
 
 # Every column but calculated_at, which is the build's, and line_items, which staging compares.
 RESULTS = {
@@ -68,68 +49,6 @@ STAGED = """
     order by 1
 """
 
-Dbt = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the analyst's project, with Quintile installed by its path."""
-    project = tmp_path_factory.mktemp("package") / "project"
-    shutil.copytree(PACKAGE, project)
-    plain_dbt(project, "postgresql://nobody@/nowhere?host=/nonexistent", "deps")
-    return project
-
-
-def plain_dbt(project: Path, url: str, *arguments: str, **environment: str) -> str:
-    """The dbt command in the project, as the analyst runs it."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("dbt"), "--warn-error", *arguments],
-        cwd=project,
-        env={**plain_environment(), **_environment(url), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def _environment(url: str) -> dict[str, str]:
-    parts = conninfo_to_dict(url)
-    return {
-        "QUINTILE_PROJECT_DIR": str(PROJECT_DIR),
-        "PGHOST": str(parts["host"]),
-        "PGUSER": str(parts["user"]),
-        "PGDATABASE": str(parts["dbname"]),
-    }
-
-
-@pytest.fixture(scope="module")
-def dbt(project: Path) -> Dbt:
-    """dbt in the project, started warm."""
-
-    def run(
-        url: str,
-        *arguments: str,
-        variables: dict[str, Any],
-        expect: int | None = 0,
-        **environment: str,
-    ) -> str:
-        # When a build is, is no part of what is parsed.
-        parsed = {name: value for name, value in variables.items() if name != "as_of"}
-        status, printed = warm_dbt(
-            project,
-            project / "parsed" / environment["ACME_SCHEMA"],
-            parsed,
-            *("--warn-error", *arguments, "--vars", json.dumps(variables)),
-            environment={**_environment(url), **environment},
-        )
-        assert expect in (None, status), printed
-        return printed
-
-    return run
-
 
 @pytest.fixture(scope="module")
 def database(cluster: Cluster) -> Iterator[str]:
@@ -138,24 +57,9 @@ def database(cluster: Cluster) -> Iterator[str]:
         yield settings.database_url
 
 
-def _load(conn: Connection, layout: str) -> None:
-    conn.execute("drop schema if exists landed_acme, landed_borealis cascade")
-    conn.execute((PACKAGE / "fixtures" / f"{layout}.sql").read_text(encoding="utf-8"))
-
-
-def _vars(layout: str, **changes: Any) -> dict[str, Any]:
-    return {"as_of": AS_OF, **LAYOUTS[layout], **changes}
-
-
-def _query(text: str, schema: str) -> sql.Composed:
-    return sql.SQL(text).format(
-        marts=sql.Identifier(f"{schema}__marts"), staging=sql.Identifier(f"{schema}__staging")
-    )
-
-
 def _as_csv(conn: Connection, text: str, schema: str) -> str:
     conn.execute("set time zone 'UTC'")
-    copy = sql.SQL("copy ({}) to stdout (format csv, header)").format(_query(text, schema))
+    copy = sql.SQL("copy ({}) to stdout (format csv, header)").format(in_schemas(text, schema))
     with conn.cursor().copy(copy) as rows:
         return b"".join(rows).decode()
 
@@ -171,12 +75,12 @@ def built(project: Path, dbt: Dbt, database: str) -> str:
     """The same database with every layout landed and built, each in schemas of its own."""
     with connect(database) as conn:
         for layout in LAYOUTS:
-            _load(conn, layout)
+            load_layout(conn, layout)
             if layout == "native":
-                given = json.dumps(_vars(layout))
+                given = json.dumps(layout_vars(layout))
                 out = plain_dbt(project, database, "build", "--vars", given, ACME_SCHEMA=layout)
             else:
-                out = dbt(database, "build", variables=_vars(layout), ACME_SCHEMA=layout)
+                out = dbt(database, "build", variables=layout_vars(layout), ACME_SCHEMA=layout)
             assert "WARN=0 ERROR=0 SKIP=0" in out
     return database
 
@@ -186,8 +90,8 @@ def test_every_layout_gives_the_same_result(layout: str, built: str) -> None:
     """The marts are as expected, and no column that staging gives differs."""
     with connect(built) as conn:
         _assert_expected(conn, layout)
-        staged = conn.execute(_query(STAGED, layout)).fetchall()
-        assert staged == conn.execute(_query(STAGED, "native")).fetchall()
+        staged = conn.execute(in_schemas(STAGED, layout)).fetchall()
+        assert staged == conn.execute(in_schemas(STAGED, "native")).fetchall()
         assert len(staged) == 15 + 7
 
 
@@ -221,14 +125,14 @@ def test_one_tenant_is_built_and_the_other_left_alone(dbt: Dbt, built: str) -> N
         from {marts}.customer_rfm_segments order by currency
     """
     with connect(built) as conn:
-        _load(conn, "fivetran")
+        load_layout(conn, "fivetran")
         dbt(
             built,
             *("run", "--select", "+customer_rfm_segments"),
-            variables=_vars("fivetran", as_of="2026-07-02", tenants=["borealis"]),
+            variables=layout_vars("fivetran", as_of="2026-07-02", tenants=["borealis"]),
             ACME_SCHEMA="fivetran",
         )
-        assert conn.execute(_query(dates, "fivetran")).fetchall() == [
+        assert conn.execute(in_schemas(dates, "fivetran")).fetchall() == [
             {"currency": "KWD", "as_of": "2026-07-02"},
             {"currency": "USD", "as_of": "2026-07-01"},
         ]
@@ -249,7 +153,7 @@ def test_a_var_that_makes_no_sense_says_so(
     out = dbt(
         built,
         *("run", "--select", "base_airbyte__orders"),
-        variables=_vars("airbyte", **variables),
+        variables=layout_vars("airbyte", **variables),
         expect=None,
         ACME_SCHEMA="airbyte",
     )
@@ -260,7 +164,7 @@ def test_with_the_service_s_schemas_everything_is_protected(dbt: Dbt, settings: 
     """As quintile_transform, with tenants and settings of schema app and orders of a connector."""
     url = settings.database_url
     with connect(url) as admin:
-        _load(admin, "airbyte")
+        load_layout(admin, "airbyte")
         for schema in ("landed_acme", "landed_borealis"):
             admin.execute(f"grant usage on schema {schema} to quintile_transform")
             admin.execute(f"grant select on all tables in schema {schema} to quintile_transform")
@@ -284,7 +188,7 @@ def test_with_the_service_s_schemas_everything_is_protected(dbt: Dbt, settings: 
         out = dbt(
             url,
             "build",
-            variables=_vars("airbyte", use_service_schemas=True),
+            variables=layout_vars("airbyte", use_service_schemas=True),
             ACME_SCHEMA="served",
             ACME_ROLE="quintile_transform",
         )
