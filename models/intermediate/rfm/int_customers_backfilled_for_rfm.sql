@@ -52,13 +52,7 @@ final as (
     inner join segment_grid as g on s.r_score = g.r_score and s.f_score = g.f_score
 )
 
-select
-    tenant_id,
-    instants_back,
-    customer_id,
-    segment,
-    net_minor
-from final
+select * from final
 {%- if not var('backfill') %}
 where false
 {%- endif %}

@@ -23,17 +23,4 @@ final as (
     group by tenant_id, r_score, f_score, m_score, segment
 )
 
-select
-    tenant_id,
-    r_score,
-    f_score,
-    m_score,
-    segment,
-    customers,
-    repeat_customers,
-    orders,
-    revenue_minor,
-    highest_order_count,
-    highest_minor,
-    earliest_last_order_at
-from final
+select * from final

@@ -176,7 +176,4 @@ final as (
     where customer_id is not null
 )
 
-select
-    tenant_id,
-    customer_id
-from final
+select * from final

@@ -158,20 +158,4 @@ final as (
     left join builds as b on s.tenant_id = b.tenant_id
 )
 
-select
-    tenant_id,
-    instants_back,
-    as_of,
-    window_starts_at,
-    window_days,
-    time_zone,
-    currency,
-    currency_exponent,
-    minimum_minor,
-    is_sample_counted,
-    is_recorded,
-    settings_key,
-    changes_from,
-    is_mark_valid,
-    is_measured_anew
-from final
+select * from final

@@ -65,26 +65,4 @@ final as (
     left join memberships as m on f.tenant_id = m.tenant_id and f.customer_id = m.customer_id
 )
 
-select
-    tenant_id,
-    customer_id,
-    email,
-    phone,
-    display_name,
-    marketing_state,
-    is_excluded_from_rfm,
-    lifetime_order_count,
-    lifetime_total,
-    first_order_at,
-    last_order_at,
-    window_order_count,
-    window_total,
-    r_score,
-    f_score,
-    m_score,
-    rfm_segment,
-    shopify_segments,
-    sample_count,
-    currency,
-    calculated_at
-from final
+select * from final

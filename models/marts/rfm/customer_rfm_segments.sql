@@ -118,24 +118,4 @@ final as (
     from current_scores as s
 )
 
-select
-    tenant_id,
-    customer_id,
-    email,
-    phone,
-    r_score,
-    f_score,
-    m_score,
-    segment,
-    recency_days,
-    frequency_count,
-    monetary_total,
-    currency,
-    r_reason,
-    f_reason,
-    m_reason,
-    previous_segment,
-    segment_changed_on,
-    last_order_at,
-    calculated_at
-from final
+select * from final

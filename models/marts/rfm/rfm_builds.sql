@@ -53,15 +53,4 @@ final as (
     inner join tenants as t on b.tenant_id = t.tenant_id
 )
 
-select
-    tenant_id,
-    as_of,
-    window_starts_at,
-    window_days,
-    time_zone,
-    currency,
-    currency_exponent,
-    recorded_until,
-    settings_key,
-    changes_from
-from final
+select * from final

@@ -53,13 +53,4 @@ final as (
     inner join builds as b on c.tenant_id = b.tenant_id
 )
 
-select
-    tenant_id,
-    cohort_month,
-    segment,
-    customers,
-    lifetime_revenue,
-    window_revenue,
-    currency,
-    calculated_at
-from final
+select * from final

@@ -122,14 +122,4 @@ final as (
     from assessed
 )
 
-select
-    tenant_id,
-    verdict,
-    reasons,
-    customers,
-    history_days,
-    days_without_order,
-    tied_order_count,
-    tied_share,
-    calculated_at
-from final
+select * from final

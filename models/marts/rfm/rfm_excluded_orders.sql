@@ -63,16 +63,4 @@ final as (
     select * from unreadable
 )
 
-select
-    tenant_id,
-    order_id,
-    line_number,
-    order_number,
-    customer_id,
-    primary_reason,
-    exclusion_reasons,
-    detail,
-    net_amount,
-    currency,
-    ordered_at
-from final
+select * from final

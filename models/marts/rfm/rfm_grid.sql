@@ -45,13 +45,4 @@ final as (
         on b.tenant_id = c.tenant_id and g.r_score = c.r_score and g.f_score = c.f_score
 )
 
-select
-    tenant_id,
-    r_score,
-    f_score,
-    segment,
-    customers,
-    revenue,
-    currency,
-    calculated_at
-from final
+select * from final

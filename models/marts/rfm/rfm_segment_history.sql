@@ -82,12 +82,4 @@ final as (
             and s.segment = z.segment
 )
 
-select
-    tenant_id,
-    recorded_on,
-    segment,
-    customers,
-    revenue,
-    currency,
-    as_of
-from final
+select * from final

@@ -91,11 +91,4 @@ final as (
     having sum(customers) <> 0
 )
 
-select
-    tenant_id,
-    from_on,
-    to_on,
-    from_segment,
-    to_segment,
-    customers
-from final
+select * from final

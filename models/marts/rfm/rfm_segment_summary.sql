@@ -87,18 +87,4 @@ final as (
     from all_segments
 )
 
-select
-    tenant_id,
-    segment,
-    priority,
-    customers,
-    customer_share,
-    orders,
-    revenue,
-    revenue_share,
-    average_order_value,
-    median_recency_days,
-    repeat_rate,
-    currency,
-    calculated_at
-from final
+select * from final

@@ -171,11 +171,4 @@ final as (
     from moves
 )
 
-select
-    tenant_id,
-    customer_id,
-    from_segment,
-    to_segment,
-    as_of,
-    ended_as_of
-from final
+select * from final

@@ -102,15 +102,4 @@ final as (
     from in_major_units
 )
 
-select
-    tenant_id,
-    metric,
-    score,
-    cut_value,
-    cut_minor,
-    cut_at,
-    rule_in_words,
-    customers,
-    currency,
-    calculated_at
-from final
+select * from final

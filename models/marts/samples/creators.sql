@@ -163,21 +163,4 @@ final as (
     left join currency_exponents as e on u.currency = e.currency
 )
 
-select
-    tenant_id,
-    creator_id,
-    handle,
-    platform,
-    display_name,
-    email,
-    profile_url,
-    samples,
-    samples_sent,
-    goods_value,
-    last_sample_at,
-    last_sent_at,
-    own_orders,
-    own_orders_total,
-    last_own_order_at,
-    currency
-from final
+select * from final

@@ -189,18 +189,4 @@ final as (
     left join currency_exponents as e on d.currency = e.currency
 )
 
-select
-    tenant_id,
-    order_id,
-    reason,
-    evidence,
-    order_number,
-    customer_id,
-    customer_name,
-    customer_email,
-    channel,
-    tags,
-    goods_paid,
-    currency,
-    ordered_at
-from final
+select * from final

@@ -160,37 +160,4 @@ final as (
     left join currency_exponents as e on l.currency = e.currency
 )
 
-select
-    tenant_id,
-    order_id,
-    order_number,
-    customer_id,
-    customer_name,
-    customer_email,
-    is_ugc,
-    is_tiktok,
-    matched_tags,
-    matched_patterns,
-    price_reason,
-    evidence,
-    status,
-    fulfillment_status,
-    days_waiting,
-    channel,
-    tags,
-    line_items,
-    goods_value,
-    goods_value_rank,
-    days_waiting_rank,
-    currency,
-    creator_id,
-    creator_handle,
-    creator_name,
-    creator_link,
-    automatic_creator_id,
-    automatic_link,
-    ordered_at,
-    cancelled_at,
-    first_fulfilled_at,
-    delivered_at
-from final
+select * from final

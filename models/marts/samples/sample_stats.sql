@@ -56,18 +56,4 @@ final as (
     group by t.tenant_id, t.sample_type
 )
 
-select
-    tenant_id,
-    sample_type,
-    samples,
-    pending,
-    partly_fulfilled,
-    fulfilled,
-    cancelled,
-    goods_value,
-    currency,
-    median_days_to_fulfil,
-    last_30_days,
-    previous_30_days,
-    calculated_at
-from final
+select * from final

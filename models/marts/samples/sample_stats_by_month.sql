@@ -20,15 +20,4 @@ final as (
     group by tenant_id, sample_type, ordered_month
 )
 
-select
-    tenant_id,
-    sample_type,
-    ordered_month,
-    samples,
-    pending,
-    partly_fulfilled,
-    fulfilled,
-    cancelled,
-    goods_value,
-    currency
-from final
+select * from final

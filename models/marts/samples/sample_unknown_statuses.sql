@@ -26,9 +26,4 @@ final as (
     group by s.tenant_id, upper(btrim(s.fulfillment_status))
 )
 
-select
-    tenant_id,
-    fulfillment_status,
-    samples,
-    last_ordered_at
-from final
+select * from final
