@@ -3,9 +3,9 @@
 Usage: python tests/dbt/check_manifest.py [target/manifest.json]
 
 Prints one line per violation and exits with 1 if there is any. Rules: every model has a
-description, a key test and its own .yml file next to it; marts have enforced contracts, state
-their grain and freshness, describe every column and read no source; tenant_id comes first in
-columns, keys and indexes.
+description, a key test and its own .yml file next to it, and a unit test if it calculates
+anything; marts have enforced contracts, state their grain and freshness, describe every column and
+read no source; tenant_id comes first in columns, keys and indexes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,14 @@ FRESHNESS = re.compile(r"\b(as of|last build|always current)\b", re.IGNORECASE)
 
 KEY_TESTS = {"unique", "unique_within_tenant"}
 
+# Words of a staging model that does more than to rename, cast and filter.
+LOGIC = re.compile(r"\b(join|union|distinct|group by|over|case|coalesce|greatest|least)\b")
+COMMENT = re.compile(r"--[^\n]*|\{#.*?#\}", re.DOTALL)
+# Models that look up in the database which columns their sources have. In a unit test the sources
+# are fixtures, which have none there. tests/integration/test_dbt_package.py and test_connectors.py
+# build them on real tables of every layout.
+WITHOUT_UNIT_TEST = re.compile(r"base_|stg_shopify__orders$")
+
 
 def models_of(manifest: Manifest) -> list[Node]:
     """Return the project's own models, sorted by name."""
@@ -40,6 +48,18 @@ def models_of(manifest: Manifest) -> list[Node]:
 def is_mart(model: Node) -> bool:
     """Return whether the model is a mart (in models/marts)."""
     return PurePosixPath(model["original_file_path"]).parts[:2] == ("models", "marts")
+
+
+def calculates(model: Node) -> bool:
+    """Return whether a model has logic that a unit test can show.
+
+    Every intermediate model and mart has; a staging model only if it does more than to rename, cast
+    and filter.
+    """
+    if WITHOUT_UNIT_TEST.match(model["name"]):
+        return False
+    is_staging = PurePosixPath(model["original_file_path"]).parts[:2] == ("models", "staging")
+    return not is_staging or bool(LOGIC.search(COMMENT.sub("", model["raw_code"].lower())))
 
 
 def models_with_key_test(manifest: Manifest) -> set[str]:
@@ -65,9 +85,7 @@ def tested_by(unit_test: Node) -> list[str]:
     return [node for node in parents if node.endswith(f".{unit_test['model']}")]
 
 
-def breaches_of_model(
-    model: Node, *, has_key_test: bool, has_unit_test: bool = False
-) -> Iterator[str]:
+def breaches_of_model(model: Node, *, has_key_test: bool, has_unit_test: bool) -> Iterator[str]:
     """Yield violations of the rules for all models.
 
     For an ephemeral model or a view, a unit test may replace the key test. A data test would run
@@ -76,6 +94,8 @@ def breaches_of_model(
     if not model["description"].strip():
         yield "has no description"
     config = model["config"]
+    if not has_unit_test and calculates(model):
+        yield "calculates something and has no unit test"
     has_substitute = has_unit_test and config.get("materialized") in {"ephemeral", "view"}
     if not has_key_test and not has_substitute:
         yield "has no key test (unique or unique_within_tenant)"

@@ -52,12 +52,19 @@ def manifest() -> dict[str, Any]:
                         "indexes": [{"columns": ["tenant_id", "counted_on"], "unique": True}],
                     },
                     "depends_on": {"nodes": ["model.quintile.stg_app__tenants"]},
+                    "raw_code": "select * from {{ ref('stg_app__tenants') }}",
                 },
                 "test.quintile.key": {
                     "resource_type": "test",
                     "attached_node": MODEL_ID,
                     "test_metadata": {"name": "unique_within_tenant"},
                 },
+            },
+            "unit_tests": {
+                "unit_test.quintile.sizes.zero": {
+                    "model": "sizes",
+                    "depends_on": {"nodes": [MODEL_ID]},
+                }
             },
         }
     )
@@ -122,6 +129,29 @@ def test_a_model_without_a_key_test_is_a_breach() -> None:
     damaged = manifest()
     damaged["nodes"]["test.quintile.key"]["test_metadata"]["name"] = "not_null"
     assert check.breaches(damaged) == ["sizes has no key test (unique or unique_within_tenant)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "code", "needs_unit_test"),
+    [
+        ("sizes", "marts/rfm", "select 1", True),
+        ("int_sizes_counted", "intermediate/rfm", "select 1", True),
+        ("stg_app__sizes", "staging/app", "select -- a join\n name as n from {{ x }}", False),
+        ("stg_app__sizes", "staging/app", "select 1 from a\nJOIN b using (c)", True),
+        ("stg_app__sizes", "staging/app", "select coalesce(a, 1) from b", True),
+        ("base_airbyte__sizes", "staging/airbyte", "select coalesce(a, 1) from b", False),
+    ],
+)
+def test_a_model_that_calculates_needs_a_unit_test(
+    name: str, folder: str, code: str, *, needs_unit_test: bool
+) -> None:
+    changed = manifest()
+    model = changed["nodes"][MODEL_ID]
+    model.update(name=name, raw_code=code, original_file_path=f"models/{folder}/{name}.sql")
+    model.update(patch_path=f"quintile://models/{folder}/{name}.yml")
+    del changed["unit_tests"]
+    breach = f"{name} calculates something and has no unit test"
+    assert check.breaches(changed) == ([breach] if needs_unit_test else [])
 
 
 def test_the_command_prints_breaches_and_fails(
