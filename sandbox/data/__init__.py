@@ -7,7 +7,16 @@ from datetime import UTC, date, datetime, timedelta
 from random import Random
 
 from .customers import as_creator, make_shoppers, moment, random_day
-from .model import Channel, Customer, Fulfillment, LineItem, Order, Segment, StoreData
+from .model import (
+    Channel,
+    Customer,
+    Fulfillment,
+    LineItem,
+    Order,
+    Segment,
+    SoldProduct,
+    StoreData,
+)
 from .orders import Draft, purchase, replacement, test_order
 from .samples import creator_orders, default_customer, relay_buyers, tiktok_orders
 from .segments import make_segments
@@ -20,6 +29,7 @@ __all__ = [
     "LineItem",
     "Order",
     "Segment",
+    "SoldProduct",
     "StoreData",
     "generate_store",
     "generate_stores",

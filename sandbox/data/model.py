@@ -26,9 +26,18 @@ class Customer:
         return full or self.email or "Customer"
 
 
+@dataclass(frozen=True, slots=True)
+class SoldProduct:
+    """The product of a line; `product_type` is empty where the merchant has set none."""
+
+    number: int
+    title: str
+    product_type: str
+
+
 @dataclass(slots=True)
 class LineItem:
-    """One line of an order.
+    """One line of an order; a custom item, and one of a deleted product, has no product.
 
     `line_discount` applies to this line alone; `code_discount` is the line's share of discounts
     on the whole order. Shopify reports them apart (see `LineItem.discountedTotalSet`).
@@ -43,6 +52,7 @@ class LineItem:
     unit_price: int
     line_discount: int = 0
     code_discount: int = 0
+    product: SoldProduct | None = None
 
     @property
     def original_total(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from .model import Channel, Customer, Fulfillment, LineItem, Order
+from .model import Channel, Customer, Fulfillment, LineItem, Order, SoldProduct
 from .products import Product
 from .specs import StoreSpec
 
@@ -56,6 +56,11 @@ def line_item(draft: Draft, product: Product, quantity: int) -> LineItem:
         variant_number=draft.spec.id_base + 4_000_000_000_000 + catalogue_index * 64 + position,
         quantity=quantity,
         unit_price=product.price,
+        product=SoldProduct(
+            draft.spec.id_base + 3_000_000_000_000 + catalogue_index * 64,
+            product.title,
+            product.product_type,
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from graphql import GraphQLResolveInfo
 
 from ..data import Channel, Customer, Fulfillment, LineItem, Order, Segment, StoreData
-from .errors import InternalServerError, NotApprovedError, ShopifyError
+from .errors import AccessDeniedError, InternalServerError, NotApprovedError, ShopifyError
 from .paging import Index, connection, window
 from .segment_query import CustomerFacts
 from .store import MembersQuery, Store
@@ -213,11 +213,12 @@ def _line_items(
 ) -> Document:
     lines = order.line_items
     index = Index([(position, line.number) for position, line in enumerate(lines)], lines)
-    to_node = partial(_line_item_document, store.data.currency)
+    to_node = partial(_line_item_document, store)
     return connection(index, window(args, MAX_PAGE), to_node)
 
 
-def _line_item_document(currency: str, line: LineItem) -> Document:
+def _line_item_document(store: Store, line: LineItem) -> Document:
+    currency = store.data.currency
     variant_name = line.variant_title or "Default Title"
     return {
         "id": gid("LineItem", line.number),
@@ -235,6 +236,23 @@ def _line_item_document(currency: str, line: LineItem) -> Document:
             "title": variant_name,
             "sku": line.sku,
         },
+        "product": partial(_product, store, line),
+    }
+
+
+def _product(store: Store, line: LineItem, info: GraphQLResolveInfo[Any]) -> Document | None:
+    """The product of a line, for tokens that may read products."""
+    if not store.scopes & {"read_products", "write_products"}:
+        raise AccessDeniedError(info.field_name, "read_products")
+    if "product" in store.record_faults.withheld:
+        raise NotApprovedError(info.field_name)
+    product = line.product
+    if product is None:
+        return None
+    return {
+        "id": gid("Product", product.number),
+        "title": product.title,
+        "productType": product.product_type,
     }
 
 

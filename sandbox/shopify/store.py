@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from .discounts import Discount
 
 ALL_SCOPES = frozenset(
-    {"read_all_orders", "read_customers", "read_orders", "write_customers", "write_discounts"}
+    {
+        "read_all_orders",
+        "read_customers",
+        "read_orders",
+        "read_products",
+        "write_customers",
+        "write_discounts",
+    }
 )
 # Without `read_all_orders` an app sees the orders of this many days before now.
 RECENT_ORDER_DAYS = 60

@@ -25,7 +25,7 @@ from service.shopify.connection import (
 from service.shopify.order_history import read_order_limit
 from service.shopify.problems import read_problems
 from service.shopify.report import VERSION_ADVICE, describe_version, scope_purposes
-from service.shopify.shop import is_granted
+from service.shopify.scopes import is_granted
 from service.shopify.tokens import TokenSet
 
 blueprint = APIBlueprint("integrations", __name__, tag="Integrations")

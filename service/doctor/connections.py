@@ -13,7 +13,7 @@ from service.core.queries import query
 from service.core.vault import key_ring, unseal
 from service.doctor.finding import Finding
 from service.shopify.report import VERSION_ADVICE, describe_version
-from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
+from service.shopify.scopes import ALL_ORDERS_SCOPE, NEEDED_SCOPES, PRODUCTS_SCOPE, is_granted
 
 _MIN_REFRESH_DAYS = 14
 
@@ -54,6 +54,11 @@ def _check_shopify(label: str, row: dict[str, Any]) -> Iterator[Finding]:
         message = f"{label}: {ALL_ORDERS_SCOPE} is not granted, so Shopify shows 60 days of orders"
         advice = "Grant it and connect again, or import older orders: quintile orders import"
         yield Finding("warning", "connections", message, advice)
+    if row["is_verified"] and not is_granted(PRODUCTS_SCOPE, row["scopes"]):
+        # Nothing is wrong with a store that does without it.
+        message = f"{label}: {PRODUCTS_SCOPE} is not granted, so order lines have no product type"
+        advice = "Optional, for RFM by product type: grant it in Shopify. The next sync sees it."
+        yield Finding("ok", "scopes", message, advice)
     days_left = row["refresh_days_left"]
     if days_left is not None and days_left < _MIN_REFRESH_DAYS:
         message = f"{label}: its refresh token expires in {days_left} days"

@@ -90,6 +90,7 @@ def _load_result(
                 tenant_id,
                 job.resource,
                 result.began_at - overlap,
+                scopes=source.client.scopes,
                 is_complete=not source.client.withheld,
             )
     source.progress.count(**counts)

@@ -100,7 +100,7 @@ def run_bulk(source: Source, job: BulkJob, load: Callable[[Result], None]) -> bo
 
 def _next_result(source: Source, job: BulkJob) -> Result | None:
     """What the operation under way finds, or a new one; None when none succeeds."""
-    text = with_search(job.document, job.search, source.client.withheld)
+    text = with_search(job.document, job.search, source.client.left_out)
     recorded = _find(source, job.resource)
     while True:
         if recorded is None or recorded["is_spent"] or recorded["query_hash"] != _hash(text):
@@ -134,12 +134,12 @@ def delete_operation(source: Source, resource: str) -> None:
     source.execute(query("shopify.delete_bulk_operation"), resource=resource)
 
 
-def with_search(name: str, search: str | None, withheld: Collection[str] = ()) -> str:
+def with_search(name: str, search: str | None, left_out: Collection[str] = ()) -> str:
     """A document with its variable ``$query`` written in: bulk queries take no variables.
 
-    Fields that are withheld are left out.
+    ``left_out`` are fields that the app may not ask for.
     """
-    text = _COMMENT.sub("", without(document(name), withheld)).replace("($query: String)", "")
+    text = _COMMENT.sub("", without(document(name), left_out)).replace("($query: String)", "")
     # A JSON string is also a GraphQL string.
     return text.replace("$query", json.dumps(search or ""))
 

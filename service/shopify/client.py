@@ -42,6 +42,7 @@ from service.shopify.errors import (
     ShopifyUnsupportedVersionError,
 )
 from service.shopify.rate_limit import Bucket, LocalBucket, Throttle
+from service.shopify.scopes import fields_without_scope
 from service.shopify.tokens import FixedToken, Tokens
 from service.shopify.withheld import is_unapproved, optional_field, without
 from service.tenants.shop_domain import is_shop_domain
@@ -87,6 +88,7 @@ class ShopifyClient:
 
     ``calls`` counts the requests made, retries included. ``served_version`` is the version of the
     API that answered last: Shopify answers a retired version with the oldest it still supports.
+    ``scopes`` are the token's, as far as they are known; fields of other scopes are not asked for.
     ``withheld`` has the fields that Shopify denies the app, each with Shopify's message: queries
     are sent without them from then on.
     """
@@ -104,7 +106,13 @@ class ShopifyClient:
         self._renewed: str | None = None
         self.calls = 0
         self.served_version: str | None = None
+        self.scopes: frozenset[str] = frozenset()
         self.withheld: dict[str, str] = {}
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """The fields that queries are sent without: withheld, or of a scope that is not granted."""
+        return fields_without_scope(self.scopes).union(self.withheld)
 
     def run(
         self,
@@ -195,7 +203,7 @@ class ShopifyClient:
         return data
 
     def _document(self, name: str) -> str:
-        return without(document(name), self.withheld) if self.withheld else document(name)
+        return without(document(name), self.left_out)
 
     def _send(self, payload: Data) -> httpx.Response:
         token = self._tokens.current()

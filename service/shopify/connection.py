@@ -270,6 +270,7 @@ def _open_stored(
     tokens = StoredTokens(settings, pool, tenant_id, url, stored)
     bucket = SharedBucket(pool, tenant_id)
     with open_shopify(settings, shop, tokens, bucket=bucket, attempts=attempts) as client:
+        client.scopes = stored.scopes
         yield client
 
 

@@ -21,6 +21,7 @@ from service.shopify.copying import as_copied, as_json, copy_rows
 from service.shopify.erased import delete_erased_rejections, redact_erased
 from service.shopify.parse import Node, Rejection, Row, sort_out
 from service.shopify.resources import CUSTOMERS, ORDERS, Resource
+from service.shopify.scopes import PRODUCTS_SCOPE, is_granted
 from service.shopify.shop import ShopInfo
 from service.shopify.withheld import kept_columns
 
@@ -29,8 +30,9 @@ Span = tuple[int, int]
 ALL: Span = (-1, 2**62)
 
 # By watermark, raised when more fields of its records are read: then all are read again. 1: the
-# current totals of orders.
+# current totals of orders. A token that may read products reads one more: 2: their product types.
 _REVISIONS = {"orders": 1, "recent_orders": 1}
+_REVISIONS_WITH_PRODUCTS = {"orders": 2, "recent_orders": 2}
 
 
 def save_shop(conn: Connection, tenant_id: UUID, info: ShopInfo) -> None:
@@ -294,13 +296,16 @@ def _quarantine_incoming(conn: Connection, tenant_id: UUID) -> int:
     return int(kept["rejected"])
 
 
-def read_watermark(conn: Connection, tenant_id: UUID, resource: str) -> datetime | None:
+def read_watermark(
+    conn: Connection, tenant_id: UUID, resource: str, scopes: Collection[str] = ()
+) -> datetime | None:
     """How far a resource has been read; None before its first page.
 
-    Also None if the records were read by a release that took fewer fields from them.
+    Also None if fewer fields were read than a token with these scopes reads now: by an earlier
+    release, or before the token got a scope.
     """
     row = conn.execute(
-        query("shopify.read_watermark"), watermark_parameters(tenant_id, resource)
+        query("shopify.read_watermark"), watermark_parameters(tenant_id, resource, scopes)
     ).fetchone()
     return None if row is None else cast("datetime | None", row["watermark"])
 
@@ -311,16 +316,18 @@ def advance_watermark(
     resource: str,
     watermark: datetime | None,
     *,
+    scopes: Collection[str] = (),
     is_complete: bool = True,
 ) -> None:
     """Record how far a resource has been read; it never goes back.
 
-    ``is_complete`` says whether it was read with all fields.
+    ``scopes`` are those that it was read with. ``is_complete`` says whether it was read with all
+    fields that they allow.
     """
     conn.execute(
         query("shopify.advance_watermark"),
         {
-            **watermark_parameters(tenant_id, resource),
+            **watermark_parameters(tenant_id, resource, scopes),
             "watermark": watermark,
             "is_complete": is_complete,
         },
@@ -344,12 +351,16 @@ def record_unserved(
     )
 
 
-def watermark_parameters(tenant_id: UUID, resource: str) -> dict[str, object]:
+def watermark_parameters(
+    tenant_id: UUID, resource: str, scopes: Collection[str] = ()
+) -> dict[str, object]:
     """What names a watermark: the tenant, the resource and the revision of its fields."""
+    has_products = is_granted(PRODUCTS_SCOPE, scopes)
+    revisions = _REVISIONS_WITH_PRODUCTS if has_products else _REVISIONS
     return {
         "tenant_id": tenant_id,
         "resource": resource,
-        "revision": _REVISIONS.get(resource, 0),
+        "revision": revisions.get(resource, 0),
     }
 
 

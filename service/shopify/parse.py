@@ -169,7 +169,7 @@ def times_of(nodes: Iterable[Node]) -> list[datetime]:
 
 
 def _line_item(node: Node, currency: str) -> Row:
-    return {
+    item = {
         "title": node["title"],
         "variant_title": node.get("variantTitle"),
         "sku": node.get("sku"),
@@ -177,6 +177,9 @@ def _line_item(node: Node, currency: str) -> Row:
         "unit_price_minor": _minor(node["originalUnitPriceSet"], currency),
         "total_minor": _minor(node["discountedTotalSet"], currency),
     }
+    # Left out where it is not known, so that a line reads the same with and without the scope.
+    product_type = ((node.get("product") or {}).get("productType") or "").strip()
+    return {**item, "product_type": product_type} if product_type else item
 
 
 def _line_number(node: Node) -> int:

@@ -8,6 +8,7 @@ oldest of the last few records, which the index surely has reached.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -53,7 +54,7 @@ class Position:
 
 def find_position(source: Source, resource: str) -> Position | None:
     """Where an earlier sync stopped; None if it had read all."""
-    parameters = watermark_parameters(source.tenant_id, resource)
+    parameters = watermark_parameters(source.tenant_id, resource, source.client.scopes)
     with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
         found = conn.execute(query("shopify.find_position"), parameters).fetchone()
     return None if found is None else Position(**{**found, "latest": tuple(found["latest"])})
@@ -71,16 +72,20 @@ def advance(
     position: Position,
     *,
     is_end: bool,
+    scopes: Collection[str],
     is_complete: bool,
 ) -> None:
     """Record a position, in the transaction that loads its page; at the end, the watermark.
 
-    ``is_complete`` says whether the records were read with all fields.
+    ``scopes`` are those that the records were read with. ``is_complete`` says whether they were
+    read with all fields that these allow.
     """
-    parameters = watermark_parameters(tenant_id, resource)
+    parameters = watermark_parameters(tenant_id, resource, scopes)
     if is_end or not is_complete:
         watermark = position.watermark() if is_end else None
-        advance_watermark(conn, tenant_id, resource, watermark, is_complete=is_complete)
+        advance_watermark(
+            conn, tenant_id, resource, watermark, scopes=scopes, is_complete=is_complete
+        )
     if is_end:
         conn.execute(query("shopify.delete_position"), parameters)
     elif position.cursor is not None:

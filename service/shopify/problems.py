@@ -90,7 +90,7 @@ def rewind_if_granted(source: Source) -> None:
         stored = conn.execute(query("shopify.list_withheld"), parameters).fetchall()
     if not stored or not all(probe(source, each) for each in (CUSTOMERS, ORDERS)):
         return
-    if any(row["field"] not in source.client.withheld for row in stored):
+    if any(row["field"] not in source.client.left_out for row in stored):
         source.execute(query("shopify.rewind_incomplete"))
 
 

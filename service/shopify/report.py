@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from service.core.config import Settings
-from service.shopify.shop import ALL_ORDERS_SCOPE, NEEDED_SCOPES, OPTIONAL_SCOPES, ShopInfo
+from service.shopify.scopes import ALL_ORDERS_SCOPE, NEEDED_SCOPES, OPTIONAL_SCOPES, is_granted
+from service.shopify.shop import ShopInfo
 
 LIMIT = (
     f"Without the scope {ALL_ORDERS_SCOPE} Shopify shows only the last 60 days of orders, so"
@@ -60,7 +61,7 @@ def describe_connection(settings: Settings, info: ShopInfo) -> Iterator[str]:
     yield f"API version {info.api_version or settings.shopify_api_version}"
     yield f"granted: {', '.join(sorted(info.scopes))}"
     for scope, purpose in OPTIONAL_SCOPES.items():
-        if scope not in info.scopes:
+        if not is_granted(scope, info.scopes):
             yield f"not granted: {scope} ({purpose})"
     if problem := describe_version(settings.shopify_api_version, info.api_version):
         yield f"Warning: {problem} {VERSION_ADVICE}"

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from service.shopify.client import ShopifyClient
 from service.shopify.parse import number_of
-
-NEEDED_SCOPES = MappingProxyType(
-    {
-        "read_orders": "orders, from which RFM segments and samples are computed",
-        "read_customers": "customers and Shopify's own segments",
-    }
-)
-ALL_ORDERS_SCOPE = "read_all_orders"
-OPTIONAL_SCOPES = MappingProxyType(
-    {ALL_ORDERS_SCOPE: "orders older than 60 days, without which a year of RFM is wrong"}
-)
+from service.shopify.scopes import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
 
 
 @dataclass(frozen=True)
@@ -56,19 +44,17 @@ class ShopInfo:
         return ALL_ORDERS_SCOPE in self.scopes
 
 
-def is_granted(scope: str, scopes: Collection[str]) -> bool:
-    """Whether the scopes include this one. A write scope includes its read scope."""
-    return scope in scopes or scope.replace("read_", "write_", 1) in scopes
-
-
 def read_shop(client: ShopifyClient) -> ShopInfo:
-    """Read the shop and the token's scopes.
+    """Read the shop and the token's scopes; from then on the client asks for what they allow.
 
     Raises:
         ShopifyError: As :meth:`ShopifyClient.run`.
     """
     data = client.run("shop")
     shop = data["shop"]
+    client.scopes = frozenset(
+        scope["handle"] for scope in data["currentAppInstallation"]["accessScopes"]
+    )
     return ShopInfo(
         shop=shop["myshopifyDomain"],
         shop_id=number_of(shop["id"]),
@@ -76,9 +62,7 @@ def read_shop(client: ShopifyClient) -> ShopInfo:
         currency=shop["currencyCode"],
         time_zone=shop["ianaTimezone"],
         plan=shop["plan"]["publicDisplayName"],
-        scopes=frozenset(
-            scope["handle"] for scope in data["currentAppInstallation"]["accessScopes"]
-        ),
+        scopes=client.scopes,
         api_version=client.served_version,
         country=shop["shopAddress"]["countryCodeV2"],
     )

@@ -207,7 +207,7 @@ def _sync_changes(settings: Settings, source: Source, resource: Resource, waterm
 def _changes(source: Source, resource: Resource, watermark: str) -> tuple[str | None, int | None]:
     """The search for what has changed in a resource, and how many records that is."""
     with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
-        read_to = read_watermark(conn, source.tenant_id, watermark)
+        read_to = read_watermark(conn, source.tenant_id, watermark, source.client.scopes)
     search = None if read_to is None else _changed_since(read_to - _OVERLAP)
     count = source.client.run(f"{resource.name}_count", query=search)[f"{resource.name}Count"]
     return search, count["count"] if count else None
@@ -282,6 +282,7 @@ def _load_page(
             watermark,
             position,
             is_end=page.is_last,
+            scopes=source.client.scopes,
             is_complete=not source.client.withheld,
         )
     count = len(page.nodes) + len(page.unserved)

@@ -266,11 +266,15 @@ class StoredTokens:
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored connection's tokens; ``seconds_left`` is None for a permanent token."""
+    """A stored connection's tokens, with the scopes that it had when it was last verified.
+
+    ``seconds_left`` is None for a permanent token.
+    """
 
     tokens: TokenSet
     sealed_secret: bytes
     seconds_left: float | None
+    scopes: frozenset[str]
 
 
 def read_stored(settings: Settings, conn: Connection, tenant_id: UUID) -> Stored | None:
@@ -285,11 +289,12 @@ def read_stored(settings: Settings, conn: Connection, tenant_id: UUID) -> Stored
     if row is None:
         return None
     opened = unseal(settings, tenant_id, "shopify", row)
+    scopes = frozenset(row["scopes"])
     if row["seconds_left"] is None:
-        return Stored(TokenSet(opened), row["sealed_secret"], None)
+        return Stored(TokenSet(opened), row["sealed_secret"], None, scopes)
     pair = json.loads(opened)
     tokens = TokenSet(pair["access_token"], pair["refresh_token"])
-    return Stored(tokens, row["sealed_secret"], float(row["seconds_left"]))
+    return Stored(tokens, row["sealed_secret"], float(row["seconds_left"]), scopes)
 
 
 def parse_tokens(text: str) -> TokenSet:

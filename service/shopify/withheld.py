@@ -26,6 +26,8 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "displayName": ("customer_name", "display_name"),
         "email": ("customer_email",),
         "note": ("note",),
+        # A part of the lines, which are always written as a whole.
+        "product": (),
         "publication": ("channel",),
         "sourceName": ("channel",),
     }
@@ -35,6 +37,7 @@ _NAMES = {
     "defaultEmailAddress": "e-mail addresses",
     "displayName": "customers' names",
     "email": "e-mail addresses",
+    "product": "product types",
 }
 # The fields of Shopify's form that the app needs, at level 2.
 _PROTECTED = {"defaultEmailAddress": "Email", "displayName": "Name", "email": "Email"}
@@ -91,9 +94,12 @@ def describe_withheld(fields: Collection[str]) -> tuple[str, str]:
         message += " New orders are loaded without their customers."
     elif _PROTECTED.keys() & set(fields):
         message += " Orders are loaded by customer id."
+    advice = "Product types need the scope read_products: give it to the app in Shopify."
+    if set(fields) == {"product"}:
+        return message, advice
     wanted = sorted({_PROTECTED[field] for field in fields if field in _PROTECTED})
     wanted = wanted or ["Email", "Name"]
-    advice = (
+    advice = (advice + " " if "product" in fields else "") + (
         "Request access to protected customer data for the app in Shopify's Partner Dashboard (API"
         f" access requests): level 2, with the fields {' and '.join(wanted)}. For an app made in"
         " the store's own admin it depends on the store's plan. The first sync after the approval"

@@ -56,7 +56,9 @@ def test_a_store_is_connected_rejected_verified_and_disconnected(
         )
         # Only what Quintile uses is asked for.
         scopes = shop_part.get_by_role("rowheader")
-        expect(scopes).to_have_text(["read_orders", "read_customers", "read_all_orders"])
+        expect(scopes).to_have_text(
+            ["read_orders", "read_customers", "read_all_orders", "read_products"]
+        )
         expect(shop_part.locator("dl.facts")).to_contain_text(KESSEL.name)
         expect(shop_part.locator("dl.facts")).to_contain_text(f"…{KESSEL.token[-4:]}")
         row = shop_part.get_by_role("row").filter(has_text="read_all_orders")

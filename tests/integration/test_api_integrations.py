@@ -83,6 +83,7 @@ def test_a_connected_store_is_shown_with_its_scopes_and_their_purpose(
         "read_orders": (True, True),
         "read_customers": (True, True),
         "read_all_orders": (False, True),
+        "read_products": (False, True),
     }
     assert all(scope["purpose"] for scope in body["scopes"])
     assert body["other_scopes"] == ["read_themes", "write_customers", "write_discounts"]

@@ -145,6 +145,9 @@ def test_everything_is_loaded_as_the_store_has_it(
         assert [line["quantity"] for line in row["line_items"]] == [
             line.quantity for line in order.line_items
         ]
+        assert [line.get("product_type") for line in row["line_items"]] == [
+            (line.product.product_type if line.product else "") or None for line in order.line_items
+        ]
         assert sum(line["total_minor"] for line in row["line_items"]) == order.subtotal
     assert any(len(row["line_items"]) > 10 for row in rows["orders"])
 

@@ -319,12 +319,27 @@ def test_a_changed_order_is_loaded_without_a_sync(
     subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     order = store.data.orders[0]
+    lines = order_row(pool, subscribed, order.number)["line_items"]
     store.update_order(order.number, tags=["UGC"], refunded=150)
     work()
     row = order_row(pool, subscribed, order.number)
     assert (row["tags"], row["refunded_minor"]) == (["UGC"], 150)
+    assert row["line_items"] == lines
     assert states(pool, subscribed) == {"done"}
     assert all(event["subject"] is None for event in events(pool, subscribed))
+
+
+def test_an_order_is_loaded_by_a_token_that_has_just_lost_the_scope_for_products(
+    subscribed: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    order = next(o for o in store.data.orders if o.line_items[0].product)
+    store.scopes -= {"read_products"}
+    store.update_order(order.number, tags=["UGC"])
+    work()
+    row = order_row(pool, subscribed, order.number)
+    assert row["tags"] == ["UGC"]
+    assert all("product_type" not in line for line in row["line_items"])
+    assert states(pool, subscribed) == {"done"}
 
 
 def test_an_edited_order_is_loaded_with_its_current_total(

@@ -179,6 +179,26 @@ def test_a_missing_scope_denies_the_field(data: StoreData) -> None:
     assert answer["data"] == {"customersCount": None, "shop": {"name": data.name}}
 
 
+def test_the_products_of_lines_need_a_scope_of_their_own(data: StoreData) -> None:
+    text = "{ orders(first: 1) { nodes { lineItems(first: 1) { nodes { title%s } } } } }"
+    with_product = text % " product { productType }"
+    store = Store(data, scopes=ALL_SCOPES - {"read_products"})
+    with Sandbox([store], []) as sandbox:
+        shop = Shop(sandbox, store)
+        without_scope = shop.ask(with_product)
+        assert "errors" not in shop.ask(text % "")
+        store.scopes = ALL_SCOPES
+        with_scope = shop.ask(with_product)
+    (error,) = without_scope["errors"]
+    assert error["path"] == ["orders", "nodes", 0, "lineItems", "nodes", 0, "product"]
+    assert error["extensions"]["code"] == "ACCESS_DENIED"
+    assert error["extensions"]["requiredAccess"] == "`read_products` access scope."
+    assert without_scope["data"]["orders"]["nodes"][0]["lineItems"]["nodes"][0]["product"] is None
+    line = with_scope["data"]["orders"]["nodes"][0]["lineItems"]["nodes"][0]
+    types = {each.title: each.product_type for each in KESSEL.catalogue}
+    assert line["product"]["productType"] == types[line["title"]]
+
+
 def test_members_follow_the_query_of_their_segment(shop: Shop) -> None:
     query = """
       query ($id: ID!) {

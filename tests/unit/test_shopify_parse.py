@@ -66,6 +66,7 @@ ORDER: dict[str, Any] = {
                 "title": "Tea",
                 "variantTitle": None,
                 "sku": "T-1",
+                "product": {"productType": " Loose tea "},
                 "quantity": 3,
                 "originalUnitPriceSet": money("45.0"),
                 "discountedTotalSet": money("120.0"),
@@ -110,12 +111,27 @@ def test_an_order_in_columns() -> None:
                 "quantity": 3,
                 "unit_price_minor": 4500,
                 "total_minor": 12000,
+                "product_type": "Loose tea",
             }
         ],
         "first_fulfilled_at": "2026-04-23T08:00:00.000000+00:00",
         "delivered_at": "2026-04-26T09:00:00.000000+00:00",
         "shopify_updated_at": "2026-04-23T16:45:00.000000+00:00",
     }
+
+
+@pytest.mark.parametrize(
+    "product", [None, {"productType": ""}, {"productType": " "}], ids=["none", "unset", "blank"]
+)
+def test_a_line_without_a_product_type_reads_as_one_without_the_scope(
+    product: dict[str, str] | None,
+) -> None:
+    (line,) = ORDER["lineItems"]["nodes"]
+    unread = {name: value for name, value in line.items() if name != "product"}
+    lines = {**ORDER["lineItems"], "nodes": [unread, {**line, "product": product}]}
+    first, second = parse_order(order(lineItems=lines))["line_items"]
+    assert first == second
+    assert "product_type" not in first
 
 
 def test_an_edited_order_keeps_its_first_total_beside_the_current_one() -> None:

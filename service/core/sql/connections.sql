@@ -4,6 +4,7 @@ select
     sealed_secret,
     key_id,
     account_id,
+    scopes,
     state,
     extract(epoch from access_expires_at - now()) as seconds_left
 from app.connections

@@ -3,10 +3,11 @@
 select now() as now;
 
 -- name: read_watermark
--- How far a resource has been read with all the fields that are read now.
+-- How far a resource has been read with all the fields that are read now, or with more: a token
+-- that has lost a scope goes on from there.
 select watermark
 from shopify.sync_watermarks
-where tenant_id = %(tenant_id)s and resource = %(resource)s and revision = %(revision)s;
+where tenant_id = %(tenant_id)s and resource = %(resource)s and revision >= %(revision)s;
 
 -- name: advance_watermark
 -- Records how far a resource has been read, in the transaction that loads it. While fields are
@@ -19,14 +20,14 @@ values (
 )
 on conflict (tenant_id, resource) do update set
     watermark = case
-        when w.revision = excluded.revision then greatest(w.watermark, excluded.watermark)
+        when w.revision >= excluded.revision then greatest(w.watermark, excluded.watermark)
         else excluded.watermark
     end,
     synced_at = excluded.synced_at,
     revision = excluded.revision,
-    is_complete = excluded.is_complete and (w.is_complete or w.revision <> excluded.revision),
+    is_complete = excluded.is_complete and (w.is_complete or w.revision < excluded.revision),
     complete_to = case
-        when w.revision <> excluded.revision then null
+        when w.revision < excluded.revision then null
         when w.is_complete and not excluded.is_complete then w.watermark
         else w.complete_to
     end
@@ -47,8 +48,8 @@ using rewound as r
 where p.tenant_id = %(tenant_id)s and p.resource = r.resource;
 
 -- name: find_position
--- Where an earlier sync stopped paging a resource; no row if it had read all, or if its release
--- took fewer fields from the records.
+-- Where an earlier sync stopped paging a resource; no row if it had read all, or if it took other
+-- fields from the records.
 select
     search,
     cursor,
