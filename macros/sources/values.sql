@@ -102,10 +102,10 @@
 
 
 {# The first cell that is there and cannot be read, in words; null if there is none. #}
-{% macro unreadable_cell(types, columns) -%}
+{% macro unreadable_cell(columns) -%}
     {%- set cells = [] -%}
-    {%- for column, type in columns.items() if types.get(column) -%}
-        {%- if type == 'time' or not is_cast_safe(types[column], type) -%}
+    {%- for column in columns if column.landed_type -%}
+        {%- if column.type == 'time' or not is_cast_safe(column.landed_type, column.type) -%}
             {%- do cells.append(column) -%}
         {%- endif -%}
     {%- endfor -%}
@@ -113,14 +113,14 @@
         null::text
     {%- else -%}
         case
-            {%- for column in cells %}
+            {%- for cell in cells %}
             when
-                nullif(btrim({{ adapter.quote(column) }}::text), '') is not null
-                and ({{ landed_value(column, types[column], columns[column]) }}) is null
+                nullif(btrim({{ adapter.quote(cell.landed_name) }}::text), '') is not null
+                and ({{ landed_value(cell.landed_name, cell.landed_type, cell.type) }}) is null
                 then
-                    '{{ column }} ''' || left({{ adapter.quote(column) }}::text, 40)
+                    '{{ cell.landed_name }} ''' || left({{ adapter.quote(cell.landed_name) }}::text, 40)
                     || ''' is not a {{
-                        {'number': 'number', 'time': 'time', 'boolean': 'yes or no'}[columns[column]]
+                        {'number': 'number', 'time': 'time', 'boolean': 'yes or no'}[cell.type]
                     }}'
             {%- endfor %}
         end
@@ -169,11 +169,11 @@
 {%- endmacro %}
 
 
-{% macro customer_display_name(person) -%}
+{% macro customer_display_name(first_name, last_name, email, phone) -%}
     coalesce(
-            nullif(btrim(concat_ws(' ', {{ person }}.first_name, {{ person }}.last_name)), ''),
-            nullif({{ person }}.email, ''),
-            nullif({{ person }}.phone, '')
+            nullif(btrim(concat_ws(' ', {{ first_name }}, {{ last_name }})), ''),
+            nullif({{ email }}, ''),
+            nullif({{ phone }}, '')
         )
 {%- endmacro %}
 

@@ -339,26 +339,43 @@ def test_optional_columns_that_airbyte_lacks_are_null(airbyte: Landed) -> None:
     assert airbyte.order("1001")["line_items"][0]["title"] == "Tea"
 
 
+def test_a_table_that_fivetran_has_not_created_has_no_rows(fivetran: Landed) -> None:
+    """Of the first store only its orders are there, and nobody lists what is not."""
+    fivetran.change(
+        """
+        drop table landed_acme.customer, landed_acme.customer_tag, landed_acme.order_line,
+        landed_acme.order_tag, landed_acme.transaction, landed_acme.fulfillment;
+        """
+    )
+    printed = fivetran.build()
+    assert "landed_acme.transaction does not exist, so it counts as empty." in printed
+    # Without transactions nothing was refunded, and without tags 1009, at 5.00, is no sample.
+    assert fivetran.spent() == USUAL | {
+        "acme 101": 10010 + 6000,
+        "acme 102": 4000,
+        "acme 104": 1200 + 500,
+    }
+    order = fivetran.order("1001")
+    assert (order["line_items"], order["tags"], order["first_fulfilled_at"]) == ([], [], None)
+    # The address of an order stands in for that of its customer.
+    assert (order["customer_name"], order["customer_email"]) == (None, "older@example.com")
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        (
-            'alter table landed_acme."order" rename column total_price'
-            " to total_price_set_shop_amount;"
-            ' alter table landed_acme."order" rename column financial_status'
-            " to display_financial_status;"
-            ' alter table landed_acme."order" rename column currency to currency_code',
-            "landed_acme.order lacks currency, total_price, financial_status: these are the tables"
-            " of Fivetran's GraphQL schema, and Quintile reads those of its REST schema.",
-        ),
         (
             'alter table landed_borealis."order" drop column customer_id',
             "landed_borealis.order lacks customer_id: have the connector load it.",
         ),
         (
-            "drop table landed_acme.order_tag",
-            "landed_acme.order_tag does not exist: if the connector has not created it yet because"
-            " it has no rows for it, list it in the var absent_tables.",
+            'drop table landed_acme."order"',
+            "landed_acme.order does not exist: the connector creates it with the first row, so list"
+            " the schema in the var source_schemas once it has orders.",
+        ),
+        (
+            "drop schema landed_borealis cascade",
+            "The var source_schemas lists landed_borealis, and there is no such schema.",
         ),
     ],
 )

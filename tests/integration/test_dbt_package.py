@@ -76,7 +76,8 @@ def built(project: Path, dbt: Dbt, database: str) -> str:
     with connect(database) as conn:
         for layout in LAYOUTS:
             load_layout(conn, layout)
-            if layout == "native":
+            # As an installer's first build runs: dbt also parses.
+            if layout == "fivetran":
                 given = json.dumps(layout_vars(layout))
                 out = plain_dbt(project, database, "build", "--vars", given, ACME_SCHEMA=layout)
             else:
