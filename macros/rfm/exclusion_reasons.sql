@@ -31,6 +31,11 @@
 {%- endmacro %}
 
 
+{% macro is_sale() -%}
+    (o.ordered_at < w.as_of and {{ none_of(order_exclusion_reasons()) }})
+{%- endmacro %}
+
+
 {# A release with another rule has another hash, so that its first build recalculates everything. #}
 {% macro rfm_rule_hash() -%}
     {{ return(local_md5(none_of(order_exclusion_reasons()))) }}

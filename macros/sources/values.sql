@@ -213,6 +213,14 @@
 {%- endmacro %}
 
 
+{% macro json_number(value, key) -%}
+    case
+            when jsonb_typeof({{ value }} -> '{{ key }}') = 'number'
+                then ({{ value }} -> '{{ key }}')::numeric
+        end
+{%- endmacro %}
+
+
 {% macro line_total_minor(price, quantity, discount, allocated, exponent) -%}
     {{ minor_units(
             'greatest(' ~ price ~ ' * ' ~ quantity ~ ' - greatest(coalesce(' ~ discount ~ ', 0),'

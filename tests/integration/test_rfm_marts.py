@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -22,6 +23,7 @@ from service.core.db import (
 from service.shopify.orders_csv import import_orders
 from service.tenants.tenants import add_tenant
 from tests.conftest import NullProgress
+from tests.demo import AS_OF
 
 
 @pytest.fixture
@@ -189,6 +191,141 @@ def test_the_marts_add_up_to_the_same_customers_and_revenue(
                 conn,
                 "select sum(cardinality(shopify_segments)) > 0 from marts.customers",
             ) == (True,)
+
+
+def test_orders_add_up_to_the_figures_of_customers(tenants: list[tuple[UUID, Pool]]) -> None:
+    """Sales to lifetime figures, counted orders to the window's, with the reasons of the others."""
+    for tenant_id, pool in tenants:
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            assert figures(
+                conn,
+                """
+                with sums as (
+                    select
+                        customer_id,
+                        count(*) filter (where is_sale) as sales,
+                        coalesce(sum(net_amount) filter (where is_sale), 0) as lifetime_total,
+                        min(ordered_at) filter (where is_sale) as first_order_at,
+                        max(ordered_at) filter (where is_sale) as last_order_at,
+                        count(*) filter (where is_counted) as counted,
+                        coalesce(sum(net_amount) filter (where is_counted), 0) as window_total,
+                        bool_or(is_first_order) as has_first_order
+                    from marts.orders
+                    where customer_id is not null
+                    group by customer_id
+                )
+
+                select
+                    count(s.customer_id) > 0,
+                    count(*) filter (
+                        where (
+                            coalesce(s.sales, 0), coalesce(s.lifetime_total, 0), s.first_order_at,
+                            s.last_order_at, coalesce(s.counted, 0), coalesce(s.window_total, 0),
+                            coalesce(s.has_first_order, false)
+                        ) is distinct from (
+                            c.lifetime_order_count, c.lifetime_total, c.first_order_at,
+                            c.last_order_at, c.window_order_count, c.window_total,
+                            c.lifetime_order_count > 0
+                        )
+                    )
+                from marts.customers as c
+                full join sums as s on c.customer_id = s.customer_id
+                """,
+            ) == (True, 0)
+            assert figures(
+                conn,
+                """
+                select
+                    count(*) filter (where not o.is_counted) > 0,
+                    count(*) filter (
+                        where (o.exclusion_reasons, o.primary_reason, o.net_amount)
+                        is distinct from (
+                            coalesce(e.exclusion_reasons, '{}'), e.primary_reason,
+                            coalesce(e.net_amount, o.net_amount)
+                        )
+                        or o.is_counted <> (e.order_id is null)
+                    ),
+                    count(*) filter (where o.is_counted and not (o.is_sale and o.is_in_window)),
+                    count(*) filter (where (s.order_id is not null) <> o.is_sample),
+                    count(*) filter (where o.is_sample <> (o.sample_type is not null)),
+                    (select count(*) from marts.sample_orders) - count(s.order_id)
+                from marts.orders as o
+                left join marts.rfm_excluded_orders as e on o.order_id = e.order_id
+                left join marts.sample_orders as s on o.order_id = s.order_id
+                """,
+            ) == (True, 0, 0, 0, 0, 0)
+
+
+def test_lines_add_up_to_their_orders(tenants: list[tuple[UUID, Pool]]) -> None:
+    for tenant_id, pool in tenants:
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            assert figures(
+                conn,
+                """
+                with sums as (
+                    select
+                        order_id,
+                        count(*) as lines,
+                        sum(total_amount) as total_amount,
+                        sum(net_amount) as net_amount
+                    from marts.order_lines
+                    group by order_id
+                )
+
+                select
+                    max(s.lines) > 1,
+                    count(*) filter (where s.net_amount is null and s.total_amount > 0),
+                    count(*) filter (where s.net_amount <> o.net_amount),
+                    sum(s.lines) - (
+                        select sum(jsonb_array_length(line_items))
+                        from shopify.orders where deleted_at is null
+                    )
+                from sums as s
+                inner join marts.orders as o on s.order_id = o.order_id
+                """,
+            ) == (True, 0, 0, 0)
+
+
+def test_retention_has_every_sale_of_the_cohorts_once(tenants: list[tuple[UUID, Pool]]) -> None:
+    for tenant_id, pool in tenants:
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+            cohorts = conn.execute(
+                """
+                select cohort_month, sum(customers)::int as customers,
+                    sum(lifetime_revenue) as revenue
+                from marts.rfm_cohorts group by cohort_month order by cohort_month
+                """
+            ).fetchall()
+            retained = conn.execute(
+                """
+                select cohort_month, max(customers) as customers, sum(revenue) as revenue
+                from marts.cohort_retention group by cohort_month order by cohort_month
+                """
+            ).fetchall()
+            assert retained == cohorts
+            assert len(cohorts) > 12
+            assert figures(
+                conn,
+                """
+                select
+                    count(*) filter (where months_since = 0 and retention_rate <> 1),
+                    bool_or(months_since > 0 and active_customers > 0),
+                    count(*) filter (where not is_complete),
+                    max(ordered_month),
+                    sum(orders)
+                from marts.cohort_retention
+                """,
+            ) == (
+                0,
+                True,
+                0,
+                (AS_OF - timedelta(days=1)).date().replace(day=1),
+                *figures(
+                    conn,
+                    "select sum(lifetime_order_count) from marts.customers"
+                    " where not is_excluded_from_rfm",
+                ),
+            )
 
 
 def test_a_first_build_takes_statistics_of_what_is_joined(built_demo: Settings) -> None:

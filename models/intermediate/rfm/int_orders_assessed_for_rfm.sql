@@ -27,11 +27,32 @@ final as (
         o.order_number,
         o.customer_id,
 
+        -- contents and status
+        o.channel,
+        o.tags,
+        o.line_items,
+        o.financial_status,
+        o.fulfillment_status,
+        o.source,
+
         -- measures
         o.currency,
+        o.total_minor,
+        o.subtotal_minor,
+        o.refunded_minor,
+        o.current_total_minor,
+        o.current_subtotal_minor,
         o.net_minor,
 
+        -- samples
+        s.order_id is not null as is_sample,
+        coalesce(s.is_ugc, false) as is_ugc,
+        coalesce(s.is_tiktok, false) as is_tiktok,
+
         -- exclusion
+        {{ is_sale() }} as is_sale,
+        coalesce({{ is_sale() }} and o.ordered_at = c.first_order_at, false) as is_first_order,
+        {{ reasons['outside_window'] }} is false as is_in_window,
         {{ none_of(reasons) }} as is_counted,
         array_remove(
             array[
@@ -44,7 +65,11 @@ final as (
 
         -- timestamps
         o.ordered_at,
-        w.as_of
+        o.cancelled_at,
+        o.first_fulfilled_at,
+        o.delivered_at,
+        w.as_of,
+        w.time_zone
     from orders as o
     inner join windows as w on o.tenant_id = w.tenant_id
     left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id

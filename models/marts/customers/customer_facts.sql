@@ -8,10 +8,7 @@
             o.tenant_id,
             o.customer_id,
             w.window_starts_at,
-            case
-                when o.ordered_at < w.as_of and {{ none_of(order_exclusion_reasons()) }}
-                    then o.ordered_at
-            end as sold_at,
+            case when {{ is_sale() }} then o.ordered_at end as sold_at,
             o.net_minor
 {%- endset %}
 

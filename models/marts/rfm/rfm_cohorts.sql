@@ -4,24 +4,11 @@ builds as (
     select * from {{ ref('rfm_builds') }}
 ),
 
-customers as (
-    select * from {{ ref('customer_facts') }}
-    where {{ tenant_filter() }}
-),
-
--- All customers who have bought, by the month of their first order. `offset 0` hides the expression
--- of the month from the planner, which would otherwise expect as many months as distinct
--- timestamps.
+-- `offset 0` hides the expression of the month from the planner, which would otherwise expect as
+-- many months as distinct timestamps.
 cohort_customers as (
-    select
-        c.tenant_id,
-        date_trunc('month', c.first_order_at at time zone b.time_zone)::date as cohort_month,
-        c.segment,
-        c.lifetime_minor,
-        c.window_minor
-    from customers as c
-    inner join builds as b on c.tenant_id = b.tenant_id
-    where c.first_order_at is not null and not c.is_excluded_from_rfm
+    select * from {{ ref('int_customers_assigned_to_cohorts') }}
+    where {{ tenant_filter() }}
     offset 0 -- noqa: AM09
 ),
 
