@@ -18,7 +18,7 @@ from tests.conftest import Cluster
 from tests.package import Dbt, in_schemas, layout_vars, load_layout
 
 # The models whose rows are looked at.
-READ = ("+customer_facts", "+rfm_excluded_orders")
+READ = ("+customers", "+rfm_excluded_orders")
 
 REJECTED = """
     select t.tenant_name as tenant, e.order_id, e.detail
@@ -289,8 +289,11 @@ def test_a_customer_that_cannot_be_read_is_left_out(fivetran: Landed) -> None:
         {"entity": "customer", "source_id": "101", "reason": "updated_at 'never' is not a time"}
     ]
     # The order has a name and an address of its own.
-    emails = "select email from {marts}.customer_facts where customer_id = '101' order by 1"
-    assert fivetran.query(emails) == [{"email": "ada@example.com"}, {"email": "eve@example.com"}]
+    known = "select email, display_name from {marts}.customers where customer_id = '101' order by 1"
+    assert fivetran.query(known) == [
+        {"email": "ada@example.com", "display_name": "Ada Lovelace"},
+        {"email": "eve@example.com", "display_name": "Eve Moon"},
+    ]
 
 
 # -- columns and tables --------------------------------------------------------------------------

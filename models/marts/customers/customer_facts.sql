@@ -227,7 +227,8 @@ excluded_customers as (
 ),
 
 -- Imported orders may belong to customers that the store never sent. Use the address of their last
--- order that has one, else its phone number; with an index, look them up per customer.
+-- order that has one, else its phone number, and the name of their last order that has one; with an
+-- index, look them up per customer.
 {% if are_orders_indexed() -%}
 customers_with_contact as (
     select
@@ -255,7 +256,19 @@ customers_with_contact as (
                     order by o.ordered_at desc, o.order_id desc
                     limit 1
                 )
-        end as phone
+        end as phone,
+        coalesce(
+            k.display_name,
+            (
+                select o.customer_name from orders as o
+                where
+                    o.tenant_id = k.tenant_id
+                    and o.customer_id = k.customer_id
+                    and o.customer_name is not null
+                order by o.ordered_at desc, o.order_id desc
+                limit 1
+            )
+        ) as resolved_name
     from customer_figures as k
     offset 0 -- noqa: AM09
 ),
@@ -282,16 +295,30 @@ order_phones as (
     order by o.tenant_id asc, o.customer_id asc, o.ordered_at desc, o.order_id desc
 ),
 
+order_names as (
+    select distinct on (o.tenant_id, o.customer_id)
+        o.tenant_id,
+        o.customer_id,
+        o.customer_name
+    from customer_figures as k
+    inner join orders as o on k.tenant_id = o.tenant_id and k.customer_id = o.customer_id
+    where k.display_name is null and o.customer_name is not null
+    order by o.tenant_id asc, o.customer_id asc, o.ordered_at desc, o.order_id desc
+),
+
 customers_with_contact as (
     select
         k.*,
         coalesce(k.email, a.email) as resolved_email,
-        p.phone
+        p.phone,
+        coalesce(k.display_name, n.customer_name) as resolved_name
     from customer_figures as k
     left join order_emails as a
         on k.tenant_id = a.tenant_id and k.customer_id = a.customer_id
     left join order_phones as p
         on k.tenant_id = p.tenant_id and k.customer_id = p.customer_id
+    left join order_names as n
+        on k.tenant_id = n.tenant_id and k.customer_id = n.customer_id
 ),
 {%- endif %}
 
@@ -310,7 +337,7 @@ recalculated as materialized (
         k.customer_id,
         k.resolved_email as email,
         k.phone,
-        k.display_name,
+        k.resolved_name as display_name,
         k.marketing_state,
         x.customer_id is not null or d.base_domain is not null as is_excluded_from_rfm,
         k.lifetime_order_count,
