@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from service.core.config import PROJECT_DIR, Settings
-from service.core.db import Connection, one, transform_url
+from service.core.db import (
+    Connection,
+    admin_url,
+    connect,
+    connect_as_owner,
+    one,
+    transform_url,
+)
+from service.migrate import migrate
+from service.tenants.tenants import add_tenant
 from tests.command import environment_of
 
 SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
@@ -32,27 +42,60 @@ def seconds_of(conn: Connection, statement: str, **parameters: object) -> float:
     return float(answer[0]["Planning Time"] + answer[0]["Execution Time"]) / 1000
 
 
+def make_orders(settings: Settings, size: int) -> None:
+    """Migrate an empty database and fill it with so many orders of the benchmark's tenants."""
+    migrate(settings)
+    with connect_as_owner(settings) as owner:
+        for number in range(1, TENANTS + 1):
+            add_tenant(owner, f"tenant_{number:02}")
+    with connect(admin_url(settings)) as admin:
+        execute(admin, "make_orders", size=size)
+        execute(admin, "make_customers")
+        for table in ("orders", "customers"):
+            admin.execute(f"vacuum analyze shopify.{table}")  # type: ignore[call-overload]
+
+
+def execute(conn: Connection, name: str, **parameters: object) -> None:
+    """Run a statement of this directory."""
+    conn.execute(sql(name), parameters or None)
+
+
+def counts(admin: Connection) -> dict[str, float]:
+    """Rows that dbt's tables have had written so far, WAL bytes, and the database's busy time."""
+    # Backends report their counts when they end; give the last one its moment.
+    time.sleep(1)
+    admin.execute("select pg_stat_force_next_flush()")
+    return one(admin.execute(sql("counts")).fetchone())
+
+
 def dbt(settings: Settings, *command: str, as_of: str, tenants: list[str]) -> None:
     """Run a dbt command, one model at a time; exit when it fails."""
     target = settings.home_dir / "target"
-    done = subprocess.run(
-        [
-            *(Path(sys.executable).with_name("dbt"), "--quiet", "--warn-error", *command),
-            *("--threads", "1", "--vars", json.dumps({"as_of": as_of, "tenants": tenants})),
-        ],
-        cwd=PROJECT_DIR,
-        env={
+    run_dbt(
+        PROJECT_DIR,
+        *(*command, "--threads", "1"),
+        *("--vars", json.dumps({"as_of": as_of, "tenants": tenants})),
+        environment={
             **environment_of(settings),
             # As `quintile build` does: who logs in as another role lacks this one's settings.
             "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
             "DBT_TARGET_PATH": str(target),
             "DBT_LOG_PATH": str(target),
         },
+    )
+
+
+def run_dbt(project: Path, *command: str, environment: dict[str, str]) -> None:
+    """Run a dbt command in a project; exit when it fails."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("dbt"), "--quiet", "--warn-error", *command],
+        cwd=project,
+        env=environment,
         stdout=subprocess.DEVNULL,
         check=False,
     )
     if done.returncode != 0:
-        log = target / "dbt.log"
+        log = Path(environment["DBT_LOG_PATH"]) / "dbt.log"
         sys.exit(f"dbt failed:\n{log.read_text(encoding='utf-8')[-3000:]}")
 
 

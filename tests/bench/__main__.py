@@ -12,8 +12,8 @@ Three lines say what such a build is made of. ``window scored`` is the floor wit
 is all that RFM by itself takes; ``customers measured`` is the query of customer_facts, which also
 measures lifetimes, joins customers and samples and leaves out what does not count; neither writes.
 ``rows written, bare`` is the least that PostgreSQL takes to write the rows of the two tables with
-a row per customer into tables with the same indexes. What a backfill from Shopify and a first push
-to Klaviyo cost comes last.
+a row per customer into tables with the same indexes. Builds of the package in each source layout, a
+backfill from Shopify and a first push to Klaviyo come last; ``--part`` runs one of the parts.
 """
 
 from __future__ import annotations
@@ -29,10 +29,20 @@ from pathlib import Path
 
 from service.core import embedded
 from service.core.config import Settings
-from service.core.db import Connection, admin_url, connect, connect_as_owner, one, transform_url
-from service.migrate import migrate
-from service.tenants.tenants import add_tenant
-from tests.bench import AS_OF, SIZES, TENANTS, compiled, dbt, seconds_of, sql
+from service.core.db import Connection, admin_url, connect, one, transform_url
+from tests.bench import (
+    AS_OF,
+    SIZES,
+    TENANTS,
+    compiled,
+    counts,
+    dbt,
+    execute,
+    make_orders,
+    seconds_of,
+    sql,
+)
+from tests.bench.connectors import bench_connectors
 from tests.bench.klaviyo import bench_klaviyo
 from tests.bench.samples import bench_samples
 from tests.bench.shopify import bench_shopify
@@ -52,44 +62,43 @@ class Measured:
 
 
 def main() -> int:
-    """Run the benchmark and print its table."""
+    """Run the benchmark, or one part of it, and print its tables."""
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--size", choices=SIZES, default="1m")
-    size = SIZES[parser.parse_args().size]
+    parser.add_argument("--part", choices=PARTS)
+    given = parser.parse_args()
+    for name, part in PARTS.items():
+        if given.part in (None, name):
+            part(SIZES[given.size])
+    return 0
+
+
+def bench_builds(size: int) -> None:
+    """Print what the builds of so many orders cost, and their samples."""
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
     settings = Settings(home=str(home), secret_key="a secret for benchmarks")
     try:
-        migrate(settings)
         _bench(settings, size)
     finally:
         embedded.stop(settings.home_dir / "pg")
         shutil.rmtree(home)
-    bench_shopify(size)
-    bench_klaviyo(size)
-    return 0
 
 
 def _bench(settings: Settings, size: int) -> None:
     _say(f"making {size:,} orders of {TENANTS} tenants")
-    with connect_as_owner(settings) as owner:
-        for number in range(1, TENANTS + 1):
-            add_tenant(owner, f"tenant_{number:02}")
+    make_orders(settings, size)
     with connect(admin_url(settings)) as admin:
-        _execute(admin, "make_orders", size=size)
-        _execute(admin, "make_customers")
-        for table in ("orders", "customers"):
-            admin.execute(f"vacuum analyze shopify.{table}")  # type: ignore[call-overload]
         floor = _floor(settings)
         _say(f"floor: {floor:.2f} s")
         _build(settings, admin, "tables and views, made for the smallest", AS_OF, ["tenant_50"])
         builds = [_build(settings, admin, "full", AS_OF)]
-        _execute(admin, "change_orders", share=0.01)
+        execute(admin, "change_orders", share=0.01)
         admin.execute("vacuum analyze shopify.orders")
         builds.append(_build(settings, admin, "1 % changed, a day on", NEXT_DAY))
         builds.append(_build(settings, admin, "nothing changed", NEXT_DAY))
         builds.append(_build(settings, admin, "largest tenant, 22 %", NEXT_DAY, ["tenant_01"]))
         builds.append(_build(settings, admin, "smallest tenant, 0.4 %", NEXT_DAY, ["tenant_50"]))
-        _execute(admin, "change_settings")
+        execute(admin, "change_settings")
         builds.append(_build(settings, admin, "settings changed", NEXT_DAY))
         builds += _parts(settings)
     print(f"{size:,} orders, {TENANTS} tenants; floor {floor:.2f} s")
@@ -117,10 +126,10 @@ def _build(
 ) -> Measured:
     # What went before is on disk, and no build waits for another's writes.
     admin.execute("checkpoint")
-    before = _counts(admin)
+    before = counts(admin)
     resources = ("--resource-type", "model", "--resource-type", "seed")
     dbt(settings, "build", *resources, as_of=as_of, tenants=tenants or [])
-    after = _counts(admin)
+    after = counts(admin)
     seconds = (after["active_ms"] - before["active_ms"]) / 1000
     _say(f"{label}: {seconds:.2f} s")
     rows, wal = after["rows"] - before["rows"], after["wal_bytes"] - before["wal_bytes"]
@@ -138,31 +147,26 @@ def _parts(settings: Settings) -> list[Measured]:
             Measured("window scored", seconds_of(conn, sql("window_scores"), as_of=AS_OF), 0, 0),
             Measured("customers measured", seconds_of(conn, everybody), 0, 0),
         ]
-        before = _counts(conn)
+        before = counts(conn)
         began = time.perf_counter()
-        _execute(conn, "write_bare")
+        execute(conn, "write_bare")
         seconds = time.perf_counter() - began
-        wal = _counts(conn)["wal_bytes"] - before["wal_bytes"]
+        wal = counts(conn)["wal_bytes"] - before["wal_bytes"]
         rows = one(conn.execute(sql("count_bare")).fetchone())["rows"]
         conn.execute("drop table marts.bare_facts, marts.bare_transitions")
     return [*parts, Measured("rows written, bare", seconds, rows, wal / 2**20)]
 
 
-def _counts(admin: Connection) -> dict[str, float]:
-    """Rows that dbt's tables have had written so far, WAL bytes, and the database's busy time."""
-    # Backends report their counts when they end; give the last one its moment.
-    time.sleep(1)
-    admin.execute("select pg_stat_force_next_flush()")
-    return one(admin.execute(sql("counts")).fetchone())  # type: ignore[call-overload]
-
-
-def _execute(conn: Connection, name: str, **parameters: object) -> None:
-    conn.execute(sql(name), parameters)  # type: ignore[call-overload]
-
-
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
+
+PARTS = {
+    "builds": bench_builds,
+    "connectors": bench_connectors,
+    "shopify": bench_shopify,
+    "klaviyo": bench_klaviyo,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
