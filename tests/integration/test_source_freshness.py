@@ -1,15 +1,20 @@
-"""``dbt source freshness`` reads the stores' watermarks; the store furthest behind decides."""
+"""``dbt source freshness``: the store furthest behind decides, by watermark or by loaded rows."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from service.core.config import Settings
-from service.core.db import Connection
+from service.core.db import Connection, connect
+from tests.conftest import Cluster
 from tests.integration.test_plain_dbt import dbt as plain_dbt
+from tests.package import Dbt, layout_vars, load_layout
 from tests.warm_dbt import dbt
 
 
@@ -63,3 +68,37 @@ def test_source_freshness_is_that_of_the_store_furthest_behind(
     owner.execute("update app.connections set connected_at = now() - interval '3 days'")
     owner.execute("delete from shopify.sync_watermarks where resource = 'orders'")
     assert _freshness(settings, tmp_path, expect=1)["orders"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("layout", "loaded_at", "orders", "customers"),
+    [
+        ("fivetran", "_fivetran_synced", '"order"', "customer"),
+        ("airbyte", "_airbyte_extracted_at", "orders", "customers"),
+    ],
+)
+def test_a_connector_s_freshness_is_that_of_the_schema_furthest_behind(
+    layout: str, loaded_at: str, orders: str, customers: str, dbt: Dbt, cluster: Cluster
+) -> None:
+    """Only the last load of a schema counts, and a schema without rows does not."""
+
+    def freshness(expect: int = 0, **limits: int) -> list[tuple[str, str]]:
+        variables = layout_vars(layout, **limits)
+        printed = dbt(
+            url, "source", "freshness", variables=variables, expect=expect, ACME_SCHEMA=layout
+        )
+        return sorted(re.findall(r"(PASS|WARN|ERROR STALE) freshness of \w+\.(\w+)", printed))
+
+    with cluster.database("template1") as settings, connect(settings.database_url) as conn:
+        url = settings.database_url
+        load_layout(conn, layout)
+        conn.execute(
+            f"update landed_borealis.{orders} set {loaded_at} = now() - interval '60 hours';"
+            f" update landed_borealis.{orders} set {loaded_at} = now() - interval '30 hours'"
+            " where id = 1001;"
+            f" delete from landed_borealis.{customers}"
+        )
+        table = orders.strip('"')
+        assert freshness() == [("PASS", customers), ("WARN", table)]
+        limits = {"source_warn_after_hours": 12, "source_error_after_hours": 29}
+        assert freshness(expect=1, **limits) == [("ERROR STALE", table), ("PASS", customers)]
