@@ -80,7 +80,7 @@ def test_source_freshness_is_that_of_the_store_furthest_behind(
 def test_a_connector_s_freshness_is_that_of_the_schema_furthest_behind(
     layout: str, loaded_at: str, orders: str, customers: str, dbt: Dbt, cluster: Cluster
 ) -> None:
-    """Only the last load of a schema counts, and a schema without rows does not."""
+    """Only the last load of a schema counts, and a schema without the table does not."""
 
     def freshness(expect: int = 0, **limits: int) -> list[tuple[str, str]]:
         variables = layout_vars(layout, **limits)
@@ -96,7 +96,7 @@ def test_a_connector_s_freshness_is_that_of_the_schema_furthest_behind(
             f"update landed_borealis.{orders} set {loaded_at} = now() - interval '60 hours';"
             f" update landed_borealis.{orders} set {loaded_at} = now() - interval '30 hours'"
             " where id = 1001;"
-            f" delete from landed_borealis.{customers}"
+            f" drop table landed_borealis.{customers}"
         )
         table = orders.strip('"')
         assert freshness() == [("PASS", customers), ("WARN", table)]
