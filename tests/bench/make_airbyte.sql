@@ -1,5 +1,5 @@
--- The same orders as Airbyte's Shopify source loads them: two tables per tenant, in the same schemas,
--- with lines, refunds and fulfilments as JSON in the order.
+-- The same orders as Airbyte's Shopify source loads them: two tables per tenant, in the schemas of
+-- make_fivetran, with lines, refunds and fulfilments as JSON in the order.
 do $$
 declare
     tenant record;
