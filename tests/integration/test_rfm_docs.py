@@ -5,9 +5,38 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from service.core.config import Settings
+from service.core.config import PROJECT_DIR, Settings
+from service.core.db import connect_as_owner
 from tests.dbt.check_manifest import breaches
 from tests.warm_dbt import dbt
+
+
+def comments(settings: Settings) -> dict[tuple[str, str], str]:
+    """The comments of the columns of marts, by their relation's id in the manifest."""
+    with connect_as_owner(settings) as owner:
+        rows = owner.execute(
+            """
+            select
+                c.relname::text as relation,
+                a.attname::text as attribute,
+                col_description(c.oid, a.attnum) as text
+            from pg_class as c
+            inner join pg_attribute as a on c.oid = a.attrelid
+            where
+                c.relnamespace = 'marts'::regnamespace
+                and c.relkind in ('r', 'v')
+                and a.attnum > 0
+                and not a.attisdropped
+            """
+        ).fetchall()
+    seeds = {path.stem for path in (PROJECT_DIR / "seeds").rglob("*.csv")}
+    return {
+        (
+            f"{'seed' if row['relation'] in seeds else 'model'}.quintile.{row['relation']}",
+            row["attribute"],
+        ): row["text"]
+        for row in rows
+    }
 
 
 def test_docs_describe_every_mart_and_where_it_comes_from(
@@ -31,6 +60,13 @@ def test_docs_describe_every_mart_and_where_it_comes_from(
         assert {column.strip('"') for column in built} == set(node["columns"]), name
         for column in node["columns"].values():
             assert column["description"], (name, column["name"])
+    # The comments in the database are the same texts, with references to shared ones filled in.
+    assert {
+        (name, column["name"]): column["description"]
+        for name, node in marts.items()
+        if node["resource_type"] in {"model", "seed"}
+        for column in node["columns"].values()
+    } == comments(built_settings)
     # Lineage: from what the store said to what people read.
     ancestors, todo = set(), ["model.quintile.customer_rfm_segments"]
     while todo:

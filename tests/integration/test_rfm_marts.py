@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from psycopg import sql
 from psycopg.rows import tuple_row
 
 from sandbox import Sandbox
@@ -284,6 +285,24 @@ def test_lines_add_up_to_their_orders(tenants: list[tuple[UUID, Pool]]) -> None:
                 inner join marts.orders as o on s.order_id = o.order_id
                 """,
             ) == (True, 0, 0, 0)
+
+
+def test_orders_of_a_customer_are_looked_up_in_an_index(
+    tenants: list[tuple[UUID, Pool]],
+) -> None:
+    """The views pass filters on to the orders, instead of assessing all of them first."""
+    tenant_id, pool = tenants[0]
+    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+        (one,) = figures(conn, "select min(customer_id) from marts.orders")
+        for mart in ("orders", "order_lines"):
+            lines = conn.execute(
+                sql.SQL(
+                    "explain select * from {} where tenant_id = {} and customer_id = {}"
+                ).format(sql.Identifier("marts", mart), sql.Literal(tenant_id), sql.Literal(one))
+            ).fetchall()
+            plan = "\n".join(str(line) for line in lines)
+            assert "orders_customer_idx" in plan
+            assert "Seq Scan on orders" not in plan
 
 
 def test_retention_has_every_sale_of_the_cohorts_once(tenants: list[tuple[UUID, Pool]]) -> None:
