@@ -64,13 +64,13 @@ class Landed:
     def change(self, statements: str) -> None:
         self._conn.execute(statements)
 
-    def build(self, *select: str, expect: int = 0) -> str:
+    def build(self, *select: str, expect: int = 0, **variables: Any) -> str:
         return self._dbt(
             self._url,
             *("build", "--exclude-resource-type", "unit_test"),
             *(() if select else ("--exclude-resource-type", "test")),
             *("--select", *(select or READ)),
-            variables=layout_vars(self._layout),
+            variables=layout_vars(self._layout, **variables),
             expect=expect,
             ACME_SCHEMA=self._layout,
         )
@@ -483,6 +483,82 @@ def test_an_order_that_is_there_twice_ends_the_build(airbyte: Landed) -> None:
     )
     printed = airbyte.build("+base_airbyte__orders", expect=1)
     assert "unique_within_tenant_base_airbyte__orders_order_id" in printed
+
+
+# -- currencies ----------------------------------------------------------------------------------
+
+OWN_SEEDS = [
+    "tenants_by_schema",
+    "rfm_settings_by_tenant",
+    "samples_config_by_tenant",
+    "sales_channels",
+]
+FOREIGN = {
+    "native": """
+        update landed_shopify.orders set currency = 'EUR'
+        where tenant_id::text ~ 'a$' and order_id = '1001';
+        update landed_shopify.orders set currency = 'CHF'
+        where tenant_id::text ~ 'a$' and order_id = '1012';
+        update landed_shopify.orders
+        set currency = 'USD', total_minor = 4000, subtotal_minor = 4000
+        where tenant_id::text ~ 'b$' and order_id = '1001';
+    """,
+    "fivetran": """
+        update landed_acme."order" set currency = 'EUR' where id = 1001;
+        update landed_acme."order" set currency = 'CHF' where id = 1012;
+        update landed_borealis."order"
+        set currency = 'USD', total_price = 40, subtotal_price = 40 where id = 1001;
+    """,
+    "airbyte": """
+        update landed_acme.orders set currency = 'EUR' where id = 1001;
+        update landed_acme.orders set currency = 'CHF' where id = 1012;
+        update landed_borealis.orders
+        set currency = 'USD', total_price = 40, subtotal_price = 40 where id = 1001;
+    """,
+}
+
+
+@pytest.mark.parametrize("layout", FOREIGN)
+def test_orders_in_another_currency_are_left_out_or_converted_at_the_installer_s_rates(
+    layout: str, dbt: Dbt, database: str
+) -> None:
+    """1001 of acme at the rate of its day, and a dinar has three decimals.
+
+    1012 was placed the day before the first rate of its currency.
+    """
+    with connect(database) as conn:
+        landed = Landed(dbt, database, conn, layout)
+        landed.change(FOREIGN[layout])
+        landed.build(own_seeds=[*OWN_SEEDS, "exchange_rates_by_tenant"])
+        counted = USUAL | {"acme 101": 15015 + 4000, "borealis 101": 12000}
+        del counted["acme 104"]
+        assert landed.spent() == counted
+        order = landed.order("1001")
+        assert (order["currency"], order["subtotal_minor"], order["net_minor"]) == (
+            *("USD", 13500),
+            15015,
+        )
+        (line,) = order["line_items"]
+        assert (line["unit_price_minor"], line["total_minor"], line["quantity"]) == (6750, 13500, 2)
+        assert landed.order("1012")["currency"] == "CHF"
+        if layout == "native":
+            landed.build()
+            assert landed.spent() == {
+                name: spent
+                for name, spent in (USUAL | {"acme 101": 4000}).items()
+                if name not in ("acme 104", "borealis 101")
+            }
+
+
+def test_a_rate_that_can_apply_to_no_order_fails_a_test(dbt: Dbt, database: str) -> None:
+    with connect(database) as conn:
+        landed = Landed(dbt, database, conn, "fivetran")
+        seed = "+assert_exchange_rates_can_apply"
+        own = [*OWN_SEEDS, "exchange_rates_by_tenant"]
+        landed.build(seed, own_seeds=own)
+        landed.change("update fivetran.exchange_rates_by_tenant set rate = -1 where rate = 2")
+        printed = landed.build("assert_exchange_rates_can_apply", expect=1, own_seeds=own)
+        assert "Got 1 result" in printed
 
 
 # -- phone numbers -------------------------------------------------------------------------------

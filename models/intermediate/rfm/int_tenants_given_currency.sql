@@ -17,7 +17,8 @@ currency_exponents as (
     select * from {{ ref('currency_exponents') }}
 ),
 
-{% if uses_change_tracking() -%}
+{# Other exchange rates change currencies without a load. -#}
+{% if uses_change_tracking() and not converts_currencies() -%}
 order_changes as (
     select * from {{ ref('stg_shopify__order_changes') }}
 ),

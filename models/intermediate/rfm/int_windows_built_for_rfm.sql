@@ -18,6 +18,12 @@ segment_grid as (
     select * from {{ ref('rfm_segment_grid') }}
 ),
 
+{% if converts_currencies() -%}
+exchange_rates as (
+    select * from {{ ref('base_seeds__exchange_rates') }}
+),
+
+{% endif -%}
 builds as (
     select * from {{ ref('rfm_builds') }}
 ),
@@ -98,6 +104,13 @@ keyed_settings as (
                 s.*,
                 c.currency,
                 (select array_agg(r.domain order by r.domain) from relay_domains as r),
+                {%- if converts_currencies() %}
+                (
+                    select array_agg(x order by x.from_currency, x.starts_at)
+                    from exchange_rates as x
+                    where x.tenant_id = s.tenant_id
+                ),
+                {%- endif %}
                 (
                     select array_agg(g.segment order by g.r_score, g.f_score)
                     from segment_grid as g

@@ -34,5 +34,5 @@ select
     delivered_at,
     shopify_updated_at,
     landed_at
-from {{ orders }}
+from {{ orders_in_one_currency(orders) }}
 where deleted_at is null{{ ' and rejection_reason is null' if var('source_layout') != 'native' }}
