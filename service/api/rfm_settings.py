@@ -20,6 +20,9 @@ blueprint = APIBlueprint("rfm_settings", __name__, tag="Segments")
 
 # A short list of exceptions; more belongs into the models.
 _MOST_EXCLUSIONS = 1000
+# Each build reads the orders once more for each of them.
+_MOST_WINDOWS = 5
+WindowDays = Annotated[int, Field(ge=1, le=3650)]
 CustomerId = Annotated[str, Field(min_length=1, max_length=255, pattern=WITHOUT_NUL)]
 Domain = Annotated[
     str,
@@ -46,19 +49,24 @@ class RfmSettings(ResponseModel):
         " customers are not scored and not sent to Klaviyo. Subdomains are included; * matches any"
         " text before the last two parts, as in relay*.example.com."
     )
+    additional_window_days: list[int] = Field(
+        description="Lengths in days of windows that are scored besides the RFM window, for"
+        " comparison in marts.rfm_scores_by_window."
+    )
     updated_at: Instant
 
 
 class RfmSettingsChange(RequestModel):
     """The settings to change; omitted settings stay the same."""
 
-    window_days: int | None = Field(None, ge=1, le=3650)
+    window_days: WindowDays | None = None
     time_zone: str | None = Field(None, max_length=64, pattern=WITHOUT_NUL)
     minimum_minor: int | None = Field(None, ge=0, le=10**15)
     is_sample_counted: bool | None = None
     excluded_customer_ids: list[CustomerId] | None = Field(None, max_length=_MOST_EXCLUSIONS)
     excluded_domains: list[Domain] | None = Field(None, max_length=_MOST_EXCLUSIONS)
     relay_domains: list[Domain] | None = Field(None, max_length=_MOST_EXCLUSIONS)
+    additional_window_days: list[WindowDays] | None = Field(None, max_length=_MOST_WINDOWS)
 
 
 class RfmSettingsSaved(ResponseModel):

@@ -116,6 +116,15 @@ def tenants_sign_in_link(settings: Settings, name: str) -> None:
     "--country", help="The store's country, such as BD, for phone numbers without a code."
 )
 @click.option("--window-days", type=int, help="Length of the RFM window in days.")
+@click.option(
+    "--additional-window",
+    "additional_windows",
+    type=int,
+    multiple=True,
+    metavar="DAYS",
+    help="Length of a window to score besides, for comparison.",
+)
+@click.option("--no-additional-windows", is_flag=True, help="Score the RFM window only.")
 @click.option("--rfm-time-zone", help="Time zone of RFM's whole days. UTC until set.")
 @click.option(
     "--minimum-value",
@@ -170,6 +179,8 @@ def tenants_set(
     time_zone: str | None,
     country: str | None,
     window_days: int | None,
+    additional_windows: tuple[int, ...],
+    no_additional_windows: bool,
     rfm_time_zone: str | None,
     minimum_minor: int | None,
     count_samples: bool | None,
@@ -185,14 +196,19 @@ def tenants_set(
     """Change a tenant's settings.
 
     Changes only the given settings, and queues a build if one of them affects RFM or samples. The
-    customers or domains given replace the previous ones; repeat the option to give several. Shopify
-    is asked whether a connected store's new domain is that of the same store.
+    customers, domains or additional windows given replace the previous ones; repeat the option to
+    give several. Shopify is asked whether a connected store's new domain is that of the same store.
     """
     from service.queue.enqueue import enqueue
     from service.shopify.connection import follow_shop
 
-    filled = (excluded, domains, relays)
-    cleared = (no_excluded_customers, no_excluded_domains, no_relay_domains)
+    filled = (excluded, domains, relays, additional_windows)
+    cleared = (
+        no_excluded_customers,
+        no_excluded_domains,
+        no_relay_domains,
+        no_additional_windows,
+    )
     if any(values and is_cleared for values, is_cleared in zip(filled, cleared, strict=True)):
         raise InvalidInputError("Options that fill a list and clear it contradict each other.")
     rfm = RfmChange(
@@ -203,6 +219,9 @@ def tenants_set(
         excluded_customer_ids=list(excluded) if excluded or no_excluded_customers else None,
         excluded_domains=list(domains) if domains or no_excluded_domains else None,
         relay_domains=list(relays) if relays or no_relay_domains else None,
+        additional_window_days=(
+            list(additional_windows) if additional_windows or no_additional_windows else None
+        ),
     )
     samples = SamplesChange(
         zero_price_only=zero_price_only, ugc_zero_price_only=ugc_zero_price_only

@@ -34,6 +34,7 @@ class RfmChange:
     excluded_customer_ids: list[str] | None = None
     excluded_domains: list[str] | None = None
     relay_domains: list[str] | None = None
+    additional_window_days: list[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,14 @@ _VIOLATIONS = {
     "tenants_currency_check": ("currency", "The currency is three capital letters, like EUR."),
     "tenants_country_check": ("country", "The country is two capital letters, like DE."),
     "rfm_settings_window_days_check": ("window_days", "The window is 1 to 3650 days."),
+    "rfm_settings_additional_windows_check": (
+        "additional_window_days",
+        "Additional windows are up to 5 different lengths of 1 to 3650 days.",
+    ),
+    "rfm_settings_windows_differ_check": (
+        "additional_window_days",
+        "The main window cannot be an additional window too.",
+    ),
     "rfm_settings_minimum_check": ("minimum_minor", "The minimum order value is 0 or more."),
     "rfm_settings_domains_check": ("excluded_domains", "A domain looks like example.com."),
     "rfm_settings_relay_domains_check": (
@@ -167,6 +176,8 @@ def change_rfm_settings(conn: Connection, tenant_id: UUID, rfm: RfmChange) -> No
     for name in ("excluded_domains", "relay_domains"):
         if values[name] is not None:
             values[name] = [text.strip().lower() for text in values[name]]
+    if rfm.additional_window_days is not None:
+        values["additional_window_days"] = sorted(rfm.additional_window_days)
     with _transaction(conn):
         conn.execute(query("tenants.change_rfm_settings"), {"tenant_id": tenant_id, **values})
 

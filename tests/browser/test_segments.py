@@ -212,7 +212,7 @@ def test_settings_are_saved_recalculated_and_undone(
                 """
                 select
                     window_days, minimum_minor, excluded_domains, relay_domains,
-                    is_sample_counted
+                    is_sample_counted, additional_window_days
                 from app.rfm_settings
                 where tenant_id = %s
                 """,
@@ -228,6 +228,7 @@ def test_settings_are_saved_recalculated_and_undone(
     expect(status).to_have_text("No changes to save.")
 
     page.get_by_label("Window (days)").fill("90")
+    page.get_by_label("Additional windows (days)").fill("365, 30 180")
     page.get_by_label("Minimum order value (USD)").fill("12.5")
     page.get_by_label("Count paid samples").check()
     page.get_by_label("Excluded e-mail domains").fill("Brand.example\n\n  shop.example ")
@@ -236,9 +237,10 @@ def test_settings_are_saved_recalculated_and_undone(
     expect(status).to_contain_text("Saved.")
     assert saved() == (
         *(90, 1250, ["brand.example", "shop.example"], ["relay*.market.example"]),
-        True,
+        *(True, [30, 180, 365]),
     )
     expect(page.get_by_label("Minimum order value (USD)")).to_have_value("12.50")
+    expect(page.get_by_label("Additional windows (days)")).to_have_value("30, 180, 365")
     expect(page.locator("[data-run-status]")).to_contain_text("Waiting to start")
     inspect(page)
 
@@ -254,6 +256,7 @@ def test_a_wrong_setting_shows_an_error_at_its_field(
     page = signed_in
     wrong = {
         "Window (days)": ("0", "This must be 1 or more."),
+        "Additional windows (days)": ("90, many", "This must be a whole number."),
         "Time zone": ("Mars/Base", "'Mars/Base' is not a time zone."),
         "Minimum order value (USD)": ("ten", "Enter an amount such as 25.00."),
         "Excluded e-mail domains": ("not a domain", "A domain looks like example.com."),

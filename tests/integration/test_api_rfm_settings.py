@@ -24,6 +24,7 @@ DEFAULTS = {
     "excluded_customer_ids": [],
     "excluded_domains": [],
     "relay_domains": [],
+    "additional_window_days": [],
 }
 
 
@@ -66,6 +67,13 @@ def test_relay_domains_are_saved_in_lower_case(client: FlaskClient) -> None:
     assert answer.get_json()["settings"]["relay_domains"] == saved
 
 
+def test_additional_windows_are_saved_in_order(client: FlaskClient) -> None:
+    answer = client.patch(PATH, json={"additional_window_days": [180, 30, 3650]})
+    assert answer.get_json()["settings"]["additional_window_days"] == [30, 180, 3650]
+    answer = client.patch(PATH, json={"window_days": 180, "additional_window_days": [365]})
+    assert answer.get_json()["settings"]["additional_window_days"] == [365]
+
+
 def test_an_exclusion_can_be_removed(client: FlaskClient) -> None:
     client.patch(PATH, json={"excluded_customer_ids": ["7"]})
     answer = client.patch(PATH, json={"excluded_customer_ids": []})
@@ -82,6 +90,14 @@ def test_an_exclusion_can_be_removed(client: FlaskClient) -> None:
             {"relay_domains": ["relay.*"]},
             "A relay domain looks like relay.example.com or relay*.example.com: * may stand for any"
             " text before the last two parts.",
+        ),
+        (
+            {"additional_window_days": [90, 90]},
+            "Additional windows are up to 5 different lengths of 1 to 3650 days.",
+        ),
+        (
+            {"additional_window_days": [90, 365]},
+            "The main window cannot be an additional window too.",
         ),
     ],
     ids=str,
@@ -127,6 +143,11 @@ def test_an_invalid_value_is_reported_with_its_field(
         {"excluded_customer_ids": [7]},
         {"excluded_customer_ids": ["x" * 256]},
         {"excluded_customer_ids": ["x"] * 1001},
+        {"additional_window_days": 90},
+        {"additional_window_days": [0]},
+        {"additional_window_days": [3651]},
+        {"additional_window_days": [None]},
+        {"additional_window_days": [1, 2, 3, 4, 5, 6]},
         {"unknown": 1},
     ],
     ids=str,
@@ -156,6 +177,12 @@ def test_an_invalid_value_is_refused_and_changes_nothing(
         ("relay_domains", "'{Relay.example}'", "relay_domains"),
         ("relay_domains", "'{relay.ex*mple}'", "relay_domains"),
         ("relay_domains", "'{\"\"}'", "relay_domains"),
+        ("additional_window_days", "'{NULL}'", "additional_windows"),
+        ("additional_window_days", "'{0}'", "additional_windows"),
+        ("additional_window_days", "'{3651}'", "additional_windows"),
+        ("additional_window_days", "'{7,7}'", "additional_windows"),
+        ("additional_window_days", "'{1,2,3,4,5,6}'", "additional_windows"),
+        ("additional_window_days", "'{365}'", "windows_differ"),
         ("excluded_customer_ids", "'{7,NULL}'", "(customer_ids|excluded)"),
         ("excluded_customer_ids", "'{7,\"\"}'", "customer_ids"),
         ("excluded_customer_ids", "'{\" 7\"}'", "customer_ids"),

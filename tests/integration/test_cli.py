@@ -247,7 +247,7 @@ def test_only_the_given_settings_of_a_tenant_change(
         *("--rfm-time-zone", "Europe/Berlin", "--minimum-value", "500", "--count-samples"),
         *("--exclude-domain", "Brand.example", "--exclude-domain", "agency.example"),
         *("--relay-domain", "Relay*.market.example", "--ugc-samples-free"),
-        "--tiktok-samples-any-price",
+        *("--tiktok-samples-any-price", "--additional-window", "365", "--additional-window", "30"),
     )
     # Other settings stay the same.
     quintile_process(settings, "tenants", "set", "demo", "--no-excluded-customers")
@@ -256,7 +256,8 @@ def test_only_the_given_settings_of_a_tenant_change(
         for row in owner.execute(
             "select t.name, s.window_days, s.time_zone, s.minimum_minor, s.is_sample_counted, "
             "s.excluded_customer_ids, s.excluded_domains, s.relay_domains, "
-            "c.zero_price_only, c.ugc_zero_price_only from app.tenants as t "
+            "s.additional_window_days, c.zero_price_only, c.ugc_zero_price_only "
+            "from app.tenants as t "
             "inner join app.rfm_settings as s on t.tenant_id = s.tenant_id "
             "inner join app.samples_config as c on t.tenant_id = c.tenant_id"
         ).fetchall()
@@ -264,9 +265,9 @@ def test_only_the_given_settings_of_a_tenant_change(
     assert rows == {
         "demo": (
             *(90, "Europe/Berlin", 500, True, [], ["brand.example", "agency.example"]),
-            *(["relay*.market.example"], False, True),
+            *(["relay*.market.example"], [30, 365], False, True),
         ),
-        "other": (365, "UTC", 0, False, [], [], [], True, False),
+        "other": (365, "UTC", 0, False, [], [], [], [], True, False),
     }
     # The samples page shows who changed the rules, and can restore the former ones.
     changes = owner.execute("select * from app.samples_config_changes").fetchall()
@@ -274,9 +275,9 @@ def test_only_the_given_settings_of_a_tenant_change(
         (row["changed_by"], row["former_zero_price_only"], row["former_ugc_zero_price_only"])
         for row in changes
     ] == [("quintile tenants set", True, False)]
-    quintile(settings, "tenants", "set", "demo", "--no-relay-domains")
-    domains = owner.execute("select distinct relay_domains from app.rfm_settings").fetchall()
-    assert domains == [{"relay_domains": []}]
+    quintile(settings, *("tenants", "set", "demo", "--no-relay-domains", "--no-additional-windows"))
+    lists = "select distinct relay_domains, additional_window_days from app.rfm_settings"
+    assert owner.execute(lists).fetchall() == [{"relay_domains": [], "additional_window_days": []}]
     assert other
 
 

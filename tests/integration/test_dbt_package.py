@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from psycopg import sql
 
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
-from tests.conftest import Cluster
+from tests.conftest import PROJECT_DIR, Cluster
 from tests.package import LAYOUTS, PACKAGE, Dbt, in_schemas, layout_vars, load_layout, plain_dbt
 
 # Every column but calculated_at, which is the build's, and line_items, which staging compares.
@@ -145,6 +146,7 @@ def test_one_tenant_is_built_and_the_other_left_alone(dbt: Dbt, built: str) -> N
         ({"source_layout": "stitch"}, "It can be native, fivetran or airbyte"),
         ({"source_schemas": []}, "source_schemas has to list the schemas"),
         ({"tenants": ["nobody"]}, "No tenant is called nobody"),
+        ({"exclusion_reasons": ["true"]}, "The var exclusion_reasons maps names to SQL conditions"),
     ],
 )
 def test_a_var_that_makes_no_sense_says_so(
@@ -158,6 +160,95 @@ def test_a_var_that_makes_no_sense_says_so(
         expect=None,
         ACME_SCHEMA="airbyte",
     )
+    assert reason in out
+
+
+def _documented_reasons() -> dict[str, str]:
+    """The example of docs/package.md, which excludes none of these orders."""
+    page = (PROJECT_DIR / "docs" / "package.md").read_text(encoding="utf-8")
+    section = page.partition("## Exclusion reasons\n")[2].partition("\n## ")[0]
+    example = yaml.safe_load(section[section.index("    vars:") : section.index("\n- ")])
+    reasons: dict[str, str] = example["vars"]["quintile"]["exclusion_reasons"]
+    assert len(reasons) == 2
+    return reasons
+
+
+def test_a_project_adds_exclusion_reasons(dbt: Dbt, built: str) -> None:
+    """By its own name, for whatever is calculated; a build with other rules is not affected."""
+    excluded = """
+        select order_id, primary_reason, exclusion_reasons from {marts}.rfm_excluded_orders
+        where 'to_a_friend' = any(exclusion_reasons) order by order_id
+    """
+    scored = """
+        select window_days, frequency_count, monetary_total::text as monetary_total
+        from {marts}.rfm_scores_by_window where customer_id = '101' and currency = 'USD'
+        order by window_days
+    """
+    builds = "select * from {marts}.rfm_builds order by tenant_id"
+    # Null for the orders without a note.
+    reasons = {
+        "to_a_friend": "o.note like 'leave at%' or o.order_number = '#1005'",
+        **_documented_reasons(),
+    }
+    with connect(built) as conn:
+        load_layout(conn, "airbyte")
+        before = conn.execute(in_schemas(builds, "airbyte")).fetchall()
+        variables = layout_vars("airbyte", exclusion_reasons=reasons)
+        chosen = ("--select", "+rfm_excluded_orders", "+rfm_scores_by_window")
+        no_tests = ("--exclude-resource-type", "test", "unit_test")
+        out = dbt(built, "build", *chosen, *no_tests, variables=variables, ACME_SCHEMA="ruled")
+        assert "WARN=0 ERROR=0 SKIP=0" in out
+        assert conn.execute(in_schemas(excluded, "ruled")).fetchall() == [
+            {
+                "order_id": "1001",
+                "primary_reason": "to_a_friend",
+                "exclusion_reasons": ["to_a_friend"],
+            },
+            {
+                "order_id": "1005",
+                "primary_reason": "cancelled",
+                "exclusion_reasons": ["cancelled", "to_a_friend"],
+            },
+        ]
+        assert conn.execute(in_schemas(scored, "ruled")).fetchall() == [
+            {"window_days": 365, "frequency_count": 1, "monetary_total": "40.00"},
+            {"window_days": 730, "frequency_count": 1, "monetary_total": "40.00"},
+        ]
+        _assert_expected(conn, "airbyte")
+        assert conn.execute(in_schemas(builds, "airbyte")).fetchall() == before
+        keys = "select settings_key from {marts}.rfm_builds"
+        rule, others = (
+            {row["settings_key"] for row in conn.execute(in_schemas(keys, schema)).fetchall()}
+            for schema in ("ruled", "airbyte")
+        )
+        assert not rule & others
+
+
+@pytest.mark.parametrize(
+    ("name", "condition", "reason"),
+    [
+        ("Wholesale", "o.channel = 'Wholesale'", "its name has to be lower-case letters"),
+        ("sample", "o.channel = 'Wholesale'", "Quintile has a reason of this name"),
+        ("unreadable", "o.channel = 'Wholesale'", "Quintile has a reason of this name"),
+        ("wholesale", " ", "it has no SQL condition"),
+        ("wholesale", "o.channel = 'Wholesale';", "a semicolon or a comment"),
+        ("wholesale", "channel = 'o.channel'", "has to use columns of the order"),
+        ("wholesale", "o.ordered_at < w.as_of", "has to use columns of the order"),
+        ("wholesale", "o.ordered_at < now()", "depends on more than the order"),
+    ],
+)
+def test_an_exclusion_reason_that_makes_no_sense_says_so(
+    name: str, condition: str, reason: str, dbt: Dbt, built: str
+) -> None:
+    arguments = json.dumps({"name": name, "condition": condition})
+    out = dbt(
+        built,
+        *("run-operation", "quintile.check_exclusion_reason", "--args", arguments),
+        variables=layout_vars("airbyte"),
+        expect=None,
+        ACME_SCHEMA="airbyte",
+    )
+    assert f"The var exclusion_reasons has the reason '{name}', but " in out
     assert reason in out
 
 

@@ -342,6 +342,9 @@ def add_to_remaining_tables(conn: Connection, tenant_id: UUID, person: str) -> N
         "insert into intermediate.int_customers_backfilled_for_rfm"
         " (tenant_id, instants_back, customer_id, segment, net_minor)"
         " values (%(t)s, 1, %(c)s, 'loyal', 1)",
+        "insert into intermediate.int_customers_scored_by_window (tenant_id, window_days,"
+        " customer_id, r_score, f_score, m_score, segment, last_order_at, order_count, net_minor)"
+        " values (%(t)s, 90, %(c)s, 1, 1, 1, 'loyal', '2026-01-01', 1, 1)",
         "insert into marts.sample_near_misses (tenant_id, order_id, reason, evidence, customer_id,"
         " customer_name, customer_email, tags, goods_paid, currency, ordered_at) values (%(t)s,"
         " 'another', 'tag_not_free', '{}', %(c)s, %(n)s, %(e)s, '{}', 1, 'USD', '2026-01-01')",

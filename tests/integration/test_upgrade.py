@@ -172,6 +172,10 @@ REVIEWED: dict[str, dict[str, str]] = {
         "constraint is new: app.rfm_settings excluded_customer_ids CHECK"
         " (app.are_ids_valid(excluded_customer_ids))": "it trims ids and refuses empty ones",
     },
+    "0030_rfm_windows": {
+        "constraint is new: app.rfm_settings additional_window_days,window_days CHECK"
+        " ((window_days <> ALL (additional_window_days)))": "it adds no windows",
+    },
 }
 
 TABLES = """

@@ -50,6 +50,7 @@ class Store:
     excluded_customers: tuple[str, ...] = ()
     excluded_domains: tuple[str, ...] = ()
     relay_domains: tuple[str, ...] = ()
+    additional_windows: tuple[int, ...] = ()
 
     def changed_into(self, other: Store, dice: random.Random) -> Store:
         """The store two days later: orders stay, become others, go and come; settings may change.
@@ -208,9 +209,11 @@ def orders(draw: st.DrawFn) -> Order:
 @st.composite
 def small_stores(draw: st.DrawFn) -> Store:
     """A few orders, all of them odd, under odd settings."""
+    window_days, *others = draw(st.permutations([1, 30, 365, 730]))
     return Store(
         orders=tuple(draw(st.lists(orders(), min_size=1, max_size=10))),
-        window_days=draw(st.sampled_from([1, 30, 365, 730])),
+        window_days=window_days,
+        additional_windows=tuple(others[: draw(st.integers(0, 3))]),
         minimum=draw(st.sampled_from([0, 0, 1, 1000])),
         is_sample_counted=draw(st.booleans()),
         excluded_customers=draw(st.sampled_from([(), (), ("a",), ("a", "x")])),
@@ -238,7 +241,8 @@ def shaped_stores(draw: st.DrawFn) -> Store:
         for _ in range(1 + int(most * dice.random() ** (1 + skew)))
     ]
     dice.shuffle(made)
-    return Store(orders=tuple(made))
+    windows = draw(st.sampled_from([(), (90,), (180, 30)]))
+    return Store(orders=tuple(made), additional_windows=windows)
 
 
 def batches(size: int) -> st.SearchStrategy[list[Store]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -35,6 +36,12 @@ CUSTOMERS = """
         tenant_id, customer_id, r_score, f_score, m_score, segment, recency_days, frequency_count,
         monetary_total * 100 as spent, last_order_at
     from marts.customer_rfm_segments
+"""
+BY_WINDOW = """
+    select
+        tenant_id, window_days, customer_id, r_score, f_score, m_score, segment, recency_days,
+        frequency_count, monetary_total * 100 as spent, last_order_at
+    from marts.rfm_scores_by_window
 """
 EXCLUDED = "select tenant_id, order_id, primary_reason, exclusion_reasons from {}"
 SIZES = """
@@ -77,21 +84,22 @@ def land(
         """
         insert into app.rfm_settings (
             tenant_id, window_days, minimum_minor, is_sample_counted, excluded_customer_ids,
-            excluded_domains, relay_domains
+            excluded_domains, relay_domains, additional_window_days
         )
-        values (%s, %s, %s, %s, %s, %s, %s)
+        values (%s, %s, %s, %s, %s, %s, %s, %s)
         on conflict (tenant_id) do update set
             window_days = excluded.window_days,
             minimum_minor = excluded.minimum_minor,
             is_sample_counted = excluded.is_sample_counted,
             excluded_customer_ids = excluded.excluded_customer_ids,
             excluded_domains = excluded.excluded_domains,
-            relay_domains = excluded.relay_domains
+            relay_domains = excluded.relay_domains,
+            additional_window_days = excluded.additional_window_days
         """,
         [
             *(tenant_id, store.window_days, store.minimum, store.is_sample_counted),
             *(list(store.excluded_customers), list(store.excluded_domains)),
-            list(store.relay_domains),
+            *(list(store.relay_domains), list(store.additional_windows)),
         ],
     )
     rows = [
@@ -198,7 +206,10 @@ def build_and_compare(
             # The same orders in another order: equal customers must get equal scores.
             random.Random(number).shuffle(rows)  # noqa: S311
             land(conn, twins[number], store, as_of, rows)
-    chosen = "+customer_facts +customer_rfm_segments +rfm_excluded_orders +rfm_thresholds"
+    chosen = (
+        "+customer_facts +customer_rfm_segments +rfm_excluded_orders +rfm_thresholds"
+        " +rfm_scores_by_window"
+    )
     variables = f'{{"as_of": "{as_of.isoformat()}"}}'
     dbt(
         database.database_url,
@@ -210,6 +221,7 @@ def build_and_compare(
         assert found.customers[tenant_id] == rows_of(expected, as_of), store
         assert found.excluded[tenant_id] == expected.excluded, store
         assert found.customers[twin_id] == found.customers[tenant_id], store
+        assert found.windows[tenant_id] == windows_of(store, as_of), store
         assert found.excluded[twin_id] == expected.excluded, store
         assert_cuts_explain_scores(found, tenant_id, expected, store, as_of)
 
@@ -219,6 +231,7 @@ class Found:
 
     def __init__(self) -> None:
         self.customers: dict[UUID, dict[str, tuple[object, ...]]] = defaultdict(dict)
+        self.windows: dict[UUID, dict[int, dict[str, tuple[object, ...]]]] = defaultdict(dict)
         self.excluded: dict[UUID, dict[int, set[str]]] = defaultdict(dict)
         self.cuts: dict[UUID, dict[tuple[str, int], dict[str, object]]] = defaultdict(dict)
 
@@ -229,6 +242,9 @@ def read(database: Settings) -> Found:
         for row in conn.execute(CUSTOMERS).fetchall():
             tenant_id, customer_id, *rest = row.values()
             found.customers[tenant_id][customer_id] = tuple(rest)
+        for row in conn.execute(BY_WINDOW).fetchall():
+            tenant_id, window_days, customer_id, *rest = row.values()
+            found.windows[tenant_id].setdefault(window_days, {})[customer_id] = tuple(rest)
         for row in conn.execute(EXCLUDED.format("marts.rfm_excluded_orders")).fetchall():
             reasons = row["exclusion_reasons"]
             assert row["primary_reason"] == reasons[0]
@@ -252,6 +268,15 @@ def rows_of(answer: Answer, as_of: datetime) -> dict[str, tuple[object, ...]]:
         )
         for customer_id, one in answer.customers.items()
     }
+
+
+def windows_of(store: Store, as_of: datetime) -> dict[int, dict[str, tuple[object, ...]]]:
+    """The scores by each window's length, as the definition has them with that window."""
+    scored = {
+        days: rows_of(by_definition(replace(store, window_days=days)), as_of)
+        for days in (store.window_days, *store.additional_windows)
+    }
+    return {days: rows for days, rows in scored.items() if rows}
 
 
 def assert_cuts_explain_scores(

@@ -18,7 +18,8 @@ final as (
         coalesce(s.is_sample_counted, false) as is_sample_counted,
         coalesce(s.excluded_customer_ids, '{}') as excluded_customer_ids,
         coalesce(s.excluded_domains, '{}') as excluded_domains,
-        coalesce(s.relay_domains, '{}') as relay_domains
+        coalesce(s.relay_domains, '{}') as relay_domains,
+        coalesce(s.additional_window_days, '{}') as additional_window_days
     from tenants as t
     left join source as s on t.tenant_id = s.tenant_id
 )

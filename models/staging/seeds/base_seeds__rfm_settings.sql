@@ -19,7 +19,9 @@ final as (
         is_sample_counted::text::boolean as is_sample_counted,
         excluded_customer_ids::text::text[] as excluded_customer_ids,
         excluded_domains::text::text[] as excluded_domains,
-        {{ column_or_null('relay_domains', 'text', seed) }}::text::text[] as relay_domains
+        {{ column_or_null('relay_domains', 'text', seed) }}::text::text[] as relay_domains,
+        {{ column_or_null('additional_window_days', 'text', seed) }}::text::int[]
+            as additional_window_days
     from source
 )
 

@@ -138,6 +138,7 @@ select
     excluded_customer_ids,
     excluded_domains,
     relay_domains,
+    additional_window_days,
     updated_at
 from app.rfm_settings
 where tenant_id = %(tenant_id)s;

@@ -44,6 +44,9 @@ set
     excluded_customer_ids = coalesce(%(excluded_customer_ids)s::text[], excluded_customer_ids),
     excluded_domains = coalesce(%(excluded_domains)s::text[], excluded_domains),
     relay_domains = coalesce(%(relay_domains)s::text[], relay_domains),
+    additional_window_days = coalesce(
+        %(additional_window_days)s::int[], additional_window_days
+    ),
     updated_at = now()
 where tenant_id = %(tenant_id)s;
 

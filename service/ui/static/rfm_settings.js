@@ -11,6 +11,12 @@ const splitLines = (text) => text.split("\n").map((line) => line.trim()).filter(
 // How to read each field as the API's value, and write it back.
 const fields = {
   window_days: { read: (input) => Number(input.value), write: writeText },
+  additional_window_days: {
+    read: (input) => input.value.split(/[\s,;]+/).filter(Boolean).map(wholeNumber),
+    write: (input, days) => {
+      input.value = days.join(", ");
+    },
+  },
   time_zone: { read: (input) => input.value.trim(), write: writeText },
   minimum_minor: {
     read: (input) => minorUnits(input.value.trim(), Number(input.dataset.exponent)),
@@ -28,6 +34,9 @@ const fields = {
   excluded_domains: { read: (input) => splitLines(input.value), write: writeLines },
   relay_domains: { read: (input) => splitLines(input.value), write: writeLines },
 };
+
+// Anything else is sent as it is, for the API to refuse.
+const wholeNumber = (text) => (/^\d+$/.test(text) ? Number(text) : text);
 
 function writeText(input, value) {
   input.value = value;

@@ -1,0 +1,81 @@
+{%- set reasons = dict(order_exclusion_reasons(), **customer_and_window_exclusion_reasons()) -%}
+
+with
+
+windows as (
+    select * from {{ ref('int_windows_added_for_rfm') }}
+),
+
+orders as not materialized (
+    select * from {{ ref('stg_shopify__orders') }}
+    where {{ tenant_filter() }}
+),
+
+samples as not materialized (
+    select * from {{ ref('int_orders_matched_as_samples') }}
+    where {{ tenant_filter() }}
+),
+
+customers as not materialized (
+    select * from {{ ref('customer_facts') }}
+    where {{ tenant_filter() }}
+),
+
+segment_grid as (
+    select * from {{ ref('rfm_segment_grid') }}
+),
+
+figures as (
+    select
+        o.tenant_id,
+        w.window_days,
+        o.customer_id,
+        max(o.ordered_at) as last_order_at,
+        count(*)::int as order_count,
+        sum(o.net_minor) as net_minor
+    from orders as o
+    inner join windows as w on o.tenant_id = w.tenant_id
+    left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
+    left join customers as c on o.tenant_id = c.tenant_id and o.customer_id = c.customer_id
+    where {{ none_of(reasons) }}
+    group by o.tenant_id, w.window_days, o.customer_id
+),
+
+cut_values as (
+    select
+        tenant_id,
+        window_days,
+        {{ cut_values('last_order_at', 'desc') }} as last_order_cuts,
+        {{ cut_values('order_count', 'asc') }} as frequency_cuts,
+        {{ cut_values('net_minor', 'asc') }} as monetary_cuts
+    from figures
+    group by tenant_id, window_days
+),
+
+scored as (
+    select
+        f.*,
+        {{ score_below('f.last_order_at', 'v.last_order_cuts') }} as r_score,
+        {{ score_above('f.order_count', 'v.frequency_cuts') }} as f_score,
+        {{ score_above('f.net_minor', 'v.monetary_cuts') }} as m_score
+    from figures as f
+    inner join cut_values as v on f.tenant_id = v.tenant_id and f.window_days = v.window_days
+),
+
+final as (
+    select
+        s.tenant_id,
+        s.window_days,
+        s.customer_id,
+        s.r_score,
+        s.f_score,
+        s.m_score,
+        g.segment,
+        s.last_order_at,
+        s.order_count,
+        s.net_minor
+    from scored as s
+    inner join segment_grid as g on s.r_score = g.r_score and s.f_score = g.f_score
+)
+
+select * from final
