@@ -1,6 +1,6 @@
 {#
-    CTEs from `tenants` to `final` that make orders, as shopify.orders has them, of five CTEs of the
-    layout: source_orders, order_lines, order_tags, order_refunds and order_fulfillments.
+    CTEs from `tenants` to `final` that make orders, as shopify.orders has them, of six CTEs of the
+    layout: source_orders, order_lines, products, order_tags, order_refunds and order_fulfillments.
 #}
 {% macro connector_orders(lines, refunds, fulfillments) -%}
 tenants as (
@@ -38,6 +38,16 @@ orders as (
     left join currency_exponents as e on upper(btrim(o.currency)) = e.currency
 ),
 
+-- A product that was loaded twice must not double its lines.
+product_types as (
+    select
+        source_schema,
+        id,
+        max(product_type) as product_type
+    from products
+    group by source_schema, id
+),
+
 -- `offset 0`, here and in the layouts, makes PostgreSQL parse and convert a value once.
 priced_lines as (
     select
@@ -51,12 +61,15 @@ priced_lines as (
         {{ minor_units('l.price', 'o.exponent') }} as unit_price_minor,
         {{ line_total_minor('l.price', 'l.quantity', 'l.total_discount', 'l.allocated_discount',
             'o.exponent') }} as total_minor,
+        nullif(btrim(p.product_type), '') as product_type,
         l.problem
     from orders as o
     inner join order_lines as l on o.source_schema = l.source_schema and o.id = l.order_id
+    left join product_types as p on l.source_schema = p.source_schema and l.product_id = p.id
     offset 0 -- noqa: AM09
 ),
 
+-- Only a known product type is a key of the line, as in shopify.orders.
 line_items as (
     select
         source_schema,
@@ -70,6 +83,10 @@ line_items as (
                 'unit_price_minor', unit_price_minor,
                 'total_minor', total_minor
             )
+            || case
+                when product_type is null then '{}'
+                else jsonb_build_object('product_type', product_type)
+            end
             order by ordinal
         ) as line_items,
         sum(total_minor) as total_minor,

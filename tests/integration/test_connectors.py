@@ -342,6 +342,29 @@ def test_optional_columns_that_airbyte_lacks_are_null(airbyte: Landed) -> None:
     assert airbyte.order("1001")["line_items"][0]["title"] == "Tea"
 
 
+def test_a_product_that_is_there_twice_or_unknown_changes_no_line(airbyte: Landed) -> None:
+    airbyte.change(
+        """
+        insert into landed_acme.products (id, title, product_type)
+        values (501, 'Soy candle', ' Candles '), (502, 'Wick trimmer', ' ');
+        update landed_acme.orders
+        set line_items = '[{"product_id": 501, "title": "Candle", "quantity": 1, "price": 50},
+                           {"product_id": 999, "title": "Gone", "quantity": 1, "price": 30},
+                           {"title": "Engraving", "quantity": 1, "price": 10}]'
+        where id = 1001
+        """
+    )
+    airbyte.build()
+    assert airbyte.spent() == USUAL
+    assert airbyte.rejected() == {}
+    items = airbyte.order("1001")["line_items"]
+    assert [(item["title"], item.get("product_type")) for item in items] == [
+        ("Candle", "Candles"),
+        ("Gone", None),
+        ("Engraving", None),
+    ]
+
+
 def test_a_table_that_fivetran_has_not_created_has_no_rows(fivetran: Landed) -> None:
     """Of the first store only its orders are there, and nobody lists what is not."""
     fivetran.change(

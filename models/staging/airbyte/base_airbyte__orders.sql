@@ -38,6 +38,13 @@ landed_orders as (
     ], is_optional=false) }}
 ),
 
+products as (
+    {{- union_source_schemas('airbyte_shopify', 'products', {
+        'id': 'id',
+        'product_type': 'text',
+    }, required=['id']) }}
+),
+
 -- Airbyte keeps only the id and the time of a deleted order. It loads a null for a cell that it
 -- cannot store, and lists it. Of the columns read here only the number and the note may be lost.
 -- Older versions list a sentence with the column's name.
@@ -125,6 +132,7 @@ order_lines as (
         source_schema,
         order_id,
         ordinal,
+        line ->> 'product_id' as product_id,
         line ->> 'title' as title,
         line ->> 'variant_title' as variant_title,
         line ->> 'sku' as sku,

@@ -47,6 +47,7 @@ landed_lines as (
     {{- union_source_schemas('fivetran_shopify', 'order_line', {
         'order_id': 'id',
         'id': 'id',
+        'product_id': 'id',
         'index': 'number',
         'title': 'text',
         'variant_title': 'text',
@@ -58,6 +59,13 @@ landed_lines as (
     }, required=['order_id', 'quantity', 'price|original_total_set_shop_amount'], newer_names={
         'total_discount': 'total_discount_set_shop_amount',
     }) }}
+),
+
+products as (
+    {{- union_source_schemas('fivetran_shopify', 'product', {
+        'id': 'id',
+        'product_type': 'text',
+    }, required=['id']) }}
 ),
 
 landed_allocations as (
@@ -158,6 +166,7 @@ order_lines as (
     select
         l.source_schema,
         l.order_id,
+        l.product_id,
         coalesce(l.index, {{ number_or_null('l.id') }}) as ordinal,
         l.title,
         l.variant_title,
