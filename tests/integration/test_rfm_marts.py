@@ -347,6 +347,60 @@ def test_retention_has_every_sale_of_the_cohorts_once(tenants: list[tuple[UUID, 
             )
 
 
+def test_first_channels_and_product_types_add_up_to_the_segments(
+    tenants: list[tuple[UUID, Pool]],
+) -> None:
+    for tenant_id, pool in tenants:
+        with tenant_transaction(pool, tenant_id, read_only=True) as conn:
+
+            def rows(statement: str, conn: Connection = conn) -> list[tuple[object, ...]]:
+                return conn.cursor(row_factory=tuple_row).execute(statement).fetchall()
+
+            segments = rows(
+                """
+                select segment, count(*), sum(frequency_count), sum(monetary_total)
+                from marts.customer_rfm_segments group by segment order by segment
+                """
+            )
+            assert segments
+            assert segments == rows(
+                """
+                select segment, sum(customers), sum(orders), sum(revenue)
+                from marts.rfm_by_first_channel group by segment order by segment
+                """
+            )
+            assert [(name, revenue) for name, _, _, revenue in segments] == rows(
+                """
+                select segment, sum(revenue)
+                from marts.rfm_by_product_type group by segment order by segment
+                """
+            )
+            # Each order is found by the type of its lines, in order_lines too.
+            assert rows(
+                """
+                select product_type, sum(revenue), sum(units)
+                from marts.rfm_by_product_type group by product_type order by product_type
+                """
+            ) == rows(
+                """
+                select coalesce(product_type, 'unknown'), sum(net_amount), sum(quantity)
+                from marts.order_lines where is_counted
+                group by coalesce(product_type, 'unknown')
+                order by coalesce(product_type, 'unknown')
+                """
+            )
+            types, channels = figures(
+                conn,
+                """
+                select
+                    (select count(distinct product_type) from marts.rfm_by_product_type),
+                    (select count(distinct first_channel) from marts.rfm_by_first_channel)
+                """,
+            )
+            assert types > 3
+            assert channels > 2
+
+
 def test_a_first_build_takes_statistics_of_what_is_joined(built_demo: Settings) -> None:
     with connect(built_demo.database_url) as conn:
         known = figures(
