@@ -1,4 +1,5 @@
 {% macro publish_build() -%}
+    {%- if not is_clone() -%}
     insert into {{ ref('rfm_builds').render() }} as b (
         tenant_id, as_of, window_starts_at, window_days, time_zone, currency, currency_exponent,
         recorded_until, settings_key, changes_from
@@ -43,6 +44,7 @@
             coalesce(excluded.recorded_until, b.recorded_until), excluded.settings_key,
             excluded.changes_from
         )
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -53,21 +55,26 @@
     different tenants and exclude only plain builds.
 #}
 {% macro lock_windows() -%}
-    lock table {{ ref('int_windows_built_for_rfm').render() }}
-    in {{ 'row exclusive' if var('has_build_lock') else 'share row exclusive' }} mode
+    {%- if not is_clone() -%}
+        lock table {{ ref('int_windows_built_for_rfm').render() }}
+        in {{ 'row exclusive' if var('has_build_lock') else 'share row exclusive' }} mode
+    {%- endif -%}
 {%- endmacro %}
 
 
 {% macro recalculate_changed_customers_only() -%}
-    update {{ ref('int_windows_built_for_rfm').render() }}
-    set is_measured_anew = false
-    where is_mark_valid and {{ tenant_filter() }}
+    {%- if not is_clone() -%}
+        update {{ ref('int_windows_built_for_rfm').render() }}
+        set is_measured_anew = false
+        where is_mark_valid and {{ tenant_filter() }}
+    {%- endif -%}
 {%- endmacro %}
 
 
 {# A new table has no customers yet, so the watermarks of earlier builds do not apply to it. #}
 {% macro reset_change_tracking() -%}
-    {%- if execute and load_relation(this) is none -%}
+    {%- set existing = load_relation(this) -%}
+    {%- if execute and not is_clone() and (existing is none or existing.is_view) -%}
         update {{ ref('rfm_builds').render() }} set changes_from = null where changes_from is not null
     {%- endif -%}
 {%- endmacro %}

@@ -23,7 +23,11 @@
     {%- for node in graph.nodes.values()
         if node.package_name == 'quintile' and node.config.incremental_strategy == 'reconcile' -%}
         {%- set table = adapter.get_relation(node.database, node.schema, node.alias) -%}
-        {%- if table and run_query('select from ' ~ table ~ ' limit 1').rows | length -%}
+        {%- if
+            table
+            and not table.is_view
+            and run_query('select from ' ~ table ~ ' limit 1').rows | length
+        -%}
             {%- do exceptions.raise_compiler_error(
                 'A build with --empty would delete the rows of ' ~ table ~ '. Build into schemas '
                 ~ 'of your own, for example with --target dev.'

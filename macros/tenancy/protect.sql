@@ -91,5 +91,9 @@
         {%- set current_grants = adapter.standardize_grants_dict(shown) -%}
         {%- set granted = diff_of_two_dicts(granted, current_grants) -%}
     {%- endif -%}
+    {#- dbt runs no on-run-start hook for a clone. -#}
+    {%- if is_clone() and are_relations_protected() -%}
+        {%- call statement('grant_marts_usage') -%}{{ grant_marts_usage() }}{%- endcall -%}
+    {%- endif -%}
     {{ return(dbt.apply_grants(relation, granted, should_revoke)) }}
 {%- endmacro %}

@@ -1,7 +1,9 @@
 """sqlfluff over everything that is SQL: ``python -m tests.dbt.lint_sql``.
 
-dbt compiles models and data tests first; plain SQL only has its parameters filled in. The models of
-a source layout exist only while that layout is chosen, so each layout is a run of its own.
+First an empty build into a developer's schemas, so that PostgreSQL has seen every model within
+seconds. dbt compiles models and data tests for sqlfluff; plain SQL only has its parameters filled
+in. The models of a source layout exist only while that layout is chosen, so each layout is a run of
+its own.
 
 What passed once is not linted again: ``.quintile/lint-passed`` has a digest of each plain file, and
 of each run over the dbt project, that passed.
@@ -48,6 +50,11 @@ _COMPILED_RUNS = (
         for layout in ("fivetran", "airbyte")
     ),
 )
+# Without tests: there is no row to test.
+_EMPTY_BUILD = (
+    *("--quiet", "--warn-error", "--no-write-json", "build", "--empty", "--target", "dev"),
+    *("--exclude-resource-types", "unit_test", "test"),
+)
 _PASSED = PROJECT_DIR / ".quintile" / "lint-passed"
 
 
@@ -56,19 +63,21 @@ def main() -> int:
     passed = set(_PASSED.read_text().split()) if _PASSED.exists() else set()
     plain = {_digest([path]): path for path in _files(_PLAIN_DIRS, [".sql"])}
     project = _digest(_files(_DBT_FILES, [".sql", ".yml", ".csv", ".sqlfluff"]))
+    built = f"{project}-built"
     runs = {f"{project}-{number}": run for number, run in enumerate(_COMPILED_RUNS)}
     # Plain SQL needs neither dbt, of which one may use the project's files at a time, nor its
     # database.
     with ThreadPoolExecutor(max_workers=1) as beside:
         files = [str(path) for digest, path in plain.items() if digest not in passed]
         plain_code = beside.submit(_lint, {}, [*_PLAIN_OPTIONS, *files] if files else [])
-        with _database(is_needed=not passed.issuperset(runs)) as environment:
-            codes = {
+        with _database(is_needed=not passed.issuperset([built, *runs])) as environment:
+            codes = {} if built in passed else {built: _build_empty(environment)}
+            codes |= {
                 digest: _lint(environment, run)
                 for digest, run in runs.items()
                 if digest not in passed
             }
-    clean = {digest for digest in runs if codes.get(digest, 0) == 0}
+    clean = {digest for digest in (built, *runs) if codes.get(digest, 0) == 0}
     if plain_code.result() == 0:
         clean |= set(plain)
     _PASSED.parent.mkdir(exist_ok=True)
@@ -116,15 +125,22 @@ def _digest(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
+def _build_empty(environment: dict[str, str]) -> int:
+    with tempfile.TemporaryDirectory() as directory:
+        artifacts = {"DBT_TARGET_PATH": directory, "DBT_LOG_PATH": directory}
+        return _run("dbt", {**environment, **artifacts}, _EMPTY_BUILD)
+
+
 def _lint(environment: dict[str, str], arguments: Sequence[str]) -> int:
     if not arguments:
         return 0
+    return _run("sqlfluff", environment, ["lint", "--disable-progress-bar", *arguments])
+
+
+def _run(program: str, environment: dict[str, str], arguments: Sequence[str]) -> int:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("QUINTILE_")}
     done = subprocess.run(
-        [
-            *(Path(sys.executable).with_name("sqlfluff"), "lint", "--disable-progress-bar"),
-            *arguments,
-        ],
+        [Path(sys.executable).with_name(program), *arguments],
         cwd=PROJECT_DIR,
         env={**inherited, **environment},
         stdout=subprocess.PIPE,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -116,8 +118,9 @@ def seen_by(app: Connection, tenant_id: UUID) -> set[object]:
         return {row["tenant_id"] for row in scores(app, "dbt_alice_marts")}
 
 
-def test_one_model_is_built_on_production_s_others(demo: Settings, tmp_path: Path) -> None:
-    """With --defer, a developer builds only what changed; `clone` gives views of the rest."""
+@pytest.fixture
+def state(demo: Settings, tmp_path: Path) -> Path:
+    """A directory with production's manifest, for --state."""
     state = tmp_path / "state"
     subprocess.run(
         [Path(sys.executable).with_name("dbt"), "--quiet", "parse", "--target-path", str(state)],
@@ -126,30 +129,104 @@ def test_one_model_is_built_on_production_s_others(demo: Settings, tmp_path: Pat
         check=True,
         timeout=120,
     )
-    deferred = ("--defer", "--state", str(state))
-    as_developer(demo, tmp_path, "dbt_alice", "run", "--select", "customers", *deferred, *VARS)
+    return state
+
+
+def tracked(conn: Connection) -> list[dict[str, object]]:
+    """Production's record of the changes that its builds have seen; ctid shows every write."""
+    return conn.execute(
+        "select b.ctid as build, b.as_of, b.changes_from, w.ctid as window_, w.is_measured_anew"
+        " from marts.rfm_builds as b"
+        " inner join intermediate.int_windows_built_for_rfm as w using (tenant_id) order by 1, 4"
+    ).fetchall()
+
+
+def kinds(conn: Connection, schema: str) -> dict[str, str]:
+    """The tables (r) and views (v) of a schema."""
+    found = conn.execute(
+        "select c.relname::text as name, c.relkind::text as kind from pg_class as c"
+        " where c.relnamespace = to_regnamespace(%s) and c.relkind in ('r', 'v')",
+        [schema],
+    ).fetchall()
+    return {row["name"]: row["kind"] for row in found}
+
+
+def test_one_model_is_built_on_production_s_others(
+    demo: Settings, tmp_path: Path, state: Path
+) -> None:
+    """With --defer, a developer builds only what changed."""
+    deferred = ("--defer", "--state", str(state), *VARS)
+    alice = partial(as_developer, demo, tmp_path, "dbt_alice")
+    # The other schemas are no change of a model.
+    printed = alice("ls", "--select", "state:modified", "--state", str(state), *VARS, expect=2)
+    assert "'state:modified' does not match any enabled nodes" in printed
     with connect(demo.database_url) as conn:
-        built = conn.execute(
-            "select c.relname::text as name from pg_class as c"
-            " where c.relnamespace = 'dbt_alice_marts'::regnamespace and c.relkind in ('r', 'v')"
-        ).fetchall()
-        assert [row["name"] for row in built] == ["customers"]
+        before = tracked(conn)
+        alice("run", "--select", "customers", *deferred)
+        assert kinds(conn, "dbt_alice_marts") == {"customers": "v"}
         count = "select count(*) as n from {}.customers"
         counts = [
             conn.execute(sql.SQL(count).format(sql.Identifier(schema))).fetchone()
             for schema in ("marts", "dbt_alice_marts")
         ]
         assert counts[0] == counts[1] != {"n": 0}
-        as_developer(
-            demo,
-            tmp_path,
-            "dbt_alice",
-            *("clone", "--select", "sample_orders", "--state", str(state), *VARS),
-        )
+        # These write to the tables that track changes, which must not be production's.
+        for model in ("customer_facts", "int_customers_touched", "int_windows_built_for_rfm"):
+            printed = alice("run", "--select", model, *deferred, expect=1)
+            assert f"Build both here: --select +{model}" in printed
+        alice("run", "--select", "+customer_facts", "customer_rfm_segments", *deferred)
+        assert scores(conn, "dbt_alice_marts") == scores(conn, "marts")
+        assert tracked(conn) == before
+
+
+def test_a_clone_of_production_is_isolated_and_can_be_built_on(
+    demo: Settings, tmp_path: Path, state: Path
+) -> None:
+    alice = partial(as_developer, demo, tmp_path, "dbt_alice")
+    with connect(demo.database_url) as conn:
+        before = tracked(conn)
+        for option in ((), ("--full-refresh",)):
+            alice("clone", "--state", str(state), *option, *VARS)
+        cloned = kinds(conn, "dbt_alice_marts")
+        assert cloned == dict.fromkeys(kinds(conn, "marts"), "v")
         assert conn.execute("select * from app.isolation_findings").fetchall() == []
+        [tenant_id] = conn.execute("select tenant_id from app.tenants limit 1").fetchall()
         with connect(app_url(demo)) as app:
-            read = app.execute("select count(*) as n from dbt_alice_marts.sample_orders")
-            assert read.fetchone() == {"n": 0}
+            assert scores(app, "dbt_alice_marts") == []
+            assert seen_by(app, tenant_id["tenant_id"]) == {tenant_id["tenant_id"]}
+
+        printed = alice("run", "--select", "customer_facts", *VARS, expect=1)
+        assert "Build both here: --select +customer_facts" in printed
+        alice(*SCORED, *VARS)
+        assert scores(conn, "dbt_alice_marts") == scores(conn, "marts")
+        built = kinds(conn, "dbt_alice_marts")
+        assert (built["customer_facts"], built["rfm_segments"], built["creators"]) == (*"rrv",)
+        assert tracked(conn) == before
+        assert conn.execute("select * from app.isolation_findings").fetchall() == []
+
+
+def test_a_failed_build_is_retried_from_the_model_that_failed(
+    demo: Settings, tmp_path: Path
+) -> None:
+    later = ("--vars", json.dumps({"as_of": (AS_OF + timedelta(days=1)).isoformat()}))
+    build_times = "select distinct as_of from marts.rfm_builds"
+    with connect(demo.database_url) as conn:
+        conn.execute(
+            "alter table marts.customer_facts add constraint no_row check (false) not valid"
+        )
+        printed = dbt(demo.database_url, tmp_path, *SCORED, *later, expect=1, writes_artifacts=True)
+        assert 'violates check constraint "no_row"' in printed
+        # The windows of the later time are there, and no scores yet.
+        assert conn.execute(build_times).fetchall() == [{"as_of": AS_OF}]
+        conn.execute("alter table marts.customer_facts drop constraint no_row")
+        printed = dbt(demo.database_url, tmp_path, "retry")
+        assert "WARN=0 ERROR=0 SKIP=0" in printed
+        assert "marts.customer_facts" in printed
+        assert "int_windows_built_for_rfm" not in printed
+        assert conn.execute(build_times).fetchall() == [{"as_of": AS_OF + timedelta(days=1)}]
+        as_developer(demo, tmp_path, "dbt_bob", *SCORED, *later)
+        assert scores(conn, "marts") == scores(conn, "dbt_bob_marts")
+        assert conn.execute("select * from app.isolation_findings").fetchall() == []
 
 
 def test_an_empty_build_is_for_a_schema_of_one_s_own(demo: Settings, tmp_path: Path) -> None:

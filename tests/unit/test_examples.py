@@ -149,8 +149,10 @@ def test_the_github_workflow_is_valid() -> None:
     workflow = yaml.safe_load((EXAMPLES / "github-actions.yml").read_text())
     # YAML reads the key `on` as true.
     assert all(croniter.is_valid(item["cron"]) for item in workflow[True]["schedule"])
-    steps = workflow["jobs"]["daily"]["steps"]
-    assert all(("uses" in step) != ("run" in step) for step in steps)
+    steps = {name: job["steps"] for name, job in workflow["jobs"].items()}
+    assert all(("uses" in step) != ("run" in step) for job in steps.values() for step in job)
+    assert steps["check"][-1]["run"] == "dbt --warn-error build --target dev --empty"
+    assert any("quintile build" in step.get("run", "") for step in steps["daily"])
 
 
 @pytest.mark.parametrize(("exit_code", "is_mailed"), [(0, False), (3, False), (1, True)])
