@@ -318,8 +318,12 @@ def test_a_missing_scope_is_found(settings: Settings, owner: Connection, make_te
         "update app.connections set sealed_secret = %s, key_id = %s",
         [sealed["sealed_secret"], sealed["key_id"]],
     )
-    (finding,) = [found for found in examine(settings) if found.check == "scopes"]
+    finding, optional = (found for found in examine(settings) if found.check == "scopes")
     assert isinstance(finding, Finding)
     assert finding.level == "error"
     assert "read_customers is not granted" in finding.message
     assert "connect-shopify demo" in finding.advice
+    # A store can do without it.
+    assert optional.level == "ok"
+    assert "read_products is not granted, so order lines have no product type" in optional.message
+    assert "RFM by product type" in optional.advice
