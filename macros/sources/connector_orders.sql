@@ -172,7 +172,11 @@ final as (
         ) as customer_id,
         o.contact_email as customer_email,
         case when o.contact_email is null then o.contact_phone end as customer_phone,
-        o.customer_name,
+        coalesce(
+            o.customer_name,
+            nullif(btrim(o.billing_name), ''),
+            nullif(btrim(o.shipping_name), '')
+        ) as customer_name,
         coalesce(o.processed_at, o.created_at) as processed_at,
         o.cancelled_at,
         coalesce(o.test, false) as is_test,

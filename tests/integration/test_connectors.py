@@ -610,6 +610,10 @@ def _assert_phones_identify(landed: Landed) -> None:
     digest = hashlib.sha256(b"8801712345678").hexdigest()[:32]
     assert made == f"phone:{digest}"
     assert landed.spent() == USUAL | {f"acme {made}": 3000, "acme 401": 1000}
+    # By the billing address, or the shipping address where there is none.
+    names = f"select display_name from {{marts}}.customers where customer_id = '{made}'"
+    assert landed.query(names) == [{"display_name": "Rahim Khan"}]
+    assert found["4004"]["customer_name"] == "Gita Rao"
 
 
 def test_fivetran_orders_without_customer_and_address_are_identified_by_their_phone(
@@ -617,7 +621,10 @@ def test_fivetran_orders_without_customer_and_address_are_identified_by_their_ph
 ) -> None:
     fivetran.change(
         """
-        alter table landed_acme."order" add column phone text;
+        alter table landed_acme."order"
+        add column phone text,
+        add column billing_address_name text,
+        add column shipping_address_name text;
         insert into landed_acme.customer (id, phone) values (401, '+8801712345678');
         insert into landed_acme."order" (
             id, name, customer_id, email, phone, processed_at, total_price, subtotal_price,
@@ -629,6 +636,9 @@ def test_fivetran_orders_without_customer_and_address_are_identified_by_their_ph
         (4003, '#3', null, null, '0000000000', '2026-06-20 10:00+00', 10, 10, 'paid', false),
         (4004, '#4', null, 'g@example.com', '+8801712345678', '2026-06-20', 10, 10, 'paid', false),
         (4005, '#5', 401, null, null, '2026-06-20 10:00+00', 10, 10, 'paid', false);
+        update landed_acme."order" set billing_address_name = 'Rahim Khan' where id in (4001, 4002);
+        update landed_acme."order"
+        set billing_address_name = ' ', shipping_address_name = 'Gita Rao' where id = 4004;
         """
     )
     fivetran.build()
@@ -640,7 +650,10 @@ def test_airbyte_orders_without_customer_and_address_are_identified_by_their_pho
 ) -> None:
     airbyte.change(
         """
-        alter table landed_acme.orders add column phone varchar;
+        alter table landed_acme.orders
+        add column phone varchar,
+        add column billing_address jsonb,
+        add column shipping_address jsonb;
         insert into landed_acme.orders (
             id, name, customer, email, phone, processed_at, total_price, subtotal_price,
             financial_status, test
@@ -654,6 +667,10 @@ def test_airbyte_orders_without_customer_and_address_are_identified_by_their_pho
             4005, '#5', '{"id": 401, "email": null, "phone": "+8801712345678"}', null, null,
             '2026-06-20 10:00+00', 10, 10, 'paid', false
         );
+        update landed_acme.orders set billing_address = '{"name": "Rahim Khan"}'
+        where id in (4001, 4002);
+        update landed_acme.orders set billing_address = 'null',
+            shipping_address = '{"name": "Gita Rao"}' where id = 4004;
         """
     )
     airbyte.build()

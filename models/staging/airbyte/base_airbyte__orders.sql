@@ -9,6 +9,8 @@ landed_orders as (
         'customer': 'jsonb',
         'email': 'text',
         'phone': 'text',
+        'billing_address': 'jsonb',
+        'shipping_address': 'jsonb',
         'created_at': 'time',
         'processed_at': 'time',
         'cancelled_at': 'time',
@@ -46,8 +48,8 @@ products as (
 ),
 
 -- Airbyte keeps only the id and the time of a deleted order. It loads a null for a cell that it
--- cannot store, and lists it. Of the columns read here only the number and the note may be lost.
--- Older versions list a sentence with the column's name.
+-- cannot store, and lists it. Of the columns read here only the number, the note and the addresses
+-- may be lost. Older versions list a sentence with the column's name.
 source_orders as (
     select
         o.*,
@@ -58,6 +60,8 @@ source_orders as (
         ) }} as customer_name,
         o.customer ->> 'email' as customer_email,
         o.customer ->> 'phone' as customer_phone,
+        o.billing_address ->> 'name' as billing_name,
+        o.shipping_address ->> 'name' as shipping_name,
         {{ amount_in_money_set('o.total_price_set', 'shop') }} as shop_total,
         {{ amount_in_money_set('o.total_price_set', 'presentment') }} as presentment_total,
         o._airbyte_extracted_at as landed_at,

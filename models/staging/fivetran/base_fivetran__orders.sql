@@ -9,6 +9,8 @@ landed_orders as (
         'customer_id': 'id',
         'email': 'text',
         'phone': 'text',
+        'billing_address_name': 'text',
+        'shipping_address_name': 'text',
         'created_at': 'time',
         'processed_at': 'time',
         'cancelled_at': 'time',
@@ -123,6 +125,8 @@ source_orders as (
             as customer_name,
         c.email as customer_email,
         c.phone as customer_phone,
+        o.billing_address_name as billing_name,
+        o.shipping_address_name as shipping_name,
         coalesce(
             o.total_price_set_shop_amount, {{ amount_in_money_set('o.total_price_set', 'shop') }}
         ) as shop_total,
