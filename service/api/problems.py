@@ -31,6 +31,7 @@ from service.core.errors import (
 from service.destinations.configs import UnknownConfigError
 from service.destinations.interface import DestinationError, DestinationUnavailableError
 from service.shopify.errors import ShopifyError, ShopifyUnavailableError
+from service.tenants.segment_rules import InvalidRuleError
 from service.webhooks.signature import NotSignedError
 
 log = structlog.get_logger(__name__)
@@ -254,9 +255,11 @@ def _from_quintile_error(error: QuintileError) -> Response:
 
 
 def _rejected_field(error: QuintileError) -> list[dict[str, str]]:
+    location = "query" if request.method in ("GET", "HEAD") else "json"
+    if isinstance(error, InvalidRuleError):
+        return [_rejected_part(location, fault.field, fault.message) for fault in error.faults]
     if not isinstance(error, InvalidInputError) or not error.field:
         return []
-    location = "query" if request.method in ("GET", "HEAD") else "json"
     return [_rejected_part(location, error.field, error.message)]
 
 

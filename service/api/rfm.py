@@ -25,13 +25,14 @@ from service.core.db import Connection, one
 from service.core.errors import InvalidInputError
 from service.core.queries import query
 from service.shopify.order_history import read_order_limit
+from service.tenants.segment_rules import read_labels
 
 blueprint = APIBlueprint("rfm", __name__, tag="Segments")
 
 # Default time spans, in days: a campaign shows within a month, and a year fits into a chart.
 MOVEMENT_DAYS = 30
 HISTORY_DAYS = 365
-# The longest history in one response, at six sizes a day.
+# The longest history in one response, at a size a day for each segment.
 MOST_HISTORY_DAYS = 1100
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -121,7 +122,7 @@ class RfmSize(ResponseModel):
 
 
 class RfmHistoryDay(ResponseModel):
-    """The sizes of all segments on one day."""
+    """The sizes of the segments that there were on one day."""
 
     recorded_on: date
     as_of: Instant
@@ -147,8 +148,8 @@ class RfmHistory(RecordedDays[RfmHistoryDay]):
 class RfmMovement(ResponseModel):
     """Number of customers who moved from one segment to another, or stayed."""
 
-    from_segment: Segment | Literal["none"] = Field(description="none: not in the RFM window.")
-    to_segment: Segment | Literal["none"] = Field(description="none: no longer in the RFM window.")
+    from_segment: Segment = Field(description="none: not in the RFM window.")
+    to_segment: Segment = Field(description="none: no longer in the RFM window.")
     customers: int
 
 
@@ -233,7 +234,9 @@ def read_rfm_history(conn: Connection, tenant: UUID, days: DaysQuery) -> RfmHist
             advice="Request them in several parts.",
             field="from",
         )
-    rows = conn.execute(query("api.list_rfm_history"), {"tenant_id": tenant, **found}).fetchall()
+    segments = list(read_labels(conn, tenant))
+    parameters = {"tenant_id": tenant, "segments": segments, **found}
+    rows = conn.execute(query("api.list_rfm_history"), parameters).fetchall()
     return RfmHistory.model_validate({**found, "data": rows})
 
 

@@ -12,7 +12,6 @@ from typing import Annotated, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -20,9 +19,6 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
-from pydantic_core import PydanticKnownError
-
-from service.core.seeds import rfm_segment_labels
 
 # PostgreSQL's text cannot hold NUL.
 WITHOUT_NUL = r"^[^\x00]*$"
@@ -48,21 +44,8 @@ Share = Annotated[
 ]
 
 
-def _check_segment(name: str) -> str:
-    names = rfm_segment_labels()
-    if name not in names:
-        *others, last = (f"'{known}'" for known in names)
-        expected = f"{', '.join(others)} or {last}"
-        raise PydanticKnownError("literal_error", {"expected": expected})
-    return name
-
-
-# One of the segments of the seed.
-Segment = Annotated[
-    str,
-    AfterValidator(_check_segment),
-    WithJsonSchema({"type": "string", "enum": list(rfm_segment_labels())}),
-]
+# The key of one of the tenant's segments. History may have segments that no longer exist.
+Segment = Annotated[str, StringConstraints(max_length=40, pattern=r"^[a-z][a-z0-9_]*$")]
 SampleType = Literal["ugc", "tiktok"]
 SampleStatus = Literal["pending", "partial", "fulfilled", "cancelled"]
 SampleSort = Literal["newest", "oldest", "value", "waiting"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
+from psycopg.types.json import Jsonb
 from pydantic import Field
 
 from service.api.access import fetch_one, require_connection, state, tenant_id, transaction
@@ -14,10 +16,12 @@ from service.api.problems import NotBuiltError
 from service.api.runs import answer_accepted
 from service.api.schemas import RfmCustomersPage, RfmSummary, Run, Segment, ShopifySegmentsPage
 from service.core.db import Connection
+from service.core.errors import InvalidInputError
 from service.core.queries import query
 from service.queue.enqueue import enqueue
 from service.queue.schedules import next_at, read_schedule
 from service.shopify.order_history import read_order_limit
+from service.tenants.segment_rules import read_labels, read_segments
 
 blueprint = APIBlueprint("segments", __name__, tag="Segments")
 
@@ -30,6 +34,21 @@ class CustomersQuery(SearchQuery):
 
     segment: Segment | None = Field(None, description="Only customers in this segment.")
 
+    def check_segment(self, conn: Connection, tenant: UUID) -> None:
+        """Check that the segment exists, or has existed and still has customers.
+
+        Raises:
+            InvalidInputError: It does not.
+        """
+        labels = read_labels(conn, tenant)
+        if self.segment is None or self.segment in labels:
+            return
+        parameters = {"tenant_id": tenant, "segment": self.segment}
+        if conn.execute(query("api.find_customer_in_segment"), parameters).fetchone() is None:
+            *others, last = (f"'{name}'" for name in labels)
+            expected = f"{', '.join(others)} or {last}" if others else last
+            raise InvalidInputError(f"This must be {expected}.", field="segment")
+
 
 def read_rfm_summary(conn: Connection, tenant: UUID) -> RfmSummary:
     """The RFM segments with their sizes and revenue.
@@ -37,7 +56,9 @@ def read_rfm_summary(conn: Connection, tenant: UUID) -> RfmSummary:
     Raises:
         NotBuiltError: There was no build yet.
     """
-    rows = conn.execute(query("api.list_rfm_summary"), {"tenant_id": tenant}).fetchall()
+    segments = Jsonb([asdict(row) for row in read_segments(conn, tenant)])
+    parameters = {"tenant_id": tenant, "segments": segments}
+    rows = conn.execute(query("api.list_rfm_summary"), parameters).fetchall()
     if not rows:
         raise NotBuiltError
     # Each row has the totals: one statement calculates all figures, so they are consistent.
@@ -93,6 +114,7 @@ def list_rfm_customers(page: CustomersQuery) -> dict[str, Any]:
     `q` searches e-mail addresses and phone numbers for the text, and customer ids for the exact id.
     """
     with transaction() as conn:
+        page.check_segment(conn, tenant_id())
         listed = _BY_SPEND.read_page(
             conn,
             page,

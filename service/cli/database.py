@@ -74,7 +74,7 @@ def db_stop(settings: Settings) -> None:
 @db.command(
     "psql",
     context_settings={"ignore_unknown_options": True},
-    epilog="Example: quintile db psql -c 'select * from marts.rfm_segments'",
+    epilog="Example: quintile db psql -c 'select * from marts.rfm_segment_definitions'",
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj

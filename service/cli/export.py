@@ -13,12 +13,7 @@ from service.core.csv_stream import stream_csv
 from service.core.queries import query
 
 
-@click.group()
-def segments() -> None:
-    """Export RFM segments."""
-
-
-@segments.command("export", epilog="Example: quintile segments export --tenant acme > rfm.csv")
+@click.command("export", epilog="Example: quintile segments export --tenant acme > rfm.csv")
 @tenant_option
 @click.pass_obj
 def segments_export(settings: Settings, tenant: str) -> None:

@@ -13,12 +13,13 @@ import psycopg
 from service.cli.builds import backfill, build, dbt_project
 from service.cli.console import BUSY, FAILED, echo
 from service.cli.database import db, doctor, keys, migrate
-from service.cli.export import samples, segments
+from service.cli.export import samples
 from service.cli.jobs import housekeep, jobs, runs
 from service.cli.klaviyo import klaviyo
 from service.cli.privacy import privacy
 from service.cli.processes import demo, sandbox, worker
 from service.cli.schedules import schedules
+from service.cli.segments import segments
 from service.cli.sync import orders, sync
 from service.cli.tenants import tenants
 from service.cli.web import serve

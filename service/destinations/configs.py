@@ -10,7 +10,7 @@ from uuid import UUID
 from service.core.db import Connection, one
 from service.core.errors import InvalidInputError, QuintileError
 from service.core.queries import query
-from service.core.seeds import rfm_segment_labels
+from service.tenants import segment_rules
 
 Direction = Literal["push", "pull", "bidirectional"]
 PausedBy = Literal["person", "sync", "key"]
@@ -325,6 +325,31 @@ def request_full_read(
     conn.execute(query("destinations.request_full_read"), parameters)
 
 
+def change_segment_rule(
+    conn: Connection, tenant_id: UUID, changed_by: str, rule: segment_rules.SegmentRule
+) -> None:
+    """Replace the tenant's RFM segments and their grid, in the caller's transaction.
+
+    Raises:
+        InvalidRuleError: The rule has faults.
+        ConfigConflictError: A segment that the rule removes feeds lists.
+    """
+    _lock_all(conn, tenant_id)
+    kept = [row.segment for row in rule.segments]
+    fed = conn.execute(
+        query("destinations.list_fed_by_other_rfm_segments"),
+        {"tenant_id": tenant_id, "segments": kept},
+    ).fetchall()
+    if fed:
+        feeds = ", ".join(f"'{row['segment']}' feeds list '{row['list_name']}'" for row in fed)
+        raise ConfigConflictError(
+            f"Segments that feed Klaviyo lists cannot be removed: {feeds}.",
+            advice="Keep the segment, or stop syncing the list first.",
+            field="segments",
+        )
+    segment_rules.save_rule(conn, tenant_id, changed_by, rule)
+
+
 # -- checks -------------------------------------------------------------------------------------
 
 
@@ -357,7 +382,8 @@ def _check_direction(new: NewConfig) -> None:
 
 def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
     kind, _, name = new.segment_key.partition(":")
-    if kind == "rfm" and name in rfm_segment_labels():
+    labels = segment_rules.read_labels(conn, tenant_id)
+    if kind == "rfm" and name in labels:
         return
     if kind == "shopify":
         row = conn.execute(
@@ -382,7 +408,7 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
     raise InvalidInputError(
         f"'{new.segment_key}' is not a segment.",
         advice="It is shopify:<segment id>, klaviyo:<list id> or one of: "
-        + ", ".join(f"rfm:{segment}" for segment in rfm_segment_labels()),
+        + ", ".join(f"rfm:{segment}" for segment in labels),
         field="segment_key",
     )
 

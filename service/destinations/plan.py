@@ -18,6 +18,7 @@ from service.core.config import Settings
 from service.core.db import Connection, one
 from service.core.errors import QuintileError
 from service.core.queries import query
+from service.tenants.segment_rules import read_labels
 
 ACTIONS = ("add", "remove", "update", "skip")
 _SEGMENT_DELETED = {
@@ -160,11 +161,15 @@ def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_ke
         "kind": kind,
         "segment": segment,
     }
-    row = conn.execute(query("destinations.find_segment"), parameters).fetchone()
-    if row is None or row["is_deleted"]:
+    if kind == "rfm":
+        name = read_labels(conn, tenant_id).get(segment)
+    else:
+        row = conn.execute(query("destinations.find_segment"), parameters).fetchone()
+        name = None if row is None or row["is_deleted"] else row["segment_name"]
+    if name is None:
         raise SegmentDeletedError(_SEGMENT_DELETED[kind])
     conn.execute(_FILL_MEMBERS[kind], parameters)
-    return str(row["segment_name"])
+    return name
 
 
 def _fill_other_segments(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID]:

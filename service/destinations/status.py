@@ -17,7 +17,7 @@ import psycopg
 
 from service.core.db import Connection
 from service.core.queries import query
-from service.core.seeds import rfm_segment_labels
+from service.tenants.segment_rules import read_labels
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,14 @@ class Segment:
 
 def describe_segments(conn: Connection, tenant_id: UUID, keys: Iterable[str]) -> dict[str, Segment]:
     """The segments with these keys that exist, by key."""
-    parameters = {"tenant_id": tenant_id, "segment_keys": sorted(set(keys))}
-    found = {f"rfm:{name}": Segment(label) for name, label in rfm_segment_labels().items()}
+    labels = read_labels(conn, tenant_id)
+    parameters = {
+        "tenant_id": tenant_id,
+        "segment_keys": sorted(set(keys)),
+        "rfm_segments": list(labels),
+        "rfm_labels": list(labels.values()),
+    }
+    found = {f"rfm:{name}": Segment(label) for name, label in labels.items()}
     rows = conn.execute(query("destinations.describe_other_segments"), parameters).fetchall()
     try:
         with conn.transaction():

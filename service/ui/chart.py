@@ -13,18 +13,25 @@ from service.api.schemas import RfmSegment
 # Size in SVG units; the page stretches the drawing to the available width.
 WIDTH, HEIGHT = 1000, 200
 
+# Of segments that no longer exist.
+FORMER_COLOUR = "#66707a"
+
 # Lines differ by dashes as well as by colour, for readers who cannot tell colours apart.
 _DASHES = ("", "9 3", "3 3", "12 3 3 3", "1 4", "6 6")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One segment over time, as SVG points. ``last`` is its size on the last day."""
+    """One segment over time, as SVG points. ``last`` is its size on the last day.
+
+    ``sizes`` has an entry for each day; None if there was no such segment.
+    """
 
     label: str
     colour: str
     dashes: str
     points: str
+    sizes: Sequence[int | None]
     last: int
 
 
@@ -41,7 +48,10 @@ class Chart:
 
 
 def draw_history(history: RfmHistory, segments: Sequence[RfmSegment]) -> Chart | None:
-    """Draw the sizes of the segments over time. None if fewer than two days are recorded."""
+    """Draw the sizes of the segments over time. None if fewer than two days are recorded.
+
+    Segments that no longer exist follow the others, under their keys.
+    """
     days = history.data
     if len(days) <= 1:
         return None
@@ -49,19 +59,25 @@ def draw_history(history: RfmHistory, segments: Sequence[RfmSegment]) -> Chart |
     sizes = [{size.segment: size.customers for size in day.sizes} for day in days]
     top = _round_up(max(max(by_segment.values()) for by_segment in sizes))
     across = [WIDTH * (day.recorded_on - first) / (last - first) for day in days]
-    lines = [
-        Line(
-            label=segment.label,
-            colour=segment.colour,
-            dashes=dashes,
-            points=" ".join(
-                f"{x:.1f},{HEIGHT - HEIGHT * by_segment[segment.segment] / top:.1f}"
-                for x, by_segment in zip(across, sizes, strict=True)
-            ),
-            last=sizes[-1][segment.segment],
+    colours = {segment.segment: segment.colour for segment in segments}
+    named = _labels(segments, [name for by_segment in sizes for name in by_segment])
+    lines = []
+    for (name, label), dashes in zip(named.items(), cycle(_DASHES), strict=False):
+        counts = [by_segment.get(name) for by_segment in sizes]
+        lines.append(
+            Line(
+                label=label,
+                colour=colours.get(name, FORMER_COLOUR),
+                dashes=dashes,
+                points=" ".join(
+                    f"{x:.1f},{HEIGHT - HEIGHT * count / top:.1f}"
+                    for x, count in zip(across, counts, strict=True)
+                    if count is not None
+                ),
+                sizes=counts,
+                last=counts[-1] or 0,
+            )
         )
-        for segment, dashes in zip(segments, cycle(_DASHES), strict=False)
-    ]
     return Chart(lines, top, first, last)
 
 
@@ -86,11 +102,10 @@ class Matrix:
 
 
 def arrange_movements(movements: RfmMovements, segments: Sequence[RfmSegment]) -> Matrix:
-    """Arrange the movements as a table of all segments, including empty ones."""
-    labels: dict[str, str] = {
-        **{segment.segment: segment.label for segment in segments},
-        "none": "No segment",
-    }
+    """Arrange the movements as a table of all segments, including empty and former ones."""
+    moved = [name for move in movements.data for name in (move.from_segment, move.to_segment)]
+    labels = _labels(segments, [name for name in moved if name != "none"])
+    labels["none"] = "No segment"
     found: dict[tuple[str, str], int] = {
         (move.from_segment, move.to_segment): move.customers for move in movements.data
     }
@@ -104,6 +119,12 @@ def arrange_movements(movements: RfmMovements, segments: Sequence[RfmSegment]) -
         totals=[sum(column) for column in zip(*(row.cells for row in rows), strict=True)],
         moved=sum(row.total - row.cells[row.own_column - 1] for row in rows),
     )
+
+
+def _labels(segments: Sequence[RfmSegment], found: Sequence[str]) -> dict[str, str]:
+    """Labels by key: of the segments, then of others that were found, which are their keys."""
+    labels = {segment.segment: segment.label for segment in segments}
+    return labels | {name: name for name in sorted(set(found) - set(labels))}
 
 
 def _round_up(number: int) -> int:

@@ -37,11 +37,12 @@ from service.api.tenant import read_tenant
 from service.core.db import one
 from service.core.errors import InvalidInputError
 from service.core.queries import query
-from service.core.seeds import rfm_segment_labels
 from service.queue.schedules import next_at
 from service.shopify.money import exponent_of
+from service.tenants.segment_rules import read_labels, read_rule
 from service.ui import sign_in as signing
 from service.ui.chart import arrange_movements, draw_history
+from service.ui.colours import readable
 
 # Names of the kinds of runs on screen.
 RUN_LABELS = {
@@ -56,6 +57,7 @@ RUN_LABELS = {
 blueprint = Blueprint(
     "admin", __name__, url_prefix="/admin", template_folder="templates", static_folder="static"
 )
+blueprint.add_app_template_filter(readable)
 blueprint.add_url_rule("/sign-in", view_func=signing.show_sign_in)
 blueprint.add_url_rule("/sign-in", view_func=signing.sign_in, methods=["POST"])
 blueprint.add_url_rule("/sign-in/code", view_func=signing.sign_in_with_code, methods=["POST"])
@@ -76,6 +78,7 @@ def segments() -> str:
     page: dict[str, Any] = {"tab": tab, "section": "segments"}
     with transaction() as conn:
         page["tenant"] = read_tenant(conn, tenant_id())
+        labels = dict(read_labels(conn, tenant_id()))
         if tab == "rfm":
             page["settings"] = read_rfm_settings(conn, tenant_id())
             page["next_build_at"] = next_at(conn, state().settings, tenant_id(), "build")
@@ -88,12 +91,24 @@ def segments() -> str:
         return render_template(
             "segments_klaviyo.html", **page, list_id=request.args.get("list", "")
         )
-    page["rfm_labels"] = dict(rfm_segment_labels())
+    page["rfm_labels"] = labels
     page["chosen"] = _selected_segment(page["summary"])
     page["days"] = _dates_in_url()
     page["currency"] = page["tenant"].currency or (page["summary"] and page["summary"].currency)
     page["exponent"] = exponent_of(page["currency"]) if page["currency"] else 0
     return render_template("segments_rfm.html", **page)
+
+
+@blueprint.get("/segments/rule")
+def segment_rule() -> str:
+    """The RFM segments, and which scores make which."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        rule = read_rule(conn, tenant_id())
+    parts = {"segments": rule.segments, "grid": rule.grid}
+    return render_template(
+        "segment_rule.html", tenant=tenant, section="segments", rule=rule, parts=parts
+    )
 
 
 @blueprint.get("/samples")
@@ -178,6 +193,7 @@ def klaviyo() -> str:
     """Klaviyo lists that are synced with segments."""
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
+        labels = read_labels(conn, tenant_id())
         connected = one(
             conn.execute(
                 query("api.is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
@@ -188,7 +204,7 @@ def klaviyo() -> str:
         tenant=tenant,
         section="klaviyo",
         is_connected=connected["is_connected"],
-        rfm_labels=rfm_segment_labels(),
+        rfm_labels=labels,
     )
 
 

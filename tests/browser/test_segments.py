@@ -392,3 +392,66 @@ def test_a_new_tenant_sees_what_to_do(
         page.goto(f"{site.url}/admin/samples")
         expect(page.get_by_role("heading", name="No samples yet")).to_be_visible()
         inspect(page)
+
+
+def test_segments_are_edited_by_keyboard_and_every_fault_is_told(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+    page.get_by_role("link", name="Edit segments").press("Enter")
+    page.wait_for_url("**/segments/rule")
+    expect(page.get_by_text("These are the default segments.")).to_be_visible()
+    inspect(page)
+
+    page.get_by_role("button", name="Add segment").press("Enter")
+    label = page.get_by_label("Label", exact=True).last
+    expect(label).to_be_focused()
+    page.keyboard.type("Big spenders")
+    expect(page.get_by_label("Key", exact=True).last).to_have_value("big_spenders")
+    page.get_by_label("Colour", exact=True).last.fill("#ffff00")
+    save = page.get_by_role("button", name="Save and recalculate")
+    save.press("Enter")
+    told = page.get_by_role("alert")
+    expect(told).to_contain_text("Segment 'big_spenders' has no cell in the grid.")
+    inspect(page)
+
+    cell = page.get_by_label("Recency 5, frequency 5", exact=True)
+    expect(cell).to_have_value("champions")
+    cell.select_option(label="By spend…")
+    page.get_by_label("Recency 5, frequency 5, spend 5").select_option(label="Big spenders")
+    page.get_by_role("button", name="Remove Potential").press("Enter")
+    expect(page.get_by_label("Recency 3, frequency 1", exact=True)).to_have_value("potential")
+    save.press("Enter")
+    expect(told).to_contain_text("The grid uses the segment 'potential', which does not exist.")
+    for frequency in (1, 2):
+        page.get_by_label(f"Recency 3, frequency {frequency}", exact=True).select_option(
+            label="Hibernating"
+        )
+    for _ in range(5):
+        page.get_by_role("button", name="Move up Big spenders").press("Enter")
+    expect(page.get_by_role("button", name="Move down Big spenders")).to_be_focused()
+    save.press("Enter")
+    expect(page.locator("[data-rule] [data-status]")).to_contain_text("Saved.")
+    expect(page.locator("[data-run-status]")).to_contain_text("Waiting to start")
+    expect(page.get_by_label("Label", exact=True).first).to_have_value("Big spenders")
+    inspect(page)
+    with connect_as_owner(site.settings) as conn:
+        saved = conn.execute(
+            """
+            select r_score, f_score, m_score from app.rfm_segment_grid
+            where tenant_id = %s and segment = 'big_spenders'
+            """,
+            [site.tenant_id],
+        ).fetchall()
+    assert saved == [{"r_score": 5, "f_score": 5, "m_score": 5}]
+
+    # The new segment is on the page of segments, and can feed a list.
+    page.goto(f"{site.url}/admin/segments?tab=rfm")
+    expect(page.locator(".distribution tbody tr").first).to_contain_text("Big spenders")
+    former = page.locator(".distribution tbody tr").filter(has_text="Replaced;")
+    expect(former).to_contain_text("Potential")
+    inspect(page)
+    page.goto(f"{site.url}/admin/segments/rule")
+    page.get_by_role("button", name="Use the default segments").press("Enter")
+    expect(page.get_by_text("These are the default segments.")).to_be_visible()
+    expect(page.get_by_label("Label", exact=True)).to_have_count(6)

@@ -6,17 +6,21 @@ its expected rows were worked out by hand from the list at the head of fixtures/
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
 from psycopg import sql
 
+from service.api.segment_rules import RfmRuleInput
 from service.core.config import Settings
 from service.core.db import Connection, connect, connect_as_owner
+from service.destinations.configs import change_segment_rule
 from tests.conftest import PROJECT_DIR, Cluster
 from tests.package import LAYOUTS, PACKAGE, Dbt, in_schemas, layout_vars, load_layout, plain_dbt
 
@@ -63,6 +67,30 @@ def _as_csv(conn: Connection, text: str, schema: str) -> str:
     copy = sql.SQL("copy ({}) to stdout (format csv, header)").format(in_schemas(text, schema))
     with conn.cursor().copy(copy) as rows:
         return b"".join(rows).decode()
+
+
+def _save_segment_rules(settings: Settings) -> None:
+    """Save the rule that the project's seeds have for a tenant of its own."""
+    segments, cells = (
+        list(csv.DictReader((PACKAGE / "seeds" / f"{name}.csv").open(encoding="utf-8")))
+        for name in ("rfm_segments_by_tenant", "rfm_segment_grid_by_tenant")
+    )
+    rule = RfmRuleInput.model_validate(
+        {
+            "segments": [_without_tenant(row) for row in segments],
+            "grid": [_without_tenant(row) for row in cells],
+        }
+    )
+    with connect_as_owner(settings) as owner, owner.transaction():
+        change_segment_rule(owner, UUID(cells[0]["tenant_id"]), "tests", rule.to_rule())
+
+
+def _without_tenant(row: dict[str, str]) -> dict[str, str | None]:
+    return {
+        name: value or (None if name == "m_score" else "")
+        for name, value in row.items()
+        if name != "tenant_id"
+    }
 
 
 def _assert_expected(conn: Connection, schema: str) -> None:
@@ -277,6 +305,7 @@ def test_with_the_service_s_schemas_everything_is_protected(dbt: Dbt, settings: 
                     " values (%s, %s, '{105}')",
                     (tenant_id, window),
                 )
+        _save_segment_rules(settings)
         out = dbt(
             url,
             "build",

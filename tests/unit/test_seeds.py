@@ -1,26 +1,20 @@
-"""The seeds that the service reads: RFM segments have one source for their names and labels."""
+"""The published segment rule: the seeds that both dbt and the service read."""
 
 from __future__ import annotations
 
-import pytest
-from pydantic import TypeAdapter, ValidationError
-
-from service.api.schemas import Segment
-from service.core.seeds import read_seed, rfm_segment_labels
+from service.core.seeds import read_seed
+from service.tenants.segment_rules import find_faults, published_rule
 
 
-def test_segments_come_in_order_of_priority_with_their_labels() -> None:
-    rows = read_seed("rfm_segments")
-    assert [int(row["priority"]) for row in rows] == list(range(1, len(rows) + 1))
-    assert rfm_segment_labels() == {row["segment"]: row["label"] for row in rows}
-    assert list(rfm_segment_labels()) == [row["segment"] for row in rows]
+def test_the_published_segments_are_those_of_the_seed_in_order_of_priority() -> None:
+    rows = {row["segment"]: row for row in read_seed("rfm_segments")}
+    segments = published_rule().segments
+    assert [row.priority for row in segments] == list(range(1, len(rows) + 1))
+    assert {row.segment: row.label for row in segments} == {
+        name: row["label"] for name, row in rows.items()
+    }
 
 
-def test_the_api_knows_the_segments_of_the_grid_and_no_others() -> None:
-    segment = TypeAdapter(Segment)
-    in_grid = {row["segment"] for row in read_seed("rfm_segment_grid")}
-    assert set(segment.json_schema()["enum"]) == in_grid
-    for name in in_grid:
-        assert segment.validate_python(name) == name
-    with pytest.raises(ValidationError, match=r"Input should be 'champions', .* or 'potential'"):
-        segment.validate_python("vip")
+def test_the_published_rule_has_no_fault() -> None:
+    assert find_faults(published_rule()) == []
+    assert len(published_rule().grid) == 25

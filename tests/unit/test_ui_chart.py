@@ -53,6 +53,22 @@ def history(**champions: int) -> RfmHistory:
     )
 
 
+def test_segments_that_no_longer_exist_keep_their_line_under_their_key() -> None:
+    chart = draw_history(history(d_01=0, d_02=5, d_11=10), SEGMENTS[1:])
+    assert chart is not None
+    assert [line.label for line in chart.lines][-2:] == ["Potential", "champions"]
+    assert chart.lines[-1].sizes == [0, 5, 10]
+
+
+def test_a_new_segment_has_a_line_from_its_first_day_on() -> None:
+    days = history(d_01=4, d_02=5)
+    days.data[0].sizes[:] = days.data[0].sizes[1:]
+    chart = draw_history(days, SEGMENTS)
+    assert chart is not None
+    assert chart.lines[0].sizes == [None, 5]
+    assert chart.lines[0].points == "1000.0,33.3"
+
+
 def test_lines_run_from_the_first_day_to_the_last_to_scale() -> None:
     chart = draw_history(history(d_01=0, d_02=5, d_11=10), SEGMENTS)
     assert chart is not None

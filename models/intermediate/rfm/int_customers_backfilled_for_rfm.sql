@@ -5,8 +5,8 @@ orders as (
     where instants_back > 0 and {{ tenant_filter() }}
 ),
 
-segment_grid as (
-    select * from {{ ref('rfm_segment_grid') }}
+segments as (
+    select * from {{ ref('int_segments_listed_by_score') }}
 ),
 
 customers as (
@@ -27,7 +27,8 @@ cut_values as (
         tenant_id,
         instants_back,
         {{ cut_values('last_order_at', 'desc') }} as last_order_cuts,
-        {{ cut_values('order_count', 'asc') }} as frequency_cuts
+        {{ cut_values('order_count', 'asc') }} as frequency_cuts,
+        {{ cut_values('net_minor', 'asc') }} as monetary_cuts
     from customers
     group by tenant_id, instants_back
 ),
@@ -36,7 +37,8 @@ scored as (
     select
         c.*,
         {{ score_below('c.last_order_at', 'v.last_order_cuts') }} as r_score,
-        {{ score_above('c.order_count', 'v.frequency_cuts') }} as f_score
+        {{ score_above('c.order_count', 'v.frequency_cuts') }} as f_score,
+        {{ score_above('c.net_minor', 'v.monetary_cuts') }} as m_score
     from customers as c
     inner join cut_values as v on c.tenant_id = v.tenant_id and c.instants_back = v.instants_back
 ),
@@ -46,10 +48,10 @@ final as (
         s.tenant_id,
         s.instants_back,
         s.customer_id,
-        g.segment,
+        {{ segment_of_scores('s', 'g.segments') }} as segment,
         s.net_minor
     from scored as s
-    inner join segment_grid as g on s.r_score = g.r_score and s.f_score = g.f_score
+    inner join segments as g on s.tenant_id = g.tenant_id
 )
 
 select * from final

@@ -21,8 +21,8 @@ customers as not materialized (
     where {{ tenant_filter() }}
 ),
 
-segment_grid as (
-    select * from {{ ref('rfm_segment_grid') }}
+segments as (
+    select * from {{ ref('int_segments_listed_by_score') }}
 ),
 
 figures as (
@@ -70,12 +70,12 @@ final as (
         s.r_score,
         s.f_score,
         s.m_score,
-        g.segment,
+        {{ segment_of_scores('s', 'g.segments') }} as segment,
         s.last_order_at,
         s.order_count,
         s.net_minor
     from scored as s
-    inner join segment_grid as g on s.r_score = g.r_score and s.f_score = g.f_score
+    inner join segments as g on s.tenant_id = g.tenant_id
 )
 
 select * from final

@@ -14,8 +14,20 @@ relay_domains as (
     select * from {{ ref('relay_domains') }}
 ),
 
-segment_grid as (
-    select * from {{ ref('rfm_segment_grid') }}
+-- Segments of the rule in the order of their scores. A cell that the monetary score does not split
+-- is one entry.
+segment_rules as (
+    select
+        tenant_id,
+        array_agg(
+            case
+                when highest_m_score > lowest_m_score then segment
+                else segment || ':' || lowest_m_score
+            end
+            order by r_score, f_score, lowest_m_score
+        ) as segments
+    from {{ ref('int_scores_mapped_to_segments') }}
+    group by tenant_id
 ),
 
 {% if converts_currencies() -%}
@@ -111,14 +123,12 @@ keyed_settings as (
                     where x.tenant_id = s.tenant_id
                 ),
                 {%- endif %}
-                (
-                    select array_agg(g.segment order by g.r_score, g.f_score)
-                    from segment_grid as g
-                )
+                g.segments
             )::text
         ) as settings_key
     from currencies as c
     inner join settings as s on c.tenant_id = s.tenant_id
+    left join segment_rules as g on c.tenant_id = g.tenant_id
 ),
 
 final as (

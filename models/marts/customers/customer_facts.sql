@@ -54,8 +54,8 @@ relay_domains as (
     select * from {{ ref('int_relay_domains_combined') }}
 ),
 
-segment_grid as (
-    select * from {{ ref('rfm_segment_grid') }}
+segments as (
+    select * from {{ ref('int_segments_listed_by_score') }}
 ),
 
 fully_recalculated_windows as not materialized (
@@ -472,14 +472,14 @@ scored as (
     offset 0 -- noqa: AM09
 ),
 
--- The segment depends only on the scores. The grid is part of settings_key, so a changed grid
+-- The segment depends only on the scores. The rule is part of settings_key, so a changed rule
 -- recalculates the whole tenant.
 final as (
     select
         s.*,
-        g.segment
+        {{ segment_of_scores('s', 'g.segments') }} as segment
     from scored as s
-    left join segment_grid as g on s.r_score = g.r_score and s.f_score = g.f_score
+    left join segments as g on s.tenant_id = g.tenant_id
 )
 
 select

@@ -9,7 +9,7 @@ builds as (
 ),
 
 segment_grid as (
-    select * from {{ ref('rfm_segment_grid') }}
+    select * from {{ ref('int_scores_mapped_to_segments') }}
 ),
 
 counted as (
@@ -28,21 +28,37 @@ cells as (
     group by tenant_id, r_score, f_score
 ),
 
+rules as (
+    select
+        g.tenant_id,
+        g.r_score,
+        g.f_score,
+        array_agg(g.segment order by m_score) as segments_by_m_score
+    from segment_grid as g
+    cross join generate_series(1, 5) as m_score
+    where m_score between g.lowest_m_score and g.highest_m_score
+    group by g.tenant_id, g.r_score, g.f_score
+),
+
 final as (
     select
         b.tenant_id,
         g.r_score,
         g.f_score,
-        g.segment,
+        case
+            when g.segments_by_m_score[1] = all(g.segments_by_m_score)
+                then g.segments_by_m_score[1]
+        end as segment,
+        g.segments_by_m_score,
         coalesce(c.customers, 0) as customers,
         {{ major_units('coalesce(c.revenue_minor, 0)', 'b.currency_exponent') }} as revenue,
         b.currency,
         b.as_of as calculated_at
     from builds as b
     inner join tenants as t on b.tenant_id = t.tenant_id
-    cross join segment_grid as g
+    inner join rules as g on b.tenant_id = g.tenant_id
     left join cells as c
-        on b.tenant_id = c.tenant_id and g.r_score = c.r_score and g.f_score = c.f_score
+        on g.tenant_id = c.tenant_id and g.r_score = c.r_score and g.f_score = c.f_score
 )
 
 select * from final

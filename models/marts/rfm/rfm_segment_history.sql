@@ -23,7 +23,7 @@ backfilled as (
 ),
 
 segments as (
-    select * from {{ ref('rfm_segments') }}
+    select * from {{ ref('rfm_segment_definitions') }}
 ),
 
 -- Of several as-of times on one date, the last one counts.
@@ -74,7 +74,7 @@ final as (
         d.currency,
         d.as_of
     from days as d
-    cross join segments as s
+    inner join segments as s on d.tenant_id = s.tenant_id
     left join sizes as z
         on
             d.tenant_id = z.tenant_id

@@ -9,7 +9,7 @@ builds as (
 ),
 
 segments as (
-    select * from {{ ref('rfm_segments') }}
+    select * from {{ ref('rfm_segment_definitions') }}
 ),
 
 counted as (
@@ -60,7 +60,7 @@ all_segments as (
         b.as_of
     from builds as b
     inner join tenants as t on b.tenant_id = t.tenant_id
-    cross join segments as s
+    inner join segments as s on b.tenant_id = s.tenant_id
     left join sizes as z on b.tenant_id = z.tenant_id and s.segment = z.segment
     left join medians as m on b.tenant_id = m.tenant_id and s.segment = m.segment
 ),

@@ -1,3 +1,11 @@
+-- name: find_customer_in_segment
+-- A customer whom the last build found in a segment; no row if there is none.
+select customer_id
+from marts.customer_facts
+where tenant_id = %(tenant_id)s and segment = %(segment)s
+order by customer_id
+limit 1;
+
 -- name: list_rfm_customers
 -- A page of scored customers, highest net spend first, with one extra row. The last change is read
 -- only for the rows of the page.
@@ -46,7 +54,8 @@ where
 order by monetary_total desc, customer_id desc;
 
 -- name: list_rfm_history
--- Sizes of the segments on each recorded day of a period, oldest first.
+-- Sizes of the segments on each recorded day of a period, oldest first. A day has the segments of
+-- its time; those that no longer exist come last.
 select
     h.recorded_on,
     h.as_of,
@@ -55,10 +64,9 @@ select
         jsonb_build_object(
             'segment', h.segment, 'customers', h.customers, 'revenue', h.revenue::text
         )
-        order by s.priority
+        order by array_position(%(segments)s::text[], h.segment), h.segment
     ) as sizes
 from marts.rfm_segment_history as h
-inner join marts.rfm_segments as s on h.segment = s.segment
 where
     h.tenant_id = %(tenant_id)s
     and h.recorded_on between %(from_on)s and %(to_on)s
@@ -144,9 +152,28 @@ from app.rfm_settings
 where tenant_id = %(tenant_id)s;
 
 -- name: list_rfm_summary
--- The segments in priority order with size and revenue. Each row also has the tenant's totals, and
--- the time of its last build, with or without scored customers.
+-- The segments of the saved rule in priority order with size and revenue, then former ones that
+-- still have customers, until a build has applied the rule. Each row also has the tenant's totals,
+-- and the time of its last build, with or without scored customers.
 with
+
+rule as (
+    select
+        r.segment,
+        r.label,
+        r.colour,
+        r.priority,
+        r.description,
+        r.suggested_action
+    from jsonb_to_recordset(%(segments)s) as r (
+        segment text,
+        label text,
+        colour text,
+        priority int,
+        description text,
+        suggested_action text
+    )
+),
 
 segments as (
     select
@@ -166,11 +193,12 @@ totals as (
 )
 
 select
-    r.segment,
-    r.label,
-    r.colour,
-    r.description,
-    r.suggested_action,
+    coalesce(r.segment, s.segment) as segment,
+    coalesce(r.label, f.label, s.segment) as label,
+    coalesce(r.colour, f.colour, '#66707a') as colour,
+    coalesce(r.description, 'Replaced; the next calculation moves these customers')
+        as description,
+    coalesce(r.suggested_action, '') as suggested_action,
     coalesce(s.customers, 0) as customers,
     coalesce(round(s.customers::numeric / nullif(t.customers, 0), 4), 0) as share,
     coalesce(s.revenue, 0) as revenue,
@@ -179,11 +207,13 @@ select
     t.revenue as all_revenue,
     b.currency,
     b.as_of as calculated_at
-from marts.rfm_segments as r
-left join segments as s on r.segment = s.segment
+from rule as r
+full join segments as s on r.segment = s.segment
+-- A former segment may be one of the published ones.
+left join marts.rfm_segments as f on r.segment is null and s.segment = f.segment
 left join marts.rfm_builds as b on b.tenant_id = %(tenant_id)s
 cross join totals as t
-order by r.priority;
+order by r.priority, s.segment;
 
 -- name: list_rfm_thresholds
 -- The requirement for each score, by metric, highest score first.

@@ -11,7 +11,7 @@ select
     ) as customers,
     (
         select json_object_agg(s.segment, coalesce(c.customers, 0) order by s.priority)
-        from marts.rfm_segments as s
+        from marts.rfm_segment_definitions as s
         left join (
             select
                 r.segment,
@@ -20,6 +20,7 @@ select
             where r.tenant_id = %(tenant_id)s
             group by r.segment
         ) as c on s.segment = c.segment
+        where s.tenant_id = %(tenant_id)s
     ) as segments,
     (
         select

@@ -228,6 +228,18 @@ where
 order by config_id
 limit 1;
 
+-- name: list_fed_by_other_rfm_segments
+-- Lists that RFM segments other than these feed.
+select
+    split_part(segment_key, ':', 2) as segment,
+    list_name
+from app.klaviyo_sync_configs
+where
+    tenant_id = %(tenant_id)s
+    and segment_key like 'rfm:%%'
+    and split_part(segment_key, ':', 2) <> all(%(segments)s::text[])
+order by segment, list_name;
+
 -- name: find_shopify_segment
 -- Whether the store has deleted a segment; no row if it never had it.
 select gone_at is not null as is_deleted

@@ -16,15 +16,8 @@ create temporary table sync_members (
 ) on commit drop;
 
 -- name: find_segment
--- A segment's name, and whether it was deleted; no row if there never was such a segment.
-select
-    coalesce(s.label, s.segment) as segment_name,
-    false as is_deleted
-from marts.rfm_segments as s
-where %(kind)s = 'rfm' and s.segment = %(segment)s
-
-union all
-
+-- The name of a Shopify segment or pulled list, and whether it was deleted; no row if there never
+-- was one.
 select
     c.name as segment_name,
     c.gone_at is not null as is_deleted

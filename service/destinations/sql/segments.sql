@@ -6,7 +6,7 @@ select
     count(r.customer_id) as members,
     coalesce(sum(app.address_key(r.email)), 0) as members_key,
     b.as_of
-from marts.rfm_segments as s
+from unnest(%(rfm_segments)s::text[], %(rfm_labels)s::text[]) as s (segment, label)
 left join marts.rfm_builds as b on b.tenant_id = %(tenant_id)s
 left join marts.customer_rfm_segments as r
     on r.tenant_id = %(tenant_id)s and s.segment = r.segment
