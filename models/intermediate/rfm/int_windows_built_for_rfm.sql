@@ -6,8 +6,18 @@ currencies as (
     select * from {{ ref('int_tenants_given_currency') }}
 ),
 
+-- Without additional_window_days, on which the figures below do not depend.
 settings as (
-    select * from {{ ref('stg_app__rfm_settings') }}
+    select
+        tenant_id,
+        window_days,
+        time_zone,
+        minimum_minor,
+        is_sample_counted,
+        excluded_customer_ids,
+        excluded_domains,
+        relay_domains
+    from {{ ref('stg_app__rfm_settings') }}
 ),
 
 relay_domains as (
