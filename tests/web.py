@@ -46,13 +46,18 @@ def running_app(settings: Settings) -> Iterator[APIFlask]:
 def token_for(settings: Settings, tenant_id: UUID) -> str:
     """A new API token of a tenant."""
     with connect_as_owner(settings) as conn:
-        return create_token(conn, tenant_id, "tests")
+        return create_token(conn, tenant_id, "tests").token
 
 
-def code_for(settings: Settings, tenant_id: UUID, lifetime: timedelta = timedelta(hours=1)) -> str:
+def code_for(
+    settings: Settings,
+    tenant_id: UUID,
+    lifetime: timedelta = timedelta(hours=1),
+    person: str | None = None,
+) -> str:
     """A new single-use sign-in code of a tenant."""
     with connect_as_owner(settings) as conn:
-        return create_sign_in_code(conn, tenant_id, lifetime)
+        return create_sign_in_code(conn, tenant_id, lifetime, person=person)
 
 
 def client_of(app: APIFlask, settings: Settings, tenant_id: UUID) -> FlaskClient:

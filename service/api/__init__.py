@@ -14,6 +14,7 @@ from service.api import (
     klaviyo_records,
     metrics,
     notifications,
+    people,
     privacy,
     rfm,
     rfm_settings,
@@ -25,6 +26,7 @@ from service.api import (
     segments,
     segments_klaviyo,
     tenant,
+    tokens,
     webhooks,
 )
 
@@ -54,4 +56,6 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         webhooks.blueprint,
         webhooks.admin_blueprint,
         privacy.blueprint,
+        tokens.blueprint,
+        people.blueprint,
     )

@@ -18,12 +18,13 @@ import structlog
 from flask import current_app, g, request, session
 from psycopg import sql
 
-from service.api.problems import NotSignedInError, RefusedRequestError
+from service.api.problems import MissingScopeError, NotSignedInError, RefusedRequestError
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import NotConnectedError
 from service.core.queries import query
-from service.tenants.tokens import API, Credential, find_token, is_token_valid
+from service.tenants import sessions
+from service.tenants.tokens import SCOPES, Access, Scope, find_token
 
 PUBLIC_ENDPOINTS = frozenset(
     {
@@ -46,14 +47,29 @@ PUBLIC_ENDPOINTS = frozenset(
 OWN_REQUEST_HEADER = "X-Quintile-Request"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+# What needs another scope than its method: reading needs `read`, everything else `write`.
+_SCOPES: dict[str, Scope] = {
+    # They save nothing.
+    "samples_settings.preview_samples_settings": "read",
+    "admin.sign_out": "read",
+}
+# Credentials, and what gives access to personal data outside Quintile: also to read.
+_ADMIN_BLUEPRINTS = frozenset({"tokens", "people", "privacy"})
+# Connections and addresses that data is sent to: to change.
+_ADMIN_CHANGES = frozenset({"integrations", "integrations_klaviyo", "notifications"})
+
 
 @dataclass(frozen=True)
 class Login:
-    """The tenant that the request acts for, and the credential that authenticated it."""
+    """What the request's credential gives, and how it was presented."""
 
-    tenant_id: UUID
+    access: Access
     via: Literal["token", "session"]
-    digest: bytes
+
+    @property
+    def tenant_id(self) -> UUID:
+        """The tenant that the request acts for."""
+        return self.access.tenant_id
 
 
 @dataclass(frozen=True)
@@ -108,10 +124,26 @@ def require_connection(conn: Connection, provider: Literal["shopify", "klaviyo"]
         )
 
 
-def actor(conn: Connection) -> str:
+def actor() -> str:
     """Who makes the request, in words to record with a change."""
-    digest = cast("Login", g.login).digest
-    return str(fetch_one(conn, query("api.describe_actor"), digest=digest)["actor"])
+    return cast("Login", g.login).access.actor
+
+
+def scope() -> Scope:
+    """What the request's credential allows."""
+    return cast("Login", g.login).access.scope
+
+
+def needed_scope(endpoint: str, method: str) -> Scope:
+    """The scope that an endpoint needs for a method."""
+    blueprint, _, _ = endpoint.partition(".")
+    if endpoint in _SCOPES:
+        return _SCOPES[endpoint]
+    if blueprint in _ADMIN_BLUEPRINTS:
+        return "admin"
+    if method in _SAFE_METHODS:
+        return "read"
+    return "admin" if blueprint in _ADMIN_CHANGES else "write"
 
 
 def require_login() -> None:
@@ -119,6 +151,7 @@ def require_login() -> None:
 
     Raises:
         NotSignedInError: There is neither a valid token nor a valid session.
+        MissingScopeError: Its scope does not allow the request.
         RefusedRequestError: A session requests a change from another site's page.
     """
     if request.endpoint is None or request.endpoint in PUBLIC_ENDPOINTS:
@@ -129,6 +162,9 @@ def require_login() -> None:
         raise NotSignedInError
     if login.via == "session" and request.method not in _SAFE_METHODS:
         require_own_request()
+    needed = needed_scope(request.endpoint, request.method)
+    if SCOPES.index(login.access.scope) < SCOPES.index(needed):
+        raise MissingScopeError(needed, login.access.scope)
     g.login = login
     structlog.contextvars.bind_contextvars(tenant_id=str(login.tenant_id))
 
@@ -151,38 +187,39 @@ def require_own_request() -> None:
         raise RefusedRequestError
 
 
-def begin_session(credential: Credential) -> None:
+def begin_session(access: Access) -> None:
     """Sign the browser in with a credential that was just checked."""
+    lifetime = timedelta(hours=state().settings.session_hours)
+    secret = sessions.begin_session(state().pool, access, lifetime)
     session.clear()
     session.permanent = True
-    session["kind"] = credential.kind
-    session["tenant"] = credential.tenant_id.hex
-    session["digest"] = credential.digest.hex()
+    session["tenant"] = access.tenant_id.hex
+    session["secret"] = secret
+
+
+def end_session() -> None:
+    """Sign the browser out: its cookie no longer works, even where it was copied."""
+    if "secret" in session:
+        sessions.end_session(state().pool, UUID(hex=session["tenant"]), session["secret"])
+    session.clear()
 
 
 def _login_by_token() -> Login | None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
-    credential = find_token(state().pool, token)
-    return Login(credential.tenant_id, "token", credential.digest) if credential else None
+    access = find_token(state().pool, token)
+    return Login(access, "token") if access else None
 
 
 def _login_by_session() -> Login | None:
-    """The session's login, while the token or code that opened the session is valid."""
-    if "digest" not in session:
-        return None
-    tenant, digest = UUID(hex=session["tenant"]), bytes.fromhex(session["digest"])
-    is_valid = is_token_valid if session["kind"] == API else _is_code_session_valid
-    if not is_valid(state().pool, tenant, digest):
+    """The session's login, until it ends or the token that began it does."""
+    if "secret" not in session:
+        # One of an earlier release has none.
         session.clear()
         return None
-    return Login(tenant, "session", digest)
-
-
-def _is_code_session_valid(pool: Pool, tenant: UUID, digest: bytes) -> bool:
-    """A session from a sign-in code ends after the session lifetime, or with the code's row."""
-    lifetime = timedelta(hours=state().settings.session_hours)
-    with tenant_transaction(pool, tenant, read_only=True) as conn:
-        parameters = {"tenant_id": tenant, "code_hash": digest, "lifetime": lifetime}
-        return conn.execute(query("api.find_code_session"), parameters).fetchone() is not None
+    access = sessions.find_session(state().pool, UUID(hex=session["tenant"]), session["secret"])
+    if access is None:
+        session.clear()
+        return None
+    return Login(access, "session")

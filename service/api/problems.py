@@ -52,6 +52,17 @@ class RefusedRequestError(QuintileError):
     advice = "Send X-Quintile-Request: 1 from the same origin, or use an API token."
 
 
+class MissingScopeError(QuintileError):
+    """The credential's scope does not allow the request."""
+
+    def __init__(self, needed: str, given: str) -> None:
+        super().__init__(
+            f"This needs the scope {needed}; yours is {given}.",
+            advice=f"Use a token or sign-in link with the scope {needed}.",
+        )
+        self.needed = needed
+
+
 class NotFoundError(QuintileError):
     """There is no such object."""
 
@@ -95,6 +106,12 @@ KINDS: dict[str, Kind] = {
         "Changes with a session are accepted only from Quintile's own pages. The request has no"
         " X-Quintile-Request header, or its Origin is another site.",
     ),
+    "missing-scope": Kind(
+        403,
+        "Missing scope",
+        "The token or session may not do this. Its scope is read, write or admin; each includes"
+        " those before it.",
+    ),
     "not-found": Kind(404, "Not found", "Nothing exists at this path, or no object has this id."),
     "method-not-allowed": Kind(
         405, "Method not allowed", "The Allow header lists the methods of this path."
@@ -134,6 +151,7 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (BadCursorError, "bad-cursor"),
     (NotSignedInError, "sign-in-required"),
     (RefusedRequestError, "request-refused"),
+    (MissingScopeError, "missing-scope"),
     (NotSignedError, "not-signed"),
     (NotFoundError, "not-found"),
     (UnknownConfigError, "not-found"),

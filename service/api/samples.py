@@ -172,7 +172,7 @@ def unlink_creator(order_id: str) -> dict[str, Any]:
 def _choose(conn: Connection, order_id: str, creator_id: UUID | None) -> None:
     parameters = {"tenant_id": tenant_id(), "order_id": order_id, "creator_id": creator_id}
     statement = query("api.choose_creator")
-    chosen = conn.execute(statement, {**parameters, "linked_by": actor(conn)}).fetchone()
+    chosen = conn.execute(statement, {**parameters, "linked_by": actor()}).fetchone()
     if chosen is None:
         _read(conn, order_id)
         raise InvalidInputError(

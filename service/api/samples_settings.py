@@ -199,6 +199,6 @@ def _history(conn: Connection, change_id: UUID | None, limit: int) -> list[dict[
 
 def _save(conn: Connection, values: dict[str, Any]) -> dict[str, Any]:
     change = tenants.SamplesChange(**values)
-    changed = tenants.change_samples_settings(conn, tenant_id(), actor(conn), change)
+    changed = tenants.change_samples_settings(conn, tenant_id(), actor(), change)
     run = enqueue(conn, tenant_id(), "build", behind_running=True) if changed else None
     return {"settings": _read(conn), "run": run}

@@ -40,7 +40,7 @@ def change_schedule(name: str, change: ScheduleChange) -> dict[str, Any]:
         raise NotFoundError(f"There is no schedule '{name[:40]}'.")
     with transaction() as conn:
         if change.is_paused:
-            pause(conn, tenant_id(), name, actor(conn))
+            pause(conn, tenant_id(), name, actor())
         else:
             resume(conn, tenant_id(), name)
         return read_schedule(conn, state().settings, tenant_id(), name)

@@ -20,6 +20,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from service.tenants.tokens import Scope
+
 # PostgreSQL's text cannot hold NUL.
 WITHOUT_NUL = r"^[^\x00]*$"
 Line = Annotated[
@@ -118,6 +120,8 @@ class Tenant(ResponseModel):
     is_shopify_connected: bool
     last_synced_at: Instant | None = Field(description="End of the last successful order sync.")
     last_built_at: Instant | None = Field(description="End of the last successful build.")
+    scope: Scope = Field(description="What the token or session allows.")
+    actor: str = Field(description="Who the history of changes names.")
     order_limit: OptionalOrderLimit
 
 

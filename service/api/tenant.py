@@ -6,7 +6,7 @@ from uuid import UUID
 
 from apiflask import APIBlueprint
 
-from service.api.access import tenant_id, transaction
+from service.api.access import actor, scope, tenant_id, transaction
 from service.api.schemas import Tenant
 from service.core.db import Connection, one
 from service.core.queries import query
@@ -18,7 +18,10 @@ blueprint = APIBlueprint("tenant", __name__, tag="Tenant")
 def read_tenant(conn: Connection, tenant: UUID) -> Tenant:
     """The tenant with its shop, and the times of its last sync and build."""
     row = conn.execute(query("api.find_tenant"), {"tenant_id": tenant}).fetchone()
-    return Tenant.model_validate({**one(row), "order_limit": read_order_limit(conn, tenant)})
+    limit = read_order_limit(conn, tenant)
+    return Tenant.model_validate(
+        {**one(row), "order_limit": limit, "scope": scope(), "actor": actor()}
+    )
 
 
 @blueprint.get("/api/admin/me")

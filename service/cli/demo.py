@@ -18,8 +18,8 @@ from uuid import UUID
 
 from sandbox import Sandbox, start_sandbox
 from service.builds.backfill import backfill
+from service.cli.access import sign_in_link
 from service.cli.console import Result, echo, run_with_progress
-from service.cli.tenants import sign_in_link
 from service.cli.web import check_port_free, serve_command, site_url
 from service.core.config import Settings, environment_name
 from service.core.db import Pool, connect_as_owner, one, open_pool, tenant_transaction

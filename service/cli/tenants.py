@@ -1,11 +1,19 @@
-"""Tenants: create, list, change and erase them; tokens and sign-in links."""
+"""Tenants: create, list, change and erase them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import click
 
+from service.cli.access import (
+    revoke_token_command,
+    sessions_command,
+    sign_in_link_command,
+    sign_out_command,
+    token_command,
+    tokens_command,
+)
 from service.cli.connections import (
     connect_klaviyo_command,
     connect_shopify_command,
@@ -20,7 +28,6 @@ from service.cli.console import (
     json_option,
     print_json,
 )
-from service.cli.web import site_url
 from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.core.errors import InvalidInputError
@@ -31,7 +38,6 @@ from service.tenants.tenants import (
     change_tenant,
     list_tenants,
 )
-from service.tenants.tokens import create_sign_in_code, create_token
 
 
 @click.group()
@@ -46,6 +52,12 @@ for _command in (
     disconnect_klaviyo_command,
     map_list_command,
     unmap_list_command,
+    token_command,
+    tokens_command,
+    revoke_token_command,
+    sign_in_link_command,
+    sessions_command,
+    sign_out_command,
 ):
     tenants.add_command(_command)
 
@@ -83,24 +95,6 @@ def tenants_list(settings: Settings, as_json: bool) -> None:
             f"{row['name']:<24} {row['shop_domain'] or '-':<40} {row['currency'] or '-':<4} "
             f"{row['time_zone']:<20} {connected}"
         )
-
-
-@tenants.command("token", epilog="Example: TOKEN=$(quintile tenants token acme)")
-@click.argument("name")
-@click.option("--label", default="cli", show_default=True, help="A name for the token.")
-@click.pass_obj
-def tenants_token(settings: Settings, name: str, label: str) -> None:
-    """Create an API token and print it. Prints only the token, which cannot be shown again."""
-    with connect_as_owner(settings) as conn:
-        click.echo(create_token(conn, find_tenant(conn, name), label))
-
-
-@tenants.command("sign-in-link")
-@click.argument("name")
-@click.pass_obj
-def tenants_sign_in_link(settings: Settings, name: str) -> None:
-    """Print a sign-in link for the admin UI. The link works once, within one hour."""
-    click.echo(sign_in_link(settings, name))
 
 
 @tenants.command("set", epilog="Example: quintile tenants set acme --window-days 180")
@@ -269,14 +263,3 @@ def tenants_erase(settings: Settings, name: str, confirm: str | None) -> None:
     confirm_erasure(name, confirm, warning)
     erase_tenant(settings, tenant_id, "operator", datetime.now(UTC))
     echo(f"erased {name}; receipt: quintile privacy receipts")
-
-
-def sign_in_link(settings: Settings, name: str) -> str:
-    """A link at the service's public address that signs in once, within one hour.
-
-    The code is in the fragment, which browsers send neither to servers nor in a Referer.
-    """
-    address = site_url(settings)
-    with connect_as_owner(settings) as conn:
-        code = create_sign_in_code(conn, find_tenant(conn, name), timedelta(hours=1))
-    return f"{address}/admin/sign-in#code={code}"

@@ -12,15 +12,20 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
-from uuid import UUID
+from typing import Any, Literal
+from uuid import UUID, uuid4
 
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.queries import query
 
 Kind = Literal["qnt", "qsi"]
+# What a credential allows. Each scope includes those before it.
+Scope = Literal["read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 API: Kind = "qnt"
 SIGN_IN: Kind = "qsi"
+# How long a sign-in link works, unless another time is asked for.
+SIGN_IN_LIFETIME = timedelta(hours=1)
 
 _PATTERN = re.compile(r"(qnt|qsi)_([0-9a-f]{32})_([A-Za-z0-9_-]{43})", re.ASCII)
 
@@ -34,61 +39,143 @@ class Credential:
     digest: bytes
 
 
+@dataclass(frozen=True)
+class Access:
+    """What a valid credential gives: a tenant, a scope, and whom the history names.
+
+    ``token_id`` is the token's; ``person`` is that of a sign-in link. Both may be missing.
+    """
+
+    tenant_id: UUID
+    scope: Scope
+    actor: str
+    token_id: UUID | None = None
+    person: str | None = None
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """A token that was just created; only its digest is stored."""
+
+    token_id: UUID
+    token: str
+
+
 def parse_credential(text: str) -> Credential | None:
     """Parse a token or code; None if it is malformed."""
     match = _PATTERN.fullmatch(text.strip())
     if match is None:
         return None
-    return Credential(match[1], UUID(hex=match[2]), _digest(match[0]))
+    return Credential(match[1], UUID(hex=match[2]), digest_of(match[0]))
 
 
-def create_token(conn: Connection, tenant_id: UUID, label: str) -> str:
-    """Create an API token; it cannot be shown again. Needs the owner's connection."""
-    token = _generate(API, tenant_id)
+def create_token(
+    conn: Connection,
+    tenant_id: UUID,
+    label: str,
+    *,
+    scope: Scope = "admin",
+    days: int | None = None,
+    created_by: str | None = None,
+) -> NewToken:
+    """Create an API token; it cannot be shown again.
+
+    Args:
+        conn: The owner's connection, or the tenant's transaction.
+        tenant_id: The tenant.
+        label: A name that tells it from others.
+        scope: What it allows.
+        days: After how many days it stops working; None for never.
+        created_by: Who creates it; None for the command line.
+    """
+    token, token_id = _generate(API, tenant_id), uuid4()
     conn.execute(
         query("tenants.insert_token"),
         {
             "tenant_id": tenant_id,
-            "token_hash": _digest(token),
+            "token_hash": digest_of(token),
+            "token_id": token_id,
             "label": label,
             "last_four": token[-4:],
+            "scope": scope,
+            "days": days,
+            "created_by": created_by,
         },
     )
-    return token
+    return NewToken(token_id, token)
 
 
-def create_sign_in_code(conn: Connection, tenant_id: UUID, lifetime: timedelta) -> str:
-    """Create a single-use code for a sign-in link. Needs the owner's connection."""
+def list_tokens(
+    conn: Connection, tenant_id: UUID, token_id: UUID | None = None
+) -> list[dict[str, Any]]:
+    """The tenant's tokens, newest first, or only the one with this id."""
+    parameters = {"tenant_id": tenant_id, "token_id": token_id}
+    return conn.execute(query("tenants.list_tokens"), parameters).fetchall()
+
+
+def revoke_token(conn: Connection, tenant_id: UUID, token_id: UUID) -> bool:
+    """Revoke a token and end its sessions; whether it exists."""
+    parameters = {"tenant_id": tenant_id, "token_id": token_id}
+    conn.execute(query("tenants.delete_token_sessions"), parameters)
+    return conn.execute(query("tenants.revoke_token"), parameters).fetchone() is not None
+
+
+def create_sign_in_code(
+    conn: Connection,
+    tenant_id: UUID,
+    lifetime: timedelta,
+    *,
+    person: str | None = None,
+    scope: Scope = "admin",
+) -> str:
+    """Create a single-use code for a sign-in link.
+
+    Args:
+        conn: The owner's connection, or the tenant's transaction.
+        tenant_id: The tenant.
+        lifetime: How long it can be used.
+        person: Whom it is for; the history of changes names them.
+        scope: What the session allows.
+    """
     code = _generate(SIGN_IN, tenant_id)
     conn.execute(
         query("tenants.insert_sign_in_code"),
-        {"tenant_id": tenant_id, "code_hash": _digest(code), "lifetime": lifetime},
+        {
+            "tenant_id": tenant_id,
+            "code_hash": digest_of(code),
+            "lifetime": lifetime,
+            "person": person,
+            "scope": scope,
+        },
     )
     return code
 
 
-def find_token(pool: Pool, token: str) -> Credential | None:
-    """The credential of a token that exists and is not revoked."""
+def sign_in_url(address: str, code: str) -> str:
+    """The sign-in link at the service's address.
+
+    The code is in the fragment, which browsers send neither to servers nor in a Referer.
+    """
+    return f"{address}/admin/sign-in#code={code}"
+
+
+def find_token(pool: Pool, token: str) -> Access | None:
+    """What a token gives; None if it is unknown, revoked or expired. Records the day of its use."""
     credential = parse_credential(token)
     if credential is None or credential.kind != API:
         return None
-    return credential if is_token_valid(pool, credential.tenant_id, credential.digest) else None
+    parameters = {"tenant_id": credential.tenant_id, "token_hash": credential.digest}
+    with tenant_transaction(pool, credential.tenant_id) as conn:
+        row = conn.execute(query("tenants.find_token"), parameters).fetchone()
+        if row is None:
+            return None
+        if not row["is_recorded_today"]:
+            conn.execute(query("tenants.record_token_use"), parameters)
+    actor = name_token(row["label"], row["last_four"])
+    return Access(credential.tenant_id, row["scope"], actor, row["token_id"])
 
 
-def is_token_valid(pool: Pool, tenant_id: UUID, digest: bytes) -> bool:
-    """Whether a token exists and is not revoked; records the day it was last used."""
-    with tenant_transaction(pool, tenant_id) as conn:
-        row = conn.execute(
-            query("tenants.find_token"), {"tenant_id": tenant_id, "token_hash": digest}
-        ).fetchone()
-        if row is not None and not row["is_recorded_today"]:
-            conn.execute(
-                query("tenants.record_token_use"), {"tenant_id": tenant_id, "token_hash": digest}
-            )
-    return row is not None
-
-
-def use_sign_in_code(pool: Pool, code: str) -> Credential | None:
+def use_sign_in_code(pool: Pool, code: str) -> Access | None:
     """Use up a sign-in code; None if it is unknown, used or expired."""
     credential = parse_credential(code)
     if credential is None or credential.kind != SIGN_IN:
@@ -98,12 +185,26 @@ def use_sign_in_code(pool: Pool, code: str) -> Credential | None:
             query("tenants.use_sign_in_code"),
             {"tenant_id": credential.tenant_id, "code_hash": credential.digest},
         ).fetchone()
-    return credential if row is not None else None
+    if row is None:
+        return None
+    actor = name_person(row["person"])
+    return Access(credential.tenant_id, row["scope"], actor, person=row["person"])
+
+
+def name_token(label: str, last_four: str) -> str:
+    """How the history of changes names a token."""
+    return f"API token {label} …{last_four}"
+
+
+def name_person(person: str | None) -> str:
+    """How the history of changes names a person with a sign-in link."""
+    return person or "sign-in link"
+
+
+def digest_of(text: str) -> bytes:
+    """What is stored of a secret."""
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _generate(kind: Kind, tenant_id: UUID) -> str:
     return f"{kind}_{tenant_id.hex}_{secrets.token_urlsafe(32)}"
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()

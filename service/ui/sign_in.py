@@ -10,11 +10,11 @@ import re
 from http import HTTPStatus
 
 import structlog
-from flask import Response, redirect, render_template, request, session, url_for
+from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
-from service.api.access import begin_session, require_own_request, state
+from service.api.access import begin_session, end_session, require_own_request, state
 from service.api.problems import problem
 from service.api.schemas import RequestModel
 from service.core.errors import InvalidInputError
@@ -40,15 +40,17 @@ def sign_in() -> ResponseReturnValue:
     """Check the submitted token and redirect to the page that was asked for."""
     require_own_request()
     target = request.form.get("next", "")
-    credential = find_token(state().pool, request.form.get("token", ""))
-    if credential is None:
+    access = find_token(state().pool, request.form.get("token", ""))
+    if access is None:
         log.warning("sign-in refused", how="token")
         page = render_template(
-            "sign_in.html", next=target, message="This token is not valid or has been revoked."
+            "sign_in.html",
+            next=target,
+            message="This token is not valid, has expired or was revoked.",
         )
         return Response(page, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
-    begin_session(credential)
-    log.info("signed in", how="token", tenant_id=str(credential.tenant_id))
+    begin_session(access)
+    log.info("signed in", how="token", tenant_id=str(access.tenant_id))
     return redirect(local_path(target), HTTPStatus.SEE_OTHER)
 
 
@@ -59,22 +61,22 @@ def sign_in_with_code() -> ResponseReturnValue:
         body = CodeBody.model_validate(request.get_json())
     except ValidationError:
         raise InvalidInputError('The body must be {"code": "qsi_…"}.') from None
-    credential = use_sign_in_code(state().pool, body.code)
-    if credential is None:
+    access = use_sign_in_code(state().pool, body.code)
+    if access is None:
         log.warning("sign-in refused", how="code")
         return problem(
             "sign-in-failed",
             "This sign-in link has expired or has already been used.",
             advice="Create a new link with: quintile tenants sign-in-link NAME",
         )
-    begin_session(credential)
-    log.info("signed in", how="code", tenant_id=str(credential.tenant_id))
+    begin_session(access)
+    log.info("signed in", how="code", tenant_id=str(access.tenant_id))
     return {"next": url_for("admin.segments")}
 
 
 def sign_out() -> ResponseReturnValue:
     """End the session and show the sign-in form."""
-    session.clear()
+    end_session()
     return redirect(url_for("admin.show_sign_in"), HTTPStatus.SEE_OTHER)
 
 

@@ -21,6 +21,7 @@ from service.api.access import PUBLIC_ENDPOINTS, Login, transaction
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, transform_url
 from service.tenants.tenants import add_tenant
+from service.tenants.tokens import Access
 from tests.web import (
     add_samples,
     add_scored_customers,
@@ -320,7 +321,7 @@ def test_a_query_that_takes_too_long_is_cut_off(settings: Settings, tenant: UUID
 
 def test_a_get_cannot_write(app: APIFlask, tenant: UUID) -> None:
     with app.test_request_context("/api/admin/me", method="GET"):
-        g.login = Login(tenant, "token", b"")
+        g.login = Login(Access(tenant, "admin", "tests"), "token")
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), transaction() as conn:
             conn.execute("update app.tenants set currency = 'EUR'")
 
@@ -417,8 +418,8 @@ def test_a_code_that_is_too_old_does_not_work(
 @pytest.mark.parametrize(
     "ending",
     [
-        "delete from app.sign_in_codes",
-        "update app.sign_in_codes set used_at = used_at - interval '1 day'",
+        "delete from app.sessions",
+        "update app.sessions set expires_at = now()",
     ],
 )
 def test_a_session_that_a_code_opened_ends(

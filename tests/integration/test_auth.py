@@ -18,7 +18,7 @@ from service.tenants.tokens import (
 
 def test_a_token_authenticates_its_tenant(pool: Pool, owner: Connection, make_tenant) -> None:
     tenant_id = make_tenant("demo")
-    token = create_token(owner, tenant_id, "test")
+    token = create_token(owner, tenant_id, "test").token
     credential = find_token(pool, token)
     assert credential is not None
     assert credential.tenant_id == tenant_id
@@ -27,7 +27,7 @@ def test_a_token_authenticates_its_tenant(pool: Pool, owner: Connection, make_te
 
 
 def test_a_revoked_token_is_refused(pool: Pool, owner: Connection, make_tenant) -> None:
-    token = create_token(owner, make_tenant(), "test")
+    token = create_token(owner, make_tenant(), "test").token
     owner.execute("update app.api_tokens set revoked_at = now()")
     assert find_token(pool, token) is None
 
@@ -36,7 +36,7 @@ def test_a_token_with_another_tenants_id_is_refused(
     pool: Pool, owner: Connection, make_tenant
 ) -> None:
     a, b = make_tenant("a"), make_tenant("b")
-    token = create_token(owner, a, "test")
+    token = create_token(owner, a, "test").token
     assert find_token(pool, token.replace(a.hex, b.hex)) is None
 
 
@@ -65,7 +65,7 @@ def test_codes_and_tokens_are_not_interchangeable(
     pool: Pool, owner: Connection, make_tenant
 ) -> None:
     tenant_id = make_tenant()
-    token = create_token(owner, tenant_id, "test")
+    token = create_token(owner, tenant_id, "test").token
     code = create_sign_in_code(owner, tenant_id, timedelta(hours=1))
     assert use_sign_in_code(pool, token) is None
     assert find_token(pool, code) is None

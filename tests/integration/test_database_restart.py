@@ -178,7 +178,7 @@ def test_service_and_worker_recover_from_a_database_restart_under_load(
     shops.fail_shopify(Fault(delay=0.3, count=100_000))
     url = f"http://127.0.0.1:{here.port}"
     with connect_as_owner(here) as owner:
-        token = create_token(owner, tenants["north"], "load")
+        token = create_token(owner, tenants["north"], "load").token
     with (
         service_process(here, tmp_path / "service.log") as service,
         worker_process(here, tmp_path / "worker.log") as worker,

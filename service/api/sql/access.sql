@@ -4,26 +4,6 @@ select count(*) > 0 as is_connected
 from app.connections
 where tenant_id = %(tenant_id)s and provider = %(provider)s and state <> 'disconnected';
 
--- name: find_code_session
--- A session from a sign-in code that has not expired.
-select tenant_id
-from app.sign_in_codes
-where
-    tenant_id = %(tenant_id)s
-    and code_hash = %(code_hash)s
-    and used_at > now() - %(lifetime)s::interval;
-
--- name: describe_actor
--- Who makes the request, without secrets.
-select coalesce(
-    (
-        select 'API token ' || label || ' …' || last_four
-        from app.api_tokens
-        where tenant_id = %(tenant_id)s and token_hash = %(digest)s
-    ),
-    'sign-in link'
-) as actor;
-
 -- name: check_readiness
 -- Whether the tables that the API reads exist. Reads only the catalog, no tenant's rows.
 select

@@ -1,0 +1,115 @@
+"""``/api/admin/tokens``: the store's API tokens."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+from uuid import UUID
+
+from apiflask import APIBlueprint
+from pydantic import Field
+
+from service.api.access import actor, tenant_id, transaction
+from service.api.problems import NotFoundError
+from service.api.schemas import Instant, Line, RequestModel, ResponseModel
+from service.core.db import Connection
+from service.tenants import tokens
+from service.tenants.tokens import Scope
+
+blueprint = APIBlueprint("tokens", __name__, tag="Access")
+
+PATH = "/api/admin/tokens"
+
+
+class NewToken(RequestModel):
+    """A token to create."""
+
+    label: Line = Field(description="A name that tells the token from others.")
+    scope: Scope = Field(
+        "read",
+        description="`read`; `write`, which includes `read`; `admin`, which includes both, and"
+        " tokens, people, connections and privacy exports.",
+    )
+    expires_in_days: int | None = Field(
+        None, ge=1, le=3650, description="Days until it stops working; null for never."
+    )
+
+
+class Token(ResponseModel):
+    """An API token, without its secret."""
+
+    token_id: UUID
+    label: str
+    last_four: str = Field(description="The token's last four characters.")
+    scope: Scope
+    state: Literal["active", "expired", "revoked"]
+    created_at: Instant
+    created_by: str | None = Field(description="Null if an operator created it.")
+    last_used_on: date | None = Field(description="Day of the last use, by the database's clock.")
+    expires_at: Instant | None = Field(description="Null if it does not expire.")
+    revoked_at: Instant | None
+
+
+class Tokens(ResponseModel):
+    """All API tokens, newest first."""
+
+    data: list[Token]
+
+
+class TokenWithSecret(Token):
+    """A new API token. It is shown only once."""
+
+    token: str = Field(description="Send it as `Authorization: Bearer <token>`.")
+
+
+def read_token(conn: Connection, token_id: UUID) -> dict[str, Any]:
+    """A token of the request's tenant.
+
+    Raises:
+        NotFoundError: There is no such token.
+    """
+    for row in tokens.list_tokens(conn, tenant_id(), token_id):
+        return row
+    raise NotFoundError("There is no token with this id.")
+
+
+@blueprint.get(PATH)
+@blueprint.output(Tokens)
+def list_tokens() -> dict[str, Any]:
+    """List the API tokens, newest first, with those that no longer work."""
+    with transaction() as conn:
+        return {"data": tokens.list_tokens(conn, tenant_id())}
+
+
+@blueprint.post(PATH)
+@blueprint.input(NewToken, arg_name="given")
+@blueprint.output(TokenWithSecret, status_code=201)
+def create_token(given: NewToken) -> dict[str, Any]:
+    """Create an API token. Only its digest is stored, so it cannot be shown again."""
+    with transaction() as conn:
+        created = tokens.create_token(
+            conn,
+            tenant_id(),
+            given.label,
+            scope=given.scope,
+            days=given.expires_in_days,
+            created_by=actor(),
+        )
+        return {**read_token(conn, created.token_id), "token": created.token}
+
+
+@blueprint.get(f"{PATH}/<uuid:token_id>")
+@blueprint.output(Token)
+def show_token(token_id: UUID) -> dict[str, Any]:
+    """Get one API token, without its secret."""
+    with transaction() as conn:
+        return read_token(conn, token_id)
+
+
+@blueprint.delete(f"{PATH}/<uuid:token_id>")
+@blueprint.output(Token)
+def revoke_token(token_id: UUID) -> dict[str, Any]:
+    """Revoke an API token: it and the sessions that it began stop working at once."""
+    with transaction() as conn:
+        tokens.revoke_token(conn, tenant_id(), token_id)
+        return read_token(conn, token_id)
