@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import time
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -12,24 +13,28 @@ from apiflask import APIFlask
 from flask import Flask, Response, g, request
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import SecureCookieSessionInterface
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import api, ui
 from service.api.access import State, require_login
+from service.api.browsers import allow_origin, answer_preflight, read_origins
 from service.api.openapi import configure_openapi
 from service.api.problems import register_problems
+from service.api.rate_limits import RateLimits
 from service.core.config import Settings, load_settings
 from service.core.db import create_pool
 from service.core.logs import configure_logging
 from service.core.metrics import count_request
 from service.core.queries import load_queries
 from service.core.secrets import derive
+from service.tenants.platform_tokens import Issuer
 
 log = structlog.get_logger("service.access")
 
 MAX_BODY_BYTES = 1024 * 1024
 _HSTS = "max-age=31536000"
 _CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; "
+    "default-src 'self'; frame-ancestors {frames}; base-uri 'none'; form-action 'self'; "
     "object-src 'none'"
 )
 
@@ -43,9 +48,13 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     Raises:
         OverprivilegedRoleError: The database role has more privileges than the service needs.
         DatabaseUnavailableError: The database does not respond, or is not migrated.
+        InvalidSettingError: A setting of the web service is not valid.
     """
     settings = settings or load_settings()
     configure_logging(settings)
+    origins = read_origins(settings, "cors_origins")
+    issuer = Issuer.configured(settings)
+    limits = RateLimits(settings.rate_limit_per_minute, settings.failed_logins_per_minute)
     load_queries()
     app = APIFlask(
         __name__,
@@ -61,15 +70,17 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     configure_openapi(app)
     # This one is first, so that errors of the others have a request id.
     app.before_request(_begin_request)
+    app.before_request(partial(answer_preflight, origins))
     app.before_request(require_login)
-    app.after_request(_secure)
+    app.after_request(partial(_secure, policy=_security_policy(settings)))
+    app.after_request(partial(allow_origin, origins=origins))
     app.after_request(_log_access)
     app.teardown_request(_end_request)
     for blueprint in (*api.blueprints(), ui.blueprint):
         app.register_blueprint(blueprint)
     pool = create_pool(settings)
     atexit.register(pool.close)
-    app.extensions["quintile"] = State(settings, pool)
+    app.extensions["quintile"] = State(settings, pool, limits, issuer)
     return app
 
 
@@ -91,12 +102,17 @@ class _SessionInterface(SecureCookieSessionInterface):
 def _configure(app: APIFlask, settings: Settings) -> None:
     app.json = _JsonProvider(app)
     app.session_interface = _SessionInterface()
+    is_embedded = bool(settings.frame_ancestors.strip())
+    if hops := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     app.config.update(
         SECRET_KEY=derive(settings, "session"),
         SESSION_COOKIE_NAME="quintile_session",
         SESSION_COOKIE_HTTPONLY=True,
-        # Not Strict, so that a person who follows a link from a chat or mail is signed in.
-        SESSION_COOKIE_SAMESITE="Lax",
+        # Not Strict, so that a person who follows a link from a chat or mail is signed in. In
+        # another site's frame the cookie must be allowed, for that site only (CHIPS).
+        SESSION_COOKIE_SAMESITE="None" if is_embedded else "Lax",
+        SESSION_COOKIE_PARTITIONED=is_embedded,
         # A session ends after its lifetime, even if it is in use.
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.session_hours),
@@ -111,10 +127,15 @@ def _begin_request() -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
-def _secure(response: Response) -> Response:
+def _security_policy(settings: Settings) -> str:
+    frames = " ".join(read_origins(settings, "frame_ancestors")) or "'none'"
+    return _CONTENT_SECURITY_POLICY.format(frames=frames)
+
+
+def _secure(response: Response, *, policy: str) -> Response:
     headers = response.headers
     headers["X-Request-Id"] = g.request_id
-    headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+    headers["Content-Security-Policy"] = policy
     headers["X-Content-Type-Options"] = "nosniff"
     # The forms of our pages need their Origin header, which no-referrer would empty.
     is_page = request.path.startswith("/admin")

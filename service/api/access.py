@@ -7,7 +7,7 @@ default.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,11 +19,13 @@ from flask import current_app, g, request, session
 from psycopg import sql
 
 from service.api.problems import MissingScopeError, NotSignedInError, RefusedRequestError
+from service.api.rate_limits import RateLimits
 from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import NotConnectedError
 from service.core.queries import query
 from service.tenants import sessions
+from service.tenants.platform_tokens import Issuer, find_platform_access, is_platform_token
 from service.tenants.tokens import SCOPES, Access, Scope, find_token
 
 PUBLIC_ENDPOINTS = frozenset(
@@ -78,6 +80,8 @@ class State:
 
     settings: Settings
     pool: Pool
+    limits: RateLimits
+    issuer: Issuer | None
 
 
 def state() -> State:
@@ -152,6 +156,7 @@ def require_login() -> None:
     Raises:
         NotSignedInError: There is neither a valid token nor a valid session.
         MissingScopeError: Its scope does not allow the request.
+        TooManyRequestsError: The credential, or failed ones of its address, used up their limit.
         RefusedRequestError: A session requests a change from another site's page.
     """
     if request.endpoint is None or request.endpoint in PUBLIC_ENDPOINTS:
@@ -162,6 +167,7 @@ def require_login() -> None:
         raise NotSignedInError
     if login.via == "session" and request.method not in _SAFE_METHODS:
         require_own_request()
+    state().limits.count_request(f"{login.tenant_id} {login.access.actor}")
     needed = needed_scope(request.endpoint, request.method)
     if SCOPES.index(login.access.scope) < SCOPES.index(needed):
         raise MissingScopeError(needed, login.access.scope)
@@ -208,8 +214,29 @@ def _login_by_token() -> Login | None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return None
-    access = find_token(state().pool, token)
+    access = check_credential(lambda: _find_bearer(token))
     return Login(access, "token") if access else None
+
+
+def check_credential(find: Callable[[], Access | None]) -> Access | None:
+    """Look a credential up, unless too many of the client's failed.
+
+    Raises:
+        TooManyRequestsError: They did.
+    """
+    address = request.remote_addr or ""
+    state().limits.check_failures(address)
+    access = find()
+    if access is None:
+        state().limits.count_failure(address)
+    return access
+
+
+def _find_bearer(token: str) -> Access | None:
+    issuer = state().issuer
+    if issuer is not None and is_platform_token(token):
+        return find_platform_access(state().pool, issuer, token)
+    return find_token(state().pool, token)
 
 
 def _login_by_session() -> Login | None:

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
 from service.api.input_errors import field_errors, summarise
+from service.api.rate_limits import TooManyRequestsError
 from service.core.errors import (
     AlreadyRunningError,
     DatabaseUnavailableError,
@@ -31,6 +32,7 @@ from service.core.errors import (
 from service.destinations.configs import UnknownConfigError
 from service.destinations.interface import DestinationError, DestinationUnavailableError
 from service.shopify.errors import ShopifyError, ShopifyUnavailableError
+from service.tenants.platform_tokens import KeysUnavailableError
 from service.tenants.segment_rules import InvalidRuleError
 from service.webhooks.signature import NotSignedError
 
@@ -143,6 +145,9 @@ KINDS: dict[str, Kind] = {
     "provider-unavailable": Kind(
         503, "Provider unavailable", "Shopify or Klaviyo does not respond; try again soon."
     ),
+    "platform-unavailable": Kind(
+        503, "Platform unavailable", "The signing keys of your platform cannot be read."
+    ),
     "query-timeout": Kind(503, "Query timeout", "The query exceeded the statement timeout."),
     "not-built": Kind(503, "Not built yet", "dbt has not built the tables for this yet."),
 }
@@ -152,6 +157,8 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (NotSignedInError, "sign-in-required"),
     (RefusedRequestError, "request-refused"),
     (MissingScopeError, "missing-scope"),
+    (TooManyRequestsError, "too-many-requests"),
+    (KeysUnavailableError, "platform-unavailable"),
     (NotSignedError, "not-signed"),
     (NotFoundError, "not-found"),
     (UnknownConfigError, "not-found"),
@@ -269,7 +276,14 @@ def _from_quintile_error(error: QuintileError) -> Response:
     slug = next((slug for kind, slug in _BY_ERROR if isinstance(error, kind)), "failed")
     if slug == "failed":
         log.error("request failed", reason=error.message, exc_info=error)
-    return problem(slug, error.message, advice=error.advice, errors=_rejected_field(error))
+    headers = {}
+    if isinstance(error, TooManyRequestsError):
+        headers = {"Retry-After": str(error.seconds)}
+    elif isinstance(error, KeysUnavailableError):
+        headers = _RETRY_AFTER
+    return problem(
+        slug, error.message, advice=error.advice, errors=_rejected_field(error), headers=headers
+    )
 
 
 def _rejected_field(error: QuintileError) -> list[dict[str, str]]:

@@ -170,6 +170,52 @@ class Settings:
     statement_timeout_ms: int = _setting(
         15000, "Maximum duration of a query of a web request, in milliseconds."
     )
+    trusted_proxies: int = _setting(
+        0,
+        "Number of reverse proxies before the web service whose X-Forwarded-For and "
+        "X-Forwarded-Proto are believed; a proxy on this machine is always believed about https.",
+        least=0,
+    )
+    rate_limit_per_minute: int = _setting(
+        6000,
+        "Requests per minute that one token or session may make to one web process; 0 for any "
+        "number.",
+        least=0,
+    )
+    failed_logins_per_minute: int = _setting(
+        30,
+        "Invalid tokens and sign-in links per minute from one network address after which one web "
+        "process refuses it; 0 for any number. Behind a proxy set QUINTILE_TRUSTED_PROXIES, or all "
+        "clients have the proxy's address.",
+        least=0,
+    )
+    cors_origins: str = _setting(
+        "",
+        "Origins whose scripts may call the API from a browser with a token, such as "
+        "https://admin.example.com, separated by spaces; none when empty.",
+    )
+    frame_ancestors: str = _setting(
+        "",
+        "Origins that may show the admin UI in a frame, separated by spaces; none when empty. "
+        "Needs https.",
+    )
+    jwt_issuer: str = _setting(
+        "",
+        "Issuer (iss) of your platform's JSON Web Tokens; {shop} stands for the tenant's shop "
+        "domain.",
+    )
+    jwt_audience: str = _setting("", "Audience (aud) of your platform's JSON Web Tokens.")
+    jwt_tenant_claim: str = _setting(
+        "tenant_id",
+        "Claim that names the tenant: its id, its shop domain or a URL at that domain.",
+    )
+    jwt_scope: str = _setting(
+        "read", "What JSON Web Tokens allow: read, write or admin; each includes those before it."
+    )
+    jwt_jwks_url: str = _setting(
+        "", "Address of the platform's public keys (JWKS), for RS256 and ES256."
+    )
+    jwt_secret: str = _secret("Secret that your platform shares with the service, for HS256.")
     session_hours: int = _setting(12, "Duration of a sign-in to the admin UI, in hours.")
     dbt_threads: int = _setting(4, "Models that one dbt build computes at the same time.")
     schedule_segments: str = _setting(

@@ -1,10 +1,14 @@
-"""Shop domains as people paste them, and advice for what is not one."""
+"""Shop domains: as people paste them, with advice for what is not one, and whose they are."""
 
 from __future__ import annotations
 
 import re
+from typing import cast
+from uuid import UUID
 
+from service.core.db import Pool, one
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com", re.ASCII)
 _SHOP_INSIDE = re.compile(
@@ -45,3 +49,10 @@ def check_shop_domain(given: str) -> str:
 
 def _not_a_domain(message: str, meant: str) -> InvalidInputError:
     return InvalidInputError(message, advice=f"Enter: {meant}", field="shop")
+
+
+def tenant_of_shop(pool: Pool, shop: str) -> UUID | None:
+    """The tenant of a shop domain, for what the shop or its platform has signed."""
+    with pool.connection() as conn:
+        row = one(conn.execute(query("tenants.tenant_of_shop"), {"shop": shop}).fetchone())
+    return cast("UUID | None", row["tenant_id"])

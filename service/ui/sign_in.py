@@ -1,7 +1,7 @@
 """Signing in and out of the admin UI.
 
-An API token or a single-use code starts a session, which is a signed cookie. Both have 256 random
-bits, so attempts need no rate limit. A refusal has the same text whatever the reason.
+An API token or a single-use code starts a session. A refusal has the same text whatever the reason,
+and too many of them refuse the client's address for a while.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import ValidationError
 
-from service.api.access import begin_session, end_session, require_own_request, state
+from service.api.access import (
+    begin_session,
+    check_credential,
+    end_session,
+    require_own_request,
+    state,
+)
 from service.api.problems import problem
 from service.api.schemas import RequestModel
 from service.core.errors import InvalidInputError
@@ -40,7 +46,8 @@ def sign_in() -> ResponseReturnValue:
     """Check the submitted token and redirect to the page that was asked for."""
     require_own_request()
     target = request.form.get("next", "")
-    access = find_token(state().pool, request.form.get("token", ""))
+    token = request.form.get("token", "")
+    access = check_credential(lambda: find_token(state().pool, token))
     if access is None:
         log.warning("sign-in refused", how="token")
         page = render_template(
@@ -61,7 +68,7 @@ def sign_in_with_code() -> ResponseReturnValue:
         body = CodeBody.model_validate(request.get_json())
     except ValidationError:
         raise InvalidInputError('The body must be {"code": "qsi_…"}.') from None
-    access = use_sign_in_code(state().pool, body.code)
+    access = check_credential(lambda: use_sign_in_code(state().pool, body.code))
     if access is None:
         log.warning("sign-in refused", how="code")
         return problem(

@@ -7,16 +7,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import structlog
 from psycopg.types.json import Jsonb
 
 from service.core.config import Settings
-from service.core.db import Connection, Pool, one, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.http import storable
 from service.core.queries import query
+from service.tenants.shop_domain import tenant_of_shop
 from service.webhooks.events import defer_event
 from service.webhooks.signature import NotSignedError, client_secrets, is_signed
 from service.webhooks.topics import TOPICS, read_notice
@@ -80,7 +81,7 @@ def receive(settings: Settings, pool: Pool, delivery: Delivery) -> None:
         raise NotSignedError("The webhook was signed for another shop.", advice="")
     if delivery.topic not in TOPICS:
         return
-    tenant_id = _tenant_of(pool, delivery.shop)
+    tenant_id = tenant_of_shop(pool, delivery.shop)
     if tenant_id is None:
         # After an error Shopify would send it for two days. For an erased tenant there is nothing
         # to export or erase.
@@ -108,12 +109,6 @@ def _store(conn: Connection, tenant_id: UUID, delivery: Delivery, payload: Any) 
     event = {**parameters, **notice.columns()}
     if conn.execute(query("webhooks.insert_event"), event).fetchone() is not None:
         defer_event(conn, tenant_id, delivery.webhook_id, notice.kind)
-
-
-def _tenant_of(pool: Pool, shop: str) -> UUID | None:
-    with pool.connection() as conn:
-        row = one(conn.execute(query("webhooks.tenant_of_shop"), {"shop": shop}).fetchone())
-    return cast("UUID | None", row["tenant_id"])
 
 
 def _decode(body: bytes) -> Any:

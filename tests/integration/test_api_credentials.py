@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import jwt
 import pytest
 from apiflask import APIFlask
+from cryptography.hazmat.primitives.asymmetric import ec
 from flask.testing import FlaskClient
+from pytest_httpserver import HTTPServer
 
 from service.api import access
 from service.api.access import PUBLIC_ENDPOINTS, needed_scope
+from service.app import create_app
 from service.core.config import Settings
 from service.core.db import connect_as_owner
+from service.core.errors import InvalidSettingError
 from service.tenants.tenants import add_tenant
 from service.tenants.tokens import SCOPES, Scope, create_token
 from tests.web import code_for, running_app, token_for
@@ -61,8 +70,15 @@ def signed_in(
     return client
 
 
+@pytest.fixture
+def patient_app(settings: Settings) -> Iterator[APIFlask]:
+    """An application that does not count failures."""
+    with running_app(replace(settings, failed_logins_per_minute=0)) as app:
+        yield app
+
+
 def test_every_route_refuses_every_credential_that_does_not_allow_it(
-    app: APIFlask, settings: Settings, tenant: UUID
+    patient_app: APIFlask, settings: Settings, tenant: UUID
 ) -> None:
     with connect_as_owner(settings) as conn:
         other = add_tenant(conn, "south", None)
@@ -72,9 +88,9 @@ def test_every_route_refuses_every_credential_that_does_not_allow_it(
         conn.execute("update app.api_tokens set expires_at = now() where label = 'expired'")
     foreign = token_for(settings, other).replace(other.hex, tenant.hex)
     tokens = {scope: scoped(settings, tenant, scope) for scope in SCOPES}
-    client = app.test_client()
+    client = patient_app.test_client()
     checked = 0
-    for endpoint, method, path in closed_routes(app):
+    for endpoint, method, path in closed_routes(patient_app):
         for name, headers in {
             "none": {},
             "foreign": bearer(foreign),
@@ -206,3 +222,199 @@ def test_a_session_does_not_outlive_its_lifetime(settings: Settings, tenant: UUI
         with connect_as_owner(settings) as conn:
             conn.execute("update app.sessions set expires_at = now()")
         assert browser.get("/api/admin/me").status_code == 401
+
+
+def changed_app(settings: Settings, **changes: object) -> AbstractContextManager[APIFlask]:
+    return running_app(replace(settings, **changes))  # type: ignore[arg-type]
+
+
+def test_a_credential_and_a_failing_address_have_limits(settings: Settings, tenant: UUID) -> None:
+    token, other = token_for(settings, tenant), scoped(settings, tenant, "read")
+    with changed_app(settings, rate_limit_per_minute=3, failed_logins_per_minute=2) as app:
+        client = app.test_client()
+        statuses = [client.get("/api/admin/me", headers=bearer(token)).status_code for _ in "1234"]
+        assert statuses == [200, 200, 200, 429]
+        refused = client.get("/api/admin/me", headers=bearer(token))
+        assert refused.get_json()["type"] == "/problems/too-many-requests"
+        assert 1 <= int(refused.headers["Retry-After"]) <= 120
+        # Another credential of the tenant has its own limit.
+        assert client.get("/api/admin/me", headers=bearer(other)).status_code == 200
+
+        wrong = [client.get("/api/admin/me", headers=bearer("x")).status_code for _ in "123"]
+        assert wrong == [401, 401, 429]
+        body = {"code": code_for(settings, tenant)}
+        late = client.post("/admin/sign-in/code", json=body, headers=OWN)
+        assert late.status_code == 429
+        # Other addresses are not affected.
+        elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
+        answer = client.post(
+            "/admin/sign-in/code", json=body, headers=OWN, environ_overrides=elsewhere
+        )
+        assert answer.status_code == 200
+
+
+def test_a_trusted_proxy_names_the_client_and_its_scheme(settings: Settings, tenant: UUID) -> None:
+    sent = {"X-Forwarded-For": "198.51.100.1, 192.0.2.1", "X-Forwarded-Proto": "https"}
+    for proxies, is_https in ((0, False), (1, True)):
+        with changed_app(settings, trusted_proxies=proxies, failed_logins_per_minute=1) as app:
+            client = app.test_client()
+            token = token_for(settings, tenant)
+            data = {"token": token}
+            answer = client.post("/admin/sign-in", data=data, headers=OWN | sent)
+            assert answer.status_code == 303
+            assert ("Secure" in answer.headers["Set-Cookie"]) is is_https
+            assert ("Strict-Transport-Security" in answer.headers) is is_https
+            # Only the address that the last trusted proxy saw counts, not what a client claims.
+            wrong = [
+                client.get(
+                    "/api/admin/me",
+                    headers=bearer("x") | {"X-Forwarded-For": f"{n}.0.0.1, 192.0.2.{last}"},
+                ).status_code
+                for n, last in ((1, 1), (2, 1), (3, 2))
+            ]
+            assert wrong == [401, 429, 401 if is_https else 429]
+
+
+def test_other_sites_scripts_and_frames_are_allowed_only_by_the_settings(
+    settings: Settings, tenant: UUID
+) -> None:
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "PATCH"}
+    token = bearer(token_for(settings, tenant))
+    with running_app(settings) as app:
+        client = app.test_client()
+        assert client.options("/api/admin/me", headers=asked).status_code == 401
+        answer = client.get("/api/admin/me", headers=token | asked)
+        assert "Access-Control-Allow-Origin" not in answer.headers
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+    allowed = {"cors_origins": "https://app.example", "frame_ancestors": "https://app.example"}
+    with changed_app(settings, **allowed) as app:
+        client = app.test_client()
+        preflight = client.options("/api/admin/me", headers=asked)
+        assert preflight.status_code == 204
+        assert preflight.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
+        answer = client.get("/api/admin/me", headers=token | asked)
+        assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert "frame-ancestors https://app.example;" in answer.headers["Content-Security-Policy"]
+        foreign = client.get("/api/admin/me", headers=token | {"Origin": "https://evil.example"})
+        assert "Access-Control-Allow-Origin" not in foreign.headers
+        assert "Origin" in foreign.vary
+        page = client.options("/admin/segments", headers=asked)
+        assert "Access-Control-Allow-Origin" not in page.headers
+        https = {"base_url": "https://localhost", "data": {"token": token_for(settings, tenant)}}
+        cookie = client.post("/admin/sign-in", headers=OWN, **https).headers["Set-Cookie"]  # type: ignore[arg-type]
+        assert {"Secure", "SameSite=None", "Partitioned"} <= set(cookie.split("; "))
+    for setting in ("cors_origins", "frame_ancestors"):
+        with pytest.raises(InvalidSettingError, match="not an origin"):
+            create_app(replace(settings, **{setting: "https://app.example/path"}))  # type: ignore[arg-type]
+
+
+PLATFORM = {
+    "jwt_issuer": "https://{shop}/admin",
+    "jwt_audience": "our-app",
+    "jwt_tenant_claim": "dest",
+    "jwt_scope": "write",
+    "jwt_secret": "a secret that the platform shares with us",
+}
+
+
+def claims(**changes: object) -> dict[str, object]:
+    """Those of Shopify's session token for the shop north."""
+    now = datetime.now(UTC)
+    made = {
+        "iss": "https://north.myshopify.com/admin",
+        "dest": "https://north.myshopify.com",
+        "aud": "our-app",
+        "sub": "42",
+        "exp": now + timedelta(minutes=1),
+        "nbf": now - timedelta(seconds=1),
+    }
+    return {name: value for name, value in (made | changes).items() if value is not None}
+
+
+def test_a_platforms_token_with_a_shared_secret(settings: Settings) -> None:
+    with connect_as_owner(settings) as conn:
+        north = add_tenant(conn, "north", "north.myshopify.com")
+        add_tenant(conn, "south", "south.myshopify.com")
+
+    def status(app: APIFlask, key: str = PLATFORM["jwt_secret"], **changes: object) -> int:
+        token = jwt.encode(claims(**changes), key, "HS256")
+        return app.test_client().get("/api/admin/me", headers=bearer(token)).status_code
+
+    with changed_app(settings, **PLATFORM, failed_logins_per_minute=0) as app:
+        token = jwt.encode(claims(), PLATFORM["jwt_secret"], "HS256")
+        me = app.test_client().get("/api/admin/me", headers=bearer(token)).get_json()
+        assert (me["name"], me["scope"], me["actor"]) == ("north", "write", "our-app 42")
+        assert status(app, dest=str(north)) == 200
+        refused: list[dict[str, object]] = [
+            {"exp": datetime.now(UTC) - timedelta(minutes=1)},
+            {"nbf": datetime.now(UTC) + timedelta(minutes=5)},
+            {"exp": None},
+            {"aud": "another-app"},
+            {"aud": None},
+            {"iss": "https://south.myshopify.com/admin"},
+            {"dest": "https://south.myshopify.com"},
+            {"dest": "https://nobody.myshopify.com"},
+            {"dest": str(uuid4())},
+            {"dest": None},
+        ]
+        assert [status(app, **changes) for changes in refused] == [401] * len(refused)
+        assert status(app, key="another secret of sufficient length") == 401
+        unsigned = jwt.encode(claims(), None, "none")
+        answer = app.test_client().get("/api/admin/me", headers=bearer(unsigned))
+        assert answer.status_code == 401
+        answer = app.test_client().get(TOKENS, headers=bearer(token))
+        assert answer.get_json()["type"] == "/problems/missing-scope"
+    with running_app(settings) as app:
+        # Not configured: nothing is accepted.
+        assert status(app) == 401
+
+
+def test_a_platforms_token_with_public_keys(
+    settings: Settings, tenant: UUID, httpserver: HTTPServer
+) -> None:
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("ours", "theirs")}
+    published = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(keys["ours"].public_key()))
+    httpserver.expect_request("/keys").respond_with_json({"keys": [published | {"kid": "ours"}]})
+    changes = {
+        "jwt_issuer": "https://id.example",
+        "jwt_audience": "our-app",
+        "jwt_jwks_url": httpserver.url_for("/keys"),
+        "failed_logins_per_minute": 0,
+    }
+    given = claims(iss="https://id.example", tenant_id=str(tenant))
+    with changed_app(settings, **changes) as app:
+
+        def status(token: str) -> int:
+            return app.test_client().get("/api/admin/me", headers=bearer(token)).status_code
+
+        assert status(jwt.encode(given, keys["ours"], "ES256", {"kid": "ours"})) == 200
+        assert status(jwt.encode(given, keys["theirs"], "ES256", {"kid": "ours"})) == 401
+        assert status(jwt.encode(given, keys["ours"], "ES256", {"kid": "unknown"})) == 401
+        # What is public is no shared secret.
+        assert status(jwt.encode(given, published["x"], "HS256", {"kid": "ours"})) == 401
+    httpserver.clear()
+    httpserver.stop()
+    with changed_app(settings, **changes) as app:
+        token = jwt.encode(given, keys["ours"], "ES256", {"kid": "ours"})
+        answer = app.test_client().get("/api/admin/me", headers=bearer(token))
+        assert answer.status_code == 503
+        assert answer.get_json()["type"] == "/problems/platform-unavailable"
+    httpserver.start()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"jwt_jwks_url": "https://id.example/keys"}, "not both"),
+        ({"jwt_issuer": ""}, "need QUINTILE_JWT_ISSUER"),
+        ({"jwt_scope": "all"}, "QUINTILE_JWT_SCOPE must be one of read, write, admin"),
+    ],
+    ids=str,
+)
+def test_incomplete_settings_of_a_platform_are_refused(
+    settings: Settings, changes: dict[str, str], message: str
+) -> None:
+    with pytest.raises(InvalidSettingError, match=message):
+        create_app(replace(settings, **PLATFORM | changes))  # type: ignore[arg-type]

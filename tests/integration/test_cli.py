@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import click
 import pytest
@@ -14,8 +16,10 @@ import pytest
 from service.cli.main import main
 from service.cli.web import serve_command
 from service.core.config import Settings
-from service.core.db import Connection, connect, connect_as_owner
+from service.core.db import Connection, connect, connect_as_owner, open_pool
+from service.tenants.sessions import begin_session
 from service.tenants.tenants import RfmChange, add_tenant
+from service.tenants.tokens import Access
 from tests.command import quintile, quintile_process
 from tests.web import add_samples, add_scored_customers
 
@@ -155,6 +159,47 @@ def test_wrong_input_gets_one_sentence(
     assert sentence in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+def test_tokens_are_listed_and_revoked(settings: Settings, make_tenant) -> None:
+    make_tenant("demo")
+    made = quintile(settings, "tenants", "token", "demo", "--scope", "read", "--days", "30")
+    token = made.stdout.strip()
+    (row,) = json.loads(quintile_process(settings, "tenants", "tokens", "demo", "--json").stdout)
+    assert (row["scope"], row["state"], row["last_four"]) == ("read", "active", token[-4:])
+    assert row["expires_at"] is not None
+    listed = quintile(settings, "tenants", "tokens", "demo").stdout
+    assert row["token_id"] in listed
+    assert token not in listed
+    done = quintile_process(settings, "tenants", "revoke-token", "demo", row["token_id"])
+    assert "revoked token" in done.stderr
+    (row,) = json.loads(quintile(settings, "tenants", "tokens", "demo", "--json").stdout)
+    assert row["state"] == "revoked"
+    unknown = str(uuid4())
+    done = quintile(settings, "tenants", "revoke-token", "demo", unknown, expect=1)
+    assert f"demo has no token {unknown}." in done.stderr
+
+
+def test_people_are_listed_and_signed_out(
+    settings: Settings, owner: Connection, make_tenant
+) -> None:
+    tenant_id = make_tenant("demo")
+    assert "nobody is signed in" in quintile(settings, "tenants", "sessions", "demo").stderr
+    quintile(settings, "tenants", "sign-in-link", "demo", "--person", "Ada Byron")
+    (code,) = owner.execute("select person, scope from app.sign_in_codes").fetchall()
+    assert code == {"person": "Ada Byron", "scope": "admin"}
+    with open_pool(settings) as pool:
+        for person in ("Ada Byron", "Bob"):
+            begin_session(
+                pool, Access(tenant_id, "write", person, person=person), timedelta(hours=1)
+            )
+    rows = json.loads(quintile_process(settings, "tenants", "sessions", "demo", "--json").stdout)
+    assert [row["person"] for row in rows] == ["Bob", "Ada Byron"]
+    assert "Ada Byron" in quintile(settings, "tenants", "sessions", "demo").stdout
+    done = quintile(settings, "tenants", "sign-out", "demo", "--person", "Ada Byron")
+    assert "demo: ended 1 session\n" in done.stderr
+    assert owner.execute("select count(*) as n from app.sign_in_codes").fetchone() == {"n": 0}
+    assert "ended 1 session" in quintile_process(settings, "tenants", "sign-out", "demo").stderr
 
 
 def test_sign_in_link_prints_only_the_link(settings: Settings, make_tenant) -> None:

@@ -29,7 +29,7 @@ PLAIN = {
     "too-many-requests",
 }
 # The page reloads and shows the sign-in form; or only Shopify sees it.
-NEVER_SHOWN = {"sign-in-required", "not-signed"}
+NEVER_SHOWN = {"sign-in-required", "not-signed", "platform-unavailable"}
 
 API_WORDS = re.compile(r"\b(GET|POST|PATCH|PUT|DELETE) |/api/|: (true|false)\b|\bJSON\b|\bHTTP\b")
 # These packages speak to operators.

@@ -124,3 +124,13 @@ select
     ) as connected
 from app.tenants as t
 order by t.name;
+
+-- name: tenant_of_shop
+-- The tenant of a signed webhook's or token's shop: the only look-up outside a tenant's transaction.
+select app.tenant_of_shop(%(shop)s) as tenant_id;
+
+-- name: find_shop
+-- The tenant's shop domain; no row if there is no such tenant.
+select shop_domain
+from app.tenants
+where tenant_id = %(tenant_id)s;

@@ -6,6 +6,10 @@ const WORDS = {
   "bad-request": ["Something went wrong", "The page sent something wrong.", "Reload the page."],
   "database-unavailable": ["Not available", "The database does not respond.", "Try again soon."],
   "method-not-allowed": ["Something went wrong", "The page is out of date.", "Reload the page."],
+  "missing-scope": [
+    "Your sign-in does not allow this.",
+    "Ask for a sign-in link that allows changes.",
+  ],
   "not-built": [
     "Not calculated yet",
     "Nothing has been calculated yet.",

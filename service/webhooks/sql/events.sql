@@ -1,7 +1,3 @@
--- name: tenant_of_shop
--- The tenant of a webhook's shop: the only look-up outside a tenant's transaction.
-select app.tenant_of_shop(%(shop)s) as tenant_id;
-
 -- name: insert_event
 -- Store a webhook; no row if it was received before.
 insert into app.webhook_events (
