@@ -5,6 +5,7 @@ from __future__ import annotations
 from apiflask import APIBlueprint
 
 from service.api import (
+    audit_log,
     creators,
     health,
     integrations,
@@ -57,5 +58,6 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         webhooks.admin_blueprint,
         privacy.blueprint,
         tokens.blueprint,
+        audit_log.blueprint,
         people.blueprint,
     )

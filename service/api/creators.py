@@ -12,6 +12,7 @@ from apiflask import APIBlueprint
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from service.api.access import fetch_one, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.input_errors import explained
 from service.api.paging import ONE_ROW, Keyset, SearchQuery, Text
 from service.api.problems import NotFoundError
@@ -124,6 +125,8 @@ def add_creator(creator: NewCreator) -> dict[str, Any]:
     with transaction() as conn:
         with _explained(conn):
             added = fetch_one(conn, query("api.add_creator"), **creator.model_dump())
+        # No values: they are a person's.
+        record(conn, "creator.added", added["creator_id"])
         return _read(conn, added["creator_id"])
 
 
@@ -143,6 +146,8 @@ def change_creator(creator_id: UUID, change: CreatorFields) -> dict[str, Any]:
     with transaction() as conn:
         current = _lock(conn, creator_id)
         given = change.model_dump(include=change.model_fields_set)
+        changed = {"fields": sorted(given)}
+        record(conn, "creator.changed", creator_id, after=changed)
         with _explained(conn):
             conn.execute(query("api.change_creator"), {**_named(creator_id), **current, **given})
         return _read(conn, creator_id)
@@ -153,6 +158,7 @@ def change_creator(creator_id: UUID, change: CreatorFields) -> dict[str, Any]:
 def delete_creator(creator_id: UUID) -> str:
     """Delete a creator and their links to samples. The samples stay."""
     with transaction() as conn:
+        record(conn, "creator.deleted", creator_id)
         if conn.execute(query("api.delete_creator"), _named(creator_id)).fetchone() is None:
             raise _missing()
     return ""
@@ -170,7 +176,9 @@ def merge_creators(creator_id: UUID, merge: CreatorMerge) -> dict[str, Any]:
     if merge.creator_id == creator_id:
         raise InvalidInputError("A creator cannot be merged with itself.", field="creator_id")
     parameters = {**_named(merge.creator_id), "into_id": creator_id}
+    merged = {"merged": merge.creator_id}
     with transaction() as conn:
+        record(conn, "creator.merged", creator_id, after=merged)
         # Always in the same order, so that two merges do not deadlock.
         for either in sorted((creator_id, merge.creator_id)):
             _lock(conn, either)

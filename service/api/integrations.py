@@ -10,6 +10,7 @@ from apiflask import APIBlueprint
 from pydantic import Field, SecretStr
 
 from service.api.access import state, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.input_errors import explained
 from service.api.schemas import Instant, OrderLimit, RequestModel, ResponseModel
 from service.core.credentials import disconnect
@@ -160,6 +161,7 @@ def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
         attempts=_ATTEMPTS,
     )
     with transaction() as conn:
+        record(conn, "shopify.connected", given.shop or shop or "")
         enqueue(conn, tenant_id(), "shopify_sync")
         enqueue(conn, tenant_id(), "segments_sync")
         return read_shopify_connection(conn, tenant_id())
@@ -173,6 +175,7 @@ def verify_shopify_connection() -> ShopifyConnection:
     with open_connected_shopify(settings, pool, tenant_id(), attempts=_ATTEMPTS) as client:
         verify_shopify(settings, pool, tenant_id(), client)
     with transaction() as conn:
+        record(conn, "shopify.verified")
         return read_shopify_connection(conn, tenant_id())
 
 
@@ -181,6 +184,7 @@ def verify_shopify_connection() -> ShopifyConnection:
 def disconnect_shopify_store() -> ShopifyConnection:
     """Delete the store's token and stop syncing. Synced data stays."""
     with transaction() as conn:
+        record(conn, "shopify.disconnected")
         disconnect(conn, tenant_id(), "shopify", "It was disconnected in Quintile.")
         return read_shopify_connection(conn, tenant_id())
 

@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 from pydantic import Field
 
 from service.api.access import state, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.integrations import Scope, Secret
 from service.api.schemas import Instant, RequestModel, ResponseModel
 from service.core.credentials import disconnect
@@ -92,6 +93,7 @@ def connect_klaviyo_account(given: KlaviyoCredential) -> KlaviyoConnection:
     api_key = given.api_key.get_secret_value()
     connect_klaviyo(state().settings, state().pool, tenant_id(), api_key, attempts=_ATTEMPTS)
     with transaction() as conn:
+        record(conn, "klaviyo.connected")
         return read_klaviyo_connection(conn, tenant_id())
 
 
@@ -105,6 +107,7 @@ def verify_klaviyo_connection() -> KlaviyoConnection:
     ) as client:
         verify_klaviyo(pool, tenant_id(), client)
     with transaction() as conn:
+        record(conn, "klaviyo.verified")
         return read_klaviyo_connection(conn, tenant_id())
 
 
@@ -113,5 +116,6 @@ def verify_klaviyo_connection() -> KlaviyoConnection:
 def disconnect_klaviyo_account() -> KlaviyoConnection:
     """Delete the key and stop syncing. Lists in Klaviyo stay as they are."""
     with transaction() as conn:
+        record(conn, "klaviyo.disconnected")
         disconnect(conn, tenant_id(), "klaviyo", "It was disconnected in Quintile.")
         return read_klaviyo_connection(conn, tenant_id())

@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 
 from service.api import klaviyo_schemas as models
 from service.api.access import require_connection, state, tenant_id, transaction
+from service.api.audit_log import record, recording
 from service.api.runs import answer_accepted
 from service.api.schemas import Run
 from service.core.db import Connection
@@ -59,6 +60,7 @@ def add_klaviyo_config(new: models.NewKlaviyoConfig) -> models.KlaviyoConfig:
     asked = new.model_dump() | {"segment_key": segment_key, "list_name": name}
     with transaction() as conn:
         config_id = configs.create_config(conn, tenant_id(), configs.NewConfig(**asked))
+        record(conn, "klaviyo_list.added", config_id, after=asked)
         return read_config(conn, tenant_id(), config_id)
 
 
@@ -78,9 +80,15 @@ def change_klaviyo_config(
 ) -> models.KlaviyoConfig:
     """Change the settings of a synced list, or pause or resume it with `is_paused`."""
     with transaction() as conn:
-        configs.change_config(
-            conn, tenant_id(), config_id, configs.ConfigChange(**change.model_dump())
-        )
+        with recording(
+            conn,
+            "klaviyo_list.changed",
+            config_id,
+            read=lambda: _settings_of(conn, config_id, change),
+        ):
+            configs.change_config(
+                conn, tenant_id(), config_id, configs.ConfigChange(**change.model_dump())
+            )
         return read_config(conn, tenant_id(), config_id)
 
 
@@ -89,7 +97,10 @@ def change_klaviyo_config(
 def delete_klaviyo_config(config_id: UUID) -> str:
     """Stop syncing a list and delete its records. Profiles on the list stay there."""
     with transaction() as conn:
+        former = read_config(conn, tenant_id(), config_id)
         configs.delete_config(conn, tenant_id(), config_id)
+        kept = former.model_dump(include={"list_id", "list_name", "segment_key", "direction"})
+        record(conn, "klaviyo_list.removed", config_id, before=kept)
     return ""
 
 
@@ -101,7 +112,9 @@ def confirm_klaviyo_removals(config_id: UUID) -> dict[str, int]:
     The next sync removes them. If there are more by then, it stops again.
     """
     with transaction() as conn:
-        return {"confirmed_removals": configs.confirm_removals(conn, tenant_id(), config_id)}
+        confirmed = {"confirmed_removals": configs.confirm_removals(conn, tenant_id(), config_id)}
+        record(conn, "klaviyo_list.removals_approved", config_id, after=confirmed)
+        return confirmed
 
 
 @blueprint.post(f"{PATH}/sync")
@@ -114,11 +127,20 @@ def sync_klaviyo_lists(how: models.SyncQuery, what: models.KlaviyoSync) -> Any:
     `config/<config_id>/runs/<run_id>` has the result for each list.
     """
     with transaction() as conn:
+        record(conn, "klaviyo_sync.started", after={**how.model_dump(), **what.model_dump()})
         require_connection(conn, "klaviyo")
         run = request_sync(
             conn, tenant_id(), what.config_ids, is_dry_run=how.dry_run, reads_all=how.read_all
         )
     return answer_accepted(run)
+
+
+def _settings_of(
+    conn: Connection, config_id: UUID, change: models.KlaviyoConfigChange
+) -> dict[str, Any]:
+    """The values that a change gives, as they are now."""
+    config = read_config(conn, tenant_id(), config_id).model_dump()
+    return {name: config[name] for name in change.model_fields_set if name in config}
 
 
 def _describe(

@@ -6,7 +6,8 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from service.api.access import state, tenant_id
+from service.api.access import state, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.klaviyo_schemas import KlaviyoList, KlaviyoListsPage, ListsQuery, NewList
 from service.api.paging import Keyset, Text
 from service.klaviyo.lists import create_list, read_lists
@@ -46,4 +47,7 @@ def list_klaviyo_lists(page: ListsQuery) -> dict[str, Any]:
 @blueprint.output(KlaviyoList, status_code=201)
 def create_klaviyo_list(new: NewList) -> dict[str, Any]:
     """Create a list in the account. Names need not be unique."""
-    return create_list(state().settings, state().pool, tenant_id(), new.name)
+    created = create_list(state().settings, state().pool, tenant_id(), new.name)
+    with transaction() as conn:
+        record(conn, "klaviyo_list.created", new.name)
+        return created

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime
 
 from service.api import klaviyo_schemas as models
 from service.api.access import tenant_id, transaction
+from service.api.audit_log import record
 from service.api.paging import ONE_ROW, Keyset, Text
 from service.api.problems import NotFoundError
 from service.core.queries import query
@@ -85,7 +86,9 @@ def list_klaviyo_rows(config_id: UUID, page: models.RowsQuery) -> dict[str, Any]
 @blueprint.output({}, status_code=204)
 def undo_klaviyo_removal(config_id: UUID, row: models.RemovedRow) -> str:
     """Undo the removal of an address by a person: the next sync adds it again."""
+    # Without the address, which is a person's.
     with transaction() as conn:
+        record(conn, "klaviyo_removal.undone", config_id)
         undo_removal(conn, tenant_id(), config_id, row.email)
     return ""
 

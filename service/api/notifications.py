@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 from pydantic import Field
 
 from service.api.access import state, tenant_id, transaction
+from service.api.audit_log import record, recording
 from service.api.problems import NotFoundError
 from service.api.schemas import WITHOUT_NUL, Instant, RequestModel, ResponseModel
 from service.core.db import Connection
@@ -93,7 +94,8 @@ def set_notification_hook(given: NewHook) -> dict[str, Any]:
     The previous secret stops working at once, even for the same URL.
     """
     with transaction() as conn:
-        hook = set_hook(state().settings, conn, tenant_id(), given.url)
+        with recording(conn, "notifications.set", read=lambda: _url(conn)):
+            hook = set_hook(state().settings, conn, tenant_id(), given.url)
         return {**read_notifications(conn, tenant_id()), "secret": hook.secret}
 
 
@@ -101,7 +103,10 @@ def set_notification_hook(given: NewHook) -> dict[str, Any]:
 @blueprint.output({}, status_code=204)
 def remove_notification_hook() -> str:
     """Turn notifications off and delete the existing ones."""
-    with transaction() as conn:
+    with (
+        transaction() as conn,
+        recording(conn, "notifications.removed", read=lambda: _url(conn)),
+    ):
         remove_hook(conn, tenant_id())
     return ""
 
@@ -111,6 +116,12 @@ def remove_notification_hook() -> str:
 def test_notification_hook() -> Any:
     """Send a test notification now and get the result of its delivery."""
     with transaction() as conn:
+        record(conn, "notifications.tested")
         if read_hook(conn, tenant_id()) is None:
             raise NotFoundError("There is no notification URL.")
     return send_test(state().settings, state().pool, tenant_id())
+
+
+def _url(conn: Connection) -> dict[str, Any] | None:
+    hook = read_hook(conn, tenant_id())
+    return {"url": hook["url"]} if hook else None

@@ -11,6 +11,7 @@ from flask import request
 from pydantic import Field
 
 from service.api.access import state, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.problems import NotFoundError
 from service.api.schemas import Instant, Line, RequestModel, ResponseModel
 from service.core.config import public_address
@@ -87,6 +88,7 @@ def list_sessions() -> dict[str, Any]:
 def end_sessions(given: SessionsQuery) -> dict[str, Any]:
     """Sign everybody out everywhere, or one person. Unused sign-in links stop working too."""
     with transaction() as conn:
+        record(conn, "sessions.ended", given.person or "")
         return {"ended": sessions.end_sessions(conn, tenant_id(), person=given.person)}
 
 
@@ -96,9 +98,10 @@ def end_session(session_id: UUID) -> dict[str, Any]:
     """End one session."""
     with transaction() as conn:
         ended = sessions.end_sessions(conn, tenant_id(), session_id=session_id)
-    if not ended:
-        raise NotFoundError("There is no session with this id, or it has ended.")
-    return {"ended": ended}
+        if not ended:
+            raise NotFoundError("There is no session with this id, or it has ended.")
+        record(conn, "sessions.ended", session_id)
+        return {"ended": ended}
 
 
 @blueprint.post("/api/admin/sign-in-links")
@@ -114,5 +117,7 @@ def create_sign_in_link(given: NewLink) -> dict[str, Any]:
             person=given.person,
             scope=given.scope,
         )
+        values = given.model_dump(include={"scope", "hours"})
+        record(conn, "sign_in_link.created", given.person, after=values)
     address = public_address(state().settings) or request.host_url.rstrip("/")
     return {**given.model_dump(), "link": sign_in_url(address, code)}

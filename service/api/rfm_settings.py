@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 from pydantic import Field
 
 from service.api.access import tenant_id, transaction
+from service.api.audit_log import recording
 from service.api.input_errors import explained
 from service.api.schemas import WITHOUT_NUL, Instant, RequestModel, ResponseModel, Run
 from service.core.db import Connection, one
@@ -93,7 +94,10 @@ def change_rfm_settings(change: RfmSettingsChange) -> dict[str, Any]:
     A build that is already queued uses the new settings. If one is running, another is queued.
     """
     with transaction() as conn:
-        tenants.change_rfm_settings(conn, tenant_id(), tenants.RfmChange(**change.model_dump()))
+        with recording(
+            conn, "rfm_settings.changed", read=lambda: read_rfm_settings(conn, tenant_id())
+        ):
+            tenants.change_rfm_settings(conn, tenant_id(), tenants.RfmChange(**change.model_dump()))
         run = enqueue(conn, tenant_id(), "build", behind_running=True)
         return {"settings": read_rfm_settings(conn, tenant_id()), "run": run}
 

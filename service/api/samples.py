@@ -11,6 +11,7 @@ from flask import Response, stream_with_context
 from pydantic import AwareDatetime, Field, model_validator
 
 from service.api.access import actor, state, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.paging import Keyset, PageQuery, Text
 from service.api.problems import NotFoundError
 from service.api.samples_list import (
@@ -151,7 +152,9 @@ def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
 
     Builds keep a chosen creator.
     """
+    chosen = choice.model_dump()
     with transaction() as conn:
+        record(conn, "sample.creator_chosen", order_id, after=chosen)
         if choice.automatic:
             parameters = {"tenant_id": tenant_id(), "order_id": order_id}
             conn.execute(query("api.delete_chosen_creator"), parameters)
@@ -165,6 +168,7 @@ def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
 def unlink_creator(order_id: str) -> dict[str, Any]:
     """Remove the creator of a sample. Builds do not add one again."""
     with transaction() as conn:
+        record(conn, "sample.creator_removed", order_id)
         _choose(conn, order_id, None)
         return _read(conn, order_id)
 

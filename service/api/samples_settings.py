@@ -9,6 +9,7 @@ from apiflask import APIBlueprint
 from pydantic import AfterValidator, Field
 
 from service.api.access import actor, fetch_one, tenant_id, transaction
+from service.api.audit_log import recording
 from service.api.schemas import Instant, Line, RequestModel, ResponseModel, Run, SampleType
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
@@ -199,6 +200,7 @@ def _history(conn: Connection, change_id: UUID | None, limit: int) -> list[dict[
 
 def _save(conn: Connection, values: dict[str, Any]) -> dict[str, Any]:
     change = tenants.SamplesChange(**values)
-    changed = tenants.change_samples_settings(conn, tenant_id(), actor(), change)
+    with recording(conn, "samples_settings.changed", read=lambda: _read(conn)):
+        changed = tenants.change_samples_settings(conn, tenant_id(), actor(), change)
     run = enqueue(conn, tenant_id(), "build", behind_running=True) if changed else None
     return {"settings": _read(conn), "run": run}

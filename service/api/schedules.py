@@ -7,6 +7,7 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from service.api.access import actor, state, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.problems import NotFoundError
 from service.api.schemas import RequestModel, Schedule, Schedules
 from service.queue.schedules import BY_NAME, list_schedules, pause, read_schedule, resume
@@ -38,7 +39,9 @@ def change_schedule(name: str, change: ScheduleChange) -> dict[str, Any]:
     """
     if name not in BY_NAME:
         raise NotFoundError(f"There is no schedule '{name[:40]}'.")
+    action = "schedule.paused" if change.is_paused else "schedule.resumed"
     with transaction() as conn:
+        record(conn, action, name)
         if change.is_paused:
             pause(conn, tenant_id(), name, actor())
         else:

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from pydantic import Field
 
 from service.api.access import fetch_one, require_connection, state, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.paging import Amount, Keyset, SearchQuery, Text
 from service.api.problems import NotBuiltError
 from service.api.runs import answer_accepted
@@ -132,6 +133,7 @@ def list_rfm_customers(page: CustomersQuery) -> dict[str, Any]:
 def calculate_rfm_segments() -> Any:
     """Start a build of your store's segments and samples, or return the unfinished one."""
     with transaction() as conn:
+        record(conn, "build.started")
         return answer_accepted(enqueue(conn, tenant_id(), "build"))
 
 
@@ -140,5 +142,6 @@ def calculate_rfm_segments() -> Any:
 def sync_shopify_segments() -> Any:
     """Start a sync of your store's Shopify segments, or return the unfinished one."""
     with transaction() as conn:
+        record(conn, "segments_sync.started")
         require_connection(conn, "shopify")
         return answer_accepted(enqueue(conn, tenant_id(), "segments_sync"))

@@ -10,6 +10,7 @@ from apiflask import APIBlueprint
 from pydantic import Field
 
 from service.api.access import actor, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.problems import NotFoundError
 from service.api.schemas import Instant, Line, RequestModel, ResponseModel
 from service.core.db import Connection
@@ -95,7 +96,9 @@ def create_token(given: NewToken) -> dict[str, Any]:
             days=given.expires_in_days,
             created_by=actor(),
         )
-        return {**read_token(conn, created.token_id), "token": created.token}
+        token = read_token(conn, created.token_id)
+        record(conn, "token.created", created.token_id, after=given)
+        return {**token, "token": created.token}
 
 
 @blueprint.get(f"{PATH}/<uuid:token_id>")
@@ -111,5 +114,7 @@ def show_token(token_id: UUID) -> dict[str, Any]:
 def revoke_token(token_id: UUID) -> dict[str, Any]:
     """Revoke an API token: it and the sessions that it began stop working at once."""
     with transaction() as conn:
+        label = read_token(conn, token_id)["label"]
         tokens.revoke_token(conn, tenant_id(), token_id)
+        record(conn, "token.revoked", token_id, after={"label": label})
         return read_token(conn, token_id)

@@ -9,6 +9,7 @@ from flask import g, request
 from pydantic import AwareDatetime, Field
 
 from service.api.access import state, tenant_id, transaction
+from service.api.audit_log import record
 from service.api.paging import Keyset, PageQuery, Text
 from service.api.problems import NotFoundError
 from service.api.schemas import WITHOUT_NUL, Webhook, WebhooksPage
@@ -60,6 +61,7 @@ def retry_webhook(webhook_id: str) -> dict[str, Any]:
     """Queue a quarantined webhook again."""
     with transaction() as conn:
         retried = [] if "\0" in webhook_id else retry_webhooks(conn, tenant_id(), webhook_id)
-    if not retried:
-        raise NotFoundError("There is no quarantined webhook with this id.")
-    return retried[0]
+        if not retried:
+            raise NotFoundError("There is no quarantined webhook with this id.")
+        record(conn, "webhook.retried", webhook_id)
+        return retried[0]

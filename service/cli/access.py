@@ -6,7 +6,7 @@ from uuid import UUID
 
 import click
 
-from service.cli.console import echo, json_option, print_json
+from service.cli.console import echo, json_option, print_json, recorded
 from service.cli.web import site_url
 from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant
@@ -40,6 +40,7 @@ _scope_option = click.option(
     "--days", type=click.IntRange(1, 3650), help="Days until it stops working; never by default."
 )
 @click.pass_obj
+@recorded("token.created")
 def token_command(
     settings: Settings, name: str, label: str, scope: Scope, days: int | None
 ) -> None:
@@ -74,6 +75,7 @@ def tokens_command(settings: Settings, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("token_id", type=click.UUID)
 @click.pass_obj
+@recorded("token.revoked")
 def revoke_token_command(settings: Settings, name: str, token_id: UUID) -> None:
     """Revoke an API token. It and the sessions that it began stop working at once."""
     with connect_as_owner(settings) as conn, conn.transaction():
@@ -90,6 +92,7 @@ def revoke_token_command(settings: Settings, name: str, token_id: UUID) -> None:
 @click.option("--person", help="Whom the link is for; the history of changes names them.")
 @_scope_option
 @click.pass_obj
+@recorded("sign_in_link.created")
 def sign_in_link_command(settings: Settings, name: str, person: str | None, scope: Scope) -> None:
     """Print a sign-in link for the admin UI. The link works once, within one hour."""
     click.echo(sign_in_link(settings, name, person=person, scope=scope))
@@ -117,6 +120,7 @@ def sessions_command(settings: Settings, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--person", help="Only this person; everybody by default.")
 @click.pass_obj
+@recorded("sessions.ended")
 def sign_out_command(settings: Settings, name: str, person: str | None) -> None:
     """Sign everybody out of the admin UI. Unused sign-in links stop working too."""
     with connect_as_owner(settings) as conn, conn.transaction():

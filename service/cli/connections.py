@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from service.cli.console import echo, read_secret, tenant_connection, tenant_pool
+from service.cli.console import echo, read_secret, recorded, tenant_connection, tenant_pool
 from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant, open_pool
 from service.core.errors import InvalidInputError
@@ -21,6 +21,7 @@ _list_option = click.option(
 @click.argument("name")
 @click.option("--shop", metavar="x.myshopify.com", help="The store's new domain, if it changed.")
 @click.pass_obj
+@recorded("shopify.connected")
 def connect_shopify_command(settings: Settings, name: str, shop: str | None) -> None:
     """Connect a Shopify store.
 
@@ -50,6 +51,7 @@ def connect_shopify_command(settings: Settings, name: str, shop: str | None) -> 
 @click.command("disconnect-shopify")
 @click.argument("name")
 @click.pass_obj
+@recorded("shopify.disconnected")
 def disconnect_shopify_command(settings: Settings, name: str) -> None:
     """Delete a store's access token. Syncs with Shopify stop. The synced data stays."""
     _disconnect(settings, name, "shopify")
@@ -58,6 +60,7 @@ def disconnect_shopify_command(settings: Settings, name: str) -> None:
 @click.command("connect-klaviyo", epilog="Example: quintile tenants connect-klaviyo acme < key")
 @click.argument("name")
 @click.pass_obj
+@recorded("klaviyo.connected")
 def connect_klaviyo_command(settings: Settings, name: str) -> None:
     """Connect a Klaviyo account. Reads the private API key from standard input."""
     from service.klaviyo.account import OPTIONAL_SCOPES
@@ -80,6 +83,7 @@ def connect_klaviyo_command(settings: Settings, name: str) -> None:
 @click.command("disconnect-klaviyo")
 @click.argument("name")
 @click.pass_obj
+@recorded("klaviyo.disconnected")
 def disconnect_klaviyo_command(settings: Settings, name: str) -> None:
     """Delete a store's Klaviyo key. Syncs with Klaviyo stop. Lists in Klaviyo stay as they are."""
     _disconnect(settings, name, "klaviyo")
@@ -103,6 +107,7 @@ def _disconnect(settings: Settings, name: str, provider: str) -> None:
 )
 @_list_option
 @click.pass_obj
+@recorded("klaviyo_list.added")
 def map_list_command(settings: Settings, name: str, segment: str, list_id: str) -> None:
     """Sync a segment to a Klaviyo list.
 
@@ -120,6 +125,7 @@ def map_list_command(settings: Settings, name: str, segment: str, list_id: str) 
 @click.option("--segment", required=True, metavar="KEY", help="Key of the segment.")
 @_list_option
 @click.pass_obj
+@recorded("klaviyo_list.removed")
 def unmap_list_command(settings: Settings, name: str, segment: str, list_id: str) -> None:
     """Stop syncing a segment to a Klaviyo list. Profiles on the list stay there."""
     from service.destinations.configs import unmap_list

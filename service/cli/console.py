@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from service.core.errors import AlreadyRunningError, InvalidInputError, Quintile
 from service.queue.runs import Kind, RunRecorder, get_run, record_run, start_run
 from service.shopify.order_history import read_order_limit
 from service.shopify.problems import read_problems
+from service.tenants.audit import COMMAND_LINE, record_change
 
 FAILED = 1
 BUSY = 3
@@ -117,6 +119,35 @@ def read_secret(what: str, *, accepts_json: bool = False) -> str:
     if not secret.strip():
         raise InvalidInputError(f"Standard input is empty; enter the {what} there.")
     return secret.strip()
+
+
+def recorded(
+    action: str, *, tenant: str = "name", without: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add a command that succeeded to the tenant's audit log, with the options that were given.
+
+    Args:
+        action: What it does, as ``noun.verb``.
+        tenant: Which parameter has the tenant's name.
+        without: Parameters that may hold personal data. Secrets are never parameters.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(settings: Settings, **given: Any) -> None:
+            command(settings, **given)
+            values = {
+                name: value
+                for name, value in given.items()
+                if name not in (tenant, *without) and value not in (None, ()) and value is not False
+            }
+            with connect_as_owner(settings) as conn:
+                tenant_id = find_tenant(conn, given[tenant])
+                record_change(conn, tenant_id, COMMAND_LINE, action, after=values)
+
+        return run
+
+    return decorate
 
 
 def confirm_erasure(what: str, given: str | None, warning: str) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import click
 
-from service.cli.console import echo, tenant_connection, tenant_option, tenant_pool
+from service.cli.console import echo, recorded, tenant_connection, tenant_option, tenant_pool
 from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, InvalidInputError, QuintileError
@@ -76,6 +76,7 @@ def configs_command(settings: Settings, tenant: str, as_json: bool) -> None:
 @click.option("--events", is_flag=True, help="Send events when people enter or leave the segment.")
 @click.option("--fire-flows", is_flag=True, help="Let the first sync trigger the list's flows.")
 @click.pass_obj
+@recorded("klaviyo_list.added", tenant="tenant")
 def add_command(
     settings: Settings,
     tenant: str,
@@ -108,6 +109,7 @@ def add_command(
 @tenant_option
 @config_option
 @click.pass_obj
+@recorded("klaviyo_list.removed", tenant="tenant")
 def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Stop syncing a list. The people on it stay on it."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
@@ -119,6 +121,7 @@ def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @tenant_option
 @config_option
 @click.pass_obj
+@recorded("klaviyo_list.paused", tenant="tenant")
 def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Pause a list until it is resumed."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
@@ -130,6 +133,7 @@ def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @tenant_option
 @config_option
 @click.pass_obj
+@recorded("klaviyo_list.resumed", tenant="tenant")
 def resume_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Resume a paused list."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
@@ -201,6 +205,7 @@ def preview(
 @tenant_option
 @config_option
 @click.pass_obj
+@recorded("klaviyo_list.removals_approved", tenant="tenant")
 def confirm_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Approve the removals that the last sync stopped for; the next sync carries them out."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
@@ -248,6 +253,7 @@ def rows_command(
 @config_option
 @click.option("--email", required=True, help="The address that was removed.")
 @click.pass_obj
+@recorded("klaviyo_removal.undone", tenant="tenant", without={"email"})
 def undo_command(settings: Settings, tenant: str, config_id: UUID, email: str) -> None:
     """Let the next sync add an address again that a person removed from the list."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):

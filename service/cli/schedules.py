@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from service.cli.console import echo, json_option, print_json, tenant_connection, tenant_option
+from service.cli.console import (
+    echo,
+    json_option,
+    print_json,
+    recorded,
+    tenant_connection,
+    tenant_option,
+)
 from service.core.config import Settings
 from service.queue.schedules import BY_NAME, list_schedules, pause, read_schedule, resume
 
@@ -37,6 +44,7 @@ def schedules_list(settings: Settings, tenant: str, as_json: bool) -> None:
 @_name_argument
 @tenant_option
 @click.pass_obj
+@recorded("schedule.paused", tenant="tenant")
 def schedules_pause(settings: Settings, name: str, tenant: str) -> None:
     """Pause a schedule. A run that is in progress continues."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
@@ -48,6 +56,7 @@ def schedules_pause(settings: Settings, name: str, tenant: str) -> None:
 @_name_argument
 @tenant_option
 @click.pass_obj
+@recorded("schedule.resumed", tenant="tenant")
 def schedules_resume(settings: Settings, name: str, tenant: str) -> None:
     """Resume a schedule at its next regular time."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):

@@ -22,12 +22,7 @@ from service.cli.connections import (
     map_list_command,
     unmap_list_command,
 )
-from service.cli.console import (
-    confirm_erasure,
-    echo,
-    json_option,
-    print_json,
-)
+from service.cli.console import confirm_erasure, echo, json_option, print_json, recorded
 from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant, open_pool, tenant_transaction
 from service.core.errors import InvalidInputError
@@ -66,6 +61,7 @@ for _command in (
 @click.argument("name")
 @click.option("--shop", metavar="x.myshopify.com", help="The store's myshopify.com domain.")
 @click.pass_obj
+@recorded("tenant.added")
 def tenants_add(settings: Settings, name: str, shop: str | None) -> None:
     """Create a tenant. A tenant is one store with its data, settings and connections."""
     with connect_as_owner(settings) as conn:
@@ -165,6 +161,7 @@ def tenants_list(settings: Settings, as_json: bool) -> None:
     help="Whether UGC samples must be free. Any price counts until set.",
 )
 @click.pass_obj
+@recorded("tenant.changed")
 def tenants_set(
     settings: Settings,
     name: str,

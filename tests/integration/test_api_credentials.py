@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import inspect
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import jwt
+import psycopg
 import pytest
 from apiflask import APIFlask
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,10 +25,11 @@ from service.api import access
 from service.api.access import PUBLIC_ENDPOINTS, needed_scope
 from service.app import create_app
 from service.core.config import Settings
-from service.core.db import connect_as_owner
+from service.core.db import connect_as_owner, tenant_transaction
 from service.core.errors import InvalidSettingError
 from service.tenants.tenants import add_tenant
 from service.tenants.tokens import SCOPES, Scope, create_token
+from tests.command import quintile
 from tests.web import code_for, running_app, token_for
 
 OWN = {"X-Quintile-Request": "1"}
@@ -418,3 +423,83 @@ def test_incomplete_settings_of_a_platform_are_refused(
 ) -> None:
     with pytest.raises(InvalidSettingError, match=message):
         create_app(replace(settings, **PLATFORM | changes))  # type: ignore[arg-type]
+
+
+AUDIT = "/api/admin/audit-log"
+
+
+def test_a_change_is_in_the_audit_log_with_who_before_and_after(
+    app: APIFlask, settings: Settings, tenant: UUID, client: FlaskClient
+) -> None:
+    browser = signed_in(app, settings, tenant, "Ada Byron")
+    body = {"window_days": 180}
+    answer = browser.patch("/api/admin/segments/rfm/settings", json=body, headers=OWN)
+    assert answer.status_code == 202
+    creator = {"handle": "ada", "email": "ada@example.com"}
+    assert client.post("/api/admin/creators", json=creator).status_code == 201
+    made = client.post(TOKENS, json={"label": "=Checkout"}).get_json()
+    quintile(settings, "tenants", "set", "north", "--window-days", "90")
+    quintile(settings, "schedules", "pause", "klaviyo", "--tenant", "north")
+
+    listed = client.get(AUDIT).get_json()["data"]
+    assert [(row["actor"].split(" …")[0], row["action"]) for row in listed] == [
+        ("command line", "schedule.paused"),
+        ("command line", "tenant.changed"),
+        ("API token tests", "token.created"),
+        ("API token tests", "creator.added"),
+        ("Ada Byron", "rfm_settings.changed"),
+    ]
+    changed = listed[-1]
+    assert (changed["before"]["window_days"], changed["after"]["window_days"]) == (365, 180)
+    assert listed[1]["after"] == {"window_days": 90}
+    # Neither secrets nor personal data of creators.
+    assert made["token"] not in str(listed)
+    assert "ada@example.com" not in str(listed)
+
+    first = client.get(f"{AUDIT}?limit=2").get_json()
+    second = client.get(f"{AUDIT}?limit=2&cursor={first['next_cursor']}").get_json()
+    assert first["data"] + second["data"] == listed[:4]
+    assert client.get(f"{AUDIT}?actor=Ada Byron").get_json()["data"] == [changed]
+    assert client.get(f"{AUDIT}?action=tenant.changed").get_json()["data"] == [listed[1]]
+    assert client.get(f"{AUDIT}?since=2100-01-01T00:00:00Z").get_json()["data"] == []
+    lines = list(csv.DictReader(io.StringIO(client.get(f"{AUDIT}.csv").text)))
+    assert [line["action"] for line in lines] == [row["action"] for row in listed]
+    assert json.loads(lines[-1]["after"])["window_days"] == 180
+
+    # What fails, or changes nothing, leaves no entry.
+    client.patch("/api/admin/segments/rfm/settings", json={"window_days": 0})
+    client.delete(f"/api/admin/creators/{uuid4()}")
+    quintile(settings, "tenants", "set", "north", "--shop", "bad", expect=1)
+    assert client.get(AUDIT).get_json()["data"] == listed
+
+
+def test_the_audit_log_can_only_grow_and_is_of_one_tenant(
+    app: APIFlask, settings: Settings, tenant: UUID, client: FlaskClient
+) -> None:
+    client.post(TOKENS, json={"label": "x"})
+    with connect_as_owner(settings) as conn:
+        other = add_tenant(conn, "south", None)
+    visitor = bearer(token_for(settings, other))
+    assert app.test_client().get(AUDIT, headers=visitor).get_json()["data"] == []
+    for statement in ("update app.audit_log set actor = 'x'", "delete from app.audit_log"):
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+            tenant_transaction(app.extensions["quintile"].pool, tenant) as conn,
+        ):
+            conn.execute(statement)  # type: ignore[call-overload]
+
+
+def test_every_change_through_the_api_is_recorded(app: APIFlask) -> None:
+    saves_nothing = {"samples_settings.preview_samples_settings"}
+    not_recorded = [
+        endpoint
+        for endpoint, method, path in closed_routes(app)
+        if method != "GET"
+        and path.startswith("/api/")
+        and endpoint not in saves_nothing
+        # Samples' settings are saved in one place, for a change and its undo.
+        and not re.search(
+            r"\b(record|recording|_save)\(", inspect.getsource(app.view_functions[endpoint])
+        )
+    ]
+    assert not_recorded == []

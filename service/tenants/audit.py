@@ -1,0 +1,58 @@
+"""The audit log: who changed what, with the values before and after.
+
+An entry is written in the transaction of its change, so there is none without the other. Values
+must not contain personal data of customers or creators: erasing them does not search the log.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from pydantic import TypeAdapter
+
+from service.core.db import Connection
+from service.core.queries import query
+
+COMMAND_LINE = "command line"
+
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def record_change(
+    conn: Connection,
+    tenant_id: UUID,
+    actor: str,
+    action: str,
+    *,
+    subject: object = "",
+    before: Any = None,
+    after: Any = None,
+) -> None:
+    """Add an entry, in the transaction of the change.
+
+    Args:
+        conn: The tenant's transaction, or the owner's.
+        tenant_id: The tenant.
+        actor: Who made the change.
+        action: What was done, as ``noun.verb``.
+        subject: Id or name of what was changed.
+        before: Values before the change, which can be written as JSON; None if there were none.
+        after: Values after it.
+    """
+    conn.execute(
+        query("tenants.record_change"),
+        {
+            "tenant_id": tenant_id,
+            "actor": actor,
+            "action": action,
+            "subject": str(subject),
+            "before": _json(before),
+            "after": _json(after),
+        },
+    )
+
+
+def _json(value: Any) -> Jsonb | None:
+    return None if value is None else Jsonb(_ANY.dump_python(value, mode="json"))
