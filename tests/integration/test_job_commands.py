@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,9 @@ from service.queue.enqueue import enqueue
 from service.queue.retry import PostponedError
 from service.queue.runs import RunPolicy, get_run, record_run, start_run
 from service.shopify.errors import ShopifyUnavailableError
+from service.tenants.sessions import begin_session
 from service.tenants.tenants import add_tenant
+from service.tenants.tokens import Access, create_sign_in_code
 from service.worker.housekeeping import housekeep
 from tests.command import environment_of, quintile, quintile_process
 from tests.conftest import PROJECT_DIR
@@ -163,12 +166,20 @@ def _done(pool: Pool, tenant_id: UUID) -> UUID:
     return run_id
 
 
-def test_the_housekeep_command_reports_what_it_deleted(settings: Settings, make_tenant) -> None:
-    make_tenant()
+def test_the_housekeep_command_reports_what_it_deleted(
+    settings: Settings, pool: Pool, make_tenant, owner: Connection
+) -> None:
+    access = Access(make_tenant(), "read", "somebody")
+    for hours in (-1, 1):
+        begin_session(pool, access, timedelta(hours=hours))
+        create_sign_in_code(owner, access.tenant_id, timedelta(hours=hours))
     result = _result(quintile_process(settings, "housekeep", "--json"))
     assert (result["state"], result["exit_code"]) == ("succeeded", 0)
-    kinds = {"webhooks", "exports", "notifications", "klaviyo_events", "runs", "jobs"}
-    assert result["counts"] == dict.fromkeys(kinds, 0)
+    kinds = {"webhooks", "exports", "notifications", "klaviyo_events", "runs", "jobs", "sessions"}
+    assert result["counts"] == dict.fromkeys(kinds, 0) | {"sessions": 1}
+    for table in ("sessions", "sign_in_codes"):
+        kept = owner.execute(f"select expires_at > now() as is_valid from app.{table}")  # type: ignore[arg-type]
+        assert kept.fetchall() == [{"is_valid": True}]
 
 
 def test_a_build_reports_its_runs_and_skips_tenants_that_are_being_built(
