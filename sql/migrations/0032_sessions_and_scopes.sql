@@ -1,5 +1,5 @@
--- Tokens with a scope and an end, sign-in links that name a person, and sessions that the server can
--- end.
+-- Tokens with a scope and an end, sign-in links that name a person, and sessions that the server
+-- can end.
 
 alter table app.api_tokens
 add column token_id uuid not null default gen_random_uuid(),

@@ -1,6 +1,6 @@
--- Every change by a person, a token or a command: who, what, before and after. The service adds rows
--- and cannot change or delete them; they go with the tenant. before and after hold no personal data
--- of customers or creators, whom erasure would not find there.
+-- Every change by a person, a token or a command: who, what, before and after. The service adds
+-- rows and cannot change or delete them; they go with the tenant. before and after hold no personal
+-- data of customers or creators, whom erasure would not find there.
 
 create table app.audit_log (
     tenant_id uuid not null,

@@ -48,7 +48,7 @@ where
 order by s.begun_at desc, s.session_id asc;
 
 -- name: delete_sessions
--- End sessions: one by its id, those of one person, or all of the tenant's. Links that have not been
+-- End sessions: one by its id, those of a person, or all of the tenant's. Links that have not been
 -- used end with all, or with their person.
 with unused as (
     delete from app.sign_in_codes

@@ -126,7 +126,7 @@ from app.tenants as t
 order by t.name;
 
 -- name: tenant_of_shop
--- The tenant of a signed webhook's or token's shop: the only look-up outside a tenant's transaction.
+-- The tenant of a shop that signed a webhook or token: the only look-up outside a tenant.
 select app.tenant_of_shop(%(shop)s) as tenant_id;
 
 -- name: find_shop
