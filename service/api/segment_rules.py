@@ -8,6 +8,7 @@ from apiflask import APIBlueprint
 from pydantic import Field, StringConstraints
 
 from service.api.access import actor, tenant_id, transaction
+from service.api.audit_log import recording
 from service.api.input_errors import explained
 from service.api.schemas import WITHOUT_NUL, Instant, Line, RequestModel, ResponseModel, Run
 from service.core.db import Connection
@@ -146,7 +147,8 @@ def restore_published_rule() -> dict[str, Any]:
 
 def _save(rule: SegmentRule) -> dict[str, Any]:
     with transaction() as conn:
-        change_segment_rule(conn, tenant_id(), actor(conn), rule)
+        with recording(conn, "segment_rule.changed", read=lambda: _read(conn)):
+            change_segment_rule(conn, tenant_id(), actor(), rule)
         run = enqueue(conn, tenant_id(), "build", behind_running=True)
         return {"rule": _read(conn), "run": run}
 
