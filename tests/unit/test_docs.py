@@ -47,7 +47,6 @@ def test_every_layer_is_described() -> None:
 
 
 def test_every_mart_is_listed() -> None:
-    listed = set(
-        re.findall(r"^\| `(\w+)`", (PROJECT_DIR / "docs/marts.md").read_text(), re.MULTILINE)
-    )
+    table = (PROJECT_DIR / "docs/marts.md").read_text().partition("\n## ")[0]
+    listed = set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))
     assert listed == {path.stem for path in (PROJECT_DIR / "models" / "marts").rglob("*.sql")}
