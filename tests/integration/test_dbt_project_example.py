@@ -44,16 +44,18 @@ LAYOUTS = {
 }
 
 
-def _blocks() -> list[str]:
+def _blocks(heading: str) -> list[str]:
+    """The code in a section of the page."""
     page = (PROJECT_DIR / "docs" / "package.md").read_text(encoding="utf-8")
-    install = page.partition("## Install\n")[2].partition("\n## ")[0]
-    return [dedent(block) for block in BLOCK.findall(install)]
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return [dedent(block).strip("\n") for block in BLOCK.findall(section)]
 
 
 def test_the_page_shows_the_files_of_the_example() -> None:
     files = [path.read_text(encoding="utf-8") for path in EXAMPLE.rglob("*") if path.is_file()]
-    blocks = [block.strip("\n") for block in _blocks()]
-    assert len(blocks) >= 4
+    copy, *blocks = [*_blocks("Install"), *_blocks("Use the marts in your models")]
+    assert copy == f"cp -r quintile/{EXAMPLE.relative_to(PROJECT_DIR)} your_project"
+    assert len(blocks) == 4
     assert [block for block in blocks if not any(block in file for file in files)] == []
 
 
@@ -148,6 +150,11 @@ def test_it_builds_twice_and_from_nothing(layout: str, project: Path, database: 
         {"customers": 1, "revenue": "12.500"},
     ]
     assert len(built[0]["neighbour"]) == 2
+    # The first result of the page.
+    with connect(database) as conn:
+        [_, query] = _blocks("Build and look at the result")
+        first = conn.execute(query).fetchall()
+    assert sum(row["customers"] for row in first) == 5
 
 
 def _rows(conn: Connection) -> dict[str, list[dict[str, Any]]]:
