@@ -5,20 +5,27 @@ Usage: python tests/dbt/check_manifest.py [target/manifest.json]
 Prints one line per violation and exits with 1 if there is any. Rules: every model has a
 description, a key test and its own .yml file next to it, and a unit test if it calculates
 anything; marts have enforced contracts, state their grain and freshness, describe every column and
-read no source; tenant_id comes first in columns, keys and indexes.
+read no source; tenant_id comes first in columns, keys and indexes; layers read only those before
+them. The exceptions for dbt-project-evaluator name models and sources that exist.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 Manifest = dict[str, Any]
 Node = dict[str, Any]
+
+EXCEPTIONS = (
+    Path(__file__).parents[2]
+    / "docs/examples/dbt_project_evaluator/seeds/dbt_project_evaluator_exceptions.csv"
+)
 
 # Phrases with which a description states how fresh its rows are.
 FRESHNESS = re.compile(r"\b(as of|last build|always current)\b", re.IGNORECASE)
@@ -58,8 +65,9 @@ def calculates(model: Node) -> bool:
     """
     if WITHOUT_UNIT_TEST.match(model["name"]):
         return False
-    is_staging = PurePosixPath(model["original_file_path"]).parts[:2] == ("models", "staging")
-    return not is_staging or bool(LOGIC.search(COMMENT.sub("", model["raw_code"].lower())))
+    return layer_of(model) != "staging" or bool(
+        LOGIC.search(COMMENT.sub("", model["raw_code"].lower()))
+    )
 
 
 def models_with_key_test(manifest: Manifest) -> set[str]:
@@ -140,9 +148,47 @@ def breaches_of_mart(model: Node) -> Iterator[str]:
     for name, column in model["columns"].items():
         if not column["description"].strip():
             yield f"is a mart whose column {name} has no description"
+
+
+def breaches_of_layers(model: Node, nodes: dict[str, Node]) -> Iterator[str]:
+    """Yield parents that a model of its layer may not read."""
+    is_staging = layer_of(model) == "staging"
     for parent in model["depends_on"]["nodes"]:
-        if parent.startswith("source."):
-            yield f"is a mart that reads {parent}; only staging may read sources"
+        if parent.startswith("source.") and not is_staging:
+            yield f"reads {parent}; only staging may read sources"
+        if (
+            is_staging
+            and parent.startswith("model.")
+            and layer_of(nodes.get(parent, model)) != "staging"
+        ):
+            yield f"is a staging model that reads {parent}"
+
+
+def layer_of(model: Node) -> str:
+    """Return the directory of a model below models/."""
+    return PurePosixPath(model["original_file_path"]).parts[1]
+
+
+def stale_exceptions(manifest: Manifest, rows: Iterable[dict[str, str]]) -> Iterator[str]:
+    """Yield exceptions for dbt-project-evaluator that give no reason or match nothing."""
+    nodes = [*manifest["nodes"].values(), *manifest.get("sources", {}).values()]
+    nodes += [node for versions in manifest.get("disabled", {}).values() for node in versions]
+    names = {
+        f"{node['source_name']}.{node['name']}" if "source_name" in node else str(node["name"])
+        for node in nodes
+    }
+    for row in rows:
+        pattern = row["id_to_exclude"]
+        if not row["comment"].strip():
+            yield f"{EXCEPTIONS.name}: {row['fct_name']} {pattern} has no reason"
+        is_named = row["column_name"] in {"resource_name", "parent", "child"}
+        if is_named and not any(is_like(name, pattern) for name in names):
+            yield f"{EXCEPTIONS.name}: {row['fct_name']} {pattern} matches no model or source"
+
+
+def is_like(name: str, pattern: str) -> bool:
+    """Return whether a name matches a pattern of SQL's LIKE; an underscore is itself here."""
+    return bool(re.fullmatch(re.escape(pattern).replace("%", ".*"), name))
 
 
 def breaches(manifest: Manifest) -> list[str]:
@@ -160,6 +206,7 @@ def breaches(manifest: Manifest) -> list[str]:
         )
         if is_mart(model):
             reasons += breaches_of_mart(model)
+        reasons += breaches_of_layers(model, manifest["nodes"])
         found += [f"{model['name']} {reason}" for reason in reasons]
     return found
 
@@ -175,7 +222,8 @@ def main(arguments: list[str]) -> int:
         print(f"{path} does not exist. Run `dbt parse` first.")
         return 1
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    found = breaches(manifest)
+    with EXCEPTIONS.open(encoding="utf-8", newline="") as file:
+        found = [*breaches(manifest), *stale_exceptions(manifest, csv.DictReader(file))]
     for breach in found:
         print(breach)
     if not models_of(manifest):

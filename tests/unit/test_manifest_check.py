@@ -56,6 +56,7 @@ def manifest() -> dict[str, Any]:
                 },
                 "test.quintile.key": {
                     "resource_type": "test",
+                    "name": "key",
                     "attached_node": MODEL_ID,
                     "test_metadata": {"name": "unique_within_tenant"},
                 },
@@ -99,7 +100,10 @@ BREACHES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("without an enforced contract", lambda m: m["config"]["contract"].update(enforced=False)),
     ("without a unique_key", lambda m: m["config"].update(unique_key=None)),
     ("column counted_on has no", lambda m: m["columns"]["counted_on"].update(description="")),
-    ("reads source.", lambda m: m["depends_on"]["nodes"].append("source.quintile.app.tenants")),
+    (
+        "only staging may read sources",
+        lambda m: m["depends_on"]["nodes"].append("source.quintile.app.tenants"),
+    ),
 ]
 
 
@@ -154,6 +158,37 @@ def test_a_model_that_calculates_needs_a_unit_test(
     assert check.breaches(changed) == ([breach] if needs_unit_test else [])
 
 
+def test_a_staging_model_reads_no_mart() -> None:
+    changed = manifest()
+    mart = changed["nodes"][MODEL_ID]
+    staging = copy.deepcopy(mart)
+    staging.update(unique_id="model.quintile.stg_app__sizes", name="stg_app__sizes")
+    staging.update(original_file_path="models/staging/app/stg_app__sizes.sql")
+    staging["depends_on"]["nodes"] = [MODEL_ID]
+    assert list(check.breaches_of_layers(staging, changed["nodes"])) == [
+        f"is a staging model that reads {MODEL_ID}"
+    ]
+
+
+def test_an_exception_for_the_evaluator_has_a_reason_and_matches_something() -> None:
+    row = {"fct_name": "fct_root_models", "column_name": "child", "comment": "Empty."}
+    assert list(check.stale_exceptions(manifest(), [{**row, "id_to_exclude": "size%"}])) == []
+    stale = list(check.stale_exceptions(manifest(), [{**row, "id_to_exclude": "gone_%"}]))
+    assert [sentence.partition(": ")[2] for sentence in stale] == [
+        "fct_root_models gone_% matches no model or source"
+    ]
+    blank = {**row, "id_to_exclude": "sizes", "comment": " "}
+    assert "has no reason" in next(check.stale_exceptions(manifest(), [blank]))
+
+
+@pytest.fixture
+def _no_exceptions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "exceptions.csv"
+    path.write_text("fct_name,column_name,id_to_exclude,comment\n")
+    monkeypatch.setattr(check, "EXCEPTIONS", path)
+
+
+@pytest.mark.usefixtures("_no_exceptions")
 def test_the_command_prints_breaches_and_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,6 +200,7 @@ def test_the_command_prints_breaches_and_fails(
     assert capsys.readouterr().out == "sizes is a mart whose column counted_on has no description\n"
 
 
+@pytest.mark.usefixtures("_no_exceptions")
 def test_the_command_passes_a_clean_manifest(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(manifest()), encoding="utf-8")
