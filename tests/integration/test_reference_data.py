@@ -18,6 +18,7 @@ from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, create_pool
 from tests.command import quintile, quintile_process
 from tests.external import external_server
+from tests.reference import orders_file
 
 
 @pytest.fixture(scope="module")
@@ -42,29 +43,15 @@ def database(request: pytest.FixtureRequest, cluster, tmp_path: Path) -> Iterato
     )
 
 
-@pytest.fixture
-def orders_file(shared_dir: Path, tmp_path: Path) -> Path:
-    """The reference orders in the import's columns."""
-    path = tmp_path / "orders.csv"
-    with (
-        (shared_dir / "data/rfm/rfm_data_orders.csv").open(newline="") as source,
-        path.open("w", newline="") as target,
-    ):
-        writer = csv.writer(target)
-        writer.writerow(["order_id", "customer_id", "processed_at", "total"])
-        for number, row in enumerate(csv.DictReader(source), start=1):
-            writer.writerow([number, row["customer_id"], row["order_date"], row["revenue"]])
-    return path
-
-
 def test_the_reference_data_gives_the_published_answer(
-    database: Settings, orders_file: Path, shared_dir: Path
+    database: Settings, shared_dir: Path, tmp_path: Path
 ) -> None:
     quintile_process(database, "migrate")
     quintile(database, "tenants", "add", "reference")
-    imported = quintile(database, "orders", "import", orders_file, "--tenant", "reference")
+    file = orders_file(shared_dir, tmp_path)
+    imported = quintile(database, "orders", "import", file, "--tenant", "reference")
     assert imported.stdout == "4906 orders loaded, 0 unchanged, 0 rejected\n"
-    again = quintile(database, "orders", "import", orders_file, "--tenant", "reference")
+    again = quintile(database, "orders", "import", file, "--tenant", "reference")
     assert again.stdout == "0 orders loaded, 4906 unchanged, 0 rejected\n"
 
     quintile(database, "build", "--tenant", "reference", "--as-of", "2006-12-31")

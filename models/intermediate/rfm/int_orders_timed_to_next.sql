@@ -1,0 +1,70 @@
+{%- set survival = previous_build_of('rfm_survival') if not flags.FULL_REFRESH -%}
+
+with
+
+windows as not materialized (
+    select * from {{ ref('int_windows_built_for_rfm') }}
+    where instants_back = 0 and {{ tenant_filter() }}
+),
+
+orders as not materialized (
+    select * from {{ ref('stg_shopify__orders') }}
+    where {{ tenant_filter() }}
+),
+
+samples as (
+    select * from {{ ref('int_orders_matched_as_samples') }}
+    where {{ tenant_filter() }}
+),
+
+customers as not materialized (
+    select * from {{ ref('customer_facts') }}
+    where {{ tenant_filter() }}
+),
+
+due_windows as (
+    select w.*
+    from windows as w
+    {%- if survival %}
+    where
+        not exists (
+            select from {{ survival }} as k
+            where k.tenant_id = w.tenant_id and {{ is_survival_current('k', 'w') }}
+        )
+    {%- endif %}
+),
+
+excluded_customers as (
+    select
+        tenant_id,
+        customer_id
+    from customers
+    where is_excluded_from_rfm
+),
+
+final as (
+    select
+        o.tenant_id,
+        o.customer_id,
+        o.order_id,
+        row_number() over by_customer as order_number,
+        {{ days_between(
+            'o.ordered_at', 'coalesce(lead(o.ordered_at) over by_customer, w.as_of)', 'w.time_zone'
+        ) }} as waited_days,
+        lead(o.ordered_at) over by_customer is not null as is_reordered,
+        {{ days_between('o.ordered_at', 'w.as_of', 'w.time_zone') }} as age_days
+    from orders as o
+    inner join due_windows as w on o.tenant_id = w.tenant_id
+    left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
+    left join excluded_customers as x
+        on o.tenant_id = x.tenant_id and o.customer_id = x.customer_id
+    where
+        o.customer_id is not null
+        and x.customer_id is null
+        and {{ is_sale() }}
+    window by_customer as (
+        partition by o.tenant_id, o.customer_id order by o.ordered_at, o.order_id
+    )
+)
+
+select * from final

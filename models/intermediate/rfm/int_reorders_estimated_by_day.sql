@@ -1,0 +1,128 @@
+{%- set minimum = var('survival_minimum_orders') -%}
+{%- set horizon = var('churn_horizon_days') -%}
+
+with
+
+orders as (
+    select * from {{ ref('int_orders_timed_to_next') }}
+),
+
+counted as (
+    select
+        o.tenant_id,
+        least(o.order_number, {{ var('survival_order_counts') }})::int as order_count,
+        v.waited_days,
+        sum(v.orders) as orders,
+        sum(v.reordered) as reordered,
+        sum(v.followed) as followed
+    from orders as o
+    cross join
+        lateral (
+            values (o.waited_days, 1, o.is_reordered::int, 0), (o.age_days, 0, 0, 1)
+        ) as v (waited_days, orders, reordered, followed)
+    group by o.tenant_id, least(o.order_number, {{ var('survival_order_counts') }}), v.waited_days
+),
+
+-- Where enough orders are older than the horizon, orders are pooled so that churn risks are known.
+horizons as (
+    select
+        tenant_id,
+        case
+            when sum(followed) filter (where waited_days >= {{ horizon }}) >= {{ minimum }}
+                then {{ horizon }}
+            else 0
+        end as horizon_days
+    from counted
+    group by tenant_id
+),
+
+sizes as (
+    select
+        c.tenant_id,
+        c.order_count,
+        sum(sum(c.followed)) over (
+            partition by c.tenant_id order by c.order_count desc
+        ) as orders_or_more,
+        lag(sum(c.followed), 1, {{ minimum }}) over (
+            partition by c.tenant_id order by c.order_count
+        ) as orders_before
+    from counted as c
+    inner join horizons as h on c.tenant_id = h.tenant_id and c.waited_days >= h.horizon_days
+    group by c.tenant_id, c.order_count
+),
+
+-- The highest number of orders with figures of its own. Higher ones are pooled with it. The higher
+-- a number, the fewer customers have it, so it is enough to look at the one before.
+highest_counts as (
+    select
+        tenant_id,
+        max(order_count) as order_count
+    from sizes
+    where orders_or_more >= {{ minimum }} and orders_before >= {{ minimum }}
+    group by tenant_id
+),
+
+pooled as (
+    select
+        c.tenant_id,
+        least(c.order_count, h.order_count) as order_count,
+        bool_or(c.order_count >= h.order_count) as includes_higher_counts,
+        c.waited_days,
+        sum(c.orders) as orders,
+        sum(c.reordered) as reordered,
+        sum(c.followed) as followed
+    from counted as c
+    inner join highest_counts as h on c.tenant_id = h.tenant_id
+    group by c.tenant_id, least(c.order_count, h.order_count), c.waited_days
+),
+
+-- Every day up to the one after the age of the tenant's oldest order.
+all_days as (
+    select
+        tenant_id,
+        order_count,
+        includes_higher_counts,
+        generate_series(
+            0, max(max(waited_days)) over (partition by tenant_id) + 1
+        ) as waited_days
+    from pooled
+    group by tenant_id, order_count, includes_higher_counts
+),
+
+at_risk as (
+    select
+        a.*,
+        coalesce(p.reordered, 0)::int as reordered,
+        coalesce(sum(p.orders) over from_here, 0)::int as at_risk,
+        coalesce(sum(p.followed) over from_here, 0)::int as followed
+    from all_days as a
+    left join pooled as p
+        on
+            a.tenant_id = p.tenant_id
+            and a.order_count = p.order_count
+            and a.waited_days = p.waited_days
+    window from_here as (partition by a.tenant_id, a.order_count order by a.waited_days desc)
+),
+
+-- The product of 1 - reordered / at_risk over all days before, as a sum of logarithms. Rounded, so
+-- that equal shares are equal.
+final as (
+    select
+        *,
+        round(
+            exp(
+                coalesce(
+                    sum(ln(greatest(1 - reordered / greatest(at_risk, 1)::float, 1e-12))) over (
+                        partition by tenant_id, order_count
+                        order by waited_days
+                        rows between unbounded preceding and 1 preceding
+                    ),
+                    0
+                )
+            )::numeric,
+            9
+        ) as survival
+    from at_risk
+)
+
+select * from final
