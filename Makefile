@@ -23,7 +23,8 @@ help:
 	@echo "make test-fast    tests of units, the API, its contracts and isolation"
 	@echo "make lint         style, types, layers, SQL and the dbt manifest"
 	@echo "make format       put Python and SQL into the house format"
-	@echo "make bench        what builds cost; SIZE=100k, 1m (unless set) or 10m"
+	@echo "make bench        what builds cost; SIZE=100k, 1m (unless set) or 10m; PART=builds,"
+	@echo "                  connectors, shopify or klaviyo for one part"
 	@echo "make clean        remove the virtual environment and caches"
 	@echo "make purge        make clean, and remove the embedded database with all its data"
 
@@ -75,7 +76,7 @@ format: $(READY)
 	@$(BIN)/ruff format .
 
 bench: $(READY)
-	@$(BIN)/python -m tests.bench --size $(SIZE)
+	@$(BIN)/python -m tests.bench --size $(SIZE) $(if $(PART),--part $(PART))
 
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m tests.cluster || true
