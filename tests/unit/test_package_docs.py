@@ -1,4 +1,4 @@
-"""The pages for analysts list every var that an installer can set, and every mart."""
+"""The page on the dbt package lists every var that an installer can set."""
 
 from __future__ import annotations
 
@@ -25,11 +25,3 @@ def test_every_var_is_documented_with_its_default() -> None:
             assert not documented[name].startswith("`"), name
         else:
             assert documented[name].strip("`") == str(default).lower(), name
-
-
-def test_every_mart_is_listed() -> None:
-    page = (PROJECT_DIR / "docs" / "marts.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| `(\w+)` \|", page.partition("\n## ")[0], flags=re.MULTILINE)
-    assert sorted(listed) == sorted(
-        path.stem for path in (PROJECT_DIR / "models" / "marts").rglob("*.sql")
-    )
