@@ -422,7 +422,7 @@ def test_segments_are_edited_by_keyboard_and_every_fault_is_told(
     page.get_by_role("button", name="Remove Potential").press("Enter")
     expect(page.get_by_label("Recency 3, frequency 1", exact=True)).to_have_value("potential")
     save.press("Enter")
-    expect(told).to_contain_text("The grid uses the segment 'potential', which does not exist.")
+    expect(told).to_contain_text("Choose one where the table has none.")
     for frequency in (1, 2):
         page.get_by_label(f"Recency 3, frequency {frequency}", exact=True).select_option(
             label="Hibernating"
