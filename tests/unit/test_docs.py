@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import PROJECT_DIR
 
@@ -50,3 +52,14 @@ def test_every_mart_is_listed() -> None:
     table = (PROJECT_DIR / "docs/marts.md").read_text().partition("\n## ")[0]
     listed = set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))
     assert listed == {path.stem for path in (PROJECT_DIR / "models" / "marts").rglob("*.sql")}
+
+
+def test_a_description_that_models_share_is_a_docs_block() -> None:
+    """Written in more than three files, a sentence gets variants and is corrected in one of them."""
+    written = Counter(
+        " ".join(column.get("description", "").split())
+        for path in (PROJECT_DIR / "models").rglob("*.yml")
+        for model in yaml.safe_load(path.read_text()).get("models", [])
+        for column in model.get("columns", [])
+    )
+    assert [text for text, times in written.items() if times > 3 and "doc(" not in text] == []
