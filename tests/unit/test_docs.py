@@ -55,7 +55,7 @@ def test_every_mart_is_listed() -> None:
 
 
 def test_a_description_that_models_share_is_a_docs_block() -> None:
-    """Written in more than three files, a sentence gets variants and is corrected in one of them."""
+    """Written in more than three files, a sentence gets variants and is corrected in one only."""
     written = Counter(
         " ".join(column.get("description", "").split())
         for path in (PROJECT_DIR / "models").rglob("*.yml")
