@@ -25,13 +25,20 @@
             {%- endif %}{{ ',' if not loop.last }}
             {%- endfor %}
         from (select * from {{ orders }}) as o
-        left join (select * from {{ ref('base_seeds__exchange_rates') }}) as r
-            on
-                o.tenant_id = r.tenant_id
-                and o.currency = r.from_currency
-                and o.processed_at >= r.starts_at
-                and o.processed_at < r.ends_at
+        -- One index look-up per order; a join would compare it with every rate.
+        left join lateral (
+            select
+                x.to_currency,
+                x.factor
+            from (select * from {{ ref('base_seeds__exchange_rates') }}) as x
+            where
+                x.tenant_id = o.tenant_id
+                and x.from_currency = o.currency
+                and x.starts_at <= o.processed_at
                 and greatest(o.total_minor, o.subtotal_minor, o.refunded_minor) < 1e12
+            order by x.starts_at desc, x.factor desc
+            limit 1
+        ) as r on true
     ) as orders_in_one_currency
 {%- endmacro %}
 

@@ -28,12 +28,6 @@ final as (
         r.from_currency,
         r.to_currency,
         r.starts_at,
-        coalesce(
-            lead(r.starts_at) over (
-                partition by r.tenant_id, r.from_currency order by r.starts_at, r.rate
-            ),
-            'infinity'
-        ) as ends_at,
         r.rate,
         r.rate * 10::numeric ^ (coalesce(t.exponent, 2) - coalesce(f.exponent, 2)) as factor
     from rates as r
