@@ -46,7 +46,7 @@ HAS_TENANT = """
     where c.relkind in ('r', 'p', 'v') and n.nspname in ('shopify', 'app', 'marts')
     order by 1, 2
 """
-# Seeds, which are the same for all tenants.
+# Seeds and a calendar, which are the same for all tenants.
 COMMON = {
     "rfm_segment_grid",
     "rfm_segments",
@@ -54,6 +54,7 @@ COMMON = {
     "relay_domains",
     "sample_words",
     "currency_exponents",
+    "quintile_days",
 }
 
 

@@ -63,3 +63,18 @@ def test_a_description_that_models_share_is_a_docs_block() -> None:
         for column in model.get("columns", [])
     )
     assert [text for text, times in written.items() if times > 3 and "doc(" not in text] == []
+
+
+def test_every_metric_is_listed_and_has_a_measure_of_a_mart() -> None:
+    section = (PROJECT_DIR / "docs/marts.md").read_text().partition("\n## Metrics\n")[2]
+    rows = re.findall(r"^\| (`quintile_.*?) \|", section, re.MULTILINE)
+    described = [
+        yaml.safe_load(path.read_text())
+        for path in (PROJECT_DIR / "models" / "semantic").glob("*.yml")
+    ]
+    metrics = {metric["name"] for file in described for metric in file.get("metrics", [])}
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == metrics
+    models = [model["model"] for file in described for model in file.get("semantic_models", [])]
+    marts = {path.stem for path in (PROJECT_DIR / "models" / "marts").rglob("*.sql")}
+    assert len(models) == 7
+    assert {model[len("ref('") : -len("')")] for model in models} - marts == {"stg_app__tenants"}

@@ -59,6 +59,7 @@ final as (
 
         -- timestamps
         ordered_at,
+        (ordered_at at time zone time_zone)::date as ordered_on,
         date_trunc('month', ordered_at at time zone time_zone)::date as ordered_month,
         cancelled_at,
         first_fulfilled_at,
