@@ -69,7 +69,8 @@ lint-python: $(READY)
 
 lint-sql: $(READY)
 	@$(BIN)/python -m tests.dbt.lint_sql
-	@$(BIN)/dbt --quiet --warn-error parse && $(BIN)/python -m tests.dbt.check_manifest
+	@$(BIN)/dbt --quiet --warn-error parse && $(BIN)/python -m tests.dbt.check_manifest \
+		&& $(BIN)/python -m tests.dbt.contracts
 
 format: $(READY)
 	@$(BIN)/ruff check --fix .
