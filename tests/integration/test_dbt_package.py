@@ -72,7 +72,7 @@ def _as_csv(conn: Connection, text: str, schema: str) -> str:
 def _save_segment_rules(settings: Settings) -> None:
     """Save the rule that the project's seeds have for a tenant of its own."""
     segments, cells = (
-        list(csv.DictReader((PACKAGE / "seeds" / f"{name}.csv").open(encoding="utf-8")))
+        list(csv.DictReader((PACKAGE / "seeds" / f"{name}.csv").read_text("utf-8").splitlines()))
         for name in ("rfm_segments_by_tenant", "rfm_segment_grid_by_tenant")
     )
     rule = RfmRuleInput.model_validate(

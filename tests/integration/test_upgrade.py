@@ -186,7 +186,16 @@ TABLES = """
             select array_agg(k.attname::text order by k.attnum)
             from pg_index as i
             inner join pg_attribute as k on i.indrelid = k.attrelid and k.attnum = any(i.indkey)
-            where i.indrelid = c.oid and i.indisprimary
+            -- A key with a nullable column is a unique one.
+            where
+                i.indrelid = c.oid
+                and i.indisunique
+                and (
+                    i.indisprimary
+                    or not exists (
+                        select from pg_index as p where p.indrelid = c.oid and p.indisprimary
+                    )
+                )
         ) as key,
         has_table_privilege('quintile_app', c.oid, 'insert') as is_insertable,
         has_table_privilege('quintile_app', c.oid, 'update') as is_updatable
