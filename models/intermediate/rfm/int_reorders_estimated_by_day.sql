@@ -76,7 +76,8 @@ pooled as (
     group by c.tenant_id, least(c.order_count, h.order_count), c.waited_days
 ),
 
--- Every day up to the one after the age of the tenant's oldest order.
+-- Every day up to the one after the age of the tenant's oldest order, with and without orders. A
+-- join of days to orders would compare each day with all: PostgreSQL expects few rows here.
 all_days as (
     select
         tenant_id,
@@ -84,24 +85,38 @@ all_days as (
         includes_higher_counts,
         generate_series(
             0, max(max(waited_days)) over (partition by tenant_id) + 1
-        ) as waited_days
+        ) as waited_days,
+        0 as orders,
+        0 as reordered,
+        0 as followed
     from pooled
     group by tenant_id, order_count, includes_higher_counts
+
+    union all
+
+    select
+        tenant_id,
+        order_count,
+        includes_higher_counts,
+        waited_days,
+        orders,
+        reordered,
+        followed
+    from pooled
 ),
 
 at_risk as (
     select
-        a.*,
-        coalesce(p.reordered, 0)::int as reordered,
-        coalesce(sum(p.orders) over from_here, 0)::int as at_risk,
-        coalesce(sum(p.followed) over from_here, 0)::int as followed
-    from all_days as a
-    left join pooled as p
-        on
-            a.tenant_id = p.tenant_id
-            and a.order_count = p.order_count
-            and a.waited_days = p.waited_days
-    window from_here as (partition by a.tenant_id, a.order_count order by a.waited_days desc)
+        tenant_id,
+        order_count,
+        includes_higher_counts,
+        waited_days,
+        sum(reordered)::int as reordered,
+        (sum(sum(orders)) over from_here)::int as at_risk,
+        (sum(sum(followed)) over from_here)::int as followed
+    from all_days
+    group by tenant_id, order_count, includes_higher_counts, waited_days
+    window from_here as (partition by tenant_id, order_count order by waited_days desc)
 ),
 
 -- The product of 1 - reordered / at_risk over all days before, as a sum of logarithms. Rounded, so
