@@ -74,7 +74,8 @@
     {%- elif modules.re.search(
         '\\b(select|now|random|(clock|statement|transaction)_timestamp|(current|local)_?(date|time'
         ~ '|timestamp))\\b', words
-    ) -%}
+    ) or modules.re.search('\\bage\\s*\\(([^,()]|\\([^()]*\\))*\\)', words)
+    or modules.re.search("'\\s*(now|today|tomorrow|yesterday)\\s*'", condition | lower) -%}
         {%- set problem = 'its condition depends on more than the order: it has a subquery, the'
             ~ ' current time or a random number' -%}
     {%- endif -%}

@@ -94,19 +94,18 @@ combinations as (
         r.r_score,
         f.f_score,
         m.m_score,
-        (
-            select count(*)
-            from grid as g
-            where
-                g.tenant_id = t.tenant_id
-                and g.r_score = r.r_score
-                and g.f_score = f.f_score
-                and (g.m_score is null or g.m_score = m.m_score)
-        ) as segments
+        count(g.tenant_id) as segments
     from (select distinct s.tenant_id from segments as s) as t
     cross join generate_series(1, 5) as r (r_score)
     cross join generate_series(1, 5) as f (f_score)
     cross join generate_series(1, 5) as m (m_score)
+    left join grid as g
+        on
+            t.tenant_id = g.tenant_id
+            and r.r_score = g.r_score
+            and f.f_score = g.f_score
+            and m.m_score = coalesce(g.m_score, m.m_score)
+    group by t.tenant_id, r.r_score, f.f_score, m.m_score
 ),
 
 combination_faults as (

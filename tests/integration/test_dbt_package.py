@@ -263,6 +263,8 @@ def test_a_project_adds_exclusion_reasons(dbt: Dbt, built: str) -> None:
         ("wholesale", "channel = 'o.channel'", "has to use columns of the order"),
         ("wholesale", "o.ordered_at < w.as_of", "has to use columns of the order"),
         ("wholesale", "o.ordered_at < now()", "depends on more than the order"),
+        ("wholesale", "o.ordered_at < 'today'", "depends on more than the order"),
+        ("wholesale", "age(date(o.ordered_at)) > '1 y'", "depends on more than the order"),
     ],
 )
 def test_an_exclusion_reason_that_makes_no_sense_says_so(

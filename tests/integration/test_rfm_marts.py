@@ -305,6 +305,67 @@ def test_orders_of_a_customer_are_looked_up_in_an_index(
             assert "Seq Scan on orders" not in plan
 
 
+@pytest.mark.parametrize(
+    ("mart", "filtered_by_customer"),
+    [
+        ("orders", {"orders", "customer_facts"}),
+        ("order_lines", {"orders", "customer_facts"}),
+        ("customer_predictions", {"customer_facts"}),
+        ("rfm_scores_by_window", {"customer_facts", "int_customers_scored_by_window"}),
+        ("rfm_by_first_channel", set()),
+        ("rfm_by_product_type", set()),
+        ("cohort_retention", set()),
+    ],
+)
+def test_a_query_of_a_mart_reads_no_other_tenant(
+    mart: str, filtered_by_customer: set[str], built_demo: Settings
+) -> None:
+    """Every table is read by the tenant, even by a superuser, whom no policy filters."""
+    with connect(built_demo.database_url) as conn:
+        ids = conn.cursor(row_factory=tuple_row).execute(
+            """
+            select tenant_id::text, customer_id from marts.customer_facts
+            where segment is not null limit 1
+            """
+        )
+        tenant_id, customer_id = ids.fetchone() or ("", "")
+        of_tenants = {
+            row["table_name"]
+            for row in conn.execute(
+                "select table_name from information_schema.columns where column_name = 'tenant_id'"
+            )
+        }
+
+        def scans(where: str) -> list[tuple[str, str]]:
+            """Tables of tenants that the plan reads, and by which conditions."""
+            found = conn.execute(
+                sql.SQL("explain (format json) select * from {} where ").format(
+                    sql.Identifier("marts", mart)
+                )
+                + sql.SQL(where).format(sql.Literal(tenant_id), sql.Literal(customer_id))
+            ).fetchone()
+            assert found is not None
+            conditions = ("Index Cond", "Recheck Cond", "Filter")
+            nodes = [found["QUERY PLAN"][0]["Plan"]]
+            for node in nodes:
+                nodes += node.get("Plans", [])
+            return [
+                (node["Relation Name"], str([node.get(condition) for condition in conditions]))
+                for node in nodes
+                if node.get("Relation Name") in of_tenants
+            ]
+
+        whole = scans("tenant_id = {}")
+        assert len(whole) > 1
+        assert [scan for scan in whole if f"tenant_id = '{tenant_id}'" not in scan[1]] == []
+        if filtered_by_customer:
+            of_one = scans("tenant_id = {} and customer_id = {}")
+            assert [scan for scan in of_one if f"tenant_id = '{tenant_id}'" not in scan[1]] == []
+            read = [scan for scan in of_one if scan[0] in filtered_by_customer]
+            assert {table for table, _ in read} == filtered_by_customer
+            assert [scan for scan in read if f"customer_id = '{customer_id}'" not in scan[1]] == []
+
+
 def test_retention_has_every_sale_of_the_cohorts_once(tenants: list[tuple[UUID, Pool]]) -> None:
     for tenant_id, pool in tenants:
         with tenant_transaction(pool, tenant_id, read_only=True) as conn:

@@ -1,5 +1,7 @@
 {%- set limits = var('churn_risk_limits') -%}
 
+-- `not materialized`: a CTE that is read twice would otherwise be computed for all tenants,
+-- whatever the filter on tenant_id.
 with
 
 facts as (
@@ -10,7 +12,7 @@ builds as (
     select * from {{ ref('rfm_builds') }}
 ),
 
-survival as (
+survival as not materialized (
     select * from {{ ref('rfm_survival') }}
 ),
 
@@ -72,9 +74,10 @@ final as (
         c.as_of as calculated_at
     from buyers as c
     left join last_rows as l on c.tenant_id = l.tenant_id
+    -- By c.tenant_id, so that a filter on it reaches the survival of one tenant.
     left join survival as s
         on
-            l.tenant_id = s.tenant_id
+            c.tenant_id = s.tenant_id
             and least(c.lifetime_order_count, l.order_count) = s.order_count
             and least(c.days_since_order / 7 * 7, l.days_since_order) = s.days_since_order
 )

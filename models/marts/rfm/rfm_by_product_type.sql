@@ -1,10 +1,12 @@
+-- `not materialized`: a CTE that is read twice would otherwise be computed for all tenants,
+-- whatever the filter on tenant_id.
 with
 
 builds as (
     select * from {{ ref('rfm_builds') }}
 ),
 
-customers as (
+customers as not materialized (
     select * from {{ ref('customer_facts') }}
     where segment is not null
 ),

@@ -1,10 +1,12 @@
+-- `not materialized`: a CTE that is read twice would otherwise be computed for all tenants,
+-- whatever the filter on tenant_id.
 with
 
 main_scores as (
     select * from {{ ref('customer_rfm_segments') }}
 ),
 
-builds as (
+builds as not materialized (
     select * from {{ ref('rfm_builds') }}
 ),
 
