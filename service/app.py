@@ -102,9 +102,10 @@ class _SessionInterface(SecureCookieSessionInterface):
 def _configure(app: APIFlask, settings: Settings) -> None:
     app.json = _JsonProvider(app)
     app.session_interface = _SessionInterface()
-    is_embedded = bool(settings.frame_ancestors.strip())
+    is_embedded = bool(read_origins(settings, "frame_ancestors"))
     if hops := settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+        # Proxies replace X-Forwarded-Proto where they add to X-Forwarded-For.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=1)  # type: ignore[method-assign]
     app.config.update(
         SECRET_KEY=derive(settings, "session"),
         SESSION_COOKIE_NAME="quintile_session",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
 import structlog
@@ -26,6 +26,7 @@ from service.core.errors import NotConnectedError
 from service.core.queries import query
 from service.tenants import sessions
 from service.tenants.platform_tokens import Issuer, find_platform_access, is_platform_token
+from service.tenants.signing_keys import KeysUnavailableError
 from service.tenants.tokens import SCOPES, Access, Scope, find_token
 
 PUBLIC_ENDPOINTS = frozenset(
@@ -46,6 +47,8 @@ PUBLIC_ENDPOINTS = frozenset(
     }
 )
 
+_Found = TypeVar("_Found")
+
 OWN_REQUEST_HEADER = "X-Quintile-Request"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -56,7 +59,7 @@ _SCOPES: dict[str, Scope] = {
     "admin.sign_out": "read",
 }
 # Credentials, and what gives access to personal data outside Quintile: also to read.
-_ADMIN_BLUEPRINTS = frozenset({"tokens", "people", "privacy"})
+_ADMIN_BLUEPRINTS = frozenset({"tokens", "people", "audit_log", "privacy"})
 # Connections and addresses that data is sent to: to change.
 _ADMIN_CHANGES = frozenset({"integrations", "integrations_klaviyo", "notifications"})
 
@@ -128,14 +131,19 @@ def require_connection(conn: Connection, provider: Literal["shopify", "klaviyo"]
         )
 
 
+def access() -> Access:
+    """What the request's credential gives."""
+    return cast("Login", g.login).access
+
+
 def actor() -> str:
     """Who makes the request, in words to record with a change."""
-    return cast("Login", g.login).access.actor
+    return access().actor
 
 
 def scope() -> Scope:
     """What the request's credential allows."""
-    return cast("Login", g.login).access.scope
+    return access().scope
 
 
 def needed_scope(endpoint: str, method: str) -> Scope:
@@ -167,7 +175,8 @@ def require_login() -> None:
         raise NotSignedInError
     if login.via == "session" and request.method not in _SAFE_METHODS:
         require_own_request()
-    state().limits.count_request(f"{login.tenant_id} {login.access.actor}")
+    credential = login.access.credential_id or login.access.actor
+    state().limits.count_request(f"{login.tenant_id} {credential}")
     needed = needed_scope(request.endpoint, request.method)
     if SCOPES.index(login.access.scope) < SCOPES.index(needed):
         raise MissingScopeError(needed, login.access.scope)
@@ -178,7 +187,7 @@ def require_login() -> None:
 def require_own_request() -> None:
     """Refuse cross-site requests (CSRF).
 
-    Other sites cannot set our header without a CORS preflight, which is never granted. A form
+    Other sites cannot set our header: a CORS preflight never allows it. A form
     cannot set headers either, so the sign-out form is recognised by its Origin, which browsers
     send with every POST.
 
@@ -193,14 +202,17 @@ def require_own_request() -> None:
         raise RefusedRequestError
 
 
-def begin_session(access: Access) -> None:
-    """Sign the browser in with a credential that was just checked."""
-    lifetime = timedelta(hours=state().settings.session_hours)
-    secret = sessions.begin_session(state().pool, access, lifetime)
-    session.clear()
+def begin_session(tenant: UUID, secret: str) -> None:
+    """Give the browser the cookie of a session that has just begun, and end its former one."""
+    end_session()
     session.permanent = True
-    session["tenant"] = access.tenant_id.hex
+    session["tenant"] = tenant.hex
     session["secret"] = secret
+
+
+def session_lifetime() -> timedelta:
+    """How long a session lasts."""
+    return timedelta(hours=state().settings.session_hours)
 
 
 def end_session() -> None:
@@ -218,18 +230,20 @@ def _login_by_token() -> Login | None:
     return Login(access, "token") if access else None
 
 
-def check_credential(find: Callable[[], Access | None]) -> Access | None:
-    """Look a credential up, unless too many of the client's failed.
+def check_credential(find: Callable[[], _Found | None]) -> _Found | None:
+    """Look a credential up, and count it if it is not valid.
 
     Raises:
-        TooManyRequestsError: They did.
+        TooManyRequestsError: It is not, like too many before it from the client's address.
     """
-    address = request.remote_addr or ""
-    state().limits.check_failures(address)
-    access = find()
-    if access is None:
-        state().limits.count_failure(address)
-    return access
+    try:
+        found = find()
+    except KeysUnavailableError:
+        state().limits.count_failure(request.remote_addr or "")
+        raise
+    if found is None:
+        state().limits.count_failure(request.remote_addr or "")
+    return found
 
 
 def _find_bearer(token: str) -> Access | None:

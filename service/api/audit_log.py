@@ -12,13 +12,14 @@ from apiflask import APIBlueprint
 from flask import Response, stream_with_context
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from service.api.access import actor, state, tenant_id, transaction
+from service.api.access import access, state, tenant_id, transaction
 from service.api.paging import Keyset, PageQuery
 from service.api.schemas import WITHOUT_NUL, Instant, Page, RequestModel, ResponseModel
 from service.core.csv_stream import stream_csv
 from service.core.db import Connection, tenant_transaction
 from service.core.queries import query
 from service.tenants.audit import record_change
+from service.tenants.tokens import ActorKind
 
 blueprint = APIBlueprint("audit_log", __name__, tag="Access")
 
@@ -51,6 +52,8 @@ class AuditEntry(ResponseModel):
     entry_id: UUID
     made_at: Instant
     actor: str = Field(description="A person, a token's name and end, or the command line.")
+    actor_kind: ActorKind = Field(description="Tells apart actors of the same name.")
+    credential_id: UUID | None = Field(description="Id of the token or session; null for others.")
     action: str = Field(description="What was done, such as `rfm_settings.changed`.")
     subject: str = Field(description="Id or name of what was changed; may be empty.")
     before: Any = Field(description="Values before the change; null if there were none.")
@@ -73,7 +76,7 @@ def record(
         before: The values before the change, if there were any.
         after: The values after it.
     """
-    record_change(conn, tenant_id(), actor(), action, subject=subject, before=before, after=after)
+    record_change(conn, access(), action, subject=subject, before=before, after=after)
 
 
 @contextmanager

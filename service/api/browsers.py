@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
 
 from flask import Response, request
 
 from service.core.config import Settings
 from service.core.errors import InvalidSettingError
 
+# As browsers send it: lower case, without the scheme's own port.
+_ORIGIN = re.compile(r"https?://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
+_DEFAULT_PORTS = (":80", ":443")
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _HEADERS = "Authorization, Content-Type, If-None-Match, Idempotency-Key"
 _EXPOSED = "ETag, Location, Retry-After, X-Request-Id"
@@ -23,11 +26,10 @@ def read_origins(settings: Settings, name: str) -> tuple[str, ...]:
     """
     origins = tuple(str(getattr(settings, name)).replace(",", " ").split())
     for origin in origins:
-        parts = urlsplit(origin)
-        if origin != f"{parts.scheme}://{parts.netloc}" or parts.scheme not in ("http", "https"):
+        if not _ORIGIN.fullmatch(origin) or origin.endswith(_DEFAULT_PORTS):
             raise InvalidSettingError(
                 f"QUINTILE_{name.upper()} contains {origin}, which is not an origin.",
-                advice="An origin looks like https://admin.example.com, without a path.",
+                advice="Write it as https://admin.example.com: lower case, without a path.",
             )
     return origins
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from apiflask import APIBlueprint
@@ -94,8 +95,10 @@ def set_notification_hook(given: NewHook) -> dict[str, Any]:
     The previous secret stops working at once, even for the same URL.
     """
     with transaction() as conn:
-        with recording(conn, "notifications.set", read=lambda: _url(conn)):
-            hook = set_hook(state().settings, conn, tenant_id(), given.url)
+        before = _address(conn)
+        hook = set_hook(state().settings, conn, tenant_id(), given.url)
+        # The secret is new, even if the address is not.
+        record(conn, "notifications.set", before=before, after=_address(conn))
         return {**read_notifications(conn, tenant_id()), "secret": hook.secret}
 
 
@@ -105,7 +108,7 @@ def remove_notification_hook() -> str:
     """Turn notifications off and delete the existing ones."""
     with (
         transaction() as conn,
-        recording(conn, "notifications.removed", read=lambda: _url(conn)),
+        recording(conn, "notifications.removed", read=lambda: _address(conn)),
     ):
         remove_hook(conn, tenant_id())
     return ""
@@ -122,6 +125,7 @@ def test_notification_hook() -> Any:
     return send_test(state().settings, state().pool, tenant_id())
 
 
-def _url(conn: Connection) -> dict[str, Any] | None:
+def _address(conn: Connection) -> dict[str, Any] | None:
+    """Where notifications go, without what may be secret in the URL."""
     hook = read_hook(conn, tenant_id())
-    return {"url": hook["url"]} if hook else None
+    return {"host": urlsplit(hook["url"]).hostname} if hook else None

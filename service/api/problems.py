@@ -32,8 +32,8 @@ from service.core.errors import (
 from service.destinations.configs import UnknownConfigError
 from service.destinations.interface import DestinationError, DestinationUnavailableError
 from service.shopify.errors import ShopifyError, ShopifyUnavailableError
-from service.tenants.platform_tokens import KeysUnavailableError
 from service.tenants.segment_rules import InvalidRuleError
+from service.tenants.signing_keys import KeysUnavailableError
 from service.webhooks.signature import NotSignedError
 
 log = structlog.get_logger(__name__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -53,19 +54,14 @@ class RateLimits:
             raise self._refusal(item, "request", credential, "This credential")
 
     def count_failure(self, address: str) -> None:
-        """Count a failed credential."""
-        if self.failures:
-            self._limiter.hit(RateLimitItemPerMinute(self.failures), "failure", address)
-
-    def check_failures(self, address: str) -> None:
-        """Check an address before its credential is looked up.
+        """Count a failed credential. Valid ones of the same address still work.
 
         Raises:
-            TooManyRequestsError: Too many of its credentials failed.
+            TooManyRequestsError: It is more than the limit.
         """
-        item = RateLimitItemPerMinute(self.failures)
-        if self.failures and not self._limiter.test(item, "failure", address):
-            raise self._refusal(item, "failure", address, "Your network address")
+        item, key = RateLimitItemPerMinute(self.failures), _network(address)
+        if self.failures and not self._limiter.hit(item, "failure", key):
+            raise self._refusal(item, "failure", key, "Your network address")
 
     def _refusal(
         self, item: RateLimitItemPerMinute, kind: str, key: str, who: str
@@ -76,3 +72,12 @@ class RateLimits:
             f"{who} has made more than {item.amount:,} {what} in a minute.",
             reset_at - time.time(),
         )
+
+
+def _network(address: str) -> str:
+    """The address; of IPv6 the first 64 bits, which one client has."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    return str(parsed) if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))  # noqa: PLR2004

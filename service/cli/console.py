@@ -18,6 +18,7 @@ from uuid import UUID
 
 import click
 import psycopg
+from click.core import ParameterSource
 
 from service.core.config import Settings
 from service.core.db import (
@@ -32,7 +33,7 @@ from service.core.errors import AlreadyRunningError, InvalidInputError, Quintile
 from service.queue.runs import Kind, RunRecorder, get_run, record_run, start_run
 from service.shopify.order_history import read_order_limit
 from service.shopify.problems import read_problems
-from service.tenants.audit import COMMAND_LINE, record_change
+from service.tenants.audit import record_command
 
 FAILED = 1
 BUSY = 3
@@ -139,15 +140,19 @@ def recorded(
             values = {
                 name: value
                 for name, value in given.items()
-                if name not in (tenant, *without) and value not in (None, ()) and value is not False
+                if name not in (tenant, *without) and _is_given(name)
             }
             with connect_as_owner(settings) as conn:
-                tenant_id = find_tenant(conn, given[tenant])
-                record_change(conn, tenant_id, COMMAND_LINE, action, after=values)
+                record_command(conn, find_tenant(conn, given[tenant]), action, after=values)
 
         return run
 
     return decorate
+
+
+def _is_given(parameter: str) -> bool:
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is not ParameterSource.DEFAULT
 
 
 def confirm_erasure(what: str, given: str | None, warning: str) -> None:

@@ -17,7 +17,7 @@ from service.core.config import Settings
 from service.core.errors import InvalidInputError
 from service.destinations.configs import change_segment_rule
 from service.queue.enqueue import enqueue
-from service.tenants.audit import COMMAND_LINE, record_change
+from service.tenants.audit import record_command
 from service.tenants.segment_rules import SegmentRule, published_rule, read_rule
 
 _CHANGED_BY = "quintile segments"
@@ -81,10 +81,9 @@ def _save(settings: Settings, tenant: str, rule: SegmentRule) -> None:
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         before = read_rule(conn, tenant_id)
         change_segment_rule(conn, tenant_id, _CHANGED_BY, rule)
-        record_change(
+        record_command(
             conn,
             tenant_id,
-            COMMAND_LINE,
             "segment_rule.changed",
             before=before,
             after=read_rule(conn, tenant_id),

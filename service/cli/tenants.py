@@ -161,7 +161,7 @@ def tenants_list(settings: Settings, as_json: bool) -> None:
     help="Whether UGC samples must be free. Any price counts until set.",
 )
 @click.pass_obj
-@recorded("tenant.changed")
+@recorded("tenant.changed", without={"excluded"})
 def tenants_set(
     settings: Settings,
     name: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from service.cli.console import echo, print_lines, tenant_connection, tenant_option
+from service.cli.console import echo, print_lines, recorded, tenant_connection, tenant_option
 from service.core.config import Settings
 from service.core.errors import InvalidInputError
 from service.core.queries import query
@@ -28,6 +28,7 @@ def webhooks_list(settings: Settings, tenant: str) -> None:
 @tenant_option
 @click.option("--id", "webhook_id", metavar="ID", help="Only this webhook. Default: all.")
 @click.pass_obj
+@recorded("webhook.retried", tenant="tenant")
 def webhooks_retry(settings: Settings, tenant: str, webhook_id: str | None) -> None:
     """Queue quarantined webhooks again. quintile worker processes them."""
     from service.webhooks.events import retry_webhooks

@@ -20,7 +20,7 @@ from service.core.errors import IncompleteInstallationError, InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _CRON_FIELDS = 5
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
 
@@ -177,16 +177,16 @@ class Settings:
         least=0,
     )
     rate_limit_per_minute: int = _setting(
-        6000,
+        30000,
         "Requests per minute that one token or session may make to one web process; 0 for any "
         "number.",
         least=0,
     )
     failed_logins_per_minute: int = _setting(
         30,
-        "Invalid tokens and sign-in links per minute from one network address after which one web "
-        "process refuses it; 0 for any number. Behind a proxy set QUINTILE_TRUSTED_PROXIES, or all "
-        "clients have the proxy's address.",
+        "Invalid tokens and sign-in links per minute from one network address (of IPv6, the first "
+        "64 bits) after which one web process answers them with 429; valid ones still work. 0 for "
+        "any number.",
         least=0,
     )
     cors_origins: str = _setting(
@@ -313,7 +313,7 @@ def public_address(settings: Settings) -> str:
     if not base:
         return ""
     parts = urlsplit(base)
-    is_local = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    is_local = parts.scheme == "http" and parts.hostname in LOOPBACK
     if not (parts.scheme == "https" or is_local) or not parts.hostname or parts.query:
         raise InvalidSettingError(
             "QUINTILE_PUBLIC_URL must be an https:// address.",

@@ -21,7 +21,9 @@ from service.core.config import Settings
 _SECRETS = re.compile(
     r"\b(?P<kind>qnt|qsi|pk|shpat|shpss|shpca)_[A-Za-z0-9_-]{8,}"
     r"|(?P<scheme>\b[a-z][a-z0-9+]*://[^\s:/@]*:)[^\s@/]+(?=@)"
-    r"|(?P<header>\b(?:Bearer|Klaviyo-API-Key)\s+)\S+",
+    r"|(?P<header>\b(?:Bearer|Klaviyo-API-Key)\s+)\S+"
+    # JSON Web Tokens.
+    r"|(?P<jwt>\beyJ)[\w-]+\.[\w-]+\.[\w-]+",
     re.ASCII,
 )
 
@@ -98,7 +100,7 @@ def _masked(value: Any) -> Any:
 def _mask(match: re.Match[str]) -> str:
     if match["kind"]:
         return f"{match['kind']}_***"
-    return f"{match['scheme'] or match['header']}***"
+    return f"{match['scheme'] or match['header'] or match['jwt']}***"
 
 
 def _renderer(settings: Settings) -> Processor:

@@ -1,7 +1,8 @@
 """The audit log: who changed what, with the values before and after.
 
-An entry is written in the transaction of its change, so there is none without the other. Values
-must not contain personal data of customers or creators: erasing them does not search the log.
+An entry is written in the transaction of its change. Where the change is a call of a provider, or a
+command, it follows that. Values must not contain personal data of customers or creators: erasing
+them does not search the log.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ from pydantic import TypeAdapter
 
 from service.core.db import Connection
 from service.core.queries import query
+from service.tenants.tokens import Access
 
-COMMAND_LINE = "command line"
+_COMMAND_LINE = "command line"
 
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
+def record_command(conn: Connection, tenant_id: UUID, action: str, **values: Any) -> None:
+    """As :func:`record_change`, for a command."""
+    record_change(conn, Access(tenant_id, "admin", "command", _COMMAND_LINE), action, **values)
+
+
 def record_change(
     conn: Connection,
-    tenant_id: UUID,
-    actor: str,
+    access: Access,
     action: str,
     *,
     subject: object = "",
@@ -34,8 +40,7 @@ def record_change(
 
     Args:
         conn: The tenant's transaction, or the owner's.
-        tenant_id: The tenant.
-        actor: Who made the change.
+        access: Who made the change, and for which tenant.
         action: What was done, as ``noun.verb``.
         subject: Id or name of what was changed.
         before: Values before the change, which can be written as JSON; None if there were none.
@@ -44,8 +49,10 @@ def record_change(
     conn.execute(
         query("tenants.record_change"),
         {
-            "tenant_id": tenant_id,
-            "actor": actor,
+            "tenant_id": access.tenant_id,
+            "actor": access.actor,
+            "kind": access.kind,
+            "credential_id": access.credential_id,
             "action": action,
             "subject": str(subject),
             "before": _json(before),

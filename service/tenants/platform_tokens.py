@@ -7,7 +7,7 @@ secret, its client id as audience, the claim ``dest`` and the issuer ``https://{
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -15,23 +15,21 @@ from uuid import UUID
 import jwt
 import structlog
 
-from service.core.config import Settings
+from service.core.config import LOOPBACK, Settings
 from service.core.db import Pool, tenant_transaction
-from service.core.errors import InvalidSettingError, QuintileError
+from service.core.errors import InvalidSettingError
 from service.core.queries import query
-from service.tenants.shop_domain import tenant_of_shop
+from service.tenants.shop_domain import is_shop_domain, tenant_of_shop
+from service.tenants.signing_keys import SigningKeys
 from service.tenants.tokens import SCOPES, Access, Scope
 
 log = structlog.get_logger(__name__)
 
-_KEY_TIMEOUT_SECONDS = 5
 # How far the platform's clock and ours may differ.
 _LEEWAY_SECONDS = 10
 _LONGEST_ACTOR = 100
-
-
-class KeysUnavailableError(QuintileError):
-    """The platform's signing keys cannot be read now."""
+# HS256 needs a key as long as its digest (RFC 7518, 3.2).
+_SHORTEST_SECRET = 32
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,8 @@ class Issuer:
     audience: str
     tenant_claim: str
     scope: Scope
-    secret: str
-    jwks: jwt.PyJWKClient | None
+    secret: str = field(repr=False)
+    keys: SigningKeys | None
 
     @classmethod
     def configured(cls, settings: Settings) -> Issuer | None:
@@ -53,6 +51,10 @@ class Issuer:
             InvalidSettingError: The settings are incomplete or contradict each other.
         """
         if not (settings.jwt_jwks_url or settings.jwt_secret):
+            if settings.jwt_issuer or settings.jwt_audience:
+                raise InvalidSettingError(
+                    "Tokens of your platform need QUINTILE_JWT_JWKS_URL or QUINTILE_JWT_SECRET."
+                )
             return None
         if settings.jwt_jwks_url and settings.jwt_secret:
             raise InvalidSettingError("Set QUINTILE_JWT_JWKS_URL or QUINTILE_JWT_SECRET, not both.")
@@ -62,16 +64,23 @@ class Issuer:
             )
         if settings.jwt_scope not in SCOPES:
             raise InvalidSettingError(f"QUINTILE_JWT_SCOPE must be one of {', '.join(SCOPES)}.")
-        jwks = None
+        if settings.jwt_secret and len(settings.jwt_secret.encode()) < _SHORTEST_SECRET:
+            raise InvalidSettingError(
+                f"QUINTILE_JWT_SECRET must have at least {_SHORTEST_SECRET} bytes."
+            )
+        keys = None
         if settings.jwt_jwks_url:
-            jwks = jwt.PyJWKClient(settings.jwt_jwks_url, timeout=_KEY_TIMEOUT_SECONDS)
+            parts = urlsplit(settings.jwt_jwks_url)
+            if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+                raise InvalidSettingError("QUINTILE_JWT_JWKS_URL must be an https:// address.")
+            keys = SigningKeys(settings.jwt_jwks_url)
         return cls(
             settings.jwt_issuer,
             settings.jwt_audience,
             settings.jwt_tenant_claim,
             cast("Scope", settings.jwt_scope),
             settings.jwt_secret,
-            jwks,
+            keys,
         )
 
 
@@ -88,13 +97,10 @@ def find_platform_access(pool: Pool, issuer: Issuer, token: str) -> Access | Non
     """
     try:
         claims = _verify(issuer, token)
-    except jwt.PyJWKClientConnectionError as error:
-        raise KeysUnavailableError("The signing keys of the platform cannot be read.") from error
-    except jwt.PyJWTError as error:
+        found = _find_tenant(pool, str(claims[issuer.tenant_claim]))
+    except (jwt.PyJWTError, ValueError) as error:
         log.info("token refused", reason=type(error).__name__)
         return None
-    named = str(claims.get(issuer.tenant_claim, ""))
-    found = _find_tenant(pool, named)
     if found is None:
         log.info("token refused", reason="unknown tenant")
         return None
@@ -103,18 +109,38 @@ def find_platform_access(pool: Pool, issuer: Issuer, token: str) -> Access | Non
     if claims["iss"] != issuer.issuer.replace("{shop}", shop or ""):
         log.info("token refused", reason="other issuer")
         return None
-    subject = str(claims.get("sub", ""))[:_LONGEST_ACTOR]
-    return Access(tenant_id, issuer.scope, f"{issuer.audience} {subject}".strip())
+    subject = "".join(c for c in str(claims.get("sub", "")) if c.isprintable())[:_LONGEST_ACTOR]
+    return Access(tenant_id, issuer.scope, "platform", f"{issuer.audience} {subject}".strip())
 
 
 def _verify(issuer: Issuer, token: str) -> dict[str, Any]:
-    algorithms, key = ["HS256"], cast("Any", issuer.secret)
-    if issuer.jwks is not None:
-        algorithms, key = ["RS256", "ES256"], issuer.jwks.get_signing_key_from_jwt(token).key
+    """The claims of a token that is valid now.
+
+    Raises:
+        PyJWTError: It is not.
+        KeysUnavailableError: The platform's keys cannot be read.
+    """
+    if issuer.keys is None:
+        return _decode(issuer, token, issuer.secret, "HS256")
+    # A token that could not be valid anyway makes nobody read keys.
+    header = jwt.get_unverified_header(token)
+    jwt.decode(
+        token,
+        audience=issuer.audience,
+        leeway=_LEEWAY_SECONDS,
+        options={"verify_signature": False, "verify_aud": True, "verify_exp": True},
+    )
+    key = issuer.keys.find(str(header.get("kid", "")))
+    if key is None:
+        raise jwt.InvalidTokenError("unknown key")
+    return _decode(issuer, token, key, key.algorithm_name)
+
+
+def _decode(issuer: Issuer, token: str, key: str | jwt.PyJWK, algorithm: str) -> dict[str, Any]:
     claims: dict[str, Any] = jwt.decode(
         token,
         key,
-        algorithms=algorithms,
+        algorithms=[algorithm],
         audience=issuer.audience,
         leeway=_LEEWAY_SECONDS,
         options={"require": ["exp", "iss", "aud", issuer.tenant_claim]},
@@ -123,12 +149,18 @@ def _verify(issuer: Issuer, token: str) -> dict[str, Any]:
 
 
 def _find_tenant(pool: Pool, named: str) -> tuple[UUID, str | None] | None:
-    """The tenant with this id or shop domain, which may be part of a URL."""
+    """The tenant with this id or shop domain, which may be part of a URL.
+
+    Raises:
+        ValueError: The text is neither.
+    """
     try:
         tenant_id = UUID(named)
     except ValueError:
-        shop = urlsplit(named).hostname if "://" in named else named
-        found = tenant_of_shop(pool, shop or "")
+        shop = urlsplit(named).hostname or "" if "://" in named else named
+        if not is_shop_domain(shop):
+            raise ValueError("neither an id nor a shop domain") from None
+        found = tenant_of_shop(pool, shop)
         if found is None:
             return None
         tenant_id = found

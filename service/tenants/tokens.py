@@ -16,16 +16,22 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from service.core.db import Connection, Pool, tenant_transaction
+from service.core.errors import InvalidInputError
 from service.core.queries import query
 
 Kind = Literal["qnt", "qsi"]
 # What a credential allows. Each scope includes those before it.
 Scope = Literal["read", "write", "admin"]
+ActorKind = Literal["token", "person", "platform", "command"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
 API: Kind = "qnt"
 SIGN_IN: Kind = "qsi"
 # How long a sign-in link works, unless another time is asked for.
 SIGN_IN_LIFETIME = timedelta(hours=1)
+
+_LONGEST_NAME = 255
+# What the history calls actors without a name of their own.
+_RESERVED = ("api token", "command line", "sign-in link")
 
 _PATTERN = re.compile(r"(qnt|qsi)_([0-9a-f]{32})_([A-Za-z0-9_-]{43})", re.ASCII)
 
@@ -43,13 +49,15 @@ class Credential:
 class Access:
     """What a valid credential gives: a tenant, a scope, and whom the history names.
 
-    ``token_id`` is the token's; ``person`` is that of a sign-in link. Both may be missing.
+    ``kind`` tells apart actors of the same name. ``credential_id`` is the token's or session's id;
+    a platform's token has none. ``person`` is that of a sign-in link, if it names one.
     """
 
     tenant_id: UUID
     scope: Scope
+    kind: ActorKind
     actor: str
-    token_id: UUID | None = None
+    credential_id: UUID | None = None
     person: str | None = None
 
 
@@ -87,7 +95,11 @@ def create_token(
         scope: What it allows.
         days: After how many days it stops working; None for never.
         created_by: Who creates it; None for the command line.
+
+    Raises:
+        InvalidInputError: The label is not a name.
     """
+    label = check_name(label)
     token, token_id = _generate(API, tenant_id), uuid4()
     conn.execute(
         query("tenants.insert_token"),
@@ -136,7 +148,11 @@ def create_sign_in_code(
         lifetime: How long it can be used.
         person: Whom it is for; the history of changes names them.
         scope: What the session allows.
+
+    Raises:
+        InvalidInputError: The person's name is not a name.
     """
+    person = person if person is None else check_name(person)
     code = _generate(SIGN_IN, tenant_id)
     conn.execute(
         query("tenants.insert_sign_in_code"),
@@ -172,23 +188,22 @@ def find_token(pool: Pool, token: str) -> Access | None:
         if not row["is_recorded_today"]:
             conn.execute(query("tenants.record_token_use"), parameters)
     actor = name_token(row["label"], row["last_four"])
-    return Access(credential.tenant_id, row["scope"], actor, row["token_id"])
+    return Access(credential.tenant_id, row["scope"], "token", actor, row["token_id"])
 
 
-def use_sign_in_code(pool: Pool, code: str) -> Access | None:
-    """Use up a sign-in code; None if it is unknown, used or expired."""
-    credential = parse_credential(code)
-    if credential is None or credential.kind != SIGN_IN:
-        return None
-    with tenant_transaction(pool, credential.tenant_id) as conn:
-        row = conn.execute(
-            query("tenants.use_sign_in_code"),
-            {"tenant_id": credential.tenant_id, "code_hash": credential.digest},
-        ).fetchone()
-    if row is None:
-        return None
-    actor = name_person(row["person"])
-    return Access(credential.tenant_id, row["scope"], actor, person=row["person"])
+def check_name(text: str) -> str:
+    """The name of a token or person, without surrounding space.
+
+    Raises:
+        InvalidInputError: It is empty, too long, has control characters, or is the name of another
+            kind of actor.
+    """
+    name = text.strip()
+    if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+        raise InvalidInputError(f"A name has 1 to {_LONGEST_NAME} characters on one line.")
+    if name.lower().startswith(_RESERVED):
+        raise InvalidInputError(f"'{name}' is not a name of a person or token.")
+    return name
 
 
 def name_token(label: str, last_four: str) -> str:

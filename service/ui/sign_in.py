@@ -1,7 +1,7 @@
 """Signing in and out of the admin UI.
 
 An API token or a single-use code starts a session. A refusal has the same text whatever the reason,
-and too many of them refuse the client's address for a while.
+and too many of them from an address are answered with 429.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from service.api.access import (
     check_credential,
     end_session,
     require_own_request,
+    session_lifetime,
     state,
 )
 from service.api.problems import problem
 from service.api.schemas import RequestModel
 from service.core.errors import InvalidInputError
-from service.tenants.tokens import find_token, use_sign_in_code
+from service.tenants import sessions
+from service.tenants.tokens import find_token
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +58,8 @@ def sign_in() -> ResponseReturnValue:
             message="This token is not valid, has expired or was revoked.",
         )
         return Response(page, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
-    begin_session(access)
+    secret = sessions.begin_session(state().pool, access, session_lifetime())
+    begin_session(access.tenant_id, secret)
     log.info("signed in", how="token", tenant_id=str(access.tenant_id))
     return redirect(local_path(target), HTTPStatus.SEE_OTHER)
 
@@ -68,15 +71,18 @@ def sign_in_with_code() -> ResponseReturnValue:
         body = CodeBody.model_validate(request.get_json())
     except ValidationError:
         raise InvalidInputError('The body must be {"code": "qsi_…"}.') from None
-    access = check_credential(lambda: use_sign_in_code(state().pool, body.code))
-    if access is None:
+    begun = check_credential(
+        lambda: sessions.begin_session_with_code(state().pool, body.code, session_lifetime())
+    )
+    if begun is None:
         log.warning("sign-in refused", how="code")
         return problem(
             "sign-in-failed",
             "This sign-in link has expired or has already been used.",
             advice="Create a new link with: quintile tenants sign-in-link NAME",
         )
-    begin_session(access)
+    access, secret = begun
+    begin_session(access.tenant_id, secret)
     log.info("signed in", how="code", tenant_id=str(access.tenant_id))
     return {"next": url_for("admin.segments")}
 

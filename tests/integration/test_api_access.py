@@ -321,7 +321,7 @@ def test_a_query_that_takes_too_long_is_cut_off(settings: Settings, tenant: UUID
 
 def test_a_get_cannot_write(app: APIFlask, tenant: UUID) -> None:
     with app.test_request_context("/api/admin/me", method="GET"):
-        g.login = Login(Access(tenant, "admin", "tests"), "token")
+        g.login = Login(Access(tenant, "admin", "token", "tests"), "token")
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), transaction() as conn:
             conn.execute("update app.tenants set currency = 'EUR'")
 

@@ -17,16 +17,16 @@ import jwt
 import psycopg
 import pytest
 from apiflask import APIFlask
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from flask.testing import FlaskClient
 from pytest_httpserver import HTTPServer
 
-from service.api import access
 from service.api.access import PUBLIC_ENDPOINTS, needed_scope
 from service.app import create_app
 from service.core.config import Settings
 from service.core.db import connect_as_owner, tenant_transaction
 from service.core.errors import InvalidSettingError
+from service.tenants.signing_keys import KeysUnavailableError, SigningKeys
 from service.tenants.tenants import add_tenant
 from service.tenants.tokens import SCOPES, Scope, create_token
 from tests.command import quintile
@@ -116,9 +116,40 @@ def test_every_route_refuses_every_credential_that_does_not_allow_it(
     assert checked > 40
 
 
-def test_the_exceptions_of_scopes_name_what_exists(app: APIFlask) -> None:
-    assert set(access._SCOPES) <= set(app.view_functions)
-    assert {*access._ADMIN_BLUEPRINTS, *access._ADMIN_CHANGES} <= set(app.blueprints)
+# What needs more or less than reading needs `read` and changing `write`.
+ADMIN = {
+    "audit_log.export_audit_log",
+    "audit_log.list_audit_log",
+    "integrations.connect_shopify_store",
+    "integrations.disconnect_shopify_store",
+    "integrations.verify_shopify_connection",
+    "integrations_klaviyo.connect_klaviyo_account",
+    "integrations_klaviyo.disconnect_klaviyo_account",
+    "integrations_klaviyo.verify_klaviyo_connection",
+    "notifications.remove_notification_hook",
+    "notifications.set_notification_hook",
+    "notifications.test_notification_hook",
+    "people.create_sign_in_link",
+    "people.end_session",
+    "people.end_sessions",
+    "people.list_sessions",
+    "privacy.download_privacy_export",
+    "privacy.list_privacy_exports",
+    "privacy.list_privacy_receipts",
+    "tokens.create_token",
+    "tokens.list_tokens",
+    "tokens.revoke_token",
+    "tokens.show_token",
+}
+READ = {"admin.sign_out", "samples_settings.preview_samples_settings"}
+
+
+def test_every_route_needs_the_scope_that_was_decided(app: APIFlask) -> None:
+    for endpoint, method, _ in closed_routes(app):
+        expected = "read" if method == "GET" or endpoint in READ else "write"
+        expected = "admin" if endpoint in ADMIN else expected
+        assert needed_scope(endpoint, method) == expected, (endpoint, method)
+    assert {*ADMIN, *READ} <= set(app.view_functions)
 
 
 def test_a_token_is_created_listed_used_and_revoked(app: APIFlask, client: FlaskClient) -> None:
@@ -211,6 +242,14 @@ def test_a_link_from_the_api_signs_in_with_its_scope_and_name(
     assert browser.post("/admin/sign-out", headers=OWN).status_code == 303
 
 
+def test_nobody_is_called_like_another_kind_of_actor(client: FlaskClient) -> None:
+    for name in ("command line", " API token Checkout …abcd", "Sign-in link"):
+        answer = client.post("/api/admin/sign-in-links", json={"person": name})
+        assert answer.status_code == 422
+        assert "is not a name" in answer.get_json()["detail"]
+        assert client.post(TOKENS, json={"label": name}).status_code == 422
+
+
 def test_a_change_names_the_person(
     app: APIFlask, settings: Settings, tenant: UUID, client: FlaskClient
 ) -> None:
@@ -247,15 +286,15 @@ def test_a_credential_and_a_failing_address_have_limits(settings: Settings, tena
 
         wrong = [client.get("/api/admin/me", headers=bearer("x")).status_code for _ in "123"]
         assert wrong == [401, 401, 429]
+        refused = client.post("/admin/sign-in/code", json={"code": "x"}, headers=OWN)
+        assert refused.status_code == 429
+        # Others with this address are not locked out, and other addresses are not counted.
         body = {"code": code_for(settings, tenant)}
-        late = client.post("/admin/sign-in/code", json=body, headers=OWN)
-        assert late.status_code == 429
-        # Other addresses are not affected.
-        elsewhere = {"REMOTE_ADDR": "192.0.2.7"}
-        answer = client.post(
-            "/admin/sign-in/code", json=body, headers=OWN, environ_overrides=elsewhere
-        )
-        assert answer.status_code == 200
+        assert client.post("/admin/sign-in/code", json=body, headers=OWN).status_code == 200
+        for address, status in (("2001:db8::1", 401), ("2001:db8::2", 401), ("2001:db8::3", 429)):
+            elsewhere = {"REMOTE_ADDR": address}
+            answer = client.get("/api/admin/me", headers=bearer("x"), environ_overrides=elsewhere)
+            assert answer.status_code == status
 
 
 def test_a_trusted_proxy_names_the_client_and_its_scheme(settings: Settings, tenant: UUID) -> None:
@@ -311,8 +350,18 @@ def test_other_sites_scripts_and_frames_are_allowed_only_by_the_settings(
         cookie = client.post("/admin/sign-in", headers=OWN, **https).headers["Set-Cookie"]  # type: ignore[arg-type]
         assert {"Secure", "SameSite=None", "Partitioned"} <= set(cookie.split("; "))
     for setting in ("cors_origins", "frame_ancestors"):
-        with pytest.raises(InvalidSettingError, match="not an origin"):
-            create_app(replace(settings, **{setting: "https://app.example/path"}))  # type: ignore[arg-type]
+        for wrong in (
+            "https://app.example/path",
+            "https://app.example;script-src",
+            "https://*",
+            "https://",
+            "https://u@app.example",
+            "https://app.example:443",
+            "https://[::1",
+            "ftp://app.example",
+        ):
+            with pytest.raises(InvalidSettingError, match="not an origin"):
+                create_app(replace(settings, **{setting: wrong}))  # type: ignore[arg-type]
 
 
 PLATFORM = {
@@ -362,6 +411,8 @@ def test_a_platforms_token_with_a_shared_secret(settings: Settings) -> None:
             {"dest": "https://south.myshopify.com"},
             {"dest": "https://nobody.myshopify.com"},
             {"dest": str(uuid4())},
+            {"dest": "https://[x"},
+            {"dest": "north\x00.myshopify.com"},
             {"dest": None},
         ]
         assert [status(app, **changes) for changes in refused] == [401] * len(refused)
@@ -380,8 +431,10 @@ def test_a_platforms_token_with_public_keys(
     settings: Settings, tenant: UUID, httpserver: HTTPServer
 ) -> None:
     keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("ours", "theirs")}
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     published = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(keys["ours"].public_key()))
-    httpserver.expect_request("/keys").respond_with_json({"keys": [published | {"kid": "ours"}]})
+    document = {"keys": [{"kty": "odd", "kid": "odd"}, published | {"kid": "ours"}]}
+    httpserver.expect_request("/keys").respond_with_json(document)
     changes = {
         "jwt_issuer": "https://id.example",
         "jwt_audience": "our-app",
@@ -399,14 +452,37 @@ def test_a_platforms_token_with_public_keys(
         assert status(jwt.encode(given, keys["ours"], "ES256", {"kid": "unknown"})) == 401
         # What is public is no shared secret.
         assert status(jwt.encode(given, published["x"], "HS256", {"kid": "ours"})) == 401
-    httpserver.clear()
-    httpserver.stop()
-    with changed_app(settings, **changes) as app:
-        token = jwt.encode(given, keys["ours"], "ES256", {"kid": "ours"})
-        answer = app.test_client().get("/api/admin/me", headers=bearer(token))
-        assert answer.status_code == 503
-        assert answer.get_json()["type"] == "/problems/platform-unavailable"
-    httpserver.start()
+        # Nor does another kind of key with a known id end in an error.
+        assert status(jwt.encode(given, other, "RS256", {"kid": "ours"})) == 401
+        # Keys are read once, and not for tokens that could not be valid.
+        assert len(httpserver.log) == 1
+    for answer_of_keys in ("not JSON", '{"keys": []}', "[]"):
+        httpserver.clear()
+        httpserver.expect_request("/keys").respond_with_data(answer_of_keys)
+        with changed_app(settings, **changes) as app:
+            old = claims(iss="https://id.example", tenant_id=str(tenant), aud="another-app")
+            assert status(jwt.encode(old, keys["ours"], "ES256", {"kid": "ours"})) == 401
+            assert httpserver.log == []
+            token = jwt.encode(given, keys["ours"], "ES256", {"kid": "ours"})
+            answers = [app.test_client().get("/api/admin/me", headers=bearer(token)) for _ in "12"]
+            assert [answer.status_code for answer in answers] == [503, 503]
+            assert answers[0].get_json()["type"] == "/problems/platform-unavailable"
+            # It is not tried again at once.
+            assert len(httpserver.log) == 1
+
+
+def test_keys_that_were_read_stay_in_use_while_they_cannot_be_read(httpserver: HTTPServer) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    published = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(key.public_key()))
+    httpserver.expect_ordered_request("/keys").respond_with_json(
+        {"keys": [published | {"kid": "ours"}]}
+    )
+    httpserver.expect_ordered_request("/keys").respond_with_data("down", status=503)
+    keys = SigningKeys(httpserver.url_for("/keys"), pause_seconds=0)
+    assert keys.find("ours") is not None
+    with pytest.raises(KeysUnavailableError):
+        keys.find("new")
+    assert keys.find("ours") is not None
 
 
 @pytest.mark.parametrize(
@@ -415,6 +491,9 @@ def test_a_platforms_token_with_public_keys(
         ({"jwt_jwks_url": "https://id.example/keys"}, "not both"),
         ({"jwt_issuer": ""}, "need QUINTILE_JWT_ISSUER"),
         ({"jwt_scope": "all"}, "QUINTILE_JWT_SCOPE must be one of read, write, admin"),
+        ({"jwt_secret": "x"}, "at least 32 bytes"),
+        ({"jwt_secret": ""}, "need QUINTILE_JWT_JWKS_URL or QUINTILE_JWT_SECRET"),
+        ({"jwt_secret": "", "jwt_jwks_url": "http://id.example"}, "must be an https:// address"),
     ],
     ids=str,
 )
@@ -432,13 +511,16 @@ def test_a_change_is_in_the_audit_log_with_who_before_and_after(
     app: APIFlask, settings: Settings, tenant: UUID, client: FlaskClient
 ) -> None:
     browser = signed_in(app, settings, tenant, "Ada Byron")
-    body = {"window_days": 180}
+    body = {"window_days": 180, "excluded_customer_ids": ["4711"]}
     answer = browser.patch("/api/admin/segments/rfm/settings", json=body, headers=OWN)
     assert answer.status_code == 202
     creator = {"handle": "ada", "email": "ada@example.com"}
     assert client.post("/api/admin/creators", json=creator).status_code == 201
     made = client.post(TOKENS, json={"label": "=Checkout"}).get_json()
-    quintile(settings, "tenants", "set", "north", "--window-days", "90")
+    quintile(
+        *(settings, "tenants", "set", "north", "--window-days", "90", "--ignore-samples"),
+        *("--exclude-customer", "4711"),
+    )
     quintile(settings, "schedules", "pause", "klaviyo", "--tenant", "north")
 
     listed = client.get(AUDIT).get_json()["data"]
@@ -451,10 +533,13 @@ def test_a_change_is_in_the_audit_log_with_who_before_and_after(
     ]
     changed = listed[-1]
     assert (changed["before"]["window_days"], changed["after"]["window_days"]) == (365, 180)
-    assert listed[1]["after"] == {"window_days": 90}
+    assert listed[1]["after"] == {"window_days": 90, "count_samples": False}
+    kinds = [row["actor_kind"] for row in listed]
+    assert kinds == ["command", "command", "token", "token", "person"]
     # Neither secrets nor personal data of creators.
     assert made["token"] not in str(listed)
     assert "ada@example.com" not in str(listed)
+    assert "4711" not in str(listed)
 
     first = client.get(f"{AUDIT}?limit=2").get_json()
     second = client.get(f"{AUDIT}?limit=2&cursor={first['next_cursor']}").get_json()
@@ -465,6 +550,15 @@ def test_a_change_is_in_the_audit_log_with_who_before_and_after(
     lines = list(csv.DictReader(io.StringIO(client.get(f"{AUDIT}.csv").text)))
     assert [line["action"] for line in lines] == [row["action"] for row in listed]
     assert json.loads(lines[-1]["after"])["window_days"] == 180
+
+    # A new secret is a change, even for the same address; the address may hold a secret.
+    for _ in "12":
+        hook = {"url": "https://hooks.example/T0/secret-part"}
+        assert client.post("/api/admin/notifications", json=hook).status_code == 200
+    newest, *others = client.get(AUDIT).get_json()["data"]
+    assert (newest["action"], newest["after"]) == ("notifications.set", {"host": "hooks.example"})
+    assert others[1:] == listed
+    listed = [newest, *others]
 
     # What fails, or changes nothing, leaves no entry.
     client.patch("/api/admin/segments/rfm/settings", json={"window_days": 0})
@@ -481,7 +575,11 @@ def test_the_audit_log_can_only_grow_and_is_of_one_tenant(
         other = add_tenant(conn, "south", None)
     visitor = bearer(token_for(settings, other))
     assert app.test_client().get(AUDIT, headers=visitor).get_json()["data"] == []
-    for statement in ("update app.audit_log set actor = 'x'", "delete from app.audit_log"):
+    for statement in (
+        "update app.audit_log set actor = 'x'",
+        "delete from app.audit_log",
+        "insert into app.audit_log (made_at) values (now())",
+    ):
         with (
             pytest.raises(psycopg.errors.InsufficientPrivilege),
             tenant_transaction(app.extensions["quintile"].pool, tenant) as conn,

@@ -7,13 +7,15 @@ from datetime import timedelta
 import pytest
 
 from service.core.db import Connection, Pool
+from service.tenants.sessions import begin_session_with_code, find_session
 from service.tenants.tokens import (
     create_sign_in_code,
     create_token,
     find_token,
     parse_credential,
-    use_sign_in_code,
 )
+
+HOUR = timedelta(hours=1)
 
 
 def test_a_token_authenticates_its_tenant(pool: Pool, owner: Connection, make_tenant) -> None:
@@ -48,17 +50,19 @@ def test_malformed_tokens_are_not_parsed(text: str) -> None:
 def test_a_sign_in_code_works_once(pool: Pool, owner: Connection, make_tenant) -> None:
     tenant_id = make_tenant()
     code = create_sign_in_code(owner, tenant_id, timedelta(hours=1))
-    credential = use_sign_in_code(pool, code)
-    assert credential is not None
-    assert credential.tenant_id == tenant_id
-    assert use_sign_in_code(pool, code) is None
+    begun = begin_session_with_code(pool, code, HOUR)
+    assert begun is not None
+    access, secret = begun
+    assert access.tenant_id == tenant_id
+    assert find_session(pool, tenant_id, secret) is not None
+    assert begin_session_with_code(pool, code, HOUR) is None
     kept = owner.execute("select * from app.sign_in_codes").fetchall()
     assert code not in str(kept)
 
 
 def test_an_expired_sign_in_code_is_refused(pool: Pool, owner: Connection, make_tenant) -> None:
     code = create_sign_in_code(owner, make_tenant(), timedelta(seconds=-1))
-    assert use_sign_in_code(pool, code) is None
+    assert begin_session_with_code(pool, code, HOUR) is None
 
 
 def test_codes_and_tokens_are_not_interchangeable(
@@ -67,5 +71,5 @@ def test_codes_and_tokens_are_not_interchangeable(
     tenant_id = make_tenant()
     token = create_token(owner, tenant_id, "test").token
     code = create_sign_in_code(owner, tenant_id, timedelta(hours=1))
-    assert use_sign_in_code(pool, token) is None
+    assert begin_session_with_code(pool, token, HOUR) is None
     assert find_token(pool, code) is None

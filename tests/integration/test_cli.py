@@ -191,7 +191,9 @@ def test_people_are_listed_and_signed_out(
     with open_pool(settings) as pool:
         for person in ("Ada Byron", "Bob"):
             begin_session(
-                pool, Access(tenant_id, "write", person, person=person), timedelta(hours=1)
+                pool,
+                Access(tenant_id, "write", "person", person, person=person),
+                timedelta(hours=1),
             )
     rows = json.loads(quintile_process(settings, "tenants", "sessions", "demo", "--json").stdout)
     assert [row["person"] for row in rows] == ["Bob", "Ada Byron"]

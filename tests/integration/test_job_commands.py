@@ -169,7 +169,7 @@ def _done(pool: Pool, tenant_id: UUID) -> UUID:
 def test_the_housekeep_command_reports_what_it_deleted(
     settings: Settings, pool: Pool, make_tenant, owner: Connection
 ) -> None:
-    access = Access(make_tenant(), "read", "somebody")
+    access = Access(make_tenant(), "read", "person", "somebody")
     for hours in (-1, 1):
         begin_session(pool, access, timedelta(hours=hours))
         create_sign_in_code(owner, access.tenant_id, timedelta(hours=hours))

@@ -22,6 +22,7 @@ TOKEN = "qnt_0123456789abcdef0123456789abcdef_" + "x" * 43
         ("shpat_0123456789abcdef", "shpat_***"),
         ("postgresql://app:s3cret@host/db", "postgresql://app:***@host/db"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("the token eyJhbGciOi.eyJpc3MiOi.c2ln_x-9 is", "the token eyJ*** is"),
         ("Authorization: Klaviyo-API-Key abc", "Authorization: Klaviyo-API-Key ***"),
         ("postgresql://app@/db?host=/run", "postgresql://app@/db?host=/run"),
         ("qnt_short", "qnt_short"),

@@ -1,7 +1,18 @@
 -- name: record_change
 -- Add an entry to the audit log.
-insert into app.audit_log (tenant_id, actor, action, subject, before, after)
-values (%(tenant_id)s, %(actor)s, %(action)s, %(subject)s, %(before)s, %(after)s);
+insert into app.audit_log (
+    tenant_id, actor, actor_kind, credential_id, action, subject, before, after
+)
+values (
+    %(tenant_id)s,
+    %(actor)s,
+    %(kind)s,
+    %(credential_id)s,
+    %(action)s,
+    %(subject)s,
+    %(before)s,
+    %(after)s
+);
 
 -- name: list_changes
 -- A page of the audit log, newest first, with one extra row.
@@ -9,6 +20,8 @@ select
     entry_id,
     made_at,
     actor,
+    actor_kind,
+    credential_id,
     action,
     subject,
     before,
@@ -33,6 +46,8 @@ select
     entry_id,
     made_at,
     actor,
+    actor_kind,
+    credential_id,
     action,
     subject,
     before::text as before,

@@ -14,6 +14,7 @@ values (
 -- A session that has not ended, with the token that began it, if one did.
 select
     s.session_id,
+    s.token_id,
     s.person,
     s.scope,
     t.label,
@@ -30,7 +31,7 @@ where
     );
 
 -- name: list_sessions
--- Sessions that have not expired, newest first. Given an id, only that one.
+-- Sessions that have not ended, newest first. Given an id, only that one.
 select
     s.session_id,
     s.person,
@@ -44,21 +45,23 @@ left join app.api_tokens as t on s.tenant_id = t.tenant_id and s.token_id = t.to
 where
     s.tenant_id = %(tenant_id)s
     and s.expires_at > now()
+    and (
+        s.token_id is null
+        or (t.revoked_at is null and coalesce(t.expires_at > now(), t.token_id is not null))
+    )
     and (%(session_id)s::uuid is null or s.session_id = %(session_id)s)
 order by s.begun_at desc, s.session_id asc;
 
--- name: delete_sessions
--- End sessions: one by its id, those of a person, or all of the tenant's. Links that have not been
--- used end with all, or with their person.
-with unused as (
-    delete from app.sign_in_codes
-    where
-        tenant_id = %(tenant_id)s
-        and used_at is null
-        and %(session_id)s::uuid is null
-        and (%(person)s::text is null or person = %(person)s)
-)
+-- name: delete_unused_codes
+-- Delete sign-in links that have not been used: a person's, or all of the tenant's.
+delete from app.sign_in_codes
+where
+    tenant_id = %(tenant_id)s
+    and used_at is null
+    and (%(person)s::text is null or person = %(person)s);
 
+-- name: delete_sessions
+-- End sessions: one by its id, those of a person, or all of the tenant's.
 delete from app.sessions
 where
     tenant_id = %(tenant_id)s

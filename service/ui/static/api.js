@@ -7,8 +7,9 @@ const WORDS = {
   "database-unavailable": ["Not available", "The database does not respond.", "Try again soon."],
   "method-not-allowed": ["Something went wrong", "The page is out of date.", "Reload the page."],
   "missing-scope": [
+    "Not allowed",
     "Your sign-in does not allow this.",
-    "Ask for a sign-in link that allows changes.",
+    "Ask for a sign-in link with more rights.",
   ],
   "not-built": [
     "Not calculated yet",
