@@ -13,7 +13,7 @@ SECURITY_SCHEMES: dict[str, Any] = {
     "token": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API token, printed by `quintile tenants token NAME`, or a token of your platform.",
+        "description": "An API token (`quintile tenants token NAME`), or a token of your platform.",
     },
     "session": {
         "type": "apiKey",
