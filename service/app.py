@@ -23,6 +23,7 @@ from service.api.problems import register_problems
 from service.api.rate_limits import RateLimits
 from service.core.config import Settings, load_settings
 from service.core.db import create_pool
+from service.core.errors import InvalidInputError
 from service.core.logs import configure_logging
 from service.core.metrics import count_request
 from service.core.queries import load_queries
@@ -72,6 +73,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.before_request(_begin_request)
     app.before_request(partial(answer_preflight, origins))
     app.before_request(require_login)
+    app.before_request(_refuse_repeated_parameters)
     app.after_request(partial(_secure, policy=_security_policy(settings)))
     app.after_request(partial(allow_origin, origins=origins))
     app.after_request(_log_access)
@@ -126,6 +128,15 @@ def _begin_request() -> None:
     g.started_at = time.perf_counter()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _refuse_repeated_parameters() -> None:
+    """Refuse a query parameter that is given twice, of which one would be ignored."""
+    if not request.path.startswith("/api/"):
+        return
+    for name, values in request.args.lists():
+        if len(values) > 1:
+            raise InvalidInputError("This is given more than once.", field=name)
 
 
 def _security_policy(settings: Settings) -> str:

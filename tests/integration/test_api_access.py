@@ -135,6 +135,7 @@ def test_every_error_is_a_problem_document(client: FlaskClient, app: APIFlask) -
         (client.get("/api/admin/segments?limit=201"), 422, "invalid-input"),
         (client.get("/api/admin/segments?q=%00"), 422, "invalid-input"),
         (client.get("/api/admin/segments?unknown=1"), 422, "invalid-input"),
+        (client.get("/api/admin/segments?q=a&q=b"), 422, "invalid-input"),
         (client.get("/api/admin/samples?type=other"), 422, "invalid-input"),
         (client.get("/api/admin/segments/rfm/customers?segment=x"), 422, "invalid-input"),
         (client.get("/api/admin/samples?cursor=x"), 400, "bad-cursor"),
