@@ -1,11 +1,14 @@
 {#
     Relation that the previous build left for a model that comes later in this build, or none. ref()
-    would create a cycle. A unit test has no previous build.
+    would create a cycle. A unit test has no previous build, nor has a model that the installing
+    project disabled.
 #}
 {% macro previous_build_of(model_name) -%}
     {%- if execute and model.resource_type != 'unit_test' -%}
-        {%- set node = graph.nodes['model.quintile.' ~ model_name] -%}
-        {{ return(adapter.get_relation(node.database, node.schema, node.alias)) }}
+        {%- set node = graph.nodes.get('model.quintile.' ~ model_name) -%}
+        {%- if node -%}
+            {{ return(adapter.get_relation(node.database, node.schema, node.alias)) }}
+        {%- endif -%}
     {%- endif -%}
     {{ return(none) }}
 {%- endmacro %}

@@ -29,6 +29,7 @@
     {%- if
         execute
         and var('tenants')
+        and selected_own_nodes()
         and (var('use_service_schemas') or is_tenants_relation_built())
     -%}
         {%- set found = run_query(

@@ -1,9 +1,14 @@
 {#
     On-run-start hook. Refuses runs that would silently leave wrong rows: an empty build of tables
-    that hold rows, a build of a sample, and a build as of a time that is yet to come.
+    that hold rows, a build of a sample, and a build as of a time that is yet to come. A run that
+    builds nothing of this package may be any of these.
 #}
 {% macro check_run() -%}
-    {%- if execute and flags.WHICH in ['build', 'run', 'seed'] -%}
+    {%- if
+        execute
+        and flags.WHICH in ['build', 'run', 'seed']
+        and selected_own_nodes() | rejectattr('resource_type', 'equalto', 'test') | list
+    -%}
         {%- if invocation_args_dict.get('sample') -%}
             {%- do exceptions.raise_compiler_error(
                 'Quintile cannot be built with --sample: scores depend on all customers of a '
@@ -18,19 +23,40 @@
 {%- endmacro %}
 
 
+{#
+    Hooks of a package run in every run of the project that installed it. `dbt retry` does not list
+    what it selects, so there it is taken to be all.
+#}
+{% macro selected_own_nodes() -%}
+    {%- set nodes = graph.nodes.values() | selectattr('package_name', 'equalto', 'quintile') -%}
+    {%- if selected_resources -%}
+        {%- set nodes = nodes | selectattr('unique_id', 'in', selected_resources) -%}
+    {%- endif -%}
+    {{ return(nodes | list) }}
+{%- endmacro %}
+
+
 {# With --empty every source looks empty, so that the strategy reconcile would delete all rows. #}
 {% macro refuse_empty_build() -%}
-    {%- for node in graph.nodes.values()
-        if node.package_name == 'quintile' and node.config.incremental_strategy == 'reconcile' -%}
+    {%- for node in selected_own_nodes()
+        if node.config.incremental_strategy == 'reconcile' -%}
         {%- set table = adapter.get_relation(node.database, node.schema, node.alias) -%}
         {%- if
             table
             and not table.is_view
             and run_query('select from ' ~ table ~ ' limit 1').rows | length
         -%}
+            {%- if target.name != 'dev' -%}
+                {%- set advice = 'Build into schemas of your own, for example with --target dev.' -%}
+            {%- elif project_name == 'quintile' -%}
+                {%- set advice = 'Drop the schema ' ~ table.schema ~ ' first, or set '
+                    ~ 'QUINTILE_DBT_SCHEMA to a new name.' -%}
+            {%- else -%}
+                {%- set advice = 'Drop the schema ' ~ table.schema ~ ' first, or give the target '
+                    ~ 'a new schema.' -%}
+            {%- endif -%}
             {%- do exceptions.raise_compiler_error(
-                'A build with --empty would delete the rows of ' ~ table ~ '. Build into schemas '
-                ~ 'of your own, for example with --target dev.'
+                'A build with --empty would delete the rows of ' ~ table ~ '. ' ~ advice
             ) -%}
         {%- endif -%}
     {%- endfor -%}

@@ -7,8 +7,8 @@
 {% macro refuse_tables_of_other_builds(names) -%}
     {%- for name in names -%}
         {%- set table = ref(name) -%}
-        {%- if execute and not is_clone() -%}
-            {%- set node = graph.nodes['model.quintile.' ~ name] -%}
+        {%- set node = graph.nodes.get('model.quintile.' ~ name) if execute -%}
+        {%- if node and not is_clone() -%}
             {%- set own = adapter.get_relation(node.database, node.schema, node.alias) -%}
             {%- if table.schema != node.schema or (own is not none and own.is_view) -%}
                 {%- do exceptions.raise_compiler_error(

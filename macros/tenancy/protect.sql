@@ -55,14 +55,26 @@
 
 
 {% macro grant_marts_usage() -%}
-    {%- if are_relations_protected() -%}
-        {%- set schema = adapter.quote(generate_schema_name('marts', model) | trim) %}
+    {%- set schemas = [] -%}
+    {%- if execute and are_relations_protected() -%}
+        {%- for node in graph.nodes.values()
+            if node.package_name == 'quintile'
+            and 'quintile_app' in node.config.get('grants', {}).get('select', []) -%}
+            {%- do schemas.append(dbt.string_literal(dbt.escape_single_quotes(node.schema))) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- if schemas %}
         do $$
+        declare
+            closed text;
         begin
-            if not has_schema_privilege('quintile_app', to_regnamespace('{{ schema }}'), 'usage')
-            then
-                grant usage on schema {{ schema }} to quintile_app;
-            end if;
+            for closed in
+                select n.nspname from pg_namespace as n
+                where n.nspname in ({{ schemas | unique | join(', ') }})
+                and not has_schema_privilege('quintile_app', n.oid, 'usage')
+            loop
+                execute format('grant usage on schema %I to quintile_app', closed);
+            end loop;
         end
         $$
     {%- endif -%}

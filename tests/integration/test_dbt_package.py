@@ -135,7 +135,7 @@ def test_nothing_of_the_service_is_there(built: str) -> None:
         assert {row["name"] for row in schemas} == {
             f"{layout}{suffix}"
             for layout in LAYOUTS
-            for suffix in ("", "__staging", "__intermediate", "__marts")
+            for suffix in ("", "__staging", "__intermediate", "__marts", "__calendar")
         }
         assert conn.execute("select * from pg_policy").fetchall() == []
         granted = "select from information_schema.role_table_grants where grantee = 'quintile_app'"
@@ -290,8 +290,8 @@ def test_with_the_service_s_schemas_everything_is_protected(dbt: Dbt, settings: 
         for schema in ("landed_acme", "landed_borealis"):
             admin.execute(f"grant usage on schema {schema} to quintile_transform")
             admin.execute(f"grant select on all tables in schema {schema} to quintile_transform")
-        for schema in ("served", "served__staging", "served__intermediate", "served__marts"):
-            admin.execute(f"create schema {schema} authorization quintile_transform")
+        for suffix in ("", "__staging", "__intermediate", "__marts", "__calendar"):
+            admin.execute(f"create schema served{suffix} authorization quintile_transform")
         with connect_as_owner(settings) as owner:
             for name, last, currency, window in (
                 ("acme", "a", "USD", 365),
@@ -324,3 +324,9 @@ def test_with_the_service_s_schemas_everything_is_protected(dbt: Dbt, settings: 
             " and exists (select from app.isolation_findings_of(c.oid))"
         ).fetchall()
         assert unprotected == []
+        # The service may enter the schema of marts, and the one that the project chose for some.
+        readable = admin.execute(
+            "select nspname::text as name from pg_namespace where nspname like 'served%'"
+            " and has_schema_privilege('quintile_app', oid, 'usage') order by 1"
+        ).fetchall()
+        assert [row["name"] for row in readable] == ["served__calendar", "served__marts"]

@@ -157,6 +157,60 @@ def test_it_builds_twice_and_from_nothing(layout: str, project: Path, database: 
     assert sum(row["customers"] for row in first) == 5
 
 
+@pytest.mark.parametrize("layout", ["native"], indirect=True, scope="module")
+def test_only_runs_that_select_quintile_are_checked(project: Path, database: str) -> None:
+    """Quintile's hooks run in every run of the project."""
+    ours = "+segments"
+    _dbt(project, database, "build", "--select", ours, "--exclude-resource-type", "unit_test")
+    nobody = {"tenants": ["nobody"]}
+    runs: tuple[tuple[str, dict[str, Any], str], ...] = (
+        ("build --empty", {}, "would delete the rows of"),
+        ("run --sample 3-days", {}, "cannot be built with --sample"),
+        ("run", {"as_of": "2999-01-01"}, "2999-01-01, is in the future"),
+        ("run", nobody, "No tenant is called nobody"),
+    )
+    with connect(database) as conn:
+        before = conn.execute("select ctid, * from analytics_marts.customer_facts").fetchall()
+        assert before
+        for command, changes, reason in runs:
+            arguments = [word.replace("-days", " days") for word in command.split()]
+            theirs = ("segments", "package:neighbour")
+            out = _dbt(project, database, *arguments, "--select", *theirs, **changes)
+            assert "WARN=0 ERROR=0 SKIP=0" in out
+            out = _dbt(project, database, *arguments, "--select", ours, expect=2, **changes)
+            assert reason in out
+        # A view of Quintile's has no rows to lose.
+        out = _dbt(project, database, "run", "--empty", "--select", "customer_rfm_segments")
+        assert "WARN=0 ERROR=0 SKIP=0" in out
+        after = conn.execute("select ctid, * from analytics_marts.customer_facts").fetchall()
+        assert after == before
+
+
+DISABLED = """
+models:
+  quintile:
+    semantic: {+enabled: false}
+    marts:
+      customers:
+        customer_predictions: {+enabled: false}
+      rfm:
+        rfm_survival: {+enabled: false}
+semantic-models: {quintile: {+enabled: false}}
+metrics: {quintile: {+enabled: false}}
+"""
+
+
+@pytest.mark.parametrize("layout", ["native"], indirect=True, scope="module")
+def test_a_project_may_disable_a_model_whose_last_build_is_read(
+    project: Path, projects: Path, database: str
+) -> None:
+    without = projects / "project_without_survival"
+    shutil.copytree(project, without, symlinks=True, ignore=shutil.ignore_patterns("parsed"))
+    with (without / "dbt_project.yml").open("a") as settings:
+        settings.write(DISABLED)
+    _dbt(without, database, "compile", "--select", "int_orders_timed_to_next")
+
+
 def _rows(conn: Connection) -> dict[str, list[dict[str, Any]]]:
     """What the project and the neighbour have built."""
     return {

@@ -241,6 +241,12 @@ def test_an_empty_build_is_for_a_schema_of_one_s_own(demo: Settings, tmp_path: P
             out = as_developer(demo, tmp_path, "dbt_ci", *empty)
             assert "WARN=0 ERROR=0 SKIP=0" in out
         assert scores(conn, "dbt_ci_marts") == []
+        conn.execute(
+            "insert into dbt_ci_intermediate.int_windows_built_for_rfm"
+            " select * from intermediate.int_windows_built_for_rfm"
+        )
+        printed = as_developer(demo, tmp_path, "dbt_ci", *empty, expect=2)
+        assert "Drop the schema dbt_ci_intermediate first, or set QUINTILE_DBT_SCHEMA" in printed
 
 
 @pytest.mark.parametrize(
