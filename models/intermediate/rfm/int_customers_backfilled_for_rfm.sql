@@ -5,7 +5,7 @@ orders as (
     where instants_back > 0 and {{ tenant_filter() }}
 ),
 
-segments as (
+segments as materialized (
     select * from {{ ref('int_segments_listed_by_score') }}
 ),
 
@@ -22,7 +22,7 @@ customers as (
     group by tenant_id, instants_back, customer_id
 ),
 
-cut_values as (
+cut_values as materialized (
     select
         tenant_id,
         instants_back,
