@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -167,108 +166,6 @@ def test_one_tenant_is_built_and_the_other_left_alone(dbt: Dbt, built: str) -> N
             {"currency": "KWD", "as_of": "2026-07-02"},
             {"currency": "USD", "as_of": "2026-07-01"},
         ]
-
-
-# Cells of acme's that cannot be read, beside those of borealis. The last row of each seed has no
-# readable tenant.
-FAULTS = """
-    update {schema}.tenants_by_schema set time_zone = 'America/New_Yrok' where name = 'acme';
-    update {schema}.rfm_settings_by_tenant
-    set window_days = 'x', time_zone = 'Mars/Olympus', minimum_minor = '1e99',
-        is_sample_counted = 'perhaps', excluded_customer_ids = '7,8',
-        excluded_domains = '{{a.example', additional_window_days = '{{99999999999}}'
-    where tenant_id like '%a';
-    insert into {schema}.rfm_settings_by_tenant (tenant_id, window_days) values ('acme', '30');
-    update {schema}.samples_config_by_tenant
-    set ugc_tags = '{{null}}', zero_price_only = '2' where tenant_id like '%a';
-    insert into {schema}.samples_config_by_tenant (tenant_id, ugc_tags, zero_price_only)
-    values ('00000000-0000-4000-8000-00000000000b', '{{"a, b",c d}}', 'no');
-    insert into {schema}.rfm_segments_by_tenant (tenant_id, segment, label, colour, priority)
-    values ('00000000-0000-4000-8000-00000000000a', 'all', 'All', '#1b7f5c', 'first');
-    insert into {schema}.rfm_segment_grid_by_tenant (tenant_id, r_score, f_score, m_score, segment)
-    values ('00000000-0000-4000-8000-00000000000a', 'x', '99999', 'x', 'all');
-    update {schema}.exchange_rates_by_tenant
-    set rate = 'x' where tenant_id like '%a' and starts_on = '2026-06-20';
-    update {schema}.exchange_rates_by_tenant
-    set starts_on = '2026-02-30' where tenant_id like '%a' and starts_on = '2026-01-01';
-"""
-
-
-def test_a_cell_that_cannot_be_read_stops_no_store(dbt: Dbt, database: str) -> None:
-    """It has the default, or leaves its row out, and a data test tells of it."""
-    own = yaml.safe_load((PACKAGE / "dbt_project.yml").read_text("utf-8"))["vars"]["quintile"]
-    seeds = [*own["own_seeds"], "exchange_rates_by_tenant"]
-
-    def run(*arguments: str, expect: int = 0) -> str:
-        variables = layout_vars("native", own_seeds=seeds)
-        return dbt(database, *arguments, variables=variables, expect=expect, ACME_SCHEMA="faulty")
-
-    def found(text: str) -> list[dict[str, Any]]:
-        return conn.execute(in_schemas(text, "faulty")).fetchall()
-
-    with connect(database) as conn:
-        load_layout(conn, "native")
-        run("seed", "--select", "acme_analytics", "currency_exponents")
-        for column in conn.execute(
-            "select table_name, column_name from information_schema.columns"
-            " where table_schema = 'faulty'"
-        ).fetchall():
-            conn.execute(
-                sql.SQL("alter table faulty.{} alter column {} type text").format(
-                    sql.Identifier(column["table_name"]), sql.Identifier(column["column_name"])
-                )
-            )
-        conn.execute(sql.SQL(FAULTS).format(schema=sql.Identifier("faulty")))
-        models = ("tenants", "rfm_settings", "samples_config", "rfm_segments", "rfm_segment_grid")
-        run(
-            *("run", "--select", "+base_seeds__exchange_rates"),
-            *(f"+stg_app__{model}" for model in models),
-        )
-        assert found("select * from {staging}.stg_app__rfm_settings order by tenant_id") == [
-            {
-                "tenant_id": UUID(f"00000000-0000-4000-8000-00000000000{tenant}"),
-                "window_days": window_days,
-                "time_zone": time_zone,
-                "minimum_minor": 0,
-                "is_sample_counted": False,
-                "excluded_customer_ids": [],
-                "excluded_domains": [],
-                "relay_domains": [],
-                "additional_window_days": [],
-            }
-            for tenant, window_days, time_zone in (("a", 365, "UTC"), ("b", 730, "Asia/Kuwait"))
-        ]
-        assert found(
-            "select ugc_tags, is_zero_price_only, is_ugc_zero_price_only"
-            " from {staging}.stg_app__samples_config order by tenant_id"
-        ) == [
-            {
-                "ugc_tags": ["ugc-sample", "ugc", "creator-sample"],
-                "is_zero_price_only": True,
-                "is_ugc_zero_price_only": True,
-            },
-            {
-                "ugc_tags": ["a, b", "c d"],
-                "is_zero_price_only": False,
-                "is_ugc_zero_price_only": False,
-            },
-        ]
-        assert found(
-            "select priority from {staging}.stg_app__rfm_segments order by tenant_id, segment"
-        ) == [{"priority": None}, {"priority": 1}, {"priority": 2}]
-        assert found(
-            "select r_score, f_score, m_score from {staging}.stg_app__rfm_segment_grid"
-            " where tenant_id::text like '%a'"
-        ) == [{"r_score": None, "f_score": None, "m_score": 0}]
-        assert found(
-            "select from_currency, rate::text as rate from {staging}.base_seeds__exchange_rates"
-            " order by from_currency"
-        ) == [{"from_currency": "CHF", "rate": "1.25"}, {"from_currency": "USD", "rate": "0.3"}]
-        # One of tenants, nine of RFM (two without a tenant), two of samples; none of borealis.
-        printed = run("test", "--select", "test_name:cells_can_be_read", expect=1)
-        assert sorted(re.findall(r"Got (\d+) result", printed)) == ["1", "2", "9"]
-        printed = run("test", "--select", "assert_exchange_rates_can_apply", expect=1)
-        assert "Got 2 results" in printed
 
 
 @pytest.mark.parametrize(

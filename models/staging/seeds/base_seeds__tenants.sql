@@ -6,14 +6,13 @@ source as (
     select * from {{ overridable_seed('tenants_by_schema') }}
 ),
 
--- cells_can_be_read tells of a zone that does not exist.
 final as (
     select
         tenant_id::uuid as tenant_id,
         name::text as name,
         shop_domain::text as shop_domain,
         upper(currency::text) as currency,
-        coalesce({{ time_zone_or_null('time_zone::text') }}, 'UTC') as time_zone,
+        coalesce(time_zone::text, 'UTC') as time_zone,
         null::timestamptz as created_at
     from source
 )
