@@ -26,7 +26,7 @@ PATH = "/api/admin/sessions"
 class NewLink(RequestModel):
     """A sign-in link to create."""
 
-    person: Line = Field(description="Whom it is for. The history of changes names them.")
+    person: Line = Field(description="The person's name, which the history of changes shows.")
     scope: Scope = Field("write", description="What the session allows, as for tokens.")
     hours: int = Field(
         int(SIGN_IN_LIFETIME / timedelta(hours=1)),
@@ -48,7 +48,7 @@ class Session(ResponseModel):
     """A session of the admin UI."""
 
     session_id: UUID
-    person: str | None = Field(description="Whom the sign-in link was for; null for a token.")
+    person: str | None = Field(description="Name given with the sign-in link; null for a token.")
     token_label: str | None = Field(description="The token that began it; null for a link.")
     token_last_four: str | None
     scope: Scope

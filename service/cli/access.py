@@ -89,7 +89,7 @@ def revoke_token_command(settings: Settings, name: str, token_id: UUID) -> None:
 
 @click.command("sign-in-link")
 @click.argument("name")
-@click.option("--person", help="Whom the link is for; the history of changes names them.")
+@click.option("--person", help="The person's name, which the history of changes shows.")
 @_scope_option
 @click.pass_obj
 @recorded("sign_in_link.created")
@@ -110,7 +110,7 @@ def sessions_command(settings: Settings, name: str, as_json: bool) -> None:
         print_json(rows)
         return
     if not rows:
-        echo("nobody is signed in")
+        echo("no open sessions")
     for row in rows:
         who = row["person"] or (f"token {row['token_label']}" if row["token_label"] else "link")
         click.echo(f"{row['session_id']}  {row['scope']:<5}  since {row['begun_at']:%F %R}  {who}")

@@ -122,7 +122,7 @@ def _verify(issuer: Issuer, token: str) -> dict[str, Any]:
     """
     if issuer.keys is None:
         return _decode(issuer, token, issuer.secret, "HS256")
-    # A token that could not be valid anyway makes nobody read keys.
+    # Keys are not read for a token that cannot be valid anyway.
     header = jwt.get_unverified_header(token)
     jwt.decode(
         token,

@@ -184,7 +184,7 @@ def test_people_are_listed_and_signed_out(
     settings: Settings, owner: Connection, make_tenant
 ) -> None:
     tenant_id = make_tenant("demo")
-    assert "nobody is signed in" in quintile(settings, "tenants", "sessions", "demo").stderr
+    assert "no open sessions" in quintile(settings, "tenants", "sessions", "demo").stderr
     quintile(settings, "tenants", "sign-in-link", "demo", "--person", "Ada Byron")
     (code,) = owner.execute("select person, scope from app.sign_in_codes").fetchall()
     assert code == {"person": "Ada Byron", "scope": "admin"}

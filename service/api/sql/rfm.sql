@@ -1,5 +1,5 @@
 -- name: find_customer_in_segment
--- A customer whom the last build found in a segment; no row if there is none.
+-- A customer with a segment in the last build; no row if there is none.
 select customer_id
 from marts.customer_facts
 where tenant_id = %(tenant_id)s and segment = %(segment)s
