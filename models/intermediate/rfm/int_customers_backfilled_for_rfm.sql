@@ -22,6 +22,8 @@ customers as (
     group by tenant_id, instants_back, customer_id
 ),
 
+-- Materialized: where tables have no statistics yet, the planner expects one customer and would
+-- calculate the values again for each.
 cut_values as materialized (
     select
         tenant_id,

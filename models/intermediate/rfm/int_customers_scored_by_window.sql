@@ -21,7 +21,7 @@ customers as not materialized (
     where {{ tenant_filter() }}
 ),
 
-segments as (
+segments as materialized (
     select * from {{ ref('int_segments_listed_by_score') }}
 ),
 
@@ -41,7 +41,9 @@ figures as (
     group by o.tenant_id, w.window_days, o.customer_id
 ),
 
-cut_values as (
+-- Materialized: where tables have no statistics yet, the planner expects one customer and would
+-- calculate the values again for each.
+cut_values as materialized (
     select
         tenant_id,
         window_days,
