@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from typing import Annotated, Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import Response, stream_with_context
+from flask import Response
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from service.api.access import access, state, tenant_id, transaction
+from service.api.csv_answer import CSV_RESPONSES, answer_csv
 from service.api.paging import Keyset, PageQuery
 from service.api.schemas import WITHOUT_NUL, Instant, Page, RequestModel, ResponseModel
 from service.core.csv_stream import stream_csv
@@ -25,12 +25,6 @@ blueprint = APIBlueprint("audit_log", __name__, tag="Access")
 
 PATH = "/api/admin/audit-log"
 _BY_TIME = Keyset("audit-log", made_at=AwareDatetime, entry_id=UUID)
-_CSV: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "A CSV file",
-        "content": {"text/csv": {"schema": {"type": "string"}}},
-    }
-}
 _Exact = Annotated[str, StringConstraints(max_length=300, pattern=WITHOUT_NUL)]
 
 
@@ -104,17 +98,10 @@ def list_audit_log(page: AuditQuery) -> dict[str, Any]:
 
 @blueprint.get(f"{PATH}.csv")
 @blueprint.input(AuditFilters, location="query", arg_name="filters")
-@blueprint.doc(responses=_CSV)
+@blueprint.doc(responses=CSV_RESPONSES)
 def export_audit_log(filters: AuditFilters) -> Response:
     """Download all changes as a CSV file, newest first."""
-    blocks = _export(tenant_id(), filters)
-    # An error in the first block can still be answered with a problem document.
-    first = next(blocks)
-    return Response(
-        stream_with_context(chain([first], blocks)),
-        mimetype="text/csv",
-        headers={"Content-Disposition": "attachment; filename=audit-log.csv"},
-    )
+    return answer_csv(_export(tenant_id(), filters), "audit-log.csv")
 
 
 def _export(tenant: UUID, filters: AuditFilters) -> Iterator[bytes]:

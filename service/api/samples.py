@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import Response, stream_with_context
+from flask import Response
 from pydantic import AwareDatetime, Field, model_validator
 
 from service.api.access import actor, state, tenant_id, transaction
 from service.api.audit_log import record
+from service.api.csv_answer import CSV_RESPONSES, answer_csv
 from service.api.paging import Keyset, PageQuery, Text
 from service.api.problems import NotFoundError
 from service.api.samples_list import (
@@ -39,12 +39,6 @@ from service.shopify.order_history import read_order_limit
 blueprint = APIBlueprint("samples", __name__, tag="Samples")
 
 _MONTHS = 24
-_CSV: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
-    200: {
-        "description": "The sample orders as CSV",
-        "content": {"text/csv": {"schema": {"type": "string"}}},
-    }
-}
 _SUGGESTIONS = Keyset("suggestions", ordered_at=AwareDatetime, order_id=Text)
 
 
@@ -85,17 +79,10 @@ def list_sample_orders(page: SamplesQuery) -> dict[str, Any]:
 
 @blueprint.get("/api/admin/samples.csv")
 @blueprint.input(SampleFilters, location="query", arg_name="filters")
-@blueprint.doc(responses=_CSV)
+@blueprint.doc(responses=CSV_RESPONSES)
 def export_sample_orders(filters: SampleFilters) -> Response:
     """Download all sample orders as a CSV file. Lists are joined with semicolons."""
-    blocks = export_samples(state(), tenant_id(), filters)
-    # An error in the first block can still be answered with a problem document.
-    first = next(blocks)
-    return Response(
-        stream_with_context(chain([first], blocks)),
-        mimetype="text/csv",
-        headers={"Content-Disposition": "attachment; filename=samples.csv"},
-    )
+    return answer_csv(export_samples(state(), tenant_id(), filters), "samples.csv")
 
 
 def read_sample_months(conn: Connection) -> list[SampleMonth]:

@@ -12,8 +12,11 @@ from typing import Any
 
 import httpx
 import jwt
+import structlog
 
 from service.core.errors import QuintileError
+
+log = structlog.get_logger(__name__)
 
 ALGORITHMS = ("RS256", "ES256")
 
@@ -70,9 +73,9 @@ class SigningKeys:
             self._tried_at = time.monotonic()
             self._keys = _read(self._url)
             self._read_at = time.monotonic()
-        except (httpx.HTTPError, ValueError, TimeoutError):
-            # What was read before is still there.
-            return
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
+            # What was read before stays in use.
+            log.warning("signing keys not read", reason=type(error).__name__)
         finally:
             self._reading.release()
 
@@ -88,7 +91,7 @@ def _read(url: str) -> dict[str, jwt.PyJWK]:
     def get() -> None:
         try:
             result.append(httpx.get(url, timeout=_DEADLINE_SECONDS).raise_for_status().json())
-        except Exception as error:  # noqa: BLE001 - raised again below, in the thread that waits
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             result.append(error)
 
     thread = threading.Thread(target=get, daemon=True)
