@@ -18,6 +18,7 @@ from service.api.schemas import (
     ResponseModel,
     ScheduleState,
 )
+from service.segments.ids import PATTERN
 
 Direction = Literal["push", "pull", "bidirectional"]
 RowState = Literal["pending", "synced", "rejected", "kept", "removed"]
@@ -28,9 +29,7 @@ ListId = Annotated[
 ]
 SegmentKey = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^(rfm:[a-z_]{1,40}|shopify:[0-9]{1,20}|klaviyo:[A-Za-z0-9]{1,64})$"
-    ),
+    StringConstraints(pattern=PATTERN),
     explained("This is not a segment."),
 ]
 

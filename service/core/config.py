@@ -110,6 +110,9 @@ class Settings:
     webhook_days: int = _setting(
         30, "Days that processed webhooks, sent notifications and finished jobs are kept."
     )
+    segment_change_days: int = _setting(
+        400, "Days that it is kept who entered and left Shopify segments."
+    )
     privacy_export_days: int = _setting(
         30, "Days that the export of a data request can be downloaded."
     )

@@ -10,6 +10,8 @@ from uuid import UUID
 from service.core.db import Connection, one
 from service.core.errors import InvalidInputError, QuintileError
 from service.core.queries import query
+from service.segments.find import find_segment
+from service.segments.ids import parse_segment_id
 from service.tenants import segment_rules
 
 Direction = Literal["push", "pull", "bidirectional"]
@@ -381,36 +383,21 @@ def _check_direction(new: NewConfig) -> None:
 
 
 def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
-    kind, _, name = new.segment_key.partition(":")
-    labels = segment_rules.read_labels(conn, tenant_id)
-    if kind == "rfm" and name in labels:
+    segment = parse_segment_id(new.segment_key, field="segment_key")
+    if segment.source == "klaviyo" and new.direction == "pull":
+        return  # which makes it a segment
+    found = find_segment(conn, tenant_id, segment)
+    if found is not None and not found.is_deleted:
         return
-    if kind == "shopify":
-        row = conn.execute(
-            query("destinations.find_shopify_segment"), {"tenant_id": tenant_id, "segment_id": name}
-        ).fetchone()
-        if row is not None and not row["is_deleted"]:
-            return
-        raise InvalidInputError(
-            f"The shop has no segment '{name}'.",
-            advice="Sync Shopify's segments first.",
-            field="segment_key",
-        )
-    if kind == "klaviyo":
-        row = conn.execute(
-            query("destinations.find_pulled_list"), {"tenant_id": tenant_id, "list_id": name}
-        ).fetchone()
-        if new.direction == "pull" or row is not None:
-            return
-        raise InvalidInputError(
-            f"No list '{name}' is pulled.", advice="Pull it first.", field="segment_key"
-        )
-    raise InvalidInputError(
-        f"'{new.segment_key}' is not a segment.",
-        advice="It is shopify:<segment id>, klaviyo:<list id> or one of: "
-        + ", ".join(f"rfm:{segment}" for segment in labels),
-        field="segment_key",
-    )
+    message, advice = {
+        "rfm": (
+            f"There is no RFM segment '{segment.key}'.",
+            f"Choose one of: {', '.join(segment_rules.read_labels(conn, tenant_id))}.",
+        ),
+        "shopify": (f"The shop has no segment '{segment.key}'.", "Sync Shopify's segments first."),
+        "klaviyo": (f"No list '{segment.key}' is pulled.", "Pull it first."),
+    }[segment.source]
+    raise InvalidInputError(message, advice=advice, field="segment_key")
 
 
 def _check_conflicts(

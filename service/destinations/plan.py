@@ -18,7 +18,8 @@ from service.core.config import Settings
 from service.core.db import Connection, one
 from service.core.errors import QuintileError
 from service.core.queries import query
-from service.tenants.segment_rules import read_labels
+from service.segments.find import find_segment
+from service.segments.ids import parse_segment_id
 
 ACTIONS = ("add", "remove", "update", "skip")
 _SEGMENT_DELETED = {
@@ -154,22 +155,13 @@ def apply_plan(conn: Connection, tenant_id: UUID, config_id: UUID, made: Plan) -
 
 def _fill_segment(conn: Connection, tenant_id: UUID, config_id: UUID, segment_key: str) -> str:
     """Fill in a segment's members; returns its name."""
-    kind, _, segment = segment_key.partition(":")
-    parameters = {
-        "tenant_id": tenant_id,
-        "config_id": config_id,
-        "kind": kind,
-        "segment": segment,
-    }
-    if kind == "rfm":
-        name = read_labels(conn, tenant_id).get(segment)
-    else:
-        row = conn.execute(query("destinations.find_segment"), parameters).fetchone()
-        name = None if row is None or row["is_deleted"] else row["segment_name"]
-    if name is None:
-        raise SegmentDeletedError(_SEGMENT_DELETED[kind])
-    conn.execute(_FILL_MEMBERS[kind], parameters)
-    return name
+    segment = parse_segment_id(segment_key)
+    found = find_segment(conn, tenant_id, segment)
+    if found is None or found.is_deleted:
+        raise SegmentDeletedError(_SEGMENT_DELETED[segment.source])
+    parameters = {"tenant_id": tenant_id, "config_id": config_id, "segment": segment.key}
+    conn.execute(_FILL_MEMBERS[segment.source], parameters)
+    return found.name
 
 
 def _fill_other_segments(conn: Connection, parameters: Mapping[str, Any]) -> list[UUID]:

@@ -42,6 +42,8 @@ from service.destinations.sync_runs import Outcome, begin, finish, rows_to_do
 from service.queue.progress import Progress, RunProgress
 from service.queue.retry import HandedBackError
 from service.queue.runs import LostRunError
+from service.segments.ids import parse_segment_id
+from service.segments.sizes import record_list_size
 
 # A round trip for every hundred rows, the driver's default, would take longer than the plan.
 _FETCHED_ROWS = 5000
@@ -248,14 +250,14 @@ def _sync(run: _Run, config: Config, tally: _Tally) -> Outcome:
 
 def _read_lists(run: _Run, config: Config) -> list[str]:
     """Read the lists that a plan needs; returns their ids."""
-    kind, _, segment = config["segment_key"].partition(":")
+    segment = parse_segment_id(config["segment_key"])
     lists = [config["list_id"]]
-    if kind == "klaviyo" and segment != config["list_id"]:
+    if segment.source == "klaviyo" and segment.key != config["list_id"]:
         try:
-            run.readings.read(segment)
+            run.readings.read(segment.key)
         except ListNotFoundError:
             raise SegmentDeletedError("The list that feeds this one has been deleted.") from None
-        lists.append(segment)
+        lists.append(segment.key)
     run.readings.read(config["list_id"])
     if config["direction"] != "pull":
         run.readings.read(SUPPRESSED)
@@ -269,6 +271,7 @@ def _pull(run: _Run, config: Config, tally: _Tally) -> Outcome:
         counted = conn.execute(query("destinations.count_changes")).fetchall()
         if config["is_dry_run"]:
             raise psycopg.Rollback
+        record_list_size(conn, run.tenant_id, config["list_id"])
     if not config["is_dry_run"]:
         run.target(config).execute(query("destinations.record_pulled"))
         tally.count(**{row["change"]: row["changes"] for row in counted})
@@ -310,6 +313,8 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
                 },
             )
             conn.execute(query("destinations.record_plan"), {**ids, "plan": Jsonb(described)})
+            if config["direction"] == "bidirectional":
+                record_list_size(conn, run.tenant_id, config["list_id"])
             if made.stop is None:
                 apply_plan(conn, run.tenant_id, config["config_id"], made)
                 for action, spool in (

@@ -17,6 +17,8 @@ from uuid import UUID
 from service.core.db import Connection, one, tenant_transaction
 from service.core.queries import query
 from service.core.spool import Spool, open_spool
+from service.segments.ids import SegmentId
+from service.segments.sizes import record_size
 from service.shopify.client import ShopifyClient
 from service.shopify.erased import delete_erased_members
 from service.shopify.errors import ShopifyError, ShopifyQueryError, ShopifyUnavailableError
@@ -174,12 +176,16 @@ def _retire(
     segment_id: str | None = None,
     unread_ids: list[str] | None = None,
 ) -> None:
-    (retired,) = source.execute(
-        query("shopify.retire_segments"),
-        read_at=read_at,
-        segment_id=segment_id,
-        unread_ids=unread_ids or [],
-    )
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        parameters = {
+            "tenant_id": source.tenant_id,
+            "read_at": read_at,
+            "segment_id": segment_id,
+            "unread_ids": unread_ids or [],
+        }
+        retired = one(conn.execute(query("shopify.retire_segments"), parameters).fetchone())
+        for gone_id in retired["segment_ids"]:
+            record_size(conn, source.tenant_id, SegmentId("shopify", gone_id), 0, read_at)
     source.progress.count(written=retired["written"])
 
 
@@ -418,7 +424,11 @@ def _load(
         conn.execute(query("shopify.keep_unserved_members"), {**parameters, **customer_ids})
     if len(members) >= _ANALYZED_FROM:
         conn.execute(query("shopify.analyze_incoming_members"))
-    changed = one(conn.execute(query("shopify.load_members"), parameters).fetchone())
+    is_first = {"is_first": loaded["is_first"]}
+    changed = one(
+        conn.execute(query("shopify.load_members"), {**parameters, **is_first}).fetchone()
+    )
+    record_size(conn, tenant_id, SegmentId("shopify", segment_id), reading.total, read_at)
     conn.execute(
         query("shopify.clear_segment_rejections"),
         {**parameters, "source_ids": [item.source_id for item in reading.rejections]},

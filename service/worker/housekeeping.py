@@ -29,6 +29,10 @@ def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[s
         "runs": (query("worker.purge_runs"), settings.run_days),
         "notifications": (query("notifications.purge_notifications"), settings.webhook_days),
         "klaviyo_events": (query("worker.purge_klaviyo_events"), settings.klaviyo_event_days),
+        "segment_changes": (
+            query("segments.purge_changes"),
+            settings.segment_change_days,
+        ),
         # Sessions and links have the times at which they end.
         "sessions": (query("tenants.purge_sessions"), None),
     }

@@ -334,9 +334,12 @@ def tables_naming_customers(conn: Connection) -> set[str]:
 
 
 def add_to_remaining_tables(conn: Connection, tenant_id: UUID, person: str) -> None:
-    """Add the person to the tables of dbt that these builds leave without them."""
+    """Add the person to the tables that these syncs and builds leave without them."""
     parameters = {"t": tenant_id, "c": person, "e": EMAIL, "n": NAME}
     for statement in (
+        "insert into shopify.segment_changes"
+        " (tenant_id, segment_id, customer_id, changed_at, has_entered)"
+        " values (%(t)s, '1', %(c)s, '2026-01-01', true)",
         "insert into intermediate.int_customers_touched (tenant_id, customer_id)"
         " values (%(t)s, %(c)s) on conflict do nothing",
         "insert into intermediate.int_customers_backfilled_for_rfm"

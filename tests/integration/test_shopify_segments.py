@@ -129,6 +129,79 @@ def test_one_segment_that_is_new_or_large_is_loaded(source: Source, store: Store
         assert loaded(source)[str(number)]["members"] == members_of(store, number)
 
 
+def changes(source: Source, number: int) -> dict[bool, list[str]]:
+    """Customers who left (False) and entered (True) a segment, by the recorded changes."""
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        rows = conn.execute(
+            "select customer_id, has_entered from shopify.segment_changes where segment_id = %s"
+            " order by customer_id",
+            [str(number)],
+        ).fetchall()
+    return {
+        way: [row["customer_id"] for row in rows if row["has_entered"] is way]
+        for way in (False, True)
+    }
+
+
+def test_who_enters_and_leaves_is_recorded_but_not_at_the_first_reading(
+    source: Source, store: Store
+) -> None:
+    sync_segments(source)
+    number = direct(store)
+    before = members_of(store, number)
+    assert changes(source, number) == {False: [], True: []}
+    store.update_segment(number, query="number_of_orders >= 2")
+    after = members_of(store, number)
+    assert set(before) - set(after)
+    assert set(before) & set(after)
+    sync_one_segment(source, str(number))
+    left, entered = sorted(set(before) - set(after)), sorted(set(after) - set(before))
+    assert changes(source, number) == {False: left, True: entered}
+
+    # Nothing changes: nothing is recorded. Then everybody is back, with the time of it.
+    sync_one_segment(source, str(number))
+    assert changes(source, number) == {False: left, True: entered}
+    store.update_segment(
+        number, query=next(s.query for s in store.data.segments if s.number == number)
+    )
+    sync_one_segment(source, str(number))
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        rows = conn.execute(
+            "select customer_id, entered_at from shopify.segment_members where segment_id = %s",
+            [str(number)],
+        ).fetchall()
+    assert {row["customer_id"] for row in rows if row["entered_at"] is not None} == set(left)
+
+
+def test_sizes_are_recorded_by_day_and_end_with_the_segment(source: Source, store: Store) -> None:
+    def sizes() -> list[tuple[int, int]]:
+        with tenant_transaction(source.pool, source.tenant_id) as conn:
+            rows = conn.execute(
+                "select members, current_date - recorded_on as days from app.segment_sizes"
+                " where segment_id = %s order by recorded_on",
+                [f"shopify:{number}"],
+            ).fetchall()
+        return [(row["members"], row["days"]) for row in rows]
+
+    number = direct(store)
+    sync_segments(source)
+    members = len(members_of(store, number))
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        conn.execute("update app.segment_sizes set recorded_on = recorded_on - 1")
+    sync_segments(source)
+    assert sizes() == [(members, 1), (members, 0)]
+    store.update_segment(number, query="number_of_orders >= 2")
+    sync_one_segment(source, str(number))
+    fewer = len(members_of(store, number))
+    assert fewer < members
+    assert sizes() == [(members, 1), (fewer, 0)]
+    recorded = changes(source, number)
+    store.delete_segment(number)
+    sync_one_segment(source, str(number))
+    assert sizes() == [(members, 1), (0, 0)]
+    assert changes(source, number) == recorded
+
+
 def test_members_come_with_their_address_and_marketing_state(source: Source, store: Store) -> None:
     number = direct(store)
     first = store.members_of(store.segments[number]).rows[0].customer.number

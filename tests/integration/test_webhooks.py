@@ -560,7 +560,12 @@ def test_a_changed_membership_changes_one_row(
     work()
     assert len(shop.shopify_requests()) == 1
     rows = loaded_rows(pool, synced)
+    again = next(row for row in rows["segment_members"] if row["entered_at"] is not None)
+    assert (again["segment_id"], again["customer_id"]) == (str(segment.number), str(member))
+    again["entered_at"] = None  # as of the first sync
     assert rows["segment_members"] == members
+    changes = find(pool, "select customer_id, has_entered from shopify.segment_changes", synced)
+    assert changes == {"customer_id": str(member), "has_entered": True}
     counted = next(r for r in rows["cached_segments"] if r["segment_id"] == str(segment.number))
     assert counted["member_count"] == len(store.members_of(segment).rows)
 

@@ -217,17 +217,6 @@ where
 order by c.created_at
 limit 1;
 
--- name: find_pulled_list
--- A configuration that makes a list a segment.
-select config_id
-from app.klaviyo_sync_configs
-where
-    tenant_id = %(tenant_id)s
-    and list_id = %(list_id)s
-    and direction in ('pull', 'bidirectional')
-order by config_id
-limit 1;
-
 -- name: list_fed_by_other_rfm_segments
 -- Lists that RFM segments other than these feed.
 select
@@ -239,12 +228,6 @@ where
     and segment_key like 'rfm:%%'
     and split_part(segment_key, ':', 2) <> all(%(segments)s::text[])
 order by segment, list_name;
-
--- name: find_shopify_segment
--- Whether the store has deleted a segment; no row if it never had it.
-select gone_at is not null as is_deleted
-from shopify.cached_segments
-where tenant_id = %(tenant_id)s and segment_id = %(segment_id)s;
 
 -- name: request_full_read
 -- Makes a full read of lists due: of all lists, or of those of some configurations.

@@ -15,35 +15,6 @@ create temporary table sync_members (
     reason text
 ) on commit drop;
 
--- name: find_segment
--- The name of a Shopify segment or pulled list, and whether it was deleted; no row if there never
--- was one.
-select
-    c.name as segment_name,
-    c.gone_at is not null as is_deleted
-from shopify.cached_segments as c
-where
-    %(kind)s = 'shopify'
-    and c.tenant_id = %(tenant_id)s
-    and c.segment_id = %(segment)s
-
-union all
-
-select
-    l.name as segment_name,
-    l.gone_at is not null or not exists (
-        select from app.klaviyo_sync_configs as p
-        where
-            p.tenant_id = %(tenant_id)s
-            and p.list_id = l.list_id
-            and p.direction in ('pull', 'bidirectional')
-    ) as is_deleted
-from app.klaviyo_lists as l
-where
-    %(kind)s = 'klaviyo'
-    and l.tenant_id = %(tenant_id)s
-    and l.list_id = %(segment)s;
-
 -- name: fill_members_rfm
 -- Members of an RFM segment, as of the last build.
 insert into pg_temp.sync_segment (config_id, customer_id, email)

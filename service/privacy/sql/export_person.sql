@@ -29,6 +29,16 @@ select
                     on m.tenant_id = s.tenant_id and m.segment_id = s.segment_id
                 where m.tenant_id = %(tenant_id)s and m.customer_id = any(%(customer_ids)s)
             ),
+            'shopify.segment_changes',
+            (
+                select
+                    jsonb_agg(
+                        to_jsonb(c) - 'tenant_id' - 'landed_xid'
+                        order by c.changed_at, c.segment_id
+                    )
+                from shopify.segment_changes as c
+                where c.tenant_id = %(tenant_id)s and c.customer_id = any(%(customer_ids)s)
+            ),
             'shopify.rejected_rows',
             (
                 select jsonb_agg(to_jsonb(r) - 'tenant_id')

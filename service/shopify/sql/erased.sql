@@ -72,13 +72,28 @@ where
     );
 
 -- name: delete_erased_members
--- Deletes erased people from segments whose members this transaction has written.
+-- Deletes erased people from segments whose members this transaction has written, and from the
+-- changes that it has recorded.
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
     where
         k.tenant_id = %(tenant_id)s
         and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
+),
+
+changes as (
+    delete from shopify.segment_changes as c
+    using tenant_key as k
+    where
+        c.tenant_id = %(tenant_id)s
+        and c.landed_xid = pg_current_xact_id()
+        and exists (
+            select from app.erased_subjects as e
+            where
+                e.tenant_id = %(tenant_id)s
+                and e.digest = app.erasure_digest(k.erasure_key, 'customer', c.customer_id)
+        )
 )
 
 delete from shopify.segment_members as m

@@ -49,7 +49,8 @@ where
 -- name: load_segment
 -- Stores one segment as of the time its reading began, which is its synced_at. If a later reading
 -- has been stored, or has found the segment gone, nothing is stored. Returns whether it was stored,
--- and whether anything but synced_at changed.
+-- whether anything but synced_at changed, and whether the members of this segment are stored for
+-- the first time, or again after it was gone.
 with before as (
     select
         s.name,
@@ -101,11 +102,13 @@ loaded as (
 select
     count(*) as loaded,
     count(*) filter (where not exists (select from before as b where b is not distinct from l))
-        as written
+        as written,
+    not exists (select from before as b where b.gone_at is null) as is_first
 from loaded as l;
 
 -- name: load_members
--- Makes a segment's stored members those that have been read, writing only what differs.
+-- Makes a segment's stored members those that have been read, writing only what differs, and
+-- records who entered and left, except at the first reading: those members had entered before.
 with incoming as (
     select distinct on (m.customer_id)
         m.customer_id,
@@ -122,7 +125,7 @@ gone as (
         m.tenant_id = %(tenant_id)s
         and m.segment_id = %(segment_id)s
         and not exists (select from incoming as i where i.customer_id = m.customer_id)
-    returning 1
+    returning m.customer_id
 ),
 
 written as (
@@ -132,7 +135,8 @@ written as (
         customer_id,
         email,
         display_name,
-        marketing_state
+        marketing_state,
+        entered_at
     )
     select
         %(tenant_id)s,
@@ -140,7 +144,8 @@ written as (
         i.customer_id,
         i.email,
         i.display_name,
-        i.marketing_state
+        i.marketing_state,
+        case when not %(is_first)s then %(read_at)s::timestamptz end
     from incoming as i
     on conflict (tenant_id, segment_id, customer_id) do update set
         email = excluded.email,
@@ -151,7 +156,45 @@ written as (
         m.tenant_id = %(tenant_id)s
         and (m.email, m.display_name, m.marketing_state)
         is distinct from (excluded.email, excluded.display_name, excluded.marketing_state)
-    returning 1
+    returning m.customer_id
+),
+
+changes as (
+    select
+        g.customer_id,
+        false as has_entered
+    from gone as g
+
+    union all
+
+    select
+        w.customer_id,
+        true as has_entered
+    from written as w
+    -- This sees the table as it was before the statement.
+    where
+        not exists (
+            select from shopify.segment_members as b
+            where
+                b.tenant_id = %(tenant_id)s
+                and b.segment_id = %(segment_id)s
+                and b.customer_id = w.customer_id
+        )
+),
+
+recorded as (
+    insert into shopify.segment_changes (
+        tenant_id, segment_id, customer_id, changed_at, has_entered
+    )
+    select
+        %(tenant_id)s,
+        %(segment_id)s,
+        c.customer_id,
+        %(read_at)s,
+        c.has_entered
+    from changes as c
+    where not %(is_first)s
+    on conflict do nothing
 )
 
 select (select count(*) from gone) + (select count(*) from written) as written;
@@ -159,7 +202,7 @@ select (select count(*) from gone) + (select count(*) from written) as written;
 -- name: retire_segments
 -- Marks as gone, and empties, the segments that a listing did not have and that no later reading
 -- has stored, except those that were listed and could not be read. Given a segment's id, only that
--- one.
+-- one. Returns how many rows it wrote and the ids of the segments.
 with gone as (
     update shopify.cached_segments
     set gone_at = now(), member_count = 0
@@ -200,7 +243,9 @@ cleared as (
         )
 )
 
-select (select count(*) from gone) + (select count(*) from emptied) as written;
+select
+    (select count(*) from gone) + (select count(*) from emptied) as written,
+    array(select g.segment_id from gone as g) as segment_ids;
 
 -- name: record_segments_synced
 -- Records when the last reading of all segments began.

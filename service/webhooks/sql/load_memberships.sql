@@ -1,7 +1,7 @@
 -- name: load_memberships
 -- Add a customer to the segments that the store has them in, remove them from the others that were
 -- asked about, and update the segments' member counts. Only rows that differ are written. A segment
--- that has not been loaded is left to the next sync. While Shopify withholds fields, members that
+-- that has not been loaded is left to the next sync. Entering and leaving are recorded. While Shopify withholds fields, members that
 -- are stored stay as they are.
 with asked as (
     select
@@ -14,7 +14,7 @@ with asked as (
 
 joined as (
     insert into shopify.segment_members as m (
-        tenant_id, segment_id, customer_id, email, display_name, marketing_state
+        tenant_id, segment_id, customer_id, email, display_name, marketing_state, entered_at
     )
     select
         %(tenant_id)s,
@@ -22,7 +22,8 @@ joined as (
         %(customer_id)s,
         app.clean_address(%(email)s),
         %(display_name)s,
-        %(marketing_state)s
+        %(marketing_state)s,
+        now()
     from asked as a
     where a.is_member
     on conflict (tenant_id, segment_id, customer_id) do update set
@@ -76,6 +77,20 @@ counted as (
     from moves as v
     where s.tenant_id = %(tenant_id)s and s.segment_id = v.segment_id
     returning 1
+),
+
+recorded as (
+    insert into shopify.segment_changes (
+        tenant_id, segment_id, customer_id, changed_at, has_entered
+    )
+    select
+        %(tenant_id)s,
+        v.segment_id,
+        %(customer_id)s,
+        now(),
+        v.step > 0
+    from moves as v
+    on conflict do nothing
 )
 
 select

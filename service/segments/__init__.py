@@ -1,0 +1,1 @@
+"""Segments of every source: RFM, Shopify's own, and lists pulled from Klaviyo."""
