@@ -57,7 +57,7 @@ def create_discount(store: Store, basicCodeDiscount: dict[str, Any]) -> Document
     """`discountCodeBasicCreate`."""
     given = basicCodeDiscount
     _check_sizes(given)
-    discount = Discount(_FIRST_NUMBER + len(store.discounts))
+    discount = Discount(max(store.discounts, default=_FIRST_NUMBER - 1) + 1)
     try:
         _check_present(given)
         _change(store, discount, given)
@@ -88,6 +88,15 @@ def deactivate_discount(store: Store, id: str) -> Document:  # noqa: A002 - Shop
     if found.ends_at is None or found.ends_at > store.now:
         found.ends_at = store.now
     return {"codeDiscountNode": _node(store, found), "userErrors": []}
+
+
+def delete_discount(store: Store, id: str) -> Document:  # noqa: A002 - Shopify's name
+    """`discountCodeDelete`."""
+    found = store.discounts.pop(documents.number_of("DiscountCodeNode", id), None)
+    if found is None:
+        error = _UserError("INVALID", "Discount does not exist", "id")
+        return {"deletedCodeDiscountId": None, "userErrors": [error.document]}
+    return {"deletedCodeDiscountId": gid("DiscountCodeNode", found.number), "userErrors": []}
 
 
 def _check_present(given: dict[str, Any]) -> None:
@@ -187,7 +196,11 @@ def _targets(store: Store, discount: Discount, given: dict[str, Any]) -> dict[Ta
             if number not in known:
                 message = f"{kind} is invalid"
                 raise _UserError("INVALID", message, _ROOT, name, key, "add")
-        return dict.fromkeys(target for target in [*kept, *added] if target not in removed)
+        targets = dict.fromkeys(target for target in [*kept, *added] if target not in removed)
+        if len(targets) > (store.most_discount_targets or len(targets)):
+            message = f"Exceeded maximum of {store.most_discount_targets}"
+            raise _UserError("EXCEEDED_MAX", message, _ROOT, name, key, "add")
+        return targets
     return discount.targets
 
 

@@ -13,6 +13,7 @@ from . import bulk, documents, webhook_fields
 from .discounts import (
     create_discount,
     deactivate_discount,
+    delete_discount,
     discount_by_code,
     update_discount,
 )
@@ -361,4 +362,5 @@ MUTATION_RESOLVERS: dict[str, Resolver] = {
     "discountCodeBasicCreate": needs("write_discounts", create_discount),
     "discountCodeBasicUpdate": needs("write_discounts", update_discount),
     "discountCodeDeactivate": needs("write_discounts", deactivate_discount),
+    "discountCodeDelete": needs("write_discounts", delete_discount),
 }

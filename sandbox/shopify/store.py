@@ -121,6 +121,8 @@ class Store:
         self.segments = {segment.number: segment for segment in data.segments}
         self.members_queries: dict[str, MembersQuery] = {}
         self.discounts: dict[int, Discount] = {}
+        # The most segments or customers of one discount; no limit if None.
+        self.most_discount_targets: int | None = None
         self.segment_faults = SegmentFaults()
         self.record_faults = RecordFaults()
         self._members_queries_started = 0

@@ -30,6 +30,7 @@ from service.core.metrics import count_throttled
 from service.shopify.errors import (
     TOO_LARGE,
     Failure,
+    ShopifyDeniedError,
     ShopifyError,
     ShopifyMovedError,
     ShopifyPartialError,
@@ -132,7 +133,8 @@ class ShopifyClient:
             variables: The document's variables.
 
         Raises:
-            ShopifyRefusedError: The token was refused at every attempt, or lacks a scope.
+            ShopifyRefusedError: The token was refused at every attempt.
+            ShopifyDeniedError: It lacks a scope.
             ShopifyQueryError: The answer holds errors; their codes are in ``codes``.
             ShopifyUnknownOutcomeError: A call that is not repeatable may have been executed or not.
             ShopifyUnapprovedError: The app is not approved for what it asks.
@@ -238,10 +240,7 @@ class ShopifyClient:
             raise TransientError("it throttled the call", retry_after=wait or None, is_undone=True)
         if "ACCESS_DENIED" in codes:
             self._leave_out_denied(found)
-            raise ShopifyRefusedError(
-                f"The access token may not do this: {message}",
-                advice="Give the app that scope in Shopify, then connect the shop again.",
-            )
+            raise ShopifyDeniedError(f"The access token may not do this: {message}")
         if failures := _failures_in_lists(data, found):
             if not codes & _TRANSIENT_CODES:
                 reason = f"Shopify answered the query {name} with errors inside: {message}"

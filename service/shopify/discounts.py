@@ -33,6 +33,18 @@ class DiscountRefusedError(ShopifyError):
         self.code = code
         self.field = field
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the shop has no discount with the id that was given."""
+        return self.field == "id"
+
+    @property
+    def is_unknown_target(self) -> bool:
+        """Whether the shop does not have one of the segments or customers that were given."""
+        return self.code == "INVALID" and any(
+            name in _UNKNOWN_TARGETS for name in self.field.split(".")
+        )
+
 
 class TargetsIncompleteError(ShopifyError):
     """A promo code has some of its targets, and the others could not be added.
@@ -51,17 +63,21 @@ class TargetsIncompleteError(ShopifyError):
 
 @dataclass(frozen=True)
 class Targets:
-    """Who may use a code: the members of segments, or customers; with neither, everybody.
+    """Who may use a code: the members of segments, or customers, or everybody.
 
-    Ids are the numbers in Shopify's global ids, as text.
+    Ids are the numbers in Shopify's global ids, as text. Nobody must never become everybody, so
+    everybody has to be asked for.
     """
 
     segment_ids: Sequence[str] = ()
     customer_ids: Sequence[str] = ()
+    is_everybody: bool = False
 
     def __post_init__(self) -> None:
         if self.segment_ids and self.customer_ids:
             raise InvalidInputError("A promo code is for segments or for customers, not for both.")
+        if self.is_everybody == (len(self) > 0):
+            raise InvalidInputError("A promo code is for segments, for customers or for everybody.")
 
     def __len__(self) -> int:
         return len(self.segment_ids) + len(self.customer_ids)
@@ -76,7 +92,7 @@ class PromoCode:
         title: What the shop's staff see.
         starts_at: When the code starts to work.
         percentage: The discount as a share, above 0 and up to 1.
-        amount: The discount in major units of the shop's currency, above 0.
+        amount: The discount in major units of the shop's currency, above 0, once per order.
         ends_at: When it ends; never when None.
         usage_limit: How often it may be used in all; without limit when None.
         is_once_per_customer: Whether each customer may use it only once.
@@ -158,8 +174,20 @@ def change_targets(
         ShopifyError: As :meth:`ShopifyClient.run`.
     """
     for targets, change in ((add, "add"), (remove, "remove")):
-        for context in _chunks(targets or Targets(), change):
+        for context in _chunks(targets, change) if targets is not None else ():
             _update(client, discount_id, {"context": context})
+
+
+def change_code(client: ShopifyClient, discount_id: str, promo: PromoCode) -> None:
+    """Give a discount the values of a promo code; its targets stay.
+
+    A code that has ended works again if ``promo`` has not ended.
+
+    Raises:
+        DiscountRefusedError: Shopify refused a value, or no longer has the discount.
+        ShopifyError: As :meth:`ShopifyClient.run`.
+    """
+    _update(client, discount_id, _discount_input(promo))
 
 
 def find_code(client: ShopifyClient, code: str) -> Discount | None:
@@ -185,6 +213,20 @@ def deactivate_code(client: ShopifyClient, discount_id: str) -> None:
     """
     answer = client.run("discount_deactivate", id=discount_id)["discountCodeDeactivate"]
     _raise_user_errors(answer)
+
+
+def delete_code(client: ShopifyClient, discount_id: str) -> None:
+    """Delete a discount, if the shop still has it.
+
+    Raises:
+        DiscountRefusedError: Shopify refused it.
+        ShopifyError: As :meth:`ShopifyClient.run`.
+    """
+    answer = client.run("discount_delete", id=discount_id)["discountCodeDelete"]
+    for error in answer["userErrors"]:
+        refusal = _refusal(error)
+        if not refusal.is_gone:
+            raise refusal
 
 
 def _create_once(client: ShopifyClient, promo: PromoCode, context: Data) -> str:

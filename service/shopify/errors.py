@@ -84,6 +84,12 @@ class ShopifyRefusedError(ShopifyError):
     advice = "Connect it again with a valid access token: quintile tenants connect-shopify NAME"
 
 
+class ShopifyDeniedError(ShopifyRefusedError):
+    """The access token is valid, but lacks the scope for a call."""
+
+    advice = "Give the app that scope in Shopify, then connect the shop again."
+
+
 class ShopifyUnapprovedError(ShopifyError):
     """Shopify has not approved the app for protected customer data."""
 

@@ -57,7 +57,13 @@ def test_a_store_is_connected_rejected_verified_and_disconnected(
         # Only what Quintile uses is asked for.
         scopes = shop_part.get_by_role("rowheader")
         expect(scopes).to_have_text(
-            ["read_orders", "read_customers", "read_all_orders", "read_products"]
+            [
+                "read_orders",
+                "read_customers",
+                "read_all_orders",
+                "read_products",
+                "write_discounts",
+            ]
         )
         expect(shop_part.locator("dl.facts")).to_contain_text(KESSEL.name)
         expect(shop_part.locator("dl.facts")).to_contain_text(f"…{KESSEL.token[-4:]}")

@@ -54,7 +54,7 @@ def test_variables_fit_shopifys_input_types(
 ) -> None:
     store = next(iter(sandbox.stores.values()))
     targets = {
-        "everybody": Targets(),
+        "everybody": Targets(is_everybody=True),
         "segments": Targets(segment_ids=[str(number) for number in store.segments]),
         "customers": Targets(customer_ids=[str(number) for number in list(store.customers)[:300]]),
     }[kind]

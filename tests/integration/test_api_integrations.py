@@ -84,9 +84,10 @@ def test_a_connected_store_is_shown_with_its_scopes_and_their_purpose(
         "read_customers": (True, True),
         "read_all_orders": (False, True),
         "read_products": (False, True),
+        "write_discounts": (False, True),
     }
     assert all(scope["purpose"] for scope in body["scopes"])
-    assert body["other_scopes"] == ["read_themes", "write_customers", "write_discounts"]
+    assert body["other_scopes"] == ["read_themes", "write_customers"]
     # The first syncs are queued once.
     client.post(PATH, json={"access_token": TOKEN})
     runs = client.get("/api/admin/runs").get_json()["data"]

@@ -27,12 +27,15 @@ from service.shopify.discounts import (
     Targets,
     TargetsIncompleteError,
     _raise_user_errors,
+    change_code,
     change_targets,
     create_code,
     deactivate_code,
+    delete_code,
     find_code,
 )
 from service.shopify.errors import (
+    ShopifyDeniedError,
     ShopifyQueryError,
     ShopifyRefusedError,
     ShopifyUnknownOutcomeError,
@@ -40,7 +43,7 @@ from service.shopify.errors import (
 
 STARTS = datetime(2026, 6, 1, tzinfo=UTC)
 TWENTY = PromoCode("CREATOR20", "Creators", STARTS, percentage=Decimal("0.2"))
-EVERYBODY = Targets()
+EVERYBODY = Targets(is_everybody=True)
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +155,37 @@ def test_a_code_is_found_whatever_its_case_and_can_be_ended(
         assert find_code(client, "CREATOR20") == Discount(discount_id, "Creators", "EXPIRED")
 
 
+def test_changed_values_keep_the_targets_and_revive_an_ended_code(
+    client: ShopifyClient, store: Store
+) -> None:
+    chosen = buyers(store, 2)
+    discount_id = create_code(client, TWENTY, Targets(customer_ids=chosen))
+    deactivate_code(client, discount_id)
+    changed = replace(TWENTY, title="New", percentage=None, amount=Decimal("2.50"), usage_limit=9)
+    change_code(client, discount_id, changed)
+    assert (only(store).title, only(store).percentage, only(store).amount, only(store).ends_at) == (
+        *("New", None, Decimal("2.50")),
+        None,
+    )
+    assert only(store).usage_limit == 9
+    assert numbers(store, "Customer") == set(chosen)
+
+
+def test_deleting_may_be_repeated_and_frees_the_code(client: ShopifyClient, store: Store) -> None:
+    kept = create_code(client, replace(TWENTY, code="KEPT"), EVERYBODY)
+    discount_id = create_code(client, TWENTY, EVERYBODY)
+    for _ in range(2):
+        delete_code(client, discount_id)
+        assert find_code(client, "CREATOR20") is None
+    assert create_code(client, TWENTY, EVERYBODY) != kept
+
+
+def test_a_code_for_nobody_is_not_made_for_everybody() -> None:
+    for targets in ({}, {"customer_ids": ["1"], "is_everybody": True}):
+        with pytest.raises(InvalidInputError, match="for customers or for everybody"):
+            Targets(**targets)
+
+
 # -- refusals -----------------------------------------------------------------------------------
 
 
@@ -206,6 +240,8 @@ def test_user_errors_are_explained_with_their_field(
     with pytest.raises(DiscountRefusedError) as raised:
         create_code(client, promo, targets)
     assert (raised.value.code, raised.value.message) == (code, message)
+    assert raised.value.is_unknown_target == field.startswith("context.")
+    assert not raised.value.is_gone
     assert raised.value.field == f"basicCodeDiscount.{field}"
     assert len(store.discounts) == 1
 
@@ -255,8 +291,10 @@ def test_a_missing_discount_is_reported(client: ShopifyClient) -> None:
             client, "gid://shopify/DiscountCodeNode/1", add=Targets(customer_ids=["1"])
         ),
     ):
-        with pytest.raises(DiscountRefusedError, match="no longer has this discount"):
+        with pytest.raises(DiscountRefusedError, match="no longer has this discount") as raised:
             change()
+        assert raised.value.is_gone
+        assert not raised.value.is_unknown_target
 
 
 def test_a_refusal_without_a_known_reason_shows_shopifys_words(
@@ -302,7 +340,7 @@ def test_a_list_longer_than_shopify_allows_is_refused_as_a_whole(
 
 def test_a_missing_scope_is_named(client: ShopifyClient, store: Store) -> None:
     store.scopes = ALL_SCOPES - {"write_discounts"}
-    with pytest.raises(ShopifyRefusedError, match="write_discounts"):
+    with pytest.raises(ShopifyDeniedError, match="write_discounts"):
         create_code(client, TWENTY, EVERYBODY)
     with pytest.raises(ShopifyRefusedError, match="read_discounts"):
         find_code(client, "CREATOR20")
