@@ -46,6 +46,7 @@
     delete from {{ target }} as existing
     where
         {{ tenant_filter('existing.tenant_id') }}
+        and {{ is_tenant_readable('existing.tenant_id') }}
         and {{ condition }}
         and not exists (select from {{ incoming }} as incoming where {{ key_match }});
     {%- endfor %}

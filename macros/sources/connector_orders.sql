@@ -5,9 +5,9 @@
 {% macro connector_orders(lines, refunds, fulfillments) -%}
 tenants as (
     select
-        tenant_id::uuid as tenant_id,
+        tenant_id,
         source_schema
-    from {{ overridable_seed('tenants_by_schema') }}
+    from {{ ref('base_seeds__tenants') }}
 ),
 
 currency_exponents as (
@@ -239,9 +239,9 @@ final as (
 {% macro connector_customers() -%}
 tenants as (
     select
-        tenant_id::uuid as tenant_id,
+        tenant_id,
         source_schema
-    from {{ overridable_seed('tenants_by_schema') }}
+    from {{ ref('base_seeds__tenants') }}
 ),
 
 tags as (

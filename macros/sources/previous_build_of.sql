@@ -5,10 +5,7 @@
 #}
 {% macro previous_build_of(model_name) -%}
     {%- if execute and model.resource_type != 'unit_test' -%}
-        {%- set node = graph.nodes.get('model.quintile.' ~ model_name) -%}
-        {%- if node -%}
-            {{ return(adapter.get_relation(node.database, node.schema, node.alias)) }}
-        {%- endif -%}
+        {{ return(built_relation('model.quintile.' ~ model_name)) }}
     {%- endif -%}
     {{ return(none) }}
 {%- endmacro %}

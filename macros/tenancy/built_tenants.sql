@@ -49,6 +49,5 @@
 
 {# Before the first build the relation does not exist, and no tenant has rows yet. #}
 {% macro is_tenants_relation_built() -%}
-    {%- set node = graph.nodes['model.quintile.base_seeds__tenants'] -%}
-    {{ return(adapter.get_relation(node.database, node.schema, node.alias) is not none) }}
+    {{ return(built_relation('model.quintile.base_seeds__tenants') is not none) }}
 {%- endmacro %}

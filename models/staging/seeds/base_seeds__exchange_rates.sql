@@ -13,11 +13,11 @@ currency_exponents as (
 -- dbt infers an arbitrary type for a column whose cells are all empty.
 rates as (
     select
-        tenant_id::uuid as tenant_id,
+        {{ uuid_or_null('tenant_id::text') }} as tenant_id,
         upper(btrim(from_currency::text)) as from_currency,
         upper(btrim(to_currency::text)) as to_currency,
-        starts_on::text::date::timestamp at time zone 'UTC' as starts_at,
-        rate::text::numeric as rate
+        {{ time_or_null('left(btrim(starts_on::text), 10)') }} as starts_at,
+        {{ number_or_null('rate::text') }} as rate
     from source
 ),
 
@@ -33,7 +33,11 @@ final as (
     from rates as r
     left join currency_exponents as f on r.from_currency = f.currency
     left join currency_exponents as t on r.to_currency = t.currency
-    where r.rate > 0 and r.rate <= 1000000
+    where
+        r.rate > 0
+        and r.rate <= 1000000
+        and r.starts_at is not null
+        and r.tenant_id is not null
 )
 
 select * from final

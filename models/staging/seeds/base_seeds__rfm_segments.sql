@@ -6,17 +6,19 @@ source as (
     select * from {{ overridable_seed('rfm_segments_by_tenant') }}
 ),
 
--- Cast by way of text, because dbt infers an arbitrary type for a column whose cells are all empty.
+-- Read as text, because dbt infers an arbitrary type for a column whose cells are all empty.
+-- assert_grid_is_complete tells of a priority that cannot be read.
 final as (
     select
-        tenant_id::uuid as tenant_id,
+        {{ uuid_or_null('tenant_id::text') }} as tenant_id,
         segment::text as segment,
         label::text as label, -- noqa: RF04
         lower(colour::text) as colour,
-        priority::text::smallint as priority,
+        ({{ whole_number_or_null('priority::text', 0, 9999) }})::smallint as priority,
         coalesce(description::text, '') as description,
         coalesce(suggested_action::text, '') as suggested_action
     from source
+    where {{ uuid_or_null('tenant_id::text') }} is not null
 )
 
 select * from final

@@ -8,18 +8,20 @@ source as (
     select * from {{ seed }}
 ),
 
--- An empty cell means the default. Cast by way of text, because dbt infers an arbitrary type for a
--- column whose cells are all empty.
+-- An empty cell means the default, and so does one that cannot be read. A tenant of several rows
+-- has all defaults, because nobody knows which row is right. cells_can_be_read tells of both. Read
+-- as text, because dbt infers an arbitrary type for a column whose cells are all empty.
 final as (
     select
-        tenant_id::uuid as tenant_id,
-        ugc_tags::text::text[] as ugc_tags,
-        tiktok_tags::text::text[] as tiktok_tags,
-        channel_patterns::text::text[] as channel_patterns,
-        zero_price_only::text::boolean as zero_price_only,
-        {{ column_or_null('ugc_zero_price_only', 'text', seed) }}::text::boolean
+        {{ uuid_or_null('tenant_id::text') }} as tenant_id,
+        {{ text_list_or_null('ugc_tags::text') }} as ugc_tags,
+        {{ text_list_or_null('tiktok_tags::text') }} as tiktok_tags,
+        {{ text_list_or_null('channel_patterns::text') }} as channel_patterns,
+        {{ boolean_or_null('zero_price_only::text') }} as zero_price_only,
+        {{ boolean_or_null(column_or_null('ugc_zero_price_only', 'text', seed) ~ '::text') }}
             as ugc_zero_price_only
     from source
+    where {{ is_only_row_of_tenant(seed) }}
 )
 
 select * from final
