@@ -18,6 +18,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service import api, ui
 from service.api.access import State, require_login
 from service.api.browsers import allow_origin, answer_preflight, read_origins
+from service.api.caching import revalidate
+from service.api.compression import compress
 from service.api.openapi import configure_openapi
 from service.api.problems import register_problems
 from service.api.rate_limits import RateLimits
@@ -77,6 +79,9 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.after_request(partial(_secure, policy=_security_policy(settings)))
     app.after_request(partial(allow_origin, origins=origins))
     app.after_request(_log_access)
+    # The last one is first: the tag is that of the plain answer.
+    app.after_request(compress)
+    app.after_request(revalidate)
     app.teardown_request(_end_request)
     for blueprint in (*api.blueprints(), ui.blueprint):
         app.register_blueprint(blueprint)

@@ -1,0 +1,164 @@
+"""What holds for every route: revalidation and compression of answers."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
+
+import httpx
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from service.core.config import Settings
+from service.core.db import connect_as_owner
+from service.tenants.tenants import add_tenant
+from tests.served import Served, served
+from tests.web import add_explanations, add_history, add_samples, add_scored_customers, token_for
+
+ADMIN = "/api/admin"
+
+
+@pytest.fixture
+def settings(built_settings: Settings) -> Settings:
+    return built_settings
+
+
+@pytest.fixture
+def tenant(settings: Settings) -> UUID:
+    with connect_as_owner(settings) as conn:
+        tenant_id = add_tenant(conn, "north", None)
+    customers = [(str(number), "loyal", f"{number}.50") for number in range(1, 60)]
+    add_scored_customers(settings, tenant_id, customers)
+    add_explanations(settings, tenant_id)
+    add_history(settings, tenant_id, {"2026-06-01": {"1": "new"}, "2026-07-01": {"1": "loyal"}})
+    return tenant_id
+
+
+@pytest.fixture
+def service(settings: Settings, tenant: UUID) -> Iterator[Served]:
+    with served(replace(settings, web_processes=1)) as running:
+        yield running
+
+
+def json_paths(app: APIFlask) -> list[str]:
+    """Paths of the API that can be read without an id."""
+    return sorted(
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith("/api/")
+        and "GET" in (rule.methods or ())
+        and not rule.arguments
+        and not rule.rule.endswith(".csv")
+    )
+
+
+def test_every_json_answer_can_be_revalidated(app: APIFlask, client: FlaskClient) -> None:
+    checked = 0
+    for path in json_paths(app):
+        first = client.get(path)
+        if first.status_code == 409:
+            assert "ETag" not in first.headers, path  # Klaviyo is not connected
+            continue
+        assert first.status_code == 200, path
+        assert first.headers["Cache-Control"] == "private, no-cache", path
+        tag = first.headers["ETag"]
+        assert tag.startswith('W/"'), path
+        again = client.get(path, headers={"If-None-Match": f'"other", {tag}'})
+        assert (again.status_code, again.data) == (304, b""), path
+        assert again.headers["ETag"] == tag
+        assert "Accept-Encoding" in again.headers["Vary"]
+        assert "Content-Type" not in again.headers
+        other = client.get(path, headers={"If-None-Match": 'W/"other"'})
+        assert (other.status_code, other.data) == (200, first.data), path
+        checked += 1
+    assert checked > 20
+
+
+def test_a_change_has_another_tag(client: FlaskClient) -> None:
+    path = f"{ADMIN}/creators"
+    tag = client.get(path).headers["ETag"]
+    client.post(path, json={"handle": "ada"})
+    changed = client.get(path, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] != tag
+
+
+def test_errors_changes_and_downloads_are_not_kept(client: FlaskClient) -> None:
+    for method, path in (
+        ("GET", "creators?limit=0"),
+        ("POST", "creators"),
+        ("GET", "samples.csv"),
+        ("GET", "audit-log.csv"),
+    ):
+        answer = client.open(f"{ADMIN}/{path}", method=method, json={"handle": "ada"})
+        assert answer.data
+        assert answer.headers["Cache-Control"] == "no-store", path
+        assert "ETag" not in answer.headers, path
+
+
+def test_large_json_is_compressed_for_clients_that_accept_it(client: FlaskClient) -> None:
+    path = f"{ADMIN}/segments/rfm/customers"
+    plain = client.get(path)
+    assert "Content-Encoding" not in plain.headers
+    packed = client.get(path, headers={"Accept-Encoding": "br, gzip;q=0.8"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) == len(packed.data) < len(plain.data) / 3
+    assert gzip.decompress(packed.data) == plain.data
+    # One tag for both, so that a proxy that unpacks an answer may pass the tag on.
+    assert packed.headers["ETag"] == plain.headers["ETag"]
+    for answer in (plain, packed):
+        assert "Accept-Encoding" in answer.headers["Vary"]
+    for header in ("gzip;q=0", "br", "identity"):
+        answer = client.get(path, headers={"Accept-Encoding": header})
+        assert "Content-Encoding" not in answer.headers
+
+
+def test_small_answers_and_changes_are_not_compressed(client: FlaskClient) -> None:
+    accepts = {"Accept-Encoding": "gzip"}
+    creator = {"handle": "ada", "notes": "a" * 4000}
+    assert "Content-Encoding" not in client.get(f"{ADMIN}/tokens", headers=accepts).headers
+    answer = client.post(f"{ADMIN}/creators", json=creator, headers=accepts)
+    assert answer.status_code == 201
+    assert "Content-Encoding" not in answer.headers
+    assert "Content-Encoding" not in client.get("/admin/sign-in", headers=accepts).headers
+
+
+def test_a_compressed_download_is_a_stream(
+    settings: Settings, tenant: UUID, service: Served
+) -> None:
+    orders = [{"order_id": str(number), "evidence": "x" * 200} for number in range(3000)]
+    add_samples(settings, tenant, orders)
+    headers = {
+        "Authorization": f"Bearer {token_for(settings, tenant)}",
+        "Accept-Encoding": "gzip",
+    }
+    plain = httpx.get(
+        f"{service.url}{ADMIN}/samples.csv", headers=headers | {"Accept-Encoding": ""}
+    )
+    with httpx.stream("GET", f"{service.url}{ADMIN}/samples.csv", headers=headers) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        blocks = list(answer.iter_raw())
+    # The first block alone has rows: nothing waits for the whole file.
+    first = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(blocks[0])
+    assert first.count(b"\n") > 100
+    assert gzip.decompress(b"".join(blocks)) == plain.content
+    assert plain.text.count("\n") == 3001
+
+
+def test_conditional_requests_over_http(settings: Settings, tenant: UUID, service: Served) -> None:
+    headers = {"Authorization": f"Bearer {token_for(settings, tenant)}"}
+    with httpx.Client(base_url=service.url, headers=headers) as client:
+        path = f"{ADMIN}/segments/rfm/customers"
+        first = client.get(path)
+        assert first.headers["Content-Encoding"] == "gzip"
+        again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert "Content-Encoding" not in again.headers
+        assert client.head(path).headers["ETag"] == first.headers["ETag"]
+        # The connection is still in step after an answer without a body.
+        assert client.get(path).json() == first.json()
