@@ -20,6 +20,7 @@ from service.api.access import State, require_login
 from service.api.browsers import allow_origin, answer_preflight, read_origins
 from service.api.caching import revalidate
 from service.api.compression import compress
+from service.api.idempotency import begin_request, finish_request
 from service.api.openapi import configure_openapi
 from service.api.problems import register_problems
 from service.api.rate_limits import RateLimits
@@ -76,12 +77,14 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.before_request(partial(answer_preflight, origins))
     app.before_request(require_login)
     app.before_request(_refuse_repeated_parameters)
+    app.before_request(begin_request)
     app.after_request(partial(_secure, policy=_security_policy(settings)))
     app.after_request(partial(allow_origin, origins=origins))
     app.after_request(_log_access)
     # The last one is first: the tag is that of the plain answer.
     app.after_request(compress)
     app.after_request(revalidate)
+    app.after_request(finish_request)
     app.teardown_request(_end_request)
     for blueprint in (*api.blueprints(), ui.blueprint):
         app.register_blueprint(blueprint)

@@ -25,6 +25,7 @@ from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import NotConnectedError
 from service.core.queries import query
 from service.tenants import sessions
+from service.tenants.idempotent_requests import mark_request
 from service.tenants.platform_tokens import Issuer, find_platform_access, is_platform_token
 from service.tenants.signing_keys import KeysUnavailableError
 from service.tenants.tokens import SCOPES, Access, Scope, find_token
@@ -50,7 +51,7 @@ PUBLIC_ENDPOINTS = frozenset(
 _Found = TypeVar("_Found")
 
 OWN_REQUEST_HEADER = "X-Quintile-Request"
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # What needs another scope than its method: reading needs `read`, everything else `write`.
 _SCOPES: dict[str, Scope] = {
@@ -101,16 +102,35 @@ def tenant_id() -> UUID:
 def transaction(*, read_only: bool = False) -> Iterator[Connection]:
     """A transaction that sees the request's tenant only, with the statement timeout.
 
+    If it writes, it records so for the request's ``Idempotency-Key``.
+
     Args:
         read_only: Refuse writes, as for every GET request.
+
+    Raises:
+        KeyInUseError: A repeat of the request was carried out meanwhile; nothing is written.
     """
+    read_only = read_only or request.method in SAFE_METHODS
     with tenant_transaction(
         state().pool,
         tenant_id(),
-        read_only=read_only or request.method in _SAFE_METHODS,
+        read_only=read_only,
         timeout_ms=state().settings.statement_timeout_ms,
     ) as conn:
         yield conn
+        if not read_only and "idempotent_claim" in g:
+            mark_request(conn, g.idempotent_claim)
+
+
+def begin_outside_change() -> None:
+    """Record that the request is about to change something outside of the database.
+
+    A repeat with its ``Idempotency-Key`` then does not change it again, whatever happens to this
+    process. To be called before changes that a second call would make twice.
+    """
+    if "idempotent_claim" in g:
+        with tenant_transaction(state().pool, tenant_id()) as conn:
+            mark_request(conn, g.idempotent_claim, is_outside=True)
 
 
 def fetch_one(conn: Connection, statement: sql.SQL, **parameters: Any) -> dict[str, Any]:
@@ -153,7 +173,7 @@ def needed_scope(endpoint: str, method: str) -> Scope:
         return _SCOPES[endpoint]
     if blueprint in _ADMIN_BLUEPRINTS:
         return "admin"
-    if method in _SAFE_METHODS:
+    if method in SAFE_METHODS:
         return "read"
     return "admin" if blueprint in _ADMIN_CHANGES else "write"
 
@@ -173,7 +193,7 @@ def require_login() -> None:
     login = _login_by_token() if "Authorization" in request.headers else _login_by_session()
     if login is None:
         raise NotSignedInError
-    if login.via == "session" and request.method not in _SAFE_METHODS:
+    if login.via == "session" and request.method not in SAFE_METHODS:
         require_own_request()
     credential = login.access.credential_id or login.access.actor
     state().limits.count_request(f"{login.tenant_id} {credential}")

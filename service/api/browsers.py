@@ -14,7 +14,7 @@ _ORIGIN = re.compile(r"https?://([a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(:[0-9
 _DEFAULT_PORTS = (":80", ":443")
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _HEADERS = "Authorization, Content-Type, If-None-Match, Idempotency-Key"
-_EXPOSED = "ETag, Location, Retry-After, X-Request-Id"
+_EXPOSED = "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id"
 _SECONDS = "600"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from service.api.access import state, tenant_id, transaction
+from service.api.access import begin_outside_change, state, tenant_id, transaction
 from service.api.audit_log import record
 from service.api.klaviyo_schemas import KlaviyoList, KlaviyoListsPage, ListsQuery, NewList
 from service.api.paging import Keyset, Text
@@ -47,6 +47,7 @@ def list_klaviyo_lists(page: ListsQuery) -> dict[str, Any]:
 @blueprint.output(KlaviyoList, status_code=201)
 def create_klaviyo_list(new: NewList) -> dict[str, Any]:
     """Create a list in the account. Names need not be unique."""
+    begin_outside_change()
     created = create_list(state().settings, state().pool, tenant_id(), new.name)
     with transaction() as conn:
         record(conn, "klaviyo_list.created", new.name)

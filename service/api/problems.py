@@ -32,6 +32,7 @@ from service.core.errors import (
 from service.destinations.configs import UnknownConfigError
 from service.destinations.interface import DestinationError, DestinationUnavailableError
 from service.shopify.errors import ShopifyError, ShopifyUnavailableError
+from service.tenants.idempotent_requests import AnswerLostError, KeyInUseError, KeyReusedError
 from service.tenants.segment_rules import InvalidRuleError
 from service.tenants.signing_keys import KeysUnavailableError
 from service.webhooks.signature import NotSignedError
@@ -63,6 +64,14 @@ class MissingScopeError(QuintileError):
             advice=f"Use a token or sign-in link with the scope {needed}.",
         )
         self.needed = needed
+
+
+class InvalidHeaderError(QuintileError):
+    """A header of the request is not valid."""
+
+    def __init__(self, header: str, message: str) -> None:
+        super().__init__(f"{header}: This {message}")
+        self.errors = [{"header": header, "detail": f"This {message}"}]
 
 
 class NotFoundError(QuintileError):
@@ -122,6 +131,16 @@ KINDS: dict[str, Kind] = {
     "not-connected": Kind(
         409, "Not connected", "This needs a connection to Shopify or Klaviyo that does not exist."
     ),
+    "key-in-use": Kind(
+        409,
+        "Key in use",
+        "The first request with this Idempotency-Key is still being worked on; repeat it later.",
+    ),
+    "answer-lost": Kind(
+        409,
+        "Answer lost",
+        "The first request with this Idempotency-Key changed something, but its answer was lost.",
+    ),
     "too-large": Kind(413, "Too large", "The request body is too large."),
     "unsupported-media-type": Kind(
         415, "Unsupported media type", "The request body must be application/json."
@@ -131,6 +150,9 @@ KINDS: dict[str, Kind] = {
     ),
     "provider-refused": Kind(
         422, "Provider refused", "Shopify or Klaviyo rejected the credential or the request."
+    ),
+    "key-reused": Kind(
+        422, "Key reused", "The first request with this Idempotency-Key was another one."
     ),
     "too-many-requests": Kind(
         429, "Too many requests", "Wait for the time in the Retry-After header."
@@ -165,6 +187,10 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (NotConnectedError, "not-connected"),
     (AlreadyRunningError, "already-running"),
     (InvalidInputError, "invalid-input"),
+    (InvalidHeaderError, "invalid-input"),
+    (KeyInUseError, "key-in-use"),
+    (AnswerLostError, "answer-lost"),
+    (KeyReusedError, "key-reused"),
     (ShopifyUnavailableError, "provider-unavailable"),
     (ShopifyError, "provider-refused"),
     (DestinationUnavailableError, "provider-unavailable"),
@@ -198,7 +224,8 @@ def problem(
         slug: A key of :data:`KINDS`.
         detail: One sentence about this occurrence, without secrets.
         advice: What to do about it.
-        errors: One object per invalid value: ``detail``, and ``parameter`` or ``pointer``.
+        errors: One object per invalid value: ``detail``, and ``parameter``, ``pointer`` or
+            ``header``.
         headers: Additional headers.
         status: The HTTP status, if it is not that of the kind.
     """
@@ -281,6 +308,8 @@ def _from_quintile_error(error: QuintileError) -> Response:
         headers = {"Retry-After": str(error.seconds)}
     elif isinstance(error, KeysUnavailableError):
         headers = _RETRY_AFTER
+    elif isinstance(error, KeyInUseError):
+        headers = {"Retry-After": "1"}
     return problem(
         slug, error.message, advice=error.advice, errors=_rejected_field(error), headers=headers
     )
@@ -288,6 +317,8 @@ def _from_quintile_error(error: QuintileError) -> Response:
 
 def _rejected_field(error: QuintileError) -> list[dict[str, str]]:
     location = "query" if request.method in ("GET", "HEAD") else "json"
+    if isinstance(error, InvalidHeaderError):
+        return error.errors
     if isinstance(error, InvalidRuleError):
         return [_rejected_part(location, fault.field, fault.message) for fault in error.faults]
     if not isinstance(error, InvalidInputError) or not error.field:

@@ -9,6 +9,7 @@ from service.core.config import Settings
 from service.core.db import Pool, connect, tenant_transaction, transform_url
 from service.core.queries import query
 from service.queue.defer import enter_queue
+from service.tenants.idempotent_requests import KEPT
 from service.webhooks.events import defer_event
 from service.webhooks.topics import PRIVACY_KINDS
 
@@ -35,10 +36,11 @@ def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[s
         ),
         # Sessions and links have the times at which they end.
         "sessions": (query("tenants.purge_sessions"), None),
+        "idempotent_requests": (query("tenants.purge_requests"), None),
     }
     deleted = dict.fromkeys(purges, 0)
     for tenant_id in tenants:
-        parameters = {"tenant_id": tenant_id, "privacy_kinds": sorted(PRIVACY_KINDS)}
+        parameters = {"tenant_id": tenant_id, "privacy_kinds": sorted(PRIVACY_KINDS), "kept": KEPT}
         with tenant_transaction(pool, tenant_id) as conn:
             for row in conn.execute(query("worker.list_lost_events"), parameters).fetchall():
                 defer_event(conn, tenant_id, row["webhook_id"], row["kind"])

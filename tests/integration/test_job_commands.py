@@ -175,7 +175,10 @@ def test_the_housekeep_command_reports_what_it_deleted(
         create_sign_in_code(owner, access.tenant_id, timedelta(hours=hours))
     result = _result(quintile_process(settings, "housekeep", "--json"))
     assert (result["state"], result["exit_code"]) == ("succeeded", 0)
-    kinds = {"webhooks", "exports", "notifications", "klaviyo_events", "runs", "jobs", "sessions"}
+    kinds = {
+        *("webhooks", "exports", "notifications", "klaviyo_events", "runs", "jobs", "sessions"),
+        "idempotent_requests",
+    }
     assert result["counts"] == dict.fromkeys(kinds, 0) | {"sessions": 1}
     for table in ("sessions", "sign_in_codes"):
         kept = owner.execute(f"select expires_at > now() as is_valid from app.{table}")  # type: ignore[arg-type]

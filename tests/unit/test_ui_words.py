@@ -28,8 +28,11 @@ PLAIN = {
     "sign-in-failed",
     "too-many-requests",
 }
-# The page reloads and shows the sign-in form; or only Shopify sees it.
-NEVER_SHOWN = {"sign-in-required", "not-signed", "platform-unavailable"}
+# The page reloads and shows the sign-in form; or only Shopify sees it; or the UI sends no keys.
+NEVER_SHOWN = {
+    *("sign-in-required", "not-signed", "platform-unavailable"),
+    *("answer-lost", "key-in-use", "key-reused"),
+}
 
 API_WORDS = re.compile(r"\b(GET|POST|PATCH|PUT|DELETE) |/api/|: (true|false)\b|\bJSON\b|\bHTTP\b")
 # These packages speak to operators.
