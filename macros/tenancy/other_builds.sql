@@ -27,7 +27,10 @@
 {%- endmacro %}
 
 
-{# On-run-start hook. dbt does not load a seed where `dbt clone` has left a view. #}
+{#
+    On-run-start hook. dbt does not load a seed where `dbt clone` has left a view. `dbt retry` does
+    not say which seeds it loads; the run that failed has dropped their views already.
+#}
 {% macro drop_cloned_seeds() -%}
     {%- if execute and flags.WHICH in ['build', 'seed'] -%}
         {%- for node in graph.nodes.values()

@@ -26,15 +26,17 @@
 
 
 {% macro repair_protection() -%}
+    {%- set names = [] -%}
     {%- if execute and are_relations_protected() and flags.WHICH in ['build', 'run'] -%}
-        {%- set app = adapter.quote(var('app_schema')) -%}
-        {%- set names = [] -%}
         {%- for node in graph.nodes.values()
             if node.resource_type == 'model'
             and node.package_name == 'quintile'
             and node.config.materialized != 'ephemeral' -%}
             {%- do names.append("('" ~ node.relation_name ~ "')") -%}
         {%- endfor -%}
+    {%- endif -%}
+    {%- if names %}
+        {%- set app = adapter.quote(var('app_schema')) %}
         do $$
         declare
             altered regclass;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -502,3 +503,42 @@ def test_with_the_service_s_schemas_everything_is_protected(dbt: Dbt, settings: 
             " and has_schema_privilege('quintile_app', oid, 'usage') order by 1"
         ).fetchall()
         assert {"served__calendar", "served__marts"} <= {row["name"] for row in readable}
+
+
+# What a project that wants nothing but the seeds writes.
+ALL_DISABLED = """
+data_tests: {quintile: {+enabled: false}}
+unit_tests: {quintile: {+enabled: false}}
+semantic-models: {quintile: {+enabled: false}}
+metrics: {quintile: {+enabled: false}}
+exposures: {quintile: {+enabled: false}}
+"""
+
+
+def test_hooks_run_for_a_project_that_disables_all_models(
+    project: Path, tmp_path: Path, settings: Settings
+) -> None:
+    """With the service's schemas on, hooks of every run look for the relations to protect."""
+    without = tmp_path / "project"
+    shutil.copytree(project, without, symlinks=True, ignore=shutil.ignore_patterns("parsed"))
+    shutil.rmtree(without / "models")
+    path = without / "dbt_project.yml"
+    own = yaml.safe_load(path.read_text("utf-8")) | yaml.safe_load(ALL_DISABLED)
+    # `+enabled: false` of the whole package would disable its hooks as well.
+    folders = ("staging", "intermediate", "marts", "semantic")
+    own["models"] = {"quintile": {folder: {"+enabled": False} for folder in folders}}
+    own["vars"]["quintile"]["use_service_schemas"] = True
+    path.write_text(yaml.safe_dump(own), encoding="utf-8")
+    model = without / "models" / "answer.sql"
+    model.parent.mkdir()
+    model.write_text("select 42 as answer\n", encoding="utf-8")
+    with connect(settings.database_url) as admin:
+        admin.execute("create schema own authorization quintile_transform")
+        given = ("--select", "answer")
+        out = plain_dbt(
+            *(without, settings.database_url, "run", *given),
+            ACME_SCHEMA="own",
+            ACME_ROLE="quintile_transform",
+        )
+        assert "WARN=0 ERROR=0 SKIP=0" in out
+        assert admin.execute("select answer from own.answer").fetchall() == [{"answer": 42}]
