@@ -77,7 +77,8 @@ format: $(READY)
 	@$(BIN)/ruff format .
 
 bench: $(READY)
-	@$(BIN)/python -m tests.bench --size $(SIZE) $(if $(PART),--part $(PART))
+	@$(BIN)/python -m tests.bench --size $(SIZE) $(if $(PART),--part $(PART)) \
+		$(if $(LAYOUT),--layout $(LAYOUT))
 
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m tests.cluster || true

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -66,6 +67,15 @@ def counts(admin: Connection) -> dict[str, float]:
     time.sleep(1)
     admin.execute("select pg_stat_force_next_flush()")
     return one(admin.execute(sql("counts")).fetchone())
+
+
+def cpu_seconds(admin: Connection) -> float:
+    """Processor time of the server's sessions and workers that have ended so far. Linux only."""
+    directory = one(admin.execute("show data_directory").fetchone())["data_directory"]
+    pid = Path(directory, "postmaster.pid").read_text(encoding="utf-8").split()[0]
+    # cutime and cstime of proc(5), the 16th and 17th field; the second is a name in parentheses.
+    fields = Path("/proc", pid, "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 def dbt(settings: Settings, *command: str, as_of: str, tenants: list[str]) -> None:

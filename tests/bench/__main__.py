@@ -24,6 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ from tests.bench import (
     seconds_of,
     sql,
 )
-from tests.bench.connectors import bench_connectors
+from tests.bench.connectors import CONNECTORS, bench_connectors
 from tests.bench.klaviyo import bench_klaviyo
 from tests.bench.samples import bench_samples
 from tests.bench.shopify import bench_shopify
@@ -66,10 +67,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench")
     parser.add_argument("--size", choices=SIZES, default="1m")
     parser.add_argument("--part", choices=PARTS)
+    parser.add_argument("--layout", choices=CONNECTORS, help="builds no other connector's layout")
     given = parser.parse_args()
+    layouts = {"layouts": [given.layout]} if given.layout else {}
     for name, part in PARTS.items():
         if given.part in (None, name):
-            part(SIZES[given.size])
+            part(SIZES[given.size], **(layouts if name == "connectors" else {}))
     return 0
 
 
@@ -161,7 +164,7 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-PARTS = {
+PARTS: dict[str, Callable[..., None]] = {
     "builds": bench_builds,
     "connectors": bench_connectors,
     "shopify": bench_shopify,
