@@ -33,6 +33,29 @@ BUILT = """
 """
 
 
+# The segments of these customers, as a build summarizes them.
+SUMMARIZED = """
+    insert into marts.rfm_segment_summary (
+        tenant_id, segment, priority, customers, customer_share, orders, revenue, revenue_share,
+        average_order_value, median_recency_days, repeat_rate, currency, calculated_at
+    )
+    select
+        tenant_id, segment, row_number() over (order by segment), count(*),
+        round(count(*) / sum(count(*)) over (), 4), sum(window_order_count),
+        round(sum(window_minor) / 100, 2),
+        round(sum(window_minor) / nullif(sum(sum(window_minor)) over (), 0), 4),
+        round(sum(window_minor) / 100 / sum(window_order_count), 2), 3, 1, 'EUR', %(at)s
+    from marts.customer_facts
+    where tenant_id = %(tenant_id)s and segment is not null
+    group by tenant_id, segment
+    on conflict (tenant_id, segment) do update set
+        customers = excluded.customers, customer_share = excluded.customer_share,
+        orders = excluded.orders, revenue = excluded.revenue,
+        revenue_share = excluded.revenue_share,
+        average_order_value = excluded.average_order_value
+"""
+
+
 @contextmanager
 def running_app(settings: Settings) -> Iterator[APIFlask]:
     """The application; its pool is closed afterwards."""
@@ -99,6 +122,7 @@ def add_scored_customers(
             rows,
         )
         cursor.execute(BUILT, {"tenant_id": tenant_id, "at": CALCULATED_AT})
+        cursor.execute(SUMMARIZED, {"tenant_id": tenant_id, "at": CALCULATED_AT})
 
 
 def add_history(

@@ -10,9 +10,10 @@ from psycopg import sql
 from pydantic import AwareDatetime, Field, model_validator
 
 from service.api.access import State
-from service.api.paging import Bigint, Keyset, PageQuery, Search, Text
+from service.api.paging import Bigint, PageQuery, Search, Text
 from service.api.rfm import Day, check_days
 from service.api.schemas import SampleSort, SampleStatus, SampleType
+from service.api.sorting import Sort
 from service.core.csv_stream import stream_csv
 from service.core.db import Connection, tenant_transaction
 from service.core.queries import query
@@ -63,28 +64,19 @@ class SamplesQuery(SampleFilters, PageQuery):
     """Which page of the sample orders."""
 
 
-class _Sort:
-    """A sort order. An index on its columns makes every page fast to find."""
-
-    def __init__(self, name: str, column: str, kind: Any, *, is_descending: bool = True) -> None:
-        self.keyset = Keyset(f"samples {name}", **{column: kind}, order_id=Text)
-        parts = {
-            "column": sql.Identifier("s", column),
-            "direction": sql.SQL("desc" if is_descending else "asc"),
-            "comparison": sql.SQL("<" if is_descending else ">"),
-            "value": sql.Placeholder(f"after_{column}"),
-        }
-        self.order_by = sql.SQL("{column} {direction}, s.order_id {direction}").format(**parts)
-        self.is_after = sql.SQL(
-            "({column}, s.order_id) {comparison} ({value}, %(after_order_id)s)"
-        ).format(**parts)
-
-
-_SORTS: dict[SampleSort, _Sort] = {
-    "newest": _Sort("newest", "ordered_at", AwareDatetime),
-    "oldest": _Sort("oldest", "ordered_at", AwareDatetime, is_descending=False),
-    "value": _Sort("value", "goods_value_rank", Bigint),
-    "waiting": _Sort("waiting", "days_waiting_rank", Bigint),
+_UNIQUE = ("order_id", Text)
+_SORTS: dict[SampleSort, Sort] = {
+    "newest": Sort("samples newest", "ordered_at", AwareDatetime, table="s", unique=_UNIQUE),
+    "oldest": Sort(
+        "samples oldest",
+        "ordered_at",
+        AwareDatetime,
+        table="s",
+        unique=_UNIQUE,
+        is_descending=False,
+    ),
+    "value": Sort("samples value", "goods_value_rank", Bigint, table="s", unique=_UNIQUE),
+    "waiting": Sort("samples waiting", "days_waiting_rank", Bigint, table="s", unique=_UNIQUE),
 }
 
 
@@ -94,9 +86,8 @@ def list_samples(conn: Connection, tenant_id: UUID, page: SamplesQuery) -> dict[
     Raises:
         BadCursorError: The cursor is not valid for this sort order.
     """
-    statement = _statement(page.sort, is_first_page=page.cursor is None)
-    parameters = _parameters(tenant_id, page)
-    return _SORTS[page.sort].keyset.read_page(conn, page, statement, **parameters)
+    statement = query("api.list_sample_orders")
+    return _SORTS[page.sort].read_page(conn, page, statement, **_parameters(tenant_id, page))
 
 
 def find_sample(conn: Connection, tenant_id: UUID, order_id: str) -> dict[str, Any] | None:
@@ -104,7 +95,7 @@ def find_sample(conn: Connection, tenant_id: UUID, order_id: str) -> dict[str, A
     if "\0" in order_id:
         return None
     parameters = {**_parameters(tenant_id, SampleFilters.model_construct()), "order_id": order_id}
-    found = conn.execute(_statement("newest"), parameters).fetchone()
+    found = conn.execute(_all("newest"), parameters).fetchone()
     if found is None:
         return None
     note = conn.execute(query("api.find_sample_note"), parameters).fetchone()
@@ -118,15 +109,14 @@ def export_samples(state: State, tenant_id: UUID, filters: SampleFilters) -> Ite
     ) as conn:
         yield from stream_csv(
             conn,
-            _statement(filters.sort),
+            _all(filters.sort),
             _parameters(tenant_id, filters),
             _CSV_COLUMNS,
         )
 
 
-def _statement(sort: SampleSort, *, is_first_page: bool = True) -> sql.Composed:
-    is_after = sql.SQL("true") if is_first_page else _SORTS[sort].is_after
-    return query("api.list_sample_orders").format(is_after=is_after, sort_key=_SORTS[sort].order_by)
+def _all(sort: SampleSort) -> sql.Composed:
+    return _SORTS[sort].statement(query("api.list_sample_orders"))
 
 
 def _parameters(tenant_id: UUID, filters: SampleFilters) -> dict[str, Any]:

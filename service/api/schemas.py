@@ -158,6 +158,12 @@ class RfmSegment(ResponseModel):
     share: Share = Field(description="Share of all scored customers.")
     revenue: Money = Field(description="Net spend of its customers in the RFM window.")
     revenue_share: Share = Field(description="Share of the net spend of all scored customers.")
+    orders: int = Field(description="Orders of its customers in the RFM window.")
+    average_order_value: Money | None = Field(description="Revenue per order.")
+    median_recency_days: int | None = Field(description="Days since the last order, median.")
+    repeat_rate: Share | None = Field(
+        description="Share of its customers with several orders in the RFM window."
+    )
 
 
 class RfmSummary(ResponseModel):

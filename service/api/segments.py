@@ -76,7 +76,7 @@ def read_rfm_summary(conn: Connection, tenant: UUID) -> RfmSummary:
     )
 
 
-@blueprint.get("/api/admin/segments")
+@blueprint.get("/api/admin/segments/shopify")
 @blueprint.input(SearchQuery, location="query", arg_name="page")
 @blueprint.output(ShopifySegmentsPage)
 def list_shopify_segments(page: SearchQuery) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def calculate_rfm_segments() -> Any:
         return answer_accepted(enqueue(conn, tenant_id(), "build"))
 
 
-@blueprint.post("/api/admin/segments/sync")
+@blueprint.post("/api/admin/segments/shopify/sync")
 @blueprint.output(Run, status_code=202)
 def sync_shopify_segments() -> Any:
     """Start a sync of your store's Shopify segments, or return the unfinished one."""

@@ -48,3 +48,8 @@ create schema if not exists jobs authorization quintile_owner;
 create schema if not exists staging authorization quintile_transform;
 create schema if not exists intermediate authorization quintile_transform;
 create schema if not exists marts authorization quintile_transform;
+
+-- Before the first build the service finds no mart, instead of a schema that it may not enter.
+set local role quintile_transform;
+grant usage on schema marts to quintile_app;
+reset role;

@@ -139,7 +139,7 @@ def test_every_error_is_a_problem_document(client: FlaskClient, app: APIFlask) -
         (client.get("/api/admin/samples?type=other"), 422, "invalid-input"),
         (client.get("/api/admin/segments/rfm/customers?segment=x"), 422, "invalid-input"),
         (client.get("/api/admin/samples?cursor=x"), 400, "bad-cursor"),
-        (client.post("/api/admin/segments/sync"), 409, "not-connected"),
+        (client.post("/api/admin/segments/shopify/sync"), 409, "not-connected"),
         (client.post("/admin/sign-in/code", data="{", headers=OWN), 415, "unsupported-media-type"),
         (client.post("/admin/sign-in/code", json=[], headers=OWN), 422, "invalid-input"),
         (
@@ -338,7 +338,7 @@ def test_one_tenant_sees_nothing_of_another(
     theirs = client_of(app, settings, other)
     run = theirs.post("/api/admin/segments/rfm/calculate").get_json()
     paths = {
-        "/api/admin/segments": 1,
+        "/api/admin/segments/shopify": 1,
         "/api/admin/segments/rfm/customers": 1,
         "/api/admin/samples": 1,
         "/api/admin/runs": 1,

@@ -67,7 +67,7 @@ def test_shopify_segments_are_sorted_by_name_without_case(
 ) -> None:
     names = ["beta", "Alpha", "alpha", "Ümlaut", "gamma"]
     add_shopify_segments(settings, tenant, names)
-    answer = client.get("/api/admin/segments").get_json()
+    answer = client.get("/api/admin/segments/shopify").get_json()
     assert [row["name"] for row in answer["data"]][:4] == ["Alpha", "alpha", "beta", "gamma"]
     assert answer["as_of"] == "2026-07-01T00:00:00Z"
     assert (answer["segments"], answer["unread"]) == (5, 0)
@@ -81,7 +81,9 @@ def test_shopify_segments_are_sorted_by_name_without_case(
         "synced_at": "2026-07-01T00:00:00Z",
         "gone_at": None,
     }
-    assert walk(client, "/api/admin/segments", "name") == [row["name"] for row in answer["data"]]
+    assert walk(client, "/api/admin/segments/shopify", "name") == [
+        row["name"] for row in answer["data"]
+    ]
 
 
 def test_a_search_takes_percent_and_underscore_literally(
@@ -92,7 +94,7 @@ def test_a_search_takes_percent_and_underscore_literally(
     )
 
     def found(q: str) -> list[str]:
-        answer = client.get("/api/admin/segments", query_string={"q": q}).get_json()
+        answer = client.get("/api/admin/segments/shopify", query_string={"q": q}).get_json()
         return [row["name"] for row in answer["data"]]
 
     assert found("100%") == ["100% cotton"]
@@ -301,7 +303,7 @@ def test_a_sync_of_a_connected_store_is_queued(
             """,
             [tenant],
         )
-    response = client.post("/api/admin/segments/sync")
+    response = client.post("/api/admin/segments/shopify/sync")
     assert (response.status_code, response.get_json()["kind"]) == (202, "segments_sync")
 
 

@@ -179,7 +179,7 @@ def test_disconnecting_deletes_the_token_and_keeps_the_shop(
     body = client.delete(PATH).get_json()
     assert (body["state"], body["token_last_four"], body["scopes"]) == ("disconnected", None, [])
     assert client.get("/api/admin/me").get_json()["is_shopify_connected"] is False
-    assert client.post("/api/admin/segments/sync").status_code == 409
+    assert client.post("/api/admin/segments/shopify/sync").status_code == 409
     assert client.post(f"{PATH}/verify").status_code == 409
     assert client.delete(PATH).status_code == 200
     with connect_as_owner(here) as conn:

@@ -452,7 +452,7 @@ def test_a_shopify_segment_has_one_size_and_says_when_it_changed(
         path = f"{PATH}/config/{config['config_id']}"
         sync(client, here, pool, tenant)
         known = client.get(path).get_json()
-        [segment] = client.get("/api/admin/segments").get_json()["data"]
+        [segment] = client.get("/api/admin/segments/shopify").get_json()["data"]
         assert known["segment_members"] == segment["member_count"] == 1
         assert known["segment_as_of"] == segment["synced_at"]
         assert known["has_segment_changed"] is False

@@ -130,7 +130,7 @@ class Load(threading.Thread):
 
     def ask(self) -> None:
         self._count(self.client.get("/api/admin/runs"))
-        self._count(self.client.post("/api/admin/segments/sync"))
+        self._count(self.client.post("/api/admin/segments/shopify/sync"))
 
     def _count(self, response: httpx.Response) -> None:
         kind = response.json()["type"] if response.status_code >= 400 else ""

@@ -629,7 +629,7 @@ def test_removing_the_app_cancels_all_syncs_and_deletes_the_token(
     with running_app(here) as app:
         client = client_of(app, here, subscribed)
         assert client.get("/api/admin/me").get_json()["is_shopify_connected"] is False
-        assert client.post("/api/admin/segments/sync").status_code == 409
+        assert client.post("/api/admin/segments/shopify/sync").status_code == 409
 
     store.install()
     connect_shopify(here, pool, subscribed, store.data.domain, store.data.token)

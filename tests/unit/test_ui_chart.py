@@ -15,7 +15,8 @@ SEGMENTS = [
     RfmSegment.model_validate(
         {
             **dict.fromkeys(("description", "suggested_action"), ""),
-            **dict.fromkeys(("customers", "share", "revenue", "revenue_share"), 0),
+            **dict.fromkeys(("customers", "share", "revenue", "revenue_share", "orders"), 0),
+            **dict.fromkeys(("average_order_value", "median_recency_days", "repeat_rate")),
             "segment": name,
             "label": name.title(),
             "colour": "#000000",

@@ -7,5 +7,6 @@ select
     null::text as email,
     null::text as display_name,
     null::text as marketing_state,
+    null::timestamptz as entered_at,
     null::timestamptz as landed_at
 where false

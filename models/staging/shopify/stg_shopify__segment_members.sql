@@ -12,6 +12,7 @@ final as (
         email,
         display_name,
         marketing_state,
+        entered_at,
         landed_at
     from source
 )

@@ -175,14 +175,13 @@ rule as (
     )
 ),
 
+-- A former segment without customers is in the mart until the rule is applied.
 segments as (
-    select
-        segment,
-        count(*) as customers,
-        sum(monetary_total) as revenue
-    from marts.customer_rfm_segments
-    where tenant_id = %(tenant_id)s
-    group by tenant_id, segment
+    select *
+    from marts.rfm_segment_summary
+    where
+        tenant_id = %(tenant_id)s
+        and (customers > 0 or segment in (select r.segment from rule as r))
 ),
 
 totals as (
@@ -200,9 +199,13 @@ select
         as description,
     coalesce(r.suggested_action, '') as suggested_action,
     coalesce(s.customers, 0) as customers,
-    coalesce(round(s.customers::numeric / nullif(t.customers, 0), 4), 0) as share,
+    coalesce(s.customer_share, 0) as share,
     coalesce(s.revenue, 0) as revenue,
-    coalesce(round(s.revenue / nullif(t.revenue, 0), 4), 0) as revenue_share,
+    coalesce(s.revenue_share, 0) as revenue_share,
+    coalesce(s.orders, 0) as orders,
+    s.average_order_value,
+    s.median_recency_days,
+    s.repeat_rate,
     t.customers as all_customers,
     t.revenue as all_revenue,
     b.currency,
@@ -228,3 +231,89 @@ select
 from marts.rfm_thresholds
 where tenant_id = %(tenant_id)s
 order by array_position(array['recency', 'frequency', 'monetary'], metric), score desc;
+
+-- name: list_rfm_grid
+-- The segment, customers and revenue of each combination of recency and frequency score.
+select
+    r_score,
+    f_score,
+    segment,
+    segments_by_m_score,
+    customers,
+    revenue,
+    currency,
+    calculated_at
+from marts.rfm_grid
+where tenant_id = %(tenant_id)s
+order by r_score desc, f_score desc;
+
+-- name: list_rfm_cohorts
+-- A page of the cohorts by month of the first order, newest first, with one extra row.
+select
+    cohort_month,
+    segment,
+    customers,
+    lifetime_revenue,
+    window_revenue,
+    currency
+from marts.rfm_cohorts
+where
+    tenant_id = %(tenant_id)s
+    and (
+        %(after_cohort_month)s::date is null
+        or (cohort_month, segment) < (%(after_cohort_month)s, %(after_segment)s)
+    )
+order by cohort_month desc, segment desc
+limit %(row_limit)s;
+
+-- name: list_excluded_orders
+-- A page of the orders that do not count, newest first, with one extra row. Those that could not be
+-- read have no date and come last.
+select e.*
+from (
+    select
+        o.order_id,
+        o.line_number,
+        o.order_number,
+        o.customer_id,
+        o.primary_reason,
+        o.exclusion_reasons,
+        o.detail,
+        o.net_amount,
+        o.currency,
+        o.ordered_at,
+        coalesce(o.ordered_at, '0001-01-01 00:00:00+00') as sort_ordered_at,
+        coalesce(o.order_id, 'line ' || o.line_number) as sort_id
+    from marts.rfm_excluded_orders as o
+    where
+        o.tenant_id = %(tenant_id)s
+        and (
+            %(reason)s::text is null
+            or %(reason)s = any(o.exclusion_reasons)
+        )
+) as e
+where
+    %(after_sort_ordered_at)s::timestamptz is null
+    or (e.sort_ordered_at, e.sort_id) < (%(after_sort_ordered_at)s, %(after_sort_id)s)
+order by e.sort_ordered_at desc, e.sort_id desc
+limit %(row_limit)s;
+
+-- name: list_rejected_rows
+-- A page of the records that could not be read, newest first, with one extra row. Not the records
+-- themselves, which hold personal data.
+select
+    entity,
+    source_id,
+    reason,
+    rejected_at
+from shopify.rejected_rows
+where
+    tenant_id = %(tenant_id)s
+    and (%(entity)s::text is null or entity = %(entity)s)
+    and (
+        %(after_rejected_at)s::timestamptz is null
+        or (rejected_at, entity, source_id)
+        < (%(after_rejected_at)s, %(after_entity)s, %(after_source_id)s)
+    )
+order by rejected_at desc, entity desc, source_id desc
+limit %(row_limit)s;

@@ -199,7 +199,7 @@ async function loadSegments() {
     const q = field("find").value.trim();
     const params = q ? { limit: 200, q } : { limit: 200 };
     const [shopify, pulled] = await Promise.all([
-      call("/api/admin/segments", { params }),
+      call("/api/admin/segments/shopify", { params }),
       call("/api/admin/segments/klaviyo"),
     ]);
     const options = shopify.data

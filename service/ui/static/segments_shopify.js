@@ -38,7 +38,7 @@ function empty(answer) {
 // Segments that could not be read, as last loaded.
 let unread = 0;
 const load = list({
-  path: "/api/admin/segments",
+  path: "/api/admin/segments/shopify",
   filters: ["q"],
   fragment: "",
   caption: "Shopify segments, by name",

@@ -1,0 +1,302 @@
+"""``/api/admin/segments/<segment_id>/…``: members, overlap and changes of any segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from apiflask import APIBlueprint
+from flask import Response
+from psycopg import sql
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from service.api.access import State, fetch_one, state, tenant_id, transaction
+from service.api.csv_answer import CSV_RESPONSES, answer_csv
+from service.api.paging import Amount, Bigint, Keyset, PageQuery, Search, Text
+from service.api.rfm import MOVEMENT_DAYS
+from service.api.schemas import Instant, Money, Page, RequestModel, ResponseModel, Segment
+from service.api.segment_list import PATH, UnknownSegmentError, parse_id, require_segment
+from service.api.sorting import Sort
+from service.core.csv_stream import stream_csv
+from service.core.db import Connection, one, tenant_transaction
+from service.core.errors import InvalidInputError
+from service.core.queries import query
+from service.segments.ids import SegmentId, parse_segment_id
+
+blueprint = APIBlueprint("segment_members", __name__, tag="Segments")
+
+MemberSort = Literal["spend", "orders", "last_order", "name", "email", "since"]
+
+_SORT_COLUMNS: dict[MemberSort, tuple[str, Any, bool]] = {
+    "spend": ("sort_spend", Amount, True),
+    "orders": ("sort_orders", Bigint, True),
+    "last_order": ("sort_last_order", AwareDatetime, True),
+    "since": ("sort_since", AwareDatetime, True),
+    "name": ("sort_name", Text, False),
+    "email": ("sort_email", Text, False),
+}
+MEMBER_SORTS = {
+    name: Sort(
+        f"members by {name}",
+        column,
+        kind,
+        table="s",
+        unique=("member_id", Text),
+        is_descending=is_descending,
+    )
+    for name, (column, kind, is_descending) in _SORT_COLUMNS.items()
+}
+_CHANGES = Keyset("segment changes", changed_at=AwareDatetime, customer_id=Text)
+_CSV_COLUMNS = (
+    "customer_id",
+    "profile_id",
+    "name",
+    "email",
+    "phone",
+    "marketing_state",
+    "orders",
+    "spent",
+    "window_orders",
+    "window_spent",
+    "currency",
+    "last_order_at",
+    "r_score",
+    "f_score",
+    "m_score",
+    "rfm_segment",
+    "in_segment_since",
+    "samples",
+)
+
+
+class MemberFilters(Search):
+    """Which members of a segment."""
+
+    r_score: int | None = Field(None, ge=1, le=5, description="Only with this recency score.")
+    f_score: int | None = Field(None, ge=1, le=5, description="Only with this frequency score.")
+    m_score: int | None = Field(None, ge=1, le=5, description="Only with this monetary score.")
+    sort: MemberSort = Field(
+        "spend",
+        description="Highest lifetime spend, most orders, newest order or newest in the segment"
+        " first; or by name or e-mail address.",
+    )
+
+
+class MembersQuery(MemberFilters, PageQuery):
+    """Which page of the members of a segment."""
+
+
+class ChangesQuery(PageQuery):
+    """Which page of the changes of a segment."""
+
+    since: AwareDatetime | None = Field(
+        None, description="Only changes after this time; the last 30 days by default."
+    )
+
+
+class OverlapQuery(RequestModel):
+    """The other segment."""
+
+    with_: Annotated[str, StringConstraints(max_length=100)] = Field(
+        alias="with", description="Id of the other segment.", examples=["shopify:1234"]
+    )
+
+
+class SegmentMember(ResponseModel):
+    """A member of a segment, with figures as of the last build."""
+
+    member_id: str = Field(description="Unique in the segment: the customer's or profile's id.")
+    customer_id: str | None = Field(description="Null for a profile that is no customer.")
+    profile_id: str | None = Field(description="Klaviyo's id; null for other sources.")
+    name: str | None
+    email: str | None
+    phone: str | None = Field(description="Only of a customer without an e-mail address.")
+    marketing_state: str | None = Field(description="Shopify's e-mail marketing consent state.")
+    orders: int | None = Field(
+        description="Sales of all time; null for a member that the last build did not have."
+    )
+    spent: Money | None = Field(description="Net value of these sales.")
+    window_orders: int | None = Field(description="Orders that count in the RFM window.")
+    window_spent: Money | None = Field(description="Net value of these orders.")
+    currency: str | None
+    last_order_at: Instant | None
+    r_score: int | None = Field(description="Null for a customer without a score.")
+    f_score: int | None
+    m_score: int | None
+    rfm_segment: Segment | None
+    in_segment_since: Instant | None = Field(
+        description="Null: in the segment since before its first sync."
+    )
+    samples: int = Field(description="Samples sent to the customer.")
+
+
+class MembersPage(Page[SegmentMember]):
+    """A page of the members of a segment."""
+
+    total: int | None = Field(
+        description="Members that match the filters; only on the first page, null on others."
+    )
+
+
+class Overlap(ResponseModel):
+    """Customers that two segments have in common. Profiles that are no customers count nowhere."""
+
+    id: str
+    with_id: str
+    customers: int = Field(description="Customers in the segment.")
+    with_customers: int = Field(description="Customers in the other segment.")
+    both: int = Field(description="Customers in both.")
+
+
+class SegmentChange(ResponseModel):
+    """A customer who entered or left a segment."""
+
+    customer_id: str = Field(description="For a list: the profile's id.")
+    name: str | None
+    email: str | None
+    change: Literal["entered", "left"]
+    changed_at: Instant = Field(description="As-of time of the build, or start of the sync.")
+    rfm_segment: Segment | None = Field(
+        description="RFM: the segment before entering, or after leaving; null for none."
+    )
+
+
+class ChangesPage(Page[SegmentChange]):
+    """A page of the changes of a segment, oldest first."""
+
+    since: Instant = Field(description="The changes are after this time.")
+
+
+def read_members(
+    conn: Connection, tenant: UUID, segment: SegmentId, page: MembersQuery
+) -> dict[str, Any]:
+    """A page of a segment's members, as :class:`MembersPage`.
+
+    Raises:
+        BadCursorError: The cursor is not valid for this sort order.
+    """
+    sort, parameters = MEMBER_SORTS[page.sort], _parameters(tenant, segment, page)
+    template = (
+        query("api.list_rfm_member_ids") if segment.source == "rfm" else query("api.list_members")
+    )
+    listed = sort.read_page(conn, page, template, **parameters)
+    if segment.source == "rfm":
+        ids = [row["member_id"] for row in listed["data"]]
+        # The page's rows in its order; the view would not use the index that finds them.
+        found = conn.execute(
+            MEMBER_SORTS["spend"].statement(query("api.list_members")),
+            {**parameters, "pattern": None, "member_ids": ids, "row_limit": None},
+        ).fetchall()
+        by_id = {row["member_id"]: row for row in found}
+        listed["data"] = [by_id[member] for member in ids if member in by_id]
+    return {**listed, "total": None if page.cursor else _count(conn, template, parameters)}
+
+
+def _count(conn: Connection, template: sql.SQL, parameters: dict[str, Any]) -> int:
+    rows = MEMBER_SORTS["spend"].statement(template)
+    statement = sql.SQL("select count(*) as members from ({rows}) as c").format(rows=rows)
+    counted = one(conn.execute(statement, {**parameters, "row_limit": None}).fetchone())
+    return int(counted["members"])
+
+
+def _parameters(tenant: UUID, segment: SegmentId, filters: MemberFilters) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant,
+        "source": segment.source,
+        "key": segment.key,
+        "member_ids": None,
+        "q": filters.q,
+        "pattern": filters.pattern,
+        **filters.model_dump(include={"r_score", "f_score", "m_score"}),
+    }
+
+
+@blueprint.get(f"{PATH}/<segment_id>/customers")
+@blueprint.input(MembersQuery, location="query", arg_name="page")
+@blueprint.output(MembersPage)
+def list_segment_members(segment_id: str, page: MembersQuery) -> dict[str, Any]:
+    """List the members of a segment of any source.
+
+    `q` searches names, e-mail addresses and phone numbers for the text, and ids for the exact id.
+    """
+    segment = parse_id(segment_id)
+    with transaction() as conn:
+        require_segment(conn, tenant_id(), segment)
+        return read_members(conn, tenant_id(), segment, page)
+
+
+@blueprint.get(f"{PATH}/<segment_id>/customers.csv")
+@blueprint.input(MemberFilters, location="query", arg_name="filters")
+@blueprint.doc(responses=CSV_RESPONSES)
+def export_segment_members(segment_id: str, filters: MemberFilters) -> Response:
+    """Download the members of a segment as a CSV file, with the same filters and sort order."""
+    segment = parse_id(segment_id)
+    with transaction() as conn:
+        require_segment(conn, tenant_id(), segment)
+    return answer_csv(
+        _export(state(), tenant_id(), segment, filters),
+        f"{segment.source}-{segment.key}.csv",
+    )
+
+
+def _export(
+    app: State, tenant: UUID, segment: SegmentId, filters: MemberFilters
+) -> Iterator[bytes]:
+    with tenant_transaction(
+        app.pool, tenant, read_only=True, timeout_ms=app.settings.statement_timeout_ms
+    ) as conn:
+        yield from stream_csv(
+            conn,
+            MEMBER_SORTS[filters.sort].statement(query("api.list_members")),
+            {**_parameters(tenant, segment, filters), "row_limit": None},
+            _CSV_COLUMNS,
+        )
+
+
+@blueprint.get(f"{PATH}/<segment_id>/overlap")
+@blueprint.input(OverlapQuery, location="query", arg_name="asked")
+@blueprint.output(Overlap)
+def count_segment_overlap(segment_id: str, asked: OverlapQuery) -> dict[str, Any]:
+    """Count the customers that a segment and another one, `with`, have in common."""
+    segment, other = parse_id(segment_id), parse_segment_id(asked.with_, field="with")
+    with transaction() as conn:
+        require_segment(conn, tenant_id(), segment)
+        try:
+            require_segment(conn, tenant_id(), other)
+        except UnknownSegmentError as error:
+            raise InvalidInputError(error.message, advice=error.advice, field="with") from None
+        counted = fetch_one(
+            conn,
+            query("api.count_overlap"),
+            source=segment.source,
+            key=segment.key,
+            other_source=other.source,
+            other_key=other.key,
+        )
+    return {**counted, "id": str(segment), "with_id": str(other)}
+
+
+@blueprint.get(f"{PATH}/<segment_id>/changes")
+@blueprint.input(ChangesQuery, location="query", arg_name="page")
+@blueprint.output(ChangesPage)
+def list_segment_changes(segment_id: str, page: ChangesQuery) -> dict[str, Any]:
+    """List who entered and left a segment, and when, oldest first.
+
+    RFM segments change with builds, Shopify segments with syncs and webhooks. For pulled lists,
+    only who joined is known.
+    """
+    segment = parse_id(segment_id)
+    since = page.since or datetime.now(UTC) - timedelta(days=MOVEMENT_DAYS)
+    statement = {
+        "rfm": query("api.list_rfm_changes"),
+        "shopify": query("api.list_shopify_changes"),
+        "klaviyo": query("api.list_list_changes"),
+    }[segment.source]
+    with transaction() as conn:
+        require_segment(conn, tenant_id(), segment)
+        listed = _CHANGES.read_page(
+            conn, page, statement, tenant_id=tenant_id(), key=segment.key, since=since
+        )
+        return {**listed, "since": since}

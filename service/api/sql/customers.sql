@@ -1,0 +1,229 @@
+-- name: list_customers
+-- A page of all customers in a sort order with one extra row: only what sorts them.
+select s.*
+from (
+    select
+        f.customer_id as member_id,
+        f.lifetime_minor as sort_spend,
+        f.lifetime_order_count as sort_orders,
+        coalesce(f.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
+        coalesce('1' || lower(f.display_name), '2') as sort_name,
+        coalesce('1' || lower(f.email), '2') as sort_email
+    from marts.customer_facts as f
+    where
+        f.tenant_id = %(tenant_id)s
+        and (
+            %(pattern)s::text is null
+            or f.display_name ilike %(pattern)s
+            or f.email ilike %(pattern)s
+            or f.phone like %(pattern)s
+            or f.customer_id = %(q)s
+        )
+) as s
+where {is_after}
+order by {sort_key}
+limit %(row_limit)s;
+
+-- name: describe_customers
+-- Customers by id, as of the last build.
+select
+    c.customer_id,
+    c.display_name as name,
+    c.email,
+    c.phone,
+    c.marketing_state,
+    c.is_excluded_from_rfm,
+    c.lifetime_order_count as orders,
+    c.lifetime_total as spent,
+    c.first_order_at,
+    c.last_order_at,
+    c.window_order_count as window_orders,
+    c.window_total as window_spent,
+    c.currency,
+    c.r_score,
+    c.f_score,
+    c.m_score,
+    c.rfm_segment,
+    c.sample_count as samples,
+    c.calculated_at
+from marts.customers as c
+where
+    c.tenant_id = %(tenant_id)s
+    and c.customer_id = any(%(customer_ids)s);
+
+-- name: find_customer_scores
+-- A customer's scores with their reasons; no row for a customer without a score.
+select
+    r.segment,
+    r.r_score,
+    r.f_score,
+    r.m_score,
+    r.r_reason,
+    r.f_reason,
+    r.m_reason,
+    r.recency_days,
+    r.frequency_count,
+    r.monetary_total,
+    r.currency,
+    r.previous_segment,
+    r.segment_changed_on
+from marts.customer_rfm_segments as r
+where r.tenant_id = %(tenant_id)s and r.customer_id = %(customer_id)s;
+
+-- name: list_customer_moves
+-- A customer's changes of RFM segment, newest first.
+select
+    t.from_segment,
+    t.to_segment,
+    t.as_of
+from marts.rfm_segment_transitions as t
+where t.tenant_id = %(tenant_id)s and t.customer_id = %(customer_id)s
+order by t.as_of desc
+limit %(row_limit)s;
+
+-- name: list_customer_segments
+-- The segments that a customer is in: RFM, Shopify, and pulled lists by the customer's address. One
+-- probe of an index per segment, which lateral keeps the planner to.
+select
+    'rfm:' || f.segment as id,
+    'rfm' as source,
+    coalesce(d.label, f.segment) as name,
+    (
+        select case when t.to_segment = f.segment then t.as_of end
+        from marts.rfm_segment_transitions as t
+        where t.tenant_id = %(tenant_id)s and t.customer_id = %(customer_id)s
+        order by t.as_of desc
+        limit 1
+    ) as since
+from marts.customer_facts as f
+left join marts.rfm_segment_definitions as d
+    on d.tenant_id = %(tenant_id)s and f.segment = d.segment
+where
+    f.tenant_id = %(tenant_id)s
+    and f.customer_id = %(customer_id)s
+    and f.segment is not null
+
+union all
+
+select
+    'shopify:' || s.segment_id as id,
+    'shopify' as source,
+    s.name,
+    m.entered_at as since
+from shopify.cached_segments as s
+cross join lateral (
+    select h.entered_at
+    from shopify.segment_members as h
+    where
+        h.tenant_id = %(tenant_id)s
+        and h.segment_id = s.segment_id
+        and h.customer_id = %(customer_id)s
+    limit 1
+) as m
+where s.tenant_id = %(tenant_id)s and s.gone_at is null
+
+union all
+
+select
+    'klaviyo:' || c.list_id as id,
+    'klaviyo' as source,
+    c.list_name as name,
+    p.joined_at as since
+from (
+    select
+        g.list_id,
+        min(g.list_name) as list_name
+    from app.klaviyo_sync_configs as g
+    where g.tenant_id = %(tenant_id)s and g.direction in ('pull', 'bidirectional')
+    group by g.list_id
+) as c
+cross join lateral (
+    select h.joined_at
+    from app.klaviyo_list_profiles as h
+    where
+        h.tenant_id = %(tenant_id)s
+        and h.list_id = c.list_id
+        and h.email = (
+            select lower(f.email)
+            from marts.customer_facts as f
+            where f.tenant_id = %(tenant_id)s and f.customer_id = %(customer_id)s
+        )
+    limit 1
+) as p
+order by source, id;
+
+-- name: list_customer_lists
+-- The synced Klaviyo lists that know a customer's address, and what the sync did with it.
+select
+    c.config_id,
+    c.segment_key as segment_id,
+    c.list_id,
+    c.list_name,
+    k.state,
+    k.error_detail,
+    k.changed_at
+from app.klaviyo_ledger as k
+inner join app.klaviyo_sync_configs as c
+    on c.tenant_id = %(tenant_id)s and k.config_id = c.config_id
+where
+    k.tenant_id = %(tenant_id)s
+    and k.email = (
+        select lower(f.email)
+        from marts.customer_facts as f
+        where f.tenant_id = %(tenant_id)s and f.customer_id = %(customer_id)s
+    )
+order by lower(c.list_name), c.config_id;
+
+-- name: list_customer_orders
+-- A page of a customer's orders, newest first, with one extra row: whether each counts, and if not
+-- why.
+select
+    o.order_id,
+    o.order_number,
+    o.channel,
+    o.tags,
+    o.financial_status,
+    o.fulfillment_status,
+    o.total_amount,
+    o.refunded_amount,
+    o.net_amount,
+    o.currency,
+    o.is_counted,
+    o.exclusion_reasons,
+    o.sample_type,
+    o.ordered_at,
+    o.cancelled_at
+from marts.orders as o
+where
+    o.tenant_id = %(tenant_id)s
+    and o.customer_id = %(customer_id)s
+    and (
+        %(after_ordered_at)s::timestamptz is null
+        or (o.ordered_at, o.order_id) < (%(after_ordered_at)s, %(after_order_id)s)
+    )
+order by o.ordered_at desc, o.order_id desc
+limit %(row_limit)s;
+
+-- name: list_customer_samples
+-- The samples sent to a customer, newest first.
+select
+    s.order_id,
+    s.order_number,
+    array_remove(
+        array[case when s.is_ugc then 'ugc' end, case when s.is_tiktok then 'tiktok' end], null
+    ) as types,
+    s.status,
+    s.evidence,
+    s.ordered_at
+from marts.sample_orders as s
+where
+    s.tenant_id = %(tenant_id)s
+    and s.order_id = any(
+        array(
+            select unnest(f.sample_order_ids)
+            from marts.customer_facts as f
+            where f.tenant_id = %(tenant_id)s and f.customer_id = %(customer_id)s
+        )
+    )
+order by s.ordered_at desc, s.order_id
+limit %(row_limit)s;

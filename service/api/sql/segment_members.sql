@@ -1,0 +1,183 @@
+-- name: list_rfm_member_ids
+-- A page of the customers in an RFM segment in a sort order, with one extra row: only what sorts
+-- them, straight from the table, whose indexes a view would hide.
+select s.*
+from (
+    select
+        f.customer_id as member_id,
+        f.lifetime_minor as sort_spend,
+        f.lifetime_order_count as sort_orders,
+        coalesce(f.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
+        coalesce('1' || lower(f.display_name), '2') as sort_name,
+        coalesce('1' || lower(f.email), '2') as sort_email,
+        (
+            select t.as_of
+            from marts.rfm_segment_transitions as t
+            where t.tenant_id = %(tenant_id)s and t.customer_id = f.customer_id
+            order by t.as_of desc
+            limit 1
+        ) as sort_since
+    from marts.customer_facts as f
+    where
+        f.tenant_id = %(tenant_id)s
+        and f.segment = %(key)s
+        and (%(r_score)s::int is null or f.r_score = %(r_score)s)
+        and (%(f_score)s::int is null or f.f_score = %(f_score)s)
+        and (%(m_score)s::int is null or f.m_score = %(m_score)s)
+        and (
+            %(pattern)s::text is null
+            or f.display_name ilike %(pattern)s
+            or f.email ilike %(pattern)s
+            or f.phone like %(pattern)s
+            or f.customer_id = %(q)s
+        )
+) as s
+where {is_after}
+order by {sort_key}
+limit %(row_limit)s;
+
+-- name: list_members
+-- A page of the members of any segment in a sort order with one extra row, or all of them.
+select s.*
+from (
+    select
+        m.member_id,
+        m.customer_id,
+        m.profile_id,
+        m.display_name as name,
+        m.email,
+        m.phone,
+        m.marketing_state,
+        m.lifetime_order_count as orders,
+        m.lifetime_total as spent,
+        m.window_order_count as window_orders,
+        m.window_total as window_spent,
+        m.currency,
+        m.last_order_at,
+        m.r_score,
+        m.f_score,
+        m.m_score,
+        m.rfm_segment,
+        m.in_segment_since,
+        coalesce(m.sample_count, 0) as samples,
+        coalesce(m.lifetime_total, 0) as sort_spend,
+        coalesce(m.lifetime_order_count, 0) as sort_orders,
+        coalesce(m.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
+        coalesce('1' || lower(m.display_name), '2') as sort_name,
+        coalesce('1' || lower(m.email), '2') as sort_email,
+        coalesce(m.in_segment_since, '0001-01-01 00:00:00+00') as sort_since
+    from marts.segment_members as m
+    where
+        m.tenant_id = %(tenant_id)s
+        and m.source = %(source)s
+        and m.segment_key = %(key)s
+        and (%(member_ids)s::text[] is null or m.member_id = any(%(member_ids)s))
+        and (%(r_score)s::int is null or m.r_score = %(r_score)s)
+        and (%(f_score)s::int is null or m.f_score = %(f_score)s)
+        and (%(m_score)s::int is null or m.m_score = %(m_score)s)
+        and (
+            %(pattern)s::text is null
+            or m.display_name ilike %(pattern)s
+            or m.email ilike %(pattern)s
+            or m.phone like %(pattern)s
+            or m.member_id = %(q)s
+            or m.customer_id = %(q)s
+        )
+) as s
+where {is_after}
+order by {sort_key}
+limit %(row_limit)s;
+
+-- name: count_overlap
+-- Customers in both segments, and in each of them. Profiles on a list that are no customer count in
+-- neither.
+with both_sides as (
+    select
+        m.customer_id,
+        bool_or(m.source = %(source)s and m.segment_key = %(key)s) as is_in_first,
+        bool_or(m.source = %(other_source)s and m.segment_key = %(other_key)s) as is_in_second
+    from marts.segment_members as m
+    where
+        m.tenant_id = %(tenant_id)s
+        and m.customer_id is not null
+        and (
+            (m.source = %(source)s and m.segment_key = %(key)s)
+            or (m.source = %(other_source)s and m.segment_key = %(other_key)s)
+        )
+    group by m.customer_id
+)
+
+select
+    count(*) filter (where b.is_in_first) as customers,
+    count(*) filter (where b.is_in_second) as with_customers,
+    count(*) filter (where b.is_in_first and b.is_in_second) as both
+from both_sides as b;
+
+-- name: list_rfm_changes
+-- A page of the customers who entered or left an RFM segment after a time, oldest first, with one
+-- extra row.
+select
+    t.customer_id,
+    c.display_name as name,
+    c.email,
+    case when t.to_segment = %(key)s then 'entered' else 'left' end as change,
+    t.as_of as changed_at,
+    case when t.to_segment = %(key)s then t.from_segment else t.to_segment end as rfm_segment
+from marts.rfm_segment_transitions as t
+left join marts.customer_facts as c
+    on c.tenant_id = %(tenant_id)s and t.customer_id = c.customer_id
+where
+    t.tenant_id = %(tenant_id)s
+    and t.as_of > %(since)s
+    and (t.from_segment = %(key)s or t.to_segment = %(key)s)
+    and (
+        %(after_changed_at)s::timestamptz is null
+        or (t.as_of, t.customer_id) > (%(after_changed_at)s, %(after_customer_id)s)
+    )
+order by t.as_of, t.customer_id
+limit %(row_limit)s;
+
+-- name: list_shopify_changes
+-- The same for a Shopify segment.
+select
+    h.customer_id,
+    c.display_name as name,
+    c.email,
+    case when h.has_entered then 'entered' else 'left' end as change,
+    h.changed_at,
+    null as rfm_segment
+from shopify.segment_changes as h
+left join marts.customer_facts as c
+    on c.tenant_id = %(tenant_id)s and h.customer_id = c.customer_id
+where
+    h.tenant_id = %(tenant_id)s
+    and h.segment_id = %(key)s
+    and h.changed_at > %(since)s
+    and (
+        %(after_changed_at)s::timestamptz is null
+        or (h.changed_at, h.customer_id) > (%(after_changed_at)s, %(after_customer_id)s)
+    )
+order by h.changed_at, h.customer_id
+limit %(row_limit)s;
+
+-- name: list_list_changes
+-- The same for a pulled list: profiles that joined. Who left is not recorded.
+select
+    m.member_id as customer_id,
+    m.display_name as name,
+    m.email,
+    'entered' as change,
+    m.in_segment_since as changed_at,
+    null as rfm_segment
+from marts.segment_members as m
+where
+    m.tenant_id = %(tenant_id)s
+    and m.source = 'klaviyo'
+    and m.segment_key = %(key)s
+    and m.in_segment_since > %(since)s
+    and (
+        %(after_changed_at)s::timestamptz is null
+        or (m.in_segment_since, m.member_id) > (%(after_changed_at)s, %(after_customer_id)s)
+    )
+order by m.in_segment_since, m.member_id
+limit %(row_limit)s;
