@@ -1,21 +1,20 @@
 """Keyset pagination: a cursor names the last row of a page, so no row is skipped or repeated.
 
-A cursor is opaque to clients: URL-safe base64 of a JSON array with the list's name and the row's
-sort key. Cursors are validated like any input, and a cursor of another list is refused.
+A cursor is opaque to clients: the row's sort key as a signed JSON array. A cursor that the list did
+not give out for the same filters is refused.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import GenericAlias
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from psycopg import sql
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
+from service.api.cursors import sign, verify
 from service.api.problems import BadCursorError
 from service.api.schemas import WITHOUT_NUL, RequestModel
 from service.core.db import Connection
@@ -65,44 +64,46 @@ class Keyset:
     """The sort order of a list, and the cursors that follow from it.
 
     Args:
-        name: The list's name, which its cursors contain.
+        name: The list's name, to which its cursors belong.
         columns: Types of the sort columns; the last column makes each row unique.
     """
 
     def __init__(self, name: str, **columns: Any) -> None:
         self._name = name
         self._columns = tuple(columns)
-        position: Any = GenericAlias(tuple, (Literal[name], *columns.values()))
+        position: Any = GenericAlias(tuple, tuple(columns.values()))
         self._position: TypeAdapter[tuple[Any, ...]] = TypeAdapter(position)
 
-    def encode(self, row: Mapping[str, Any]) -> str:
-        """The cursor for the page after this row."""
-        position = (self._name, *(row[column] for column in self._columns))
+    def encode(self, row: Mapping[str, Any], filters: str = "") -> str:
+        """The cursor for the page after this row, with the same filters."""
+        position = tuple(row[column] for column in self._columns)
         raw = TypeAdapter(tuple[Any, ...]).dump_json(position)
-        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+        return sign(raw, self._name, filters)
 
-    def decode(self, cursor: str | None) -> dict[str, Any]:
+    def decode(self, cursor: str | None, filters: str = "") -> dict[str, Any]:
         """Query parameters ``after_<column>`` for a cursor; all None for the first page.
 
         Raises:
-            BadCursorError: It is not a cursor of this list.
+            BadCursorError: It is not a cursor of this list with these filters.
         """
         names = [f"after_{column}" for column in self._columns]
         if cursor is None:
             return dict.fromkeys(names)
         try:
-            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            _, *values = self._position.validate_json(raw)
-        except (binascii.Error, ValueError, ValidationError):
+            values = self._position.validate_json(verify(cursor, self._name, filters))
+        except ValidationError:
+            # It is from another release.
             raise BadCursorError from None
         return dict(zip(names, values, strict=True))
 
-    def split(self, rows: Sequence[dict[str, Any]], limit: int) -> dict[str, Any]:
+    def split(
+        self, rows: Sequence[dict[str, Any]], limit: int, filters: str = ""
+    ) -> dict[str, Any]:
         """``data`` and ``next_cursor`` of a page, from at most ``limit + 1`` rows in order."""
         has_more = len(rows) > limit
         return {
             "data": rows[:limit],
-            "next_cursor": self.encode(rows[limit - 1]) if has_more else None,
+            "next_cursor": self.encode(rows[limit - 1], filters) if has_more else None,
         }
 
     def read_page(
@@ -118,8 +119,9 @@ class Keyset:
         the rows in this order.
 
         Raises:
-            BadCursorError: The cursor is not one of this list.
+            BadCursorError: The cursor is not one of this list with the same filters.
         """
-        position = self.decode(page.cursor)
+        filters = page.model_dump_json(exclude={"cursor", "limit"}, exclude_defaults=True)
+        position = self.decode(page.cursor, filters)
         rows = conn.execute(statement, {**parameters, **position, "row_limit": page.limit + 1})
-        return self.split(rows.fetchall(), page.limit)
+        return self.split(rows.fetchall(), page.limit, filters)

@@ -101,7 +101,9 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "bad-request": Kind(400, "Bad request", "The request is not valid HTTP or JSON."),
-    "bad-cursor": Kind(400, "Bad cursor", "The cursor was modified, or belongs to another list."),
+    "bad-cursor": Kind(
+        400, "Bad cursor", "The cursor was modified, or belongs to another list or other filters."
+    ),
     "sign-in-required": Kind(
         401, "Sign-in required", "The token or session is missing, revoked or expired."
     ),

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import base64
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from flask import Flask, g
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AwareDatetime
 
+from service.api.access import Login, State
+from service.api.cursors import sign, verify
 from service.api.paging import Amount, Bigint, Keyset, Search, Text
 from service.api.problems import BadCursorError
+from service.api.rate_limits import RateLimits
+from service.core.config import Settings, load_settings
+from service.tenants.keys import new_key
+from service.tenants.tokens import Access
 
 BY_TIME = Keyset("samples newest", ordered_at=AwareDatetime, order_id=Text)
 BY_RANK = Keyset("samples value", goods_value_rank=Bigint, order_id=Text)
@@ -22,9 +33,33 @@ BY_SPEND = Keyset("customers", monetary_total=Amount, customer_id=Text)
 ids = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
-def cursor_of(*position: str) -> str:
-    """A cursor with any content."""
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+SETTINGS = replace(load_settings(), secret_key="for these tests", encryption_keys="")
+TENANT = uuid4()
+SAMPLES = "/api/admin/samples"
+
+
+@contextmanager
+def requesting(
+    path: str = SAMPLES, tenant: UUID = TENANT, settings: Settings = SETTINGS
+) -> Iterator[None]:
+    """In a request of the API."""
+    unused: Any = None
+    app = Flask(__name__)
+    app.extensions["quintile"] = State(settings, unused, RateLimits(0, 0), None)
+    with app.test_request_context(path):
+        g.login = Login(Access(tenant, "read", "token", "tests"), "token")
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _in_a_request() -> Iterator[None]:
+    with requesting():
+        yield
+
+
+def cursor_of(position: str) -> str:
+    """A cursor that the list has signed, with any content."""
+    return sign(position.encode(), "samples newest", "")
 
 
 @given(
@@ -52,22 +87,77 @@ def test_a_cursor_keeps_all_digits_of_an_amount(amount: Decimal) -> None:
 
 @pytest.mark.parametrize(
     "cursor",
-    [
-        "",
-        "!",
-        "AAAA",
-        "e30",
-        BY_SPEND.encode({"monetary_total": Decimal(1), "customer_id": "7"}),
-        cursor_of("samples newest", "2026-07-01T00:00:00", "7"),
-        cursor_of("samples newest", "2026-07-01T00:00:00Z", "nul\0"),
-        cursor_of("samples newest", "2026-07-01T00:00:00Z"),
-        "ä" * 20,
-    ],
-    ids=["empty", "alphabet", "bytes", "object", "other-list", "naive", "nul", "short", "unicode"],
+    ["", "!", ".", "AAAA", "AAAA.AAAA", "e30", "ä" * 20, "W10.W10.W10"],
 )
-def test_a_cursor_that_is_not_of_this_list_is_refused(cursor: str) -> None:
+def test_a_cursor_that_was_not_given_out_is_refused(cursor: str) -> None:
     with pytest.raises(BadCursorError):
         BY_TIME.decode(cursor)
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        '["2026-07-01T00:00:00", "7"]',
+        '["2026-07-01T00:00:00Z", "nul\\u0000"]',
+        '["2026-07-01T00:00:00Z"]',
+        "{}",
+        "no json",
+    ],
+    ids=["naive", "nul", "short", "object", "no-json"],
+)
+def test_a_signed_position_that_is_none_is_refused(position: str) -> None:
+    with pytest.raises(BadCursorError):
+        BY_TIME.decode(cursor_of(position))
+
+
+def test_no_part_of_a_cursor_can_be_changed() -> None:
+    cursor = BY_RANK.encode({"goods_value_rank": 41, "order_id": "7"})
+    assert BY_RANK.decode(cursor)["after_goods_value_rank"] == 41
+    for place, character in enumerate(cursor):
+        changed = cursor[:place] + ("A" if character != "A" else "Q") + cursor[place + 1 :]
+        # The last character of base64 has bits that count for nothing.
+        if not _is_same(changed, cursor):
+            with pytest.raises(BadCursorError):
+                BY_RANK.decode(changed)
+    position, _, signature = cursor.partition(".")
+    forged = base64.urlsafe_b64encode(b'[1,"7"]').decode().rstrip("=")
+    for attempt in (position, f"{position}.", f"{forged}.{signature}", f"{cursor}.{signature}"):
+        with pytest.raises(BadCursorError):
+            BY_RANK.decode(attempt)
+
+
+def _is_same(one: str, other: str) -> bool:
+    def decoded(cursor: str) -> list[bytes]:
+        return [base64.urlsafe_b64decode(part + "==") for part in cursor.split(".")]
+
+    return one.count(".") == 1 and decoded(one) == decoded(other)
+
+
+def test_a_cursor_belongs_to_its_list_filters_path_and_tenant() -> None:
+    row = {"ordered_at": datetime(2026, 7, 1, tzinfo=UTC), "order_id": "7"}
+    cursor = BY_TIME.encode(row, '{"type":"ugc"}')
+    assert BY_TIME.decode(cursor, '{"type":"ugc"}')["after_order_id"] == "7"
+    oldest = Keyset("samples oldest", ordered_at=AwareDatetime, order_id=Text)
+    for keyset, filters in ((oldest, '{"type":"ugc"}'), (BY_TIME, '{"type":"tiktok"}')):
+        with pytest.raises(BadCursorError):
+            keyset.decode(cursor, filters)
+    for path, tenant in (("/api/admin/samples/suggestions", TENANT), (SAMPLES, uuid4())):
+        with requesting(path, tenant), pytest.raises(BadCursorError):
+            BY_TIME.decode(cursor, '{"type":"ugc"}')
+
+
+def test_a_cursor_outlives_a_key_until_the_key_leaves_the_ring() -> None:
+    old, new = new_key("old"), new_key("new")
+    with requesting(settings=replace(SETTINGS, encryption_keys=old)):
+        cursor = sign(b"here", "list")
+    with requesting(settings=replace(SETTINGS, encryption_keys=f"{new},{old}")):
+        assert verify(cursor, "list") == b"here"
+        assert sign(b"here", "list") != cursor
+    with (
+        requesting(settings=replace(SETTINGS, encryption_keys=new)),
+        pytest.raises(BadCursorError),
+    ):
+        verify(cursor, "list")
 
 
 @pytest.mark.parametrize("amount", ["NaN", "Infinity", "1e999999", "9" * 60])
