@@ -6,14 +6,17 @@ from typing import Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
+from pydantic import AwareDatetime
 
 from service.api import klaviyo_schemas as models
 from service.api.access import require_connection, state, tenant_id, transaction
 from service.api.audit_log import record, recording
+from service.api.paging import Keyset, PageQuery
 from service.api.runs import answer_accepted
 from service.api.schemas import Run
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
+from service.core.queries import query
 from service.destinations import configs
 from service.destinations.plan import ACTIONS
 from service.destinations.status import describe_configs
@@ -24,6 +27,7 @@ from service.queue.schedules import read_schedule
 blueprint = APIBlueprint("klaviyo", __name__, tag="Klaviyo")
 
 PATH = "/api/admin/integrations/klaviyo"
+_BY_TIME = Keyset("klaviyo configs", created_at=AwareDatetime, config_id=UUID)
 
 
 def read_config(conn: Connection, tenant: UUID, config_id: UUID) -> models.KlaviyoConfig:
@@ -36,11 +40,14 @@ def read_config(conn: Connection, tenant: UUID, config_id: UUID) -> models.Klavi
 
 
 @blueprint.get(f"{PATH}/config")
-@blueprint.output(models.KlaviyoConfigs)
-def list_klaviyo_configs() -> dict[str, Any]:
-    """List synced lists with their settings, pending changes and last sync."""
+@blueprint.input(PageQuery, location="query", arg_name="page")
+@blueprint.output(models.KlaviyoConfigsPage)
+def list_klaviyo_configs(page: PageQuery) -> dict[str, Any]:
+    """List synced lists, oldest first, with their settings, pending changes and last sync."""
+    statement = query("destinations.list_configs")
     with transaction() as conn:
-        return {"data": _describe(conn, tenant_id(), configs.list_configs(conn, tenant_id()))}
+        listed = _BY_TIME.read_page(conn, page, statement, tenant_id=tenant_id(), config_id=None)
+        return {**listed, "data": _describe(conn, tenant_id(), listed["data"])}
 
 
 @blueprint.post(f"{PATH}/config")

@@ -155,10 +155,8 @@ class KlaviyoConfig(ResponseModel):
     last_sync: LastSync | None
 
 
-class KlaviyoConfigs(ResponseModel):
-    """All synced lists, oldest first."""
-
-    data: list[KlaviyoConfig]
+class KlaviyoConfigsPage(Page[KlaviyoConfig]):
+    """A page of the synced lists, oldest first."""
 
 
 class KlaviyoSync(RequestModel):
@@ -317,11 +315,10 @@ class KlaviyoSegment(ResponseModel):
     gone_at: Instant | None = Field(description="When the list was found deleted in Klaviyo.")
 
 
-class KlaviyoSegments(ResponseModel):
-    """Pulled lists, sorted by name."""
+class KlaviyoSegmentsPage(Page[KlaviyoSegment]):
+    """A page of the pulled lists, sorted by name."""
 
-    data: list[KlaviyoSegment]
-    as_of: Instant | None = Field(description="The oldest time of a list's size.")
+    as_of: Instant | None = Field(description="The oldest time of a list's size on this page.")
     next_sync_at: NextSync
     schedule_state: ScheduleState
 

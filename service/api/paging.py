@@ -68,7 +68,7 @@ class Keyset:
         columns: Types of the sort columns; the last column makes each row unique.
     """
 
-    def __init__(self, name: str, **columns: Any) -> None:
+    def __init__(self, name: str, /, **columns: Any) -> None:
         self._name = name
         self._columns = tuple(columns)
         position: Any = GenericAlias(tuple, tuple(columns.values()))

@@ -8,19 +8,22 @@ from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import request
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from service.api.access import state, tenant_id, transaction
 from service.api.audit_log import record
+from service.api.paging import Keyset, PageQuery
 from service.api.problems import NotFoundError
-from service.api.schemas import Instant, Line, RequestModel, ResponseModel
+from service.api.schemas import Instant, Line, Page, RequestModel, ResponseModel
 from service.core.config import public_address
+from service.core.queries import query
 from service.tenants import sessions
 from service.tenants.tokens import SIGN_IN_LIFETIME, Scope, create_sign_in_code, sign_in_url
 
 blueprint = APIBlueprint("people", __name__, tag="Access")
 
 PATH = "/api/admin/sessions"
+_BY_TIME = Keyset("sessions", begun_at=AwareDatetime, session_id=UUID)
 
 
 class NewLink(RequestModel):
@@ -56,10 +59,8 @@ class Session(ResponseModel):
     expires_at: Instant
 
 
-class Sessions(ResponseModel):
-    """Sessions that have not ended, newest first."""
-
-    data: list[Session]
+class SessionsPage(Page[Session]):
+    """A page of the sessions that have not ended, newest first."""
 
 
 class SessionsQuery(RequestModel):
@@ -75,11 +76,13 @@ class Ended(ResponseModel):
 
 
 @blueprint.get(PATH)
-@blueprint.output(Sessions)
-def list_sessions() -> dict[str, Any]:
+@blueprint.input(PageQuery, location="query", arg_name="page")
+@blueprint.output(SessionsPage)
+def list_sessions(page: PageQuery) -> dict[str, Any]:
     """List the sessions of the admin UI that have not ended, newest first."""
+    statement = query("tenants.list_sessions")
     with transaction() as conn:
-        return {"data": sessions.list_sessions(conn, tenant_id())}
+        return _BY_TIME.read_page(conn, page, statement, tenant_id=tenant_id(), session_id=None)
 
 
 @blueprint.delete(PATH)

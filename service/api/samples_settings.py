@@ -6,11 +6,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from service.api.access import actor, fetch_one, tenant_id, transaction
 from service.api.audit_log import recording
-from service.api.schemas import Instant, Line, RequestModel, ResponseModel, Run, SampleType
+from service.api.paging import ONE_ROW, Keyset, PageQuery
+from service.api.schemas import Instant, Line, Page, RequestModel, ResponseModel, Run, SampleType
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
@@ -20,7 +21,7 @@ from service.tenants import tenants
 blueprint = APIBlueprint("samples_settings", __name__, tag="Samples")
 
 _MOST_TAGS = 100
-_HISTORY = 20
+_BY_TIME = Keyset("samples settings", changed_at=AwareDatetime, change_id=UUID)
 
 
 def _check_pattern(pattern: str) -> str:
@@ -99,10 +100,8 @@ class FormerSamplesRules(SamplesRules):
     changed_by: str
 
 
-class SamplesHistory(ResponseModel):
-    """The last changes, newest first, each with the settings before it."""
-
-    data: list[FormerSamplesRules]
+class SamplesHistoryPage(Page[FormerSamplesRules]):
+    """A page of the changes, newest first, each with the settings before it."""
 
 
 class PreviewedOrder(ResponseModel):
@@ -138,11 +137,12 @@ def show_samples_settings() -> dict[str, Any]:
 
 
 @blueprint.get("/api/admin/samples/settings/history")
-@blueprint.output(SamplesHistory)
-def list_samples_changes() -> dict[str, Any]:
-    """List the last 20 changes of the settings, newest first."""
+@blueprint.input(PageQuery, location="query", arg_name="page")
+@blueprint.output(SamplesHistoryPage)
+def list_samples_changes(page: PageQuery) -> dict[str, Any]:
+    """List the changes of the settings, newest first."""
     with transaction() as conn:
-        return {"data": _history(conn, None, _HISTORY)}
+        return _history(conn, page, None)
 
 
 @blueprint.patch("/api/admin/samples/settings")
@@ -170,7 +170,7 @@ def change_samples_settings(change: SamplesSaving) -> dict[str, Any]:
 def undo_samples_change(undo: SamplesUndo) -> dict[str, Any]:
     """Restore the settings from before a change, and start a build. An undo can be undone."""
     with transaction() as conn:
-        found = _history(conn, undo.change_id, 1)
+        found = _history(conn, ONE_ROW, undo.change_id)["data"]
         if not found:
             raise InvalidInputError("There is no such change to undo.", field="change_id")
         return _save(conn, {name: found[0][name] for name in SamplesRules.model_fields})
@@ -191,11 +191,9 @@ def _read(conn: Connection) -> dict[str, Any]:
     return fetch_one(conn, query("api.find_samples_settings"))
 
 
-def _history(conn: Connection, change_id: UUID | None, limit: int) -> list[dict[str, Any]]:
-    return conn.execute(
-        query("api.list_samples_settings_history"),
-        {"tenant_id": tenant_id(), "change_id": change_id, "row_limit": limit},
-    ).fetchall()
+def _history(conn: Connection, page: PageQuery, change_id: UUID | None) -> dict[str, Any]:
+    statement = query("api.list_samples_settings_history")
+    return _BY_TIME.read_page(conn, page, statement, tenant_id=tenant_id(), change_id=change_id)
 
 
 def _save(conn: Connection, values: dict[str, Any]) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from apiflask import APIBlueprint
 
 from service.api.access import actor, state, tenant_id, transaction
 from service.api.audit_log import record
+from service.api.paging import Keyset, PageQuery, Text
 from service.api.problems import NotFoundError
-from service.api.schemas import RequestModel, Schedule, Schedules
+from service.api.schemas import RequestModel, Schedule, SchedulesPage
 from service.queue.schedules import BY_NAME, list_schedules, pause, read_schedule, resume
 
 blueprint = APIBlueprint("schedules", __name__, tag="Schedules")
+
+_IN_ORDER = Keyset("schedules", name=Text)
 
 
 class ScheduleChange(RequestModel):
@@ -22,11 +25,17 @@ class ScheduleChange(RequestModel):
 
 
 @blueprint.get("/api/admin/schedules")
-@blueprint.output(Schedules)
-def show_schedules() -> dict[str, Any]:
+@blueprint.input(PageQuery, location="query", arg_name="page")
+@blueprint.output(SchedulesPage)
+def show_schedules(page: PageQuery) -> dict[str, Any]:
     """List your store's schedules with their next and last runs."""
+    # They are few, and their order is that of the code.
+    after = _IN_ORDER.decode(page.cursor)["after_name"]
     with transaction() as conn:
-        return {"data": list_schedules(conn, state().settings, tenant_id())}
+        rows = list_schedules(conn, state().settings, tenant_id())
+    names = [row["name"] for row in rows]
+    first = names.index(after) + 1 if after in names else 0
+    return _IN_ORDER.split(rows[first:], page.limit)
 
 
 @blueprint.patch("/api/admin/schedules/<name>")

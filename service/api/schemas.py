@@ -417,10 +417,8 @@ class Schedule(ResponseModel):
     last_run: Run | None = Field(description="Most recent run of this kind.")
 
 
-class Schedules(ResponseModel):
-    """Your store's schedules."""
-
-    data: list[Schedule]
+class SchedulesPage(Page[Schedule]):
+    """A page of your store's schedules."""
 
 
 class Webhook(ResponseModel):

@@ -7,8 +7,8 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from service.api.access import state, tenant_id, transaction
-from service.api.klaviyo_schemas import KlaviyoMembersPage, KlaviyoSegments
-from service.api.paging import Keyset, SearchQuery, Text
+from service.api.klaviyo_schemas import KlaviyoMembersPage, KlaviyoSegmentsPage
+from service.api.paging import ONE_ROW, Keyset, PageQuery, SearchQuery, Text
 from service.api.problems import NotFoundError
 from service.core.db import Connection
 from service.core.queries import query
@@ -17,23 +17,27 @@ from service.queue.schedules import read_schedule
 blueprint = APIBlueprint("segments_klaviyo", __name__, tag="Segments")
 
 PATH = "/api/admin/segments/klaviyo"
+_BY_NAME = Keyset("klaviyo segments", sort_name=Text, id=Text)
 _BY_EMAIL = Keyset("klaviyo members", sort_email=Text, sort_profile_id=Text)
 
 
 @blueprint.get(PATH)
-@blueprint.output(KlaviyoSegments)
-def list_klaviyo_segments() -> dict[str, Any]:
+@blueprint.input(PageQuery, location="query", arg_name="page")
+@blueprint.output(KlaviyoSegmentsPage)
+def list_klaviyo_segments(page: PageQuery) -> dict[str, Any]:
     """List the Klaviyo lists with a pull or bidirectional sync, sorted by name.
 
     Each is a segment with the key `klaviyo:<id>`, which you can sync to other lists.
     """
     with transaction() as conn:
-        rows = _select(conn, None)
+        listed = _select(conn, page, None)
+        rows = listed["data"]
         parameters = {"tenant_id": tenant_id(), "list_ids": [row["id"] for row in rows]}
         counted = conn.execute(query("destinations.count_lists"), parameters).fetchall()
         schedule = read_schedule(conn, state().settings, tenant_id(), "klaviyo")
     sizes = {row["list_id"]: row for row in counted}
     return {
+        **listed,
         "data": [
             {
                 **row,
@@ -57,7 +61,7 @@ def list_klaviyo_members(list_id: str, page: SearchQuery) -> dict[str, Any]:
     `q` searches e-mail addresses. Profiles without an address come last.
     """
     with transaction() as conn:
-        if "\0" in list_id or not _select(conn, list_id):
+        if "\0" in list_id or not _select(conn, ONE_ROW, list_id)["data"]:
             raise NotFoundError("There is no pulled list with this id.")
         return _BY_EMAIL.read_page(
             conn,
@@ -69,6 +73,6 @@ def list_klaviyo_members(list_id: str, page: SearchQuery) -> dict[str, Any]:
         )
 
 
-def _select(conn: Connection, list_id: str | None) -> list[dict[str, Any]]:
-    parameters = {"tenant_id": tenant_id(), "list_id": list_id}
-    return conn.execute(query("api.list_klaviyo_segments"), parameters).fetchall()
+def _select(conn: Connection, page: PageQuery, list_id: str | None) -> dict[str, Any]:
+    statement = query("api.list_klaviyo_segments")
+    return _BY_NAME.read_page(conn, page, statement, tenant_id=tenant_id(), list_id=list_id)

@@ -7,19 +7,22 @@ from typing import Any, Literal
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from service.api.access import actor, tenant_id, transaction
 from service.api.audit_log import record
+from service.api.paging import Keyset, PageQuery
 from service.api.problems import NotFoundError
-from service.api.schemas import Instant, Line, RequestModel, ResponseModel
+from service.api.schemas import Instant, Line, Page, RequestModel, ResponseModel
 from service.core.db import Connection
+from service.core.queries import query
 from service.tenants import tokens
 from service.tenants.tokens import Scope
 
 blueprint = APIBlueprint("tokens", __name__, tag="Access")
 
 PATH = "/api/admin/tokens"
+_BY_TIME = Keyset("tokens", created_at=AwareDatetime, token_id=UUID)
 
 
 class NewToken(RequestModel):
@@ -51,10 +54,8 @@ class Token(ResponseModel):
     revoked_at: Instant | None
 
 
-class Tokens(ResponseModel):
-    """All API tokens, newest first."""
-
-    data: list[Token]
+class TokensPage(Page[Token]):
+    """A page of the API tokens, newest first."""
 
 
 class TokenWithSecret(Token):
@@ -75,11 +76,13 @@ def read_token(conn: Connection, token_id: UUID) -> dict[str, Any]:
 
 
 @blueprint.get(PATH)
-@blueprint.output(Tokens)
-def list_tokens() -> dict[str, Any]:
+@blueprint.input(PageQuery, location="query", arg_name="page")
+@blueprint.output(TokensPage)
+def list_tokens(page: PageQuery) -> dict[str, Any]:
     """List the API tokens, newest first, with those that no longer work."""
+    statement = query("tenants.list_tokens")
     with transaction() as conn:
-        return {"data": tokens.list_tokens(conn, tenant_id())}
+        return _BY_TIME.read_page(conn, page, statement, tenant_id=tenant_id(), token_id=None)
 
 
 @blueprint.post(PATH)

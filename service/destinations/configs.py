@@ -19,6 +19,8 @@ PausedBy = Literal["person", "sync", "key"]
 
 # The directions in messages.
 _DIRECTIONS = {"push": "push", "pull": "pull", "bidirectional": "two-way"}
+# The statement's parameters of a page.
+_ALL_ROWS: dict[str, None] = dict.fromkeys(("after_created_at", "after_config_id", "row_limit"))
 
 
 class UnknownConfigError(InvalidInputError):
@@ -116,9 +118,8 @@ class StoppedList:
 
 def list_configs(conn: Connection, tenant_id: UUID) -> list[dict[str, Any]]:
     """The tenant's configurations, oldest first, each with its last sync."""
-    return conn.execute(
-        query("destinations.list_configs"), {"tenant_id": tenant_id, "config_id": None}
-    ).fetchall()
+    parameters = {"tenant_id": tenant_id, "config_id": None, **_ALL_ROWS}
+    return conn.execute(query("destinations.list_configs"), parameters).fetchall()
 
 
 def get_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> dict[str, Any]:
@@ -127,9 +128,8 @@ def get_config(conn: Connection, tenant_id: UUID, config_id: UUID) -> dict[str, 
     Raises:
         UnknownConfigError: The tenant has no configuration with this id.
     """
-    row = conn.execute(
-        query("destinations.list_configs"), {"tenant_id": tenant_id, "config_id": config_id}
-    ).fetchone()
+    parameters = {"tenant_id": tenant_id, "config_id": config_id, **_ALL_ROWS}
+    row = conn.execute(query("destinations.list_configs"), parameters).fetchone()
     if row is None:
         raise UnknownConfigError
     return row

@@ -75,7 +75,8 @@ def list_sessions(
 ) -> list[dict[str, Any]]:
     """Sessions that have not ended, newest first, or only the one with this id."""
     parameters = {"tenant_id": tenant_id, "session_id": session_id}
-    return conn.execute(query("tenants.list_sessions"), parameters).fetchall()
+    all_rows = dict.fromkeys(("after_begun_at", "after_session_id", "row_limit"))
+    return conn.execute(query("tenants.list_sessions"), {**parameters, **all_rows}).fetchall()
 
 
 def end_sessions(

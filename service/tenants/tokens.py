@@ -122,7 +122,8 @@ def list_tokens(
 ) -> list[dict[str, Any]]:
     """The tenant's tokens, newest first, or only the one with this id."""
     parameters = {"tenant_id": tenant_id, "token_id": token_id}
-    return conn.execute(query("tenants.list_tokens"), parameters).fetchall()
+    all_rows = dict.fromkeys(("after_created_at", "after_token_id", "row_limit"))
+    return conn.execute(query("tenants.list_tokens"), {**parameters, **all_rows}).fetchall()
 
 
 def revoke_token(conn: Connection, tenant_id: UUID, token_id: UUID) -> bool:

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from service.core.config import Settings
 from service.core.db import connect_as_owner
 from service.tenants.tenants import add_tenant
+from service.tenants.tokens import create_token
 from tests.served import Served, served
 from tests.web import add_explanations, add_history, add_samples, add_scored_customers, token_for
 
@@ -162,3 +163,85 @@ def test_conditional_requests_over_http(settings: Settings, tenant: UUID, servic
         assert client.head(path).headers["ETag"] == first.headers["ETag"]
         # The connection is still in step after an answer without a body.
         assert client.get(path).json() == first.json()
+
+
+# -- paging -------------------------------------------------------------------------------------
+
+# Not lists of objects: a row for each segment, day, score or status. And the newest notifications.
+WHOLE = {
+    f"{ADMIN}/segments/rfm",
+    f"{ADMIN}/segments/rfm/grid",
+    f"{ADMIN}/segments/rfm/history",
+    f"{ADMIN}/segments/rfm/movements",
+    f"{ADMIN}/segments/rfm/thresholds",
+    f"{ADMIN}/samples/stats",
+    f"{ADMIN}/notifications",
+}
+
+
+def rows_of(client: FlaskClient, path: str, limit: int) -> list[dict[str, object]]:
+    """All rows of a list, read in pages."""
+    rows: list[dict[str, object]] = []
+    cursor = None
+    while True:
+        query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+        page = client.get(path, query_string=query).get_json()
+        assert len(page["data"]) <= limit
+        rows += page["data"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return rows
+
+
+def test_every_list_is_paged_alike(app: APIFlask, client: FlaskClient) -> None:
+    paged = set()
+    for path in json_paths(app):
+        answer = client.get(path).get_json()
+        if "data" not in answer or path in WHOLE:
+            continue
+        assert answer["next_cursor"] is None or isinstance(answer["next_cursor"], str), path
+        for query, kind in (("limit=0", "invalid-input"), ("cursor=x", "bad-cursor")):
+            refused = client.get(f"{path}?{query}").get_json()
+            assert refused["type"] == f"/problems/{kind}", path
+        paged.add(path)
+    assert len(paged) > 12
+
+
+def test_the_pages_of_a_list_have_each_row_once(
+    app: APIFlask, client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    with connect_as_owner(settings) as conn:
+        for number in range(7):
+            create_token(conn, tenant, f"token {number}")
+            conn.execute(
+                """
+                insert into app.klaviyo_sync_configs (
+                    tenant_id, segment_key, list_id, list_name, direction
+                )
+                values (%s, %s, %s, %s, 'pull')
+                """,
+                [tenant, f"klaviyo:L{number}", f"L{number}", f"List {number % 3}"],
+            )
+            conn.execute(
+                "insert into app.sessions (tenant_id, session_hash, person, scope, expires_at)"
+                " values (%s, sha256(%s), 'Ada', 'read', now() + interval '1 hour')",
+                [tenant, str(number).encode()],
+            )
+        # Rows of one transaction have the same time.
+        conn.execute("update app.klaviyo_sync_configs set created_at = '2026-07-01'")
+        conn.execute("update app.sessions set begun_at = '2026-07-01'")
+        conn.execute("update app.api_tokens set created_at = '2026-07-01'")
+    for tags in (["a"], ["b"], ["c"], ["d"], ["e"]):
+        client.patch(f"{ADMIN}/samples/settings", json={"ugc_tags": tags})
+    for path, key, number in (
+        ("tokens", "token_id", 8),
+        ("sessions", "session_id", 7),
+        ("integrations/klaviyo/config", "config_id", 7),
+        ("segments/klaviyo", "id", 7),
+        ("samples/settings/history", "change_id", 5),
+        ("schedules", "name", 6),
+    ):
+        whole = rows_of(client, f"{ADMIN}/{path}", 200)
+        assert len({row[key] for row in whole}) == len(whole) == number, path
+        for limit in (1, 2, 3):
+            assert rows_of(client, f"{ADMIN}/{path}", limit) == whole, path

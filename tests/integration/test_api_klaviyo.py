@@ -160,7 +160,7 @@ def test_a_list_is_created_though_a_call_is_refused_once(
 
 
 def test_a_configuration_is_created_changed_and_deleted(client: FlaskClient, first: str) -> None:
-    assert client.get(f"{PATH}/config").get_json() == {"data": []}
+    assert client.get(f"{PATH}/config").get_json() == {"data": [], "next_cursor": None}
     config = add(client, list_id=first, segment_key="rfm:at_risk")
     names = ("segment_name", "list_name", "direction", "is_scheduled", "is_paused", "sends_events")
     assert [config[name] for name in names] == [

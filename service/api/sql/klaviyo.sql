@@ -22,7 +22,8 @@ order by p.email is null, coalesce(p.email, ''), coalesce(p.profile_id, '')
 limit %(row_limit)s;
 
 -- name: list_klaviyo_segments
--- Pulled lists, sorted by name; or one of them. A list with several configurations is one row.
+-- A page of the pulled lists, sorted by name, with one extra row; or one of them. One with several
+-- configurations is one row.
 with readers as (
     select
         c.list_id,
@@ -32,19 +33,38 @@ with readers as (
     from app.klaviyo_sync_configs as c
     where c.tenant_id = %(tenant_id)s and c.direction in ('pull', 'bidirectional')
     group by c.list_id
+),
+
+named as (
+    select
+        r.list_id as id,
+        coalesce(l.name, r.name) as name,
+        lower(coalesce(l.name, r.name)) as sort_name,
+        r.direction,
+        r.synced_at,
+        l.full_read_at,
+        l.gone_at
+    from readers as r
+    left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and r.list_id = l.list_id
 )
 
 select
-    r.list_id as id,
-    coalesce(l.name, r.name) as name,
-    r.direction,
-    r.synced_at,
-    l.full_read_at,
-    l.gone_at
-from readers as r
-left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and r.list_id = l.list_id
-where %(list_id)s::text is null or r.list_id = %(list_id)s
-order by lower(coalesce(l.name, r.name)), r.list_id;
+    id,
+    name,
+    sort_name,
+    direction,
+    synced_at,
+    full_read_at,
+    gone_at
+from named
+where
+    (%(list_id)s::text is null or id = %(list_id)s)
+    and (
+        %(after_sort_name)s::text is null
+        or (sort_name, id) > (%(after_sort_name)s, %(after_id)s)
+    )
+order by sort_name, id
+limit %(row_limit)s;
 
 -- name: count_ledger_states
 -- Number of addresses of a configuration by state.

@@ -125,7 +125,8 @@ from app.samples_config as s
 where s.tenant_id = %(tenant_id)s;
 
 -- name: list_samples_settings_history
--- Replaced settings of a tenant, newest change first.
+-- A page of the replaced settings of a tenant, newest change first, with one extra row. Or those of
+-- one change.
 select
     change_id,
     changed_at,
@@ -136,8 +137,14 @@ select
     former_zero_price_only as zero_price_only,
     former_ugc_zero_price_only as ugc_zero_price_only
 from app.samples_config_changes
-where tenant_id = %(tenant_id)s and (%(change_id)s::uuid is null or change_id = %(change_id)s)
-order by changed_at desc
+where
+    tenant_id = %(tenant_id)s
+    and (%(change_id)s::uuid is null or change_id = %(change_id)s)
+    and (
+        %(after_changed_at)s::timestamptz is null
+        or (changed_at, change_id) < (%(after_changed_at)s, %(after_change_id)s)
+    )
+order by changed_at desc, change_id desc
 limit %(row_limit)s;
 
 -- name: set_samples_preview

@@ -32,7 +32,8 @@ where
     and list_id = %(list_id)s;
 
 -- name: list_configs
--- The tenant's configurations, or one of them, each with its last sync that was not a dry run.
+-- The tenant's configurations, oldest first: all, a page, or one of them. Each with its last sync
+-- that was not a dry run.
 select
     c.config_id,
     c.segment_key,
@@ -77,7 +78,12 @@ left join lateral (
 where
     c.tenant_id = %(tenant_id)s
     and (%(config_id)s::uuid is null or c.config_id = %(config_id)s)
-order by c.created_at, c.config_id;
+    and (
+        %(after_created_at)s::timestamptz is null
+        or (c.created_at, c.config_id) > (%(after_created_at)s, %(after_config_id)s)
+    )
+order by c.created_at, c.config_id
+limit %(row_limit)s;
 
 -- name: change_config
 -- Changes a configuration. Pausing a paused one again changes neither who paused it nor why.

@@ -31,7 +31,7 @@ where
     );
 
 -- name: list_sessions
--- Sessions that have not ended, newest first. Given an id, only that one.
+-- Sessions that have not ended, newest first: all, or a page. Given an id, only that one.
 select
     s.session_id,
     s.person,
@@ -50,7 +50,13 @@ where
         or (t.revoked_at is null and coalesce(t.expires_at > now(), t.token_id is not null))
     )
     and (%(session_id)s::uuid is null or s.session_id = %(session_id)s)
-order by s.begun_at desc, s.session_id asc;
+    and (
+        %(after_begun_at)s::timestamptz is null
+        or s.begun_at < %(after_begun_at)s
+        or (s.begun_at = %(after_begun_at)s and s.session_id > %(after_session_id)s)
+    )
+order by s.begun_at desc, s.session_id asc
+limit %(row_limit)s;
 
 -- name: delete_unused_codes
 -- Delete sign-in links that have not been used: a person's, or all of the tenant's.

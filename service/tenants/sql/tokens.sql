@@ -36,7 +36,8 @@ set last_used_on = current_date
 where tenant_id = %(tenant_id)s and token_hash = %(token_hash)s;
 
 -- name: list_tokens
--- The tenant's tokens, newest first, without their digests. Given an id, only that one.
+-- The tenant's tokens, newest first, without their digests: all, or a page. Given an id, only that
+-- one.
 select
     token_id,
     label,
@@ -56,7 +57,13 @@ from app.api_tokens
 where
     tenant_id = %(tenant_id)s
     and (%(token_id)s::uuid is null or token_id = %(token_id)s)
-order by created_at desc, token_id asc;
+    and (
+        %(after_created_at)s::timestamptz is null
+        or created_at < %(after_created_at)s
+        or (created_at = %(after_created_at)s and token_id > %(after_token_id)s)
+    )
+order by created_at desc, token_id asc
+limit %(row_limit)s;
 
 -- name: revoke_token
 -- Revoke a token. Revoking it again keeps the time of the first.

@@ -1,6 +1,6 @@
 // Schedules, and past and current runs.
 
-import { call, isSignedOut, messageOf } from "./api.js";
+import { call, callAll, isSignedOut, messageOf } from "./api.js";
 import { make } from "./dom.js";
 import { number, timeElement } from "./format.js";
 import { list } from "./list.js";
@@ -229,8 +229,7 @@ const schedules = document.querySelector("[data-schedules]");
 
 async function showSchedules() {
   try {
-    const { data } = await call("/api/admin/schedules");
-    schedules.replaceChildren(table(data));
+    schedules.replaceChildren(table(await callAll("/api/admin/schedules")));
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
     else schedules.replaceChildren(schedulesError(problem));

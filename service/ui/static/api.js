@@ -62,6 +62,18 @@ export async function call(path, { method = "GET", params = {}, body, signal } =
   return response.status === 204 ? null : response.json();
 }
 
+/** All rows of a list of the API, page by page. */
+export async function callAll(path) {
+  const rows = [];
+  let cursor = null;
+  do {
+    const page = await call(path, { params: cursor ? { limit: 200, cursor } : { limit: 200 } });
+    rows.push(...page.data);
+    cursor = page.next_cursor;
+  } while (cursor);
+  return rows;
+}
+
 /** Whether the session has ended. Reloading then shows the sign-in form, which leads back here. */
 export function isSignedOut(problem) {
   return problem instanceof Problem && problem.kind === "sign-in-required";

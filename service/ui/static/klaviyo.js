@@ -1,6 +1,6 @@
 // Synced lists: the status of each, what needs approval, and the form that adds one.
 
-import { call, isSignedOut, messageOf } from "./api.js";
+import { call, callAll, isSignedOut, messageOf } from "./api.js";
 import { enableForms, make } from "./dom.js";
 import { showRefusal, showStatus } from "./forms.js";
 import { moment, number } from "./format.js";
@@ -27,7 +27,7 @@ const form = document.querySelector("[data-add]");
 
 async function load() {
   try {
-    const { data } = await call(`${api}/config`);
+    const data = await callAll(`${api}/config`);
     box.replaceChildren(...(data.length > 0 ? data.map(card) : [emptyState()]));
     if (syncAll) syncAll.hidden = data.length === 0;
     box.setAttribute("aria-busy", "false");
@@ -200,7 +200,7 @@ async function loadSegments() {
     const params = q ? { limit: 200, q } : { limit: 200 };
     const [shopify, pulled] = await Promise.all([
       call("/api/admin/segments/shopify", { params }),
-      call("/api/admin/segments/klaviyo"),
+      callAll("/api/admin/segments/klaviyo"),
     ]);
     const options = shopify.data
       .filter((segment) => !segment.gone_at)
@@ -211,7 +211,7 @@ async function loadSegments() {
     form
       .querySelector("[data-pulled]")
       .replaceChildren(
-        ...pulled.data.map((list) => make("option", { value: `klaviyo:${list.id}` }, list.name)),
+        ...pulled.map((list) => make("option", { value: `klaviyo:${list.id}` }, list.name)),
       );
     const first = shopify.next_cursor ? "first " : "";
     found.textContent = q ? `The list above shows the ${first}${number(options.length)} matches.` : "";

@@ -1,6 +1,6 @@
 // Shared by the Klaviyo pages: status labels, plans, and following a sync.
 
-import { call } from "./api.js";
+import { call, callAll } from "./api.js";
 import { make } from "./dom.js";
 import { number, timeElement } from "./format.js";
 import { follow } from "./runs.js";
@@ -198,7 +198,7 @@ export function resumeFollowing(button, row, changed, ids = null) {
 // updates people who are on no list: only the counts of the lists themselves are shown.
 async function outcome(run, ids) {
   if (run.kind === "klaviyo_plan") return "Preview ready. Nothing has been changed.";
-  const { data } = await call(`${api}/config`);
+  const data = await callAll(`${api}/config`);
   const rows = data.filter(
     (row) => row.last_sync?.run_id === run.run_id && (!ids || ids.includes(row.config_id)),
   );

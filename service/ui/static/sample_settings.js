@@ -124,7 +124,7 @@ async function preview() {
 }
 
 async function showHistory() {
-  const { data } = await call(`${path}/history`);
+  const { data } = await call(`${path}/history`, { params: { limit: 20 } });
   const box = document.querySelector("[data-history]");
   if (data.length === 0) {
     box.replaceChildren(make("p", { class: "muted" }, "No changes so far."));
