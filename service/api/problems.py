@@ -31,6 +31,7 @@ from service.core.errors import (
 )
 from service.destinations.configs import UnknownConfigError
 from service.destinations.interface import DestinationError, DestinationUnavailableError
+from service.promo_codes.codes import UnknownCodeError
 from service.shopify.errors import ShopifyError, ShopifyUnavailableError
 from service.tenants.idempotent_requests import AnswerLostError, KeyInUseError, KeyReusedError
 from service.tenants.segment_rules import InvalidRuleError
@@ -186,6 +187,7 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (NotSignedError, "not-signed"),
     (NotFoundError, "not-found"),
     (UnknownConfigError, "not-found"),
+    (UnknownCodeError, "not-found"),
     (NotConnectedError, "not-connected"),
     (AlreadyRunningError, "already-running"),
     (InvalidInputError, "invalid-input"),

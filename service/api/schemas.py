@@ -55,7 +55,13 @@ SuggestionReason = Literal["tag_not_free", "channel_not_free", "tag_looks_like_s
 CreatorLink = Literal["manual", "email", "handle", "unlinked"]
 Platform = Literal["tiktok", "instagram", "youtube", "other"]
 RunKind = Literal[
-    "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "orders_import"
+    "shopify_sync",
+    "segments_sync",
+    "klaviyo_sync",
+    "klaviyo_plan",
+    "build",
+    "orders_import",
+    "promo_codes",
 ]
 RunState = Literal["queued", "running", "succeeded", "failed"]
 RunTrigger = Literal["schedule", "person", "webhook", "cli"]

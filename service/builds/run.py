@@ -18,6 +18,7 @@ from service.builds.locks import build_lock
 from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Pool, tenant_transaction, transform_url
 from service.core.errors import BuildFailedError, InvalidInputError
+from service.promo_codes.codes import ask_for_updates
 from service.queue.retry import HandedBackError
 from service.queue.runs import (
     INTERACTIVE,
@@ -177,6 +178,18 @@ def build_and_record(
             report=report_to(recorders),
             stopping=policy.stopping,
         )
+        queue_followups(pool, recorders)
+
+
+def queue_followups(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
+    """Queue what follows a successful build, before its runs end: updates of promo codes.
+
+    If the process dies in between, the build is repeated, and so is this.
+    """
+    for recorder in recorders:
+        if not recorder.is_over:
+            with tenant_transaction(pool, recorder.tenant_id) as conn:
+                ask_for_updates(conn, recorder.tenant_id)
 
 
 def begin_building(pool: Pool, recorders: Iterable[RunRecorder]) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from service.builds.locks import MAX_TENANTS
-from service.builds.run import begin_building, build, report_to
+from service.builds.run import begin_building, build, queue_followups, report_to
 from service.core.config import Settings
 from service.core.db import Pool, advisory_lock, connect, transform_url
 from service.core.errors import BuildFailedError
@@ -53,7 +53,7 @@ def build_due_tenants(
             # A build of more tenants would run alone, and block builds on demand.
             for start in range(0, len(recorders), MAX_TENANTS):
                 part = recorders[start : start + MAX_TENANTS]
-                _build_together(settings, part, names, policy.stopping)
+                _build_together(settings, pool, part, names, policy.stopping)
         # The jobs of the other runs have nothing left to do.
         done = {"tenant_ids": [str(tenant_id) for tenant_id in runs]}
         with conn.transaction():
@@ -62,7 +62,11 @@ def build_due_tenants(
 
 
 def _build_together(
-    settings: Settings, recorders: list[RunRecorder], names: Mapping[UUID, str], stopping: Event
+    settings: Settings,
+    pool: Pool,
+    recorders: list[RunRecorder],
+    names: Mapping[UUID, str],
+    stopping: Event,
 ) -> None:
     """Build these tenants together; halve a build that fails, so that tenants fail alone.
 
@@ -90,6 +94,8 @@ def _build_together(
             if is_transient(error):
                 raise
             failure = error
+        if failure is None:
+            queue_followups(pool, part)
         if failure is None or len(part) == 1 or not splits_left:
             for recorder in part:
                 recorder.end(failure)

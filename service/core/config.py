@@ -152,6 +152,11 @@ class Settings:
         100,
         "Size of a list, in profiles, up to which a sync may remove any number without approval.",
     )
+    promo_code_customers: int = _setting(
+        5000,
+        "Most customers of one promo code; a code for Shopify's own segments only has no limit.",
+        least=1,
+    )
     host: str = _setting("127.0.0.1", "Address on which the web service listens.")
     port: int = _setting(8000, "Port on which the web service listens.", least=1, most=65535)
     web_processes: int = _setting(1, "Number of processes of the web service.", least=1)

@@ -148,7 +148,7 @@ def process_now(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str
     """Fulfil a request while an operator waits; on failure quarantine it.
 
     Raises:
-        BusyError: A Klaviyo sync of the tenant is running, which could bring the person back.
+        BusyError: A sync to Klaviyo or of promo codes runs, which could bring the person back.
         KlaviyoError: Klaviyo did not delete the profile; everything here has been erased.
         QuintileError: The request must not be fulfilled; the advice says what to do instead.
     """
@@ -235,13 +235,13 @@ def _redact(settings: Settings, pool: Pool, request: Request) -> None:
 
 
 def _refuse_while_syncing(conn: Connection, request: Request) -> None:
-    """A push that has been planned already would store the address again."""
+    """What has been planned already would store the person again."""
     running = conn.execute(
         query("privacy.find_running_push"),
         {"tenant_id": request.tenant_id, "stale_after": STALE_AFTER_SECONDS},
     ).fetchone()
     if running is not None:
-        raise BusyError("A Klaviyo sync of this tenant is running.")
+        raise BusyError("A Klaviyo sync or an update of promo codes of this tenant is running.")
 
 
 def _erase_loaded(conn: Connection, request: Request) -> Request:

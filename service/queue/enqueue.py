@@ -24,10 +24,13 @@ TASKS: dict[str, str] = {
     "klaviyo_sync": "quintile.klaviyo_sync",
     "klaviyo_plan": "quintile.klaviyo_plan",
     "build": BUILD_TASK,
+    "promo_codes": "quintile.promo_codes",
 }
 HOUSEKEEP_TASK = "quintile.housekeep"
 PROBE_TASK = "quintile.probe"
-Enqueueable = Literal["shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build"]
+Enqueueable = Literal[
+    "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "promo_codes"
+]
 
 _PRIORITIES: dict[Trigger, int] = {
     "person": PRIORITY_PERSON,

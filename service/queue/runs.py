@@ -25,7 +25,13 @@ from service.core.queries import query
 from service.queue.retry import HandedBackError, PostponedError, is_transient, next_try, retry_until
 
 Kind = Literal[
-    "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "orders_import"
+    "shopify_sync",
+    "segments_sync",
+    "klaviyo_sync",
+    "klaviyo_plan",
+    "build",
+    "orders_import",
+    "promo_codes",
 ]
 Trigger = Literal["schedule", "person", "webhook", "cli"]
 

@@ -52,6 +52,7 @@ RUN_LABELS = {
     "klaviyo_plan": "Klaviyo previews",
     "build": "RFM segments and samples",
     "orders_import": "Order import",
+    "promo_codes": "Promo codes",
 }
 
 blueprint = Blueprint(

@@ -26,6 +26,8 @@ from service.klaviyo.destination import sync_klaviyo
 from service.notifications.outbox import NOTIFY_TASK, send_notification
 from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
 from service.privacy.requests import process_request
+from service.promo_codes.apply import apply_promo_codes
+from service.promo_codes.codes import ask_for_updates
 from service.queue.defer import NOTICES_TASK, PRIVACY_TASK
 from service.queue.defer import QUEUE as WEBHOOK_QUEUE
 from service.queue.enqueue import HOUSEKEEP_TASK, PROBE_TASK, TASKS, enqueue
@@ -64,10 +66,16 @@ class Worker:
     def segments_sync(self, tenant_id: UUID, run_id: UUID) -> None:
         """Sync one tenant's Shopify segments."""
         self._record(partial(sync_shopify, only="segments"), tenant_id, run_id)
+        with tenant_transaction(self.pool, tenant_id) as conn:
+            ask_for_updates(conn, tenant_id)
 
     def klaviyo_sync(self, tenant_id: UUID, run_id: UUID) -> None:
         """Sync one tenant's Klaviyo lists, or only plan it, as the sync request says."""
         self._record(sync_klaviyo, tenant_id, run_id)
+
+    def promo_codes(self, tenant_id: UUID, run_id: UUID) -> None:
+        """Apply one tenant's promo codes to Shopify."""
+        self._record(apply_promo_codes, tenant_id, run_id)
 
     def build(self, tenant_id: UUID, run_id: UUID) -> None:
         """Build one tenant's models."""
@@ -203,6 +211,7 @@ def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) ->
         (TASKS["segments_sync"], worker.segments_sync),
         (TASKS["klaviyo_sync"], worker.klaviyo_sync),
         (TASKS["klaviyo_plan"], worker.klaviyo_sync),
+        (TASKS["promo_codes"], worker.promo_codes),
         (TASKS["build"], worker.build),
         (DUE_BUILD_TASK, worker.build_due_tenants),
     ):

@@ -149,6 +149,15 @@ klaviyo_runs as (
     returning 1
 ),
 
+promo_targets as (
+    delete from app.promo_code_targets as t
+    where
+        t.tenant_id = %(tenant_id)s
+        and t.kind = 'customer'
+        and t.target_id = any(%(customer_ids)s)
+    returning 1
+),
+
 creators as (
     delete from app.creators as c
     where c.tenant_id = %(tenant_id)s and c.creator_id = any(%(creator_ids)s::uuid[])
@@ -264,6 +273,7 @@ from
         ('app.klaviyo_profiles', (select count(*) from profiles)),
         ('app.klaviyo_events', (select count(*) from klaviyo_events)),
         ('app.klaviyo_sync_runs', (select count(*) from klaviyo_runs)),
+        ('app.promo_code_targets', (select count(*) from promo_targets)),
         ('app.creators', (select count(*) from creators)),
         ('app.sample_creator_links', (select count(*) from links)),
         ('app.rfm_settings', (select count(*) from settings)),

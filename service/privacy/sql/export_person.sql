@@ -108,6 +108,27 @@ select
                     k.tenant_id = %(tenant_id)s
                     and app.mentions(x.example, %(customer_ids)s, %(emails)s)
             ),
+            'app.promo_code_targets',
+            (
+                select
+                    jsonb_agg(
+                        jsonb_build_object(
+                            'code', p.code,
+                            'title', p.title,
+                            'customer_id', t.target_id,
+                            'state', t.state,
+                            'added_at', t.added_at,
+                            'accepted_at', t.accepted_at
+                        )
+                    )
+                from app.promo_code_targets as t
+                inner join app.promo_codes as p
+                    on t.tenant_id = p.tenant_id and t.promo_code_id = p.promo_code_id
+                where
+                    t.tenant_id = %(tenant_id)s
+                    and t.kind = 'customer'
+                    and t.target_id = any(%(customer_ids)s)
+            ),
             'app.creators',
             (
                 select

@@ -1,0 +1,1 @@
+"""Promo codes for segments: asked for here, applied to Shopify by a run, updated by difference."""

@@ -1,0 +1,133 @@
+-- name: list_targets
+-- The next targets in a state, as many as one call to Shopify takes.
+select target_id
+from app.promo_code_targets
+where
+    tenant_id = %(tenant_id)s
+    and promo_code_id = %(promo_code_id)s
+    and kind = %(kind)s
+    and state = %(state)s
+order by target_id
+limit %(row_limit)s;
+
+-- name: count_accepted
+-- Targets that Shopify has and keeps.
+select count(*) as accepted
+from app.promo_code_targets
+where
+    tenant_id = %(tenant_id)s
+    and promo_code_id = %(promo_code_id)s
+    and kind = %(kind)s
+    and state = 'accepted';
+
+-- name: accept_targets
+-- Shopify has accepted these targets. Those of the other kind it has dropped for them.
+with accepted as (
+    update app.promo_code_targets
+    set state = 'accepted', accepted_at = now()
+    where
+        tenant_id = %(tenant_id)s
+        and promo_code_id = %(promo_code_id)s
+        and kind = %(kind)s
+        and target_id = any(%(target_ids)s)
+    returning 1
+)
+
+delete from app.promo_code_targets
+where
+    tenant_id = %(tenant_id)s
+    and promo_code_id = %(promo_code_id)s
+    and kind <> %(kind)s
+    and exists (select from accepted);
+
+-- name: remove_targets
+-- Shopify has removed these targets.
+delete from app.promo_code_targets
+where
+    tenant_id = %(tenant_id)s
+    and promo_code_id = %(promo_code_id)s
+    and kind = %(kind)s
+    and target_id = any(%(target_ids)s);
+
+-- name: refuse_targets
+-- Shopify does not know these targets.
+update app.promo_code_targets
+set state = 'refused'
+where
+    tenant_id = %(tenant_id)s
+    and promo_code_id = %(promo_code_id)s
+    and kind = %(kind)s
+    and target_id = any(%(target_ids)s);
+
+-- name: record_sent
+-- The creation of the discount is about to be sent, with this title; null if it was refused.
+update app.promo_codes
+set sent_title = %(title)s
+where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
+
+-- name: record_discount
+-- Shopify has the discount, with the values of a revision.
+update app.promo_codes
+set
+    discount_id = %(discount_id)s,
+    applied_revision = %(revision)s
+where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
+
+-- name: record_ended
+-- Whether Quintile has ended the discount in Shopify.
+update app.promo_codes
+set is_ended = %(is_ended)s
+where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
+
+-- name: record_change
+-- Adds to what a run has changed of a promo code.
+insert into app.promo_code_changes as c (
+    tenant_id, promo_code_id, run_id, action, added, removed, refused, targets
+)
+select
+    %(tenant_id)s,
+    %(promo_code_id)s,
+    %(run_id)s,
+    %(action)s,
+    %(added)s,
+    %(removed)s,
+    %(refused)s,
+    count(*)
+from app.promo_code_targets as t
+where
+    t.tenant_id = %(tenant_id)s
+    and t.promo_code_id = %(promo_code_id)s
+    and t.state in ('accepted', 'removing')
+on conflict (tenant_id, promo_code_id, run_id, action) do update
+    set
+        added = c.added + excluded.added,
+        removed = c.removed + excluded.removed,
+        refused = c.refused + excluded.refused,
+        targets = excluded.targets,
+        changed_at = excluded.changed_at;
+
+-- name: finish_code
+-- Records the outcome of an update: done, or a problem. What was asked for since then stays due.
+update app.promo_codes
+set
+    requests_done = %(requests)s,
+    applied_at = case when %(problem)s::text is null then now() else applied_at end,
+    problem = %(problem)s,
+    problem_message = %(message)s,
+    problem_advice = %(advice)s,
+    problem_since = case
+        when %(problem)s::text is null then null
+        when problem = %(problem)s then problem_since
+        else now()
+    end
+where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
+
+-- name: interrupt_code
+-- Records why an update has not ended; it stays due.
+update app.promo_codes
+set
+    problem = %(problem)s,
+    problem_message = %(message)s,
+    problem_advice = %(advice)s,
+    problem_since = case when problem = %(problem)s then problem_since else now() end
+where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;

@@ -1,0 +1,94 @@
+-- name: list_targets_rfm
+-- RFM segments as targets, as of the last build: size, members who are customers in Shopify, and
+-- those who accept e-mail marketing.
+select
+    'rfm:' || s.segment as id,
+    s.label,
+    'rfm' as source,
+    count(f.customer_id) as size,
+    count(c.customer_id) as reachable,
+    count(f.customer_id) filter (
+        where f.marketing_state = 'SUBSCRIBED' and app.clean_address(f.email) is not null
+    ) as emailable,
+    b.as_of,
+    false as is_deleted
+from unnest(%(rfm_segments)s::text[], %(rfm_labels)s::text[]) as s (segment, label)
+left join marts.rfm_builds as b on b.tenant_id = %(tenant_id)s
+left join marts.customer_facts as f on f.tenant_id = %(tenant_id)s and s.segment = f.segment
+left join shopify.customers as c
+    on
+        c.tenant_id = %(tenant_id)s
+        and f.customer_id = c.customer_id
+        and c.deleted_at is null
+        and c.customer_id ~ '^[0-9]{1,20}$'
+group by s.segment, s.label, b.as_of;
+
+-- name: list_targets_shopify
+-- Shopify's own segments as targets, as of the last sync.
+select
+    'shopify:' || s.segment_id as id,
+    s.name as label,
+    'shopify' as source,
+    s.member_count as size,
+    s.member_count as reachable,
+    coalesce(m.emailable, 0) as emailable,
+    s.synced_at as as_of,
+    s.gone_at is not null as is_deleted
+from shopify.cached_segments as s
+left join (
+    select
+        g.segment_id,
+        count(*) as emailable
+    from shopify.segment_members as g
+    where
+        g.tenant_id = %(tenant_id)s
+        and g.marketing_state = 'SUBSCRIBED'
+        and app.clean_address(g.email) is not null
+    group by g.segment_id
+) as m on s.segment_id = m.segment_id
+where s.tenant_id = %(tenant_id)s;
+
+-- name: list_targets_klaviyo
+-- Lists that are pulled as targets, as of their last sync. A profile is e-mailable if a customer with
+-- its address accepts e-mail marketing.
+with lists as (
+    select distinct on (p.list_id)
+        p.list_id,
+        coalesce(l.name, p.list_name) as name,
+        l.gone_at,
+        l.full_read_at
+    from app.klaviyo_sync_configs as p
+    left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and p.list_id = l.list_id
+    where p.tenant_id = %(tenant_id)s and p.direction in ('pull', 'bidirectional')
+    order by p.list_id, p.created_at
+),
+
+members as (
+    select
+        m.list_id,
+        m.email,
+        count(c.customer_id) as customers,
+        bool_or(coalesce(c.marketing_state = 'SUBSCRIBED', false)) as is_emailable
+    from app.klaviyo_members as m
+    left join shopify.customers as c
+        on
+            c.tenant_id = %(tenant_id)s
+            and lower(app.clean_address(c.email)) = m.email
+            and c.deleted_at is null
+            and c.customer_id ~ '^[0-9]{1,20}$'
+    where m.tenant_id = %(tenant_id)s
+    group by m.list_id, m.email, m.profile_id
+)
+
+select
+    'klaviyo:' || l.list_id as id,
+    l.name as label,
+    'klaviyo' as source,
+    count(m.list_id) as size,
+    coalesce(sum(m.customers), 0)::bigint as reachable,
+    count(*) filter (where m.is_emailable) as emailable,
+    l.full_read_at as as_of,
+    l.gone_at is not null as is_deleted
+from lists as l
+left join members as m on l.list_id = m.list_id
+group by l.list_id, l.name, l.full_read_at, l.gone_at;
