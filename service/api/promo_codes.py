@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from flask import url_for
+from flask import Response, url_for
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from service.api.access import state, tenant_id, transaction
@@ -375,7 +376,7 @@ def delete_promo_code(code: str, how: DeleteQuery) -> Any:
         deleting = codes.delete_code(conn, tenant_id(), code, keeps_discount=how.keep_discount)
         action = "promo_code.forgotten" if how.keep_discount else "promo_code.deleted"
         record(conn, action, former["code"], before=former)
-    return ("", 204) if deleting is None else _accepted(deleting)
+    return Response(status=204) if deleting is None else _accepted(deleting)
 
 
 @blueprint.post(f"{PATH}/<code>/deactivate")
@@ -414,14 +415,14 @@ def retry_promo_code(code: str) -> tuple[dict[str, Any], int, dict[str, str]]:
 @blueprint.get(f"{PATH}/<code>/check")
 @blueprint.input(CheckQuery, location="query", arg_name="who")
 @blueprint.output(Eligibility)
-def check_promo_code(code: str, who: CheckQuery) -> Any:
+def check_promo_code(code: str, who: CheckQuery) -> dict[str, Any]:
     """Check whether a customer may use a promo code now, and why not.
 
     By the last build and sync, and by what Shopify has accepted. Shopify decides at the checkout;
     it also counts how often a code was used.
     """
     with transaction() as conn:
-        return check_customer(conn, tenant_id(), code, who.customer)
+        return asdict(check_customer(conn, tenant_id(), code, who.customer))
 
 
 @blueprint.get(f"{PATH}/<code>/history")

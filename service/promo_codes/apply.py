@@ -11,6 +11,7 @@ from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import NotConnectedError, QuintileError
 from service.core.queries import query
+from service.promo_codes.codes import missing_scope
 from service.promo_codes.ledger import Ledger
 from service.promo_codes.plan import Problem
 from service.promo_codes.update import Update
@@ -55,24 +56,25 @@ def apply_promo_codes(
         return
     progress.phase("promo codes", total=len(due))
     run = _Run(settings, pool, tenant_id, progress)
-    denied: ShopifyDeniedError | None = None
+    is_denied = False
     failures: list[ShopifyError] = []
     try:
         with open_connected_shopify(settings, pool, tenant_id) as client:
             try:
                 failures = run.apply_all(client, due)
-            except ShopifyDeniedError as error:
+            except ShopifyDeniedError:
                 # The token is good for everything else, so the connection is not refused.
-                denied = error
+                is_denied = True
     except NotConnectedError as error:
         run.stop(due, Problem("not_connected", error.message, error.advice))
         raise
     except ShopifyRefusedError as error:
         run.stop(due, Problem("token_refused", error.message, error.advice))
         raise
-    if denied is not None:
-        run.stop(due, Problem("scope_missing", denied.message, denied.advice))
-        raise PromoCodesStoppedError(denied.message, advice=denied.advice)
+    if is_denied:
+        missing = missing_scope()
+        run.stop(due, Problem("scope_missing", missing.message, missing.advice))
+        raise PromoCodesStoppedError(missing.message, advice=missing.advice)
     if failures:
         raise failures[0]
 

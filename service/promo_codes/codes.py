@@ -235,7 +235,7 @@ def retry_code(conn: Connection, tenant_id: UUID, code: str) -> dict[str, Any]:
     parameters = {
         "tenant_id": tenant_id,
         "promo_code_id": row["promo_code_id"],
-        "all": row["problem"] == "discount_deleted",
+        "is_gone": row["problem"] == "discount_deleted",
     }
     conn.execute(query("promo_codes.forget_targets"), parameters)
     conn.execute(query("promo_codes.retry_code"), parameters)
@@ -291,11 +291,16 @@ def check_access(conn: Connection, tenant_id: UUID) -> str:
             "Shopify is not connected.", advice="Connect it in Quintile under Connections."
         )
     if not is_granted(DISCOUNTS_SCOPE, found["scopes"]):
-        raise ShopifyDeniedError(
-            f"The access token lacks the scope {DISCOUNTS_SCOPE}.",
-            advice="Give the app that scope in Shopify, then verify the connection again.",
-        )
+        raise missing_scope()
     return cast("str", found["currency"])
+
+
+def missing_scope() -> ShopifyDeniedError:
+    """The error of an access token that may not write discounts."""
+    return ShopifyDeniedError(
+        f"The access token lacks the scope {DISCOUNTS_SCOPE}.",
+        advice="Give the app that scope in Shopify, then verify the connection and try again.",
+    )
 
 
 def _want(

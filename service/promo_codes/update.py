@@ -32,6 +32,7 @@ from service.shopify.discounts import (
     deactivate_code,
     delete_code,
     find_code,
+    withdraw_code,
 )
 
 _TAKEN_CODES = frozenset({"TAKEN", "DUPLICATE"})
@@ -236,8 +237,10 @@ class Update:
         """End the discount; it keeps the targets that it has."""
         if self._code["is_ended"] or self._discount_id is None:
             return
+        has_begun = self._code["starts_at"] <= datetime.now(UTC)
+        end = deactivate_code if has_begun else withdraw_code
         try:
-            deactivate_code(self._client, self._discount_id)
+            end(self._client, self._discount_id)
         except DiscountRefusedError as error:
             if not error.is_gone or self._code["wanted"] == "active":
                 raise

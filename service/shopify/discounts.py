@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +18,10 @@ from service.core.errors import InvalidInputError
 from service.shopify.client import Data, ShopifyClient
 from service.shopify.errors import ShopifyError, ShopifyUnavailableError, ShopifyUnknownOutcomeError
 
+# "Due to API input array limits, a maximum of 250 items": Shopify's Admin API, input types.
 MOST_TARGETS_PER_CALL = 250
+# What clocks may differ by, at most.
+_CLOCK_SKEW = timedelta(hours=1)
 
 
 class DiscountRefusedError(ShopifyError):
@@ -205,7 +208,9 @@ def find_code(client: ShopifyClient, code: str) -> Discount | None:
 
 
 def deactivate_code(client: ShopifyClient, discount_id: str) -> None:
-    """End a promo code now, if it has not ended.
+    """End a promo code now, if it has begun and not ended.
+
+    For one that has not begun see :func:`withdraw_code`.
 
     Raises:
         DiscountRefusedError: The shop has no such discount.
@@ -213,6 +218,21 @@ def deactivate_code(client: ShopifyClient, discount_id: str) -> None:
     """
     answer = client.run("discount_deactivate", id=discount_id)["discountCodeDeactivate"]
     _raise_user_errors(answer)
+
+
+def withdraw_code(client: ShopifyClient, discount_id: str) -> None:
+    """End a promo code that has not begun: its dates become past ones.
+
+    Ended by :func:`deactivate_code`, it would end before its start, and Shopify refuses every later
+    change of such a discount.
+
+    Raises:
+        DiscountRefusedError: The shop has no such discount.
+        ShopifyError: As :meth:`ShopifyClient.run`.
+    """
+    now = datetime.now(UTC)
+    dates = {"startsAt": _time(now - 2 * _CLOCK_SKEW), "endsAt": _time(now - _CLOCK_SKEW)}
+    _update(client, discount_id, dates)
 
 
 def delete_code(client: ShopifyClient, discount_id: str) -> None:

@@ -51,14 +51,16 @@ create table app.promo_codes (
 create unique index promo_codes_code_key on app.promo_codes (tenant_id, lower(code));
 
 comment on table app.promo_codes is 'Promo codes for segments, and how far Shopify has them.';
-comment on column app.promo_codes.percentage is 'Share that the code takes off, above 0, at most 1.';
+comment on column app.promo_codes.percentage is
+'Share that the code takes off, above 0 and at most 1.';
 comment on column app.promo_codes.amount_minor is
 'Amount that the code takes off an order, in minor units of currency.';
 comment on column app.promo_codes.segments is
 'Ids of the segments whose members may use the code, such as rfm:champions.';
 comment on column app.promo_codes.excluded_segments is
 'Ids of the segments whose members may not use it.';
-comment on column app.promo_codes.wanted is 'What Shopify should have: active, deactivated, deleted.';
+comment on column app.promo_codes.wanted is
+'What Shopify should have: active, deactivated or deleted.';
 comment on column app.promo_codes.requests is
 'How often an update was asked for; it is due while requests_done is less.';
 comment on column app.promo_codes.revision is
@@ -102,8 +104,8 @@ comment on table app.promo_code_targets is
 'Segments and customers that may use a promo code in Shopify.';
 comment on column app.promo_code_targets.target_id is 'Number in Shopify''s global id.';
 comment on column app.promo_code_targets.state is
-'adding: to be added, Shopify may have it already; accepted: Shopify has it; removing: to be removed,'
-' Shopify may have it still; refused: Shopify does not know it.';
+'adding: Shopify is to have it, and may have it already; accepted: it has it; removing: Shopify'
+' is not to have it, and may have it still; refused: Shopify does not know it.';
 
 create table app.promo_code_changes (
     tenant_id uuid not null,

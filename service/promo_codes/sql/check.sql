@@ -1,7 +1,7 @@
 -- name: check_customer
--- Which of a code's segments a customer is in, and whether Shopify has the customer as a target: each
--- part is a look-up in an index. customers is how many customers have the id or address; one who is
--- only in orders counts too.
+-- Which of a code's segments a customer is in, and whether Shopify has the customer as a target.
+-- Each part is a look-up in an index. customers is how many customers have the id or address; one
+-- who is only in orders counts too.
 with given as (
     select c.customer_id
     from shopify.customers as c

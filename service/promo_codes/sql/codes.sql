@@ -32,11 +32,41 @@ on conflict (tenant_id, lower(code)) do nothing
 returning promo_code_id;
 
 -- name: list_codes
--- Promo codes in the order of their codes: all, one, or a page with one extra row. The state is what
--- people see: what is wanted and what Shopify has, in one word.
+-- Promo codes in the order of their codes: all, one, or a page with one extra row. The state is
+-- what people see: what is wanted and what Shopify has, in one word.
 with described as (
     select
-        p.*,
+        p.promo_code_id,
+        p.code,
+        p.title,
+        p.percentage,
+        p.amount_minor,
+        p.currency,
+        p.starts_at,
+        p.ends_at,
+        p.usage_limit,
+        p.is_once_per_customer,
+        p.segments,
+        p.excluded_segments,
+        p.wanted,
+        p.requests,
+        p.requests_done,
+        p.revision,
+        p.applied_revision,
+        p.discount_id,
+        p.sent_title,
+        p.is_ended,
+        p.members,
+        p.unreachable,
+        p.held_back,
+        p.planned_at,
+        p.applied_at,
+        p.problem,
+        p.problem_message,
+        p.problem_advice,
+        p.problem_since,
+        p.created_at,
+        p.updated_at,
         lower(p.code) as sort_code,
         case
             when p.wanted = 'deleted' then 'deleting'
@@ -59,7 +89,40 @@ with described as (
 ),
 
 page as (
-    select d.*
+    select
+        d.promo_code_id,
+        d.code,
+        d.title,
+        d.percentage,
+        d.amount_minor,
+        d.currency,
+        d.starts_at,
+        d.ends_at,
+        d.usage_limit,
+        d.is_once_per_customer,
+        d.segments,
+        d.excluded_segments,
+        d.wanted,
+        d.requests,
+        d.requests_done,
+        d.revision,
+        d.applied_revision,
+        d.discount_id,
+        d.sent_title,
+        d.is_ended,
+        d.members,
+        d.unreachable,
+        d.held_back,
+        d.planned_at,
+        d.applied_at,
+        d.problem,
+        d.problem_message,
+        d.problem_advice,
+        d.problem_since,
+        d.created_at,
+        d.updated_at,
+        d.sort_code,
+        d.state
     from described as d
     where
         (%(code)s::text is null or d.sort_code = lower(%(code)s))
@@ -72,7 +135,39 @@ page as (
 )
 
 select
-    p.*,
+    p.promo_code_id,
+    p.code,
+    p.title,
+    p.percentage,
+    p.amount_minor,
+    p.currency,
+    p.starts_at,
+    p.ends_at,
+    p.usage_limit,
+    p.is_once_per_customer,
+    p.segments,
+    p.excluded_segments,
+    p.wanted,
+    p.requests,
+    p.requests_done,
+    p.revision,
+    p.applied_revision,
+    p.discount_id,
+    p.sent_title,
+    p.is_ended,
+    p.members,
+    p.unreachable,
+    p.held_back,
+    p.planned_at,
+    p.applied_at,
+    p.problem,
+    p.problem_message,
+    p.problem_advice,
+    p.problem_since,
+    p.created_at,
+    p.updated_at,
+    p.sort_code,
+    p.state,
     t.accepted,
     t.adding,
     t.removing,
@@ -91,7 +186,25 @@ order by p.sort_code;
 
 -- name: lock_code
 -- A promo code by its code, locked until the end of the transaction.
-select p.*
+select
+    p.promo_code_id,
+    p.code,
+    p.title,
+    p.percentage,
+    p.amount_minor,
+    p.currency,
+    p.starts_at,
+    p.ends_at,
+    p.usage_limit,
+    p.is_once_per_customer,
+    p.segments,
+    p.excluded_segments,
+    p.wanted,
+    p.requests,
+    p.requests_done,
+    p.discount_id,
+    p.sent_title,
+    p.problem
 from app.promo_codes as p
 where p.tenant_id = %(tenant_id)s and lower(p.code) = lower(%(code)s)
 for update;
@@ -140,13 +253,13 @@ set
 where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
 -- name: forget_targets
--- Forgets the targets of a promo code: all of a discount that is gone, or those that Shopify did not
--- know, so that they are tried again.
+-- Forgets the targets of a promo code: all of a discount that is gone, or those that Shopify did
+-- not know, so that they are tried again.
 delete from app.promo_code_targets
 where
     tenant_id = %(tenant_id)s
     and promo_code_id = %(promo_code_id)s
-    and (%(all)s or state = 'refused');
+    and (%(is_gone)s or state = 'refused');
 
 -- name: delete_code
 -- Deletes a promo code with its targets and history.
@@ -154,8 +267,8 @@ delete from app.promo_codes
 where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
 -- name: ask_for_updates
--- Asks for an update of every code whose targets may have changed: not of those that are deactivated,
--- have expired, or were found deleted in Shopify, which a person decides about.
+-- Asks for an update of every code whose targets may have changed: not of those that are
+-- deactivated, have expired, or were found deleted in Shopify, which a person decides about.
 update app.promo_codes
 set requests = requests + 1
 where
@@ -174,7 +287,26 @@ order by updated_at, promo_code_id;
 
 -- name: find_due_code
 -- One of them as it is now; no row if it is done or deleted by now.
-select p.*
+select
+    p.promo_code_id,
+    p.code,
+    p.title,
+    p.percentage,
+    p.amount_minor,
+    p.currency,
+    p.starts_at,
+    p.ends_at,
+    p.usage_limit,
+    p.is_once_per_customer,
+    p.segments,
+    p.excluded_segments,
+    p.wanted,
+    p.requests,
+    p.revision,
+    p.applied_revision,
+    p.discount_id,
+    p.sent_title,
+    p.is_ended
 from app.promo_codes as p
 where
     p.tenant_id = %(tenant_id)s

@@ -15,9 +15,9 @@ select
 from (select distinct unnest(%(shopify)s::text[]) as segment_id) as s;
 
 -- name: plan_customers
--- The members of any of the included segments and of none of the excluded ones, as targets. A list's
--- profile is every customer with its address. A customer of an imported file, or one who is known
--- by an address or phone number only, is no customer in Shopify.
+-- The members of any of the included segments and of none of the excluded ones, as targets. A
+-- list's profile is every customer with its address. A customer of an imported file, or one who is
+-- known by an address or phone number only, is no customer in Shopify.
 insert into pg_temp.promo_planned (target_id, is_reachable)
 with included as (
     select

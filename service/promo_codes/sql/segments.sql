@@ -25,32 +25,34 @@ group by s.segment, s.label, b.as_of;
 
 -- name: list_targets_shopify
 -- Shopify's own segments as targets, as of the last sync.
-select
-    'shopify:' || s.segment_id as id,
-    s.name as label,
-    'shopify' as source,
-    s.member_count as size,
-    s.member_count as reachable,
-    coalesce(m.emailable, 0) as emailable,
-    s.synced_at as as_of,
-    s.gone_at is not null as is_deleted
-from shopify.cached_segments as s
-left join (
+with emailable as (
     select
         g.segment_id,
-        count(*) as emailable
+        count(*) as members
     from shopify.segment_members as g
     where
         g.tenant_id = %(tenant_id)s
         and g.marketing_state = 'SUBSCRIBED'
         and app.clean_address(g.email) is not null
     group by g.segment_id
-) as m on s.segment_id = m.segment_id
+)
+
+select
+    'shopify:' || s.segment_id as id,
+    s.name as label,
+    'shopify' as source,
+    s.member_count as size,
+    s.member_count as reachable,
+    coalesce(m.members, 0) as emailable,
+    s.synced_at as as_of,
+    s.gone_at is not null as is_deleted
+from shopify.cached_segments as s
+left join emailable as m on s.segment_id = m.segment_id
 where s.tenant_id = %(tenant_id)s;
 
 -- name: list_targets_klaviyo
--- Lists that are pulled as targets, as of their last sync. A profile is e-mailable if a customer with
--- its address accepts e-mail marketing.
+-- Lists that are pulled as targets, as of their last sync. A profile is e-mailable if a customer
+-- with its address accepts e-mail marketing.
 with lists as (
     select distinct on (p.list_id)
         p.list_id,

@@ -1,0 +1,970 @@
+"""Promo codes: asked for over the API, applied to Shopify by a run, updated by difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+import stamina
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from sandbox import Fault, Sandbox
+from sandbox.data import generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import Store
+from sandbox.shopify.discounts import Discount
+from sandbox.shopify.store import ALL_SCOPES
+from service.core.config import Settings
+from service.core.db import (
+    Pool,
+    connect,
+    connect_as_owner,
+    tenant_transaction,
+    transform_url,
+)
+from service.core.errors import QuintileError
+from service.privacy.requests import add_request, process_now
+from service.promo_codes.apply import PromoCodesStoppedError
+from service.promo_codes.codes import ask_for_updates
+from service.shopify.connection import connect_shopify
+from service.shopify.errors import ShopifyUnavailableError
+from service.tenants.tenants import add_tenant
+from tests.promo_codes import (
+    PATH,
+    add_customers,
+    apply_codes,
+    body,
+    move_customers,
+    only_discount,
+    targets_of,
+)
+from tests.web import client_of, running_app
+
+RUNS = "/api/admin/runs?kind=promo_codes"
+TARGETS = "/api/admin/segments/targets"
+
+
+@pytest.fixture(scope="module")
+def data() -> Any:
+    return generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def store(data: Any) -> Store:
+    return Store(data)
+
+
+@pytest.fixture
+def here(built_settings: Settings, shop: Sandbox) -> Settings:
+    return replace(built_settings, shopify_url=shop.shopify_url)
+
+
+@pytest.fixture
+def app(here: Settings) -> Iterator[APIFlask]:
+    with running_app(here) as app:
+        yield app
+
+
+@pytest.fixture
+def pool(app: APIFlask) -> Pool:
+    pool: Pool = app.extensions["quintile"].pool
+    return pool
+
+
+@pytest.fixture
+def tenant(here: Settings, pool: Pool, store: Store) -> UUID:
+    with connect_as_owner(here) as conn:
+        tenant_id = add_tenant(conn, "kessel", store.data.domain)
+    connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    return tenant_id
+
+
+@pytest.fixture
+def client(app: APIFlask, here: Settings, tenant: UUID) -> FlaskClient:
+    return client_of(app, here, tenant)
+
+
+@pytest.fixture
+def buyers(store: Store) -> list[str]:
+    return [str(number) for number in sorted(store.customers)]
+
+
+class Work:
+    """Requests, and the runs that apply them."""
+
+    def __init__(self, here: Settings, pool: Pool, tenant: UUID, client: FlaskClient) -> None:
+        self.here, self.pool, self.tenant, self.client = here, pool, tenant, client
+
+    def post(self, path: str = "", expect: int = 202, **json: Any) -> dict[str, Any]:
+        answer = self.client.post(f"{PATH}{path}", json=json or None)
+        assert answer.status_code == expect, answer.text
+        found: dict[str, Any] = answer.get_json()
+        return found
+
+    def patch(self, code: str = "VIP20", expect: int = 202, **json: Any) -> dict[str, Any]:
+        answer = self.client.patch(f"{PATH}/{code}", json=json)
+        assert answer.status_code == expect, answer.text
+        found: dict[str, Any] = answer.get_json()
+        return found
+
+    def check(self, customer: str, code: str = "VIP20") -> str:
+        answer = self.client.get(f"{PATH}/{code}/check", query_string={"customer": customer})
+        assert answer.status_code == 200, answer.text
+        found = answer.get_json()
+        assert found["is_eligible"] == (found["reason"] == "eligible")
+        reason: str = found["reason"]
+        return reason
+
+    def history(self) -> list[tuple[str, int, int, int]]:
+        """Action, added, removed and targets afterwards, oldest first."""
+        rows = self.client.get(f"{PATH}/VIP20/history").get_json()["data"]
+        names = ("action", "added", "removed", "targets")
+        return [tuple(row[name] for name in names) for row in reversed(rows)]
+
+    def execute(self, statement: str, **parameters: Any) -> None:
+        with connect_as_owner(self.here) as conn:
+            conn.execute(statement, {"tenant_id": self.tenant, **parameters})
+
+    def get(self, code: str = "VIP20") -> dict[str, Any]:
+        answer = self.client.get(f"{PATH}/{code}")
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.get_json()
+        return found
+
+    def apply(self) -> dict[str, Any]:
+        apply_codes(self.here, self.pool, self.tenant)
+        return self.get()
+
+    def build(self) -> dict[str, Any]:
+        """What follows a build."""
+        with tenant_transaction(self.pool, self.tenant) as conn:
+            ask_for_updates(conn, self.tenant)
+        return self.apply()
+
+
+@pytest.fixture
+def work(here: Settings, pool: Pool, tenant: UUID, client: FlaskClient) -> Work:
+    return Work(here, pool, tenant, client)
+
+
+def requests(shop: Sandbox) -> int:
+    return len(shop.shopify_requests())
+
+
+def test_a_code_is_created_as_described_and_answers_where_it_is(
+    client: FlaskClient, work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:3], "loyal": buyers[3:5]})
+    answer = client.post(
+        PATH,
+        json={
+            "code": "vip-5",
+            "title": "Our best",
+            "amount": "7.50",
+            "starts_at": "2026-06-01T00:00:00+02:00",
+            "ends_at": "2099-01-01T00:00:00Z",
+            "usage_limit": 10,
+            "once_per_customer": True,
+            "segments": ["rfm:champions", "rfm:loyal", "rfm:loyal"],
+        },
+    )
+    assert answer.status_code == 202
+    assert answer.headers["Location"] == f"{PATH}/vip-5"
+    made = answer.get_json()
+    assert (made["state"], made["discount_id"], made["targets"]["planned"]) == (
+        *("pending", None),
+        None,
+    )
+    assert client.get(RUNS).get_json()["data"][0]["state"] == "queued"
+    apply_codes(work.here, work.pool, work.tenant)
+    # Its case does not matter.
+    found = work.get("VIP-5")
+    clocks = dict.fromkeys(("created_at", "updated_at", "applied_at"))
+    discount = only_discount(store)
+    assert found | {
+        "targets": None,
+        "created_at": None,
+        "updated_at": None,
+        "applied_at": None,
+    } == {
+        "code": "vip-5",
+        "title": "Our best",
+        "state": "active",
+        "problem": None,
+        "percentage": None,
+        "amount": "7.50",
+        "currency": "EUR",
+        "starts_at": "2026-05-31T22:00:00Z",
+        "ends_at": "2099-01-01T00:00:00Z",
+        "usage_limit": 10,
+        "once_per_customer": True,
+        "segments": ["rfm:champions", "rfm:loyal"],
+        "excluded_segments": [],
+        "targets": None,
+        "discount_id": f"gid://shopify/DiscountCodeNode/{discount.number}",
+        **clocks,
+    }
+    assert (discount.code, discount.title, discount.amount) == ("vip-5", "Our best", Decimal("7.5"))
+    assert (discount.usage_limit, discount.is_once_per_customer) == (10, True)
+    assert targets_of(discount) == set(buyers[:5])
+    assert client.get(RUNS).get_json()["data"][0]["state"] == "succeeded"
+
+
+def test_customers_are_sent_250_per_call_and_then_by_difference(
+    work: Work, shop: Sandbox, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:601], "loyal": buyers[601:604]})
+    work.post(**body())
+    before = requests(shop)
+    work.apply()
+    # A look-up, the creation and two updates.
+    assert requests(shop) - before == 4
+    assert targets_of(only_discount(store)) == set(buyers[:601])
+    move_customers(work.here, work.tenant, buyers[:2], "loyal")
+    move_customers(work.here, work.tenant, buyers[601:602], "champions")
+    before = requests(shop)
+    found = work.build()
+    # A look-up, the removal and the addition.
+    assert requests(shop) - before == 3
+    assert targets_of(only_discount(store)) == set(buyers[2:602])
+    assert found["targets"] | {"as_of": None} == {
+        "kind": "customers",
+        "planned": 600,
+        "in_shopify": 600,
+        "to_add": 0,
+        "to_remove": 0,
+        "unreachable": 0,
+        "refused": 0,
+        "as_of": None,
+    }
+    assert work.history() == [
+        ("created", 250, 0, 250),
+        ("targets", 351, 0, 601),
+        ("targets", 1, 2, 600),
+    ]
+    before = requests(shop)
+    work.build()
+    assert requests(shop) - before == 1
+
+
+def test_a_code_for_nobody_is_never_for_everybody(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    """The sandbox takes a discount that has lost its last customer for one for everybody."""
+    add_customers(work.here, work.tenant, {"loyal": buyers[:3]})
+    work.post(**body())
+    found = work.apply()
+    assert (found["state"], found["discount_id"], store.discounts) == ("waiting", None, {})
+    move_customers(work.here, work.tenant, buyers[:1], "champions")
+    assert work.build()["state"] == "active"
+    # The last one leaves: the code ends and keeps them, and nobody can use it.
+    move_customers(work.here, work.tenant, buyers[:1], "loyal")
+    found = work.build()
+    assert (found["state"], found["targets"]["to_remove"]) == ("waiting", 1)
+    assert targets_of(only_discount(store)) == {buyers[0]}
+    ended_at = only_discount(store).ends_at
+    assert ended_at is not None
+    assert ended_at <= store.now
+    assert work.check(buyers[0]) == "code_waiting"
+    # Nothing more is done while nobody may use it.
+    assert work.build()["state"] == "waiting"
+    # Others come: they are added, the former one is removed, and only then it works again.
+    move_customers(work.here, work.tenant, buyers[1:3], "champions")
+    assert work.build()["state"] == "active"
+    assert targets_of(only_discount(store)) == set(buyers[1:3])
+    assert only_discount(store).ends_at is None
+    assert [row[0] for row in work.history()] == [
+        *("created", "ended", "targets", "resumed"),
+    ]
+
+
+def test_shopify_segments_stay_segments_unless_something_is_excluded(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    first, second = (str(number) for number in sorted(store.segments)[:2])
+    add_customers(work.here, work.tenant, {"champions": buyers[:2], "loyal": buyers[2:4]})
+    add_segments(work, {first: buyers[:4], second: buyers[4:6]})
+    work.post(**body(segments=[f"shopify:{first}", f"shopify:{second}"]))
+    found = work.apply()
+    assert (found["targets"]["kind"], found["targets"]["in_shopify"]) == ("segments", 2)
+    assert only_discount(store).targets.keys() == {
+        ("Segment", int(first)),
+        ("Segment", int(second)),
+    }
+    assert work.check(buyers[4]) == "eligible"
+    # Exclusions need customers, who replace the segments.
+    work.patch(excluded_segments=["rfm:champions"])
+    found = work.apply()
+    assert found["targets"]["kind"] == "customers"
+    assert only_discount(store).targets.keys() == {("Customer", int(n)) for n in buyers[2:6]}
+    assert (work.check(buyers[0]), work.check(buyers[2])) == ("excluded", "eligible")
+    # And back.
+    work.patch(excluded_segments=[], segments=[f"shopify:{second}"])
+    work.apply()
+    assert only_discount(store).targets.keys() == {("Segment", int(second))}
+
+
+def test_a_change_of_kind_whose_new_segments_are_empty_ends_the_code(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    segment = str(min(store.segments))
+    add_customers(work.here, work.tenant, {"champions": [], "loyal": buyers[:1]})
+    add_segments(work, {segment: buyers[:4]})
+    work.post(**body(segments=[f"shopify:{segment}"]))
+    work.apply()
+    work.patch(segments=["rfm:champions"])
+    assert work.apply()["state"] == "waiting"
+    assert only_discount(store).ends_at is not None
+    move_customers(work.here, work.tenant, buyers[:1], "champions")
+    assert work.build()["state"] == "active"
+    assert only_discount(store).targets.keys() == {("Customer", int(buyers[0]))}
+    assert only_discount(store).ends_at is None
+
+
+def test_a_pulled_list_becomes_the_customers_with_its_addresses(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:3], "loyal": buyers[3:5]})
+    add_list(
+        work, "LIST1", [f"c{number}@example.com" for number in buyers[2:4]] + ["x@example.com"]
+    )
+    work.post(**body(segments=["rfm:champions", "klaviyo:LIST1"]))
+    work.apply()
+    assert targets_of(only_discount(store)) == set(buyers[:4])
+    work.patch(segments=["rfm:champions"], excluded_segments=["klaviyo:LIST1"])
+    work.apply()
+    assert targets_of(only_discount(store)) == set(buyers[:2])
+    assert work.check(buyers[2]) == "excluded"
+    assert work.check(f"C{buyers[2]}@example.com") == "excluded"
+
+
+def test_members_who_are_no_customers_in_shopify_are_counted(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    gone, unknown = buyers[1], "123"
+    others = ["email:a@example.com", "phone:+4930123", "A-1"]
+    add_customers(work.here, work.tenant, {"champions": [*buyers[:2], *others]})
+    work.execute(
+        "delete from shopify.customers"
+        " where customer_id !~ '^[0-9]+$' and tenant_id = %(tenant_id)s"
+    )
+    work.execute(
+        "update shopify.customers set deleted_at = now() where customer_id = %(gone)s", gone=gone
+    )
+    # Loaded, but deleted in the store since.
+    add_customers(work.here, work.tenant, {"loyal": [unknown]})
+    work.post(**body(segments=["rfm:champions", "rfm:loyal"]))
+    found = work.apply()
+    assert (found["state"], targets_of(only_discount(store))) == ("active", {buyers[0]})
+    assert (found["targets"]["planned"], found["targets"]["unreachable"]) == (2, 4)
+    assert (found["targets"]["in_shopify"], found["targets"]["refused"]) == (1, 1)
+    assert work.check(unknown) == "no_shopify_customer"
+
+
+def test_one_unknown_customer_keeps_no_other_out(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": [*buyers[:300], "7", "8"]})
+    work.post(**body())
+    found = work.apply()
+    assert targets_of(only_discount(store)) == set(buyers[:300])
+    assert (found["state"], found["targets"]["refused"]) == ("active", 2)
+    # They are not sent again by each update, but when a person asks for it.
+    store.customers[7] = store.customers[int(buyers[0])]
+    assert work.build()["targets"]["refused"] == 2
+    work.post("/VIP20/retry")
+    assert work.apply()["targets"]["refused"] == 1
+    assert targets_of(only_discount(store)) == {*buyers[:300], "7"}
+
+
+# -- problems and ways out ------------------------------------------------------------------------
+
+
+def test_a_code_that_would_have_too_many_customers_is_refused_or_stops_growing(
+    work: Work, store: Store, buyers: list[str], app: APIFlask
+) -> None:
+    limited = replace(work.here, promo_code_customers=3)
+    app.extensions["quintile"] = replace(app.extensions["quintile"], settings=limited)
+    work.here = limited
+    add_customers(limited, work.tenant, {"champions": buyers[:4], "loyal": buyers[4:8]})
+    refused = work.post(**body(), expect=422)
+    assert refused["errors"][0]["pointer"] == "#/segments"
+    assert "4 customers; the most are 3" in refused["detail"]
+    listed = {row["id"]: row for row in work.client.get(TARGETS).get_json()["data"]}
+    assert listed["rfm:champions"]["reason"] == "too_many_customers"
+    move_customers(limited, work.tenant, buyers[:1], "loyal")
+    work.post(**body())
+    assert work.apply()["state"] == "active"
+    # It grows: nobody is added, who left is removed.
+    move_customers(limited, work.tenant, [buyers[0], *buyers[4:6]], "champions")
+    move_customers(limited, work.tenant, buyers[1:2], "loyal")
+    found = work.build()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "too_many_customers")
+    assert targets_of(only_discount(store)) == set(buyers[2:4])
+    assert (found["targets"]["planned"], found["targets"]["to_add"]) == (5, 3)
+    # Whom Shopify has may use it all the same.
+    assert (work.check(buyers[2]), work.check(buyers[4])) == ("eligible", "not_in_shopify_yet")
+    move_customers(limited, work.tenant, buyers[4:6], "loyal")
+    assert work.build()["state"] == "active"
+    assert targets_of(only_discount(store)) == {buyers[0], *buyers[2:4]}
+
+
+def test_shopifys_own_ceiling_is_reported(work: Work, store: Store, buyers: list[str]) -> None:
+    store.most_discount_targets = 300
+    add_customers(work.here, work.tenant, {"champions": buyers[:600]})
+    work.post(**body())
+    found = work.apply()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "too_many_customers")
+    assert (found["targets"]["in_shopify"], found["targets"]["to_add"]) == (250, 350)
+    assert len(only_discount(store).targets) == 250
+
+
+def test_a_taken_code_is_reported_and_can_be_freed(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    theirs = Discount(1, code="vip20", title="VIP20")
+    store.discounts[1] = theirs
+    work.post(**body())
+    for _ in range(2):
+        found = work.build()
+        assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "code_taken")
+    assert store.discounts == {1: theirs}
+    assert work.check(buyers[0]) == "code_pending"
+    del store.discounts[1]
+    assert work.post("/VIP20/retry")["state"] == "pending"
+    assert work.apply()["state"] == "active"
+    refused = work.post(**body(code="vip20"), expect=422)
+    assert refused["errors"] == [
+        {"pointer": "#/code", "detail": "There is a promo code 'vip20' already."}
+    ]
+
+
+def test_a_deleted_segment_adds_nobody_until_the_code_is_changed(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    kept, gone = (str(number) for number in sorted(store.segments)[:2])
+    add_customers(work.here, work.tenant, {"champions": buyers[:4], "loyal": buyers[4:6]})
+    add_segments(work, {kept: buyers[:1], gone: buyers[1:2]})
+    work.post(**body(excluded_segments=[f"shopify:{gone}"]))
+    work.apply()
+    assert targets_of(only_discount(store)) == {buyers[0], *buyers[2:4]}
+    work.execute(
+        """
+        with gone as (
+            update shopify.cached_segments set gone_at = now()
+            where tenant_id = %(tenant_id)s and segment_id = %(gone)s
+        )
+        delete from shopify.segment_members
+        where tenant_id = %(tenant_id)s and segment_id = %(gone)s
+        """,
+        gone=gone,
+    )
+    move_customers(work.here, work.tenant, buyers[2:3], "loyal")
+    found = work.build()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "segment_deleted")
+    # The exclusion is not lost with its segment; who left is removed.
+    assert targets_of(only_discount(store)) == {buyers[0], buyers[3]}
+    work.patch(title="Still refused?")
+    assert work.apply()["problem"]["kind"] == "segment_deleted"
+    assert only_discount(store).title == "Still refused?"
+    work.patch(excluded_segments=[f"shopify:{gone}", "rfm:loyal"])
+    assert work.apply()["problem"]["kind"] == "segment_deleted"
+    work.patch(excluded_segments=["rfm:loyal"])
+    assert work.apply()["state"] == "active"
+    assert targets_of(only_discount(store)) == {*buyers[:2], buyers[3]}
+
+
+def test_a_code_whose_only_segment_was_deleted_is_ended(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    segment = str(min(store.segments))
+    add_segments(work, {segment: buyers[:2]})
+    work.post(**body(segments=[f"shopify:{segment}"]))
+    work.apply()
+    work.execute(
+        "update shopify.cached_segments set gone_at = now() where tenant_id = %(tenant_id)s"
+    )
+    found = work.build()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "segment_deleted")
+    assert only_discount(store).ends_at is not None
+    assert only_discount(store).targets
+
+
+def test_a_segment_that_shopify_has_just_deleted_is_reported(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_segments(work, {"999": buyers[:2]})
+    work.post(**body(segments=["shopify:999"]))
+    found = work.apply()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "segment_deleted")
+    assert store.discounts == {}
+
+
+def test_a_discount_deleted_in_shopify_is_reported_and_made_again_when_asked(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.apply()
+    store.discounts.clear()
+    for _ in range(2):
+        found = work.build()
+        assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "discount_deleted")
+    assert store.discounts == {}
+    assert work.check(buyers[0]) == "code_pending"
+    work.post("/VIP20/retry")
+    found = work.apply()
+    assert (found["state"], targets_of(only_discount(store))) == ("active", set(buyers[:2]))
+    assert [row[0] for row in work.history()] == ["created", "gone", "created"]
+    # Or it is deleted here, too.
+    store.discounts.clear()
+    work.build()
+    assert work.client.delete(f"{PATH}/VIP20").status_code == 202
+    apply_codes(work.here, work.pool, work.tenant)
+    assert work.client.get(f"{PATH}/VIP20").status_code == 404
+
+
+def test_a_lost_scope_stops_promo_codes_and_nothing_else(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    store.scopes = ALL_SCOPES - {"write_discounts"}
+    with pytest.raises(PromoCodesStoppedError, match="write_discounts"):
+        work.apply()
+    found = work.get()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "scope_missing")
+    assert "Give the app that scope" in found["problem"]["advice"]
+    connection = work.client.get("/api/admin/integrations/shopify").get_json()
+    assert connection["state"] == "active"
+    # As soon as it is known, no code is accepted any more.
+    assert work.client.get(TARGETS).get_json()["cannot_create"] is None
+    work.client.post("/api/admin/integrations/shopify/verify")
+    assert "write_discounts" in work.client.get(TARGETS).get_json()["cannot_create"]
+    refused = work.post(**body(code="OTHER"), expect=422)
+    assert refused["type"] == "/problems/provider-refused"
+    store.scopes = ALL_SCOPES
+    assert work.build()["state"] == "active"
+
+
+def test_without_a_connection_a_code_waits_for_it(
+    work: Work, store: Store, buyers: list[str], app: APIFlask
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.client.delete("/api/admin/integrations/shopify")
+    with pytest.raises(QuintileError, match="not connected"):
+        work.apply()
+    assert work.get()["problem"]["kind"] == "not_connected"
+    assert work.post(**body(code="OTHER"), expect=409)["type"] == "/problems/not-connected"
+    connect_shopify(work.here, work.pool, work.tenant, store.data.domain, store.data.token)
+    assert work.build()["state"] == "active"
+
+
+def test_a_half_made_code_goes_on_where_it_stopped(
+    work: Work, shop: Sandbox, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:600]})
+    work.post(**body())
+    # The look-up and the creation are answered.
+    shop.fail_shopify(Fault(status=503, after=2, count=2))
+    with stamina.set_testing(True, attempts=2), pytest.raises(ShopifyUnavailableError):
+        work.apply()
+    found = work.get()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "shopify_unavailable")
+    assert (found["targets"]["in_shopify"], found["targets"]["to_add"]) == (250, 350)
+    before = requests(shop)
+    found = work.apply()
+    # A look-up and the two updates that are left.
+    assert requests(shop) - before == 3
+    assert (found["state"], found["problem"]) == ("active", None)
+    assert targets_of(only_discount(store)) == set(buyers[:600])
+
+
+def test_a_creation_whose_process_died_before_the_answer_is_found_again(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:3], "loyal": buyers[3:5]})
+    work.post(**body())
+    work.apply()
+    # As if nothing had been recorded after the creation was sent.
+    work.execute(
+        """
+        update app.promo_codes set discount_id = null, applied_revision = 0, requests_done = 0
+        where tenant_id = %(tenant_id)s
+        """
+    )
+    work.execute(
+        """
+        update app.promo_code_targets set state = 'adding', accepted_at = null
+        where tenant_id = %(tenant_id)s
+        """
+    )
+    # Meanwhile one of those that were sent left the segment: nobody may be forgotten.
+    move_customers(work.here, work.tenant, buyers[:1], "loyal")
+    found = work.apply()
+    assert (found["state"], targets_of(only_discount(store))) == ("active", set(buyers[1:3]))
+
+
+def test_a_value_that_shopify_refuses_is_reported_with_its_words(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body(title="x" * 255))
+    work.execute(
+        "update app.promo_codes set title = repeat('x', 256) where tenant_id = %(tenant_id)s"
+    )
+    found = work.apply()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "refused")
+    assert found["problem"]["in_words"] == "The title is too long."
+    work.patch(title="Short")
+    assert work.apply()["state"] == "active"
+
+
+# -- changing, ending, deleting -------------------------------------------------------------------
+
+
+def test_values_are_changed_in_shopify(work: Work, store: Store, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body(usage_limit=5))
+    work.apply()
+    changed = work.patch(amount="3.25", usage_limit=None, title="Cheaper", once_per_customer=True)
+    assert (changed["state"], changed["percentage"], changed["amount"]) == ("pending", None, "3.25")
+    assert work.apply()["state"] == "active"
+    discount = only_discount(store)
+    assert (discount.percentage, discount.amount) == (None, Decimal("3.25"))
+    assert (discount.usage_limit, discount.title) == (None, "Cheaper")
+    assert discount.is_once_per_customer
+    # Nothing new, so nothing is queued.
+    assert work.patch(title="Cheaper")["state"] == "active"
+    runs = work.client.get(RUNS).get_json()["data"]
+    assert {run["state"] for run in runs} == {"succeeded"}
+    actions = [row["action"] for row in work.client.get("/api/admin/audit-log").get_json()["data"]]
+    assert actions == ["promo_code.changed", "promo_code.created"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"percentage": "0"}, "percentage"),
+        ({"percentage": "20"}, "percentage"),
+        ({"percentage": None}, ""),
+        ({"percentage": "0.2", "amount": "5"}, ""),
+        ({"percentage": None, "amount": "0"}, "amount"),
+        ({"percentage": None, "amount": "1.005"}, "amount"),
+        ({"starts_at": "2026-06-02T00:00:00Z", "ends_at": "2026-06-01T00:00:00Z"}, "ends_at"),
+        ({"starts_at": "2026-06-02T00:00:00"}, "starts_at"),
+        ({"usage_limit": 0}, "usage_limit"),
+        ({"code": "with space"}, "code"),
+        ({"segments": []}, "segments"),
+        ({"segments": ["rfm:unheard_of"]}, "segments"),
+        ({"segments": ["shopify:404"]}, "segments"),
+        ({"segments": ["champions"]}, "segments/0"),
+        ({"excluded_segments": ["rfm:champions"]}, "excluded_segments"),
+        ({"excluded_segments": ["klaviyo:LIST9"]}, "excluded_segments"),
+    ],
+)
+def test_a_wrong_request_names_the_field(work: Work, changes: dict[str, Any], field: str) -> None:
+    refused = work.post(**body(**changes), expect=422)
+    pointers = [error["pointer"] for error in refused.get("errors", [])]
+    assert pointers == ([f"#/{field}"] if field else [])
+
+
+def test_what_a_code_must_have_cannot_be_taken_away(work: Work, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    for field in ("title", "starts_at", "segments", "excluded_segments", "once_per_customer"):
+        refused = work.patch(**{field: None}, expect=422)
+        assert refused["errors"] == [{"pointer": f"#/{field}", "detail": "This cannot be null."}]
+    refused = work.client.patch(f"{PATH}/VIP20", json={"code": "OTHER"})
+    assert refused.get_json()["errors"][0]["pointer"] == "#/code"
+    assert work.patch("NONE", title="x", expect=404)["type"] == "/problems/not-found"
+
+
+def test_deactivating_ends_a_code_and_activating_brings_it_up_to_date(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2], "loyal": buyers[2:3]})
+    work.post(**body())
+    work.apply()
+    assert work.post("/VIP20/deactivate")["state"] == "pending"
+    assert work.apply()["state"] == "deactivated"
+    assert only_discount(store).ends_at == store.now
+    assert work.check(buyers[0]) == "code_deactivated"
+    # No build touches it meanwhile.
+    move_customers(work.here, work.tenant, buyers[2:3], "champions")
+    assert work.build()["state"] == "deactivated"
+    work.post("/VIP20/activate")
+    assert work.apply()["state"] == "active"
+    assert only_discount(store).ends_at is None
+    assert targets_of(only_discount(store)) == set(buyers[:3])
+
+
+def test_a_code_that_has_not_begun_can_be_deactivated_and_activated(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2], "loyal": buyers[2:3]})
+    starts_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+    work.post(**body(starts_at=starts_at.isoformat()))
+    assert work.apply()["state"] == "scheduled"
+    work.post("/VIP20/deactivate")
+    assert work.apply()["state"] == "deactivated"
+    ended_at = only_discount(store).ends_at
+    assert ended_at is not None
+    assert ended_at < datetime.now(UTC)
+    move_customers(work.here, work.tenant, buyers[2:3], "champions")
+    work.post("/VIP20/activate")
+    assert work.apply()["state"] == "scheduled"
+    assert (only_discount(store).starts_at, only_discount(store).ends_at) == (starts_at, None)
+    assert targets_of(only_discount(store)) == set(buyers[:3])
+
+
+def test_deleting_deletes_in_shopify_first(work: Work, store: Store, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.apply()
+    answer = work.client.delete(f"{PATH}/VIP20")
+    assert (answer.status_code, answer.get_json()["state"]) == (202, "deleting")
+    assert only_discount(store).code == "VIP20"
+    for path in ("activate", "deactivate"):
+        work.post(f"/VIP20/{path}", expect=422)
+    work.patch(title="x", expect=422)
+    assert apply_codes(work.here, work.pool, work.tenant)["deleted"] == 1
+    assert store.discounts == {}
+    assert work.client.get(f"{PATH}/VIP20").status_code == 404
+    assert work.client.delete(f"{PATH}/VIP20").status_code == 404
+    # The code can be used again.
+    work.post(**body())
+    assert work.apply()["state"] == "active"
+
+
+def test_a_code_can_be_deleted_here_only(work: Work, store: Store, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.apply()
+    assert work.client.delete(f"{PATH}/VIP20?keep_discount=true").status_code == 204
+    assert work.client.get(f"{PATH}/VIP20").status_code == 404
+    assert only_discount(store).code == "VIP20"
+    newest = work.client.get("/api/admin/audit-log").get_json()["data"][0]
+    assert (newest["action"], newest["subject"]) == ("promo_code.forgotten", "VIP20")
+    assert newest["before"]["segments"] == ["rfm:champions"]
+
+
+def test_a_code_that_never_got_to_shopify_is_deleted_at_once(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"loyal": buyers[:1]})
+    work.post(**body())
+    assert work.apply()["state"] == "waiting"
+    assert work.client.delete(f"{PATH}/VIP20").status_code == 204
+    assert store.discounts == {}
+
+
+# -- lists and look-ups ---------------------------------------------------------------------------
+
+
+def test_codes_are_listed_by_code_and_filtered(work: Work, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2], "loyal": buyers[2:3]})
+    future = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+    work.post(**body(code="b"))
+    work.post(**body(code="A", title="First", segments=["rfm:loyal"]))
+    work.post(**body(code="c", starts_at=future))
+    work.post(**body(code="D", starts_at="2026-01-01T00:00:00Z", ends_at="2026-02-01T00:00:00Z"))
+    apply_codes(work.here, work.pool, work.tenant)
+
+    def listed(query: str) -> list[str]:
+        return [row["code"] for row in work.client.get(f"{PATH}?{query}").get_json()["data"]]
+
+    assert listed("") == ["A", "b", "c", "D"]
+    assert listed("state=scheduled") == ["c"]
+    assert listed("state=expired") == ["D"]
+    assert listed("state=active") == ["A", "b"]
+    assert listed("segment=rfm:loyal") == ["A"]
+    assert listed("q=first") == ["A"]
+    page = work.client.get(f"{PATH}?limit=2").get_json()
+    assert listed(f"limit=2&cursor={page['next_cursor']}") == ["c", "D"]
+    assert work.check(buyers[0], "c") == "code_scheduled"
+    assert work.check(buyers[0], "D") == "code_expired"
+
+
+def test_segments_say_how_many_they_reach_or_why_they_cannot_be_used(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    before = {row["id"]: row for row in work.client.get(TARGETS).get_json()["data"]}
+    assert (before["rfm:champions"]["reason"], before["rfm:champions"]["size"]) == (
+        "not_built",
+        None,
+    )
+    add_customers(work.here, work.tenant, {"champions": [*buyers[:3], "email:a@example.com"]})
+    with connect_as_owner(work.here) as conn:
+        conn.execute("update shopify.customers set marketing_state = 'UNSUBSCRIBED'")
+    set_marketing(work, buyers[:2])
+    add_segments(work, {"1": buyers[:4], "2": []})
+    work.execute("update shopify.cached_segments set gone_at = now() where segment_id = '2'")
+    add_list(work, "LIST1", [f"c{buyers[0]}@example.com", "nobody@example.com"])
+    page = work.client.get(TARGETS).get_json()
+    assert (page["cannot_create"], page["most_customers"]) == (None, 5000)
+    rows = {row["id"]: row for row in page["data"]}
+    names = ("size", "reachable", "emailable", "reason")
+    assert {
+        key: tuple(rows[key][name] for name in names)
+        for key in rows
+        if key in ("rfm:champions", "rfm:loyal", "shopify:1", "shopify:2", "klaviyo:LIST1")
+    } == {
+        "rfm:champions": (4, 3, 2, None),
+        "rfm:loyal": (0, 0, 0, None),
+        "shopify:1": (4, 4, 1, None),
+        "shopify:2": (0, 0, 0, "deleted"),
+        "klaviyo:LIST1": (2, 1, 0, None),
+    }
+    assert rows["shopify:2"]["advice"] == "Choose another segment."
+    ids = [row["id"] for row in page["data"]]
+    assert ids[0] == "rfm:champions"
+    # By pages, and searched.
+    paged, cursor = [], ""
+    while cursor is not None:
+        part = work.client.get(f"{TARGETS}?limit=2{cursor}").get_json()
+        paged += [row["id"] for row in part["data"]]
+        cursor = part["next_cursor"] and f"&cursor={part['next_cursor']}"
+    assert paged == ids
+    found = work.client.get(f"{TARGETS}?q=CHAMP").get_json()["data"]
+    assert [row["id"] for row in found] == ["rfm:champions"]
+
+
+def test_a_customer_is_checked_by_id_or_address(work: Work, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2], "loyal": buyers[2:4]})
+    work.post(**body(excluded_segments=["rfm:at_risk"]))
+    assert work.check(buyers[0]) == "code_pending"
+    work.apply()
+    assert work.check(buyers[0]) == "eligible"
+    assert work.check(f" gid://shopify/Customer/{buyers[0]} ") == "eligible"
+    assert work.check(f"C{buyers[0]}@Example.com") == "eligible"
+    assert work.check(buyers[2]) == "not_in_segment"
+    assert work.check("404") == work.check("nobody@example.com") == "unknown_customer"
+    move_customers(work.here, work.tenant, buyers[:1], "loyal")
+    move_customers(work.here, work.tenant, buyers[2:3], "champions")
+    # Before the update that follows the build: who left may not, who came cannot yet.
+    assert work.check(buyers[0]) == "not_in_segment"
+    assert work.check(buyers[2]) == "not_in_shopify_yet"
+    answer = work.client.get(f"{PATH}/VIP20/check?customer={buyers[1]}").get_json()
+    assert answer == {
+        "is_eligible": True,
+        "reason": "eligible",
+        "in_words": "The customer may use the code.",
+        "segments": ["rfm:champions"],
+        "excluded_by": [],
+    }
+    assert work.client.get(f"{PATH}/VIP20/check?customer=").status_code == 422
+    assert work.client.get(f"{PATH}/NONE/check?customer=1").status_code == 404
+
+
+def test_another_tenant_sees_nothing(app: APIFlask, work: Work, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.apply()
+    with connect_as_owner(work.here) as conn:
+        other = add_tenant(conn, "other", None)
+    stranger = client_of(app, work.here, other)
+    assert stranger.get(PATH).get_json()["data"] == []
+    for path in ("", "/history", f"/check?customer={buyers[0]}"):
+        assert stranger.get(f"{PATH}/VIP20{path}").status_code == 404
+    assert stranger.delete(f"{PATH}/VIP20").status_code == 404
+    assert not ask(work, other)
+
+
+def test_an_erased_person_leaves_no_target_behind(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.apply()
+    with tenant_transaction(work.pool, work.tenant) as conn:
+        request = add_request(conn, work.tenant, "customer_redact", buyers[0], [])
+    process_now(work.here, work.pool, work.tenant, request)
+    with tenant_transaction(work.pool, work.tenant) as conn:
+        rows = conn.execute("select target_id from app.promo_code_targets").fetchall()
+    assert [row["target_id"] for row in rows] == [buyers[1]]
+    assert work.build()["targets"]["in_shopify"] == 1
+
+
+# -- what the tests put into the database ---------------------------------------------------------
+
+
+def ask(work: Work, tenant: UUID) -> bool:
+    with tenant_transaction(work.pool, tenant) as conn:
+        return ask_for_updates(conn, tenant)
+
+
+def add_segments(work: Work, members: dict[str, list[str]]) -> None:
+    """Shopify segments, as synced; their first member accepts e-mail marketing."""
+    for segment, ids in members.items():
+        work.execute(
+            """
+            insert into shopify.cached_segments (
+                tenant_id, segment_id, name, query, member_count, synced_at
+            )
+            values (%(tenant_id)s, %(segment)s, 'Segment ' || %(segment)s, 'q', %(size)s, now())
+            """,
+            segment=segment,
+            size=len(ids),
+        )
+        for number, customer in enumerate(ids):
+            work.execute(
+                """
+                insert into shopify.segment_members (
+                    tenant_id, segment_id, customer_id, email, marketing_state
+                )
+                values (%(tenant_id)s, %(segment)s, %(customer)s, %(email)s, %(state)s)
+                """,
+                segment=segment,
+                customer=customer,
+                email=f"c{customer}@example.com",
+                state="UNSUBSCRIBED" if number else "SUBSCRIBED",
+            )
+
+
+def add_list(work: Work, list_id: str, emails: list[str]) -> None:
+    """A list that is pulled, as read."""
+    work.execute(
+        """
+        insert into app.klaviyo_lists (tenant_id, list_id, name, full_read_at)
+        values (%(tenant_id)s, %(list)s, 'Readers', now())
+        """,
+        list=list_id,
+    )
+    work.execute(
+        """
+        insert into app.klaviyo_sync_configs (
+            tenant_id, segment_key, list_id, list_name, direction
+        )
+        values (%(tenant_id)s, 'klaviyo:' || %(list)s, %(list)s, 'Readers', 'pull')
+        """,
+        list=list_id,
+    )
+    for number, email in enumerate(emails):
+        work.execute(
+            """
+            insert into app.klaviyo_list_profiles (tenant_id, list_id, profile_id, email)
+            values (%(tenant_id)s, %(list)s, %(number)s, %(email)s)
+            """,
+            list=list_id,
+            number=str(number),
+            email=email,
+        )
+
+
+def set_marketing(work: Work, customers: list[str]) -> None:
+    """Customers who accept e-mail marketing, as of the last build."""
+    with connect(transform_url(work.here)) as conn:
+        conn.execute(
+            "update marts.customer_facts set marketing_state = 'SUBSCRIBED'"
+            " where tenant_id = %s and customer_id = any(%s)",
+            [work.tenant, customers],
+        )
