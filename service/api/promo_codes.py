@@ -36,7 +36,6 @@ from service.segments.ids import PATTERN, Source
 blueprint = APIBlueprint("promo_codes", __name__, tag="Promo codes")
 
 PATH = "/api/admin/promo-codes"
-CODE = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _BY_CODE = Keyset("promo codes", sort_code=Text)
 _BY_CHANGE = Keyset("promo code changes", changed_at=AwareDatetime, run_id=UUID, action=Text)
 _BY_PLACE = Keyset("segment targets", place=Text, id=Text)
@@ -70,7 +69,7 @@ _USAGE_LIMIT = "How often it may be used in all; null for no limit."
 class NewPromoCode(RequestModel):
     """A promo code to create, with either a percentage or an amount."""
 
-    code: Annotated[str, StringConstraints(strip_whitespace=True, pattern=CODE)] = Field(
+    code: Annotated[str, StringConstraints(strip_whitespace=True, pattern=codes.PATTERN)] = Field(
         description="What buyers type. Its case does not matter."
     )
     title: Line | None = Field(None, description="What your staff see; the code if not given.")

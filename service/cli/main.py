@@ -18,6 +18,7 @@ from service.cli.jobs import housekeep, jobs, runs
 from service.cli.klaviyo import klaviyo
 from service.cli.privacy import privacy
 from service.cli.processes import demo, sandbox, worker
+from service.cli.promo_codes import promo_codes
 from service.cli.schedules import schedules
 from service.cli.segments import segments
 from service.cli.sync import orders, sync
@@ -79,6 +80,7 @@ for _command in (
     tenants,
     sync,
     klaviyo,
+    promo_codes,
     orders,
     build,
     backfill,

@@ -5,6 +5,7 @@ The row and the job commit together, so a request is never lost and never done t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -36,8 +37,11 @@ State = Literal[
     "deleting",
 ]
 STATES: Sequence[State] = get_args(State)
+# Other characters are changed in links to the checkout (Shopify's help centre, "Discount types").
+PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 # Segments of one code: more than a person compares, and few enough for one look-up of a customer.
 MOST_SEGMENTS = 25
+_CODE = re.compile(PATTERN.removesuffix("$") + r"\Z", re.ASCII)
 
 
 class UnknownCodeError(InvalidInputError):
@@ -160,6 +164,12 @@ def create_code(
         NotConnectedError: The tenant's shop is not connected.
         ShopifyDeniedError: Its access token lacks the scope ``write_discounts``.
     """
+    if not _CODE.match(code):
+        raise InvalidInputError(
+            f"'{code[:100]}' is not a promo code.",
+            advice="It has up to 100 letters, digits, dots, hyphens and underscores.",
+            field="code",
+        )
     currency = check_access(conn, tenant_id)
     parameters = _check(settings, conn, tenant_id, code, values, currency)
     created = conn.execute(query("promo_codes.create_code"), parameters).fetchone()

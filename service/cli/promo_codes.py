@@ -1,0 +1,271 @@
+"""``quintile promo-codes``: promo codes for the members of segments."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import click
+
+from service.cli.console import (
+    echo,
+    json_option,
+    print_json,
+    print_lines,
+    recorded,
+    report_result,
+    result_option,
+    run_with_progress,
+    tenant_connection,
+    tenant_option,
+    tenant_pool,
+)
+from service.core.config import Settings
+from service.promo_codes import codes
+from service.promo_codes.apply import apply_promo_codes
+from service.promo_codes.check import check_customer
+from service.promo_codes.segments import list_targets
+
+# What --json and the API show of a code.
+_SHOWN = (
+    *("code", "title", "state", "problem", "percentage", "amount", "currency", "starts_at"),
+    *("ends_at", "usage_limit", "once_per_customer", "segments", "excluded_segments", "targets"),
+    *("discount_id", "applied_at", "created_at", "updated_at"),
+)
+_QUEUED = "A worker applies it to Shopify; without one: quintile promo-codes apply --tenant T"
+
+code_argument = click.argument("code", metavar="CODE")
+
+
+def _decimal(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise click.BadParameter(f"'{text}' is not a number.") from None
+
+
+def _instant(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is not an ISO 8601 date or time.") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _value_options(command: Any) -> Any:
+    """The options of a code's values, which `create` and `change` share."""
+    for option in (
+        click.option("--title", help="What your staff see."),
+        click.option("--percentage", callback=_decimal, help="Share taken off: 0.2 is 20 %."),
+        click.option("--amount", callback=_decimal, help="Amount taken off an order."),
+        click.option("--starts", "starts_at", callback=_instant, metavar="TS", help="First time."),
+        click.option("--ends", "ends_at", callback=_instant, metavar="TS", help="When it ends."),
+        click.option("--usage-limit", type=click.IntRange(1), help="How often it may be used."),
+        click.option("--once-per-customer/--many-per-customer", default=None),
+        click.option(
+            "--segment",
+            "segments",
+            multiple=True,
+            metavar="ID",
+            help="For members of this segment, such as rfm:champions. Repeatable.",
+        ),
+        click.option(
+            "--exclude",
+            "excluded_segments",
+            multiple=True,
+            metavar="ID",
+            help="Not for members of this segment. Repeatable.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group("promo-codes")
+def promo_codes() -> None:
+    """Promo codes in Shopify for the members of segments."""
+
+
+@promo_codes.command("list")
+@tenant_option
+@json_option
+@click.pass_obj
+def list_command(settings: Settings, tenant: str, as_json: bool) -> None:
+    """List promo codes with their state and who Shopify has them for."""
+    with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
+        rows = codes.list_codes(conn, tenant_id)
+    if as_json:
+        print_lines(_shown(row) for row in rows)
+        return
+    for row in rows:
+        targets = row["targets"]
+        click.echo(
+            f"{row['code']:<24} {row['state']:<16} {targets['in_shopify']:>7,} {targets['kind']}"
+            f"  {', '.join(row['segments'])}"
+        )
+
+
+@promo_codes.command("show")
+@code_argument
+@tenant_option
+@click.pass_obj
+def show_command(settings: Settings, code: str, tenant: str) -> None:
+    """Print a promo code as JSON."""
+    with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
+        print_json(_shown(codes.get_code(conn, tenant_id, code)))
+
+
+@promo_codes.command("targets")
+@tenant_option
+@json_option
+@click.pass_obj
+def targets_command(settings: Settings, tenant: str, as_json: bool) -> None:
+    """List the segments that a promo code may be for, or why they cannot be used."""
+    with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
+        rows = list_targets(conn, tenant_id, settings.promo_code_customers)
+    if as_json:
+        print_lines(
+            {
+                **{name: getattr(row, name) for name in ("id", "label", "source", "size")},
+                **{name: getattr(row, name) for name in ("reachable", "emailable", "reason")},
+            }
+            for row in rows
+        )
+        return
+    for row in rows:
+        size = "" if row.size is None else f"{row.size:,}"
+        click.echo(f"{row.id:<32} {size:>9}  {row.label}  {row.in_words or ''}".rstrip())
+
+
+@promo_codes.command(
+    "create",
+    epilog="Example: quintile promo-codes create VIP20 --tenant acme --percentage 0.2"
+    " --segment rfm:champions",
+)
+@code_argument
+@tenant_option
+@_value_options
+@click.pass_obj
+@recorded("promo_code.created", tenant="tenant")
+def create_command(settings: Settings, code: str, tenant: str, **given: Any) -> None:
+    """Create a promo code for the members of segments."""
+    values = codes.CodeValues(
+        **{
+            "title": code,
+            "starts_at": datetime.now(UTC),
+            "segments": (),
+            **_given(given),
+        }
+    )
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
+        made = codes.create_code(settings, conn, tenant_id, code, values)
+    echo(f"promo code '{made['code']}' is queued. {_QUEUED}")
+
+
+@promo_codes.command("change")
+@code_argument
+@tenant_option
+@_value_options
+@click.pass_obj
+@recorded("promo_code.changed", tenant="tenant")
+def change_command(settings: Settings, code: str, tenant: str, **given: Any) -> None:
+    """Change a promo code; what is not given stays."""
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
+        codes.change_code(settings, conn, tenant_id, code, _given(given))
+    echo(f"the change is queued. {_QUEUED}")
+
+
+@promo_codes.command("deactivate")
+@code_argument
+@tenant_option
+@click.pass_obj
+@recorded("promo_code.deactivated", tenant="tenant")
+def deactivate_command(settings: Settings, code: str, tenant: str) -> None:
+    """End a promo code until it is activated again."""
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
+        codes.deactivate_code(conn, tenant_id, code)
+    echo(f"its end is queued. {_QUEUED}")
+
+
+@promo_codes.command("activate")
+@code_argument
+@tenant_option
+@click.pass_obj
+@recorded("promo_code.activated", tenant="tenant")
+def activate_command(settings: Settings, code: str, tenant: str) -> None:
+    """Let a deactivated promo code work again."""
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
+        codes.activate_code(conn, tenant_id, code)
+    echo(f"its activation is queued. {_QUEUED}")
+
+
+@promo_codes.command("retry")
+@code_argument
+@tenant_option
+@click.pass_obj
+@recorded("promo_code.retried", tenant="tenant")
+def retry_command(settings: Settings, code: str, tenant: str) -> None:
+    """Try a promo code again that needs attention."""
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
+        codes.retry_code(conn, tenant_id, code)
+    echo(f"it is queued again. {_QUEUED}")
+
+
+@promo_codes.command("delete")
+@code_argument
+@tenant_option
+@click.option("--keep-discount", is_flag=True, help="Delete it here only; Shopify's stays.")
+@click.pass_obj
+@recorded("promo_code.deleted", tenant="tenant")
+def delete_command(settings: Settings, code: str, tenant: str, keep_discount: bool) -> None:
+    """Delete a promo code, in Shopify first."""
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
+        deleting = codes.delete_code(conn, tenant_id, code, keeps_discount=keep_discount)
+    echo("deleted" if deleting is None else f"its deletion is queued. {_QUEUED}")
+
+
+@promo_codes.command("check")
+@code_argument
+@click.argument("customer", metavar="CUSTOMER")
+@tenant_option
+@json_option
+@click.pass_obj
+def check_command(settings: Settings, code: str, customer: str, tenant: str, as_json: bool) -> None:
+    """Check whether a customer may use a promo code. CUSTOMER is an id or e-mail address."""
+    with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
+        found = check_customer(conn, tenant_id, code, customer)
+    if as_json:
+        print_json(vars(found))
+    else:
+        click.echo(found.in_words)
+
+
+@promo_codes.command("apply", epilog="Example: quintile promo-codes apply --tenant acme")
+@tenant_option
+@result_option
+@click.pass_obj
+def apply_command(settings: Settings, tenant: str, as_json: bool) -> None:
+    """Apply what is queued to Shopify now, with progress."""
+    with (
+        report_result("promo-codes apply", as_json=as_json) as result,
+        tenant_pool(settings, tenant) as (pool, tenant_id),
+        run_with_progress(pool, tenant, tenant_id, "promo_codes", result) as progress,
+    ):
+        apply_promo_codes(settings, pool, tenant_id, progress)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The values that were given, by their names in the service."""
+    names = {"once_per_customer": "is_once_per_customer"}
+    return {
+        names.get(name, name): value for name, value in options.items() if value not in (None, ())
+    }
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _SHOWN}

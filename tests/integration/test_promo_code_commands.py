@@ -1,0 +1,110 @@
+"""``quintile promo-codes``, run as its user runs it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from sandbox import Sandbox
+from sandbox.shopify import Store
+from service.core.config import Settings
+from service.core.db import connect_as_owner, open_pool
+from service.shopify.connection import connect_shopify
+from service.tenants.tenants import add_tenant
+from tests.command import quintile, quintile_process
+from tests.promo_codes import add_customers, only_discount, targets_of
+
+
+@pytest.fixture
+def here(built_settings: Settings, shop: Sandbox) -> Settings:
+    return replace(built_settings, shopify_url=shop.shopify_url)
+
+
+@pytest.fixture
+def tenant(here: Settings, store: Store) -> UUID:
+    with connect_as_owner(here) as conn:
+        tenant_id = add_tenant(conn, "kessel", store.data.domain)
+    with open_pool(here) as pool:
+        connect_shopify(here, pool, tenant_id, store.data.domain, store.data.token)
+    return tenant_id
+
+
+def audited(here: Settings) -> list[str]:
+    with connect_as_owner(here) as conn:
+        rows = conn.execute("select action from app.audit_log order by made_at, action").fetchall()
+    return [row["action"] for row in rows]
+
+
+def test_a_code_goes_through_its_life(here: Settings, tenant: UUID, store: Store) -> None:
+    buyers = [str(number) for number in sorted(store.customers)]
+    add_customers(here, tenant, {"champions": buyers[:3], "loyal": buyers[3:5]})
+    listed = quintile_process(here, "promo-codes", "targets", "--tenant", "kessel", "--json").stdout
+    rows: list[dict[str, Any]] = [json.loads(line) for line in listed.splitlines()]
+    assert (rows[0]["id"], rows[0]["size"], rows[0]["reachable"]) == ("rfm:champions", 3, 3)
+    options = ("--percentage", "0.2", "--segment", "rfm:champions", "--starts", "2026-06-01")
+    made = quintile_process(here, "promo-codes", "create", "VIP20", "--tenant", "kessel", *options)
+    assert "quintile promo-codes apply" in made.stderr
+    applied = quintile_process(here, "promo-codes", "apply", "--tenant", "kessel", "--json")
+    (run,) = json.loads(applied.stdout)["runs"]
+    assert (run["kind"], run["state"], run["counts"]["added"]) == ("promo_codes", "succeeded", 3)
+    assert targets_of(only_discount(store)) == set(buyers[:3])
+    shown = json.loads(
+        quintile_process(here, "promo-codes", "show", "vip20", "--tenant", "kessel").stdout
+    )
+    assert (shown["state"], shown["targets"]["in_shopify"]) == ("active", 3)
+    text = quintile_process(here, "promo-codes", "list", "--tenant", "kessel").stdout
+    assert text.split()[:4] == ["VIP20", "active", "3", "customers"]
+    checked = quintile_process(
+        here, "promo-codes", "check", "VIP20", buyers[3], "--tenant", "kessel"
+    )
+    assert checked.stdout == "The customer is in none of the code's segments.\n"
+    changes = ("--amount", "5", "--exclude", "rfm:loyal")
+    quintile_process(here, "promo-codes", "change", "VIP20", "--tenant", "kessel", *changes)
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    assert (only_discount(store).percentage, only_discount(store).amount) == (None, 5)
+    quintile_process(here, "promo-codes", "deactivate", "VIP20", "--tenant", "kessel")
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    assert only_discount(store).ends_at is not None
+    quintile_process(here, "promo-codes", "activate", "VIP20", "--tenant", "kessel")
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    assert only_discount(store).ends_at is None
+    store.discounts.clear()
+    quintile_process(here, "promo-codes", "retry", "VIP20", "--tenant", "kessel")
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    quintile(here, "promo-codes", "retry", "VIP20", "--tenant", "kessel")
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    assert only_discount(store).code == "VIP20"
+    quintile_process(here, "promo-codes", "delete", "VIP20", "--tenant", "kessel")
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    assert store.discounts == {}
+    assert quintile(here, "promo-codes", "list", "--tenant", "kessel").stdout == ""
+    assert audited(here) == [
+        f"promo_code.{what}"
+        for what in (
+            *("created", "changed", "deactivated", "activated", "retried", "retried"),
+            "deleted",
+        )
+    ]
+
+
+def test_a_wrong_command_says_what_is_wrong(here: Settings, tenant: UUID) -> None:
+    options = ("--tenant", "kessel", "--segment", "rfm:champions")
+    for code, value, message in (
+        ("A B", "0.2", "not a promo code"),
+        ("VIP20", "20", "0.2 takes 20 % off"),
+    ):
+        refused = quintile(
+            *(here, "promo-codes", "create", code, "--percentage", value, *options), expect=1
+        )
+        assert message in refused.stderr
+    assert audited(here) == []
+    quintile(here, "promo-codes", "create", "X", "--percentage", "a", *options, expect=2)
+    quintile(here, "promo-codes", "create", "X", "--starts", "soon", *options, expect=2)
+    assert (
+        "no promo code"
+        in quintile(here, "promo-codes", "show", "X", "--tenant", "kessel", expect=1).stderr
+    )
