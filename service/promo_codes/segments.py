@@ -132,7 +132,7 @@ def check_segments(
             what = "has no segment" if found is None else "no longer has the segment"
             raise InvalidInputError(
                 f"Your store {what} '{segment}'.",
-                advice="Choose one of GET /api/admin/segments/targets.",
+                advice="Choose one of your store's segments; a new one must be synced first.",
                 field=field,
             )
 
