@@ -278,7 +278,7 @@ def list_segment_targets(page: SearchQuery) -> dict[str, Any]:
 
     `q` searches the label.
     """
-    after = tuple(_BY_PLACE.decode(page.cursor).values())
+    after = tuple(_BY_PLACE.decode(page.cursor, page.q or "").values())
     most = state().settings.promo_code_customers
     with transaction() as conn:
         cannot_create = None
@@ -294,7 +294,7 @@ def list_segment_targets(page: SearchQuery) -> dict[str, Any]:
         if page.cursor is None or (target.place, target.id) > after
     ]
     return {
-        **_BY_PLACE.split(rows[: page.limit + 1], page.limit),
+        **_BY_PLACE.split(rows, page.limit, page.q or ""),
         "cannot_create": cannot_create,
         "most_customers": most,
     }
