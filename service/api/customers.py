@@ -32,7 +32,7 @@ PATH = "/api/admin/customers"
 _MOST_MOVES = 100
 _MOST_SAMPLES = 100
 
-CustomerSort = Literal["spend", "orders", "last_order", "name", "email"]
+CustomerSort = Literal["id", "window_spend", "spend", "orders", "last_order", "name", "email"]
 
 _ORDERS = Keyset("customer orders", ordered_at=AwareDatetime, order_id=Text)
 
@@ -41,9 +41,9 @@ class CustomersQuery(SearchQuery):
     """Which page of the customers."""
 
     sort: CustomerSort = Field(
-        "spend",
-        description="Highest lifetime spend, most orders or newest order first; or by name or"
-        " e-mail address.",
+        "id",
+        description="By id, which is the fastest; highest spend in the RFM window or of all time,"
+        " most orders or newest order first; or by name or e-mail address.",
     )
 
 

@@ -64,19 +64,13 @@ class SamplesQuery(SampleFilters, PageQuery):
     """Which page of the sample orders."""
 
 
-_UNIQUE = ("order_id", Text)
 _SORTS: dict[SampleSort, Sort] = {
-    "newest": Sort("samples newest", "ordered_at", AwareDatetime, table="s", unique=_UNIQUE),
+    "newest": Sort("samples newest", table="s", ordered_at=AwareDatetime, order_id=Text),
     "oldest": Sort(
-        "samples oldest",
-        "ordered_at",
-        AwareDatetime,
-        table="s",
-        unique=_UNIQUE,
-        is_descending=False,
+        "samples oldest", table="s", is_descending=False, ordered_at=AwareDatetime, order_id=Text
     ),
-    "value": Sort("samples value", "goods_value_rank", Bigint, table="s", unique=_UNIQUE),
-    "waiting": Sort("samples waiting", "days_waiting_rank", Bigint, table="s", unique=_UNIQUE),
+    "value": Sort("samples value", table="s", goods_value_rank=Bigint, order_id=Text),
+    "waiting": Sort("samples waiting", table="s", days_waiting_rank=Bigint, order_id=Text),
 }
 
 

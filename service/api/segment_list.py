@@ -36,13 +36,10 @@ _SCHEDULES: dict[Source, str] = {"rfm": "build", "shopify": "segments", "klaviyo
 
 SegmentSort = Literal["name", "members", "change"]
 
-_UNIQUE = ("id", Text)
 _SORTS: dict[SegmentSort, Sort] = {
-    "name": Sort(
-        "segments by name", "sort_name", Text, table="s", unique=_UNIQUE, is_descending=False
-    ),
-    "members": Sort("segments by members", "sort_members", Bigint, table="s", unique=_UNIQUE),
-    "change": Sort("segments by change", "sort_change", Bigint, table="s", unique=_UNIQUE),
+    "name": Sort("segments by name", table="s", is_descending=False, sort_name=Text, id=Text),
+    "members": Sort("segments by members", table="s", sort_members=Bigint, id=Text),
+    "change": Sort("segments by change", table="s", sort_change=Bigint, id=Text),
 }
 
 

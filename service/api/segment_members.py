@@ -27,27 +27,27 @@ from service.segments.ids import SegmentId, parse_segment_id
 
 blueprint = APIBlueprint("segment_members", __name__, tag="Segments")
 
-MemberSort = Literal["spend", "orders", "last_order", "name", "email", "since"]
+MemberSort = Literal[
+    "id", "window_spend", "spend", "orders", "last_order", "since", "name", "email"
+]
 
-_SORT_COLUMNS: dict[MemberSort, tuple[str, Any, bool]] = {
-    "spend": ("sort_spend", Amount, True),
-    "orders": ("sort_orders", Bigint, True),
-    "last_order": ("sort_last_order", AwareDatetime, True),
-    "since": ("sort_since", AwareDatetime, True),
-    "name": ("sort_name", Text, False),
-    "email": ("sort_email", Text, False),
+_HIGHEST_FIRST: dict[MemberSort, Any] = {
+    "window_spend": Amount,
+    "spend": Amount,
+    "orders": Bigint,
+    "last_order": AwareDatetime,
+    "since": AwareDatetime,
 }
-MEMBER_SORTS = {
-    name: Sort(
-        f"members by {name}",
-        column,
-        kind,
-        table="s",
-        unique=("member_id", Text),
-        is_descending=is_descending,
-    )
-    for name, (column, kind, is_descending) in _SORT_COLUMNS.items()
+_ALPHABETICALLY: tuple[MemberSort, ...] = ("name", "email")
+MEMBER_SORTS: dict[MemberSort, Sort] = {
+    "id": Sort("members by id", table="s", is_descending=False, member_id=Text),
 }
+for _name, _kind in _HIGHEST_FIRST.items():
+    _columns = {f"sort_{_name}": _kind, "member_id": Text}
+    MEMBER_SORTS[_name] = Sort(f"members by {_name}", table="s", **_columns)
+for _name in _ALPHABETICALLY:
+    _columns = {f"sort_{_name}": Text, "member_id": Text}
+    MEMBER_SORTS[_name] = Sort(f"members by {_name}", table="s", is_descending=False, **_columns)
 _CHANGES = Keyset("segment changes", changed_at=AwareDatetime, customer_id=Text)
 _CSV_COLUMNS = (
     "customer_id",
@@ -78,9 +78,9 @@ class MemberFilters(Search):
     f_score: int | None = Field(None, ge=1, le=5, description="Only with this frequency score.")
     m_score: int | None = Field(None, ge=1, le=5, description="Only with this monetary score.")
     sort: MemberSort = Field(
-        "spend",
-        description="Highest lifetime spend, most orders, newest order or newest in the segment"
-        " first; or by name or e-mail address.",
+        "id",
+        description="By id, which is the fastest; highest spend in the RFM window or of all time,"
+        " most orders, newest order or newest in the segment first; or by name or e-mail address.",
     )
 
 

@@ -27,7 +27,7 @@ from service.tenants.segment_rules import read_labels, read_segments
 blueprint = APIBlueprint("segments", __name__, tag="Segments")
 
 _BY_NAME = Keyset("segments", sort_name=Text, id=Text)
-_BY_SPEND = Keyset("customers", monetary_total=Amount, customer_id=Text)
+_BY_SPEND = Keyset("customers", window_minor=Amount, customer_id=Text)
 
 
 class CustomersQuery(SearchQuery):
@@ -119,13 +119,17 @@ def list_rfm_customers(page: CustomersQuery) -> dict[str, Any]:
         listed = _BY_SPEND.read_page(
             conn,
             page,
-            query("api.list_rfm_customers"),
+            query("api.list_rfm_customer_ids"),
             tenant_id=tenant_id(),
             segment=page.segment,
             q=page.q,
             pattern=page.pattern,
         )
-        return {**listed, "order_limit": read_order_limit(conn, tenant_id())}
+        ids = [row["customer_id"] for row in listed["data"]]
+        parameters = {"tenant_id": tenant_id(), "customer_ids": ids}
+        rows = conn.execute(query("api.describe_rfm_customers"), parameters).fetchall()
+        limit = read_order_limit(conn, tenant_id())
+        return {**listed, "data": rows, "order_limit": limit}
 
 
 @blueprint.post("/api/admin/segments/rfm/calculate")

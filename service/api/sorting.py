@@ -15,35 +15,23 @@ class Sort:
 
     Args:
         name: The list's and the order's name, which its cursors contain.
-        column: The column, without nulls. ``table`` is its alias in the statement.
-        kind: The column's type in a cursor.
-        unique: The column that makes each row unique. It sorts in the same direction.
-        is_descending: Whether the highest value comes first.
+        columns: Types of the columns by name, as in :class:`Keyset`. None of them has nulls, the
+            last one makes each row unique, and all sort in the same direction.
+        table: Their alias in the statement.
+        is_descending: Whether the highest values come first.
     """
 
     def __init__(
-        self,
-        name: str,
-        column: str,
-        kind: Any,
-        *,
-        table: str,
-        unique: tuple[str, Any],
-        is_descending: bool = True,
+        self, name: str, *, table: str, is_descending: bool = True, **columns: Any
     ) -> None:
-        last, last_kind = unique
-        self._keyset = Keyset(name, **{column: kind, last: last_kind})
-        parts = {
-            "column": sql.Identifier(table, column),
-            "last": sql.Identifier(table, last),
-            "direction": sql.SQL("desc" if is_descending else "asc"),
-            "comparison": sql.SQL("<" if is_descending else ">"),
-            "value": sql.Placeholder(f"after_{column}"),
-            "last_value": sql.Placeholder(f"after_{last}"),
-        }
-        self._order_by = sql.SQL("{column} {direction}, {last} {direction}").format(**parts)
-        self._is_after = sql.SQL("({column}, {last}) {comparison} ({value}, {last_value})").format(
-            **parts
+        self._keyset = Keyset(name, **columns)
+        direction = sql.SQL(" desc" if is_descending else " asc")
+        names = [sql.Identifier(table, column) for column in columns]
+        self._order_by = sql.SQL(", ").join(column + direction for column in names)
+        self._is_after = sql.SQL("({columns}) {comparison} ({values})").format(
+            columns=sql.SQL(", ").join(names),
+            comparison=sql.SQL("<" if is_descending else ">"),
+            values=sql.SQL(", ").join(sql.Placeholder(f"after_{column}") for column in columns),
         )
 
     def statement(self, template: sql.SQL, *, is_first_page: bool = True) -> sql.Composed:

@@ -238,7 +238,9 @@ def test_members_are_those_of_the_segment_in_every_order(
     path = f"{PATH}/{segment}/customers"
     assert client.get(path).get_json()["total"] == len(expected)
     keys = {
+        "id": ("member_id", "", False),
         "spend": ("spent", 0, True),
+        "window_spend": ("window_spent", 0, True),
         "orders": ("orders", 0, True),
         "last_order": ("last_order_at", "", True),
         "since": ("in_segment_since", "", True),
@@ -250,7 +252,7 @@ def test_members_are_those_of_the_segment_in_every_order(
         assert len(rows) == len(expected), sort
         assert {row["member_id"] for row in rows} == expected, sort
         values = [blank if row[column] is None else row[column] for row in rows]
-        if sort == "spend":
+        if sort in ("spend", "window_spend"):
             values = [float(value) for value in values]
         if sort in ("name", "email"):
             values = [value.lower() for value in values]

@@ -4,6 +4,7 @@ select s.*
 from (
     select
         f.customer_id as member_id,
+        f.window_minor as sort_window_spend,
         f.lifetime_minor as sort_spend,
         f.lifetime_order_count as sort_orders,
         coalesce(f.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,

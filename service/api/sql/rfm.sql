@@ -3,32 +3,42 @@
 select customer_id
 from marts.customer_facts
 where tenant_id = %(tenant_id)s and segment = %(segment)s
-order by customer_id
 limit 1;
 
--- name: list_rfm_customers
--- A page of scored customers, highest net spend first, with one extra row. The last change is read
--- only for the rows of the page.
-with page as (
-    select customer_id
-    from marts.customer_rfm_segments
+-- name: list_rfm_customer_ids
+-- A page of scored customers, highest net spend in the window first, with one extra row: the first
+-- ones of each segment by its index, then the first of these.
+select p.*
+from marts.rfm_segment_summary as s
+cross join lateral (
+    select
+        f.customer_id,
+        f.window_minor
+    from marts.customer_facts as f
     where
-        tenant_id = %(tenant_id)s
-        and (%(segment)s::text is null or segment = %(segment)s)
+        f.tenant_id = %(tenant_id)s
+        and f.segment = s.segment
         and (
             %(pattern)s::text is null
-            or email ilike %(pattern)s
-            or phone like %(pattern)s
-            or customer_id = %(q)s
+            or f.email ilike %(pattern)s
+            or f.phone like %(pattern)s
+            or f.customer_id = %(q)s
         )
         and (
-            %(after_monetary_total)s::numeric is null
-            or (monetary_total, customer_id) < (%(after_monetary_total)s, %(after_customer_id)s)
+            %(after_window_minor)s::numeric is null
+            or (f.window_minor, f.customer_id) < (%(after_window_minor)s, %(after_customer_id)s)
         )
-    order by monetary_total desc, customer_id desc
+    order by f.window_minor desc, f.customer_id desc
     limit %(row_limit)s
-)
+) as p
+where
+    s.tenant_id = %(tenant_id)s
+    and (%(segment)s::text is null or s.segment = %(segment)s)
+order by p.window_minor desc, p.customer_id desc
+limit %(row_limit)s;
 
+-- name: describe_rfm_customers
+-- Scored customers by id, with the reasons of their scores and their last change.
 select
     customer_id,
     email,
@@ -48,9 +58,7 @@ select
     segment_changed_on,
     last_order_at
 from marts.customer_rfm_segments
-where
-    tenant_id = %(tenant_id)s
-    and customer_id = any(array(select p.customer_id from page as p))
+where tenant_id = %(tenant_id)s and customer_id = any(%(customer_ids)s)
 order by monetary_total desc, customer_id desc;
 
 -- name: list_rfm_history

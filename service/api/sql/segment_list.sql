@@ -42,10 +42,15 @@ where s.tenant_id = %(tenant_id)s
 order by s.priority;
 
 -- name: count_customers
--- The number of customers in the last build, scored or not.
-select count(*) as customers
-from marts.customer_facts
-where tenant_id = %(tenant_id)s;
+-- The number of customers in the last build, scored or not. Those with a score are counted already.
+select
+    count(*) + (
+        select coalesce(sum(s.customers), 0)
+        from marts.rfm_segment_summary as s
+        where s.tenant_id = %(tenant_id)s
+    ) as customers
+from marts.customer_facts as f
+where f.tenant_id = %(tenant_id)s and f.segment is null;
 
 -- name: list_segments
 -- A page of the segments of all sources with one extra row, or one of them. RFM segments come as a

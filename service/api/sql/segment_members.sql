@@ -5,6 +5,7 @@ select s.*
 from (
     select
         f.customer_id as member_id,
+        f.window_minor as sort_window_spend,
         f.lifetime_minor as sort_spend,
         f.lifetime_order_count as sort_orders,
         coalesce(f.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
@@ -60,6 +61,7 @@ from (
         m.rfm_segment,
         m.in_segment_since,
         coalesce(m.sample_count, 0) as samples,
+        coalesce(m.window_total, 0) as sort_window_spend,
         coalesce(m.lifetime_total, 0) as sort_spend,
         coalesce(m.lifetime_order_count, 0) as sort_orders,
         coalesce(m.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
