@@ -97,6 +97,7 @@ class AnySegment(ResponseModel):
         description="When the segment or list was found deleted in Shopify or Klaviyo."
     )
     lists: list[FedList] = Field(description="Klaviyo lists that the segment feeds.")
+    promo_codes: list[str] = Field(description="Promo codes that its members may use.")
 
 
 class SegmentsPage(Page[AnySegment]):

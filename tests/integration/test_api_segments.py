@@ -110,6 +110,19 @@ def test_the_list_has_the_segments_of_all_sources(
     feed_list(built_demo, tenant, "rfm:champions")
     champions = client.get(f"{PATH}/rfm:champions").get_json()
     assert [fed["list_name"] for fed in champions["lists"]] == ["Best"]
+    assert champions["promo_codes"] == []
+    for code, wanted in (("VIP20", "active"), ("OLD", "deleted"), ("Early", "deactivated")):
+        change(
+            built_demo,
+            "insert into app.promo_codes"
+            " (tenant_id, code, title, percentage, starts_at, segments, wanted)"
+            " values (%s, %s, 'Thanks', 0.2, now(), '{rfm:loyal,rfm:champions}', %s)",
+            tenant,
+            code,
+            wanted,
+        )
+    champions = client.get(f"{PATH}/rfm:champions").get_json()
+    assert champions["promo_codes"] == ["Early", "VIP20"]
     assert champions["next_refresh_at"] is not None
     rfm = [row for row in rows if row["source"] == "rfm"]
     assert sum(row["share"] for row in rfm) == pytest.approx(1, abs=0.001)

@@ -224,7 +224,16 @@ select
                 and c.direction <> 'pull'
         ),
         '[]'
-    ) as lists
+    ) as lists,
+    array(
+        select d.code
+        from app.promo_codes as d
+        where
+            d.tenant_id = %(tenant_id)s
+            and s.id = any(d.segments)
+            and d.wanted <> 'deleted'
+        order by lower(d.code)
+    ) as promo_codes
 from page as s
 order by {sort_key};
 
