@@ -28,6 +28,7 @@ from .errors import MaxCostExceededError, ThrottledError, as_shopify_reports, in
 from .schema import executable_schema
 from .store import Store
 from .tokens import TokenDesk
+from .uploads import UPLOAD_PATH, receive
 
 API_VERSIONS = ("2026-07", "2026-10")
 _UNKNOWN_CALLER = "[API] Invalid API key or access token (unrecognized login or wrong password)"
@@ -67,6 +68,10 @@ def create_shopify_app(stores: Iterable[Store], tokens: TokenDesk | None = None)
     @app.get(f"{BULK_PATH}<name>")
     def bulk_output(name: str) -> Response:
         return download(every_store, name)
+
+    @app.post(UPLOAD_PATH)
+    def staged_upload() -> Response:
+        return receive(every_store)
 
     @app.errorhandler(404)
     @app.errorhandler(405)

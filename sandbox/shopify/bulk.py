@@ -1,4 +1,4 @@
-"""Bulk operations: queries that run by themselves and leave a JSONL file behind.
+"""Bulk operations: what runs by itself and leaves a JSONL file behind. Here, queries.
 
 Strict about what Shopify forbids in a bulk query. An operation advances each time it is
 polled: CREATED, RUNNING, COMPLETED. Its file lies on disk, is written a page at a time and has its
@@ -12,18 +12,20 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from flask import Response, request
 from graphql import DocumentNode, execute_sync, parse
 
 from .bulk_query import InvalidBulkQueryError, check_bulk_query, root_key, with_pages
+from .paging import Index, connection, window
 
 if TYPE_CHECKING:
     from .store import Store
@@ -37,6 +39,7 @@ _FINAL = frozenset({"CANCELED", "COMPLETED", "EXPIRED", "FAILED"})
 _CHUNK_BYTES = 64 * 1024
 _FIRST_NUMBER = 7_933_223_000_000
 Document = dict[str, Any]
+Kind = Literal["QUERY", "MUTATION"]
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class BulkFault:
     """What should go wrong with the next operation.
 
     `status` is how it ends instead of COMPLETED, `error_code` why; `partial` is the share of its
-    lines that a failed one leaves behind. `is_endless` keeps it running; `is_url_expired` lets its
-    file be gone when it is asked for, `has_no_file` loses it at once; `extra_line` is appended to
-    the file as it is.
+    lines that a failed one does, and leaves behind. `is_endless` keeps it running; `is_url_expired`
+    lets its file be gone when it is asked for, `has_no_file` loses it at once; `extra_line` is
+    appended to the file as it is.
     """
 
     status: str = "COMPLETED"
@@ -60,13 +63,15 @@ class BulkFault:
 
 @dataclass(slots=True)
 class BulkOperation:
-    """One operation. `looks` counts how often it was polled."""
+    """One operation. `looks` counts how often it was polled; `write` writes its file."""
 
     id: str
     query: str
+    kind: Kind
     created_at: datetime
-    is_grouped: bool
     fault: BulkFault
+    is_grouped: bool = False
+    write: Callable[[Path], None] | None = None
     status: str = "CREATED"
     error_code: str | None = None
     looks: int = 0
@@ -94,9 +99,13 @@ class BulkJobs:
         """Let the files go with the store."""
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
-    def running(self) -> list[BulkOperation]:
-        """Those that hold one of the five places, oldest first."""
-        return [each for each in self.operations.values() if each.status not in _FINAL]
+    def running(self, kind: Kind = "QUERY") -> list[BulkOperation]:
+        """Those that hold one of the five places of their kind, oldest first."""
+        return [
+            each
+            for each in self.operations.values()
+            if each.kind == kind and each.status not in _FINAL
+        ]
 
     def expire_files(self) -> None:
         """Let a week pass: no file can be had any more."""
@@ -118,16 +127,32 @@ def run_query(store: Store, query: str, groupObjects: bool = False) -> Document:
                 f"A bulk query operation for this app and shop is already in progress: {names}."
             )
             return _refused(None, message, "OPERATION_IN_PROGRESS")
+    operation = start(store, query, "QUERY")
+    operation.is_grouped = groupObjects
+    operation.write = partial(_write, store, operation)
+    return {"bulkOperation": document_of(operation), "userErrors": []}
+
+
+def start(store: Store, text: str, kind: Kind) -> BulkOperation:
+    """Add an operation, with what should go wrong with it."""
+    jobs = store.bulk
     number = _FIRST_NUMBER + len(jobs.operations) * 32_768
     operation = BulkOperation(
         id=f"gid://shopify/BulkOperation/{number}",
-        query=query,
+        query=text,
+        kind=kind,
         created_at=store.clock(),
-        is_grouped=groupObjects,
         fault=jobs.faults.pop(0) if jobs.faults else BulkFault(),
     )
     jobs.operations[operation.id] = operation
-    return {"bulkOperation": _document(operation), "userErrors": []}
+    return operation
+
+
+def list_operations(store: Store, **args: Any) -> Document:
+    """`bulkOperations`, in the order of their creation."""
+    found = list(store.bulk.operations.values())
+    index = Index([(position, position) for position in range(len(found))], found)
+    return connection(index, window(args, _PAGE), document_of)
 
 
 def find(store: Store, id: str) -> Document | None:  # noqa: A002 - Shopify's name
@@ -142,7 +167,7 @@ def find(store: Store, id: str) -> Document | None:  # noqa: A002 - Shopify's na
         operation.status = "RUNNING"
     elif operation.status == "RUNNING" and not operation.fault.is_endless:
         _finish(store, operation)
-    return _document(operation)
+    return document_of(operation)
 
 
 def cancel(store: Store, id: str) -> Document:  # noqa: A002 - Shopify's name
@@ -154,9 +179,9 @@ def cancel(store: Store, id: str) -> Document:  # noqa: A002 - Shopify's name
     if operation.status in _FINAL:
         message = "A bulk operation cannot be canceled when it is " + operation.status.lower()
         error = {"field": None, "message": message}
-        return {"bulkOperation": _document(operation), "userErrors": [error]}
+        return {"bulkOperation": document_of(operation), "userErrors": [error]}
     operation.status = "CANCELING"
-    return {"bulkOperation": _document(operation), "userErrors": []}
+    return {"bulkOperation": document_of(operation), "userErrors": []}
 
 
 def download(stores: list[Store], name: str) -> Response:
@@ -205,7 +230,7 @@ def _refused(where: list[str] | None, message: str, code: str) -> Document:
     return {"bulkOperation": None, "userErrors": [error]}
 
 
-def _document(operation: BulkOperation) -> Document:
+def document_of(operation: BulkOperation) -> Document:
     """The operation as Shopify shows it: counts are strings, and `url` is null without rows."""
     file = operation.file
     url = f"{request.url_root.rstrip('/')}{BULK_PATH}{file.name}" if file else None
@@ -215,7 +240,7 @@ def _document(operation: BulkOperation) -> Document:
         "__typename": "BulkOperation",
         "id": operation.id,
         "status": operation.status,
-        "type": "QUERY",
+        "type": operation.kind,
         "errorCode": operation.error_code,
         "createdAt": operation.created_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "completedAt": (
@@ -241,12 +266,13 @@ def _finish(store: Store, operation: BulkOperation) -> None:
     name = uuid5(NAMESPACE_URL, f"{store.data.domain}/{operation.id}")
     path = store.bulk.folder / f"{name}.jsonl"
     try:
-        _write(store, operation, path)
+        if operation.write is not None:
+            operation.write(path)
     except _FailedError as error:
         operation.status, operation.error_code = "FAILED", error.code
         path.unlink()
         return
-    if fault.partial is not None:
+    if fault.partial is not None and operation.kind == "QUERY":
         _cut(path, fault.partial)
     if fault.extra_line is not None:
         with path.open("a", encoding="utf-8") as file:
@@ -316,8 +342,8 @@ def _lines(node: Document, parent_id: str | None) -> Iterator[Document]:
     children = {key: value for key, value in node.items() if _is_connection(value)}
     line = {key: value for key, value in node.items() if key not in children}
     yield line if parent_id is None else {**line, "__parentId": parent_id}
-    for connection in children.values():
-        for edge in connection["edges"]:
+    for child in children.values():
+        for edge in child["edges"]:
             yield from _lines(edge["node"], node["id"])
 
 

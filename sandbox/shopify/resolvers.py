@@ -9,7 +9,7 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from . import bulk, documents, webhook_fields
+from . import bulk, bulk_mutation, documents, metafield_fields, uploads, webhook_fields
 from .discounts import (
     create_discount,
     deactivate_discount,
@@ -28,7 +28,7 @@ from .errors import (
 )
 from .paging import Index, connection, window
 from .search import parse_search
-from .segment_query import CustomerFacts, SegmentSyntaxError, parse_segment_query
+from .segment_query import CustomerFacts, SegmentSyntaxError
 from .store import Store, index_members
 
 Resolver = Callable[..., Any]
@@ -291,7 +291,7 @@ def _finished_members(store: Store, query_id: str) -> Index[CustomerFacts]:
 
 
 def _query_members(store: Store, query: str) -> list[CustomerFacts]:
-    return store.members_where(parse_segment_query(query, store.now))
+    return store.members_where(store.parse_segment_query(query))
 
 
 def _attribute_statistics(
@@ -333,6 +333,7 @@ def _count(exact: int, args: dict[str, Any]) -> Document:
 
 QUERY_RESOLVERS: dict[str, Resolver] = {
     "bulkOperation": open_to_all(bulk.find),
+    "bulkOperations": open_to_all(bulk.list_operations),
     # A scope to write discounts includes reading them.
     "codeDiscountNodeByCode": needs_either(("read_discounts", "write_discounts"), discount_by_code),
     "currentAppInstallation": open_to_all(current_app_installation),
@@ -349,12 +350,20 @@ QUERY_RESOLVERS: dict[str, Resolver] = {
     "segmentsCount": needs("read_customers", segments_count),
     "customerSegmentMembers": needs("read_customers", segment_members),
     "customerSegmentMembersQuery": needs("read_customers", segment_members_query),
+    "metafieldDefinitions": needs("read_customers", metafield_fields.list_definitions),
     "customerSegmentMembership": needs("read_customers", segment_membership),
     "webhookSubscriptions": open_to_all(webhook_fields.subscriptions),
 }
 MUTATION_RESOLVERS: dict[str, Resolver] = {
     "bulkOperationCancel": open_to_all(bulk.cancel),
+    "bulkOperationRunMutation": open_to_all(bulk_mutation.run_mutation),
     "bulkOperationRunQuery": open_to_all(bulk.run_query),
+    "metafieldDefinitionCreate": needs("write_customers", metafield_fields.create_definition),
+    "metafieldDefinitionDelete": needs("write_customers", metafield_fields.delete_definition),
+    "metafieldDefinitionUpdate": needs("write_customers", metafield_fields.update_definition),
+    "metafieldsDelete": needs("write_customers", metafield_fields.delete_metafields),
+    "metafieldsSet": needs("write_customers", metafield_fields.set_metafields),
+    "stagedUploadsCreate": open_to_all(uploads.create_targets),
     "customerSegmentMembersQueryCreate": needs("read_customers", create_segment_members_query),
     "webhookSubscriptionCreate": open_to_all(webhook_fields.create),
     "webhookSubscriptionDelete": open_to_all(webhook_fields.delete),

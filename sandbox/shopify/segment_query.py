@@ -3,9 +3,12 @@
 Clauses joined by AND, each `attribute operator value`:
 
     number_of_orders > 1 AND last_order_date < -180d AND customer_tags CONTAINS 'creator'
+    metafields.loyalty.tier = 'gold' AND metafields.loyalty.points BETWEEN 100 AND 200
 
 Dates are ISO days or offsets from the anchor of the store: days, weeks, months or years (`-180d`,
 `-12m`), which from 2026-10 on also stand for the named dates of before (`12_months_ago`).
+A metafield is a filter if its definition is filterable; numbers are compared as numbers, texts only
+for equality, and a customer without a value meets `IS NULL` only.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ from __future__ import annotations
 import operator
 import re
 from calendar import monthrange
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..data import Customer
+from .metafields import Metafields
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -32,6 +36,12 @@ _CONTAINMENTS = {"CONTAINS": True, "NOT CONTAINS": False}
 _CLAUSE = re.compile(
     r"(?P<attribute>\w+)\s+(?P<operator>NOT CONTAINS|CONTAINS|!=|>=|<=|=|>|<)\s+"
     r"(?P<value>'[^']*'|-?\d+[dwmy]|\d{4}-\d{2}-\d{2}|-?\d+(?:\.\d+)?)"
+)
+_METAFIELD = re.compile(
+    r"metafields\.(?P<namespace>[\w-]+)\.(?P<key>[\w-]+)\s+"
+    r"(?:IS (?P<null>NOT NULL|NULL)"
+    r"|BETWEEN\s+(?P<low>-?\d+)\s+AND\s+(?P<high>-?\d+)"
+    r"|(?P<operator>!=|>=|<=|=|>|<)\s+(?P<value>'[^']*'|-?\d+))(?=\s|$)"
 )
 _AND = re.compile(r"\s+AND\s+")
 _OFFSET = re.compile(r"(-?\d+)([dwmy])")
@@ -55,19 +65,24 @@ class CustomerFacts:
     first_order_at: datetime | None = None
     last_order_at: datetime | None = None
     last_order_number: int | None = None
+    metafields: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 Predicate = Callable[[CustomerFacts], bool]
 
 
-def parse_segment_query(query: str, anchor: datetime) -> Predicate:
+def parse_segment_query(
+    query: str, anchor: datetime, metafields: Metafields | None = None
+) -> Predicate:
     """A predicate that selects the members. Raises SegmentSyntaxError."""
     clauses, position = [], 0
     while True:
-        match = _CLAUSE.match(query, position)
-        if match is None:
+        if match := _METAFIELD.match(query, position):
+            clauses.append(_metafield_predicate(match, query, metafields or Metafields()))
+        elif match := _CLAUSE.match(query, position):
+            clauses.append(_predicate(match, query, anchor))
+        else:
             raise SegmentSyntaxError(_unexpected(query, position))
-        clauses.append(_predicate(match, query, anchor))
         position = match.end()
         if position == len(query):
             return lambda facts: all(clause(facts) for clause in clauses)
@@ -108,6 +123,35 @@ def _predicate(clause: re.Match[str], query: str, anchor: datetime) -> Predicate
         return lambda facts: compare(facts.customer.marketing_state, text)
     raise SegmentSyntaxError(
         f"Line 1 Column {clause.start() + 1}: '{attribute}' filter cannot be found."
+    )
+
+
+def _metafield_predicate(clause: re.Match[str], query: str, metafields: Metafields) -> Predicate:
+    place = (clause["namespace"], clause["key"])
+    definition = metafields.filterable(*place)
+    if definition is None:
+        raise SegmentSyntaxError(
+            f"Line 1 Column {clause.start() + 1}: 'metafields.{place[0]}.{place[1]}' filter cannot"
+            " be found."
+        )
+    if clause["null"]:
+        is_wanted = clause["null"] == "NOT NULL"
+        return lambda facts: (place in facts.metafields) is is_wanted
+    is_number = definition.type == "number_integer"
+    if clause["low"] is not None:
+        if not is_number:
+            raise SegmentSyntaxError(_unexpected(query, clause.start()))
+        low, high = int(clause["low"]), int(clause["high"])
+        return lambda facts: (
+            place in facts.metafields and (low <= int(facts.metafields[place]) <= high)
+        )
+    sign, raw = clause["operator"], clause["value"]
+    if is_number == raw.startswith("'") or (not is_number and sign not in ("=", "!=")):
+        raise SegmentSyntaxError(_unexpected(query, clause.start()))
+    compare, cast = _COMPARISONS[sign], int if is_number else str
+    wanted = cast(raw.strip("'"))
+    return lambda facts: (
+        place in facts.metafields and compare(cast(facts.metafields[place]), wanted)
     )
 
 

@@ -13,8 +13,10 @@ from uuid import NAMESPACE_URL, uuid5
 from ..data import Customer, Order, Segment, StoreData
 from .bulk import BulkJobs
 from .cost import LeakyBucket
+from .metafields import Metafields, Place
 from .paging import Index, SortKey
-from .segment_query import CustomerFacts, Predicate, parse_segment_query
+from .segment_query import CustomerFacts, Predicate, SegmentSyntaxError, parse_segment_query
+from .uploads import Uploads
 from .webhooks import Announced, Webhooks
 
 if TYPE_CHECKING:
@@ -123,6 +125,8 @@ class Store:
         self.discounts: dict[int, Discount] = {}
         # The most segments or customers of one discount; no limit if None.
         self.most_discount_targets: int | None = None
+        self.metafields = Metafields()
+        self.uploads = Uploads(data.number)
         self.segment_faults = SegmentFaults()
         self.record_faults = RecordFaults()
         self._members_queries_started = 0
@@ -166,7 +170,9 @@ class Store:
         """What the orders say about each customer, by customer number."""
         with self.lock:
             if self._cache.facts is None:
-                self._cache.facts = _derive_facts(self.customers, self._orders)
+                self._cache.facts = _derive_facts(
+                    self.customers, self._orders, self.metafields.values
+                )
             return self._cache.facts
 
     def members_where(self, predicate: Predicate) -> list[CustomerFacts]:
@@ -174,12 +180,22 @@ class Store:
         return [facts for facts in self.facts().values() if predicate(facts)]
 
     def members_of(self, segment: Segment) -> Index[CustomerFacts]:
-        """The members of a segment, by customer number."""
+        """The members of a segment, by customer number.
+
+        A segment with a filter that no longer exists has none.
+        """
         with self.lock:
             if segment.number not in self._cache.members:
-                predicate = parse_segment_query(segment.query, self.now)
-                self._cache.members[segment.number] = index_members(self.members_where(predicate))
+                try:
+                    members = self.members_where(self.parse_segment_query(segment.query))
+                except SegmentSyntaxError:
+                    members = []
+                self._cache.members[segment.number] = index_members(members)
             return self._cache.members[segment.number]
+
+    def parse_segment_query(self, query: str) -> Predicate:
+        """A predicate that selects the members of a query. Raises SegmentSyntaxError."""
+        return parse_segment_query(query, self.now, self.metafields)
 
     def start_members_query(self, members: list[CustomerFacts]) -> MembersQuery:
         """Begin an asynchronous query that returns the current `members`."""
@@ -258,6 +274,7 @@ class Store:
         """Remove a customer; their orders become guests' orders."""
         with self.lock:
             del self.customers[number]
+            self.metafields.delete_customer(number)
             for order in self._orders.values():
                 if order.customer_number == number:
                     order.customer_number = None
@@ -280,8 +297,36 @@ class Store:
                 if order.customer_number == removed:
                     order.customer_number = kept
             del self.customers[removed]
+            self.metafields.delete_customer(removed)
             self.update_customer(kept)
             self.webhooks.customers_merged(kept, removed)
+
+    def change_metafields(self, changes: Mapping[Place, str | None]) -> None:
+        """Set metafields of customers, or delete them (None). A customer changes with them."""
+        with self.lock:
+            values = self.metafields.values
+            changed = {place: v for place, v in changes.items() if values.get(place) != v}
+            if not changed:
+                return
+            for place, value in changed.items():
+                if value is None:
+                    del values[place]
+                else:
+                    values[place] = value
+            updated_at = self._next_update()
+            for number in {number for number, _, _ in changed} & self.customers.keys():
+                before = self.customers[number]
+                self.customers[number] = replace(before, updated_at=updated_at)
+                self.webhooks.customer_changed(before, self.customers[number])
+            self._cache = _Cache()
+            self._announce_members()
+
+    def delete_metafield_definition(self, namespace: str, key: str, *, with_values: bool) -> None:
+        """Delete a definition of customer metafields, as a merchant can, and maybe its values."""
+        with self.lock:
+            self.metafields.delete_definition(namespace, key, with_values=with_values)
+            self._cache = _Cache()
+            self._announce_members()
 
     def update_segment(self, number: int, **fields: Any) -> Segment:
         """Rename a segment or change its query; its members follow."""
@@ -364,13 +409,16 @@ def index_members(members: list[CustomerFacts]) -> Index[CustomerFacts]:
 
 
 def _derive_facts(
-    customers: dict[int, Customer], orders: dict[int, Order]
+    customers: dict[int, Customer], orders: dict[int, Order], metafields: Mapping[Place, str]
 ) -> dict[int, CustomerFacts]:
     """Count and sum each customer's orders; tests do not count, cancelled ones bring no money."""
     placed: dict[int, list[Order]] = {number: [] for number in customers}
     for order in orders.values():
         if order.customer_number in placed and not order.test:
             placed[order.customer_number].append(order)
+    held: dict[int, dict[tuple[str, str], str]] = {}
+    for (number, namespace, key), value in metafields.items():
+        held.setdefault(number, {})[namespace, key] = value
     facts = {}
     for number, theirs in placed.items():
         theirs.sort(key=lambda order: (order.processed_at, order.number))
@@ -381,5 +429,6 @@ def _derive_facts(
             first_order_at=theirs[0].processed_at if theirs else None,
             last_order_at=theirs[-1].processed_at if theirs else None,
             last_order_number=theirs[-1].number if theirs else None,
+            metafields=held.get(number, {}),
         )
     return facts
