@@ -28,6 +28,7 @@ from service.queue.runs import (
     record_runs,
     repeat_in_thread,
 )
+from service.shopify.metafields import queue_metafields
 from service.shopify.order_history import read_order_limit
 
 # Receives the number of finished steps of dbt, and of all steps.
@@ -182,7 +183,9 @@ def build_and_record(
 
 
 def queue_followups(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
-    """Queue what follows a successful build, before its runs end: updates of promo codes.
+    """Queue what follows a successful build, before its runs end.
+
+    Updates of promo codes, and of customer metafields in the store.
 
     If the process dies in between, the build is repeated, and so is this.
     """
@@ -190,6 +193,7 @@ def queue_followups(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
         if not recorder.is_over:
             with tenant_transaction(pool, recorder.tenant_id) as conn:
                 ask_for_updates(conn, recorder.tenant_id)
+                queue_metafields(conn, recorder.tenant_id)
 
 
 def begin_building(pool: Pool, recorders: Iterable[RunRecorder]) -> None:

@@ -125,6 +125,11 @@ class Settings:
         "Seconds that a bulk operation may wait for a free slot or make no progress before its "
         "rows are read in pages.",
     )
+    metafields_bulk_from: int = _setting(
+        1000,
+        "Number of customers from which changed metafields are sent to Shopify in a bulk mutation "
+        "instead of in calls of 25.",
+    )
     shopify_compare_hours: int = _setting(
         24,
         "Hours between comparisons of all ids with the shop's, which find deleted records; 0 for "

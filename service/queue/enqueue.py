@@ -23,13 +23,20 @@ TASKS: dict[str, str] = {
     "segments_sync": "quintile.segments_sync",
     "klaviyo_sync": "quintile.klaviyo_sync",
     "klaviyo_plan": "quintile.klaviyo_plan",
+    "metafields_sync": "quintile.metafields_sync",
     "build": BUILD_TASK,
     "promo_codes": "quintile.promo_codes",
 }
 HOUSEKEEP_TASK = "quintile.housekeep"
 PROBE_TASK = "quintile.probe"
 Enqueueable = Literal[
-    "shopify_sync", "segments_sync", "klaviyo_sync", "klaviyo_plan", "build", "promo_codes"
+    "shopify_sync",
+    "segments_sync",
+    "klaviyo_sync",
+    "klaviyo_plan",
+    "metafields_sync",
+    "build",
+    "promo_codes",
 ]
 
 _PRIORITIES: dict[Trigger, int] = {

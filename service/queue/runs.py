@@ -29,6 +29,7 @@ Kind = Literal[
     "segments_sync",
     "klaviyo_sync",
     "klaviyo_plan",
+    "metafields_sync",
     "build",
     "orders_import",
     "promo_codes",

@@ -31,7 +31,8 @@ ATTEMPTS = 3
 _FIRST_POLL_SECONDS = 0.1
 _SLOWEST_POLL_SECONDS = 10.0
 _COMMENT = re.compile(r"^#.*\n", re.MULTILINE)
-_BUSY = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
+# Codes of an operation that may be started once another has ended.
+BUSY = frozenset({"OPERATION_IN_PROGRESS", "LIMIT_REACHED"})
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _next_result(source: Source, job: BulkJob) -> Result | None:
             if started is None:
                 return None
             recorded = _record(source, job.resource, started, text, attempt)
-        ended = _wait(source.client, recorded["operation_id"], job.patience)
+        ended = wait_for_operation(source.client, recorded["operation_id"], job.patience)
         if ended is not None and ended["errorCode"] == "ACCESS_DENIED":
             # It does not say what it was denied: the caller's pages find out, and do without it.
             log.warning("a bulk operation was denied access; paging instead")
@@ -179,7 +180,7 @@ def _start(client: ShopifyClient, text: str, patience: float) -> Data | None:
         if not problems and payload.get("bulkOperation"):
             started: Data = payload["bulkOperation"]
             return started
-        if not problems or any(problem["code"] not in _BUSY for problem in problems):
+        if not problems or any(problem["code"] not in BUSY for problem in problems):
             reasons = [problem["message"] for problem in problems]
             log.warning("no bulk operation; paging instead", reasons=reasons)
             return None
@@ -190,7 +191,7 @@ def _start(client: ShopifyClient, text: str, patience: float) -> Data | None:
         pause = min(pause * 2, _SLOWEST_POLL_SECONDS)
 
 
-def _wait(client: ShopifyClient, operation_id: str, patience: float) -> Data | None:
+def wait_for_operation(client: ShopifyClient, operation_id: str, patience: float) -> Data | None:
     """The operation once it has ended; None when Shopify has lost it or it makes no progress.
 
     An unknown status is taken for one that may change.

@@ -14,12 +14,14 @@ NEEDED_SCOPES = MappingProxyType(
 ALL_ORDERS_SCOPE = "read_all_orders"
 PRODUCTS_SCOPE = "read_products"
 DISCOUNTS_SCOPE = "write_discounts"
+METAFIELDS_SCOPE = "write_customers"
 OPTIONAL_SCOPES = MappingProxyType(
     {
         ALL_ORDERS_SCOPE: "orders older than 60 days, without which a year of RFM is wrong",
         PRODUCTS_SCOPE: "the product type of order lines, without which RFM by product type has"
         " only the type unknown",
         DISCOUNTS_SCOPE: "promo codes for segments",
+        METAFIELDS_SCOPE: "RFM segments and scores in customer metafields, if you turn that on",
     }
 )
 # Fields of our documents that are asked for only with an optional scope.

@@ -34,6 +34,7 @@ from service.queue.enqueue import HOUSEKEEP_TASK, PROBE_TASK, TASKS, enqueue
 from service.queue.priorities import DUE_BUILD_TASK
 from service.queue.retry import PostponedError, is_transient, next_try
 from service.queue.runs import RunPolicy, record_run
+from service.shopify.metafield_sync import sync_metafields
 from service.shopify.sync import sync_shopify
 from service.webhooks.process import process_notices
 from service.worker.fair_queue import FairQueue
@@ -76,6 +77,10 @@ class Worker:
     def promo_codes(self, tenant_id: UUID, run_id: UUID) -> None:
         """Apply one tenant's promo codes to Shopify."""
         self._record(apply_promo_codes, tenant_id, run_id)
+
+    def metafields_sync(self, tenant_id: UUID, run_id: UUID) -> None:
+        """Write one tenant's RFM segments and scores to customer metafields, or remove them."""
+        self._record(sync_metafields, tenant_id, run_id)
 
     def build(self, tenant_id: UUID, run_id: UUID) -> None:
         """Build one tenant's models."""
@@ -212,6 +217,7 @@ def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) ->
         (TASKS["klaviyo_sync"], worker.klaviyo_sync),
         (TASKS["klaviyo_plan"], worker.klaviyo_sync),
         (TASKS["promo_codes"], worker.promo_codes),
+        (TASKS["metafields_sync"], worker.metafields_sync),
         (TASKS["build"], worker.build),
         (DUE_BUILD_TASK, worker.build_due_tenants),
     ):
