@@ -62,6 +62,7 @@ RunKind = Literal[
     "build",
     "orders_import",
     "promo_codes",
+    "metafields_sync",
 ]
 RunState = Literal["queued", "running", "succeeded", "failed"]
 RunTrigger = Literal["schedule", "person", "webhook", "cli"]

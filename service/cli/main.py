@@ -16,6 +16,7 @@ from service.cli.database import db, doctor, keys, migrate
 from service.cli.export import samples
 from service.cli.jobs import housekeep, jobs, runs
 from service.cli.klaviyo import klaviyo
+from service.cli.metafields import metafields
 from service.cli.privacy import privacy
 from service.cli.processes import demo, sandbox, worker
 from service.cli.promo_codes import promo_codes
@@ -81,6 +82,7 @@ for _command in (
     sync,
     klaviyo,
     promo_codes,
+    metafields,
     orders,
     build,
     backfill,

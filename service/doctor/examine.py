@@ -15,6 +15,7 @@ from service.doctor.database import check_database, check_isolation, check_roles
 from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
 from service.doctor.klaviyo import check_lists, check_revision
+from service.doctor.metafields import check_metafields
 from service.doctor.queue import check_freshness, check_queue, check_runs
 from service.doctor.shopify import check_records
 from service.doctor.versions import check_versions
@@ -46,6 +47,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
             ("klaviyo", lambda: check_revision(settings)),
             ("keys", lambda: check_keys(settings, conn)),
             ("shopify", lambda: check_records(conn)),
+            ("metafields", lambda: check_metafields(conn)),
             ("klaviyo", lambda: check_lists(conn)),
             ("webhooks", lambda: check_webhooks(settings, conn, fix=fix)),
             ("freshness", lambda: check_freshness(settings)),

@@ -50,6 +50,7 @@ RUN_LABELS = {
     "segments_sync": "Shopify segments",
     "klaviyo_sync": "Klaviyo lists",
     "klaviyo_plan": "Klaviyo previews",
+    "metafields_sync": "Shopify customer metafields",
     "build": "RFM segments and samples",
     "orders_import": "Order import",
     "promo_codes": "Promo codes",

@@ -191,6 +191,21 @@ def everywhere(
         )
         conn.execute(
             """
+            with pending as (
+                insert into app.shopify_metafield_changes (
+                    tenant_id, customer_id, is_removal, batch, r_score
+                )
+                values (%(t)s, %(c)s, false, 0, 4)
+            )
+            insert into app.shopify_customer_metafields (
+                tenant_id, customer_id, segment, written_at
+            )
+            values (%(t)s, %(c)s, 'champions', now())
+            """,
+            {"t": tenant, "c": person},
+        )
+        conn.execute(
+            """
             with list as (
                 insert into app.klaviyo_lists (tenant_id, list_id, name)
                 values (%(t)s, 'L', 'VIPs')
@@ -426,6 +441,8 @@ def test_a_data_request_exports_all_data_about_the_person(
     assert set(held) >= {
         "shopify.segment_members",
         "app.klaviyo_ledger",
+        "app.shopify_customer_metafields",
+        "app.shopify_metafield_changes",
         "app.klaviyo_list_profiles",
         "app.klaviyo_profiles",
         "app.klaviyo_events",

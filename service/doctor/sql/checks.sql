@@ -133,3 +133,12 @@ inner join shopify.rejected_rows as j on t.tenant_id = j.tenant_id
 where j.entity <> 'csv_line'
 group by t.name, j.entity
 order by t.name, j.entity;
+
+-- name: list_metafield_tenants
+-- Tenants that have, or had, RFM in customer metafields. Read as quintile_owner.
+select
+    t.tenant_id,
+    t.name
+from app.tenants as t
+inner join app.shopify_metafields as m on t.tenant_id = m.tenant_id
+order by t.name;

@@ -98,6 +98,18 @@ ledger as (
     returning 1
 ),
 
+metafields as (
+    delete from app.shopify_customer_metafields as m
+    where m.tenant_id = %(tenant_id)s and m.customer_id = any(%(customer_ids)s)
+    returning 1
+),
+
+metafield_changes as (
+    delete from app.shopify_metafield_changes as m
+    where m.tenant_id = %(tenant_id)s and m.customer_id = any(%(customer_ids)s)
+    returning 1
+),
+
 list_profiles as (
     delete from app.klaviyo_list_profiles as k
     where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
@@ -269,6 +281,8 @@ from
         ('shopify.rejected_rows', (select count(*) from rejected)),
         ('shopify.rereads', (select count(*) from rereads)),
         ('app.klaviyo_ledger', (select count(*) from ledger)),
+        ('app.shopify_customer_metafields', (select count(*) from metafields)),
+        ('app.shopify_metafield_changes', (select count(*) from metafield_changes)),
         ('app.klaviyo_list_profiles', (select count(*) from list_profiles)),
         ('app.klaviyo_profiles', (select count(*) from profiles)),
         ('app.klaviyo_events', (select count(*) from klaviyo_events)),

@@ -72,6 +72,18 @@ select
                     k.tenant_id = %(tenant_id)s
                     and (k.customer_id = any(%(customer_ids)s) or k.email = any(%(emails)s))
             ),
+            'app.shopify_customer_metafields',
+            (
+                select jsonb_agg(to_jsonb(m) - 'tenant_id')
+                from app.shopify_customer_metafields as m
+                where m.tenant_id = %(tenant_id)s and m.customer_id = any(%(customer_ids)s)
+            ),
+            'app.shopify_metafield_changes',
+            (
+                select jsonb_agg(to_jsonb(m) - 'tenant_id')
+                from app.shopify_metafield_changes as m
+                where m.tenant_id = %(tenant_id)s and m.customer_id = any(%(customer_ids)s)
+            ),
             'app.klaviyo_list_profiles',
             (
                 select jsonb_agg(to_jsonb(k) - 'tenant_id')
