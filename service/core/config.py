@@ -125,7 +125,7 @@ class Settings:
         "Seconds that a bulk operation may wait for a free slot or make no progress before its "
         "rows are read in pages.",
     )
-    metafields_bulk_from: int = _setting(
+    shopify_metafields_bulk_from: int = _setting(
         1000,
         "Number of customers from which changed metafields are sent to Shopify in a bulk mutation "
         "instead of in calls of 25.",

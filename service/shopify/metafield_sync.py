@@ -128,7 +128,7 @@ def _config(source: Source) -> Config:
 def _write_changes(settings: Settings, source: Source) -> None:
     changes = _plan(source)
     failures = 0
-    while changes.customers >= settings.metafields_bulk_from and failures < MOST_FAILURES:
+    while changes.customers >= settings.shopify_metafields_bulk_from and failures < MOST_FAILURES:
         batches = min(changes.batches, MOST_BATCHES)
         share = upload_changes(source, batches, settings.shopify_bulk_patience_seconds)
         failures += share < _WORTHWHILE

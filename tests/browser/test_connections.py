@@ -63,6 +63,7 @@ def test_a_store_is_connected_rejected_verified_and_disconnected(
                 "read_all_orders",
                 "read_products",
                 "write_discounts",
+                "write_customers",
             ]
         )
         expect(shop_part.locator("dl.facts")).to_contain_text(KESSEL.name)

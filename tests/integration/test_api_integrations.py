@@ -85,9 +85,10 @@ def test_a_connected_store_is_shown_with_its_scopes_and_their_purpose(
         "read_all_orders": (False, True),
         "read_products": (False, True),
         "write_discounts": (False, True),
+        "write_customers": (False, True),
     }
     assert all(scope["purpose"] for scope in body["scopes"])
-    assert body["other_scopes"] == ["read_themes", "write_customers"]
+    assert body["other_scopes"] == ["read_themes"]
     # The first syncs are queued once.
     client.post(PATH, json={"access_token": TOKEN})
     runs = client.get("/api/admin/runs").get_json()["data"]

@@ -44,7 +44,7 @@ def here(built_settings: Settings, shop: Sandbox) -> Settings:
 
 @pytest.fixture
 def in_bulk(here: Settings) -> Settings:
-    return replace(here, metafields_bulk_from=1)
+    return replace(here, shopify_metafields_bulk_from=1)
 
 
 @pytest.fixture
@@ -341,7 +341,7 @@ def test_an_answer_that_is_lost_at_any_call_changes_nothing_in_the_end(
 ) -> None:
     few = dict(list(scores.items())[:20])
     score(here, tenant, few)
-    in_bulk = replace(here, metafields_bulk_from=1)
+    in_bulk = replace(here, shopify_metafields_bulk_from=1)
     faults = [Fault(lose=True, path=GRAPHQL, after=after) for after in range(14)]
     with stamina.set_testing(True, attempts=2):
         for fault in [*faults, Fault(lose=True, path="/staged-uploads/")]:
