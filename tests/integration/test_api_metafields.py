@@ -13,11 +13,12 @@ from flask.testing import FlaskClient
 
 from sandbox import Sandbox
 from sandbox.shopify import ALL_SCOPES, Store
-from service.builds.follow_up import queue_follow_ups
+from service.builds.run import queue_followups
 from service.core.config import Settings
 from service.core.credentials import disconnect
 from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.doctor.metafields import check_metafields
+from service.queue.runs import record_runs, start_builds
 from service.shopify.connection import connect_shopify
 from service.tenants.tenants import add_tenant
 from service.worker.run_once import run_once
@@ -66,6 +67,12 @@ def changed(client: FlaskClient, **values: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.get_json()
     found: dict[str, Any] = answer.get_json()
     return found
+
+
+def end_build(pool: Pool, tenant_id: UUID) -> None:
+    """A build that changes nothing, as it ends."""
+    with record_runs(pool, start_builds(pool, [tenant_id], "cli").mine) as recorders:
+        queue_followups(pool, recorders)
 
 
 def findings(settings: Settings) -> list[tuple[str, str]]:
@@ -128,13 +135,13 @@ def test_every_build_is_followed_by_a_run_while_it_is_on(
     store: Store,
     scores: dict[str, Scored],
 ) -> None:
-    queue_follow_ups(pool, [tenant])
+    end_build(pool, tenant)
     assert client.get("/api/admin/runs?kind=metafields_sync").get_json()["data"] == []
     changed(client, is_enabled=True)
     run_once(here, pool)
     first, *_ = scores
     score(here, tenant, {**scores, first: ("loyal", 4, 3, 3)})
-    queue_follow_ups(pool, [tenant])
+    end_build(pool, tenant)
     run_once(here, pool)
     assert held(store)[first] == ("loyal", 4, 3, 3)
     runs = client.get("/api/admin/runs?kind=metafields_sync").get_json()["data"]
@@ -142,7 +149,7 @@ def test_every_build_is_followed_by_a_run_while_it_is_on(
     # A run would fail while the store is not connected, so none is queued.
     with tenant_transaction(pool, tenant) as conn:
         disconnect(conn, tenant, "shopify", "a test")
-    queue_follow_ups(pool, [tenant])
+    end_build(pool, tenant)
     runs = client.get("/api/admin/runs?kind=metafields_sync").get_json()["data"]
     assert len(runs) == 2
 
