@@ -16,7 +16,6 @@ from service.api import (
     klaviyo_records,
     metafields,
     metrics,
-    notifications,
     people,
     privacy,
     promo_codes,
@@ -34,6 +33,7 @@ from service.api import (
     segments_klaviyo,
     tenant,
     tokens,
+    webhook_endpoints,
     webhooks,
 )
 
@@ -62,7 +62,7 @@ def blueprints() -> tuple[APIBlueprint, ...]:
         klaviyo.blueprint,
         klaviyo_records.blueprint,
         promo_codes.blueprint,
-        notifications.blueprint,
+        webhook_endpoints.blueprint,
         integrations_klaviyo.blueprint,
         runs.blueprint,
         schedules.blueprint,

@@ -62,7 +62,7 @@ _SCOPES: dict[str, Scope] = {
 # Credentials, and what gives access to personal data outside Quintile: also to read.
 _ADMIN_BLUEPRINTS = frozenset({"tokens", "people", "audit_log", "privacy"})
 # Connections and addresses that data is sent to: to change.
-_ADMIN_CHANGES = frozenset({"integrations", "integrations_klaviyo", "notifications"})
+_ADMIN_CHANGES = frozenset({"integrations", "integrations_klaviyo", "webhook_endpoints"})
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def jobs_work(settings: Settings, as_json: bool) -> None:
 def housekeep(settings: Settings, as_json: bool) -> None:
     """Delete old data.
 
-    Deletes old webhooks and notifications, expired exports, old runs and finished jobs.
+    Deletes old webhooks, received and sent, expired exports, old runs and finished jobs.
     """
     from service.worker.housekeeping import housekeep as delete_old
 

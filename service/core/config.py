@@ -108,7 +108,7 @@ class Settings:
         90, "Days that finished runs are kept; the newest successful runs stay longer.", least=1
     )
     webhook_days: int = _setting(
-        30, "Days that processed webhooks, sent notifications and finished jobs are kept."
+        30, "Days that processed webhooks, the log of sent ones and finished jobs are kept."
     )
     segment_change_days: int = _setting(
         400, "Days that it is kept who entered and left Shopify segments."
@@ -137,7 +137,7 @@ class Settings:
     )
     notify_private_addresses: int = _setting(
         0,
-        "1 allows notifications to http addresses and private networks; 0 allows only https "
+        "1 allows outgoing webhooks to http addresses and private networks; 0 allows only https "
         "addresses on the internet.",
         least=0,
         most=1,

@@ -149,10 +149,19 @@ def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.R
     if response.status_code in _TRANSIENT_STATUSES:
         raise TransientError(
             f"it answered with status {response.status_code}",
-            retry_after=_seconds(response.headers.get("Retry-After")),
+            retry_after=parse_retry_after(response.headers.get("Retry-After")),
             is_undone=response.status_code in _REJECTED_STATUSES,
         )
     return response
+
+
+def parse_retry_after(retry_after: str | None) -> float | None:
+    """Retry-After in seconds, at most a day; its other form, a date, is ignored."""
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        return None
+    return min(max(seconds, 0.1), _A_DAY_SECONDS) if math.isfinite(seconds) else None
 
 
 def is_transient_status(status: int) -> bool:
@@ -211,12 +220,3 @@ def _wait_for(error: Exception) -> bool | float:
     if error.retry_after is None:
         return True
     return error.retry_after if error.retry_after <= MAX_RETRY_AFTER_SECONDS else False
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After in seconds, at most a day; its other form, a date, is ignored."""
-    try:
-        seconds = float(retry_after or "")
-    except ValueError:
-        return None
-    return min(max(seconds, 0.1), _A_DAY_SECONDS) if math.isfinite(seconds) else None

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from service.core.db import Connection, one
 from service.core.queries import query
 from service.destinations.configs import get_config, request_full_read
-from service.notifications.outbox import announce
+from service.notifications.events import announce
 from service.queue.enqueue import Enqueueable, enqueue
 from service.queue.runs import Trigger
 
@@ -130,7 +130,7 @@ def finish(
 ) -> None:
     """Record the outcome of a configuration, and send a notification if its state changed.
 
-    Should be last in its transaction: see :func:`service.notifications.outbox.announce`.
+    Should be last in its transaction: see :func:`service.notifications.events.announce`.
     """
     conn.execute(
         query("destinations.finish_sync_run"),

@@ -12,6 +12,7 @@ from service.core.db import connect_as_owner
 from service.core.errors import QuintileError
 from service.doctor.connections import check_connections, check_keys
 from service.doctor.database import check_database, check_isolation, check_roles
+from service.doctor.endpoints import check_endpoints
 from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
 from service.doctor.klaviyo import check_lists, check_revision
@@ -50,6 +51,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
             ("metafields", lambda: check_metafields(conn)),
             ("klaviyo", lambda: check_lists(conn)),
             ("webhooks", lambda: check_webhooks(settings, conn, fix=fix)),
+            ("endpoints", lambda: check_endpoints(conn)),
             ("freshness", lambda: check_freshness(settings)),
             ("runs", lambda: check_runs(settings, conn)),
             ("worker", lambda: check_queue(settings)),

@@ -1,1 +1,1 @@
-"""Outgoing webhooks: notifications to tenants when a Klaviyo sync fails or works again."""
+"""Outgoing webhooks: endpoints, the events that they receive, and their delivery."""

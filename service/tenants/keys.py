@@ -19,7 +19,7 @@ from service.core.vault import DERIVED, KEY_BYTES, key_ring, seal, unseal
 # For each kind of stored secret: what locks a tenant's rows, and what stores a newly sealed one.
 _STORES = (
     (query("tenants.lock_credentials"), query("tenants.reseal_credential")),
-    (query("tenants.lock_hook"), query("tenants.reseal_hook")),
+    (query("tenants.lock_webhook_secrets"), query("tenants.reseal_webhook_secret")),
 )
 
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -78,8 +78,7 @@ def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> 
                 rotation.in_use[newest] += 1
                 if key_id != newest:
                     sealed = seal(settings, tenant_id, provider, secret)
-                    owner = {"tenant_id": tenant_id, "provider": provider}
-                    conn.execute(reseal, {**owner, **sealed})
+                    conn.execute(reseal, {**row, "tenant_id": tenant_id, **sealed})
                     rotation.resealed += 1
     return rotation
 

@@ -28,7 +28,9 @@ def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[s
         # An export's row has the time at which it expires.
         "exports": (query("worker.purge_exports"), None),
         "runs": (query("worker.purge_runs"), settings.run_days),
-        "notifications": (query("notifications.purge_notifications"), settings.webhook_days),
+        "notifications": (query("notifications.purge_deliveries"), settings.webhook_days),
+        # A former secret has the time at which it expires.
+        "webhook_secrets": (query("notifications.purge_secrets"), None),
         "klaviyo_events": (query("worker.purge_klaviyo_events"), settings.klaviyo_event_days),
         "segment_changes": (
             query("segments.purge_changes"),

@@ -36,6 +36,8 @@ _GAUGES = {
     "quintile_tenant_lag_seconds": ("Time since a tenant was last served.", ("tenant", "kind")),
     "quintile_queue_jobs": ("Jobs that are due or running.", ("queue", "state")),
     "quintile_queue_oldest_seconds": ("How long the oldest due job has waited.", ("queue",)),
+    "quintile_webhooks_pending": ("Outgoing webhooks that wait.", ()),
+    "quintile_webhook_endpoints_failing": ("Endpoints whose last delivery failed.", ()),
     "quintile_workers": ("Workers with a heartbeat in the last minute.", ()),
     "quintile_runs_unfinished": ("Runs that are queued or running.", ("kind", "state")),
 }
@@ -105,6 +107,9 @@ def _queue(conn: Connection) -> Iterator[Metric]:
     runs = conn.execute(query("worker.count_unfinished_runs")).fetchall()
     unfinished = [((row["kind"], row["state"]), row["runs"]) for row in runs]
     yield _gauge("quintile_runs_unfinished", unfinished)
+    webhooks = one(conn.execute(query("worker.count_webhooks")).fetchone())
+    yield _gauge("quintile_webhooks_pending", [((), webhooks["pending"])])
+    yield _gauge("quintile_webhook_endpoints_failing", [((), webhooks["failing"])])
 
 
 def _written(conn: Connection) -> Metric:

@@ -10,6 +10,7 @@ from procrastinate.worker import Worker
 
 from service.core.config import Settings
 from service.core.db import Pool
+from service.notifications.deliveries import enqueue_webhooks
 from service.queue.retry import PostponedError
 from service.worker.scheduler import close_dead_runs, requeue_stalled_jobs
 from service.worker.tasks import worker_app
@@ -20,8 +21,8 @@ _CONCURRENCY = 4
 def run_once(settings: Settings, pool: Pool) -> dict[str, int]:
     """Run every due job, several at once, until none is left.
 
-    Jobs of dead workers are requeued first. Schedules are not served. It may run beside workers, as
-    the queue's locks apply to all of them.
+    Jobs of dead workers are requeued first, and due outgoing webhooks are queued. Schedules are not
+    served. It may run beside workers, as the queue's locks apply to all of them.
 
     Returns:
         How many jobs were done, how many failed, and how many will be retried later.
@@ -42,6 +43,7 @@ def run_once(settings: Settings, pool: Pool) -> dict[str, int]:
 
     requeue_stalled_jobs(settings)
     close_dead_runs(settings, pool)
+    enqueue_webhooks(settings, pool)
     app = worker_app(settings, pool)
     with app.open():
         app.run_worker(

@@ -23,8 +23,9 @@ from service.core.db import Connection, Pool, connect, one, tenant_transaction, 
 from service.core.errors import AlreadyRunningError, QuintileError
 from service.core.queries import query
 from service.klaviyo.destination import sync_klaviyo
-from service.notifications.outbox import NOTIFY_TASK, send_notification
-from service.notifications.outbox import QUEUE as NOTIFICATION_QUEUE
+from service.notifications.deliveries import collect_events, deliver_due
+from service.notifications.jobs import COLLECT_TASK, DELIVER_TASK
+from service.notifications.jobs import QUEUE as NOTIFICATION_QUEUE
 from service.privacy.requests import process_request
 from service.promo_codes.apply import apply_promo_codes
 from service.promo_codes.codes import ask_for_updates
@@ -108,9 +109,13 @@ class Worker:
         """Process one privacy request."""
         process_request(self.settings, self.pool, UUID(tenant_id), webhook_id)
 
-    def notify(self, tenant_id: str, notification_id: str) -> None:
-        """Send one notification."""
-        send_notification(self.settings, self.pool, UUID(tenant_id), UUID(notification_id))
+    def collect_events(self, tenant_id: str) -> None:
+        """Turn what one tenant's builds have changed into messages to its endpoints."""
+        collect_events(self.pool, UUID(tenant_id))
+
+    def deliver_webhooks(self, tenant_id: str, endpoint_id: str) -> None:
+        """Send what waits for one endpoint."""
+        deliver_due(self.settings, self.pool, UUID(tenant_id), UUID(endpoint_id))
 
     def housekeep(self, tenant_id: str) -> None:
         """Delete one tenant's old records."""
@@ -227,7 +232,8 @@ def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) ->
         (PRIVACY_TASK, WEBHOOK_QUEUE, worker.privacy),
         (HOUSEKEEP_TASK, WEBHOOK_QUEUE, worker.housekeep),
         (PROBE_TASK, WEBHOOK_QUEUE, worker.probe),
-        (NOTIFY_TASK, NOTIFICATION_QUEUE, worker.notify),
+        (COLLECT_TASK, NOTIFICATION_QUEUE, worker.collect_events),
+        (DELIVER_TASK, NOTIFICATION_QUEUE, worker.deliver_webhooks),
     ):
         app.task(name=task, queue=queue, retry=retry)(process)
     return app

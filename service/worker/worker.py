@@ -20,6 +20,7 @@ from service.core.config import Settings
 from service.core.db import Pool, open_pool
 from service.core.errors import DatabaseUnavailableError
 from service.core.queries import load_queries
+from service.notifications.deliveries import enqueue_webhooks
 from service.worker.metrics import serve_metrics
 from service.worker.probes import enqueue_probes
 from service.worker.scheduler import close_dead_runs, enqueue_due, requeue_stalled_jobs
@@ -114,6 +115,7 @@ async def _schedule(settings: Settings, pool: Pool, clock: Clock, every_seconds:
             now = clock()
             await asyncio.to_thread(enqueue_due, settings, pool, now)
             await asyncio.to_thread(enqueue_probes, settings, pool, now)
+            await asyncio.to_thread(enqueue_webhooks, settings, pool)
         except (psycopg.OperationalError, DatabaseUnavailableError) as error:
             log.warning("schedules wait for the database", error=type(error).__name__)
             # Give living workers time for a heartbeat before any of them counts as dead.

@@ -516,28 +516,46 @@ def test_a_list_is_created_and_a_list_is_pulled(
         inspect(page)
 
 
-def test_notifications_are_set_tested_and_removed(
+def test_webhooks_are_added_tested_disabled_and_deleted(
     here: Settings, tenant: UUID, serve: Serve, page: Page, inspect: Inspect
 ) -> None:
-    with serve(here, "kessel") as site, HTTPServer(host="127.0.0.1", port=0) as receiver:
-        receiver.expect_oneshot_request("/").respond_with_data("")
+    with (
+        serve(here, "kessel") as site,
+        HTTPServer(host="127.0.0.1", port=0) as receiver,
+        worker(here),
+    ):
+        receiver.expect_oneshot_request("/one").respond_with_data("")
         page.goto(site.sign_in_link())
         page.wait_for_url("**/admin/segments")
         page.goto(f"{site.url}/admin/klaviyo")
         expect(page.get_by_text("Klaviyo is not connected.")).to_be_visible()
-        expect(page.get_by_text("No webhook set.")).to_be_visible()
-        status = page.locator("[data-hook-status]")
-        page.get_by_label("Webhook URL (https)").fill(receiver.url_for("/"))
-        page.get_by_role("button", name="Save and create secret").click()
-        expect(page.locator("[data-hook-secret-value]")).to_have_text(re.compile("^whsec_"))
+        expect(page.get_by_text("No webhooks.")).to_be_visible()
+        status = page.locator("[data-webhook-status]")
+        one, two = receiver.url_for("/one"), receiver.url_for("/two")
+        page.get_by_label("Webhook URL (https)").fill(one)
+        page.get_by_role("button", name="Add webhook").click()
+        expect(page.locator("[data-secret-value]")).to_have_text(re.compile("^whsec_"))
         inspect(page)
-        page.get_by_role("button", name="Send test").click()
-        expect(status).to_have_text("Test delivered.")
-        expect(page.locator("[data-hook-secret-value]")).to_be_empty()
-        page.get_by_role("button", name="Send test").click()
-        expect(status).to_contain_text("Test failed. The receiver answered with status 500.")
+        page.get_by_label("Webhook URL (https)").fill(two)
+        page.get_by_label("Samples found").check()
+        page.get_by_role("button", name="Add webhook").click()
+        expect(page.get_by_role("button", name=f"Delete: {two}")).to_be_visible()
+
+        page.get_by_role("button", name=f"Send test: {one}").click()
+        expect(status).to_have_text("Test delivered.", timeout=RUN_PATIENCE_MS)
+        expect(page.locator("[data-secret-value]")).to_be_empty()
+        page.get_by_role("button", name=f"Send test: {two}").click()
+        expect(status).to_contain_text(
+            "Test failed. The receiver answered with status 500.", timeout=RUN_PATIENCE_MS
+        )
         page.get_by_text("Delivery log").click()
         expect(page.get_by_role("row").filter(has_text="Test")).to_have_count(2)
+        page.get_by_role("button", name=f"New secret: {two}").click()
+        expect(page.locator("[data-secret-value]")).to_have_text(re.compile("^whsec_"))
+        page.get_by_role("button", name=f"Disable: {two}").click()
+        expect(page.get_by_role("button", name=f"Enable: {two}")).to_be_visible()
         inspect(page)
-        page.get_by_role("button", name="Remove").click()
-        expect(page.get_by_text("No webhook set.")).to_be_visible()
+        for url in (one, two):
+            page.get_by_role("button", name=f"Delete: {url}").click()
+            expect(page.get_by_role("button", name=f"Delete: {url}")).to_have_count(0)
+        expect(page.get_by_text("No webhooks.")).to_be_visible()

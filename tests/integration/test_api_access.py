@@ -208,10 +208,14 @@ def test_an_invalid_parameter_is_named(client: FlaskClient) -> None:
                 "#/excluded_domains/0": "A domain looks like example.com.",
             },
         ),
-        ("POST", "notifications", {"url": ""}, {"#/url": "This must not be empty."}),
         (
-            *("POST", "notifications"),
-            {"url": "http://x.example"},
+            *("POST", "webhooks/endpoints"),
+            {"url": "", "topics": ["sample.found"]},
+            {"#/url": "This must not be empty."},
+        ),
+        (
+            *("POST", "webhooks/endpoints"),
+            {"url": "http://x.example", "topics": ["sample.found"]},
             {"#/url": "The address must begin with https://."},
         ),
         (

@@ -167,7 +167,7 @@ def test_conditional_requests_over_http(settings: Settings, tenant: UUID, servic
 
 # -- paging -------------------------------------------------------------------------------------
 
-# Not lists of objects: a row for each segment, day, score or status. And the newest notifications.
+# Not lists of objects: a row for each segment, day, score or status.
 WHOLE = {
     f"{ADMIN}/segments/rfm",
     f"{ADMIN}/segments/rfm/grid",
@@ -175,7 +175,6 @@ WHOLE = {
     f"{ADMIN}/segments/rfm/movements",
     f"{ADMIN}/segments/rfm/thresholds",
     f"{ADMIN}/samples/stats",
-    f"{ADMIN}/notifications",
 }
 
 

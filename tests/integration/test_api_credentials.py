@@ -126,9 +126,6 @@ ADMIN = {
     "integrations_klaviyo.connect_klaviyo_account",
     "integrations_klaviyo.disconnect_klaviyo_account",
     "integrations_klaviyo.verify_klaviyo_connection",
-    "notifications.remove_notification_hook",
-    "notifications.set_notification_hook",
-    "notifications.test_notification_hook",
     "people.create_sign_in_link",
     "people.end_session",
     "people.end_sessions",
@@ -140,6 +137,13 @@ ADMIN = {
     "tokens.list_tokens",
     "tokens.revoke_token",
     "tokens.show_token",
+    "webhook_endpoints.add_webhook_endpoint",
+    "webhook_endpoints.change_webhook_endpoint",
+    "webhook_endpoints.delete_webhook_endpoint",
+    "webhook_endpoints.redeliver_webhook",
+    "webhook_endpoints.replay_webhooks",
+    "webhook_endpoints.rotate_webhook_secret",
+    "webhook_endpoints.test_webhook_endpoint",
 }
 READ = {"admin.sign_out", "samples_settings.preview_samples_settings"}
 
@@ -551,13 +555,14 @@ def test_a_change_is_in_the_audit_log_with_who_before_and_after(
     assert [line["action"] for line in lines] == [row["action"] for row in listed]
     assert json.loads(lines[-1]["after"])["window_days"] == 180
 
-    # A new secret is a change, even for the same address; the address may hold a secret.
-    for _ in "12":
-        hook = {"url": "https://hooks.example/T0/secret-part"}
-        assert client.post("/api/admin/notifications", json=hook).status_code == 200
+    # The address may hold a secret.
+    hook = {"url": "https://hooks.example/T0/secret-part", "topics": ["sample.found"]}
+    assert client.post("/api/admin/webhooks/endpoints", json=hook).status_code == 201
     newest, *others = client.get(AUDIT).get_json()["data"]
-    assert (newest["action"], newest["after"]) == ("notifications.set", {"host": "hooks.example"})
-    assert others[1:] == listed
+    assert newest["action"] == "webhook_endpoint.added"
+    assert newest["after"]["host"] == "hooks.example"
+    assert "secret-part" not in str(newest)
+    assert others == listed
     listed = [newest, *others]
 
     # What fails, or changes nothing, leaves no entry.

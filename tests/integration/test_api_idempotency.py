@@ -127,10 +127,9 @@ def test_a_secret_is_shown_again_and_stored_sealed(
     app: APIFlask, client: FlaskClient, owner: Connection
 ) -> None:
     hook, token = key("hook"), key("token")
+    endpoint = {"url": "https://example.com/hook", "topics": ["sample.found"]}
     secrets = {
-        client.post(
-            f"{ADMIN}/notifications", json={"url": "https://example.com/hook"}, headers=hook
-        ).get_json()["secret"]
+        client.post(f"{ADMIN}/webhooks/endpoints", json=endpoint, headers=hook).get_json()["secret"]
         for _ in range(2)
     }
     tokens = {

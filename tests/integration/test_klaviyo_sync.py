@@ -64,8 +64,8 @@ from tests.web import add_history, add_scored_customers
 
 KEY = "pk_sandbox_for_these_tests"
 LISTENER = """
-    insert into app.notification_hooks (tenant_id, url, sealed_secret, key_id, last_four)
-    values (%s, 'https://example.com/', 'sealed', 'key', 'last')
+    insert into app.webhook_endpoints (tenant_id, url, topics)
+    values (%s, 'https://example.com/', '{klaviyo_sync.failed, klaviyo_sync.recovered}')
 """
 
 
@@ -567,7 +567,7 @@ def test_configurations_left_by_a_dead_process_are_reported_as_failed(brand: Bra
     brand.sync()
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
         sent = conn.execute(
-            "select topic, run_id = %s as is_dead from app.notifications order by created_at",
+            "select topic, run_id = %s as is_dead from app.webhook_deliveries order by position",
             [run_id],
         ).fetchall()
     assert [tuple(row.values()) for row in sent] == [
@@ -585,7 +585,7 @@ def test_a_pause_by_a_person_sends_no_notification(brand: Brand) -> None:
     (row,) = brand.rows()
     assert row["state"] == "paused"
     with tenant_transaction(brand.pool, brand.tenant_id) as conn:
-        assert conn.execute("select from app.notifications").fetchall() == []
+        assert conn.execute("select from app.webhook_deliveries").fetchall() == []
 
 
 def test_a_stopping_process_records_no_failure(brand: Brand) -> None:

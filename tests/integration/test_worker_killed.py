@@ -33,16 +33,15 @@ from service.core.db import (
     Pool,
     connect,
     connect_as_owner,
-    one,
     open_pool,
     tenant_transaction,
 )
-from service.core.queries import query
 from service.destinations.sync_runs import request_sync
 from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.lists import map_list
-from service.notifications.hooks import set_hook
-from service.notifications.outbox import NOTIFY_TASK
+from service.notifications.deliveries import send_test
+from service.notifications.endpoints import add_endpoint
+from service.notifications.jobs import COLLECT_TASK, DELIVER_TASK, defer_collection
 from service.privacy.requests import add_request
 from service.queue.defer import defer, defer_notices, defer_privacy
 from service.queue.enqueue import HOUSEKEEP_TASK, PROBE_TASK, enqueue
@@ -179,18 +178,21 @@ def _queue_probe(_world: World, conn: Connection, tenant_id: UUID) -> None:
     )
 
 
-def _queue_notification(world: World, conn: Connection, tenant_id: UUID) -> None:
-    set_hook(world.settings, conn, tenant_id, world.receiver.url_for("/"))
-    row = conn.execute(query("notifications.insert_test"), {"tenant_id": tenant_id}).fetchone()
-    defer(
-        conn,
-        NOTIFY_TASK,
-        queue="notifications",
-        lock=f"notify {tenant_id}",
-        priority=PRIORITY_SCHEDULE,
-        tenant_id=str(tenant_id),
-        notification_id=str(one(row)["notification_id"]),
+def _queue_collection(world: World, conn: Connection, tenant_id: UUID) -> None:
+    url = world.receiver.url_for("/")
+    add_endpoint(world.settings, conn, tenant_id, url, ["build.completed"])
+    conn.execute(
+        "insert into app.runs (tenant_id, kind, trigger, state, attempts, finished_at)"
+        " values (%s, 'build', 'cli', 'succeeded', 2, now())",
+        [tenant_id],
     )
+    defer_collection(conn, tenant_id)
+
+
+def _queue_delivery(world: World, conn: Connection, tenant_id: UUID) -> None:
+    url = world.receiver.url_for("/")
+    endpoint_id, _ = add_endpoint(world.settings, conn, tenant_id, url, ["sample.found"])
+    send_test(conn, tenant_id, endpoint_id)
 
 
 def _customer() -> str:
@@ -248,7 +250,15 @@ KINDS = (
         is_run=False,
         held_at=_LOCK_ONE_ROW.format(table="app.connections", name="probe"),
     ),
-    Kind("notification", NOTIFY_TASK, _queue_notification, SLOW_SECONDS / 2, is_run=False),
+    Kind(
+        "collection",
+        COLLECT_TASK,
+        _queue_collection,
+        0.5,
+        is_run=False,
+        held_at=_LOCK_ONE_ROW.format(table="app.webhook_progress", name="collection"),
+    ),
+    Kind("delivery", DELIVER_TASK, _queue_delivery, SLOW_SECONDS / 2, is_run=False),
     Kind("build", "quintile.build", _run("build"), 8.0),
     Kind(
         "due build",
@@ -406,22 +416,19 @@ class World:
         for name in KLAVIYO:
             account = _account(self.shops, name)
             found[f"members of {name}"] = account.member_emails(account.list_names()[0]["id"])
-        received = {request.headers["webhook-id"] for request, _ in self.receiver.log}
-        found["notified"] = [self._notification(notification_id) for notification_id in received]
+        received = [request.headers["webhook-id"] for request, _ in self.receiver.log]
         with connect(self.settings.database_url) as conn:
             for what, statement in _OUTCOMES.items():
                 found[what] = conn.execute(statement).fetchall()
+            found["delivered"] = conn.execute(
+                "select topic, state from app.webhook_deliveries"
+                " where delivery_id = any(%s::uuid[]) order by topic",
+                [received],
+            ).fetchall()
         for tables in (found[name] for name in NAMES):
             for row in tables["orders"] + tables["customers"]:
                 row["deleted_at"] = row["deleted_at"] is not None
         return found
-
-    def _notification(self, notification_id: str) -> dict[str, Any] | None:
-        with connect(self.settings.database_url) as conn:
-            return conn.execute(
-                "select topic, state from app.notifications where notification_id = %s",
-                [notification_id],
-            ).fetchone()
 
 
 _OUTCOMES = {
@@ -506,7 +513,9 @@ def test_a_worker_killed_in_every_kind_of_job_leaves_the_same_outcome(
     kinds = [row["kind"] for row in expected["receipts"]]
     assert kinds == ["customer_redact", "data_request", "shop_redact"]
     assert [event["state"] for event in expected["events"]] == ["done"] * NOTICES
-    assert expected["notified"] == [{"topic": "test", "state": "delivered"}]
+    assert expected["delivered"] == [
+        {"topic": topic, "state": "delivered"} for topic in ("build.completed", "test")
+    ]
     for what, rows in expected.items():
         assert found[what] == rows, f"{what} after kills with KILL_SEED={SEED}"
     with connect(killed.settings.database_url) as conn:

@@ -1,21 +1,30 @@
--- name: list_notifications
--- Notifications, newest first.
+-- name: list_webhook_deliveries
+-- A page of messages to endpoints, newest first, with one extra row.
 select
-    n.notification_id,
-    n.topic,
-    n.config_id,
-    n.run_id,
-    n.state,
-    n.attempts,
-    n.error,
-    n.created_at,
-    n.finished_at,
-    r.list_name
-from app.notifications as n
-left join app.klaviyo_sync_runs as r
-    on n.tenant_id = r.tenant_id and n.run_id = r.run_id and n.config_id = r.config_id
-where n.tenant_id = %(tenant_id)s
-order by n.created_at desc, n.notification_id asc
+    d.delivery_id,
+    d.endpoint_id,
+    d.position,
+    d.topic,
+    d.occurred_at,
+    d.is_replay,
+    d.state,
+    d.attempts,
+    d.next_attempt_at,
+    d.response_status,
+    d.error,
+    d.created_at,
+    d.finished_at
+from app.webhook_deliveries as d
+where
+    d.tenant_id = %(tenant_id)s
+    and (%(endpoint_id)s::uuid is null or d.endpoint_id = %(endpoint_id)s)
+    and (%(topic)s::text is null or d.topic = %(topic)s)
+    and (%(state)s::text is null or d.state = %(state)s)
+    and (
+        %(after_created_at)s::timestamptz is null
+        or (d.created_at, d.position) < (%(after_created_at)s, %(after_position)s)
+    )
+order by d.created_at desc, d.position desc
 limit %(row_limit)s;
 
 -- name: list_privacy_exports

@@ -32,7 +32,7 @@ from (
     where sealed_secret is not null
     union all
     select key_id
-    from app.notification_hooks
+    from app.webhook_secrets
 ) as s
 group by s.key_id
 order by s.key_id;
@@ -109,6 +109,21 @@ inner join app.webhook_events as e on t.tenant_id = e.tenant_id
 where e.state = 'set_aside'
 group by t.name, e.topic
 order by t.name, e.topic;
+
+-- name: list_failing_endpoints
+-- Endpoints of outgoing webhooks that fail, or were disabled for it. Read as quintile_owner.
+select
+    t.name,
+    e.url,
+    e.is_enabled,
+    e.disabled_reason,
+    floor(extract(epoch from now() - e.failing_since) / 3600)::int as hours
+from app.tenants as t
+inner join app.webhook_endpoints as e on t.tenant_id = e.tenant_id
+where
+    (e.is_enabled and e.failing_since < now() - interval '1 hour')
+    or e.disabled_reason in ('gone', 'failing')
+order by t.name, e.created_at;
 
 -- name: list_withheld_fields
 -- The fields that Shopify denies the app, by tenant. Read as quintile_owner.

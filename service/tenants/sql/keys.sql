@@ -15,18 +15,20 @@ update app.connections
 set sealed_secret = %(sealed_secret)s, key_id = %(key_id)s
 where tenant_id = %(tenant_id)s and provider = %(provider)s;
 
--- name: lock_hook
--- Lock the secret of a tenant's notification hook until it is sealed again.
+-- name: lock_webhook_secrets
+-- Lock the secrets of a tenant's webhook endpoints until they are sealed again.
 select
     'notifications' as provider,
+    secret_id,
     key_id,
     sealed_secret
-from app.notification_hooks
+from app.webhook_secrets
 where tenant_id = %(tenant_id)s
+order by secret_id
 for update;
 
--- name: reseal_hook
--- Store a hook's secret sealed with another key.
-update app.notification_hooks
+-- name: reseal_webhook_secret
+-- Store an endpoint's secret sealed with another key.
+update app.webhook_secrets
 set sealed_secret = %(sealed_secret)s, key_id = %(key_id)s
-where tenant_id = %(tenant_id)s;
+where tenant_id = %(tenant_id)s and secret_id = %(secret_id)s;

@@ -9,6 +9,20 @@ where r.state in ('queued', 'running')
 group by r.kind, r.state
 order by r.kind, r.state;
 
+-- name: count_webhooks
+-- Outgoing webhooks that wait, and enabled endpoints that fail. Read as quintile_transform.
+select
+    (
+        select count(*)
+        from app.webhook_deliveries as d
+        where d.state = 'pending'
+    ) as pending,
+    (
+        select count(*)
+        from app.webhook_endpoints as e
+        where e.is_enabled and e.failing_since is not null
+    ) as failing;
+
 -- name: is_quality_built
 -- Whether dbt has built the table with the tenants' sizes.
 select to_regclass('marts.rfm_data_quality') is not null as is_built;

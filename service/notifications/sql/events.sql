@@ -1,0 +1,415 @@
+-- name: insert_progress
+-- Add the row that says up to where a tenant's events were processed.
+insert into app.webhook_progress (tenant_id)
+values (%(tenant_id)s)
+on conflict (tenant_id) do nothing;
+
+-- name: lock_progress
+-- Up to where a tenant's events were processed, locked until the transaction ends.
+select
+    p.rfm_as_of,
+    p.build_finished_at,
+    p.shopify_xid::text as shopify_xid,
+    p.are_samples_known,
+    exists(
+        select from app.webhook_endpoints as e
+        where e.tenant_id = %(tenant_id)s and e.is_enabled
+    ) as has_endpoints
+from app.webhook_progress as p
+where p.tenant_id = %(tenant_id)s
+for update of p;
+
+-- name: record_shopify_progress
+-- Record up to where a tenant's changes of Shopify segments have been processed.
+update app.webhook_progress
+set shopify_xid = %(until_xid)s::text::xid8
+where tenant_id = %(tenant_id)s;
+
+-- name: record_build_progress
+-- Record up to where a tenant's builds have been processed. The newest as-of time may be an earlier
+-- one than before, if a backfill removed builds of the future.
+update app.webhook_progress
+set
+    rfm_as_of = %(rfm_as_of)s,
+    built_as_of = %(built_as_of)s,
+    build_finished_at = %(build_finished_at)s,
+    are_samples_known = %(are_samples_known)s
+where tenant_id = %(tenant_id)s;
+
+-- name: find_build_runs
+-- The end of the tenant's newest successful build, and whether what is built may not be the result
+-- of one: a build is running, or the newest one failed.
+select
+    max(r.finished_at) filter (where r.state = 'succeeded') as finished_at,
+    coalesce(
+        bool_or(r.state = 'running')
+        or max(r.finished_at) filter (where r.state = 'failed')
+        > coalesce(max(r.finished_at) filter (where r.state = 'succeeded'), '-infinity'),
+        false
+    ) as is_uncertain
+from app.runs as r
+where r.tenant_id = %(tenant_id)s and r.kind = 'build';
+
+-- name: is_built
+-- Whether dbt has built the tables that events come from. Before the first build, the service may
+-- not look into their schema.
+select count(*) = 3 as is_built
+from pg_catalog.pg_class as c
+inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
+where
+    n.nspname = 'marts'
+    and c.relname in ('rfm_builds', 'rfm_segment_transitions', 'sample_orders')
+    and has_schema_privilege(n.oid, 'usage')
+    and has_table_privilege(c.oid, 'select');
+
+-- name: find_built
+-- As-of times of the tenant's scores and of its newest changes of segments, null before the first
+-- build, and whether it has samples.
+select
+    (
+        select max(b.as_of)
+        from marts.rfm_builds as b
+        where b.tenant_id = %(tenant_id)s
+    ) as built_as_of,
+    (
+        select max(t.as_of)
+        from marts.rfm_segment_transitions as t
+        where t.tenant_id = %(tenant_id)s
+    ) as rfm_as_of,
+    exists(
+        select from marts.sample_orders as s
+        where s.tenant_id = %(tenant_id)s
+    ) as has_samples;
+
+-- name: insert_build_messages
+-- Store messages about successful builds that ended in a span of time, for all endpoints that want
+-- them or for one.
+insert into app.webhook_deliveries (
+    tenant_id, endpoint_id, topic, occurred_at, run_id, is_replay
+)
+select
+    e.tenant_id,
+    e.endpoint_id,
+    'build.completed',
+    r.finished_at,
+    r.run_id,
+    %(is_replay)s
+from app.runs as r
+inner join app.webhook_endpoints as e
+    on e.tenant_id = %(tenant_id)s and 'build.completed' = any(e.topics)
+where
+    r.tenant_id = %(tenant_id)s
+    and r.kind = 'build'
+    and r.state = 'succeeded'
+    and r.finished_at > coalesce(%(after)s::timestamptz, '-infinity')
+    and r.finished_at <= %(until)s
+    and e.is_enabled
+    and (%(endpoint_id)s::uuid is null or e.endpoint_id = %(endpoint_id)s)
+order by r.finished_at
+returning endpoint_id;
+
+-- name: insert_rfm_messages
+-- Store messages about changes of RFM segments as of a span of time, for all endpoints that want
+-- them or for one. Of one as-of time, customers leave before they enter. The first as-of time of
+-- all, at which every customer enters, is left out.
+insert into app.webhook_deliveries (
+    tenant_id, endpoint_id, topic, occurred_at, source, batch, batches, is_replay
+)
+with changes as (
+    select
+        t.as_of,
+        count(t.from_segment) as leaving,
+        count(t.to_segment) as entering
+    from marts.rfm_segment_transitions as t
+    where
+        t.tenant_id = %(tenant_id)s
+        and t.as_of > %(after)s
+        and t.as_of <= %(until)s
+        and t.as_of > (
+            select min(f.as_of)
+            from marts.rfm_segment_transitions as f
+            where f.tenant_id = %(tenant_id)s
+        )
+    group by t.as_of
+),
+
+topics as (
+    select
+        c.as_of,
+        v.topic,
+        v.rank,
+        ceil(v.changes / %(batch_size)s::numeric)::int as batches
+    from changes as c
+    cross join lateral (
+        values
+        ('segment.customer_left', 1, c.leaving),
+        ('segment.customer_entered', 2, c.entering)
+    ) as v (topic, rank, changes)
+)
+
+select
+    e.tenant_id,
+    e.endpoint_id,
+    t.topic,
+    t.as_of,
+    'rfm',
+    b.batch,
+    t.batches,
+    %(is_replay)s
+from topics as t
+inner join app.webhook_endpoints as e
+    on e.tenant_id = %(tenant_id)s and t.topic = any(e.topics)
+cross join lateral generate_series(1, t.batches) as b (batch)
+where
+    e.is_enabled
+    and (%(endpoint_id)s::uuid is null or e.endpoint_id = %(endpoint_id)s)
+order by t.as_of, t.rank, b.batch
+returning endpoint_id;
+
+-- name: find_settled_transaction
+-- The oldest transaction that may still be running: what earlier ones wrote can be read. Null for
+-- the start of the range if that is later, as after a restore on another server.
+select
+    x.xmin::text as until_xid,
+    case when %(shopify_xid)s::text::xid8 <= x.xmin then %(shopify_xid)s end as from_xid
+from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) as x;
+
+-- name: find_first_transaction_since
+-- The first transaction that wrote a change of a Shopify segment that was found after an instant.
+select min(c.landed_xid)::text as from_xid
+from shopify.segment_changes as c
+where c.tenant_id = %(tenant_id)s and c.changed_at > %(since)s;
+
+-- name: insert_shopify_messages
+-- Store messages about changes of Shopify segments that a range of transactions wrote, for all
+-- endpoints that want them or for one. The first change of every customer comes before the second
+-- of any, and so on, so that each customer's changes are in their order.
+insert into app.webhook_deliveries (
+    tenant_id, endpoint_id, topic, occurred_at, source, from_xid, until_xid, round, batch, batches,
+    is_replay
+)
+with changes as (
+    select
+        c.changed_at,
+        c.has_entered,
+        row_number() over (
+            partition by c.customer_id
+            order by c.changed_at, c.has_entered, c.segment_id
+        ) as round
+    from shopify.segment_changes as c
+    where
+        c.tenant_id = %(tenant_id)s
+        and c.landed_xid >= %(from_xid)s::text::xid8
+        and c.landed_xid < %(until_xid)s::text::xid8
+),
+
+topics as (
+    select
+        c.round,
+        case when c.has_entered then 'segment.customer_entered' else 'segment.customer_left' end
+            as topic,
+        max(c.changed_at) as changed_at,
+        ceil(count(*) / %(batch_size)s::numeric)::int as batches
+    from changes as c
+    group by c.round, c.has_entered
+)
+
+select
+    e.tenant_id,
+    e.endpoint_id,
+    t.topic,
+    t.changed_at,
+    'shopify',
+    %(from_xid)s::text::xid8,
+    %(until_xid)s::text::xid8,
+    t.round,
+    b.batch,
+    t.batches,
+    %(is_replay)s
+from topics as t
+inner join app.webhook_endpoints as e
+    on e.tenant_id = %(tenant_id)s and t.topic = any(e.topics)
+cross join lateral generate_series(1, t.batches) as b (batch)
+where
+    e.is_enabled
+    and (%(endpoint_id)s::uuid is null or e.endpoint_id = %(endpoint_id)s)
+order by t.round asc, t.topic desc, b.batch asc
+returning endpoint_id;
+
+-- name: record_found_samples
+-- Record samples that are new, or were there before anything was announced.
+insert into app.webhook_samples (tenant_id, order_id, found_at, fulfilled_at)
+select
+    s.tenant_id,
+    s.order_id,
+    case when %(is_baseline)s then '-infinity' else now() end,
+    case
+        when s.status <> 'fulfilled' then null
+        when %(is_baseline)s then '-infinity'
+        else now()
+    end
+from marts.sample_orders as s
+where s.tenant_id = %(tenant_id)s
+on conflict (tenant_id, order_id) do nothing;
+
+-- name: record_fulfilled_samples
+-- Record which of the known samples have been fulfilled.
+update app.webhook_samples as w
+set fulfilled_at = case when %(is_baseline)s then '-infinity' else now() end
+from marts.sample_orders as s
+where
+    w.tenant_id = %(tenant_id)s
+    and w.fulfilled_at is null
+    and s.tenant_id = %(tenant_id)s
+    and s.order_id = w.order_id
+    and s.status = 'fulfilled';
+
+-- name: insert_sample_messages
+-- Store messages about samples that were recorded after an instant, or in this transaction if there
+-- is none, for all endpoints that want them or for one.
+insert into app.webhook_deliveries (
+    tenant_id, endpoint_id, topic, occurred_at, batch, batches, is_replay
+)
+with recorded as (
+    select
+        'sample.found' as topic,
+        1 as rank,
+        w.found_at as at,
+        count(*) as samples
+    from app.webhook_samples as w
+    where
+        w.tenant_id = %(tenant_id)s
+        and case
+            when %(after)s::timestamptz is null then w.found_at = now()
+            else w.found_at > %(after)s
+        end
+    group by w.found_at
+
+    union all
+
+    select
+        'sample.fulfilled' as topic,
+        2 as rank,
+        w.fulfilled_at as at,
+        count(*) as samples
+    from app.webhook_samples as w
+    where
+        w.tenant_id = %(tenant_id)s
+        and case
+            when %(after)s::timestamptz is null then w.fulfilled_at = now()
+            else w.fulfilled_at > %(after)s
+        end
+    group by w.fulfilled_at
+),
+
+topics as (
+    select
+        r.topic,
+        r.rank,
+        r.at,
+        ceil(r.samples / %(batch_size)s::numeric)::int as batches
+    from recorded as r
+)
+
+select
+    e.tenant_id,
+    e.endpoint_id,
+    t.topic,
+    t.at,
+    b.batch,
+    t.batches,
+    %(is_replay)s
+from topics as t
+inner join app.webhook_endpoints as e
+    on e.tenant_id = %(tenant_id)s and t.topic = any(e.topics)
+cross join lateral generate_series(1, t.batches) as b (batch)
+where
+    e.is_enabled
+    and (%(endpoint_id)s::uuid is null or e.endpoint_id = %(endpoint_id)s)
+order by t.at, t.rank, b.batch
+returning endpoint_id;
+
+-- name: insert_sync_messages
+-- Store messages about a Klaviyo sync: for each endpoint, one for each configuration that began to
+-- fail or works again. There is none for a configuration that a person paused.
+with outcomes as (
+    select
+        r.config_id,
+        r.state <> 'succeeded' as is_failing
+    from app.klaviyo_sync_runs as r
+    inner join app.klaviyo_sync_configs as c
+        on c.tenant_id = %(tenant_id)s and r.config_id = c.config_id
+    where
+        r.tenant_id = %(tenant_id)s
+        and r.run_id = %(run_id)s
+        and not r.is_dry_run
+        and r.state in ('failed', 'stopped', 'paused', 'succeeded')
+        and not (r.state = 'paused' and c.paused_by is not distinct from 'person')
+),
+
+changed as (
+    insert into app.webhook_sync_states as s (tenant_id, endpoint_id, config_id, is_failing)
+    select
+        e.tenant_id,
+        e.endpoint_id,
+        o.config_id,
+        o.is_failing
+    from app.webhook_endpoints as e
+    cross join outcomes as o
+    left join app.webhook_sync_states as known
+        on
+            known.tenant_id = %(tenant_id)s
+            and e.endpoint_id = known.endpoint_id
+            and o.config_id = known.config_id
+    where
+        e.tenant_id = %(tenant_id)s
+        and e.is_enabled
+        and o.is_failing <> coalesce(known.is_failing, false)
+    on conflict (tenant_id, endpoint_id, config_id) do update
+    set is_failing = excluded.is_failing
+    where s.is_failing <> excluded.is_failing
+    returning endpoint_id, config_id, is_failing
+),
+
+messages as (
+    select
+        c.endpoint_id,
+        c.config_id,
+        case when c.is_failing then 'klaviyo_sync.failed' else 'klaviyo_sync.recovered' end as topic
+    from changed as c
+)
+
+insert into app.webhook_deliveries (tenant_id, endpoint_id, topic, run_id, config_id)
+select
+    e.tenant_id,
+    e.endpoint_id,
+    m.topic,
+    %(run_id)s,
+    m.config_id
+from messages as m
+inner join app.webhook_endpoints as e
+    on e.tenant_id = %(tenant_id)s and m.endpoint_id = e.endpoint_id
+where m.topic = any(e.topics)
+returning endpoint_id;
+
+-- name: count_replayed
+-- How many messages of a replay wait.
+select count(*) as messages
+from app.webhook_deliveries as d
+where
+    d.tenant_id = %(tenant_id)s
+    and d.endpoint_id = %(endpoint_id)s
+    and d.state = 'pending'
+    and d.is_replay;
+
+-- name: find_delivery_job
+-- A job that will send what this transaction stores for an endpoint, at this priority or earlier.
+select j.id
+from jobs.procrastinate_jobs as j
+where
+    j.args ->> 'tenant_id' = %(tenant_id)s
+    and j.args ->> 'endpoint_id' = %(endpoint_id)s
+    and j.task_name = %(task)s
+    and j.status = 'todo'
+    and j.priority >= %(priority)s
+    and (j.scheduled_at is null or j.scheduled_at <= now());

@@ -1,0 +1,154 @@
+// Outgoing webhooks: add, test, disable and delete endpoints. A secret is shown once.
+
+import { call, isSignedOut } from "./api.js";
+import { enableForms, make } from "./dom.js";
+import { showRefusal, showStatus } from "./forms.js";
+import { number, timeElement } from "./format.js";
+
+const endpointsPath = "/api/admin/webhooks/endpoints";
+const deliveriesPath = "/api/admin/webhooks/deliveries";
+const section = document.querySelector("[data-webhooks]");
+const part = (name) => section.querySelector(`[data-${name}]`);
+
+const topics = {
+  "segment.customer_entered": "Customers entered a segment",
+  "segment.customer_left": "Customers left a segment",
+  "sample.found": "Samples found",
+  "sample.fulfilled": "Samples fulfilled",
+  "build.completed": "Segments calculated",
+  "klaviyo_sync.failed": "Klaviyo sync failed",
+  "klaviyo_sync.recovered": "Klaviyo sync recovered",
+  test: "Test",
+};
+const states = { pending: "Waiting", delivered: "Delivered", failed: "Failed" };
+const reasons = {
+  person: "Disabled.",
+  gone: "Disabled, because its receiver answered that it is gone (410).",
+  failing: "Disabled, because no delivery succeeded for days.",
+};
+const pollMilliseconds = 500;
+const pollTimes = 60;
+
+async function show() {
+  const [{ data: endpoints }, { data: deliveries }] = await Promise.all([
+    call(endpointsPath),
+    call(deliveriesPath, { params: { limit: 20 } }),
+  ]);
+  part("endpoints").replaceChildren(
+    ...(endpoints.length ? endpoints.map(describe) : [make("p", { class: "muted" }, "No webhooks.")]),
+  );
+  const urls = new Map(endpoints.map(({ endpoint_id: id, url }) => [id, url]));
+  part("log").hidden = deliveries.length === 0;
+  part("log")
+    .querySelector("tbody")
+    .replaceChildren(
+      ...deliveries.map((row) =>
+        make(
+          "tr",
+          {},
+          make("th", { scope: "row" }, timeElement(row.created_at)),
+          make("td", {}, topics[row.topic]),
+          make("td", {}, urls.get(row.endpoint_id)),
+          make("td", {}, `${states[row.state]}${row.error ? `. ${row.error}` : ""}`),
+        ),
+      ),
+    );
+}
+
+function describe(endpoint) {
+  const { endpoint_id: id, url, is_enabled: isEnabled } = endpoint;
+  const path = `${endpointsPath}/${id}`;
+  const button = (label, act) => {
+    const made = make("button", { type: "button", "aria-label": `${label}: ${url}` }, label);
+    made.addEventListener("click", act);
+    return made;
+  };
+  return make(
+    "div",
+    { class: "panel padded" },
+    make("p", {}, make("strong", {}, url)),
+    make("p", { class: "muted" }, endpoint.topics.map((topic) => topics[topic]).join(", ")),
+    make("p", {}, ...stateOf(endpoint)),
+    make(
+      "div",
+      { class: "actions" },
+      button("Send test", () => run("Sending…", () => sendTest(path))),
+      button("New secret", () =>
+        run("Replacing…", async () => {
+          const { secret } = await call(`${path}/rotate-secret`, { method: "POST", body: {} });
+          showSecret(secret);
+          return "Replaced. Both secrets sign for 24 hours. Copy the new one now: it is not shown again.";
+        }),
+      ),
+      button(isEnabled ? "Disable" : "Enable", () =>
+        run("Saving…", async () => {
+          await call(path, { method: "PATCH", body: { is_enabled: !isEnabled } });
+          return isEnabled ? "Webhook disabled." : "Webhook enabled.";
+        }),
+      ),
+      button("Delete", () =>
+        run("Deleting…", async () => {
+          await call(path, { method: "DELETE" });
+          return "Webhook deleted.";
+        }),
+      ),
+    ),
+  );
+}
+
+function stateOf(endpoint) {
+  const { failing_since: since, last_error: error, pending, secret_last_four: end } = endpoint;
+  if (!endpoint.is_enabled) return [reasons[endpoint.disabled_reason]];
+  const waiting = pending ? ` ${number(pending)} waiting.` : "";
+  if (since) return ["Failing since ", timeElement(since), `. ${error || ""}${waiting}`];
+  return [`Enabled, secret …${end}.${waiting}`];
+}
+
+async function sendTest(path) {
+  const { delivery_id: id } = await call(`${path}/test`, { method: "POST" });
+  for (let times = 0; times < pollTimes; times += 1) {
+    const { state, error } = await call(`${deliveriesPath}/${id}`);
+    if (state === "delivered") return "Test delivered.";
+    if (state === "failed") return `Test failed. ${error}`;
+    await new Promise((resolve) => setTimeout(resolve, pollMilliseconds));
+  }
+  return "The test waits for a worker. The delivery log will have the result.";
+}
+
+function showSecret(secret) {
+  part("secret-value").textContent = secret;
+  part("secret").hidden = !secret;
+}
+
+async function run(working, request) {
+  const form = part("add-webhook");
+  const status = part("webhook-status");
+  showStatus(form, status, working);
+  showSecret("");
+  try {
+    const done = await request();
+    await show();
+    status.textContent = done;
+  } catch (problem) {
+    showRefusal(form, status, problem, { url: "webhook_url" });
+  }
+}
+
+part("add-webhook").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const input = section.querySelector("#webhook_url");
+  const chosen = [...section.querySelectorAll("[name=topics]:checked")].map(({ value }) => value);
+  run("Saving…", async () => {
+    const body = { url: input.value.trim(), topics: chosen };
+    const { secret } = await call(endpointsPath, { method: "POST", body });
+    showSecret(secret);
+    input.value = "";
+    return "Saved. Copy the secret now: it is not shown again.";
+  });
+});
+enableForms(section);
+
+show().catch((problem) => {
+  if (isSignedOut(problem)) location.reload();
+  else part("endpoints").textContent = problem.message;
+});
