@@ -10,11 +10,14 @@
 {%- endmacro %}
 
 
-{# Condition on a row of a seed: no other row is of the same tenant, and its id can be read. #}
+{#
+    Condition on a row of a seed: no other row is of the same tenant, and its id can be read. With
+    --empty, dbt gives the seed an alias of its own.
+#}
 {% macro is_only_row_of_tenant(seed) -%}
     {{ uuid_or_null('tenant_id::text') }} in (
             select {{ uuid_or_null('s.tenant_id::text') }} as tenant_id
-            from {{ seed }} as s
+            from (select * from {{ seed }}) as s
             group by 1
             having count(*) = 1
         )

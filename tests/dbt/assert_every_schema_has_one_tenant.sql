@@ -29,4 +29,4 @@ owned as (
 select l.source_schema
 from listed as l
 left join owned as o on l.source_schema = o.source_schema
-where o.source_schema is null
+where o.source_schema is null {{ 'and false' if flags.EMPTY }}

@@ -7,6 +7,7 @@ tests/dbt/neighbour has views, seeds, a snapshot and tests that know nothing of 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,7 +23,9 @@ from psycopg.conninfo import conninfo_to_dict
 from service.core.config import Settings
 from service.core.db import Connection, connect
 from tests.conftest import PROJECT_DIR, Cluster
+from tests.package import connection_environment, plain_dbt
 from tests.warm_dbt import plain_environment, run
+from tests.wheel import build_wheel, install
 
 EXAMPLE = PROJECT_DIR / "docs" / "examples" / "dbt_project"
 NEIGHBOUR = PROJECT_DIR / "tests" / "dbt" / "neighbour"
@@ -32,6 +35,13 @@ OWN = ("dbt_project.yml", "profiles.yml", ".dbtignore", "macros", "models", "see
 
 # Indented code; a line between two indented ones may be empty.
 BLOCK = re.compile(r"(?:^ {4}.*\n|^\n(?= {4}))+", re.MULTILINE)
+
+# As the expected rows of tests/dbt/package, but without its settings: customer 105 with 888.00 is
+# not excluded, and the window is one year, so that customer 102 of borealis is outside.
+STORES = [
+    {"customers": 4, "revenue": "1070.10"},
+    {"customers": 1, "revenue": "12.500"},
+]
 
 # The lines of dbt_project.yml that differ by layout.
 LAYOUTS = {
@@ -78,12 +88,17 @@ def database(layout: str, cluster: Cluster) -> Iterator[str]:
     """A database without Quintile, with the orders of two stores in the schemas of the page."""
     with cluster.database("template1") as settings:
         with connect(settings.database_url) as conn:
-            orders = (FIXTURES / f"{layout}.sql").read_text(encoding="utf-8")
-            orders = orders.replace("landed_shopify", "landed_data")
-            for schema in ("acme", "borealis", "data"):
-                orders = orders.replace(f"landed_{schema}", f"shopify_{schema}")
-            conn.execute(orders)
+            conn.execute(_orders(layout))
         yield settings.database_url
+
+
+def _orders(layout: str) -> str:
+    """Statements that land the orders in the schemas of the page."""
+    orders = (FIXTURES / f"{layout}.sql").read_text(encoding="utf-8")
+    orders = orders.replace("landed_shopify", "landed_data")
+    for schema in ("acme", "borealis", "data"):
+        orders = orders.replace(f"landed_{schema}", f"shopify_{schema}")
+    return orders
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +158,7 @@ def test_it_builds_twice_and_from_nothing(layout: str, project: Path, database: 
         with connect(database) as conn:
             built.append(_rows(conn))
     assert built[0] == built[1] == built[2]
-    # As the expected rows of tests/dbt/package, but without its settings: customer 105 with 888.00
-    # is not excluded, and the window is one year, so that customer 102 of borealis is outside.
-    assert built[0]["stores"] == [
-        {"customers": 4, "revenue": "1070.10"},
-        {"customers": 1, "revenue": "12.500"},
-    ]
+    assert built[0]["stores"] == STORES
     assert len(built[0]["neighbour"]) == 2
     # The first result of the page.
     with connect(database) as conn:
@@ -211,19 +221,98 @@ def test_a_project_may_disable_a_model_whose_last_build_is_read(
     _dbt(without, database, "compile", "--select", "int_orders_timed_to_next")
 
 
+def test_an_empty_build_checks_all_sql(project: Path, database: str) -> None:
+    """In schemas of one's own, as CI runs it, and again in the same ones."""
+    empty = ("build", "--empty", "--target", "dev", "--exclude-resource-type", "unit_test")
+    for _ in range(2):
+        out = plain_dbt(project, database, *empty, USER="ci")
+        assert "WARN=0 ERROR=0 SKIP=0" in out
+    with connect(database) as conn:
+        rows = conn.execute("select count(*) as n from dbt_ci_marts.orders").fetchall()
+    assert rows == [{"n": 0}]
+
+
+@pytest.mark.parametrize("layout", ["native"], indirect=True, scope="module")
+def test_without_dispatch_models_build_and_unit_tests_say_what_they_need(
+    project: Path, projects: Path, cluster: Cluster, database: str
+) -> None:
+    without = projects / "project_without_dispatch"
+    shutil.copytree(project, without, symlinks=True, ignore=shutil.ignore_patterns("parsed"))
+    path = without / "dbt_project.yml"
+    kept, _, dispatch = path.read_text(encoding="utf-8").partition("dispatch:")
+    assert "search_order: [your_project, quintile, dbt]" in dispatch
+    path.write_text(kept, encoding="utf-8")
+    with cluster.database("template1") as settings:
+        url = settings.database_url
+        with connect(url) as conn:
+            conn.execute(_orders("native"))
+        printed = _dbt(without, url, "build", expect=1)
+        assert "unit tests need its override of a macro of dbt: add quintile to dispatch" in printed
+        for _ in range(2):
+            out = _dbt(without, url, "build", "--exclude-resource-type", "unit_test")
+            assert "WARN=0 ERROR=0 SKIP=0" in out
+        with connect(url) as conn:
+            built = _rows(conn)
+    _dbt(project, database, "build", "--exclude-resource-type", "unit_test", "test")
+    with connect(database) as conn:
+        assert built == _rows(conn)
+
+
+def test_the_package_is_installed_from_a_wheel(tmp_path: Path, cluster: Cluster) -> None:
+    """As the page says: `quintile dbt-project` prints the path. No checkout is read."""
+    python = install(build_wheel(PROJECT_DIR, tmp_path / "dist"), tmp_path / "venv")
+    plain = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+
+    def run_python(*arguments: str, **environment: str) -> str:
+        done = subprocess.run(
+            [python, *arguments],
+            cwd=project,
+            env={**plain, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    project = tmp_path / "project"
+    shutil.copytree(EXAMPLE, project)
+    package = run_python("-m", "service", "dbt-project").strip()
+    packages = (project / "packages.yml").read_text(encoding="utf-8")
+    (project / "packages.yml").write_text(packages.replace("../quintile", package))
+    with cluster.database("template1") as settings, connect(settings.database_url) as conn:
+        conn.execute(_orders("fivetran"))
+        environment = connection_environment(settings.database_url)
+        dbt = ("-m", "dbt.cli.main", "--warn-error")
+        run_python(*dbt, "deps", **environment)
+        installed = (project / "dbt_packages" / "quintile").resolve()
+        assert installed.is_relative_to(tmp_path / "venv")
+        no_tests = ("--exclude-resource-type", "unit_test", "test")
+        out = run_python(
+            *dbt, "build", *no_tests, "--vars", '{"as_of": "2026-07-01"}', **environment
+        )
+        assert "WARN=0 ERROR=0 SKIP=0" in out
+        assert _stores(conn) == STORES
+
+
 def _rows(conn: Connection) -> dict[str, list[dict[str, Any]]]:
     """What the project and the neighbour have built."""
     return {
-        "stores": conn.execute(
-            "select sum(customers)::int as customers, sum(revenue)::text as revenue"
-            " from analytics.segments group by tenant_id order by tenant_id"
-        ).fetchall(),
+        "stores": _stores(conn),
         "neighbour": conn.execute(
             "select c.word, c.amount::text, s.dbt_valid_to from analytics.neighbour_contract as c"
             " inner join analytics.neighbour_snapshot as s using (word)"
             " inner join analytics.neighbour_incremental as i using (word) order by 1"
         ).fetchall(),
     }
+
+
+def _stores(conn: Connection) -> list[dict[str, Any]]:
+    return conn.execute(
+        "select sum(customers)::int as customers, sum(revenue)::text as revenue"
+        " from analytics.segments group by tenant_id order by tenant_id"
+    ).fetchall()
 
 
 def test_another_package_builds_in_quintile_s_own_project(

@@ -9,12 +9,20 @@
 
 with
 
+seed as (
+    select * from {{ cells }}
+),
+
+read_rows as (
+    select * from {{ model }}
+),
+
 seed_rows as (
     select
         s.*,
         s::text as seed_row,
         {{ uuid_or_null('s.tenant_id::text') }} as readable_id
-    from {{ cells }} as s
+    from seed as s
 ),
 
 final as (
@@ -23,7 +31,7 @@ final as (
         'tenant_id' as cell,
         s.tenant_id::text as content
     from seed_rows as s
-    where not exists (select from {{ model }} as m where m.tenant_id = s.readable_id)
+    where not exists (select from read_rows as m where m.tenant_id = s.readable_id)
     {%- for column in columns if column_or_null(column, 'text', cells) == column %}
 
     union all
@@ -33,7 +41,7 @@ final as (
         '{{ column }}' as cell,
         s.{{ column }}::text as content
     from seed_rows as s
-    inner join {{ model }} as m on s.readable_id = m.tenant_id
+    inner join read_rows as m on s.readable_id = m.tenant_id
     where btrim(s.{{ column }}::text) <> '' and m.{{ column }} is null
     {%- endfor %}
 )
