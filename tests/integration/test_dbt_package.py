@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from uuid import UUID
 
@@ -545,6 +546,32 @@ def test_connectors_tables_are_made_without_nested_loops(
     assert {name: settings.pop(name) for name in models} == dict.fromkeys(models, ("off", "off"))
     # The settings end with the transaction: seeds are made without them.
     assert set(settings.values()) == {("on", "on")}
+
+
+def test_a_project_protects_its_own_seeds_as_the_page_says(
+    project: Path, tmp_path: Path, settings: Settings
+) -> None:
+    page = (PROJECT_DIR / "docs" / "package.md").read_text(encoding="utf-8")
+    section = page.partition("## With the service's schemas\n")[2].partition("\n## ")[0]
+    example = section[section.index("    seeds:") :].replace("your_project", "acme_analytics")
+    own = tmp_path / "project"
+    shutil.copytree(project, own, symlinks=True, ignore=shutil.ignore_patterns("parsed"))
+    with (own / "dbt_project.yml").open("a", encoding="utf-8") as file:
+        file.write(dedent(example))
+    with connect(settings.database_url) as admin:
+        admin.execute("create schema own authorization quintile_transform")
+        for _ in range(2):
+            plain_dbt(
+                *(own, settings.database_url, "seed"),
+                *("--select", "tenants_by_schema", "samples_config_by_tenant"),
+                *("--vars", json.dumps(layout_vars("airbyte", use_service_schemas=True))),
+                ACME_SCHEMA="own",
+                ACME_ROLE="quintile_transform",
+            )
+        found = admin.execute("select distinct relation from app.isolation_findings").fetchall()
+        assert found == [{"relation": "own.samples_config_by_tenant"}]
+        rows = admin.execute("select count(*) as n from own.tenants_by_schema").fetchall()
+        assert rows == [{"n": 2}]
 
 
 # What a project that wants nothing but the seeds writes.
