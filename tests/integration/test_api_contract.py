@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 import schemathesis
 from apiflask import APIFlask
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -76,10 +76,17 @@ def described(app: APIFlask) -> Any:
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_every_response_matches_openapi(described: Any, token: str, mode: GenerationMode) -> None:
     for result in described.get_all_operations():
-        call_with_many_inputs(result.ok(), token, mode)
+        call_with_many_inputs(described, result.ok(), token, mode)
 
 
-def call_with_many_inputs(operation: Any, token: str, mode: GenerationMode) -> None:
+def _literals(described: Any) -> set[str]:
+    """The parts of all paths that are no parameters."""
+    return {part for path in described.raw_schema["paths"] for part in path.split("/")}
+
+
+def call_with_many_inputs(
+    described: Any, operation: Any, token: str, mode: GenerationMode
+) -> None:
     """Send valid or invalid inputs, and check the responses."""
 
     @hypothesis_settings(
@@ -91,6 +98,10 @@ def call_with_many_inputs(operation: Any, token: str, mode: GenerationMode) -> N
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def call(case: Any) -> None:
+        # samples/settings is another route than samples/{order_id}, and an object in a query would
+        # be sent as its text.
+        assume(not _literals(described).intersection(map(str, case.path_parameters.values())))
+        assume(not any(isinstance(value, dict) for value in case.query.values()))
         case.call_and_validate(
             # In this process nothing would decompress the answers.
             headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
