@@ -84,9 +84,7 @@ def _literals(described: Any) -> set[str]:
     return {part for path in described.raw_schema["paths"] for part in path.split("/")}
 
 
-def call_with_many_inputs(
-    described: Any, operation: Any, token: str, mode: GenerationMode
-) -> None:
+def call_with_many_inputs(described: Any, operation: Any, token: str, mode: GenerationMode) -> None:
     """Send valid or invalid inputs, and check the responses."""
 
     @hypothesis_settings(
