@@ -67,10 +67,10 @@ class BulkOperation:
 
     id: str
     query: str
-    kind: Kind
     created_at: datetime
+    is_grouped: bool
     fault: BulkFault
-    is_grouped: bool = False
+    kind: Kind = "QUERY"
     write: Callable[[Path], None] | None = None
     status: str = "CREATED"
     error_code: str | None = None
@@ -140,8 +140,9 @@ def start(store: Store, text: str, kind: Kind) -> BulkOperation:
     operation = BulkOperation(
         id=f"gid://shopify/BulkOperation/{number}",
         query=text,
-        kind=kind,
         created_at=store.clock(),
+        is_grouped=False,
+        kind=kind,
         fault=jobs.faults.pop(0) if jobs.faults else BulkFault(),
     )
     jobs.operations[operation.id] = operation
