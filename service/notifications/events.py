@@ -76,11 +76,11 @@ def replay(conn: Connection, tenant_id: UUID, endpoint_id: UUID, since: datetime
             f"{waiting['messages']} messages of the last replay still wait.",
             advice="Try again when they are delivered, or given up.",
         )
-    first = conn.execute(
-        query("notifications.find_first_transaction_since"), {**parameters, "since": since}
+    before = conn.execute(
+        query("notifications.find_snapshot_before"), {**parameters, "since": since}
     )
     stored = _insert_shopify_messages(
-        conn, parameters, one(first.fetchone())["from_xid"], progress["shopify_xid"]
+        conn, parameters, one(before.fetchone())["after_snapshot"], progress["shopify_snapshot"]
     )
     stored += _insert_build_messages(conn, parameters, since, progress["build_finished_at"])
     if is_built(conn):
@@ -124,14 +124,20 @@ def _lock_progress(conn: Connection, parameters: Parameters) -> dict[str, Any]:
 def _collect_shopify(
     conn: Connection, parameters: Parameters, progress: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Store messages about Shopify segments, from the transactions that have ended since."""
+    """Store messages about Shopify segments.
+
+    By snapshots and not by time, because a long transaction commits rows that are older than others
+    already read.
+    """
     found = conn.execute(
-        query("notifications.find_settled_transaction"),
-        {"shopify_xid": progress["shopify_xid"]},
+        query("notifications.find_snapshot"),
+        {"shopify_snapshot": progress["shopify_snapshot"]},
     )
-    settled = one(found.fetchone())
-    conn.execute(query("notifications.record_shopify_progress"), {**parameters, **settled})
-    return _insert_shopify_messages(conn, parameters, settled["from_xid"], settled["until_xid"])
+    span = one(found.fetchone())
+    conn.execute(query("notifications.record_shopify_progress"), {**parameters, **span})
+    return _insert_shopify_messages(
+        conn, parameters, span["after_snapshot"], span["until_snapshot"]
+    )
 
 
 def _collect_builds(
@@ -175,14 +181,14 @@ def _collect_samples(
 
 
 def _insert_shopify_messages(
-    conn: Connection, parameters: Parameters, from_xid: str | None, until_xid: str | None
+    conn: Connection, parameters: Parameters, after: str | None, until: str | None
 ) -> list[dict[str, Any]]:
-    """``from_xid`` is None if nothing counts yet."""
-    if from_xid is None or until_xid is None:
+    """Between two snapshots; ``after`` is None if nothing counts yet."""
+    if after is None or until is None:
         return []
+    span = {"after_snapshot": after, "until_snapshot": until, "batch_size": BATCH_SIZE}
     return conn.execute(
-        query("notifications.insert_shopify_messages"),
-        {**parameters, "from_xid": from_xid, "until_xid": until_xid, "batch_size": BATCH_SIZE},
+        query("notifications.insert_shopify_messages"), {**parameters, **span}
     ).fetchall()
 
 

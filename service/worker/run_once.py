@@ -9,7 +9,8 @@ from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
 
 from service.core.config import Settings
-from service.core.db import Pool
+from service.core.db import Pool, connect, one, transform_url
+from service.core.queries import query
 from service.notifications.deliveries import enqueue_webhooks
 from service.queue.retry import PostponedError
 from service.worker.scheduler import close_dead_runs, requeue_stalled_jobs
@@ -44,12 +45,22 @@ def run_once(settings: Settings, pool: Pool) -> dict[str, int]:
     requeue_stalled_jobs(settings)
     close_dead_runs(settings, pool)
     enqueue_webhooks(settings, pool)
-    app = worker_app(settings, pool)
-    with app.open():
-        app.run_worker(
-            wait=False,
-            concurrency=_CONCURRENCY,
-            delete_jobs="successful",
-            worker_middleware=[counted],
-        )
-    return counts
+    while True:
+        ended = sum(counts.values())
+        app = worker_app(settings, pool)
+        with app.open():
+            app.run_worker(
+                wait=False,
+                concurrency=_CONCURRENCY,
+                delete_jobs="successful",
+                worker_middleware=[counted],
+            )
+        # It ends while jobs wait for the lock of one that runs.
+        enqueue_webhooks(settings, pool)
+        if sum(counts.values()) == ended or not _has_due_jobs(settings):
+            return counts
+
+
+def _has_due_jobs(settings: Settings) -> bool:
+    with connect(transform_url(settings)) as conn:
+        return bool(one(conn.execute(query("worker.has_due_jobs")).fetchone())["has_due_jobs"])

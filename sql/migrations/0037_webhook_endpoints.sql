@@ -78,8 +78,8 @@ create table app.webhook_deliveries (
     topic text not null,
     occurred_at timestamptz not null default now(),
     source text,
-    from_xid xid8,
-    until_xid xid8,
+    after_snapshot pg_snapshot,
+    until_snapshot pg_snapshot,
     round int,
     batch int,
     batches int,
@@ -102,9 +102,9 @@ create table app.webhook_deliveries (
     constraint webhook_deliveries_source_check check (
         (topic like 'segment.%') = (source is not null)
         and coalesce(source in ('rfm', 'shopify'), true)
-        and coalesce(source = 'shopify', false) = (from_xid is not null)
-        and (from_xid is null) = (until_xid is null)
-        and (from_xid is null) = (round is null)
+        and coalesce(source = 'shopify', false) = (after_snapshot is not null)
+        and (after_snapshot is null) = (until_snapshot is null)
+        and (after_snapshot is null) = (round is null)
     ),
     constraint webhook_deliveries_batch_check check (
         (batch is null) = (batches is null) and coalesce(batch between 1 and batches, true)
@@ -135,8 +135,8 @@ comment on column app.webhook_deliveries.position is
 comment on column app.webhook_deliveries.occurred_at is
 'Time of the event. RFM segments: as-of time of the changes. Samples: when they were recorded.';
 comment on column app.webhook_deliveries.source is 'Where the segments are from: rfm or shopify.';
-comment on column app.webhook_deliveries.from_xid is
-'Shopify segments: the changes that these transactions wrote, up to before until_xid.';
+comment on column app.webhook_deliveries.after_snapshot is
+'Shopify segments: the changes that are visible in until_snapshot, but not in this one.';
 comment on column app.webhook_deliveries.round is
 'Shopify segments: which of these changes of each customer, by time, from 1.';
 comment on column app.webhook_deliveries.batch is
@@ -149,7 +149,7 @@ create table app.webhook_progress (
     rfm_as_of timestamptz,
     built_as_of timestamptz,
     build_finished_at timestamptz,
-    shopify_xid xid8,
+    shopify_snapshot pg_snapshot,
     are_samples_known boolean not null default false,
     constraint webhook_progress_pkey primary key (tenant_id),
     constraint webhook_progress_tenant_fkey foreign key (tenant_id)
@@ -162,8 +162,8 @@ comment on column app.webhook_progress.rfm_as_of is
 comment on column app.webhook_progress.built_as_of is 'as_of of rfm_builds at that time.';
 comment on column app.webhook_progress.build_finished_at is
 'End of the newest successful build that was processed.';
-comment on column app.webhook_progress.shopify_xid is
-'Changes of Shopify segments that earlier transactions wrote were processed.';
+comment on column app.webhook_progress.shopify_snapshot is
+'Changes of Shopify segments that are visible in it were processed.';
 comment on column app.webhook_progress.are_samples_known is
 'Whether the samples of the first build are in app.webhook_samples.';
 
@@ -294,7 +294,7 @@ grant select (tenant_id, endpoint_id, is_enabled, failing_since, retry_at)
 on app.webhook_endpoints to quintile_transform;
 grant select (tenant_id, endpoint_id, position, topic, state, next_attempt_at, created_at)
 on app.webhook_deliveries to quintile_transform;
-grant select (tenant_id, rfm_as_of, built_as_of, build_finished_at, shopify_xid)
+grant select (tenant_id, rfm_as_of, built_as_of, build_finished_at, shopify_snapshot)
 on app.webhook_progress to quintile_transform;
 grant select (tenant_id) on app.webhook_secrets to quintile_transform;
 grant select (tenant_id) on app.webhook_samples to quintile_transform;

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from flask.testing import FlaskClient
 from pytest_httpserver import HTTPServer
-from werkzeug import Request
+from werkzeug import Request, Response
 
 from service.core.config import Settings
 from service.core.db import (
@@ -57,6 +57,7 @@ from service.tenants.keys import rotate_keys
 from service.tenants.tenants import add_tenant
 from service.worker.housekeeping import housekeep
 from service.worker.metrics import InstallationCollector
+from service.worker.run_once import run_once
 from service.worker.tasks import worker_app
 from tests.conftest import PROJECT_DIR, Cluster, MakeTenant
 from tests.web import client_of, running_app
@@ -622,6 +623,32 @@ def test_a_receiver_that_drips_bytes_holds_neither_the_worker_nor_other_endpoint
     rows = log_of(client, endpoint_id=good["endpoint_id"])
     assert [row["state"] for row in rows] == ["delivered"] * 3
     assert len(receiver.log) == 3
+
+
+def test_a_store_has_two_calls_at_the_same_time_at_most(
+    here: Settings, pool: Pool, client: FlaskClient, receiver: HTTPServer
+) -> None:
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def answer(_request: Request) -> Response:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.3)
+        with lock:
+            running -= 1
+        return Response(status=204)
+
+    receiver.expect_request("/").respond_with_handler(answer)
+    for _ in range(8):
+        endpoint = add(client, receiver.url_for("/"))
+        client.post(f"{ENDPOINTS}/{endpoint['endpoint_id']}/test")
+    run_once(here, pool)
+    assert {row["state"] for row in log_of(client)} == {"delivered"}
+    assert len(receiver.log) == 8
+    assert most <= 2
 
 
 def test_an_endpoint_that_is_gone_is_disabled_until_it_is_enabled_again(

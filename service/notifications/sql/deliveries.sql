@@ -35,6 +35,16 @@ where d.tenant_id = %(tenant_id)s and d.delivery_id = %(delivery_id)s;
 -- name: find_next_delivery
 -- The next message to send to an endpoint: tests first, then by age. Messages about segments wait
 -- for those before them, and all but tests while the endpoint is disabled or does not answer.
+with head as (
+    select min(d.position) as position
+    from app.webhook_deliveries as d
+    where
+        d.tenant_id = %(tenant_id)s
+        and d.endpoint_id = %(endpoint_id)s
+        and d.state = 'pending'
+        and d.topic like 'segment.%%'
+)
+
 select
     d.tenant_id,
     d.delivery_id,
@@ -42,8 +52,8 @@ select
     d.topic,
     d.occurred_at,
     d.source,
-    d.from_xid::text as from_xid,
-    d.until_xid::text as until_xid,
+    d.after_snapshot::text as after_snapshot,
+    d.until_snapshot::text as until_snapshot,
     d.round,
     d.batch,
     d.batches,
@@ -56,52 +66,44 @@ from app.webhook_deliveries as d
 inner join app.webhook_endpoints as e
     on e.tenant_id = %(tenant_id)s and d.endpoint_id = e.endpoint_id
 inner join app.tenants as t on t.tenant_id = %(tenant_id)s
+cross join head
 where
     d.tenant_id = %(tenant_id)s
     and d.endpoint_id = %(endpoint_id)s
     and d.state = 'pending'
     and d.next_attempt_at <= now()
     and (d.topic = 'test' or (e.is_enabled and coalesce(e.retry_at <= now(), true)))
-    and (
-        d.topic not like 'segment.%%'
-        or not exists (
-            select from app.webhook_deliveries as earlier
-            where
-                earlier.tenant_id = %(tenant_id)s
-                and earlier.endpoint_id = d.endpoint_id
-                and earlier.state = 'pending'
-                and earlier.topic like 'segment.%%'
-                and earlier.position < d.position
-        )
-    )
+    and (d.topic not like 'segment.%%' or d.position = head.position)
 order by d.topic = 'test' desc, d.position
 limit 1;
 
 -- name: list_due_endpoints
 -- Endpoints of all tenants for which find_next_delivery has a message, and no job waits or runs.
 -- Read as quintile_transform.
+with pending as (
+    select
+        d.tenant_id,
+        d.endpoint_id,
+        d.topic,
+        d.next_attempt_at,
+        row_number() over (
+            partition by d.tenant_id, d.endpoint_id, d.topic like 'segment.%%'
+            order by d.position
+        ) as place
+    from app.webhook_deliveries as d
+    where d.state = 'pending'
+)
+
 select distinct
     d.tenant_id,
     d.endpoint_id
-from app.webhook_deliveries as d
+from pending as d
 inner join app.webhook_endpoints as e
     on d.tenant_id = e.tenant_id and d.endpoint_id = e.endpoint_id
 where
-    d.state = 'pending'
-    and d.next_attempt_at <= now()
+    d.next_attempt_at <= now()
     and (d.topic = 'test' or (e.is_enabled and coalesce(e.retry_at <= now(), true)))
-    and (
-        d.topic not like 'segment.%%'
-        or not exists (
-            select from app.webhook_deliveries as earlier
-            where
-                earlier.tenant_id = d.tenant_id
-                and earlier.endpoint_id = d.endpoint_id
-                and earlier.state = 'pending'
-                and earlier.topic like 'segment.%%'
-                and earlier.position < d.position
-        )
-    )
+    and (d.topic not like 'segment.%%' or d.place = 1)
     and not exists (
         select from jobs.procrastinate_jobs as j
         where
@@ -176,14 +178,15 @@ from endpoints as e
 left join app.webhook_progress as p on e.tenant_id = p.tenant_id
 where
     (
-        p.shopify_xid is null
-        or p.shopify_xid > pg_snapshot_xmin(pg_current_snapshot())
+        p.shopify_snapshot is null
+        or pg_snapshot_xmax(p.shopify_snapshot) > pg_snapshot_xmax(pg_current_snapshot())
         or exists (
             select from shopify.segment_changes as c
             where
                 c.tenant_id = e.tenant_id
-                and c.landed_xid >= p.shopify_xid
-                and c.landed_xid < pg_snapshot_xmin(pg_current_snapshot())
+                and c.landed_xid >= pg_snapshot_xmin(p.shopify_snapshot)
+                and not pg_visible_in_snapshot(c.landed_xid, p.shopify_snapshot)
+                and pg_visible_in_snapshot(c.landed_xid, pg_current_snapshot())
         )
     )
     and not exists (

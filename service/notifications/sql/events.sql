@@ -9,7 +9,7 @@ on conflict (tenant_id) do nothing;
 select
     p.rfm_as_of,
     p.build_finished_at,
-    p.shopify_xid::text as shopify_xid,
+    p.shopify_snapshot::text as shopify_snapshot,
     p.are_samples_known,
     exists(
         select from app.webhook_endpoints as e
@@ -22,7 +22,7 @@ for update of p;
 -- name: record_shopify_progress
 -- Record up to where a tenant's changes of Shopify segments have been processed.
 update app.webhook_progress
-set shopify_xid = %(until_xid)s::text::xid8
+set shopify_snapshot = %(until_snapshot)s::text::pg_snapshot
 where tenant_id = %(tenant_id)s;
 
 -- name: record_build_progress
@@ -166,27 +166,34 @@ where
 order by t.as_of, t.rank, b.batch
 returning endpoint_id;
 
--- name: find_settled_transaction
--- The oldest transaction that may still be running: what earlier ones wrote can be read. Null for
--- the start of the range if that is later, as after a restore on another server.
+-- name: find_snapshot
+-- What this statement sees, as the end of a range of changes. The start is null if nothing was
+-- processed, or if it is of another server, whose transactions have other numbers, as after a
+-- restore.
 select
-    x.xmin::text as until_xid,
-    case when %(shopify_xid)s::text::xid8 <= x.xmin then %(shopify_xid)s end as from_xid
-from (select pg_snapshot_xmin(pg_current_snapshot()) as xmin) as x;
+    x.snapshot::text as until_snapshot,
+    case
+        when
+            pg_snapshot_xmax(%(shopify_snapshot)s::text::pg_snapshot)
+            <= pg_snapshot_xmax(x.snapshot)
+            then %(shopify_snapshot)s
+    end as after_snapshot
+from (select pg_current_snapshot() as snapshot) as x;
 
--- name: find_first_transaction_since
--- The first transaction that wrote a change of a Shopify segment that was found after an instant.
-select min(c.landed_xid)::text as from_xid
+-- name: find_snapshot_before
+-- A snapshot without the changes of Shopify segments that were found after an instant; null if
+-- there are none. It may be without some that were found before, but stored later.
+select min(c.landed_xid)::text || ':' || min(c.landed_xid)::text || ':' as after_snapshot
 from shopify.segment_changes as c
 where c.tenant_id = %(tenant_id)s and c.changed_at > %(since)s;
 
 -- name: insert_shopify_messages
--- Store messages about changes of Shopify segments that a range of transactions wrote, for all
--- endpoints that want them or for one. The first change of every customer comes before the second
+-- Store messages about changes of Shopify segments between two snapshots, for all endpoints that
+-- want them or for one. The first change of every customer comes before the second
 -- of any, and so on, so that each customer's changes are in their order.
 insert into app.webhook_deliveries (
-    tenant_id, endpoint_id, topic, occurred_at, source, from_xid, until_xid, round, batch, batches,
-    is_replay
+    tenant_id, endpoint_id, topic, occurred_at, source, after_snapshot, until_snapshot, round,
+    batch, batches, is_replay
 )
 with changes as (
     select
@@ -199,8 +206,9 @@ with changes as (
     from shopify.segment_changes as c
     where
         c.tenant_id = %(tenant_id)s
-        and c.landed_xid >= %(from_xid)s::text::xid8
-        and c.landed_xid < %(until_xid)s::text::xid8
+        and c.landed_xid >= pg_snapshot_xmin(%(after_snapshot)s::text::pg_snapshot)
+        and not pg_visible_in_snapshot(c.landed_xid, %(after_snapshot)s::text::pg_snapshot)
+        and pg_visible_in_snapshot(c.landed_xid, %(until_snapshot)s::text::pg_snapshot)
 ),
 
 topics as (
@@ -220,8 +228,8 @@ select
     t.topic,
     t.changed_at,
     'shopify',
-    %(from_xid)s::text::xid8,
-    %(until_xid)s::text::xid8,
+    %(after_snapshot)s::text::pg_snapshot,
+    %(until_snapshot)s::text::pg_snapshot,
     t.round,
     b.batch,
     t.batches,

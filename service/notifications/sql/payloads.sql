@@ -16,8 +16,8 @@ where
 order by t.customer_id;
 
 -- name: list_shopify_changes
--- The customers of one batch who entered or left a Shopify segment with the change of this number
--- that a range of transactions wrote.
+-- The customers of one batch who entered or left a Shopify segment with their change of this number
+-- between two snapshots.
 with changes as (
     select
         c.customer_id,
@@ -31,8 +31,9 @@ with changes as (
     from shopify.segment_changes as c
     where
         c.tenant_id = %(tenant_id)s
-        and c.landed_xid >= %(from_xid)s::text::xid8
-        and c.landed_xid < %(until_xid)s::text::xid8
+        and c.landed_xid >= pg_snapshot_xmin(%(after_snapshot)s::text::pg_snapshot)
+        and not pg_visible_in_snapshot(c.landed_xid, %(after_snapshot)s::text::pg_snapshot)
+        and pg_visible_in_snapshot(c.landed_xid, %(until_snapshot)s::text::pg_snapshot)
         and mod(hashtext(c.customer_id) & 2147483647, %(batches)s) = %(batch)s - 1
 )
 

@@ -40,6 +40,12 @@ select
     jobs.procrastinate_retry_job_v2(s.id, now(), null, null, null)::text as retried
 from stalled as s;
 
+-- name: has_due_jobs
+-- Whether a job waits that may start now. Read as quintile_transform.
+select count(*) > 0 as has_due_jobs
+from jobs.procrastinate_jobs as j
+where j.status = 'todo' and (j.scheduled_at is null or j.scheduled_at <= now());
+
 -- name: seconds_until_run
 -- Seconds until an unfinished run may start: until its next attempt, or busy_seconds while a run of
 -- its kind is running, which may be the same run in another process.
