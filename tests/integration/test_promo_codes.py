@@ -32,9 +32,12 @@ from service.core.errors import QuintileError
 from service.privacy.requests import add_request, process_now
 from service.promo_codes.apply import PromoCodesStoppedError
 from service.promo_codes.codes import ask_for_updates
+from service.queue.enqueue import enqueue
+from service.queue.runs import Trigger
 from service.shopify.connection import connect_shopify
 from service.shopify.errors import ShopifyUnavailableError
 from service.tenants.tenants import add_tenant
+from service.worker.run_once import run_once
 from tests.promo_codes import (
     PATH,
     add_customers,
@@ -894,12 +897,80 @@ def test_an_erased_person_leaves_no_target_behind(
     assert work.build()["targets"]["in_shopify"] == 1
 
 
+# -- what updates codes by itself -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trigger", ["person", "schedule"])
+def test_every_build_is_followed_by_an_update(
+    work: Work, store: Store, buyers: list[str], trigger: Trigger
+) -> None:
+    work.post(**body(segments=["rfm:champions", "rfm:loyal", "rfm:new", "rfm:potential"]))
+    run_once(work.here, work.pool)
+    assert work.get()["state"] == "waiting"
+    for count in (1, 2):
+        add_order(work, buyers[count])
+        with tenant_transaction(work.pool, work.tenant) as conn:
+            enqueue(conn, work.tenant, "build", trigger)
+        work_off(work)
+        assert work.get()["state"] == "active"
+        assert targets_of(only_discount(store)) == set(buyers[1 : count + 1])
+    triggers = [run["trigger"] for run in work.client.get(RUNS).get_json()["data"]]
+    assert triggers == ["schedule", "schedule", "person"]
+
+
+def test_a_sync_of_shopifys_segments_is_followed_by_an_update(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    segment = str(min(store.segments))
+    add_segments(work, {segment: buyers[:1]})
+    work.post(**body(segments=[f"shopify:{segment}"], excluded_segments=["rfm:loyal"]))
+    run_once(work.here, work.pool)
+    assert targets_of(only_discount(store)) == {buyers[0]}
+    with tenant_transaction(work.pool, work.tenant) as conn:
+        enqueue(conn, work.tenant, "segments_sync", "schedule")
+    work_off(work)
+    with tenant_transaction(work.pool, work.tenant) as conn:
+        rows = conn.execute(
+            "select customer_id from shopify.segment_members where segment_id = %s", [segment]
+        ).fetchall()
+    members = {row["customer_id"] for row in rows}
+    assert len(members) > 1
+    assert targets_of(only_discount(store)) == members
+
+
 # -- what the tests put into the database ---------------------------------------------------------
 
 
 def ask(work: Work, tenant: UUID) -> bool:
     with tenant_transaction(work.pool, tenant) as conn:
         return ask_for_updates(conn, tenant)
+
+
+def work_off(work: Work) -> None:
+    """Do a queued job, and the one that it queues."""
+    run_once(work.here, work.pool)
+    run_once(work.here, work.pool)
+
+
+def add_order(work: Work, customer: str) -> None:
+    """A customer with an order of yesterday."""
+    work.execute(
+        """
+        with customer as (
+            insert into shopify.customers (tenant_id, customer_id)
+            values (%(tenant_id)s, %(customer)s)
+        )
+        insert into shopify.orders (
+            tenant_id, order_id, customer_id, processed_at, currency, total_minor, subtotal_minor,
+            source
+        )
+        values (
+            %(tenant_id)s, %(customer)s, %(customer)s, now() - interval '1 day', 'EUR', 100, 100,
+            'api'
+        )
+        """,
+        customer=customer,
+    )
 
 
 def add_segments(work: Work, members: dict[str, list[str]]) -> None:
