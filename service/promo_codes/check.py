@@ -13,7 +13,7 @@ from uuid import UUID
 from service.core.db import Connection, one
 from service.core.errors import InvalidInputError
 from service.core.queries import query
-from service.promo_codes.codes import get_code
+from service.promo_codes.codes import UnknownCodeError
 from service.promo_codes.plan import kind_of
 from service.promo_codes.segments import keys_of, parse_segments
 
@@ -46,15 +46,6 @@ _IN_WORDS: Mapping[Reason, str] = MappingProxyType(
         "no_shopify_customer": "The customer is not a customer in Shopify.",
     }
 )
-_BY_STATE: Mapping[str, Reason] = MappingProxyType(
-    {
-        "waiting": "code_waiting",
-        "scheduled": "code_scheduled",
-        "expired": "code_expired",
-        "deactivated": "code_deactivated",
-        "deleting": "code_deactivated",
-    }
-)
 _GID = re.compile(r"gid://shopify/Customer/([0-9]+)")
 
 
@@ -84,7 +75,10 @@ def check_customer(conn: Connection, tenant_id: UUID, code: str, customer: str) 
         UnknownCodeError: The tenant has no such promo code.
         InvalidInputError: The customer is empty.
     """
-    row = get_code(conn, tenant_id, code)
+    parameters = {"tenant_id": tenant_id, "code": code}
+    row = conn.execute(query("promo_codes.find_code"), parameters).fetchone()
+    if row is None:
+        raise UnknownCodeError(f"There is no promo code '{code[:100]}'.")
     found = _find(conn, tenant_id, row, customer)
     included = [segment for segment in row["segments"] if segment in found["segments"]]
     excluded = [segment for segment in row["excluded_segments"] if segment in found["segments"]]
@@ -92,24 +86,36 @@ def check_customer(conn: Connection, tenant_id: UUID, code: str, customer: str) 
     return Eligibility(reason == "eligible", reason, _IN_WORDS[reason], included, excluded)
 
 
-def _find(conn: Connection, tenant_id: UUID, row: Mapping[str, Any], customer: str) -> Any:
+def _find(
+    conn: Connection, tenant_id: UUID, row: Mapping[str, Any], customer: str
+) -> dict[str, Any]:
     text = customer.strip()
     if not text:
         raise InvalidInputError("Give a customer's id or e-mail address.", field="customer")
-    gid = _GID.fullmatch(text)
-    # Ids such as email:… of customers that only files know contain an @, too.
-    is_email = "@" in text and not text.startswith(("email:", "phone:"))
+    known = _find_customers(conn, tenant_id, text)
     segments = parse_segments([*row["segments"], *row["excluded_segments"]], "segments")
     parameters = {
         "tenant_id": tenant_id,
         "promo_code_id": row["promo_code_id"],
-        "customer_id": None if is_email else gid[1] if gid else text,
-        "email": text if is_email else None,
+        # A member of one of Shopify's segments may not have been loaded as a customer yet.
+        "customer_ids": [found["customer_id"] for found in known] or [text],
+        "emails": [found["email"] for found in known if found["email"]],
         "rfm": keys_of(segments, "rfm"),
         "shopify": keys_of(segments, "shopify"),
         "klaviyo": keys_of(segments, "klaviyo"),
     }
-    return one(conn.execute(query("promo_codes.check_customer"), parameters).fetchone())
+    found = one(conn.execute(query("promo_codes.check_customer"), parameters).fetchone())
+    return {**found, "is_known": bool(known or found["segments"])}
+
+
+def _find_customers(conn: Connection, tenant_id: UUID, text: str) -> list[dict[str, Any]]:
+    # Ids such as email:… of customers whom only files know contain an @, too.
+    if "@" in text and not text.startswith(("email:", "phone:")):
+        parameters = {"tenant_id": tenant_id, "email": text}
+        return conn.execute(query("promo_codes.find_customers_by_email"), parameters).fetchall()
+    gid = _GID.fullmatch(text)
+    parameters = {"tenant_id": tenant_id, "customer_id": gid[1] if gid else text}
+    return conn.execute(query("promo_codes.find_customer_by_id"), parameters).fetchall()
 
 
 def _reason(
@@ -121,10 +127,9 @@ def _reason(
         is_accepted = bool(set(included) & set(found["accepted_segments"]))
     else:
         is_accepted = found["target_state"] == "accepted"
-    is_known = found["customers"] or included or excluded
     reasons: list[tuple[Reason | None, bool]] = [
         (_reason_of_code(row), True),
-        ("unknown_customer", not is_known),
+        ("unknown_customer", not found["is_known"]),
         ("excluded", bool(excluded)),
         ("not_in_segment", not included),
         ("eligible", is_accepted),
@@ -136,12 +141,14 @@ def _reason(
 
 def _reason_of_code(row: Mapping[str, Any]) -> Reason | None:
     """Why nobody may use the code; one that needs attention may still work in Shopify."""
-    if row["state"] in _BY_STATE:
-        return _BY_STATE[row["state"]]
-    is_gone = row["problem"] is not None and row["problem"]["kind"] == "discount_deleted"
-    if row["discount_id"] is None or row["is_ended"] or is_gone:
-        return "code_pending"
     now = datetime.now(UTC)
-    if row["ends_at"] is not None and row["ends_at"] <= now:
-        return "code_expired"
-    return "code_scheduled" if row["starts_at"] > now else None
+    is_planned = row["requests_done"] > 0 and row["problem"] is None
+    reasons: list[tuple[Reason, bool]] = [
+        ("code_deactivated", row["wanted"] != "active"),
+        ("code_pending", row["problem"] == "discount_deleted"),
+        ("code_expired", row["ends_at"] is not None and row["ends_at"] <= now),
+        ("code_pending", row["discount_id"] is None and not is_planned),
+        ("code_waiting", row["discount_id"] is None or row["is_ended"]),
+        ("code_scheduled", row["starts_at"] > now),
+    ]
+    return next((reason for reason, applies in reasons if applies), None)

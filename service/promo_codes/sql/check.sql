@@ -1,79 +1,80 @@
--- name: check_customer
--- Which of a code's segments a customer is in, and whether Shopify has the customer as a target.
--- Each part is a look-up in an index. customers is how many customers have the id or address; one
--- who is only in orders counts too.
-with given as (
-    select c.customer_id
-    from shopify.customers as c
-    where
-        %(email)s::text is not null
-        and c.tenant_id = %(tenant_id)s
-        and c.email = any(array[%(email)s, lower(%(email)s)])
-        and c.deleted_at is null
-    union
-    select %(customer_id)s::text as customer_id
-    where %(customer_id)s::text is not null
-),
-
-known as (
-    select
-        g.customer_id,
-        lower(app.clean_address(coalesce(c.email, f.email))) as email
-    from given as g
-    left join shopify.customers as c
-        on c.tenant_id = %(tenant_id)s and g.customer_id = c.customer_id and c.deleted_at is null
-    left join marts.customer_facts as f
-        on f.tenant_id = %(tenant_id)s and g.customer_id = f.customer_id
-    where c.customer_id is not null or f.customer_id is not null
-),
-
-memberships as (
-    select 'rfm:' || f.segment as segment
-    from known as k
-    inner join marts.customer_facts as f
-        on f.tenant_id = %(tenant_id)s and k.customer_id = f.customer_id
-    where f.segment = any(%(rfm)s)
-    union all
-    select 'shopify:' || s.segment_id as segment
-    from unnest(%(shopify)s::text[]) as s (segment_id)
-    where
-        exists (
-            select from shopify.segment_members as m
-            where
-                m.tenant_id = %(tenant_id)s
-                and m.segment_id = s.segment_id
-                and m.customer_id in (select g.customer_id from given as g)
-        )
-    union all
-    select 'klaviyo:' || l.list_id as segment
-    from unnest(%(klaviyo)s::text[]) as l (list_id)
-    where
-        exists (
-            select from app.klaviyo_members as m
-            where
-                m.tenant_id = %(tenant_id)s
-                and m.list_id = l.list_id
-                and m.email in (select k.email from known as k)
-        )
-)
-
+-- name: find_code
+-- A promo code by its code, with what decides whether anybody may use it.
 select
-    (select count(*) from known) as customers,
+    promo_code_id,
+    segments,
+    excluded_segments,
+    wanted,
+    requests_done,
+    discount_id,
+    is_ended,
+    problem,
+    starts_at,
+    ends_at
+from app.promo_codes
+where tenant_id = %(tenant_id)s and lower(code) = lower(%(code)s);
+
+-- name: find_customers_by_email
+-- The customers who have an address, as the store spells it or in lower case. Only one has it in
+-- Shopify.
+select
+    c.customer_id,
+    lower(app.clean_address(c.email)) as email
+from shopify.customers as c
+where
+    c.tenant_id = %(tenant_id)s
+    and c.email = any(array[%(email)s, lower(%(email)s)])
+    and c.deleted_at is null;
+
+-- name: find_customer_by_id
+-- The customer with an id, also one who is only in orders; no row if there is none.
+select
+    coalesce(c.customer_id, f.customer_id) as customer_id,
+    lower(app.clean_address(coalesce(c.email, f.email))) as email
+from (select %(customer_id)s::text as customer_id) as g
+left join shopify.customers as c
+    on
+        c.tenant_id = %(tenant_id)s
+        and c.customer_id = %(customer_id)s
+        and c.deleted_at is null
+left join marts.customer_facts as f
+    on f.tenant_id = %(tenant_id)s and f.customer_id = %(customer_id)s
+where c.customer_id is not null or f.customer_id is not null;
+
+-- name: check_customer
+-- Which of a code's segments a customer is in, and what Shopify has accepted of the customer and of
+-- these segments. Each part is a look-up in an index.
+select
     array(
-        select distinct m.segment
-        from memberships as m
-        order by m.segment
+        select 'rfm:' || f.segment
+        from marts.customer_facts as f
+        where
+            f.tenant_id = %(tenant_id)s
+            and f.customer_id = any(%(customer_ids)s::text[])
+            and f.segment = any(%(rfm)s::text[])
+        union
+        select 'shopify:' || m.segment_id
+        from shopify.segment_members as m
+        where
+            m.tenant_id = %(tenant_id)s
+            and m.segment_id = any(%(shopify)s::text[])
+            and m.customer_id = any(%(customer_ids)s::text[])
+        union
+        select 'klaviyo:' || m.list_id
+        from app.klaviyo_members as m
+        where
+            m.tenant_id = %(tenant_id)s
+            and m.list_id = any(%(klaviyo)s::text[])
+            and m.email = any(%(emails)s::text[])
     ) as segments,
     (
-        select t.state
+        select min(t.state)
         from app.promo_code_targets as t
         where
             t.tenant_id = %(tenant_id)s
             and t.promo_code_id = %(promo_code_id)s
             and t.kind = 'customer'
-            and t.target_id in (select g.customer_id from given as g)
-        order by t.state
-        limit 1
+            and t.target_id = any(%(customer_ids)s::text[])
     ) as target_state,
     array(
         select 'shopify:' || t.target_id
@@ -83,5 +84,5 @@ select
             and t.promo_code_id = %(promo_code_id)s
             and t.kind = 'segment'
             and t.state = 'accepted'
-            and t.target_id = any(%(shopify)s)
+            and t.target_id = any(%(shopify)s::text[])
     ) as accepted_segments;
