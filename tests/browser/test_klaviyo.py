@@ -400,7 +400,7 @@ def test_the_form_says_which_field_is_wrong(
 
         hook = page.get_by_label("Webhook URL (https)")
         hook.fill("https://user:word@example.com/")
-        page.get_by_role("button", name="Save and create secret").click()
+        page.get_by_role("button", name="Add webhook").click()
         expect(hook).to_have_accessible_description(
             re.compile("must not contain a user name or password.")
         )
