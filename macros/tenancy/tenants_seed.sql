@@ -6,7 +6,8 @@
 
 {#
     Condition of every delete of the strategy reconcile. While a row of tenants_by_schema cannot be
-    read, it may be that of any tenant that is not built: such tenants keep their rows.
+    read, or a schema of the connector has no tenant, either may be of any tenant that is not built:
+    such tenants keep their rows.
 #}
 {% macro is_tenant_readable(column) -%}
     {%- set readable = built_relation('model.quintile.base_seeds__tenants') -%}
@@ -14,7 +15,17 @@
     {%- if readable and listed -%}
         (
             {{ column }} in (select t.tenant_id from {{ readable }} as t)
-            or (select count(*) from {{ readable }}) = (select count(*) from {{ listed }})
+            or (
+                (select count(*) from {{ readable }}) = (select count(*) from {{ listed }})
+                {%- if var('source_layout') != 'native' %}
+                {%- for schema in source_schemas() %}
+                and exists (
+                    select from {{ readable }} as t
+                    where t.source_schema = {{ dbt.string_literal(dbt.escape_single_quotes(schema)) }}
+                )
+                {%- endfor %}
+                {%- endif %}
+            )
         )
     {%- else -%}
         true
