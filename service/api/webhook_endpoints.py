@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from apiflask import APIBlueprint
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from service.api.access import state, tenant_id, transaction
 from service.api.audit_log import record
@@ -29,8 +29,10 @@ DELIVERIES = "/api/admin/webhooks/deliveries"
 
 _BY_AGE = Keyset("webhook-endpoints", created_at=AwareDatetime, endpoint_id=UUID)
 _BY_TIME = Keyset("webhook-deliveries", created_at=AwareDatetime, position=Bigint)
+_DESCRIBED = ("topics", "segments", "is_enabled")
 _MAX_REPLAY = timedelta(days=30)
 
+SegmentKey = Annotated[str, StringConstraints(pattern=r"^(rfm|shopify):[a-z0-9_]{1,40}$")]
 DeliveryState = Literal["pending", "delivered", "failed"]
 
 
@@ -41,6 +43,12 @@ class NewEndpoint(RequestModel):
         min_length=1, max_length=500, pattern=WITHOUT_NUL, description="An https address."
     )
     topics: list[Topic] = Field(min_length=1, max_length=20, description="What it receives.")
+    segments: list[SegmentKey] | None = Field(
+        None,
+        min_length=1,
+        max_length=50,
+        description="Ids of the RFM and Shopify segments whose changes it receives; null for all.",
+    )
 
 
 class EndpointChange(RequestModel):
@@ -51,6 +59,12 @@ class EndpointChange(RequestModel):
     )
     topics: list[Topic] | None = Field(
         None, min_length=1, max_length=20, description="What it receives from now on."
+    )
+    segments: list[SegmentKey] | None = Field(
+        None,
+        min_length=1,
+        max_length=50,
+        description="Ids of the segments whose changes it receives from now on; null for all.",
     )
     is_enabled: bool | None = Field(
         None, description="False gives up what waits; true lets it receive what happens from now on"
@@ -77,6 +91,9 @@ class Endpoint(ResponseModel):
     endpoint_id: UUID
     url: str
     topics: list[Topic]
+    segments: list[str] | None = Field(
+        description="Ids of the segments whose changes it receives; null for all."
+    )
     is_enabled: bool
     disabled_reason: DisabledReason | None = Field(
         description="`person`; `gone`: it answered 410; `failing`: no delivery succeeded for days."
@@ -182,7 +199,7 @@ def add_webhook_endpoint(given: NewEndpoint) -> tuple[dict[str, Any], int, dict[
     """Add an endpoint and get its secret. It receives what happens from now on."""
     with transaction() as conn:
         endpoint_id, secret = endpoints.add_endpoint(
-            state().settings, conn, tenant_id(), given.url, given.topics
+            state().settings, conn, tenant_id(), given.url, given.topics, given.segments
         )
         endpoint = read_endpoint(conn, endpoint_id)
         record(conn, "webhook_endpoint.added", endpoint_id, after=_described(endpoint))
@@ -202,14 +219,18 @@ def show_webhook_endpoint(endpoint_id: UUID) -> dict[str, Any]:
 @blueprint.input(EndpointChange, arg_name="change")
 @blueprint.output(Endpoint)
 def change_webhook_endpoint(endpoint_id: UUID, change: EndpointChange) -> dict[str, Any]:
-    """Change an endpoint's URL or topics, disable it or enable it again. Its secret stays."""
+    """Change an endpoint, disable it or enable it again. Its secret stays."""
     with transaction() as conn:
         before = read_endpoint(conn, endpoint_id)
         endpoints.change_endpoint(
-            state().settings, conn, tenant_id(), endpoint_id, **change.model_dump()
+            state().settings,
+            conn,
+            tenant_id(),
+            endpoint_id,
+            **change.model_dump(exclude_unset=True),
         )
         after = read_endpoint(conn, endpoint_id)
-        if any(before[name] != after[name] for name in ("url", "topics", "is_enabled")):
+        if any(before[name] != after[name] for name in ("url", *_DESCRIBED)):
             # The same host may have another path, which is not shown.
             values = {"before": _described(before), "after": _described(after)}
             record(conn, "webhook_endpoint.changed", endpoint_id, **values)
@@ -323,4 +344,4 @@ def _require_enabled(endpoint: dict[str, Any]) -> None:
 def _described(endpoint: dict[str, Any]) -> dict[str, Any]:
     """An endpoint without what may be secret in its URL."""
     host = urlsplit(endpoint["url"]).hostname
-    return {"host": host, **{name: endpoint[name] for name in ("topics", "is_enabled")}}
+    return {"host": host, **{name: endpoint[name] for name in _DESCRIBED}}

@@ -17,6 +17,8 @@ from service.core.vault import seal, unseal
 from service.notifications.address import check_url
 from service.notifications.events import collect
 from service.notifications.topics import TOPICS, Topic
+from service.segments.find import find_segment
+from service.segments.ids import parse_segment_id
 
 # The provider to which the seals of secrets are bound.
 _PROVIDER = "notifications"
@@ -27,6 +29,13 @@ _SHOWN_CHARACTERS = 4
 MAX_ENDPOINTS = 20
 
 DisabledReason = Literal["person", "gone", "failing"]
+
+
+class Unchanged:
+    """The type of :data:`UNCHANGED`, where None has a meaning of its own."""
+
+
+UNCHANGED = Unchanged()
 
 
 @dataclass(frozen=True)
@@ -50,18 +59,26 @@ def find_endpoint(conn: Connection, tenant_id: UUID, endpoint_id: UUID) -> dict[
 
 
 def add_endpoint(
-    settings: Settings, conn: Connection, tenant_id: UUID, url: str, topics: Sequence[Topic]
+    settings: Settings,
+    conn: Connection,
+    tenant_id: UUID,
+    url: str,
+    topics: Sequence[Topic],
+    segments: Sequence[str] | None = None,
 ) -> tuple[UUID, str]:
     """Add an endpoint, which receives what happens from now on; returns its id and its secret.
 
+    Of changes of segments, it receives those of ``segments`` (ids), or all if that is None.
+
     Raises:
-        InvalidInputError: The URL is not valid or not allowed, there is no topic, or the tenant has
-            too many endpoints.
+        InvalidInputError: The URL is not valid or not allowed, there is no topic, a segment does
+            not exist, or the tenant has too many endpoints.
     """
     parameters = {
         "tenant_id": tenant_id,
         "url": _checked_url(settings, url),
         "topics": _in_order(topics),
+        "segment_ids": _checked_segments(conn, tenant_id, segments),
         "max_endpoints": MAX_ENDPOINTS,
     }
     # What happened before is for the other endpoints only. This also locks out other additions.
@@ -85,19 +102,26 @@ def change_endpoint(
     url: str | None = None,
     topics: Sequence[Topic] | None = None,
     is_enabled: bool | None = None,
+    segments: Sequence[str] | Unchanged | None = UNCHANGED,
 ) -> None:
-    """Change what is given. An endpoint that is enabled again receives what happens from then on.
+    """Change what is given; None lets ``segments`` be all of them.
 
+    An endpoint that is enabled again receives what happens from then on.
     Another URL counts as another receiver, which is notified of lists that fail already.
 
     Raises:
-        InvalidInputError: The URL is not valid or not allowed, or there is no topic.
+        InvalidInputError: The URL is not valid or not allowed, there is no topic, or a segment does
+            not exist.
     """
     parameters = {
         "tenant_id": tenant_id,
         "endpoint_id": endpoint_id,
         "url": None if url is None else _checked_url(settings, url),
         "topics": None if topics is None else _in_order(topics),
+        "sets_segments": not isinstance(segments, Unchanged),
+        "segment_ids": None
+        if isinstance(segments, Unchanged)
+        else _checked_segments(conn, tenant_id, segments),
     }
     collect(conn, tenant_id, waits_for_build=False)
     conn.execute(query("notifications.delete_sync_states_of_other_url"), parameters)
@@ -166,6 +190,23 @@ def _add_secret(settings: Settings, conn: Connection, tenant_id: UUID, endpoint_
 
 def _checked_url(settings: Settings, url: str) -> str:
     return check_url(url, may_be_private=bool(settings.notify_private_addresses))
+
+
+def _checked_segments(
+    conn: Connection, tenant_id: UUID, segments: Sequence[str] | None
+) -> list[str] | None:
+    if segments is None:
+        return None
+    for text in segments:
+        segment = parse_segment_id(text, field="segments")
+        found = find_segment(conn, tenant_id, segment)
+        if segment.source == "klaviyo" or found is None:
+            raise InvalidInputError(
+                f"There is no segment {text} whose changes are recorded.",
+                advice="GET /api/admin/segments lists RFM and Shopify segments.",
+                field="segments",
+            )
+    return sorted(set(segments))
 
 
 def _in_order(topics: Sequence[Topic]) -> list[Topic]:

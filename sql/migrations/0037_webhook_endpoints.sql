@@ -7,6 +7,7 @@ create table app.webhook_endpoints (
     endpoint_id uuid not null default gen_random_uuid(),
     url text not null,
     topics text[] not null,
+    segment_ids text[],
     is_enabled boolean not null default true,
     disabled_reason text,
     disabled_at timestamptz,
@@ -29,6 +30,7 @@ create table app.webhook_endpoints (
             'klaviyo_sync.recovered'
         ]
     ),
+    constraint webhook_endpoints_segments_check check (cardinality(segment_ids) > 0),
     constraint webhook_endpoints_disabled_check check (
         is_enabled = (disabled_reason is null)
         and is_enabled = (disabled_at is null)
@@ -38,6 +40,8 @@ create table app.webhook_endpoints (
 
 comment on table app.webhook_endpoints is 'Addresses that receive outgoing webhooks.';
 comment on column app.webhook_endpoints.topics is 'Types of events that it receives.';
+comment on column app.webhook_endpoints.segment_ids is
+'Segments whose changes it receives, such as rfm:champions; null for all.';
 comment on column app.webhook_endpoints.disabled_reason is
 'person; gone (it answered 410) or failing (no delivery succeeded for days).';
 comment on column app.webhook_endpoints.failing_since is

@@ -26,8 +26,8 @@ from service.notifications.deliveries import collect_events, enqueue_webhooks
 from service.queue.runs import start_builds
 from service.worker.run_once import run_once
 from tests.conftest import Cluster, MakeTenant
-from tests.integration.test_webhook_deliveries import add, log_of, make_due, work
-from tests.web import add_samples, client_of, running_app
+from tests.integration.test_webhook_deliveries import ENDPOINTS, add, log_of, make_due, work
+from tests.web import add_samples, add_shopify_segments, client_of, running_app
 
 ALL_TOPICS = [
     "segment.customer_entered",
@@ -277,6 +277,51 @@ def test_topics_of_each_endpoint_apply_from_their_change_on(
     collected(settings, pool)
     types = {body["type"] for body in bodies(receiver)}
     assert types == {"segment.customer_left", "sample.found"}
+
+
+def test_an_endpoint_can_be_limited_to_some_segments(
+    settings: Settings,
+    pool: Pool,
+    superuser: Connection,
+    tenant: UUID,
+    client: FlaskClient,
+    receiver: HTTPServer,
+) -> None:
+    add_shopify_segments(settings, tenant, ["One", "Two"])
+    shopify = superuser.execute(
+        "select segment_id from shopify.cached_segments order by name"
+    ).fetchall()
+    one, two = (row["segment_id"] for row in shopify)
+    body = {"url": receiver.url_for("/"), "topics": SEGMENT_TOPICS}
+    for unknown in ("rfm:unknown", "shopify:0", "klaviyo:L1", "champions"):
+        refused = client.post(ENDPOINTS, json={**body, "segments": [unknown]})
+        assert refused.status_code == 422, unknown
+        assert refused.get_json()["errors"][0]["pointer"].startswith("#/segments")
+    chosen = {**body, "segments": ["rfm:loyal", f"shopify:{one}"]}
+    endpoint = client.post(ENDPOINTS, json=chosen).get_json()
+    assert endpoint["segments"] == chosen["segments"]
+    built(superuser, tenant, 1, {"ada": (None, "new"), "bo": (None, "loyal")})
+    collected(settings, pool)
+    built(superuser, tenant, 2, {"ada": ("new", "champions"), "bo": ("loyal", "champions")})
+    entered_shopify(superuser, tenant, [(one, "ada", True), (two, "ada", True)])
+    built(superuser, tenant, 3, {"ada": ("champions", "loyal")})
+    collected(settings, pool)
+    messages = bodies(receiver)
+    assert sorted(moves_in(messages)) == [
+        ("entered", "ada", "rfm:loyal"),
+        ("entered", "ada", f"shopify:{one}"),
+        ("left", "bo", "rfm:loyal"),
+    ]
+    assert len(messages) == 3
+
+    # Other changes of the endpoint leave the choice as it is.
+    url = f"{ENDPOINTS}/{endpoint['endpoint_id']}"
+    same = client.patch(url, json={"topics": SEGMENT_TOPICS}).get_json()
+    assert same["segments"] == chosen["segments"]
+    assert client.patch(url, json={"segments": None}).get_json()["segments"] is None
+    built(superuser, tenant, 4, {"ada": ("loyal", "new")})
+    collected(settings, pool)
+    assert len(moves_in(bodies(receiver))) == 2
 
 
 def test_many_changes_come_in_batches_that_hold_each_once(

@@ -61,6 +61,7 @@ select
     d.config_id,
     d.is_replay,
     d.attempts,
+    e.segment_ids,
     t.name as tenant
 from app.webhook_deliveries as d
 inner join app.webhook_endpoints as e

@@ -5,6 +5,7 @@ select
     e.endpoint_id,
     e.url,
     e.topics,
+    e.segment_ids as segments,
     e.is_enabled,
     e.disabled_reason,
     e.disabled_at,
@@ -55,11 +56,12 @@ limit %(row_limit)s;
 
 -- name: insert_endpoint
 -- Add an endpoint; no row if the tenant has as many as it may have.
-insert into app.webhook_endpoints (tenant_id, url, topics)
+insert into app.webhook_endpoints (tenant_id, url, topics, segment_ids)
 select
     %(tenant_id)s,
     %(url)s,
-    %(topics)s::text[]
+    %(topics)s::text[],
+    %(segment_ids)s::text[]
 where
     (
         select count(*)
@@ -69,12 +71,13 @@ where
 returning endpoint_id;
 
 -- name: update_endpoint
--- Change an endpoint's URL and topics, unless they are null. Failures of another URL say nothing
--- about this one.
+-- Change an endpoint's URL and topics, unless they are null, and its segments if told so. Failures
+-- of another URL say nothing about this one.
 update app.webhook_endpoints as e
 set
     url = coalesce(%(url)s, e.url),
     topics = coalesce(%(topics)s::text[], e.topics),
+    segment_ids = case when %(sets_segments)s then %(segment_ids)s::text[] else e.segment_ids end,
     failing_since = case when coalesce(%(url)s, e.url) = e.url then e.failing_since end,
     retry_at = case when coalesce(%(url)s, e.url) = e.url then e.retry_at end
 where e.tenant_id = %(tenant_id)s and e.endpoint_id = %(endpoint_id)s;

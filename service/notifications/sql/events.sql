@@ -118,8 +118,9 @@ insert into app.webhook_deliveries (
 with changes as (
     select
         t.as_of,
-        count(t.from_segment) as leaving,
-        count(t.to_segment) as entering
+        t.from_segment,
+        t.to_segment,
+        count(*) as customers
     from marts.rfm_segment_transitions as t
     where
         t.tenant_id = %(tenant_id)s
@@ -130,40 +131,55 @@ with changes as (
             from marts.rfm_segment_transitions as f
             where f.tenant_id = %(tenant_id)s
         )
-    group by t.as_of
+    group by t.as_of, t.from_segment, t.to_segment
 ),
 
-topics as (
+moves as (
     select
         c.as_of,
         v.topic,
         v.rank,
-        ceil(v.changes / %(batch_size)s::numeric)::int as batches
+        'rfm:' || v.segment as segment_id,
+        c.customers
     from changes as c
     cross join lateral (
         values
-        ('segment.customer_left', 1, c.leaving),
-        ('segment.customer_entered', 2, c.entering)
-    ) as v (topic, rank, changes)
+        ('segment.customer_left', 1, c.from_segment),
+        ('segment.customer_entered', 2, c.to_segment)
+    ) as v (topic, rank, segment)
+    where v.segment is not null
+),
+
+messages as (
+    select
+        e.tenant_id,
+        e.endpoint_id,
+        m.as_of,
+        m.topic,
+        m.rank,
+        ceil(sum(m.customers) / %(batch_size)s::numeric)::int as batches
+    from moves as m
+    inner join app.webhook_endpoints as e
+        on e.tenant_id = %(tenant_id)s and m.topic = any(e.topics)
+    where
+        e.is_enabled
+        and (%(endpoint_id)s::uuid is null or e.endpoint_id = %(endpoint_id)s)
+        and (e.segment_ids is null or m.segment_id = any(e.segment_ids))
+    group by e.tenant_id, e.endpoint_id, m.as_of, m.topic, m.rank
 )
 
 select
-    e.tenant_id,
-    e.endpoint_id,
-    t.topic,
-    t.as_of,
+    m.tenant_id,
+    m.endpoint_id,
+    m.topic,
+    m.as_of,
     'rfm',
     b.batch,
-    t.batches,
+    m.batches,
     %(is_replay)s
-from topics as t
-inner join app.webhook_endpoints as e
-    on e.tenant_id = %(tenant_id)s and t.topic = any(e.topics)
-cross join lateral generate_series(1, t.batches) as b (batch)
-where
-    e.is_enabled
-    and (%(endpoint_id)s::uuid is null or e.endpoint_id = %(endpoint_id)s)
-order by t.as_of, t.rank, b.batch
+from messages as m
+cross join lateral generate_series(1, m.batches) as b (batch)
+order by m.as_of, m.rank, b.batch
 returning endpoint_id;
 
 -- name: find_snapshot
@@ -197,8 +213,10 @@ insert into app.webhook_deliveries (
 )
 with changes as (
     select
+        'shopify:' || c.segment_id as segment_id,
         c.changed_at,
-        c.has_entered,
+        case when c.has_entered then 'segment.customer_entered' else 'segment.customer_left' end
+            as topic,
         row_number() over (
             partition by c.customer_id
             order by c.changed_at, c.has_entered, c.segment_id
@@ -211,37 +229,50 @@ with changes as (
         and pg_visible_in_snapshot(c.landed_xid, %(until_snapshot)s::text::pg_snapshot)
 ),
 
-topics as (
+moves as (
     select
         c.round,
-        case when c.has_entered then 'segment.customer_entered' else 'segment.customer_left' end
-            as topic,
+        c.topic,
+        c.segment_id,
         max(c.changed_at) as changed_at,
-        ceil(count(*) / %(batch_size)s::numeric)::int as batches
+        count(*) as customers
     from changes as c
-    group by c.round, c.has_entered
+    group by c.round, c.topic, c.segment_id
+),
+
+messages as (
+    select
+        e.tenant_id,
+        e.endpoint_id,
+        m.round,
+        m.topic,
+        max(m.changed_at) as changed_at,
+        ceil(sum(m.customers) / %(batch_size)s::numeric)::int as batches
+    from moves as m
+    inner join app.webhook_endpoints as e
+        on e.tenant_id = %(tenant_id)s and m.topic = any(e.topics)
+    where
+        e.is_enabled
+        and (%(endpoint_id)s::uuid is null or e.endpoint_id = %(endpoint_id)s)
+        and (e.segment_ids is null or m.segment_id = any(e.segment_ids))
+    group by e.tenant_id, e.endpoint_id, m.round, m.topic
 )
 
 select
-    e.tenant_id,
-    e.endpoint_id,
-    t.topic,
-    t.changed_at,
+    m.tenant_id,
+    m.endpoint_id,
+    m.topic,
+    m.changed_at,
     'shopify',
     %(after_snapshot)s::text::pg_snapshot,
     %(until_snapshot)s::text::pg_snapshot,
-    t.round,
+    m.round,
     b.batch,
-    t.batches,
+    m.batches,
     %(is_replay)s
-from topics as t
-inner join app.webhook_endpoints as e
-    on e.tenant_id = %(tenant_id)s and t.topic = any(e.topics)
-cross join lateral generate_series(1, t.batches) as b (batch)
-where
-    e.is_enabled
-    and (%(endpoint_id)s::uuid is null or e.endpoint_id = %(endpoint_id)s)
-order by t.round asc, t.topic desc, b.batch asc
+from messages as m
+cross join lateral generate_series(1, m.batches) as b (batch)
+order by m.round asc, m.topic desc, b.batch asc
 returning endpoint_id;
 
 -- name: record_found_samples

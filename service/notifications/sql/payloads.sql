@@ -1,19 +1,31 @@
 -- name: list_rfm_changes
 -- The customers of one batch who entered or left an RFM segment as of an instant, with the segment
 -- before or after.
+with changes as (
+    select
+        t.customer_id,
+        t.as_of,
+        'rfm:' || case when %(has_entered)s then t.to_segment else t.from_segment end
+            as segment_id,
+        'rfm:' || case when %(has_entered)s then t.from_segment else t.to_segment end
+            as other_segment_id
+    from marts.rfm_segment_transitions as t
+    where
+        t.tenant_id = %(tenant_id)s
+        and t.as_of = %(occurred_at)s
+        and mod(hashtext(t.customer_id) & 2147483647, %(batches)s) = %(batch)s - 1
+)
+
 select
-    t.customer_id,
-    'rfm:' || case when %(has_entered)s then t.to_segment else t.from_segment end as segment_id,
-    t.as_of as changed_at,
-    'rfm:' || case when %(has_entered)s then t.from_segment else t.to_segment end
-        as other_segment_id
-from marts.rfm_segment_transitions as t
+    c.customer_id,
+    c.segment_id,
+    c.as_of as changed_at,
+    c.other_segment_id
+from changes as c
 where
-    t.tenant_id = %(tenant_id)s
-    and t.as_of = %(occurred_at)s
-    and case when %(has_entered)s then t.to_segment else t.from_segment end is not null
-    and mod(hashtext(t.customer_id) & 2147483647, %(batches)s) = %(batch)s - 1
-order by t.customer_id;
+    c.segment_id is not null
+    and (%(segment_ids)s::text[] is null or c.segment_id = any(%(segment_ids)s))
+order by c.customer_id;
 
 -- name: list_shopify_changes
 -- The customers of one batch who entered or left a Shopify segment with their change of this number
@@ -43,7 +55,13 @@ select
     c.changed_at,
     null as other_segment_id
 from changes as c
-where c.round = %(round)s and c.has_entered = %(has_entered)s
+where
+    c.round = %(round)s
+    and c.has_entered = %(has_entered)s
+    and (
+        %(segment_ids)s::text[] is null
+        or 'shopify:' || c.segment_id = any(%(segment_ids)s)
+    )
 order by c.customer_id;
 
 -- name: list_samples
