@@ -203,7 +203,7 @@ def _checked_segments(
         if segment.source == "klaviyo" or found is None:
             raise InvalidInputError(
                 f"There is no segment {text} whose changes are recorded.",
-                advice="GET /api/admin/segments lists RFM and Shopify segments.",
+                advice="Choose an RFM or Shopify segment from the list of segments.",
                 field="segments",
             )
     return sorted(set(segments))
