@@ -16,12 +16,13 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import api, ui
+from service.api import openapi
 from service.api.access import State, require_login
 from service.api.browsers import allow_origin, answer_preflight, read_origins
 from service.api.caching import revalidate
 from service.api.compression import compress
+from service.api.created import add_location
 from service.api.idempotency import begin_request, finish_request
-from service.api.openapi import configure_openapi
 from service.api.problems import register_problems
 from service.api.rate_limits import RateLimits
 from service.core.config import Settings, load_settings
@@ -65,18 +66,20 @@ def create_app(settings: Settings | None = None) -> APIFlask:
         title="Quintile",
         version="1",
         docs_path=None,
+        spec_path=openapi.PATH,
         json_errors=False,
         # Only the admin UI has static files. APIFlask's annotation lacks None.
         static_folder=None,  # type: ignore[arg-type]
     )
     _configure(app, settings)
     register_problems(app)
-    configure_openapi(app)
+    openapi.configure_openapi(app)
     # This one is first, so that errors of the others have a request id.
     app.before_request(_begin_request)
     app.before_request(partial(answer_preflight, origins))
     app.before_request(require_login)
     app.before_request(_refuse_repeated_parameters)
+    app.before_request(_refuse_null)
     app.before_request(begin_request)
     app.after_request(partial(_secure, policy=_security_policy(settings)))
     app.after_request(partial(allow_origin, origins=origins))
@@ -85,6 +88,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.after_request(compress)
     app.after_request(revalidate)
     app.after_request(finish_request)
+    app.after_request(add_location)
     app.teardown_request(_end_request)
     for blueprint in (*api.blueprints(), ui.blueprint):
         app.register_blueprint(blueprint)
@@ -145,6 +149,12 @@ def _refuse_repeated_parameters() -> None:
     for name, values in request.args.lists():
         if len(values) > 1:
             raise InvalidInputError("This is given more than once.", field=name)
+
+
+def _refuse_null() -> None:
+    """Refuse a body that is null, which APIFlask takes for an empty object."""
+    if request.path.startswith("/api/") and request.get_data().strip() == b"null":
+        raise InvalidInputError("The body must be an object.")
 
 
 def _security_policy(settings: Settings) -> str:

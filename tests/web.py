@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from apiflask import APIFlask
+from flask import Response, request
 from flask.testing import FlaskClient
 from psycopg.types.json import Jsonb
 
@@ -19,6 +21,9 @@ from service.core.db import connect, connect_as_owner, transform_url
 from service.tenants.tokens import create_sign_in_code, create_token
 
 CALCULATED_AT = datetime(2026, 7, 1, tzinfo=UTC)
+
+# Path, method, status, type of problem, and whether it has a Location.
+Answered = tuple[str, str, int, str, bool]
 
 # The row of a build, with the time and currency of a tenant's scores.
 BUILT = """
@@ -58,12 +63,63 @@ SUMMARIZED = """
 
 @contextmanager
 def running_app(settings: Settings) -> Iterator[APIFlask]:
-    """The application; its pool is closed afterwards."""
+    """The application; its pool is closed afterwards.
+
+    Afterwards, each answer that it gave has to be in its OpenAPI document, with its type if it is a
+    problem. A view's own problems are named by ``can_answer`` (service/api/problem_docs.py).
+    """
     app = create_app(settings)
+    given: set[Answered] = set()
+
+    def note(response: Response) -> Response:
+        if request.url_rule is not None:
+            path = re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", request.url_rule.rule)
+            is_problem = response.mimetype == "application/problem+json"
+            kind = response.get_json()["type"] if is_problem else ""
+            has_location = "Location" in response.headers
+            given.add((path, request.method.lower(), response.status_code, kind, has_location))
+        return response
+
+    # The first one is run last, on what is sent.
+    app.after_request_funcs[None].insert(0, note)
     try:
         yield app
     finally:
         app.extensions["quintile"].pool.close()
+    missing = undescribed(app, given)
+    assert not missing, missing
+
+
+_document: dict[str, Any] = {}
+
+
+def openapi_of(app: APIFlask) -> dict[str, Any]:
+    """The OpenAPI document, which is that of every application."""
+    if not _document:
+        _document.update(app.test_client().get("/api/openapi.json").get_json())
+    return _document
+
+
+def undescribed(app: APIFlask, given: set[Answered]) -> list[Answered]:
+    """Answers that are not in the OpenAPI document."""
+    missing = []
+    document = openapi_of(app)
+    for path, method, status, kind, has_location in sorted(given):
+        operation = document["paths"].get(path, {}).get(method)
+        # Not described: pages, HEAD and OPTIONS.
+        if operation is None:
+            continue
+        response = operation["responses"].get(str(status), {})
+        if "$ref" in response:
+            response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+        content = response.get("content", {}).get("application/problem+json", {})
+        if (
+            not response
+            or (kind and kind.rpartition("/")[2] not in content.get("examples", {}))
+            or has_location != ("Location" in response.get("headers", {}))
+        ):
+            missing.append((path, method, status, kind, has_location))
+    return missing
 
 
 def token_for(settings: Settings, tenant_id: UUID) -> str:

@@ -33,6 +33,7 @@ from service.tenants.tokens import SCOPES, Access, Scope, find_token
 PUBLIC_ENDPOINTS = frozenset(
     {
         "health.start",
+        "health.former_openapi",
         "health.alive",
         "health.ready",
         "health.explain_problem",

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 from service.api.access import state, tenant_id, transaction
 from service.api.audit_log import record
 from service.api.input_errors import explained
+from service.api.problem_docs import can_answer
 from service.api.schemas import Instant, OrderLimit, RequestModel, ResponseModel
 from service.core.credentials import disconnect
 from service.core.db import Connection, one
@@ -145,6 +146,7 @@ def show_shopify_connection() -> ShopifyConnection:
 @blueprint.post(PATH)
 @blueprint.input(ShopifyCredential, arg_name="given")
 @blueprint.output(ShopifyConnection)
+@can_answer("not-connected", "provider-refused", "provider-unavailable")
 def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
     """Connect the store or replace its token, and queue a first sync.
 
@@ -169,6 +171,7 @@ def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
 
 @blueprint.post(f"{PATH}/verify")
 @blueprint.output(ShopifyConnection)
+@can_answer("not-connected", "provider-refused", "provider-unavailable")
 def verify_shopify_connection() -> ShopifyConnection:
     """Verify the stored token with a request to Shopify."""
     settings, pool = state().settings, state().pool

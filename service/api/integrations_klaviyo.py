@@ -11,6 +11,7 @@ from pydantic import Field
 from service.api.access import state, tenant_id, transaction
 from service.api.audit_log import record
 from service.api.integrations import Scope, Secret
+from service.api.problem_docs import can_answer
 from service.api.schemas import Instant, RequestModel, ResponseModel
 from service.core.credentials import disconnect
 from service.core.db import Connection
@@ -84,6 +85,7 @@ def show_klaviyo_connection() -> KlaviyoConnection:
 @blueprint.post(PATH)
 @blueprint.input(KlaviyoCredential, arg_name="given")
 @blueprint.output(KlaviyoConnection)
+@can_answer("provider-refused", "provider-unavailable")
 def connect_klaviyo_account(given: KlaviyoCredential) -> KlaviyoConnection:
     """Connect the account or replace its key.
 
@@ -99,6 +101,7 @@ def connect_klaviyo_account(given: KlaviyoCredential) -> KlaviyoConnection:
 
 @blueprint.post(f"{PATH}/verify")
 @blueprint.output(KlaviyoConnection)
+@can_answer("not-connected", "provider-refused", "provider-unavailable")
 def verify_klaviyo_connection() -> KlaviyoConnection:
     """Verify the stored key with requests to Klaviyo."""
     settings, pool = state().settings, state().pool

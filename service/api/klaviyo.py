@@ -12,6 +12,7 @@ from service.api import klaviyo_schemas as models
 from service.api.access import require_connection, state, tenant_id, transaction
 from service.api.audit_log import record, recording
 from service.api.paging import Keyset, PageQuery
+from service.api.problem_docs import can_answer
 from service.api.runs import answer_accepted
 from service.api.schemas import Run
 from service.core.db import Connection
@@ -53,6 +54,7 @@ def list_klaviyo_configs(page: PageQuery) -> dict[str, Any]:
 @blueprint.post(f"{PATH}/config")
 @blueprint.input(models.NewKlaviyoConfig, arg_name="new")
 @blueprint.output(models.KlaviyoConfig, status_code=201)
+@can_answer("not-connected", "provider-refused", "provider-unavailable")
 def add_klaviyo_config(new: models.NewKlaviyoConfig) -> models.KlaviyoConfig:
     """Sync a segment to a list, starting with the next sync.
 
@@ -128,6 +130,7 @@ def confirm_klaviyo_removals(config_id: UUID) -> dict[str, int]:
 @blueprint.input(models.SyncQuery, location="query", arg_name="how")
 @blueprint.input(models.KlaviyoSync, arg_name="what")
 @blueprint.output(Run, status_code=202)
+@can_answer("not-connected", "not-found")
 def sync_klaviyo_lists(how: models.SyncQuery, what: models.KlaviyoSync) -> Any:
     """Start a sync of some or all synced lists, or a dry run.
 

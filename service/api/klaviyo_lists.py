@@ -10,6 +10,7 @@ from service.api.access import begin_outside_change, state, tenant_id, transacti
 from service.api.audit_log import record
 from service.api.klaviyo_schemas import KlaviyoList, KlaviyoListsPage, ListsQuery, NewList
 from service.api.paging import Keyset, Text
+from service.api.problem_docs import can_answer
 from service.klaviyo.lists import create_list, read_lists
 
 blueprint = APIBlueprint("klaviyo_lists", __name__, tag="Klaviyo")
@@ -24,6 +25,7 @@ _PAGES = Keyset("klaviyo lists", cursor=Text)
 @blueprint.get(PATH)
 @blueprint.input(ListsQuery, location="query", arg_name="page")
 @blueprint.output(KlaviyoListsPage)
+@can_answer("not-connected", "provider-refused", "provider-unavailable")
 def list_klaviyo_lists(page: ListsQuery) -> dict[str, Any]:
     """List the account's lists, ten per page, with their profile counts.
 
@@ -45,6 +47,7 @@ def list_klaviyo_lists(page: ListsQuery) -> dict[str, Any]:
 @blueprint.post(PATH)
 @blueprint.input(NewList, arg_name="new")
 @blueprint.output(KlaviyoList, status_code=201)
+@can_answer("not-connected", "provider-refused", "provider-unavailable")
 def create_klaviyo_list(new: NewList) -> dict[str, Any]:
     """Create a list in the account. Names need not be unique."""
     begin_outside_change()

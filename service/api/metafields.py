@@ -12,6 +12,7 @@ from service.api.access import access, require_connection, state, tenant_id, tra
 from service.api.audit_log import record, recording
 from service.api.integrations import PATH as SHOPIFY_PATH
 from service.api.integrations import ShopifyProblem
+from service.api.problem_docs import can_answer
 from service.api.runs import answer_accepted
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run, Segment
 from service.core.db import Connection
@@ -142,6 +143,7 @@ def change_metafields(given: MetafieldsChange) -> Metafields:
 @blueprint.post(f"{PATH}/sync")
 @blueprint.input(MetafieldsSync, arg_name="given")
 @blueprint.output(Run, status_code=202)
+@can_answer("not-connected")
 def sync_metafields_now(given: MetafieldsSync) -> Any:
     """Start a run that writes what has changed, or removes what is left, and tries refused ones.
 

@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from service.api.access import state, tenant_id, transaction
 from service.api.audit_log import record, recording
 from service.api.paging import Keyset, PageQuery, SearchQuery, Text
+from service.api.problem_docs import can_answer
 from service.api.schemas import (
     WITHOUT_NUL,
     Instant,
@@ -322,6 +323,7 @@ def list_promo_codes(page: PromoCodesQuery) -> dict[str, Any]:
 @blueprint.post(PATH)
 @blueprint.input(NewPromoCode, arg_name="new")
 @blueprint.output(PromoCode, status_code=202)
+@can_answer("not-connected", "provider-refused")
 def create_promo_code(new: NewPromoCode) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Create a promo code for the members of segments.
 
@@ -346,6 +348,7 @@ def show_promo_code(code: str) -> dict[str, Any]:
 @blueprint.patch(f"{PATH}/<code>")
 @blueprint.input(PromoCodeChange, arg_name="change")
 @blueprint.output(PromoCode, status_code=202)
+@can_answer("not-connected", "provider-refused")
 def change_promo_code(
     code: str, change: PromoCodeChange
 ) -> tuple[dict[str, Any], int, dict[str, str]]:

@@ -13,6 +13,7 @@ from pydantic import Field
 from service.api.access import fetch_one, require_connection, state, tenant_id, transaction
 from service.api.audit_log import record
 from service.api.paging import Amount, Keyset, SearchQuery, Text
+from service.api.problem_docs import can_answer
 from service.api.problems import NotBuiltError
 from service.api.runs import answer_accepted
 from service.api.schemas import RfmCustomersPage, RfmSummary, Run, Segment, ShopifySegmentsPage
@@ -143,6 +144,7 @@ def calculate_rfm_segments() -> Any:
 
 @blueprint.post("/api/admin/segments/shopify/sync")
 @blueprint.output(Run, status_code=202)
+@can_answer("not-connected")
 def sync_shopify_segments() -> Any:
     """Start a sync of your store's Shopify segments, or return the unfinished one."""
     with transaction() as conn:

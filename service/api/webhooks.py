@@ -11,19 +11,22 @@ from pydantic import AwareDatetime, Field
 from service.api.access import state, tenant_id, transaction
 from service.api.audit_log import record
 from service.api.paging import Keyset, PageQuery, Text
+from service.api.problem_docs import can_answer
 from service.api.problems import NotFoundError
 from service.api.schemas import WITHOUT_NUL, Webhook, WebhooksPage
 from service.core.queries import query
 from service.webhooks.events import retry_webhooks
 from service.webhooks.inbox import MAX_BODY_BYTES, Delivery, receive
 
-blueprint = APIBlueprint("webhooks", __name__, tag="Webhooks", enable_openapi=False)
+blueprint = APIBlueprint("webhooks", __name__, tag="Webhooks")
 admin_blueprint = APIBlueprint("set_aside_webhooks", __name__, tag="Webhooks")
 
 _BY_TIME = Keyset("webhooks", received_at=AwareDatetime, webhook_id=Text)
 
 
 @blueprint.post("/webhooks/shopify")
+@blueprint.doc(responses={200: "The webhook is stored, or of no use and ignored."})
+@can_answer("not-signed", "too-large", "database-unavailable")
 def receive_shopify() -> tuple[str, int]:
     """Store a webhook from Shopify; a job processes it later.
 

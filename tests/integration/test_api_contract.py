@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,8 @@ from apiflask import APIFlask
 from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -28,6 +31,7 @@ from tests.web import (
     add_samples,
     add_scored_customers,
     add_shopify_segments,
+    openapi_of,
     running_app,
     token_for,
 )
@@ -70,7 +74,7 @@ def token(settings: Settings, tenant: UUID) -> str:
 
 @pytest.fixture(scope="module")
 def described(app: APIFlask) -> Any:
-    return schemathesis.openapi.from_wsgi("/openapi.json", app)
+    return schemathesis.openapi.from_wsgi("/api/openapi.json", app)
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
@@ -96,10 +100,10 @@ def call_with_many_inputs(described: Any, operation: Any, token: str, mode: Gene
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def call(case: Any) -> None:
-        # samples/settings is another route than samples/{order_id}, and an object in a query would
-        # be sent as its text.
+        # samples/settings is another route than samples/{order_id}, and an object or a list in a
+        # query would be sent as its text.
         assume(not _literals(described).intersection(map(str, case.path_parameters.values())))
-        assume(not any(isinstance(value, dict) for value in case.query.values()))
+        assume(not any(isinstance(value, (dict, list)) for value in case.query.values()))
         case.call_and_validate(
             # In this process nothing would decompress the answers.
             headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
@@ -126,15 +130,100 @@ def test_every_route_is_documented(app: APIFlask) -> None:
 
 
 def test_openapi_describes_the_whole_api(app: APIFlask) -> None:
-    described = app.test_client().get("/openapi.json").get_json()["paths"]
+    operations = list(operations_of(app))
     routes = {
-        re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule)
+        (re.sub(r"<(?:[^:>]+:)?([^>]+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith("/api/")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        # Not described: pages, redirects, and the document itself.
+        if not rule.endpoint.startswith(("admin.", "openapi."))
+        and rule.endpoint not in ("health.start", "health.former_openapi")
     }
-    assert set(described) == routes
-    for operations in described.values():
-        for operation in operations.values():
-            assert operation["security"] == [{"token": []}, {"session": []}]
-            assert operation["summary"]
-            assert "default" in operation["responses"]
+    assert {(path, method) for path, method, _ in operations} == routes
+    ids = [operation["operationId"] for _, _, operation in operations]
+    assert len(set(ids)) == len(ids)
+    for path, method, operation in operations:
+        where = (path, method)
+        assert operation["summary"], where
+        statuses = set(operation["responses"])
+        assert "default" not in statuses, where
+        assert {"500"} < statuses, where
+        if not path.startswith("/api/"):
+            assert operation["security"] == [], where
+            continue
+        assert operation["security"] == [{"token": []}, {"session": []}], where
+        assert {"401", "403", "422", "429", "503"} < statuses, where
+        assert ("404" in statuses) >= ("{" in path), where
+        names = {parameter.get("$ref") for parameter in operation["parameters"]}
+        if method != "get":
+            assert "#/components/parameters/IdempotencyKey" in names, where
+            assert "409" in statuses, where
+        elif "application/json" in operation["responses"]["200"]["content"]:
+            assert "#/components/parameters/IfNoneMatch" in names, where
+            assert "304" in statuses, where
+
+
+def operations_of(app: APIFlask) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, operations in openapi_of(app)["paths"].items():
+        for method, operation in operations.items():
+            yield path, method, operation
+
+
+def test_openapi_is_valid_and_every_model_has_one_name(app: APIFlask) -> None:
+    document = openapi_of(app)
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+    schemas = document["components"]["schemas"]
+    assert all(re.fullmatch(r"[A-Za-z]+", name) for name in schemas)
+    text = json.dumps(document)
+    for kind in ("schemas", "responses", "parameters", "headers"):
+        for name in document["components"][kind]:
+            assert f"#/components/{kind}/{name}" in text, name
+
+
+def test_every_answer_and_body_has_an_example_that_matches(app: APIFlask) -> None:
+    document = openapi_of(app)
+    checked = 0
+    for path, method, operation in operations_of(app):
+        contents = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for content in contents:
+            media = content.get("content", {}).get("application/json")
+            if media is None:
+                continue
+            errors = validator_of(document, media["schema"]).iter_errors(media["example"])
+            assert [error.message for error in errors] == [], (path, method)
+            checked += 1
+        for parameter in operation["parameters"]:
+            if parameter.get("required"):
+                validator = validator_of(document, parameter["schema"])
+                assert validator.is_valid(parameter["example"]), (path, parameter["name"])
+    for response in document["components"]["responses"].values():
+        media = response["content"]["application/problem+json"]
+        for slug, example in media["examples"].items():
+            assert validator_of(document, media["schema"]).is_valid(example["value"]), slug
+    assert checked > 80
+
+
+def validator_of(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
+    whole = {"components": document["components"], **schema}
+    return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def test_the_former_address_of_openapi_leads_to_the_new_one(app: APIFlask) -> None:
+    answer = app.test_client().get("/openapi.json")
+    assert (answer.status_code, answer.headers["Location"]) == (308, "/api/openapi.json")
+
+
+def test_what_was_created_has_its_path_in_location(app: APIFlask, token: str) -> None:
+    client = app.test_client()
+    headers = {"Authorization": f"Bearer {token}"}
+    for path, body, name in (
+        ("/api/admin/creators", {"handle": "grace"}, "creator_id"),
+        ("/api/admin/tokens", {"label": "Checkout"}, "token_id"),
+    ):
+        answer = client.post(path, json=body, headers=headers)
+        assert answer.headers["Location"] == f"{path}/{answer.get_json()[name]}"
+        found = client.get(answer.headers["Location"], headers=headers)
+        assert found.status_code == 200
+    link = client.post("/api/admin/sign-in-links", json={"person": "Ada"}, headers=headers)
+    assert (link.status_code, "Location" in link.headers) == (201, False)

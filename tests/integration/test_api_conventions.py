@@ -244,3 +244,13 @@ def test_the_pages_of_a_list_have_each_row_once(
         assert len({row[key] for row in whole}) == len(whole) == number, path
         for limit in (1, 2, 3):
             assert rows_of(client, f"{ADMIN}/{path}", limit) == whole, path
+
+
+# -- input --------------------------------------------------------------------------------------
+
+
+def test_a_body_that_is_null_is_refused(client: FlaskClient) -> None:
+    for body in ("null", " null\n"):
+        answer = client.post(f"{ADMIN}/samples/settings/undo", data=body)
+        assert answer.status_code == 422
+        assert answer.get_json()["detail"] == "The body must be an object."

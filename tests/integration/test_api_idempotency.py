@@ -128,6 +128,7 @@ def test_a_secret_is_shown_again_and_stored_sealed(
 ) -> None:
     hook, token = key("hook"), key("token")
     endpoint = {"url": "https://example.com/hook", "topics": ["sample.found"]}
+    endpoint = {"url": "https://example.com/hook", "topics": ["build.completed"]}
     secrets = {
         client.post(f"{ADMIN}/webhooks/endpoints", json=endpoint, headers=hook).get_json()["secret"]
         for _ in range(2)
@@ -140,6 +141,7 @@ def test_a_secret_is_shown_again_and_stored_sealed(
     }
     assert (len(secrets), len(tokens)) == (1, 1)
     assert count(owner, "app.api_tokens") == 2  # and the tests' own
+    assert len(client.get(f"{ADMIN}/webhooks/endpoints").get_json()["data"]) == 1
     stored = str(owner.execute("select * from app.idempotent_requests").fetchall())
     assert secrets.pop() not in stored
     (secret,) = tokens
