@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from service.api.access import access, state, tenant_id, transaction
 from service.api.csv_answer import CSV_RESPONSES, answer_csv
 from service.api.paging import Keyset, PageQuery
-from service.api.schemas import WITHOUT_NUL, Instant, Page, RequestModel, ResponseModel
+from service.api.schemas import WITHOUT_NUL, Instant, Page, RequestModel, ResponseModel, Time
 from service.core.csv_stream import stream_csv
 from service.core.db import Connection, tenant_transaction
 from service.core.queries import query
@@ -33,7 +33,7 @@ class AuditFilters(RequestModel):
 
     actor: _Exact | None = Field(None, description="Only changes by this person or token.")
     action: _Exact | None = Field(None, description="Only this action.")
-    since: AwareDatetime | None = Field(None, description="Only changes at or after this time.")
+    since: Time | None = Field(None, description="Only changes at or after this time.")
 
 
 class AuditQuery(AuditFilters, PageQuery):

@@ -10,6 +10,7 @@ from pydantic import ValidationError, WrapValidator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 _WHOLE_NUMBER = "This must be a whole number."
+_NUMBER = "This must be a number."
 _YES_OR_NO = "This must be true or false."
 _TEXT = "This must be text."
 _ID = "This is not a valid id."
@@ -33,6 +34,16 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "int_parsing": _WHOLE_NUMBER,
         "int_parsing_size": _WHOLE_NUMBER,
         "int_from_float": _WHOLE_NUMBER,
+        "greater_than": "This must be more than {gt}.",
+        "less_than": "This must be less than {lt}.",
+        "decimal_type": _NUMBER,
+        "decimal_parsing": _NUMBER,
+        "decimal_max_digits": "This must have at most {max_digits} digits.",
+        "decimal_max_places": "This must have at most {decimal_places} decimal places.",
+        "decimal_whole_digits": "This must have at most {whole_digits} digits before the point.",
+        "finite_number": _NUMBER,
+        "float_type": _NUMBER,
+        "float_parsing": _NUMBER,
         "bool_type": _YES_OR_NO,
         "bool_parsing": _YES_OR_NO,
         "literal_error": "This must be {expected}.",

@@ -122,6 +122,7 @@ def show_metafields() -> Metafields:
 @blueprint.put(PATH)
 @blueprint.input(MetafieldsChange, arg_name="given")
 @blueprint.output(Metafields)
+@can_answer("not-connected", "provider-refused", "provider-unavailable")
 def change_metafields(given: MetafieldsChange) -> Metafields:
     """Turn RFM in customer metafields on or off, and queue a run that writes or removes them.
 

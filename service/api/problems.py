@@ -314,9 +314,12 @@ def _from_quintile_error(error: QuintileError) -> Response:
         headers = _RETRY_AFTER
     elif isinstance(error, KeyInUseError):
         headers = {"Retry-After": "1"}
-    return problem(
-        slug, error.message, advice=error.advice, errors=_rejected_field(error), headers=headers
-    )
+    errors = _rejected_field(error)
+    detail = error.message
+    if isinstance(error, InvalidInputError) and errors and detail.startswith("This "):
+        # As for input that does not match a view's model.
+        detail = summarise([(error.field, detail)])
+    return problem(slug, detail, advice=error.advice, errors=errors, headers=headers)
 
 
 def _rejected_field(error: QuintileError) -> list[dict[str, str]]:

@@ -24,6 +24,7 @@ from service.api.schemas import (
     Page,
     RequestModel,
     ResponseModel,
+    Time,
 )
 from service.core.errors import InvalidInputError, QuintileError
 from service.core.queries import query
@@ -76,8 +77,8 @@ class NewPromoCode(RequestModel):
     title: Line | None = Field(None, description="What your staff see; the code if not given.")
     percentage: Percentage | None = None
     amount: Amount | None = None
-    starts_at: AwareDatetime | None = Field(None, description="Now if not given.")
-    ends_at: AwareDatetime | None = Field(None, description="Null if it does not end.")
+    starts_at: Time | None = Field(None, description="Now if not given.")
+    ends_at: Time | None = Field(None, description="Null if it does not end.")
     usage_limit: UsageLimit | None = Field(None, description=_USAGE_LIMIT)
     once_per_customer: bool = False
     segments: Segments = Field(min_length=1, description=_SEGMENTS)
@@ -104,8 +105,8 @@ class PromoCodeChange(RequestModel):
     title: Line | None = Field(None, description="What your staff see.")
     percentage: Percentage | None = None
     amount: Amount | None = None
-    starts_at: AwareDatetime | None = Field(None, description="When it starts to work.")
-    ends_at: AwareDatetime | None = Field(None, description="Null if it does not end.")
+    starts_at: Time | None = Field(None, description="When it starts to work.")
+    ends_at: Time | None = Field(None, description="Null if it does not end.")
     usage_limit: UsageLimit | None = Field(None, description=_USAGE_LIMIT)
     once_per_customer: bool | None = None
     segments: Segments | None = Field(None, min_length=1, description=_SEGMENTS)

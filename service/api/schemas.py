@@ -6,13 +6,16 @@ and end in Z.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -20,6 +23,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from service.api.input_errors import explained
 from service.tenants.tokens import Scope
 
 # PostgreSQL's text cannot hold NUL.
@@ -37,6 +41,22 @@ Money = Annotated[
     Decimal,
     PlainSerializer(lambda amount: f"{amount:f}", str),
     WithJsonSchema({"type": "string", "pattern": r"^-?\d+(\.\d+)?$"}),
+]
+
+
+def _without_numbers(value: Any) -> Any:
+    """Pydantic takes a number for seconds since 1970."""
+    if isinstance(value, str) and _DATE_AND_TIME.match(value):
+        return value
+    raise ValueError("no date and time")
+
+
+_DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}", re.ASCII)
+# A time in a request.
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(_without_numbers),
+    explained("This must be a time with its zone, such as 2026-07-01T09:30:00Z."),
 ]
 # A share of a whole, from 0 to 1, calculated in SQL.
 Share = Annotated[

@@ -16,7 +16,7 @@ from service.api.access import State, fetch_one, state, tenant_id, transaction
 from service.api.csv_answer import CSV_RESPONSES, answer_csv
 from service.api.paging import Amount, Bigint, Keyset, PageQuery, Search, Text
 from service.api.rfm import MOVEMENT_DAYS
-from service.api.schemas import Instant, Money, Page, RequestModel, ResponseModel, Segment
+from service.api.schemas import Instant, Money, Page, RequestModel, ResponseModel, Segment, Time
 from service.api.segment_list import PATH, UnknownSegmentError, parse_id, require_segment
 from service.api.sorting import Sort
 from service.core.csv_stream import stream_csv
@@ -91,7 +91,7 @@ class MembersQuery(MemberFilters, PageQuery):
 class ChangesQuery(PageQuery):
     """Which page of the changes of a segment."""
 
-    since: AwareDatetime | None = Field(
+    since: Time | None = Field(
         None, description="Only changes after this time; the last 30 days by default."
     )
 

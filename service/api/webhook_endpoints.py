@@ -14,7 +14,7 @@ from service.api.access import state, tenant_id, transaction
 from service.api.audit_log import record
 from service.api.paging import Bigint, Keyset, PageQuery
 from service.api.problems import NotFoundError
-from service.api.schemas import WITHOUT_NUL, Instant, Page, RequestModel, ResponseModel
+from service.api.schemas import WITHOUT_NUL, Instant, Page, RequestModel, ResponseModel, Time
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
@@ -82,7 +82,7 @@ class SecretRotation(RequestModel):
 class Replay(RequestModel):
     """What to send once more."""
 
-    since: AwareDatetime = Field(description="Events after this time; at most 30 days ago.")
+    since: Time = Field(description="Events after this time; at most 30 days ago.")
 
 
 class Endpoint(ResponseModel):

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from service.core.config import Settings
 from service.core.db import connect_as_owner
 from service.tenants.tenants import add_tenant
 from service.tenants.tokens import create_token
 from tests.served import Served, served
-from tests.web import add_explanations, add_history, add_samples, add_scored_customers, token_for
+from tests.web import (
+    add_explanations,
+    add_history,
+    add_samples,
+    add_scored_customers,
+    client_of,
+    openapi_of,
+    running_app,
+    token_for,
+)
 
 ADMIN = "/api/admin"
 
@@ -254,3 +266,69 @@ def test_a_body_that_is_null_is_refused(client: FlaskClient) -> None:
         answer = client.post(f"{ADMIN}/samples/settings/undo", data=body)
         assert answer.status_code == 422
         assert answer.get_json()["detail"] == "The body must be an object."
+
+
+# Pydantic's own words, which speak of inputs, strings and instances.
+NOT_FOR_PEOPLE = re.compile(
+    r"[Ii]nput should|should (be|have|match)|Value error|Extra inputs|type="
+)
+WRONG_VALUES: tuple[object, ...] = (None, 1, 1.5, -1, True, [], [1], {"a": 1})
+WRONG_TEXTS = ("", "\x00", "nonsense", "-1", "2026-13-45", "x" * 6000)
+
+
+def test_every_refused_value_is_named_and_explained(settings: Settings, tenant: UUID) -> None:
+    told: dict[str, str] = {}
+    # Nothing listens there: no value may reach Klaviyo itself.
+    here = replace(settings, rate_limit_per_minute=0, klaviyo_url="http://127.0.0.1:9")
+    with running_app(here) as app:
+        client = client_of(app, settings, tenant)
+        document = openapi_of(app)
+        for path, method, operation in (
+            (path, method, operation)
+            for path, operations in document["paths"].items()
+            for method, operation in operations.items()
+            if path.startswith("/api/")
+        ):
+            url, where = re.sub(r"{[^}]+}", str(uuid4()), path), f"{method} {path}"
+            for name in names_in(operation, "query"):
+                for value in WRONG_TEXTS:
+                    query = {name: value}
+                    answer = client.open(url, method=method, query_string=query, buffered=True)
+                    told |= refusals(answer, "parameter", where)
+            for field in fields_in(document, operation):
+                for value in (*WRONG_VALUES, *WRONG_TEXTS):
+                    answer = client.open(url, method=method, json={field: value})
+                    told |= refusals(answer, "pointer", where)
+    assert len(told) > 40
+    assert {text: where for text, where in told.items() if NOT_FOR_PEOPLE.search(text)} == {}
+    # Sentences.
+    assert [text for text in told if not re.match(r"[A-Z'].*\.$", text)] == []
+
+
+def names_in(operation: dict[str, Any], location: str) -> list[str]:
+    return [each["name"] for each in operation["parameters"] if each.get("in") == location]
+
+
+def fields_in(document: dict[str, Any], operation: dict[str, Any]) -> list[str]:
+    """The fields of a JSON body, and one that there is not."""
+    content = operation.get("requestBody", {}).get("content", {})
+    if "application/json" not in content:
+        return []
+    name = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    return [*document["components"]["schemas"][name]["properties"], "nonsense"]
+
+
+def refusals(answer: TestResponse, kind: str, where: str) -> dict[str, str]:
+    """What a refusal says of each value, with where it was said."""
+    if answer.status_code != 422:
+        return {}
+    problem = answer.get_json()
+    if problem["type"] != "/problems/invalid-input" or "errors" not in problem:
+        return {}
+    for error in problem["errors"]:
+        assert set(error) == {kind, "detail"}, (where, error)
+        name = error[kind].removeprefix("#/").replace("/", ".")
+        # A sentence that is not about "this" says itself what it is about.
+        is_about_this = error["detail"].startswith("This ")
+        assert name in problem["detail"] or not is_about_this, (where, problem)
+    return {error["detail"]: where for error in problem["errors"]}
