@@ -11,7 +11,9 @@ import base64
 import hashlib
 import hmac
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
@@ -87,7 +89,7 @@ async def _post(settings: Settings, url: str, headers: dict[str, str], body: byt
     may_be_private = bool(settings.notify_private_addresses)
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            address = await asyncio.to_thread(look_up, host, port, may_be_private=may_be_private)
+            address = await _resolve(host, port, may_be_private=may_be_private)
             async with (
                 httpx.AsyncClient(timeout=DEADLINE_SECONDS) as client,
                 client.stream(
@@ -106,6 +108,16 @@ async def _post(settings: Settings, url: str, headers: dict[str, str], body: byt
         return Answer(error=f"There was no answer within {DEADLINE_SECONDS:.0f} seconds.")
     except httpx.RequestError as error:
         return Answer(error=f"The connection failed ({type(error).__name__}).")
+
+
+async def _resolve(host: str, port: int, *, may_be_private: bool) -> str:
+    """As :func:`look_up`, but a silent name server is not waited for after the deadline."""
+    call = partial(look_up, host, port, may_be_private=may_be_private)
+    executor = ThreadPoolExecutor(max_workers=1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(executor, call)
+    finally:
+        executor.shutdown(wait=False)
 
 
 def _read(response: httpx.Response) -> Answer:

@@ -625,6 +625,24 @@ def test_a_receiver_that_drips_bytes_holds_neither_the_worker_nor_other_endpoint
     assert len(receiver.log) == 3
 
 
+def test_a_name_server_that_does_not_answer_counts_against_the_deadline(
+    here: Settings, pool: Pool, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "DEADLINE_SECONDS", 1.0)
+    endpoint = add(client, "https://slow.example/")
+    resolve = socket.getaddrinfo
+
+    def wait(host: Any, *rest: Any, **options: Any) -> Any:
+        time.sleep(6 if host == "slow.example" else 0)
+        return resolve("127.0.0.1" if host == "slow.example" else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    began = time.monotonic()
+    sent = send_test(client, here, pool, endpoint)
+    assert time.monotonic() - began < 5
+    assert sent["error"] == "There was no answer within 1 seconds."
+
+
 def test_a_store_has_two_calls_at_the_same_time_at_most(
     here: Settings, pool: Pool, client: FlaskClient, receiver: HTTPServer
 ) -> None:
