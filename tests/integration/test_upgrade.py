@@ -176,6 +176,10 @@ REVIEWED: dict[str, dict[str, str]] = {
         "constraint is new: app.rfm_settings additional_window_days,window_days CHECK"
         " ((window_days <> ALL (additional_window_days)))": "it adds no windows",
     },
+    "0034_segment_history": {
+        "constraint is new: app.klaviyo_sync_configs segment_key CHECK ((segment_key ~"
+        " '^(rfm:[a-z][a-z0-9_]*|shopify:[0-9]+|klaviyo:[A-Za-z0-9]+)$'::text))": "wider",
+    },
 }
 
 TABLES = """
