@@ -17,6 +17,7 @@ from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
 from service.doctor.klaviyo import check_lists, check_revision
 from service.doctor.metafields import check_metafields
+from service.doctor.promo_codes import check_promo_codes
 from service.doctor.queue import check_freshness, check_queue, check_runs
 from service.doctor.shopify import check_records
 from service.doctor.versions import check_versions
@@ -50,6 +51,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
             ("shopify", lambda: check_records(conn)),
             ("metafields", lambda: check_metafields(conn)),
             ("klaviyo", lambda: check_lists(conn)),
+            ("promo codes", lambda: check_promo_codes(conn)),
             ("webhooks", lambda: check_webhooks(settings, conn, fix=fix)),
             ("endpoints", lambda: check_endpoints(conn)),
             ("freshness", lambda: check_freshness(settings)),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
 from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import NotConnectedError, QuintileError
@@ -109,6 +111,9 @@ class _Run:
             except ShopifyError as error:
                 problem = Problem("failed", error.message, error.advice)
                 failures.append(error)
+            except psycopg.errors.ForeignKeyViolation:
+                # A person has just deleted it here, and left Shopify's discount as it is.
+                continue
             self._finish(ledger, code, problem)
         return failures
 

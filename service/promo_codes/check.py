@@ -13,7 +13,7 @@ from uuid import UUID
 from service.core.db import Connection, one
 from service.core.errors import InvalidInputError
 from service.core.queries import query
-from service.promo_codes.codes import UnknownCodeError
+from service.promo_codes.codes import UnknownCodeError, check_code
 from service.promo_codes.plan import kind_of
 from service.promo_codes.segments import keys_of, parse_segments
 
@@ -75,10 +75,11 @@ def check_customer(conn: Connection, tenant_id: UUID, code: str, customer: str) 
         UnknownCodeError: The tenant has no such promo code.
         InvalidInputError: The customer is empty.
     """
+    check_code(code)
     parameters = {"tenant_id": tenant_id, "code": code}
     row = conn.execute(query("promo_codes.find_code"), parameters).fetchone()
     if row is None:
-        raise UnknownCodeError(f"There is no promo code '{code[:100]}'.")
+        raise UnknownCodeError(code)
     found = _find(conn, tenant_id, row, customer)
     included = [segment for segment in row["segments"] if segment in found["segments"]]
     excluded = [segment for segment in row["excluded_segments"] if segment in found["segments"]]
@@ -144,7 +145,7 @@ def _reason_of_code(row: Mapping[str, Any]) -> Reason | None:
     now = datetime.now(UTC)
     is_planned = row["requests_done"] > 0 and row["problem"] is None
     reasons: list[tuple[Reason, bool]] = [
-        ("code_deactivated", row["wanted"] != "active"),
+        ("code_deactivated", row["wanted"] != "active" or row["problem"] == "discount_ended"),
         ("code_pending", row["problem"] == "discount_deleted"),
         ("code_expired", row["ends_at"] is not None and row["ends_at"] <= now),
         ("code_pending", row["discount_id"] is None and not is_planned),

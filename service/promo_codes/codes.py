@@ -47,6 +47,9 @@ _CODE = re.compile(PATTERN.removesuffix("$") + r"\Z", re.ASCII)
 class UnknownCodeError(InvalidInputError):
     """There is no such promo code."""
 
+    def __init__(self, code: str) -> None:
+        super().__init__(f"There is no promo code '{code[:100]}'.")
+
 
 @dataclass(frozen=True)
 class CodeValues:
@@ -84,6 +87,7 @@ def get_code(conn: Connection, tenant_id: UUID, code: str) -> dict[str, Any]:
     Raises:
         UnknownCodeError: The tenant has no promo code of this name.
     """
+    check_code(code)
     parameters = {
         **dict.fromkeys(("state", "segment", "pattern", "after_sort_code")),
         "tenant_id": tenant_id,
@@ -92,8 +96,18 @@ def get_code(conn: Connection, tenant_id: UUID, code: str) -> dict[str, Any]:
     }
     row = conn.execute(query("promo_codes.list_codes"), parameters).fetchone()
     if row is None:
-        raise UnknownCodeError(f"There is no promo code '{code[:100]}'.")
+        raise UnknownCodeError(code)
     return describe(row)
+
+
+def check_code(code: str) -> None:
+    """Check that a promo code may exist.
+
+    Raises:
+        UnknownCodeError: It has characters that no code has.
+    """
+    if not _CODE.match(code):
+        raise UnknownCodeError(code)
 
 
 def list_codes(conn: Connection, tenant_id: UUID) -> list[dict[str, Any]]:
@@ -339,10 +353,11 @@ def _lock(
         UnknownCodeError: The tenant has no such promo code.
         InvalidInputError: It is being deleted.
     """
+    check_code(code)
     parameters = {"tenant_id": tenant_id, "code": code}
     row = conn.execute(query("promo_codes.lock_code"), parameters).fetchone()
     if row is None:
-        raise UnknownCodeError(f"There is no promo code '{code[:100]}'.")
+        raise UnknownCodeError(code)
     if row["wanted"] == "deleted" and not accepts_deleted:
         raise InvalidInputError(f"The promo code '{row['code']}' is being deleted.")
     return row

@@ -12,7 +12,7 @@ target.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.core.config import Settings
@@ -37,10 +37,17 @@ from service.shopify.discounts import (
 
 _TAKEN_CODES = frozenset({"TAKEN", "DUPLICATE"})
 _TOO_MANY_CODE = "EXCEEDED_MAX"
+# What Shopify's clock and ours may differ by.
+_CLOCK_SKEW = timedelta(hours=1)
 _GONE = Problem(
     "discount_deleted",
     "The discount was deleted in Shopify, or has another code there now.",
     "Try again to create it once more, or delete the promo code.",
+)
+_ENDED = Problem(
+    "discount_ended",
+    "Somebody ended the discount in Shopify.",
+    "Try again to let it work again, or deactivate the promo code here, too.",
 )
 _TAKEN = Problem(
     "code_taken",
@@ -77,6 +84,8 @@ class Update:
         self._code = code
         self._discount_id: str | None = code["discount_id"]
         self._needs_values: bool = code["applied_revision"] < code["revision"]
+        # Whether Quintile ended it, and it has not been revived in Shopify since.
+        self._is_ended: bool = code["is_ended"]
 
     def apply(self) -> Problem | None:
         """Give Shopify what is wanted; returns the problem if that is not possible.
@@ -121,7 +130,7 @@ class Update:
 
     def _activate(self) -> Problem | None:
         plan = self._plan()
-        self._check_discount()
+        ended = self._check_discount()
         kind = plan.kind
         if self._ledger.count_accepted(kind):
             self._remove(plan)
@@ -135,7 +144,8 @@ class Update:
                 self._end()
             elif self._needs_values or (self._code["is_ended"] and not self._has_expired()):
                 self._give_values(self._discount_id)
-        return plan.problem or self._describe_refused(plan)
+                ended = None
+        return plan.problem or self._describe_refused(plan) or ended
 
     # -- steps ----------------------------------------------------------------------------------
 
@@ -151,8 +161,11 @@ class Update:
         """Whether a creation was sent whose answer is not known."""
         return self._discount_id is None and self._code["sent_title"] is not None
 
-    def _check_discount(self) -> None:
+    def _check_discount(self) -> Problem | None:
         """Check that the discount is still there; before its creation, that the code is free.
+
+        Returns the problem if a person ended it in Shopify. One that Quintile ended and a person
+        revived there counts as not ended, so that it is ended again if nobody may use it.
 
         Raises:
             _ProblemError: It was deleted, or the code is another discount's.
@@ -162,11 +175,15 @@ class Update:
                 # Whatever was sent before was not created.
                 self._ledger.record_sent(None)
                 raise _ProblemError(_TAKEN)
-            return
+            return None
         found = find_code(self._client, self._code["code"])
         if found is None or found.discount_id != self._discount_id:
             self._ledger.record_gone()
             raise _ProblemError(_GONE)
+        if found.status != "EXPIRED":
+            self._is_ended = False
+            return None
+        return None if self._is_ended or self._has_expired(_CLOCK_SKEW) else _ENDED
 
     def _find_lost(self) -> bool:
         """Find the discount whose creation was sent by a process that died before the answer.
@@ -235,7 +252,7 @@ class Update:
 
     def _end(self) -> None:
         """End the discount; it keeps the targets that it has."""
-        if self._code["is_ended"] or self._discount_id is None:
+        if self._is_ended or self._discount_id is None:
             return
         has_begun = self._code["starts_at"] <= datetime.now(UTC)
         end = deactivate_code if has_begun else withdraw_code
@@ -253,9 +270,9 @@ class Update:
             discount_id, self._code["revision"], has_resumed=self._code["is_ended"]
         )
 
-    def _has_expired(self) -> bool:
+    def _has_expired(self, ahead: timedelta = timedelta()) -> bool:
         ends_at = self._code["ends_at"]
-        return ends_at is not None and ends_at <= datetime.now(UTC)
+        return ends_at is not None and ends_at <= datetime.now(UTC) + ahead
 
     def _describe_refused(self, plan: Plan) -> Problem | None:
         """The problem if Shopify did not know a segment; a customer who is gone is none."""

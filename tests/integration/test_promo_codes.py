@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -29,6 +30,7 @@ from service.core.db import (
     transform_url,
 )
 from service.core.errors import QuintileError
+from service.doctor.promo_codes import check_promo_codes
 from service.privacy.requests import add_request, process_now
 from service.promo_codes.apply import PromoCodesStoppedError
 from service.promo_codes.codes import ask_for_updates
@@ -48,6 +50,7 @@ from tests.promo_codes import (
     targets_of,
 )
 from tests.web import client_of, running_app
+from tests.worker import wait_until
 
 RUNS = "/api/admin/runs?kind=promo_codes"
 TARGETS = "/api/admin/segments/targets"
@@ -439,6 +442,12 @@ def test_a_taken_code_is_reported_and_can_be_freed(
         found = work.build()
         assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "code_taken")
     assert store.discounts == {1: theirs}
+    with connect_as_owner(work.here) as conn:
+        (finding,) = check_promo_codes(conn)
+    assert finding.message == (
+        "kessel: promo code 'VIP20': Your shop has another discount with this code."
+    )
+    assert finding.advice.endswith("quintile promo-codes retry VIP20 --tenant kessel")
     assert work.check(buyers[0]) == "code_pending"
     del store.discounts[1]
     assert work.post("/VIP20/retry")["state"] == "pending"
@@ -532,6 +541,37 @@ def test_a_discount_deleted_in_shopify_is_reported_and_made_again_when_asked(
     assert work.client.delete(f"{PATH}/VIP20").status_code == 202
     apply_codes(work.here, work.pool, work.tenant)
     assert work.client.get(f"{PATH}/VIP20").status_code == 404
+
+
+def test_a_discount_ended_in_shopify_is_reported_and_revived_when_asked(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2], "loyal": buyers[2:3]})
+    work.post(**body())
+    work.apply()
+    only_discount(store).ends_at = store.now
+    move_customers(work.here, work.tenant, buyers[2:3], "champions")
+    found = work.build()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "discount_ended")
+    assert work.check(buyers[0]) == "code_deactivated"
+    assert targets_of(only_discount(store)) == set(buyers[:3])
+    assert only_discount(store).ends_at == store.now
+    work.post("/VIP20/retry")
+    assert work.apply()["state"] == "active"
+    assert only_discount(store).ends_at is None
+
+
+def test_a_discount_revived_in_shopify_is_ended_again_while_nobody_may_use_it(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:1]})
+    work.post(**body())
+    work.apply()
+    move_customers(work.here, work.tenant, buyers[:1], "loyal")
+    assert work.build()["state"] == "waiting"
+    only_discount(store).ends_at = None
+    assert work.build()["state"] == "waiting"
+    assert only_discount(store).ends_at == store.now
 
 
 def test_a_lost_scope_stops_promo_codes_and_nothing_else(
@@ -760,6 +800,28 @@ def test_a_code_can_be_deleted_here_only(work: Work, store: Store, buyers: list[
     assert newest["before"]["segments"] == ["rfm:champions"]
 
 
+def test_a_code_deleted_here_while_it_is_created_stops_no_other(
+    work: Work, shop: Sandbox, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.post(**body(code="ZWEI"))
+
+    def is_sent() -> bool:
+        statement = "select from app.promo_codes where code = 'VIP20' and sent_title is not null"
+        with tenant_transaction(work.pool, work.tenant) as conn:
+            return bool(conn.execute(statement).fetchall())
+
+    # The creation of the first takes a while.
+    shop.fail_shopify(Fault(delay=3, after=1))
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        run = executor.submit(apply_codes, work.here, work.pool, work.tenant)
+        wait_until(is_sent, "the creation")
+        assert work.client.delete(f"{PATH}/VIP20?keep_discount=true").status_code == 204
+        assert run.result()["applied"] == 1
+    assert work.get("ZWEI")["state"] == "active"
+
+
 def test_a_code_that_never_got_to_shopify_is_deleted_at_once(
     work: Work, store: Store, buyers: list[str]
 ) -> None:
@@ -865,7 +927,10 @@ def test_a_customer_is_checked_by_id_or_address(work: Work, buyers: list[str]) -
         "excluded_by": [],
     }
     assert work.client.get(f"{PATH}/VIP20/check?customer=").status_code == 422
-    assert work.client.get(f"{PATH}/NONE/check?customer=1").status_code == 404
+    for code in ("NONE", "%00", "a b"):
+        assert work.client.get(f"{PATH}/{code}/check?customer=1").status_code == 404
+        assert work.client.get(f"{PATH}/{code}").status_code == 404
+        assert work.client.delete(f"{PATH}/{code}").status_code == 404
 
 
 def test_another_tenant_sees_nothing(app: APIFlask, work: Work, buyers: list[str]) -> None:

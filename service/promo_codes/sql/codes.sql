@@ -238,7 +238,8 @@ set
 where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
 -- name: retry_code
--- Asks for an update after a problem. A discount that was found deleted in Shopify is made again.
+-- Asks for an update after a problem. A discount that was found deleted in Shopify is made again; one
+-- that was found ended there gets its dates again.
 update app.promo_codes
 set
     requests = requests + 1,
@@ -249,7 +250,10 @@ set
     discount_id = case when problem = 'discount_deleted' then null else discount_id end,
     sent_title = case when problem = 'discount_deleted' then null else sent_title end,
     is_ended = is_ended and problem is distinct from 'discount_deleted',
-    applied_revision = case when problem = 'discount_deleted' then 0 else applied_revision end
+    applied_revision = case
+        when problem in ('discount_deleted', 'discount_ended') then 0
+        else applied_revision
+    end
 where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
 -- name: forget_targets
