@@ -238,8 +238,8 @@ set
 where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
 -- name: retry_code
--- Asks for an update after a problem. A discount that was found deleted in Shopify is made again; one
--- that was found ended there gets its dates again.
+-- Asks for an update after a problem. A discount that was found deleted in Shopify is made again;
+-- one that was found ended there gets its dates again.
 update app.promo_codes
 set
     requests = requests + 1,
