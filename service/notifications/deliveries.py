@@ -198,8 +198,9 @@ def _record(conn: Connection, message: _Message, answer: Answer) -> None:
     elif not message.is_void and delivery["topic"] != TEST:
         retry_at = now + _PAUSE if answer.status is None else None
         failure = {**parameters, "retry_at": retry_at}
-        row = one(conn.execute(query("notifications.record_failure"), failure).fetchone())
-        if now - row["failing_since"] > DISABLE_AFTER:
+        row = conn.execute(query("notifications.record_failure"), failure).fetchone()
+        # The endpoint may have been deleted meanwhile.
+        if row is not None and now - row["failing_since"] > DISABLE_AFTER:
             disable_endpoint(conn, tenant_id, endpoint_id, "failing")
 
 

@@ -711,6 +711,26 @@ def now_text() -> str:
     return datetime.now(UTC).isoformat()
 
 
+def test_an_endpoint_can_be_deleted_while_it_is_called(
+    here: Settings,
+    pool: Pool,
+    owner: Connection,
+    tenant: UUID,
+    client: FlaskClient,
+    receiver: HTTPServer,
+) -> None:
+    def delete(_request: Request) -> Response:
+        owner.execute("delete from app.webhook_endpoints")
+        return Response(status=500)
+
+    receiver.expect_request("/").respond_with_handler(delete)
+    add(client, receiver.url_for("/"))
+    announced(pool, tenant, run(owner, tenant, {config(owner, tenant): "failed"}))
+    assert run_once(here, pool) == {"done": 1, "failed": 0, "postponed": 0}
+    assert len(receiver.log) == 1
+    assert log_of(client) == []
+
+
 def test_an_endpoint_that_fails_for_days_is_disabled(
     here: Settings,
     pool: Pool,
