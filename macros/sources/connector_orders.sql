@@ -14,11 +14,13 @@ currency_exponents as (
     select * from {{ ref('currency_exponents') }}
 ),
 
+-- A source that is listed twice must not double its orders.
 sales_channels as (
     select
         order_source::text as order_source,
-        channel
+        min(channel::text) as channel
     from {{ overridable_seed('sales_channels') }}
+    group by order_source::text
 ),
 
 orders as (

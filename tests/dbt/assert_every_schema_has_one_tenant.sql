@@ -17,7 +17,7 @@ tenants_by_schema as (
 ),
 
 tenants as (
-    select * from {{ ref('stg_app__tenants') }}
+    select * from {{ app_table('tenants') }}
 ),
 
 owned as (

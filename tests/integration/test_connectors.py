@@ -365,6 +365,16 @@ def test_a_product_that_is_there_twice_or_unknown_changes_no_line(airbyte: Lande
     ]
 
 
+def test_a_channel_that_is_listed_twice_doubles_no_order(airbyte: Landed) -> None:
+    airbyte.build("+base_airbyte__orders", "stg_app__tenants")
+    airbyte.change(
+        "insert into airbyte.sales_channels"
+        " select order_source, channel || ' (old)' from airbyte.sales_channels"
+    )
+    airbyte.build("base_airbyte__orders", "stg_shopify__orders")
+    assert airbyte.order("1001")["channel"] == "Online Store"
+
+
 def test_a_table_that_fivetran_has_not_created_has_no_rows(fivetran: Landed) -> None:
     """Of the first store only its orders are there, and nobody lists what is not."""
     fivetran.change(
