@@ -10,7 +10,7 @@ from uuid import UUID
 from apiflask import APIBlueprint
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from service.api.access import state, tenant_id, transaction
+from service.api.access import scope, state, tenant_id, transaction
 from service.api.audit_log import record
 from service.api.paging import Bigint, Keyset, PageQuery
 from service.api.problems import NotFoundError
@@ -89,7 +89,9 @@ class Endpoint(ResponseModel):
     """An endpoint, without its secrets."""
 
     endpoint_id: UUID
-    url: str
+    url: str = Field(
+        description="Ends after the host for the scopes `read` and `write`: the rest may be secret."
+    )
     topics: list[Topic]
     segments: list[str] | None = Field(
         description="Ids of the segments whose changes it receives; null for all."
@@ -189,7 +191,8 @@ def list_webhook_endpoints(page: PageQuery) -> dict[str, Any]:
     """List the endpoints, oldest first, without their secrets."""
     statement = query("notifications.list_endpoints")
     with transaction() as conn:
-        return _BY_AGE.read_page(conn, page, statement, tenant_id=tenant_id(), endpoint_id=None)
+        read = _BY_AGE.read_page(conn, page, statement, tenant_id=tenant_id(), endpoint_id=None)
+    return {**read, "data": [_shown(endpoint) for endpoint in read["data"]]}
 
 
 @blueprint.post(ENDPOINTS)
@@ -212,7 +215,7 @@ def add_webhook_endpoint(given: NewEndpoint) -> tuple[dict[str, Any], int, dict[
 def show_webhook_endpoint(endpoint_id: UUID) -> dict[str, Any]:
     """Get an endpoint, without its secrets."""
     with transaction() as conn:
-        return read_endpoint(conn, endpoint_id)
+        return _shown(read_endpoint(conn, endpoint_id))
 
 
 @blueprint.patch(f"{ENDPOINTS}/<uuid:endpoint_id>")
@@ -339,6 +342,14 @@ def _accepted(delivery_id: UUID) -> tuple[dict[str, Any], int, dict[str, str]]:
 def _require_enabled(endpoint: dict[str, Any]) -> None:
     if not endpoint["is_enabled"]:
         raise InvalidInputError("The endpoint is disabled.", advice="Enable it first.")
+
+
+def _shown(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """An endpoint for the request's scope: a URL of a chat system lets anyone post to it."""
+    if scope() == "admin":
+        return endpoint
+    url = urlsplit(endpoint["url"])
+    return {**endpoint, "url": f"{url.scheme}://{url.netloc}"}
 
 
 def _described(endpoint: dict[str, Any]) -> dict[str, Any]:

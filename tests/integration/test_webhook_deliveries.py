@@ -55,6 +55,7 @@ from service.notifications.endpoints import MAX_ENDPOINTS, add_endpoint, open_en
 from service.notifications.events import announce
 from service.tenants.keys import rotate_keys
 from service.tenants.tenants import add_tenant
+from service.tenants.tokens import Scope, create_token
 from service.worker.housekeeping import housekeep
 from service.worker.metrics import InstallationCollector
 from service.worker.run_once import run_once
@@ -410,6 +411,26 @@ def test_the_audit_log_has_changes_of_endpoints_without_their_path(client: Flask
     ]
     assert "-part" not in audit.text
     assert "hooks.example" in audit.text
+
+
+def test_only_the_scope_admin_sees_more_of_an_address_than_its_host(
+    app: APIFlask, here: Settings, owner: Connection, tenant: UUID, client: FlaskClient
+) -> None:
+    address = "https://hooks.example:8443/T0/secret-part?key=secret-part"
+    endpoint = add(client, address)
+    url = f"{ENDPOINTS}/{endpoint['endpoint_id']}"
+    scopes: tuple[Scope, ...] = ("read", "write")
+    for scope in scopes:
+        token = create_token(owner, tenant, scope, scope=scope).token
+        answers = [
+            app.test_client().get(path, headers={"Authorization": f"Bearer {token}"})
+            for path in (ENDPOINTS, url)
+        ]
+        listed, shown = (answer.get_json() for answer in answers)
+        assert listed["data"] == [shown]
+        assert shown == {**show(client, endpoint), "url": "https://hooks.example:8443"}
+    assert show(client, endpoint)["url"] == address
+    assert client.get(ENDPOINTS).get_json()["data"][0]["url"] == address
 
 
 def test_the_upgrade_keeps_the_address_its_secret_and_what_waits(
