@@ -134,6 +134,8 @@ def _collect_shopify(
         {"shopify_snapshot": progress["shopify_snapshot"]},
     )
     span = one(found.fetchone())
+    if span["after_snapshot"] is None:
+        conn.execute(query("notifications.mark_foreign_changes"), {**parameters, **span})
     conn.execute(query("notifications.record_shopify_progress"), {**parameters, **span})
     return _insert_shopify_messages(
         conn, parameters, span["after_snapshot"], span["until_snapshot"]

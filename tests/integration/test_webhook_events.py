@@ -572,6 +572,34 @@ def test_transaction_numbers_of_another_server_do_not_stop_the_changes(
     assert moves_in(bodies(receiver)) == [("entered", "ada", "shopify:7")]
 
 
+def test_changes_of_another_server_are_not_announced_when_their_transaction_number_comes(
+    settings: Settings,
+    pool: Pool,
+    superuser: Connection,
+    tenant: UUID,
+    client: FlaskClient,
+    receiver: HTTPServer,
+) -> None:
+    # As after a restore on a server with smaller numbers.
+    entered_shopify(superuser, tenant, [("7", "old", True)])
+    number = superuser.execute(
+        "update shopify.segment_changes"
+        " set landed_xid = (landed_xid::text::bigint + 60)::text::xid8"
+        " returning landed_xid::text::bigint as landed_xid"
+    ).fetchone()
+    assert number is not None
+    add(client, receiver.url_for("/"), SEGMENT_TOPICS)
+    collected(settings, pool)
+    for _ in range(100):
+        superuser.execute("select pg_current_xact_id()")
+    now = superuser.execute("select pg_current_xact_id()::text::bigint as xid").fetchone()
+    assert now is not None
+    assert now["xid"] > number["landed_xid"]
+    entered_shopify(superuser, tenant, [("7", "ada", True)], minute=1)
+    collected(settings, pool)
+    assert moves_in(bodies(receiver)) == [("entered", "ada", "shopify:7")]
+
+
 # -- replay --------------------------------------------------------------------------------------
 
 

@@ -196,9 +196,20 @@ select
     end as after_snapshot
 from (select pg_current_snapshot() as snapshot) as x;
 
+-- name: mark_foreign_changes
+-- Give changes of Shopify segments that another server's transactions stored, as before a restore,
+-- the first transaction number that there is. With their own, they would seem to be new as soon as
+-- this server comes to it.
+update shopify.segment_changes
+set landed_xid = '3'
+where
+    tenant_id = %(tenant_id)s
+    and landed_xid >= pg_snapshot_xmax(%(until_snapshot)s::text::pg_snapshot);
+
 -- name: find_snapshot_before
 -- A snapshot without the changes of Shopify segments that were found after an instant; null if
--- there are none. It may be without some that were found before, but stored later.
+-- there are none. It may be without some that were found before, but stored later, or by another
+-- server.
 select min(c.landed_xid)::text || ':' || min(c.landed_xid)::text || ':' as after_snapshot
 from shopify.segment_changes as c
 where c.tenant_id = %(tenant_id)s and c.changed_at > %(since)s;
