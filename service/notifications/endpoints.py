@@ -127,6 +127,8 @@ def change_endpoint(
     conn.execute(query("notifications.delete_sync_states_of_other_url"), parameters)
     conn.execute(query("notifications.update_endpoint"), parameters)
     if is_enabled:
+        # A transaction that began before it was disabled may have stored messages for it since.
+        conn.execute(query("notifications.give_up_former_deliveries"), parameters)
         conn.execute(query("notifications.enable_endpoint"), parameters)
     elif is_enabled is not None:
         disable_endpoint(conn, tenant_id, endpoint_id, "person")

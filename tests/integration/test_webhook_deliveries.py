@@ -728,6 +728,34 @@ def test_an_endpoint_that_is_gone_is_disabled_until_it_is_enabled_again(
     assert log_of(client)[0]["state"] == "delivered"
 
 
+def test_what_was_stored_while_an_endpoint_was_being_disabled_is_not_sent_later(
+    here: Settings,
+    pool: Pool,
+    owner: Connection,
+    tenant: UUID,
+    client: FlaskClient,
+    receiver: HTTPServer,
+) -> None:
+    receiver.expect_request("/").respond_with_data("")
+    endpoint = add(client, receiver.url_for("/"))
+    url = f"{ENDPOINTS}/{endpoint['endpoint_id']}"
+    failed = run(owner, tenant, {config(owner, tenant): "failed"})
+    with tenant_transaction(pool, tenant) as conn:
+        assert announce(conn, tenant, failed) == 1
+        # Commits before the message does.
+        client.patch(url, json={"is_enabled": False})
+    client.post(f"{url}/test")
+    for _ in range(2):
+        # The second one has no effect.
+        client.patch(url, json={"is_enabled": True})
+    work(here, pool)
+    assert [json.loads(request.get_data())["type"] for request, _ in receiver.log] == ["test"]
+    assert {(row["topic"], row["state"], row["error"]) for row in log_of(client)} == {
+        ("test", "delivered", None),
+        ("klaviyo_sync.failed", "failed", "The endpoint was disabled."),
+    }
+
+
 def now_text() -> str:
     return datetime.now(UTC).isoformat()
 

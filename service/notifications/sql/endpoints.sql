@@ -121,6 +121,24 @@ set
     finished_at = now()
 where tenant_id = %(tenant_id)s and endpoint_id = %(endpoint_id)s and state = 'pending';
 
+-- name: give_up_former_deliveries
+-- Give up what waits for an endpoint that is still disabled, except tests.
+update app.webhook_deliveries as d
+set
+    state = 'failed',
+    error = 'The endpoint was disabled.',
+    next_attempt_at = null,
+    finished_at = now()
+from app.webhook_endpoints as e
+where
+    d.tenant_id = %(tenant_id)s
+    and d.endpoint_id = %(endpoint_id)s
+    and d.state = 'pending'
+    and d.topic <> 'test'
+    and e.tenant_id = %(tenant_id)s
+    and e.endpoint_id = %(endpoint_id)s
+    and not e.is_enabled;
+
 -- name: delete_endpoint
 -- Delete an endpoint with its secrets and deliveries.
 delete from app.webhook_endpoints
