@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import structlog
 from apiflask import APIFlask
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -23,7 +23,7 @@ from service.api.caching import revalidate
 from service.api.compression import compress
 from service.api.created import add_location
 from service.api.idempotency import begin_request, finish_request
-from service.api.problems import register_problems
+from service.api.problems import InvalidPartError, register_problems
 from service.api.rate_limits import RateLimits
 from service.core.config import Settings, load_settings
 from service.core.db import create_pool
@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.before_request(_begin_request)
     app.before_request(partial(answer_preflight, origins))
     app.before_request(require_login)
-    app.before_request(_refuse_repeated_parameters)
+    app.before_request(_refuse_ignored_parameters)
     app.before_request(_refuse_null)
     app.before_request(begin_request)
     app.after_request(partial(_secure, policy=_security_policy(settings)))
@@ -142,13 +142,21 @@ def _begin_request() -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
-def _refuse_repeated_parameters() -> None:
-    """Refuse a query parameter that is given twice, of which one would be ignored."""
-    if not request.path.startswith("/api/"):
+def _refuse_ignored_parameters() -> None:
+    """Refuse a query parameter that is given twice, or to a view that takes none.
+
+    Other unknown parameters are refused by the view's model.
+    """
+    if not request.path.startswith("/api/") or request.endpoint is None:
         return
+    # As APIFlask stores the models of a view's input.
+    description = getattr(current_app.view_functions[request.endpoint], "_spec", {})
+    takes_some = any(location == "query" for _, location in description.get("args", ()))
     for name, values in request.args.lists():
+        if not takes_some:
+            raise InvalidPartError("parameter", name, "There is no such parameter.")
         if len(values) > 1:
-            raise InvalidInputError("This is given more than once.", field=name)
+            raise InvalidPartError("parameter", name, "This is given more than once.")
 
 
 def _refuse_null() -> None:

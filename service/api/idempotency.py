@@ -16,7 +16,7 @@ from flask import Response, g, request
 from psycopg_pool import PoolTimeout
 
 from service.api.access import SAFE_METHODS, access, state
-from service.api.problems import InvalidHeaderError
+from service.api.problems import InvalidPartError
 from service.core.secrets import derive
 from service.tenants.idempotent_requests import (
     Answer,
@@ -43,7 +43,7 @@ def begin_request() -> Response | None:
         The answer to the first request with this key, if it was answered.
 
     Raises:
-        InvalidHeaderError: The header is not a key.
+        InvalidPartError: The header is not a key.
         KeyInUseError: The first request is still being worked on.
         KeyReusedError: The first request was another one.
         AnswerLostError: The first request changed something, and its answer is not known.
@@ -52,10 +52,11 @@ def begin_request() -> Response | None:
     if key is None or request.method in SAFE_METHODS or "login" not in g:
         return None
     if not _KEY.fullmatch(key):
-        raise InvalidHeaderError(
+        raise InvalidPartError(
+            "header",
             HEADER,
-            "must be 1 to 255 visible ASCII characters without quotation marks and \\, such as a"
-            " UUID.",
+            "This must be 1 to 255 visible ASCII characters without quotation marks and \\, such as"
+            " a UUID.",
         )
     who = access()
     found = claim_request(

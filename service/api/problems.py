@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 import psycopg_pool
@@ -67,12 +67,12 @@ class MissingScopeError(QuintileError):
         self.needed = needed
 
 
-class InvalidHeaderError(QuintileError):
-    """A header of the request is not valid."""
+class InvalidPartError(QuintileError):
+    """A header or query parameter of the request is not valid."""
 
-    def __init__(self, header: str, message: str) -> None:
-        super().__init__(f"{header}: This {message}")
-        self.errors = [{"header": header, "detail": f"This {message}"}]
+    def __init__(self, kind: Literal["header", "parameter"], name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.errors = [{kind: name, "detail": message}]
 
 
 class NotFoundError(QuintileError):
@@ -191,7 +191,7 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (NotConnectedError, "not-connected"),
     (AlreadyRunningError, "already-running"),
     (InvalidInputError, "invalid-input"),
-    (InvalidHeaderError, "invalid-input"),
+    (InvalidPartError, "invalid-input"),
     (KeyInUseError, "key-in-use"),
     (AnswerLostError, "answer-lost"),
     (KeyReusedError, "key-reused"),
@@ -324,7 +324,7 @@ def _from_quintile_error(error: QuintileError) -> Response:
 
 def _rejected_field(error: QuintileError) -> list[dict[str, str]]:
     location = "query" if request.method in ("GET", "HEAD") else "json"
-    if isinstance(error, InvalidHeaderError):
+    if isinstance(error, InvalidPartError):
         return error.errors
     if isinstance(error, InvalidRuleError):
         return [_rejected_part(location, fault.field, fault.message) for fault in error.faults]

@@ -261,6 +261,24 @@ def test_the_pages_of_a_list_have_each_row_once(
 # -- input --------------------------------------------------------------------------------------
 
 
+def test_no_parameter_is_ignored(app: APIFlask, client: FlaskClient) -> None:
+    checked = 0
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<[^>]+>", str(uuid4()), rule.rule)
+        if not path.startswith("/api/admin/"):
+            continue
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            for query in ("nonsense=1", "limit=1&limit=2"):
+                answer = client.open(f"{path}?{query}", method=method, json={}, buffered=True)
+                assert answer.status_code == 422, (method, path, query)
+                problem = answer.get_json()
+                name = query.partition("=")[0]
+                assert name in [error["parameter"] for error in problem["errors"]], problem
+                assert name in problem["detail"]
+                checked += 1
+    assert checked > 200
+
+
 def test_a_body_that_is_null_is_refused(client: FlaskClient) -> None:
     for body in ("null", " null\n"):
         answer = client.post(f"{ADMIN}/samples/settings/undo", data=body)
