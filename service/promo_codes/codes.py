@@ -41,6 +41,8 @@ STATES: Sequence[State] = get_args(State)
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 # Segments of one code: more than a person compares, and few enough for one look-up of a customer.
 MOST_SEGMENTS = 25
+# Times at the ends of the calendar cannot be converted to every time zone.
+_YEARS = range(2000, 2101)
 _CODE = re.compile(PATTERN.removesuffix("$") + r"\Z", re.ASCII)
 
 
@@ -382,6 +384,10 @@ def _check(
     PromoCode(
         code, values.title, values.starts_at, values.percentage, values.amount, values.ends_at
     )
+    for field, moment in (("starts_at", values.starts_at), ("ends_at", values.ends_at)):
+        if moment is not None and moment.year not in _YEARS:
+            message = f"This must be a time from {_YEARS[0]} to {_YEARS[-1]}."
+            raise InvalidInputError(message, field=field)
     if values.ends_at is not None and values.ends_at <= values.starts_at:
         raise InvalidInputError("A promo code must end after it starts.", field="ends_at")
     checked: dict[str, list[str]] = {}

@@ -704,6 +704,8 @@ def test_values_are_changed_in_shopify(work: Work, store: Store, buyers: list[st
         ({"percentage": None, "amount": "1.005"}, "amount"),
         ({"starts_at": "2026-06-02T00:00:00Z", "ends_at": "2026-06-01T00:00:00Z"}, "ends_at"),
         ({"starts_at": "2026-06-02T00:00:00"}, "starts_at"),
+        ({"starts_at": "0001-01-01T00:00:00+12:00"}, "starts_at"),
+        ({"ends_at": "9999-12-31T23:59:59-12:00"}, "ends_at"),
         ({"usage_limit": 0}, "usage_limit"),
         ({"code": "with space"}, "code"),
         ({"segments": []}, "segments"),
