@@ -114,6 +114,15 @@ class CustomerSegments(ResponseModel):
     data: list[CustomerSegment]
 
 
+class CustomerChange(ResponseModel):
+    """A customer entered or left a Shopify segment."""
+
+    id: str = Field(examples=["shopify:1234"])
+    name: str | None
+    change: Literal["entered", "left"]
+    changed_at: Instant
+
+
 class CustomerList(ResponseModel):
     """A Klaviyo list that a sync has considered the customer's address for."""
 
@@ -142,7 +151,12 @@ class CustomerDetail(Customer):
 
     scores: CustomerScores | None = Field(description="Null for a customer without a score.")
     segments: list[CustomerSegment]
-    history: list[CustomerMove] = Field(description="The last 100 changes, newest first.")
+    history: list[CustomerMove] = Field(
+        description="The last 100 changes of RFM segment, newest first."
+    )
+    shopify_history: list[CustomerChange] = Field(
+        description="The last 100 Shopify segments entered or left, newest first."
+    )
     sample_orders: list[CustomerSample] = Field(description="The last 100, newest first.")
     lists: list[CustomerList]
     calculated_at: Instant = Field(description="The figures are as of this time.")
@@ -191,6 +205,7 @@ def read_customer(conn: Connection, tenant: UUID, customer_id: str) -> dict[str,
         "scores": conn.execute(query("api.find_customer_scores"), parameters).fetchone(),
         "segments": conn.execute(query("api.list_customer_segments"), parameters).fetchall(),
         "history": conn.execute(query("api.list_customer_moves"), moves).fetchall(),
+        "shopify_history": conn.execute(query("api.list_customer_changes"), moves).fetchall(),
         "sample_orders": conn.execute(query("api.list_customer_samples"), samples).fetchall(),
         "lists": conn.execute(query("api.list_customer_lists"), parameters).fetchall(),
     }

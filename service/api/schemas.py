@@ -13,6 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -51,11 +52,20 @@ def _without_numbers(value: Any) -> Any:
     raise ValueError("no date and time")
 
 
+def _within_years(at: datetime) -> datetime:
+    if at.year not in _YEARS:
+        raise ValueError("too early or too late")
+    return at
+
+
+# The years 1 and 9999 cannot be written in every time zone.
+_YEARS = range(1900, 9901)
 _DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}", re.ASCII)
 # A time in a request.
 Time = Annotated[
     AwareDatetime,
     BeforeValidator(_without_numbers),
+    AfterValidator(_within_years),
     explained("This must be a time with its zone, such as 2026-07-01T09:30:00Z."),
 ]
 # A share of a whole, from 0 to 1, calculated in SQL.

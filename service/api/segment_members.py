@@ -195,10 +195,8 @@ def read_members(
 
 
 def _count(conn: Connection, template: sql.SQL, parameters: dict[str, Any]) -> int:
-    rows = MEMBER_SORTS["spend"].statement(template)
-    statement = sql.SQL("select count(*) as members from ({rows}) as c").format(rows=rows)
-    counted = one(conn.execute(statement, {**parameters, "row_limit": None}).fetchone())
-    return int(counted["members"])
+    counted = conn.execute(Sort.count(template), {**parameters, "row_limit": None}).fetchone()
+    return int(one(counted)["rows"])
 
 
 def _parameters(tenant: UUID, segment: SegmentId, filters: MemberFilters) -> dict[str, Any]:
@@ -288,7 +286,9 @@ def list_segment_changes(segment_id: str, page: ChangesQuery) -> dict[str, Any]:
     only who joined is known.
     """
     segment = parse_id(segment_id)
-    since = page.since or datetime.now(UTC) - timedelta(days=MOVEMENT_DAYS)
+    # Of a whole day, so that the answer keeps its ETag.
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    since = page.since or today - timedelta(days=MOVEMENT_DAYS)
     statement = {
         "rfm": query("api.list_rfm_changes"),
         "shopify": query("api.list_shopify_changes"),

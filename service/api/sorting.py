@@ -39,6 +39,13 @@ class Sort:
         is_after = sql.SQL("true") if is_first_page else self._is_after
         return template.format(is_after=is_after, sort_key=self._order_by)
 
+    @staticmethod
+    def count(template: sql.SQL) -> sql.Composed:
+        """A statement that counts all rows of the list, as ``rows``."""
+        # A constant sorts nothing.
+        unsorted = template.format(is_after=sql.SQL("true"), sort_key=sql.SQL("null::text"))
+        return sql.SQL("select count(*) as rows from ({}) as c").format(unsorted)
+
     def read_page(
         self, conn: Connection, page: PageQuery, template: sql.SQL, **parameters: Any
     ) -> dict[str, Any]:

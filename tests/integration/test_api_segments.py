@@ -10,9 +10,10 @@ from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
+from psycopg import sql
 
 from service.core.config import Settings
-from service.core.db import connect, connect_as_owner, transform_url
+from service.core.db import admin_url, connect, connect_as_owner, transform_url
 from tests.web import client_of, running_app
 
 PATH = "/api/admin/segments"
@@ -314,6 +315,81 @@ def test_members_come_with_their_figures(
     )
     assert member["in_segment_since"][:10] == str(fact["since"].date())
     assert member["profile_id"] is None
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Berlin"])
+def test_pages_are_complete_whatever_the_server_s_time_zone(
+    built_demo: Settings, stores: dict[str, UUID], zone: str
+) -> None:
+    tenant = stores[STORES[1]]
+    with connect(admin_url(built_demo)) as conn:
+        conn.execute(
+            sql.SQL("alter database {} set timezone = {}").format(
+                sql.Identifier(conn.info.dbname), zone
+            )
+        )
+    with running_app(built_demo) as app:
+        client = client_of(app, built_demo, tenant)
+        segment = walk(client, PATH, source="shopify", sort="members")[1]["id"]
+        for sort in ("since", "last_order"):
+            rows = walk(client, f"{PATH}/{segment}/customers", limit=9, sort=sort)
+            ids = {row["member_id"] for row in rows}
+            assert ids == members_in_sql(built_demo, tenant, segment)
+            assert len(rows) == len(ids)
+        assert walk(client, "/api/admin/customers", sort="last_order")
+        assert walk(client, f"{PATH}/rfm/excluded-orders")
+
+
+def test_members_without_a_recorded_change_are_paged_by_since(
+    client: FlaskClient, built_demo: Settings, tenant: UUID
+) -> None:
+    change(
+        built_demo,
+        "delete from marts.rfm_segment_transitions where tenant_id = %s and to_segment = 'loyal'"
+        " and customer_id < (select percentile_disc(0.5) within group (order by customer_id)"
+        " from marts.customer_facts where tenant_id = %s and segment = 'loyal')",
+        tenant,
+        tenant,
+    )
+    rows = walk(client, f"{PATH}/rfm:loyal/customers", limit=50, sort="since")
+    assert {row["member_id"] for row in rows} == members_in_sql(built_demo, tenant, "rfm:loyal")
+    assert None in {row["in_segment_since"] for row in rows}
+
+
+def test_a_time_that_cannot_be_written_in_utc_is_refused(client: FlaskClient) -> None:
+    for since in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        response = client.get(f"{PATH}/rfm:loyal/changes", query_string={"since": since})
+        assert (response.status_code, response.get_json()["errors"][0]["parameter"]) == (
+            422,
+            "since",
+        )
+
+
+def test_an_excluded_customer_has_no_spend_in_the_window(
+    client: FlaskClient, built_demo: Settings, tenant: UUID
+) -> None:
+    (excluded,) = rows_of(
+        built_demo,
+        "select f.customer_id, m.segment_id from marts.customer_facts as f"
+        " inner join shopify.segment_members as m using (tenant_id, customer_id)"
+        " where tenant_id = %s and f.is_excluded_from_rfm limit 1",
+        tenant,
+    )
+    change(
+        built_demo,
+        "update marts.customer_facts set window_minor = 99999999"
+        " where tenant_id = %s and customer_id = %s",
+        tenant,
+        excluded["customer_id"],
+    )
+    first = client.get("/api/admin/customers?sort=window_spend&limit=1").get_json()["data"][0]
+    assert first["customer_id"] != excluded["customer_id"]
+    (member,) = walk(
+        client,
+        f"{PATH}/shopify:{excluded['segment_id']}/customers",
+        q=excluded["customer_id"],
+    )
+    assert (float(member["window_spent"]), member["window_orders"]) == (0, 0)
 
 
 def test_members_download_as_csv(client: FlaskClient) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import stamina
+from psycopg.types.json import Jsonb
 
 from sandbox.shopify import Store
 from sandbox.shopify.store import SegmentFaults
@@ -171,6 +172,38 @@ def test_who_enters_and_leaves_is_recorded_but_not_at_the_first_reading(
             [str(number)],
         ).fetchall()
     assert {row["customer_id"] for row in rows if row["entered_at"] is not None} == set(left)
+
+
+def test_what_a_webhook_changes_during_a_reading_stays(source: Source, store: Store) -> None:
+    sync_segments(source)
+    number = direct(store)
+    joins, leaves = "77", members_of(store, number)[0]
+
+    def change_memberships() -> None:
+        for customer_id, is_member in ((joins, True), (leaves, False)):
+            membership = {"segment_id": str(number), "is_member": is_member}
+            with tenant_transaction(source.pool, source.tenant_id) as conn:
+                conn.execute(
+                    query("webhooks.load_memberships"),
+                    {
+                        "tenant_id": source.tenant_id,
+                        "customer_id": customer_id,
+                        "memberships": Jsonb([membership]),
+                        "is_withheld": False,
+                        **dict.fromkeys(("email", "display_name", "marketing_state")),
+                    },
+                )
+
+    acting = replace(source, progress=Acting(change_memberships))
+    sync_one_segment(acting, str(number))
+    row = loaded(source)[str(number)]
+    expected = sorted({*members_of(store, number), joins} - {leaves})
+    assert row["members"] == expected
+    assert row["member_count"] == len(expected)
+    assert changes(source, number) == {False: [leaves], True: [joins]}
+    # The next reading has them as the store does.
+    sync_one_segment(source, str(number))
+    assert_in_step(source, store)
 
 
 def test_sizes_are_recorded_by_day_and_end_with_the_segment(source: Source, store: Store) -> None:

@@ -1,6 +1,8 @@
 {%- set facts_columns = [
-    'f.phone', 'f.lifetime_order_count', 'f.lifetime_minor', 'f.window_order_count',
-    'f.window_minor', 'f.last_order_at', 'f.r_score', 'f.f_score', 'f.m_score',
+    'f.phone', 'f.lifetime_order_count', 'f.lifetime_minor', 'f.last_order_at',
+    'case when f.is_excluded_from_rfm then 0 else f.window_order_count end as window_order_count',
+    'case when f.is_excluded_from_rfm then 0 else f.window_minor end as window_minor',
+    'f.r_score', 'f.f_score', 'f.m_score',
     'f.segment as rfm_segment', 'cardinality(f.sample_order_ids) as sample_count',
 ] | join(',\n        ') -%}
 -- Readers ask for one segment of one tenant: nothing is materialized, and a filter on `source` leaves

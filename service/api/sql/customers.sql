@@ -4,7 +4,7 @@ select s.*
 from (
     select
         f.customer_id as member_id,
-        f.window_minor as sort_window_spend,
+        case when f.is_excluded_from_rfm then 0 else f.window_minor end as sort_window_spend,
         f.lifetime_minor as sort_spend,
         f.lifetime_order_count as sort_orders,
         coalesce(f.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
@@ -80,6 +80,20 @@ select
 from marts.rfm_segment_transitions as t
 where t.tenant_id = %(tenant_id)s and t.customer_id = %(customer_id)s
 order by t.as_of desc
+limit %(row_limit)s;
+
+-- name: list_customer_changes
+-- When a customer entered and left Shopify segments, newest first.
+select
+    'shopify:' || h.segment_id as id,
+    s.name,
+    case when h.has_entered then 'entered' else 'left' end as change,
+    h.changed_at
+from shopify.segment_changes as h
+left join shopify.cached_segments as s
+    on s.tenant_id = %(tenant_id)s and h.segment_id = s.segment_id
+where h.tenant_id = %(tenant_id)s and h.customer_id = %(customer_id)s
+order by h.changed_at desc, h.segment_id
 limit %(row_limit)s;
 
 -- name: list_customer_segments

@@ -11,12 +11,15 @@ from (
         coalesce(f.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
         coalesce('1' || lower(f.display_name), '2') as sort_name,
         coalesce('1' || lower(f.email), '2') as sort_email,
-        (
-            select t.as_of
-            from marts.rfm_segment_transitions as t
-            where t.tenant_id = %(tenant_id)s and t.customer_id = f.customer_id
-            order by t.as_of desc
-            limit 1
+        coalesce(
+            (
+                select case when t.to_segment = f.segment then t.as_of end
+                from marts.rfm_segment_transitions as t
+                where t.tenant_id = %(tenant_id)s and t.customer_id = f.customer_id
+                order by t.as_of desc
+                limit 1
+            ),
+            '0001-01-01 00:00:00+00'
         ) as sort_since
     from marts.customer_facts as f
     where

@@ -1,7 +1,9 @@
 -- name: enter_tenant
--- First statement of a tenant's transaction; the settings end with the transaction.
+-- First statement of a tenant's transaction; the settings end with the transaction. Times come in
+-- UTC, whatever the server's time zone: Python cannot hold the year 1 of some zones.
 select
     set_config('app.tenant_id', %(tenant_id)s, true),
+    set_config('timezone', 'UTC', true),
     set_config('transaction_read_only', %(read_only)s, true),
     set_config('statement_timeout', %(timeout)s, true);
 

@@ -108,14 +108,48 @@ from loaded as l;
 
 -- name: load_members
 -- Makes a segment's stored members those that have been read, writing only what differs, and
--- records who entered and left, except at the first reading: those members had entered before.
-with incoming as (
+-- records who entered and left, except at the first reading: those members had entered before. What
+-- a webhook has changed since the reading began stays as it is, also in the member count.
+with newer as (
+    select distinct on (h.customer_id)
+        h.customer_id,
+        h.has_entered
+    from shopify.segment_changes as h
+    where
+        h.tenant_id = %(tenant_id)s
+        and h.segment_id = %(segment_id)s
+        and h.changed_at > %(read_at)s
+    order by h.customer_id asc, h.changed_at desc
+),
+
+counted as (
+    update shopify.cached_segments as s
+    set
+        member_count = greatest(
+            s.member_count + (
+                select
+                    count(*) filter (where n.has_entered and i.customer_id is null)
+                    - count(*) filter (where not n.has_entered and i.customer_id is not null)
+                from newer as n
+                left join (select distinct m.customer_id from pg_temp.incoming_members as m) as i
+                    on n.customer_id = i.customer_id
+            ),
+            0
+        )
+    where
+        s.tenant_id = %(tenant_id)s
+        and s.segment_id = %(segment_id)s
+        and exists (select from newer)
+),
+
+incoming as (
     select distinct on (m.customer_id)
         m.customer_id,
         app.clean_address(m.email) as email,
         m.display_name,
         m.marketing_state
     from pg_temp.incoming_members as m
+    where not exists (select from newer as n where n.customer_id = m.customer_id)
     order by m.customer_id
 ),
 
@@ -125,6 +159,7 @@ gone as (
         m.tenant_id = %(tenant_id)s
         and m.segment_id = %(segment_id)s
         and not exists (select from incoming as i where i.customer_id = m.customer_id)
+        and not exists (select from newer as n where n.customer_id = m.customer_id)
     returning m.customer_id
 ),
 
