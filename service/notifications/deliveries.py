@@ -46,7 +46,8 @@ _PAUSE = timedelta(seconds=30)
 # A job gives its slot to others after this time. With one more attempt, it ends before a stopping
 # worker stops waiting.
 _JOB_SECONDS = 10.0
-# An endpoint without a successful delivery for this long is disabled.
+# An endpoint without a successful delivery for this long is disabled when it fails a message for
+# good.
 DISABLE_AFTER = timedelta(days=5)
 
 log = structlog.get_logger(__name__)
@@ -199,8 +200,8 @@ def _record(conn: Connection, message: _Message, answer: Answer) -> None:
         retry_at = now + _PAUSE if answer.status is None else None
         failure = {**parameters, "retry_at": retry_at}
         row = conn.execute(query("notifications.record_failure"), failure).fetchone()
-        # The endpoint may have been deleted meanwhile.
-        if row is not None and now - row["failing_since"] > DISABLE_AFTER:
+        # The endpoint may have been deleted meanwhile. One failure after a quiet week is no proof.
+        if row is not None and is_over and now - row["failing_since"] > DISABLE_AFTER:
             disable_endpoint(conn, tenant_id, endpoint_id, "failing")
 
 

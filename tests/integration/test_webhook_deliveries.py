@@ -790,20 +790,30 @@ def test_an_endpoint_that_fails_for_days_is_disabled(
 ) -> None:
     receiver.expect_request("/").respond_with_data("", status=500)
     endpoint = add(client, receiver.url_for("/"))
-    announced(pool, tenant, run(owner, tenant, {config(owner, tenant): "failed"}))
-    for days, is_enabled in ((4, True), (6, False)):
-        work(here, pool)
-        assert show(client, endpoint)["is_enabled"]
+
+    def is_enabled_after(days: int, attempts: int) -> bool:
+        """Whether it is after another attempt, so many days after the first one that failed."""
         owner.execute(
             "update app.webhook_endpoints set failing_since = now() - make_interval(days => %s)",
             [days],
         )
+        owner.execute(
+            "update app.webhook_deliveries set attempts = %s where state = 'pending'", [attempts]
+        )
         make_due(owner)
         enqueue_webhooks(here, pool)
         work(here, pool)
-        assert show(client, endpoint)["is_enabled"] is is_enabled
-        make_due(owner)
-        enqueue_webhooks(here, pool)
+        is_enabled: bool = show(client, endpoint)["is_enabled"]
+        return is_enabled
+
+    announced(pool, tenant, run(owner, tenant, {config(owner, tenant): "failed"}))
+    assert is_enabled_after(days=4, attempts=6)
+    assert log_of(client)[0]["state"] == "failed"
+    # After days without a message, one that can still be repeated does not disable it.
+    announced(pool, tenant, run(owner, tenant, {config(owner, tenant, "L2"): "failed"}))
+    assert is_enabled_after(days=9, attempts=0)
+    assert is_enabled_after(days=9, attempts=5)
+    assert not is_enabled_after(days=9, attempts=6)
     assert show(client, endpoint)["disabled_reason"] == "failing"
 
 
