@@ -6,6 +6,7 @@ sentence, which chat systems show.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from service.core.db import Connection
 from service.core.queries import query
 from service.notifications.topics import TEST
+
+# Errors may quote a customer's address.
+_ADDRESS = re.compile(r"""[^\s@<>()\[\]{}",;:='][^\s@<>()\[\]{}",;:=]*@[\w.-]*\w""")
 
 Row = Mapping[str, Any]
 
@@ -112,12 +116,12 @@ def _describe_sync(conn: Connection, delivery: Row) -> tuple[str, dict[str, Any]
     row = conn.execute(query("notifications.find_sync"), delivery).fetchone()
     if row is None:
         return None
+    error, advice = _without_addresses(row["run_error"]), _without_addresses(row["advice"])
     what = f"{delivery['tenant']}: Klaviyo list '{row['list_name']}' ({row['segment_key']})"
     if delivery["topic"] == "klaviyo_sync.recovered":
         text = f"{what} is in sync again."
     else:
-        reason = row["run_error"] or "The sync failed."
-        text = f"{what} is out of sync. {reason} {row['advice'] or ''}".strip()
+        text = f"{what} is out of sync. {error or 'The sync failed.'} {advice or ''}".strip()
     return (
         text,
         {
@@ -129,12 +133,19 @@ def _describe_sync(conn: Connection, delivery: Row) -> tuple[str, dict[str, Any]
             },
             "run": {
                 "run_id": str(row["run_id"]),
-                **{name: row[name] for name in ("run_state", "stopped_for", "run_error", "advice")},
+                **{name: row[name] for name in ("run_state", "stopped_for")},
+                "run_error": error,
+                "advice": advice,
                 "counts": row["counts"],
                 "finished_at": _instant(row["finished_at"]),
             },
         },
     )
+
+
+def _without_addresses(text: str | None) -> str | None:
+    """A text with its e-mail addresses replaced."""
+    return None if text is None else _ADDRESS.sub("[e-mail address]", text)
 
 
 def _batch(delivery: Row) -> dict[str, Any]:

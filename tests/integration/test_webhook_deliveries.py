@@ -267,6 +267,30 @@ def test_only_changes_of_lists_are_sent_and_messages_are_signed(
     assert {row["response_status"] for row in log_of(client)} == {200}
 
 
+def test_an_error_is_sent_without_the_address_that_it_quotes(
+    here: Settings,
+    pool: Pool,
+    owner: Connection,
+    tenant: UUID,
+    client: FlaskClient,
+    receiver: HTTPServer,
+) -> None:
+    receiver.expect_request("/").respond_with_data("")
+    add(client, receiver.url_for("/"))
+    quoting = "Klaviyo refused 'ada.o'neil+vip@mail.example' (<ADA@Mail.example>, email:ä@b.de)."
+    failed = run(owner, tenant, {config(owner, tenant): "failed"}, error=quoting)
+    owner.execute("update app.klaviyo_sync_runs set advice = 'Ask ada@mail.example.'")
+    announced(pool, tenant, failed)
+    work(here, pool)
+    ((request, _),) = receiver.log
+    body = json.loads(request.get_data())
+    assert "@" not in json.dumps(body)
+    assert body["data"]["run"]["run_error"] == (
+        "Klaviyo refused '[e-mail address]' (<[e-mail address]>, email:[e-mail address])."
+    )
+    assert body["text"].endswith("email:[e-mail address]). Ask [e-mail address].")
+
+
 def test_each_endpoint_knows_lists_that_fail_and_receives_its_topics(
     pool: Pool, owner: Connection, tenant: UUID, client: FlaskClient
 ) -> None:
