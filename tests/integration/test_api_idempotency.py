@@ -23,8 +23,16 @@ from flask.testing import FlaskClient
 from sandbox import Fault, Sandbox
 from sandbox.klaviyo import Account
 from service.core.config import Settings
-from service.core.db import Connection, connect, connect_as_owner, create_pool, one
+from service.core.db import (
+    Connection,
+    connect,
+    connect_as_owner,
+    create_pool,
+    one,
+    tenant_transaction,
+)
 from service.klaviyo.connection import connect_klaviyo
+from service.privacy.requests import add_request, process_now
 from service.tenants.keys import new_key
 from service.tenants.tenants import add_tenant
 from service.worker.housekeeping import housekeep
@@ -149,6 +157,28 @@ def test_a_secret_is_shown_again_and_stored_sealed(
     assert secret.encode().hex() not in stored
     visitor = app.test_client()
     assert visitor.get(f"{ADMIN}/me", headers={"Authorization": f"Bearer {secret}"}).is_json
+
+
+def test_erasing_a_person_deletes_the_answers_but_repeats_nothing(
+    app: APIFlask, client: FlaskClient, settings: Settings, owner: Connection, tenant: UUID
+) -> None:
+    sent, refused = key(), key()
+    creator = {"handle": "ada", "name": "Ada"}
+    assert client.post(CREATORS, json=creator, headers=sent).status_code == 201
+    assert client.post(CREATORS, json={}, headers=refused).status_code == 422
+    pool = app.extensions["quintile"].pool
+    with tenant_transaction(pool, tenant) as conn:
+        request = add_request(conn, tenant, "customer_redact", "1", ["ada@example.com"])
+    process_now(settings, pool, tenant, request)
+    kept = owner.execute(
+        "select status, headers, key_id, sealed_secret from app.idempotent_requests"
+    )
+    assert [set(row.values()) for row in kept] == [{None}, {None}]
+    end_leases(owner)
+    lost = client.post(CREATORS, json=creator, headers=sent)
+    assert (lost.status_code, lost.get_json()["type"]) == (409, "/problems/answer-lost")
+    assert client.post(CREATORS, json={}, headers=refused).status_code == 422
+    assert count(owner, "app.creators") == 1
 
 
 def test_a_list_is_created_once_also_when_its_answer_is_lost(

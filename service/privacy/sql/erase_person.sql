@@ -243,6 +243,15 @@ exports as (
     returning 1
 ),
 
+-- Sealed answers of the API may be about the person: all of them go. A request that has changed
+-- something is still not carried out again. They are not counted, as most are about others.
+answers as (
+    update app.idempotent_requests as i
+    set status = null, headers = null, key_id = null, sealed_secret = null
+    where i.tenant_id = %(tenant_id)s and i.status is not null
+    returning 1
+),
+
 subjects as (
     select
         'customer' as kind,
