@@ -154,8 +154,8 @@ def rotate_secret(
 ) -> str:
     """Replace an endpoint's secret; returns the new one.
 
-    For ``keep_hours``, messages are signed with the former secret, too. A secret that was already a
-    former one expires no later than before.
+    For ``keep_hours``, messages are signed with the former secret, too. Secrets that were already
+    former ones expire no later than it, and no later than before.
     """
     parameters = {"tenant_id": tenant_id, "endpoint_id": endpoint_id, "keep_hours": keep_hours}
     conn.execute(query("notifications.expire_secret"), parameters)

@@ -400,8 +400,12 @@ def test_messages_carry_both_signatures_until_the_former_secret_expires(
     endpoint |= {"secret": leaked["secret"]}
     assert accepted_secrets() == [False, True]
     assert show(client, endpoint)["former_secret_expires_at"] is None
+    # So does one that was replaced before the leak was known.
+    for keep_hours, is_kept in ((24, True), (0, False)):
+        client.post(url, json={"keep_hours": keep_hours})
+        assert bool(show(client, endpoint)["former_secret_expires_at"]) is is_kept
     counts = housekeep(here, pool, [tenant])
-    assert counts["webhook_secrets"] == 2
+    assert counts["webhook_secrets"] == 4
 
 
 def test_endpoints_and_messages_of_a_tenant_are_hidden_from_others(

@@ -150,10 +150,11 @@ insert into app.webhook_secrets (tenant_id, endpoint_id, sealed_secret, key_id, 
 values (%(tenant_id)s, %(endpoint_id)s, %(sealed_secret)s, %(key_id)s, %(last_four)s);
 
 -- name: expire_secret
--- Make an endpoint's current secret a former one. Former ones do not live longer for it.
+-- Make an endpoint's current secret a former one. No former one lives longer than it, nor longer
+-- than before.
 update app.webhook_secrets
-set expires_at = now() + make_interval(hours => %(keep_hours)s)
-where tenant_id = %(tenant_id)s and endpoint_id = %(endpoint_id)s and expires_at is null;
+set expires_at = least(expires_at, now() + make_interval(hours => %(keep_hours)s))
+where tenant_id = %(tenant_id)s and endpoint_id = %(endpoint_id)s;
 
 -- name: list_secrets
 -- An endpoint's URL with each secret that signs its messages, the current one first.
