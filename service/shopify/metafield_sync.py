@@ -26,6 +26,7 @@ from service.shopify.metafield_definitions import delete_definitions, ensure_def
 from service.shopify.metafield_upload import (
     MOST_BATCHES,
     finish_upload,
+    metafield_identifiers,
     metafield_inputs,
     upload_changes,
 )
@@ -194,11 +195,8 @@ def _set(source: Source, batch: int) -> None:
 
 def _remove(source: Source, batch: int) -> None:
     changes = _list(source, batch, is_removal=True)
-    identifiers = [
-        {name: given[name] for name in ("ownerId", "namespace", "key")}
-        for given in metafield_inputs(changes)
-    ]
-    if identifiers:
+    if changes:
+        identifiers = metafield_identifiers(changes)
         answer = source.client.run("metafields_delete", metafields=identifiers)
         if errors := (answer["metafieldsDelete"] or {}).get("userErrors") or []:
             raise ShopifyUnavailableError(

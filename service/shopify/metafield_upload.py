@@ -59,6 +59,19 @@ def metafield_inputs(changes: Iterable[Mapping[str, Any]]) -> list[Data]:
     ]
 
 
+def metafield_identifiers(changes: Iterable[Mapping[str, Any]]) -> list[Data]:
+    """All metafields of customers as Shopify's ``MetafieldIdentifierInput``."""
+    return [
+        {
+            "ownerId": f"gid://shopify/Customer/{change['customer_id']}",
+            "namespace": NAMESPACE,
+            "key": field.key,
+        }
+        for change in changes
+        for field in FIELDS.values()
+    ]
+
+
 def upload_changes(source: Source, batches: int, patience: float) -> float:
     """Set the metafields of the first batches by a bulk mutation; the share that it has set.
 

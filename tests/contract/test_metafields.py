@@ -13,7 +13,13 @@ from graphql.execution.values import get_variable_values
 
 from service.shopify.client import document
 from service.shopify.metafield_definitions import _create, _make_filterable, delete_definitions
-from service.shopify.metafield_upload import _line, _upload, metafield_inputs, mutation_text
+from service.shopify.metafield_upload import (
+    _line,
+    _upload,
+    metafield_identifiers,
+    metafield_inputs,
+    mutation_text,
+)
 from service.shopify.metafields import FIELDS
 from service.shopify.source import Source
 
@@ -85,8 +91,6 @@ def test_a_line_of_a_bulk_mutation_holds_its_variables(official_shopify: GraphQL
 
 
 def test_a_removal_fits_shopifys_input_type(official_shopify: GraphQLSchema) -> None:
-    identifiers = [
-        {name: given[name] for name in ("ownerId", "namespace", "key")}
-        for given in metafield_inputs([CHANGE])
-    ]
+    identifiers = metafield_identifiers([CHANGE])
+    assert [each["key"] for each in identifiers] == [field.key for field in FIELDS.values()]
     fitted(official_shopify, document("metafields_delete"), {"metafields": identifiers})

@@ -162,8 +162,8 @@ def test_turning_off_removes_values_and_definitions_and_on_writes_them_again(
         assert read_status(conn, on).state == "removing"
     shop.clear_requests()
     write(here, pool, on)
-    # 250 values per call, and four definitions.
-    assert calls(shop) <= 1 + len(scores) * 4 // 246 + 1 + 4
+    # The shop, 62 customers per call, and four definitions.
+    assert calls(shop) == 1 + -(-len(scores) // 62) + 4
     assert (held(store), store.metafields.definitions, ledger(pool, on)) == ({}, {}, {})
     with tenant_transaction(pool, on) as conn:
         assert read_status(conn, on).state == "off"
@@ -171,6 +171,20 @@ def test_turning_off_removes_values_and_definitions_and_on_writes_them_again(
     switch(pool, on, on=True)
     write(here, pool, on)
     assert held(store) == ledger(pool, on) == scores
+
+
+def test_a_customer_who_leaves_loses_metafields_that_were_to_be_written_again(
+    here: Settings, pool: Pool, on: UUID, store: Store, shop: Sandbox, scores: dict[str, Scored]
+) -> None:
+    write(here, pool, on)
+    with tenant_transaction(pool, on) as conn:
+        rewrite(conn, on)
+    score(here, on, {})
+    shop.clear_requests()
+    assert write(here, pool, on)["metafield_removals"] == len(scores)
+    assert (held(store), ledger(pool, on)) == ({}, {})
+    # The shop, the definitions, and 62 customers a call.
+    assert calls(shop) == 2 + -(-len(scores) // 62)
 
 
 def test_values_can_be_left_in_the_store(

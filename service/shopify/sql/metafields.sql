@@ -152,7 +152,9 @@ where tenant_id = %(tenant_id)s;
 -- Compares the customers' segments and scores with what the store has of them. Ids that are not
 -- numbers are of customers that Shopify does not have. A refused change is not tried again for a
 -- day. Metafields are numbered through, and a batch has those of 22 numbers, but a customer is never
--- split: so it has at most 25, as many as one call sets. Likewise 247 and 250 of removals.
+-- split: so it has at most 25, as many as one call sets. A batch of removals has 62 customers. They
+-- lose all four metafields, 248 in a batch, whatever the ledger knows of them: input arrays of
+-- Shopify have up to 250 items.
 insert into app.shopify_metafield_changes (
     tenant_id, customer_id, is_removal, batch, segment, r_score, f_score, m_score
 )
@@ -197,26 +199,14 @@ changes as (
     select
         coalesce(w.customer_id, l.customer_id) as customer_id,
         w.customer_id is null as is_removal,
-        case
-            when w.customer_id is null then l.segment
-            when w.segment is distinct from l.segment then w.segment
-        end as segment,
-        case
-            when w.customer_id is null then l.r_score
-            when w.r_score is distinct from l.r_score then w.r_score
-        end as r_score,
-        case
-            when w.customer_id is null then l.f_score
-            when w.f_score is distinct from l.f_score then w.f_score
-        end as f_score,
-        case
-            when w.customer_id is null then l.m_score
-            when w.m_score is distinct from l.m_score then w.m_score
-        end as m_score
+        case when w.segment is distinct from l.segment then w.segment end as segment,
+        case when w.r_score is distinct from l.r_score then w.r_score end as r_score,
+        case when w.f_score is distinct from l.f_score then w.f_score end as f_score,
+        case when w.m_score is distinct from l.m_score then w.m_score end as m_score
     from wanted as w
     full join ledger as l on w.customer_id = l.customer_id
     where
-        (w.customer_id is null and l.written_at is not null)
+        w.customer_id is null
         or (
             (w.segment, w.r_score, w.f_score, w.m_score)
             is distinct from (l.segment, l.r_score, l.f_score, l.m_score)
@@ -228,10 +218,14 @@ select
     %(tenant_id)s as tenant_id,
     customer_id,
     is_removal,
-    (
-        sum(num_nonnulls(segment, r_score, f_score, m_score))
-            over (partition by is_removal order by customer_id) - 1
-    ) / case when is_removal then 247 else 22 end as batch,
+    case
+        when is_removal
+            then (row_number() over (partition by is_removal order by customer_id) - 1) / 62
+        else (
+            sum(num_nonnulls(segment, r_score, f_score, m_score))
+                over (partition by is_removal order by customer_id) - 1
+        ) / 22
+    end as batch,
     segment,
     r_score,
     f_score,
