@@ -1,8 +1,9 @@
 """Write RFM segments and scores to customer metafields, and remove them when turned off.
 
 The difference between the marts and the ledger of what Shopify has accepted is one statement,
-whose rows are the calls to make. Each call is recorded when Shopify has accepted it; setting or
-removing a value twice has the same effect as once. So a run that dies continues where it stopped.
+whose rows are the calls to make. Before a call the ledger says of its values that they are unknown,
+and what they are when Shopify has accepted them; setting or removing a value twice has the same
+effect as once. So a run that dies continues where it stopped, whatever changes in between.
 """
 
 from __future__ import annotations
@@ -157,7 +158,6 @@ def _plan(source: Source) -> Changes:
                 "RFM segments have not been calculated yet.",
                 advice="Recalculate under Segments, or run: quintile build",
             ) from None
-        conn.execute(query("shopify.delete_unwanted_refusals"), parameters)
         counts = conn.execute(query("shopify.count_metafield_changes"), parameters)
         return Changes(**one(counts.fetchone()))
 
@@ -169,6 +169,12 @@ def _send(source: Source, *, is_removal: bool) -> None:
         query("shopify.find_next_batch"), is_removal=is_removal, first_batch=batch
     ):
         batch = found[0]["batch"]
+        source.execute(
+            query("shopify.note_sending"),
+            is_removal=is_removal,
+            first_batch=batch,
+            last_batch=batch,
+        )
         (_remove if is_removal else _set)(source, batch)
         batch += 1
 

@@ -93,8 +93,12 @@ def upload_changes(source: Source, batches: int, patience: float) -> float:
                 "tenant_id": source.tenant_id,
                 "upload_id": upload_id,
                 "batches": batches,
+                "is_removal": False,
+                "first_batch": 0,
+                "last_batch": batches - 1,
             }
             _write_file(conn, parameters, file)
+            conn.execute(query("shopify.note_sending"), parameters)
             conn.execute(query("shopify.begin_upload"), parameters)
         path = _upload(source.client, file, f"{upload_id}.jsonl")
     operation_id = None if path is None else _start(source.client, path, upload_id, patience)

@@ -385,6 +385,38 @@ def test_a_run_that_fails_keeps_what_shopify_accepted(
     assert held(store) == ledger(pool, on) == scores
 
 
+def test_what_shopify_may_have_accepted_is_made_up_for_whatever_the_next_build_says(
+    here: Settings, pool: Pool, on: UUID, store: Store, shop: Sandbox, scores: dict[str, Scored]
+) -> None:
+    first, second, third, *_ = scores
+    few = {first: CHAMPION, second: CHAMPION}
+    score(here, on, few)
+    write(here, pool, on)
+
+    def lose_the_answer(after: int) -> None:
+        # The retries do not get through either.
+        shop.fail_shopify(Fault(lose=True, path=GRAPHQL, after=after))
+        shop.fail_shopify(Fault(status=503, path=GRAPHQL, after=after, count=1))
+        with stamina.set_testing(True, attempts=2), pytest.raises(ShopifyUnavailableError):
+            write(here, pool, on)
+        shop.reset_faults()
+
+    # A score changes and one customer is new; then both changes are taken back.
+    score(here, on, {**few, first: SLEEPER, third: CHAMPION})
+    lose_the_answer(after=2)
+    assert (held(store)[first], held(store)[third]) == (SLEEPER, CHAMPION)
+    score(here, on, few)
+    write(here, pool, on)
+    assert held(store) == ledger(pool, on) == few
+    # A customer leaves and comes back as before.
+    score(here, on, {first: CHAMPION})
+    lose_the_answer(after=2)
+    assert held(store) == {first: CHAMPION}
+    score(here, on, few)
+    write(here, pool, on)
+    assert held(store) == ledger(pool, on) == few
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -472,6 +504,18 @@ def test_turning_off_while_a_bulk_mutation_runs_cancels_it_and_removes_what_it_d
     (operation,) = store.bulk.operations.values()
     assert operation.status == "CANCELED"
     assert (held(store), ledger(pool, on), store.metafields.definitions) == ({}, {}, {})
+
+
+def test_a_bulk_mutation_whose_result_is_lost_leaves_nothing_of_a_customer_who_left(
+    in_bulk: Settings, pool: Pool, on: UUID, store: Store
+) -> None:
+    store.bulk.faults = [BulkFault(has_no_file=True)]
+    with pytest.raises(Killed):
+        write(in_bulk, pool, on, Killing("metafields: waiting for Shopify", calls=1))
+    assert held(store)
+    score(in_bulk, on, {})
+    write(in_bulk, pool, on)
+    assert (held(store), ledger(pool, on)) == ({}, {})
 
 
 def test_refused_changes_are_tried_again_after_a_day(

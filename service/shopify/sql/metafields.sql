@@ -149,7 +149,8 @@ delete from app.shopify_metafield_changes
 where tenant_id = %(tenant_id)s;
 
 -- name: fill_metafield_changes
--- Compares the customers' segments and scores with what the store has of them. Ids that are not
+-- Compares the customers' segments and scores with what the store has of them, as far as that is
+-- known. Ids that are not
 -- numbers are of customers that Shopify does not have. A refused change is not tried again for a
 -- day. Metafields are numbered through, and a batch has those of 22 numbers, but a customer is never
 -- split: so it has at most 25, as many as one call sets. A batch of removals has 62 customers. They
@@ -232,18 +233,6 @@ select
     m_score
 from changes;
 
--- name: delete_unwanted_refusals
--- Deletes ledger rows without a metafield of customers that are not to have one any more.
-delete from app.shopify_customer_metafields as l
-where
-    l.tenant_id = %(tenant_id)s
-    and l.written_at is null
-    and not exists (
-        select from marts.customer_rfm_segments as c
-        inner join app.shopify_metafields as s on c.tenant_id = s.tenant_id and s.is_enabled
-        where c.tenant_id = %(tenant_id)s and c.customer_id = l.customer_id
-    );
-
 -- name: count_metafield_changes
 -- How many customers are to get metafields or lose them, and in how many batches.
 select
@@ -285,6 +274,45 @@ select
 from app.shopify_metafield_changes
 where tenant_id = %(tenant_id)s and not is_removal and batch < %(batches)s
 order by batch, customer_id;
+
+-- name: note_sending
+-- Records that what the store has of these batches' changes is unknown, because they are about to be
+-- sent. So none is forgotten if the answer is lost.
+with sent as (
+    select
+        customer_id,
+        is_removal,
+        segment,
+        r_score,
+        f_score,
+        m_score
+    from app.shopify_metafield_changes
+    where
+        tenant_id = %(tenant_id)s
+        and is_removal = %(is_removal)s
+        and batch between %(first_batch)s and %(last_batch)s
+),
+
+known as (
+    update app.shopify_customer_metafields as l
+    set
+        segment = case when not s.is_removal and s.segment is null then l.segment end,
+        r_score = case when not s.is_removal and s.r_score is null then l.r_score end,
+        f_score = case when not s.is_removal and s.f_score is null then l.f_score end,
+        m_score = case when not s.is_removal and s.m_score is null then l.m_score end
+    from sent as s
+    where l.tenant_id = %(tenant_id)s and l.customer_id = s.customer_id
+    returning l.customer_id
+)
+
+insert into app.shopify_customer_metafields (tenant_id, customer_id)
+select
+    %(tenant_id)s,
+    s.customer_id
+from sent as s
+where
+    not s.is_removal
+    and not exists (select from known as k where k.customer_id = s.customer_id);
 
 -- name: begin_upload
 -- Records that a bulk mutation of the first batches is about to be started.
