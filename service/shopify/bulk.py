@@ -191,15 +191,25 @@ def _start(client: ShopifyClient, text: str, patience: float) -> Data | None:
         pause = min(pause * 2, _SLOWEST_POLL_SECONDS)
 
 
-def wait_for_operation(client: ShopifyClient, operation_id: str, patience: float) -> Data | None:
+def wait_for_operation(
+    client: ShopifyClient,
+    operation_id: str,
+    patience: float,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> Data | None:
     """The operation once it has ended; None when Shopify has lost it or it makes no progress.
 
-    An unknown status is taken for one that may change.
+    It is cancelled once ``is_wanted``, asked before each look, says no. An unknown status is taken
+    for one that may change.
     """
     pause = _FIRST_POLL_SECONDS
     seen = None
+    is_cancelled = False
     give_up_at = time.monotonic() + patience
     while True:
+        if not is_cancelled and not is_wanted():
+            client.run("bulk_cancel", id=operation_id)
+            is_cancelled = True
         found: Data | None = client.run("bulk_operation", id=operation_id)["bulkOperation"]
         if found is None or found["status"] in ("COMPLETED", "FAILED", "CANCELED", "EXPIRED"):
             return found

@@ -26,6 +26,7 @@ from service.shopify.errors import ShopifyDeniedError, ShopifyUnavailableError
 from service.shopify.metafield_definitions import delete_definitions, ensure_definitions
 from service.shopify.metafield_upload import (
     MOST_BATCHES,
+    current_config,
     finish_upload,
     metafield_identifiers,
     metafield_inputs,
@@ -33,10 +34,8 @@ from service.shopify.metafield_upload import (
 )
 from service.shopify.metafields import (
     NAMESPACE,
-    Config,
     MetafieldError,
     check_scope,
-    read_config,
     read_status,
 )
 from service.shopify.source import Source
@@ -106,25 +105,20 @@ def refresh_scope(settings: Settings, pool: Pool, tenant_id: UUID, *, attempts: 
 
 def _sync(settings: Settings, source: Source) -> None:
     finish_upload(source, settings.shopify_bulk_patience_seconds)
-    if _config(source).is_enabled:
+    if current_config(source).is_enabled:
         ensure_definitions(source)
         try:
             _write_changes(settings, source)
         except _DefinitionGoneError:
             ensure_definitions(source)
             _write_changes(settings, source)
-    else:
+    # It may have been turned off while the run wrote.
+    if not current_config(source).is_enabled:
         _write_changes(settings, source)
-    # It may have been turned off while the run wrote: then another run is queued.
-    config = _config(source)
-    if not config.is_enabled and config.definitions:
-        source.progress.phase("metafield definitions")
-        delete_definitions(source)
-
-
-def _config(source: Source) -> Config:
-    with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
-        return read_config(conn, source.tenant_id)
+        config = current_config(source)
+        if not config.is_enabled and config.definitions:
+            source.progress.phase("metafield definitions")
+            delete_definitions(source)
 
 
 def _write_changes(settings: Settings, source: Source) -> None:

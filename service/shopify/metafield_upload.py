@@ -27,7 +27,7 @@ from service.shopify.bulk import BUSY, wait_for_operation
 from service.shopify.client import Data, ShopifyClient, document
 from service.shopify.errors import ShopifyUnavailableError, ShopifyUnknownOutcomeError
 from service.shopify.jsonl import DamagedFileError, FileGoneError, read_blocks
-from service.shopify.metafields import FIELDS, NAMESPACE, read_config
+from service.shopify.metafields import FIELDS, NAMESPACE, Config, read_config
 from service.shopify.source import Source
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,12 @@ _LISTED = 50
 _ROWS_PER_FETCH = 5000
 _COMMENT = re.compile(r"^#.*\n", re.MULTILINE)
 _MUTATION_NAME = "MetafieldsSet"
+
+
+def current_config(source: Source) -> Config:
+    """The tenant's choice at this moment: it may change while a run writes."""
+    with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
+        return read_config(conn, source.tenant_id)
 
 
 def metafield_inputs(changes: Iterable[Mapping[str, Any]]) -> list[Data]:
@@ -75,7 +81,8 @@ def metafield_identifiers(changes: Iterable[Mapping[str, Any]]) -> list[Data]:
 def upload_changes(source: Source, batches: int, patience: float) -> float:
     """Set the metafields of the first batches by a bulk mutation; the share that it has set.
 
-    Not all of them if Shopify refuses the operation, or some lines, or ends it early.
+    Not all of them if Shopify refuses the operation, or some lines, or ends it early, or if
+    metafields are turned off meanwhile.
 
     Args:
         source: The store and the tenant.
@@ -101,7 +108,7 @@ def upload_changes(source: Source, batches: int, patience: float) -> float:
             conn.execute(query("shopify.note_sending"), parameters)
             conn.execute(query("shopify.begin_upload"), parameters)
         path = _upload(source.client, file, f"{upload_id}.jsonl")
-    operation_id = None if path is None else _start(source.client, path, upload_id, patience)
+    operation_id = None if path is None else _start(source, path, upload_id, patience)
     if operation_id is None:
         source.execute(query("shopify.end_upload"))
         return 0.0
@@ -112,13 +119,12 @@ def upload_changes(source: Source, batches: int, patience: float) -> float:
 def finish_upload(source: Source, patience: float) -> None:
     """Apply the result of a bulk mutation that an earlier run has left, if there is one.
 
-    If metafields have been turned off meanwhile, the operation is cancelled first.
+    If metafields have been turned off meanwhile, the operation is cancelled.
 
     Raises:
         ShopifyError: As :meth:`ShopifyClient.run`.
     """
-    with tenant_transaction(source.pool, source.tenant_id, read_only=True) as conn:
-        config = read_config(conn, source.tenant_id)
+    config = current_config(source)
     if config.upload_id is None:
         return
     source.progress.phase("metafields: waiting for Shopify")
@@ -128,8 +134,6 @@ def finish_upload(source: Source, patience: float) -> None:
         source.execute(query("shopify.end_upload"))
         return
     _record(source, config.upload_id, operation_id)
-    if not config.is_enabled:
-        source.client.run("bulk_cancel", id=operation_id)
     _finish(source, operation_id, config.upload_batches, patience)
 
 
@@ -184,12 +188,16 @@ def _upload(client: ShopifyClient, file: IO[bytes], name: str) -> str | None:
     return str(parameters["key"])
 
 
-def _start(client: ShopifyClient, path: str, upload_id: UUID, patience: float) -> str | None:
-    """Start the bulk mutation; None when no slot is free for too long, or it is not allowed."""
+def _start(source: Source, path: str, upload_id: UUID, patience: float) -> str | None:
+    """Start the bulk mutation.
+
+    None when no slot is free for too long, it is not allowed, or metafields are turned off.
+    """
+    client = source.client
     give_up_at = time.monotonic() + patience
     pause = _FIRST_POLL_SECONDS
     mutation = mutation_text(upload_id)
-    while True:
+    while current_config(source).is_enabled:
         try:
             payload = client.run(
                 "bulk_run_mutation", is_repeatable=False, mutation=mutation, path=path
@@ -210,6 +218,7 @@ def _start(client: ShopifyClient, path: str, upload_id: UUID, patience: float) -
             return None
         time.sleep(pause)
         pause = min(pause * 2, _SLOWEST_POLL_SECONDS)
+    return None
 
 
 def mutation_text(upload_id: UUID) -> str:
@@ -233,7 +242,9 @@ def _record(source: Source, upload_id: UUID, operation_id: str) -> None:
 
 def _finish(source: Source, operation_id: str, batches: int, patience: float) -> float:
     """Wait for the end of an operation and apply what it has done; the share of its batches."""
-    ended = wait_for_operation(source.client, operation_id, patience)
+    ended = wait_for_operation(
+        source.client, operation_id, patience, lambda: current_config(source).is_enabled
+    )
     if ended is not None and ended["status"] != "COMPLETED":
         log.warning("a bulk mutation ended early", status=ended["status"], code=ended["errorCode"])
     done: list[int] = []

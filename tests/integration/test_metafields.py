@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from threading import Thread
 from uuid import UUID
 
 import pytest
@@ -30,6 +32,7 @@ from service.shopify.metafields import (
     turn_on,
 )
 from service.tenants.tenants import add_tenant
+from tests.demo import NullProgress
 from tests.metafields import Scored, held, ledger, leftovers, score, switch, write
 
 GRAPHQL = "/graphql.json"
@@ -516,6 +519,48 @@ def test_a_bulk_mutation_whose_result_is_lost_leaves_nothing_of_a_customer_who_l
     score(in_bulk, on, {})
     write(in_bulk, pool, on)
     assert (held(store), ledger(pool, on)) == ({}, {})
+
+
+class TurningOff(NullProgress):
+    """A person who turns metafields off while a run writes them."""
+
+    def __init__(self, pool: Pool, tenant_id: UUID, phase: str) -> None:
+        super().__init__()
+        self.pool, self.tenant_id, self.at = pool, tenant_id, phase
+
+    def phase(self, name: str, total: int | None = None) -> None:
+        if name == self.at:
+            switch(self.pool, self.tenant_id, on=False)
+
+
+def test_turning_off_stops_a_run_that_is_writing_and_removes_what_it_did(
+    here: Settings, pool: Pool, on: UUID, store: Store, shop: Sandbox
+) -> None:
+    shop.clear_requests()
+    write(here, pool, on, TurningOff(pool, on, "metafields"))
+    # The shop, the definitions, four of them created and deleted: none was written.
+    assert calls(shop) == 2 + 4 + 4
+    assert (held(store), ledger(pool, on), store.metafields.definitions) == ({}, {}, {})
+
+
+def test_turning_off_cancels_the_bulk_mutation_of_a_run_that_waits_for_it(
+    in_bulk: Settings, pool: Pool, on: UUID, store: Store
+) -> None:
+    patient = replace(in_bulk, shopify_bulk_patience_seconds=600)
+    store.bulk.faults = [BulkFault(is_endless=True)]
+
+    def turn_off_later() -> None:
+        while not any(each.looks for each in list(store.bulk.operations.values())):
+            time.sleep(0.01)
+        switch(pool, on, on=False)
+
+    person = Thread(target=turn_off_later)
+    person.start()
+    write(patient, pool, on)
+    person.join()
+    (operation,) = store.bulk.operations.values()
+    assert operation.status == "CANCELED"
+    assert (held(store), ledger(pool, on), store.metafields.definitions) == ({}, {}, {})
 
 
 def test_refused_changes_are_tried_again_after_a_day(

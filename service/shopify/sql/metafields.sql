@@ -243,10 +243,20 @@ from app.shopify_metafield_changes
 where tenant_id = %(tenant_id)s;
 
 -- name: find_next_batch
--- The first batch from a number on.
+-- The first batch from a number on. None is set any more once metafields are turned off.
 select batch
 from app.shopify_metafield_changes
-where tenant_id = %(tenant_id)s and is_removal = %(is_removal)s and batch >= %(first_batch)s
+where
+    tenant_id = %(tenant_id)s
+    and is_removal = %(is_removal)s
+    and batch >= %(first_batch)s
+    and (
+        is_removal
+        or exists (
+            select from app.shopify_metafields as s
+            where s.tenant_id = %(tenant_id)s and s.is_enabled
+        )
+    )
 order by batch
 limit 1;
 
