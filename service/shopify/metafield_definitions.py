@@ -6,7 +6,7 @@ was deleted by hand, maybe with its values, is created again, and its values are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -15,7 +15,8 @@ from service.core.db import tenant_transaction
 from service.core.queries import query
 from service.shopify.client import Data
 from service.shopify.errors import ShopifyUnavailableError
-from service.shopify.metafields import FIELDS, NAMESPACE, Metafield, MetafieldError, read_config
+from service.shopify.metafield_upload import current_config
+from service.shopify.metafields import FIELDS, NAMESPACE, Metafield, MetafieldError
 from service.shopify.source import Source
 
 _OWNER = "CUSTOMER"
@@ -41,47 +42,65 @@ _ADVICE = {
 
 
 def ensure_definitions(source: Source) -> None:
-    """Have a filterable definition of each metafield.
+    """Have a filterable definition of each metafield, unless metafields are turned off meanwhile.
 
     Raises:
         MetafieldError: Shopify refuses one, or the store has another metafield of that name.
         ShopifyError: As :meth:`ShopifyClient.run`.
     """
     found = _find(source)
-    ids = {}
-    for field in FIELDS.values():
+    known = current_config(source).definitions
+    for column, field in FIELDS.items():
         definition = found.get(field.key)
-        ids[field.key] = _create(source, field) if definition is None else definition["id"]
-        if definition is not None:
+        if definition is None:
+            # One whose creation is never answered is known by its key.
+            if not known.get(field.key) and not _record(source, field, ""):
+                return
+            identifier = _create(source, field)
+        else:
             _check_type(field, definition)
+            identifier = definition["id"]
+        if identifier != known.get(field.key):
+            _record(source, field, identifier, gone=[column] if known.get(field.key) else [])
+        if definition is not None:
             _make_filterable(source, field, definition)
-    with tenant_transaction(source.pool, source.tenant_id) as conn:
-        known = read_config(conn, source.tenant_id).definitions
-        gone = [
-            column
-            for column, field in FIELDS.items()
-            if known.get(field.key) not in (None, ids[field.key])
-        ]
-        parameters = {"tenant_id": source.tenant_id, "definitions": Jsonb(ids), "columns": gone}
-        if gone:
-            conn.execute(query("shopify.forget_metafields"), parameters)
-        conn.execute(query("shopify.record_metafield_definitions"), parameters)
 
 
-def delete_definitions(source: Source) -> None:
-    """Delete our definitions, and with them values whose writing was never recorded.
+def delete_definitions(source: Source, keys: Collection[str]) -> None:
+    """Delete our definitions, and with them values that could not be removed one by one.
+
+    ``keys`` are those of the definitions on record: another one is the merchant's.
 
     Raises:
         MetafieldError: Shopify keeps one, for example because it is in use.
         ShopifyError: As :meth:`ShopifyClient.run`.
     """
     for field in FIELDS.values():
+        if field.key not in keys:
+            continue
         identifier = {"ownerType": _OWNER, "namespace": NAMESPACE, "key": field.key}
         answer = source.client.run("metafield_definition_delete", identifier=identifier)
         errors = _errors(answer["metafieldDefinitionDelete"])
         if any(error.get("code") != "NOT_FOUND" for error in errors):
             raise _refusal(f"delete the definition of {_name(field)}", errors)
-    source.execute(query("shopify.record_metafield_definitions"), definitions=Jsonb({}))
+    source.execute(query("shopify.forget_metafield_definitions"))
+
+
+def _record(source: Source, field: Metafield, identifier: str, gone: Sequence[str] = ()) -> bool:
+    """Record a definition, and that the values of columns went with the one before.
+
+    False if metafields were turned off meanwhile.
+    """
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        parameters = {
+            "tenant_id": source.tenant_id,
+            "definition": Jsonb({field.key: identifier}),
+            "columns": list(gone),
+        }
+        recorded = conn.execute(query("shopify.record_metafield_definition"), parameters)
+        if gone:
+            conn.execute(query("shopify.forget_metafields"), parameters)
+        return recorded.rowcount > 0
 
 
 def _find(source: Source) -> dict[str, Data]:

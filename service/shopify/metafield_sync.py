@@ -118,7 +118,7 @@ def _sync(settings: Settings, source: Source) -> None:
         config = current_config(source)
         if not config.is_enabled and config.definitions:
             source.progress.phase("metafield definitions")
-            delete_definitions(source)
+            delete_definitions(source, config.definitions)
 
 
 def _write_changes(settings: Settings, source: Source) -> None:

@@ -71,7 +71,7 @@ def test_definitions_and_uploads_fit_shopifys_input_types(
     for field in FIELDS.values():
         _create(source, field)
         _make_filterable(source, field, plain)
-    delete_definitions(source)
+    delete_definitions(source, [field.key for field in FIELDS.values()])
     with tempfile.TemporaryFile() as file:
         assert _upload(client, file, "lines.jsonl") is None  # type: ignore[arg-type]
     assert len(client.sent) == 3 * len(FIELDS) + 1

@@ -298,6 +298,55 @@ def test_a_metafield_of_another_type_is_told_with_the_way_out(
     assert held(store) == scores
 
 
+def test_definitions_of_a_first_run_that_failed_are_removed_and_the_merchants_stay(
+    here: Settings, pool: Pool, on: UUID, store: Store
+) -> None:
+    mine = store.metafields.define("quintile", "rfm_frequency", name="Mine", type="json")
+    with pytest.raises(MetafieldError):
+        write(here, pool, on)
+    assert len(store.metafields.definitions) == 3
+    switch(pool, on, on=False)
+    with tenant_transaction(pool, on) as conn:
+        assert queue_metafields(conn, on) is not None
+    write(here, pool, on)
+    assert list(store.metafields.definitions.values()) == [mine]
+
+
+def test_a_definition_whose_creation_was_never_answered_is_removed(
+    here: Settings, pool: Pool, on: UUID, store: Store, shop: Sandbox
+) -> None:
+    # After the shop and the definitions; the retry does not get through.
+    shop.fail_shopify(Fault(lose=True, path=GRAPHQL, after=2))
+    shop.fail_shopify(Fault(status=503, path=GRAPHQL, after=2))
+    with stamina.set_testing(True, attempts=2), pytest.raises(ShopifyUnavailableError):
+        write(here, pool, on)
+    assert store.metafields.definitions
+    switch(pool, on, on=False)
+    write(here, pool, on)
+    assert store.metafields.definitions == {}
+
+
+def test_a_run_does_not_take_back_what_is_left_to_the_store_while_it_defines(
+    here: Settings, pool: Pool, on: UUID, store: Store, shop: Sandbox
+) -> None:
+    # Each answer is late, so that the choice comes while the definitions are made.
+    shop.fail_shopify(Fault(delay=0.2, path=GRAPHQL, count=100))
+
+    def leave_to_the_store() -> None:
+        while not store.metafields.definitions:
+            time.sleep(0.01)
+        with tenant_transaction(pool, on) as conn:
+            turn_off(conn, on, "a test", keep_values=True)
+
+    person = Thread(target=leave_to_the_store)
+    person.start()
+    write(here, pool, on)
+    person.join()
+    assert store.metafields.definitions
+    with tenant_transaction(pool, on) as conn:
+        assert read_status(conn, on).state == "off"
+
+
 def test_a_store_without_room_for_another_filter_is_told_so(
     here: Settings, pool: Pool, on: UUID, store: Store
 ) -> None:

@@ -104,10 +104,17 @@ group by refused_reason
 order by customers desc, reason asc
 limit 20;
 
--- name: record_metafield_definitions
--- Stores the ids of the definitions, by key.
+-- name: record_metafield_definition
+-- Adds or changes a definition's id, by its key, unless metafields were turned off meanwhile: what is
+-- in the store may have been left to it, and forgotten.
 update app.shopify_metafields
-set definitions = %(definitions)s
+set definitions = definitions || %(definition)s
+where tenant_id = %(tenant_id)s and (is_enabled or definitions <> '{}');
+
+-- name: forget_metafield_definitions
+-- Records that the store has no definition of ours any more.
+update app.shopify_metafields
+set definitions = '{}'
 where tenant_id = %(tenant_id)s;
 
 -- name: forget_metafields
