@@ -241,7 +241,9 @@ def _refuse_while_syncing(conn: Connection, request: Request) -> None:
         {"tenant_id": request.tenant_id, "stale_after": STALE_AFTER_SECONDS},
     ).fetchone()
     if running is not None:
-        raise BusyError("A Klaviyo sync or an update of promo codes of this tenant is running.")
+        raise BusyError(
+            "A Klaviyo sync, or an update of promo codes or metafields, of this tenant is running."
+        )
 
 
 def _erase_loaded(conn: Connection, request: Request) -> Request:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 import stamina
+from psycopg.types.json import Jsonb
 
 from sandbox import Fault, Sandbox
 from sandbox.data import Segment
@@ -20,6 +21,7 @@ from service.core.config import Settings
 from service.core.credentials import MissingScopeError
 from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
 from service.core.errors import NotConnectedError
+from service.core.queries import query
 from service.shopify.connection import connect_shopify
 from service.shopify.errors import ShopifyUnavailableError
 from service.shopify.metafields import (
@@ -610,6 +612,35 @@ def test_turning_off_cancels_the_bulk_mutation_of_a_run_that_waits_for_it(
     (operation,) = store.bulk.operations.values()
     assert operation.status == "CANCELED"
     assert (held(store), ledger(pool, on), store.metafields.definitions) == ({}, {}, {})
+
+
+def test_an_erased_customer_gets_no_metafields_and_no_refusal_is_kept(
+    here: Settings, pool: Pool, on: UUID, store: Store, scores: dict[str, Scored]
+) -> None:
+    erased = next(iter(scores))
+    with connect_as_owner(here) as owner:
+        owner.execute(
+            "insert into app.erasure_keys (tenant_id, erasure_key) values (%s, 'key')", [on]
+        )
+        owner.execute(
+            "insert into app.erased_subjects (tenant_id, digest)"
+            " values (%s, app.erasure_digest('key', 'customer', %s))",
+            [on, erased],
+        )
+    # The marts still have them.
+    write(here, pool, on)
+    assert held(store) == {number: each for number, each in scores.items() if number != erased}
+    with tenant_transaction(pool, on) as conn:
+        conn.execute(
+            "insert into app.shopify_metafield_changes (tenant_id, customer_id, is_removal, batch)"
+            " values (%s, %s, false, 0)",
+            [on, erased],
+        )
+        refusal = {"customer_id": erased, "reason": "Owner does not exist"}
+        conn.execute(
+            query("shopify.refuse_changes"), {"tenant_id": on, "refusals": Jsonb([refusal])}
+        )
+        assert read_status(conn, on).refused == 0
 
 
 def test_refused_changes_are_tried_again_after_a_day(

@@ -31,7 +31,7 @@ from service.core.db import (
     transform_url,
 )
 from service.klaviyo.connection import connect_klaviyo
-from service.queue.enqueue import enqueue
+from service.queue.enqueue import Enqueueable, enqueue
 from service.shopify.connection import connect_shopify
 from service.shopify.orders_csv import import_orders
 from service.shopify.sync import sync_shopify
@@ -775,7 +775,8 @@ def test_a_request_that_klaviyo_refuses_is_quarantined_and_can_be_retried(
     assert receipt["counts"]["klaviyo.profiles"] == 1
 
 
-def test_erasure_is_postponed_during_a_klaviyo_sync(
+@pytest.mark.parametrize("kind", ["klaviyo_sync", "metafields_sync"])
+def test_erasure_is_postponed_during_a_run_that_sends_people_elsewhere(
     here: Settings,
     url: str,
     pool: Pool,
@@ -783,9 +784,10 @@ def test_erasure_is_postponed_during_a_klaviyo_sync(
     store: Store,
     person: str,
     superuser: Connection,
+    kind: Enqueueable,
 ) -> None:
     with tenant_transaction(pool, tenant) as conn:
-        run = enqueue(conn, tenant, "klaviyo_sync")
+        run = enqueue(conn, tenant, kind)
         conn.execute(
             "update app.runs set state = 'running', heartbeat_at = now() where run_id = %s",
             [run["run_id"]],

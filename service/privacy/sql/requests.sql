@@ -31,12 +31,12 @@ set notice = %(notice)s
 where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'queued';
 
 -- name: find_running_push
--- A running Klaviyo sync or plan, or update of promo codes.
+-- A running Klaviyo sync or plan, or update of promo codes or of metafields.
 select run_id
 from app.runs
 where
     tenant_id = %(tenant_id)s
-    and kind in ('klaviyo_sync', 'klaviyo_plan', 'promo_codes')
+    and kind in ('klaviyo_sync', 'klaviyo_plan', 'promo_codes', 'metafields_sync')
     and state = 'running'
     and heartbeat_at >= now() - make_interval(secs => %(stale_after)s);
 

@@ -105,8 +105,8 @@ order by customers desc, reason asc
 limit 20;
 
 -- name: record_metafield_definition
--- Adds or changes a definition's id, by its key, unless metafields were turned off meanwhile: what is
--- in the store may have been left to it, and forgotten.
+-- Adds or changes a definition's id, by its key; not if metafields were turned off meanwhile, and
+-- what is in the store was left to it.
 update app.shopify_metafields
 set definitions = definitions || %(definition)s
 where tenant_id = %(tenant_id)s and (is_enabled or definitions <> '{}');
@@ -156,17 +156,24 @@ delete from app.shopify_metafield_changes
 where tenant_id = %(tenant_id)s;
 
 -- name: fill_metafield_changes
--- Compares the customers' segments and scores with what the store has of them, as far as that is
--- known. Ids that are not
--- numbers are of customers that Shopify does not have. A refused change is not tried again for a
--- day. Metafields are numbered through, and a batch has those of 22 numbers, but a customer is never
--- split: so it has at most 25, as many as one call sets. A batch of removals has 62 customers. They
--- lose all four metafields, 248 in a batch, whatever the ledger knows of them: input arrays of
--- Shopify have up to 250 items.
+-- Compares the customers' segments and scores with what the store has of them, as far as it is
+-- known. Ids that are not numbers are of customers that Shopify does not have, and an erased person
+-- gets none. A refused change is not tried again for a day. Metafields are numbered through, and a
+-- batch has those of 22 numbers, but a customer is never split: so it has at most 25, as many as
+-- one call sets. A batch of removals has 62 customers. They lose all four metafields, 248 in a
+-- batch, whatever the ledger knows of them: input arrays of Shopify have up to 250 items.
 insert into app.shopify_metafield_changes (
     tenant_id, customer_id, is_removal, batch, segment, r_score, f_score, m_score
 )
-with wanted as (
+with tenant_key as (
+    select k.erasure_key
+    from app.erasure_keys as k
+    where
+        k.tenant_id = %(tenant_id)s
+        and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
+),
+
+wanted as (
     select
         c.customer_id,
         c.segment,
@@ -188,6 +195,13 @@ with wanted as (
                 and d.customer_id = c.customer_id
                 and d.deleted_at is not null
         )
+        and not exists (
+            select from tenant_key as k
+            inner join app.erased_subjects as e
+                on
+                    e.tenant_id = %(tenant_id)s
+                    and e.digest = app.erasure_digest(k.erasure_key, 'customer', c.customer_id)
+        )
 ),
 
 ledger as (
@@ -207,10 +221,10 @@ changes as (
     select
         coalesce(w.customer_id, l.customer_id) as customer_id,
         w.customer_id is null as is_removal,
-        case when w.segment is distinct from l.segment then w.segment end as segment,
-        case when w.r_score is distinct from l.r_score then w.r_score end as r_score,
-        case when w.f_score is distinct from l.f_score then w.f_score end as f_score,
-        case when w.m_score is distinct from l.m_score then w.m_score end as m_score
+        nullif(w.segment, l.segment) as segment,
+        nullif(w.r_score, l.r_score) as r_score,
+        nullif(w.f_score, l.f_score) as f_score,
+        nullif(w.m_score, l.m_score) as m_score
     from wanted as w
     full join ledger as l on w.customer_id = l.customer_id
     where
@@ -293,8 +307,8 @@ where tenant_id = %(tenant_id)s and not is_removal and batch < %(batches)s
 order by batch, customer_id;
 
 -- name: note_sending
--- Records that what the store has of these batches' changes is unknown, because they are about to be
--- sent. So none is forgotten if the answer is lost.
+-- Records that what the store has of these batches' changes is unknown, because they are about to
+-- be sent. So none is forgotten if the answer is lost.
 with sent as (
     select
         customer_id,
@@ -420,7 +434,16 @@ select
 
 -- name: refuse_changes
 -- Records in the ledger that Shopify refuses the changes of these customers, each with its reason.
-with refused as (
+-- An erased person does not come back.
+with tenant_key as (
+    select k.erasure_key
+    from app.erasure_keys as k
+    where
+        k.tenant_id = %(tenant_id)s
+        and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
+),
+
+refused as (
     delete from app.shopify_metafield_changes as c
     using jsonb_to_recordset(%(refusals)s) as r (customer_id text, reason text)
     where c.tenant_id = %(tenant_id)s and c.customer_id = r.customer_id
@@ -432,10 +455,18 @@ insert into app.shopify_customer_metafields as l (
 )
 select
     %(tenant_id)s,
-    customer_id,
+    r.customer_id,
     now(),
-    reason
-from refused
+    r.reason
+from refused as r
+where
+    not exists (
+        select from tenant_key as k
+        inner join app.erased_subjects as e
+            on
+                e.tenant_id = %(tenant_id)s
+                and e.digest = app.erasure_digest(k.erasure_key, 'customer', r.customer_id)
+    )
 on conflict (tenant_id, customer_id) do update set
     refused_at = excluded.refused_at,
     refused_reason = excluded.refused_reason
