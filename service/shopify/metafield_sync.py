@@ -233,6 +233,12 @@ def _refusals(changes: list[dict[str, Any]], errors: list[Data]) -> list[dict[st
         message = _message(error)
         if error.get("code") == "INTERNAL_ERROR":
             raise ShopifyUnavailableError(f"Shopify does not set metafields: {message}.")
+        if error.get("code") == "APP_NOT_AUTHORIZED":
+            # Of each metafield, with its position: not a fault of these customers.
+            raise MetafieldError(
+                f"Shopify does not let the app set metafields: {message}.",
+                advice=f"See who may edit the customer metafields {NAMESPACE}.* in Shopify.",
+            )
         if path[-1:] == ["type"]:
             raise _DefinitionGoneError("The definition of a metafield was deleted in Shopify.")
         position = path[1] if len(path) > 1 else ""

@@ -8,11 +8,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from graphql import GraphQLSchema, OperationDefinitionNode, parse, validate
+from graphql import GraphQLEnumType, GraphQLSchema, OperationDefinitionNode, parse, validate
 from graphql.execution.values import get_variable_values
 
 from service.shopify.client import document
 from service.shopify.metafield_definitions import _create, _make_filterable, delete_definitions
+from service.shopify.metafield_sync import _refusals
 from service.shopify.metafield_upload import (
     _line,
     _upload,
@@ -20,7 +21,7 @@ from service.shopify.metafield_upload import (
     metafield_inputs,
     mutation_text,
 )
-from service.shopify.metafields import FIELDS
+from service.shopify.metafields import FIELDS, MetafieldError
 from service.shopify.source import Source
 
 CHANGE = {"customer_id": "7", "segment": "champions", "r_score": 5, "f_score": None, "m_score": 1}
@@ -94,3 +95,16 @@ def test_a_removal_fits_shopifys_input_type(official_shopify: GraphQLSchema) -> 
     identifiers = metafield_identifiers([CHANGE])
     assert [each["key"] for each in identifiers] == [field.key for field in FIELDS.values()]
     fitted(official_shopify, document("metafields_delete"), {"metafields": identifiers})
+
+
+def test_what_the_app_may_not_do_is_no_fault_of_a_customer(official_shopify: GraphQLSchema) -> None:
+    codes = official_shopify.type_map["MetafieldsSetUserErrorCode"]
+    assert isinstance(codes, GraphQLEnumType)
+    assert {"APP_NOT_AUTHORIZED", "INVALID_VALUE"} <= set(codes.values)
+    field = ["metafields", "0", "namespace"]
+    refusal = {"code": "APP_NOT_AUTHORIZED", "field": field, "message": "Not the owner."}
+    with pytest.raises(MetafieldError, match="does not let the app set metafields: Not the owner"):
+        _refusals([CHANGE], [refusal])
+    assert _refusals([CHANGE], [{**refusal, "code": "INVALID_VALUE"}]) == [
+        {"customer_id": "7", "reason": "Not the owner"}
+    ]
