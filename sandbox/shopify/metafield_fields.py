@@ -131,7 +131,7 @@ def set_metafields(store: Store, metafields: list[dict[str, Any]]) -> Document:
 
 
 def delete_metafields(store: Store, metafields: list[dict[str, Any]]) -> Document:
-    """`metafieldsDelete`: null in the place of what is not there."""
+    """`metafieldsDelete`: null in the place of what is not there. All of them or none."""
     if len(metafields) > MOST_DELETED:
         raise ShopifyError(
             f"The input array size of {len(metafields)} is greater than the maximum allowed of"
@@ -139,6 +139,13 @@ def delete_metafields(store: Store, metafields: list[dict[str, Any]]) -> Documen
             "MAX_INPUT_SIZE_EXCEEDED",
         )
     places = [_place(given) for given in metafields]
+    errors = [
+        {"field": ["metafields", str(at)], "message": "Metafield cannot be deleted."}
+        for at, (number, *_) in enumerate(places)
+        if number in store.metafields.undeletable
+    ]
+    if errors:
+        return {"deletedMetafields": None, "userErrors": errors}
     known = [place in store.metafields.values for place in places]
     store.change_metafields(dict.fromkeys(places))
     return {

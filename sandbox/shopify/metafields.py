@@ -30,11 +30,13 @@ class Metafields:
     """The metafields of a store's customers, and their definitions.
 
     `values` are as texts. `is_failing` lets every change of values end in an internal error.
+    Values of customers in `undeletable` cannot be deleted.
     """
 
     definitions: dict[DefinitionName, Definition] = field(default_factory=dict)
     values: dict[Place, str] = field(default_factory=dict)
     is_failing: bool = False
+    undeletable: set[int] = field(default_factory=set)
     _defined: int = 0
 
     def filterable(self, namespace: str, key: str) -> Definition | None:

@@ -194,17 +194,32 @@ def _set(source: Source, batch: int) -> None:
 
 
 def _remove(source: Source, batch: int) -> None:
-    changes = _list(source, batch, is_removal=True)
-    if changes:
-        identifiers = metafield_identifiers(changes)
-        answer = source.client.run("metafields_delete", metafields=identifiers)
-        if errors := (answer["metafieldsDelete"] or {}).get("userErrors") or []:
-            raise ShopifyUnavailableError(
-                f"Shopify does not delete metafields: {_message(errors[0])}."
-            )
-    _accept(source, batch, changes, is_removal=True)
-    source.progress.count(metafield_removals=len(changes))
-    source.progress.advance(len(changes))
+    _delete(source, batch, _list(source, batch, is_removal=True))
+
+
+def _delete(source: Source, batch: int, changes: list[dict[str, Any]]) -> None:
+    """Delete all metafields of customers; those whose deletion Shopify refuses are left out.
+
+    Which ones is found by halves: its errors have no code, and need not have a position.
+    """
+    if not changes:
+        return
+    identifiers = metafield_identifiers(changes)
+    answer = source.client.run("metafields_delete", metafields=identifiers)
+    errors = (answer["metafieldsDelete"] or {}).get("userErrors") or []
+    if not errors:
+        _accept(source, batch, changes, is_removal=True)
+        source.progress.count(metafield_removals=len(changes))
+        source.progress.advance(len(changes))
+    elif len(changes) > 1:
+        middle = len(changes) // 2
+        _delete(source, batch, changes[:middle])
+        _delete(source, batch, changes[middle:])
+    else:
+        refusal = {"customer_id": changes[0]["customer_id"], "reason": _message(errors[0])}
+        source.execute(query("shopify.refuse_changes"), refusals=Jsonb([refusal]))
+        source.progress.count(metafield_refusals=1)
+        source.progress.advance()
 
 
 def _list(source: Source, batch: int, *, is_removal: bool) -> list[dict[str, Any]]:

@@ -192,6 +192,26 @@ def test_a_customer_who_leaves_loses_metafields_that_were_to_be_written_again(
     assert calls(shop) == 2 + -(-len(scores) // 62)
 
 
+def test_a_removal_that_shopify_refuses_holds_up_no_other_change(
+    here: Settings, pool: Pool, on: UUID, store: Store, scores: dict[str, Scored]
+) -> None:
+    write(here, pool, on)
+    _, second, _, *others = scores
+    store.metafields.undeletable = {int(second)}
+    score(here, on, dict.fromkeys(others, SLEEPER))
+    counts = write(here, pool, on)
+    assert (counts["metafield_removals"], counts["metafield_refusals"]) == (2, 1)
+    assert held(store) == {second: scores[second], **dict.fromkeys(others, SLEEPER)}
+    with tenant_transaction(pool, on) as conn:
+        (refusal,) = read_status(conn, on).refusals
+    assert refusal["reason"] == "Metafield cannot be deleted"
+    # It is tried again with each run, and is gone with its definition.
+    assert write(here, pool, on)["metafield_refusals"] == 1
+    switch(pool, on, on=False)
+    write(here, pool, on)
+    assert (held(store), ledger(pool, on), store.metafields.definitions) == ({}, {}, {})
+
+
 def test_values_can_be_left_in_the_store(
     here: Settings, pool: Pool, on: UUID, store: Store, scores: dict[str, Scored]
 ) -> None:

@@ -112,7 +112,12 @@ set definitions = definitions || %(definition)s
 where tenant_id = %(tenant_id)s and (is_enabled or definitions <> '{}');
 
 -- name: forget_metafield_definitions
--- Records that the store has no definition of ours any more.
+-- Records that the store has no definition of ours any more, and so no value either.
+with ledger as (
+    delete from app.shopify_customer_metafields
+    where tenant_id = %(tenant_id)s
+)
+
 update app.shopify_metafields
 set definitions = '{}'
 where tenant_id = %(tenant_id)s;
@@ -158,7 +163,7 @@ where tenant_id = %(tenant_id)s;
 -- name: fill_metafield_changes
 -- Compares the customers' segments and scores with what the store has of them, as far as it is
 -- known. Ids that are not numbers are of customers that Shopify does not have, and an erased person
--- gets none. A refused change is not tried again for a day. Metafields are numbered through, and a
+-- gets none. A refused value is not tried again for a day. Metafields are numbered through, and a
 -- batch has those of 22 numbers, but a customer is never split: so it has at most 25, as many as
 -- one call sets. A batch of removals has 62 customers. They lose all four metafields, 248 in a
 -- batch, whatever the ledger knows of them: input arrays of Shopify have up to 250 items.
