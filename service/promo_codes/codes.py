@@ -295,7 +295,8 @@ def delete_code(
 def ask_for_updates(conn: Connection, tenant_id: UUID, trigger: Trigger = "schedule") -> bool:
     """Queue an update of the targets of all promo codes that may be used; whether there are any.
 
-    For what changes segments: a build, a sync of Shopify's segments.
+    For what changes segments: a build, a sync of Shopify's segments. A deletion or deactivation
+    that met a problem is tried again with them.
     """
     asked = conn.execute(query("promo_codes.ask_for_updates"), {"tenant_id": tenant_id})
     if not asked.fetchall():
@@ -335,7 +336,8 @@ def _want(
     row: Mapping[str, Any],
     wanted: Literal["active", "deactivated", "deleted"],
 ) -> dict[str, Any]:
-    if row["wanted"] != wanted:
+    # Asked again after a problem, it is tried again.
+    if row["wanted"] != wanted or row["problem"] is not None:
         parameters = {
             "tenant_id": tenant_id,
             "promo_code_id": row["promo_code_id"],

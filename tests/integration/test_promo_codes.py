@@ -790,6 +790,60 @@ def test_deleting_deletes_in_shopify_first(work: Work, store: Store, buyers: lis
     assert work.apply()["state"] == "active"
 
 
+@pytest.mark.parametrize("how", ["delete", "deactivate"])
+def test_what_ends_a_code_is_tried_again_after_a_problem(
+    work: Work, store: Store, buyers: list[str], how: str
+) -> None:
+    def ask_to_end() -> str:
+        path = f"{PATH}/VIP20"
+        answer = (
+            work.client.delete(path) if how == "delete" else work.client.post(f"{path}/deactivate")
+        )
+        assert answer.status_code == 202
+        state: str = answer.get_json()["state"]
+        return state
+
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.apply()
+    store.scopes = ALL_SCOPES - {"write_discounts"}
+    asked = "deleting" if how == "delete" else "pending"
+    # Asked again, it is tried again.
+    for _ in range(2):
+        assert ask_to_end() == asked
+        with pytest.raises(PromoCodesStoppedError):
+            work.apply()
+        assert work.get()["state"] == "needs_attention"
+    store.scopes = ALL_SCOPES
+    # And so it is after the next build.
+    assert ask(work, work.tenant)
+    apply_codes(work.here, work.pool, work.tenant)
+    if how == "delete":
+        assert store.discounts == {}
+        assert work.client.get(f"{PATH}/VIP20").status_code == 404
+    else:
+        assert only_discount(store).ends_at == store.now
+        assert work.get()["state"] == "deactivated"
+    assert not ask(work, work.tenant)
+
+
+def test_an_earlier_end_that_met_a_problem_is_tried_again(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.apply()
+    store.scopes = ALL_SCOPES - {"write_discounts"}
+    work.patch(ends_at="2026-06-02T00:00:00Z")
+    with pytest.raises(PromoCodesStoppedError):
+        work.apply()
+    store.scopes = ALL_SCOPES
+    assert only_discount(store).ends_at is None
+    assert work.build()["state"] == "expired"
+    assert only_discount(store).ends_at == datetime(2026, 6, 2, tzinfo=UTC)
+    assert not ask(work, work.tenant)
+
+
 def test_a_code_can_be_deleted_here_only(work: Work, store: Store, buyers: list[str]) -> None:
     add_customers(work.here, work.tenant, {"champions": buyers[:2]})
     work.post(**body())

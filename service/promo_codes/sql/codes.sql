@@ -69,8 +69,8 @@ with described as (
         p.updated_at,
         lower(p.code) as sort_code,
         case
-            when p.wanted = 'deleted' then 'deleting'
             when p.problem is not null then 'needs_attention'
+            when p.wanted = 'deleted' then 'deleting'
             when
                 p.wanted = 'deactivated'
                 and (p.is_ended or (p.discount_id is null and p.sent_title is null))
@@ -234,6 +234,10 @@ update app.promo_codes
 set
     wanted = %(wanted)s,
     requests = requests + 1,
+    problem = null,
+    problem_message = null,
+    problem_advice = null,
+    problem_since = null,
     updated_at = now()
 where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
@@ -272,14 +276,19 @@ where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
 -- name: ask_for_updates
 -- Asks for an update of every code whose targets may have changed: not of those that are
--- deactivated, have expired, or were found deleted in Shopify, which a person decides about.
+-- deactivated, have expired, or were found deleted in Shopify, which a person decides about. What
+-- ends a code is asked for again until Shopify has it.
 update app.promo_codes
 set requests = requests + 1
 where
     tenant_id = %(tenant_id)s
-    and wanted = 'active'
-    and (ends_at is null or ends_at > now())
-    and problem is distinct from 'discount_deleted'
+    and case
+        when wanted <> 'active' then problem is not null or requests_done < requests
+        when ends_at <= now()
+            then discount_id is not null and not is_ended and applied_revision < revision
+        else true
+    end
+    and (wanted <> 'active' or problem is distinct from 'discount_deleted')
 returning promo_code_id;
 
 -- name: list_due_codes
