@@ -91,9 +91,15 @@ class Ledger:
             conn.execute(query("promo_codes.record_ended"), self._ids(is_ended=False))
             self._record(conn, "resumed" if has_resumed else "values")
 
-    def record_ended(self) -> None:
-        """Quintile has ended the discount."""
+    def record_unknown(self) -> None:
+        """The discount is about to get values or to be ended; until the answer both are unknown."""
         with self._transaction() as conn:
+            conn.execute(query("promo_codes.record_unknown"), self._ids())
+
+    def record_ended(self, discount_id: str, revision: int) -> None:
+        """Quintile has ended the discount; its other values are those of a revision."""
+        with self._transaction() as conn:
+            self._record_discount(conn, discount_id, revision)
             conn.execute(query("promo_codes.record_ended"), self._ids(is_ended=True))
             self._record(conn, "ended")
 

@@ -1,8 +1,8 @@
 """Bringing one promo code up to date in Shopify.
 
 Every step can be repeated. A target is written to the ledger before it is sent, and accepted after
-Shopify has it. So a process that dies leaves at most one call whose outcome is unknown, and that
-call is made again.
+Shopify has it. Before values are sent or the discount is ended, both count as unknown. So a process
+that dies leaves at most one call whose outcome is unknown, and that call is made again.
 
 No step lets anybody use a code who may not. Those who left are removed first. A discount never
 loses its last target, because it could then be for everybody: it is ended instead, and keeps that
@@ -106,8 +106,7 @@ class Update:
             if error.is_gone:
                 self._ledger.record_gone()
                 return _GONE
-            kind = "too_many_customers" if error.code == _TOO_MANY_CODE else "refused"
-            return Problem(kind, error.message, error.advice)
+            return _refusal(error)
         except _ProblemError as error:
             return error.problem
         return None
@@ -134,18 +133,17 @@ class Update:
         kind = plan.kind
         if self._ledger.count_accepted(kind):
             self._remove(plan)
-            self._add(plan)
+            refused = self._try_to_add(plan)
         else:
             # The first target must come before the last one of the other kind goes.
-            self._add(plan)
+            refused = self._try_to_add(plan)
             self._remove(plan)
         if self._discount_id is not None:
             if not self._ledger.count_accepted(kind):
                 self._end()
             elif self._needs_values or (self._code["is_ended"] and not self._has_expired()):
                 self._give_values(self._discount_id)
-                ended = None
-        return plan.problem or self._describe_refused(plan) or ended
+        return refused or plan.problem or self._describe_refused(plan) or ended
 
     # -- steps ----------------------------------------------------------------------------------
 
@@ -183,7 +181,9 @@ class Update:
         if found.status != "EXPIRED":
             self._is_ended = False
             return None
-        return None if self._is_ended or self._has_expired(_CLOCK_SKEW) else _ENDED
+        # While values are to be sent, Quintile may have ended it and not got the answer.
+        is_ours = self._is_ended or self._needs_values or self._has_expired(_CLOCK_SKEW)
+        return None if is_ours else _ENDED
 
     def _find_lost(self) -> bool:
         """Find the discount whose creation was sent by a process that died before the answer.
@@ -199,6 +199,16 @@ class Update:
         self._ledger.record_found(found.discount_id)
         self._discount_id, self._needs_values = found.discount_id, True
         return True
+
+    def _try_to_add(self, plan: Plan) -> Problem | None:
+        """Add targets; if Shopify refuses them, the other steps are taken all the same."""
+        try:
+            self._add(plan)
+        except DiscountRefusedError as error:
+            if error.is_gone:
+                raise
+            return _refusal(error)
+        return None
 
     def _add(self, plan: Plan) -> None:
         """Send the targets that Shopify does not have; the first ones create the discount."""
@@ -254,17 +264,22 @@ class Update:
         """End the discount; it keeps the targets that it has."""
         if self._is_ended or self._discount_id is None:
             return
-        has_begun = self._code["starts_at"] <= datetime.now(UTC)
+        # Values that are still to be sent may include the start; then Shopify has another one.
+        has_begun = not self._needs_values and self._code["starts_at"] <= datetime.now(UTC)
         end = deactivate_code if has_begun else withdraw_code
+        self._ledger.record_unknown()
         try:
             end(self._client, self._discount_id)
         except DiscountRefusedError as error:
             if not error.is_gone or self._code["wanted"] == "active":
                 raise
-        self._ledger.record_ended()
+        # A withdrawn one has other dates than those of any revision.
+        revision = self._code["applied_revision"] if has_begun else 0
+        self._ledger.record_ended(self._discount_id, revision)
 
     def _give_values(self, discount_id: str) -> None:
         """Give the discount all values; with them it also works again if it was ended."""
+        self._ledger.record_unknown()
         change_code(self._client, discount_id, self._promo())
         self._ledger.record_values(
             discount_id, self._code["revision"], has_resumed=self._code["is_ended"]
@@ -296,6 +311,11 @@ class Update:
             usage_limit=code["usage_limit"],
             is_once_per_customer=code["is_once_per_customer"],
         )
+
+
+def _refusal(error: DiscountRefusedError) -> Problem:
+    kind = "too_many_customers" if error.code == _TOO_MANY_CODE else "refused"
+    return Problem(kind, error.message, error.advice)
 
 
 def _targets(plan: Plan, ids: Sequence[str]) -> Targets:

@@ -431,6 +431,31 @@ def test_shopifys_own_ceiling_is_reported(work: Work, store: Store, buyers: list
     assert len(only_discount(store).targets) == 250
 
 
+def test_targets_that_shopify_refuses_keep_nothing_else_from_it(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    segment = str(min(store.segments))
+    store.most_discount_targets = 3
+    add_customers(work.here, work.tenant, {"champions": buyers[:2], "loyal": buyers[2:6]})
+    add_segments(work, {segment: buyers[:4]})
+    work.post(**body())
+    work.post(**body(code="OTHER", segments=[f"shopify:{segment}"]))
+    work.apply()
+    # One leaves and others come, who are too many.
+    move_customers(work.here, work.tenant, buyers[:1], "loyal")
+    move_customers(work.here, work.tenant, buyers[2:6], "champions")
+    work.patch(title="Cheaper")
+    # Here nobody of the new customers is accepted, and the segment is not for it any more.
+    work.patch("OTHER", segments=["rfm:champions"])
+    found = work.apply()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "too_many_customers")
+    discounts = {discount.code: discount for discount in store.discounts.values()}
+    assert (discounts["VIP20"].title, targets_of(discounts["VIP20"])) == ("Cheaper", {buyers[1]})
+    assert work.get("OTHER")["problem"]["kind"] == "too_many_customers"
+    assert targets_of(discounts["OTHER"]) == {segment}
+    assert discounts["OTHER"].ends_at is not None
+
+
 def test_a_taken_code_is_reported_and_can_be_freed(
     work: Work, store: Store, buyers: list[str]
 ) -> None:
@@ -769,6 +794,48 @@ def test_a_code_that_has_not_begun_can_be_deactivated_and_activated(
     assert work.apply()["state"] == "scheduled"
     assert (only_discount(store).starts_at, only_discount(store).ends_at) == (starts_at, None)
     assert targets_of(only_discount(store)) == set(buyers[:3])
+
+
+def test_a_code_is_ended_by_the_start_that_shopify_has(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    later = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+    work.post(**body(starts_at=later.isoformat()))
+    work.apply()
+    # Its start is in the past now, but Shopify has not been told.
+    work.patch(starts_at="2026-06-01T00:00:00Z")
+    work.post("/VIP20/deactivate")
+    assert work.apply()["state"] == "deactivated"
+    discount = only_discount(store)
+    assert discount.ends_at is not None
+    assert discount.starts_at < discount.ends_at
+    # So Shopify still accepts changes of it.
+    work.post("/VIP20/activate")
+    assert work.apply()["state"] == "active"
+
+
+@pytest.mark.parametrize("is_ending", [True, False])
+def test_a_lost_answer_leaves_no_code_in_the_wrong_state(
+    work: Work, shop: Sandbox, store: Store, buyers: list[str], is_ending: bool
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.apply()
+    ways = ["deactivate", "activate"]
+    if not is_ending:
+        work.post("/VIP20/deactivate")
+        work.apply()
+        ways.reverse()
+    work.post(f"/VIP20/{ways[0]}")
+    # The change is made, but its answer does not arrive. Activating looks the code up first.
+    shop.fail_shopify(Fault(lose=True, after=0 if is_ending else 1))
+    with stamina.set_testing(True, attempts=1), pytest.raises(ShopifyUnavailableError):
+        work.apply()
+    assert (only_discount(store).ends_at is not None) == is_ending
+    work.post(f"/VIP20/{ways[1]}")
+    assert work.apply()["state"] == ("active" if is_ending else "deactivated")
+    assert (only_discount(store).ends_at is None) == is_ending
 
 
 def test_deleting_deletes_in_shopify_first(work: Work, store: Store, buyers: list[str]) -> None:

@@ -73,6 +73,12 @@ set
     applied_revision = %(revision)s
 where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
+-- name: record_unknown
+-- Whether the discount has ended, and which values it has, is not known until Shopify answers.
+update app.promo_codes
+set is_ended = false, applied_revision = 0
+where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
+
 -- name: record_ended
 -- Whether Quintile has ended the discount in Shopify.
 update app.promo_codes
