@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import psycopg
-
 from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import NotConnectedError, QuintileError
 from service.core.queries import query
 from service.promo_codes.codes import missing_scope
 from service.promo_codes.ledger import Ledger
-from service.promo_codes.plan import Problem
+from service.promo_codes.plan import CodeDeletedError, Problem
 from service.promo_codes.update import Update
 from service.queue.progress import RunProgress
 from service.shopify.client import ShopifyClient
@@ -26,8 +24,11 @@ from service.shopify.errors import (
     ShopifyRefusedError,
     ShopifyUnavailableError,
     ShopifyUnknownOutcomeError,
+    ShopifyUnservedError,
 )
 
+# After this many codes in a row without an answer, Shopify is taken for unavailable.
+_UNSERVED_IN_A_ROW = 3
 _TRIED_AGAIN = "It is tried again automatically, at the latest after the next build."
 
 
@@ -48,7 +49,8 @@ def apply_promo_codes(
         NotConnectedError: The tenant's shop is not connected.
         PromoCodesStoppedError: The access token lacks the scope ``write_discounts``.
         ShopifyRefusedError: The access token is not accepted.
-        ShopifyUnavailableError: Shopify cannot be reached; codes that are left stay due.
+        ShopifyUnavailableError: Shopify cannot be reached, or did not serve a code; codes that are
+            left stay due.
         ShopifyError: A call failed in another way; the other codes were applied.
     """
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
@@ -93,6 +95,7 @@ class _Run:
     def apply_all(self, client: ShopifyClient, due: Sequence[UUID]) -> list[ShopifyError]:
         """Apply each code; returns the failures that do not concern the ones after them."""
         failures: list[ShopifyError] = []
+        unserved = 0
         for promo_code_id in due:
             code = self._find(promo_code_id)
             if code is None:
@@ -100,10 +103,20 @@ class _Run:
             ledger = self._ledger(promo_code_id)
             try:
                 problem = Update(self.settings, client, ledger, self.progress, code).apply()
+            except CodeDeletedError:
+                # A person kept its discount, so nothing more is done about it.
+                self.progress.advance()
+                continue
             except ShopifyRefusedError:
                 raise
             except ShopifyUnavailableError as error:
                 ledger.interrupt(Problem("shopify_unavailable", error.message, _TRIED_AGAIN))
+                unserved += 1
+                if isinstance(error, ShopifyUnservedError) and unserved < _UNSERVED_IN_A_ROW:
+                    # It may be this code's alone.
+                    failures.append(error)
+                    self.progress.advance()
+                    continue
                 if isinstance(error, ShopifyUnknownOutcomeError):
                     # The next attempt looks up whether the discount was created.
                     raise ShopifyUnavailableError(error.message) from None
@@ -111,9 +124,7 @@ class _Run:
             except ShopifyError as error:
                 problem = Problem("failed", error.message, error.advice)
                 failures.append(error)
-            except psycopg.errors.ForeignKeyViolation:
-                # A person has just deleted it here, and left Shopify's discount as it is.
-                continue
+            unserved = 0
             self._finish(ledger, code, problem)
         return failures
 

@@ -403,7 +403,10 @@ def _check(
         raise InvalidInputError(
             f"'{min(both)}' is both included and excluded.", field="excluded_segments"
         )
-    if kind_of(values.segments, values.excluded_segments) == "customer":
+    has_new_segments = before is None or (
+        (values.segments, values.excluded_segments) != (before.segments, before.excluded_segments)
+    )
+    if has_new_segments and kind_of(values.segments, values.excluded_segments) == "customer":
         _check_size(settings, conn, tenant_id, checked["segments"], checked["excluded_segments"])
     return {
         "tenant_id": tenant_id,

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.queries import query
-from service.promo_codes.plan import Kind, Problem
+from service.promo_codes.plan import Kind, Problem, hold_code
 from service.shopify.discounts import MOST_TARGETS_PER_CALL
 
 Action = Literal["created", "targets", "values", "ended", "resumed", "gone"]
@@ -20,7 +20,12 @@ Action = Literal["created", "targets", "values", "ended", "resumed", "gone"]
 
 @dataclass(frozen=True)
 class Ledger:
-    """The records of one promo code; each method is one transaction."""
+    """The records of one promo code; each method is one transaction.
+
+    If the code was deleted here meanwhile, methods raise
+    :class:`~service.promo_codes.plan.CodeDeletedError`, but for :meth:`finish` and
+    :meth:`interrupt`.
+    """
 
     pool: Pool
     tenant_id: UUID
@@ -117,13 +122,13 @@ class Ledger:
 
     def finish(self, requests: int, problem: Problem | None) -> None:
         """Record the outcome of an update; what was asked for since it began stays due."""
-        with self._transaction() as conn:
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
             parameters = self._ids(requests=requests, **_describe(problem))
             conn.execute(query("promo_codes.finish_code"), parameters)
 
     def interrupt(self, problem: Problem) -> None:
         """Record why an update has not ended; it stays due."""
-        with self._transaction() as conn:
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
             conn.execute(query("promo_codes.interrupt_code"), self._ids(**_describe(problem)))
 
     # -- parts ----------------------------------------------------------------------------------
@@ -131,6 +136,7 @@ class Ledger:
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         with tenant_transaction(self.pool, self.tenant_id) as conn:
+            hold_code(conn, self.tenant_id, self.promo_code_id)
             yield conn
 
     def _ids(self, **more: object) -> dict[str, Any]:

@@ -24,6 +24,10 @@ class NotBuiltError(QuintileError):
     advice = "Start a build of segments. The promo code is updated after it."
 
 
+class CodeDeletedError(QuintileError):
+    """The promo code was deleted here while it was updated, and its discount was kept."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """Why a promo code is not up to date: a kind for programs, a sentence, and what to do."""
@@ -68,8 +72,10 @@ def plan_targets(
         most_customers: The most customers of one code.
 
     Raises:
+        CodeDeletedError: The code was deleted here meanwhile.
         NotBuiltError: dbt has not built the marts yet.
     """
+    hold_code(conn, tenant_id, code["promo_code_id"])
     gone = find_deleted(conn, tenant_id, [*code["segments"], *code["excluded_segments"]])
     kind = kind_of(code["segments"], code["excluded_segments"])
     counts = _fill(conn, tenant_id, kind, code["segments"], code["excluded_segments"], gone)
@@ -90,6 +96,17 @@ def plan_targets(
     held_back = one(conn.execute(query("promo_codes.count_held_back"), ids).fetchone())
     conn.execute(query("promo_codes.record_plan"), {**ids, **counts, **held_back})
     return Plan(kind, counts["members"], counts["unreachable"], problem)
+
+
+def hold_code(conn: Connection, tenant_id: UUID, promo_code_id: UUID) -> None:
+    """Keep a promo code from being changed or deleted until the end of the transaction.
+
+    Raises:
+        CodeDeletedError: It was deleted.
+    """
+    parameters = {"tenant_id": tenant_id, "promo_code_id": promo_code_id}
+    if conn.execute(query("promo_codes.hold_code"), parameters).fetchone() is None:
+        raise CodeDeletedError("The promo code was deleted.")
 
 
 def count_customers(

@@ -14,6 +14,7 @@ import pytest
 import stamina
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from psycopg.sql import SQL, Identifier
 
 from sandbox import Fault, Sandbox
 from sandbox.data import generate_store
@@ -414,6 +415,11 @@ def test_a_code_that_would_have_too_many_customers_is_refused_or_stops_growing(
     assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "too_many_customers")
     assert targets_of(only_discount(store)) == set(buyers[2:4])
     assert (found["targets"]["planned"], found["targets"]["to_add"]) == (5, 3)
+    # Its other values can be changed all the same, and its segments to smaller ones only.
+    work.patch(title="Still too many")
+    work.patch(excluded_segments=["rfm:at_risk"], expect=422)
+    assert work.apply()["problem"]["kind"] == "too_many_customers"
+    assert only_discount(store).title == "Still too many"
     # Whom Shopify has may use it all the same.
     assert (work.check(buyers[2]), work.check(buyers[4])) == ("eligible", "not_in_shopify_yet")
     move_customers(limited, work.tenant, buyers[4:6], "loyal")
@@ -656,6 +662,20 @@ def test_a_half_made_code_goes_on_where_it_stopped(
     assert targets_of(only_discount(store)) == set(buyers[:600])
 
 
+def test_a_code_that_shopify_does_not_serve_stops_no_other(
+    work: Work, shop: Sandbox, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.post(**body(code="OTHER"))
+    shop.fail_shopify(Fault(lose=True, count=2))
+    with stamina.set_testing(True, attempts=2), pytest.raises(ShopifyUnavailableError):
+        work.apply()
+    assert work.get()["problem"]["kind"] == "shopify_unavailable"
+    assert work.get("OTHER")["state"] == "active"
+    assert work.apply()["state"] == "active"
+
+
 def test_a_creation_whose_process_died_before_the_answer_is_found_again(
     work: Work, store: Store, buyers: list[str]
 ) -> None:
@@ -889,7 +909,7 @@ def test_what_ends_a_code_is_tried_again_after_a_problem(
         assert store.discounts == {}
         assert work.client.get(f"{PATH}/VIP20").status_code == 404
     else:
-        assert only_discount(store).ends_at == store.now
+        assert only_discount(store).ends_at is not None
         assert work.get()["state"] == "deactivated"
     assert not ask(work, work.tenant)
 
@@ -923,26 +943,31 @@ def test_a_code_can_be_deleted_here_only(work: Work, store: Store, buyers: list[
     assert newest["before"]["segments"] == ["rfm:champions"]
 
 
-def test_a_code_deleted_here_while_it_is_created_stops_no_other(
-    work: Work, shop: Sandbox, store: Store, buyers: list[str]
+@pytest.mark.parametrize("is_creating", [False, True])
+def test_a_code_deleted_here_during_a_run_ends_its_update_only(
+    work: Work, shop: Sandbox, store: Store, buyers: list[str], is_creating: bool
 ) -> None:
     add_customers(work.here, work.tenant, {"champions": buyers[:2]})
     work.post(**body())
-    work.post(**body(code="ZWEI"))
+    work.post(**body(code="OTHER"))
+    column = Identifier("sent_title" if is_creating else "planned_at")
+    statement = SQL("select from app.promo_codes where code = 'VIP20' and {} is not null")
 
-    def is_sent() -> bool:
-        statement = "select from app.promo_codes where code = 'VIP20' and sent_title is not null"
+    def is_there() -> bool:
         with tenant_transaction(work.pool, work.tenant) as conn:
-            return bool(conn.execute(statement).fetchall())
+            return bool(conn.execute(statement.format(column)).fetchall())
 
-    # The creation of the first takes a while.
-    shop.fail_shopify(Fault(delay=3, after=1))
-    with ThreadPoolExecutor(max_workers=1) as executor:
+    # Shopify is slow to answer the look-up, or the creation.
+    shop.fail_shopify(Fault(delay=3, after=int(is_creating)))
+    with ThreadPoolExecutor(1) as executor:
         run = executor.submit(apply_codes, work.here, work.pool, work.tenant)
-        wait_until(is_sent, "the creation")
+        wait_until(is_there, "the look-up or creation")
         assert work.client.delete(f"{PATH}/VIP20?keep_discount=true").status_code == 204
-        assert run.result()["applied"] == 1
-    assert work.get("ZWEI")["state"] == "active"
+        assert run.result(timeout=60)["created"] == 1
+    # After the deletion nothing is created; what was created before it is kept.
+    codes = {discount.code for discount in store.discounts.values()}
+    assert codes == ({"VIP20", "OTHER"} if is_creating else {"OTHER"})
+    assert work.get("OTHER")["state"] == "active"
 
 
 def test_a_code_that_never_got_to_shopify_is_deleted_at_once(

@@ -1,3 +1,10 @@
+-- name: hold_code
+-- Locks a promo code before its records are changed; no row if it was deleted.
+select promo_code_id
+from app.promo_codes
+where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s
+for no key update;
+
 -- name: list_targets
 -- The next targets in a state, as many as one call to Shopify takes.
 select target_id
