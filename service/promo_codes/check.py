@@ -100,7 +100,6 @@ def _find(
         "promo_code_id": row["promo_code_id"],
         # A member of one of Shopify's segments may not have been loaded as a customer yet.
         "customer_ids": [found["customer_id"] for found in known] or [text],
-        "emails": [found["email"] for found in known if found["email"]],
         "rfm": keys_of(segments, "rfm"),
         "shopify": keys_of(segments, "shopify"),
         "klaviyo": keys_of(segments, "klaviyo"),

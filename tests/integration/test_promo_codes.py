@@ -351,6 +351,34 @@ def test_a_pulled_list_becomes_the_customers_with_its_addresses(
     assert work.check(f"C{buyers[2]}@example.com") == "excluded"
 
 
+def test_a_list_excludes_by_every_address_that_is_known(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    segment = str(min(store.segments))
+    add_customers(work.here, work.tenant, {"champions": buyers[:3]})
+    # A new address that no build has seen yet.
+    work.execute(
+        "update shopify.customers set email = 'new@example.com' where customer_id = %(customer)s",
+        customer=buyers[0],
+    )
+    # A member of a segment who has not been loaded yet.
+    add_segments(work, {segment: [buyers[1], buyers[3]]})
+    add_list(work, "LIST1", ["new@example.com", f"c{buyers[3]}@example.com"])
+    work.post(
+        **body(
+            segments=["rfm:champions", f"shopify:{segment}"], excluded_segments=["klaviyo:LIST1"]
+        )
+    )
+    work.apply()
+    assert targets_of(only_discount(store)) == set(buyers[1:3])
+    for customer in (buyers[0], "new@example.com", buyers[3]):
+        assert work.check(customer) == "excluded"
+    work.patch(segments=["klaviyo:LIST1"], excluded_segments=[])
+    work.apply()
+    assert targets_of(only_discount(store)) == {buyers[0], buyers[3]}
+    assert work.check(buyers[3]) == "eligible"
+
+
 def test_members_who_are_no_customers_in_shopify_are_counted(
     work: Work, store: Store, buyers: list[str]
 ) -> None:

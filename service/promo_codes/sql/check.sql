@@ -17,9 +17,7 @@ where tenant_id = %(tenant_id)s and lower(code) = lower(%(code)s);
 -- name: find_customers_by_email
 -- The customers who have an address, as the store spells it or in lower case. Only one has it in
 -- Shopify.
-select
-    c.customer_id,
-    lower(app.clean_address(c.email)) as email
+select c.customer_id
 from shopify.customers as c
 where
     c.tenant_id = %(tenant_id)s
@@ -28,9 +26,7 @@ where
 
 -- name: find_customer_by_id
 -- The customer with an id, also one who is only in orders; no row if there is none.
-select
-    coalesce(c.customer_id, f.customer_id) as customer_id,
-    lower(app.clean_address(coalesce(c.email, f.email))) as email
+select coalesce(c.customer_id, f.customer_id) as customer_id
 from (select %(customer_id)s::text as customer_id) as g
 left join shopify.customers as c
     on
@@ -43,7 +39,8 @@ where c.customer_id is not null or f.customer_id is not null;
 
 -- name: check_customer
 -- Which of a code's segments a customer is in, and what Shopify has accepted of the customer and of
--- these segments. Each part is a look-up in an index.
+-- these segments. Each part is a look-up in an index. A list's profile is every customer with its
+-- address, as in the plan.
 select
     array(
         select 'rfm:' || f.segment
@@ -65,7 +62,31 @@ select
         where
             m.tenant_id = %(tenant_id)s
             and m.list_id = any(%(klaviyo)s::text[])
-            and m.email = any(%(emails)s::text[])
+            and m.email in (
+                select lower(app.clean_address(a.email)) as email
+                from (
+                    select f.email
+                    from marts.customer_facts as f
+                    where
+                        f.tenant_id = %(tenant_id)s
+                        and f.customer_id = any(%(customer_ids)s::text[])
+                    union all
+                    select c.email
+                    from shopify.customers as c
+                    where
+                        c.tenant_id = %(tenant_id)s
+                        and c.customer_id = any(%(customer_ids)s::text[])
+                    union all
+                    select g.email
+                    from shopify.cached_segments as s
+                    inner join shopify.segment_members as g
+                        on
+                            g.tenant_id = %(tenant_id)s
+                            and s.segment_id = g.segment_id
+                            and g.customer_id = any(%(customer_ids)s::text[])
+                    where s.tenant_id = %(tenant_id)s
+                ) as a
+            )
     ) as segments,
     (
         select min(t.state)

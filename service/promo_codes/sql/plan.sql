@@ -16,10 +16,45 @@ from (select distinct unnest(%(shopify)s::text[]) as segment_id) as s;
 
 -- name: plan_customers
 -- The members of any of the included segments and of none of the excluded ones, as targets. A
--- list's profile is every customer with its address. A customer of an imported file, or one who is
--- known by an address or phone number only, is no customer in Shopify.
+-- list's profile is every customer with its address, be it the one of the last build, of the last
+-- sync, or of a segment's member who has not been loaded yet. A customer of an imported file, or one
+-- who is known by an address or phone number only, is no customer in Shopify.
 insert into pg_temp.promo_planned (target_id, is_reachable)
-with included as (
+with listed as (
+    select
+        p.list_id,
+        a.customer_id,
+        a.is_shopify
+    from app.klaviyo_members as p
+    inner join (
+        select
+            f.customer_id,
+            f.email,
+            false as is_shopify
+        from marts.customer_facts as f
+        where f.tenant_id = %(tenant_id)s
+        union all
+        select
+            c.customer_id,
+            c.email,
+            false as is_shopify
+        from shopify.customers as c
+        where c.tenant_id = %(tenant_id)s
+        union all
+        select
+            m.customer_id,
+            m.email,
+            true as is_shopify
+        from shopify.segment_members as m
+        where m.tenant_id = %(tenant_id)s
+    ) as a
+        on lower(app.clean_address(a.email)) = p.email
+    where
+        p.tenant_id = %(tenant_id)s
+        and p.list_id = any(%(klaviyo)s::text[] || %(excluded_klaviyo)s::text[])
+),
+
+included as (
     select
         f.customer_id,
         false as is_shopify
@@ -33,12 +68,10 @@ with included as (
     where m.tenant_id = %(tenant_id)s and m.segment_id = any(%(shopify)s)
     union all
     select
-        f.customer_id,
-        false as is_shopify
-    from app.klaviyo_members as p
-    inner join marts.customer_facts as f
-        on f.tenant_id = %(tenant_id)s and lower(app.clean_address(f.email)) = p.email
-    where p.tenant_id = %(tenant_id)s and p.list_id = any(%(klaviyo)s)
+        l.customer_id,
+        l.is_shopify
+    from listed as l
+    where l.list_id = any(%(klaviyo)s)
 ),
 
 excluded as (
@@ -50,11 +83,9 @@ excluded as (
     from shopify.segment_members as m
     where m.tenant_id = %(tenant_id)s and m.segment_id = any(%(excluded_shopify)s)
     union all
-    select f.customer_id
-    from app.klaviyo_members as p
-    inner join marts.customer_facts as f
-        on f.tenant_id = %(tenant_id)s and lower(app.clean_address(f.email)) = p.email
-    where p.tenant_id = %(tenant_id)s and p.list_id = any(%(excluded_klaviyo)s)
+    select l.customer_id
+    from listed as l
+    where l.list_id = any(%(excluded_klaviyo)s)
 ),
 
 members as (
