@@ -155,7 +155,7 @@ class PromoCodeProblem(ResponseModel):
     kind: str = Field(
         description="`code_taken`, `discount_deleted`, `discount_ended`, `segment_deleted`,"
         " `too_many_customers`, `scope_missing`, `token_refused`, `not_connected`, `not_built`,"
-        " `shopify_unavailable`, `refused` or `failed`."
+        " `not_read`, `shopify_unavailable`, `refused` or `failed`."
     )
     in_words: str
     advice: str | None

@@ -12,7 +12,7 @@ import psycopg
 from service.core.db import Connection, one
 from service.core.errors import QuintileError
 from service.core.queries import query
-from service.promo_codes.segments import find_deleted, keys_of, parse_segments
+from service.promo_codes.segments import find_deleted, find_unready, keys_of, parse_segments
 from service.segments.ids import SegmentId
 
 Kind = Literal["segment", "customer"]
@@ -62,8 +62,8 @@ def plan_targets(
 ) -> Plan:
     """Plan the targets of a code, and mark those to add and to remove.
 
-    A segment that is gone would take an exclusion with it, or leave a code without targets. So
-    while one is, nobody is added.
+    A segment that is gone would take an exclusion with it, or leave a code without targets. One
+    whose members are not known would exclude nobody. So while there is one, nobody is added.
 
     Args:
         conn: A transaction of the tenant.
@@ -79,12 +79,20 @@ def plan_targets(
     gone = find_deleted(conn, tenant_id, [*code["segments"], *code["excluded_segments"]])
     kind = kind_of(code["segments"], code["excluded_segments"])
     counts = _fill(conn, tenant_id, kind, code["segments"], code["excluded_segments"], gone)
+    segments = parse_segments([*code["segments"], *code["excluded_segments"]], "segments")
+    unready = find_unready(conn, tenant_id, segments)
     problem = None
     if gone:
         problem = Problem(
             "segment_deleted",
             f"Segments of the promo code no longer exist: {', '.join(gone)}.",
             "Change its segments. Until then nobody is added, and who has left is removed.",
+        )
+    elif unready is not None:
+        problem = Problem(
+            unready.reason,
+            f"{unready.in_words} The promo code is for or without: {', '.join(unready.segments)}.",
+            f"{unready.advice} Until then nobody is added, and who has left is removed.",
         )
     elif kind == "customer" and counts["members"] > most_customers:
         problem = too_many(counts["members"], most_customers)

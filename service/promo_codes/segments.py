@@ -70,6 +70,24 @@ class SegmentTarget:
         return None if self.reason is None else _REASONS[self.reason][1]
 
 
+@dataclass(frozen=True)
+class Unready:
+    """Segments whose members are not known yet, and why."""
+
+    reason: Literal["not_built", "not_read"]
+    segments: Sequence[str]
+
+    @property
+    def in_words(self) -> str:
+        """Why, in a sentence."""
+        return _REASONS[self.reason][0]
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return _REASONS[self.reason][1]
+
+
 def list_targets(conn: Connection, tenant_id: UUID, most_customers: int) -> list[SegmentTarget]:
     """All segments of the tenant as targets: RFM by priority, then the others by name.
 
@@ -121,10 +139,10 @@ def parse_segments(texts: Iterable[str], field: str) -> list[SegmentId]:
 def check_segments(
     conn: Connection, tenant_id: UUID, segments: Sequence[SegmentId], field: str
 ) -> None:
-    """Check that segments exist.
+    """Check that segments exist and have data.
 
     Raises:
-        InvalidInputError: One never existed, or no longer exists.
+        InvalidInputError: One never existed, no longer exists, or has not been calculated or read.
     """
     for segment in segments:
         found = find_segment(conn, tenant_id, segment)
@@ -135,6 +153,38 @@ def check_segments(
                 advice="Choose one of your store's segments; a new one must be synced first.",
                 field=field,
             )
+    if unready := find_unready(conn, tenant_id, segments):
+        raise InvalidInputError(
+            f"'{unready.segments[0]}': {unready.in_words}", advice=unready.advice, field=field
+        )
+
+
+def find_unready(
+    conn: Connection, tenant_id: UUID, segments: Sequence[SegmentId]
+) -> Unready | None:
+    """Those of the segments whose members are not known yet; None if those of all are.
+
+    The members of Shopify's segments are known with the segments.
+    """
+    parameters = {
+        "tenant_id": tenant_id,
+        "rfm": keys_of(segments, "rfm"),
+        "klaviyo": keys_of(segments, "klaviyo"),
+    }
+    if parameters["rfm"]:
+        try:
+            with conn.transaction():
+                rows = conn.execute(query("promo_codes.list_not_built"), parameters).fetchall()
+                keys = [row["segment"] for row in rows]
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+            # The first build makes the marts, and grants their schema to the service.
+            keys = keys_of(segments, "rfm")
+        if keys:
+            return Unready("not_built", [f"rfm:{key}" for key in keys])
+    rows = conn.execute(query("promo_codes.list_not_read"), parameters).fetchall()
+    if rows:
+        return Unready("not_read", [f"klaviyo:{row['list_id']}" for row in rows])
+    return None
 
 
 def find_deleted(conn: Connection, tenant_id: UUID, ids: Iterable[str]) -> list[str]:

@@ -50,7 +50,7 @@ from tests.promo_codes import (
     only_discount,
     targets_of,
 )
-from tests.web import client_of, running_app
+from tests.web import BUILT, CALCULATED_AT, client_of, running_app
 from tests.worker import wait_until
 
 RUNS = "/api/admin/runs?kind=promo_codes"
@@ -552,6 +552,58 @@ def test_a_deleted_segment_adds_nobody_until_the_code_is_changed(
     assert targets_of(only_discount(store)) == {*buyers[:2], buyers[3]}
 
 
+def test_an_exclusion_without_data_lets_nobody_in(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:3], "loyal": buyers[3:4]})
+    add_list(work, "LIST1", [f"c{buyers[1]}@example.com"])
+    work.post(**body(excluded_segments=["klaviyo:LIST1", "rfm:loyal"]))
+    work.apply()
+    assert targets_of(only_discount(store)) == {buyers[0], buyers[2]}
+
+    def is_held(kind: str, segment: str) -> None:
+        refused = work.post(**body(code="NEW", excluded_segments=[segment]), expect=422)
+        pointers = {error["pointer"] for error in refused["errors"]}
+        assert pointers <= {"#/segments", "#/excluded_segments"}
+        found = work.build()
+        assert (found["state"], found["problem"]["kind"]) == ("needs_attention", kind)
+        assert segment in found["problem"]["in_words"]
+        assert targets_of(only_discount(store)) == {buyers[2]}
+
+    # One leaves, and may not use it any more; but who was excluded does not come in.
+    move_customers(work.here, work.tenant, buyers[:1], "at_risk")
+    work.execute("delete from app.klaviyo_list_profiles where list_id = 'LIST1'")
+    work.execute("update app.klaviyo_lists set full_read_at = null where list_id = 'LIST1'")
+    is_held("not_read", "klaviyo:LIST1")
+    work.execute("update app.klaviyo_lists set full_read_at = now() where list_id = 'LIST1'")
+    # A segment of a saved rule that no build has applied.
+    with connect(transform_url(work.here)) as conn:
+        conn.execute(
+            """
+            insert into marts.rfm_segment_definitions (
+                tenant_id, segment, label, colour, priority, description, suggested_action,
+                is_published
+            )
+            values (%s, 'champions', 'Champions', '#000000', 1, '', '', false)
+            """,
+            [work.tenant],
+        )
+    is_held("not_built", "rfm:loyal")
+    listed = {row["id"]: row for row in work.client.get(TARGETS).get_json()["data"]}
+    assert (listed["rfm:loyal"]["reason"], listed["rfm:champions"]["reason"]) == (
+        "not_built",
+        None,
+    )
+    # Nothing was ever built.
+    with connect(transform_url(work.here)) as conn:
+        for table in ("rfm_builds", "rfm_segment_definitions"):
+            conn.execute(
+                SQL("delete from marts.{} where tenant_id = %s").format(Identifier(table)),
+                [work.tenant],
+            )
+    is_held("not_built", "rfm:loyal")
+
+
 def test_a_code_whose_only_segment_was_deleted_is_ended(
     work: Work, store: Store, buyers: list[str]
 ) -> None:
@@ -789,7 +841,10 @@ def test_values_are_changed_in_shopify(work: Work, store: Store, buyers: list[st
         ({"excluded_segments": ["klaviyo:LIST9"]}, "excluded_segments"),
     ],
 )
-def test_a_wrong_request_names_the_field(work: Work, changes: dict[str, Any], field: str) -> None:
+def test_a_wrong_request_names_the_field(
+    work: Work, buyers: list[str], changes: dict[str, Any], field: str
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:1]})
     refused = work.post(**body(**changes), expect=422)
     pointers = [error["pointer"] for error in refused.get("errors", [])]
     assert pointers == ([f"#/{field}"] if field else [])
@@ -1145,6 +1200,8 @@ def test_an_erased_person_leaves_no_target_behind(
 def test_every_build_is_followed_by_an_update(
     work: Work, store: Store, buyers: list[str], trigger: Trigger
 ) -> None:
+    with connect(transform_url(work.here)) as conn:
+        conn.execute(BUILT, {"tenant_id": work.tenant, "at": CALCULATED_AT})
     work.post(**body(segments=["rfm:champions", "rfm:loyal", "rfm:new", "rfm:potential"]))
     run_once(work.here, work.pool)
     assert work.get()["state"] == "waiting"
@@ -1164,6 +1221,8 @@ def test_a_sync_of_shopifys_segments_is_followed_by_an_update(
 ) -> None:
     segment = str(min(store.segments))
     add_segments(work, {segment: buyers[:1]})
+    with connect(transform_url(work.here)) as conn:
+        conn.execute(BUILT, {"tenant_id": work.tenant, "at": CALCULATED_AT})
     work.post(**body(segments=[f"shopify:{segment}"], excluded_segments=["rfm:loyal"]))
     run_once(work.here, work.pool)
     assert targets_of(only_discount(store)) == {buyers[0]}

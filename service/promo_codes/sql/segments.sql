@@ -13,7 +13,20 @@ select
     b.as_of,
     false as is_deleted
 from unnest(%(rfm_segments)s::text[], %(rfm_labels)s::text[]) as s (segment, label)
-left join marts.rfm_builds as b on b.tenant_id = %(tenant_id)s
+left join marts.rfm_builds as b
+    on
+        b.tenant_id = %(tenant_id)s
+        -- A segment of a saved rule has no data before a build has applied the rule.
+        and (
+            exists (
+                select from marts.rfm_segment_definitions as d
+                where d.tenant_id = %(tenant_id)s and d.segment = s.segment
+            )
+            or not exists (
+                select from marts.rfm_segment_definitions as d
+                where d.tenant_id = %(tenant_id)s
+            )
+        )
 left join marts.customer_facts as f on f.tenant_id = %(tenant_id)s and s.segment = f.segment
 left join shopify.customers as c
     on
@@ -22,6 +35,31 @@ left join shopify.customers as c
         and c.deleted_at is null
         and c.customer_id ~ '^[0-9]{1,20}$'
 group by s.segment, s.label, b.as_of;
+
+-- name: list_not_built
+-- Those of some RFM segments that no build has calculated.
+select s.segment
+from unnest(%(rfm)s::text[]) as s (segment)
+where
+    not exists (select from marts.rfm_builds as b where b.tenant_id = %(tenant_id)s)
+    or (
+        exists (
+            select from marts.rfm_segment_definitions as d where d.tenant_id = %(tenant_id)s
+        )
+        and not exists (
+            select from marts.rfm_segment_definitions as d
+            where d.tenant_id = %(tenant_id)s and d.segment = s.segment
+        )
+    )
+order by s.segment;
+
+-- name: list_not_read
+-- Those of some lists of which not all profiles have been read.
+select k.list_id
+from unnest(%(klaviyo)s::text[]) as k (list_id)
+left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and k.list_id = l.list_id
+where l.full_read_at is null
+order by k.list_id;
 
 -- name: list_targets_shopify
 -- Shopify's own segments as targets, as of the last sync.
