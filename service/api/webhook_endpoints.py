@@ -13,6 +13,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from service.api.access import scope, state, tenant_id, transaction
 from service.api.audit_log import record
 from service.api.paging import Bigint, Keyset, PageQuery
+from service.api.problem_docs import can_answer
 from service.api.problems import NotFoundError
 from service.api.schemas import WITHOUT_NUL, Instant, Page, RequestModel, ResponseModel, Time
 from service.core.db import Connection
@@ -279,6 +280,7 @@ def test_webhook_endpoint(endpoint_id: UUID) -> tuple[dict[str, Any], int, dict[
 @blueprint.post(f"{ENDPOINTS}/<uuid:endpoint_id>/replay")
 @blueprint.input(Replay, arg_name="given")
 @blueprint.output(Replayed, status_code=202)
+@can_answer("already-running")
 def replay_webhooks(endpoint_id: UUID, given: Replay) -> dict[str, Any]:
     """Send events since a time once more: changes of segments, samples and builds.
 
