@@ -144,6 +144,7 @@ def _plan(source: Source) -> Changes:
     parameters = {"tenant_id": source.tenant_id}
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         conn.execute(query("shopify.delete_metafield_changes"), parameters)
+        conn.execute(query("shopify.forget_deleted_customers"), parameters)
         try:
             conn.execute(query("shopify.fill_metafield_changes"), parameters)
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):

@@ -212,6 +212,25 @@ def test_a_removal_that_shopify_refuses_holds_up_no_other_change(
     assert (held(store), ledger(pool, on), store.metafields.definitions) == ({}, {}, {})
 
 
+def test_a_refused_removal_is_forgotten_once_shopify_has_deleted_the_customer(
+    here: Settings, pool: Pool, on: UUID, store: Store, scores: dict[str, Scored]
+) -> None:
+    write(here, pool, on)
+    first = next(iter(scores))
+    store.metafields.undeletable = {int(first)}
+    score(here, on, {number: each for number, each in scores.items() if number != first})
+    assert write(here, pool, on)["metafield_refusals"] == 1
+    with tenant_transaction(pool, on) as conn:
+        conn.execute(
+            "insert into shopify.customers (tenant_id, customer_id, deleted_at)"
+            " values (%s, %s, now())",
+            [on, first],
+        )
+    assert "metafield_refusals" not in write(here, pool, on)
+    with tenant_transaction(pool, on) as conn:
+        assert read_status(conn, on).refused == 0
+
+
 def test_values_can_be_left_in_the_store(
     here: Settings, pool: Pool, on: UUID, store: Store, scores: dict[str, Scored]
 ) -> None:

@@ -160,6 +160,17 @@ where tenant_id = %(tenant_id)s and refused_at is not null;
 delete from app.shopify_metafield_changes
 where tenant_id = %(tenant_id)s;
 
+-- name: forget_deleted_customers
+-- Forgets refused customers that Shopify has deleted, and with them their metafields.
+delete from app.shopify_customer_metafields as l
+using shopify.customers as d
+where
+    l.tenant_id = %(tenant_id)s
+    and l.refused_at is not null
+    and d.tenant_id = %(tenant_id)s
+    and d.customer_id = l.customer_id
+    and d.deleted_at is not null;
+
 -- name: fill_metafield_changes
 -- Compares the customers' segments and scores with what the store has of them, as far as it is
 -- known. Ids that are not numbers are of customers that Shopify does not have, and an erased person
