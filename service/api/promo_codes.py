@@ -330,7 +330,7 @@ def create_promo_code(new: NewPromoCode) -> tuple[dict[str, Any], int, dict[str,
 
     A run creates it in Shopify; `Location` has its state. A code for Shopify's own segments only
     is for these segments there. Any other is for the customers who are in the segments now, and is
-    updated after every build.
+    updated after every build and every sync of segments.
     """
     with transaction() as conn:
         made = codes.create_code(state().settings, conn, tenant_id(), new.code, new.to_values())

@@ -68,6 +68,7 @@ def sync(
 
     Exits 3 when another process is already syncing a tenant and nothing failed.
     """
+    from service.promo_codes.codes import ask_for_updates
     from service.shopify.compare import Comparison
 
     if dry_run and provider != "klaviyo":
@@ -85,6 +86,9 @@ def sync(
                 for kind, work in runs.items():
                     with run_with_progress(pool, name, tenant_id, kind, result) as progress:
                         work(settings, pool, tenant_id, progress)
+                    if kind != "shopify_sync":
+                        with tenant_transaction(pool, tenant_id) as conn:
+                            ask_for_updates(conn, tenant_id, "person")
             except QuintileError as error:
                 # The other tenants are synced all the same.
                 click.echo(f"Error: {name}: {error.message}", err=True)

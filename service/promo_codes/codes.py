@@ -295,8 +295,8 @@ def delete_code(
 def ask_for_updates(conn: Connection, tenant_id: UUID, trigger: Trigger = "schedule") -> bool:
     """Queue an update of the targets of all promo codes that may be used; whether there are any.
 
-    For what changes segments: a build, a sync of Shopify's segments. A deletion or deactivation
-    that met a problem is tried again with them.
+    For what changes segments: a build, a sync of Shopify's segments or of lists, a webhook about a
+    segment. A deletion or deactivation that met a problem is tried again with them.
     """
     asked = conn.execute(query("promo_codes.ask_for_updates"), {"tenant_id": tenant_id})
     if not asked.fetchall():

@@ -23,6 +23,7 @@ from service.core.credentials import disconnect, record_refused
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import NotConnectedError, QuintileError
 from service.core.queries import query
+from service.promo_codes.codes import ask_for_updates
 from service.queue.defer import wait_for_receivers
 from service.shopify.connection import open_connected_shopify
 from service.shopify.erased import delete_erased_members
@@ -317,6 +318,7 @@ def _segments(session: _Session, dues: Sequence[Due]) -> None:
     (due,) = dues
     sync_one_segment(session.source, due.subject)
     with session.transaction() as conn:
+        ask_for_updates(conn, session.tenant_id)
         session.finish(conn, dues)
 
 

@@ -74,6 +74,8 @@ class Worker:
     def klaviyo_sync(self, tenant_id: UUID, run_id: UUID) -> None:
         """Sync one tenant's Klaviyo lists, or only plan it, as the sync request says."""
         self._record(sync_klaviyo, tenant_id, run_id)
+        with tenant_transaction(self.pool, tenant_id) as conn:
+            ask_for_updates(conn, tenant_id)
 
     def promo_codes(self, tenant_id: UUID, run_id: UUID) -> None:
         """Apply one tenant's promo codes to Shopify."""

@@ -16,7 +16,7 @@ from service.core.db import connect_as_owner, open_pool
 from service.shopify.connection import connect_shopify
 from service.tenants.tenants import add_tenant
 from tests.command import quintile, quintile_process
-from tests.promo_codes import add_customers, only_discount, targets_of
+from tests.promo_codes import add_customers, move_customers, only_discount, targets_of
 
 
 @pytest.fixture
@@ -89,6 +89,18 @@ def test_a_code_goes_through_its_life(here: Settings, tenant: UUID, store: Store
             "deleted",
         )
     ]
+
+
+def test_a_sync_of_segments_asks_for_an_update(here: Settings, tenant: UUID, store: Store) -> None:
+    buyers = [str(number) for number in sorted(store.customers)]
+    add_customers(here, tenant, {"champions": buyers[:3]})
+    options = ("--percentage", "0.2", "--segment", "rfm:champions", "--starts", "2026-06-01")
+    quintile(here, "promo-codes", "create", "VIP20", "--tenant", "kessel", *options)
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    move_customers(here, tenant, buyers[:1], "loyal")
+    quintile_process(here, "sync", "shopify", "--only", "segments", "--tenant", "kessel")
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    assert targets_of(only_discount(store)) == set(buyers[1:3])
 
 
 def test_a_wrong_command_says_what_is_wrong(here: Settings, tenant: UUID) -> None:

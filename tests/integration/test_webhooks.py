@@ -532,6 +532,25 @@ def test_changed_and_deleted_segments_are_loaded(
     assert rows[str(renamed)]["member_count"] == len(expected)
 
 
+def test_a_changed_segment_asks_for_an_update_of_promo_codes(
+    work: Work, pool: Pool, store: Store, subscribed: UUID
+) -> None:
+    with tenant_transaction(pool, subscribed) as conn:
+        conn.execute(
+            """
+            insert into app.promo_codes (
+                tenant_id, code, title, percentage, starts_at, segments, requests_done
+            )
+            values (%s, 'VIP20', 'VIP20', 0.2, now(), '{shopify:1}', 1)
+            """,
+            [subscribed],
+        )
+    store.update_segment(store.data.segments[1].number, name="Renamed")
+    work()
+    found = find(pool, "select requests > requests_done as is_due from app.promo_codes", subscribed)
+    assert found["is_due"]
+
+
 def test_a_changed_membership_changes_one_row(
     url: str, synced: UUID, pool: Pool, store: Store, work: Work, shop: Sandbox
 ) -> None:
