@@ -81,7 +81,9 @@ class World:
                 """
                 select
                     code, title, wanted, is_ended, members, problem,
-                    requests - requests_done as due, revision - applied_revision as missing
+                    requests - requests_done as due,
+                    -- One that was ended gets all values again before it works.
+                    case when is_ended then 0 else revision - applied_revision end as missing
                 from app.promo_codes
                 """
             ).fetchall()
