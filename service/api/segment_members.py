@@ -273,7 +273,7 @@ def count_segment_overlap(segment_id: str, asked: OverlapQuery) -> dict[str, Any
             other_source=other.source,
             other_key=other.key,
         )
-    return {**counted, "id": str(segment), "with_id": str(other)}
+    return {**counted, "both": counted["in_both"], "id": str(segment), "with_id": str(other)}
 
 
 @blueprint.get(f"{PATH}/<segment_id>/changes")

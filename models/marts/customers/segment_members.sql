@@ -5,8 +5,8 @@
     'f.r_score', 'f.f_score', 'f.m_score',
     'f.segment as rfm_segment', 'cardinality(f.sample_order_ids) as sample_count',
 ] | join(',\n        ') -%}
--- Readers ask for one segment of one tenant: nothing is materialized, and a filter on `source` leaves
--- out the other branches.
+-- Readers ask for one segment of one tenant: nothing is materialized, and a filter on `source`
+-- leaves out the other branches.
 with
 
 facts as not materialized (
@@ -46,7 +46,7 @@ addresses as (
 members as (
     select
         f.tenant_id,
-        'rfm' as source,
+        'rfm' as source, -- noqa: RF04
         f.segment as segment_key,
         f.customer_id as member_id,
         f.customer_id,
@@ -69,7 +69,7 @@ members as (
 
     select
         m.tenant_id,
-        'shopify' as source,
+        'shopify' as source, -- noqa: RF04
         m.segment_id as segment_key,
         m.customer_id as member_id,
         m.customer_id,
@@ -88,7 +88,7 @@ members as (
 
     select
         p.tenant_id,
-        'klaviyo' as source,
+        'klaviyo' as source, -- noqa: RF04
         p.list_id as segment_key,
         p.profile_id as member_id,
         a.customer_id,

@@ -93,7 +93,7 @@ from shopify.segment_changes as h
 left join shopify.cached_segments as s
     on s.tenant_id = %(tenant_id)s and h.segment_id = s.segment_id
 where h.tenant_id = %(tenant_id)s and h.customer_id = %(customer_id)s
-order by h.changed_at desc, h.segment_id
+order by h.changed_at desc, h.segment_id asc
 limit %(row_limit)s;
 
 -- name: list_customer_segments
@@ -133,6 +133,7 @@ cross join lateral (
         h.tenant_id = %(tenant_id)s
         and h.segment_id = s.segment_id
         and h.customer_id = %(customer_id)s
+    order by h.customer_id
     limit 1
 ) as m
 where s.tenant_id = %(tenant_id)s and s.gone_at is null
@@ -163,6 +164,7 @@ cross join lateral (
             from marts.customer_facts as f
             where f.tenant_id = %(tenant_id)s and f.customer_id = %(customer_id)s
         )
+    order by h.joined_at
     limit 1
 ) as p
 order by source, id;
@@ -240,5 +242,5 @@ where
             where f.tenant_id = %(tenant_id)s and f.customer_id = %(customer_id)s
         )
     )
-order by s.ordered_at desc, s.order_id
+order by s.ordered_at desc, s.order_id asc
 limit %(row_limit)s;

@@ -3,6 +3,7 @@
 select customer_id
 from marts.customer_facts
 where tenant_id = %(tenant_id)s and segment = %(segment)s
+order by window_minor
 limit 1;
 
 -- name: list_rfm_customer_ids

@@ -1,19 +1,21 @@
 -- name: list_rfm_figures
 -- Each RFM segment of the last build: its size, and how the size changed since the recorded day
 -- before and since the newest one that is at least 30 days older.
-with days as (
+with newest as (
+    select max(n.recorded_on) as last_on
+    from marts.rfm_segment_history as n
+    where n.tenant_id = %(tenant_id)s
+),
+
+days as (
     select
-        d.last_on,
-        max(h.recorded_on) filter (where h.recorded_on < d.last_on) as previous_on,
-        max(h.recorded_on) filter (where h.recorded_on <= d.last_on - 30) as month_on
+        n.last_on,
+        max(h.recorded_on) filter (where h.recorded_on < n.last_on) as previous_on,
+        max(h.recorded_on) filter (where h.recorded_on <= n.last_on - 30) as month_on
     from marts.rfm_segment_history as h
-    cross join (
-        select max(n.recorded_on) as last_on
-        from marts.rfm_segment_history as n
-        where n.tenant_id = %(tenant_id)s
-    ) as d
+    cross join newest as n
     where h.tenant_id = %(tenant_id)s
-    group by d.last_on
+    group by n.last_on
 )
 
 select

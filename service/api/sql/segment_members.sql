@@ -115,7 +115,7 @@ with both_sides as (
 select
     count(*) filter (where b.is_in_first) as customers,
     count(*) filter (where b.is_in_second) as with_customers,
-    count(*) filter (where b.is_in_first and b.is_in_second) as both
+    count(*) filter (where b.is_in_first and b.is_in_second) as in_both
 from both_sides as b;
 
 -- name: list_rfm_changes

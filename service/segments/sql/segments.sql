@@ -25,6 +25,7 @@ left join lateral (
         p.tenant_id = %(tenant_id)s
         and p.list_id = k.list_id
         and p.direction in ('pull', 'bidirectional')
+    order by p.config_id
     limit 1
 ) as c on true
 where l.list_id is not null or c.list_name is not null;
