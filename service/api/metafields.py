@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any, Literal
+from uuid import UUID
 
 from apiflask import APIBlueprint
 from pydantic import Field
@@ -116,7 +117,7 @@ class Metafields(ResponseModel):
 def show_metafields() -> Metafields:
     """Get whether RFM is in customer metafields, how it stands, and queries for Shopify."""
     with transaction() as conn:
-        return _read(conn)
+        return read_metafields(conn, tenant_id())
 
 
 @blueprint.put(PATH)
@@ -138,7 +139,7 @@ def change_metafields(given: MetafieldsChange) -> Metafields:
             else:
                 turn_off(conn, tenant_id(), access().actor, keep_values=given.keep_values)
         queue_metafields(conn, tenant_id(), "person")
-        return _read(conn)
+        return read_metafields(conn, tenant_id())
 
 
 @blueprint.post(f"{PATH}/sync")
@@ -162,8 +163,9 @@ def sync_metafields_now(given: MetafieldsSync) -> Any:
         return answer_accepted(run)
 
 
-def _read(conn: Connection) -> Metafields:
-    status = read_status(conn, tenant_id())
+def read_metafields(conn: Connection, tenant: UUID) -> Metafields:
+    """How a tenant's metafields stand, without a call to Shopify."""
+    status = read_status(conn, tenant)
     problem = describe_problem(status)
     return Metafields.model_validate(
         {

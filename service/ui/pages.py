@@ -20,6 +20,7 @@ from service.api.access import state, tenant_id, transaction
 from service.api.integrations import read_shopify_connection
 from service.api.integrations_klaviyo import read_klaviyo_connection
 from service.api.klaviyo import read_config
+from service.api.metafields import read_metafields
 from service.api.problems import NotBuiltError
 from service.api.rfm import (
     DaysQuery,
@@ -180,12 +181,14 @@ def connections() -> str:
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         shopify = read_shopify_connection(conn, tenant_id())
+        metafields = read_metafields(conn, tenant_id())
         klaviyo = read_klaviyo_connection(conn, tenant_id())
     return render_template(
         "connections.html",
         tenant=tenant,
         section="connections",
         shopify=shopify,
+        metafields=metafields,
         klaviyo=klaviyo,
     )
 

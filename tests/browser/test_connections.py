@@ -19,6 +19,8 @@ from service.core.config import Settings
 from service.core.db import connect_as_owner
 from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve
+from tests.command import quintile_process
+from tests.metafields import held, score
 
 KEY = "pk_sandbox_for_these_tests"
 
@@ -197,3 +199,40 @@ def test_a_key_never_gets_into_the_url_if_the_script_does_not_load(
         page.wait_for_timeout(300)
         assert page.url == at
         expect(klaviyo.get_by_label("key")).to_have_value(KEY)
+
+
+def test_metafields_are_turned_on_with_queries_to_paste_and_off(
+    built_settings: Settings,
+    shop: Sandbox,
+    store: Store,
+    page: Page,
+    serve: Serve,
+    inspect: Inspect,
+) -> None:
+    here = replace(built_settings, shopify_url=shop.shopify_url)
+    with connect_as_owner(here) as conn:
+        tenant_id = add_tenant(conn, "kessel", KESSEL.domain)
+    with serve(here, "kessel") as site:
+        page.goto(site.sign_in_link())
+        page.get_by_role("link", name="Connections").click()
+        part = page.get_by_role("region", name="Customer metafields")
+        expect(part).to_be_hidden()
+        shop_part = page.get_by_role("region", name="Shopify")
+        shop_part.get_by_label(re.compile("Admin API access token")).fill(KESSEL.token)
+        shop_part.get_by_role("button", name="Verify and save").click()
+        part.get_by_role("button", name="Turn on").click()
+        expect(part.get_by_role("status")).to_have_text("On. A run that writes them is queued.")
+        part.get_by_text("Queries for Shopify's segment editor").click()
+        expect(part).to_contain_text("metafields.quintile.rfm_segment = 'champions'")
+        inspect(page)
+        score(here, tenant_id, {str(min(store.customers)): ("champions", 5, 5, 5)})
+        quintile_process(here, "metafields", "sync", "--tenant", "kessel")
+        page.reload()
+        expect(part).to_contain_text("Customers: written for 1, pending for 0.")
+        part.get_by_role("button", name="Turn off").click()
+        expect(part.get_by_role("status")).to_have_text("Off. A run that removes them is queued.")
+        expect(part).to_contain_text("Customers: still to be removed from 1.")
+        quintile_process(here, "metafields", "sync", "--tenant", "kessel")
+        page.reload()
+        expect(part.get_by_role("button", name="Turn on")).to_be_enabled()
+        assert held(store) == {}

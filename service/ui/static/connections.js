@@ -32,10 +32,17 @@ function clearSecrets(form) {
 async function redraw(section) {
   const response = await fetch(location.href, { credentials: "same-origin" });
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
-  const fresh = page.querySelector(`[data-connection="${section.dataset.connection}"]`);
-  section.replaceChildren(...fresh.childNodes);
-  enableForms(section);
-  localise(section);
+  const selectors = [`[data-connection="${section.dataset.connection}"]`];
+  // Metafields need the store.
+  if (section.dataset.connection === "shopify") selectors.push(`[data-connection="metafields"]`);
+  for (const selector of selectors) {
+    const drawn = document.querySelector(selector);
+    const fresh = page.querySelector(selector);
+    drawn.hidden = fresh.hidden;
+    drawn.replaceChildren(...fresh.childNodes);
+    enableForms(drawn);
+    localise(drawn);
+  }
 }
 
 async function runRequest(section, button, working, request, done) {
@@ -100,4 +107,22 @@ function start(section) {
   localise(section);
 }
 
-document.querySelectorAll("[data-connection]").forEach(start);
+function startMetafields(section) {
+  const path = "/api/admin/integrations/shopify/metafields";
+  section.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const turnsOn = event.target.dataset.metafields === "on";
+    const change = () => call(path, { method: "PUT", body: { is_enabled: turnsOn } });
+    const working = turnsOn ? "Turning on…" : "Turning off…";
+    const done = turnsOn
+      ? "On. A run that writes them is queued."
+      : "Off. A run that removes them is queued.";
+    runRequest(section, event.submitter, working, change, done);
+  });
+  enableForms(section);
+  localise(section);
+}
+
+for (const section of document.querySelectorAll("[data-connection]")) {
+  (section.dataset.connection === "metafields" ? startMetafields : start)(section);
+}
