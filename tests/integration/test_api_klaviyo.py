@@ -19,7 +19,13 @@ from service.klaviyo.connection import connect_klaviyo
 from service.klaviyo.destination import sync_klaviyo
 from service.queue.runs import record_run
 from service.tenants.tenants import add_tenant
-from tests.web import add_scored_customers, add_shopify_segments, client_of, running_app
+from tests.web import (
+    SUMMARIZED,
+    add_scored_customers,
+    add_shopify_segments,
+    client_of,
+    running_app,
+)
 
 KEY = "pk_sandbox_for_these_tests"
 PATH = "/api/admin/integrations/klaviyo"
@@ -421,6 +427,7 @@ def test_a_list_says_when_its_segment_has_changed_since_the_last_sync(
         conn.execute("update marts.rfm_builds set as_of = as_of + interval '1 day'")
         assert now() == (5, 5, False)
         conn.execute("delete from marts.customer_facts where customer_id in ('1', '2', '3')")
+        conn.execute(SUMMARIZED, {"tenant_id": tenant, "at": "2026-07-02"})
         assert now() == (2, 5, True)
         conn.execute("update marts.customer_facts set email = upper(email)")
         assert now() == (2, 5, True)

@@ -17,38 +17,39 @@ from (select distinct unnest(%(shopify)s::text[]) as segment_id) as s;
 -- name: plan_customers
 -- The members of any of the included segments and of none of the excluded ones, as targets. A
 -- list's profile is every customer with its address, be it the one of the last build, of the last
--- sync, or of a segment's member who has not been loaded yet. A customer of an imported file, or one
--- who is known by an address or phone number only, is no customer in Shopify.
+-- sync, or of a segment's member who has not been loaded yet. A customer of an imported file, or
+-- one who is known by an address or phone number only, is no customer in Shopify.
 insert into pg_temp.promo_planned (target_id, is_reachable)
-with listed as (
+with addresses as (
+    select
+        f.customer_id,
+        f.email,
+        false as is_shopify
+    from marts.customer_facts as f
+    where f.tenant_id = %(tenant_id)s
+    union all
+    select
+        c.customer_id,
+        c.email,
+        false as is_shopify
+    from shopify.customers as c
+    where c.tenant_id = %(tenant_id)s
+    union all
+    select
+        m.customer_id,
+        m.email,
+        true as is_shopify
+    from shopify.segment_members as m
+    where m.tenant_id = %(tenant_id)s
+),
+
+listed as (
     select
         p.list_id,
         a.customer_id,
         a.is_shopify
     from app.klaviyo_members as p
-    inner join (
-        select
-            f.customer_id,
-            f.email,
-            false as is_shopify
-        from marts.customer_facts as f
-        where f.tenant_id = %(tenant_id)s
-        union all
-        select
-            c.customer_id,
-            c.email,
-            false as is_shopify
-        from shopify.customers as c
-        where c.tenant_id = %(tenant_id)s
-        union all
-        select
-            m.customer_id,
-            m.email,
-            true as is_shopify
-        from shopify.segment_members as m
-        where m.tenant_id = %(tenant_id)s
-    ) as a
-        on lower(app.clean_address(a.email)) = p.email
+    inner join addresses as a on lower(app.clean_address(a.email)) = p.email
     where
         p.tenant_id = %(tenant_id)s
         and p.list_id = any(%(klaviyo)s::text[] || %(excluded_klaviyo)s::text[])

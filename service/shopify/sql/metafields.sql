@@ -253,7 +253,7 @@ changes as (
 )
 
 select
-    %(tenant_id)s as tenant_id,
+    %(tenant_id)s,
     customer_id,
     is_removal,
     case

@@ -1,8 +1,8 @@
 -- name: load_memberships
 -- Add a customer to the segments that the store has them in, remove them from the others that were
 -- asked about, and update the segments' member counts. Only rows that differ are written. A segment
--- that has not been loaded is left to the next sync. Entering and leaving are recorded. While Shopify
--- withholds fields, members that are stored stay as they are.
+-- that has not been loaded is left to the next sync. Entering and leaving are recorded. While
+-- Shopify withholds fields, members that are stored stay as they are.
 with asked as (
     select
         r.segment_id,
