@@ -13,7 +13,7 @@ from service.core.db import Pool, tenant_transaction
 
 ORDERS = 210
 
-_CLOCKS = ("tenant_id", "landed_at", "landed_xid", "synced_at", "rejected_at")
+_CLOCKS = ("tenant_id", "landed_at", "landed_xid", "synced_at", "rejected_at", "entered_at")
 _TABLES = {
     "customers": "customer_id",
     "orders": "order_id",

@@ -66,7 +66,11 @@ def _value_options(command: Any) -> Any:
         click.option("--starts", "starts_at", callback=_instant, metavar="TS", help="First time."),
         click.option("--ends", "ends_at", callback=_instant, metavar="TS", help="When it ends."),
         click.option("--usage-limit", type=click.IntRange(1), help="How often it may be used."),
-        click.option("--once-per-customer/--many-per-customer", default=None),
+        click.option(
+            "--once-per-customer/--many-per-customer",
+            default=None,
+            help="Whether each customer may use it once or any number of times.",
+        ),
         click.option(
             "--segment",
             "segments",

@@ -392,7 +392,8 @@ def _check_segment(conn: Connection, tenant_id: UUID, new: NewConfig) -> None:
     message, advice = {
         "rfm": (
             f"There is no RFM segment '{segment.key}'.",
-            f"Choose one of: {', '.join(segment_rules.read_labels(conn, tenant_id))}.",
+            "Choose one of: "
+            + ", ".join(f"rfm:{key}" for key in segment_rules.read_labels(conn, tenant_id)),
         ),
         "shopify": (f"The shop has no segment '{segment.key}'.", "Sync Shopify's segments first."),
         "klaviyo": (f"No list '{segment.key}' is pulled.", "Pull it first."),

@@ -867,7 +867,7 @@ def test_only_existing_lists_and_segments_are_mapped(
     assert f"{champions} (Champions)" in raised.value.advice
     with pytest.raises(InvalidInputError, match="not the id"):
         map_list(here, pool, tenant, "rfm:champions", "../accounts")
-    with pytest.raises(InvalidInputError, match="not a segment") as raised:
+    with pytest.raises(InvalidInputError, match="There is no RFM segment 'winners'") as raised:
         map_list(here, pool, tenant, "rfm:winners", champions)
     assert "rfm:hibernating" in raised.value.advice
     with pytest.raises(InvalidInputError, match="no segment '9'"):

@@ -185,7 +185,7 @@ def test_a_segment_that_feeds_a_list_stays(
     feed(built_settings, tenants[0], "asleep", "Sleepers")
     with pytest.raises(InvalidInputError, match="There is no RFM segment 'loyal'") as raised:
         feed(built_settings, tenants[0], "loyal", "Loyal")
-    assert raised.value.advice == "Choose one of: asleep, champions, rest."
+    assert raised.value.advice == "Choose one of: rfm:asleep, rfm:champions, rfm:rest"
     back = client.delete(PATH)
     assert back.status_code == 422
     assert "'asleep' feeds list 'Sleepers'" in back.get_json()["detail"]
