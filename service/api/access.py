@@ -109,7 +109,7 @@ def transaction(*, read_only: bool = False) -> Iterator[Connection]:
         read_only: Refuse writes, as for every GET request.
 
     Raises:
-        KeyInUseError: A repeat of the request was carried out meanwhile; nothing is written.
+        KeyInUseError: A repeat of the request was processed first; nothing is written.
     """
     read_only = read_only or request.method in SAFE_METHODS
     with tenant_transaction(

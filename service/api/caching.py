@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from http import HTTPStatus
 
 from flask import Response, request
 
@@ -21,7 +22,7 @@ def revalidate(response: Response) -> Response:
     if (
         request.method not in _SAFE_METHODS
         or not request.path.startswith("/api/")
-        or response.status_code != 200  # noqa: PLR2004
+        or response.status_code != HTTPStatus.OK
         or response.mimetype != "application/json"
         or response.is_streamed
         or "Content-Disposition" in response.headers

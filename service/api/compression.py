@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
+from http import HTTPStatus
 
 from flask import Response, request
 
@@ -31,7 +32,7 @@ def compress(response: Response) -> Response:
     if response.mimetype not in _MIMETYPES or "Content-Encoding" in response.headers:
         return response
     response.vary.add("Accept-Encoding")
-    if response.status_code != 200 or not request.accept_encodings["gzip"]:  # noqa: PLR2004
+    if response.status_code != HTTPStatus.OK or not request.accept_encodings["gzip"]:
         return response
     if response.is_streamed:
         response.response = _compress_blocks(response.iter_encoded())

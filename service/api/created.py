@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from flask import Flask, Response, current_app, request, url_for
 from werkzeug.routing import Rule
 
@@ -21,7 +23,7 @@ def resource_endpoint(app: Flask, rule: Rule) -> tuple[str, str] | None:
 
 def add_location(response: Response) -> Response:
     """Add the path of what was created to an answer with 201, if it has one."""
-    if response.status_code != 201 or request.url_rule is None:  # noqa: PLR2004
+    if response.status_code != HTTPStatus.CREATED or request.url_rule is None:
         return response
     found = resource_endpoint(current_app, request.url_rule)
     body = response.get_json(silent=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from http import HTTPStatus
 
 import psycopg
 import structlog
@@ -79,7 +80,7 @@ def finish_request(response: Response) -> Response:
     if claim is None:
         return response
     try:
-        if response.status_code >= 500:  # noqa: PLR2004
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             release_request(state().pool, claim)
         else:
             headers = {

@@ -8,6 +8,7 @@ tests fail when an answer of any test is not described.
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from service.api.problems import CONTENT_TYPE, KINDS
@@ -128,7 +129,7 @@ def _describe_response(slugs: list[str]) -> dict[str, Any]:
     ]
     headers: dict[str, Any] = {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}}
     status = KINDS[slugs[0]].status
-    if status == 401:  # noqa: PLR2004
+    if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WwwAuthenticate"}
     if status in (429, 503) or "key-in-use" in slugs:
         headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}

@@ -9,7 +9,7 @@ source as (
 ),
 
 -- An empty cell means the default, and so does one that cannot be read. A tenant of several rows
--- has all defaults, because nobody knows which row is right. cells_can_be_read tells of both. Read
+-- has all defaults, because it is unknown which row is right. cells_can_be_read tells of both. Read
 -- as text, because dbt infers an arbitrary type for a column whose cells are all empty.
 final as (
     select

@@ -25,7 +25,7 @@ counted as (
     from cells
 ),
 
--- Left out, because nobody knows which row is right: a tenant of several rows, and the tenants of
+-- Left out, because it is unknown which row is right: a tenant of several rows, and the tenants of
 -- one schema, whose rows would be shown to all of them. cells_can_be_read tells of both.
 final as (
     select
