@@ -7,7 +7,7 @@ or demo) database of its own in a few hundredths of a second.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import pytest
 from service.builds.run import build
 from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Connection, Pool, connect, connect_as_owner, create_pool, url_parts
+from service.core.errors import QuintileError
 from service.migrate import migrate
 from service.tenants.tenants import add_tenant, change_tenant
 from tests.cluster import Cluster, demo_digest, models_digest, schema_digest, shared_cluster
@@ -49,6 +50,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run last what is slow and says little about one change: kills, upgrades and backups."""
     items.sort(key=lambda item: any(item.get_closest_marker(name) for name in _LAST))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name the detail of our errors in the summary, such as what dbt said of a failed build."""
+    report = yield
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, QuintileError) and hasattr(report.longrepr, "reprcrash"):
+        report.longrepr.reprcrash.message += f" ({error.detail})"
+    return report
 
 
 @pytest.fixture(scope="session")

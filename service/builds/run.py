@@ -48,6 +48,8 @@ _TRANSIENT = (
     "SSL connection has been closed",
     "the database system is",
     "deadlock detected",
+    # CPython before 3.11.8, when two threads of dbt parse (python/cpython#106905).
+    "AST constructor recursion depth mismatch",
 )
 
 # Vars that do not affect the manifest, only SQL. Of the second two, only whether they are given
