@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from service.ui.pages import blueprint
+# Each of these adds its pages to the blueprint.
+from service.ui import pages as pages
+from service.ui import sample_pages as sample_pages
+from service.ui import segment_pages as segment_pages
+from service.ui.blueprint import blueprint
 
 __all__ = ["blueprint"]
