@@ -4,6 +4,7 @@
 import { call, isSignedOut } from "./api.js";
 import { address, make } from "./dom.js";
 import { clearFields, labelOf, markFields, rejected } from "./forms.js";
+import { number } from "./format.js";
 
 const PAGE_SIZE = 50;
 const SKELETON_ROWS = 6;
@@ -12,7 +13,11 @@ const SKELETON_ROWS = 6;
  * @param options.path      URL of the API's list
  * @param options.filters   URL parameters that are passed on to the API
  * @param options.caption   caption of the table, for screen readers
- * @param options.columns   [{ label, kind, cell(row) }]; kind "num" or undefined
+ * @param options.columns   [{ label, kind, cell(row), sort, order }]; kind "num" or undefined. A column
+ *                          with `sort`, a value of the API's parameter, has a link that sorts by it,
+ *                          in the order "ascending" or, by default, "descending"
+ * @param options.sort      the API's default sort order
+ * @param options.noun      [singular, plural] of the rows, for the announced count; rows by default
  * @param options.detail    { label, about(row), cell(row) }: details behind a button in each row
  * @param options.empty     (answer) => element, shown when the unfiltered list is empty
  * @param options.fragment  fragment of the list on the page, for its links
@@ -22,6 +27,9 @@ const SKELETON_ROWS = 6;
 export function list(options) {
   const box = document.querySelector("[data-list]");
   const search = document.querySelector("form[role=search]");
+  // Announces how many rows there are. The rows themselves would be read out one by one.
+  const count = make("p", { class: "visually-hidden", role: "status" });
+  box.before(count);
   const load = async () => {
     box.setAttribute("aria-busy", "true");
     box.replaceChildren(skeleton(options));
@@ -29,6 +37,7 @@ export function list(options) {
     try {
       const answer = await call(options.path, { params: parameters(options.filters) });
       show(box, options, answer);
+      count.textContent = amount(answer, options.noun);
     } catch (problem) {
       if (isSignedOut(problem)) location.reload();
       else if (problem.kind === "invalid-input") box.replaceChildren(refusal(problem, options, search));
@@ -62,10 +71,23 @@ function show(box, options, answer) {
   options.loaded?.(answer);
 }
 
+/** "50 of 1,234 customers", or "50 rows" where the API counts none. */
+function amount({ data, total }, noun = ["row", "rows"]) {
+  const count = total ?? data.length;
+  const words = `${number(count)} ${noun[count === 1 ? 0 : 1]}`;
+  return data.length < count ? `${number(data.length)} of ${words}` : words;
+}
+
+function heading({ label, kind, sort, order = "descending" }, options) {
+  if (!sort) return make("th", { scope: "col", class: kind }, label);
+  const current = parameters(["sort"]).sort || options.sort;
+  const href = address({ sort, cursor: null }, options.fragment);
+  const link = make("a", { class: "sort", href }, label);
+  return make("th", { scope: "col", class: kind, "aria-sort": current === sort && order }, link);
+}
+
 function table(options, rows) {
-  const head = options.columns.map(({ label, kind }) =>
-    make("th", { scope: "col", class: kind }, label),
-  );
+  const head = options.columns.map((column) => heading(column, options));
   if (options.detail) {
     head.push(make("td", {}, make("span", { class: "visually-hidden" }, options.detail.label)));
   }
