@@ -82,7 +82,8 @@ class AnySegment(ResponseModel):
         " build. Null before a build, or if it had fewer customers than the segment has members."
     )
     change: int | None = Field(
-        description="Members more or fewer than on the recorded day before; null without one."
+        description="RFM: members more or fewer than at the build before. Others: than at the sync"
+        " before the last one. Null if there was none."
     )
     change_30_days: int | None = Field(
         description="Members more or fewer than on the newest recorded day that is at least 30 days"

@@ -77,6 +77,10 @@ class Readings:
         """Whether this run has read all of a list, so that no member is unknown."""
         return self._read[list_id].is_full
 
+    def read_at(self, list_id: str) -> datetime:
+        """When this run began to read a list, by the database."""
+        return self._read[list_id].read_at
+
     def _find_state(self, list_id: str) -> tuple[dict[str, Any], datetime | None]:
         """How far a list has been read, and since when to read it now; None for all of it."""
         parameters = {"tenant_id": self.tenant_id, "list_id": list_id}

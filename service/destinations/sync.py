@@ -271,11 +271,15 @@ def _pull(run: _Run, config: Config, tally: _Tally) -> Outcome:
         counted = conn.execute(query("destinations.count_changes")).fetchall()
         if config["is_dry_run"]:
             raise psycopg.Rollback
-        record_list_size(conn, run.tenant_id, config["list_id"])
+        _record_size(conn, run, config["list_id"])
     if not config["is_dry_run"]:
         run.target(config).execute(query("destinations.record_pulled"))
         tally.count(**{row["change"]: row["changes"] for row in counted})
     return Outcome(plan=_describe_pull(counted))
+
+
+def _record_size(conn: Connection, run: _Run, list_id: str) -> None:
+    record_list_size(conn, run.tenant_id, list_id, run.readings.read_at(list_id))
 
 
 def _describe_pull(counted: list[dict[str, Any]]) -> dict[str, Any]:
@@ -314,7 +318,7 @@ def _push(run: _Run, config: Config, lists: list[str], tally: _Tally) -> Outcome
             )
             conn.execute(query("destinations.record_plan"), {**ids, "plan": Jsonb(described)})
             if config["direction"] == "bidirectional":
-                record_list_size(conn, run.tenant_id, config["list_id"])
+                _record_size(conn, run, config["list_id"])
             if made.stop is None:
                 apply_plan(conn, run.tenant_id, config["config_id"], made)
                 for action, spool in (

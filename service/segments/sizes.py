@@ -5,28 +5,36 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from service.core.db import Connection
+from service.core.db import Connection, one
 from service.core.queries import query
 from service.segments.ids import SegmentId
 
 
 def record_size(
-    conn: Connection, tenant_id: UUID, segment: SegmentId, members: int, at: datetime
+    conn: Connection, tenant_id: UUID, segment: SegmentId, members: int, read_at: datetime
 ) -> None:
-    """Record a segment's size on the day of ``at`` in the tenant's time zone, over an earlier one.
+    """Record a segment's size on the day of a reading in the tenant's time zone.
+
+    It replaces the size of an earlier reading on the same day, which is kept as the size before.
 
     Args:
         conn: The tenant's transaction.
         tenant_id: The tenant.
         segment: The segment.
         members: Its members now.
-        at: When it was synced.
+        read_at: When the reading began. Recording the same reading again has no effect.
     """
-    parameters = {"tenant_id": tenant_id, "segment_id": str(segment), "members": members, "at": at}
+    parameters = {
+        "tenant_id": tenant_id,
+        "segment_id": str(segment),
+        "members": members,
+        "read_at": read_at,
+    }
     conn.execute(query("segments.record_size"), parameters)
 
 
-def record_list_size(conn: Connection, tenant_id: UUID, list_id: str) -> None:
+def record_list_size(conn: Connection, tenant_id: UUID, list_id: str, read_at: datetime) -> None:
     """Record how many profiles a pulled list has now, as :func:`record_size`."""
     parameters = {"tenant_id": tenant_id, "list_id": list_id}
-    conn.execute(query("segments.record_list_size"), parameters)
+    counted = one(conn.execute(query("segments.count_list_members"), parameters).fetchone())
+    record_size(conn, tenant_id, SegmentId("klaviyo", list_id), counted["members"], read_at)

@@ -151,7 +151,7 @@ def test_the_list_is_sorted_searched_and_filtered(client: FlaskClient, sort: str
     assert other.get_json()["type"] == "/problems/bad-cursor"
 
 
-def test_a_change_is_against_the_recorded_day_before_and_a_month_ago(
+def test_a_change_is_against_the_build_before_and_a_month_ago(
     client: FlaskClient, built_demo: Settings, tenant: UUID
 ) -> None:
     (newest,) = rows_of(
@@ -168,6 +168,12 @@ def test_a_change_is_against_the_recorded_day_before_and_a_month_ago(
     )
     loyal = client.get(f"{PATH}/rfm:loyal").get_json()
     assert (loyal["change"], loyal["change_30_days"]) == (None, None)
+    change(
+        built_demo,
+        "update marts.rfm_segment_summary set previous_customers = customers - 10"
+        " where tenant_id = %s and segment = 'loyal'",
+        tenant,
+    )
     for days, customers in ((1, 10), (29, 20), (30, 30), (31, 40)):
         change(
             built_demo,
@@ -181,7 +187,7 @@ def test_a_change_is_against_the_recorded_day_before_and_a_month_ago(
         )
     loyal = client.get(f"{PATH}/rfm:loyal").get_json()
     now = newest["customers"]
-    assert (loyal["members"], loyal["change"], loyal["change_30_days"]) == (now, now - 10, now - 30)
+    assert (loyal["members"], loyal["change"], loyal["change_30_days"]) == (now, 10, now - 30)
     sizes = client.get(f"{PATH}/rfm:loyal/sizes").get_json()["data"]
     assert [size["members"] for size in sizes] == [40, 30, 20, 10, now]
 
@@ -191,6 +197,13 @@ def test_sizes_of_shopify_segments_have_a_history(
 ) -> None:
     segment = walk(client, PATH, source="shopify")[0]
     assert (segment["change"], segment["change_30_days"]) == (None, None)
+    change(
+        built_demo,
+        "update app.segment_sizes set previous_members = members - 5"
+        " where tenant_id = %s and segment_id = %s",
+        tenant,
+        segment["id"],
+    )
     for days, members in ((1, 5), (40, 7)):
         change(
             built_demo,
@@ -204,7 +217,7 @@ def test_sizes_of_shopify_segments_have_a_history(
         )
     again = client.get(f"{PATH}/{segment['id']}").get_json()
     now = segment["members"]
-    assert (again["change"], again["change_30_days"]) == (now - 5, now - 7)
+    assert (again["change"], again["change_30_days"]) == (5, now - 7)
     sizes = client.get(f"{PATH}/{segment['id']}/sizes").get_json()["data"]
     assert [size["members"] for size in sizes] == [7, 5, now]
 

@@ -285,6 +285,14 @@ def test_a_day_is_in_history_only_with_its_transitions(built: Build) -> None:
         admin.execute("alter table marts.rfm_segment_transitions drop constraint stop")
     built("2025-06-01")
     assert [on for on, *_ in rows(built.conn, HISTORY)][-1] == "2025-06-01"
+    # The sizes at the build before are those of its day.
+    before = built.conn.execute(
+        "select s.segment from marts.rfm_segment_summary as s"
+        " left join marts.rfm_segment_history as h"
+        " on s.tenant_id = h.tenant_id and s.segment = h.segment and h.recorded_on = '2025-04-01'"
+        " where s.previous_customers is distinct from h.customers"
+    )
+    assert before.fetchall() == []
     found = built.conn.execute(MOVEMENTS_OFF).fetchone()
     assert found is not None
     assert found["wrong"] == []

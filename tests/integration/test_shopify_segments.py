@@ -207,14 +207,14 @@ def test_what_a_webhook_changes_during_a_reading_stays(source: Source, store: St
 
 
 def test_sizes_are_recorded_by_day_and_end_with_the_segment(source: Source, store: Store) -> None:
-    def sizes() -> list[tuple[int, int]]:
+    def sizes() -> list[tuple[int, int, int | None]]:
         with tenant_transaction(source.pool, source.tenant_id) as conn:
             rows = conn.execute(
-                "select members, current_date - recorded_on as days from app.segment_sizes"
-                " where segment_id = %s order by recorded_on",
+                "select members, current_date - recorded_on as days, previous_members"
+                " from app.segment_sizes where segment_id = %s order by recorded_on",
                 [f"shopify:{number}"],
             ).fetchall()
-        return [(row["members"], row["days"]) for row in rows]
+        return [tuple(row.values()) for row in rows]
 
     number = direct(store)
     sync_segments(source)
@@ -222,16 +222,16 @@ def test_sizes_are_recorded_by_day_and_end_with_the_segment(source: Source, stor
     with tenant_transaction(source.pool, source.tenant_id) as conn:
         conn.execute("update app.segment_sizes set recorded_on = recorded_on - 1")
     sync_segments(source)
-    assert sizes() == [(members, 1), (members, 0)]
+    assert sizes() == [(members, 1, None), (members, 0, members)]
     store.update_segment(number, query="number_of_orders >= 2")
     sync_one_segment(source, str(number))
     fewer = len(members_of(store, number))
     assert fewer < members
-    assert sizes() == [(members, 1), (fewer, 0)]
+    assert sizes() == [(members, 1, None), (fewer, 0, members)]
     recorded = changes(source, number)
     store.delete_segment(number)
     sync_one_segment(source, str(number))
-    assert sizes() == [(members, 1), (0, 0)]
+    assert sizes() == [(members, 1, None), (0, 0, fewer)]
     assert changes(source, number) == recorded
 
 

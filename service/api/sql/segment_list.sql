@@ -1,6 +1,7 @@
 -- name: list_rfm_figures
--- Each RFM segment of the last build: its size, and how the size changed since the recorded day
--- before and since the newest one that is at least 30 days older.
+-- Each RFM segment of the last build: its size, and how the size changed since the build before and
+-- since the newest recorded day that is at least 30 days older. The mart of the release before lacks
+-- the size at the build before, until the next build.
 with newest as (
     select max(n.recorded_on) as last_on
     from marts.rfm_segment_history as n
@@ -9,20 +10,17 @@ with newest as (
 
 days as (
     select
-        n.last_on,
-        max(h.recorded_on) filter (where h.recorded_on < n.last_on) as previous_on,
         max(h.recorded_on) filter (where h.recorded_on <= n.last_on - 30) as month_on
     from marts.rfm_segment_history as h
     cross join newest as n
     where h.tenant_id = %(tenant_id)s
-    group by n.last_on
 )
 
 select
     s.segment,
     s.customers as members,
     s.customer_share as share,
-    s.customers - p.customers as change,
+    s.customers - (to_jsonb(s) ->> 'previous_customers')::int as change,
     s.customers - m.customers as change_30_days,
     s.calculated_at as as_of,
     coalesce(f.label, s.segment) as label
@@ -30,11 +28,6 @@ from marts.rfm_segment_summary as s
 left join marts.rfm_segment_definitions as f
     on f.tenant_id = %(tenant_id)s and s.segment = f.segment
 cross join days as d
-left join marts.rfm_segment_history as p
-    on
-        p.tenant_id = %(tenant_id)s
-        and s.segment = p.segment
-        and d.previous_on = p.recorded_on
 left join marts.rfm_segment_history as m
     on
         m.tenant_id = %(tenant_id)s
@@ -56,8 +49,8 @@ where f.tenant_id = %(tenant_id)s and f.segment is null;
 
 -- name: list_segments
 -- A page of the segments of all sources with one extra row, or one of them. RFM segments come as a
--- parameter, because their marts may not exist yet. Sizes of the others are compared with those of
--- the recorded day before their newest one, and of the newest day at least 30 days before it.
+-- parameter, because their marts may not exist yet. Sizes of the others are compared with those at
+-- the reading before the last one, and on the newest day at least 30 days before it.
 with rfm as (
     select
         'rfm:' || r.segment as id,
@@ -150,23 +143,20 @@ segments as (
             when s.members <= %(customers)s
                 then round(s.members / nullif(%(customers)s, 0)::numeric, 4)
         end as share,
-        s.members - p.members as change,
+        s.members - d.previous_members as change,
         s.members - m.members as change_30_days,
         s.as_of,
         s.gone_at
     from synced as s
     left join lateral (
-        select max(n.recorded_on) as last_on
+        select
+            n.recorded_on as last_on,
+            n.previous_members
         from app.segment_sizes as n
         where n.tenant_id = %(tenant_id)s and n.segment_id = s.id
-    ) as d on true
-    left join lateral (
-        select n.members
-        from app.segment_sizes as n
-        where n.tenant_id = %(tenant_id)s and n.segment_id = s.id and n.recorded_on < d.last_on
         order by n.recorded_on desc
         limit 1
-    ) as p on true
+    ) as d on true
     left join lateral (
         select n.members
         from app.segment_sizes as n

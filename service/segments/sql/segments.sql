@@ -31,36 +31,45 @@ left join lateral (
 where l.list_id is not null or c.list_name is not null;
 
 -- name: record_size
--- Records a segment's size on the day of a sync, in the tenant's time zone.
-insert into app.segment_sizes as s (tenant_id, segment_id, recorded_on, members)
-select
-    t.tenant_id,
-    %(segment_id)s,
-    (%(at)s::timestamptz at time zone t.time_zone)::date,
-    %(members)s
-from app.tenants as t
-where t.tenant_id = %(tenant_id)s
-on conflict (tenant_id, segment_id, recorded_on) do update set
-    members = excluded.members
-where s.tenant_id = %(tenant_id)s and s.members <> excluded.members;
+-- Records a segment's size on the day of a reading, in the tenant's time zone, with its size at the
+-- reading before. Recording a reading again changes nothing.
+insert into app.segment_sizes as s (
+    tenant_id, segment_id, recorded_on, members, read_at, previous_members
+)
+with today as (
+    select (%(read_at)s::timestamptz at time zone t.time_zone)::date as recorded_on
+    from app.tenants as t
+    where t.tenant_id = %(tenant_id)s
+)
 
--- name: record_list_size
--- Records how many profiles a list has today, in the tenant's time zone.
-insert into app.segment_sizes as s (tenant_id, segment_id, recorded_on, members)
 select
-    t.tenant_id,
-    'klaviyo:' || %(list_id)s,
-    (now() at time zone t.time_zone)::date,
+    %(tenant_id)s,
+    %(segment_id)s,
+    d.recorded_on,
+    %(members)s,
+    %(read_at)s,
     (
-        select count(*)
-        from app.klaviyo_members as p
-        where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s
-    )
-from app.tenants as t
-where t.tenant_id = %(tenant_id)s
+        select p.members
+        from app.segment_sizes as p
+        where
+            p.tenant_id = %(tenant_id)s
+            and p.segment_id = %(segment_id)s
+            and p.recorded_on < d.recorded_on
+        order by p.recorded_on desc
+        limit 1
+    ) as previous_members
+from today as d
 on conflict (tenant_id, segment_id, recorded_on) do update set
-    members = excluded.members
-where s.tenant_id = %(tenant_id)s and s.members <> excluded.members;
+    members = excluded.members,
+    read_at = excluded.read_at,
+    previous_members = s.members
+where s.tenant_id = %(tenant_id)s and s.read_at is distinct from excluded.read_at;
+
+-- name: count_list_members
+-- How many profiles a list has.
+select count(*) as members
+from app.klaviyo_members as p
+where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s;
 
 -- name: purge_changes
 -- Deletes old changes of Shopify segments.
