@@ -13,13 +13,17 @@ from flask import Blueprint, render_template
 
 from service.api.access import tenant_id, transaction
 from service.api.tenant import read_tenant
+from service.ui import assets
 from service.ui import sign_in as signing
 from service.ui.colours import readable
 
-blueprint = Blueprint(
-    "admin", __name__, url_prefix="/admin", template_folder="templates", static_folder="static"
-)
+blueprint = Blueprint("admin", __name__, url_prefix="/admin", template_folder="templates")
 blueprint.add_app_template_filter(readable)
+blueprint.add_app_template_filter(assets.preload_imports)
+blueprint.app_url_defaults(assets.add_digest)
+blueprint.add_url_rule(
+    "/static/<release>/<filename>", endpoint="static", view_func=assets.show_static
+)
 blueprint.add_url_rule("/sign-in", view_func=signing.show_sign_in)
 blueprint.add_url_rule("/sign-in", view_func=signing.sign_in, methods=["POST"])
 blueprint.add_url_rule("/sign-in/code", view_func=signing.sign_in_with_code, methods=["POST"])

@@ -48,3 +48,26 @@ def test_signing_out_ends_access(site: Site, signed_in: Page) -> None:
     signed_in.wait_for_url("**/admin/sign-in")
     signed_in.goto(f"{site.url}/admin/segments")
     expect(signed_in.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_on_a_narrow_screen_the_navigation_is_a_menu(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+    page.goto(f"{site.url}/admin/activity")
+    menu = page.get_by_role("button", name="Menu")
+    expect(menu).to_be_hidden()
+    expect(page.get_by_role("link", name="Activity")).to_have_attribute("aria-current", "page")
+    page.set_viewport_size({"width": 400, "height": 900})
+    expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
+    menu.click()
+    expect(page.get_by_role("link", name="Samples")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
+    expect(menu).to_be_focused()
+    menu.click()
+    page.get_by_role("link", name="Samples").click()
+    page.wait_for_url("**/admin/samples")
+    expect(page.get_by_role("navigation", name="Main")).to_be_hidden()
+    page.get_by_role("button", name="Menu").click()
+    inspect(page)
