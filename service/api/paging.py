@@ -1,7 +1,7 @@
 """Keyset pagination: a cursor names the last row of a page, so no row is skipped or repeated.
 
-A cursor is opaque to clients: the row's sort key as a signed JSON array. A cursor that the list did
-not give out for the same filters is refused.
+A cursor is opaque to clients: the row's sort key, encrypted. A cursor that the list did not give
+out for the same filters is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from psycopg import sql
 from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
-from service.api.cursors import sign, verify
+from service.api.cursors import seal, unseal
 from service.api.problems import BadCursorError
 from service.api.schemas import WITHOUT_NUL, RequestModel
 from service.core.db import Connection
@@ -78,7 +78,7 @@ class Keyset:
         """The cursor for the page after this row, with the same filters."""
         position = tuple(row[column] for column in self._columns)
         raw = TypeAdapter(tuple[Any, ...]).dump_json(position)
-        return sign(raw, self._name, filters)
+        return seal(raw, self._name, filters)
 
     def decode(self, cursor: str | None, filters: str = "") -> dict[str, Any]:
         """Query parameters ``after_<column>`` for a cursor; all None for the first page.
@@ -90,7 +90,7 @@ class Keyset:
         if cursor is None:
             return dict.fromkeys(names)
         try:
-            values = self._position.validate_json(verify(cursor, self._name, filters))
+            values = self._position.validate_json(unseal(cursor, self._name, filters))
         except ValidationError:
             # It is from another release.
             raise BadCursorError from None
