@@ -23,6 +23,7 @@ from service.api.created import resource_endpoint
 from service.api.examples import example_of
 from service.api.problem_docs import describe_responses, list_problems, problem_schemas
 from service.api.schemas import Problem
+from service.api.webhook_messages import describe_webhooks
 
 PATH = "/api/openapi.json"
 _REFERENCE = "#/components/schemas/"
@@ -170,6 +171,8 @@ def _complete(app: APIFlask, document: dict[Any, Any] | str) -> dict[Any, Any] |
     for rule, method, operation in _operations(app, spec):
         slugs |= _describe(app, spec, rule, method, operation)
     schemas |= problem_schemas(slugs, Problem.model_json_schema())
+    spec["webhooks"], messages = describe_webhooks()
+    schemas |= messages
     _name_schemas(spec)
     for _, _, operation in _operations(app, spec):
         _add_examples(operation, spec["components"]["schemas"])
@@ -274,6 +277,7 @@ def _name_schemas(spec: dict[str, Any]) -> None:
     }
     spec["components"]["responses"] = _renamed(spec["components"]["responses"], renamed)
     spec["paths"] = _renamed(spec["paths"], renamed)
+    spec["webhooks"] = _renamed(spec["webhooks"], renamed)
 
 
 def _is_noise(key: str, value: object) -> bool:

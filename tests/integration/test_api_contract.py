@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from sandbox import Sandbox
 from service.core.config import Settings
 from service.core.db import connect_as_owner
+from service.notifications.topics import TEST, TOPICS
 from service.tenants.tenants import add_tenant
 from tests.web import (
     add_explanations,
@@ -202,6 +203,15 @@ def test_every_answer_and_body_has_an_example_that_matches(app: APIFlask) -> Non
         for slug, example in media["examples"].items():
             assert validator_of(document, media["schema"]).is_valid(example["value"]), slug
     assert checked > 80
+
+
+def test_every_topic_of_outgoing_webhooks_is_described(app: APIFlask) -> None:
+    document = openapi_of(app)
+    assert set(document["webhooks"]) == {*TOPICS, TEST}
+    for topic, described in document["webhooks"].items():
+        media = described["post"]["requestBody"]["content"]["application/json"]
+        assert validator_of(document, media["schema"]).is_valid(media["example"]), topic
+        assert media["example"]["type"] == topic
 
 
 def validator_of(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:

@@ -28,6 +28,7 @@ from flask.testing import FlaskClient
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
+from service.api.webhook_messages import MESSAGES
 from service.core.config import Settings
 from service.core.db import (
     Connection,
@@ -170,6 +171,14 @@ def add(client: FlaskClient, url: str, topics: list[str] = SYNC_TOPICS) -> dict[
     return endpoint
 
 
+def message_of(request: Request) -> dict[str, Any]:
+    """A message that has arrived, which is as the OpenAPI document says."""
+    message: dict[str, Any] = json.loads(request.get_data())
+    described = MESSAGES[message["type"]].model_validate(message)
+    assert described.model_dump(mode="json") == message
+    return message
+
+
 def show(client: FlaskClient, endpoint: dict[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = client.get(f"{ENDPOINTS}/{endpoint['endpoint_id']}").get_json()
     return shown
@@ -243,7 +252,7 @@ def test_only_changes_of_lists_are_sent_and_messages_are_signed(
     assert announced(pool, tenant, run(owner, tenant, {first: "succeeded"})) == 0
 
     work(here, pool)
-    bodies = [json.loads(request.get_data()) for request, _ in receiver.log]
+    bodies = [message_of(request) for request, _ in receiver.log]
     sent = {(body["type"], body["data"]["configuration"]["config_id"]) for body in bodies}
     assert sent == {
         ("klaviyo_sync.failed", str(first)),
@@ -777,7 +786,7 @@ def test_what_was_stored_while_an_endpoint_was_being_disabled_is_not_sent_later(
         # The second one has no effect.
         client.patch(url, json={"is_enabled": True})
     work(here, pool)
-    assert [json.loads(request.get_data())["type"] for request, _ in receiver.log] == ["test"]
+    assert [message_of(request)["type"] for request, _ in receiver.log] == ["test"]
     assert {(row["topic"], row["state"], row["error"]) for row in log_of(client)} == {
         ("test", "delivered", None),
         ("klaviyo_sync.failed", "failed", "The endpoint was disabled."),

@@ -26,7 +26,14 @@ from service.notifications.deliveries import collect_events, enqueue_webhooks
 from service.queue.runs import start_builds
 from service.worker.run_once import run_once
 from tests.conftest import Cluster, MakeTenant
-from tests.integration.test_webhook_deliveries import ENDPOINTS, add, log_of, make_due, work
+from tests.integration.test_webhook_deliveries import (
+    ENDPOINTS,
+    add,
+    log_of,
+    make_due,
+    message_of,
+    work,
+)
 from tests.web import add_samples, add_shopify_segments, client_of, running_app
 
 ALL_TOPICS = [
@@ -136,7 +143,7 @@ def collected(settings: Settings, pool: Pool) -> None:
 
 def bodies(receiver: HTTPServer) -> list[dict[str, Any]]:
     """What has arrived since the last call, in order."""
-    found = [json.loads(request.get_data()) for request, _ in receiver.log]
+    found = [message_of(request) for request, _ in receiver.log]
     receiver.clear_log()
     return found
 
