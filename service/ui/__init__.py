@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # Each of these adds its pages to the blueprint.
+from service.ui import home_page as home_page
 from service.ui import pages as pages
 from service.ui import sample_pages as sample_pages
 from service.ui import segment_pages as segment_pages

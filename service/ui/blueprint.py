@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, render_template
+from flask import Blueprint, before_render_template, render_template
 
 from service.api.access import tenant_id, transaction
 from service.api.tenant import read_tenant
-from service.ui import assets
+from service.ui import assets, times
 from service.ui import sign_in as signing
 from service.ui.colours import readable
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin", template_folder="templates")
 blueprint.add_app_template_filter(readable)
+blueprint.add_app_template_filter(times.moment)
+blueprint.add_app_template_filter(times.calendar_day)
+before_render_template.connect(times.remember_time_zone)
 blueprint.add_app_template_filter(assets.preload_imports)
 blueprint.app_url_defaults(assets.add_digest)
 blueprint.add_url_rule(

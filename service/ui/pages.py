@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from uuid import UUID
 
-from flask import redirect, render_template, request, url_for
-from flask.typing import ResponseReturnValue
+from flask import render_template, request
 
 from service.api.access import state, tenant_id, transaction
 from service.api.integrations import read_shopify_connection
@@ -30,12 +28,6 @@ RUN_LABELS = {
     "orders_import": "Order import",
     "promo_codes": "Promo codes",
 }
-
-
-@blueprint.get("")
-def home() -> ResponseReturnValue:
-    """Redirect to the segments page."""
-    return redirect(url_for("admin.segments"), HTTPStatus.SEE_OTHER)
 
 
 @blueprint.get("/activity")

@@ -84,7 +84,7 @@ def sign_in_with_code() -> ResponseReturnValue:
     access, secret = begun
     begin_session(access.tenant_id, secret)
     log.info("signed in", how="code", tenant_id=str(access.tenant_id))
-    return {"next": url_for("admin.segments")}
+    return {"next": url_for("admin.home")}
 
 
 def sign_out() -> ResponseReturnValue:
@@ -100,5 +100,5 @@ def local_path(text: str) -> str:
     """
     is_sign_in = text.startswith(url_for("admin.show_sign_in"))
     if is_sign_in or _LOCAL_PATH.fullmatch(text) is None:
-        return url_for("admin.segments")
+        return url_for("admin.home")
     return text

@@ -129,9 +129,9 @@ def site(built_demo: Settings) -> Iterator[Site]:
 
 @pytest.fixture
 def signed_in(site: Site, page: Page) -> Page:
-    """A page that is signed in and shows the segments."""
+    """A page that is signed in and shows the home page."""
     page.goto(site.sign_in_link())
-    page.wait_for_url("**/admin/segments")
+    page.wait_for_url("**/admin")
     return page
 
 

@@ -97,7 +97,7 @@ def test_a_list_is_added_previewed_synced_and_stopped(
     vip = account.list_names()[0]["id"]
     with connected(here, tenant, serve) as site:
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.get_by_role("navigation", name="Main").get_by_role("link", name="Klaviyo").click()
         expect(page.get_by_role("heading", name="No synced lists yet")).to_be_visible()
         page.get_by_text("Sync a list", exact=True).click()
@@ -149,7 +149,7 @@ def test_a_profile_removed_in_klaviyo_stays_off_until_restored(
     vip = account.list_names()[0]["id"]
     with connected(here, tenant, serve) as site:
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo?add=1")
         add_list(page, "Champions", vip)
         page.get_by_role("link", name="Settings").click()
@@ -190,7 +190,7 @@ def test_a_list_is_paused_and_a_mass_removal_needs_approval(
     vip = account.list_names()[0]["id"]
     with connected(here, tenant, serve) as site:
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo?add=1")
         add_list(page, "Champions", vip)
         press_sync(page, "Done: 5 added.")
@@ -240,7 +240,7 @@ def test_a_sync_of_all_lists_names_those_that_were_not_synced(
             create_config(conn, tenant, NewConfig("rfm:champions", vip, "VIP"))
             create_config(conn, tenant, NewConfig("rfm:loyal", newsletter, "Newsletter"))
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo")
         status = page.get_by_role("status").first
         page.get_by_role("button", name="Sync all now").click()
@@ -278,7 +278,7 @@ def test_every_page_has_the_same_numbers_before_and_after_a_build(
         with open_pool(here) as pool, tenant_transaction(pool, tenant) as conn:
             create_config(conn, tenant, new)
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo")
         card = page.locator("article")
         page.get_by_role("button", name="Sync now for").click()
@@ -344,7 +344,7 @@ def test_a_list_of_an_account_that_is_not_connected_is_not_in_sync(
             disconnect(conn, tenant, "klaviyo", "It was disconnected.")
     with serve(here, "kessel") as site:
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo")
         card = page.locator("article")
         expect(card.locator(".badge")).to_have_text("Not connected")
@@ -369,7 +369,7 @@ def test_the_form_says_which_field_is_wrong(
         with open_pool(here) as pool, tenant_transaction(pool, tenant) as conn:
             create_config(conn, tenant, NewConfig("rfm:champions", vip, "VIP"))
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo?add=1")
         segment = page.get_by_label("Segment", exact=True)
         direction = page.get_by_label("Direction")
@@ -420,7 +420,7 @@ def test_a_sync_started_elsewhere_is_followed(
     # No worker is running, so the run stays queued.
     with serve(here, "kessel") as site:
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         for path in ("klaviyo", f"klaviyo/{config_id}"):
             page.goto(f"{site.url}/admin/{path}")
             expect(page.get_by_role("status").first).to_have_text("Waiting to start…")
@@ -438,7 +438,7 @@ def test_a_flow_for_the_whole_segment_needs_approval(
     account.add_flow("Welcome", vip)
     with connected(here, tenant, serve) as site:
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo?add=1")
         add_list(page, "Champions", vip)
         page.get_by_role("button", name="Sync now").click()
@@ -468,7 +468,7 @@ def test_a_list_is_created_and_a_list_is_pulled(
         account.join(account.lists[newsletter], [profile.id])
     with connected(here, tenant, serve) as site:
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.get_by_role("navigation", name="Segment sources").get_by_role(
             "link", name="Klaviyo"
         ).click()
@@ -526,7 +526,7 @@ def test_webhooks_are_added_tested_disabled_and_deleted(
     ):
         receiver.expect_oneshot_request("/one").respond_with_data("")
         page.goto(site.sign_in_link())
-        page.wait_for_url("**/admin/segments")
+        page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo")
         expect(page.get_by_text("Klaviyo is not connected.")).to_be_visible()
         expect(page.get_by_text("No webhooks.")).to_be_visible()

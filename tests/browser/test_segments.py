@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from service.core.config import Settings
@@ -18,6 +19,13 @@ from tests.command import environment_of
 from tests.web import add_explanations, add_history, add_scored_customers
 
 BUILD_PATIENCE_MS = 90_000
+
+
+@pytest.fixture
+def signed_in(site: Site, signed_in: Page) -> Page:
+    """A page that is signed in and shows the segments."""
+    signed_in.goto(f"{site.url}/admin/segments")
+    return signed_in
 
 
 @contextmanager

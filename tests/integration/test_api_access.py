@@ -405,7 +405,7 @@ def test_a_code_works_once(app: APIFlask, settings: Settings, tenant: UUID) -> N
     code = code_for(settings, tenant)
     client = app.test_client()
     response = client.post("/admin/sign-in/code", json={"code": code}, headers=OWN)
-    assert response.get_json() == {"next": "/admin/segments"}
+    assert response.get_json() == {"next": "/admin"}
     assert client.get("/api/admin/me").status_code == 200
     again = app.test_client().post("/admin/sign-in/code", json={"code": code}, headers=OWN)
     assert again.status_code == 401

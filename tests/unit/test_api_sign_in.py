@@ -8,7 +8,7 @@ from flask import Flask
 from service.ui import blueprint
 from service.ui.sign_in import local_path
 
-START = "/admin/segments"
+START = "/admin"
 
 
 def redirect_path(text: str) -> str:

@@ -1,0 +1,153 @@
+"""The home page: what needs attention, what changed since the day before, the first steps."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from playwright.sync_api import Page, expect
+
+from service.core.config import Settings
+from service.core.db import connect, connect_as_owner, find_tenant, transform_url
+from service.tenants.tenants import add_tenant
+from tests.browser.conftest import Inspect, Serve, Site
+
+# The demo's last recorded day gets a day before it: five more champions, who are loyal now.
+DAY_BEFORE = """
+    insert into marts.rfm_segment_history (
+        tenant_id, recorded_on, segment, customers, revenue, currency, as_of
+    )
+    select
+        tenant_id, recorded_on - 1, segment,
+        customers + case segment when 'champions' then 5 when 'loyal' then -5 else 0 end,
+        revenue, currency, as_of - interval '1 day'
+    from marts.rfm_segment_history
+    where tenant_id = %(tenant_id)s
+"""
+DEPARTURES = """
+    insert into marts.rfm_segment_transitions (
+        tenant_id, customer_id, from_segment, to_segment, as_of
+    )
+    select f.tenant_id, f.customer_id, 'champions', 'loyal', b.as_of
+    from marts.customer_facts as f
+    inner join marts.rfm_builds as b on f.tenant_id = b.tenant_id
+    where f.tenant_id = %(tenant_id)s and f.segment = 'loyal'
+    order by f.customer_id
+    limit 5
+    on conflict (tenant_id, customer_id, as_of) do update set
+        from_segment = excluded.from_segment, to_segment = excluded.to_segment
+"""
+
+
+def _add_a_day(settings: Settings, tenant_id: UUID) -> None:
+    with connect(transform_url(settings)) as conn:
+        conn.execute("delete from marts.rfm_segment_transitions where tenant_id = %s", [tenant_id])
+        conn.execute(DAY_BEFORE, {"tenant_id": tenant_id})
+        conn.execute(DEPARTURES, {"tenant_id": tenant_id})
+
+
+def test_it_shows_what_changed_since_the_day_before(
+    site: Site, page: Page, inspect: Inspect
+) -> None:
+    _add_a_day(site.settings, site.tenant_id)
+    with connect(transform_url(site.settings)) as conn:
+        left = conn.execute(
+            """
+            select c.display_name
+            from marts.rfm_segment_transitions as t
+            inner join marts.customer_facts as c using (tenant_id, customer_id)
+            where t.tenant_id = %s
+            order by c.lifetime_minor desc, c.customer_id
+            """,
+            [site.tenant_id],
+        ).fetchall()
+    page.goto(site.sign_in_link())
+    page.wait_for_url("**/admin")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Home")
+    expect(page.get_by_text("Nothing needs your attention.")).to_be_visible()
+    table = page.get_by_role("region", name="Segments").get_by_role("row")
+    expect(table.filter(has_text="Champions").locator("td").last).to_contain_text("shrank by 5")
+    expect(table.filter(has_text="Loyal").locator("td").last).to_contain_text("grew by 5")
+    expect(table.filter(has_text="New").locator("td").last).to_have_text("no change")
+    people = page.get_by_role("region", name="Left Champions").get_by_role("listitem")
+    expect(people.locator(".who")).to_have_text([row["display_name"] for row in left])
+    expect(people.first).to_contain_text("now Loyal")
+    inspect(page)
+    table.filter(has_text="Champions").get_by_role("link").click()
+    page.wait_for_url("**segment=champions*")
+
+
+def test_it_names_what_needs_attention_of_this_store_only(
+    site: Site, page: Page, inspect: Inspect
+) -> None:
+    with connect_as_owner(site.settings) as conn:
+        conn.execute(
+            "update app.connections set state = 'refused', state_reason = 'The key was deleted.'"
+            " where tenant_id = %s and provider = 'klaviyo'",
+            [site.tenant_id],
+        )
+        conn.execute(
+            "insert into app.runs (tenant_id, kind, trigger, state, error, finished_at)"
+            " select tenant_id, 'build', 'schedule', 'failed', 'Failed in ' || name, now()"
+            " from app.tenants"
+        )
+    page.goto(site.sign_in_link())
+    attention = page.get_by_role("region", name="Needs attention").get_by_role("listitem")
+    expect(attention).to_have_count(2)
+    expect(attention.first).to_contain_text("Klaviyo rejects the connection")
+    expect(attention.first).to_contain_text("The key was deleted.")
+    with connect_as_owner(site.settings) as conn:
+        row = conn.execute(
+            "select name from app.tenants where tenant_id = %s", [site.tenant_id]
+        ).fetchone()
+    assert row is not None
+    expect(attention.nth(1)).to_contain_text(f"Failed in {row['name']}")
+    inspect(page)
+    attention.nth(1).get_by_role("link").click()
+    page.wait_for_url("**/admin/activity?kind=build&state=failed")
+    expect(page.get_by_text(f"Failed in {row['name']}")).to_be_visible()
+
+
+def test_a_new_store_gets_its_first_steps(
+    built_settings: Settings, page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    with connect_as_owner(built_settings) as conn:
+        add_tenant(conn, "north", "north.myshopify.com")
+    with serve(built_settings, "north") as site:
+        page.goto(site.sign_in_link())
+        steps = page.get_by_role("region", name="Set up Quintile").get_by_role("listitem")
+        expect(steps.get_by_role("heading")).to_have_text(
+            [
+                "Connect Shopify, to do",
+                "First sync, to do",
+                "First calculation, to do",
+                "Connect Klaviyo, to do",
+                "First list, to do",
+            ]
+        )
+        expect(steps.locator("a, button")).to_have_count(5)
+        inspect(page)
+        steps.get_by_role("link", name="Connect Shopify").click()
+        page.wait_for_url("**/admin/connections")
+        with connect_as_owner(built_settings) as conn:
+            tenant_id = find_tenant(conn, "north")
+            conn.execute(
+                "insert into app.runs (tenant_id, kind, trigger, state, finished_at)"
+                " values (%s, 'shopify_sync', 'person', 'succeeded', now())",
+                [tenant_id],
+            )
+        page.get_by_role("link", name="Home").click()
+        expect(steps.nth(1)).to_contain_text("First sync, done")
+        expect(steps.nth(1).locator("a, button")).to_have_count(0)
+        expect(page.get_by_text("1 of 5 done")).to_be_visible()
+
+
+def test_it_reads_without_scripts(site: Site, page: Page) -> None:
+    page.goto(site.sign_in_link())
+    page.wait_for_url("**/admin")
+    context = page.context.browser.new_context(  # type: ignore[union-attr]
+        storage_state=page.context.storage_state(), java_script_enabled=False
+    )
+    plain = context.new_page()
+    plain.goto(f"{site.url}/admin")
+    expect(plain.get_by_role("region", name="Segments")).to_contain_text("Champions")
+    context.close()
