@@ -14,11 +14,11 @@ from pathlib import Path
 from threading import Event
 from uuid import UUID
 
+from service.builds.followups import queue_followups
 from service.builds.locks import build_lock
 from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Pool, tenant_transaction, transform_url
 from service.core.errors import BuildFailedError, InvalidInputError
-from service.promo_codes.codes import ask_for_updates
 from service.queue.retry import HandedBackError
 from service.queue.runs import (
     INTERACTIVE,
@@ -28,7 +28,6 @@ from service.queue.runs import (
     record_runs,
     repeat_in_thread,
 )
-from service.shopify.metafields import queue_metafields
 from service.shopify.order_history import read_order_limit
 
 # Receives the number of finished steps of dbt, and of all steps.
@@ -182,20 +181,6 @@ def build_and_record(
             stopping=policy.stopping,
         )
         queue_followups(pool, recorders)
-
-
-def queue_followups(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
-    """Queue what follows a successful build, before its runs end.
-
-    Updates of promo codes, and of customer metafields in the store.
-
-    If the process dies in between, the build is repeated, and so is this.
-    """
-    for recorder in recorders:
-        if not recorder.is_over:
-            with tenant_transaction(pool, recorder.tenant_id) as conn:
-                ask_for_updates(conn, recorder.tenant_id)
-                queue_metafields(conn, recorder.tenant_id)
 
 
 def begin_building(pool: Pool, recorders: Iterable[RunRecorder]) -> None:

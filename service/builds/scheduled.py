@@ -9,8 +9,9 @@ from uuid import UUID
 
 import structlog
 
+from service.builds.followups import queue_followups
 from service.builds.locks import MAX_TENANTS
-from service.builds.run import begin_building, build, queue_followups, report_to
+from service.builds.run import begin_building, build, report_to
 from service.core.config import Settings
 from service.core.db import Pool, advisory_lock, connect, transform_url
 from service.core.errors import BuildFailedError

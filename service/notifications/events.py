@@ -151,7 +151,7 @@ def _collect_builds(
     """Store messages about builds, and what they changed."""
     stored = _insert_build_messages(conn, parameters, progress["build_finished_at"], finished_at)
     are_samples_known: bool = progress["are_samples_known"]
-    built: dict[str, Any] = {"built_as_of": None, "rfm_as_of": None}
+    built: dict[str, Any] = dict.fromkeys(("built_as_of", "rfm_as_of", "samples_as_of"))
     if is_built(conn):
         built = one(conn.execute(query("notifications.find_built"), parameters).fetchone())
         stored += _insert_rfm_messages(conn, parameters, progress["rfm_as_of"], built["rfm_as_of"])
@@ -159,7 +159,7 @@ def _collect_builds(
             is_baseline = not (progress["has_endpoints"] and are_samples_known)
             stored += _collect_samples(conn, parameters, is_baseline=is_baseline)
             # A first build without a run may not have come to the samples yet.
-            are_samples_known |= finished_at is not None or built["has_samples"]
+            are_samples_known |= finished_at is not None or built["samples_as_of"] is not None
     conn.execute(
         query("notifications.record_build_progress"),
         {

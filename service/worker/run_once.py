@@ -8,6 +8,7 @@ from procrastinate.job_context import JobContext
 from procrastinate.middleware import AsyncCallNext
 from procrastinate.worker import Worker
 
+from service.builds.followups import follow_plain_builds
 from service.core.config import Settings
 from service.core.db import Pool, connect, one, transform_url
 from service.core.queries import query
@@ -22,8 +23,9 @@ _CONCURRENCY = 4
 def run_once(settings: Settings, pool: Pool) -> dict[str, int]:
     """Run every due job, several at once, until none is left.
 
-    Jobs of dead workers are requeued first, and due outgoing webhooks are queued. Schedules are not
-    served. It may run beside workers, as the queue's locks apply to all of them.
+    Jobs of dead workers are requeued first, and due outgoing webhooks and what follows plain dbt
+    builds are queued. Schedules are not served. It may run beside workers, as the queue's locks
+    apply to all of them.
 
     Returns:
         How many jobs were done, how many failed, and how many will be retried later.
@@ -44,6 +46,7 @@ def run_once(settings: Settings, pool: Pool) -> dict[str, int]:
 
     requeue_stalled_jobs(settings)
     close_dead_runs(settings, pool)
+    follow_plain_builds(settings, pool)
     enqueue_webhooks(settings, pool)
     while True:
         ended = sum(counts.values())

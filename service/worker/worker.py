@@ -16,6 +16,7 @@ import procrastinate
 import psycopg
 import structlog
 
+from service.builds.followups import follow_plain_builds
 from service.core.config import Settings
 from service.core.db import Pool, open_pool
 from service.core.errors import DatabaseUnavailableError
@@ -116,6 +117,7 @@ async def _schedule(settings: Settings, pool: Pool, clock: Clock, every_seconds:
             await asyncio.to_thread(enqueue_due, settings, pool, now)
             await asyncio.to_thread(enqueue_probes, settings, pool, now)
             await asyncio.to_thread(enqueue_webhooks, settings, pool)
+            await asyncio.to_thread(follow_plain_builds, settings, pool)
         except (psycopg.OperationalError, DatabaseUnavailableError) as error:
             log.warning("schedules wait for the database", error=type(error).__name__)
             # Give living workers time for a heartbeat before any of them counts as dead.

@@ -14,10 +14,17 @@ from flask.testing import FlaskClient
 
 from sandbox import Sandbox
 from sandbox.shopify import ALL_SCOPES, Store
-from service.builds.run import queue_followups
+from service.builds.followups import queue_followups
 from service.core.config import Settings
 from service.core.credentials import disconnect
-from service.core.db import Pool, connect_as_owner, create_pool, tenant_transaction
+from service.core.db import (
+    Pool,
+    connect,
+    connect_as_owner,
+    create_pool,
+    tenant_transaction,
+    transform_url,
+)
 from service.doctor.metafields import check_metafields
 from service.queue.runs import record_runs, start_builds
 from service.shopify.connection import connect_shopify
@@ -153,12 +160,18 @@ def test_every_build_is_followed_by_a_run_while_it_is_on(
     assert held(store)[first] == ("loyal", 4, 3, 3)
     runs = client.get("/api/admin/runs?kind=metafields_sync").get_json()["data"]
     assert [run["trigger"] for run in runs] == ["schedule", "person"]
+    # A plain dbt build records no run; the worker finds it.
+    score(here, tenant, {**scores, first: ("new", 5, 1, 3)})
+    with connect(transform_url(here)) as conn:
+        conn.execute("update marts.rfm_builds set as_of = as_of + interval '1 day'")
+    work(here, pool)
+    assert held(store)[first] == ("new", 5, 1, 3)
     # A run would fail while the store is not connected, so none is queued.
     with tenant_transaction(pool, tenant) as conn:
         disconnect(conn, tenant, "shopify", "a test")
     end_build(pool, tenant)
     runs = client.get("/api/admin/runs?kind=metafields_sync").get_json()["data"]
-    assert len(runs) == 2
+    assert len(runs) == 3
 
 
 def test_a_person_can_have_all_values_written_again(

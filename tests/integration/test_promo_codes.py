@@ -22,6 +22,7 @@ from sandbox.data.specs import KESSEL
 from sandbox.shopify import Store
 from sandbox.shopify.discounts import Discount
 from sandbox.shopify.store import ALL_SCOPES
+from service.builds.followups import follow_plain_builds
 from service.core.config import Settings
 from service.core.db import (
     Pool,
@@ -1214,6 +1215,31 @@ def test_every_build_is_followed_by_an_update(
         assert targets_of(only_discount(store)) == set(buyers[1 : count + 1])
     triggers = [run["trigger"] for run in work.client.get(RUNS).get_json()["data"]]
     assert triggers == ["schedule", "schedule", "person"]
+
+
+def test_a_plain_dbt_build_is_followed_by_an_update_once(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:1], "loyal": buyers[1:2]})
+    assert follow_plain_builds(work.here, work.pool) == 0
+    work.post(**body(segments=["rfm:champions"]))
+    for count, at in ((1, CALCULATED_AT), (2, CALCULATED_AT + timedelta(days=1))):
+        move_customers(work.here, work.tenant, buyers[:count], "champions")
+        with connect(transform_url(work.here)) as conn:
+            conn.execute("delete from marts.rfm_builds")
+            conn.execute(BUILT, {"tenant_id": work.tenant, "at": at})
+        with tenant_transaction(work.pool, work.tenant) as conn:
+            build = enqueue(conn, work.tenant, "build", "person")
+        # A build of the service queues its own, in the end.
+        work.execute(
+            "update app.runs set state = 'running' where run_id = %(run)s", run=build["run_id"]
+        )
+        assert follow_plain_builds(work.here, work.pool) == 0
+        work.execute("delete from app.runs where run_id = %(run)s", run=build["run_id"])
+        assert follow_plain_builds(work.here, work.pool) == 1
+        assert follow_plain_builds(work.here, work.pool) == 0
+        run_once(work.here, work.pool)
+        assert len(targets_of(only_discount(store))) == count
 
 
 def test_a_sync_of_shopifys_segments_is_followed_by_an_update(

@@ -509,6 +509,24 @@ def test_samples_are_announced_once_when_found_and_once_when_fulfilled(
     (fulfilled,) = bodies(receiver)
     assert {sample["order_id"] for sample in fulfilled["data"]["samples"]} == {"a", "old"}
 
+    # A plain dbt build stores its samples after its scores, and records no run.
+    built(superuser, tenant, 5, {})
+    collected(settings, pool)
+    add_samples(settings, tenant, [{"order_id": "c"}])
+    superuser.execute(
+        """
+        insert into marts.sample_stats (
+            tenant_id, sample_type, samples, pending, partly_fulfilled, fulfilled, cancelled,
+            last_30_days, previous_30_days, calculated_at
+        )
+        values (%s, 'all', 1, 1, 0, 0, 0, 1, 0, %s)
+        """,
+        [tenant, JULY + timedelta(days=4)],
+    )
+    collected(settings, pool)
+    (found,) = bodies(receiver)
+    assert [sample["order_id"] for sample in found["data"]["samples"]] == ["c"]
+
 
 # -- Shopify's segments --------------------------------------------------------------------------
 

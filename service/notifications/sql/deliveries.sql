@@ -148,12 +148,18 @@ left join lateral (
     from marts.rfm_segment_transitions as t
     where t.tenant_id = e.tenant_id
 ) as changes on true
+left join lateral (
+    select max(c.calculated_at) as as_of
+    from marts.sample_stats as c
+    where c.tenant_id = e.tenant_id
+) as samples on true
 where
     not coalesce(r.is_uncertain, false)
     and (
         r.finished_at is distinct from p.build_finished_at
         or b.as_of is distinct from p.built_as_of
         or changes.as_of is distinct from p.rfm_as_of
+        or samples.as_of is distinct from p.samples_as_of
     )
     and not exists (
         select from jobs.procrastinate_jobs as j

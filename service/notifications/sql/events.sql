@@ -33,7 +33,8 @@ set
     rfm_as_of = %(rfm_as_of)s,
     built_as_of = %(built_as_of)s,
     build_finished_at = %(build_finished_at)s,
-    are_samples_known = %(are_samples_known)s
+    are_samples_known = %(are_samples_known)s,
+    samples_as_of = %(samples_as_of)s
 where tenant_id = %(tenant_id)s;
 
 -- name: find_build_runs
@@ -53,18 +54,18 @@ where r.tenant_id = %(tenant_id)s and r.kind = 'build';
 -- name: is_built
 -- Whether dbt has built the tables that events come from. Before the first build, the service may
 -- not look into their schema.
-select count(*) = 3 as is_built
+select count(*) = 4 as is_built
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 where
     n.nspname = 'marts'
-    and c.relname in ('rfm_builds', 'rfm_segment_transitions', 'sample_orders')
+    and c.relname in ('rfm_builds', 'rfm_segment_transitions', 'sample_orders', 'sample_stats')
     and has_schema_privilege(n.oid, 'usage')
     and has_table_privilege(c.oid, 'select');
 
 -- name: find_built
--- As-of times of the tenant's scores and of its newest changes of segments, null before the first
--- build, and whether it has samples.
+-- As-of times of the tenant's scores, of its newest changes of segments and of its samples, null
+-- before the first build.
 select
     (
         select max(b.as_of)
@@ -76,10 +77,11 @@ select
         from marts.rfm_segment_transitions as t
         where t.tenant_id = %(tenant_id)s
     ) as rfm_as_of,
-    exists(
-        select from marts.sample_orders as s
-        where s.tenant_id = %(tenant_id)s
-    ) as has_samples;
+    (
+        select max(c.calculated_at)
+        from marts.sample_stats as c
+        where c.tenant_id = %(tenant_id)s
+    ) as samples_as_of;
 
 -- name: insert_build_messages
 -- Store messages about successful builds that ended in a span of time, for all endpoints that want
