@@ -23,6 +23,8 @@ from tests.web import running_app
 
 __all__ = ["CLIENT_SECRET", "events", "post_webhook", "served", "signature"]
 
+_PRIVACY_TOPICS = ("customers/data_request", "customers/redact", "shop/redact")
+
 
 @contextmanager
 def served(settings: Settings) -> Iterator[str]:
@@ -55,7 +57,12 @@ def post_webhook(
     headers: dict[str, str] | None = None,
     triggered_at: datetime | None = None,
 ) -> httpx.Response:
-    """Send a webhook as Shopify does; a payload of bytes is sent unchanged."""
+    """Send a webhook as Shopify does; a payload of bytes is sent unchanged.
+
+    Bodies of the privacy topics name the shop.
+    """
+    if topic in _PRIVACY_TOPICS and isinstance(payload, dict):
+        payload = {"shop_domain": shop, **payload}
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return httpx.post(
         f"{url}/webhooks/shopify",

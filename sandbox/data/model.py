@@ -8,7 +8,10 @@ from datetime import datetime
 
 @dataclass(slots=True)
 class Customer:
-    """A customer. `number` is the digits of the Shopify id; `email` may be absent."""
+    """A customer. `number` is the digits of the Shopify id; `email` may be absent.
+
+    `is_redacted` is whether the merchant has had the personal data erased.
+    """
 
     number: int
     first_name: str
@@ -18,6 +21,7 @@ class Customer:
     tags: list[str]
     created_at: datetime
     updated_at: datetime
+    is_redacted: bool = False
 
     @property
     def display_name(self) -> str:

@@ -99,6 +99,10 @@ def customer_document(store: Store, customer: Customer) -> Document:
         "tags": customer.tags,
         "createdAt": time_text(customer.created_at),
         "updatedAt": time_text(customer.updated_at),
+        "mergeable": {
+            "isMergeable": not customer.is_redacted,
+            "errorFields": ["REDACTED_AT"] if customer.is_redacted else [],
+        },
     }
     return _as_served(store, "Customer", customer.number, document)
 

@@ -270,6 +270,17 @@ class Store:
             self.upsert_customer(changed)
             return changed
 
+    def redact_customer(self, number: int) -> None:
+        """Erase a customer's personal data, as a merchant can, and have the app do the same."""
+        with self.lock:
+            before = self.customers[number]
+            orders = [order.number for order in self._orders.values()]
+            own = [n for n in orders if self._orders[n].customer_number == number]
+            self.update_customer(number, first_name="", last_name="", email=None, is_redacted=True)
+            if self.webhooks.app_uri is not None:
+                customer = {"id": number, "email": before.email, "phone": None}
+                self.webhooks.request("customers/redact", customer=customer, orders_to_redact=own)
+
     def delete_customer(self, number: int) -> None:
         """Remove a customer; their orders become guests' orders."""
         with self.lock:

@@ -59,6 +59,9 @@ _SCOPES: dict[str, Scope] = {
     # They save nothing.
     "samples_settings.preview_samples_settings": "read",
     "admin.sign_out": "read",
+    # They decide about the deletion of data.
+    "set_aside_webhooks.confirm_held_webhook": "admin",
+    "set_aside_webhooks.reject_held_webhook": "admin",
 }
 # Credentials, and what gives access to personal data outside Quintile: also to read.
 _ADMIN_BLUEPRINTS = frozenset({"tokens", "people", "audit_log", "privacy"})

@@ -459,11 +459,15 @@ class SchedulesPage(Page[Schedule]):
 
 
 class Webhook(ResponseModel):
-    """A webhook that could not be processed, without its payload."""
+    """A webhook that was not processed, without its payload.
+
+    ``set_aside`` is quarantined. ``held`` would delete something that the store has not confirmed:
+    confirm or reject it.
+    """
 
     webhook_id: str
     topic: str
-    state: Literal["queued", "set_aside"]
+    state: Literal["queued", "held", "done", "set_aside"]
     attempts: int
     reason: str | None
     advice: str | None
@@ -472,7 +476,7 @@ class Webhook(ResponseModel):
 
 
 class WebhooksPage(Page[Webhook]):
-    """A page of quarantined webhooks, newest first."""
+    """A page of quarantined and held webhooks, newest first."""
 
 
 class PrivacyExport(ResponseModel):

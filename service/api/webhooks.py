@@ -1,4 +1,4 @@
-"""``POST /webhooks/shopify``, and ``/api/admin/webhooks``: webhooks that could not be processed."""
+"""``POST /webhooks/shopify``, and ``/api/admin/webhooks``: webhooks that were not processed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from service.api.problem_docs import can_answer
 from service.api.problems import NotFoundError
 from service.api.schemas import WITHOUT_NUL, Webhook, WebhooksPage
 from service.core.queries import query
-from service.webhooks.events import retry_webhooks
+from service.webhooks.events import confirm_webhook, reject_webhook, retry_webhooks
 from service.webhooks.inbox import MAX_BODY_BYTES, Delivery, receive
 
 blueprint = APIBlueprint("webhooks", __name__, tag="Webhooks")
 admin_blueprint = APIBlueprint("set_aside_webhooks", __name__, tag="Webhooks")
 
+_NOT_HELD = "There is no held webhook with this id."
 _BY_TIME = Keyset("webhooks", received_at=AwareDatetime, webhook_id=Text)
 
 
@@ -40,7 +41,7 @@ def receive_shopify() -> tuple[str, int]:
 
 
 class WebhooksQuery(PageQuery):
-    """Which page of the quarantined webhooks."""
+    """Which page of the quarantined and held webhooks."""
 
     topic: str | None = Field(
         None, max_length=100, pattern=WITHOUT_NUL, description="Only webhooks with this topic."
@@ -51,7 +52,7 @@ class WebhooksQuery(PageQuery):
 @admin_blueprint.input(WebhooksQuery, location="query", arg_name="page")
 @admin_blueprint.output(WebhooksPage)
 def list_set_aside_webhooks(page: WebhooksQuery) -> dict[str, Any]:
-    """List webhooks that could not be processed, newest first, with the reason and advice."""
+    """List webhooks that were not processed, newest first, with the reason and advice."""
     with transaction() as conn:
         return _BY_TIME.read_page(
             conn, page, query("api.list_webhooks"), tenant_id=tenant_id(), topic=page.topic
@@ -68,3 +69,30 @@ def retry_webhook(webhook_id: str) -> dict[str, Any]:
             raise NotFoundError("There is no quarantined webhook with this id.")
         record(conn, "webhook.retried", webhook_id)
         return retried[0]
+
+
+@admin_blueprint.post("/api/admin/webhooks/<webhook_id>/confirm")
+@admin_blueprint.output(Webhook, status_code=202)
+def confirm_held_webhook(webhook_id: str) -> dict[str, Any]:
+    """Do what a held webhook says: an erasure, or the removal of the store.
+
+    Deleted data cannot be restored. Ask the store's owner first.
+    """
+    with transaction() as conn:
+        confirmed = None if "\0" in webhook_id else confirm_webhook(conn, tenant_id(), webhook_id)
+        if confirmed is None:
+            raise NotFoundError(_NOT_HELD)
+        record(conn, "webhook.confirmed", webhook_id)
+        return confirmed
+
+
+@admin_blueprint.post("/api/admin/webhooks/<webhook_id>/reject")
+@admin_blueprint.output(Webhook)
+def reject_held_webhook(webhook_id: str) -> dict[str, Any]:
+    """Reject a held webhook; nothing of what it says is done."""
+    with transaction() as conn:
+        rejected = None if "\0" in webhook_id else reject_webhook(conn, tenant_id(), webhook_id)
+        if rejected is None:
+            raise NotFoundError(_NOT_HELD)
+        record(conn, "webhook.rejected", webhook_id)
+        return rejected

@@ -1,6 +1,8 @@
-"""Webhooks that could not be processed."""
+"""Webhooks that were not processed."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
@@ -12,14 +14,14 @@ from service.core.queries import query
 
 @click.group()
 def webhooks() -> None:
-    """List and retry webhooks that could not be processed."""
+    """List webhooks that were not processed; retry, confirm or reject them."""
 
 
 @webhooks.command("list")
 @tenant_option
 @click.pass_obj
 def webhooks_list(settings: Settings, tenant: str) -> None:
-    """List quarantined webhooks with the reason, as JSON lines."""
+    """List quarantined and held webhooks with the reason, as JSON lines."""
     with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
         print_lines(conn.execute(query("cli.list_quarantined"), {"tenant_id": tenant_id}))
 
@@ -42,3 +44,41 @@ def webhooks_retry(settings: Settings, tenant: str, webhook_id: str | None) -> N
         )
     queued = sum(row["state"] == "queued" for row in retried)
     echo(f"{queued} webhooks queued again, {len(retried) - queued} still cannot be read")
+
+
+@webhooks.command("confirm", epilog="Example: quintile webhooks confirm --tenant acme --id w-1")
+@tenant_option
+@click.option("--id", "webhook_id", metavar="ID", required=True, help="The held webhook.")
+@click.pass_obj
+@recorded("webhook.confirmed", tenant="tenant")
+def webhooks_confirm(settings: Settings, tenant: str, webhook_id: str) -> None:
+    """Do what a held webhook says. Deleted data cannot be restored."""
+    from service.webhooks.events import confirm_webhook
+
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
+        confirmed = confirm_webhook(conn, tenant_id, webhook_id)
+    _check_found(confirmed, tenant, webhook_id)
+    echo("confirmed; quintile worker processes it")
+
+
+@webhooks.command("reject", epilog="Example: quintile webhooks reject --tenant acme --id w-1")
+@tenant_option
+@click.option("--id", "webhook_id", metavar="ID", required=True, help="The held webhook.")
+@click.pass_obj
+@recorded("webhook.rejected", tenant="tenant")
+def webhooks_reject(settings: Settings, tenant: str, webhook_id: str) -> None:
+    """Reject a held webhook; nothing of what it says is done."""
+    from service.webhooks.events import reject_webhook
+
+    with tenant_connection(settings, tenant) as (conn, tenant_id):
+        rejected = reject_webhook(conn, tenant_id, webhook_id)
+    _check_found(rejected, tenant, webhook_id)
+    echo("rejected; nothing was deleted")
+
+
+def _check_found(found: dict[str, Any] | None, tenant: str, webhook_id: str) -> None:
+    if found is None:
+        raise InvalidInputError(
+            f"{tenant} has no held webhook '{webhook_id}'.",
+            advice=f"See: quintile webhooks list --tenant {tenant}",
+        )

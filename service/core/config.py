@@ -7,6 +7,7 @@ The setting ``database_url`` is read from the environment variable ``QUINTILE_DA
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -20,6 +21,8 @@ from service.core.errors import IncompleteInstallationError, InvalidSettingError
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _CRON_FIELDS = 5
+_SECRETS_IN_ROTATION = 2
+_SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com", re.ASCII)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Read by the tests, not by the service.
 _OTHER_VARIABLES = frozenset({"QUINTILE_CHROMIUM", "QUINTILE_REQUIRE_ALL_TESTS"})
@@ -97,7 +100,8 @@ class Settings:
     )
     shopify_client_secret: str = _secret(
         "Client secret of your Shopify app, which signs webhooks and refreshes access tokens; "
-        "during a rotation both secrets, newest first, separated by a comma."
+        "during a rotation both secrets, newest first, separated by a comma. The secret of an app "
+        "of one store only: example.myshopify.com=secret; no other store accepts it."
     )
     public_url: str = _setting(
         "",
@@ -335,6 +339,27 @@ def public_address(settings: Settings) -> str:
     return base
 
 
+def client_secrets(settings: Settings, shop: str = "") -> list[str]:
+    """The client secrets of the Shopify app that serves a shop, newest first.
+
+    A shop with secrets of its own has a custom app, whose secrets serve no other shop, and the
+    secrets of the other shops' app do not serve it.
+    """
+    found = _client_secrets(settings)
+    return found.get(shop) or found.get("", [])
+
+
+def _client_secrets(settings: Settings) -> dict[str, list[str]]:
+    """The secrets by shop; those of the shared app under an empty name."""
+    found: dict[str, list[str]] = {}
+    for part in settings.shopify_client_secret.split(","):
+        before, is_bound, after = (text.strip() for text in part.partition("="))
+        shop, secret = (before.lower(), after) if is_bound else ("", before)
+        if secret:
+            found.setdefault(shop, []).append(secret)
+    return found
+
+
 def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
     """Variables with the prefix ``QUINTILE_`` that are no setting, probably misspelt."""
     environ = os.environ if environ is None else environ
@@ -343,6 +368,7 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
 
 
 def _check(settings: Settings) -> None:
+    _check_client_secrets(settings)
     if settings.log_format not in ("console", "json"):
         raise InvalidSettingError("QUINTILE_LOG_FORMAT must be console or json.")
     if settings.log_level.upper() not in _LOG_LEVELS:
@@ -358,6 +384,22 @@ def _check(settings: Settings) -> None:
             raise InvalidSettingError(
                 f"{name} is not a cron expression.",
                 advice="It has five fields, for example 0 3 * * * for three o'clock.",
+            )
+
+
+def _check_client_secrets(settings: Settings) -> None:
+    name, found = environment_name("shopify_client_secret"), _client_secrets(settings)
+    if len(found.get("", [])) > _SECRETS_IN_ROTATION:
+        raise InvalidSettingError(
+            f"{name} has more than two secrets without a shop.",
+            advice="One app has one secret, and two during a rotation. Bind the secret of an app of"
+            " one store to it: example.myshopify.com=secret",
+        )
+    for shop in found:
+        if shop and not _SHOP.fullmatch(shop):
+            raise InvalidSettingError(
+                f"{name} binds a secret to something that is not a shop's domain.",
+                advice="Write it as example.myshopify.com=secret, without https.",
             )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from service.core.config import Settings
+from service.core.config import Settings, client_secrets
 from service.core.db import Connection, Pool, open_pool
 from service.core.errors import InvalidSettingError, QuintileError
 from service.core.queries import query
 from service.doctor.finding import Finding
 from service.shopify.connection import open_connected_shopify
-from service.webhooks.signature import client_secrets
 from service.webhooks.subscriptions import Deviation, find_deviations, repair, webhook_address
 
 
@@ -40,13 +39,26 @@ def check_webhooks(settings: Settings, conn: Connection, *, fix: bool) -> Iterat
         )
         yield Finding("error" if fix else "ok", "webhooks", message, advice)
         return
-    if not client_secrets(settings):
-        message = "webhooks are refused: QUINTILE_SHOPIFY_CLIENT_SECRET is not set"
-        advice = "Set it to the client secret of the app in Shopify, which signs webhooks."
-        yield Finding("error", "webhooks", message, advice)
+    yield from _check_secrets(settings, connected)
     with open_pool(settings) as pool:
         for tenant in connected:
             yield from _check_shop(settings, pool, tenant, address, fix=fix)
+
+
+def _check_secrets(settings: Settings, connected: list[dict[str, Any]]) -> Iterator[Finding]:
+    unsigned = [row["name"] for row in connected if not client_secrets(settings, row["shop"])]
+    if unsigned:
+        names = "" if len(unsigned) == len(connected) else f" for {', '.join(unsigned)}"
+        message = f"webhooks are refused: QUINTILE_SHOPIFY_CLIENT_SECRET is not set{names}"
+        advice = "Set it to the client secret of the app in Shopify, which signs webhooks."
+        yield Finding("error", "webhooks", message, advice)
+    if len(client_secrets(settings)) > 1:
+        message = "two client secrets sign webhooks of every store"
+        advice = (
+            "After a rotation, remove the old one. If one is of an app of one store, bind it to"
+            " that store: example.myshopify.com=secret"
+        )
+        yield Finding("warning", "webhooks", message, advice)
 
 
 def _check_shop(
@@ -83,6 +95,14 @@ def _describe(name: str, deviation: Deviation, failure: str | None) -> Finding:
 def _check_quarantine(conn: Connection) -> Iterator[Finding]:
     for row in conn.execute(query("doctor.count_quarantined")).fetchall():
         name, webhooks = row["name"], f"{row['webhooks']} {row['topic']}"
+        if row["is_held"]:
+            message = f"{name}: {webhooks} held, for it would delete data: {row['reason']}"
+            advice = (
+                f"See: quintile webhooks list --tenant {name}. Then run quintile webhooks confirm,"
+                " or quintile webhooks reject."
+            )
+            yield Finding("error", "webhooks", message, advice)
+            continue
         message = f"{name}: {webhooks} quarantined; the last: {row['reason']}"
         advice = f"See: quintile webhooks list --tenant {name}"
         yield Finding("error" if row["is_privacy"] else "warning", "webhooks", message, advice)

@@ -29,10 +29,17 @@ from service.klaviyo.client import (
     KlaviyoUnavailableError,
 )
 from service.klaviyo.connection import open_connected_klaviyo
+from service.privacy.confirmation import HeldError, confirm_customer, confirm_shop
 from service.privacy.tenant import erase_tenant
 from service.queue.runs import STALE_AFTER_SECONDS
+from service.shopify.errors import ShopifyUnavailableError
 from service.shopify.phones import normalize_phone
-from service.webhooks.events import finish_events, postpone_events, quarantine_events
+from service.webhooks.events import (
+    finish_events,
+    hold_events,
+    postpone_events,
+    quarantine_events,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +64,11 @@ class BusyError(QuintileError):
 
 @dataclass(frozen=True)
 class Request:
-    """A request and the person it is about; ``done`` has the counts of each finished step."""
+    """A request and the person it is about; ``done`` has the counts of each finished step.
+
+    ``is_shop_named`` is whether its signed body names the shop, ``is_confirmed`` whether the store
+    or a person has confirmed it.
+    """
 
     tenant_id: UUID
     webhook_id: str
@@ -65,6 +76,8 @@ class Request:
     customer_id: str
     requested_at: datetime
     attempts: int
+    is_shop_named: bool
+    is_confirmed: bool
     emails: list[str] = field(default_factory=list)
     phones: list[str] = field(default_factory=list)
     order_ids: list[str] = field(default_factory=list)
@@ -134,11 +147,14 @@ def add_request(
 def process_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id: str) -> None:
     """Fulfil a request in a job; on failure postpone it, or quarantine it with the reason.
 
-    A request that is no longer queued is ignored.
+    An erasure that the store does not confirm is held for a person. A request that is no longer
+    queued is ignored.
     """
     try:
         _fulfil(settings, pool, tenant_id, webhook_id)
-    except (BusyError, KlaviyoUnavailableError) as error:
+    except HeldError as error:
+        _hold(pool, tenant_id, webhook_id, error)
+    except (BusyError, KlaviyoUnavailableError, ShopifyUnavailableError) as error:
         _postpone(pool, tenant_id, webhook_id, error)
     except QuintileError as error:
         _quarantine(pool, tenant_id, webhook_id, error)
@@ -220,6 +236,15 @@ def _export(settings: Settings, pool: Pool, request: Request) -> None:
 def _redact(settings: Settings, pool: Pool, request: Request) -> None:
     """Erase a person: in the loaded data first, then in what dbt built, then at Klaviyo."""
     person = request
+    if not request.is_confirmed:
+        confirm_customer(
+            settings,
+            pool,
+            request.tenant_id,
+            request.customer_id,
+            is_shop_named=request.is_shop_named,
+        )
+        _record_confirmed(pool, request)
     if "landed" not in person.done:
         with tenant_transaction(pool, request.tenant_id) as conn:
             _refuse_while_syncing(conn, request)
@@ -303,10 +328,18 @@ def _redact_shop(settings: Settings, pool: Pool, request: Request) -> None:
             "The store has been connected again since the app was removed; nothing was erased.",
             advice="To erase it anyway: quintile tenants erase NAME",
         )
+    if not request.is_confirmed:
+        confirm_shop(pool, request.tenant_id, is_shop_named=request.is_shop_named)
+        _record_confirmed(pool, request)
     erase_tenant(settings, request.tenant_id, request.webhook_id, request.requested_at)
 
 
 # -- shared steps -------------------------------------------------------------------------------
+
+
+def _record_confirmed(pool: Pool, request: Request) -> None:
+    with tenant_transaction(pool, request.tenant_id) as conn:
+        conn.execute(query("privacy.record_confirmed"), request.parameters())
 
 
 def _find_person(conn: Connection, request: Request) -> Request:
@@ -351,13 +384,20 @@ def _postpone(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError
     if request is None:
         return
     if request.attempts + 1 >= _MOST_ATTEMPTS:
-        _quarantine(pool, tenant_id, webhook_id, error)
+        give_up = _hold if isinstance(error, ShopifyUnavailableError) else _quarantine
+        give_up(pool, tenant_id, webhook_id, error)
         return
     pause = min(_PAUSE_SECONDS * 2**request.attempts, _LONGEST_PAUSE_SECONDS)
     with tenant_transaction(pool, tenant_id) as conn:
         postpone_events(
             conn, tenant_id, [webhook_id], request.kind, seconds=pause, reason=error.message
         )
+
+
+def _hold(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError) -> None:
+    with tenant_transaction(pool, tenant_id) as conn:
+        hold_events(conn, tenant_id, [webhook_id], error.message)
+    log.warning("erasure held", reason=error.message, tenant_id=str(tenant_id))
 
 
 def _quarantine(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError) -> None:

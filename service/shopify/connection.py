@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from service.core.config import Settings
+from service.core.config import Settings, client_secrets
 from service.core.credentials import (
     MissingScopeError,
     check_secret,
@@ -337,7 +337,7 @@ def _checked_tokens(settings: Settings, token: str | TokenSet) -> TokenSet:
     check_secret(tokens.access_token, "access token", field="access_token")
     if tokens.refresh_token is not None:
         check_secret(tokens.refresh_token, "refresh token", field="refresh_token")
-        if not settings.shopify_client_id or not settings.shopify_client_secret:
+        if not settings.shopify_client_id or not client_secrets(settings):
             raise MissingClientError
     return tokens
 

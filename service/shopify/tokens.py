@@ -22,7 +22,7 @@ import httpx
 import structlog
 from psycopg import sql
 
-from service.core.config import Settings
+from service.core.config import Settings, client_secrets
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError, QuintileError
 from service.core.http import (
@@ -198,11 +198,12 @@ class StoredTokens:
 
     def _fetch(self, lease: UUID, spent: Stored) -> TokenSet:
         settings = self._settings
-        secrets = [part.strip() for part in settings.shopify_client_secret.split(",")]
-        if not settings.shopify_client_id or not any(secrets):
+        # Tokens that expire are those of the app that serves all shops.
+        secrets = client_secrets(settings)
+        if not settings.shopify_client_id or not secrets:
             raise MissingClientError
         with open_client({}, provider="shopify", timeout=_REFRESH_TIMEOUT_SECONDS) as http:
-            for secret in filter(None, secrets):
+            for secret in secrets:
                 form = {
                     "grant_type": "refresh_token",
                     "client_id": settings.shopify_client_id,

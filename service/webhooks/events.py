@@ -1,4 +1,7 @@
-"""States of a stored webhook: queued, done or quarantined (``set_aside`` in the database)."""
+"""States of a stored webhook: queued, held, done or quarantined (``set_aside`` in the database).
+
+A held one would delete something that the store has not confirmed: a person decides.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,11 @@ from service.core.db import Connection, one
 from service.core.queries import query
 from service.queue.defer import defer_notices, defer_privacy
 from service.webhooks.topics import PRIVACY_KINDS, read_notice
+
+_HELD_ADVICE = (
+    "Check it with the store's owner. Then run quintile webhooks confirm, or quintile webhooks"
+    " reject."
+)
 
 
 def defer_event(
@@ -68,6 +76,42 @@ def quarantine_events(
             "advice": advice or None,
         },
     )
+
+
+def hold_events(conn: Connection, tenant_id: UUID, webhook_ids: Sequence[str], reason: str) -> None:
+    """Hold webhooks that would delete something until a person confirms or rejects them."""
+    conn.execute(
+        query("webhooks.hold_events"),
+        {
+            "tenant_id": tenant_id,
+            "webhook_ids": webhook_ids,
+            "reason": reason,
+            "advice": _HELD_ADVICE,
+        },
+    )
+
+
+def confirm_webhook(conn: Connection, tenant_id: UUID, webhook_id: str) -> dict[str, Any] | None:
+    """Queue a held webhook in a person's name; it is then processed without asking the store.
+
+    Returns:
+        The webhook in its new state; None if no held one has this id.
+    """
+    parameters = {"tenant_id": tenant_id, "webhook_id": webhook_id}
+    row = conn.execute(query("webhooks.confirm_event"), parameters).fetchone()
+    if row is not None:
+        defer_event(conn, tenant_id, webhook_id, row.pop("kind"))
+    return row
+
+
+def reject_webhook(conn: Connection, tenant_id: UUID, webhook_id: str) -> dict[str, Any] | None:
+    """End a held webhook; nothing of what it says is done.
+
+    Returns:
+        The webhook in its new state; None if no held one has this id.
+    """
+    parameters = {"tenant_id": tenant_id, "webhook_id": webhook_id}
+    return conn.execute(query("webhooks.reject_event"), parameters).fetchone()
 
 
 def retry_webhooks(

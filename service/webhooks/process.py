@@ -1,5 +1,8 @@
 """Processing a tenant's webhooks: read from the store what they name, and load it.
 
+A webhook is a hint: even a deletion and the removal of the app are done only if the store shows
+them.
+
 A webhook that cannot be processed is quarantined and does not stop the others. While the store does
 not answer, or refuses the token, webhooks are postponed, longer each time.
 """
@@ -27,7 +30,11 @@ from service.promo_codes.codes import ask_for_updates
 from service.queue.defer import wait_for_receivers
 from service.shopify.connection import open_connected_shopify
 from service.shopify.erased import delete_erased_members
-from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
+from service.shopify.errors import (
+    ShopifyDeniedError,
+    ShopifyRefusedError,
+    ShopifyUnavailableError,
+)
 from service.shopify.loading import (
     load_customers,
     load_nodes,
@@ -48,8 +55,13 @@ from service.shopify.refetch import read_by_ids
 from service.shopify.resources import CUSTOMERS, ORDERS, Resource
 from service.shopify.segments import sync_one_segment
 from service.shopify.source import Source
-from service.webhooks.events import finish_events, postpone_events, quarantine_events
-from service.webhooks.topics import PRIVACY_KINDS
+from service.webhooks.events import (
+    finish_events,
+    hold_events,
+    postpone_events,
+    quarantine_events,
+)
+from service.webhooks.topics import ERASING_KINDS, PRIVACY_KINDS
 
 # Ids in one query: twenty orders with their lines stay below Shopify's limit of a query's cost.
 _AT_ONCE = 20
@@ -64,6 +76,8 @@ _MOST_ATTEMPTS = 8
 _STALE_ATTEMPTS = 3
 _SYNC_ADVICE = "The next sync reads what has changed. To retry: quintile webhooks retry"
 _STALE = "The store does not show the change yet."
+_STILL_THERE = "The store still has it."
+_STILL_INSTALLED = "The store still has the app: it accepts the access token."
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +99,10 @@ class _NoProgress:
 
 @dataclass(frozen=True)
 class Due:
-    """Due webhooks about one thing; ``attempts`` is the highest number of attempts of one."""
+    """Due webhooks about one thing; ``attempts`` is the highest number of attempts of one.
+
+    ``is_confirmed`` is whether a person has confirmed one of them.
+    """
 
     kind: str
     subject: str
@@ -93,6 +110,7 @@ class Due:
     store_updated_at: datetime | None
     triggered_at: datetime
     attempts: int
+    is_confirmed: bool
     notices: list[dict[str, Any]]
 
 
@@ -129,14 +147,24 @@ class _Session:
         finish_events(conn, self.tenant_id, _ids(dues), reason)
 
     def postpone(self, conn: Connection, due: Due, reason: str) -> None:
-        """Try webhooks again later, or quarantine them after too many attempts."""
+        """Try webhooks again later; after too many attempts quarantine them, or ask a person."""
         if due.attempts + 1 >= _MOST_ATTEMPTS:
-            quarantine_events(conn, self.tenant_id, due.webhook_ids, reason, _SYNC_ADVICE)
+            self.give_up(conn, [due], reason, _SYNC_ADVICE)
             return
         pause = min(_FIRST_PAUSE_SECONDS * 4**due.attempts, _LONGEST_PAUSE_SECONDS)
         postpone_events(
             conn, self.tenant_id, due.webhook_ids, due.kind, seconds=pause, reason=reason
         )
+
+    def give_up(
+        self, conn: Connection, dues: Sequence[Due], reason: str, advice: str | None
+    ) -> None:
+        """Quarantine webhooks; hold those that would delete something and were not confirmed."""
+        for due in dues:
+            if due.kind in ERASING_KINDS and not due.is_confirmed:
+                hold_events(conn, self.tenant_id, due.webhook_ids, reason)
+            else:
+                quarantine_events(conn, self.tenant_id, due.webhook_ids, reason, advice or "")
 
 
 # Processes webhooks of one kind, and marks them as done in the transaction that loads the data.
@@ -229,7 +257,7 @@ def _give_up(session: _Session, dues: Sequence[Due], error: Exception) -> None:
         advice = "The log has the details. To retry: quintile webhooks retry"
         log.error("webhook failed", exc_info=error, tenant_id=str(session.tenant_id))
     with session.transaction() as conn:
-        quarantine_events(conn, session.tenant_id, _ids(dues), reason, advice)
+        session.give_up(conn, dues, reason, advice)
 
 
 # -- orders and customers -----------------------------------------------------------------------
@@ -275,14 +303,24 @@ def _is_stale(node: Node, due: Due) -> bool:
 
 
 def _mark_deleted(
+    resource: Resource,
     mark: Callable[[Connection, UUID, Sequence[str]], object],
     session: _Session,
     dues: Sequence[Due],
 ) -> None:
-    """Mark records as deleted without reading them, because ids are never reused."""
+    """Mark records as deleted that the store no longer shows; ids are never reused."""
+    found = read_by_ids(session.source.client, resource, [due.subject for due in dues])
     with session.transaction() as conn:
-        mark(conn, session.tenant_id, [due.subject for due in dues])
-        session.finish(conn, dues)
+        for due in dues:
+            if (rejection := found.unserved.get(due.subject)) is not None:
+                session.postpone(conn, due, rejection.reason)
+            elif found.nodes[due.subject] is None:
+                mark(conn, session.tenant_id, [due.subject])
+                session.finish(conn, [due])
+            elif due.attempts < _STALE_ATTEMPTS:
+                session.postpone(conn, due, _STALE)
+            else:
+                session.finish(conn, [due], _STILL_THERE)
 
 
 def _merges(session: _Session, dues: Sequence[Due]) -> None:
@@ -366,10 +404,24 @@ def _bulk_operations(session: _Session, dues: Sequence[Due]) -> None:
 
 
 def _uninstalls(session: _Session, dues: Sequence[Due]) -> None:
-    """Delete the token and cancel syncs, unless the store has been connected again."""
+    """Delete the token and cancel syncs, if the store refuses the token or a person confirms.
+
+    Nothing happens if the store has been connected again.
+    """
     (due,) = dues
+    parameters = {"tenant_id": session.tenant_id, "triggered_at": due.triggered_at}
     with session.transaction() as conn:
-        parameters = {"tenant_id": session.tenant_id, "triggered_at": due.triggered_at}
+        if conn.execute(query("webhooks.find_removable"), parameters).fetchone() is None:
+            session.finish(conn, dues, "The store is not connected, or was connected again since.")
+            return
+    if not due.is_confirmed and _is_installed(session):
+        with session.transaction() as conn:
+            if due.attempts < _STALE_ATTEMPTS:
+                session.postpone(conn, due, _STILL_INSTALLED)
+            else:
+                session.finish(conn, dues, _STILL_INSTALLED)
+        return
+    with session.transaction() as conn:
         gone = conn.execute(query("webhooks.record_uninstalled"), parameters).fetchone()
         if gone is None:
             session.finish(conn, dues, "The store has been connected again since.")
@@ -380,12 +432,23 @@ def _uninstalls(session: _Session, dues: Sequence[Due]) -> None:
     log.info("app uninstalled", tenant_id=str(session.tenant_id))
 
 
+def _is_installed(session: _Session) -> bool:
+    """Whether the store accepts the app's token, which it revokes when the app is removed."""
+    try:
+        session.source.client.run("shop")
+    except ShopifyDeniedError:
+        return True
+    except ShopifyRefusedError:
+        return False
+    return True
+
+
 # By kind of notice: the handler, and how many subjects it takes at once.
 _HANDLERS: dict[str, tuple[_Handler, int]] = {
     "order": (partial(_reload, ORDERS), _AT_ONCE),
-    "order_deleted": (partial(_mark_deleted, mark_orders_deleted), _DUE_ROWS),
+    "order_deleted": (partial(_mark_deleted, ORDERS, mark_orders_deleted), _AT_ONCE),
     "customer": (partial(_reload, CUSTOMERS), _AT_ONCE),
-    "customer_deleted": (partial(_mark_deleted, mark_customers_deleted), _DUE_ROWS),
+    "customer_deleted": (partial(_mark_deleted, CUSTOMERS, mark_customers_deleted), _AT_ONCE),
     "merge": (_merges, 1),
     "segment": (_segments, 1),
     "membership": (_memberships, 1),

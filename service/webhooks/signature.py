@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 
-from service.core.config import Settings
+from service.core.config import Settings, client_secrets
 from service.core.errors import QuintileError
 
 
@@ -19,27 +19,23 @@ class NotSignedError(QuintileError):
     )
 
 
-def is_signed(settings: Settings, body: bytes, signature: str) -> bool:
-    """Whether one of the client secrets gives this signature, compared in constant time.
+def is_signed(settings: Settings, shop: str, body: bytes, signature: str) -> bool:
+    """Whether a client secret of the shop's app gives this signature, compared in constant time.
 
     During a rotation Shopify signs with the old or the new secret. All are tried, even after a
     match.
 
     Args:
-        settings: ``shopify_client_secret`` has the secrets, separated by commas.
+        settings: ``shopify_client_secret`` has the secrets.
+        shop: The shop that the request names.
         body: The request's body, byte for byte.
         signature: The header ``X-Shopify-Hmac-Sha256``.
     """
     given = signature.encode("utf-8", "replace")
     is_match = False
-    for secret in client_secrets(settings):
+    for secret in client_secrets(settings, shop):
         is_match |= hmac.compare_digest(sign(secret, body), given)
     return is_match
-
-
-def client_secrets(settings: Settings) -> list[str]:
-    """The app's client secrets, newest first."""
-    return [text for part in settings.shopify_client_secret.split(",") if (text := part.strip())]
 
 
 def sign(secret: str, body: bytes) -> bytes:

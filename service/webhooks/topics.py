@@ -23,6 +23,11 @@ _GID = re.compile(r"gid://shopify/\w+/(\d+)(?:\?.*)?", re.ASCII)
 _NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 
 PRIVACY_KINDS = frozenset({"data_request", "customer_redact", "shop_redact"})
+# What deletes data, which the store or a person must confirm.
+ERASING_KINDS = frozenset({"uninstall", "customer_redact", "shop_redact"})
+# Bodies that say the same each time something happens again, such as joining a segment, and that
+# hold neither a time nor an id of their own.
+RECURRING_KINDS = ERASING_KINDS | {"membership"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,21 @@ class Topic:
 def _about(kind: str, *id_fields: str) -> Reader:
     """Read the id under the first of these fields that is there; no field for no id."""
     return lambda payload: Notice(kind, _id(payload, *id_fields) if id_fields else "")
+
+
+def _deleted(kind: str) -> Reader:
+    """Read the id of a deleted record.
+
+    Bodies about a change differ only by their time, and the topic is not signed: the body of a
+    change must not delete what it is about.
+    """
+
+    def read(payload: Payload) -> Notice:
+        if "updated_at" in payload:
+            raise ValueError("it is the body of a change, not of a deletion")
+        return Notice(kind, _id(payload, "id"))
+
+    return read
 
 
 def _changed(kind: str) -> Reader:
@@ -111,11 +131,11 @@ TOPICS: dict[str, Topic] = {
         Topic("orders/create", "ORDERS_CREATE", _ORDER, ("id", "updated_at")),
         Topic("orders/updated", "ORDERS_UPDATED", _ORDER, ("id", "updated_at")),
         Topic("orders/cancelled", "ORDERS_CANCELLED", _ORDER, ("id", "updated_at")),
-        Topic("orders/delete", "ORDERS_DELETE", _about("order_deleted", "id")),
+        Topic("orders/delete", "ORDERS_DELETE", _deleted("order_deleted")),
         Topic("refunds/create", "REFUNDS_CREATE", _about("order", "order_id"), ("id", "order_id")),
         Topic("customers/create", "CUSTOMERS_CREATE", _CUSTOMER, ("id", "updated_at")),
         Topic("customers/update", "CUSTOMERS_UPDATE", _CUSTOMER, ("id", "updated_at")),
-        Topic("customers/delete", "CUSTOMERS_DELETE", _about("customer_deleted", "id")),
+        Topic("customers/delete", "CUSTOMERS_DELETE", _deleted("customer_deleted")),
         Topic("customers/merge", "CUSTOMERS_MERGE", _customers_merged),
         Topic("segments/create", "SEGMENTS_CREATE", _SEGMENT),
         Topic("segments/update", "SEGMENTS_UPDATE", _SEGMENT),

@@ -133,6 +133,8 @@ ADMIN = {
     "privacy.download_privacy_export",
     "privacy.list_privacy_exports",
     "privacy.list_privacy_receipts",
+    "set_aside_webhooks.confirm_held_webhook",
+    "set_aside_webhooks.reject_held_webhook",
     "tokens.create_token",
     "tokens.list_tokens",
     "tokens.revoke_token",

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from sandbox.klaviyo import Account
 from sandbox.shopify import Store
 from service.builds.run import build
 from service.core.config import Settings
+from service.core.credentials import disconnect
 from service.core.db import (
     Connection,
     Pool,
@@ -549,6 +550,7 @@ def test_an_erased_person_is_in_no_table_and_no_load_brings_them_back(
     )
     run_privacy_jobs(here, pool, everywhere)
     payload = redact_payload(store, person, orders[:1])
+    store.redact_customer(int(person))
     assert post_webhook(url, store.data.domain, "customers/redact", payload).status_code == 200
     worker = Worker(here, pool)
     worker.privacy(str(everywhere), events(pool, everywhere)[-1]["webhook_id"])
@@ -618,6 +620,7 @@ def test_orders_of_an_erased_person_keep_their_amounts(
     orders: list[str],
     superuser: Connection,
 ) -> None:
+    store.redact_customer(int(person))
     post_webhook(url, store.data.domain, "customers/redact", redact_payload(store, person, orders))
     run_privacy_jobs(here, pool, tenant)
     rows = superuser.execute(
@@ -668,6 +671,7 @@ def test_erasure_changes_no_other_person(
         " where o.order_id <> all(%s) order by 1, 2"
     )
     before = superuser.execute(untouched, [orders]).fetchall()  # type: ignore[call-overload]
+    store.redact_customer(int(person))
     post_webhook(url, store.data.domain, "customers/redact", redact_payload(store, person, orders))
     run_privacy_jobs(here, pool, tenant)
     assert superuser.execute(untouched, [orders]).fetchall() == before  # type: ignore[call-overload]
@@ -695,6 +699,7 @@ def test_a_request_about_an_unknown_person_gets_a_receipt(
 def test_a_duplicate_request_is_fulfilled_once(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, person: str
 ) -> None:
+    store.redact_customer(int(person))
     for _ in range(2):
         post_webhook(
             url,
@@ -713,6 +718,7 @@ def test_erasure_waits_for_a_running_build(
 ) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
+    store.redact_customer(int(person))
     post_webhook(
         url,
         store.data.domain,
@@ -748,6 +754,7 @@ def test_a_request_that_klaviyo_refuses_is_quarantined_and_can_be_retried(
     person: str,
     superuser: Connection,
 ) -> None:
+    store.redact_customer(int(person))
     post_webhook(
         url,
         store.data.domain,
@@ -792,6 +799,7 @@ def test_erasure_is_postponed_during_a_run_that_sends_people_elsewhere(
             "update app.runs set state = 'running', heartbeat_at = now() where run_id = %s",
             [run["run_id"]],
         )
+    store.redact_customer(int(person))
     post_webhook(
         url,
         store.data.domain,
@@ -825,21 +833,14 @@ def test_shop_redact_leaves_only_a_receipt(
         enqueue(conn, other, "build")
     with tenant_transaction(pool, everywhere) as conn:
         enqueue(conn, everywhere, "shopify_sync")
-    removed_at = datetime.now(UTC) + timedelta(seconds=1)
-    post_webhook(
-        url,
-        store.data.domain,
-        "app/uninstalled",
-        {"id": 1, "myshopify_domain": store.data.domain},
-        triggered_at=removed_at,
-    )
-    Worker(here, pool).webhooks(str(everywhere))
+    store.uninstall()
+    remove_app(here, pool, url, store, everywhere)
+    two_days_later(superuser)
     post_webhook(
         url,
         store.data.domain,
         "shop/redact",
         {"shop_id": 1, "shop_domain": store.data.domain},
-        triggered_at=removed_at + timedelta(hours=48),
         webhook_id="the-last",
     )
     Worker(here, pool).privacy(str(everywhere), "the-last")
@@ -860,19 +861,34 @@ def test_shop_redact_leaves_only_a_receipt(
     assert json.loads(listed[-1])["tenant_id"] == str(everywhere)
 
 
+def remove_app(here: Settings, pool: Pool, url: str, store: Store, tenant_id: UUID) -> None:
+    """Receive and process the webhook about the app's removal."""
+    payload = {"id": 1, "myshopify_domain": store.data.domain}
+    post_webhook(url, store.data.domain, "app/uninstalled", payload)
+    Worker(here, pool).webhooks(str(tenant_id))
+
+
+def two_days_later(superuser: Connection) -> None:
+    """Move the connections' times into the past."""
+    superuser.execute(
+        "update app.connections set connected_at = connected_at - interval '3 days',"
+        " uninstalled_at = uninstalled_at - interval '2 days'"
+    )
+
+
+def redact_shop(here: Settings, pool: Pool, url: str, store: Store, tenant_id: UUID) -> Any:
+    """Receive and process the request to erase the shop; the webhook as it is stored then."""
+    payload = {"shop_id": 1, "shop_domain": store.data.domain}
+    post_webhook(url, store.data.domain, "shop/redact", payload, webhook_id="w")
+    Worker(here, pool).privacy(str(tenant_id), "w")
+    stored = events(pool, tenant_id)
+    return stored[-1] if stored else None
+
+
 def test_a_store_that_was_connected_again_is_not_erased(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
 ) -> None:
-    post_webhook(
-        url,
-        store.data.domain,
-        "shop/redact",
-        {"shop_domain": store.data.domain},
-        webhook_id="w",
-        triggered_at=datetime.now(UTC) + timedelta(hours=47),
-    )
-    Worker(here, pool).privacy(str(tenant), "w")
-    (event,) = events(pool, tenant)
+    event = redact_shop(here, pool, url, store, tenant)
     assert event["state"] == "set_aside"
     assert "connected again" in event["reason"]
     assert "tenants erase" in event["advice"]
@@ -881,17 +897,31 @@ def test_a_store_that_was_connected_again_is_not_erased(
     assert row == {"n": len(store.data.orders)}
 
 
-def test_shop_redact_erases_without_a_webhook_of_the_removal(
-    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, superuser: Connection
+@pytest.mark.parametrize(
+    "removal", ["not told", "just now", "by a person"], ids=lambda text: text.replace(" ", "-")
+)
+def test_shop_redact_is_held_unless_the_removal_was_confirmed_a_day_ago(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    superuser: Connection,
+    removal: str,
 ) -> None:
-    post_webhook(
-        url,
-        store.data.domain,
-        "shop/redact",
-        {"shop_domain": store.data.domain},
-        webhook_id="w",
-        triggered_at=datetime.now(UTC) + timedelta(hours=49),
-    )
+    two_days_later(superuser)
+    if removal == "just now":
+        store.uninstall()
+        remove_app(here, pool, url, store, tenant)
+    elif removal == "by a person":
+        with tenant_transaction(pool, tenant) as conn:
+            disconnect(conn, tenant, "shopify", "A person disconnected it.")
+    event = redact_shop(here, pool, url, store, tenant)
+    assert (event["state"], event["finished_at"]) == ("held", None)
+    assert "removed" in event["reason"]
+    assert superuser.execute("select name from app.tenants").fetchall() == [{"name": "kessel"}]
+
+    quintile_process(here, "webhooks", "confirm", "--tenant", "kessel", "--id", "w")
     Worker(here, pool).privacy(str(tenant), "w")
     assert superuser.execute("select name from app.tenants").fetchall() == []
 

@@ -180,6 +180,14 @@ REVIEWED: dict[str, dict[str, str]] = {
         "constraint is new: app.klaviyo_sync_configs segment_key CHECK ((segment_key ~"
         " '^(rfm:[a-z][a-z0-9_]*|shopify:[0-9]+|klaviyo:[A-Za-z0-9]+)$'::text))": "wider",
     },
+    "0041_confirmed_webhooks": {
+        "constraint is new: app.webhook_events finished_at,state CHECK (((state = ANY"
+        " (ARRAY['queued'::text, 'held'::text])) = (finished_at IS NULL)))": (
+            "the same for the states that it knows"
+        ),
+        "constraint is new: app.webhook_events state CHECK ((state = ANY (ARRAY['queued'::text,"
+        " 'held'::text, 'done'::text, 'set_aside'::text])))": "one more than before",
+    },
 }
 
 TABLES = """

@@ -867,7 +867,7 @@ def test_old_webhooks_are_deleted_except_open_privacy_requests(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
 ) -> None:
     for name, topic in (("old", "orders/create"), ("new", "orders/create")):
-        post_webhook(url, store.data.domain, topic, {"no": "id"}, webhook_id=name)
+        post_webhook(url, store.data.domain, topic, {"no": name}, webhook_id=name)
     post_webhook(
         url, store.data.domain, "customers/redact", {"customer": {"id": 1}}, webhook_id="privacy"
     )

@@ -125,8 +125,8 @@ def _queue_data_request(_world: World, conn: Connection, tenant_id: UUID) -> Non
 def _queue_shop_redaction(_world: World, conn: Connection, tenant_id: UUID) -> None:
     conn.execute(
         "insert into app.webhook_events (tenant_id, webhook_id, topic, kind, subject, notice,"
-        " triggered_at) values (%s, 'shop', 'shop/redact', 'shop_redact', '', '{}',"
-        " now() + interval '3 days')",
+        " triggered_at, confirmed_by) values (%s, 'shop', 'shop/redact', 'shop_redact', '', '{}',"
+        " now() + interval '3 days', 'store')",
         [tenant_id],
     )
     defer_privacy(conn, tenant_id, "shop")

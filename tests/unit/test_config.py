@@ -37,6 +37,9 @@ def test_a_variable_sets_its_setting() -> None:
         # One slot is reserved for people, so there must be another.
         {"QUINTILE_WORKER_BUILDS": "1"},
         {"QUINTILE_WORKER_SLOTS": "1"},
+        # One app has two secrets during a rotation; those of others are bound to their shops.
+        {"QUINTILE_SHOPIFY_CLIENT_SECRET": "one,two,three"},
+        {"QUINTILE_SHOPIFY_CLIENT_SECRET": "https://example.com=secret"},
     ],
 )
 def test_an_invalid_value_is_refused_with_the_variable(environ: dict[str, str]) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from service.core.config import Settings
-from service.webhooks.signature import client_secrets, is_signed, sign
+from service.core.config import Settings, client_secrets
+from service.webhooks.signature import is_signed, sign
 from service.webhooks.topics import PRIVACY_KINDS, TOPICS, Notice, read_notice
 
+SHOP = "kessel.myshopify.com"
 PERSON = {"customer": {"id": 7, "email": " Ada@Example.com ", "phone": "1"}}
 
 
@@ -130,7 +131,7 @@ def test_the_signature_is_as_documented() -> None:
     settings = Settings(shopify_client_secret=" , hush ,older,")
     assert client_secrets(settings) == ["hush", "older"]
     assert sign("hush", b'{"id":1}') == expected
-    assert is_signed(settings, b'{"id":1}', expected.decode())
-    assert not is_signed(settings, b'{"id":1}', expected.decode().rstrip("="))
-    assert not is_signed(settings, b'{"id":1}', expected.decode().lower())
-    assert not is_signed(Settings(), b'{"id":1}', sign("", b'{"id":1}').decode())
+    assert is_signed(settings, SHOP, b'{"id":1}', expected.decode())
+    assert not is_signed(settings, SHOP, b'{"id":1}', expected.decode().rstrip("="))
+    assert not is_signed(settings, SHOP, b'{"id":1}', expected.decode().lower())
+    assert not is_signed(Settings(), SHOP, b'{"id":1}', sign("", b'{"id":1}').decode())

@@ -96,7 +96,7 @@ order by created_at desc, run_id desc
 limit %(row_limit)s;
 
 -- name: list_webhooks
--- A page of quarantined webhooks, newest first, with one extra row. Without the payload, which may
+-- A page of quarantined and held webhooks, newest first, with one extra row. Without the payload, which may
 -- contain personal data.
 select
     webhook_id,
@@ -110,7 +110,7 @@ select
 from app.webhook_events
 where
     tenant_id = %(tenant_id)s
-    and state = 'set_aside'
+    and state in ('set_aside', 'held')
     and (%(topic)s::text is null or topic = %(topic)s)
     and (
         %(after_received_at)s::timestamptz is null

@@ -24,17 +24,18 @@ where %(tenant_id)s::uuid is null or r.tenant_id = %(tenant_id)s
 order by r.completed_at, r.receipt_id;
 
 -- name: list_quarantined
--- Quarantined webhooks with their payload, which is kept only if it could not be read.
+-- Quarantined and held webhooks with their payload, which is kept only if it could not be read.
 select
     webhook_id,
     topic,
+    state,
     attempts,
     reason,
     advice,
     received_at,
     payload
 from app.webhook_events
-where tenant_id = %(tenant_id)s and state = 'set_aside'
+where tenant_id = %(tenant_id)s and state in ('set_aside', 'held')
 order by received_at, webhook_id;
 
 -- name: list_runs

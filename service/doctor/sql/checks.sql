@@ -90,25 +90,27 @@ order by t.name, r.kind;
 -- Tenants with an active connection to their store. Read as quintile_owner.
 select
     t.tenant_id,
-    t.name
+    t.name,
+    t.shop_domain as shop
 from app.tenants as t
 inner join app.connections as c on t.tenant_id = c.tenant_id
 where c.provider = 'shopify' and c.state = 'active'
 order by t.name;
 
 -- name: count_quarantined
--- Quarantined webhooks by tenant and topic. Read as quintile_owner.
+-- Quarantined and held webhooks by tenant and topic. Read as quintile_owner.
 select
     t.name,
     e.topic,
+    e.state = 'held' as is_held,
     count(*) as webhooks,
     bool_or(e.topic like '%%/redact' or e.topic like '%%/data_request') as is_privacy,
-    (array_agg(e.reason order by e.finished_at desc))[1] as reason
+    (array_agg(e.reason order by e.finished_at desc, e.received_at desc))[1] as reason
 from app.tenants as t
 inner join app.webhook_events as e on t.tenant_id = e.tenant_id
-where e.state = 'set_aside'
-group by t.name, e.topic
-order by t.name, e.topic;
+where e.state in ('set_aside', 'held')
+group by t.name, e.topic, e.state = 'held'
+order by t.name, e.topic, is_held;
 
 -- name: list_failing_endpoints
 -- Endpoints of outgoing webhooks that fail, or were disabled for it. Read as quintile_owner.

@@ -10,8 +10,12 @@ select app.customer_id_of_phone(%(phone)s) as customer_id;
 
 -- name: add_request
 -- Store an operator's privacy request.
-insert into app.webhook_events (tenant_id, webhook_id, topic, kind, subject, notice)
-values (%(tenant_id)s, %(webhook_id)s, %(topic)s, %(kind)s, %(subject)s, %(notice)s);
+insert into app.webhook_events (
+    tenant_id, webhook_id, topic, kind, subject, notice, confirmed_by
+)
+values (
+    %(tenant_id)s, %(webhook_id)s, %(topic)s, %(kind)s, %(subject)s, %(notice)s, 'person'
+);
 
 -- name: find_request
 -- A queued privacy request.
@@ -20,9 +24,26 @@ select
     subject as customer_id,
     notice,
     coalesce(triggered_at, received_at) as requested_at,
-    attempts
+    attempts,
+    is_shop_named,
+    confirmed_by is not null as is_confirmed
 from app.webhook_events
 where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'queued';
+
+-- name: record_confirmed
+-- Record that the store has confirmed an erasure, so that it is not asked again.
+update app.webhook_events
+set confirmed_by = 'store'
+where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'queued';
+
+-- name: find_removal
+-- What is known of the app's removal from the store: whether the store was told to have removed it,
+-- and whether that is long ago.
+select
+    state = 'disconnected' and uninstalled_at is not null as is_removed,
+    uninstalled_at <= now() - %(settled_after)s as is_settled
+from app.connections
+where tenant_id = %(tenant_id)s and provider = 'shopify';
 
 -- name: record_progress
 -- Record a request's finished steps and its person, so that it can be continued.

@@ -1,9 +1,26 @@
+-- name: lock_body
+-- Wait for another transaction that stores the same body, until this one ends.
+select pg_advisory_xact_lock(
+    hashtextextended(%(tenant_id)s::text || encode(%(signature)s, 'base64'), 0)
+);
+
 -- name: insert_event
--- Store a webhook; no row if it was received before.
+-- Store a webhook; no row if it was received before, under this id or another. While the former one
+-- waits, it reads from the store what this one is about, too. A former one that is processed covers
+-- this one, unless what the body says may be true again, or changed as late as the store was read.
 insert into app.webhook_events (
-    tenant_id, webhook_id, topic, kind, subject, notice, store_updated_at, triggered_at
+    tenant_id,
+    webhook_id,
+    topic,
+    kind,
+    subject,
+    notice,
+    store_updated_at,
+    triggered_at,
+    signature,
+    is_shop_named
 )
-values (
+select
     %(tenant_id)s,
     %(webhook_id)s,
     %(topic)s,
@@ -11,28 +28,63 @@ values (
     %(subject)s,
     %(notice)s,
     %(store_updated_at)s,
-    %(triggered_at)s
-)
+    %(triggered_at)s,
+    %(signature)s,
+    %(is_shop_named)s
+where
+    not exists (
+        select from app.webhook_events as e
+        where
+            e.tenant_id = %(tenant_id)s
+            and e.signature = %(signature)s
+            and e.kind is not null
+            and (
+                e.state in ('queued', 'held')
+                or (
+                    not %(may_recur)s
+                    and (
+                        %(store_updated_at)s::timestamptz is null
+                        or e.finished_at > %(store_updated_at)s + %(margin)s
+                    )
+                )
+            )
+    )
 on conflict (tenant_id, webhook_id) do nothing
 returning webhook_id;
 
 -- name: insert_unreadable
 -- Quarantine a webhook that was not understood, with its body, unless it was received before.
 insert into app.webhook_events (
-    tenant_id, webhook_id, topic, payload, triggered_at, state, reason, advice, finished_at
+    tenant_id,
+    webhook_id,
+    topic,
+    payload,
+    triggered_at,
+    signature,
+    is_shop_named,
+    state,
+    reason,
+    advice,
+    finished_at
 )
-values (
+select
     %(tenant_id)s,
     %(webhook_id)s,
     %(topic)s,
     %(payload)s,
     %(triggered_at)s,
+    %(signature)s,
+    %(is_shop_named)s,
     'set_aside',
     %(reason)s,
     'The next sync reads what has changed. If a newer release understands the webhook, run:'
     ' quintile webhooks retry',
     now()
-)
+where
+    not exists (
+        select from app.webhook_events as e
+        where e.tenant_id = %(tenant_id)s and e.signature = %(signature)s
+    )
 on conflict (tenant_id, webhook_id) do nothing;
 
 -- name: list_due_events
@@ -44,6 +96,7 @@ select
     max(e.store_updated_at) as store_updated_at,
     max(coalesce(e.triggered_at, e.received_at)) as triggered_at,
     max(e.attempts) as attempts,
+    coalesce(bool_or(e.confirmed_by is not null), false) as is_confirmed,
     jsonb_agg(distinct e.notice) as notices
 from app.webhook_events as e
 where
@@ -68,10 +121,21 @@ where
     and state = 'queued'
     and kind <> 'build';
 
+-- name: find_removable
+-- The connection that a removal of the app would end; none if the store was connected after that.
+select provider
+from app.connections
+where
+    tenant_id = %(tenant_id)s
+    and provider = 'shopify'
+    and state <> 'disconnected'
+    and connected_at <= %(triggered_at)s;
+
 -- name: record_uninstalled
--- Record that the store has removed the app; no row if it was connected again after that.
+-- Record that the store has removed the app; no row if it was connected again after that. By our
+-- clock: what the webhook says about the time is not signed.
 update app.connections
-set uninstalled_at = %(triggered_at)s
+set uninstalled_at = now()
 where
     tenant_id = %(tenant_id)s
     and provider = 'shopify'
@@ -167,3 +231,42 @@ where
     tenant_id = %(tenant_id)s
     and webhook_id = any(%(webhook_ids)s)
     and state = 'queued';
+
+-- name: hold_events
+-- Hold webhooks that would delete something until a person confirms or rejects them.
+update app.webhook_events
+set
+    state = 'held',
+    attempts = attempts + 1,
+    reason = %(reason)s,
+    advice = %(advice)s
+where
+    tenant_id = %(tenant_id)s
+    and webhook_id = any(%(webhook_ids)s)
+    and state = 'queued';
+
+-- name: confirm_event
+-- Queue a held webhook, which is then processed without another question.
+update app.webhook_events
+set
+    state = 'queued',
+    attempts = 0,
+    due_at = now(),
+    confirmed_by = 'person',
+    reason = null,
+    advice = null
+where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'held'
+returning webhook_id, topic, kind, state, attempts, reason, advice, received_at, triggered_at;
+
+-- name: reject_event
+-- End a held webhook without doing what it says, and delete what it was about.
+update app.webhook_events
+set
+    state = 'done',
+    subject = null,
+    notice = null,
+    reason = 'A person rejected it.',
+    advice = null,
+    finished_at = now()
+where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'held'
+returning webhook_id, topic, state, attempts, reason, advice, received_at, triggered_at;
