@@ -712,7 +712,7 @@ def test_an_unreadable_webhook_is_quarantined_and_does_not_stop_others(
     assert reason in unreadable["reason"]
     assert unreadable["advice"]
     if isinstance(payload, dict):
-        assert unreadable["payload"] == payload
+        assert unreadable["payload"].items() >= payload.items()
     assert order_row(pool, synced, number)["note"] == "the next one"
 
 

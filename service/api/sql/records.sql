@@ -96,8 +96,8 @@ order by created_at desc, run_id desc
 limit %(row_limit)s;
 
 -- name: list_webhooks
--- A page of quarantined and held webhooks, newest first, with one extra row. Without the payload, which may
--- contain personal data.
+-- A page of quarantined and held webhooks, newest first, with one extra row. Without the payload,
+-- which may contain personal data.
 select
     webhook_id,
     topic,
