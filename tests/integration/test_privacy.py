@@ -687,8 +687,12 @@ def test_erasure_changes_no_other_person(
 def test_a_request_about_an_unknown_person_gets_a_receipt(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
 ) -> None:
-    for topic in ("customers/redact", "customers/data_request"):
-        post_webhook(url, store.data.domain, topic, {"customer": {"id": 424242}})
+    for topic, orders in (
+        ("customers/redact", "orders_to_redact"),
+        ("customers/data_request", "orders_requested"),
+    ):
+        payload = {"customer": {"id": 424242}, orders: []}
+        post_webhook(url, store.data.domain, topic, payload)
     run_privacy_jobs(here, pool, tenant)
     assert [(r["kind"], r["counts"]) for r in receipts(here)] == [
         ("customer_redact", {}),
