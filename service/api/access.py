@@ -57,6 +57,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # What needs another scope than its method: reading needs `read`, everything else `write`.
 _SCOPES: dict[str, Scope] = {
     # They save nothing.
+    "samples_settings.match_channels": "read",
     "samples_settings.preview_samples_settings": "read",
     "admin.sign_out": "read",
     # They decide about the deletion of data.

@@ -23,7 +23,6 @@ from service.api.samples_list import (
 )
 from service.api.schemas import (
     RequestModel,
-    SampleMonth,
     SampleOrderDetail,
     SampleOrdersPage,
     SampleStats,
@@ -85,23 +84,16 @@ def export_sample_orders(filters: SampleFilters) -> Response:
     return answer_csv(export_samples(state(), tenant_id(), filters), "samples.csv")
 
 
-def read_sample_months(conn: Connection) -> list[SampleMonth]:
-    """The tenant's samples by month and type, newest month first."""
-    parameters = {"tenant_id": tenant_id(), "months": _MONTHS}
-    rows = conn.execute(query("api.list_sample_months"), parameters).fetchall()
-    return [SampleMonth.model_validate(row) for row in rows]
-
-
-@blueprint.get("/api/admin/samples/stats")
-@blueprint.output(SampleStats)
-def count_sample_orders() -> dict[str, Any]:
-    """Get the number and value of samples by type, status and month."""
+def read_sample_stats(conn: Connection) -> SampleStats:
+    """The tenant's samples by type, status and month."""
     parameters = {"tenant_id": tenant_id()}
-    with transaction() as conn:
-        rows = conn.execute(query("api.find_sample_stats"), parameters).fetchall()
-        months = read_sample_months(conn)
-        unknown = conn.execute(query("api.list_unknown_sample_statuses"), parameters).fetchall()
-        return {
+    rows = conn.execute(query("api.find_sample_stats"), parameters).fetchall()
+    months = conn.execute(
+        query("api.list_sample_months"), {**parameters, "months": _MONTHS}
+    ).fetchall()
+    unknown = conn.execute(query("api.list_unknown_sample_statuses"), parameters).fetchall()
+    return SampleStats.model_validate(
+        {
             "data": rows,
             "months": months,
             "unknown_statuses": unknown,
@@ -109,6 +101,15 @@ def count_sample_orders() -> dict[str, Any]:
             "next_build_at": next_at(conn, state().settings, tenant_id(), "build"),
             "order_limit": read_order_limit(conn, tenant_id()),
         }
+    )
+
+
+@blueprint.get("/api/admin/samples/stats")
+@blueprint.output(SampleStats)
+def count_sample_orders() -> SampleStats:
+    """Get the number and value of samples by type, status and month."""
+    with transaction() as conn:
+        return read_sample_stats(conn)
 
 
 @blueprint.get("/api/admin/samples/suggestions")

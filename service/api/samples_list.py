@@ -15,7 +15,7 @@ from service.api.rfm import Day, check_days
 from service.api.schemas import SampleSort, SampleStatus, SampleType
 from service.api.sorting import Sort
 from service.core.csv_stream import stream_csv
-from service.core.db import Connection, tenant_transaction
+from service.core.db import Connection, one, tenant_transaction
 from service.core.queries import query
 
 _CSV_COLUMNS = (
@@ -82,6 +82,12 @@ def list_samples(conn: Connection, tenant_id: UUID, page: SamplesQuery) -> dict[
     """
     statement = query("api.list_sample_orders")
     return _SORTS[page.sort].read_page(conn, page, statement, **_parameters(tenant_id, page))
+
+
+def count_samples(conn: Connection, tenant_id: UUID, filters: SampleFilters) -> int:
+    """How many of a tenant's sample orders match the filters."""
+    statement = Sort.count(query("api.list_sample_orders"))
+    return int(one(conn.execute(statement, _parameters(tenant_id, filters)).fetchone())["rows"])
 
 
 def find_sample(conn: Connection, tenant_id: UUID, order_id: str) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from service.tenants import tenants
 blueprint = APIBlueprint("samples_settings", __name__, tag="Samples")
 
 _MOST_TAGS = 100
+_MOST_CHANNELS = 200
 _BY_TIME = Keyset("samples settings", changed_at=AwareDatetime, change_id=UUID)
 
 
@@ -128,6 +129,25 @@ class SamplesPreview(ResponseModel):
     needs_confirmation: bool = Field(description="Whether saving needs confirm_broad.")
 
 
+class ChannelPatterns(RequestModel):
+    """Patterns to compare with the channels of your store."""
+
+    channel_patterns: list[Pattern] = Field(max_length=_MOST_TAGS)
+
+
+class MatchedChannel(ResponseModel):
+    """A channel of your store, and the patterns that it matches."""
+
+    channel: str
+    matched_patterns: list[str]
+
+
+class MatchedChannels(ResponseModel):
+    """The channels of your store."""
+
+    data: list[MatchedChannel] = Field(description="Up to 200 channels, by name.")
+
+
 @blueprint.get("/api/admin/samples/settings")
 @blueprint.output(SamplesSettings)
 def show_samples_settings() -> dict[str, Any]:
@@ -185,6 +205,20 @@ def preview_samples_settings(change: SamplesChange) -> dict[str, Any]:
         fetch_one(conn, query("api.set_samples_preview"), **change.model_dump())
         previewed = fetch_one(conn, query("api.preview_samples"))
     return {**previewed, "needs_confirmation": bool(change.broad_patterns)}
+
+
+@blueprint.post("/api/admin/samples/settings/channels")
+@blueprint.input(ChannelPatterns, arg_name="given")
+@blueprint.output(MatchedChannels)
+def match_channels(given: ChannelPatterns) -> dict[str, Any]:
+    """Compare channel patterns with the channels of your store's orders. Saves nothing."""
+    parameters = {
+        "tenant_id": tenant_id(),
+        "patterns": given.channel_patterns,
+        "most": _MOST_CHANNELS,
+    }
+    with transaction(read_only=True) as conn:
+        return {"data": conn.execute(query("api.match_channels"), parameters).fetchall()}
 
 
 def _read(conn: Connection) -> dict[str, Any]:

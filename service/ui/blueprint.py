@@ -21,6 +21,7 @@ blueprint = Blueprint("admin", __name__, url_prefix="/admin", template_folder="t
 blueprint.add_app_template_filter(readable)
 blueprint.add_app_template_filter(times.moment)
 blueprint.add_app_template_filter(times.calendar_day)
+blueprint.add_app_template_filter(times.store_day)
 before_render_template.connect(times.remember_time_zone)
 blueprint.add_app_template_filter(assets.preload_imports)
 blueprint.app_url_defaults(assets.add_digest)

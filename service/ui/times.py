@@ -21,12 +21,21 @@ def remember_time_zone(_sender: object, *, context: dict[str, Any], **_: object)
 
 def moment(at: datetime) -> str:
     """A time such as "30 Nov 2026, 09:41"; with its zone if the store's is not known here."""
+    local = _in_store(at)
+    zone = " UTC" if local.tzinfo is UTC else ""
+    return f"{calendar_day(local)}, {local:%H:%M}{zone}"
+
+
+def store_day(at: datetime) -> str:
+    """The day of a time, such as "30 Nov 2026", where the store is."""
+    return calendar_day(_in_store(at))
+
+
+def _in_store(at: datetime) -> datetime:
     try:
-        local = at.astimezone(ZoneInfo(g.get("time_zone", "UTC")))
+        return at.astimezone(ZoneInfo(g.get("time_zone", "UTC")))
     except (ZoneInfoNotFoundError, ValueError):
-        local = at.astimezone(UTC)
-        return f"{calendar_day(local)}, {local:%H:%M} UTC"
-    return f"{calendar_day(local)}, {local:%H:%M}"
+        return at.astimezone(UTC)
 
 
 def calendar_day(on: date) -> str:

@@ -7,7 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import pytest
@@ -133,6 +133,21 @@ def signed_in(site: Site, page: Page) -> Page:
     page.goto(site.sign_in_link())
     page.wait_for_url("**/admin")
     return page
+
+
+@pytest.fixture
+def neighbour(site: Site, browser: Browser) -> Iterator[Page]:
+    """A page of another browser, signed in to the other tenant."""
+    with connect_as_owner(site.settings) as conn:
+        row = conn.execute(
+            "select tenant_id from app.tenants where tenant_id <> %s", [site.tenant_id]
+        ).fetchone()
+    assert row is not None
+    with browser.new_context(locale="en-GB", viewport={"width": 1440, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(replace(site, tenant_id=row["tenant_id"]).sign_in_link())
+        page.wait_for_url("**/admin")
+        yield page
 
 
 Inspect = Callable[[Page], None]

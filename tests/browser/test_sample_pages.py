@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from service.core.db import connect_as_owner
 from tests.browser.conftest import Inspect, Site
@@ -13,20 +13,22 @@ from tests.browser.conftest import Inspect, Site
 
 def open_list(site: Site, page: Page, query: str = "") -> None:
     page.goto(f"{site.url}/admin/samples{query}")
-    expect(page.locator("[data-list]")).to_have_attribute("aria-busy", "false")
+    expect(page.locator("[data-count]")).not_to_be_empty()
 
 
 def test_filters_sort_and_download_share_the_url(site: Site, signed_in: Page) -> None:
     page = signed_in
     open_list(site, page, "?type=ugc")
-    page.get_by_label("Sort by").select_option("waiting")
     page.get_by_label("From").fill("2026-01-01")
     page.get_by_role("button", name="Search").click()
-    page.wait_for_url("**sort=waiting*")
-    expect(page.locator("[data-list]")).to_have_attribute("aria-busy", "false")
+    page.wait_for_url("**ordered_from=2026-01-01*")
+    page.get_by_label("Sort by").select_option("waiting")
+    expect(page.get_by_role("link", name="Download CSV")).to_have_attribute(
+        "href", re.compile("sort=waiting")
+    )
     waited = [
         int(text.split()[0].replace(",", ""))
-        for text in page.locator(".rows tbody td:nth-child(6)").all_inner_texts()
+        for text in page.locator(".rows tbody [data-label=Waiting]").all_inner_texts()
         if text[0].isdigit()
     ]
     assert waited == sorted(waited, reverse=True)
@@ -56,16 +58,20 @@ def test_a_sample_is_explained_and_given_a_creator(
     open_list(site, page)
     page.locator(".rows tbody th a").first.click()
     expect(page.get_by_text("Counted as a sample:")).to_be_visible()
-    page.get_by_label(re.compile("Find a creator")).fill("ada")
-    page.get_by_role("button", name="Link creator").click()
-    expect(page.get_by_text("Creator linked.")).to_be_visible()
+    change = page.get_by_role("button", name="Change creator")
+    change.click()
+    page.get_by_role("combobox", name="Find a creator").press_sequentially("ada")
+    page.get_by_role("option", name="@ada.creates").click()
+    expect(page.locator(".toast")).to_contain_text("@ada.creates is linked")
     expect(page.locator("[data-creator]")).to_contain_text("@ada.creates")
     expect(page.locator("[data-creator]")).to_contain_text("set manually")
     inspect(page)
+    change.click()
     page.get_by_role("button", name="Set no creator").click()
     expect(page.locator("[data-creator]")).to_contain_text("No creator, set manually")
+    change.click()
     page.get_by_role("button", name="Match automatically").click()
-    expect(page.get_by_text("Automatic matching is on.")).to_be_visible()
+    expect(page.locator("[data-creator]")).not_to_contain_text("set manually")
 
 
 def test_creators_are_merged_and_deleted(site: Site, signed_in: Page) -> None:
@@ -85,56 +91,156 @@ def test_creators_are_merged_and_deleted(site: Site, signed_in: Page) -> None:
     expect(page.get_by_role("heading", name="No creators yet")).to_be_visible()
 
 
-def test_settings_are_previewed_saved_and_restored(
+def ugc_tags(page: Page) -> list[str]:
+    """The chips of the field UGC tags."""
+    return (
+        page.locator(".chips", has=page.locator("#ugc_tags")).locator("li .clip").all_inner_texts()
+    )
+
+
+def open_settings(site: Site, page: Page) -> Locator:
+    """The dialog of the settings, opened by keyboard."""
+    page.goto(f"{site.url}/admin/samples")
+    page.get_by_role("link", name="Settings").press("Enter")
+    expect(page.locator("#ugc_tags")).to_be_focused()
+    assert page.url.endswith("settings=open")
+    return page.get_by_role("dialog", name="Sample settings")
+
+
+def test_settings_show_what_matches_and_what_would_change(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     page = signed_in
-    page.goto(f"{site.url}/admin/samples/settings")
-    tags = page.get_by_label("UGC tags, one per line")
-    expect(tags).to_have_value("ugc-sample\nugc\ncreator-sample")
-    expect(page.get_by_label("TikTok samples must be free")).to_be_checked()
-    ugc_free = page.get_by_label("UGC samples must be free")
+    dialog = open_settings(site, page)
+    assert ugc_tags(page) == ["ugc-sample", "ugc", "creator-sample"]
+    tiktok_free = dialog.get_by_role("switch", name="TikTok samples must be free")
+    ugc_free = dialog.get_by_role("switch", name="UGC samples must be free")
+    expect(tiktok_free).to_be_checked()
     expect(ugc_free).not_to_be_checked()
-    expect(page.get_by_text("No changes so far.")).to_be_visible()
+    expect(dialog.get_by_text("Nothing yet.")).to_be_visible()
+    expect(dialog.locator(".channels .match").first).to_contain_text("TikTok")
+    inspect(page)
+
     # Only the paid orders with a UGC tag leave.
     ugc_free.check()
-    page.get_by_role("button", name="Preview changes").click()
-    expect(page.get_by_role("heading", name="Added: 0")).to_be_visible()
-    expect(page.get_by_role("heading", name=re.compile("Removed: [1-9]"))).to_be_visible()
-    tags.fill("no-such-tag")
-    page.get_by_role("button", name="Preview changes").click()
-    expect(page.get_by_text("Nothing has been saved.")).to_be_visible()
-    removed = page.get_by_role("heading", name=re.compile("^Removed: "))
-    expect(removed).to_have_text(re.compile(r"Removed: [1-9]"))
+    expect(dialog.get_by_role("heading", name="Entering: 0")).to_be_visible()
+    expect(dialog.get_by_role("heading", name=re.compile("Leaving: .[1-9]"))).to_be_visible()
     inspect(page)
-    assert changes_of(site) == 0
 
-    confirm = page.get_by_label(re.compile("Allow a pattern"))
-    expect(confirm).to_be_hidden()
-    page.get_by_label("TikTok channels, one pattern per line").fill("%")
-    page.get_by_role("button", name="Save and recalculate").click()
+    # A pattern is compared with the store's channels while it is typed.
+    matching = dialog.locator(".channels .match")
+    expect(matching.first).to_contain_text("TikTok")
+    dialog.locator("#channel_patterns").fill("online%")
+    expect(matching.first).to_contain_text("Online Store")
+    assert changes_of(site) == 0
+    dialog.locator("#channel_patterns").fill("tiktok\\")
+    expect(dialog.locator(".channels .field-error")).to_contain_text(
+        "A pattern must not end in a single"
+    )
+    inspect(page)
+
+
+def test_tags_are_chips_that_the_keyboard_adds_and_removes(site: Site, signed_in: Page) -> None:
+    page = signed_in
+    dialog = open_settings(site, page)
+    tags = dialog.locator("#ugc_tags")
+    # Chips by keyboard: the last one, one in the middle, several pasted ones, one that is known.
+    page.keyboard.press("Backspace")
+    assert ugc_tags(page) == ["ugc-sample", "ugc"]
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(dialog.get_by_role("button", name="Remove tag ugc-sample")).to_be_focused()
+    page.keyboard.press("Delete")
+    expect(dialog.get_by_role("button", name="Remove tag ugc")).to_be_focused()
+    page.keyboard.press("Backspace")
+    expect(tags).to_be_focused()
+    assert ugc_tags(page) == []
+    paste(tags, "no-such-tag, Gifted\nno-such-tag ,gifted")
+    assert ugc_tags(page) == ["no-such-tag", "Gifted"]
+    tags.press_sequentially("third,fourth")
+    page.keyboard.press("Enter")
+    assert ugc_tags(page) == ["no-such-tag", "Gifted", "third", "fourth"]
+    dialog.get_by_role("button", name="Remove tag Gifted").click()
+    assert ugc_tags(page) == ["no-such-tag", "third", "fourth"]
+
+
+def test_settings_are_saved_undone_and_restored(
+    site: Site, signed_in: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+    dialog = open_settings(site, page)
+    paste(dialog.locator("#ugc_tags"), "no-such-tag\nthird")
+    patterns = dialog.locator("#channel_patterns")
+    patterns.fill("%")
+    patterns.press("Enter")
+    confirm = dialog.get_by_label(re.compile("Allow a pattern"))
+    dialog.get_by_role("button", name="Save").click()
     expect(confirm).to_have_accessible_description(
         "The pattern % matches every channel. Check the preview, then allow it."
     )
     expect(confirm).to_be_focused()
     inspect(page)
-    confirm.check()
-    page.get_by_role("button", name="Save and recalculate").click()
-    expect(page.get_by_text("Samples and RFM segments are being recalculated")).to_be_visible()
-    expect(page.get_by_text(re.compile("Changed .* by sign-in link"))).to_be_visible()
-    inspect(page)
-    assert changes_of(site) == 1
 
-    page.reload()
-    expect(tags).to_have_value("no-such-tag")
-    expect(ugc_free).to_be_checked()
-    former = page.locator("[data-history] .previous")
-    expect(former).to_contain_text("TikTok samples must be freeYes")
-    expect(former).to_contain_text("UGC samples must be freeNo")
-    page.get_by_role("button", name="Restore").click()
-    expect(tags).to_have_value("ugc-sample\nugc\ncreator-sample")
-    expect(ugc_free).not_to_be_checked()
+    # Nothing is lost without a question.
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog", name="Discard your changes?").get_by_text("Cancel").click()
+    confirm.check()
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_have_count(0)
+    expect(page.locator(".toast")).to_contain_text("Settings saved.")
+    expect(page.locator("[data-run-status]")).to_contain_text("Waiting to start")
+    assert "settings=" not in page.url
+    assert changes_of(site) == 1
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast")).to_have_count(0)
+    inspect(page)
     assert changes_of(site) == 2
+    page.get_by_role("link", name="Settings").click()
+    expect(dialog.locator(".chips li").first).to_be_visible()
+    assert ugc_tags(page) == ["ugc-sample", "ugc", "creator-sample"]
+    dialog.get_by_text("Previous settings").click()
+    former = dialog.locator(".history .settings-card")
+    expect(former).to_have_count(2)
+    expect(former.first).to_contain_text("no-such-tag, third")
+    former.first.get_by_role("button", name="Restore").click()
+    expect(dialog).to_have_count(0)
+    assert changes_of(site) == 3
+
+
+def test_settings_without_a_change_are_cancelled_without_a_question(
+    site: Site, signed_in: Page, neighbour: Page
+) -> None:
+    page = signed_in
+    page.goto(f"{site.url}/admin/samples/settings")
+    dialog = page.get_by_role("dialog", name="Sample settings")
+    tags = dialog.locator("#ugc_tags")
+    tags.fill("only-here")
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_have_count(0)
+    page.get_by_role("link", name="Settings").click()
+    expect(dialog.get_by_text("only-here")).to_be_visible()
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("link", name="Settings")).to_be_focused()
+
+    # Another store has its own settings and channels.
+    neighbour.goto(f"{site.url}/admin/samples/settings")
+    theirs = neighbour.get_by_role("dialog", name="Sample settings")
+    expect(theirs.locator(".channels li").first).to_be_visible()
+    expect(theirs.get_by_text("only-here")).to_have_count(0)
+
+
+def paste(field: Locator, text: str) -> None:
+    field.evaluate(
+        """(field, text) => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text", text);
+            field.dispatchEvent(
+                new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true })
+            );
+        }""",
+        text,
+    )
 
 
 def test_every_sample_form_says_which_field_is_wrong(
@@ -171,21 +277,17 @@ def test_every_sample_form_says_which_field_is_wrong(
     wrong("E-mail", "ada@example.com", "Save", address)
 
     page.goto(f"{site.url}/admin/samples/settings")
-    tags = "UGC tags, one per line"
-    expect(page.get_by_label(tags)).not_to_have_value("")
-    too_long = "Entry 2: This must have at most 255 characters."
-    wrong(tags, f"ugc\n{'x' * 256}", "Save and recalculate", too_long)
-    wrong(
-        "TikTok channels, one pattern per line",
-        "tiktok\\",
-        "Preview changes",
-        "Entry 1: A pattern must not end in a single",
+    tags = page.locator("#ugc_tags")
+    tags.fill("x" * 256)
+    page.get_by_role("button", name="Save").click()
+    expect(tags).to_have_attribute("aria-invalid", "true")
+    expect(tags).to_have_accessible_description(
+        re.compile("Entry 4: This must have at most 255 characters.")
     )
-
-    page.goto(f"{site.url}/admin/samples")
-    page.locator(".rows tbody th a").first.click()
-    creator = "Find a creator by handle, name or e-mail"
-    wrong(creator, "nobody", "Link creator", "No creator found. Choose one from the list")
+    expect(tags).to_be_focused()
+    inspect(page)
+    page.keyboard.press("Backspace")
+    expect(tags).not_to_have_attribute("aria-invalid", "true")
 
 
 def changes_of(site: Site) -> int:
@@ -214,7 +316,7 @@ def test_suggestions_show_their_reason_and_link_to_the_settings(
     expect(page.locator("[data-list]")).to_have_attribute("aria-busy", "false")
     expect(rows.first).to_contain_text("Sample channel, but paid")
     page.locator(".help").get_by_role("link", name="settings").click()
-    expect(page.get_by_role("heading", name="Sample rules")).to_be_visible()
+    expect(page.get_by_role("dialog", name="Sample settings")).to_be_visible()
 
 
 def test_unknown_ids_show_an_error_and_a_link_back(

@@ -147,7 +147,11 @@ ADMIN = {
     "webhook_endpoints.rotate_webhook_secret",
     "webhook_endpoints.test_webhook_endpoint",
 }
-READ = {"admin.sign_out", "samples_settings.preview_samples_settings"}
+READ = {
+    "admin.sign_out",
+    "samples_settings.match_channels",
+    "samples_settings.preview_samples_settings",
+}
 
 
 def test_every_route_needs_the_scope_that_was_decided(app: APIFlask) -> None:
@@ -595,7 +599,10 @@ def test_the_audit_log_can_only_grow_and_is_of_one_tenant(
 
 
 def test_every_change_through_the_api_is_recorded(app: APIFlask) -> None:
-    saves_nothing = {"samples_settings.preview_samples_settings"}
+    saves_nothing = {
+        "samples_settings.match_channels",
+        "samples_settings.preview_samples_settings",
+    }
     not_recorded = [
         endpoint
         for endpoint, method, path in closed_routes(app)

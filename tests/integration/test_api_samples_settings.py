@@ -148,6 +148,27 @@ def test_unusual_values_are_saved_as_they_are(client: FlaskClient) -> None:
     assert rules(answer.get_json()["settings"]) == DEFAULTS | change
 
 
+def test_patterns_are_compared_with_the_channels_of_the_own_store(
+    client: FlaskClient, settings: Settings, tenants: list[UUID]
+) -> None:
+    north, south = tenants[:2]
+    with connect_as_owner(settings) as owner:
+        names = ["TikTok Shop", "Web", "TikTok Shop", None, "100% Cotton"]
+        land(owner, north, [{"order_id": f"o{n}", "channel": c} for n, c in enumerate(names)])
+        land(owner, south, [{"order_id": "o", "channel": "TikTok South"}])
+    before = written(settings)
+    patterns = ["tiktok%", r"100\%%", "%shop"]
+    answer = client.post(f"{PATH}/channels", json={"channel_patterns": patterns})
+    assert answer.get_json()["data"] == [
+        {"channel": "100% Cotton", "matched_patterns": [r"100\%%"]},
+        {"channel": "TikTok Shop", "matched_patterns": ["tiktok%", "%shop"]},
+        {"channel": "Web", "matched_patterns": []},
+    ]
+    assert written(settings) == before
+    refused = client.post(f"{PATH}/channels", json={"channel_patterns": ["web\\"]})
+    assert refused.status_code == 422
+
+
 def test_a_preview_returns_the_effect_and_writes_nothing(
     client: FlaskClient, settings: Settings, tenants: list[UUID]
 ) -> None:

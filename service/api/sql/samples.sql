@@ -164,3 +164,43 @@ select
     )
 from app.samples_config
 where tenant_id = %(tenant_id)s;
+
+-- name: match_channels
+-- A tenant's channels and the patterns that each matches, as a build matches them. Jumps from each
+-- channel to the next one in the index, so that a million orders of one channel are one step.
+with recursive channels as (
+    (
+        select
+            o.channel,
+            1 as position
+        from shopify.orders as o
+        where o.tenant_id = %(tenant_id)s and o.channel is not null
+        order by o.channel
+        limit 1
+    )
+
+    union all
+
+    select
+        n.channel,
+        c.position + 1 as position
+    from channels as c
+    cross join lateral (
+        select o.channel
+        from shopify.orders as o
+        where o.tenant_id = %(tenant_id)s and o.channel > c.channel
+        order by o.channel
+        limit 1
+    ) as n
+    where c.position < %(most)s
+)
+
+select
+    c.channel,
+    array(
+        select p.pattern
+        from unnest(%(patterns)s::text[]) as p (pattern)
+        where c.channel ilike p.pattern
+    ) as matched_patterns
+from channels as c
+order by c.position;

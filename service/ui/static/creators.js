@@ -5,9 +5,7 @@ import { creatorForm } from "./creator_form.js";
 import { make } from "./dom.js";
 import { day, money, number, timeElement } from "./format.js";
 import { list } from "./list.js";
-import { creatorName, creatorPage } from "./sample_parts.js";
-
-const platforms = { tiktok: "TikTok", instagram: "Instagram", youtube: "YouTube", other: "Other" };
+import { creatorName, creatorPage, platforms } from "./sample_parts.js";
 
 const columns = [
   {

@@ -77,6 +77,7 @@ export function localise(root) {
     percent: (item) => percent(item.value),
     money: (item) => money(item.value, item.dataset.currency),
     moment: (item) => moment(item.dateTime),
+    day: (item) => day(item.dateTime),
     // SVG text has no dateTime.
     date: (item) => date(item.dateTime ?? item.dataset.on),
   };

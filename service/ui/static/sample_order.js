@@ -1,17 +1,13 @@
 // One sample order and its creator.
 
 import { call, isSignedOut } from "./api.js";
-import { enableForms, make } from "./dom.js";
-import { markFields, showRefusal, showStatus } from "./forms.js";
+import { linkCreator } from "./creator_dialog.js";
+import { make } from "./dom.js";
 import { day, money, moment, number, timeElement } from "./format.js";
-import { creatorName, creatorOf, customer, statusBadge, typeBadges } from "./sample_parts.js";
+import { creatorOf, customer, statusBadge, typeBadges } from "./sample_parts.js";
 
 const box = document.querySelector("[data-order]");
 const path = `/api/admin/samples/${encodeURIComponent(box.dataset.order)}`;
-const status = document.querySelector("[data-status]");
-const input = document.querySelector("#creator");
-const form = document.querySelector("[data-link]");
-const known = new Map();
 
 function fact(label, value) {
   return make("div", {}, make("dt", {}, label), make("dd", {}, value ?? "–"));
@@ -88,10 +84,6 @@ function show(row) {
   box.setAttribute("aria-busy", "false");
 }
 
-function fail(problem) {
-  showRefusal(form, status, problem, { creator_id: "creator" });
-}
-
 async function load() {
   try {
     show(await call(path));
@@ -110,48 +102,7 @@ async function load() {
   }
 }
 
-async function change(request, message) {
-  try {
-    show(await call(`${path}/creator`, request));
-    showStatus(form, status, message);
-  } catch (problem) {
-    fail(problem);
-  }
-}
-
-async function suggest() {
-  const answer = await call("/api/admin/creators", { params: { q: input.value.trim(), limit: 20 } });
-  known.clear();
-  for (const creator of answer.data) known.set(creatorName(creator), creator.creator_id);
-  document
-    .querySelector("#creators")
-    .replaceChildren(...[...known.keys()].map((name) => make("option", { value: name })));
-}
-
-input.addEventListener("input", () => suggest().catch(fail));
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  await suggest().catch(fail);
-  const wanted = input.value.trim();
-  const id = known.get(wanted) || known.get(`@${wanted}`) || (known.size === 1 && [...known.values()][0]);
-  if (!id) {
-    const text = "No creator found. Choose one from the list, or add one under Creators.";
-    status.textContent = "";
-    markFields(form, { creator: text });
-    return;
-  }
-  await change({ method: "POST", body: { creator_id: id } }, "Creator linked.");
-  input.value = "";
-});
-enableForms(document);
 document
-  .querySelector("[data-unlink]")
-  .addEventListener("click", () =>
-    change({ method: "DELETE" }, "Set to no creator. Automatic matching is off."),
-  );
-document
-  .querySelector("[data-automatic]")
-  .addEventListener("click", () =>
-    change({ method: "POST", body: { automatic: true } }, "Automatic matching is on."),
-  );
+  .querySelector("[data-link-creator]")
+  .addEventListener("click", () => linkCreator(box.dataset.order, load));
 load();

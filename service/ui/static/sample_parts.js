@@ -16,6 +16,13 @@ const links = {
   unlinked: "No creator, set manually",
 };
 
+export const platforms = {
+  tiktok: "TikTok",
+  instagram: "Instagram",
+  youtube: "YouTube",
+  other: "Other",
+};
+
 export const orderPage = (id) => `/admin/samples/orders/${encodeURIComponent(id)}`;
 export const creatorPage = (id) => `/admin/samples/creators/${encodeURIComponent(id)}`;
 
@@ -23,12 +30,12 @@ export function typeBadges(row) {
   return make(
     "span",
     { class: "badges" },
-    ...row.types.map((type) => make("span", { class: "badge type" }, types[type])),
+    ...row.types.map((type) => make("span", { class: `badge type-${type}` }, types[type])),
   );
 }
 
 export function statusBadge(row) {
-  return make("span", { class: `badge ${row.status}` }, statuses[row.status]);
+  return make("span", { class: `badge status-${row.status}` }, statuses[row.status]);
 }
 
 export function customer(row) {
