@@ -8,13 +8,14 @@ the rows of one tenant per transaction and no rows outside one. Operators' comma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
@@ -180,10 +181,22 @@ def create_pool(settings: Settings) -> Pool:
         # Autocommit makes conn.transaction() a transaction; otherwise it is a savepoint in one that
         # outlives the tenant's block. PgBouncer's transaction mode loses prepared statements.
         kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": None},
-        check=ConnectionPool.check_connection,
+        check=_check_open,
         open=True,
     )
     return pool
+
+
+def _check_open(conn: Connection) -> None:
+    """Refuse an idle connection that the server has closed, without a round trip.
+
+    The first call may only read the server's last message; the second then finds the end.
+
+    Raises:
+        psycopg.OperationalError: It is closed; the pool takes another one.
+    """
+    conn.pgconn.consume_input()
+    conn.pgconn.consume_input()
 
 
 def refuse_overprivileged(conn: Connection) -> None:
@@ -225,16 +238,39 @@ def tenant_transaction(
         read_only: Refuse writes, as for a GET.
         timeout_ms: Maximum duration of a statement in milliseconds; 0 for no limit.
     """
-    with pool.connection() as conn, conn.transaction():
-        conn.execute(
-            query("core.enter_tenant"),
-            {
-                "tenant_id": str(tenant_id),
-                "read_only": "on" if read_only else "off",
-                "timeout": str(timeout_ms),
-            },
+    with suppress(psycopg.Rollback), pool.connection() as conn:
+        psycopg.ClientCursor(conn).execute(
+            query("core.begin_as_tenant"), _begin_parameters(tenant_id, read_only, timeout_ms)
         )
         yield conn
+        # Unlike the end of the pool's block, this fails if the connection was lost.
+        conn.commit()
+
+
+def find_as_tenant(
+    pool: Pool, tenant_id: UUID, statement: sql.SQL, parameters: Mapping[str, Any]
+) -> DictRow | None:
+    """The row of one statement in a read-only transaction of its own, in one round trip.
+
+    For what every request looks up.
+    """
+    steps = (query("core.begin_as_tenant"), statement, sql.SQL("commit"))
+    values = {**parameters, **_begin_parameters(tenant_id, read_only=True, timeout_ms=0)}
+    with pool.connection() as conn:
+        cursor = psycopg.ClientCursor(conn)
+        cursor.execute(sql.SQL(";\n").join(steps), values)
+        # The results of `begin` and of the settings are before it.
+        cursor.nextset()
+        cursor.nextset()
+        return cursor.fetchone()
+
+
+def _begin_parameters(tenant_id: UUID, read_only: bool, timeout_ms: int) -> dict[str, str]:
+    return {
+        "current_tenant_id": str(tenant_id),
+        "read_only": "on" if read_only else "off",
+        "timeout": str(timeout_ms),
+    }
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from service.core.db import Connection, Pool, tenant_transaction
+from service.core.db import Connection, Pool, find_as_tenant, tenant_transaction
 from service.core.queries import query
 from service.tenants.tokens import (
     SIGN_IN,
@@ -58,8 +58,7 @@ def begin_session_with_code(
 def find_session(pool: Pool, tenant_id: UUID, secret: str) -> Access | None:
     """What a session gives; None if it has ended."""
     parameters = {"tenant_id": tenant_id, "session_hash": digest_of(secret)}
-    with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-        row = conn.execute(query("tenants.find_session"), parameters).fetchone()
+    row = find_as_tenant(pool, tenant_id, query("tenants.find_session"), parameters)
     if row is None:
         return None
     session_id = row["session_id"]

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from service.core.db import Connection, Pool, tenant_transaction
+from service.core.db import Connection, Pool, find_as_tenant, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.queries import query
 
@@ -182,11 +182,11 @@ def find_token(pool: Pool, token: str) -> Access | None:
     if credential is None or credential.kind != API:
         return None
     parameters = {"tenant_id": credential.tenant_id, "token_hash": credential.digest}
-    with tenant_transaction(pool, credential.tenant_id) as conn:
-        row = conn.execute(query("tenants.find_token"), parameters).fetchone()
-        if row is None:
-            return None
-        if not row["is_recorded_today"]:
+    row = find_as_tenant(pool, credential.tenant_id, query("tenants.find_token"), parameters)
+    if row is None:
+        return None
+    if not row["is_recorded_today"]:
+        with tenant_transaction(pool, credential.tenant_id) as conn:
             conn.execute(query("tenants.record_token_use"), parameters)
     actor = name_token(row["label"], row["last_four"])
     return Access(credential.tenant_id, row["scope"], "token", actor, row["token_id"])

@@ -73,7 +73,7 @@ def test_a_statement_without_a_proper_name_is_refused(package: Path, text: str) 
 
 
 def test_a_statement_is_sent_without_its_name_and_terminator() -> None:
-    text = query("core.enter_tenant").as_string()
+    text = query("core.begin_as_tenant").as_string()
     assert text.startswith("--")
     assert "name:" not in text
     assert not text.endswith(";")

@@ -1,8 +1,10 @@
--- name: enter_tenant
--- First statement of a tenant's transaction; the settings end with the transaction. Times come in
--- UTC, whatever the server's time zone: Python cannot hold the year 1 of some zones.
+-- name: begin_as_tenant
+-- Begin a tenant's transaction, in one round trip; the settings end with the transaction. Times come
+-- in UTC, whatever the server's time zone: Python cannot hold the year 1 of some zones.
+begin;
+
 select
-    set_config('app.tenant_id', %(tenant_id)s, true),
+    set_config('app.tenant_id', %(current_tenant_id)s, true),
     set_config('timezone', 'UTC', true),
     set_config('transaction_read_only', %(read_only)s, true),
     set_config('statement_timeout', %(timeout)s, true);
