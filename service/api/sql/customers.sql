@@ -26,31 +26,38 @@ order by {sort_key}
 limit %(row_limit)s;
 
 -- name: describe_customers
--- Customers by id, as of the last build.
+-- Customers by id, as of the last build. Straight from the table: the view `customers` would join
+-- every customer's Shopify segments.
 select
-    c.customer_id,
-    c.display_name as name,
-    c.email,
-    c.phone,
-    c.marketing_state,
-    c.is_excluded_from_rfm,
-    c.lifetime_order_count as orders,
-    c.lifetime_total as spent,
-    c.first_order_at,
-    c.last_order_at,
-    c.window_order_count as window_orders,
-    c.window_total as window_spent,
-    c.currency,
-    c.r_score,
-    c.f_score,
-    c.m_score,
-    c.rfm_segment,
-    c.sample_count as samples,
-    c.calculated_at
-from marts.customers as c
+    f.customer_id,
+    f.display_name as name,
+    f.email,
+    f.phone,
+    f.marketing_state,
+    f.is_excluded_from_rfm,
+    f.lifetime_order_count as orders,
+    round(f.lifetime_minor / 10::numeric ^ b.currency_exponent, b.currency_exponent) as spent,
+    f.first_order_at,
+    f.last_order_at,
+    case when f.is_excluded_from_rfm then 0 else f.window_order_count end as window_orders,
+    round(
+        case when f.is_excluded_from_rfm then 0 else f.window_minor end
+        / 10::numeric ^ b.currency_exponent,
+        b.currency_exponent
+    ) as window_spent,
+    b.currency,
+    f.r_score,
+    f.f_score,
+    f.m_score,
+    f.segment as rfm_segment,
+    coalesce(cardinality(f.sample_order_ids), 0) as samples,
+    b.as_of as calculated_at
+from marts.customer_facts as f
+inner join marts.rfm_builds as b on f.tenant_id = b.tenant_id
 where
-    c.tenant_id = %(tenant_id)s
-    and c.customer_id = any(%(customer_ids)s);
+    f.tenant_id = %(tenant_id)s
+    and b.tenant_id = %(tenant_id)s
+    and f.customer_id = any(%(customer_ids)s);
 
 -- name: find_customer_scores
 -- A customer's scores with their reasons; no row for a customer without a score.
@@ -98,7 +105,8 @@ limit %(row_limit)s;
 
 -- name: list_customer_segments
 -- The segments that a customer is in: RFM, Shopify, and pulled lists by the customer's address. One
--- probe of an index per segment, which lateral keeps the planner to.
+-- look-up finds the customer's Shopify segments; lateral keeps the planner to it, and to one probe
+-- of an index for each list.
 select
     'rfm:' || f.segment as id,
     'rfm' as source,
@@ -121,22 +129,19 @@ where
 union all
 
 select
-    'shopify:' || s.segment_id as id,
+    'shopify:' || m.segment_id as id,
     'shopify' as source,
     s.name,
     m.entered_at as since
-from shopify.cached_segments as s
+from shopify.segment_members as m
 cross join lateral (
-    select h.entered_at
-    from shopify.segment_members as h
-    where
-        h.tenant_id = %(tenant_id)s
-        and h.segment_id = s.segment_id
-        and h.customer_id = %(customer_id)s
-    order by h.customer_id
+    select c.name
+    from shopify.cached_segments as c
+    where c.tenant_id = %(tenant_id)s and c.segment_id = m.segment_id and c.gone_at is null
+    order by c.segment_id
     limit 1
-) as m
-where s.tenant_id = %(tenant_id)s and s.gone_at is null
+) as s
+where m.tenant_id = %(tenant_id)s and m.customer_id = %(customer_id)s
 
 union all
 

@@ -1,6 +1,6 @@
 -- name: begin_as_tenant
--- Begin a tenant's transaction, in one round trip; the settings end with the transaction. Times come
--- in UTC, whatever the server's time zone: Python cannot hold the year 1 of some zones.
+-- Begin a tenant's transaction, in one round trip; the settings end with it. Times come in UTC,
+-- whatever the server's time zone: Python cannot hold the year 1 of some zones.
 begin;
 
 select
