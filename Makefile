@@ -24,7 +24,7 @@ help:
 	@echo "make lint         style, types, layers, SQL and the dbt manifest"
 	@echo "make format       put Python and SQL into the house format"
 	@echo "make bench        what builds cost; SIZE=100k, 1m (unless set) or 10m; PART=builds,"
-	@echo "                  connectors, shopify, klaviyo or api for one part"
+	@echo "                  connectors, shopify, klaviyo, api or load for one part"
 	@echo "make clean        remove the virtual environment and caches"
 	@echo "make purge        make clean, and remove the embedded database with all its data"
 

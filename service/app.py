@@ -18,8 +18,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service import api, ui
 from service.api import openapi
 from service.api.access import State, require_login
+from service.api.admission import admit_request, leave_place, release_request
 from service.api.browsers import allow_origin, answer_preflight, read_origins
 from service.api.caching import revalidate
+from service.api.capacity import Capacity
 from service.api.compression import compress
 from service.api.created import add_location
 from service.api.idempotency import begin_request, finish_request
@@ -76,11 +78,13 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     openapi.configure_openapi(app)
     # This one is first, so that errors of the others have a request id.
     app.before_request(_begin_request)
+    app.before_request(admit_request)
     app.before_request(partial(answer_preflight, origins))
     app.before_request(require_login)
     app.before_request(_refuse_ignored_parameters)
     app.before_request(_refuse_null)
     app.before_request(begin_request)
+    app.after_request(release_request)
     app.after_request(partial(_secure, policy=_security_policy(settings)))
     app.after_request(partial(allow_origin, origins=origins))
     app.after_request(_log_access)
@@ -90,11 +94,12 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.after_request(finish_request)
     app.after_request(add_location)
     app.teardown_request(_end_request)
+    app.teardown_request(leave_place)
     for blueprint in (*api.blueprints(), ui.blueprint):
         app.register_blueprint(blueprint)
     pool = create_pool(settings)
     atexit.register(pool.close)
-    app.extensions["quintile"] = State(settings, pool, limits, issuer)
+    app.extensions["quintile"] = State(settings, pool, limits, issuer, Capacity.of(settings))
     return app
 
 

@@ -1,5 +1,8 @@
 """Configuration of gunicorn for the web service: ``--config python:service.web_server``.
 
+Its gevent workers serve each connection in a greenlet, so a client that sends or reads slowly costs
+a little memory and keeps nobody waiting. The deadlines here end such connections.
+
 Gunicorn's processes share their Prometheus counters through a directory, so that each process can
 answer with the metrics of all.
 """
@@ -9,15 +12,29 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 # Importing service.core.metrics for the name would load it before the directory is set.
 _SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
+# Seconds in which the next request's headers must arrive: also the time for which an idle
+# connection stays open, and for which it keeps a stopping process waiting.
+keepalive = 5
+_BODY_SECONDS = 30
+# For each block of an answer.
+_SEND_SECONDS = 30
+
 
 def on_starting(_server: Any) -> None:
     """Create the directory before the first process starts."""
     os.environ[_SHARED_DIR] = tempfile.mkdtemp(prefix="quintile-metrics-")
+
+
+def post_worker_init(worker: Any) -> None:
+    """Give the requests of a process their deadlines."""
+    worker.wsgi = limit_time(worker.wsgi)
 
 
 def child_exit(_server: Any, worker: Any) -> None:
@@ -30,3 +47,42 @@ def child_exit(_server: Any, worker: Any) -> None:
 def on_exit(_server: Any) -> None:
     """Delete the counters with the service's end."""
     shutil.rmtree(os.environ[_SHARED_DIR], ignore_errors=True)
+
+
+def limit_time(
+    app: Callable[[dict[str, Any], Any], Iterable[bytes]],
+) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    """An application whose clients have a limited time to send a body and to read an answer."""
+
+    def limited(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        environ["gunicorn.socket"].settimeout(_SEND_SECONDS)
+        environ["wsgi.input"] = _Body(environ["wsgi.input"])
+        return app(environ, start_response)
+
+    return limited
+
+
+class _Body:
+    """A request's body that has to arrive in time.
+
+    Args:
+        body: The body, as the server reads it from the connection.
+    """
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._until = time.monotonic() + _BODY_SECONDS
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes, or all.
+
+        Raises:
+            RequestTimeout: They did not arrive in time; answered with 408.
+        """
+        # Not at the start: gunicorn reads this file before its workers patch the standard library.
+        from gevent import Timeout
+        from werkzeug.exceptions import RequestTimeout
+
+        left = max(0.0, self._until - time.monotonic())
+        with Timeout(left, RequestTimeout("The body did not arrive in time.")):
+            return bytes(self._body.read(size))

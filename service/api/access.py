@@ -18,6 +18,7 @@ import structlog
 from flask import current_app, g, request, session
 from psycopg import sql
 
+from service.api.capacity import Capacity
 from service.api.problems import MissingScopeError, NotSignedInError, RefusedRequestError
 from service.api.rate_limits import RateLimits
 from service.core.config import Settings
@@ -91,6 +92,7 @@ class State:
     pool: Pool
     limits: RateLimits
     issuer: Issuer | None
+    capacity: Capacity
 
 
 def state() -> State:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 from flask import Response, stream_with_context
+
+from service.api.access import state
+from service.api.capacity import Place
 
 # The answer of a download, for OpenAPI.
 CSV_RESPONSES: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
@@ -21,10 +23,29 @@ def answer_csv(blocks: Iterator[bytes], filename: str) -> Response:
     """Send a CSV file while its blocks are read.
 
     The first block is read at once: an error in it can still be answered with a problem document.
+
+    Raises:
+        OverloadedError: As many downloads as may run at the same time are running.
     """
-    first = next(blocks)
-    return Response(
-        stream_with_context(chain([first], blocks)),
+    place = state().capacity.downloads.take()
+    try:
+        first = next(blocks)
+    except BaseException:
+        place.release()
+        raise
+    response = Response(
+        stream_with_context(_send(first, blocks, place)),
         mimetype="text/csv",
         headers={"Content-Disposition": f"attachment; filename={filename}"},
     )
+    # The client may end the download before its first block.
+    response.call_on_close(place.release)
+    return response
+
+
+def _send(first: bytes, blocks: Iterator[bytes], place: Place) -> Iterator[bytes]:
+    try:
+        yield first
+        yield from blocks
+    finally:
+        place.release()

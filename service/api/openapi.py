@@ -19,6 +19,7 @@ from werkzeug.routing import Rule
 
 from service.api import idempotency
 from service.api.access import PUBLIC_ENDPOINTS, SAFE_METHODS
+from service.api.admission import ALWAYS_ANSWERED
 from service.api.created import resource_endpoint
 from service.api.examples import example_of
 from service.api.problem_docs import describe_responses, list_problems, problem_schemas
@@ -224,6 +225,7 @@ def _describe(
         operation | {"parameters": given},
         is_closed=is_closed,
         is_change=is_change,
+        is_limited=rule.endpoint not in ALWAYS_ANSWERED,
     )
     problems, needed = describe_responses(slugs)
     operation["responses"] |= problems

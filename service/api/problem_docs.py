@@ -44,6 +44,7 @@ def list_problems(
     *,
     is_closed: bool,
     is_change: bool,
+    is_limited: bool,
 ) -> list[str]:
     """The problems of an operation, as slugs, by status.
 
@@ -52,11 +53,16 @@ def list_problems(
         operation: Its description so far.
         is_closed: Whether it needs a credential.
         is_change: Whether it may change something.
+        is_limited: Whether a busy service refuses it.
     """
     parameters = {(each["in"], each["name"]) for each in operation.get("parameters", [])}
     locations = {location for location, _ in parameters}
     found = set(getattr(view, _NAMED, ()))
     found |= {"internal-error"}
+    if is_limited:
+        found |= {"overloaded"}
+    if is_limited and "requestBody" in operation:
+        found |= {"request-timeout"}
     if is_closed:
         found |= {"sign-in-required", "missing-scope", "too-many-requests", "platform-unavailable"}
         # A repeated query parameter is refused everywhere.

@@ -20,6 +20,7 @@ from flask import Response, g, json, render_template, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException
 
+from service.api.capacity import OverloadedError
 from service.api.input_errors import field_errors, summarise
 from service.api.rate_limits import TooManyRequestsError
 from service.core.errors import (
@@ -130,6 +131,9 @@ KINDS: dict[str, Kind] = {
     "method-not-allowed": Kind(
         405, "Method not allowed", "The Allow header lists the methods of this path."
     ),
+    "request-timeout": Kind(
+        408, "Request timeout", "The request's body did not arrive in time; send it again."
+    ),
     "already-running": Kind(409, "Already running", "The same job is already running."),
     "not-connected": Kind(
         409, "Not connected", "This needs a connection to Shopify or Klaviyo that does not exist."
@@ -164,6 +168,9 @@ KINDS: dict[str, Kind] = {
         500, "Internal error", "An unexpected error. The log has it under the id in instance."
     ),
     "failed": Kind(500, "Failed", "The server's operator has to act; see advice."),
+    "overloaded": Kind(
+        503, "Overloaded", "The service is busy. Wait for the time in the Retry-After header."
+    ),
     "database-unavailable": Kind(
         503, "Database unavailable", "The database does not respond; try again soon."
     ),
@@ -183,6 +190,7 @@ _BY_ERROR: tuple[tuple[type[QuintileError], str], ...] = (
     (RefusedRequestError, "request-refused"),
     (MissingScopeError, "missing-scope"),
     (TooManyRequestsError, "too-many-requests"),
+    (OverloadedError, "overloaded"),
     (KeysUnavailableError, "platform-unavailable"),
     (NotSignedError, "not-signed"),
     (NotFoundError, "not-found"),
@@ -312,7 +320,7 @@ def _from_quintile_error(error: QuintileError) -> Response:
         headers = {"Retry-After": str(error.seconds)}
     elif isinstance(error, KeysUnavailableError):
         headers = _RETRY_AFTER
-    elif isinstance(error, KeyInUseError):
+    elif isinstance(error, (KeyInUseError, OverloadedError)):
         headers = {"Retry-After": "1"}
     errors = _rejected_field(error)
     detail = error.message

@@ -31,7 +31,7 @@ def serve_command(settings: Settings) -> list[str]:
         *("--bind", f"{settings.host}:{settings.port}"),
         *("--config", "python:service.web_server"),
         *("--workers", str(settings.web_processes)),
-        *("--worker-class", "gthread", "--threads", str(settings.web_threads)),
+        *("--worker-class", "gevent"),
         *("--log-level", "warning"),
     ]
 

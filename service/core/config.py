@@ -169,7 +169,12 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address on which the web service listens.")
     port: int = _setting(8000, "Port on which the web service listens.", least=1, most=65535)
     web_processes: int = _setting(1, "Number of processes of the web service.", least=1)
-    web_threads: int = _setting(8, "Requests that one web process serves at the same time.")
+    web_requests: int = _setting(
+        128,
+        "Requests that one web process works on at the same time; more are answered with 503 and "
+        "Retry-After.",
+        least=1,
+    )
     metrics_token: str = _secret(
         "Bearer token that GET /metrics requires; when empty, only requests from this machine are "
         "answered."

@@ -13,8 +13,8 @@ is all that RFM by itself takes; ``customers measured`` is the query of customer
 measures lifetimes, joins customers and samples and leaves out what does not count; neither writes.
 ``rows written, bare`` is the least that PostgreSQL takes to write the rows of the two tables with
 a row per customer into tables with the same indexes. Builds of the package in each source layout, a
-backfill from Shopify, a first push to Klaviyo and requests of the API come last; ``--part`` runs
-one of the parts.
+backfill from Shopify, a first push to Klaviyo, requests of the API and the web service under load
+come last; ``--part`` runs one of the parts.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from tests.bench import (
 from tests.bench.api import bench_api
 from tests.bench.connectors import CONNECTORS, bench_connectors
 from tests.bench.klaviyo import bench_klaviyo
+from tests.bench.load import bench_load
 from tests.bench.samples import bench_samples
 from tests.bench.shopify import bench_shopify
 
@@ -172,6 +173,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "shopify": bench_shopify,
     "klaviyo": bench_klaviyo,
     "api": bench_api,
+    "load": bench_load,
 }
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime
 
 from service.api.access import Login, State
+from service.api.capacity import Capacity
 from service.api.cursors import seal, unseal
 from service.api.paging import Amount, Bigint, Keyset, Search, Text
 from service.api.problems import BadCursorError
@@ -45,7 +46,9 @@ def requesting(
     """In a request of the API."""
     unused: Any = None
     app = Flask(__name__)
-    app.extensions["quintile"] = State(settings, unused, RateLimits(0, 0), None)
+    app.extensions["quintile"] = State(
+        settings, unused, RateLimits(0, 0), None, Capacity.of(settings)
+    )
     with app.test_request_context(path):
         g.login = Login(Access(tenant, "read", "token", "tests"), "token")
         yield

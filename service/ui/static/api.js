@@ -16,8 +16,10 @@ const WORDS = {
     "Nothing has been calculated yet.",
     "Sync or import orders, then recalculate under Segments.",
   ],
+  "overloaded": ["Busy", "Many people use the service right now.", "Try again in a moment."],
   "query-timeout": ["This took too long", "The figures could not be read in time.", "Try again."],
   "request-refused": ["Not accepted", "This page has another address than the service.", "Reload the page."],
+  "request-timeout": ["Not received", "What you sent did not arrive in time.", "Try again."],
   "too-large": ["Too large", "This is more than can be saved at once.", "Save less."],
   "unsupported-media-type": ["Something went wrong", "The page is out of date.", "Reload the page."],
 };
