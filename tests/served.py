@@ -6,10 +6,12 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import IO
 
 import httpx
 
@@ -41,27 +43,29 @@ def served(settings: Settings) -> Iterator[Served]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     settings = replace(settings, host="127.0.0.1", port=port)
-    process = subprocess.Popen(
-        serve_command(settings),
-        cwd=PROJECT_DIR,
-        env=environment_of(settings),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    running = Served(f"http://127.0.0.1:{port}", process)
-    try:
-        _wait_until_up(running)
-        yield running
-    finally:
-        running.kill()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            serve_command(settings),
+            cwd=PROJECT_DIR,
+            env=environment_of(settings),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        running = Served(f"http://127.0.0.1:{port}", process)
+        try:
+            _wait_until_up(running, log)
+            yield running
+        finally:
+            running.kill()
 
 
-def _wait_until_up(running: Served) -> None:
+def _wait_until_up(running: Served, log: IO[bytes]) -> None:
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until and running.process.poll() is None:
         with suppress(httpx.TransportError):
             if httpx.get(f"{running.url}/healthz").status_code == httpx.codes.OK:
                 return
         time.sleep(0.1)
-    raise TimeoutError("the service did not start")
+    log.seek(0)
+    raise TimeoutError(f"the service did not start: {log.read().decode()[-1000:]}")

@@ -178,11 +178,18 @@ def read_members(
         BadCursorError: The cursor is not valid for this sort order.
     """
     sort, parameters = MEMBER_SORTS[page.sort], _parameters(tenant, segment, page)
-    template = (
-        query("api.list_rfm_member_ids") if segment.source == "rfm" else query("api.list_members")
-    )
+    template = {
+        "rfm": query("api.list_rfm_member_ids"),
+        "shopify": query("api.list_shopify_member_ids"),
+        "klaviyo": query("api.list_members"),
+    }[segment.source]
     listed = sort.read_page(conn, page, template, **parameters)
-    if segment.source == "rfm":
+    total = None
+    if page.cursor is None:
+        # A first page that is also the last one has been counted.
+        is_all = listed["next_cursor"] is None
+        total = len(listed["data"]) if is_all else _count(conn, template, parameters)
+    if segment.source != "klaviyo":
         ids = [row["member_id"] for row in listed["data"]]
         # The page's rows in its order; the view would not use the index that finds them.
         found = conn.execute(
@@ -191,7 +198,7 @@ def read_members(
         ).fetchall()
         by_id = {row["member_id"]: row for row in found}
         listed["data"] = [by_id[member] for member in ids if member in by_id]
-    return {**listed, "total": None if page.cursor else _count(conn, template, parameters)}
+    return {**listed, "total": total}
 
 
 def _count(conn: Connection, template: sql.SQL, parameters: dict[str, Any]) -> int:

@@ -15,8 +15,8 @@ from (
         f.tenant_id = %(tenant_id)s
         and (
             %(pattern)s::text is null
-            or f.display_name ilike %(pattern)s
-            or f.email ilike %(pattern)s
+            or lower(f.display_name) collate "C" like lower(%(pattern)s)
+            or lower(f.email) collate "C" like lower(%(pattern)s)
             or f.phone like %(pattern)s
             or f.customer_id = %(q)s
         )

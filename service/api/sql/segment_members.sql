@@ -30,10 +30,46 @@ from (
         and (%(m_score)s::int is null or f.m_score = %(m_score)s)
         and (
             %(pattern)s::text is null
-            or f.display_name ilike %(pattern)s
-            or f.email ilike %(pattern)s
+            or lower(f.display_name) collate "C" like lower(%(pattern)s)
+            or lower(f.email) collate "C" like lower(%(pattern)s)
             or f.phone like %(pattern)s
             or f.customer_id = %(q)s
+        )
+) as s
+where {is_after}
+order by {sort_key}
+limit %(row_limit)s;
+
+-- name: list_shopify_member_ids
+-- A page of the members of a Shopify segment in a sort order, with one extra row: only what sorts
+-- them, straight from the tables. By id, only the page's rows are read.
+select s.*
+from (
+    select
+        m.customer_id as member_id,
+        coalesce(case when not f.is_excluded_from_rfm then f.window_minor end, 0)
+            as sort_window_spend,
+        coalesce(f.lifetime_minor, 0) as sort_spend,
+        coalesce(f.lifetime_order_count, 0) as sort_orders,
+        coalesce(f.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
+        coalesce('1' || lower(m.display_name), '2') as sort_name,
+        coalesce('1' || lower(m.email), '2') as sort_email,
+        coalesce(m.entered_at, '0001-01-01 00:00:00+00') as sort_since
+    from shopify.segment_members as m
+    left join marts.customer_facts as f
+        on f.tenant_id = %(tenant_id)s and m.customer_id = f.customer_id
+    where
+        m.tenant_id = %(tenant_id)s
+        and m.segment_id = %(key)s
+        and (%(r_score)s::int is null or f.r_score = %(r_score)s)
+        and (%(f_score)s::int is null or f.f_score = %(f_score)s)
+        and (%(m_score)s::int is null or f.m_score = %(m_score)s)
+        and (
+            %(pattern)s::text is null
+            or lower(m.display_name) collate "C" like lower(%(pattern)s)
+            or lower(m.email) collate "C" like lower(%(pattern)s)
+            or f.phone like %(pattern)s
+            or m.customer_id = %(q)s
         )
 ) as s
 where {is_after}
@@ -82,8 +118,8 @@ from (
         and (%(m_score)s::int is null or m.m_score = %(m_score)s)
         and (
             %(pattern)s::text is null
-            or m.display_name ilike %(pattern)s
-            or m.email ilike %(pattern)s
+            or lower(m.display_name) collate "C" like lower(%(pattern)s)
+            or lower(m.email) collate "C" like lower(%(pattern)s)
             or m.phone like %(pattern)s
             or m.member_id = %(q)s
             or m.customer_id = %(q)s
