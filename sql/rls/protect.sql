@@ -1,7 +1,7 @@
 -- The definition of tenant isolation. Every `quintile migrate` runs this file as quintile_owner.
 --
 -- Migrations and dbt's post-hook call app.protect(). `quintile doctor` and a dbt test read
--- app.isolation_findings, which must be empty.
+-- app.isolation_findings (findings.sql), which must be empty.
 
 -- Expression of the policy tenant_isolation (all_tenants allows every row). Citus does not accept
 -- subqueries in policies, so the setting is compared directly there. Elsewhere the subquery makes
@@ -255,71 +255,6 @@ select
 from found as f
 where not f.is_forced or f.policies <> f.wanted_policies;
 
--- All isolation problems in this database. Must be empty.
-create or replace view app.isolation_findings with (security_invoker = true) as
-select
-    format('%I.%I', n.nspname, c.relname) as relation,
-    f.finding
-from pg_catalog.pg_class as c
-inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
-inner join pg_catalog.pg_attribute as a
-    on c.oid = a.attrelid and a.attname = 'tenant_id' and not a.attisdropped
-cross join lateral app.isolation_findings_of(c.oid) as f
-where
-    c.relkind in ('r', 'p', 'v', 'm')
-    and (
-        n.nspname in ('shopify', 'app', 'staging', 'intermediate', 'marts')
-        -- What developers build into schemas of their own.
-        or pg_catalog.pg_get_userbyid(n.nspowner) = 'quintile_transform'
-    )
-
-union all
-
-select
-    q.relation,
-    q.finding
-from app.queue_findings as q
-
-union all
-
-select
-    r.rolname as relation,
-    'the role may bypass row level security' as finding
-from pg_catalog.pg_roles as r
-where
-    r.rolname in ('quintile_owner', 'quintile_transform', 'quintile_app')
-    and (r.rolsuper or r.rolbypassrls)
-
-union all
-
-select
-    format('%I.%I', n.nspname, c.relname) as relation,
-    'owned by quintile_app, which must own nothing' as finding
-from pg_catalog.pg_class as c
-inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
-inner join pg_catalog.pg_roles as r on c.relowner = r.oid
-where r.rolname = 'quintile_app' and c.relpersistence <> 't'
-
-union all
-
-select
-    format('%I.%I', n.nspname, p.proname) as relation,
-    'a SECURITY DEFINER function runs with more than its caller''s rights' as finding
-from pg_catalog.pg_proc as p
-inner join pg_catalog.pg_namespace as n on p.pronamespace = n.oid
-where
-    p.prosecdef
-    and n.nspname in ('shopify', 'app', 'jobs', 'staging', 'intermediate', 'marts')
-    -- Exception: the lookup of a webhook's tenant, compared literally. It returns only an id.
-    and not (
-        n.nspname = 'app'
-        and p.proname = 'tenant_of_shop'
-        and p.prosrc = 'select tenant_id from app.tenants where shop_domain = shop'
-        and p.prorettype = 'uuid'::regtype
-        and p.proconfig is not distinct from array['search_path=""']
-        and pg_get_userbyid(p.proowner) = 'quintile_owner'
-    );
-
 grant usage on schema app to quintile_app, quintile_transform;
 grant usage on schema shopify to quintile_app, quintile_transform;
-grant select on app.isolation_findings, app.queue_findings to quintile_app, quintile_transform;
+grant select on app.queue_findings to quintile_app, quintile_transform;

@@ -1,7 +1,11 @@
-"""Named SQL statements: every name is known, unique, used, and a literal in the code."""
+"""Named SQL statements: every name is known, unique, used, and a literal in the code.
+
+And what migrations grant to the service is in the list of its privileges.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -97,3 +101,20 @@ def test_every_statement_says_what_it_is_for() -> None:
 def statements(path: Path) -> list[tuple[str, str]]:
     parts = path.read_text().split("-- name: ")[1:]
     return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts]
+
+
+def test_what_migrations_grant_to_the_service_is_in_the_list_of_privileges() -> None:
+    """In short; tests/isolation compares the lists with a database."""
+    listed = (PROJECT_DIR / "sql/rls/findings.sql").read_text(encoding="utf-8")
+    migrations = sorted((PROJECT_DIR / "sql/migrations").glob("*.sql"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in migrations)
+    grants = re.findall(r"grant [^;]*? on ([^;]*?) to [^;]*?quintile_app", text)
+    granted = {name for names in grants for name in re.findall(r"\b(?:app|shopify)\.\w+", names)}
+    granted |= set(re.findall(r"create (?:or replace )?(?:function|procedure) (app\.\w+)", text))
+    dropped = set(re.findall(r"drop (?:table|view|function) (?:if exists )?(app\.\w+)", text))
+    missing = {
+        name
+        for name in granted - dropped
+        if f"'{name}'" not in listed and f"('{name.removeprefix('app.')}')" not in listed
+    }
+    assert missing == set()
