@@ -173,7 +173,7 @@ shared (shared_name) as (
     ('sample_words')
 ),
 
-known_functions (known_name) as (
+known_functions (called) as (
     values
     ('address_key'),
     ('are_domains_valid'),
@@ -235,9 +235,11 @@ relations as (
         s.is_open,
         format('%I.%I', s.nspname, c.relname) as relation,
         pg_catalog.pg_get_userbyid(c.relowner) as owner_name,
-        exists (
-            select from pg_catalog.pg_attribute as a
-            where a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+        'tenant_id' = any(
+            array(
+                select a.attname from pg_catalog.pg_attribute as a
+                where a.attrelid = c.oid and not a.attisdropped
+            )
         ) as has_tenant
     from pg_catalog.pg_class as c
     inner join schemas as s on c.relnamespace = s.oid
@@ -292,9 +294,11 @@ routines as (
         and p.prorettype = 'uuid'::regtype
         and coalesce(p.proconfig, '{}') = array['search_path=""']
         and pg_catalog.pg_get_userbyid(p.proowner) = 'quintile_owner' as is_look_up,
-        exists (
-            select from pg_catalog.aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as g
-            where g.grantee = 0 and g.privilege_type = 'EXECUTE'
+        0 = any(
+            array(
+                select g.grantee
+                from pg_catalog.aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as g
+            )
         ) as is_public
     from pg_catalog.pg_proc as p
     inner join schemas as s on p.pronamespace = s.oid
@@ -408,15 +412,17 @@ where
     and p.relkind = 'v'
     and not p.has_tenant
     and not 'security_invoker=true' = any(coalesce(p.reloptions::text[], '{}'))
-    -- It reads another relation at all.
+    -- It reads more than what all tenants share.
     and exists (
         select from pg_catalog.pg_rewrite as w
         inner join pg_catalog.pg_depend as d on w.oid = d.objid
+        inner join relations as r on d.refobjid = r.oid
         where
             w.ev_class = p.oid
             and d.classid = 'pg_catalog.pg_rewrite'::regclass
             and d.refclassid = 'pg_catalog.pg_class'::regclass
             and d.refobjid <> p.oid
+            and (r.has_tenant or r.relname not in (select s.shared_name from shared as s))
     )
 
 union all
@@ -453,7 +459,7 @@ where
     and not (
         d.owner_name = 'quintile_owner'
         and (
-            (d.relation like 'app.%' and d.proname in (select f.known_name from known_functions as f))
+            (d.relation like 'app.%' and d.proname in (select f.called from known_functions as f))
             or (d.relation like 'jobs.%' and d.proname like 'procrastinate\_%')
         )
     )
