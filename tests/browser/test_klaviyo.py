@@ -541,6 +541,20 @@ def test_webhooks_are_added_tested_disabled_and_deleted(
         page.get_by_role("button", name="Add webhook").click()
         expect(page.get_by_role("button", name=f"Delete: {two}")).to_be_visible()
 
+        page.get_by_role("button", name=f"Edit topics: {two}").click()
+        dialog = page.get_by_role("dialog", name="Edit topics")
+        expect(dialog.get_by_label("Samples found")).to_be_checked()
+        for label in ("Samples found", "Klaviyo sync failed", "Klaviyo sync recovered"):
+            dialog.get_by_label(label).uncheck()
+        dialog.get_by_role("button", name="Save").click()
+        expect(dialog.get_by_role("status")).to_have_text("Choose at least one topic.")
+        dialog.get_by_label("Segments calculated").check()
+        inspect(page)
+        dialog.get_by_role("button", name="Save").click()
+        expect(status).to_have_text("Topics changed.")
+        expect(page.locator("[data-endpoints] > div").nth(1)).to_contain_text("Segments calculated")
+        expect(page.locator("[data-endpoints]")).not_to_contain_text("Samples found")
+
         page.get_by_role("button", name=f"Send test: {one}").click()
         expect(status).to_have_text("Test delivered.", timeout=RUN_PATIENCE_MS)
         expect(page.locator("[data-secret-value]")).to_be_empty()

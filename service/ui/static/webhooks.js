@@ -1,6 +1,7 @@
-// Outgoing webhooks: add, test, disable and delete endpoints. A secret is shown once.
+// Outgoing webhooks: add, change, test, disable and delete endpoints. A secret is shown once.
 
-import { call, isSignedOut } from "./api.js";
+import { call, isSignedOut, messageOf } from "./api.js";
+import { openDialog } from "./dialog.js";
 import { enableForms, make } from "./dom.js";
 import { showRefusal, showStatus } from "./forms.js";
 import { number, timeElement } from "./format.js";
@@ -72,6 +73,7 @@ function describe(endpoint) {
     make(
       "div",
       { class: "actions" },
+      button("Edit topics", () => editTopics(path, endpoint)),
       button("Send test", () => run("Sending…", () => sendTest(path))),
       button("New secret", () =>
         run("Replacing…", async () => {
@@ -94,6 +96,50 @@ function describe(endpoint) {
       ),
     ),
   );
+}
+
+function editTopics(path, { url, topics: current }) {
+  const boxes = Object.keys(topics)
+    .filter((topic) => topic !== "test")
+    .map((value) =>
+      make("input", { type: "checkbox", name: "topics", value, checked: current.includes(value) }),
+    );
+  const chosen = () => boxes.filter(({ checked }) => checked).map(({ value }) => value);
+  const status = make("p", { role: "status" });
+  const cancel = make("button", { type: "button" }, "Cancel");
+  const form = make(
+    "form",
+    { class: "fields" },
+    make("p", { class: "muted" }, url),
+    ...boxes.map((box) => make("label", { class: "check" }, box, ` ${topics[box.value]}`)),
+    status,
+    make(
+      "div",
+      { class: "dialog-actions" },
+      cancel,
+      make("button", { type: "submit", class: "primary" }, "Save"),
+    ),
+  );
+  const dialog = openDialog("Edit topics", [form], {
+    hasChanges: () => chosen().sort().join() !== [...current].sort().join(),
+  });
+  cancel.addEventListener("click", () => dialog.close());
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (chosen().length === 0) {
+      status.textContent = "Choose at least one topic.";
+      return;
+    }
+    status.textContent = "Saving…";
+    try {
+      await call(path, { method: "PATCH", body: { topics: chosen() } });
+      dialog.close();
+      await run("Loading…", async () => "Topics changed.");
+    } catch (problem) {
+      if (isSignedOut(problem)) location.reload();
+      else status.textContent = messageOf(problem);
+    }
+  });
 }
 
 function stateOf(endpoint) {
