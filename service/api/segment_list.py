@@ -143,9 +143,10 @@ def require_segment(conn: Connection, tenant: UUID, segment: SegmentId) -> None:
     """Check that the tenant has a segment, or had it and its members are still known.
 
     Raises:
-        UnknownSegmentError: It never had it.
+        UnknownSegmentError: It never had it, or it is a list that is pulled no longer.
     """
-    if find_segment(conn, tenant, segment) is not None:
+    found = find_segment(conn, tenant, segment)
+    if found is not None and found.is_listed:
         return
     if segment.source == "rfm":
         parameters = {"tenant_id": tenant, "segment": segment.key}

@@ -289,8 +289,8 @@ def count_segment_overlap(segment_id: str, asked: OverlapQuery) -> dict[str, Any
 def list_segment_changes(segment_id: str, page: ChangesQuery) -> dict[str, Any]:
     """List who entered and left a segment, and when, oldest first.
 
-    RFM segments change with builds, Shopify segments with syncs and webhooks. For pulled lists,
-    only who joined is known.
+    RFM segments change with builds, Shopify segments with syncs and webhooks, pulled lists with
+    syncs: who joined is found by the next one, who left by the next that reads the whole list.
     """
     segment = parse_id(segment_id)
     # Of a whole day, so that the answer keeps its ETag.

@@ -26,12 +26,16 @@ SUPPRESSED = "-suppressed"
 
 
 class _Reading(NamedTuple):
-    """What was read of a list; ``read_at`` is when the read began, by the database."""
+    """What was read of a list; ``read_at`` is when the read began, by the database.
+
+    ``is_first``: it was never read before.
+    """
 
     list_name: str | None
     profiles: Spool
     read_at: datetime
     is_full: bool
+    is_first: bool
 
 
 @dataclass
@@ -71,7 +75,13 @@ class Readings:
         spool = self.spools.enter_context(open_spool())
         for profile in profiles:
             spool.append((*profile[:3], "true" if profile.is_suppressed else "false"))
-        self._read[list_id] = _Reading(name, spool, state["read_at"], is_full=since is None)
+        self._read[list_id] = _Reading(
+            name,
+            spool,
+            state["read_at"],
+            is_full=since is None,
+            is_first=state["is_first"],
+        )
 
     def is_full(self, list_id: str) -> bool:
         """Whether this run has read all of a list, so that no member is unknown."""
@@ -118,6 +128,7 @@ class Readings:
             "list_name": reading.list_name,
             "read_at": reading.read_at,
             "is_full": reading.is_full,
+            "is_first": reading.is_first,
         }
         conn.execute(query("destinations.record_list"), parameters)
         conn.execute(query("destinations.rename_list"), parameters)

@@ -13,10 +13,18 @@ from service.tenants.segment_rules import read_labels
 
 @dataclass(frozen=True)
 class FoundSegment:
-    """A segment. ``is_deleted``: it existed, and the store or the account no longer has it."""
+    """A segment.
+
+    Attributes:
+        name: Its name.
+        is_deleted: It existed, and the store or the account no longer has it, or the list is pulled
+            no longer.
+        is_listed: It is among the segments: a list that is pulled no longer is not.
+    """
 
     name: str
     is_deleted: bool = False
+    is_listed: bool = True
 
 
 def find_segment(conn: Connection, tenant_id: UUID, segment: SegmentId) -> FoundSegment | None:

@@ -36,6 +36,7 @@ def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[s
             query("segments.purge_changes"),
             settings.segment_change_days,
         ),
+        "list_changes": (query("segments.purge_list_changes"), settings.segment_change_days),
         # Sessions and links have the times at which they end.
         "sessions": (query("tenants.purge_sessions"), None),
         "idempotent_requests": (query("tenants.purge_requests"), None),

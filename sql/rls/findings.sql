@@ -19,6 +19,7 @@ with granted_lists (privileges, relations) as (
                 'app.klaviyo_events',
                 'app.klaviyo_ledger',
                 'app.klaviyo_list_counts',
+                'app.klaviyo_list_changes',
                 'app.klaviyo_list_profiles',
                 'app.klaviyo_lists',
                 'app.klaviyo_profiles',

@@ -463,6 +463,38 @@ def test_a_pulled_list_has_profiles_and_their_customers(
     ]
     found = client.get(f"/api/admin/customers/{champion['customer_id']}/segments").get_json()
     assert "klaviyo:L1" in [row["id"] for row in found["data"]]
+    # Who left, and who came after the first reading, is recorded by syncs.
+    for profile, email, minutes, has_entered in (
+        ("P0", champion["email"].lower(), 9, True),
+        ("P2", "gone@example.com", 5, False),
+    ):
+        change(
+            built_demo,
+            "insert into app.klaviyo_list_changes (tenant_id, list_id, profile_id, email,"
+            " changed_at, has_entered) values (%s, 'L1', %s, %s, now() - %s * interval '1 minute',"
+            " %s)",
+            tenant,
+            profile,
+            email,
+            minutes,
+            has_entered,
+        )
+    changes = walk(client, f"{PATH}/klaviyo:L1/changes", limit=1)
+    assert [(row["customer_id"], row["change"], row["name"]) for row in changes] == [
+        ("P1", "entered", None),
+        ("P0", "entered", champion["name"]),
+        ("P2", "left", None),
+    ]
+    # A list that is pulled no longer is no segment, whatever is still known of it.
+    change(
+        built_demo,
+        "update app.klaviyo_sync_configs set direction = 'push', segment_key = 'rfm:champions'"
+        " where tenant_id = %s and list_id = 'L1'",
+        tenant,
+    )
+    for path in ("", "/customers", "/customers.csv", "/changes", "/sizes"):
+        gone = client.get(f"{PATH}/klaviyo:L1{path}")
+        assert (gone.status_code, gone.get_json()["type"]) == (404, "/problems/not-found"), path
 
 
 def test_overlap_counts_customers_in_both(

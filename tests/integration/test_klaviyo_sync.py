@@ -201,6 +201,26 @@ class Brand:
             ).fetchall()
         return {row["email"].split("-")[0] for row in rows}
 
+    def list_changes(self) -> list[tuple[str, bool]]:
+        """Who entered (True) and left the pulled list since its first reading, in order."""
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            rows = conn.execute(
+                "select email, has_entered from app.klaviyo_list_changes where list_id = %s"
+                " order by changed_at, email",
+                [self.list.id],
+            ).fetchall()
+        return [(row["email"].split("-")[0], row["has_entered"]) for row in rows]
+
+    def sizes(self) -> list[tuple[int, int | None]]:
+        """Members of the pulled list by day, now and at the reading before."""
+        with tenant_transaction(self.pool, self.tenant_id) as conn:
+            rows = conn.execute(
+                "select members, previous_members from app.segment_sizes where segment_id = %s"
+                " order by recorded_on",
+                [f"klaviyo:{self.list.id}"],
+            ).fetchall()
+        return [(row["members"], row["previous_members"]) for row in rows]
+
     def date(self, joined: datetime | None, *names: str) -> None:
         """Let Klaviyo report that these people joined at this time."""
         for name in names:
@@ -755,11 +775,14 @@ def test_a_pulled_list_is_mirrored_and_feeds_another(brand: Brand, account: Acco
     assert rows[0]["counts"] == {"joined": 3}
     brand.take_off("ada")
     brand.put_on("cyd")
-    # Joins are noticed at once, departures at the next full read.
+    # Joins are noticed at once, departures at the next full read. The first reading is no change.
+    assert brand.list_changes() == []
     assert brand.sync()["added"] == 1
     assert brand.members(target) == {"ada", "bob", "cyd"}
     assert brand.sync(reads_all=True)["removed"] == 1
     assert brand.members(target) == {"bob", "cyd"}
+    assert brand.list_changes() == [("cyd", True), ("ada", False)]
+    assert brand.sizes() == [(3, 4)]
     assert [path for _, path in brand.writes()] == [
         f"/api/lists/{target.id}/relationships/profiles"
     ]

@@ -216,6 +216,12 @@ def everywhere(
                 insert into app.klaviyo_list_profiles (tenant_id, list_id, profile_id, email)
                 select %(t)s, list_id, 'P', %(e)s from list
             ),
+            change as (
+                insert into app.klaviyo_list_changes (
+                    tenant_id, list_id, profile_id, email, changed_at, has_entered
+                )
+                select %(t)s, list_id, 'P', %(e)s, now(), true from list
+            ),
             sent as (
                 insert into app.klaviyo_profiles (tenant_id, email, properties_hash)
                 values (%(t)s, %(e)s, 'hash')
@@ -445,6 +451,7 @@ def test_a_data_request_exports_all_data_about_the_person(
         "app.shopify_customer_metafields",
         "app.shopify_metafield_changes",
         "app.klaviyo_list_profiles",
+        "app.klaviyo_list_changes",
         "app.klaviyo_profiles",
         "app.klaviyo_events",
         "app.klaviyo_sync_runs",

@@ -202,23 +202,62 @@ order by h.changed_at, h.customer_id
 limit %(row_limit)s;
 
 -- name: list_list_changes
--- The same for a pulled list: profiles that joined. Who left is not recorded.
-select
-    m.member_id as customer_id,
-    m.display_name as name,
-    m.email,
-    'entered' as change,
-    m.in_segment_since as changed_at,
-    null as rfm_segment
-from marts.segment_members as m
-where
-    m.tenant_id = %(tenant_id)s
-    and m.source = 'klaviyo'
-    and m.segment_key = %(key)s
-    and m.in_segment_since > %(since)s
-    and (
+-- The same for a pulled list. Members whose entering was not recorded, because they were on the
+-- list at its first reading, entered when Klaviyo says.
+with changes as (
+    select
+        h.profile_id,
+        h.email,
+        h.has_entered,
+        h.changed_at
+    from app.klaviyo_list_changes as h
+    where h.tenant_id = %(tenant_id)s and h.list_id = %(key)s and h.changed_at > %(since)s
+
+    union all
+
+    select
+        p.profile_id,
+        p.email,
+        true as has_entered,
+        p.joined_at as changed_at
+    from app.klaviyo_list_profiles as p
+    where
+        p.tenant_id = %(tenant_id)s
+        and p.list_id = %(key)s
+        and p.joined_at > %(since)s
+        and not exists (
+            select from app.klaviyo_list_changes as h
+            where
+                h.tenant_id = %(tenant_id)s
+                and h.list_id = %(key)s
+                and h.profile_id = p.profile_id
+                and h.has_entered
+        )
+),
+
+page as (
+    select c.*
+    from changes as c
+    where
         %(after_changed_at)s::timestamptz is null
-        or (m.in_segment_since, m.member_id) > (%(after_changed_at)s, %(after_customer_id)s)
-    )
-order by m.in_segment_since, m.member_id
-limit %(row_limit)s;
+        or (c.changed_at, c.profile_id) > (%(after_changed_at)s, %(after_customer_id)s)
+    order by c.changed_at, c.profile_id
+    limit %(row_limit)s
+)
+
+select
+    p.profile_id as customer_id,
+    c.display_name as name,
+    p.email,
+    case when p.has_entered then 'entered' else 'left' end as change,
+    p.changed_at,
+    null as rfm_segment
+from page as p
+left join lateral (
+    select s.display_name
+    from shopify.customers as s
+    where s.tenant_id = %(tenant_id)s and s.email = p.email and s.deleted_at is null
+    order by s.customer_id
+    limit 1
+) as c on true
+order by p.changed_at, p.profile_id;

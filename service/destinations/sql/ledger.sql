@@ -180,7 +180,8 @@ where
 -- name: mark_removing
 -- A batch is about to be removed from the list. If the process dies now, it is unknown whether it
 -- was: so its profiles count as not read, and no configuration of the list takes them for removed
--- by a person.
+-- by a person. They have left a list that is pulled, too; one that was not removed enters it again
+-- with the next reading.
 with configs as (
     select c.config_id
     from app.klaviyo_sync_configs as c
@@ -198,7 +199,30 @@ profiles as (
         and asked.config_id = %(config_id)s
         and p.list_id = asked.list_id
         and p.profile_id = any(%(profile_ids)s)
-    returning 1
+    returning p.list_id, p.profile_id, p.email
+),
+
+recorded as (
+    insert into app.klaviyo_list_changes (
+        tenant_id, list_id, profile_id, email, changed_at, has_entered
+    )
+    select
+        %(tenant_id)s,
+        p.list_id,
+        p.profile_id,
+        p.email,
+        now(),
+        false
+    from profiles as p
+    where
+        exists (
+            select from app.klaviyo_sync_configs as g
+            where
+                g.tenant_id = %(tenant_id)s
+                and g.list_id = p.list_id
+                and g.direction in ('pull', 'bidirectional')
+        )
+    on conflict do nothing
 )
 
 update app.klaviyo_ledger as k

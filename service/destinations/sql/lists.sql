@@ -36,11 +36,13 @@ where
 
 -- name: read_list_state
 -- How far a list has been read, and the database's time, which dates the next read. Null if that
--- is in the future, as former releases recorded it: all of the list is read again.
+-- is in the future, as former releases recorded it: all of the list is read again. Whether it is
+-- read for the first time.
 select
     case when l.joins_read_to <= n.read_at then l.joins_read_to end as joins_read_to,
     l.full_read_at,
-    n.read_at
+    n.read_at,
+    l.list_id is null as is_first
 from (select now() as read_at) as n
 left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and l.list_id = %(list_id)s;
 
@@ -81,7 +83,8 @@ create temporary table sync_changes (
 
 -- name: load_reading
 -- Loads what was read of a list. Only profiles that are missing from a full read have left. Erased
--- people are not loaded again, even if they are still on the list.
+-- people are not loaded again, even if they are still on the list. Who entered and left a pulled
+-- list is recorded, except at its first reading: those profiles had entered before.
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
@@ -156,24 +159,56 @@ written as (
         is_suppressed = excluded.is_suppressed
     where p.tenant_id = %(tenant_id)s
     returning p.profile_id, p.email
+),
+
+changes as (
+    select
+        'joined' as change,
+        w.profile_id,
+        w.email
+    from written as w
+    left join known as k on w.profile_id = k.profile_id
+    where k.profile_id is null
+
+    union all
+
+    select
+        'left' as change,
+        d.profile_id,
+        d.email
+    from departed as d
+),
+
+recorded as (
+    insert into app.klaviyo_list_changes (
+        tenant_id, list_id, profile_id, email, changed_at, has_entered
+    )
+    select
+        %(tenant_id)s,
+        %(list_id)s,
+        c.profile_id,
+        c.email,
+        %(read_at)s,
+        c.change = 'joined'
+    from changes as c
+    where
+        not %(is_first)s
+        and exists (
+            select from app.klaviyo_sync_configs as g
+            where
+                g.tenant_id = %(tenant_id)s
+                and g.list_id = %(list_id)s
+                and g.direction in ('pull', 'bidirectional')
+        )
+    on conflict do nothing
 )
 
 insert into pg_temp.sync_changes (change, profile_id, email)
 select
-    'joined' as change,
-    w.profile_id,
-    w.email
-from written as w
-left join known as k on w.profile_id = k.profile_id
-where k.profile_id is null
-
-union all
-
-select
-    'left' as change,
-    d.profile_id,
-    d.email
-from departed as d;
+    c.change,
+    c.profile_id,
+    c.email
+from changes as c;
 
 -- name: count_changes
 -- How many profiles joined and left the list, with a few examples.

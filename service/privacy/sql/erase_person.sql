@@ -116,6 +116,12 @@ list_profiles as (
     returning 1
 ),
 
+list_changes as (
+    delete from app.klaviyo_list_changes as k
+    where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+    returning 1
+),
+
 profiles as (
     delete from app.klaviyo_profiles as k
     where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
@@ -293,6 +299,7 @@ from
         ('app.shopify_customer_metafields', (select count(*) from metafields)),
         ('app.shopify_metafield_changes', (select count(*) from metafield_changes)),
         ('app.klaviyo_list_profiles', (select count(*) from list_profiles)),
+        ('app.klaviyo_list_changes', (select count(*) from list_changes)),
         ('app.klaviyo_profiles', (select count(*) from profiles)),
         ('app.klaviyo_events', (select count(*) from klaviyo_events)),
         ('app.klaviyo_sync_runs', (select count(*) from klaviyo_runs)),

@@ -90,6 +90,12 @@ select
                 from app.klaviyo_list_profiles as k
                 where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
             ),
+            'app.klaviyo_list_changes',
+            (
+                select jsonb_agg(to_jsonb(k) - 'tenant_id' order by k.changed_at)
+                from app.klaviyo_list_changes as k
+                where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+            ),
             'app.klaviyo_profiles',
             (
                 select jsonb_agg(to_jsonb(k) - 'tenant_id')

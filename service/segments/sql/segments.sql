@@ -1,9 +1,10 @@
 -- name: find_segment
--- The name of a Shopify segment or pulled list, and whether it was deleted; no row if there never
--- was one.
+-- The name of a Shopify segment or pulled list, whether it was deleted, and whether it is listed: a
+-- list that is pulled no longer is not. No row if there never was one.
 select
     c.name,
-    c.gone_at is not null as is_deleted
+    c.gone_at is not null as is_deleted,
+    true as is_listed
 from shopify.cached_segments as c
 where
     %(source)s = 'shopify'
@@ -14,7 +15,8 @@ union all
 
 select
     coalesce(l.name, c.list_name) as name,
-    l.gone_at is not null or c.list_name is null as is_deleted
+    l.gone_at is not null or c.list_name is null as is_deleted,
+    c.list_name is not null as is_listed
 from (select %(key)s as list_id where %(source)s = 'klaviyo') as k
 left join app.klaviyo_lists as l
     on l.tenant_id = %(tenant_id)s and k.list_id = l.list_id
@@ -70,6 +72,11 @@ where s.tenant_id = %(tenant_id)s and s.read_at is distinct from excluded.read_a
 select count(*) as members
 from app.klaviyo_members as p
 where p.tenant_id = %(tenant_id)s and p.list_id = %(list_id)s;
+
+-- name: purge_list_changes
+-- Deletes old changes of pulled lists.
+delete from app.klaviyo_list_changes
+where tenant_id = %(tenant_id)s and changed_at < now() - make_interval(days => %(days)s);
 
 -- name: purge_changes
 -- Deletes old changes of Shopify segments.
