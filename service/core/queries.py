@@ -53,13 +53,18 @@ def load_queries() -> None:
     check_queries(_SERVICE_DIR)
 
 
+def read_statements(service_dir: Path = _SERVICE_DIR) -> dict[str, str]:
+    """The text of every statement by its name, for checks of all of them."""
+    return {
+        f"{directory.parent.name}.{name}": statement.as_string()
+        for directory in sorted(service_dir.glob("*/sql"))
+        for name, statement in _statements(service_dir, directory.parent.name).items()
+    }
+
+
 def check_queries(service_dir: Path) -> None:
     """Like :func:`load_queries`, for the packages in a directory."""
-    known = {
-        f"{directory.parent.name}.{statement}"
-        for directory in sorted(service_dir.glob("*/sql"))
-        for statement in _statements(service_dir, directory.parent.name)
-    }
+    known = set(read_statements(service_dir))
     called: set[str] = set()
     for path in sorted(service_dir.rglob("*.py")):
         if path == Path(__file__):

@@ -20,7 +20,6 @@ from app.shopify_metafields as s
 inner join app.connections as c on s.tenant_id = c.tenant_id
 where
     s.tenant_id = %(tenant_id)s
-    and c.tenant_id = %(tenant_id)s
     and c.provider = 'shopify'
     and c.state = 'active'
     and (s.is_enabled or s.definitions <> '{}');

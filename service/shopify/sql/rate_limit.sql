@@ -59,7 +59,6 @@ returning
 -- reserved.
 with counted as (
     select
-        tenant_id,
         -- A bucket of another size was as full as this one.
         least(
             maximum - app.points_outstanding(outstanding, clock_timestamp()),
@@ -82,7 +81,7 @@ set
     outstanding = b.outstanding - %(place)s::double precision::text,
     counted_at = clock_timestamp()
 from counted as c
-where b.tenant_id = %(tenant_id)s and c.tenant_id = b.tenant_id;
+where b.tenant_id = %(tenant_id)s;
 
 -- name: read_wait
 -- How long a place in the queue still has to wait, now that queries ahead may have given points

@@ -104,8 +104,7 @@ set
     ugc_zero_price_only = w.ugc_zero_price_only,
     updated_at = now()
 from wanted as w
-cross join kept as k
-where s.tenant_id = %(tenant_id)s and s.tenant_id = k.tenant_id
+where s.tenant_id = %(tenant_id)s and exists (select from kept)
 returning s.tenant_id;
 
 -- name: list_tenants
