@@ -64,6 +64,11 @@ _SCOPES: dict[str, Scope] = {
     # They decide about the deletion of data.
     "set_aside_webhooks.confirm_held_webhook": "admin",
     "set_aside_webhooks.reject_held_webhook": "admin",
+    # Pages that show what their routes of the API show to this scope only.
+    "admin.settings_tokens": "admin",
+    "admin.settings_people": "admin",
+    "admin.settings_audit_log": "admin",
+    "admin.settings_danger": "admin",
 }
 # Credentials, and what gives access to personal data outside Quintile: also to read.
 _ADMIN_BLUEPRINTS = frozenset({"tokens", "people", "audit_log", "privacy"})

@@ -85,15 +85,20 @@ def recording(
         record(conn, action, subject, before=before, after=after)
 
 
+def read_audit_log(conn: Connection, page: AuditQuery) -> dict[str, Any]:
+    """A page of the audit log, as :class:`AuditPage`."""
+    return _BY_TIME.read_page(
+        conn, page, query("tenants.list_changes"), tenant_id=tenant_id(), **_filters(page)
+    )
+
+
 @blueprint.get(PATH)
 @blueprint.input(AuditQuery, location="query", arg_name="page")
 @blueprint.output(AuditPage)
 def list_audit_log(page: AuditQuery) -> dict[str, Any]:
     """List changes, newest first, with the values before and after."""
     with transaction() as conn:
-        return _BY_TIME.read_page(
-            conn, page, query("tenants.list_changes"), tenant_id=tenant_id(), **_filters(page)
-        )
+        return read_audit_log(conn, page)
 
 
 @blueprint.get(f"{PATH}.csv")

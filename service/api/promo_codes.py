@@ -26,6 +26,7 @@ from service.api.schemas import (
     ResponseModel,
     Time,
 )
+from service.core.db import Connection
 from service.core.errors import InvalidInputError, QuintileError
 from service.core.queries import query
 from service.promo_codes import codes
@@ -302,23 +303,41 @@ def list_segment_targets(page: SearchQuery) -> dict[str, Any]:
     }
 
 
+def read_promo_codes(conn: Connection, tenant: UUID, page: PromoCodesQuery) -> dict[str, Any]:
+    """A page of promo codes, as :class:`PromoCodesPage`."""
+    listed = _BY_CODE.read_page(
+        conn,
+        page,
+        query("promo_codes.list_codes"),
+        tenant_id=tenant,
+        code=None,
+        state=page.state,
+        segment=page.segment,
+        pattern=page.pattern,
+    )
+    return {**listed, "data": [codes.describe(row) for row in listed["data"]]}
+
+
+def read_promo_code_history(
+    conn: Connection, tenant: UUID, promo_code_id: UUID, page: PageQuery
+) -> dict[str, Any]:
+    """A page of what runs changed of a promo code, as :class:`PromoCodeHistory`."""
+    return _BY_CHANGE.read_page(
+        conn,
+        page,
+        query("promo_codes.list_changes"),
+        tenant_id=tenant,
+        promo_code_id=promo_code_id,
+    )
+
+
 @blueprint.get(PATH)
 @blueprint.input(PromoCodesQuery, location="query", arg_name="page")
 @blueprint.output(PromoCodesPage)
 def list_promo_codes(page: PromoCodesQuery) -> dict[str, Any]:
     """List promo codes, sorted by code. `q` searches code and title."""
     with transaction() as conn:
-        listed = _BY_CODE.read_page(
-            conn,
-            page,
-            query("promo_codes.list_codes"),
-            tenant_id=tenant_id(),
-            code=None,
-            state=page.state,
-            segment=page.segment,
-            pattern=page.pattern,
-        )
-    return {**listed, "data": [codes.describe(row) for row in listed["data"]]}
+        return read_promo_codes(conn, tenant_id(), page)
 
 
 @blueprint.post(PATH)
@@ -435,13 +454,7 @@ def list_promo_code_history(code: str, page: PageQuery) -> dict[str, Any]:
     """List what runs changed of a promo code in Shopify, newest first."""
     with transaction() as conn:
         found = codes.get_code(conn, tenant_id(), code)
-        return _BY_CHANGE.read_page(
-            conn,
-            page,
-            query("promo_codes.list_changes"),
-            tenant_id=tenant_id(),
-            promo_code_id=found["promo_code_id"],
-        )
+        return read_promo_code_history(conn, tenant_id(), found["promo_code_id"], page)
 
 
 def _accepted(made: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,17 +15,18 @@ from uuid import UUID
 import psycopg
 from flask import render_template, url_for
 
-from service.api.access import state, tenant_id, transaction
+from service.api.access import tenant_id, transaction
 from service.api.integrations import ShopifyConnection, read_shopify_connection
 from service.api.integrations_klaviyo import KlaviyoConnection, read_klaviyo_connection
 from service.api.metafields import read_metafields
-from service.api.schemas import Tenant
+from service.api.schemas import Schedule, Tenant
 from service.api.tenant import read_tenant
 from service.core.db import Connection
 from service.core.queries import query
-from service.queue.schedules import list_schedules
+from service.promo_codes.codes import list_codes
 from service.ui.blueprint import blueprint
 from service.ui.pages import RUN_LABELS
+from service.ui.schedules import read_schedules
 
 # Rows of each list; the pages behind them have all.
 _ROWS = 5
@@ -90,7 +90,7 @@ def home() -> str:
             ).fetchall(),
             "departures": _departures(conn, segments),
             "samples": next(iter(_read_marts(conn, query("ui.find_waiting_samples"))), None),
-            "schedules": _freshness(conn, tenant, has_klaviyo=bool(lists)),
+            "schedules": _freshness(conn, has_klaviyo=bool(lists)),
         }
     return render_template("home.html", tenant=about, section="home", **page)
 
@@ -133,20 +133,9 @@ def _major(minor: int | None, exponent: int) -> Decimal | None:
     return None if minor is None else Decimal(minor).scaleb(-exponent)
 
 
-def _freshness(conn: Connection, tenant: UUID, *, has_klaviyo: bool) -> list[dict[str, Any]]:
+def _freshness(conn: Connection, *, has_klaviyo: bool) -> list[tuple[str, Schedule]]:
     shown = _FRESH_WITH_KLAVIYO if has_klaviyo else _FRESH
-    return [
-        {**row, "label": shown[row["name"]], "done_at": _done_at(row["last_run"])}
-        for row in list_schedules(conn, state().settings, tenant)
-        if row["name"] in shown
-    ]
-
-
-def _done_at(run: dict[str, Any] | None) -> datetime | None:
-    if run is None or run["state"] != "succeeded":
-        return None
-    at = run["finished_at"]
-    return datetime.fromisoformat(at) if isinstance(at, str) else at
+    return [(shown[row.name], row) for row in read_schedules(conn) if row.name in shown]
 
 
 # -- what needs attention -----------------------------------------------------------------------
@@ -185,6 +174,14 @@ def _list_problems(lists: list[dict[str, Any]]) -> Iterator[Attention]:
 
 
 def _other_problems(conn: Connection, tenant: UUID) -> Iterator[Attention]:
+    for code in list_codes(conn, tenant):
+        if code["state"] == "needs_attention" and code["problem"]:
+            yield Attention(
+                f"The promo code {code['code']} needs attention",
+                code["problem"]["in_words"],
+                "Open promo code",
+                url_for("admin.promo_code", code=code["code"]),
+            )
     if problem := read_metafields(conn, tenant).problem:
         connections = url_for("admin.connections")
         yield Attention(problem.in_words, problem.advice, "Open connections", connections)
@@ -192,7 +189,10 @@ def _other_problems(conn: Connection, tenant: UUID) -> Iterator[Attention]:
         host = urlsplit(row["url"]).hostname
         text = "Deliveries fail." if row["is_enabled"] else "It was disabled after failures."
         yield Attention(
-            f"The webhook at {host} fails", text, "Open webhooks", url_for("admin.klaviyo")
+            f"The webhook at {host} fails",
+            text,
+            "Open webhooks",
+            url_for("admin.settings_webhooks"),
         )
     for row in conn.execute(query("ui.list_failed_kinds"), {"tenant_id": tenant}):
         if row["kind"] in ("klaviyo_sync", "klaviyo_plan"):

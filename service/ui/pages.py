@@ -15,7 +15,8 @@ from service.api.tenant import read_tenant
 from service.core.db import one
 from service.core.queries import query
 from service.tenants.segment_rules import read_labels
-from service.ui.blueprint import blueprint, render
+from service.ui.blueprint import blueprint
+from service.ui.schedules import read_schedules
 
 # Names of the kinds of runs on screen.
 RUN_LABELS = {
@@ -33,9 +34,14 @@ RUN_LABELS = {
 @blueprint.get("/activity")
 def activity() -> str:
     """Schedules, and past and current runs."""
-    return render(
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        schedules = read_schedules(conn)
+    return render_template(
         "activity.html",
-        "activity",
+        tenant=tenant,
+        section="activity",
+        schedules=schedules,
         kinds=[("", "All types"), *RUN_LABELS.items()],
         run_days=state().settings.run_days,
     )

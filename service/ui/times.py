@@ -5,11 +5,14 @@ format.js then writes them in the reader's language. Without scripts they stay a
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import re
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flask import g
+
+from service.api.schemas import Schedule
 
 
 def remember_time_zone(_sender: object, *, context: dict[str, Any], **_: object) -> None:
@@ -31,13 +34,47 @@ def store_day(at: datetime) -> str:
     return calendar_day(_in_store(at))
 
 
-def _in_store(at: datetime) -> datetime:
+def zone_of(name: str) -> tzinfo:
+    """A time zone by its IANA name; UTC if it is not known here."""
     try:
-        return at.astimezone(ZoneInfo(g.get("time_zone", "UTC")))
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
-        return at.astimezone(UTC)
+        return UTC
+
+
+def _in_store(at: datetime) -> datetime:
+    return at.astimezone(zone_of(g.get("time_zone", "UTC")))
 
 
 def calendar_day(on: date) -> str:
     """A day such as "30 Nov 2026"."""
     return f"{on.day} {on:%b %Y}"
+
+
+_CRONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\*/(\d+) \* \* \* \*"), "every {0} minutes"),
+    (re.compile(r"(\d+) \* \* \* \*"), "every hour, at :{minute:02}"),
+    (re.compile(r"0 \*/(\d+) \* \* \*"), "every {0} hours"),
+    (re.compile(r"(\d+) (\d+) \* \* \*"), "every day at {hour:02}:{minute:02}"),
+)
+
+
+def cron_in_words(schedule: Schedule) -> str:
+    """When a schedule starts, in the store's time zone; an unusual expression stays as it is.
+
+    Args:
+        schedule: Its next time tells what the expression is in the store's time zone; without one,
+            the expression's zone is named.
+    """
+    for shape, words in _CRONS:
+        match = shape.fullmatch(schedule.cron)
+        if match is None:
+            continue
+        if schedule.next_at is not None:
+            local = _in_store(schedule.next_at)
+            return words.format(*match.groups(), hour=local.hour, minute=local.minute)
+        minute, hour = (int(part) for part in (*match.groups(), "0")[:2])
+        text = words.format(*match.groups(), hour=hour, minute=minute)
+        zone = schedule.time_zone
+        return text if zone == g.get("time_zone") or "{hour" not in words else f"{text} {zone}"
+    return f"{schedule.cron} ({schedule.time_zone})"

@@ -39,7 +39,7 @@ def test_a_store_is_connected_rejected_verified_and_disconnected(
         add_tenant(conn, "kessel", KESSEL.domain)
     with serve(here, "kessel") as site:
         page.goto(site.sign_in_link())
-        page.get_by_role("link", name="Connections").click()
+        page.get_by_role("navigation").get_by_role("link", name="Connections").click()
         shop_part = page.get_by_role("region", name="Shopify")
         expect(shop_part.get_by_role("heading", name="Not connected")).to_be_visible()
         inspect(page)
@@ -113,7 +113,7 @@ def test_a_tenant_without_a_store_shows_how_to_set_one(
         add_tenant(conn, "fresh", None)
     with serve(built_settings, "fresh") as site:
         page.goto(site.sign_in_link())
-        page.get_by_role("link", name="Connections").click()
+        page.get_by_role("navigation").get_by_role("link", name="Connections").click()
         expect(page.get_by_role("heading", name="No store set")).to_be_visible()
         inspect(page)
 
@@ -132,7 +132,7 @@ def test_an_account_is_connected_rejected_replaced_and_disconnected(
             add_tenant(conn, "kessel", None)
         with serve(here, "kessel") as site:
             page.goto(site.sign_in_link())
-            page.get_by_role("link", name="Connections").click()
+            page.get_by_role("navigation").get_by_role("link", name="Connections").click()
             part = page.get_by_role("region", name="Klaviyo")
             expect(part.get_by_role("heading", name="Not connected")).to_be_visible()
             inspect(page)
@@ -214,7 +214,7 @@ def test_metafields_are_turned_on_with_queries_to_paste_and_off(
         tenant_id = add_tenant(conn, "kessel", KESSEL.domain)
     with serve(here, "kessel") as site:
         page.goto(site.sign_in_link())
-        page.get_by_role("link", name="Connections").click()
+        page.get_by_role("navigation").get_by_role("link", name="Connections").click()
         part = page.get_by_role("region", name="Customer metafields")
         expect(part).to_be_hidden()
         shop_part = page.get_by_role("region", name="Shopify")

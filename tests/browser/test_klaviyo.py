@@ -131,7 +131,7 @@ def test_a_list_is_added_previewed_synced_and_stopped(
         expect(page.get_by_role("row").filter(has_text="None (preview)")).to_have_count(1)
         inspect(page)
 
-        page.get_by_role("link", name="Settings").click()
+        page.get_by_role("main").get_by_role("link", name="Settings").click()
         page.get_by_label(re.compile("stop syncing VIP")).check()
         page.get_by_role("button", name="Stop syncing").click()
         expect(page.get_by_role("heading", name="No synced lists yet")).to_be_visible()
@@ -152,7 +152,7 @@ def test_a_profile_removed_in_klaviyo_stays_off_until_restored(
         page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo?add=1")
         add_list(page, "Champions", vip)
-        page.get_by_role("link", name="Settings").click()
+        page.get_by_role("main").get_by_role("link", name="Settings").click()
         page.get_by_label("Direction").select_option(value="bidirectional")
         page.get_by_role("button", name="Save").click()
         expect(page.locator("main > [data-status]")).to_have_text("Saved.")
@@ -398,6 +398,7 @@ def test_the_form_says_which_field_is_wrong(
         expect(name).to_have_accessible_description("This must not be empty.")
         inspect(page)
 
+        page.get_by_role("link", name="webhook").click()
         hook = page.get_by_label("Webhook URL (https)")
         hook.fill("https://user:word@example.com/")
         page.get_by_role("button", name="Add webhook").click()
@@ -529,6 +530,7 @@ def test_webhooks_are_added_tested_disabled_and_deleted(
         page.wait_for_url("**/admin")
         page.goto(f"{site.url}/admin/klaviyo")
         expect(page.get_by_text("Klaviyo is not connected.")).to_be_visible()
+        page.goto(f"{site.url}/admin/settings/webhooks")
         expect(page.get_by_text("No webhooks.")).to_be_visible()
         status = page.locator("[data-webhook-status]")
         one, two = receiver.url_for("/one"), receiver.url_for("/two")
@@ -571,5 +573,6 @@ def test_webhooks_are_added_tested_disabled_and_deleted(
         inspect(page)
         for url in (one, two):
             page.get_by_role("button", name=f"Delete: {url}").click()
+            page.get_by_role("dialog").get_by_role("button", name="Delete").click()
             expect(page.get_by_role("button", name=f"Delete: {url}")).to_have_count(0)
         expect(page.get_by_text("No webhooks.")).to_be_visible()

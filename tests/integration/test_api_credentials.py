@@ -118,6 +118,10 @@ def test_every_route_refuses_every_credential_that_does_not_allow_it(
 
 # What needs more or less than reading needs `read` and changing `write`.
 ADMIN = {
+    "admin.settings_audit_log",
+    "admin.settings_danger",
+    "admin.settings_people",
+    "admin.settings_tokens",
     "audit_log.export_audit_log",
     "audit_log.list_audit_log",
     "integrations.connect_shopify_store",

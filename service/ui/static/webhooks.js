@@ -1,7 +1,7 @@
 // Outgoing webhooks: add, change, test, disable and delete endpoints. A secret is shown once.
 
 import { call, isSignedOut, messageOf } from "./api.js";
-import { openDialog } from "./dialog.js";
+import { confirmed, openDialog } from "./dialog.js";
 import { enableForms, make } from "./dom.js";
 import { showRefusal, showStatus } from "./forms.js";
 import { number, timeElement } from "./format.js";
@@ -59,8 +59,9 @@ async function show() {
 function describe(endpoint) {
   const { endpoint_id: id, url, is_enabled: isEnabled } = endpoint;
   const path = `${endpointsPath}/${id}`;
-  const button = (label, act) => {
-    const made = make("button", { type: "button", "aria-label": `${label}: ${url}` }, label);
+  const button = (label, act, look) => {
+    const attributes = { type: "button", class: look, "aria-label": `${label}: ${url}` };
+    const made = make("button", attributes, label);
     made.addEventListener("click", act);
     return made;
   };
@@ -88,12 +89,7 @@ function describe(endpoint) {
           return isEnabled ? "Webhook disabled." : "Webhook enabled.";
         }),
       ),
-      button("Delete", () =>
-        run("Deleting…", async () => {
-          await call(path, { method: "DELETE" });
-          return "Webhook deleted.";
-        }),
-      ),
+      button("Delete", () => remove(path, url), "danger"),
     ),
   );
 }
@@ -139,6 +135,17 @@ function editTopics(path, { url, topics: current }) {
       if (isSignedOut(problem)) location.reload();
       else status.textContent = messageOf(problem);
     }
+async function remove(path, url) {
+  const isSure = await confirmed({
+    title: "Delete this webhook?",
+    text: `${url} gets no more messages, and its delivery log is deleted.`,
+    action: "Delete",
+    isDestructive: true,
+  });
+  if (!isSure) return;
+  run("Deleting…", async () => {
+    await call(path, { method: "DELETE" });
+    return "Webhook deleted.";
   });
 }
 

@@ -1,0 +1,157 @@
+"""The settings: API tokens, people, schedules, webhooks, the audit log and the danger zone."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+from typing import Any
+
+from flask import render_template, request
+from pydantic import ValidationError
+
+from service.api.access import access, tenant_id, transaction
+from service.api.audit_log import AuditQuery, read_audit_log
+from service.api.integrations import read_shopify_connection
+from service.api.integrations_klaviyo import read_klaviyo_connection
+from service.api.problems import BadCursorError
+from service.api.tenant import read_tenant
+from service.core.queries import query
+from service.tenants.sessions import list_sessions
+from service.tenants.tokens import list_tokens
+from service.ui.blueprint import blueprint, render
+from service.ui.schedules import read_schedules
+from service.ui.times import zone_of
+
+# Names in actions that are not common words.
+_PROPER = {"rfm": "RFM", "klaviyo": "Klaviyo", "shopify": "Shopify"}
+
+
+@blueprint.get("/settings")
+def settings() -> str:
+    """All settings, each with a sentence."""
+    return render("settings.html", "settings")
+
+
+@blueprint.get("/settings/tokens")
+def settings_tokens() -> str:
+    """The API tokens, without their secrets: first those that work."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        tokens = list_tokens(conn, tenant_id())
+    return render_template(
+        "settings_tokens.html",
+        tenant=tenant,
+        section="settings",
+        active=[token for token in tokens if token["state"] == "active"],
+        former=[token for token in tokens if token["state"] != "active"],
+    )
+
+
+@blueprint.get("/settings/people")
+def settings_people() -> str:
+    """Who is signed in."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        sessions = list_sessions(conn, tenant_id())
+    return render_template(
+        "settings_people.html",
+        tenant=tenant,
+        section="settings",
+        sessions=sessions,
+        own_session=access().credential_id,
+    )
+
+
+@blueprint.get("/settings/schedules")
+def settings_schedules() -> str:
+    """What starts by itself, and when."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        schedules = read_schedules(conn)
+    return render_template(
+        "settings_schedules.html", tenant=tenant, section="settings", schedules=schedules
+    )
+
+
+@blueprint.get("/settings/webhooks")
+def settings_webhooks() -> str:
+    """Outgoing webhooks, and what was delivered."""
+    return render("settings_webhooks.html", "settings")
+
+
+@blueprint.get("/settings/audit-log")
+def settings_audit_log() -> str:
+    """Who changed what, and when."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        named = {"tenant_id": tenant_id()}
+        choices = conn.execute(query("ui.list_audit_choices"), named).fetchall()
+        since, problem = _since(tenant.time_zone)
+        page: dict[str, Any] = {"data": [], "next_cursor": None}
+        if not problem:
+            try:
+                page = read_audit_log(conn, _audit_query(since))
+            except (ValidationError, BadCursorError):
+                problem = "This page of the list is gone. Start with the first one."
+    for row in page["data"]:
+        row["changes"] = _changes(row["before"], row["after"])
+    return render_template(
+        "settings_audit_log.html",
+        tenant=tenant,
+        section="settings",
+        entries=page["data"],
+        next_cursor=page["next_cursor"],
+        since=since,
+        problem=problem,
+        actors=[row["name"] for row in choices if row["kind"] == "actor"],
+        actions=[
+            (row["name"], in_words(row["name"])) for row in choices if row["kind"] == "action"
+        ],
+        in_words=in_words,
+    )
+
+
+@blueprint.get("/settings/danger")
+def settings_danger() -> str:
+    """What cannot be undone."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        shopify = read_shopify_connection(conn, tenant_id())
+        klaviyo = read_klaviyo_connection(conn, tenant_id())
+    return render_template(
+        "settings_danger.html", tenant=tenant, section="settings", shopify=shopify, klaviyo=klaviyo
+    )
+
+
+def _since(time_zone: str) -> tuple[datetime | None, str]:
+    """The beginning of the day in the parameter ``since``, and what is wrong with it."""
+    given = request.args.get("since", "")
+    if not given:
+        return None, ""
+    try:
+        return datetime.combine(date.fromisoformat(given), time(), zone_of(time_zone)), ""
+    except ValueError:
+        return None, "Enter a date such as 2026-07-01."
+
+
+def _audit_query(since: datetime | None) -> AuditQuery:
+    names = ("actor", "action", "cursor")
+    given = {name: request.args[name] for name in names if request.args.get(name)}
+    return AuditQuery.model_validate(given | ({"since": since.isoformat()} if since else {}))
+
+
+def in_words(action: str) -> str:
+    """An action of the audit log for people: "rfm_settings.changed" is "RFM settings changed"."""
+    words = [_PROPER.get(word, word) for word in action.replace(".", "_").split("_")]
+    text = " ".join(words).replace("sign in ", "sign-in ")
+    return text[:1].upper() + text[1:]
+
+
+def _changes(before: Any, after: Any) -> list[tuple[str, Any, Any]]:
+    """What differs between two values: name, value before and value after."""
+    one = before if isinstance(before, dict) else {}
+    other = after if isinstance(after, dict) else {}
+    return [
+        (name.replace("_", " "), one.get(name), other.get(name))
+        for name in {**one, **other}
+        if one.get(name) != other.get(name)
+    ]

@@ -1,0 +1,44 @@
+// Schedules: pause and resume them. The server draws their rows, also after a change.
+
+import { call, isSignedOut, messageOf } from "./api.js";
+import { localise } from "./format.js";
+
+const table = document.querySelector("table.schedules");
+const status = document.querySelector("[data-status]");
+
+async function change(button) {
+  if (button.ariaDisabled === "true") return;
+  button.ariaDisabled = "true";
+  status.textContent = "";
+  const row = button.closest("tr");
+  const isPaused = button.dataset.pause === "true";
+  try {
+    const { name, label } = await call(
+      `/api/admin/schedules/${encodeURIComponent(row.dataset.schedule)}`,
+      { method: "PATCH", body: { is_paused: isPaused } },
+    );
+    const changed = await drawn(name);
+    row.replaceWith(changed);
+    changed.querySelector("button").focus();
+    status.textContent = `${label}: ${isPaused ? "paused" : "resumed"}.`;
+  } catch (problem) {
+    if (isSignedOut(problem)) location.reload();
+    status.textContent = messageOf(problem);
+    button.ariaDisabled = null;
+  }
+}
+
+// The row as the server draws it now.
+async function drawn(name) {
+  const text = await (await fetch(location.href, { credentials: "same-origin" })).text();
+  const page = new DOMParser().parseFromString(text, "text/html");
+  const row = document.importNode(page.querySelector(`[data-schedule="${CSS.escape(name)}"]`), true);
+  localise(row);
+  return row;
+}
+
+localise(table);
+table.addEventListener("click", ({ target }) => {
+  const button = target.closest("[data-pause]");
+  if (button) change(button);
+});

@@ -1,0 +1,200 @@
+"""The settings: API tokens, people, schedules, the audit log and the danger zone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from service.core.config import Settings
+from service.core.db import connect_as_owner
+from service.tenants.tenants import add_tenant
+from service.tenants.tokens import SIGN_IN_LIFETIME, create_sign_in_code
+from tests.browser.conftest import Inspect, Serve, Site
+
+HOURS = SIGN_IN_LIFETIME
+
+
+@pytest.fixture
+def here(built_settings: Settings, serve: Serve) -> Iterator[tuple[Site, Site]]:
+    """Two stores of one installation."""
+    with connect_as_owner(built_settings) as conn:
+        for name in ("north", "south"):
+            add_tenant(conn, name, f"{name}.myshopify.com")
+    with serve(built_settings, "north") as north, serve(built_settings, "south") as south:
+        yield north, south
+
+
+def link_of(site: Site, person: str, scope: str = "admin") -> str:
+    with connect_as_owner(site.settings) as conn:
+        code = create_sign_in_code(conn, site.tenant_id, HOURS, person=person, scope=scope)  # type: ignore[arg-type]
+    return f"{site.url}/admin/sign-in#code={code}"
+
+
+def open_page(page: Page, site: Site, path: str, person: str = "Ada Byron") -> None:
+    page.goto(link_of(site, person))
+    page.wait_for_url("**/admin")
+    page.goto(f"{site.url}/admin/settings{path}")
+
+
+@pytest.fixture
+def other(browser: Browser, here: tuple[Site, Site]) -> Iterator[Page]:
+    """A page that is signed in to the second store."""
+    context = browser.new_context(locale="en-GB")
+    page = context.new_page()
+    open_page(page, here[1], "", "Grace Other")
+    yield page
+    context.close()
+
+
+def status_of(site: Site, token: str) -> int:
+    url = f"{site.url}/api/admin/me"
+    return httpx.get(url, headers={"Authorization": f"Bearer {token}"}).status_code
+
+
+def test_a_token_is_created_shown_once_and_revoked(
+    here: tuple[Site, Site], page: Page, other: Page, inspect: Inspect
+) -> None:
+    site, neighbour = here
+    open_page(page, site, "")
+    inspect(page)
+    page.get_by_role("main").get_by_role("link", name="API tokens", exact=True).click()
+    expect(page.get_by_role("heading", name="No tokens")).to_be_visible()
+    page.get_by_role("button", name="Create token").click()
+    dialog = page.get_by_role("dialog")
+    name = dialog.get_by_label("Name")
+    expect(name).to_be_focused()
+    dialog.get_by_role("button", name="Create token").click()
+    expect(name).to_have_accessible_description(re.compile("must not be empty"))
+    expect(name).to_be_focused()
+    inspect(page)
+    # What was typed is not lost without a question.
+    name.fill("Checkout")
+    page.keyboard.press("Escape")
+    question = page.get_by_role("dialog", name="Discard your changes?")
+    question.get_by_role("button", name="Cancel").click()
+    expect(name).to_have_value("Checkout")
+    dialog.get_by_label("Write").check()
+    dialog.get_by_role("button", name="Create token").click()
+    secret = dialog.locator("code.secret")
+    expect(secret).to_have_text(re.compile("^qnt_"))
+    token = secret.inner_text()
+    assert status_of(site, token) == 200
+    inspect(page)
+    dialog.get_by_role("button", name="Done").click()
+    row = page.get_by_role("row").filter(has_text="Checkout")
+    expect(row).to_contain_text("Write")
+    expect(row).to_contain_text("Ada Byron")
+    expect(page.locator("body")).not_to_contain_text(token)
+    inspect(page)
+
+    other.goto(f"{neighbour.url}/admin/settings/tokens")
+    expect(other.get_by_role("heading", name="No tokens")).to_be_visible()
+
+    row.get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("heading", name="No tokens")).to_be_visible()
+    page.get_by_text("Expired and revoked (1)").click()
+    expect(row).to_contain_text("Revoked")
+    assert status_of(site, token) == 401
+    inspect(page)
+
+
+def test_people_are_invited_and_signed_out(
+    here: tuple[Site, Site], page: Page, browser: Browser, other: Page, inspect: Inspect
+) -> None:
+    site, neighbour = here
+    open_page(page, site, "/people")
+    rows = page.get_by_role("row").filter(has_text=re.compile("Ada|Grace"))
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("This browser")
+    page.get_by_role("button", name="Create sign-in link").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name of the person").fill("Grace Hopper")
+    inspect(page)
+    dialog.get_by_role("button", name="Create link").click()
+    link = dialog.locator("code.secret").inner_text()
+    dialog.get_by_role("button", name="Done").click()
+    expect(dialog).to_have_count(0)
+
+    with browser.new_context() as context:
+        guest = context.new_page()
+        guest.goto(link)
+        guest.wait_for_url("**/admin")
+        page.reload()
+        expect(rows).to_have_count(2)
+        expect(rows.first).to_contain_text("Grace Hopper")
+        expect(rows.first).to_contain_text("Write")
+        inspect(page)
+        # Only admins see this page.
+        guest.goto(f"{site.url}/admin/settings/people")
+        expect(guest.get_by_text("This needs the scope admin")).to_be_visible()
+        page.get_by_role("button", name="Sign Grace Hopper out everywhere").click()
+        page.get_by_role("dialog").get_by_role("button", name="Sign out everywhere").click()
+        expect(rows).to_have_count(1)
+        guest.goto(f"{site.url}/admin")
+        expect(guest.get_by_role("heading", name="Sign in")).to_be_visible()
+
+    page.get_by_role("button", name="Sign everybody out").click()
+    page.get_by_role("dialog").get_by_role("button", name="Sign everybody out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    # The other store is not concerned.
+    other.goto(f"{neighbour.url}/admin/settings/people")
+    expect(other.get_by_role("row").filter(has_text="Grace Other")).to_have_count(1)
+
+
+def test_the_audit_log_is_filtered_and_downloaded(
+    here: tuple[Site, Site], page: Page, other: Page, inspect: Inspect
+) -> None:
+    site, neighbour = here
+    open_page(page, site, "/schedules")
+    for _ in range(2):
+        page.locator("[data-schedule=build]").get_by_role("button").click()
+        expect(page.get_by_role("status")).to_contain_text("RFM segments and samples: ")
+        page.reload()
+    inspect(page)
+    page.get_by_role("link", name="Audit log").click()
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("Schedule resumed")
+    expect(rows.first).to_contain_text("Ada Byron")
+    inspect(page)
+    page.get_by_label("What").select_option("Schedule paused")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("Schedule paused")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    text = download.value.path().read_text()
+    assert "schedule.paused" in text
+    assert "schedule.resumed" not in text
+    page.get_by_label("Since").fill("2090-01-01")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    inspect(page)
+    page.get_by_role("link", name="Clear filters").click()
+    expect(rows).to_have_count(2)
+
+    other.goto(f"{neighbour.url}/admin/settings/audit-log")
+    expect(other.get_by_role("heading", name="No changes yet")).to_be_visible()
+
+
+def test_what_cannot_be_undone_asks_for_its_name(
+    here: tuple[Site, Site], page: Page, inspect: Inspect
+) -> None:
+    site, _ = here
+    open_page(page, site, "/danger")
+    expect(page.get_by_text("Not connected")).to_have_count(2)
+    page.get_by_role("button", name="Sign everybody out").click()
+    dialog = page.get_by_role("dialog")
+    field = dialog.get_by_label("Type north to confirm")
+    field.fill("south")
+    dialog.get_by_role("button", name="Sign everybody out").click()
+    expect(field).to_have_accessible_description(re.compile("This must be north."))
+    inspect(page)
+    field.fill("north")
+    dialog.get_by_role("button", name="Sign everybody out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
