@@ -14,7 +14,7 @@ WORKERS ?= $(shell expr $(CORES) + 1)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help setup demo test test-fast lint lint-python lint-sql format bench clean purge
+.PHONY: help setup demo test test-fast lint lint-python lint-sql format bench screenshots clean purge
 
 help:
 	@echo "make demo         the whole product on demo stores, at http://127.0.0.1:8000"
@@ -24,7 +24,8 @@ help:
 	@echo "make lint         style, types, layers, SQL and the dbt manifest"
 	@echo "make format       put Python and SQL into the house format"
 	@echo "make bench        what builds cost; SIZE=100k, 1m (unless set) or 10m; PART=builds,"
-	@echo "                  connectors, shopify, klaviyo, api or load for one part"
+	@echo "                  connectors, shopify, klaviyo, api, load or pages for one part"
+	@echo "make screenshots  every page of the demo, in build/screenshots"
 	@echo "make clean        remove the virtual environment and caches"
 	@echo "make purge        make clean, and remove the embedded database with all its data"
 
@@ -80,9 +81,13 @@ bench: $(READY)
 	@$(BIN)/python -m tests.bench --size $(SIZE) $(if $(PART),--part $(PART)) \
 		$(if $(LAYOUT),--layout $(LAYOUT))
 
+screenshots: $(READY)
+	@$(BIN)/python -m tests.browser.ensure_chromium
+	@$(BIN)/python -m tests.browser.screenshots
+
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m tests.cluster || true
-	@rm -rf $(VENV) .quintile/dbt .quintile/lint-passed .quintile/test target logs .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) build .quintile/dbt .quintile/lint-passed .quintile/test target logs .pytest_cache .mypy_cache .ruff_cache
 
 # The secret stays: credentials in another database may be sealed with it.
 purge:

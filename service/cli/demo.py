@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,15 @@ from service.klaviyo.connection import connect_klaviyo, open_connected_klaviyo
 from service.klaviyo.destination import sync_klaviyo
 from service.klaviyo.lists import map_list
 from service.migrate import migrate
+from service.promo_codes.apply import apply_promo_codes
+from service.promo_codes.codes import CodeValues, create_code
 from service.queue.runs import Kind, record_runs, start_builds
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant, list_tenants
 
 _LIST_NAME = "Champions"
+_FLOW_LIST_NAME = "At risk"
 # So that trends and movements have data.
 _HISTORY = timedelta(weeks=26)
 
@@ -47,6 +51,7 @@ class DemoTenant:
     shop: str
     tenant_id: UUID
     list_id: str
+    klaviyo_key: str
 
 
 def run_demo(settings: Settings, *, once: bool) -> None:
@@ -64,6 +69,9 @@ def run_demo(settings: Settings, *, once: bool) -> None:
         with open_pool(demo_settings) as pool:
             tenants = _connect_tenants(demo_settings, pool, sandbox)
             outcome = _main_job(demo_settings, pool, tenants)
+            for tenant in tenants:
+                _add_promo_codes(demo_settings, pool, tenant)
+                _add_list_that_needs_approval(demo_settings, pool, tenant, sandbox)
         outcome["seconds"] = round(time.monotonic() - began, 1)
         if once:
             print(json.dumps(outcome))
@@ -93,12 +101,13 @@ def _connect_tenants(settings: Settings, pool: Pool, sandbox: Sandbox) -> list[D
             tenant_id = known.get(name) or add_tenant(owner, name, shop)
         with tenant_transaction(pool, tenant_id) as conn:
             conn.execute(query("cli.delete_demo_lists"), {"tenant_id": tenant_id})
+            conn.execute(query("cli.delete_demo_promo_codes"), {"tenant_id": tenant_id})
         echo(f"connecting {name}")
         connect_shopify(settings, pool, tenant_id, shop, store["token"])
         connect_klaviyo(settings, pool, tenant_id, account["key"])
         list_id = next(item["id"] for item in account["lists"] if item["name"] == _LIST_NAME)
         map_list(settings, pool, tenant_id, "rfm:champions", list_id)
-        tenants.append(DemoTenant(name, shop, tenant_id, list_id))
+        tenants.append(DemoTenant(name, shop, tenant_id, list_id, account["key"]))
     return tenants
 
 
@@ -109,13 +118,14 @@ def _main_job(settings: Settings, pool: Pool, tenants: list[DemoTenant]) -> dict
         with tenant_transaction(pool, tenant.tenant_id) as conn:
             conn.execute(query("cli.exclude_demo_customer"), {"tenant_id": tenant.tenant_id})
     echo("building the models with dbt, with half a year of history")
-    today = _anchor(settings)
+    # Yesterday is one of the weekly days, so that pages can compare with it.
+    yesterday = _anchor(settings) - timedelta(days=1)
     now = datetime.now(UTC).isoformat()
     builds = start_builds(pool, [tenant.tenant_id for tenant in tenants], "cli")
     with record_runs(pool, builds.mine) as recorders:
         for recorder in recorders:
             recorder.phase("history")
-        backfill(settings, first=today - _HISTORY, last=today, as_of=now, quiet=True)
+        backfill(settings, first=yesterday - _HISTORY, last=yesterday, as_of=now, quiet=True)
     outcomes = []
     for tenant in tenants:
         counts = _record(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)
@@ -133,6 +143,50 @@ def _main_job(settings: Settings, pool: Pool, tenants: list[DemoTenant]) -> dict
             }
         )
     return {"tenants": outcomes}
+
+
+def _add_promo_codes(settings: Settings, pool: Pool, tenant: DemoTenant) -> None:
+    """Promo codes in the store's Shopify: one that works, one that ends, one that will start."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    codes = {
+        "VIP20": CodeValues(
+            title="Thank you, champions",
+            starts_at=now - timedelta(days=30),
+            segments=["rfm:champions", "rfm:loyal"],
+            percentage=Decimal("0.2"),
+            is_once_per_customer=True,
+        ),
+        "WINBACK": CodeValues(
+            title="We miss you",
+            starts_at=now - timedelta(days=7),
+            ends_at=now + timedelta(days=21),
+            segments=["rfm:at_risk"],
+            amount=Decimal(15),
+            usage_limit=500,
+        ),
+        "SECOND10": CodeValues(
+            title="Second order",
+            starts_at=now + timedelta(days=7),
+            segments=["rfm:new"],
+            excluded_segments=["rfm:champions"],
+            percentage=Decimal("0.1"),
+        ),
+    }
+    with tenant_transaction(pool, tenant.tenant_id) as conn:
+        for code, values in codes.items():
+            create_code(settings, conn, tenant.tenant_id, code, values)
+    _record(settings, pool, tenant, "promo_codes", apply_promo_codes)
+
+
+def _add_list_that_needs_approval(
+    settings: Settings, pool: Pool, tenant: DemoTenant, sandbox: Sandbox
+) -> None:
+    """A second list: it starts a flow, so that its first sync waits for a person."""
+    account = sandbox.accounts[tenant.klaviyo_key]
+    list_id = next(row["id"] for row in account.list_names() if row["name"] == _FLOW_LIST_NAME)
+    account.add_flow("Win back", list_id)
+    map_list(settings, pool, tenant.tenant_id, "rfm:at_risk", list_id)
+    _record(settings, pool, tenant, "klaviyo_sync", sync_klaviyo)
 
 
 def _record(

@@ -48,6 +48,7 @@ from tests.bench.api import bench_api
 from tests.bench.connectors import CONNECTORS, bench_connectors
 from tests.bench.klaviyo import bench_klaviyo
 from tests.bench.load import bench_load
+from tests.bench.pages import bench_pages
 from tests.bench.samples import bench_samples
 from tests.bench.shopify import bench_shopify
 
@@ -174,6 +175,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "klaviyo": bench_klaviyo,
     "api": bench_api,
     "load": bench_load,
+    "pages": bench_pages,
 }
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from service.core.db import connect_as_owner, find_tenant
 from tests.web import code_for, running_app
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 # Widths and colour schemes in which pages are inspected.
 LOOKS = [(width, scheme) for width in (400, 1440) for scheme in ("light", "dark")]
@@ -51,7 +51,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     executable = os.environ.get("QUINTILE_CHROMIUM") or next(filter(None, found), None)
     if executable is None:
         pytest.skip("no Chromium here (install chromium, or set QUINTILE_CHROMIUM to its path)")
-    browser = playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS)
+    browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
     yield browser
     browser.close()
 

@@ -59,13 +59,13 @@ def test_a_schedule_is_paused_and_resumed(
         build = page.locator("[data-schedule=build]")
         expect(build).to_contain_text("every day at 03:00")
         page.get_by_role("button", name="Pause RFM").click()
-        expect(page.get_by_role("status")).to_contain_text(": paused.")
+        expect(page.locator("[data-status]")).to_contain_text(": paused.")
         expect(build).to_contain_text("Paused")
         expect(page.get_by_role("button", name="Resume RFM")).to_be_focused()
         inspect(page)
         page.reload()
         page.get_by_role("button", name="Resume RFM").click()
-        expect(page.get_by_role("status")).to_contain_text(": resumed.")
+        expect(page.locator("[data-status]")).to_contain_text(": resumed.")
         expect(build).not_to_contain_text("Paused")
 
 
@@ -96,7 +96,7 @@ def test_runs_are_filtered_followed_live_and_explained(
         # The list updates without a reload.
         expect(rows.first).to_contain_text("1,234 orders")
         expect(rows.first).to_contain_text("Succeeded")
-        expect(page.get_by_role("status")).to_contain_text(
+        expect(page.locator("[data-status]")).to_contain_text(
             "Shopify customers and orders: succeeded"
         )
         expect(rows.nth(1)).to_contain_text("The key was refused.")

@@ -153,7 +153,7 @@ def test_the_audit_log_is_filtered_and_downloaded(
     open_page(page, site, "/schedules")
     for _ in range(2):
         page.locator("[data-schedule=build]").get_by_role("button").click()
-        expect(page.get_by_role("status")).to_contain_text("RFM segments and samples: ")
+        expect(page.locator("[data-status]")).to_contain_text("RFM segments and samples: ")
         page.reload()
     inspect(page)
     page.get_by_role("link", name="Audit log").click()

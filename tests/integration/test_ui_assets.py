@@ -69,7 +69,7 @@ def test_a_page_loads_what_its_scripts_import_ahead(client: FlaskClient) -> None
     ahead = re.findall(r'rel="modulepreload" href="[^"]*/(\w+\.js)"', page)
     assert ahead == ["api.js", "dom.js"]
     # Also through others: forms.js is imported by list.js.
-    assert {"api.js", "dom.js", "forms.js", "list.js"} <= assets.imports_of("samples.js")
+    assert {"api.js", "dom.js", "forms.js", "list.js"} <= assets.imports_of("activity.js")
 
 
 def test_every_import_of_a_module_is_known() -> None:

@@ -73,3 +73,8 @@ events as (
 update app.klaviyo_sync_configs
 set first_synced_at = null
 where tenant_id = %(tenant_id)s;
+
+-- name: delete_demo_promo_codes
+-- Delete the promo codes. Each start of the demo has a new Shopify, which has none.
+delete from app.promo_codes
+where tenant_id = %(tenant_id)s;
