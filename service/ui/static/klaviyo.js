@@ -29,7 +29,7 @@ async function load() {
   try {
     const data = await callAll(`${api}/config`);
     box.replaceChildren(...(data.length > 0 ? data.map(card) : [emptyState()]));
-    if (syncAll) syncAll.hidden = data.length === 0;
+    if (syncAll) syncAll.disabled = data.length === 0;
     box.setAttribute("aria-busy", "false");
     return data;
   } catch (problem) {
