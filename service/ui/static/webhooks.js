@@ -135,6 +135,9 @@ function editTopics(path, { url, topics: current }) {
       if (isSignedOut(problem)) location.reload();
       else status.textContent = messageOf(problem);
     }
+  });
+}
+
 async function remove(path, url) {
   const isSure = await confirmed({
     title: "Delete this webhook?",
