@@ -10,11 +10,16 @@ from service.core.db import (
     admin_url,
     app_url,
     connect,
+    one,
     refuse_overprivileged,
     transform_url,
 )
+from service.core.queries import query
 from service.doctor.finding import Finding
 from service.migrate import MINIMUM_SERVER_VERSION, applied_migrations, known_migrations
+
+# Besides its pool: docs/operations.md.
+_WORKER_CONNECTIONS = 6
 
 
 def check_database(settings: Settings) -> Iterator[Finding]:
@@ -32,6 +37,29 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         yield Finding("error", "migrations", f"{len(pending)} are pending", "Run: quintile migrate")
     else:
         yield Finding("ok", "migrations", f"all {len(applied)} applied")
+
+
+def check_pools(settings: Settings) -> Iterator[Finding]:
+    """That PostgreSQL allows as many connections as the web service, a worker and builds may use.
+
+    Builds open one per thread and two more; a worker six besides its pool. PgBouncer limits the web
+    service's itself.
+    """
+    with connect(admin_url(settings)) as conn:
+        allowed = one(conn.execute(query("doctor.count_allowed_connections")).fetchone())["allowed"]
+    web = 0 if settings.app_database_url else settings.web_processes * settings.pool_size
+    builds = settings.worker_builds * (settings.dbt_threads + 2)
+    needed = web + settings.pool_size + _WORKER_CONNECTIONS + builds
+    message = f"up to {needed} connections of {allowed} that PostgreSQL allows"
+    if needed <= allowed:
+        yield Finding("ok", "pools", message)
+    else:
+        yield Finding(
+            "warning",
+            "pools",
+            message,
+            "Raise max_connections, or lower QUINTILE_POOL_SIZE or QUINTILE_WEB_PROCESSES.",
+        )
 
 
 def check_roles(settings: Settings) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from service.core.config import Settings
 from service.core.db import connect_as_owner
 from service.core.errors import QuintileError
 from service.doctor.connections import check_connections, check_keys
-from service.doctor.database import check_database, check_isolation, check_roles
+from service.doctor.database import check_database, check_isolation, check_pools, check_roles
 from service.doctor.endpoints import check_endpoints
 from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
@@ -44,6 +44,7 @@ def examine(settings: Settings, *, fix: bool = False) -> list[Finding]:
     with connect_as_owner(settings) as conn:
         checks: tuple[tuple[str, Callable[[], Iterable[Finding]]], ...] = (
             ("isolation", lambda: check_isolation(conn)),
+            ("pools", lambda: check_pools(settings)),
             ("connections", lambda: check_connections(settings, conn)),
             ("versions", lambda: check_versions(settings)),
             ("klaviyo", lambda: check_revision(settings)),

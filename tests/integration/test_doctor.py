@@ -21,6 +21,7 @@ from service.core.db import (
     transform_url,
 )
 from service.core.errors import QuintileError
+from service.doctor.database import check_pools
 from service.doctor.examine import examine, run_check
 from service.doctor.finding import Finding
 from service.doctor.host import check_clock, check_disk
@@ -65,6 +66,15 @@ def test_a_fresh_installation_has_no_findings(settings: Settings) -> None:
     assert [finding for finding in findings if finding.level != "ok"] == []
     checks = {finding.check for finding in findings}
     assert checks >= {"database", "roles", "isolation", "worker", "clock", "disk"}
+
+
+def test_more_connections_than_the_server_allows_are_a_warning(settings: Settings) -> None:
+    many = replace(settings, web_processes=1000)
+    assert _bad(list(check_pools(settings))) == []
+    (warning,) = _bad(list(check_pools(many)))
+    assert "connections" in warning
+    # PgBouncer has a limit of its own.
+    assert _bad(list(check_pools(replace(many, app_database_url="behind PgBouncer")))) == []
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,11 @@
+-- name: count_allowed_connections
+-- How many connections the server allows those who are no superusers. `reserved_connections` is new
+-- in PostgreSQL 16.
+select
+    current_setting('max_connections')::int
+    - current_setting('superuser_reserved_connections')::int
+    - coalesce(current_setting('reserved_connections', true), '0')::int as allowed;
+
 -- name: list_connections
 -- Every tenant's connections, except disconnected ones. Read as quintile_owner.
 select
