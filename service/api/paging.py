@@ -24,6 +24,7 @@ MAX_CURSOR_LENGTH = 2000
 Text = Annotated[str, StringConstraints(pattern=WITHOUT_NUL)]
 Amount = Annotated[Decimal, Field(max_digits=38)]
 Bigint = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_ANY_POSITION: TypeAdapter[tuple[Any, ...]] = TypeAdapter(tuple[Any, ...])
 
 
 class PageQuery(RequestModel):
@@ -77,7 +78,7 @@ class Keyset:
     def encode(self, row: Mapping[str, Any], filters: str = "") -> str:
         """The cursor for the page after this row, with the same filters."""
         position = tuple(row[column] for column in self._columns)
-        raw = TypeAdapter(tuple[Any, ...]).dump_json(position)
+        raw = _ANY_POSITION.dump_json(position)
         return seal(raw, self._name, filters)
 
     def decode(self, cursor: str | None, filters: str = "") -> dict[str, Any]:
