@@ -118,7 +118,7 @@ class Cluster:
             **{
                 "database_url": url,
                 "home": str(self.home / database),
-                "secret_key": "a secret for tests",
+                "secret_key": "a secret for tests 0123456789abcdef",
                 **changes,
             }
         )

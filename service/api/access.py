@@ -21,7 +21,7 @@ from psycopg import sql
 from service.api.capacity import Capacity
 from service.api.problems import MissingScopeError, NotSignedInError, RefusedRequestError
 from service.api.rate_limits import RateLimits
-from service.core.config import Settings
+from service.core.config import Settings, public_address
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.errors import NotConnectedError
 from service.core.queries import query
@@ -227,11 +227,19 @@ def require_own_request() -> None:
         RefusedRequestError: The header is missing or the Origin is another site.
     """
     origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != request.host:
+    if origin is not None and origin not in _own_origins():
         raise RefusedRequestError
     is_own_form = origin is not None and request.mimetype == "application/x-www-form-urlencoded"
     if request.headers.get(OWN_REQUEST_HEADER) != "1" and not is_own_form:
         raise RefusedRequestError
+
+
+def _own_origins() -> tuple[str, str]:
+    """This service's origin as the request came, and its public one.
+
+    The request's has the scheme http behind a proxy that is not trusted.
+    """
+    return f"{request.scheme}://{request.host}", public_address(state().settings)
 
 
 def begin_session(tenant: UUID, secret: str) -> None:

@@ -22,6 +22,11 @@ from service.core.errors import IncompleteInstallationError, InvalidSettingError
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _CRON_FIELDS = 5
 _SECRETS_IN_ROTATION = 2
+# 32 hexadecimal digits are 128 bits; at random, fewer than ten different ones never come.
+_SHORTEST_SECRET = 32
+_FEWEST_CHARACTERS = 10
+_EXAMPLES = frozenset({"change-me", "changeme", "change_me", "secret", "password", "example"})
+_NEW_SECRET = "To make one: openssl rand -hex 32."
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com", re.ASCII)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Read by the tests, not by the service.
@@ -55,13 +60,13 @@ def check_installation() -> None:
 def _setting(
     default: str | int, sentence: str, *, least: int | None = None, most: int | None = None
 ) -> Any:
-    metadata = {"sentence": sentence, "least": least, "most": most}
+    metadata = {"sentence": sentence, "least": least, "most": most, "is_secret": False}
     return field(default=default, metadata=metadata)
 
 
 def _secret(sentence: str) -> Any:
     """A setting that is empty by default and that no log, page or error may show."""
-    metadata = {"sentence": f"{sentence} Secret.", "least": None, "most": None}
+    metadata = {"sentence": f"{sentence} Secret.", "least": None, "most": None, "is_secret": True}
     return field(default="", repr=False, metadata=metadata)
 
 
@@ -81,8 +86,8 @@ class Settings:
         "QUINTILE_DATABASE_URL when empty."
     )
     secret_key: str = _secret(
-        "Secret that signs sessions and derives the database roles' passwords; generated in "
-        "QUINTILE_HOME when empty."
+        "Secret that signs sessions and derives the database roles' passwords, 32 characters at "
+        "random or more; generated in QUINTILE_HOME when empty."
     )
     encryption_keys: str = _secret(
         "Keys that seal stored credentials, newest first, as id:base64,id:base64 with 32 bytes "
@@ -373,6 +378,7 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[str]:
 
 
 def _check(settings: Settings) -> None:
+    _check_secrets(settings)
     _check_client_secrets(settings)
     if settings.log_format not in ("console", "json"):
         raise InvalidSettingError("QUINTILE_LOG_FORMAT must be console or json.")
@@ -390,6 +396,24 @@ def _check(settings: Settings) -> None:
                 f"{name} is not a cron expression.",
                 advice="It has five fields, for example 0 3 * * * for three o'clock.",
             )
+
+
+def _check_secrets(settings: Settings) -> None:
+    """Refuse a secret that somebody could guess: it signs sessions and derives passwords."""
+    for item in fields(Settings):
+        if item.metadata["is_secret"] and getattr(settings, item.name).lower() in _EXAMPLES:
+            raise InvalidSettingError(
+                f"{environment_name(item.name)} is an example, which everybody knows.",
+                advice=_NEW_SECRET,
+            )
+    key = settings.secret_key
+    if key and (len(key) < _SHORTEST_SECRET or len(set(key)) < _FEWEST_CHARACTERS):
+        raise InvalidSettingError(
+            "QUINTILE_SECRET_KEY can be guessed: it needs 32 characters at random.",
+            advice=f"{_NEW_SECRET} With another key, set the passwords of the database roles again"
+            " (quintile migrate --reset-passwords), and connect again what was stored without"
+            " QUINTILE_ENCRYPTION_KEYS.",
+        )
 
 
 def _check_client_secrets(settings: Settings) -> None:

@@ -2,7 +2,8 @@
 
 ``request_id``, ``tenant_id`` and ``run_id`` become context variables as soon as they are known, and
 are on every later line. Query strings and bodies are never logged; text that looks like a
-credential is masked in every line, a library's too.
+credential is masked in every line, a library's too. Control characters are escaped: what a client
+sends cannot end a line or speak to a terminal.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,13 +21,18 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from service.core.config import Settings
 
 _SECRETS = re.compile(
-    r"\b(?P<kind>qnt|qsi|pk|shpat|shpss|shpca)_[A-Za-z0-9_-]{8,}"
+    r"\b(?P<kind>qnt|qsi|pk|shp[a-z]{2}|whsec)_[A-Za-z0-9_+/=-]{8,}"
+    # As in libpq's connection strings and in query strings.
+    r"|(?P<setting>\b(?:password|client_secret|refresh_token)\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&,;]+)"
     r"|(?P<scheme>\b[a-z][a-z0-9+]*://[^\s:/@]*:)[^\s@/]+(?=@)"
     r"|(?P<header>\b(?:Bearer|Klaviyo-API-Key)\s+)\S+"
     # JSON Web Tokens.
     r"|(?P<jwt>\beyJ)[\w-]+\.[\w-]+\.[\w-]+",
     re.ASCII,
 )
+# C0 and C1, and what changes the direction of text or ends a line; a traceback keeps its lines.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_KEPT_IN_TRACEBACKS = "\n\t"
 
 
 def configure_logging(settings: Settings) -> None:
@@ -83,13 +90,19 @@ class _StderrHandler(logging.Handler):
 
 
 def mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A structlog processor that replaces credentials in the event's values by ``***``."""
-    return {key: _masked(value) for key, value in event.items()}
+    """A structlog processor that replaces credentials in the event's values by ``***``.
+
+    It escapes control characters, too.
+    """
+    return {
+        key: _masked(value, keep=_KEPT_IN_TRACEBACKS if key == "exception" else "")
+        for key, value in event.items()
+    }
 
 
-def _masked(value: Any) -> Any:
+def _masked(value: Any, *, keep: str = "") -> Any:
     if isinstance(value, str):
-        return _SECRETS.sub(_mask, value)
+        return _CONTROL.sub(partial(_escape, keep=keep), _SECRETS.sub(_mask, value))
     if isinstance(value, Mapping):
         return {key: _masked(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -97,10 +110,14 @@ def _masked(value: Any) -> Any:
     return value
 
 
+def _escape(match: re.Match[str], *, keep: str) -> str:
+    return match[0] if match[0] in keep else match[0].encode("unicode_escape").decode()
+
+
 def _mask(match: re.Match[str]) -> str:
     if match["kind"]:
         return f"{match['kind']}_***"
-    return f"{match['scheme'] or match['header'] or match['jwt']}***"
+    return f"{match['setting'] or match['scheme'] or match['header'] or match['jwt']}***"
 
 
 def _renderer(settings: Settings) -> Processor:

@@ -16,8 +16,14 @@ from service.core.errors import InvalidInputError, QuintileError
 
 _EMBEDDED_IPV4 = tuple(
     ipaddress.ip_network(prefix)
-    # Addresses that contain an IPv4 address: NAT64, 6to4, Teredo.
-    for prefix in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")
+    # Addresses that contain an IPv4 address: NAT64, 6to4, Teredo, and the former "compatible" form.
+    for prefix in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
+)
+# What Python takes for global: IETF protocol assignments, the 6to4 relays, the address of Azure's
+# host in every virtual machine, and site-local addresses.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(prefix)
+    for prefix in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "fec0::/10")
 )
 _LONGEST_URL = 500
 
@@ -84,7 +90,8 @@ def is_public(address: IpAddress) -> bool:
             return is_public(address.ipv4_mapped)
         if any(address in prefix for prefix in _EMBEDDED_IPV4):
             return False
-    return address.is_global and not address.is_multicast
+    is_reserved = any(address in prefix for prefix in _NOT_PUBLIC)
+    return address.is_global and not address.is_multicast and not is_reserved
 
 
 def _literal(host: str) -> IpAddress | None:

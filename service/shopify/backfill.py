@@ -78,7 +78,7 @@ def _load_result(
     with tenant_transaction(source.pool, tenant_id) as conn:
         counts = {"written": 0, "rejected": 0, resource.name: 0}
         if result.url is not None:
-            blocks = read_blocks(result.url, result.size)
+            blocks = read_blocks(result.url, result.size, own=source.client.address)
             counts = load_blocks(
                 conn, tenant_id, resource, blocks, result, source.progress, source.client.withheld
             )

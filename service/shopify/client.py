@@ -111,6 +111,11 @@ class ShopifyClient:
         self.withheld: dict[str, str] = {}
 
     @property
+    def address(self) -> str:
+        """The URL that is called."""
+        return self._url
+
+    @property
     def left_out(self) -> frozenset[str]:
         """The fields that queries are sent without: withheld, or of a scope that is not granted."""
         return fields_without_scope(self.scopes).union(self.withheld)

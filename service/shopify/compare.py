@@ -151,7 +151,7 @@ def _is_refused(missing: int, compared: int) -> bool:
 def _copy_listing(conn: Connection, source: Source, result: Result) -> None:
     conn.execute(query("shopify.create_listed"))
     listed = 0
-    for rows in _listed_rows(result):
+    for rows in _listed_rows(source, result):
         copy_rows(conn, query("shopify.copy_listed"), rows)
         listed += len(rows)
         source.progress.advance(len(rows))
@@ -159,10 +159,10 @@ def _copy_listing(conn: Connection, source: Source, result: Result) -> None:
         raise DamagedFileError(f"A listing of {result.objects} ids came with {listed}.")
 
 
-def _listed_rows(result: Result) -> Iterator[list[str]]:
+def _listed_rows(source: Source, result: Result) -> Iterator[list[str]]:
     if result.url is None:
         return
-    for block in read_blocks(result.url, result.size):
+    for block in read_blocks(result.url, result.size, own=source.client.address):
         try:
             nodes = (read_json(text) for text in block.decode().split("\n") if text)
             yield [as_copied(_listed(node)) for node in nodes]

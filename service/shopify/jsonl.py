@@ -1,18 +1,21 @@
 """Download a bulk operation's file in blocks of whole lines, and resume when the download breaks.
 
 The file's URL is signed, so it grants access: it is never logged, and no access token is sent
-to it.
+to it. It is an answer, so it may lead only to where Shopify keeps files, and what comes from there
+is read in pieces of limited size, decompressed or not.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -20,6 +23,14 @@ from service.core.errors import QuintileError
 from service.core.http import ATTEMPTS, TransientError, is_transient_status, open_client
 
 T = TypeVar("T")
+
+# An order with all its lines has less than a hundredth of it.
+_LONGEST_LINE_BYTES = 32 * 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+# zlib's number for the gzip format.
+_GZIP = 31
+# Where Shopify keeps results of bulk operations and uploads: Google's storage and its own domains.
+_FILE_HOSTS = (".storage.googleapis.com", ".shopify.com", ".myshopify.com", ".shopifycloud.com")
 
 # Large enough for few statements, small enough to hold a dozen blocks in memory.
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -36,7 +47,9 @@ class DamagedFileError(QuintileError):
     """The file of a bulk operation is incomplete or cannot be read."""
 
 
-def read_blocks(url: str, size: int | None, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+def read_blocks(
+    url: str, size: int | None, block_bytes: int = BLOCK_BYTES, *, own: str = ""
+) -> Iterator[bytes]:
     """The file at ``url``, in blocks of whole lines.
 
     A broken download continues where it stopped. If the server ignores the range, it starts again
@@ -46,12 +59,14 @@ def read_blocks(url: str, size: int | None, block_bytes: int = BLOCK_BYTES) -> I
         url: The file's URL.
         size: Its size in bytes, if known.
         block_bytes: The least size of a block, but for the last.
+        own: A URL whose server may have the file, too: where QUINTILE_SHOPIFY_URL leads.
 
     Raises:
-        FileGoneError: The file is not available.
-        DamagedFileError: It is shorter or longer than ``size``.
+        FileGoneError: The file is not available, or not at Shopify.
+        DamagedFileError: It is shorter or longer than ``size``, or a line is too long.
         TransientError: It cannot be read to the end after several attempts.
     """
+    check_file_url(url, own)
     read = 0
     failures = 0
     with open_client({"Accept-Encoding": "identity"}, provider="shopify") as http:
@@ -60,6 +75,8 @@ def read_blocks(url: str, size: int | None, block_bytes: int = BLOCK_BYTES) -> I
             try:
                 for block in _blocks(http, url, begin, block_bytes):
                     read += len(block)
+                    if size is not None and read > size:
+                        raise DamagedFileError(f"The file has more than {size} bytes.")
                     yield block
                 break
             except TransientError:
@@ -78,6 +95,8 @@ def _blocks(http: httpx.Client, url: str, begin: int, block_bytes: int) -> Itera
         if len(held) >= block_bytes and (end := held.rfind(b"\n") + 1):
             yield bytes(held[:end])
             del held[:end]
+        if len(held) > block_bytes + _LONGEST_LINE_BYTES:
+            raise DamagedFileError("A line of the file is too long.")
     if held:
         yield bytes(held)
 
@@ -89,7 +108,7 @@ def _chunks(http: httpx.Client, url: str, begin: int) -> Iterator[bytes]:
         with http.stream("GET", url, headers=headers) as response:
             _check_status(response)
             skip = begin - _first_byte(response, begin)
-            for chunk in response.iter_bytes():
+            for chunk in _decoded(response):
                 if skip >= len(chunk):
                     skip -= len(chunk)
                     continue
@@ -98,6 +117,45 @@ def _chunks(http: httpx.Client, url: str, begin: int) -> Iterator[bytes]:
     except httpx.RequestError as error:
         # The kind of failure only: some of httpx's messages quote the URL.
         raise TransientError(f"the download failed ({type(error).__name__})") from None
+
+
+def check_file_url(url: str, own: str = "") -> None:
+    """Check that an address that Shopify has answered is one of its files.
+
+    Raises:
+        FileGoneError: It is not https, or on another server.
+    """
+    parts = urlsplit(url)
+    allowed = urlsplit(own)
+    if own and (parts.scheme, parts.netloc) == (allowed.scheme, allowed.netloc):
+        return
+    host = (parts.hostname or "").lower()
+    if (
+        parts.scheme != "https"
+        or parts.username is not None
+        or not f".{host}".endswith(_FILE_HOSTS)
+    ):
+        raise FileGoneError("Shopify named a file that is not on its servers; it was not fetched.")
+
+
+def _decoded(response: httpx.Response) -> Iterator[bytes]:
+    """The body in pieces, decompressed no further than it is read: few bytes may be very many."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity":
+        yield from response.iter_raw(_PIECE_BYTES)
+        return
+    if encoding != "gzip":
+        raise DamagedFileError(f"The file is compressed as {encoding[:20]}.")
+    unpacked = zlib.decompressobj(_GZIP)
+    try:
+        for packed in response.iter_raw(_PIECE_BYTES):
+            rest = packed
+            while rest:
+                yield unpacked.decompress(rest, _PIECE_BYTES)
+                rest = unpacked.unconsumed_tail
+        yield unpacked.flush()
+    except zlib.error:
+        raise DamagedFileError("The file cannot be decompressed.") from None
 
 
 def _check_status(response: httpx.Response) -> None:

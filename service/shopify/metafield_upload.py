@@ -26,7 +26,7 @@ from service.core.queries import query
 from service.shopify.bulk import BUSY, wait_for_operation
 from service.shopify.client import Data, ShopifyClient, document
 from service.shopify.errors import ShopifyUnavailableError, ShopifyUnknownOutcomeError
-from service.shopify.jsonl import DamagedFileError, FileGoneError, read_blocks
+from service.shopify.jsonl import DamagedFileError, FileGoneError, check_file_url, read_blocks
 from service.shopify.metafields import FIELDS, NAMESPACE, Config, read_config
 from service.shopify.source import Source
 
@@ -168,6 +168,7 @@ def _upload(client: ShopifyClient, file: IO[bytes], name: str) -> str | None:
         return None
     (target,) = payload["stagedTargets"]
     parameters = {each["name"]: each["value"] for each in target["parameters"]}
+    check_file_url(target["url"], client.address)
     # The upload is signed by its parameters, and gets no access token.
     with open_client({}, provider="shopify") as http:
 
@@ -250,7 +251,7 @@ def _finish(source: Source, operation_id: str, batches: int, patience: float) ->
     done: list[int] = []
     if ended is not None and (url := ended["url"] or ended["partialDataUrl"]):
         try:
-            done = [number for number in _accepted_lines(url) if number < batches]
+            done = [number for number in _accepted_lines(source.client, url) if number < batches]
         except (FileGoneError, DamagedFileError, ValueError) as error:
             # Setting a value again does no harm.
             log.warning("a bulk mutation's result cannot be read", reason=type(error).__name__)
@@ -269,7 +270,7 @@ def _finish(source: Source, operation_id: str, batches: int, patience: float) ->
     return len(done) / max(batches, 1)
 
 
-def _accepted_lines(url: str) -> Iterator[int]:
+def _accepted_lines(client: ShopifyClient, url: str) -> Iterator[int]:
     """The numbers of the lines that were set; an answer with an error set nothing.
 
     Raises:
@@ -278,7 +279,7 @@ def _accepted_lines(url: str) -> Iterator[int]:
         ValueError: It is not as Shopify documents it.
         TransientError: It cannot be read to the end after several attempts.
     """
-    for block in read_blocks(url, None):
+    for block in read_blocks(url, None, own=client.address):
         for text in block.decode().splitlines():
             answer = read_json(text)
             payload = (answer.get("data") or {}).get("metafieldsSet")

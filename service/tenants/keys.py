@@ -20,6 +20,8 @@ from service.core.vault import DERIVED, KEY_BYTES, key_ring, seal, unseal
 _STORES = (
     (query("tenants.lock_credentials"), query("tenants.reseal_credential")),
     (query("tenants.lock_webhook_secrets"), query("tenants.reseal_webhook_secret")),
+    (query("tenants.lock_exports"), query("tenants.reseal_export")),
+    (query("tenants.lock_answers"), query("tenants.reseal_answer")),
 )
 
 _KEY_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)

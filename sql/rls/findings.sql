@@ -156,6 +156,7 @@ granted as (
             'INSERT',
             array['tenant_id', 'code_hash', 'person', 'scope', 'expires_at']
         ),
+        ('app.privacy_exports', 'UPDATE', array['sealed_document', 'key_id']),
         ('app.sign_in_codes', 'UPDATE', array['used_at']),
         ('app.tenants', 'UPDATE', array['country', 'currency', 'shop_domain', 'time_zone'])
     ) as c (relation, privilege, columns)

@@ -119,7 +119,9 @@ def _load(tenant_id: UUID, url: str) -> None:
     with open_pool(load_settings()) as pool:
         began = time.perf_counter()
         with tenant_transaction(pool, tenant_id) as conn:
-            load_blocks(conn, tenant_id, ORDERS, read_blocks(url, None), result, _Unwatched())
+            load_blocks(
+                conn, tenant_id, ORDERS, read_blocks(url, None, own=url), result, _Unwatched()
+            )
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"seconds": seconds, "peak_mib": peak}))

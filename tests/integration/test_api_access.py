@@ -391,6 +391,49 @@ def test_https_gets_a_secure_cookie_and_hsts(
     assert response.headers["Strict-Transport-Security"].startswith("max-age=")
 
 
+def test_the_origin_has_the_scheme_of_the_request_or_is_the_public_one(
+    app: APIFlask, settings: Settings, tenant: UUID
+) -> None:
+    """A page that was sent in the clear must not act for one that was not."""
+    data = {"token": token_for(settings, tenant)}
+    for own, origin, status in (
+        ("https://localhost", "http://localhost", 403),
+        ("http://localhost", "https://localhost", 403),
+        ("https://localhost", "https://localhost", 302),
+    ):
+        answer = app.test_client().post(
+            "/admin/sign-in", data=data, headers={"Origin": origin}, base_url=own
+        )
+        assert answer.status_code == status
+    # Behind a proxy that is not trusted, the public address says which origin is ours.
+    with running_app(replace(settings, public_url="https://quintile.example.com")) as public:
+        answer = public.test_client().post(
+            "/admin/sign-in",
+            data=data,
+            headers={"Origin": "https://quintile.example.com"},
+            base_url="http://quintile.example.com",
+        )
+        assert answer.status_code == 302
+
+
+def test_a_proxy_on_another_machine_is_believed_about_https_if_it_is_trusted(
+    settings: Settings, tenant: UUID
+) -> None:
+    data = {"token": token_for(settings, tenant)}
+    for hops, origin in ((1, "https://quintile.example.com"), (0, "http://quintile.example.com")):
+        with running_app(replace(settings, trusted_proxies=hops)) as app:
+            answer = app.test_client().post(
+                "/admin/sign-in",
+                data=data,
+                headers={"Origin": origin, "X-Forwarded-Proto": "https"},
+                base_url="http://quintile.example.com",
+                environ_base={"REMOTE_ADDR": "172.17.0.1"},
+            )
+        assert answer.status_code == 302
+        assert ("Secure" in answer.headers["Set-Cookie"]) is bool(hops)
+        assert ("Strict-Transport-Security" in answer.headers) is bool(hops)
+
+
 def test_a_wrong_token_shows_the_form_again(app: APIFlask) -> None:
     response = app.test_client().post(
         "/admin/sign-in", data={"token": "qnt_wrong"}, headers={"Origin": "http://localhost"}

@@ -64,7 +64,9 @@ def _create(server: str, database: str, owner: str) -> dict[str, str]:
 
 
 def _settings(url: str, home: Path) -> Settings:
-    return Settings(database_url=url, home=str(home), secret_key="one secret for both servers")
+    return Settings(
+        database_url=url, home=str(home), secret_key="one secret for both servers 0123456789"
+    )
 
 
 @pytest.fixture(scope="module")

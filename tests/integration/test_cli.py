@@ -255,7 +255,9 @@ def test_exports_escape_what_a_spreadsheet_would_run(
 
 
 def test_db_start_and_stop_control_the_embedded_server(tmp_path: Path) -> None:
-    settings = Settings(home=str(tmp_path / "home"), secret_key="x")
+    settings = Settings(
+        home=str(tmp_path / "home"), secret_key="a secret for tests 0123456789abcdef"
+    )
     try:
         started = quintile_process(settings, "db", "start")
         assert "is running" in started.stderr

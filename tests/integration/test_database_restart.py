@@ -67,7 +67,7 @@ def here(data_dir: Path, shops: Sandbox) -> Settings:
     settings = Settings(
         database_url=embedded.start(data_dir),
         home=str(data_dir.parent),
-        secret_key="a secret for tests",
+        secret_key="a secret for tests 0123456789abcdef",
         shopify_url=shops.shopify_url,
         run_retry_seconds=1,
         run_attempts=20,

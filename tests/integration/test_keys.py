@@ -15,9 +15,10 @@ from sandbox.data.specs import KESSEL
 from sandbox.shopify import ALL_SCOPES, Store
 from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.core.config import Settings
-from service.core.db import Connection, Pool
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.core.vault import seal, unseal
+from service.notifications.endpoints import add_endpoint
 from service.tenants.keys import new_key, rotate_keys
 from tests.command import quintile, quintile_process
 from tests.conftest import MakeTenant
@@ -129,3 +130,49 @@ def test_connecting_with_a_token_pair_reports_plan_version_and_scopes(
     )
     listed = json.loads(quintile(settings, "tenants", "list", "--json").stdout)
     assert (listed[0]["tenant_id"], listed[0]["connected"]) == (str(tenant_id), [])
+
+
+def test_rotation_reseals_everything_that_is_sealed(
+    settings: Settings,
+    pool: Pool,
+    owner: Connection,
+    make_tenant: MakeTenant,
+    superuser: Connection,
+) -> None:
+    """Every table with a sealed column, so that a new one cannot be forgotten."""
+    tenant_id = make_tenant("north")
+    before = replace(settings, encryption_keys=OLD)
+    connect(before, owner, tenant_id, "shopify")
+    with tenant_transaction(pool, tenant_id) as conn:
+        add_endpoint(before, conn, tenant_id, "https://example.com/", ["build.completed"])
+    held = seal(before, tenant_id, "privacy export", "{}")
+    owner.execute(
+        "insert into app.privacy_exports (tenant_id, subject, sealed_document, key_id, expires_at)"
+        " values (%s, '', %s, %s, now() + interval '1 day')",
+        [tenant_id, held["sealed_secret"], held["key_id"]],
+    )
+    answer = seal(before, tenant_id, "answer", "{}")
+    owner.execute(
+        "insert into app.idempotent_requests (tenant_id, credential, request_key, claim_id,"
+        " fingerprint, status, headers, key_id, sealed_secret) values (%s, 'c', 'k',"
+        " gen_random_uuid(), sha256(''), 200, '{}', %s, %s)",
+        [tenant_id, answer["key_id"], answer["sealed_secret"]],
+    )
+    sealing = [
+        row["relation"]
+        for row in superuser.execute(
+            "select attrelid::regclass::text as relation from pg_attribute"
+            " where attname = 'key_id' and attrelid::regclass::text like 'app.%%'"
+            " and attrelid in (select oid from pg_class where relkind = 'r') order by 1"
+        )
+    ]
+    # Its former secrets are in app.webhook_secrets since 0037, and nothing reads them here.
+    sealing.remove("app.notification_hooks")
+    count = " union all ".join(f"select key_id from {relation}" for relation in sealing)
+    found = superuser.execute(count).fetchall()  # type: ignore[call-overload]
+    assert [row["key_id"] for row in found] == ["old"] * len(sealing)
+    both = replace(settings, encryption_keys=f"{NEW},{OLD}")
+    rotation = rotate_keys(both, pool, {"north": tenant_id})
+    assert (rotation.resealed, rotation.idle_keys(both)) == (len(sealing), ["old"])
+    found = superuser.execute(count).fetchall()  # type: ignore[call-overload]
+    assert {row["key_id"] for row in found} == {"new"}

@@ -82,14 +82,20 @@ def test_a_failed_migration_is_rolled_back_and_can_be_fixed(
 
 def test_a_server_that_does_not_answer(tmp_path: Path) -> None:
     settings = Settings(
-        database_url="postgresql://nobody@127.0.0.1:1/none", home=str(tmp_path), secret_key="x"
+        database_url="postgresql://nobody@127.0.0.1:1/none",
+        home=str(tmp_path),
+        secret_key="a secret for tests 0123456789abcdef",
     )
     with pytest.raises(DatabaseUnavailableError, match="cannot be reached"):
         migrate(settings)
 
 
 def test_an_invalid_url_is_refused(tmp_path: Path) -> None:
-    settings = Settings(database_url="postgresql://a b c", home=str(tmp_path), secret_key="x")
+    settings = Settings(
+        database_url="postgresql://a b c",
+        home=str(tmp_path),
+        secret_key="a secret for tests 0123456789abcdef",
+    )
     with pytest.raises((InvalidSettingError, DatabaseUnavailableError)):
         app_url(settings)
 
@@ -122,7 +128,9 @@ def _database(server: str, name: str, home: Path, *statements: str) -> Settings:
         for statement in statements:
             conn.execute(statement)  # type: ignore[call-overload]
     return Settings(
-        database_url=server.replace("/postgres", f"/{name}"), home=str(home), secret_key="x"
+        database_url=server.replace("/postgres", f"/{name}"),
+        home=str(home),
+        secret_key="a secret for tests 0123456789abcdef",
     )
 
 

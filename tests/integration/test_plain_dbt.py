@@ -234,7 +234,9 @@ def test_a_build_without_those_who_were_touched_measures_everybody(
 
 
 def test_a_server_by_url_with_a_password_of_signs(server: str, tmp_path: Path) -> None:
-    settings = Settings(database_url=server, home=str(tmp_path), secret_key="x")
+    settings = Settings(
+        database_url=server, home=str(tmp_path), secret_key="a secret for tests 0123456789abcdef"
+    )
     migrate(settings)
     _load(settings, "demo", customers=8)
     out = dbt(server, tmp_path, "build", "--vars", '{"as_of": "2026-07-01"}')

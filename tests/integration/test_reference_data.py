@@ -39,7 +39,9 @@ def database(request: pytest.FixtureRequest, cluster, tmp_path: Path) -> Iterato
     with connect(url) as conn:
         conn.execute("create database reference")
     yield Settings(
-        database_url=url.replace("/postgres", "/reference"), home=str(tmp_path), secret_key="x"
+        database_url=url.replace("/postgres", "/reference"),
+        home=str(tmp_path),
+        secret_key="a secret for tests 0123456789abcdef",
     )
 
 

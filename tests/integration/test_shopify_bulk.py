@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from sandbox import Fault, Sandbox
 from sandbox.shopify import Store
@@ -25,7 +28,7 @@ from service.shopify.bulk import Result, with_search
 from service.shopify.client import open_shopify
 from service.shopify.connection import connect_shopify
 from service.shopify.errors import ShopifyRefusedError, ShopifyUnavailableError
-from service.shopify.jsonl import DamagedFileError, read_blocks
+from service.shopify.jsonl import DamagedFileError, FileGoneError, check_file_url, read_blocks
 from service.shopify.loading import mark_orders_deleted, read_watermark
 from service.shopify.resources import ORDERS as BULK_ORDERS
 from service.shopify.sync import sync_shopify
@@ -550,7 +553,7 @@ def test_a_broken_download_continues_at_the_byte_it_had_reached(
     for faults in ([], [Fault(path=BULK, truncate=True, count=4)]):
         shop.clear_requests()
         shop.fail_shopify(*faults)
-        blocks = list(read_blocks(url, len(text), block_bytes=1_000))
+        blocks = list(read_blocks(url, len(text), block_bytes=1_000, own=url))
         assert b"".join(blocks) == text
         assert all(block.endswith(b"\n") for block in blocks)
         assert len(shop.shopify_requests()) == 1 + len(faults) * 4
@@ -560,15 +563,58 @@ def test_a_compressed_file_is_read(store: Store, shop: Sandbox) -> None:
     text = b'{"id":1}\n' * 5_000
     url = serve(store, shop, text)
     store.bulk.is_compressed = True
-    assert b"".join(read_blocks(url, len(text), block_bytes=1_000)) == text
+    assert b"".join(read_blocks(url, len(text), block_bytes=1_000, own=url)) == text
     shop.fail_shopify(Fault(path=BULK, truncate=True))
-    assert b"".join(read_blocks(url, len(text), block_bytes=1_000)) == text
+    assert b"".join(read_blocks(url, len(text), block_bytes=1_000, own=url)) == text
 
 
 def test_a_file_of_the_wrong_size_is_damaged(store: Store, shop: Sandbox) -> None:
     url = serve(store, shop, b'{"id":1}\n')
-    with pytest.raises(DamagedFileError, match="has 9 bytes instead of 8"):
-        list(read_blocks(url, 8))
+    with pytest.raises(DamagedFileError, match="more than 8 bytes"):
+        list(read_blocks(url, 8, own=url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://storage.googleapis.com/file",
+        "https://127.0.0.1/file",
+        "https://evil.example/storage.googleapis.com",
+        "https://notshopify.com/file",
+        "https://storage.googleapis.com.evil.example/file",
+        "https://user@evil.example:443@storage.googleapis.com/file",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_file_is_fetched_from_shopify_only(url: str) -> None:
+    with pytest.raises(FileGoneError, match="not on its servers"):
+        next(read_blocks(url, None))
+
+
+def test_the_hosts_of_shopifys_files_are_allowed() -> None:
+    for host in ("storage.googleapis.com", "shopify-staged-uploads.storage.googleapis.com"):
+        check_file_url(f"https://{host}/bulk/file?signature=x")
+
+
+def test_a_file_that_grows_when_it_is_decompressed_is_not_held_in_memory(
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 KiB that become 200 MiB without a line's end."""
+    packer = zlib.compressobj(9, wbits=31)
+    packed = b"".join(packer.compress(b"\0" * 2**20) for _ in range(200)) + packer.flush()
+    httpserver.expect_request("/file").respond_with_data(
+        packed, headers={"Content-Encoding": "gzip"}
+    )
+    url = httpserver.url_for("/file")
+    monkeypatch.setattr("service.shopify.jsonl._LONGEST_LINE_BYTES", 2**20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DamagedFileError, match="too long"):
+            list(read_blocks(url, None, 2**20, own=url))
+        assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def serve(store: Store, shop: Sandbox, text: bytes) -> str:

@@ -991,6 +991,11 @@ def test_an_address_in_a_private_network_is_refused(url: str) -> None:
         ("64:ff9b::7f00:1", False),
         ("2002:7f00:1::", False),
         ("ff02::1", False),
+        ("fec0::1", False),
+        ("::127.0.0.1", False),
+        ("192.0.0.192", False),
+        ("192.88.99.1", False),
+        ("168.63.129.16", False),
     ],
 )
 def test_public_addresses(address: str, expected: bool) -> None:

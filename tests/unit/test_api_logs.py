@@ -26,6 +26,18 @@ TOKEN = "qnt_0123456789abcdef0123456789abcdef_" + "x" * 43
         ("Authorization: Klaviyo-API-Key abc", "Authorization: Klaviyo-API-Key ***"),
         ("postgresql://app@/db?host=/run", "postgresql://app@/db?host=/run"),
         ("qnt_short", "qnt_short"),
+        ("refresh shprt_0123456789abcdef", "refresh shprt_***"),
+        ("signed with whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw+/==", "signed with whsec_***"),
+        ("host=db password=s3cret user=app", "host=db password=*** user=app"),
+        ("password='it is \\'s3cret' user=app", "password=*** user=app"),
+        (
+            "grant_type=x&refresh_token=abc&client_secret=def",
+            "grant_type=x&refresh_token=***&client_secret=***",
+        ),
+        (
+            "a path\r\n2026 forged line\x1b[31m\u2028\u202e",
+            "a path\\r\\n2026 forged line\\x1b[31m\\u2028\\u202e",
+        ),
     ],
 )
 def test_credentials_are_masked(text: str, masked: str) -> None:

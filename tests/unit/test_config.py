@@ -37,6 +37,11 @@ def test_a_variable_sets_its_setting() -> None:
         # One slot is reserved for people, so there must be another.
         {"QUINTILE_WORKER_BUILDS": "1"},
         {"QUINTILE_WORKER_SLOTS": "1"},
+        {"QUINTILE_SECRET_KEY": "x"},
+        {"QUINTILE_SECRET_KEY": "change-me"},
+        {"QUINTILE_SECRET_KEY": "0123456789abcdef"},
+        {"QUINTILE_SECRET_KEY": "change-me" * 5},
+        {"QUINTILE_METRICS_TOKEN": "change-me"},
         # One app has two secrets during a rotation; those of others are bound to their shops.
         {"QUINTILE_SHOPIFY_CLIENT_SECRET": "one,two,three"},
         {"QUINTILE_SHOPIFY_CLIENT_SECRET": "https://example.com=secret"},

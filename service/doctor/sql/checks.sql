@@ -41,6 +41,14 @@ from (
     union all
     select key_id
     from app.webhook_secrets
+    union all
+    select key_id
+    from app.privacy_exports
+    where expires_at > now()
+    union all
+    select key_id
+    from app.idempotent_requests
+    where sealed_secret is not null
 ) as s
 group by s.key_id
 order by s.key_id;
