@@ -26,7 +26,7 @@ _SECRETS_IN_ROTATION = 2
 _SHORTEST_SECRET = 32
 _FEWEST_CHARACTERS = 10
 _EXAMPLES = frozenset({"change-me", "changeme", "change_me", "secret", "password", "example"})
-_NEW_SECRET = "To make one: openssl rand -hex 32."
+_HOW_TO_MAKE_ONE = "To make one: openssl rand -hex 32."
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com", re.ASCII)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Read by the tests, not by the service.
@@ -404,13 +404,13 @@ def _check_secrets(settings: Settings) -> None:
         if item.metadata["is_secret"] and getattr(settings, item.name).lower() in _EXAMPLES:
             raise InvalidSettingError(
                 f"{environment_name(item.name)} is an example, which everybody knows.",
-                advice=_NEW_SECRET,
+                advice=_HOW_TO_MAKE_ONE,
             )
     key = settings.secret_key
     if key and (len(key) < _SHORTEST_SECRET or len(set(key)) < _FEWEST_CHARACTERS):
         raise InvalidSettingError(
             "QUINTILE_SECRET_KEY can be guessed: it needs 32 characters at random.",
-            advice=f"{_NEW_SECRET} With another key, set the passwords of the database roles again"
+            advice=f"{_HOW_TO_MAKE_ONE} With another key, set the passwords of the database roles again"
             " (quintile migrate --reset-passwords), and connect again what was stored without"
             " QUINTILE_ENCRYPTION_KEYS.",
         )

@@ -399,7 +399,7 @@ def test_the_origin_has_the_scheme_of_the_request_or_is_the_public_one(
     for own, origin, status in (
         ("https://localhost", "http://localhost", 403),
         ("http://localhost", "https://localhost", 403),
-        ("https://localhost", "https://localhost", 302),
+        ("https://localhost", "https://localhost", 303),
     ):
         answer = app.test_client().post(
             "/admin/sign-in", data=data, headers={"Origin": origin}, base_url=own
@@ -413,7 +413,7 @@ def test_the_origin_has_the_scheme_of_the_request_or_is_the_public_one(
             headers={"Origin": "https://quintile.example.com"},
             base_url="http://quintile.example.com",
         )
-        assert answer.status_code == 302
+        assert answer.status_code == 303
 
 
 def test_a_proxy_on_another_machine_is_believed_about_https_if_it_is_trusted(
@@ -429,7 +429,7 @@ def test_a_proxy_on_another_machine_is_believed_about_https_if_it_is_trusted(
                 base_url="http://quintile.example.com",
                 environ_base={"REMOTE_ADDR": "172.17.0.1"},
             )
-        assert answer.status_code == 302
+        assert answer.status_code == 303
         assert ("Secure" in answer.headers["Set-Cookie"]) is bool(hops)
         assert ("Strict-Transport-Security" in answer.headers) is bool(hops)
 
