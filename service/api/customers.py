@@ -190,6 +190,25 @@ class CustomerOrdersPage(Page[CustomerOrder]):
     """A page of a customer's orders, newest first."""
 
 
+def read_customers(conn: Connection, tenant: UUID, page: CustomersQuery) -> dict[str, Any]:
+    """A page of all customers, as :class:`CustomersPage`.
+
+    Raises:
+        BadCursorError: The cursor is not valid for this sort order.
+    """
+    listed = MEMBER_SORTS[page.sort].read_page(
+        conn,
+        page,
+        query("api.list_customers"),
+        tenant_id=tenant,
+        q=page.q,
+        pattern=page.pattern,
+    )
+    ids = [row["member_id"] for row in listed["data"]]
+    found = _describe(conn, tenant, ids)
+    return {**listed, "data": [found[one] for one in ids if one in found]}
+
+
 def read_customer(conn: Connection, tenant: UUID, customer_id: str) -> dict[str, Any]:
     """A customer as :class:`CustomerDetail`.
 
@@ -209,6 +228,18 @@ def read_customer(conn: Connection, tenant: UUID, customer_id: str) -> dict[str,
         "sample_orders": conn.execute(query("api.list_customer_samples"), samples).fetchall(),
         "lists": conn.execute(query("api.list_customer_lists"), parameters).fetchall(),
     }
+
+
+def read_orders(
+    conn: Connection, tenant: UUID, customer_id: str, page: PageQuery
+) -> dict[str, Any]:
+    """A page of a customer's orders, as :class:`CustomerOrdersPage`.
+
+    Raises:
+        BadCursorError: The cursor is not one of this list.
+    """
+    statement = query("api.list_customer_orders")
+    return _ORDERS.read_page(conn, page, statement, tenant_id=tenant, customer_id=customer_id)
 
 
 def _find(conn: Connection, tenant: UUID, customer_id: str) -> dict[str, Any]:
@@ -236,17 +267,7 @@ def list_customers(page: CustomersQuery) -> dict[str, Any]:
     `q` searches names, e-mail addresses and phone numbers for the text, and ids for the exact id.
     """
     with transaction() as conn:
-        listed = MEMBER_SORTS[page.sort].read_page(
-            conn,
-            page,
-            query("api.list_customers"),
-            tenant_id=tenant_id(),
-            q=page.q,
-            pattern=page.pattern,
-        )
-        ids = [row["member_id"] for row in listed["data"]]
-        found = _describe(conn, tenant_id(), ids)
-        return {**listed, "data": [found[one] for one in ids if one in found]}
+        return read_customers(conn, tenant_id(), page)
 
 
 @blueprint.get(f"{PATH}/<customer_id>")
@@ -281,10 +302,4 @@ def list_customer_orders(customer_id: str, page: PageQuery) -> dict[str, Any]:
     """List a customer's orders, newest first: whether each counts, and if not why."""
     with transaction() as conn:
         _find(conn, tenant_id(), customer_id)
-        return _ORDERS.read_page(
-            conn,
-            page,
-            query("api.list_customer_orders"),
-            tenant_id=tenant_id(),
-            customer_id=customer_id,
-        )
+        return read_orders(conn, tenant_id(), customer_id, page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from apiflask import APIBlueprint
 from pydantic import AwareDatetime, Field, StringConstraints
@@ -11,6 +12,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from service.api.access import tenant_id, transaction
 from service.api.paging import Keyset, PageQuery, Text
 from service.api.schemas import Instant, Money, Page, ResponseModel, Segment
+from service.core.db import Connection
 from service.core.queries import query
 
 blueprint = APIBlueprint("rfm_figures", __name__, tag="Segments")
@@ -105,14 +107,19 @@ class RejectedRowsPage(Page[RejectedRow]):
     """A page of the records that could not be read, newest first."""
 
 
+def read_grid(conn: Connection, tenant: UUID) -> dict[str, Any]:
+    """The 25 combinations of recency and frequency scores, as :class:`RfmGrid`."""
+    rows = conn.execute(query("api.list_rfm_grid"), {"tenant_id": tenant}).fetchall()
+    first = rows[0] if rows else {"currency": None, "calculated_at": None}
+    return {"data": rows, **{name: first[name] for name in ("currency", "calculated_at")}}
+
+
 @blueprint.get(f"{PATH}/grid")
 @blueprint.output(RfmGrid)
 def show_rfm_grid() -> dict[str, Any]:
     """Get customers and revenue of each combination of recency and frequency score."""
     with transaction() as conn:
-        rows = conn.execute(query("api.list_rfm_grid"), {"tenant_id": tenant_id()}).fetchall()
-    first = rows[0] if rows else {"currency": None, "calculated_at": None}
-    return {"data": rows, **{name: first[name] for name in ("currency", "calculated_at")}}
+        return read_grid(conn, tenant_id())
 
 
 @blueprint.get(f"{PATH}/cohorts")

@@ -118,6 +118,20 @@ class SegmentSizes(ResponseModel):
     data: list[SegmentSize]
 
 
+def read_sizes(conn: Connection, tenant: UUID, segment: SegmentId) -> list[dict[str, Any]]:
+    """The members of a segment on each recorded day of the last year, oldest first."""
+    statement = (
+        query("api.list_rfm_sizes") if segment.source == "rfm" else query("api.list_synced_sizes")
+    )
+    parameters = {
+        "tenant_id": tenant,
+        "segment_id": str(segment),
+        "key": segment.key,
+        "since": datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS),
+    }
+    return conn.execute(statement, parameters).fetchall()
+
+
 class UnknownSegmentError(NotFoundError):
     """The tenant has no such segment."""
 
@@ -261,18 +275,6 @@ def show_segment(segment_id: str) -> dict[str, Any]:
 def list_segment_sizes(segment_id: str) -> dict[str, Any]:
     """List the members of a segment on each recorded day of the last year."""
     segment = parse_id(segment_id)
-    since = datetime.now(UTC).date() - timedelta(days=HISTORY_DAYS)
     with transaction() as conn:
         require_segment(conn, tenant_id(), segment)
-        statement = (
-            query("api.list_rfm_sizes")
-            if segment.source == "rfm"
-            else query("api.list_synced_sizes")
-        )
-        parameters = {
-            "tenant_id": tenant_id(),
-            "segment_id": str(segment),
-            "key": segment.key,
-            "since": since,
-        }
-        return {"data": conn.execute(statement, parameters).fetchall()}
+        return {"data": read_sizes(conn, tenant_id(), segment)}

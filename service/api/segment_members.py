@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from service.api.access import State, fetch_one, state, tenant_id, transaction
 from service.api.csv_answer import CSV_RESPONSES, answer_csv
-from service.api.paging import Amount, Bigint, Keyset, PageQuery, Search, Text
+from service.api.paging import Amount, Bigint, PageQuery, Search, Text
 from service.api.rfm import MOVEMENT_DAYS
 from service.api.schemas import Instant, Money, Page, RequestModel, ResponseModel, Segment, Time
 from service.api.segment_list import PATH, UnknownSegmentError, parse_id, require_segment
@@ -48,7 +48,12 @@ for _name, _kind in _HIGHEST_FIRST.items():
 for _name in _ALPHABETICALLY:
     _columns = {f"sort_{_name}": Text, "member_id": Text}
     MEMBER_SORTS[_name] = Sort(f"members by {_name}", table="s", is_descending=False, **_columns)
-_CHANGES = Keyset("segment changes", changed_at=AwareDatetime, customer_id=Text)
+_CHANGE_COLUMNS: dict[str, Any] = {"changed_at": AwareDatetime, "customer_id": Text}
+ChangeSort = Literal["oldest", "newest"]
+_CHANGE_SORTS: dict[ChangeSort, Sort] = {
+    "oldest": Sort("segment changes", table="s", is_descending=False, **_CHANGE_COLUMNS),
+    "newest": Sort("newest segment changes", table="s", **_CHANGE_COLUMNS),
+}
 _CSV_COLUMNS = (
     "customer_id",
     "profile_id",
@@ -94,6 +99,7 @@ class ChangesQuery(PageQuery):
     since: Time | None = Field(
         None, description="Only changes after this time; the last 30 days by default."
     )
+    sort: ChangeSort = Field("oldest", description="Oldest or newest change first.")
 
 
 class OverlapQuery(RequestModel):
@@ -164,7 +170,7 @@ class SegmentChange(ResponseModel):
 
 
 class ChangesPage(Page[SegmentChange]):
-    """A page of the changes of a segment, oldest first."""
+    """A page of the changes of a segment."""
 
     since: Instant = Field(description="The changes are after this time.")
 
@@ -283,16 +289,14 @@ def count_segment_overlap(segment_id: str, asked: OverlapQuery) -> dict[str, Any
     return {**counted, "both": counted["in_both"], "id": str(segment), "with_id": str(other)}
 
 
-@blueprint.get(f"{PATH}/<segment_id>/changes")
-@blueprint.input(ChangesQuery, location="query", arg_name="page")
-@blueprint.output(ChangesPage)
-def list_segment_changes(segment_id: str, page: ChangesQuery) -> dict[str, Any]:
-    """List who entered and left a segment, and when, oldest first.
+def read_changes(
+    conn: Connection, tenant: UUID, segment: SegmentId, page: ChangesQuery
+) -> dict[str, Any]:
+    """A page of who entered and left a segment, as :class:`ChangesPage`.
 
-    RFM segments change with builds, Shopify segments with syncs and webhooks, pulled lists with
-    syncs: who joined is found by the next one, who left by the next that reads the whole list.
-    """
-    segment = parse_id(segment_id)
+            Raises:
+            BadCursorError: The cursor is not valid for this sort order.
+        """
     # Of a whole day, so that the answer keeps its ETag.
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since = page.since or today - timedelta(days=MOVEMENT_DAYS)
@@ -301,9 +305,22 @@ def list_segment_changes(segment_id: str, page: ChangesQuery) -> dict[str, Any]:
         "shopify": query("api.list_shopify_changes"),
         "klaviyo": query("api.list_list_changes"),
     }[segment.source]
+    listed = _CHANGE_SORTS[page.sort].read_page(
+        conn, page, statement, tenant_id=tenant, key=segment.key, since=since
+    )
+    return {**listed, "since": since}
+
+
+@blueprint.get(f"{PATH}/<segment_id>/changes")
+@blueprint.input(ChangesQuery, location="query", arg_name="page")
+@blueprint.output(ChangesPage)
+def list_segment_changes(segment_id: str, page: ChangesQuery) -> dict[str, Any]:
+    """List who entered and left a segment, and when, oldest first or by `sort`.
+
+    RFM segments change with builds, Shopify segments with syncs and webhooks, pulled lists with
+    syncs: who joined is found by the next one, who left by the next that reads the whole list.
+    """
+    segment = parse_id(segment_id)
     with transaction() as conn:
         require_segment(conn, tenant_id(), segment)
-        listed = _CHANGES.read_page(
-            conn, page, statement, tenant_id=tenant_id(), key=segment.key, since=since
-        )
-        return {**listed, "since": since}
+        return read_changes(conn, tenant_id(), segment, page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from apiflask import APIBlueprint
 
@@ -21,20 +22,17 @@ _BY_NAME = Keyset("klaviyo segments", sort_name=Text, id=Text)
 _BY_EMAIL = Keyset("klaviyo members", sort_email=Text, sort_profile_id=Text)
 
 
-@blueprint.get(PATH)
-@blueprint.input(PageQuery, location="query", arg_name="page")
-@blueprint.output(KlaviyoSegmentsPage)
-def list_klaviyo_segments(page: PageQuery) -> dict[str, Any]:
-    """List the Klaviyo lists with a pull or bidirectional sync, sorted by name.
+def read_klaviyo_segments(conn: Connection, tenant: UUID, page: PageQuery) -> dict[str, Any]:
+    """A page of the pulled lists, as :class:`KlaviyoSegmentsPage`.
 
-    Each is a segment with the key `klaviyo:<id>`, which you can sync to other lists.
+    Raises:
+        BadCursorError: The cursor is not one of this list.
     """
-    with transaction() as conn:
-        listed = _select(conn, page, None)
-        rows = listed["data"]
-        parameters = {"tenant_id": tenant_id(), "list_ids": [row["id"] for row in rows]}
-        counted = conn.execute(query("destinations.count_lists"), parameters).fetchall()
-        schedule = read_schedule(conn, state().settings, tenant_id(), "klaviyo")
+    listed = _select(conn, page, None)
+    rows = listed["data"]
+    parameters = {"tenant_id": tenant, "list_ids": [row["id"] for row in rows]}
+    counted = conn.execute(query("destinations.count_lists"), parameters).fetchall()
+    schedule = read_schedule(conn, state().settings, tenant, "klaviyo")
     sizes = {row["list_id"]: row for row in counted}
     return {
         **listed,
@@ -50,6 +48,18 @@ def list_klaviyo_segments(page: PageQuery) -> dict[str, Any]:
         "next_sync_at": schedule["next_at"],
         "schedule_state": schedule["state"],
     }
+
+
+@blueprint.get(PATH)
+@blueprint.input(PageQuery, location="query", arg_name="page")
+@blueprint.output(KlaviyoSegmentsPage)
+def list_klaviyo_segments(page: PageQuery) -> dict[str, Any]:
+    """List the Klaviyo lists with a pull or bidirectional sync, sorted by name.
+
+    Each is a segment with the key `klaviyo:<id>`, which you can sync to other lists.
+    """
+    with transaction() as conn:
+        return read_klaviyo_segments(conn, tenant_id(), page)
 
 
 @blueprint.get(f"{PATH}/<list_id>/members")

@@ -13,7 +13,7 @@ from flask import Blueprint, before_render_template, render_template
 
 from service.api.access import tenant_id, transaction
 from service.api.tenant import read_tenant
-from service.ui import assets, times
+from service.ui import assets, formats, times
 from service.ui import sign_in as signing
 from service.ui.colours import readable
 
@@ -24,6 +24,8 @@ blueprint.add_app_template_filter(times.calendar_day)
 blueprint.add_app_template_filter(times.store_day)
 blueprint.add_app_template_filter(times.cron_in_words)
 before_render_template.connect(times.remember_time_zone)
+blueprint.add_app_template_filter(formats.money_text)
+blueprint.add_app_template_filter(formats.percent_text)
 blueprint.add_app_template_filter(assets.preload_imports)
 blueprint.app_url_defaults(assets.add_digest)
 blueprint.add_url_rule(

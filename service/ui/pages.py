@@ -11,9 +11,11 @@ from service.api.integrations import read_shopify_connection
 from service.api.integrations_klaviyo import read_klaviyo_connection
 from service.api.klaviyo import read_config
 from service.api.metafields import read_metafields
+from service.api.segment_list import parse_id
 from service.api.tenant import read_tenant
 from service.core.db import one
 from service.core.queries import query
+from service.segments.find import find_segment
 from service.tenants.segment_rules import read_labels
 from service.ui.blueprint import blueprint
 from service.ui.schedules import read_schedules
@@ -67,10 +69,12 @@ def connections() -> str:
 
 @blueprint.get("/klaviyo")
 def klaviyo() -> str:
-    """Klaviyo lists that are synced with segments."""
+    """Klaviyo lists that are synced with segments. ``segment`` in the URL is chosen in the form."""
+    wanted = request.args.get("segment", "")
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         labels = read_labels(conn, tenant_id())
+        chosen = find_segment(conn, tenant_id(), parse_id(wanted)) if wanted else None
         connected = one(
             conn.execute(
                 query("api.is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
@@ -82,6 +86,8 @@ def klaviyo() -> str:
         section="klaviyo",
         is_connected=connected["is_connected"],
         rfm_labels=labels,
+        chosen_id=wanted if chosen else None,
+        chosen_name=chosen.name if chosen else None,
     )
 
 

@@ -30,7 +30,8 @@ from service.tenants.tokens import find_token
 
 log = structlog.get_logger(__name__)
 
-_LOCAL_PATH = re.compile(r"/admin(/[A-Za-z0-9_/-]*)?(\?[^\s\\#]*)?", re.ASCII)
+# Ids of segments and customers have a colon, or the characters of an e-mail address.
+_LOCAL_PATH = re.compile(r"/admin(?!.*\.\.)(/[A-Za-z0-9_:.@%+~/-]*)?(\?[^\s\\#]*)?", re.ASCII)
 
 
 class CodeBody(RequestModel):

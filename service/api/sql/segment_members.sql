@@ -155,50 +155,50 @@ select
 from both_sides as b;
 
 -- name: list_rfm_changes
--- A page of the customers who entered or left an RFM segment after a time, oldest first, with one
+-- A page of the customers who entered or left an RFM segment after a time, in a sort order, with one
 -- extra row.
-select
-    t.customer_id,
-    c.display_name as name,
-    c.email,
-    case when t.to_segment = %(key)s then 'entered' else 'left' end as change,
-    t.as_of as changed_at,
-    case when t.to_segment = %(key)s then t.from_segment else t.to_segment end as rfm_segment
-from marts.rfm_segment_transitions as t
-left join marts.customer_facts as c
-    on c.tenant_id = %(tenant_id)s and t.customer_id = c.customer_id
-where
-    t.tenant_id = %(tenant_id)s
-    and t.as_of > %(since)s
-    and (t.from_segment = %(key)s or t.to_segment = %(key)s)
-    and (
-        %(after_changed_at)s::timestamptz is null
-        or (t.as_of, t.customer_id) > (%(after_changed_at)s, %(after_customer_id)s)
-    )
-order by t.as_of, t.customer_id
+select s.*
+from (
+    select
+        t.customer_id,
+        c.display_name as name,
+        c.email,
+        case when t.to_segment = %(key)s then 'entered' else 'left' end as change,
+        t.as_of as changed_at,
+        case when t.to_segment = %(key)s then t.from_segment else t.to_segment end as rfm_segment
+    from marts.rfm_segment_transitions as t
+    left join marts.customer_facts as c
+        on c.tenant_id = %(tenant_id)s and t.customer_id = c.customer_id
+    where
+        t.tenant_id = %(tenant_id)s
+        and t.as_of > %(since)s
+        and (t.from_segment = %(key)s or t.to_segment = %(key)s)
+) as s
+where {is_after}
+order by {sort_key}
 limit %(row_limit)s;
 
 -- name: list_shopify_changes
 -- The same for a Shopify segment.
-select
-    h.customer_id,
-    c.display_name as name,
-    c.email,
-    case when h.has_entered then 'entered' else 'left' end as change,
-    h.changed_at,
-    null as rfm_segment
-from shopify.segment_changes as h
-left join marts.customer_facts as c
-    on c.tenant_id = %(tenant_id)s and h.customer_id = c.customer_id
-where
-    h.tenant_id = %(tenant_id)s
-    and h.segment_id = %(key)s
-    and h.changed_at > %(since)s
-    and (
-        %(after_changed_at)s::timestamptz is null
-        or (h.changed_at, h.customer_id) > (%(after_changed_at)s, %(after_customer_id)s)
-    )
-order by h.changed_at, h.customer_id
+select s.*
+from (
+    select
+        h.customer_id,
+        c.display_name as name,
+        c.email,
+        case when h.has_entered then 'entered' else 'left' end as change,
+        h.changed_at,
+        null as rfm_segment
+    from shopify.segment_changes as h
+    left join marts.customer_facts as c
+        on c.tenant_id = %(tenant_id)s and h.customer_id = c.customer_id
+    where
+        h.tenant_id = %(tenant_id)s
+        and h.segment_id = %(key)s
+        and h.changed_at > %(since)s
+) as s
+where {is_after}
+order by {sort_key}
 limit %(row_limit)s;
 
 -- name: list_list_changes
@@ -236,28 +236,33 @@ with changes as (
 ),
 
 page as (
-    select c.*
-    from changes as c
-    where
-        %(after_changed_at)s::timestamptz is null
-        or (c.changed_at, c.profile_id) > (%(after_changed_at)s, %(after_customer_id)s)
-    order by c.changed_at, c.profile_id
+    select s.*
+    from (
+        select
+            c.profile_id as customer_id,
+            c.email,
+            c.has_entered,
+            c.changed_at
+        from changes as c
+    ) as s
+    where {is_after}
+    order by {sort_key}
     limit %(row_limit)s
 )
 
 select
-    p.profile_id as customer_id,
+    s.customer_id,
     c.display_name as name,
-    p.email,
-    case when p.has_entered then 'entered' else 'left' end as change,
-    p.changed_at,
+    s.email,
+    case when s.has_entered then 'entered' else 'left' end as change,
+    s.changed_at,
     null as rfm_segment
-from page as p
+from page as s
 left join lateral (
-    select s.display_name
-    from shopify.customers as s
-    where s.tenant_id = %(tenant_id)s and s.email = p.email and s.deleted_at is null
-    order by s.customer_id
+    select u.display_name
+    from shopify.customers as u
+    where u.tenant_id = %(tenant_id)s and u.email = s.email and u.deleted_at is null
+    order by u.customer_id
     limit 1
 ) as c on true
-order by p.changed_at, p.profile_id;
+order by {sort_key};

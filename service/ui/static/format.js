@@ -76,6 +76,7 @@ export function localise(root) {
     number: (item) => number(item.value),
     percent: (item) => percent(item.value),
     money: (item) => money(item.value, item.dataset.currency),
+    sum: (item) => roundMoney(item.value, item.dataset.currency),
     moment: (item) => moment(item.dateTime),
     day: (item) => day(item.dateTime),
     // SVG text has no dateTime.

@@ -4,6 +4,7 @@
 import { call } from "./api.js";
 import { enableForms } from "./dom.js";
 import { clearFields, markFields, NOT_SAVED, showRefusal, showStatus } from "./forms.js";
+import { followRuns } from "./runs.js";
 
 const PATH = "/api/admin/segments/rfm/settings";
 const splitLines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
@@ -59,8 +60,8 @@ function majorUnits(minor, exponent) {
   return exponent ? `${digits.slice(0, point)}.${digits.slice(point)}` : digits;
 }
 
-/** Connect the form. `onRun` gets the run that recalculates with the new settings. */
-export function settingsForm(onRun) {
+// `onRun` gets the run that recalculates with the new settings.
+function settingsForm(onRun) {
   const form = document.querySelector("[data-settings]");
   const minimum = form.elements.minimum_minor;
   fields.minimum_minor.write(minimum, Number(minimum.dataset.minor));
@@ -138,3 +139,5 @@ function suggestZones(form) {
   const options = ["UTC", ...zones].map((zone) => new Option("", zone));
   form.querySelector("datalist").replaceChildren(...options);
 }
+
+settingsForm(followRuns(() => "Done. Your segments are up to date."));
