@@ -1,7 +1,7 @@
-"""Compression of the API's answers with gzip.
+"""Compression of the API's answers and of pages with gzip.
 
-Only answers to GET are compressed, and no page of the admin UI. Secrets (a new token, the secret of
-a webhook) are only in answers to POST, so the length of a compressed answer tells nothing about one
+Only answers to GET are compressed. Secrets (a new token, the secret of a webhook) are only in answers
+to POST, which pages show with a script, so the length of a compressed answer tells nothing about one
 (BREACH).
 """
 
@@ -14,7 +14,8 @@ from http import HTTPStatus
 
 from flask import Response, request
 
-_MIMETYPES = frozenset({"application/json", "text/csv"})
+_MIMETYPES = frozenset({"application/json", "text/csv", "text/html"})
+_PATHS = ("/api/", "/admin")
 # Below this, the headers weigh more than what is saved.
 _MIN_BYTES = 1024
 # Takes half the time of level 6, the default of most servers, for a tenth more bytes.
@@ -23,11 +24,11 @@ _GZIP_FORMAT = 16 + zlib.MAX_WBITS
 
 
 def compress(response: Response) -> Response:
-    """Compress a JSON or CSV answer of the API, if the client accepts gzip.
+    """Compress a page, or a JSON or CSV answer of the API, if the client accepts gzip.
 
     Streamed answers stay streams: each block is sent as soon as it is compressed.
     """
-    if request.method not in ("GET", "HEAD") or not request.path.startswith("/api/"):
+    if request.method not in ("GET", "HEAD") or not request.path.startswith(_PATHS):
         return response
     if response.mimetype not in _MIMETYPES or "Content-Encoding" in response.headers:
         return response

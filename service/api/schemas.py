@@ -197,6 +197,9 @@ class RfmSegment(ResponseModel):
     revenue_share: Share = Field(description="Share of the net spend of all scored customers.")
     orders: int = Field(description="Orders of its customers in the RFM window.")
     average_order_value: Money | None = Field(description="Revenue per order.")
+    median_spend: Money | None = Field(
+        description="Median net spend of its customers in the RFM window."
+    )
     median_recency_days: int | None = Field(description="Days since the last order, median.")
     repeat_rate: Share | None = Field(
         description="Share of its customers with several orders in the RFM window."

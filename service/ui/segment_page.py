@@ -65,7 +65,7 @@ def segment(segment_id: str) -> str:
         tenant=tenant,
         section="segments",
         segment=row,
-        place=list(labels).index(found.key) if found.key in labels else len(labels),
+        shape=list(labels).index(found.key) if found.key in labels else len(labels),
         labels=labels,
         chart=chart,
         tab=tab,

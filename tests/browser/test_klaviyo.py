@@ -298,7 +298,7 @@ def test_every_page_has_the_same_numbers_before_and_after_a_build(
         expect(page.get_by_role("row").filter(has_text="VIP").locator("td").nth(1)).to_have_text(
             "5"
         )
-        expect(page.get_by_text(re.compile("^As of .*, next "))).to_be_visible()
+        expect(page.get_by_text(re.compile("As of .*, next "))).to_be_visible()
         inspect(page)
         page.get_by_role("link", name="VIP").click()
         expect(page.locator(".rows tbody tr")).to_have_count(5)
@@ -312,7 +312,7 @@ def test_every_page_has_the_same_numbers_before_and_after_a_build(
             )
         page.goto(f"{site.url}/admin/segments?tab=rfm")
         row = page.locator(".distribution tbody tr").filter(has_text="Champions")
-        expect(row.locator("td").nth(1)).to_contain_text("1")
+        expect(row.locator("td").first).to_contain_text("1")
         page.goto(f"{site.url}/admin/klaviyo")
         expect(card.locator(".badge")).to_have_text("Segment has changed")
         assert fact("In segment").startswith("1 as of ")
@@ -352,8 +352,8 @@ def test_a_list_of_an_account_that_is_not_connected_is_not_in_sync(
         inspect(page)
         for tab in ("klaviyo", "shopify"):
             page.goto(f"{site.url}/admin/segments?tab={tab}")
-            expect(page.locator("[data-as-of]")).to_contain_text("next once connected")
-            expect(page.locator("[data-as-of]")).not_to_contain_text("paused")
+            expect(page.locator("#segments")).to_contain_text("next once connected")
+            expect(page.locator("#segments")).not_to_contain_text("paused")
 
 
 def test_the_form_says_which_field_is_wrong(

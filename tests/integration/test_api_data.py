@@ -330,7 +330,7 @@ def test_runs_are_listed_newest_first_and_filtered_by_kind(
 def test_the_rfm_page_says_that_nothing_was_calculated(client: FlaskClient) -> None:
     page = client.get("/admin/segments?tab=rfm").text
     assert "Not calculated yet" in page
-    assert "data-list" not in page
+    assert "data-plot" not in page
 
 
 def test_the_rfm_page_warns_of_insufficient_data(

@@ -539,6 +539,10 @@ def test_changes_say_who_entered_and_left_and_when(
         )
     )
     assert [row["changed_at"] for row in rows] == sorted(row["changed_at"] for row in rows)
+    newest_first = walk(
+        client, f"{PATH}/rfm:loyal/changes", limit=50, since="2026-01-01T00:00:00Z", sort="newest"
+    )
+    assert newest_first == rows[::-1]
     newest = rows[-1]["changed_at"]
     assert walk(client, f"{PATH}/rfm:loyal/changes", since=newest) == []
 

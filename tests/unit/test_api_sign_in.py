@@ -19,7 +19,15 @@ def redirect_path(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["/admin", "/admin/samples", "/admin/samples?type=ugc&cursor=W10%3D", "/admin/x/y_z-1"]
+    "path",
+    [
+        "/admin",
+        "/admin/samples",
+        "/admin/samples?type=ugc&cursor=W10%3D",
+        "/admin/x/y_z-1",
+        "/admin/segments/rfm:champions?r_score=5",
+        "/admin/customers/email:a.b%2Bc@shop.example",
+    ],
 )
 def test_a_path_of_the_admin_ui_is_kept(path: str) -> None:
     assert redirect_path(path) == path

@@ -16,7 +16,9 @@ SEGMENTS = [
         {
             **dict.fromkeys(("description", "suggested_action"), ""),
             **dict.fromkeys(("customers", "share", "revenue", "revenue_share", "orders"), 0),
-            **dict.fromkeys(("average_order_value", "median_recency_days", "repeat_rate")),
+            **dict.fromkeys(
+                ("average_order_value", "median_spend", "median_recency_days", "repeat_rate")
+            ),
             "segment": name,
             "label": name.title(),
             "colour": "#000000",

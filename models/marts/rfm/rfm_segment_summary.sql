@@ -44,7 +44,8 @@ medians as (
     select
         tenant_id,
         segment,
-        percentile_disc(0.5) within group (order by last_order_at desc) as last_order_at
+        percentile_disc(0.5) within group (order by last_order_at desc) as last_order_at,
+        percentile_disc(0.5) within group (order by window_minor) as spend_minor
     from facts
     group by tenant_id, segment
 ),
@@ -92,6 +93,7 @@ all_segments as (
         end as previous_customers,
         coalesce(z.orders, 0) as orders,
         {{ major_units('coalesce(z.revenue_minor, 0)', 'b.currency_exponent') }} as revenue,
+        {{ major_units('m.spend_minor', 'b.currency_exponent') }} as median_spend,
         {{ days_between('m.last_order_at', 'b.as_of', 'b.time_zone') }} as median_recency_days,
         z.repeat_customers,
         b.currency,
@@ -122,6 +124,7 @@ final as (
             revenue / nullif(sum(revenue) over (partition by tenant_id), 0), 4
         ) as revenue_share,
         round(revenue / nullif(orders, 0), currency_exponent) as average_order_value,
+        median_spend,
         median_recency_days,
         round(repeat_customers / nullif(customers, 0)::numeric, 4) as repeat_rate,
         currency,

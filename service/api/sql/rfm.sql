@@ -163,7 +163,8 @@ where tenant_id = %(tenant_id)s;
 -- name: list_rfm_summary
 -- The segments of the saved rule in priority order with size and revenue, then former ones that
 -- still have customers, until a build has applied the rule. Each row also has the tenant's totals,
--- and the time of its last build, with or without scored customers.
+-- and the time of its last build, with or without scored customers. The mart of the release before
+-- lacks the median spend, until the next build.
 with
 
 rule as (
@@ -213,6 +214,7 @@ select
     coalesce(s.revenue_share, 0) as revenue_share,
     coalesce(s.orders, 0) as orders,
     s.average_order_value,
+    (to_jsonb(s) ->> 'median_spend')::numeric as median_spend,
     s.median_recency_days,
     s.repeat_rate,
     t.customers as all_customers,

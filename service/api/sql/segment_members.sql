@@ -155,8 +155,8 @@ select
 from both_sides as b;
 
 -- name: list_rfm_changes
--- A page of the customers who entered or left an RFM segment after a time, in a sort order, with one
--- extra row.
+-- A page of the customers who entered or left an RFM segment after a time, in a sort order, with
+-- one extra row.
 select s.*
 from (
     select

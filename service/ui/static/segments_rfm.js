@@ -3,4 +3,6 @@
 import { followRuns } from "./runs.js";
 import { refresh } from "./segments.js";
 
-followRuns(refresh);
+followRuns(async () => {
+  await refresh();
+});
