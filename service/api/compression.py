@@ -1,8 +1,8 @@
 """Compression of the API's answers and of pages with gzip.
 
-Only answers to GET are compressed. Secrets (a new token, the secret of a webhook) are only in answers
-to POST, which pages show with a script, so the length of a compressed answer tells nothing about one
-(BREACH).
+Only answers to GET are compressed. Secrets (a new token, the secret of a webhook) are only in
+answers to POST, which pages show with a script, so the length of a compressed answer tells nothing
+about one (BREACH).
 """
 
 from __future__ import annotations

@@ -294,9 +294,9 @@ def read_changes(
 ) -> dict[str, Any]:
     """A page of who entered and left a segment, as :class:`ChangesPage`.
 
-            Raises:
-            BadCursorError: The cursor is not valid for this sort order.
-        """
+    Raises:
+        BadCursorError: The cursor is not valid for this sort order.
+    """
     # Of a whole day, so that the answer keeps its ETag.
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since = page.since or today - timedelta(days=MOVEMENT_DAYS)
