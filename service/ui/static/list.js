@@ -18,7 +18,6 @@ const SKELETON_ROWS = 6;
  *                          in the order "ascending" or, by default, "descending"
  * @param options.sort      the API's default sort order
  * @param options.noun      [singular, plural] of the rows, for the announced count; rows by default
- * @param options.detail    { label, about(row), cell(row) }: details behind a button in each row
  * @param options.empty     (answer) => element, shown when the unfiltered list is empty
  * @param options.fragment  fragment of the list on the page, for its links
  * @param options.loaded    (answer) => void
@@ -88,10 +87,7 @@ function heading({ label, kind, sort, order = "descending" }, options) {
 
 function table(options, rows) {
   const head = options.columns.map((column) => heading(column, options));
-  if (options.detail) {
-    head.push(make("td", {}, make("span", { class: "visually-hidden" }, options.detail.label)));
-  }
-  const body = rows.map((row, number) =>
+  const body = rows.map((row) =>
     make(
       "tr",
       {},
@@ -100,7 +96,6 @@ function table(options, rows) {
           ? make("th", { scope: "row" }, cell(row))
           : make("td", { class: kind, "data-label": label }, cell(row)),
       ),
-      options.detail ? make("td", { class: "num" }, detailButton(options, row, number)) : null,
     ),
   );
   return make(
@@ -114,30 +109,6 @@ function table(options, rows) {
       make("tbody", {}, ...body),
     ),
   );
-}
-
-// The detail row is created when it is first opened.
-function detailButton({ detail, columns }, row, number) {
-  const id = `detail-${number}`;
-  const button = make(
-    "button",
-    { class: "quiet", type: "button", "aria-expanded": "false" },
-    detail.label,
-    make("span", { class: "visually-hidden" }, ` ${detail.about(row)}`),
-  );
-  button.addEventListener("click", () => {
-    const isOpen = button.getAttribute("aria-expanded") === "true";
-    let detailRow = document.getElementById(id);
-    if (!detailRow) {
-      const cell = make("td", { colspan: columns.length + 1 }, detail.cell(row));
-      detailRow = make("tr", { class: "detail", id }, cell);
-      button.closest("tr").after(detailRow);
-      button.setAttribute("aria-controls", id);
-    }
-    detailRow.hidden = isOpen;
-    button.setAttribute("aria-expanded", String(!isOpen));
-  });
-  return button;
 }
 
 function skeleton({ columns }) {
