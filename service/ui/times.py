@@ -26,7 +26,7 @@ def remember_time_zone(_sender: object, *, context: dict[str, Any], **_: object)
 
 
 def moment(at: datetime) -> str:
-    """A time such as "30 Nov 2026, 09:41", today "09:41"; with UTC if the store's zone is unknown."""
+    """A time such as "30 Nov 2026, 09:41", today "09:41"; in UTC if the zone is not known here."""
     local = _in_store(at)
     zone = " UTC" if local.tzinfo is UTC else ""
     is_today = local.date() == datetime.now(local.tzinfo).date()

@@ -73,7 +73,7 @@ def test_it_shows_what_changed_since_the_day_before(
     expect(people.first).to_contain_text("now Loyal")
     inspect(page)
     table.filter(has_text="Champions").get_by_role("link").click()
-    page.wait_for_url("**segment=champions*")
+    page.wait_for_url("**/admin/segments/rfm:champions")
 
 
 def test_it_names_what_needs_attention_of_this_store_only(
