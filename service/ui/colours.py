@@ -33,11 +33,12 @@ def contrast(one: str, other: str) -> float:
 
 
 def _away_from(background: str, colour: str, towards: str) -> str:
-    mixed = (_mix(colour, towards, step / _STEPS) for step in range(_STEPS + 1))
+    mixed = (mix(colour, towards, step / _STEPS) for step in range(_STEPS + 1))
     return next(each for each in mixed if contrast(each, background) >= CONTRAST)
 
 
-def _mix(colour: str, towards: str, share: float) -> str:
+def mix(colour: str, towards: str, share: float) -> str:
+    """The colour with this share, from 0 to 1, of another one in it."""
     parts = zip(_channels(colour), _channels(towards), strict=True)
     return "#" + "".join(f"{round(own + (other - own) * share):02x}" for own, other in parts)
 

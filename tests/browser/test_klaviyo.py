@@ -319,7 +319,9 @@ def test_every_page_has_the_same_numbers_before_and_after_a_build(
         assert fact("E\u2011mailable").startswith("5 as of ")
         assert fact("Pending changes") == "Known at the next sync"
         inspect(page)
-        page.goto(f"{site.url}/admin/klaviyo?add=1")
+        # The link of a segment's page chooses the segment.
+        page.goto(f"{site.url}/admin/klaviyo?add=1&segment=rfm:loyal")
+        expect(page.get_by_label("Segment", exact=True)).to_have_value("rfm:loyal")
         expect(page.get_by_role("option", name="VIP (5 profiles)")).to_be_attached()
         page.get_by_label("Klaviyo list").select_option(value=vip)
         expect(page.locator("[data-list-help]")).to_contain_text("Already synced: Champions.")

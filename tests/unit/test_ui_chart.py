@@ -8,7 +8,7 @@ import pytest
 
 from service.api.rfm import RfmHistory, RfmMovements
 from service.api.schemas import RfmSegment
-from service.ui.chart import arrange_movements, draw_history
+from service.ui.chart import arrange_grid, arrange_movements, draw_flow, draw_history
 
 NAMES = ("champions", "loyal", "new", "at_risk", "hibernating", "potential")
 SEGMENTS = [
@@ -115,3 +115,59 @@ def test_the_matrix_has_every_segment_even_without_movements() -> None:
     assert matrix.totals == [0, 3, 3, 0, 0, 0, 4]
     assert (matrix.rows[2].cells, matrix.rows[2].own_column) == ([0, 3, 2, 0, 0, 0, 0], 3)
     assert matrix.moved == 3 + 1 + 4
+
+
+def moved(*moves: tuple[str, str, int]) -> RfmMovements:
+    data = [
+        {"from_segment": before, "to_segment": after, "customers": customers}
+        for before, after, customers in moves
+    ]
+    return RfmMovements.model_validate(NOTHING | {"data": data})
+
+
+def test_a_flow_has_a_bar_for_each_segment_and_a_ribbon_for_each_movement() -> None:
+    flow = draw_flow(moved(("new", "loyal", 30), ("new", "new", 60), ("none", "new", 10)), SEGMENTS)
+    assert flow is not None
+    assert [(end.label, end.customers) for end in flow.before] == [("New", 90), ("No segment", 10)]
+    assert [(end.label, end.customers) for end in flow.after] == [("Loyal", 30), ("New", 70)]
+    # A bar is as high as its ribbons together, and no bar or label covers the next one.
+    loyal, new = flow.after
+    assert new.height / loyal.height == pytest.approx(70 / 30)
+    assert new.top > loyal.top + loyal.height
+    assert flow.before[1].top + 18 <= flow.height
+    assert [(ribbon.label, ribbon.has_moved) for ribbon in flow.ribbons] == [
+        ("New → New", False),
+        ("New → Loyal", True),
+        ("No segment → New", True),
+    ]
+    # The first ribbon of a bar begins at its top, the next one where that ends.
+    assert flow.ribbons[1].path.startswith("M0,0.0C")
+    assert flow.ribbons[0].path.startswith(f"M0,{loyal.height:.1f}C")
+
+
+def test_without_movements_there_is_no_flow() -> None:
+    assert draw_flow(moved(), SEGMENTS) is None
+
+
+def test_the_grid_begins_with_the_best_recency_and_the_least_frequency() -> None:
+    cells = [
+        {
+            "r_score": r_score,
+            "f_score": f_score,
+            "customers": 10 * r_score if f_score == 1 else 0,
+            "segments_by_m_score": ["new", "new", "new", "new", "loyal"],
+        }
+        for r_score in range(5, 0, -1)
+        for f_score in range(5, 0, -1)
+    ]
+    rows = arrange_grid(cells, SEGMENTS)
+    assert [(cell.r_score, cell.f_score) for cell in rows[0]] == [(5, f) for f in range(1, 6)]
+    first, *_ = rows[0]
+    assert (first.customers, first.share, first.shade) == (50, 50 / 150, 1)
+    assert rows[4][4].shade == 0
+    # The segment of the highest spend first; each knows its place among all segments.
+    assert [(each.label, each.place) for each in first.segments] == [("Loyal", 1), ("New", 2)]
+
+
+def test_without_a_grid_there_is_no_heat_map() -> None:
+    assert arrange_grid([], SEGMENTS) == []
