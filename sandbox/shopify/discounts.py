@@ -53,6 +53,12 @@ def discount_by_code(store: Store, code: str) -> Document | None:
     return None if found is None else _node(store, found)
 
 
+def discount_by_id(store: Store, id: str) -> Document | None:  # noqa: A002 - Shopify's name
+    """`codeDiscountNode`."""
+    found = store.discounts.get(documents.number_of("DiscountCodeNode", id))
+    return None if found is None else _node(store, found)
+
+
 def create_discount(store: Store, basicCodeDiscount: dict[str, Any]) -> Document:  # noqa: N803
     """`discountCodeBasicCreate`."""
     given = basicCodeDiscount
@@ -249,6 +255,7 @@ def _node(store: Store, discount: Discount) -> Document:
         "codeDiscount": {
             "__typename": "DiscountCodeBasic",
             "title": discount.title,
+            "codes": {"nodes": [{"code": discount.code}]},
             "status": status,
             "startsAt": time_text(starts_at),
             "endsAt": time_text(ends_at),

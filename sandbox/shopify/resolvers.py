@@ -15,6 +15,7 @@ from .discounts import (
     deactivate_discount,
     delete_discount,
     discount_by_code,
+    discount_by_id,
     update_discount,
 )
 from .documents import MAX_PAGE, Document, number_of
@@ -133,7 +134,7 @@ def customers_count(store: Store, **args: Any) -> Document:
 
 
 def nodes(_root: object, info: GraphQLResolveInfo[Any], ids: list[str]) -> list[Document | None]:
-    """`nodes(ids:)` of orders and customers; null in the place of what does not exist."""
+    """`nodes(ids:)` of orders, customers and segments; null in the place of what does not exist."""
     store: Store = info.context
     if len(ids) > MAX_PAGE:
         raise BadRequestError(f"The input array size of {len(ids)} is greater than {MAX_PAGE}.")
@@ -146,6 +147,7 @@ def _node(store: Store, info: GraphQLResolveInfo[Any], global_id: str) -> Docume
     scope, find = {
         "Order": ("read_orders", order),
         "Customer": ("read_customers", customer),
+        "Segment": ("read_customers", segment),
     }.get(kind, ("", None))
     if find is None:
         raise BadRequestError(f"The sandbox finds no {kind or 'node'} by its id.")
@@ -335,6 +337,7 @@ QUERY_RESOLVERS: dict[str, Resolver] = {
     "bulkOperation": open_to_all(bulk.find),
     "bulkOperations": open_to_all(bulk.list_operations),
     # A scope to write discounts includes reading them.
+    "codeDiscountNode": needs_either(("read_discounts", "write_discounts"), discount_by_id),
     "codeDiscountNodeByCode": needs_either(("read_discounts", "write_discounts"), discount_by_code),
     "currentAppInstallation": open_to_all(current_app_installation),
     "shop": open_to_all(shop),

@@ -154,9 +154,10 @@ class PromoCodeProblem(ResponseModel):
     """What keeps a promo code from being up to date."""
 
     kind: str = Field(
-        description="`code_taken`, `discount_deleted`, `discount_ended`, `segment_deleted`,"
-        " `too_many_customers`, `scope_missing`, `token_refused`, `not_connected`, `not_built`,"
-        " `not_read`, `shopify_unavailable`, `refused` or `failed`."
+        description="`code_taken`, `discount_deleted`, `discount_ended`, `discount_renamed`,"
+        " `targets_changed`, `segment_deleted`, `too_many_customers`, `scope_missing`,"
+        " `token_refused`, `not_connected`, `not_built`, `not_read`, `shopify_unavailable`,"
+        " `refused` or `failed`."
     )
     in_words: str
     advice: str | None

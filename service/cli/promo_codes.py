@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -35,6 +36,9 @@ _SHOWN = (
 )
 _QUEUED = "A worker applies it to Shopify; without one: quintile promo-codes apply --tenant T"
 
+# Options of `change` by the values that they take away.
+_CLEARED = {"ends": "an end", "usage-limit": "a limit of use", "exclude": "excluded segments"}
+
 code_argument = click.argument("code", metavar="CODE")
 
 
@@ -54,7 +58,8 @@ def _instant(_ctx: click.Context, _parameter: click.Parameter, text: str | None)
         found = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(f"'{text}' is not an ISO 8601 date or time.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    # Without a zone, it is of the store's: see _given.
+    return found
 
 
 def _value_options(command: Any) -> Any:
@@ -63,8 +68,20 @@ def _value_options(command: Any) -> Any:
         click.option("--title", help="What your staff see."),
         click.option("--percentage", callback=_decimal, help="Share taken off: 0.2 is 20 %."),
         click.option("--amount", callback=_decimal, help="Amount taken off an order."),
-        click.option("--starts", "starts_at", callback=_instant, metavar="TS", help="First time."),
-        click.option("--ends", "ends_at", callback=_instant, metavar="TS", help="When it ends."),
+        click.option(
+            "--starts",
+            "starts_at",
+            callback=_instant,
+            metavar="TS",
+            help="When it starts: a date or time, of the store's time zone unless TS has one.",
+        ),
+        click.option(
+            "--ends",
+            "ends_at",
+            callback=_instant,
+            metavar="TS",
+            help="When it ends, as --starts; a date ends it as that day begins.",
+        ),
         click.option("--usage-limit", type=click.IntRange(1), help="How often it may be used."),
         click.option(
             "--once-per-customer/--many-per-customer",
@@ -86,6 +103,14 @@ def _value_options(command: Any) -> Any:
             help="Not for members of this segment. Repeatable.",
         ),
     ):
+        command = option(command)
+    return command
+
+
+def _clear_options(command: Any) -> Any:
+    """The options of `change` that take optional values away."""
+    for name, what in _CLEARED.items():
+        option = click.option(f"--no-{name}", is_flag=True, help=f"Without {what}.")
         command = option(command)
     return command
 
@@ -158,15 +183,15 @@ def targets_command(settings: Settings, tenant: str, as_json: bool) -> None:
 @recorded("promo_code.created", tenant="tenant")
 def create_command(settings: Settings, code: str, tenant: str, **given: Any) -> None:
     """Create a promo code for the members of segments."""
-    values = codes.CodeValues(
-        **{
-            "title": code,
-            "starts_at": datetime.now(UTC),
-            "segments": (),
-            **_given(given),
-        }
-    )
     with tenant_connection(settings, tenant) as (conn, tenant_id):
+        values = codes.CodeValues(
+            **{
+                "title": code,
+                "starts_at": datetime.now(UTC),
+                "segments": (),
+                **_given(given, codes.find_time_zone(conn, tenant_id)),
+            }
+        )
         made = codes.create_code(settings, conn, tenant_id, code, values)
     echo(f"promo code '{made['code']}' is queued. {_QUEUED}")
 
@@ -175,12 +200,15 @@ def create_command(settings: Settings, code: str, tenant: str, **given: Any) -> 
 @code_argument
 @tenant_option
 @_value_options
+@_clear_options
 @click.pass_obj
 @recorded("promo_code.changed", tenant="tenant")
 def change_command(settings: Settings, code: str, tenant: str, **given: Any) -> None:
     """Change a promo code; what is not given stays."""
+    cleared = _take_cleared(given)
     with tenant_connection(settings, tenant) as (conn, tenant_id):
-        codes.change_code(settings, conn, tenant_id, code, _given(given))
+        changes = _given(given, codes.find_time_zone(conn, tenant_id)) | cleared
+        codes.change_code(settings, conn, tenant_id, code, changes)
     echo(f"the change is queued. {_QUEUED}")
 
 
@@ -249,6 +277,25 @@ def check_command(settings: Settings, code: str, customer: str, tenant: str, as_
         click.echo(found.in_words)
 
 
+@promo_codes.command("history")
+@code_argument
+@tenant_option
+@json_option
+@click.pass_obj
+def history_command(settings: Settings, code: str, tenant: str, as_json: bool) -> None:
+    """List what was changed of a promo code in Shopify, newest first."""
+    with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
+        rows = codes.list_history(conn, tenant_id, code)
+    if as_json:
+        print_lines(rows)
+        return
+    for row in rows:
+        click.echo(
+            f"{row['changed_at']:%Y-%m-%d %H:%M}  {row['action']:<8} +{row['added']:,}"
+            f" -{row['removed']:,}  {row['targets']:,} afterwards"
+        )
+
+
 @promo_codes.command("apply", epilog="Example: quintile promo-codes apply --tenant acme")
 @tenant_option
 @result_option
@@ -263,12 +310,35 @@ def apply_command(settings: Settings, tenant: str, as_json: bool) -> None:
         apply_promo_codes(settings, pool, tenant_id, progress)
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    """The values that were given, by their names in the service."""
+def _given(options: dict[str, Any], zone: ZoneInfo) -> dict[str, Any]:
+    """The values that were given, by their names in the service; times without a zone get one."""
     names = {"once_per_customer": "is_once_per_customer"}
     return {
-        names.get(name, name): value for name, value in options.items() if value not in (None, ())
+        names.get(name, name): value.replace(tzinfo=zone)
+        if isinstance(value, datetime) and value.tzinfo is None
+        else value
+        for name, value in options.items()
+        if value not in (None, ())
     }
+
+
+def _take_cleared(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the flags of :func:`_clear_options` out of the options; returns what they change.
+
+    Raises:
+        click.UsageError: A value is given and taken away.
+    """
+    cleared: dict[str, Any] = {}
+    for name, value, empty in (
+        ("ends", "ends_at", None),
+        ("usage-limit", "usage_limit", None),
+        ("exclude", "excluded_segments", ()),
+    ):
+        if options.pop(f"no_{name}".replace("-", "_")):
+            if options[value] not in (None, ()):
+                raise click.UsageError(f"Give --{name} or --no-{name}, not both.")
+            cleared[value] = empty
+    return cleared
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _reason_of_code(row: Mapping[str, Any]) -> Reason | None:
     is_planned = row["requests_done"] > 0 and row["problem"] is None
     reasons: list[tuple[Reason, bool]] = [
         ("code_deactivated", row["wanted"] != "active" or row["problem"] == "discount_ended"),
-        ("code_pending", row["problem"] == "discount_deleted"),
+        ("code_pending", row["problem"] in ("discount_deleted", "discount_renamed")),
         ("code_expired", row["ends_at"] is not None and row["ends_at"] <= now),
         ("code_pending", row["discount_id"] is None and not is_planned),
         ("code_waiting", row["discount_id"] is None or row["is_ended"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -67,6 +67,31 @@ class Ledger:
         with self._transaction() as conn:
             self._change_targets(conn, query("promo_codes.refuse_targets"), kind, targets)
             self._record(conn, "targets", refused=len(targets))
+
+    def compare(self, kind: Kind, found: Iterable[str]) -> tuple[list[str], list[str]]:
+        """What Shopify has of a kind and should not, and what it has no more though it accepted it.
+
+        What is being added or removed may be there or not, and counts as neither.
+        """
+        with self._transaction() as conn:
+            rows = conn.execute(
+                query("promo_codes.compare_targets"), self._ids(kind=kind, found=list(found))
+            ).fetchall()
+        added = [row["target_id"] for row in rows if row["is_found"]]
+        return added, [row["target_id"] for row in rows if not row["is_found"]]
+
+    def restore(self, kind: Kind, *, added: Sequence[str], removed: Sequence[str]) -> None:
+        """Mark what somebody added in Shopify to be removed, and what was removed to be added."""
+        with self._transaction() as conn:
+            conn.execute(
+                query("promo_codes.restore_targets"),
+                self._ids(kind=kind, added=list(added), removed=list(removed)),
+            )
+
+    def forget(self, kind: Kind, targets: Sequence[str]) -> None:
+        """Forget targets that the shop has deleted, and with them its right to use the code."""
+        with self._transaction() as conn:
+            self._change_targets(conn, query("promo_codes.remove_targets"), kind, targets)
 
     # -- the discount ---------------------------------------------------------------------------
 

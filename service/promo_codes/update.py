@@ -19,11 +19,12 @@ from service.core.config import Settings
 from service.core.db import tenant_transaction
 from service.promo_codes.codes import amount_of
 from service.promo_codes.ledger import Ledger
-from service.promo_codes.plan import NotBuiltError, Plan, Problem, plan_targets
+from service.promo_codes.plan import Kind, NotBuiltError, Plan, Problem, plan_targets
 from service.queue.progress import RunProgress
 from service.shopify.client import ShopifyClient
 from service.shopify.discounts import (
     DiscountRefusedError,
+    DiscountState,
     PromoCode,
     Targets,
     change_code,
@@ -32,6 +33,8 @@ from service.shopify.discounts import (
     deactivate_code,
     delete_code,
     find_code,
+    find_existing,
+    read_discount,
     withdraw_code,
 )
 
@@ -41,13 +44,16 @@ _TOO_MANY_CODE = "EXCEEDED_MAX"
 _CLOCK_SKEW = timedelta(hours=1)
 _GONE = Problem(
     "discount_deleted",
-    "The discount was deleted in Shopify, or has another code there now.",
+    "The discount was deleted in Shopify.",
     "Try again to create it once more, or delete the promo code.",
 )
 _ENDED = Problem(
     "discount_ended",
     "Somebody ended the discount in Shopify.",
     "Try again to let it work again, or deactivate the promo code here, too.",
+)
+_CHANGED_ADVICE = (
+    "Try again to restore who may use it. Or deactivate the promo code, and make one for others."
 )
 _TAKEN = Problem(
     "code_taken",
@@ -129,8 +135,8 @@ class Update:
 
     def _activate(self) -> Problem | None:
         plan = self._plan()
-        ended = self._check_discount()
         kind = plan.kind
+        changed = self._check_discount(kind)
         if self._ledger.count_accepted(kind):
             self._remove(plan)
             refused = self._try_to_add(plan)
@@ -143,7 +149,7 @@ class Update:
                 self._end()
             elif self._needs_values or (self._code["is_ended"] and not self._has_expired()):
                 self._give_values(self._discount_id)
-        return refused or plan.problem or self._describe_refused(plan) or ended
+        return refused or plan.problem or self._describe_refused(plan) or changed
 
     # -- steps ----------------------------------------------------------------------------------
 
@@ -159,11 +165,13 @@ class Update:
         """Whether a creation was sent whose answer is not known."""
         return self._discount_id is None and self._code["sent_title"] is not None
 
-    def _check_discount(self) -> Problem | None:
+    def _check_discount(self, kind: Kind) -> Problem | None:
         """Check that the discount is still there; before its creation, that the code is free.
 
-        Returns the problem if a person ended it in Shopify. One that Quintile ended and a person
-        revived there counts as not ended, so that it is ended again if nobody may use it.
+        Returns the problem if a person ended it in Shopify, gave it another code, or changed who
+        may use it. While values are to be sent, as when a person tries again, the code and the
+        targets are restored instead. A discount that Quintile ended and a person revived there
+        counts as not ended, so that it is ended again if nobody may use it.
 
         Raises:
             _ProblemError: It was deleted, or the code is another discount's.
@@ -174,16 +182,45 @@ class Update:
                 self._ledger.record_sent(None)
                 raise _ProblemError(_TAKEN)
             return None
-        found = find_code(self._client, self._code["code"])
-        if found is None or found.discount_id != self._discount_id:
+        found = read_discount(self._client, self._discount_id)
+        if found is None:
             self._ledger.record_gone()
             raise _ProblemError(_GONE)
+        # Values that are to be sent have the code.
+        is_renamed = found.code.casefold() != self._code["code"].casefold()
+        renamed = _renamed(found.code) if is_renamed and not self._needs_values else None
+        changed = self._check_targets(found, kind)
         if found.status != "EXPIRED":
             self._is_ended = False
-            return None
+            return renamed or changed
         # While values are to be sent, Quintile may have ended it and not got the answer.
         is_ours = self._is_ended or self._needs_values or self._has_expired(_CLOCK_SKEW)
-        return None if is_ours else _ENDED
+        return renamed or (changed if is_ours else _ENDED)
+
+    def _check_targets(self, found: DiscountState, kind: Kind) -> Problem | None:
+        """Compare who may use the code in Shopify with what it has accepted.
+
+        Returns the problem if somebody changed it there, or restores it while values are to be
+        sent. Adding a target of one kind takes those of the other away, and everybody.
+        """
+        ids = found.segment_ids if kind == "segment" else found.customer_ids
+        added, removed = self._ledger.compare(kind, ids)
+        if removed:
+            existing = find_existing(self._client, _targets(kind, removed))
+            # Shopify drops targets that it has deleted: nobody changed these.
+            self._ledger.forget(kind, [each for each in removed if each not in existing])
+            removed = [each for each in removed if each in existing]
+        if self._needs_values:
+            self._ledger.restore(kind, added=added, removed=removed)
+            return None
+        if not (added or removed or found.is_everybody):
+            return None
+        who = "everybody may use it" if found.is_everybody else f"{len(added):,} added"
+        return Problem(
+            "targets_changed",
+            f"Somebody changed who may use the code in Shopify: {who}, {len(removed):,} removed.",
+            _CHANGED_ADVICE,
+        )
 
     def _find_lost(self) -> bool:
         """Find the discount whose creation was sent by a process that died before the answer.
@@ -220,7 +257,7 @@ class Update:
             _send(batch, add, lambda unknown: self._ledger.refuse(plan.kind, unknown))
 
     def _add_targets(self, plan: Plan, batch: Sequence[str]) -> None:
-        targets = _targets(plan, batch)
+        targets = _targets(plan.kind, batch)
         if self._discount_id is None:
             self._create(plan, batch, targets)
         else:
@@ -253,7 +290,7 @@ class Update:
             discount_id = self._discount_id
 
             def remove(targets: Sequence[str], discount_id: str = discount_id) -> None:
-                change_targets(self._client, discount_id, remove=_targets(plan, targets))
+                change_targets(self._client, discount_id, remove=_targets(plan.kind, targets))
                 self._ledger.remove(plan.kind, targets)
 
             # One that Shopify does not know cannot use the code.
@@ -318,8 +355,16 @@ def _refusal(error: DiscountRefusedError) -> Problem:
     return Problem(kind, error.message, error.advice)
 
 
-def _targets(plan: Plan, ids: Sequence[str]) -> Targets:
-    return Targets(segment_ids=ids) if plan.kind == "segment" else Targets(customer_ids=ids)
+def _renamed(code: str) -> Problem:
+    return Problem(
+        "discount_renamed",
+        f"The discount has the code '{code[:100]}' in Shopify now.",
+        "Try again to give it its code back, or delete the promo code.",
+    )
+
+
+def _targets(kind: Kind, ids: Sequence[str]) -> Targets:
+    return Targets(segment_ids=ids) if kind == "segment" else Targets(customer_ids=ids)
 
 
 def _send(batch: Sequence[str], call: _Call, set_apart: _Call) -> None:

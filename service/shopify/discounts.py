@@ -141,6 +141,17 @@ class Discount:
     status: str | None
 
 
+@dataclass(frozen=True)
+class DiscountState:
+    """What a discount is in the shop now: its code, its status, and everybody it is for."""
+
+    code: str
+    status: str | None
+    segment_ids: frozenset[str]
+    customer_ids: frozenset[str]
+    is_everybody: bool
+
+
 def create_code(client: ShopifyClient, promo: PromoCode, targets: Targets) -> str:
     """Create a promo code for its targets and return the discount's global id.
 
@@ -205,6 +216,42 @@ def find_code(client: ShopifyClient, code: str) -> Discount | None:
         return None
     found = node["codeDiscount"]
     return Discount(node["id"], found.get("title"), found.get("status"))
+
+
+def read_discount(client: ShopifyClient, discount_id: str) -> DiscountState | None:
+    """A basic discount as it is in the shop; None if the shop no longer has it.
+
+    Raises:
+        ShopifyRefusedError: The token lacks the scope ``read_discounts`` or ``read_customers``.
+        ShopifyError: As :meth:`ShopifyClient.run`.
+    """
+    node = client.run("discount", id=discount_id)["codeDiscountNode"]
+    if node is None:
+        return None
+    found = node["codeDiscount"]
+    codes: list[Data] = found.get("codes", {}).get("nodes") or []
+    context: Data = found.get("context") or {}
+    return DiscountState(
+        code=str(codes[0]["code"]) if codes else "",
+        status=found.get("status"),
+        segment_ids=frozenset(_number(each["id"]) for each in context.get("segments") or ()),
+        customer_ids=frozenset(_number(each["id"]) for each in context.get("customers") or ()),
+        is_everybody="all" in context,
+    )
+
+
+def find_existing(client: ShopifyClient, targets: Targets) -> set[str]:
+    """Which of these segments or customers the shop has, by the numbers in their ids.
+
+    Raises:
+        ShopifyError: As :meth:`ShopifyClient.run`.
+    """
+    existing: set[str] = set()
+    for context in _chunks(targets, "add"):
+        for change in context.values():
+            nodes = client.run("node_ids", ids=change["add"])["nodes"]
+            existing |= {_number(node["id"]) for node in nodes if node is not None}
+    return existing
 
 
 def deactivate_code(client: ShopifyClient, discount_id: str) -> None:
@@ -306,6 +353,11 @@ def _chunks(targets: Targets, change: str) -> list[Data]:
         )
         for at in range(0, len(ids), most)
     ]
+
+
+def _number(global_id: str) -> str:
+    """The number in a global id."""
+    return global_id.rpartition("/")[2]
 
 
 def _time(moment: datetime) -> str:

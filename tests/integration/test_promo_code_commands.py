@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -89,6 +90,30 @@ def test_a_code_goes_through_its_life(here: Settings, tenant: UUID, store: Store
             "deleted",
         )
     ]
+
+
+def test_values_are_taken_away_and_dates_are_of_the_store(
+    here: Settings, tenant: UUID, store: Store
+) -> None:
+    here_and_code = (here, "promo-codes", "change", "VIP20", "--tenant", "kessel")
+    add_customers(here, tenant, {"champions": [str(min(store.customers))]})
+    quintile(here, "tenants", "set", "kessel", "--time-zone", "America/New_York")
+    limits = ("--ends", "2026-12-31", "--usage-limit", "9")
+    options = ("--percentage", "0.2", "--segment", "rfm:champions", "--exclude", "rfm:loyal")
+    quintile(here, "promo-codes", "create", "VIP20", "--tenant", "kessel", *options, *limits)
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    discount = only_discount(store)
+    assert (discount.usage_limit, discount.ends_at) == (9, datetime(2026, 12, 31, 5, tzinfo=UTC))
+    quintile(*here_and_code, *limits, "--no-ends", expect=2)
+    quintile(*here_and_code, "--no-ends", "--no-usage-limit", "--no-exclude")
+    quintile(here, "promo-codes", "apply", "--tenant", "kessel")
+    assert (discount.usage_limit, discount.ends_at) == (None, None)
+    shown = quintile(here, "promo-codes", "show", "VIP20", "--tenant", "kessel").stdout
+    assert json.loads(shown)["excluded_segments"] == []
+    history = quintile_process(here, "promo-codes", "history", "VIP20", "--tenant", "kessel").stdout
+    assert [line.split()[2] for line in history.splitlines()] == ["values", "created"]
+    listed = quintile(here, "promo-codes", "history", "VIP20", "--tenant", "kessel", "--json")
+    assert json.loads(listed.stdout.splitlines()[-1])["added"] == 1
 
 
 def test_a_sync_of_segments_asks_for_an_update(here: Settings, tenant: UUID, store: Store) -> None:

@@ -673,6 +673,55 @@ def test_a_discount_ended_in_shopify_is_reported_and_revived_when_asked(
     assert only_discount(store).ends_at is None
 
 
+def test_a_discount_with_another_code_in_shopify_is_reported_and_gets_its_code_back(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2], "loyal": buyers[2:3]})
+    work.post(**body())
+    work.apply()
+    only_discount(store).code = "OTHER"
+    move_customers(work.here, work.tenant, buyers[:1], "loyal")
+    found = work.build()
+    assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "discount_renamed")
+    assert "'OTHER'" in found["problem"]["in_words"]
+    # Who left is removed all the same.
+    assert targets_of(only_discount(store)) == {buyers[1]}
+    assert work.check(buyers[1]) == "code_pending"
+    work.post("/VIP20/retry")
+    assert work.apply()["state"] == "active"
+    assert only_discount(store).code == "VIP20"
+
+
+def test_targets_changed_in_shopify_are_reported_and_restored_when_asked(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:3]})
+    work.post(**body())
+    work.apply()
+    discount = only_discount(store)
+    recorded = dict(discount.targets)
+    stranger, (removed, deleted, *_) = ("Customer", int(buyers[9])), list(recorded)
+    # Shopify drops a customer that it deletes from the discount, which nobody has changed.
+    del store.customers[deleted[1]]
+    assert work.build()["problem"] is None
+    del discount.targets[removed]
+    discount.targets[stranger] = None
+    for _ in range(2):
+        found = work.build()
+        assert (found["state"], found["problem"]["kind"]) == ("needs_attention", "targets_changed")
+        assert ": 1 added, 1 removed." in found["problem"]["in_words"]
+    assert stranger in discount.targets
+    work.post("/VIP20/retry")
+    assert work.apply()["problem"] is None
+    assert set(discount.targets) - {deleted} == set(recorded) - {deleted}
+    # Open to everybody.
+    discount.targets.clear()
+    assert "everybody may use it" in work.build()["problem"]["in_words"]
+    work.post("/VIP20/retry")
+    assert work.apply()["problem"] is None
+    assert set(discount.targets) - {deleted} == set(recorded) - {deleted}
+
+
 def test_a_discount_revived_in_shopify_is_ended_again_while_nobody_may_use_it(
     work: Work, store: Store, buyers: list[str]
 ) -> None:

@@ -56,6 +56,50 @@ where
     and kind = %(kind)s
     and target_id = any(%(target_ids)s);
 
+-- name: compare_targets
+-- Targets that Shopify has and that are not in the ledger, and accepted ones that it does not have.
+with recorded as (
+    select
+        g.target_id,
+        g.state
+    from app.promo_code_targets as g
+    where
+        g.tenant_id = %(tenant_id)s
+        and g.promo_code_id = %(promo_code_id)s
+        and g.kind = %(kind)s
+)
+
+select
+    coalesce(f.target_id, t.target_id) as target_id,
+    f.target_id is not null as is_found
+from unnest(%(found)s::text[]) as f (target_id)
+full join recorded as t on f.target_id = t.target_id
+where t.target_id is null or (f.target_id is null and t.state = 'accepted')
+order by target_id;
+
+-- name: restore_targets
+-- Targets that somebody added in Shopify are to be removed, those removed there to be added.
+with added as (
+    insert into app.promo_code_targets (tenant_id, promo_code_id, kind, target_id, state)
+    select
+        %(tenant_id)s,
+        %(promo_code_id)s,
+        %(kind)s,
+        a.target_id,
+        'removing'
+    from unnest(%(added)s::text[]) as a (target_id)
+    on conflict do nothing
+)
+
+update app.promo_code_targets
+set state = 'adding'
+where
+    tenant_id = %(tenant_id)s
+    and promo_code_id = %(promo_code_id)s
+    and kind = %(kind)s
+    and target_id = any(%(removed)s)
+    and state = 'accepted';
+
 -- name: refuse_targets
 -- Shopify does not know these targets.
 update app.promo_code_targets

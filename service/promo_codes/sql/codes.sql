@@ -178,7 +178,7 @@ where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
 -- name: retry_code
 -- Asks for an update after a problem. A discount that was found deleted in Shopify is made again;
--- one that was found ended there gets its dates again.
+-- one that somebody changed there gets its code, dates and targets again.
 update app.promo_codes
 set
     requests = requests + 1,
@@ -190,7 +190,11 @@ set
     sent_title = case when problem = 'discount_deleted' then null else sent_title end,
     is_ended = is_ended and problem is distinct from 'discount_deleted',
     applied_revision = case
-        when problem in ('discount_deleted', 'discount_ended') then 0
+        when
+            problem in (
+                'discount_deleted', 'discount_ended', 'discount_renamed', 'targets_changed'
+            )
+            then 0
         else applied_revision
     end
 where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
@@ -282,6 +286,12 @@ where
     )
 order by c.changed_at desc, c.run_id desc, c.action desc
 limit %(row_limit)s;
+
+-- name: find_time_zone
+-- The time zone of the store.
+select t.time_zone
+from app.tenants as t
+where t.tenant_id = %(tenant_id)s;
 
 -- name: find_access
 -- The shop's currency, and the scopes of its access token; none if it is not connected.
