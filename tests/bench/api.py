@@ -50,6 +50,7 @@ def bench_api(size: int) -> None:
         with connect(admin_url(settings)) as admin:
             tenant = find_tenant(admin, "tenant_01")
             execute(admin, "make_segment_members", tenant_id=tenant)
+            execute(admin, "make_promo_codes", tenant_id=tenant)
             admin.execute("vacuum analyze")
         _bench(settings, tenant)
     finally:
@@ -77,6 +78,7 @@ def _bench(settings: Settings, tenant: UUID) -> None:
             "segments/<id>/customers, by name": f"{MEMBERS}?sort=name",
             "segments/<id>/customers, search": f"{MEMBERS}?q={name}",
             "segments/<Shopify id>/customers": "/api/admin/segments/shopify:1/customers",
+            "segments/targets": "/api/admin/segments/targets",
             "segments/rfm": "/api/admin/segments/rfm",
             "segments/rfm/customers": "/api/admin/segments/rfm/customers",
             "segments/rfm/customers, one segment": "/api/admin/segments/rfm/customers"
@@ -87,6 +89,8 @@ def _bench(settings: Settings, tenant: UUID) -> None:
             "customers/<id>": f"/api/admin/customers/{customer['customer_id']}",
             "customers/<id>/segments": f"/api/admin/customers/{customer['customer_id']}/segments",
             "customers/<id>/orders": f"/api/admin/customers/{customer['customer_id']}/orders",
+            "promo-codes": "/api/admin/promo-codes",
+            "integrations/shopify/metafields": "/api/admin/integrations/shopify/metafields",
             "samples": "/api/admin/samples",
             "samples, search": "/api/admin/samples?q=c1",
             "samples/stats": "/api/admin/samples/stats",
