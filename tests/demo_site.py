@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
+
+from service.core import embedded
 
 # The pages of the admin UI, by the name of their pictures.
 PAGES = {
@@ -40,15 +44,24 @@ PAGES = {
     "settings-danger": "/admin/settings/danger",
 }
 
-_LINK = re.compile(r"^  ([\w-]+): (http://\S+)$")
+_COMMAND = (sys.executable, "-m", "service")
+_STORE = "northlight-goods"
+_SERVES = "Stop with Ctrl-C"
 
 
 @dataclass(frozen=True)
 class DemoSite:
-    """Where the demo is, and a link that signs in to its first store once."""
+    """Where the demo is served, and the variables of its environment."""
 
     url: str
-    sign_in_link: str
+    environment: dict[str, str]
+
+    def sign_in_link(self) -> str:
+        """A new link that signs in to the larger store, once."""
+        command = [*_COMMAND, "tenants", "sign-in-link", _STORE, "--person", "Ada Byron"]
+        return subprocess.run(
+            command, env=self.environment, check=True, capture_output=True, text=True
+        ).stdout.strip()
 
 
 @contextmanager
@@ -56,39 +69,45 @@ def running_demo() -> Iterator[DemoSite]:
     """Make the demo in a directory of its own, serve it, and remove it afterwards."""
     with tempfile.TemporaryDirectory(prefix="quintile-demo-") as home:
         port = _free_port()
-        command = [sys.executable, "-m", "service", "demo"]
         environment = {
             **os.environ,
             "QUINTILE_HOME": home,
             "QUINTILE_PORT": str(port),
             "QUINTILE_DATABASE_URL": "",
-            "PYTHONUNBUFFERED": "1",
         }
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*_COMMAND, "demo"], env=environment, stderr=subprocess.PIPE, text=True
         )
         try:
-            yield DemoSite(f"http://127.0.0.1:{port}", _first_link(process))
+            _wait_until_made(process)
+            site = DemoSite(f"http://127.0.0.1:{port}", environment)
+            _wait_until_ready(site)
+            yield site
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
-            _stop_database(home)
+            process.communicate(timeout=60)
+            embedded.stop(Path(home) / "pg")
 
 
-def _first_link(process: subprocess.Popen[str]) -> str:
+def _wait_until_made(process: subprocess.Popen[str]) -> None:
     said = []
-    assert process.stdout is not None
-    for line in process.stdout:
+    assert process.stderr is not None
+    for line in process.stderr:
         said.append(line)
-        if match := _LINK.match(line):
-            return match[2]
+        if _SERVES in line:
+            return
     raise AssertionError("".join(said))
 
 
-def _stop_database(home: str) -> None:
-    from service.core import embedded
-
-    embedded.stop(Path(home) / "pg")
+def _wait_until_ready(site: DemoSite) -> None:
+    for _ in range(100):
+        try:
+            if httpx.get(f"{site.url}/readyz").is_success:
+                return
+        except httpx.ConnectError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError("The web service did not come up.")
 
 
 def _free_port() -> int:

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser.chromium import find_chromium
 from tests.browser.conftest import ARGUMENTS
-from tests.demo_site import PAGES, running_demo
+from tests.demo_site import PAGES, DemoSite, running_demo
 
 TIMES = 5
 NARROW, WIDE = 400, 1440
@@ -49,11 +49,17 @@ _READ = """
 
 def bench_pages(_size: int) -> None:
     """Print bytes, paints and layout shift of each page."""
-    with running_demo() as site, sync_playwright() as playwright:
+    with running_demo() as site:
+        measure_pages(site)
+
+
+def measure_pages(site: DemoSite) -> None:
+    """Print the same of a demo that is being served."""
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         context = browser.new_context()
         page = context.new_page()
-        page.goto(site.sign_in_link)
+        page.goto(site.sign_in_link())
         page.wait_for_url("**/admin")
         signed_in = context.storage_state()
         print(f"{'page':<24}{'KB':>6}{'first paint ms':>16}{'filled ms':>11}{'shift':>8}")

@@ -13,18 +13,26 @@ from playwright.sync_api import sync_playwright
 
 from tests.browser.chromium import find_chromium
 from tests.browser.conftest import ARGUMENTS, LOOKS
-from tests.demo_site import PAGES, running_demo
+from tests.demo_site import PAGES, DemoSite, running_demo
 
 DIRECTORY = Path("build/screenshots")
 
 
 def main() -> int:
-    """Write the pictures."""
+    """Make the demo and write the pictures."""
+    with running_demo() as site:
+        write_screenshots(site)
+    print(f"{len(PAGES) * len(LOOKS)} pictures are in {DIRECTORY}")
+    return 0
+
+
+def write_screenshots(site: DemoSite) -> None:
+    """Write the pictures of a demo that is being served."""
     DIRECTORY.mkdir(parents=True, exist_ok=True)
-    with running_demo() as site, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
         page = browser.new_page(locale="en-GB")
-        page.goto(site.sign_in_link)
+        page.goto(site.sign_in_link())
         page.wait_for_url("**/admin")
         for name, path in PAGES.items():
             for width, scheme in LOOKS:
@@ -34,8 +42,6 @@ def main() -> int:
                 page.wait_for_load_state("networkidle")
                 page.screenshot(path=DIRECTORY / f"{name}-{width}-{scheme}.png", full_page=True)
         browser.close()
-    print(f"{len(PAGES) * len(LOOKS)} pictures are in {DIRECTORY}")
-    return 0
 
 
 if __name__ == "__main__":

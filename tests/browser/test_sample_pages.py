@@ -101,7 +101,7 @@ def ugc_tags(page: Page) -> list[str]:
 def open_settings(site: Site, page: Page) -> Locator:
     """The dialog of the settings, opened by keyboard."""
     page.goto(f"{site.url}/admin/samples")
-    page.get_by_role("link", name="Settings").press("Enter")
+    page.get_by_role("main").get_by_role("link", name="Settings").press("Enter")
     expect(page.locator("#ugc_tags")).to_be_focused()
     assert page.url.endswith("settings=open")
     return page.get_by_role("dialog", name="Sample settings")
@@ -195,7 +195,7 @@ def test_settings_are_saved_undone_and_restored(
     expect(page.locator(".toast")).to_have_count(0)
     inspect(page)
     assert changes_of(site) == 2
-    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("main").get_by_role("link", name="Settings").click()
     expect(dialog.locator(".chips li").first).to_be_visible()
     assert ugc_tags(page) == ["ugc-sample", "ugc", "creator-sample"]
     dialog.get_by_text("Previous settings").click()
@@ -217,11 +217,11 @@ def test_settings_without_a_change_are_cancelled_without_a_question(
     tags.fill("only-here")
     dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_have_count(0)
-    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("main").get_by_role("link", name="Settings").click()
     expect(dialog.get_by_text("only-here")).to_be_visible()
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)
-    expect(page.get_by_role("link", name="Settings")).to_be_focused()
+    expect(page.get_by_role("main").get_by_role("link", name="Settings")).to_be_focused()
 
     # Another store has its own settings and channels.
     neighbour.goto(f"{site.url}/admin/samples/settings")
