@@ -5,7 +5,10 @@
 -- it. A migration that gives the service a table or adds a function adds a line here.
 -- `quintile doctor` and a dbt test read app.isolation_findings, which must be empty.
 
-create or replace view app.isolation_findings with (security_invoker = true) as
+-- A view can only be replaced by one whose columns have the same collations.
+drop view if exists app.isolation_findings;
+
+create view app.isolation_findings with (security_invoker = true) as
 with granted_lists (privileges, relations) as (
     values
         (
