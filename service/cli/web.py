@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Mapping
 
 import click
 
 from service.core.config import Settings, public_address
-from service.core.db import open_pool
+from service.core.db import app_url, open_pool
 from service.core.errors import InvalidInputError
+
+# What opens the database as another role than the service's.
+_NOT_FOR_WEB = frozenset(
+    {"QUINTILE_DATABASE_URL", "QUINTILE_TRANSFORM_DATABASE_URL", "QUINTILE_ROLE_SECRET_KEY"}
+)
 
 
 @click.command()
@@ -21,7 +27,8 @@ def serve(settings: Settings) -> None:
     # Reports a problem with the database or its role before gunicorn starts.
     with open_pool(settings):
         pass
-    os.execv(sys.executable, serve_command(settings))
+    command = serve_command(settings)
+    os.execve(sys.executable, command, web_environment(settings, os.environ))
 
 
 def serve_command(settings: Settings) -> list[str]:
@@ -34,6 +41,15 @@ def serve_command(settings: Settings) -> list[str]:
         *("--worker-class", "gevent"),
         *("--log-level", "warning"),
     ]
+
+
+def web_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the web service: its own role's URL, and no way to that of another role.
+
+    The passwords of the roles do not follow from it if QUINTILE_ROLE_SECRET_KEY is set.
+    """
+    own = {"QUINTILE_APP_DATABASE_URL": app_url(settings)}
+    return {name: text for name, text in environ.items() if name not in _NOT_FOR_WEB} | own
 
 
 def site_url(settings: Settings) -> str:

@@ -89,6 +89,10 @@ class Settings:
         "Secret that signs sessions and derives the database roles' passwords, 32 characters at "
         "random or more; generated in QUINTILE_HOME when empty."
     )
+    role_secret_key: str = _secret(
+        "Secret that derives the database roles' passwords instead of QUINTILE_SECRET_KEY; for "
+        "migrations and workers only, so that the web service cannot derive them."
+    )
     encryption_keys: str = _secret(
         "Keys that seal stored credentials, newest first, as id:base64,id:base64 with 32 bytes "
         "each; derived from QUINTILE_SECRET_KEY when empty."
@@ -406,14 +410,15 @@ def _check_secrets(settings: Settings) -> None:
                 f"{environment_name(item.name)} is an example, which everybody knows.",
                 advice=_HOW_TO_MAKE_ONE,
             )
-    key = settings.secret_key
-    if key and (len(key) < _SHORTEST_SECRET or len(set(key)) < _FEWEST_CHARACTERS):
-        raise InvalidSettingError(
-            "QUINTILE_SECRET_KEY can be guessed: it needs 32 characters at random.",
-            advice=f"{_HOW_TO_MAKE_ONE} With another key, set the passwords of the database roles again"
-            " (quintile migrate --reset-passwords), and connect again what was stored without"
-            " QUINTILE_ENCRYPTION_KEYS.",
-        )
+    for name in ("secret_key", "role_secret_key"):
+        key = getattr(settings, name)
+        if key and (len(key) < _SHORTEST_SECRET or len(set(key)) < _FEWEST_CHARACTERS):
+            raise InvalidSettingError(
+                f"{environment_name(name)} can be guessed: it needs 32 characters at random.",
+                advice=f"{_HOW_TO_MAKE_ONE} With another key, set the passwords of the database"
+                " roles again (quintile migrate --reset-passwords), and connect again what was"
+                " stored without QUINTILE_ENCRYPTION_KEYS.",
+            )
 
 
 def _check_client_secrets(settings: Settings) -> None:

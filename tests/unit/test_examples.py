@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from croniter import croniter
 
 from service.cli.main import main
 from service.core.config import Settings, environment_name, load_settings
+from service.core.errors import InvalidSettingError
 from tests.conftest import PROJECT_DIR
 
 EXAMPLES = PROJECT_DIR / "docs" / "examples"
@@ -85,10 +87,13 @@ def test_every_documented_setting_exists(path: Path) -> None:
     assert named <= {environment_name(item.name) for item in fields(Settings)}
 
 
-def test_the_example_environment_file_loads() -> None:
+def test_the_example_environment_file_loads_once_its_secrets_are_replaced() -> None:
     lines = (DEPLOY / "environment.example").read_text().splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert load_settings(given).web_processes == 2
+    with pytest.raises(InvalidSettingError, match="is an example"):
+        load_settings(given)
+    own = {name: token_hex() if text == "change-me" else text for name, text in given.items()}
+    assert load_settings(own).web_processes == 2
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)

@@ -9,7 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from service.core.config import Settings
+from service.cli.web import web_environment
+from service.core.config import Settings, load_settings
+from service.core.db import app_url
 from service.core.errors import InvalidSettingError, SealBrokenError
 from service.core.secrets import role_password, secret_key
 from service.core.vault import seal, unseal
@@ -110,3 +112,24 @@ def test_passwords_of_roles_differ_and_depend_on_the_secret(plain: Settings) -> 
     assert app != role_password(plain, "quintile_transform")
     assert app != role_password(replace(plain, secret_key="y"), "quintile_app")
     assert app == role_password(plain, "quintile_app")
+
+
+def test_passwords_of_roles_do_not_follow_from_what_the_web_service_holds(tmp_path: Path) -> None:
+    url = "postgresql://admin:admins@db.example.com/quintile"
+    key = "0123456789abcdef" * 2
+    settings = Settings(
+        database_url=url, secret_key=key, role_secret_key=key[::-1], home=str(tmp_path)
+    )
+    environ = {
+        "PATH": "/bin",
+        "QUINTILE_DATABASE_URL": url,
+        "QUINTILE_TRANSFORM_DATABASE_URL": url,
+        "QUINTILE_SECRET_KEY": key,
+        "QUINTILE_ROLE_SECRET_KEY": key[::-1],
+    }
+    held = web_environment(settings, environ)
+    assert held.keys() == {"PATH", "QUINTILE_SECRET_KEY", "QUINTILE_APP_DATABASE_URL"}
+    assert app_url(load_settings(held)) == app_url(settings)
+    derived = role_password(load_settings(held), "quintile_transform")
+    assert derived != role_password(settings, "quintile_transform")
+    assert "admins" not in str(held)
