@@ -18,7 +18,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from service import api, ui
 from service.api import openapi
 from service.api.access import State, require_login
-from service.api.admission import admit_request, leave_place, release_request
+from service.api.admission import admit_request, end_request, release_slot
 from service.api.browsers import allow_origin, answer_preflight, read_origins
 from service.api.caching import revalidate
 from service.api.capacity import Capacity
@@ -84,7 +84,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.before_request(_refuse_ignored_parameters)
     app.before_request(_refuse_null)
     app.before_request(begin_request)
-    app.after_request(release_request)
+    app.after_request(end_request)
     app.after_request(partial(_secure, policy=_security_policy(settings)))
     app.after_request(partial(allow_origin, origins=origins))
     app.after_request(_log_access)
@@ -94,7 +94,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.after_request(finish_request)
     app.after_request(add_location)
     app.teardown_request(_end_request)
-    app.teardown_request(leave_place)
+    app.teardown_request(release_slot)
     for blueprint in (*api.blueprints(), ui.blueprint):
         app.register_blueprint(blueprint)
     pool = create_pool(settings)

@@ -1,4 +1,4 @@
-"""Admission of requests: each takes one of the process's places, or is refused (capacity.py)."""
+"""Admission of requests: each takes one of the process's slots, or is refused (capacity.py)."""
 
 from __future__ import annotations
 
@@ -7,42 +7,41 @@ from flask import Response, g, request
 from service.api.access import state
 from service.webhooks.inbox import MAX_BODY_BYTES
 
-# What tells how the process is, and files that take no time.
+# Checks of the process itself, and files that take no time.
 ALWAYS_ANSWERED = frozenset({"health.alive", "metrics.show_metrics", "admin.static"})
-_MOST_BYTES = {"webhooks.receive_shopify": MAX_BODY_BYTES}
+_MAX_BODY_BYTES = {"webhooks.receive_shopify": MAX_BODY_BYTES}
 
 
 def admit_request() -> None:
-    """Read the request's body, then take its place; before anything that takes time.
+    """Read the request's body, then take a slot; before anything that takes time.
 
     Raises:
-        OverloadedError: The process does as much as it may.
+        OverloadedError: No slot is free.
         RequestEntityTooLarge: The body is too large.
     """
     if request.endpoint in ALWAYS_ANSWERED:
         return
     if request.content_length or "Transfer-Encoding" in request.headers:
-        most = _MOST_BYTES.get(request.endpoint or "")
-        if most is not None:
-            request.max_content_length = most
+        if request.endpoint in _MAX_BODY_BYTES:
+            request.max_content_length = _MAX_BODY_BYTES[request.endpoint]
         reading = state().capacity.bodies.take()
         try:
             request.get_data()
         finally:
             reading.release()
-    g.place = state().capacity.requests.take()
+    g.slot = state().capacity.requests.take()
 
 
-def release_request(response: Response) -> Response:
-    """Leave the request's place, as soon as it is answered.
+def end_request(response: Response) -> Response:
+    """Release the slot as soon as the request is answered.
 
-    A download is still being sent; it has another place (csv_answer.py).
+    A download is still being sent; it has a slot of its own (csv_answer.py).
     """
-    leave_place()
+    release_slot()
     return response
 
 
-def leave_place(_error: BaseException | None = None) -> None:
-    """Leave the request's place, also after an error that nothing answered."""
-    if "place" in g:
-        g.place.release()
+def release_slot(_error: BaseException | None = None) -> None:
+    """Release the slot, also after an error that nothing answered."""
+    if "slot" in g:
+        g.slot.release()

@@ -14,68 +14,68 @@ from service.core.errors import QuintileError
 
 
 class OverloadedError(QuintileError):
-    """The service is busy with as much as it can do in time."""
+    """The service is already doing as much as it can do in time."""
 
     advice = "Wait for the seconds in the Retry-After header."
 
 
-class Place:
-    """One of :class:`Places`, until it is released. Releasing it again does nothing."""
+class Slot:
+    """One of :class:`Slots`, until it is released. Releasing it again does nothing."""
 
     def __init__(self, free: BoundedSemaphore) -> None:
         self._free: BoundedSemaphore | None = free
 
     def release(self) -> None:
-        """Leave the place to another one."""
+        """Make the slot free for another one."""
         free, self._free = self._free, None
         if free is not None:
             free.release()
 
 
-class Places:
-    """How many can do something at the same time.
+class Slots:
+    """A limit of what runs at the same time.
 
     Args:
-        number: As many.
-        refusal: One sentence for those who find all places taken.
+        number: The limit.
+        refusal: One sentence for a request that finds no free slot.
     """
 
     def __init__(self, number: int, refusal: str) -> None:
         self._free = BoundedSemaphore(number)
         self._refusal = refusal
 
-    def take(self) -> Place:
-        """Take a place.
+    def take(self) -> Slot:
+        """Take a slot.
 
         Raises:
-            OverloadedError: All are taken.
+            OverloadedError: None is free.
         """
         if not self._free.acquire(blocking=False):
             raise OverloadedError(self._refusal)
-        return Place(self._free)
+        return Slot(self._free)
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """The places of one web process.
+    """The slots of one web process.
 
-    ``bodies`` are requests whose body is being read, so that clients that send slowly keep nobody
-    waiting but others that send. ``downloads`` hold a database connection for as long as the client
-    reads, so they can have half of them.
+    ``bodies`` are for requests whose body is still arriving, so that slow senders delay only other
+    requests with a body. ``downloads`` keep a database connection for as long as the client reads,
+    so they may use half of them.
     """
 
-    requests: Places
-    bodies: Places
-    downloads: Places
+    requests: Slots
+    bodies: Slots
+    downloads: Slots
 
     @classmethod
     def of(cls, settings: Settings) -> Capacity:
-        """The places that the settings give a process."""
+        """The slots that the settings give a process."""
         busy = "The service is busy with other requests."
         return cls(
-            requests=Places(settings.web_requests, busy),
-            bodies=Places(max(1, settings.web_requests // 4), busy),
-            downloads=Places(
+            requests=Slots(settings.web_requests, busy),
+            bodies=Slots(max(1, settings.web_requests // 4), busy),
+            downloads=Slots(
                 max(1, settings.pool_size // 2), "Other downloads are running; wait for one to end."
             ),
         )

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, stream_with_context
 
 from service.api.access import state
-from service.api.capacity import Place
+from service.api.capacity import Slot
 
 # The answer of a download, for OpenAPI.
 CSV_RESPONSES: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
@@ -27,25 +27,25 @@ def answer_csv(blocks: Iterator[bytes], filename: str) -> Response:
     Raises:
         OverloadedError: As many downloads as may run at the same time are running.
     """
-    place = state().capacity.downloads.take()
+    slot = state().capacity.downloads.take()
     try:
         first = next(blocks)
     except BaseException:
-        place.release()
+        slot.release()
         raise
     response = Response(
-        stream_with_context(_send(first, blocks, place)),
+        stream_with_context(_send(first, blocks, slot)),
         mimetype="text/csv",
         headers={"Content-Disposition": f"attachment; filename={filename}"},
     )
     # The client may end the download before its first block.
-    response.call_on_close(place.release)
+    response.call_on_close(slot.release)
     return response
 
 
-def _send(first: bytes, blocks: Iterator[bytes], place: Place) -> Iterator[bytes]:
+def _send(first: bytes, blocks: Iterator[bytes], slot: Slot) -> Iterator[bytes]:
     try:
         yield first
         yield from blocks
     finally:
-        place.release()
+        slot.release()

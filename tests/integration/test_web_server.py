@@ -22,7 +22,7 @@ from service.tenants.tenants import add_tenant
 from tests.served import Served, served
 from tests.web import client_of, running_app, token_for
 
-PLACES = 4
+SLOTS = 4
 SLOW_CLIENTS = 20
 CLIENTS = 16
 REQUESTS_EACH = 5
@@ -38,8 +38,8 @@ def headers(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def running(settings: Settings) -> Iterator[Served]:
-    """A service with few places for requests, and one for a body."""
-    with served(replace(settings, web_requests=PLACES)) as service:
+    """A service with few slots for requests, and one for a body."""
+    with served(replace(settings, web_requests=SLOTS)) as service:
         yield service
 
 
@@ -67,20 +67,20 @@ def test_a_busy_service_answers_every_request(
 
     with connect(admin_url(settings)) as admin, ThreadPoolExecutor(CLIENTS) as threads:
         with admin.transaction():
-            # Every credential is looked up here, so requests keep their places.
+            # Every credential is looked up here, so requests keep their slots.
             admin.execute("lock table app.api_tokens in access exclusive mode")
             asked = threads.map(ask, range(CLIENTS))
             _expect_refusal(_first_refusal(running, headers))
             assert httpx.get(f"{running.url}/healthz").status_code == 200
         answers = [answer for several in asked for answer in several]
     answered = [answer for answer in answers if answer.status_code == 200]
-    assert len(answered) >= PLACES
+    assert len(answered) >= SLOTS
     for answer in answers:
         if answer.status_code != 200:
             _expect_refusal(answer)
-    # Every place is free again.
+    # Every slot is free again.
     with httpx.Client(base_url=running.url, headers=headers) as client:
-        assert {client.get("/api/admin/tokens").status_code for _ in range(2 * PLACES)} == {200}
+        assert {client.get("/api/admin/tokens").status_code for _ in range(2 * SLOTS)} == {200}
 
 
 def test_a_body_that_does_not_arrive_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def _first_refusal(service: Served, headers: dict[str, str]) -> httpx.Response:
     until = time.monotonic() + 30
     with httpx.Client(base_url=service.url, headers=headers, timeout=60) as client:
         while time.monotonic() < until:
-            # Without a credential it does not wait for the table, but it needs a place.
+            # Without a credential it does not wait for the table, but it needs a slot.
             answer = client.get("/api/admin/tokens", headers={"Authorization": "none"})
             if answer.status_code == 503:
                 return answer
