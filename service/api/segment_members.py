@@ -28,7 +28,19 @@ from service.segments.ids import SegmentId, parse_segment_id
 blueprint = APIBlueprint("segment_members", __name__, tag="Segments")
 
 MemberSort = Literal[
-    "id", "window_spend", "spend", "orders", "last_order", "since", "name", "email"
+    "id",
+    "window_spend",
+    "spend",
+    "orders",
+    "last_order",
+    "since",
+    "r_score",
+    "f_score",
+    "m_score",
+    "samples",
+    "name",
+    "email",
+    "marketing_state",
 ]
 
 _HIGHEST_FIRST: dict[MemberSort, Any] = {
@@ -37,8 +49,12 @@ _HIGHEST_FIRST: dict[MemberSort, Any] = {
     "orders": Bigint,
     "last_order": AwareDatetime,
     "since": AwareDatetime,
+    "r_score": Bigint,
+    "f_score": Bigint,
+    "m_score": Bigint,
+    "samples": Bigint,
 }
-_ALPHABETICALLY: tuple[MemberSort, ...] = ("name", "email")
+_ALPHABETICALLY: tuple[MemberSort, ...] = ("name", "email", "marketing_state")
 MEMBER_SORTS: dict[MemberSort, Sort] = {
     "id": Sort("members by id", table="s", is_descending=False, member_id=Text),
 }
@@ -85,7 +101,8 @@ class MemberFilters(Search):
     sort: MemberSort = Field(
         "id",
         description="By id, which is the fastest; highest spend in the RFM window or of all time,"
-        " most orders, newest order or newest in the segment first; or by name or e-mail address.",
+        " most orders, newest order, newest in the segment, highest score or most samples first; or"
+        " by name, e-mail address or marketing state.",
     )
 
 

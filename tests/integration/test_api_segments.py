@@ -273,6 +273,11 @@ def test_members_are_those_of_the_segment_in_every_order(
         "since": ("in_segment_since", "", True),
         "name": ("name", "\uffff", False),
         "email": ("email", "\uffff", False),
+        "marketing_state": ("marketing_state", "\uffff", False),
+        "r_score": ("r_score", 0, True),
+        "f_score": ("f_score", 0, True),
+        "m_score": ("m_score", 0, True),
+        "samples": ("samples", 0, True),
     }
     for sort, (column, blank, is_descending) in keys.items():
         rows = walk(client, path, limit=9, sort=sort)

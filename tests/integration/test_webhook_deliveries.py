@@ -209,8 +209,8 @@ def make_due(owner: Connection) -> None:
 
 
 def receivers_check() -> Callable[[str, dict[str, str], bytes], bool]:
-    """The check of signatures in docs/webhooks.md."""
-    page = (PROJECT_DIR / "docs" / "webhooks.md").read_text(encoding="utf-8")
+    """The check of signatures in docs/api.md."""
+    page = (PROJECT_DIR / "docs" / "api.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert code is not None
     names: dict[str, Any] = {}

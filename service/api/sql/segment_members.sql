@@ -11,6 +11,11 @@ from (
         coalesce(f.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
         coalesce('1' || lower(f.display_name), '2') as sort_name,
         coalesce('1' || lower(f.email), '2') as sort_email,
+        coalesce('1' || f.marketing_state, '2') as sort_marketing_state,
+        coalesce(f.r_score, 0) as sort_r_score,
+        coalesce(f.f_score, 0) as sort_f_score,
+        coalesce(f.m_score, 0) as sort_m_score,
+        coalesce(cardinality(f.sample_order_ids), 0) as sort_samples,
         coalesce(
             (
                 select case when t.to_segment = f.segment then t.as_of end
@@ -54,6 +59,11 @@ from (
         coalesce(f.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
         coalesce('1' || lower(m.display_name), '2') as sort_name,
         coalesce('1' || lower(m.email), '2') as sort_email,
+        coalesce('1' || m.marketing_state, '2') as sort_marketing_state,
+        coalesce(f.r_score, 0) as sort_r_score,
+        coalesce(f.f_score, 0) as sort_f_score,
+        coalesce(f.m_score, 0) as sort_m_score,
+        coalesce(cardinality(f.sample_order_ids), 0) as sort_samples,
         coalesce(m.entered_at, '0001-01-01 00:00:00+00') as sort_since
     from shopify.segment_members as m
     left join marts.customer_facts as f
@@ -106,6 +116,11 @@ from (
         coalesce(m.last_order_at, '0001-01-01 00:00:00+00') as sort_last_order,
         coalesce('1' || lower(m.display_name), '2') as sort_name,
         coalesce('1' || lower(m.email), '2') as sort_email,
+        coalesce('1' || m.marketing_state, '2') as sort_marketing_state,
+        coalesce(m.r_score, 0) as sort_r_score,
+        coalesce(m.f_score, 0) as sort_f_score,
+        coalesce(m.m_score, 0) as sort_m_score,
+        coalesce(m.sample_count, 0) as sort_samples,
         coalesce(m.in_segment_since, '0001-01-01 00:00:00+00') as sort_since
     from marts.segment_members as m
     where
