@@ -68,8 +68,6 @@ onClick("[data-delete]", async () => {
 async function follow() {
   const badge = head.querySelector("[data-state]");
   if (!UNSETTLED.includes(badge.dataset.state)) return;
-  status.textContent =
-    badge.dataset.state === "deleting" ? "Being deleted in Shopify…" : "Being updated in Shopify…";
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     if (document.hidden || document.querySelector("dialog[open]")) continue;

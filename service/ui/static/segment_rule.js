@@ -283,3 +283,4 @@ reset.addEventListener("click", () => send("DELETE"));
 load(JSON.parse(document.getElementById("segment-rule").textContent));
 localise(document);
 enableForms(form);
+form.hidden = false;
