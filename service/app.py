@@ -6,6 +6,7 @@ import atexit
 import time
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -109,6 +110,17 @@ class _JsonProvider(DefaultJSONProvider):
     sort_keys = False
     ensure_ascii = False
     compact = True
+
+    def loads(self, s: str | bytes, **options: Any) -> Any:
+        """Read JSON; nesting that is too deep for the parser is as invalid as other errors.
+
+        Raises:
+            ValueError: It is not JSON that can be read.
+        """
+        try:
+            return super().loads(s, **options)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 class _SessionInterface(SecureCookieSessionInterface):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import os
+import re
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -21,7 +22,13 @@ SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Headers that a proxy adds.
-_PROXY_HEADERS = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"})
+# What proxies and content delivery networks add to a request: names, and how names begin.
+_PROXY_HEADERS = frozenset(
+    {"forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip"}
+    | {"x-original-forwarded-for", "x-remote-addr", "cdn-loop", "x-amzn-trace-id", "x-arr-log-id"}
+)
+_PROXY_PREFIXES = ("x-forwarded-", "cf-", "fastly-", "x-envoy-", "x-azure-", "x-appengine-")
+_LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]", "")
 _RUN_BUCKETS = (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
 
 registry = CollectorRegistry()
@@ -87,7 +94,7 @@ def may_read(settings: Settings, address: str | None, headers: Iterable[tuple[st
     """Whether a request may read the metrics.
 
     It needs the token ``QUINTILE_METRICS_TOKEN``. Without that setting it must come from this
-    machine, and not through a proxy.
+    machine, and not through a proxy: to a local name, and without a proxy's headers.
 
     Args:
         settings: The token.
@@ -98,7 +105,9 @@ def may_read(settings: Settings, address: str | None, headers: Iterable[tuple[st
     if settings.metrics_token:
         given = named.get("authorization", "")
         return hmac.compare_digest(given.encode(), f"Bearer {settings.metrics_token}".encode())
-    return _is_loopback(address) and not _PROXY_HEADERS & named.keys()
+    is_forwarded = any(name in _PROXY_HEADERS or name.startswith(_PROXY_PREFIXES) for name in named)
+    host = re.sub(r":\d*\Z", "", named.get("host", "").lower())
+    return _is_loopback(address) and host in _LOCAL_NAMES and not is_forwarded
 
 
 def _is_loopback(address: str | None) -> bool:

@@ -26,6 +26,8 @@ _NOT_PUBLIC = tuple(
     for prefix in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32", "fec0::/10")
 )
 _LONGEST_URL = 500
+# RFC 1035, section 2.3.4.
+_LONGEST_LABEL = 63
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -55,6 +57,8 @@ def check_url(url: str, *, may_be_private: bool) -> str:
         raise _invalid("The address must begin with https://.")
     if parsed.userinfo:
         raise _invalid("The address must not contain a user name or password.")
+    if any(len(label) > _LONGEST_LABEL for label in host.split(".")):
+        raise _invalid(f"A part of the host name is longer than {_LONGEST_LABEL} characters.")
     if len(str(parsed)) > _LONGEST_URL:
         raise _invalid(f"The address is longer than {_LONGEST_URL} characters.")
     literal = _literal(host)
@@ -72,7 +76,8 @@ def look_up(host: str, port: int, *, may_be_private: bool) -> str:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
+        # A name that cannot be written in DNS is an error of its encoding.
         raise UnreachableAddressError("The host name of the address is unknown.") from None
     addresses = [
         ipaddress.ip_address(str(socket_address[0]).partition("%")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import zlib
 from collections.abc import Iterator
@@ -356,3 +357,26 @@ def refusals(answer: TestResponse, kind: str, where: str) -> dict[str, str]:
         is_about_this = error["detail"].startswith("This ")
         assert name in problem["detail"] or not is_about_this, (where, problem)
     return {error["detail"]: where for error in problem["errors"]}
+
+
+def test_no_route_fails_over_a_body_that_is_nested_too_deeply_or_holds_nul(
+    settings: Settings, tenant: UUID
+) -> None:
+    """Each route that takes a body, from the URL map."""
+    names = ("name", "label", "url", "handle", "key", "\0")
+    nul = json.dumps(dict.fromkeys(names, "\0"))
+    bodies = ("[" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000, nul)
+    failed = []
+    with running_app(settings) as app:
+        client = client_of(app, settings, tenant)
+        app.testing = False
+        for rule in app.url_map.iter_rules():
+            path = re.sub(r"<[^>]+>", "00000000-0000-0000-0000-000000000000", rule.rule)
+            for method in sorted((rule.methods or set()) & {"POST", "PUT", "PATCH"}):
+                for body in bodies:
+                    answer = client.open(
+                        path, method=method, data=body, content_type="application/json"
+                    )
+                    if answer.status_code >= 500:
+                        failed.append((method, path, body[:20]))
+    assert failed == []

@@ -75,6 +75,11 @@ def test_requests_are_counted_by_route_and_not_by_path(settings: Settings) -> No
         ("10.0.0.7", {}, 401),
         ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9"}, 401),
         ("127.0.0.1", {"Forwarded": "for=203.0.113.9"}, 401),
+        ("127.0.0.1", {"X-Forwarded-Proto": "https"}, 401),
+        ("127.0.0.1", {"CF-Connecting-IP": "203.0.113.9"}, 401),
+        ("127.0.0.1", {"True-Client-IP": "203.0.113.9"}, 401),
+        ("127.0.0.1", {"Host": "quintile.example.com"}, 401),
+        ("127.0.0.1", {"Host": "127.0.0.1:8000"}, 200),
     ],
 )
 def test_without_a_token_only_the_local_machine_reads_metrics(

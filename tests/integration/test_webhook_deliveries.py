@@ -959,6 +959,7 @@ def tls(folder: Path) -> ssl.SSLContext:
         "https://localhost:8000/",
         "https://db.internal/",
         f"https://example.com/{'a' * 500}",
+        f"https://{'a' * 64}.example.com/",
         "example.com",
         "https://exa mple.com",
     ],

@@ -78,3 +78,13 @@ def test_every_metric_is_listed_and_has_a_measure_of_a_mart() -> None:
     marts = {path.stem for path in (PROJECT_DIR / "models" / "marts").rglob("*.sql")}
     assert len(models) == 7
     assert {model[len("ref('") : -len("')")] for model in models} - marts == {"stg_app__tenants"}
+
+
+def test_every_promise_about_security_has_a_test_that_exists() -> None:
+    page = (PROJECT_DIR / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert sum("::" in row for row in rows) == len(rows) - page.count("| promise |")
+    for path, name in named:
+        text = (PROJECT_DIR / "tests" / path).read_text(encoding="utf-8")
+        assert f"def {name}(" in text, f"{path} has no {name}"
