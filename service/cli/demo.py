@@ -172,8 +172,8 @@ def _add_promo_codes(settings: Settings, pool: Pool, tenant: DemoTenant) -> None
             percentage=Decimal("0.1"),
         ),
     }
-    with tenant_transaction(pool, tenant.tenant_id) as conn:
-        for code, values in codes.items():
+    for code, values in codes.items():
+        with tenant_transaction(pool, tenant.tenant_id) as conn:
             create_code(settings, conn, tenant.tenant_id, code, values)
     _record(settings, pool, tenant, "promo_codes", apply_promo_codes)
 
