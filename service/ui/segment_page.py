@@ -20,7 +20,7 @@ from service.api.segment_members import (
 from service.api.tenant import read_tenant
 from service.core.db import Connection
 from service.segments.ids import SegmentId
-from service.tenants.segment_rules import read_labels
+from service.tenants.segment_rules import read_segments
 from service.ui.blueprint import blueprint
 from service.ui.chart import FORMER_COLOUR, Chart, draw_lines
 from service.ui.listing import read_listing
@@ -44,7 +44,7 @@ def segment(segment_id: str) -> str:
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         row = read_segment(conn, tenant_id(), found)
-        labels = read_labels(conn, tenant_id())
+        segments = {known.segment: known for known in read_segments(conn, tenant_id())}
         chart = _draw_sizes(conn, found, row)
         if tab == "changes":
             listing = read_listing(
@@ -60,13 +60,15 @@ def segment(segment_id: str) -> str:
                 lambda page: read_members(conn, tenant_id(), found, page),
                 sort="window_spend" if found.source == "rfm" else "spend",
             )
+    rule = segments.get(found.key) if found.source == "rfm" else None
     return render_template(
         "segment.html",
         tenant=tenant,
         section="segments",
         segment=row,
-        shape=list(labels).index(found.key) if found.key in labels else len(labels),
-        labels=labels,
+        shape=list(segments).index(found.key) if rule else len(segments),
+        labels={key: known.label for key, known in segments.items()},
+        suggested_action=rule.suggested_action if rule else "",
         chart=chart,
         tab=tab,
         listing=listing,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, transform_url
@@ -308,6 +308,17 @@ def test_unsaved_input_survives_the_end_of_a_run(site: Site, rfm_settings: Page)
     expect(page.locator("[data-run-text]")).to_contain_text("Done")
     expect(page.get_by_label("Window (days)")).to_have_value("77")
     expect(page.get_by_label("Window (days)")).to_be_focused()
+    # The browser asks before the page is left.
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_role("link", name="Edit segments").click(no_wait_after=True)
+    expect(page.get_by_label("Window (days)")).to_have_value("77")
+    assert asked == ["beforeunload"]
 
 
 def test_limited_data_and_a_history_of_one_day_are_pointed_out(

@@ -111,6 +111,10 @@ function settingsForm(onRun) {
     save(values(form), "Saved. Your segments are being recalculated.");
   });
   enableForms(form);
+  // The browser asks before unsaved input is lost.
+  window.addEventListener("beforeunload", (event) => {
+    if (Object.keys(difference(saved, values(form))).length > 0) event.preventDefault();
+  });
 }
 
 const pick = (source, keys) =>
