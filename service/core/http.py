@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import ssl
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
+import httpcore
 import httpx
 import stamina
 
@@ -26,6 +29,8 @@ _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 # A call with a longer Retry-After fails instead of waiting.
 MAX_RETRY_AFTER_SECONDS = 300.0
+# For a whole call, however the answer arrives.
+MAX_CALL_SECONDS = 180.0
 _A_DAY_SECONDS = 86_400.0
 # 430 is Shopify's answer to calls that look like an attack, and ends by itself.
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 430, *range(500, 600)})
@@ -65,29 +70,95 @@ class RefusedAnswerError(TransientError):
         super().__init__(reason, is_undone=True)
 
 
-class _CountedClient(httpx.Client):
-    """A client whose requests are counted as calls to one provider."""
+# When the current request of this thread must have ended, by time.monotonic(); None for never.
+_ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 
-    def __init__(self, provider: str, **options: Any) -> None:
+
+class _BoundedStream(httpcore.NetworkStream):
+    """A connection whose reads end with the request: httpx limits each read, not all of them.
+
+    A server that sends one byte after the other would otherwise hold a worker for ever.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        ends_at = _ends_at.get()
+        if ends_at is not None:
+            left = ends_at - time.monotonic()
+            if left <= 0:
+                raise httpcore.ReadTimeout("the request took too long")
+            timeout = left if timeout is None else min(timeout, left)
+        return self._stream.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _BoundedBackend(httpcore.NetworkBackend):
+    """Opens connections as another backend does, and bounds their reads."""
+
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+        self._backend = backend
+
+    def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore.NetworkStream:
+        return _BoundedStream(self._backend.connect_tcp(*arguments, **options))
+
+
+def _bound_reads(transport: httpx.BaseTransport | None) -> None:
+    # httpx has no option for the backend of its connections.
+    if isinstance(transport, httpx.HTTPTransport):
+        pool = transport._pool  # noqa: SLF001
+        pool._network_backend = _BoundedBackend(pool._network_backend)  # noqa: SLF001
+
+
+class _CountedClient(httpx.Client):
+    """A client whose requests are counted as calls to one provider, and end within a time."""
+
+    def __init__(self, provider: str, within: float, **options: Any) -> None:
         super().__init__(**options)
         self._provider = provider
+        self._within = within
+        for transport in (self._transport, *self._mounts.values()):
+            _bound_reads(transport)
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send a request and count it; every request passes here."""
         began = time.perf_counter()
         status = None
+        token = _ends_at.set(time.monotonic() + self._within)
         try:
             response = super().send(request, **options)
             status = response.status_code
             return response
         finally:
+            _ends_at.reset(token)
             count_upstream(self._provider, status, time.perf_counter() - began)
             if status == httpx.codes.TOO_MANY_REQUESTS:
                 count_throttled(self._provider)
 
 
 def open_client(
-    headers: dict[str, str], *, provider: str = "other", timeout: float = 60
+    headers: dict[str, str],
+    *,
+    provider: str = "other",
+    timeout: float = 60,
+    within: float = MAX_CALL_SECONDS,
 ) -> httpx.Client:
     """A client with timeouts that follows no redirects.
 
@@ -95,9 +166,12 @@ def open_client(
         headers: Sent with every request.
         provider: The label of its calls in the metrics.
         timeout: Seconds without data until a request fails.
+        within: Seconds after which no more of an answer is read. The body of an answer that is
+            streamed, such as a large file, may take longer.
     """
     return _CountedClient(
         provider,
+        within,
         headers={"User-Agent": "Quintile", **headers},
         timeout=httpx.Timeout(timeout, connect=10),
     )

@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 # Shopify takes files of 100 MB. A batch has at most 25 metafields, of 160 bytes at most: a customer
 # id has up to 20 digits, a segment's key up to 40 letters.
 MOST_BATCHES = 25_000
+# A file has up to 100 MB.
+_UPLOAD_SECONDS = 1800.0
 _FIRST_POLL_SECONDS = 0.1
 _SLOWEST_POLL_SECONDS = 10.0
 # How many of the newest operations are searched for one whose id was lost.
@@ -170,7 +172,7 @@ def _upload(client: ShopifyClient, file: IO[bytes], name: str) -> str | None:
     parameters = {each["name"]: each["value"] for each in target["parameters"]}
     check_file_url(target["url"], client.address)
     # The upload is signed by its parameters, and gets no access token.
-    with open_client({}, provider="shopify") as http:
+    with open_client({}, provider="shopify", within=_UPLOAD_SECONDS) as http:
 
         def post() -> httpx.Response:
             file.seek(0)
