@@ -2,7 +2,8 @@
     Applies the price conditions to the candidates. Each type has its own: by default a UGC tag makes
     a sample at any price, and goods for TikTok must have been free. For a channel match they were
     free from the start; with a tag they may also have been paid first and refunded later, or
-    been edited to cost nothing. Only the goods matter: the total also contains shipping.
+    been edited to cost nothing. Only the goods matter: the total also contains shipping. An order
+    that a person made a sample needs no match.
 #}
 {% macro sample_matches(use_channel_index) -%}
 {%- set columns = "
@@ -47,6 +48,25 @@ channel_matches as (
     where not c.is_zero_price_only
 ),
 
+-- Orders that a person made samples, whatever their tags, channel and price.
+marked_orders as (
+    select
+        o.*,
+        d.decision as sample_type
+    from settings as s
+    inner join decisions as d on s.tenant_id = d.tenant_id
+    cross join lateral (
+        select
+            {{- columns }}
+        from orders as n
+        where n.tenant_id = d.tenant_id and n.order_id = d.order_id
+        {%- if use_channel_index %}
+        offset 0
+        {%- endif %}
+    ) as o
+    where d.decision in ('ugc', 'tiktok')
+),
+
 matches as (
     select
         m.tenant_id,
@@ -82,6 +102,20 @@ matches as (
         null::text as matched_tag,
         m.matched_patterns
     from channel_matches as m
+
+    union all
+
+    select
+        m.tenant_id,
+        m.order_id,
+        m.customer_id,
+        m.subtotal_minor,
+        m.refunded_minor,
+        m.current_subtotal_minor,
+        m.sample_type,
+        null::text as matched_tag,
+        '{}'::text[] as matched_patterns
+    from marked_orders as m
 ),
 
 matched_samples as (

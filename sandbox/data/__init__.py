@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 
@@ -18,7 +19,13 @@ from .model import (
     StoreData,
 )
 from .orders import Draft, purchase, replacement, test_order
-from .samples import creator_orders, default_customer, relay_buyers, tiktok_orders
+from .samples import (
+    creator_orders,
+    default_customer,
+    relay_buyers,
+    tiktok_orders,
+    unsettled_orders,
+)
 from .segments import make_segments
 from .specs import KESSEL, NORTHLIGHT, StoreSpec
 
@@ -63,6 +70,12 @@ def generate_store(spec: StoreSpec, seed: int, anchor: datetime) -> StoreData:
     buyers, default = relay_buyers(draft, serial + 1), default_customer(draft, serial)
     customers += [default, *buyers]
     orders += tiktok_orders(draft, buyers, default)
+    orders += unsettled_orders(
+        # A generator of its own leaves all other orders as they are.
+        replace(draft, rng=Random(f"{seed}/{spec.domain}/unsettled")),
+        creators,
+        buyers,
+    )
     _give_guests_addresses(rng, orders)
     _number_orders(spec, orders)
     _touch_customers(customers, orders)

@@ -21,6 +21,7 @@ from .orders import (
     apply_code,
     apply_free,
     basket,
+    cancel,
     charge,
     fulfil,
     new_order,
@@ -36,6 +37,10 @@ _TIKTOK_CHANNELS = (TIKTOK, TIKTOK_SHOP, TIKTOK_BY_APP)
 
 RELAY_DOMAINS = ("scs.tiktokw.us", "scs3.tiktok.com", "chat-seller-us.tiktok.com")
 UGC_TAGS = ("ugc-sample", "UGC ", "creator-sample", "UGC-Sample", "ugc", "Creator-Sample")
+
+
+# Days over which the orders are spread that somebody still has to look at.
+_RECENT_DAYS = 80
 
 
 def _some_time(draft: Draft) -> datetime:
@@ -174,3 +179,56 @@ def tiktok_orders(draft: Draft, buyers: list[Customer], default: Customer) -> li
         for _ in range(draft.spec.tiktok_samples)
     ]
     return orders
+
+
+def unsettled_orders(draft: Draft, creators: list[Customer], buyers: list[Customer]) -> list[Order]:
+    """Recent orders that somebody has to look at: samples on their way, and almost samples."""
+    rng = draft.rng
+    orders = []
+    for _ in range(draft.spec.unsettled_orders):
+        orders += [
+            _partly_sent(draft, rng.choice(creators)),
+            _gift(draft, rng.choice(creators)),
+            _symbolic_price(draft, rng.choice(buyers)),
+        ]
+    cancelled = ugc_sample(draft, rng.choice(creators), _recently(draft))
+    cancel(draft, cancelled)
+    return [*orders, cancelled, _sample_to_be_refunded(draft, rng.choice(buyers))]
+
+
+def _recently(draft: Draft) -> datetime:
+    day = HISTORY_DAYS - draft.rng.random() * _RECENT_DAYS
+    return moment(draft.rng, draft.spec, draft.anchor, day)
+
+
+def _partly_sent(draft: Draft, creator: Customer) -> Order:
+    order = ugc_sample(draft, creator, _recently(draft))
+    if order.fulfillments:
+        order.fulfillment_status = "PARTIALLY_FULFILLED"
+    return order
+
+
+def _gift(draft: Draft, creator: Customer) -> Order:
+    """A free order whose tag is none of the usual ones."""
+    order = ugc_sample(draft, creator, _recently(draft))
+    order.tags = [draft.rng.choice(("gifted-autumn", "influencer seeding"))]
+    return order
+
+
+def _symbolic_price(draft: Draft, buyer: Customer) -> Order:
+    """A TikTok order for a few per cent of its price: no ordinary sale, and not free."""
+    lines = basket(draft, 1)
+    apply_code(lines, 0.97)
+    order = new_order(draft, buyer, _recently(draft), lines, draft.rng.choice(_TIKTOK_CHANNELS))
+    charge(draft, order)
+    _ship_sample(draft, order)
+    return order
+
+
+def _sample_to_be_refunded(draft: Draft, buyer: Customer) -> Order:
+    """A TikTok sample that was paid for and is not refunded yet."""
+    order = new_order(draft, buyer, _recently(draft), basket(draft, 1), TIKTOK_SHOP)
+    order.tags = ["tiktok-sample"]
+    charge(draft, order)
+    fulfil(draft, order)
+    return order

@@ -37,6 +37,7 @@ class StoreSpec:
     tiktok_buyers: int
     default_customer_orders: int
     tiktok_samples: int
+    unsettled_orders: int
     shipping: int
     free_shipping_from: int
     tax_rate: float
@@ -66,6 +67,7 @@ NORTHLIGHT = StoreSpec(
     tiktok_buyers=260,
     default_customer_orders=90,
     tiktok_samples=150,
+    unsettled_orders=5,
     shipping=695,
     free_shipping_from=7500,
     tax_rate=0.07,
@@ -95,6 +97,7 @@ KESSEL = StoreSpec(
     tiktok_buyers=20,
     default_customer_orders=10,
     tiktok_samples=18,
+    unsettled_orders=2,
     shipping=490,
     free_shipping_from=4900,
     # German prices include VAT: nothing is added at checkout.

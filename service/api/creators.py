@@ -112,9 +112,13 @@ def list_creators(page: SearchQuery) -> dict[str, Any]:
     `q` searches handles, names and e-mail addresses.
     """
     with transaction() as conn:
-        return _BY_NAME.read_page(
-            conn, page, query("api.list_creators"), **_named(None), pattern=page.pattern
-        )
+        return read_creators(conn, page)
+
+
+def read_creators(conn: Connection, page: SearchQuery) -> dict[str, Any]:
+    """A page of the tenant's creators, and the cursor of the next page."""
+    statement = query("api.list_creators")
+    return _BY_NAME.read_page(conn, page, statement, **_named(None), pattern=page.pattern)
 
 
 @blueprint.post("/api/admin/creators")
@@ -127,7 +131,7 @@ def add_creator(creator: NewCreator) -> dict[str, Any]:
             added = fetch_one(conn, query("api.add_creator"), **creator.model_dump())
         # No values: they are a person's.
         record(conn, "creator.added", added["creator_id"])
-        return _read(conn, added["creator_id"])
+        return read_creator(conn, added["creator_id"])
 
 
 @blueprint.get("/api/admin/creators/<uuid:creator_id>")
@@ -135,7 +139,7 @@ def add_creator(creator: NewCreator) -> dict[str, Any]:
 def show_creator(creator_id: UUID) -> dict[str, Any]:
     """Get a creator. `GET /api/admin/samples?creator_id=…` lists their samples."""
     with transaction() as conn:
-        return _read(conn, creator_id)
+        return read_creator(conn, creator_id)
 
 
 @blueprint.patch("/api/admin/creators/<uuid:creator_id>")
@@ -150,7 +154,7 @@ def change_creator(creator_id: UUID, change: CreatorFields) -> dict[str, Any]:
         record(conn, "creator.changed", creator_id, after=changed)
         with _explained(conn):
             conn.execute(query("api.change_creator"), {**_named(creator_id), **current, **given})
-        return _read(conn, creator_id)
+        return read_creator(conn, creator_id)
 
 
 @blueprint.delete("/api/admin/creators/<uuid:creator_id>")
@@ -186,14 +190,19 @@ def merge_creators(creator_id: UUID, merge: CreatorMerge) -> dict[str, Any]:
         conn.execute(query("api.merge_creator_aliases"), parameters)
         conn.execute(query("api.merge_creators"), parameters)
         run = enqueue(conn, tenant_id(), "build", behind_running=True)
-        return {"creator": _read(conn, creator_id), "run": run}
+        return {"creator": read_creator(conn, creator_id), "run": run}
 
 
 def _named(creator_id: UUID | None) -> dict[str, Any]:
     return {"tenant_id": tenant_id(), "creator_id": creator_id}
 
 
-def _read(conn: Connection, creator_id: UUID) -> dict[str, Any]:
+def read_creator(conn: Connection, creator_id: UUID) -> dict[str, Any]:
+    """A creator of the tenant.
+
+    Raises:
+        NotFoundError: There is no such creator.
+    """
     found = _BY_NAME.read_page(
         conn, ONE_ROW, query("api.list_creators"), **_named(creator_id), pattern=None
     )

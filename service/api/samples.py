@@ -23,6 +23,9 @@ from service.api.samples_list import (
 )
 from service.api.schemas import (
     RequestModel,
+    ResponseModel,
+    Run,
+    SampleDecision,
     SampleOrderDetail,
     SampleOrdersPage,
     SampleStats,
@@ -32,6 +35,7 @@ from service.api.schemas import (
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
+from service.queue.enqueue import enqueue
 from service.queue.schedules import next_at
 from service.shopify.order_history import read_order_limit
 
@@ -45,6 +49,20 @@ class SuggestionsQuery(PageQuery):
     """Which page of the suggestions."""
 
     reason: SuggestionReason | None = Field(None, description="Only suggestions with this reason.")
+
+
+class SampleChoice(RequestModel):
+    """What an order is: a sample of a type, or dismissed."""
+
+    decision: SampleDecision = Field(
+        description="ugc or tiktok: a sample of this type; dismissed: not suggested again."
+    )
+
+
+class SampleDecided(ResponseModel):
+    """The build that applies a decision."""
+
+    run: Run | None = Field(description="Null if the samples stay the same.")
 
 
 class CreatorChoice(RequestModel):
@@ -116,12 +134,61 @@ def count_sample_orders() -> SampleStats:
 @blueprint.input(SuggestionsQuery, location="query", arg_name="page")
 @blueprint.output(SampleSuggestionsPage)
 def list_sample_suggestions(page: SuggestionsQuery) -> dict[str, Any]:
-    """List orders that are almost samples, newest first, to find gaps in the settings."""
+    """List orders that are almost samples, newest first, to find gaps in the settings.
+
+    Orders that somebody has decided about are left out.
+    """
     with transaction() as conn:
-        statement = query("api.list_sample_suggestions")
-        return _SUGGESTIONS.read_page(
-            conn, page, statement, tenant_id=tenant_id(), reason=page.reason
-        )
+        return read_suggestions(conn, page)
+
+
+def read_suggestions(conn: Connection, page: SuggestionsQuery) -> dict[str, Any]:
+    """A page of the tenant's suggestions, and the cursor of the next page."""
+    statement = query("api.list_sample_suggestions")
+    return _SUGGESTIONS.read_page(conn, page, statement, tenant_id=tenant_id(), reason=page.reason)
+
+
+@blueprint.put("/api/admin/samples/suggestions/<order_id>/decision")
+@blueprint.input(SampleChoice, arg_name="choice")
+@blueprint.output(SampleDecided, status_code=202)
+def decide_sample(order_id: str, choice: SampleChoice) -> dict[str, Any]:
+    """Make an order a sample whatever your settings, or dismiss it as a suggestion.
+
+    A build applies it. A dismissed order is not suggested again.
+    """
+    parameters = {
+        "tenant_id": tenant_id(),
+        "order_id": order_id,
+        "decision": choice.decision,
+        "decided_by": actor(),
+    }
+    with transaction() as conn:
+        record(conn, "sample.decided", order_id, after=choice.model_dump())
+        is_known = "\0" not in order_id and conn.execute(query("api.decide_sample"), parameters)
+        if not is_known or is_known.fetchone() is None:
+            raise NotFoundError("No order has this id.")
+        return _applied(conn, needs_build=choice.decision != "dismissed")
+
+
+@blueprint.delete("/api/admin/samples/suggestions/<order_id>/decision")
+@blueprint.output(SampleDecided, status_code=202)
+def withdraw_sample_decision(order_id: str) -> dict[str, Any]:
+    """Withdraw a decision about an order. Your settings apply to it again."""
+    parameters = {"tenant_id": tenant_id(), "order_id": order_id}
+    with transaction() as conn:
+        record(conn, "sample.decision_withdrawn", order_id)
+        withdrawn = None
+        if "\0" not in order_id:
+            statement = query("api.delete_sample_decision")
+            withdrawn = conn.execute(statement, parameters).fetchone()
+        if withdrawn is None:
+            raise NotFoundError("Nobody has decided about this order.")
+        return _applied(conn, needs_build=withdrawn["decision"] != "dismissed")
+
+
+def _applied(conn: Connection, *, needs_build: bool) -> dict[str, Any]:
+    run = enqueue(conn, tenant_id(), "build", behind_running=True) if needs_build else None
+    return {"run": run}
 
 
 @blueprint.get("/api/admin/samples/<order_id>")

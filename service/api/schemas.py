@@ -82,6 +82,7 @@ SampleType = Literal["ugc", "tiktok"]
 SampleStatus = Literal["pending", "partial", "fulfilled", "cancelled"]
 SampleSort = Literal["newest", "oldest", "value", "waiting"]
 SuggestionReason = Literal["tag_not_free", "channel_not_free", "tag_looks_like_sample"]
+SampleDecision = Literal["ugc", "tiktok", "dismissed"]
 CreatorLink = Literal["manual", "email", "handle", "unlinked"]
 Platform = Literal["tiktok", "instagram", "youtube", "other"]
 RunKind = Literal[
@@ -377,6 +378,7 @@ class SampleSuggestion(ResponseModel):
     goods_paid: Money
     currency: str
     ordered_at: Instant
+    suggested_type: SampleType = Field(description="The type of sample that it probably is.")
 
 
 class SampleSuggestionsPage(Page[SampleSuggestion]):

@@ -117,6 +117,7 @@ def _main_job(settings: Settings, pool: Pool, tenants: list[DemoTenant]) -> dict
         _record(settings, pool, tenant, "segments_sync", partial(sync_shopify, only="segments"))
         with tenant_transaction(pool, tenant.tenant_id) as conn:
             conn.execute(query("cli.exclude_demo_customer"), {"tenant_id": tenant.tenant_id})
+            conn.execute(query("cli.add_demo_creators"), {"tenant_id": tenant.tenant_id})
     echo("building the models with dbt, with half a year of history")
     # Yesterday is one of the weekly days, so that pages can compare with it.
     yesterday = _anchor(settings) - timedelta(days=1)

@@ -11,7 +11,7 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 
 from service.api.input_errors import field_errors
-from service.api.problems import BadCursorError, NotBuiltError
+from service.api.problems import BadCursorError, NotBuiltError, NotFoundError
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
 
@@ -45,22 +45,38 @@ _TOO_SLOW = Failure("This took too long", "The list could not be read in time.",
 _CHECK_FILTERS = "Check the filters"
 
 
+_EXPLAINED = (
+    ValidationError,
+    InvalidInputError,
+    NotFoundError,
+    BadCursorError,
+    NotBuiltError,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.QueryCanceled,
+)
+
+
 def read_part(conn: Connection, read: Callable[[], _Read]) -> tuple[_Read | None, Failure | None]:
     """What ``read`` returns, or why it cannot be read. The transaction can continue."""
     try:
         with conn.transaction():
             return read(), None
-    except ValidationError as error:
-        return None, Failure(_CHECK_FILTERS, errors=dict(reversed(field_errors(error))))
-    except InvalidInputError as error:
+    except _EXPLAINED as error:
+        return None, _explain(error)
+
+
+def _explain(error: Exception) -> Failure:
+    if isinstance(error, ValidationError):
+        # The first of several faults of one filter.
+        return Failure(_CHECK_FILTERS, errors=dict(reversed(field_errors(error))))
+    if isinstance(error, InvalidInputError):
         words = f"{error.message} {error.advice}".strip()
-        return None, Failure(_CHECK_FILTERS, errors={error.field: words})
-    except BadCursorError:
-        return None, _LOST_PAGE
-    except (NotBuiltError, psycopg.errors.UndefinedTable):
-        return None, _NOT_BUILT
-    except psycopg.errors.QueryCanceled:
-        return None, _TOO_SLOW
+        return Failure(_CHECK_FILTERS, errors={error.field: words})
+    if isinstance(error, NotFoundError):
+        return Failure("Not found", error.message)
+    if isinstance(error, BadCursorError):
+        return _LOST_PAGE
+    return _TOO_SLOW if isinstance(error, psycopg.errors.QueryCanceled) else _NOT_BUILT
 
 
 def query_of_url(model: type[_Query]) -> _Query:

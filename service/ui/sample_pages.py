@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal
 from uuid import UUID
@@ -11,15 +12,32 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from service.api.access import tenant_id, transaction
-from service.api.samples import read_sample_stats
+from service.api.creators import read_creator, read_creators
+from service.api.paging import SearchQuery
+from service.api.samples import SuggestionsQuery, read_sample_stats, read_suggestions
 from service.api.samples_list import SamplesQuery, count_samples, list_samples
-from service.api.schemas import SampleFigures, SampleOrdersPage, SampleStats, SampleStatus
+from service.api.schemas import (
+    Creator,
+    CreatorsPage,
+    SampleFigures,
+    SampleOrdersPage,
+    SampleStats,
+    SampleStatus,
+    SampleSuggestionsPage,
+)
 from service.api.tenant import read_tenant
 from service.core.db import Connection
 from service.ui.blueprint import blueprint, render
 from service.ui.reading import filters_of_url, query_of_url, read_part
 
 _FILTERS = ("type", "status", "q", "creator_id", "ordered_from", "ordered_until", "sort")
+# The reasons of suggestions, in words.
+_REASONS = {
+    "": "Any reason",
+    "tag_not_free": "Sample tag, but paid",
+    "channel_not_free": "Sample channel, nearly free",
+    "tag_looks_like_sample": "Free, with a tag like a sample tag",
+}
 
 
 @blueprint.get("/samples")
@@ -52,19 +70,68 @@ def sample_order(order_id: str) -> str:
 @blueprint.get("/samples/suggestions")
 def sample_suggestions() -> str:
     """Orders that may be samples but match no rule."""
-    return render("sample_suggestions.html", "samples")
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        page, failure = read_part(
+            conn,
+            lambda: SampleSuggestionsPage.model_validate(
+                read_suggestions(conn, query_of_url(SuggestionsQuery))
+            ),
+        )
+    return render_template(
+        "sample_suggestions.html",
+        tenant=tenant,
+        section="samples",
+        page=page,
+        failure=failure,
+        reasons=_REASONS,
+        filters=filters_of_url("reason"),
+        address=partial(_address, names=("reason",)),
+    )
 
 
 @blueprint.get("/samples/creators")
 def creators() -> str:
     """Creators who receive samples."""
-    return render("creators.html", "samples")
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        page, failure = read_part(
+            conn,
+            lambda: CreatorsPage.model_validate(read_creators(conn, query_of_url(SearchQuery))),
+        )
+    return render_template(
+        "creators.html",
+        tenant=tenant,
+        section="samples",
+        page=page,
+        failure=failure,
+        filters=filters_of_url("q"),
+        address=partial(_address, names=("q",)),
+    )
 
 
 @blueprint.get("/samples/creators/<uuid:creator_id>")
-def creator(creator_id: UUID) -> str:
-    """One creator."""
-    return render("creator.html", "samples", creator_id=creator_id)
+def creator(creator_id: UUID) -> ResponseReturnValue:
+    """One creator, and the samples that they received."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        found, failure = read_part(
+            conn, lambda: Creator.model_validate(read_creator(conn, creator_id))
+        )
+        samples = None
+        if found:
+            samples, failure = read_part(conn, lambda: _read_samples(conn, creator_id=creator_id))
+    page = render_template(
+        "creator.html",
+        tenant=tenant,
+        section="samples",
+        creator_id=creator_id,
+        creator=found,
+        samples=samples,
+        failure=failure,
+        address=partial(_address, names=(), creator_id=creator_id),
+    )
+    return page, HTTPStatus.OK if found else HTTPStatus.NOT_FOUND
 
 
 @blueprint.get("/samples/settings")
@@ -120,16 +187,20 @@ def _figures_of_type(stats: SampleStats | None) -> SampleFigures | None:
     return by_type.get(request.args.get("type", "all"), by_type["all"])
 
 
-def _read_samples(conn: Connection) -> dict[str, Any]:
-    """The rows of the list, how many there are in all, and the cursor of the next page."""
-    query = query_of_url(SamplesQuery)
+def _read_samples(conn: Connection, **filters: Any) -> dict[str, Any]:
+    """The rows of the list, how many there are in all, and the cursor of the next page.
+
+    Args:
+        conn: A connection.
+        filters: Filters that replace those of the URL.
+    """
+    query = query_of_url(SamplesQuery).model_copy(update=filters)
     read = SampleOrdersPage.model_validate(list_samples(conn, tenant_id(), query))
     is_all = query.cursor is None and read.next_cursor is None
     total = len(read.data) if is_all else count_samples(conn, tenant_id(), query)
     return {"rows": read.data, "total": total, "next_cursor": read.next_cursor}
 
 
-def _address(**changes: str | None) -> str:
+def _address(*, names: tuple[str, ...] = _FILTERS, **changes: Any) -> str:
     """The URL of this page with other filters, from the first page on."""
-    endpoint = str(request.endpoint)
-    return url_for(endpoint, **{**filters_of_url(*_FILTERS), **changes})
+    return url_for(str(request.endpoint), **{**filters_of_url(*names), **changes})

@@ -35,6 +35,7 @@ with granted_lists (privileges, relations) as (
                 'app.promo_codes',
                 'app.runs',
                 'app.sample_creator_links',
+                'app.sample_decisions',
                 'app.segment_sizes',
                 'app.shopify_customer_metafields',
                 'app.shopify_metafield_changes',

@@ -44,16 +44,24 @@ def test_a_sample_is_explained_and_given_a_creator(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
     page = signed_in
-    page.goto(f"{site.url}/admin/samples/creators?add=1")
+    page.goto(f"{site.url}/admin/samples/creators")
     expect(page.get_by_role("heading", name="No creators yet")).to_be_visible()
+    inspect(page)
+    page.get_by_role("link", name="Add creator").click()
+    assert page.url.endswith("add=1")
     inspect(page)
     page.get_by_label("Handle", exact=True).fill("@Ada.Creates")
     page.get_by_label("Platform").select_option("instagram")
     page.get_by_label("E-mail", exact=True).fill("ada@example.com")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Add creator").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("@ada.creates")
-    expect(page.get_by_label("Platform")).to_have_value("instagram")
     inspect(page)
+    page.get_by_role("button", name="Edit").click()
+    expect(page.get_by_label("Platform")).to_have_value("instagram")
+    page.get_by_label("Name", exact=True).fill("Ada")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".facts")).to_contain_text("Ada")
+    expect(page.get_by_role("button", name="Edit")).to_be_focused()
 
     open_list(site, page)
     page.locator(".rows tbody th a").first.click()
@@ -74,20 +82,54 @@ def test_a_sample_is_explained_and_given_a_creator(
     expect(page.locator("[data-creator]")).not_to_contain_text("set manually")
 
 
-def test_creators_are_merged_and_deleted(site: Site, signed_in: Page) -> None:
+def add_creator(site: Site, page: Page, handle: str) -> None:
+    page.goto(f"{site.url}/admin/samples/creators?add=1")
+    page.get_by_label("Handle", exact=True).fill(handle)
+    page.get_by_role("button", name="Add creator").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"@{handle}")
+
+
+def test_creators_show_their_samples_are_merged_and_deleted(
+    site: Site, signed_in: Page, neighbour: Page, inspect: Inspect
+) -> None:
     page = signed_in
     for handle in ("ada.old", "ada"):
-        page.goto(f"{site.url}/admin/samples/creators?add=1")
-        page.get_by_label("Handle", exact=True).fill(handle)
-        page.get_by_role("button", name="Save").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text(f"@{handle}")
-    page.get_by_label("Other creator").select_option(label="@ada.old")
-    page.get_by_label("They are the same person").check()
-    page.get_by_role("button", name="Merge into this creator").click()
-    expect(page.locator("[data-creator]")).to_contain_text("ada.old")
+        add_creator(site, page, handle)
+    creator = page.url
+    page.goto(f"{site.url}/admin/samples")
+    page.locator("[data-link-creator]").first.click()
+    page.get_by_role("combobox", name="Find a creator").press_sequentially("ada.old")
+    page.get_by_role("option", name=re.compile("^@ada.old")).click()
+    expect(page.locator(".rows [data-label=Creator]").first).to_contain_text("@ada.old")
+    name = page.locator(".rows tbody th").first.inner_text()
+    page.goto(f"{site.url}/admin/samples/creators?q=ada")
+    rows = page.locator(".rows tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(1).locator("[data-label=Samples]")).to_contain_text("1")
+    inspect(page)
+    neighbour.goto(f"{site.url}/admin/samples/creators")
+    expect(neighbour.get_by_role("heading", name="No creators yet")).to_be_visible()
+    neighbour.goto(creator)
+    expect(neighbour.get_by_role("alert")).to_contain_text("There is no such creator.")
+
+    page.goto(creator)
+    expect(page.get_by_role("heading", name="No samples yet")).to_be_visible()
+    page.get_by_role("button", name="Merge a duplicate").click()
+    page.get_by_role("combobox", name="Other creator").press_sequentially("old")
+    expect(page.get_by_role("dialog").get_by_role("option")).to_have_count(1)
+    inspect(page)
+    page.keyboard.press("Enter")
+    confirm = page.get_by_role("dialog", name="Merge @ada.old into this creator?")
+    confirm.get_by_role("button", name="Merge").click()
+    expect(page.locator(".facts")).to_contain_text("ada.old")
+    expect(page.locator(".rows tbody th")).to_have_text(name)
     expect(page.locator("[data-run-status]")).to_contain_text("Waiting to start")
-    page.get_by_label("delete this creator").check()
-    page.get_by_role("button", name="Delete creator").click()
+    inspect(page)
+
+    page.get_by_role("button", name="Delete").click()
+    confirm = page.get_by_role("dialog", name="Delete this creator?")
+    expect(confirm.get_by_role("button", name="Cancel")).to_be_focused()
+    confirm.get_by_role("button", name="Delete creator").click()
     expect(page.get_by_role("heading", name="No creators yet")).to_be_visible()
 
 
@@ -248,33 +290,34 @@ def test_every_sample_form_says_which_field_is_wrong(
 ) -> None:
     page = signed_in
 
-    def wrong(label: str, value: str, button: str, message: str) -> None:
-        field = page.get_by_label(label, exact=True)
-        field.fill(value)
-        page.get_by_role("button", name=button).click()
-        expect(field).to_have_attribute("aria-invalid", "true")
-        expect(field).to_have_accessible_description(re.compile(re.escape(message)))
-        expect(field).to_be_focused()
-        inspect(page)
-        field.fill("")
-
     page.goto(f"{site.url}/admin/samples/creators?add=1")
-    page.get_by_role("button", name="Save").click()
+    add = page.get_by_role("button", name="Add creator")
     handle = page.get_by_label("Handle", exact=True)
+    add.click()
     expect(handle).to_have_accessible_description(
         "A creator needs a handle, a name or an e-mail address."
     )
-    wrong("Handle", "two words", "Save", "A handle is one word without @ and /.")
-    expect(page.locator("[data-form-status]")).to_have_text("Not saved. Fix the marked fields.")
+    handle.fill("two words")
+    page.get_by_label("Notes").fill("Kept")
+    add.click()
+    expect(handle).to_have_accessible_description("A handle is one word without @ and /.")
+    expect(handle).to_be_focused()
+    expect(page.get_by_text("Not saved. Fix the marked fields.")).to_be_visible()
+    expect(page.get_by_label("Notes")).to_have_value("Kept")
+    inspect(page)
     handle.fill("ada")
     page.get_by_label("E-mail", exact=True).fill("ada@example.com")
-    page.get_by_role("button", name="Save").click()
+    add.click()
     expect(page.get_by_role("heading", level=1)).to_have_text("@ada")
 
     # Another creator with the same address: the field, and what to do.
     page.goto(f"{site.url}/admin/samples/creators?add=1")
-    address = "Another creator has this e-mail address. If they are the same person, merge"
-    wrong("E-mail", "ada@example.com", "Save", address)
+    email = page.get_by_label("E-mail", exact=True)
+    email.fill("ada@example.com")
+    add.click()
+    expect(email).to_have_accessible_description(
+        re.compile("Another creator has this e-mail address. If they are the same person, merge")
+    )
 
     page.goto(f"{site.url}/admin/samples/settings")
     tags = page.locator("#ugc_tags")
@@ -301,20 +344,53 @@ def changes_of(site: Site) -> int:
     return int(row["n"])
 
 
-def test_suggestions_show_their_reason_and_link_to_the_settings(
-    site: Site, signed_in: Page, inspect: Inspect
+def test_suggestions_are_added_marked_and_dismissed_and_each_is_undone(
+    site: Site, signed_in: Page, neighbour: Page, inspect: Inspect
 ) -> None:
     page = signed_in
     page.goto(f"{site.url}/admin/samples/suggestions")
-    expect(page.locator("[data-list]")).to_have_attribute("aria-busy", "false")
     rows = page.locator(".rows tbody tr")
-    expect(rows.first).to_contain_text(re.compile("but paid|like a sample tag"))
+    expect(rows.first).to_contain_text(re.compile("but paid|nearly free|like a sample tag"))
+    # Ordinary sales through TikTok are none.
+    count = rows.count()
+    assert 5 < count < 30
     inspect(page)
+    orders = page.locator(".rows tbody th")
+
+    def undo(name: str) -> None:
+        expect(orders.filter(has_text=name)).to_have_count(0)
+        page.locator(".toast").get_by_role("button", name="Undo").click()
+        expect(orders.filter(has_text=name)).to_have_count(1)
+        expect(rows).to_have_count(count)
+
+    name = rows.first.get_by_role("button", name="Dismiss").get_attribute("data-name") or ""
+    rows.first.get_by_role("button", name="Dismiss").click()
+    undo(name)
+
     page.get_by_label("Reason").select_option("channel_not_free")
-    page.get_by_role("button", name="Filter").click()
     page.wait_for_url("**reason=channel_not_free")
-    expect(page.locator("[data-list]")).to_have_attribute("aria-busy", "false")
-    expect(rows.first).to_contain_text("Sample channel, but paid")
+    expect(rows.first).to_contain_text("Sample channel, nearly free")
+    count = rows.count()
+    mark = rows.first.get_by_role("button", name=re.compile("Mark as TikTok"))
+    name = mark.get_attribute("data-name") or ""
+    mark.click()
+    expect(page.locator(".toast")).to_contain_text(f"{name} is a TikTok sample now.")
+    expect(page.locator("[data-run-status]")).to_contain_text("Waiting to start")
+    undo(name)
+
+    page.goto(f"{site.url}/admin/samples/suggestions?reason=tag_looks_like_sample")
+    count = rows.count()
+    add = rows.first.get_by_role("button", name=re.compile("Add tag"))
+    name, tag = add.get_attribute("data-name") or "", add.get_attribute("data-tag")
+    add.click()
+    expect(page.locator(".toast")).to_contain_text(f"{tag} is one of the UGC tags now.")
+    undo(name)
+
+    rows.first.get_by_role("button", name="Dismiss").click()
+    expect(rows).to_have_count(count - 1)
+    neighbour.goto(f"{site.url}/admin/samples/suggestions")
+    expect(neighbour.locator(".rows tbody tr").first).to_be_visible()
+    expect(neighbour.locator(".rows tbody th").filter(has_text=name)).to_have_count(0)
     page.locator(".help").get_by_role("link", name="settings").click()
     expect(page.get_by_role("dialog", name="Sample settings")).to_be_visible()
 

@@ -363,5 +363,55 @@ def test_suggestions_and_unknown_statuses_are_listed(
     assert ([row["order_id"] for row in rest["data"]], rest["next_cursor"]) == (["0"], None)
     only = client.get(f"{path}?reason=channel_not_free").get_json()["data"]
     assert [row["order_id"] for row in only] == ["1"]
+    assert only[0]["suggested_type"] == "tiktok"
     stats = client.get(f"{PATH}/stats").get_json()
     assert stats["unknown_statuses"] == [{"fulfillment_status": "BY_PIGEON", "samples": 2}]
+
+
+def test_a_suggestion_is_dismissed_made_a_sample_and_suggested_again(
+    app: APIFlask, client: FlaskClient, settings: Settings, tenants: list[UUID]
+) -> None:
+    tenant, other = tenants[:2]
+    with connect_as_owner(settings) as owner:
+        for each in (tenant, other):
+            land(owner, each, [{"order_id": "gift"}, {"order_id": "paid"}])
+    with connect(transform_url(settings)) as conn:
+        for each in (tenant, other):
+            for order, reason in (("gift", "tag_looks_like_sample"), ("paid", "channel_not_free")):
+                conn.execute(
+                    """
+                    insert into marts.sample_near_misses (
+                        tenant_id, order_id, reason, evidence, tags, goods_paid, currency,
+                        ordered_at
+                    )
+                    values (%s, %s, %s, '{Gifted}', '{}', 0, 'EUR', %s)
+                    """,
+                    [each, order, reason, CALCULATED_AT],
+                )
+    south = client_of(app, settings, other)
+
+    def suggested(reader: FlaskClient) -> set[str]:
+        rows = reader.get(f"{PATH}/suggestions").get_json()["data"]
+        return {row["order_id"] for row in rows}
+
+    def decide(order: str, decision: str) -> Any:
+        path = f"{PATH}/suggestions/{order}/decision"
+        return client.put(path, json={"decision": decision})
+
+    dismissed = decide("gift", "dismissed")
+    assert (dismissed.status_code, dismissed.get_json()) == (202, {"run": None})
+    assert suggested(client) == {"paid"}
+    marked = decide("paid", "tiktok")
+    assert marked.get_json()["run"]["kind"] == "build"
+    assert suggested(client) == set()
+    assert suggested(south) == {"gift", "paid"}
+    assert decide("none", "ugc").status_code == 404
+    assert decide("gift", "sold").status_code == 422
+    assert south.delete(f"{PATH}/suggestions/paid/decision").status_code == 404
+    withdrawn = client.delete(f"{PATH}/suggestions/paid/decision")
+    assert withdrawn.get_json()["run"]["kind"] == "build"
+    assert client.delete(f"{PATH}/suggestions/gift/decision").get_json() == {"run": None}
+    assert suggested(client) == {"gift", "paid"}
+    # A tag that the settings cover is none to suggest, even before the build.
+    client.patch(f"{PATH}/settings", json={"tiktok_tags": [" gifted"]})
+    assert suggested(client) == {"paid"}

@@ -20,7 +20,7 @@ import pytest
 
 from service.core import embedded
 from service.core.config import Settings
-from service.core.db import app_url, connect, connect_as_owner
+from service.core.db import app_url, connect, connect_as_owner, transform_url
 from tests.command import environment_of, quintile, quintile_process
 from tests.conftest import PROJECT_DIR
 from tests.wheel import build_wheel, install
@@ -63,6 +63,7 @@ def test_the_demo_runs_from_nothing_and_again(empty_home: Settings, tmp_path: Pa
         )
         assert tenant["klaviyo"]["calls"] > 0
     assert first["seconds"] > 0
+    _assert_samples_to_look_at(empty_home)
     checked = quintile(empty_home, "doctor").stdout
     assert f"{larger['name']}: last build" in checked
     assert "no build yet" not in checked
@@ -72,6 +73,37 @@ def test_the_demo_runs_from_nothing_and_again(empty_home: Settings, tmp_path: Pa
     assert second["tenants"] == first["tenants"]
 
     _assert_serves_until_told_to_end(empty_home)
+
+
+def _assert_samples_to_look_at(settings: Settings) -> None:
+    """Each store has linked samples, suggestions of every reason, and samples of every status."""
+    with connect(transform_url(settings)) as conn:
+        found = conn.execute(
+            """
+            select
+                array(
+                    select distinct s.status from marts.sample_orders as s
+                    where s.tenant_id = t.tenant_id
+                ) as statuses,
+                array(
+                    select distinct n.reason from marts.sample_near_misses as n
+                    where n.tenant_id = t.tenant_id
+                ) as reasons,
+                exists (
+                    select from marts.sample_orders as s
+                    where s.tenant_id = t.tenant_id and s.creator_id is not null
+                ) as has_linked
+            from app.tenants as t
+            """
+        ).fetchall()
+    for row in found:
+        assert set(row["statuses"]) == {"pending", "partial", "fulfilled", "cancelled"}
+        assert set(row["reasons"]) == {
+            "tag_not_free",
+            "channel_not_free",
+            "tag_looks_like_sample",
+        }
+        assert row["has_linked"]
 
 
 def _assert_serves_until_told_to_end(settings: Settings) -> None:

@@ -55,7 +55,10 @@ def store() -> Store:
     data = small_shop()
     # A person with orders, one of them a sample, and a unique name.
     placed = Counter(o.customer_number for o in data.orders if not o.test and not o.cancelled_at)
-    number = next(n for n, orders in sorted(placed.items(), key=str) if n and orders > 2)
+    paying = {o.customer_number for o in data.orders if o.subtotal > 0}
+    number = next(
+        n for n, orders in sorted(placed.items(), key=str) if n in paying and n and orders > 2
+    )
     first, last = NAME.split()
     customers = [
         replace(c, first_name=first, last_name=last, email=EMAIL) if c.number == number else c
@@ -279,6 +282,11 @@ def everywhere(
             {"t": tenant, "h": HANDLE, "n": NAME, "e": EMAIL, "o": orders[-1]},
         )
         conn.execute(
+            "insert into app.sample_decisions (tenant_id, order_id, decision, decided_by)"
+            " values (%s, %s, 'dismissed', 'Token')",
+            [tenant, orders[-1]],
+        )
+        conn.execute(
             "update app.rfm_settings set excluded_customer_ids = array[%s, 'someone-else']",
             [person],
         )
@@ -457,6 +465,7 @@ def test_a_data_request_exports_all_data_about_the_person(
         "app.klaviyo_sync_runs",
         "app.creators",
         "app.sample_creator_links",
+        "app.sample_decisions",
         "app.rfm_settings",
         "marts.customer_facts",
         "marts.sample_orders",

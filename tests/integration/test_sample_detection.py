@@ -170,8 +170,16 @@ def test_odd_tags_settings_and_channels_are_found_by_index_and_without(
         assert previewed(settings, reader, tenant) == samples(reader, tenant)
 
 
+# A line of goods of 9.00.
+LISTED = {"line_items": json.dumps([{"unit_price_minor": 900, "quantity": 1}])}
+
+
 def test_an_order_enters_and_leaves_as_it_changes(
-    owner: Connection, reader: Connection, make_tenant: MakeTenant, build: Callable[..., None]
+    settings: Settings,
+    owner: Connection,
+    reader: Connection,
+    make_tenant: MakeTenant,
+    build: Callable[..., None],
 ) -> None:
     tenant = make_tenant()
     configure(
@@ -186,7 +194,8 @@ def test_an_order_enters_and_leaves_as_it_changes(
         [
             {"order_id": "paid", "tags": ["Free sample"], "subtotal_minor": 900},
             {"order_id": "ugc", "tags": ["ugc"], "subtotal_minor": 900, "customer_id": "7"},
-            {"order_id": "sold", "channel": "TikTok Shop", "subtotal_minor": 900},
+            {"order_id": "sold", "channel": "TikTok Shop", "subtotal_minor": 900, **LISTED},
+            {"order_id": "cheap", "channel": "TikTok Shop", "subtotal_minor": 90, **LISTED},
             {"order_id": "retagged", "tags": ["UGC"]},
             {"order_id": "deleted", "tags": ["ugc"]},
             {"order_id": "cancelled", "tags": ["ugc"], "fulfillment_status": "FULFILLED"},
@@ -197,20 +206,29 @@ def test_an_order_enters_and_leaves_as_it_changes(
     assert set(samples(reader, tenant)) == {"ugc", "retagged", "deleted", "cancelled"}
     assert near_misses(reader, tenant) == {
         ("paid", "tag_not_free"),
-        ("sold", "channel_not_free"),
+        ("cheap", "channel_not_free"),
         ("gifted", "tag_looks_like_sample"),
     }
 
     for change in (
-        "refunded_minor = 900 where order_id in ('paid', 'sold')",
+        "refunded_minor = 900 where order_id in ('paid', 'cheap')",
         "tags = '{vip}' where order_id = 'retagged'",
         "deleted_at = now() where order_id = 'deleted'",
         "cancelled_at = now() where order_id = 'cancelled'",
         "tags = '{}' where order_id = 'ugc'",
     ):
         owner.execute(f"update shopify.orders set {change}")  # type: ignore[call-overload]
+    owner.execute(
+        """
+        insert into app.sample_decisions (tenant_id, order_id, decision, decided_by)
+        values (%(t)s, 'sold', 'tiktok', 'Ada'), (%(t)s, 'gifted', 'dismissed', 'Ada')
+        """,
+        {"t": tenant},
+    )
     build()
+    assert samples(reader, tenant) == previewed(settings, reader, tenant)
     assert samples(reader, tenant) == {
+        "sold": ([], [], "any"),
         "paid": (["Free sample"], [], "refunded"),
         "cancelled": (["ugc"], [], "free"),
     }
@@ -218,9 +236,12 @@ def test_an_order_enters_and_leaves_as_it_changes(
     assert [(row["order_id"], row["status"]) for row in statuses.fetchall()] == [
         ("cancelled", "cancelled"),
         ("paid", "pending"),
+        ("sold", "pending"),
     ]
+    marked = reader.execute("select evidence from marts.sample_orders where order_id = 'sold'")
+    assert marked.fetchall() == [{"evidence": "a person marked it as a sample"}]
     assert near_misses(reader, tenant) == {
-        ("sold", "channel_not_free"),
+        ("cheap", "channel_not_free"),
         ("gifted", "tag_looks_like_sample"),
     }
 
@@ -244,8 +265,10 @@ def test_each_type_of_sample_has_its_own_price_condition(
         {"order_id": "tiktok refunded", "tags": ["free sample"], **refunded},
         {"order_id": "both paid", "tags": both, "channel": "TikTok", **paid},
         {"order_id": "both free", "tags": both, "channel": "TikTok"},
-        {"order_id": "channel paid", "channel": "TikTok", "tags": [], **paid},
+        {"order_id": "channel paid", "channel": "TikTok", "tags": [], **paid, **LISTED},
         {"order_id": "channel refunded", "channel": "TikTok", "tags": [], **refunded},
+        {"order_id": "channel cheap", "channel": "TikTok", "tags": [], **LISTED}
+        | {"subtotal_minor": 90},
     ]
     conditions = {
         (is_tiktok_free, is_ugc_free): make_tenant(f"t{is_tiktok_free:d}{is_ugc_free:d}")
@@ -279,7 +302,13 @@ def test_each_type_of_sample_has_its_own_price_condition(
     free_ugc = {"ugc free", "ugc refunded", "both free"}
     any_ugc = free_ugc | {"ugc paid", "both paid"}
     free_tiktok = {"tiktok refunded", "both free"}
-    any_tiktok = free_tiktok | {"tiktok paid", "both paid", "channel paid", "channel refunded"}
+    any_tiktok = free_tiktok | {
+        "tiktok paid",
+        "both paid",
+        "channel paid",
+        "channel cheap",
+        "channel refunded",
+    }
     assert {key: types(tenant) for key, tenant in conditions.items()} == {
         (True, False): {"ugc": any_ugc, "tiktok": free_tiktok},
         (True, True): {"ugc": free_ugc, "tiktok": free_tiktok},
@@ -290,7 +319,7 @@ def test_each_type_of_sample_has_its_own_price_condition(
     assert samples(reader, default)["both paid"] == (["ugc"], [], "any")
     for tenant in (*conditions.values(), default):
         assert previewed(settings, reader, tenant) == samples(reader, tenant)
-    sales = {("channel paid", "channel_not_free"), ("channel refunded", "channel_not_free")}
+    sales = {("channel cheap", "channel_not_free")}
     assert {key: near_misses(reader, tenant) for key, tenant in conditions.items()} == {
         (True, False): sales | {("tiktok paid", "tag_not_free")},
         (True, True): sales

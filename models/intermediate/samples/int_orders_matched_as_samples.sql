@@ -10,6 +10,10 @@ orders as not materialized (
     select * from {{ ref('stg_shopify__orders') }}
 ),
 
+decisions as (
+    select * from {{ ref('stg_app__sample_decisions') }}
+),
+
 samples_config as (
     select * from {{ ref('stg_app__samples_config') }}
 ),

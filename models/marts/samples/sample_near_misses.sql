@@ -50,8 +50,9 @@ paid_with_a_tag as (
     group by tenant_id, order_id
 ),
 
--- Old sales of a channel are of no use as suggestions, and in some shops they are half of all
--- orders.
+-- Ordinary sales of a channel are no suggestions, and in some shops they are half of all orders.
+-- Goods that cost next to nothing are no ordinary sale. The JSON path skips lines that cannot be
+-- read; an order without a readable line is taken for a sale.
 paid_through_a_channel as (
     select
         c.tenant_id,
@@ -62,6 +63,17 @@ paid_through_a_channel as (
     cross join lateral (
         select n.order_id
         from orders as n
+        cross join lateral (
+            select
+                sum(
+                    (line_item ->> 'unit_price_minor')::numeric
+                    * (line_item ->> 'quantity')::numeric
+                ) as list_minor
+            from jsonb_path_query(
+                n.line_items,
+                '$[*] ? (@.unit_price_minor.type() == "number" && @.quantity.type() == "number")'
+            ) as line_item
+        ) as l
         where
             not n.is_test
             and n.tenant_id = c.tenant_id
@@ -69,6 +81,7 @@ paid_through_a_channel as (
             and n.subtotal_minor > 0
             and n.ordered_at
             >= {{ as_of() }} - {{ var('sample_near_miss_days') }} * interval '1 day'
+            and n.subtotal_minor <= {{ var('sample_near_miss_price_share') }} * l.list_minor
         {{ 'offset 0' if use_index }} -- noqa: AM09
     ) as o
 ),

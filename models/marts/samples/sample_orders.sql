@@ -120,10 +120,15 @@ final as (
                     'channel “' || l.channel || '” is like “'
                     || array_to_string(l.matched_patterns, '”, “') || '”'
             end,
-            case l.price_reason
-                when 'free' then 'the goods cost nothing'
-                when 'refunded' then 'the goods were refunded or taken off the order'
-                else 'any price counts'
+            case
+                when l.matched_tags = '{}' and l.matched_patterns = '{}'
+                    then 'a person marked it as a sample'
+            end,
+            case
+                when l.price_reason = 'free' then 'the goods cost nothing'
+                when l.price_reason = 'refunded'
+                    then 'the goods were refunded or taken off the order'
+                when l.matched_tags <> '{}' or l.matched_patterns <> '{}' then 'any price counts'
             end
         ) as evidence,
 

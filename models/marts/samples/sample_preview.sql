@@ -11,6 +11,10 @@ orders as not materialized (
     select * from {{ ref('stg_shopify__orders') }}
 ),
 
+decisions as (
+    select * from {{ ref('stg_app__sample_decisions') }}
+),
+
 preview_settings as (
     select nullif(current_setting('app.samples_preview', true), '')::jsonb as config
 ),

@@ -72,29 +72,82 @@ left join marts.sample_stats as s on s.tenant_id = %(tenant_id)s and t.type = s.
 order by t.position;
 
 -- name: list_sample_suggestions
--- A page of orders that are almost samples, newest first, with one extra row.
+-- A page of orders that are almost samples, newest first, with one extra row. Without those that a
+-- person has decided about, and those whose tag the settings cover since.
+with config as (
+    select
+        array(select app.tag_key(u.tag) from unnest(s.ugc_tags) as u (tag)) as ugc_tag_keys,
+        array(select app.tag_key(k.tag) from unnest(s.tiktok_tags) as k (tag)) as tiktok_tag_keys
+    from app.samples_config as s
+    where s.tenant_id = %(tenant_id)s
+)
+
 select
-    order_id,
-    order_number,
-    customer_name,
-    customer_email,
-    reason,
-    evidence,
-    channel,
-    tags,
-    goods_paid,
-    currency,
-    ordered_at
-from marts.sample_near_misses
+    n.order_id,
+    n.order_number,
+    n.customer_name,
+    n.customer_email,
+    n.reason,
+    n.evidence,
+    n.channel,
+    n.tags,
+    n.goods_paid,
+    n.currency,
+    n.ordered_at,
+    case
+        when
+            n.reason = 'channel_not_free'
+            or exists (
+                select from unnest(n.evidence) as e (tag)
+                where app.tag_key(e.tag) = any(c.tiktok_tag_keys)
+            )
+            then 'tiktok'
+        else 'ugc'
+    end as suggested_type
+from marts.sample_near_misses as n
+cross join config as c
 where
-    tenant_id = %(tenant_id)s
-    and (%(reason)s::text is null or reason = %(reason)s)
+    n.tenant_id = %(tenant_id)s
+    and (%(reason)s::text is null or n.reason = %(reason)s)
+    and not exists (
+        select from app.sample_decisions as d
+        where d.tenant_id = %(tenant_id)s and d.order_id = n.order_id
+    )
+    and not (
+        n.reason = 'tag_looks_like_sample'
+        and exists (
+            select from unnest(n.evidence) as e (tag)
+            where app.tag_key(e.tag) = any(c.ugc_tag_keys || c.tiktok_tag_keys)
+        )
+    )
     and (
         %(after_ordered_at)s::timestamptz is null
-        or (ordered_at, order_id) < (%(after_ordered_at)s, %(after_order_id)s)
+        or (n.ordered_at, n.order_id) < (%(after_ordered_at)s, %(after_order_id)s)
     )
-order by ordered_at desc, order_id desc
+order by n.ordered_at desc, n.order_id desc
 limit %(row_limit)s;
+
+-- name: decide_sample
+-- Record what a person decided about an order. No row if there is no such order.
+insert into app.sample_decisions as d (tenant_id, order_id, decision, decided_by)
+select
+    o.tenant_id,
+    o.order_id,
+    %(decision)s,
+    %(decided_by)s
+from shopify.orders as o
+where o.tenant_id = %(tenant_id)s and o.order_id = %(order_id)s and o.deleted_at is null
+on conflict (tenant_id, order_id) do update set
+    decision = excluded.decision,
+    decided_by = excluded.decided_by,
+    decided_at = excluded.decided_at
+returning d.order_id;
+
+-- name: delete_sample_decision
+-- Let the settings decide about an order again. No row if there was no decision.
+delete from app.sample_decisions
+where tenant_id = %(tenant_id)s and order_id = %(order_id)s
+returning decision;
 
 -- name: list_unknown_sample_statuses
 -- Fulfillment statuses that the seed does not map, which count as pending.

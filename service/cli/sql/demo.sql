@@ -47,6 +47,32 @@ set
     )
 where tenant_id = %(tenant_id)s;
 
+-- name: add_demo_creators
+-- Add the creators whose handles the demo's orders have as tags: all but every fourth, so that
+-- samples without a creator remain. The build finds their samples.
+insert into app.creators (tenant_id, handle, platform, name, email)
+select
+    %(tenant_id)s,
+    t.handle,
+    (array['instagram', 'tiktok', 'youtube'])[1 + mod(t.position, 3)],
+    t.name,
+    t.email
+from (
+    select
+        lower(substr(g.tag, 2)) as handle,
+        min(c.display_name) as name,
+        min(c.email) as email,
+        row_number() over (order by lower(substr(g.tag, 2))) as position
+    from shopify.orders as o
+    cross join lateral unnest(o.tags) as g (tag)
+    left join shopify.customers as c
+        on c.tenant_id = %(tenant_id)s and o.customer_id = c.customer_id
+    where o.tenant_id = %(tenant_id)s and g.tag ~ '^@[^@\s/]+$'
+    group by lower(substr(g.tag, 2))
+) as t
+where mod(t.position, 4) > 0
+on conflict do nothing;
+
 -- name: delete_demo_lists
 -- Delete the records of synced lists. The demo keeps its database, but each start has a new, empty
 -- Klaviyo account, where all known members would look like removed by a person.

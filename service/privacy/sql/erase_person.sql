@@ -188,6 +188,12 @@ links as (
     returning 1
 ),
 
+decisions as (
+    delete from app.sample_decisions as d
+    where d.tenant_id = %(tenant_id)s and d.order_id = any(%(order_ids)s)
+    returning 1
+),
+
 settings as (
     update app.rfm_settings as s
     set
@@ -306,6 +312,7 @@ from
         ('app.promo_code_targets', (select count(*) from promo_targets)),
         ('app.creators', (select count(*) from creators)),
         ('app.sample_creator_links', (select count(*) from links)),
+        ('app.sample_decisions', (select count(*) from decisions)),
         ('app.rfm_settings', (select count(*) from settings)),
         ('app.webhook_events', (select count(*) from events)),
         ('app.runs', (select count(*) from runs)),

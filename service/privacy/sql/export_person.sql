@@ -172,6 +172,12 @@ select
                 from app.sample_creator_links as l
                 where l.tenant_id = %(tenant_id)s and l.order_id = any(%(order_ids)s)
             ),
+            'app.sample_decisions',
+            (
+                select jsonb_agg(to_jsonb(d) - 'tenant_id')
+                from app.sample_decisions as d
+                where d.tenant_id = %(tenant_id)s and d.order_id = any(%(order_ids)s)
+            ),
             'app.rfm_settings',
             (
                 select jsonb_agg(jsonb_build_object('excluded_customer_id', e.customer_id))

@@ -1,107 +1,93 @@
-// One creator: figures, details, merge and delete.
+// One creator: edit, merge and delete.
 
-import { call, isSignedOut, messageOf } from "./api.js";
-import { creatorForm } from "./creator_form.js";
-import { enableForms, make } from "./dom.js";
-import { day, money, number, timeElement } from "./format.js";
-import { follow } from "./runs.js";
-import { creatorName } from "./sample_parts.js";
+import { call, messageOf } from "./api.js";
+import { combobox } from "./combobox.js";
+import { linkCreator } from "./creator_dialog.js";
+import { openCreator } from "./creator_form.js";
+import { confirmed, openDialog, toast } from "./dialog.js";
+import { make } from "./dom.js";
+import { live } from "./live.js";
+import { attempt, recalculation } from "./recalculate.js";
+import { creatorName, platforms } from "./sample_parts.js";
 
-const box = document.querySelector("[data-creator]");
-const path = `/api/admin/creators/${encodeURIComponent(box.dataset.creator)}`;
-const status = document.querySelector("[data-status]");
+const id = document.querySelector("[data-creator]").dataset.creator;
+const path = `/api/admin/creators/${encodeURIComponent(id)}`;
+const reload = live();
+const recalculate = recalculation(reload);
 
-function fact(label, value) {
-  return make("div", {}, make("dt", {}, label), make("dd", {}, value ?? "–"));
-}
-
-function amount(value, currency) {
-  return value === null ? null : money(value, currency);
-}
-
-function show(row) {
-  document.querySelector("[data-title]").textContent = creatorName(row);
-  box.replaceChildren(
-    make(
-      "dl",
-      { class: "facts panel" },
-      fact("Samples", number(row.samples)),
-      fact("Sent", number(row.samples_sent)),
-      fact("Goods value", amount(row.goods_value, row.currency)),
-      fact("Last sent", row.last_sent_at && timeElement(row.last_sent_at, day)),
-      fact("Purchases", number(row.own_orders)),
-      fact("Spent", amount(row.own_orders_total, row.currency)),
-      fact("Also known as", row.also_known_as.join(", ") || null),
-    ),
-    make(
-      "p",
-      {},
-      make("a", { href: `/admin/samples?creator_id=${row.creator_id}` }, "View samples"),
-      make("span", { class: "muted" }, " Cancelled samples are not counted."),
-    ),
-  );
-  box.setAttribute("aria-busy", "false");
-  document.querySelector("[data-editing]").hidden = false;
-}
-
-function fill(row) {
-  for (const field of form.elements) if (field.name) field.value = row[field.name] ?? "";
-}
-
-function fail(problem) {
-  if (isSignedOut(problem)) location.reload();
-  else status.textContent = messageOf(problem);
-}
-
-async function load() {
-  try {
-    const row = await call(path);
-    show(row);
-    fill(row);
-    const others = await call("/api/admin/creators", { params: { limit: 200 } });
-    const options = others.data
-      .filter((other) => other.creator_id !== row.creator_id)
-      .map((other) => make("option", { value: other.creator_id }, creatorName(other)));
-    document
-      .querySelector("#other")
-      .replaceChildren(make("option", { value: "" }, "Choose…"), ...options);
-  } catch (problem) {
-    if (isSignedOut(problem)) location.reload();
-    box.replaceChildren(
-      make(
-        "div",
-        { class: "state bad", role: "alert" },
-        make("h2", {}, problem.title),
-        make("p", {}, problem.message),
-        make("a", { class: "button", href: "/admin/samples/creators" }, "View all creators"),
-      ),
-    );
-    box.setAttribute("aria-busy", "false");
-  }
-}
-
-const form = creatorForm(async (fields) => {
-  show(await call(path, { method: "PATCH", body: fields }));
-  return "Saved.";
-});
-document.querySelector("[data-merge]").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const body = { creator_id: document.querySelector("#other").value };
-  follow(event.submitter, load, async () => {
-    const answer = await call(`${path}/merge`, { method: "POST", body });
-    event.target.reset();
-    await load();
-    return answer.run;
+async function edit() {
+  openCreator(await call(path), async () => {
+    await reload();
+    toast("Saved.");
   });
+}
+
+async function remove() {
+  const isSure = await confirmed({
+    title: "Delete this creator?",
+    text: "Their samples stay, without a creator. This cannot be undone.",
+    action: "Delete creator",
+    isDestructive: true,
+  });
+  if (!isSure) return;
+  await call(path, { method: "DELETE" });
+  location.assign("/admin/samples/creators");
+}
+
+// First the other creator is found, then the merge is confirmed.
+function merge() {
+  const status = make("p", { role: "status" });
+  const dialog = openDialog(
+    "Merge a duplicate",
+    [
+      make(
+        "p",
+        { class: "muted" },
+        "Samples, handle and e-mail address of the other creator move to this one, and the other is deleted.",
+      ),
+      combobox({
+        label: "Other creator",
+        placeholder: "Handle, name or e-mail",
+        search: async (text, signal) => {
+          const params = { limit: 9, ...(text && { q: text }) };
+          const { data } = await call("/api/admin/creators", { params, signal });
+          return data
+            .filter((other) => other.creator_id !== id)
+            .map((other) => ({ value: other, text: creatorName(other), note: platforms[other.platform] }));
+        },
+        chosen: ({ value }) => {
+          dialog.close();
+          attempt(() => mergeWith(value));
+        },
+        failed: (problem) => {
+          status.textContent = messageOf(problem);
+        },
+      }),
+      status,
+    ],
+    { kind: "small" },
+  );
+  dialog.querySelector("input").focus();
+}
+
+async function mergeWith(other) {
+  const isSure = await confirmed({
+    title: `Merge ${creatorName(other)} into this creator?`,
+    text: "They must be the same person. This cannot be undone.",
+    action: "Merge",
+    isDestructive: true,
+  });
+  if (!isSure) return;
+  const answer = await call(`${path}/merge`, { method: "POST", body: { creator_id: other.creator_id } });
+  await reload();
+  recalculate(answer.run);
+}
+
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest("button");
+  if (!button) return;
+  if ("edit" in button.dataset) attempt(edit);
+  else if ("delete" in button.dataset) attempt(remove);
+  else if ("merge" in button.dataset) merge();
+  else if (button.dataset.linkCreator) linkCreator(button.dataset.linkCreator, reload);
 });
-document.querySelector("[data-delete]").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  try {
-    await call(path, { method: "DELETE" });
-    location.assign("/admin/samples/creators");
-  } catch (problem) {
-    fail(problem);
-  }
-});
-enableForms(document);
-load();

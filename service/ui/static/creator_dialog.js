@@ -2,9 +2,9 @@
 
 import { call, isSignedOut, messageOf } from "./api.js";
 import { combobox } from "./combobox.js";
+import { creatorForm, isChanged } from "./creator_form.js";
 import { openDialog, toast } from "./dialog.js";
 import { make } from "./dom.js";
-import { showRefusal, showStatus } from "./forms.js";
 import { creatorName, platforms } from "./sample_parts.js";
 
 const LIMIT = 8;
@@ -27,10 +27,13 @@ function openFor(order, changed) {
   const path = `${pathOf(order.order_id)}/creator`;
   const name = order.order_number || order.order_id;
   const status = make("p", { role: "status" });
-  const body = make("div", { class: "fields" });
+  const body = make("div");
   const dialog = openDialog(`Creator of ${name}`, [body], {
     kind: "small",
-    hasChanges: () => [...body.querySelectorAll("form input")].some((field) => field.value !== field.defaultValue),
+    hasChanges: () => {
+      const form = body.querySelector("form");
+      return Boolean(form) && isChanged(form);
+    },
   });
   const apply = async (request, message) => {
     await call(path, request);
@@ -96,31 +99,14 @@ function openFor(order, changed) {
   };
 
   const create = () => {
-    const form = creatorFields(suggested(order, typed));
-    const message = make("p", { role: "status" });
-    const back = make("button", { type: "button" }, "Back");
-    back.addEventListener("click", chooser);
-    form.append(
-      message,
-      make(
-        "div",
-        { class: "dialog-actions" },
-        back,
-        make("button", { type: "submit", class: "primary" }, "Create and link"),
-      ),
-    );
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      const fields = Object.fromEntries(
-        [...new FormData(form)].map(([field, value]) => [field, value.trim() || null]),
-      );
-      showStatus(form, message, "Saving…");
-      try {
+    const form = creatorForm({
+      values: suggested(order, typed),
+      action: "Create and link",
+      save: async (fields) => {
         const creator = await call("/api/admin/creators", { method: "POST", body: fields });
         await link(creator.creator_id, creatorName(creator));
-      } catch (problem) {
-        showRefusal(form, message, problem);
-      }
+      },
+      back: ["Back", chooser],
     });
     body.replaceChildren(form);
     form.querySelector("input").focus();
@@ -157,23 +143,4 @@ function suggested(order, text) {
     name: text && !isEmail && !isHandle ? text : order.customer_name || "",
     email: isEmail ? text : order.customer_email || "",
   };
-}
-
-function creatorFields(values) {
-  const field = (label, name, type = "text") => [
-    make("label", { for: `new-${name}` }, label),
-    make("input", { id: `new-${name}`, name, type, maxlength: "255", autocomplete: "off", value: values[name] }),
-  ];
-  const choices = Object.entries(platforms).map(([value, text]) =>
-    make("option", { value, selected: value === values.platform }, text),
-  );
-  return make(
-    "form",
-    { class: "fields", novalidate: true },
-    ...field("Handle", "handle"),
-    make("label", { for: "new-platform" }, "Platform"),
-    make("select", { id: "new-platform", name: "platform" }, ...choices),
-    ...field("Name", "name"),
-    ...field("E-mail", "email", "email"),
-  );
 }

@@ -1,44 +1,46 @@
-// Orders that may be samples, and why they match no rule.
+// Orders that may be samples, and what to do about them. Each action can be undone.
 
-import { make } from "./dom.js";
-import { day, money, timeElement } from "./format.js";
-import { list } from "./list.js";
-import { customer } from "./sample_parts.js";
+import { call } from "./api.js";
+import { toast } from "./dialog.js";
+import { live } from "./live.js";
+import { attempt, recalculation } from "./recalculate.js";
+import { undoOf } from "./sample_settings.js";
 
-const reasons = Object.fromEntries(
-  [...document.querySelectorAll("#reason option")].map((option) => [option.value, option.text]),
-);
+const settings = "/api/admin/samples/settings";
+const types = { ugc: "UGC", tiktok: "TikTok" };
+const reload = live();
+const recalculate = recalculation(reload);
 
-list({
-  path: "/api/admin/samples/suggestions",
-  filters: ["reason"],
-  fragment: "",
-  caption: "Possible samples, newest first",
-  columns: [
-    {
-      label: "Order",
-      cell: (row) => make("span", { class: "strong" }, row.order_number || row.order_id),
-    },
-    { label: "Customer", cell: customer },
-    { label: "Reason", cell: (row) => reasons[row.reason] },
-    {
-      label: "Tag or pattern",
-      cell: (row) =>
-        make(
-          "ul",
-          { class: "evidence" },
-          ...row.evidence.map((text) => make("li", {}, make("code", {}, text))),
-        ),
-    },
-    { label: "Channel", cell: (row) => row.channel || "Unknown" },
-    { label: "Paid", kind: "num", cell: (row) => money(row.goods_paid, row.currency) },
-    { label: "Ordered", kind: "num", cell: (row) => timeElement(row.ordered_at, day) },
-  ],
-  empty: () =>
-    make(
-      "div",
-      { class: "state" },
-      make("h3", {}, "No suggestions"),
-      make("p", {}, "Every order that looks like a sample matches your settings."),
-    ),
-})();
+// Show what was done, with its undo: async () => the build that applies it.
+async function done(run, text, undo) {
+  recalculate(run);
+  await reload();
+  toast(text, () =>
+    attempt(async () => {
+      recalculate((await undo()).run);
+      await reload();
+    }),
+  );
+}
+
+async function decide({ order, name, decide: decision }) {
+  const path = `/api/admin/samples/suggestions/${encodeURIComponent(order)}/decision`;
+  const { run } = await call(path, { method: "PUT", body: { decision } });
+  const text =
+    decision === "dismissed" ? `${name} is dismissed.` : `${name} is a ${types[decision]} sample now.`;
+  await done(run, text, () => call(path, { method: "DELETE" }));
+}
+
+async function addTag({ tag, type }) {
+  const field = `${type}_tags`;
+  const rules = await call(settings);
+  const body = { [field]: [...rules[field], tag] };
+  const { run } = await call(settings, { method: "PATCH", body });
+  await done(run, `${tag} is one of the ${types[type]} tags now.`, await undoOf());
+}
+
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest("[data-decide]");
+  if (!button) return;
+  attempt(() => (button.dataset.decide === "tag" ? addTag(button.dataset) : decide(button.dataset)));
+});

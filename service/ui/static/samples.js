@@ -1,28 +1,16 @@
 // Sample orders: the list that the server renders, the actions on its rows, and the settings.
 
-import { isSignedOut } from "./api.js";
 import { linkCreator } from "./creator_dialog.js";
 import { toast } from "./dialog.js";
-import { address, make } from "./dom.js";
+import { address } from "./dom.js";
 import { localise } from "./format.js";
 import { live } from "./live.js";
-import { follow } from "./runs.js";
+import { attempt, recalculation } from "./recalculate.js";
 import { openSettings } from "./sample_settings.js";
 
 localise(document.querySelector(".page-head"));
 const reload = live();
-const settings = document.querySelector("[data-settings]");
-
-let followed = Promise.resolve();
-
-// One run after the other: an undo starts a second one.
-function recalculate(run) {
-  const finished = async () => {
-    await reload();
-    return "Recalculated. The samples below are up to date.";
-  };
-  followed = followed.then(() => follow(make("button"), finished, async () => run));
-}
+const recalculate = recalculation(reload);
 
 // An open dialog is part of the URL.
 function showSettings() {
@@ -30,14 +18,9 @@ function showSettings() {
   openSettings({
     saved: (run, undo) => {
       recalculate(run);
-      toast("Settings saved. Samples and RFM segments are recalculated.", async () => {
-        try {
-          recalculate((await undo()).run);
-        } catch (problem) {
-          if (isSignedOut(problem)) location.reload();
-          else toast(problem.message);
-        }
-      });
+      toast("Settings saved. Samples and RFM segments are recalculated.", () =>
+        attempt(async () => recalculate((await undo()).run)),
+      );
     },
     closed: () => history.replaceState(null, "", address({ settings: null })),
   });
@@ -47,7 +30,7 @@ document.addEventListener("click", ({ target }) => {
   const button = target.closest("[data-link-creator]");
   if (button) linkCreator(button.dataset.linkCreator, reload);
 });
-settings.addEventListener("click", (event) => {
+document.querySelector("[data-settings]").addEventListener("click", (event) => {
   event.preventDefault();
   showSettings();
 });
