@@ -177,7 +177,7 @@ def test_the_housekeep_command_reports_what_it_deleted(
     assert (result["state"], result["exit_code"]) == ("succeeded", 0)
     kinds = {
         *("webhooks", "exports", "notifications", "klaviyo_events", "runs", "jobs", "sessions"),
-        *("idempotent_requests", "webhook_secrets", "segment_changes"),
+        *("idempotent_requests", "webhook_secrets", "segment_changes", "list_changes"),
     }
     assert result["counts"] == dict.fromkeys(kinds, 0) | {"sessions": 1}
     for table in ("sessions", "sign_in_codes"):
