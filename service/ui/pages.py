@@ -11,11 +11,12 @@ from service.api.integrations import read_shopify_connection
 from service.api.integrations_klaviyo import read_klaviyo_connection
 from service.api.klaviyo import read_config
 from service.api.metafields import read_metafields
-from service.api.segment_list import parse_id
 from service.api.tenant import read_tenant
-from service.core.db import one
+from service.core.db import Connection, one
+from service.core.errors import InvalidInputError
 from service.core.queries import query
-from service.segments.find import find_segment
+from service.segments.find import FoundSegment, find_segment
+from service.segments.ids import parse_segment_id
 from service.tenants.segment_rules import read_labels
 from service.ui.blueprint import blueprint
 from service.ui.schedules import read_schedules
@@ -74,7 +75,7 @@ def klaviyo() -> str:
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         labels = read_labels(conn, tenant_id())
-        chosen = find_segment(conn, tenant_id(), parse_id(wanted)) if wanted else None
+        chosen = _find_segment(conn, wanted)
         connected = one(
             conn.execute(
                 query("api.is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
@@ -89,6 +90,14 @@ def klaviyo() -> str:
         chosen_id=wanted if chosen else None,
         chosen_name=chosen.name if chosen else None,
     )
+
+
+def _find_segment(conn: Connection, text: str) -> FoundSegment | None:
+    """The segment with this id; None for a text that is no id, as after a mistake in the URL."""
+    try:
+        return find_segment(conn, tenant_id(), parse_segment_id(text))
+    except InvalidInputError:
+        return None
 
 
 @blueprint.get("/klaviyo/<uuid:config_id>")
