@@ -75,19 +75,11 @@ Moves = dict[str, tuple[str | None, str | None]]
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A tenant whose builds and syncs the tests play, and a receiver of its messages."""
+class Play:
+    """A tenant whose builds and syncs a test plays."""
 
-    settings: Settings
-    pool: Pool
     superuser: Connection
     tenant: UUID
-    client: FlaskClient
-    receiver: HTTPServer
-
-    def add(self, topics: list[str]) -> dict[str, Any]:
-        """An endpoint at the receiver."""
-        return add(self.client, self.receiver.url_for("/"), topics)
 
     def built(self, day: int, moves: Moves) -> datetime:
         """As if a build as of that day of July had found these moves; returns its as-of time."""
@@ -148,6 +140,20 @@ class Stage:
                 ],
             )
 
+
+@dataclass(frozen=True)
+class Stage(Play):
+    """Such a tenant, and a receiver of its messages."""
+
+    settings: Settings
+    pool: Pool
+    client: FlaskClient
+    receiver: HTTPServer
+
+    def add(self, topics: list[str]) -> dict[str, Any]:
+        """An endpoint at the receiver."""
+        return add(self.client, self.receiver.url_for("/"), topics)
+
     def collected(self) -> None:
         """Let the worker collect what the scheduler finds, and deliver it."""
         for _ in range(3):
@@ -177,7 +183,7 @@ def stage(
     client: FlaskClient,
     receiver: HTTPServer,
 ) -> Stage:
-    return Stage(settings, pool, superuser, tenant, client, receiver)
+    return Stage(superuser, tenant, settings, pool, client, receiver)
 
 
 def bodies(receiver: HTTPServer) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from service.core.config import Settings
 from service.core.db import Connection
 from tests.conftest import Cluster, MakeTenant
 from tests.integration.test_webhook_deliveries import add, log_of, make_due
-from tests.integration.test_webhook_events import ALL_TOPICS, built, entered_shopify, moves_in, ran
+from tests.integration.test_webhook_events import ALL_TOPICS, Play, moves_in
 from tests.web import add_samples, client_of
 from tests.worker import NO_SCHEDULES, wait_until, worker_process
 
@@ -87,10 +87,11 @@ def change(conn: Connection, settings: Settings, tenant: UUID, day: int) -> None
     """What a build and a sync would have found on a day."""
     segments = ("new", "loyal", "champions")
     before, after = segments[day % 3], segments[(day + 1) % 3]
-    built(conn, tenant, day, dict.fromkeys(CUSTOMERS, (before, after)))
-    entered_shopify(conn, tenant, [("7", "c1", day % 2 == 0)], minute=day)
+    play = Play(conn, tenant)
+    play.built(day, dict.fromkeys(CUSTOMERS, (before, after)))
+    play.entered_shopify([("7", "c1", day % 2 == 0)], minute=day)
     add_samples(settings, tenant, [{"order_id": f"day {day}"}])
-    ran(conn, tenant)
+    play.ran()
 
 
 def test_a_worker_killed_at_many_points_delivers_everything_in_order(
@@ -109,8 +110,9 @@ def test_a_worker_killed_at_many_points_delivers_everything_in_order(
         server.expect_request("/down").respond_with_handler(down)
         for path in ("/good", "/down"):
             add(client, server.url_for(path), ALL_TOPICS)
-        built(superuser, tenant, 1, dict.fromkeys(CUSTOMERS, (None, "champions")))
-        ran(superuser, tenant)
+        play = Play(superuser, tenant)
+        play.built(1, dict.fromkeys(CUSTOMERS, (None, "champions")))
+        play.ran()
 
         def is_collected(day: int) -> bool:
             row = superuser.execute(
