@@ -11,6 +11,8 @@ from service import ui
 
 TEMPLATES = sorted((Path(ui.__file__).parent / "templates").glob("*.html"))
 FORM = re.compile(r"<form\b(?P<attributes>[^>]*)>(?P<body>.*?)</form>", re.DOTALL)
+# Nothing of a <template> can be submitted before a script makes it a part of the page.
+TEMPLATE = re.compile(r"<template\b.*?</template>", re.DOTALL)
 SUBMIT = re.compile(r'<button\b[^>]*type="submit"[^>]*>')
 
 
@@ -19,7 +21,7 @@ def scripted_forms() -> list[tuple[str, str]]:
     return [
         (template.name, form["body"])
         for template in TEMPLATES
-        for form in FORM.finditer(template.read_text(encoding="utf-8"))
+        for form in FORM.finditer(TEMPLATE.sub("", template.read_text(encoding="utf-8")))
         if "method=" not in form["attributes"]
     ]
 
