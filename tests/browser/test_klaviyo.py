@@ -293,7 +293,7 @@ def test_every_page_has_the_same_numbers_before_and_after_a_build(
         assert fact("In segment").startswith("5 as of ")
         assert fact("In Klaviyo").startswith("5 as of ")
         assert fact("Pending changes") == "0"
-        # The tab of lists has the same size as the list's own page, and as its page as a segment.
+        # The tab has the same size as the list's own page; its page as a segment, what was read.
         page.goto(f"{site.url}/admin/segments?tab=klaviyo")
         expect(page.get_by_role("row").filter(has_text="VIP").locator("td").nth(1)).to_have_text(
             "5"
@@ -301,7 +301,6 @@ def test_every_page_has_the_same_numbers_before_and_after_a_build(
         expect(page.get_by_text(re.compile("As of .*, next "))).to_be_visible()
         inspect(page)
         page.get_by_role("link", name="VIP").click()
-        expect(page.locator(".cards dd").first).to_have_text("5")
         expect(page.get_by_text("appear once the list has been read")).to_be_visible()
         inspect(page)
 
