@@ -38,6 +38,12 @@ from tests.conftest import MakeTenant
 WORKER = RunPolicy(attempts=3, retry_after=60)
 
 
+@pytest.fixture
+def settings(built_settings: Settings) -> Settings:
+    """A built database: what follows a build reads it."""
+    return built_settings
+
+
 def start(pool: Pool, tenant_id: UUID) -> UUID:
     with tenant_transaction(pool, tenant_id) as conn:
         run_id: UUID = start_run(conn, tenant_id, "shopify_sync", "schedule").run["run_id"]
