@@ -71,11 +71,12 @@ movements as (
         sum(s.customers)::int as customers
     from transitions as t
     inner join compared_builds as b on t.tenant_id = b.tenant_id and t.as_of = b.as_of
-    cross join lateral (
-        values
-        (t.from_segment, -1),
-        (t.to_segment, 1)
-    ) as s (segment, customers)
+    cross join
+        lateral (
+            values
+            (t.from_segment, -1),
+            (t.to_segment, 1)
+        ) as s (segment, customers)
     where s.segment is not null
     group by t.tenant_id, s.segment
 ),

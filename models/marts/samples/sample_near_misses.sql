@@ -63,17 +63,19 @@ paid_through_a_channel as (
     cross join lateral (
         select n.order_id
         from orders as n
-        cross join lateral (
-            select
-                sum(
-                    (line_item ->> 'unit_price_minor')::numeric
-                    * (line_item ->> 'quantity')::numeric
-                ) as list_minor
-            from jsonb_path_query(
-                n.line_items,
-                '$[*] ? (@.unit_price_minor.type() == "number" && @.quantity.type() == "number")'
-            ) as line_item
-        ) as l
+        cross join
+            lateral (
+                select
+                    sum(
+                        (line_item ->> 'unit_price_minor')::numeric
+                        * (line_item ->> 'quantity')::numeric
+                    ) as list_minor
+                from jsonb_path_query(
+                    n.line_items,
+                    '$[*] ? (@.unit_price_minor.type() == "number"'
+                    ' && @.quantity.type() == "number")'
+                ) as line_item
+            ) as l
         where
             not n.is_test
             and n.tenant_id = c.tenant_id

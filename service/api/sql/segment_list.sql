@@ -1,7 +1,7 @@
 -- name: list_rfm_figures
 -- Each RFM segment of the last build: its size, and how the size changed since the build before and
--- since the newest recorded day that is at least 30 days older. The mart of the release before lacks
--- the size at the build before, until the next build.
+-- since the newest recorded day that is at least 30 days older. The mart of the release before has
+-- no size at the build before, until the next build.
 with newest as (
     select max(n.recorded_on) as last_on
     from marts.rfm_segment_history as n
@@ -9,8 +9,7 @@ with newest as (
 ),
 
 days as (
-    select
-        max(h.recorded_on) filter (where h.recorded_on <= n.last_on - 30) as month_on
+    select max(h.recorded_on) filter (where h.recorded_on <= n.last_on - 30) as month_on
     from marts.rfm_segment_history as h
     cross join newest as n
     where h.tenant_id = %(tenant_id)s

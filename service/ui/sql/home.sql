@@ -139,7 +139,7 @@ from (
         r.tenant_id = %(tenant_id)s
         and r.finished_at is not null
         and r.created_at > now() - interval '7 days'
-    order by r.kind, r.finished_at desc
+    order by r.kind asc, r.finished_at desc
 ) as newest
 where newest.state = 'failed'
 order by newest.finished_at desc;
