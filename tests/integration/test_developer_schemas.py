@@ -16,6 +16,7 @@ from psycopg import sql
 from service.builds.run import build
 from service.core.config import Settings
 from service.core.db import Connection, app_url, connect
+from service.doctor.database import check_isolation
 from service.migrate import migrate
 from tests.conftest import PROJECT_DIR
 from tests.demo import AS_OF
@@ -110,6 +111,20 @@ def test_what_a_developer_builds_is_isolated(demo: Settings, tmp_path: Path) -> 
         # The developer's next build repairs it.
         as_developer(demo, tmp_path, "dbt_alice", *SCORED, *VARS)
         assert conn.execute("select * from app.isolation_findings").fetchall() == []
+
+        # Nor does what others have in the same database stop it, or a migration.
+        conn.execute(
+            "grant create on schema public to public;"
+            " create table public.theirs (x int); grant select on public.theirs to public;"
+            " create schema quintile_reports; create table quintile_reports.r (x int);"
+            " grant usage on schema quintile_reports to public;"
+            " grant select on quintile_reports.r to public"
+        )
+        dbt(demo.database_url, tmp_path / "production", *test)
+        migrate(demo)
+        named = " ".join(finding.message for finding in check_isolation(conn))
+        for theirs in ("schema public", "public.theirs", "quintile_reports.r"):
+            assert f"{theirs}: " in named
 
 
 def seen_by(app: Connection, tenant_id: UUID) -> set[object]:
