@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -21,9 +21,21 @@ from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from tests.web import running_app
 
-__all__ = ["CLIENT_SECRET", "events", "post_webhook", "served", "signature"]
+__all__ = [
+    "CLIENT_SECRET",
+    "events",
+    "post_webhook",
+    "served",
+    "signature",
+    "work_until_settled",
+]
 
-_PRIVACY_TOPICS = ("customers/data_request", "customers/redact", "shop/redact")
+# What Shopify always sends with the privacy topics, besides the shop's domain.
+_PRIVACY_TOPICS: dict[str, dict[str, Any]] = {
+    "customers/data_request": {"shop_id": 1, "orders_requested": []},
+    "customers/redact": {"shop_id": 1, "orders_to_redact": []},
+    "shop/redact": {"shop_id": 1},
+}
 
 
 @contextmanager
@@ -59,10 +71,10 @@ def post_webhook(
 ) -> httpx.Response:
     """Send a webhook as Shopify does; a payload of bytes is sent unchanged.
 
-    Bodies of the privacy topics name the shop.
+    Bodies of the privacy topics get the fields that Shopify always sends with them.
     """
     if topic in _PRIVACY_TOPICS and isinstance(payload, dict):
-        payload = {"shop_domain": shop, **payload}
+        payload = {"shop_domain": shop, **_PRIVACY_TOPICS[topic], **payload}
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     return httpx.post(
         f"{url}/webhooks/shopify",
@@ -78,6 +90,18 @@ def post_webhook(
         },
         timeout=30,
     )
+
+
+def work_until_settled(work: Callable[[], None], pool: Pool, tenant_id: UUID) -> None:
+    """Process a tenant's webhooks until none is queued; their pauses are over at once."""
+    for _ in range(10):
+        work()
+        with tenant_transaction(pool, tenant_id) as conn:
+            queued = conn.execute(
+                "update app.webhook_events set due_at = now() where state = 'queued'"
+            )
+            if queued.rowcount == 0:
+                return
 
 
 def events(pool: Pool, tenant_id: UUID) -> list[dict[str, Any]]:

@@ -99,12 +99,19 @@ def customer_document(store: Store, customer: Customer) -> Document:
         "tags": customer.tags,
         "createdAt": time_text(customer.created_at),
         "updatedAt": time_text(customer.updated_at),
-        "mergeable": {
-            "isMergeable": not customer.is_redacted,
-            "errorFields": ["REDACTED_AT"] if customer.is_redacted else [],
-        },
+        "mergeable": partial(_mergeable, store, customer),
     }
     return _as_served(store, "Customer", customer.number, document)
+
+
+def _mergeable(store: Store, customer: Customer, info: GraphQLResolveInfo[Any]) -> Document:
+    """Whether a customer can be merged, for tokens that may read merges."""
+    if "read_customer_merge" not in store.scopes:
+        raise AccessDeniedError(info.field_name, "read_customer_merge")
+    return {
+        "isMergeable": not customer.is_redacted,
+        "errorFields": ["REDACTED_AT"] if customer.is_redacted else [],
+    }
 
 
 def _as_served(store: Store, kind: str, number: int, document: Document) -> Document:

@@ -13,14 +13,17 @@ from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import NotConnectedError, QuintileError
 from service.core.queries import query
+from service.shopify.client import ShopifyClient
 from service.shopify.connection import open_connected_shopify
-from service.shopify.errors import ShopifyError, ShopifyUnavailableError
+from service.shopify.errors import ShopifyDeniedError, ShopifyQueryError, ShopifyUnapprovedError
+from service.shopify.scopes import MERGE_SCOPE, is_granted
 
 # Few: a store that does not answer is asked again later.
 _CALL_ATTEMPTS = 3
 # Shopify asks for the erasure of a shop two days after the app was removed. A removal is often
 # undone within hours, and is known here up to a few hours late.
 _SETTLED_AFTER = timedelta(days=1)
+_PERSONAL_FIELDS = ("firstName", "lastName", "defaultEmailAddress", "defaultPhoneNumber")
 _NO_SHOP = "The message does not name its shop, so it may be about another one."
 
 
@@ -34,21 +37,46 @@ def confirm_customer(
     """Ask the store whether it has erased or deleted a customer.
 
     Raises:
-        HeldError: It has not, or cannot be asked.
-        ShopifyUnavailableError: It does not answer now.
+        HeldError: It has not, or will not say.
+        ShopifyError: It cannot be asked now.
     """
     if not is_shop_named:
         raise HeldError(_NO_SHOP)
     gid = f"gid://shopify/Customer/{customer_id}"
     try:
         with open_connected_shopify(settings, pool, tenant_id, attempts=_CALL_ATTEMPTS) as client:
-            customer = client.run("customer_erasure", id=gid)["customer"]
-    except ShopifyUnavailableError:
-        raise
-    except (NotConnectedError, ShopifyError) as error:
-        raise HeldError(f"The store cannot be asked: {error.message}") from None
-    if customer is not None and "REDACTED_AT" not in customer["mergeable"]["errorFields"]:
+            try:
+                is_erased = _is_erased(client, gid)
+            except ShopifyDeniedError as error:
+                # Here, because outside the connection would be recorded as refused.
+                raise _cannot_be_asked(error) from None
+    except (NotConnectedError, ShopifyQueryError, ShopifyUnapprovedError) as error:
+        raise _cannot_be_asked(error) from None
+    if not is_erased:
         raise HeldError("The store has not erased the customer's personal data.")
+
+
+def _is_erased(client: ShopifyClient, gid: str) -> bool:
+    """Whether the store has no such customer, or none of their personal data.
+
+    Without the scope for the store's own answer, everything personal must be readable and empty.
+    """
+    if is_granted(MERGE_SCOPE, client.scopes):
+        try:
+            customer = client.run("customer_erasure", id=gid)["customer"]
+        except ShopifyDeniedError:
+            pass  # The token has lost the scope since it was last verified.
+        else:
+            return customer is None or "REDACTED_AT" in customer["mergeable"]["errorFields"]
+    customer = client.run("customer_personal_data", id=gid)["customer"]
+    # Withheld fields are not in the answer.
+    return customer is None or all(
+        customer.get(name, "withheld") is None for name in _PERSONAL_FIELDS
+    )
+
+
+def _cannot_be_asked(error: QuintileError) -> HeldError:
+    return HeldError(f"The store cannot be asked: {error.message}")
 
 
 def confirm_shop(pool: Pool, tenant_id: UUID, *, is_shop_named: bool) -> None:

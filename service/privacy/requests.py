@@ -32,7 +32,7 @@ from service.klaviyo.connection import open_connected_klaviyo
 from service.privacy.confirmation import HeldError, confirm_customer, confirm_shop
 from service.privacy.tenant import erase_tenant
 from service.queue.runs import STALE_AFTER_SECONDS
-from service.shopify.errors import ShopifyUnavailableError
+from service.shopify.errors import ShopifyError
 from service.shopify.phones import normalize_phone
 from service.webhooks.events import (
     finish_events,
@@ -154,7 +154,7 @@ def process_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id:
         _fulfil(settings, pool, tenant_id, webhook_id)
     except HeldError as error:
         _hold(pool, tenant_id, webhook_id, error)
-    except (BusyError, KlaviyoUnavailableError, ShopifyUnavailableError) as error:
+    except (BusyError, KlaviyoUnavailableError, ShopifyError) as error:
         _postpone(pool, tenant_id, webhook_id, error)
     except QuintileError as error:
         _quarantine(pool, tenant_id, webhook_id, error)
@@ -384,7 +384,7 @@ def _postpone(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError
     if request is None:
         return
     if request.attempts + 1 >= _MOST_ATTEMPTS:
-        give_up = _hold if isinstance(error, ShopifyUnavailableError) else _quarantine
+        give_up = _hold if isinstance(error, ShopifyError) else _quarantine
         give_up(pool, tenant_id, webhook_id, error)
         return
     pause = min(_PAUSE_SECONDS * 2**request.attempts, _LONGEST_PAUSE_SECONDS)

@@ -84,6 +84,10 @@ class ShopifyRefusedError(ShopifyError):
     advice = "Connect it again with a valid access token: quintile tenants connect-shopify NAME"
 
 
+class ShopifyRefusedRefreshError(ShopifyRefusedError):
+    """Shopify does not renew the access token: the refresh token is spent, or the app removed."""
+
+
 class ShopifyDeniedError(ShopifyRefusedError):
     """The access token is valid, but lacks the scope for a call."""
 

@@ -15,6 +15,7 @@ ALL_ORDERS_SCOPE = "read_all_orders"
 PRODUCTS_SCOPE = "read_products"
 DISCOUNTS_SCOPE = "write_discounts"
 METAFIELDS_SCOPE = "write_customers"
+MERGE_SCOPE = "read_customer_merge"
 OPTIONAL_SCOPES = MappingProxyType(
     {
         ALL_ORDERS_SCOPE: "orders older than 60 days, without which a year of RFM is wrong",
@@ -22,6 +23,7 @@ OPTIONAL_SCOPES = MappingProxyType(
         " only the type unknown",
         DISCOUNTS_SCOPE: "promo codes for segments",
         METAFIELDS_SCOPE: "RFM segments and scores in customer metafields, if you turn that on",
+        MERGE_SCOPE: "whether the store has erased a customer, and webhooks about merged customers",
     }
 )
 # Fields of our documents that are asked for only with an optional scope.

@@ -36,7 +36,7 @@ from service.core.http import (
 )
 from service.core.queries import query
 from service.core.vault import seal, unseal
-from service.shopify.errors import ShopifyRefusedError
+from service.shopify.errors import ShopifyRefusedError, ShopifyRefusedRefreshError
 
 log = structlog.get_logger(__name__)
 
@@ -131,7 +131,8 @@ class StoredTokens:
     """The token of a tenant's connection, refreshed shortly before it expires or when rejected.
 
     Raises, from either method:
-        ShopifyRefusedError: The refresh token is no longer accepted.
+        ShopifyRefusedRefreshError: The refresh token is no longer accepted.
+        ShopifyRefusedError: The tenant was disconnected.
         MissingClientError: The app's client id or secret is not set, or is another app's.
         TransientError: Shopify did not answer the refresh, and the token has expired.
     """
@@ -214,7 +215,7 @@ class StoredTokens:
                 try:
                     fresh = retry_transient(ask, attempts=_REFRESH_ATTEMPTS)
                 except RefusedAnswerError as error:
-                    raise ShopifyRefusedError(
+                    raise ShopifyRefusedRefreshError(
                         f"Shopify no longer accepts the refresh token ({error})."
                     ) from None
                 if fresh is not None:

@@ -33,6 +33,7 @@ from service.shopify.erased import delete_erased_members
 from service.shopify.errors import (
     ShopifyDeniedError,
     ShopifyRefusedError,
+    ShopifyRefusedRefreshError,
     ShopifyUnavailableError,
 )
 from service.shopify.loading import (
@@ -74,6 +75,8 @@ _LONGEST_PAUSE_SECONDS = 3600.0
 _MOST_ATTEMPTS = 8
 # By then a lagging replica of the store has caught up, or the webhook was wrong.
 _STALE_ATTEMPTS = 3
+# Refusals by mistake have passed by then, about three minutes after the first.
+_REFUSED_ATTEMPTS = 3
 _SYNC_ADVICE = "The next sync reads what has changed. To retry: quintile webhooks retry"
 _STALE = "The store does not show the change yet."
 _STILL_THERE = "The store still has it."
@@ -404,17 +407,19 @@ def _bulk_operations(session: _Session, dues: Sequence[Due]) -> None:
 
 
 def _uninstalls(session: _Session, dues: Sequence[Due]) -> None:
-    """Delete the token and cancel syncs, if the store refuses the token or a person confirms.
+    """Delete the token and cancel syncs, if the store keeps refusing it or a person confirms.
 
     Nothing happens if the store has been connected again.
     """
     (due,) = dues
     parameters = {"tenant_id": session.tenant_id, "triggered_at": due.triggered_at}
     with session.transaction() as conn:
-        if conn.execute(query("webhooks.find_removable"), parameters).fetchone() is None:
+        found = conn.execute(query("webhooks.find_removable"), parameters).fetchone()
+        if found is None:
             session.finish(conn, dues, "The store is not connected, or was connected again since.")
             return
-    if not due.is_confirmed and _is_installed(session):
+    is_lasting = found["state"] == "refused" and due.attempts >= _REFUSED_ATTEMPTS
+    if not due.is_confirmed and _is_installed(session, is_lasting=is_lasting):
         with session.transaction() as conn:
             if due.attempts < _STALE_ATTEMPTS:
                 session.postpone(conn, due, _STILL_INSTALLED)
@@ -432,13 +437,22 @@ def _uninstalls(session: _Session, dues: Sequence[Due]) -> None:
     log.info("app uninstalled", tenant_id=str(session.tenant_id))
 
 
-def _is_installed(session: _Session) -> bool:
-    """Whether the store accepts the app's token, which it revokes when the app is removed."""
+def _is_installed(session: _Session, *, is_lasting: bool) -> bool:
+    """Whether the store accepts the app's token, which it revokes when the app is removed.
+
+    Raises:
+        ShopifyRefusedError: It refuses the token, but has not done so for long enough
+            (``is_lasting``), or refuses to renew it, which has other reasons, too.
+    """
     try:
         session.source.client.run("shop")
     except ShopifyDeniedError:
         return True
+    except ShopifyRefusedRefreshError:
+        raise
     except ShopifyRefusedError:
+        if not is_lasting:
+            raise
         return False
     return True
 

@@ -64,8 +64,8 @@ class Topic:
 
 
 def _about(kind: str, *id_fields: str) -> Reader:
-    """Read the id under the first of these fields that is there; no field for no id."""
-    return lambda payload: Notice(kind, _id(payload, *id_fields) if id_fields else "")
+    """Read the id under the first of these fields that is there."""
+    return lambda payload: Notice(kind, _id(payload, *id_fields))
 
 
 def _deleted(kind: str) -> Reader:
@@ -121,6 +121,30 @@ def _about_person(kind: str, orders_field: str) -> Reader:
     return read
 
 
+def _redact_request(payload: Payload) -> Notice:
+    """Read the request to erase a customer; bodies of other topics do not list these orders."""
+    if "orders_to_redact" not in payload:
+        raise LookupError("orders_to_redact")
+    return _about_person("customer_redact", "orders_to_redact")(payload)
+
+
+def _uninstalled(payload: Payload) -> Notice:
+    """Read the removal of the app: its body is the store, with its domain."""
+    if not payload.get("myshopify_domain"):
+        raise LookupError("myshopify_domain")
+    return Notice("uninstall", "")
+
+
+def _shop_redact(payload: Payload) -> Notice:
+    """Read the request to erase a store; a body that names a customer is about that person."""
+    for name in ("shop_id", "shop_domain"):
+        if not payload.get(name):
+            raise LookupError(name)
+    if "customer" in payload:
+        raise ValueError("it is about a customer, not about the store")
+    return Notice("shop_redact", "")
+
+
 _ORDER = _changed("order")
 _CUSTOMER = _changed("customer")
 _SEGMENT = _about("segment", "id", "admin_graphql_api_id")
@@ -147,12 +171,10 @@ TOPICS: dict[str, Topic] = {
             "BULK_OPERATIONS_FINISH",
             _about("bulk_operation", "admin_graphql_api_id"),
         ),
-        Topic(
-            "app/uninstalled", "APP_UNINSTALLED", _about("uninstall"), ("id", "myshopify_domain")
-        ),
+        Topic("app/uninstalled", "APP_UNINSTALLED", _uninstalled, ("id", "myshopify_domain")),
         Topic("customers/data_request", "", _about_person("data_request", "orders_requested")),
-        Topic("customers/redact", "", _about_person("customer_redact", "orders_to_redact")),
-        Topic("shop/redact", "", _about("shop_redact")),
+        Topic("customers/redact", "", _redact_request),
+        Topic("shop/redact", "", _shop_redact),
     )
 }
 

@@ -66,6 +66,7 @@ def test_a_store_is_connected_rejected_verified_and_disconnected(
                 "read_products",
                 "write_discounts",
                 "write_customers",
+                "read_customer_merge",
             ]
         )
         expect(shop_part.locator("dl.facts")).to_contain_text(KESSEL.name)

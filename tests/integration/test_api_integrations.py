@@ -86,6 +86,7 @@ def test_a_connected_store_is_shown_with_its_scopes_and_their_purpose(
         "read_products": (False, True),
         "write_discounts": (False, True),
         "write_customers": (False, True),
+        "read_customer_merge": (False, False),
     }
     assert all(scope["purpose"] for scope in body["scopes"])
     assert body["other_scopes"] == ["read_themes"]

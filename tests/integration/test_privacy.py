@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +41,7 @@ from service.tenants.tenants import add_tenant
 from service.worker.tasks import Worker
 from tests.command import quintile, quintile_process
 from tests.conftest import AS_OF, NullProgress
-from tests.hooks import CLIENT_SECRET, events, post_webhook, served
+from tests.hooks import CLIENT_SECRET, events, post_webhook, served, work_until_settled
 from tests.shops import small_shop
 from tests.web import client_of, running_app
 
@@ -885,7 +886,8 @@ def remove_app(here: Settings, pool: Pool, url: str, store: Store, tenant_id: UU
     """Receive and process the webhook about the app's removal."""
     payload = {"id": 1, "myshopify_domain": store.data.domain}
     post_webhook(url, store.data.domain, "app/uninstalled", payload)
-    Worker(here, pool).webhooks(str(tenant_id))
+    with stamina.set_testing(True, attempts=1):
+        work_until_settled(partial(Worker(here, pool).webhooks, str(tenant_id)), pool, tenant_id)
 
 
 def two_days_later(superuser: Connection) -> None:

@@ -17,6 +17,8 @@ import stamina
 
 from sandbox import Fault, Sandbox
 from sandbox.shopify import Store
+from sandbox.shopify.store import RecordFaults
+from sandbox.shopify.tokens import CLIENT_ID
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.doctor.webhooks import check_webhooks
@@ -73,10 +75,11 @@ def victim(here: Settings, pool: Pool, make_tenant: MakeTenant, victims_store: S
 def process(settings: Settings, pool: Pool, tenant_id: UUID) -> None:
     """Process a tenant's webhooks as the worker does."""
     worker = Worker(settings, pool)
-    worker.webhooks(str(tenant_id))
-    for event in events(pool, tenant_id):
-        if event["state"] == "queued" and event["kind"].endswith(("redact", "request")):
-            worker.privacy(str(tenant_id), event["webhook_id"])
+    with stamina.set_testing(True, attempts=1):
+        worker.webhooks(str(tenant_id))
+        for event in events(pool, tenant_id):
+            if event["state"] == "queued" and event["kind"].endswith(("redact", "request")):
+                worker.privacy(str(tenant_id), event["webhook_id"])
 
 
 def process_until_settled(settings: Settings, pool: Pool, tenant_id: UUID) -> dict[str, Any]:
@@ -126,30 +129,46 @@ def test_a_captured_body_changes_nothing_of_another_shop(
     assert connection(pool, victim)["state"] == "active"
 
 
-@pytest.mark.parametrize("topic", ["shop/redact", "customers/redact"])
 def test_an_erasure_whose_body_names_no_shop_is_held(
+    here: Settings, url: str, pool: Pool, victim: UUID, victims_store: Store
+) -> None:
+    """Even if the store has erased the customer."""
+    number = victims_store.data.customers[0].number
+    victims_store.redact_customer(number)
+    body = {"customer": {"id": number}, "orders_to_redact": []}
+    post_webhook(url, VICTIM, "customers/redact", json.dumps(body).encode(), webhook_id="w")
+    event = process_until_settled(here, pool, victim)
+    assert event["state"] == "held"
+    assert "does not name its shop" in event["reason"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "body"),
+    [
+        ("app/uninstalled", {"id": 1, "customer": {"id": 1}, "orders_to_redact": []}),
+        ("shop/redact", {"id": 1, "updated_at": "2026-07-01T10:00:00Z"}),
+        (
+            "shop/redact",
+            {"shop_id": 1, "shop_domain": VICTIM, "customer": {"id": 1}, "orders_to_redact": []},
+        ),
+        ("customers/redact", {"shop_id": 1, "shop_domain": VICTIM, "customer": {"id": 1}}),
+    ],
+)
+def test_a_body_of_another_topic_is_no_removal_and_no_erasure(
     here: Settings,
     url: str,
     pool: Pool,
     victim: UUID,
     victims_store: Store,
     topic: str,
-    owner: Connection,
+    body: dict[str, Any],
 ) -> None:
-    """Even if all else speaks for it: the store has erased the customer, or removed the app."""
-    number = victims_store.data.customers[0].number
-    victims_store.redact_customer(number)
-    body = {"id": number, "customer": {"id": number}, "orders_to_redact": []}
-    owner.execute("update app.connections set connected_at = now() - interval '3 days'")
-    if topic == "shop/redact":
-        owner.execute(
-            "update app.connections set state = 'disconnected', sealed_secret = null,"
-            " key_id = null, uninstalled_at = now() - interval '2 days'"
-        )
-    post_webhook(url, VICTIM, topic, json.dumps(body).encode(), webhook_id="w")
+    """Even while the store refuses the token."""
+    victims_store.is_installed = False
+    post_webhook(url, VICTIM, topic, json.dumps(body).encode())
     event = process_until_settled(here, pool, victim)
-    assert event["state"] == "held"
-    assert "does not name its shop" in event["reason"]
+    assert (event["state"], event["kind"]) == ("set_aside", None)
+    assert connection(pool, victim)["state"] == "active"
 
 
 @pytest.mark.parametrize(
@@ -302,6 +321,40 @@ def test_the_app_is_removed_only_if_the_store_refuses_its_token(
     assert connection(pool, tenant)["state"] == "active"
 
 
+def test_a_passing_refusal_removes_nothing(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    store.is_installed = False
+    uninstalled(url, store)
+    process(here, pool, tenant)
+    (event,) = events(pool, tenant)
+    assert (event["state"], event["attempts"]) == ("queued", 1)
+    store.is_installed = True
+    assert process_until_settled(here, pool, tenant)["state"] == "done"
+    assert connection(pool, tenant)["sealed_secret"] is not None
+
+
+def test_a_removal_is_held_while_the_store_refuses_to_renew_the_token(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, shop: Sandbox
+) -> None:
+    """A refresh token that was spent before is refused, too, while the app is still there."""
+    app = replace(here, shopify_client_id=CLIENT_ID)
+    pair = shop.tokens.issue(store.data.domain)
+    connect_shopify(app, pool, tenant, store.data.domain, json.dumps(pair))
+    shop.tokens.is_forgiving = False
+    shop.tokens.exchange(
+        {
+            "grant_type": "refresh_token",
+            "client_id": CLIENT_ID,
+            "client_secret": shop.tokens.client_secret,
+            "refresh_token": pair["refresh_token"],
+        }
+    )
+    uninstalled(url, store)
+    assert process_until_settled(app, pool, tenant)["state"] == "held"
+    assert connection(pool, tenant)["sealed_secret"] is not None
+
+
 def test_a_removal_is_held_while_the_store_cannot_be_asked(
     here: Settings,
     url: str,
@@ -313,8 +366,7 @@ def test_a_removal_is_held_while_the_store_cannot_be_asked(
 ) -> None:
     uninstalled(url, store)
     shop.fail_shopify(Fault(status=503, count=100))
-    with stamina.set_testing(True, attempts=1):
-        event = process_until_settled(here, pool, tenant)
+    event = process_until_settled(here, pool, tenant)
     assert event["state"] == "held"
     (finding,) = [f for f in check_webhooks(here, owner, fix=False) if "held" in f.message]
     assert (finding.level, "app/uninstalled" in finding.message) == ("error", True)
@@ -383,6 +435,41 @@ def test_a_store_confirms_an_erasure_by_having_no_personal_data(
         confirm_customer(here, pool, tenant, str(number), is_shop_named=True)
     with pytest.raises(HeldError):
         confirm_customer(here, pool, tenant, str(erased), is_shop_named=False)
+    # What the app may not read could still be there.
+    store.record_faults = RecordFaults(withheld=frozenset({"defaultEmailAddress"}))
+    with pytest.raises(HeldError):
+        confirm_customer(here, pool, tenant, str(erased), is_shop_named=True)
+
+
+def test_a_store_says_by_itself_that_it_has_erased_a_customer(
+    here: Settings, pool: Pool, tenant: UUID, store: Store, owner: Connection
+) -> None:
+    """With the scope for it; a token that has lost it is not refused for that."""
+    empty, erased = store.data.customers[:2]
+    store.update_customer(empty.number, first_name="", last_name="", email=None)
+    store.redact_customer(erased.number)
+    owner.execute("update app.connections set scopes = scopes || '{read_customer_merge}'")
+    confirm_customer(here, pool, tenant, str(empty.number), is_shop_named=True)
+    store.scopes = store.scopes | {"read_customer_merge"}
+    store.record_faults = RecordFaults(withheld=frozenset({"defaultEmailAddress"}))
+    confirm_customer(here, pool, tenant, str(erased.number), is_shop_named=True)
+    with pytest.raises(HeldError, match="has not erased"):
+        confirm_customer(here, pool, tenant, str(empty.number), is_shop_named=True)
+    assert connection(pool, tenant)["state"] == "active"
+
+
+def test_an_erasure_waits_while_the_store_refuses_the_token(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    number = store.data.customers[0].number
+    store.redact_customer(number)
+    store.is_installed = False
+    redact(url, store, number)
+    process(here, pool, tenant)
+    (event,) = events(pool, tenant)
+    assert (event["state"], event["attempts"]) == ("queued", 1)
+    store.is_installed = True
+    assert process_until_settled(here, pool, tenant)["state"] == "done"
 
 
 def test_a_held_webhook_is_rejected_by_command(

@@ -42,7 +42,11 @@ PERSON = {"customer": {"id": 7, "email": " Ada@Example.com ", "phone": "1"}}
             {"customerId": "gid://shopify/Customer/1", "segmentId": "gid://shopify/Segment/2"},
             Notice("membership", "1", {"segment_id": "2"}),
         ),
-        ("app/uninstalled", {}, Notice("uninstall", "")),
+        (
+            "app/uninstalled",
+            {"id": 1, "myshopify_domain": "kessel.myshopify.com"},
+            Notice("uninstall", ""),
+        ),
         (
             "customers/data_request",
             {**PERSON, "orders_requested": [1, 2]},
@@ -50,7 +54,10 @@ PERSON = {"customer": {"id": 7, "email": " Ada@Example.com ", "phone": "1"}}
         ),
         (
             "customers/redact",
-            {"customer": {"id": 7, "email": None, "phone": "+880 1712-345678"}},
+            {
+                "customer": {"id": 7, "email": None, "phone": "+880 1712-345678"},
+                "orders_to_redact": [],
+            },
             Notice(
                 "customer_redact",
                 "7",
@@ -59,10 +66,14 @@ PERSON = {"customer": {"id": 7, "email": " Ada@Example.com ", "phone": "1"}}
         ),
         (
             "customers/redact",
-            {"customer": {"id": 7}},
+            {"customer": {"id": 7}, "orders_to_redact": None},
             Notice("customer_redact", "7", {"emails": [], "order_ids": []}),
         ),
-        ("shop/redact", {"shop_id": 1}, Notice("shop_redact", "")),
+        (
+            "shop/redact",
+            {"shop_id": 1, "shop_domain": "kessel.myshopify.com"},
+            Notice("shop_redact", ""),
+        ),
     ],
 )
 def test_payloads_are_read(topic: str, payload: dict[str, Any], notice: Notice) -> None:
@@ -115,9 +126,10 @@ def test_all_topics_are_handled() -> None:
     }
     configured = {name for name, topic in TOPICS.items() if not topic.constant}
     assert configured == {"customers/data_request", "customers/redact", "shop/redact"}
-    assert {
-        read_notice(name, {**PERSON, "shop_id": 1}).kind for name in configured
-    } == PRIVACY_KINDS
+    person = {**PERSON, "orders_to_redact": []}
+    store = {"shop_id": 1, "shop_domain": "kessel.myshopify.com"}
+    bodies = {name: store if name == "shop/redact" else person for name in configured}
+    assert {read_notice(name, body).kind for name, body in bodies.items()} == PRIVACY_KINDS
 
 
 def test_no_personal_field_is_requested() -> None:

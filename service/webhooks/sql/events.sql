@@ -123,7 +123,7 @@ where
 
 -- name: find_removable
 -- The connection that a removal of the app would end; none if the store was connected after that.
-select provider
+select state
 from app.connections
 where
     tenant_id = %(tenant_id)s
