@@ -28,7 +28,7 @@ from service.api.created import add_location
 from service.api.idempotency import begin_request, finish_request
 from service.api.problems import InvalidPartError, register_problems
 from service.api.rate_limits import RateLimits
-from service.core.config import Settings, load_settings
+from service.core.config import Settings, load_settings, public_address
 from service.core.db import create_pool
 from service.core.errors import InvalidInputError
 from service.core.logs import configure_logging
@@ -61,6 +61,8 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     settings = settings or load_settings()
     configure_logging(settings)
     origins = read_origins(settings, "cors_origins")
+    # Fails now rather than at the first request.
+    public_address(settings)
     issuer = Issuer.configured(settings)
     limits = RateLimits(settings.rate_limit_per_minute, settings.failed_logins_per_minute)
     load_queries()

@@ -22,8 +22,10 @@ _SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 # Seconds in which the next request's headers must arrive: also the time for which an idle
 # connection stays open, and for which it keeps a stopping process waiting.
 keepalive = 5
+# Nobody controls it by a socket, and the service may not write into its home directory.
+control_socket_disable = True
 _BODY_SECONDS = 30
-# For each block of an answer.
+# For each block of an answer; an answer that is not streamed is one.
 _SEND_SECONDS = 30
 
 
@@ -78,11 +80,16 @@ class _Body:
 
         Raises:
             RequestTimeout: They did not arrive in time; answered with 408.
+            BadRequest: A chunk of the body is malformed; answered with 400.
         """
         # Not at the start: gunicorn reads this file before its workers patch the standard library.
         from gevent import Timeout
-        from werkzeug.exceptions import RequestTimeout
+        from gunicorn.http.errors import ParseException
+        from werkzeug.exceptions import BadRequest, RequestTimeout
 
         left = max(0.0, self._until - time.monotonic())
         with Timeout(left, RequestTimeout("The body did not arrive in time.")):
-            return bytes(self._body.read(size))
+            try:
+                return bytes(self._body.read(size))
+            except ParseException:
+                raise BadRequest("The body is not valid HTTP.") from None

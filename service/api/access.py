@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
@@ -234,12 +235,16 @@ def require_own_request() -> None:
         raise RefusedRequestError
 
 
-def _own_origins() -> tuple[str, str]:
+def _own_origins() -> set[str]:
     """This service's origin as the request came, and its public one.
 
     The request's has the scheme http behind a proxy that is not trusted.
     """
-    return f"{request.scheme}://{request.host}", public_address(state().settings)
+    origins = {f"{request.scheme}://{request.host}"}
+    if address := public_address(state().settings):
+        parts = urlsplit(address)
+        origins.add(f"{parts.scheme}://{parts.netloc.lower().removesuffix(':443')}")
+    return origins
 
 
 def begin_session(tenant: UUID, secret: str) -> None:

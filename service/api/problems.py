@@ -315,6 +315,8 @@ def _from_quintile_error(error: QuintileError) -> Response:
     slug = next((slug for kind, slug in _BY_ERROR if isinstance(error, kind)), "failed")
     if slug == "failed":
         log.error("request failed", reason=error.message, exc_info=error)
+    elif isinstance(error, OverloadedError):
+        log.warning("request refused", reason=error.message)
     headers = {}
     if isinstance(error, TooManyRequestsError):
         headers = {"Retry-After": str(error.seconds)}

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
+import structlog
+
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect, one, tenant_transaction, transform_url
 from service.core.queries import query
 from service.promo_codes.codes import ask_for_updates
 from service.queue.runs import RunRecorder
 from service.shopify.metafields import queue_metafields
+
+log = structlog.get_logger(__name__)
 
 
 def queue_followups(pool: Pool, recorders: Iterable[RunRecorder]) -> None:
@@ -38,10 +42,16 @@ def follow_plain_builds(settings: Settings, pool: Pool) -> int:
         if not one(conn.execute(query("builds.are_builds_recorded")).fetchone())["are_recorded"]:
             return 0
         tenants = conn.execute(query("builds.list_tenants_to_follow")).fetchall()
+    followed = 0
     for row in tenants:
-        with tenant_transaction(pool, row["tenant_id"]) as conn:
-            _queue(conn, row["tenant_id"])
-    return len(tenants)
+        try:
+            with tenant_transaction(pool, row["tenant_id"]) as conn:
+                _queue(conn, row["tenant_id"])
+            followed += 1
+        except Exception:
+            # The next tenants are not concerned; this one is tried again at the next check.
+            log.exception("build not followed", tenant_id=str(row["tenant_id"]))
+    return followed
 
 
 def _queue(conn: Connection, tenant_id: UUID) -> None:

@@ -149,6 +149,9 @@ class Update:
                 self._end()
             elif self._needs_values or (self._code["is_ended"] and not self._has_expired()):
                 self._give_values(self._discount_id)
+                if changed is not None and changed.kind == "discount_renamed":
+                    # It has its own code again.
+                    changed = None
         return refused or plan.problem or self._describe_refused(plan) or changed
 
     # -- steps ----------------------------------------------------------------------------------

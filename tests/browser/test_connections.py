@@ -94,7 +94,7 @@ def test_a_store_is_connected_rejected_verified_and_disconnected(
         expect(status).to_contain_text("Shopify keeps failing")
 
         # Pages whose figures are affected by the limit show it.
-        for path in ("segments", "samples"):
+        for path in ("segments?tab=rfm", "samples"):
             page.goto(f"{site.url}/admin/{path}")
             expect(page.locator("[data-order-limit]")).to_contain_text("only the last 60 days")
         inspect(page)

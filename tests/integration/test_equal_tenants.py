@@ -38,32 +38,36 @@ from tests.web import client_of, openapi_of
 
 # Of each parameter of a path: a value of the tenant.
 VALUES = {
-    "code": "select code from app.promo_codes where tenant_id = %s",
-    "config_id": "select config_id from app.klaviyo_sync_configs where tenant_id = %s"
+    "code": "select code from app.promo_codes where tenant_id = %(tenant)s",
+    "config_id": "select config_id from app.klaviyo_sync_configs where tenant_id = %(tenant)s"
     " and list_id = 'KK0004'",
-    "creator_id": "select creator_id from app.creators where tenant_id = %s order by created_at",
-    "customer_id": "select customer_id from marts.sample_orders where tenant_id = %s"
+    "creator_id": "select creator_id from app.creators where tenant_id = %(tenant)s"
+    " order by created_at",
+    "customer_id": "select customer_id from marts.sample_orders where tenant_id = %(tenant)s"
     " and customer_id is not null order by 1",
-    "delivery_id": "select delivery_id from app.webhook_deliveries where tenant_id = %s",
-    "endpoint_id": "select endpoint_id from app.webhook_endpoints where tenant_id = %s",
-    "export_id": "select export_id from app.privacy_exports where tenant_id = %s",
-    "list_id": "select list_id from app.klaviyo_sync_configs where tenant_id = %s"
+    "delivery_id": "select delivery_id from app.webhook_deliveries where tenant_id = %(tenant)s",
+    "endpoint_id": "select endpoint_id from app.webhook_endpoints where tenant_id = %(tenant)s",
+    "export_id": "select export_id from app.privacy_exports where tenant_id = %(tenant)s",
+    "list_id": "select list_id from app.klaviyo_sync_configs where tenant_id = %(tenant)s"
     " and direction = 'pull'",
-    "name": "select 'build' from app.tenants where tenant_id = %s",
-    "order_id": "select order_id from marts.sample_orders where tenant_id = %s order by 1",
-    "run_id": "select run_id from app.klaviyo_sync_runs where tenant_id = %s order by 1",
+    "name": "select 'build' from app.tenants where tenant_id = %(tenant)s",
+    "order_id": "select order_id from marts.sample_orders where tenant_id = %(tenant)s order by 1",
+    "run_id": "select run_id from app.klaviyo_sync_runs where tenant_id = %(tenant)s order by 1",
     "segment_id": "select 'shopify:' || segment_id from shopify.cached_segments"
-    " where tenant_id = %s order by 1",
-    "session_id": "select session_id from app.sessions where tenant_id = %s",
-    "token_id": "select token_id from app.api_tokens where tenant_id = %s order by created_at desc",
-    "change_id": "select change_id from app.samples_config_changes where tenant_id = %s",
-    "removed_email": "select email from app.klaviyo_ledger where tenant_id = %s"
+    " where tenant_id = %(tenant)s order by 1",
+    "session_id": "select session_id from app.sessions where tenant_id = %(tenant)s",
+    "token_id": "select token_id from app.api_tokens where tenant_id = %(tenant)s"
+    " order by created_at desc",
+    "change_id": "select change_id from app.samples_config_changes where tenant_id = %(tenant)s",
+    "removed_email": "select email from app.klaviyo_ledger where tenant_id = %(tenant)s"
     " and state = 'removed' order by 1",
     # Those to retry, confirm and reject.
-    "webhook_id": "select webhook_id from app.webhook_events where tenant_id = %s"
+    "webhook_id": "select webhook_id from app.webhook_events where tenant_id = %(tenant)s"
     " and state = 'set_aside'",
-    "webhook_id/confirm": "select 'held 1' from app.tenants where tenant_id = %s",
-    "webhook_id/reject": "select 'held 2' from app.tenants where tenant_id = %s",
+    "order_id/decision": "select order_id from app.sample_decisions where tenant_id = %(tenant)s"
+    " union all select order_id from marts.sample_near_misses where tenant_id = %(tenant)s",
+    "webhook_id/confirm": "select 'held 1' from app.tenants where tenant_id = %(tenant)s",
+    "webhook_id/reject": "select 'held 2' from app.tenants where tenant_id = %(tenant)s",
 }
 # Parameters of lists that read in another way.
 QUERIES = {
@@ -134,7 +138,7 @@ class Caller:
 
     def value(self, name: str, skipped: int = 0) -> str | None:
         """A value of the tenant for a parameter of a path, if it has one."""
-        rows = self.superuser.execute(VALUES[name], [self.tenant]).fetchall()
+        rows = self.superuser.execute(VALUES[name], {"tenant": self.tenant}).fetchall()
         return str(next(iter(rows[skipped].values()))) if len(rows) > skipped else None
 
     def path(self, rule: str) -> str:

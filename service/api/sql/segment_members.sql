@@ -263,6 +263,16 @@ page as (
     where {is_after}
     order by {sort_key}
     limit %(row_limit)s
+),
+
+-- Klaviyo's addresses are in lower case.
+names as (
+    select distinct on (lower(f.email))
+        lower(f.email) as email,
+        f.display_name
+    from marts.customer_facts as f
+    where f.tenant_id = %(tenant_id)s and lower(f.email) in (select g.email from page as g)
+    order by lower(f.email), f.customer_id
 )
 
 select
@@ -273,11 +283,5 @@ select
     s.changed_at,
     null as rfm_segment
 from page as s
-left join lateral (
-    select u.display_name
-    from shopify.customers as u
-    where u.tenant_id = %(tenant_id)s and u.email = s.email and u.deleted_at is null
-    order by u.customer_id
-    limit 1
-) as c on true
+left join names as c on s.email = c.email
 order by {sort_key};

@@ -6,14 +6,13 @@ select
 
 -- name: list_tenants_to_follow
 -- Tenants with promo codes or metafields that were not updated after their newest build, unless a
--- build runs or the newest one failed. Read as quintile_transform.
+-- build runs or one has failed since. Read as quintile_transform.
 with runs as (
     select
         r.tenant_id,
-        bool_or(r.state = 'running')
-        or max(r.finished_at) filter (where r.state = 'failed')
-        > coalesce(max(r.finished_at) filter (where r.state = 'succeeded'), '-infinity')
-            as is_uncertain
+        bool_or(r.state = 'running') as is_running,
+        max(r.finished_at) filter (where r.state = 'failed') as failed_at,
+        max(r.finished_at) filter (where r.state = 'succeeded') as succeeded_at
     from app.runs as r
     where r.kind = 'build'
     group by r.tenant_id
@@ -25,7 +24,13 @@ left join app.build_followups as f on b.tenant_id = f.tenant_id
 left join runs as r on b.tenant_id = r.tenant_id
 where
     b.as_of is distinct from f.built_as_of
-    and not coalesce(r.is_uncertain, false)
+    and not coalesce(r.is_running, false)
+    and (
+        r.failed_at is null
+        or r.failed_at < coalesce(r.succeeded_at, '-infinity')
+        -- dbt has built since.
+        or r.failed_at < b.as_of
+    )
     and (
         exists (select from app.promo_codes as p where p.tenant_id = b.tenant_id)
         or exists (select from app.shopify_metafields as m where m.tenant_id = b.tenant_id)

@@ -117,16 +117,14 @@ order by d.tenant_id, d.endpoint_id;
 
 -- name: list_tenants_with_builds
 -- Tenants with an enabled endpoint whose builds have changed something that was not processed, and
--- no job that does so. A build that runs, or whose newest run failed, is waited for. Read as
--- quintile_transform.
+-- no job that does so. It waits for a build that runs, and after one that failed for the next.
+-- Read as quintile_transform.
 with builds as (
     select
         r.tenant_id,
         max(r.finished_at) filter (where r.state = 'succeeded') as finished_at,
-        bool_or(r.state = 'running')
-        or max(r.finished_at) filter (where r.state = 'failed')
-        > coalesce(max(r.finished_at) filter (where r.state = 'succeeded'), '-infinity')
-            as is_uncertain
+        bool_or(r.state = 'running') as is_running,
+        max(r.finished_at) filter (where r.state = 'failed') as failed_at
     from app.runs as r
     where r.kind = 'build'
     group by r.tenant_id
@@ -154,7 +152,12 @@ left join lateral (
     where c.tenant_id = e.tenant_id
 ) as samples on true
 where
-    not coalesce(r.is_uncertain, false)
+    not coalesce(r.is_running, false)
+    and (
+        r.failed_at is null
+        or r.failed_at < coalesce(r.finished_at, '-infinity')
+        or r.failed_at < b.as_of
+    )
     and (
         r.finished_at is distinct from p.build_finished_at
         or b.as_of is distinct from p.built_as_of

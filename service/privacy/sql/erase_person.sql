@@ -118,7 +118,19 @@ list_profiles as (
 
 list_changes as (
     delete from app.klaviyo_list_changes as k
-    where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+    where
+        k.tenant_id = %(tenant_id)s
+        and (
+            k.email = any(%(emails)s)
+            -- A profile's address may have changed since.
+            or k.profile_id in (
+                select p.profile_id from app.klaviyo_list_profiles as p
+                where p.tenant_id = %(tenant_id)s and p.email = any(%(emails)s)
+                union all
+                select h.profile_id from app.klaviyo_list_changes as h
+                where h.tenant_id = %(tenant_id)s and h.email = any(%(emails)s)
+            )
+        )
     returning 1
 ),
 

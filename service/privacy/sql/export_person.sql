@@ -94,7 +94,19 @@ select
             (
                 select jsonb_agg(to_jsonb(k) - 'tenant_id' order by k.changed_at)
                 from app.klaviyo_list_changes as k
-                where k.tenant_id = %(tenant_id)s and k.email = any(%(emails)s)
+                where
+                    k.tenant_id = %(tenant_id)s
+                    and (
+                        k.email = any(%(emails)s)
+                        -- A profile's address may have changed since.
+                        or k.profile_id in (
+                            select p.profile_id from app.klaviyo_list_profiles as p
+                            where p.tenant_id = %(tenant_id)s and p.email = any(%(emails)s)
+                            union all
+                            select h.profile_id from app.klaviyo_list_changes as h
+                            where h.tenant_id = %(tenant_id)s and h.email = any(%(emails)s)
+                        )
+                    )
             ),
             'app.klaviyo_profiles',
             (
