@@ -266,7 +266,7 @@ def test_a_filter_of_the_url_that_is_not_valid_is_named(
         "samples?creator_id=ada": "Creator: This is not a valid id.",
         "activity?trigger=moon": "Started by: This must be",
         "samples/suggestions?reason=none": "Reason: This must be",
-        "segments?tab=rfm&q=" + "x" * 201: "This must have at most 200 characters.",
+        "customers?q=" + "x" * 201: "This must have at most 200 characters.",
     }
     for path, message in wrong.items():
         page.goto(f"{site.url}/admin/{path}")
