@@ -193,6 +193,7 @@ class PromoCode(ResponseModel):
         " by its dates. `deactivated`: ended by a person. `needs_attention`: see `problem`."
         " `deleting`: deleted in Shopify next."
     )
+    is_queued: bool = Field(description="Whether an update was asked for and has not ended yet.")
     problem: PromoCodeProblem | None
     percentage: float | None = Field(description="Share taken off, above 0 and up to 1.")
     amount: Money | None = Field(description="Amount taken off an order, in major units.")

@@ -144,11 +144,12 @@ def find_time_zone(conn: Connection, tenant_id: UUID) -> ZoneInfo:
 
 
 def describe(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of the statement ``list_codes`` with its amount and what its targets are."""
+    """A row of the statement ``list_codes`` with its amount, its targets, and whether it is due."""
     return {
         **row,
         "amount": amount_of(row),
         "once_per_customer": row["is_once_per_customer"],
+        "is_queued": row["requests_done"] < row["requests"],
         "targets": {
             "kind": kind_of(row["segments"], row["excluded_segments"]) + "s",
             "planned": row["members"],

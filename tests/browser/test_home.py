@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 from playwright.sync_api import Page, expect
@@ -150,4 +151,16 @@ def test_it_reads_without_scripts(site: Site, page: Page) -> None:
     plain = context.new_page()
     plain.goto(f"{site.url}/admin")
     expect(plain.get_by_role("region", name="Segments")).to_contain_text("Champions")
+    # The list behind the number has as many samples.
+    waiting = plain.locator(".tile").filter(has_text="Samples waiting").get_by_role("link")
+    number = waiting.inner_text()
+    waiting.click()
+    expect(plain.locator("[data-count]")).to_have_text(re.compile(f"^{number} samples?$"))
+    # What a script fills says that it needs one.
+    for path in ("activity", "klaviyo", "settings/webhooks", "samples/orders/1"):
+        plain.goto(f"{site.url}/admin/{path}")
+        note = plain.locator("noscript .note").last
+        expect(note).to_have_text("This part needs JavaScript.")
+        expect(note).to_be_visible()
+        expect(plain.get_by_text("Loading…", exact=True).locator("visible=true")).to_have_count(0)
     context.close()

@@ -167,6 +167,7 @@ def test_settings_show_what_matches_and_what_would_change(
     ugc_free.check()
     expect(dialog.get_by_role("heading", name="Entering: 0")).to_be_visible()
     expect(dialog.get_by_role("heading", name=re.compile("Leaving: .[1-9]"))).to_be_visible()
+    expect(dialog.get_by_role("list", name="Leaving").get_by_role("link").first).to_be_visible()
     inspect(page)
 
     # A pattern is compared with the store's channels while it is typed.
@@ -174,6 +175,12 @@ def test_settings_show_what_matches_and_what_would_change(
     expect(matching.first).to_contain_text("TikTok")
     dialog.locator("#channel_patterns").fill("online%")
     expect(matching.first).to_contain_text("Online Store")
+    # Orders that are no samples yet have no page.
+    dialog.locator("#channel_patterns").press("Enter")
+    tiktok_free.uncheck()
+    entering = dialog.get_by_role("list", name="Entering").get_by_role("listitem")
+    expect(entering.first).to_be_visible()
+    expect(entering.get_by_role("link")).to_have_count(0)
     assert changes_of(site) == 0
     dialog.locator("#channel_patterns").fill("tiktok\\")
     expect(dialog.locator(".channels .field-error")).to_contain_text(
@@ -382,8 +389,16 @@ def test_suggestions_are_added_marked_and_dismissed_and_each_is_undone(
     count = rows.count()
     add = rows.first.get_by_role("button", name=re.compile("Add tag"))
     name, tag = add.get_attribute("data-name") or "", add.get_attribute("data-tag")
+    # Somebody else added it in the meantime: nothing to undo.
+    other = page.context.new_page()
+    other.goto(page.url)
+    add_there = other.locator(f"[data-decide=tag][data-name='{name}']")
+    add_there.wait_for()
     add.click()
     expect(page.locator(".toast")).to_contain_text(f"{tag} is one of the UGC tags now.")
+    add_there.click()
+    expect(other.locator(".toast")).to_have_text("This tag is there already.")
+    other.close()
     undo(name)
 
     rows.first.get_by_role("button", name="Dismiss").click()

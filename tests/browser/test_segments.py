@@ -408,6 +408,10 @@ def test_all_segments_are_searched_and_sorted_without_a_reload(
     page.go_back()
     expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
     assert page.evaluate("window.isKept")
+    # A parameter that has no field is cleared, too.
+    page.goto(f"{site.url}/admin/segments?sort=x")
+    page.get_by_role("link", name="Clear filters").click()
+    expect(rows).to_have_count(total)
 
 
 def test_the_actions_of_a_segment_are_in_a_menu(

@@ -83,7 +83,12 @@ def test_a_token_is_created_shown_once_and_revoked(
     expect(secret).to_have_text(re.compile("^qnt_"))
     token = secret.inner_text()
     assert status_of(site, token) == 200
+    expect(secret).to_be_focused()
     inspect(page)
+    # Escape does not lose it without a question.
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog", name="Close without a copy?").get_by_text("Cancel").click()
+    expect(secret).to_have_text(token)
     dialog.get_by_role("button", name="Done").click()
     row = page.get_by_role("row").filter(has_text="Checkout")
     expect(row).to_contain_text("Write")
@@ -198,3 +203,19 @@ def test_what_cannot_be_undone_asks_for_its_name(
     field.fill("north")
     dialog.get_by_role("button", name="Sign everybody out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_pages_for_administrators_are_linked_for_them_only(
+    here: tuple[Site, Site], page: Page
+) -> None:
+    site, _ = here
+    names = ("API tokens", "People", "Audit log", "Danger zone")
+    for scope, count in (("admin", 2), ("write", 0)):
+        page.context.clear_cookies()
+        page.goto(link_of(site, "Ada Byron", scope))
+        page.wait_for_url("**/admin")
+        page.goto(f"{site.url}/admin/settings")
+        main = page.get_by_role("main")
+        expect(main.get_by_role("link", name=re.compile("Schedules"))).to_have_count(2)
+        for name in names:
+            expect(main.get_by_role("link", name=re.compile(f"^{name}"))).to_have_count(count)

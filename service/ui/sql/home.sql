@@ -109,17 +109,16 @@ order by c.lifetime_minor desc nulls last, m.customer_id asc
 limit %(row_limit)s;
 
 -- name: find_waiting_samples
--- Samples that are not fulfilled, by type, and how many days the oldest of them has been waiting.
+-- Pending samples, of which nothing was sent, by type, and how many days the oldest of them has been
+-- waiting.
 select
-    coalesce(sum(s.pending + s.partly_fulfilled) filter (where s.sample_type = 'all'), 0)
-        as waiting,
-    coalesce(sum(s.pending + s.partly_fulfilled) filter (where s.sample_type = 'ugc'), 0) as ugc,
-    coalesce(sum(s.pending + s.partly_fulfilled) filter (where s.sample_type = 'tiktok'), 0)
-        as tiktok,
+    coalesce(sum(s.pending) filter (where s.sample_type = 'all'), 0) as waiting,
+    coalesce(sum(s.pending) filter (where s.sample_type = 'ugc'), 0) as ugc,
+    coalesce(sum(s.pending) filter (where s.sample_type = 'tiktok'), 0) as tiktok,
     (
         select max(o.days_waiting)
         from marts.sample_orders as o
-        where o.tenant_id = %(tenant_id)s and o.status in ('pending', 'partial')
+        where o.tenant_id = %(tenant_id)s and o.status = 'pending'
     ) as longest_days
 from marts.sample_stats as s
 where s.tenant_id = %(tenant_id)s;

@@ -174,7 +174,6 @@ let newest = null;
 const load = list({
   path: "/api/admin/runs",
   filters,
-  fragment: "",
   caption: "Runs, newest first",
   columns,
   empty,

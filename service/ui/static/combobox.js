@@ -37,7 +37,12 @@ export function combobox({ label, search, chosen, failed, placeholder = "" }) {
   let timer = null;
   let request = null;
 
+  const stop = () => {
+    clearTimeout(timer);
+    request?.abort();
+  };
   const close = () => {
+    stop();
     options.hidden = true;
     input.setAttribute("aria-expanded", "false");
     move(-1);
@@ -68,11 +73,9 @@ export function combobox({ label, search, chosen, failed, placeholder = "" }) {
           make("span", { class: "clip" }, row.text),
           row.note ? make("span", { class: "clip muted" }, row.note) : null,
         );
-        // Before the field loses the focus.
-        option.addEventListener("pointerdown", (event) => {
-          event.preventDefault();
-          choose(row);
-        });
+        // The field keeps the focus. Losing it would close the list before the click.
+        option.addEventListener("mousedown", (event) => event.preventDefault());
+        option.addEventListener("click", () => choose(row));
         return option;
       }),
     );
@@ -82,7 +85,7 @@ export function combobox({ label, search, chosen, failed, placeholder = "" }) {
     found.textContent = rows.length === 1 ? "1 choice" : `${rows.length} choices`;
   };
   const find = async () => {
-    request?.abort();
+    stop();
     request = new AbortController();
     const { signal } = request;
     try {
@@ -94,14 +97,13 @@ export function combobox({ label, search, chosen, failed, placeholder = "" }) {
   };
 
   input.addEventListener("input", () => {
-    clearTimeout(timer);
+    stop();
+    // What is shown fits the text before: Enter must not choose it.
+    move(-1);
     timer = setTimeout(find, WAIT_MS);
   });
   input.addEventListener("focus", find);
-  input.addEventListener("blur", () => {
-    request?.abort();
-    close();
-  });
+  input.addEventListener("blur", close);
   input.addEventListener("keydown", (event) => {
     const last = shown.length - 1;
     if (event.key === "ArrowDown" && options.hidden) find();

@@ -5,6 +5,7 @@ import { combobox } from "./combobox.js";
 import { creatorForm, isChanged } from "./creator_form.js";
 import { openDialog, toast } from "./dialog.js";
 import { make } from "./dom.js";
+import { attempt } from "./recalculate.js";
 import { creatorName, platforms } from "./sample_parts.js";
 
 const LIMIT = 8;
@@ -39,12 +40,13 @@ function openFor(order, changed) {
     await call(path, request);
     dialog.close();
     await changed();
-    toast(message, async () => {
-      await call(path, requestFor(order));
-      await changed();
-    });
+    toast(message, () =>
+      attempt(async () => {
+        await call(path, requestFor(order));
+        await changed();
+      }),
+    );
   };
-  const attempt = (request, message) => apply(request, message).catch(fail);
   const fail = (problem) => {
     if (isSignedOut(problem)) location.reload();
     status.textContent = messageOf(problem);
@@ -68,14 +70,14 @@ function openFor(order, changed) {
     if (order.creator_id) {
       const button = make("button", { type: "button" }, "Set no creator");
       button.addEventListener("click", () =>
-        attempt({ method: "DELETE" }, `${name} has no creator now.`),
+        apply({ method: "DELETE" }, `${name} has no creator now.`).catch(fail),
       );
       actions.append(button);
     }
     if (["manual", "unlinked"].includes(order.creator_link)) {
       const button = make("button", { type: "button" }, "Match automatically");
       button.addEventListener("click", () =>
-        attempt({ method: "POST", body: { automatic: true } }, `${name} is matched automatically.`),
+        apply({ method: "POST", body: { automatic: true } }, `${name} is matched automatically.`).catch(fail),
       );
       actions.append(button);
     }
@@ -99,11 +101,15 @@ function openFor(order, changed) {
   };
 
   const create = () => {
+    // Stays when only the link failed, so that the next attempt does not create a second one.
+    let creator = null;
     const form = creatorForm({
       values: suggested(order, typed),
       action: "Create and link",
       save: async (fields) => {
-        const creator = await call("/api/admin/creators", { method: "POST", body: fields });
+        creator = creator
+          ? await call(`/api/admin/creators/${creator.creator_id}`, { method: "PATCH", body: fields })
+          : await call("/api/admin/creators", { method: "POST", body: fields });
         await link(creator.creator_id, creatorName(creator));
       },
       back: ["Back", chooser],

@@ -49,8 +49,11 @@ export function creatorForm({ values = {}, action, save, back }) {
       make("button", { type: "submit", class: "primary" }, action),
     ),
   );
+  let isSaving = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (isSaving) return;
+    isSaving = true;
     const fields = Object.fromEntries(
       [...new FormData(form)].map(([name, value]) => [name, value.trim() || null]),
     );
@@ -59,6 +62,8 @@ export function creatorForm({ values = {}, action, save, back }) {
       await save(fields);
     } catch (problem) {
       showRefusal(form, status, problem);
+    } finally {
+      isSaving = false;
     }
   });
   return form;
@@ -66,7 +71,10 @@ export function creatorForm({ values = {}, action, save, back }) {
 
 /** Whether something was typed into a form that leaving it would lose. */
 export function isChanged(form) {
-  return [...form.querySelectorAll("input, textarea")].some((each) => each.value !== each.defaultValue);
+  return (
+    [...form.querySelectorAll("input, textarea")].some((each) => each.value !== each.defaultValue) ||
+    [...form.querySelectorAll("option")].some((each) => each.selected !== each.defaultSelected)
+  );
 }
 
 /**

@@ -10,9 +10,14 @@ let count = 0;
  * @param title     heading
  * @param content   elements below it
  * @param hasChanges () => boolean: whether closing would lose something. Then the reader is asked.
+ * @param question   () => what the reader is asked then, as for `confirmed`
  * @returns the <dialog>; `close()` closes it without a question
  */
-export function openDialog(title, content, { hasChanges = () => false, kind = "" } = {}) {
+export function openDialog(
+  title,
+  content,
+  { hasChanges = () => false, question = () => DISCARD, kind = "" } = {},
+) {
   count += 1;
   const id = `dialog-${count}`;
   const cross = make("button", { class: "quiet cross", type: "button", "aria-label": "Close" }, "✕");
@@ -23,21 +28,32 @@ export function openDialog(title, content, { hasChanges = () => false, kind = ""
     make("div", { class: "dialog-body" }, ...content),
   );
   const closeUnlessUnsaved = async () => {
-    if (!hasChanges() || (await confirmed(DISCARD))) dialog.close();
+    if (!hasChanges() || (await confirmed(question()))) dialog.close();
   };
   cross.addEventListener("click", closeUnlessUnsaved);
   dialog.addEventListener("cancel", (event) => {
-    // The Escape key.
+    // For example the back gesture of a phone.
     event.preventDefault();
     closeUnlessUnsaved();
   });
-  dialog.addEventListener("close", () => dialog.remove());
+  // Browsers close a dialog at the second Escape, whatever its "cancel" event says.
+  const escape = (event) => {
+    const isTop = [...document.querySelectorAll("dialog[open]")].at(-1) === dialog;
+    if (event.key !== "Escape" || event.isComposing || event.defaultPrevented || !isTop) return;
+    event.preventDefault();
+    closeUnlessUnsaved();
+  };
+  document.addEventListener("keydown", escape);
+  dialog.addEventListener("close", () => {
+    document.removeEventListener("keydown", escape);
+    dialog.remove();
+  });
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
 }
 
-const DISCARD = {
+export const DISCARD = {
   title: "Discard your changes?",
   text: "They are not saved.",
   action: "Discard",
@@ -85,6 +101,10 @@ export function toast(text, undo) {
       button.disabled = true;
       await undo();
       message.remove();
+      // The focus was on the button. The browser would leave it nowhere.
+      if (document.activeElement === document.body) {
+        document.querySelector("main").focus({ preventScroll: true });
+      }
     });
     message.append(button);
   }

@@ -20,11 +20,11 @@ export function enableForms(part) {
 }
 
 /** The URL of this page with some parameters changed. null removes a parameter. */
-export function address(changes, fragment = "") {
+export function address(changes) {
   const url = new URL(location.href);
   for (const [name, value] of Object.entries(changes)) {
     if (value === null) url.searchParams.delete(name);
     else url.searchParams.set(name, value);
   }
-  return `${url.pathname}${url.search}${fragment}`;
+  return `${url.pathname}${url.search}`;
 }

@@ -1,15 +1,23 @@
 // A form in a dialog, cloned from a <template> of the page: saving, refusals at their fields, and a
 // question before typed text is lost.
 
-import { openDialog } from "./dialog.js";
+import { DISCARD, openDialog } from "./dialog.js";
 import { make } from "./dom.js";
 import { showRefusal, showStatus } from "./forms.js";
+
+const SHOWN_ONCE = {
+  title: "Close without a copy?",
+  text: "It is not shown again.",
+  action: "Close",
+  isDestructive: true,
+};
 
 /**
  * Open a dialog with the form of a template.
  * @param template     <template> with one form, which has a [data-form-status]
  * @param options.fill (form) => void: prepares the form
- * @param options.save async (form) => elements to show instead of the form, or nothing to close
+ * @param options.save async (form) => elements of `secretView` to show instead of the form, or nothing
+ *                     to close
  * @param options.ids  names of the API's fields whose element has another id
  */
 export function openFormDialog(title, template, { fill, save, ids = {}, kind = "medium" }) {
@@ -19,10 +27,15 @@ export function openFormDialog(title, template, { fill, save, ids = {}, kind = "
   const button = form.querySelector("[type=submit]");
   let isChanged = false;
   let isSaving = false;
+  let isShowingSecret = false;
   form.addEventListener("input", () => {
     isChanged = true;
   });
-  const dialog = openDialog(title, [form], { hasChanges: () => isChanged, kind });
+  const dialog = openDialog(title, [form], {
+    hasChanges: () => isChanged || isShowingSecret,
+    question: () => (isShowingSecret ? SHOWN_ONCE : DISCARD),
+    kind,
+  });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (isSaving) return;
@@ -32,8 +45,11 @@ export function openFormDialog(title, template, { fill, save, ids = {}, kind = "
       showStatus(form, status, "Saving…");
       const shown = await save(form);
       isChanged = false;
-      if (shown) form.replaceWith(...shown);
-      else dialog.close();
+      if (shown) {
+        isShowingSecret = true;
+        form.replaceWith(...shown);
+        dialog.querySelector(".secret").focus();
+      } else dialog.close();
     } catch (problem) {
       showRefusal(form, status, problem, ids);
     } finally {

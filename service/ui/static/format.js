@@ -62,14 +62,6 @@ export function timeElement(at, format = moment) {
   return element;
 }
 
-const WAITING = { paused: ", schedule paused", not_connected: ", next once connected" };
-
-/** Write "As of 09:30, next 12:00" into an element. `state` is that of the schedule. */
-export function dated(element, asOf, next, state = "paused") {
-  const parts = asOf ? ["As of ", timeElement(asOf)] : ["Not updated yet"];
-  element.replaceChildren(...parts, ...(next ? [", next ", timeElement(next)] : [WAITING[state]]));
-}
-
 /** Format the values that the server has written in the reader's language. */
 export function localise(root) {
   const formats = {

@@ -139,7 +139,6 @@ function restoreButton(row) {
 const rows = {
   path: `${path}/rows`,
   filters: ["q", "state"],
-  fragment: "",
   caption: "Profiles and their sync status",
   columns: [
     { label: "E-mail", cell: (row) => row.email },
@@ -179,7 +178,6 @@ function errorsOf(run) {
 const history = {
   path: `${path}/runs`,
   filters: [],
-  fragment: "",
   caption: "Runs, newest first",
   columns: [
     { label: "Requested", cell: (run) => timeElement(run.requested_at) },

@@ -13,15 +13,9 @@ const SKELETON_ROWS = 6;
  * @param options.path      URL of the API's list
  * @param options.filters   URL parameters that are passed on to the API
  * @param options.caption   caption of the table, for screen readers
- * @param options.columns   [{ label, kind, cell(row), sort, order }]; kind "num" or undefined. A column
- *                          with `sort`, a value of the API's parameter, has a link that sorts by it,
- *                          in the order "ascending" or, by default, "descending"
- * @param options.sort      the API's default sort order
- * @param options.noun      [singular, plural] of the rows, for the announced count; rows by default
+ * @param options.columns   [{ label, kind, cell(row) }]; kind "num" or undefined
  * @param options.empty     (answer) => element, shown when the unfiltered list is empty
- * @param options.fragment  fragment of the list on the page, for its links
  * @param options.loaded    (answer) => void
- * @param options.names     names of filters that have no field on the page
  */
 export function list(options) {
   const box = document.querySelector("[data-list]");
@@ -36,11 +30,11 @@ export function list(options) {
     try {
       const answer = await call(options.path, { params: parameters(options.filters) });
       show(box, options, answer);
-      count.textContent = amount(answer, options.noun);
+      count.textContent = amount(answer);
     } catch (problem) {
       if (isSignedOut(problem)) location.reload();
       else if (problem.kind === "invalid-input") box.replaceChildren(refusal(problem, options, search));
-      else box.replaceChildren(failure(problem, options, load));
+      else box.replaceChildren(failure(problem, load));
     }
     box.setAttribute("aria-busy", "false");
   };
@@ -66,27 +60,19 @@ function show(box, options, answer) {
   if (answer.data.length > 0) box.replaceChildren(table(options, answer.data));
   else if (isFiltered(options.filters)) box.replaceChildren(nothingFound(options));
   else box.replaceChildren(options.empty(answer));
-  showPager(options, answer.next_cursor);
+  showPager(answer.next_cursor);
   options.loaded?.(answer);
 }
 
-/** "50 of 1,234 customers", or "50 rows" where the API counts none. */
-function amount({ data, total }, noun = ["row", "rows"]) {
+/** "50 of 1,234 rows", or "50 rows" where the API counts none. */
+function amount({ data, total }) {
   const count = total ?? data.length;
-  const words = `${number(count)} ${noun[count === 1 ? 0 : 1]}`;
+  const words = `${number(count)} ${count === 1 ? "row" : "rows"}`;
   return data.length < count ? `${number(data.length)} of ${words}` : words;
 }
 
-function heading({ label, kind, sort, order = "descending" }, options) {
-  if (!sort) return make("th", { scope: "col", class: kind }, label);
-  const current = parameters(["sort"]).sort || options.sort;
-  const href = address({ sort, cursor: null }, options.fragment);
-  const link = make("a", { class: "sort", href }, label);
-  return make("th", { scope: "col", class: kind, "aria-sort": current === sort && order }, link);
-}
-
 function table(options, rows) {
-  const head = options.columns.map((column) => heading(column, options));
+  const head = options.columns.map(({ label, kind }) => make("th", { scope: "col", class: kind }, label));
   const body = rows.map((row) =>
     make(
       "tr",
@@ -136,16 +122,16 @@ function nothingFound(options) {
   );
 }
 
-function clearFilters({ filters, fragment }) {
+function clearFilters({ filters }) {
   const cleared = Object.fromEntries([...filters, "cursor"].map((name) => [name, null]));
-  return make("a", { class: "button", href: address(cleared, fragment) }, "Clear filters");
+  return make("a", { class: "button", href: address(cleared) }, "Clear filters");
 }
 
 // A filter that is not valid is marked, and named here too: it may have no field on the page.
 function refusal(problem, options, search) {
   const errors = rejected(problem);
   const reasons = Object.entries(errors).map(([name, text]) =>
-    make("p", {}, `${labelOf(search, name) || options.names?.[name] || name}: ${text}`),
+    make("p", {}, `${labelOf(search, name) || name}: ${text}`),
   );
   if (search) markFields(search, errors);
   return make(
@@ -158,20 +144,20 @@ function refusal(problem, options, search) {
 }
 
 // What went wrong, what to do about it, and a control to continue.
-function failure(problem, options, retry) {
+function failure(problem, retry) {
   return make(
     "div",
     { class: "state bad", role: "alert" },
     make("h3", {}, problem.title),
     make("p", {}, problem.message),
     problem.advice ? make("p", {}, problem.advice) : null,
-    retryControl(problem, options, retry),
+    retryControl(problem, retry),
   );
 }
 
-function retryControl(problem, { fragment }, retry) {
+function retryControl(problem, retry) {
   if (problem.kind === "bad-cursor") {
-    const href = address({ cursor: null }, fragment);
+    const href = address({ cursor: null });
     return make("a", { class: "button", href }, "First page");
   }
   const button = make("button", { type: "button" }, "Try again");
@@ -179,15 +165,15 @@ function retryControl(problem, { fragment }, retry) {
   return button;
 }
 
-function showPager({ fragment }, nextCursor) {
+function showPager(nextCursor) {
   const pager = document.querySelector("[data-pager]");
   const isFirst = !new URLSearchParams(location.search).get("cursor");
   pager.hidden = isFirst && !nextCursor;
   const first = pager.querySelector("[data-first-page]");
   const next = pager.querySelector("[data-next-page]");
   first.hidden = isFirst;
-  first.href = address({ cursor: null }, fragment);
+  first.href = address({ cursor: null });
   next.hidden = !nextCursor;
-  next.href = address({ cursor: nextCursor }, fragment);
+  next.href = address({ cursor: nextCursor });
   pager.querySelector("[data-page-note]").textContent = nextCursor ? "" : "Last page";
 }

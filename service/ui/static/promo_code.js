@@ -3,7 +3,7 @@
 import { call, isSignedOut, messageOf } from "./api.js";
 import { confirmed } from "./dialog.js";
 import { localise } from "./format.js";
-import { enableMenus } from "./menu.js";
+import "./menu.js";
 import { openPromoCodeForm, pathOf } from "./promo_code_form.js";
 
 const POLL_MS = 2000;
@@ -11,11 +11,11 @@ const UNSETTLED = ["pending", "deleting"];
 
 const head = document.querySelector("[data-code]");
 const status = document.querySelector("[data-status]");
+const customer = document.querySelector("#customer");
 const { code } = head.dataset;
 const list = "/admin/promo-codes";
 
 localise(document);
-enableMenus(document);
 
 async function attempt(work) {
   try {
@@ -64,16 +64,22 @@ onClick("[data-delete]", async () => {
   else location.assign(list);
 });
 
+// What a reload would lose.
+const isInUse = () =>
+  document.querySelector("dialog[open]") || customer.value !== customer.defaultValue;
+
 // Until Shopify has it, look again; show the page again once something has changed.
 async function follow() {
-  const badge = head.querySelector("[data-state]");
-  if (!UNSETTLED.includes(badge.dataset.state)) return;
+  const { state } = head.querySelector("[data-state]").dataset;
+  if (head.dataset.queued !== "true" && !UNSETTLED.includes(state)) return;
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    if (document.hidden || document.querySelector("dialog[open]")) continue;
+    if (document.hidden || isInUse()) continue;
     try {
       const now = await call(pathOf(code));
-      if (`${now.state} ${now.targets.in_shopify}` !== head.dataset.was) location.reload();
+      const is = `${now.state} ${now.targets.in_shopify} ${now.is_queued}`;
+      // Something may have been opened or typed during the call.
+      if (is !== head.dataset.was && !isInUse()) location.reload();
     } catch (problem) {
       if (isSignedOut(problem)) location.reload();
       // Deleted in the meantime.

@@ -102,7 +102,9 @@ function enablePicker(form, name, chosen) {
 function valuesOf(form) {
   const fields = form.elements;
   const text = (name) => fields[name].value.trim();
-  const value = text("value").replace(",", ".");
+  const typed = text("value");
+  // "7,50" is 7.50. "1,000" may be one or a thousand: it is sent as it is, for the API to refuse.
+  const value = /,\d{3}$/.test(typed) ? typed : typed.replace(",", ".");
   const isShare = fields.kind.value === "percentage";
   const chosen = (name) =>
     [...form.querySelectorAll(`[name=${name}]:checked`)].map((box) => box.value);

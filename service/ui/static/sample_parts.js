@@ -50,20 +50,6 @@ export function customer(row) {
   );
 }
 
-export function evidence(row) {
-  const found = [
-    ...row.matched_tags.map((tag) => ["Tag", tag]),
-    ...row.matched_patterns.map((pattern) => ["Channel", pattern]),
-  ];
-  return make(
-    "ul",
-    { class: "evidence" },
-    ...found.map(([kind, value]) =>
-      make("li", {}, make("span", { class: "muted" }, `${kind} `), make("code", {}, value)),
-    ),
-  );
-}
-
 export function creatorName(row) {
   return row.handle ? `@${row.handle}` : row.name || row.email;
 }

@@ -6,6 +6,7 @@ import { openDialog, toast } from "./dialog.js";
 import { make } from "./dom.js";
 import { rejected, showRefusal, showStatus } from "./forms.js";
 import { day, moment, number, timeElement } from "./format.js";
+import { attempt } from "./recalculate.js";
 import { orderPage, typeBadges } from "./sample_parts.js";
 
 const path = "/api/admin/samples/settings";
@@ -23,7 +24,7 @@ const conditions = ["zero_price_only", "ugc_zero_price_only"];
 
 /**
  * Open the dialog.
- * @param saved  (run, undo) => void: called after a change, with the build that applies it
+ * @param saved  (run) => void: called after a change, with the build that applies it
  * @param closed () => void
  */
 export async function openSettings({ saved, closed }) {
@@ -141,15 +142,20 @@ function show(settings, { saved, closed }) {
   const dialog = openDialog("Sample settings", [form], { hasChanges });
   dialog.classList.add("settings-dialog");
   dialog.addEventListener("close", closed);
+  let isSaving = false;
   const finish = async (request) => {
+    if (isSaving) return;
+    isSaving = true;
     showStatus(form, status, "Saving…");
     try {
       const { run } = await request();
       dialog.close();
-      if (run) saved(run, await undoOf());
+      if (run) saved(run);
       else toast("Nothing has changed.");
     } catch (problem) {
       showRefusal(form, status, problem);
+    } finally {
+      isSaving = false;
     }
   };
   cancel.addEventListener("click", () => dialog.querySelector(".cross").click());
@@ -162,10 +168,26 @@ function show(settings, { saved, closed }) {
   update();
 }
 
-/** The undo of the last change of the settings: async () => the build that applies it. */
-export async function undoOf() {
-  const { data } = await call(`${path}/history`, { params: { limit: 1 } });
-  return () => call(`${path}/undo`, { method: "POST", body: { change_id: data[0].change_id } });
+/**
+ * Say that the settings were changed, with an undo of that change.
+ * @param undone  (run) => void: called after the undo, with the build that applies it
+ */
+export async function announceChange(text, undone) {
+  let change;
+  try {
+    const { data } = await call(`${path}/history`, { params: { limit: 1 } });
+    change = { change_id: data[0].change_id };
+  } catch (problem) {
+    if (isSignedOut(problem)) location.reload();
+    toast(`${text} It cannot be undone here: ${messageOf(problem)}`);
+    return;
+  }
+  toast(text, () =>
+    attempt(async () => {
+      const { run } = await call(`${path}/undo`, { method: "POST", body: change });
+      await undone(run);
+    }),
+  );
 }
 
 // Runs the last of several calls, once none has followed for a while.
@@ -229,18 +251,24 @@ function showPreview(box, answer) {
   box.removeAttribute("aria-busy");
   box.replaceChildren(
     make("p", {}, `${number(current)} samples now, ${number(proposed)} with these settings.`),
-    examples("Entering", "+", answer.entering_count, answer.entering),
-    examples("Leaving", "−", answer.leaving_count, answer.leaving),
+    examples("Entering", "+", answer.entering_count, answer.entering, plainName),
+    examples("Leaving", "−", answer.leaving_count, answer.leaving, linkedName),
   );
 }
 
-function examples(title, sign, count, orders) {
+const nameOf = (order) => order.order_number || order.order_id;
+const linkedName = (order) =>
+  make("a", { href: orderPage(order.order_id), target: "_blank" }, nameOf(order));
+// An order that is no sample yet has no page.
+const plainName = (order) => make("span", {}, nameOf(order));
+
+function examples(title, sign, count, orders, name) {
   const head = make("h4", {}, `${title}: ${count === 0 ? "" : sign}${number(count)}`);
   const line = (order) =>
     make(
       "li",
       {},
-      make("a", { href: orderPage(order.order_id), target: "_blank" }, order.order_number || order.order_id),
+      name(order),
       make("span", { class: "clip" }, order.customer_name || "Guest"),
       typeBadges(order),
       timeElement(order.ordered_at, day),
@@ -250,7 +278,7 @@ function examples(title, sign, count, orders) {
     "div",
     {},
     head,
-    orders.length > 0 ? make("ul", { class: "preview-orders", "aria-label": title }, ...orders.map(line)) : null,
+    orders.length > 0 ? make("ul", { class: "preview-orders", tabindex: "0", "aria-label": title }, ...orders.map(line)) : null,
     rest > 0 ? make("p", { class: "muted" }, `and ${number(rest)} more`) : null,
   );
 }

@@ -4,23 +4,17 @@ import { call } from "./api.js";
 import { toast } from "./dialog.js";
 import { live } from "./live.js";
 import { attempt, recalculation } from "./recalculate.js";
-import { undoOf } from "./sample_settings.js";
+import { announceChange } from "./sample_settings.js";
 
 const settings = "/api/admin/samples/settings";
 const types = { ugc: "UGC", tiktok: "TikTok" };
 const reload = live();
 const recalculate = recalculation(reload);
 
-// Show what was done, with its undo: async () => the build that applies it.
-async function done(run, text, undo) {
+// Show the list after a decision or its undo, and follow the build that applies it.
+async function show(run) {
   recalculate(run);
   await reload();
-  toast(text, () =>
-    attempt(async () => {
-      recalculate((await undo()).run);
-      await reload();
-    }),
-  );
 }
 
 async function decide({ order, name, decide: decision }) {
@@ -28,7 +22,8 @@ async function decide({ order, name, decide: decision }) {
   const { run } = await call(path, { method: "PUT", body: { decision } });
   const text =
     decision === "dismissed" ? `${name} is dismissed.` : `${name} is a ${types[decision]} sample now.`;
-  await done(run, text, () => call(path, { method: "DELETE" }));
+  await show(run);
+  toast(text, () => attempt(async () => show((await call(path, { method: "DELETE" })).run)));
 }
 
 async function addTag({ tag, type }) {
@@ -36,7 +31,9 @@ async function addTag({ tag, type }) {
   const rules = await call(settings);
   const body = { [field]: [...rules[field], tag] };
   const { run } = await call(settings, { method: "PATCH", body });
-  await done(run, `${tag} is one of the ${types[type]} tags now.`, await undoOf());
+  await show(run);
+  if (run) await announceChange(`${tag} is one of the ${types[type]} tags now.`, show);
+  else toast("This tag is there already.");
 }
 
 document.addEventListener("click", ({ target }) => {

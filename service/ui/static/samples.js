@@ -1,14 +1,11 @@
 // Sample orders: the list that the server renders, the actions on its rows, and the settings.
 
 import { linkCreator } from "./creator_dialog.js";
-import { toast } from "./dialog.js";
 import { address } from "./dom.js";
-import { localise } from "./format.js";
 import { live } from "./live.js";
-import { attempt, recalculation } from "./recalculate.js";
-import { openSettings } from "./sample_settings.js";
+import { recalculation } from "./recalculate.js";
+import { announceChange, openSettings } from "./sample_settings.js";
 
-localise(document.querySelector(".page-head"));
 const reload = live();
 const recalculate = recalculation(reload);
 
@@ -16,11 +13,9 @@ const recalculate = recalculation(reload);
 function showSettings() {
   history.replaceState(null, "", address({ settings: "open" }));
   openSettings({
-    saved: (run, undo) => {
+    saved: (run) => {
       recalculate(run);
-      toast("Settings saved. Samples and RFM segments are recalculated.", () =>
-        attempt(async () => recalculate((await undo()).run)),
-      );
+      announceChange("Settings saved. Samples and RFM segments are recalculated.", recalculate);
     },
     closed: () => history.replaceState(null, "", address({ settings: null })),
   });

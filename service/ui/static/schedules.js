@@ -17,10 +17,16 @@ async function change(button) {
       `/api/admin/schedules/${encodeURIComponent(row.dataset.schedule)}`,
       { method: "PATCH", body: { is_paused: isPaused } },
     );
-    const changed = await drawn(name);
+    const done = `${label}: ${isPaused ? "paused" : "resumed"}.`;
+    const changed = await drawn(name).catch(() => null);
+    if (!changed) {
+      status.textContent = `${done} Reload the page to see it.`;
+      button.ariaDisabled = null;
+      return;
+    }
     row.replaceWith(changed);
     changed.querySelector("button").focus();
-    status.textContent = `${label}: ${isPaused ? "paused" : "resumed"}.`;
+    status.textContent = done;
   } catch (problem) {
     if (isSignedOut(problem)) location.reload();
     status.textContent = messageOf(problem);

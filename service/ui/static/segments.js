@@ -3,12 +3,11 @@
 
 import { enableCharts } from "./chart.js";
 import { localise } from "./format.js";
-import { enableMenus } from "./menu.js";
+import "./menu.js";
 import { enableRegions } from "./regions.js";
 
 function prepare(part) {
   localise(part);
-  enableMenus(part);
   enableCharts(part);
 }
 
