@@ -189,6 +189,7 @@ def test_a_code_is_created_as_described_and_answers_where_it_is(
         *("pending", None),
         None,
     )
+    assert made["is_queued"]
     assert client.get(RUNS).get_json()["data"][0]["state"] == "queued"
     apply_codes(work.here, work.pool, work.tenant)
     # Its case does not matter.
@@ -204,6 +205,7 @@ def test_a_code_is_created_as_described_and_answers_where_it_is(
         "code": "vip-5",
         "title": "Our best",
         "state": "active",
+        "is_queued": False,
         "problem": None,
         "percentage": None,
         "amount": "7.50",
