@@ -415,9 +415,11 @@ def _check_secrets(settings: Settings) -> None:
         if key and (len(key) < _SHORTEST_SECRET or len(set(key)) < _FEWEST_CHARACTERS):
             raise InvalidSettingError(
                 f"{environment_name(name)} can be guessed: it needs 32 characters at random.",
-                advice=f"{_HOW_TO_MAKE_ONE} With another key, set the passwords of the database"
-                " roles again (quintile migrate --reset-passwords), and connect again what was"
-                " stored without QUINTILE_ENCRYPTION_KEYS.",
+                advice=f"{_HOW_TO_MAKE_ONE} Without QUINTILE_ENCRYPTION_KEYS the former key also"
+                " encrypts what is stored: with it and the former release, set"
+                " QUINTILE_ENCRYPTION_KEYS (quintile keys new) and run quintile keys rotate; or"
+                " connect everything again. With the new key set the passwords of the database"
+                " roles again: quintile migrate --reset-passwords",
             )
 
 
