@@ -239,8 +239,18 @@ def _apply_as_owner(conn: Connection, report: Report, migrations: Sequence[Migra
         _retry_while_locked(conn, report, partial(_apply, conn, migration))
     _retry_while_locked(conn, report, lambda: apply_queue_schema(conn, report))
     _retry_while_locked(conn, report, lambda: conn.execute(_file("rls/queue.sql")))
-    _retry_while_locked(conn, report, lambda: conn.execute(_file("rls/findings.sql")))
+    _retry_while_locked(conn, report, lambda: _replace_findings(conn))
     return [migration.name for migration in pending]
+
+
+def _replace_findings(conn: Connection) -> None:
+    try:
+        with conn.transaction():
+            conn.execute(_file("rls/findings.sql"))
+    except psycopg.errors.InvalidTableDefinition:
+        # The view of another release, whose columns have other collations.
+        conn.execute("drop view app.isolation_findings")
+        conn.execute(_file("rls/findings.sql"))
 
 
 def _apply(conn: Connection, migration: Migration) -> None:

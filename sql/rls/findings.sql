@@ -6,10 +6,7 @@
 -- `quintile doctor` names every row of app.isolation_findings. Migrations and the dbt test of a build
 -- fail because of those about Quintile's own schemas and roles only.
 
--- A view can only be replaced by one whose columns have the same collations.
-drop view if exists app.isolation_findings;
-
-create view app.isolation_findings with (security_invoker = true) as
+create or replace view app.isolation_findings with (security_invoker = true) as
 with granted_lists (privileges, relations) as (
     values
         (

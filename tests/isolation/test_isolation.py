@@ -426,6 +426,19 @@ def test_migrate_restores_the_policies_of_the_queue(settings: Settings) -> None:
         assert conn.execute("select * from app.isolation_findings").fetchall() == []
 
 
+def test_migrate_replaces_the_view_of_findings_and_drops_only_another_release_s(
+    settings: Settings, owner: Connection
+) -> None:
+    number = "select 'app.isolation_findings'::regclass::oid as number"
+    before = owner.execute(number).fetchone()
+    migrate(settings)
+    assert owner.execute(number).fetchone() == before
+    owner.execute("drop view app.isolation_findings")
+    owner.execute("create view app.isolation_findings as select 1 as former")
+    migrate(settings)
+    assert owner.execute("select relation, finding from app.isolation_findings").fetchall() == []
+
+
 def test_protect_takes_no_lock_when_nothing_is_to_do(settings: Settings, owner: Connection) -> None:
     with owner.transaction():
         owner.execute("call app.protect('shopify.orders')")
