@@ -149,6 +149,9 @@ def _store(
     }
     if conn.execute(query("webhooks.insert_event"), event).fetchone() is not None:
         defer_event(conn, tenant_id, delivery.webhook_id, notice.kind)
+        return
+    for held in conn.execute(query("webhooks.ask_again"), parameters).fetchall():
+        defer_event(conn, tenant_id, held["webhook_id"], held["kind"])
 
 
 def _decode(body: bytes) -> Any:

@@ -15,6 +15,11 @@ add constraint webhook_events_finished_check check (
 ),
 add constraint webhook_events_confirmed_check check (confirmed_by in ('store', 'person'));
 
+-- Operators' requests, and erasures that have begun, were decided by a person before this release.
+update app.webhook_events
+set confirmed_by = 'person'
+where state <> 'done' and (webhook_id like 'operator:%' or notice -> 'done' ? 'landed');
+
 create index webhook_events_signature_idx on app.webhook_events (tenant_id, signature);
 
 comment on column app.webhook_events.signature is

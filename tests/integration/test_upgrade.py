@@ -14,15 +14,25 @@ from uuid import UUID
 import pytest
 from psycopg import sql
 from psycopg.rows import tuple_row
+from psycopg.types.json import Jsonb
 
 import service.migrate
 import service.worker.worker
 from service.builds.run import build
 from service.core.config import Settings
-from service.core.db import Connection, Pool, app_url, connect, open_pool, tenant_transaction
+from service.core.db import (
+    Connection,
+    Pool,
+    app_url,
+    connect,
+    connect_as_owner,
+    open_pool,
+    tenant_transaction,
+)
 from service.core.errors import TablesInUseError
 from service.core.queries import _statements
 from service.migrate import Migration, applied_migrations, known_migrations, migrate
+from service.tenants.tenants import add_tenant
 from tests.command import quintile
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster
 from tests.web import running_app
@@ -302,6 +312,42 @@ def test_every_migration_is_compatible_with_the_previous_release(cluster: Cluste
 
 
 # -- with data, under load ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def former(cluster: Cluster) -> Iterator[Settings]:
+    """An empty database as the release before migration 0041 left it."""
+    name = cluster.create()
+    settings = cluster.settings(name)
+    try:
+        migrate(settings, migrations=[m for m in known_migrations() if m.name < "0041"])
+        yield settings
+    finally:
+        cluster.drop(name)
+
+
+def test_erasures_that_a_person_has_decided_need_no_other_decision(former: Settings) -> None:
+    """Those of operators, and those that had begun, when requests began to be confirmed."""
+    with connect_as_owner(former) as conn:
+        tenant_id = add_tenant(conn, "demo", None)
+        for webhook_id, notice in (
+            ("operator:1", {}),
+            ("begun", {"done": {"landed": {}}}),
+            ("of the store", {"done": {}}),
+        ):
+            conn.execute(
+                "insert into app.webhook_events"
+                " (tenant_id, webhook_id, topic, kind, subject, notice)"
+                " values (%s, %s, 'customers/redact', 'customer_redact', '1', %s)",
+                [tenant_id, webhook_id, Jsonb(notice)],
+            )
+        migrate(former)
+        rows = conn.execute("select webhook_id, confirmed_by from app.webhook_events").fetchall()
+    assert {row["webhook_id"]: row["confirmed_by"] for row in rows} == {
+        "operator:1": "person",
+        "begun": "person",
+        "of the store": None,
+    }
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,16 @@ def test_what_may_be_true_again_is_not_taken_for_a_replay(
     assert len(events(pool, tenant)) == 4
 
 
+def test_leaving_a_segment_is_not_taken_for_the_joining_that_waits(
+    url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    """The bodies are the same, and the store may have been read for the first already."""
+    body = {"customer_id": store.data.customers[0].number, "segment_id": 1}
+    for topic in ("customer.joined_segment", "customer.left_segment"):
+        post_webhook(url, store.data.domain, topic, body)
+    assert len(events(pool, tenant)) == 2
+
+
 # -- secrets of apps ----------------------------------------------------------------------------
 
 
@@ -481,3 +491,19 @@ def test_a_held_webhook_is_rejected_by_command(
     (event,) = events(pool, tenant)
     assert (event["state"], event["reason"]) == ("done", "A person rejected it.")
     assert event["subject"] is event["notice"] is None
+
+
+def test_a_request_that_comes_again_is_asked_about_again(
+    here: Settings, url: str, pool: Pool, tenant: UUID, store: Store
+) -> None:
+    """The store had not erased the customer when it came first."""
+    number = store.data.customers[0].number
+    payload = {"customer": {"id": number}}
+    post_webhook(url, store.data.domain, "customers/redact", payload)
+    assert process_until_settled(here, pool, tenant)["state"] == "held"
+    post_webhook(url, store.data.domain, "customers/redact", payload)
+    assert process_until_settled(here, pool, tenant)["state"] == "held"
+    store.redact_customer(number)
+    post_webhook(url, store.data.domain, "customers/redact", payload)
+    event = process_until_settled(here, pool, tenant)
+    assert (event["state"], event["confirmed_by"]) == ("done", "store")

@@ -6,7 +6,8 @@ select pg_advisory_xact_lock(
 
 -- name: insert_event
 -- Store a webhook; no row if it was received before, under this id or another. While the former one
--- waits, it reads from the store what this one is about, too. A former one that is processed covers
+-- waits, it reads from the store what this one is about, too; but leaving a segment has the body of
+-- joining it, for which the store may have been read already. A former one that is processed covers
 -- this one, unless what the body says may be true again, or changed as late as the store was read.
 insert into app.webhook_events (
     tenant_id,
@@ -39,7 +40,7 @@ where
             and e.signature = %(signature)s
             and e.kind is not null
             and (
-                e.state in ('queued', 'held')
+                (e.state in ('queued', 'held') and e.kind <> 'membership')
                 or (
                     not %(may_recur)s
                     and (
@@ -51,6 +52,18 @@ where
     )
 on conflict (tenant_id, webhook_id) do nothing
 returning webhook_id;
+
+-- name: ask_again
+-- Queue held webhooks with this body again: the store may confirm by now what it did not before.
+update app.webhook_events
+set
+    state = 'queued',
+    attempts = 0,
+    due_at = now(),
+    reason = null,
+    advice = null
+where tenant_id = %(tenant_id)s and signature = %(signature)s and state = 'held'
+returning webhook_id, kind;
 
 -- name: insert_unreadable
 -- Quarantine a webhook that was not understood, with its body, unless it was received before.
