@@ -22,10 +22,12 @@ from service.core.config import Settings
 
 _SECRETS = re.compile(
     r"\b(?P<kind>qnt|qsi|pk|shp[a-z]{2}|whsec)_[A-Za-z0-9_+/=-]{8,}"
-    # As in libpq's connection strings and in query strings.
-    r"|(?P<setting>\b(?:password|client_secret|refresh_token)\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&,;]+)"
-    r"|(?P<scheme>\b[a-z][a-z0-9+]*://[^\s:/@]*:)[^\s@/]+(?=@)"
-    r"|(?P<header>\b(?:Bearer|Klaviyo-API-Key)\s+)\S+"
+    # As in libpq's connection strings, in query strings, and in JSON or a dictionary.
+    r"|(?P<setting>\b(?i:password|client_secret|access_token|refresh_token)"
+    r"(?:\s*=|\\?[\"']\s*:)\s*)"
+    r"(?:'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s&,;]+)"
+    r"|(?P<scheme>\b(?i:[a-z][a-z0-9+]*)://[^\s:/@]*:)[^\s@/]+(?=@)"
+    r"|(?P<header>\b(?i:Bearer|Klaviyo-API-Key)\s+)\S+"
     # JSON Web Tokens.
     r"|(?P<jwt>\beyJ)[\w-]+\.[\w-]+\.[\w-]+",
     re.ASCII,

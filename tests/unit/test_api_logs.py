@@ -34,6 +34,14 @@ TOKEN = "qnt_0123456789abcdef0123456789abcdef_" + "x" * 43
             "grant_type=x&refresh_token=abc&client_secret=def",
             "grant_type=x&refresh_token=***&client_secret=***",
         ),
+        ("host=db PASSWORD = s3cret", "host=db PASSWORD = ***"),
+        ("Postgresql://app:s3cret@host/db", "Postgresql://app:***@host/db"),
+        ("authorization: bearer abc.def", "authorization: bearer ***"),
+        (
+            '{"access_token": "a \\" b", "expires_in": 60, "Refresh_Token":"c"}',
+            '{"access_token": ***, "expires_in": 60, "Refresh_Token":***}',
+        ),
+        ("{'password': 's3cret'}", "{'password': ***}"),
         (
             "a path\r\n2026 forged line\x1b[31m\u2028\u202e",
             "a path\\r\\n2026 forged line\\x1b[31m\\u2028\\u202e",
