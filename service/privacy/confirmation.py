@@ -7,15 +7,23 @@ as an erasure of something else. What the store does not confirm waits for a per
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from service.core.config import Settings
+from service.core.credentials import disconnect
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import NotConnectedError, QuintileError
 from service.core.queries import query
 from service.shopify.client import ShopifyClient
 from service.shopify.connection import open_connected_shopify
-from service.shopify.errors import ShopifyDeniedError, ShopifyQueryError, ShopifyUnapprovedError
+from service.shopify.errors import (
+    ShopifyDeniedError,
+    ShopifyQueryError,
+    ShopifyRefusedError,
+    ShopifyRefusedRefreshError,
+    ShopifyUnapprovedError,
+)
 from service.shopify.scopes import MERGE_SCOPE, is_granted
 
 # Few: a store that does not answer is asked again later.
@@ -24,11 +32,22 @@ _CALL_ATTEMPTS = 3
 # undone within hours, and is known here up to a few hours late.
 _SETTLED_AFTER = timedelta(days=1)
 _PERSONAL_FIELDS = ("firstName", "lastName", "defaultEmailAddress", "defaultPhoneNumber")
+# As for webhooks about the app's removal.
+_REFUSED_ATTEMPTS = 3
+_NOT_REMOVED = "The store has not confirmed that the app was removed."
 _NO_SHOP = "The message does not name its shop, so it may be about another one."
 
 
 class HeldError(QuintileError):
     """The store does not confirm the erasure, so a person must."""
+
+
+class NotSettledError(QuintileError):
+    """The app was removed less than a day ago; ``seconds_left`` is the rest of that day."""
+
+    def __init__(self, seconds_left: float) -> None:
+        super().__init__("The app was removed less than a day ago.")
+        self.seconds_left = seconds_left
 
 
 def confirm_customer(
@@ -79,20 +98,56 @@ def _cannot_be_asked(error: QuintileError) -> HeldError:
     return HeldError(f"The store cannot be asked: {error.message}")
 
 
-def confirm_shop(pool: Pool, tenant_id: UUID, *, is_shop_named: bool) -> None:
-    """Check that the store has removed the app, which it confirmed by refusing the access token.
+def confirm_shop(
+    settings: Settings, pool: Pool, tenant_id: UUID, *, is_shop_named: bool, attempts: int
+) -> None:
+    """Check that the store has removed the app, which it confirms by refusing the access token.
+
+    If the webhook about that was lost, the store is asked now.
 
     Raises:
-        HeldError: It has not, or only just.
+        HeldError: It has not.
+        NotSettledError: It has, less than a day ago.
+        ShopifyError: It cannot be asked now, or has not refused the token for long enough.
     """
     if not is_shop_named:
         raise HeldError(_NO_SHOP)
+    removal = _find_removal(pool, tenant_id)
+    if removal is not None and removal["state"] != "disconnected":
+        is_lasting = removal["state"] == "refused" and attempts >= _REFUSED_ATTEMPTS
+        _check_removed(settings, pool, tenant_id, is_lasting=is_lasting)
+        removal = _find_removal(pool, tenant_id)
+    if removal is None or not removal["is_removed"]:
+        raise HeldError(_NOT_REMOVED)
+    if removal["seconds_left"] > 0:
+        raise NotSettledError(removal["seconds_left"])
+
+
+def _find_removal(pool: Pool, tenant_id: UUID) -> dict[str, Any] | None:
     with tenant_transaction(pool, tenant_id, read_only=True) as conn:
-        removal = conn.execute(
+        return conn.execute(
             query("privacy.find_removal"),
             {"tenant_id": tenant_id, "settled_after": _SETTLED_AFTER},
         ).fetchone()
-    if removal is None or not removal["is_removed"]:
-        raise HeldError("The store has not confirmed that the app was removed.")
-    if not removal["is_settled"]:
-        raise HeldError("The app was removed less than a day ago.")
+
+
+def _check_removed(settings: Settings, pool: Pool, tenant_id: UUID, *, is_lasting: bool) -> None:
+    """Ask the store whether it has the app, and record that it was removed."""
+    try:
+        with open_connected_shopify(settings, pool, tenant_id, attempts=_CALL_ATTEMPTS) as client:
+            try:
+                client.run("shop")
+            except ShopifyDeniedError:
+                raise HeldError(_NOT_REMOVED) from None
+    except NotConnectedError as error:
+        raise _cannot_be_asked(error) from None
+    except ShopifyRefusedRefreshError:
+        raise
+    except ShopifyRefusedError:
+        if not is_lasting:
+            raise
+        with tenant_transaction(pool, tenant_id) as conn:
+            conn.execute(query("privacy.record_removal"), {"tenant_id": tenant_id})
+            disconnect(conn, tenant_id, "shopify", "The app was removed from the store.")
+        return
+    raise HeldError(_NOT_REMOVED)

@@ -29,7 +29,12 @@ from service.klaviyo.client import (
     KlaviyoUnavailableError,
 )
 from service.klaviyo.connection import open_connected_klaviyo
-from service.privacy.confirmation import HeldError, confirm_customer, confirm_shop
+from service.privacy.confirmation import (
+    HeldError,
+    NotSettledError,
+    confirm_customer,
+    confirm_shop,
+)
 from service.privacy.tenant import erase_tenant
 from service.queue.runs import STALE_AFTER_SECONDS
 from service.shopify.errors import ShopifyError
@@ -154,7 +159,7 @@ def process_request(settings: Settings, pool: Pool, tenant_id: UUID, webhook_id:
         _fulfil(settings, pool, tenant_id, webhook_id)
     except HeldError as error:
         _hold(pool, tenant_id, webhook_id, error)
-    except (BusyError, KlaviyoUnavailableError, ShopifyError) as error:
+    except (BusyError, KlaviyoUnavailableError, NotSettledError, ShopifyError) as error:
         _postpone(pool, tenant_id, webhook_id, error)
     except QuintileError as error:
         _quarantine(pool, tenant_id, webhook_id, error)
@@ -329,7 +334,13 @@ def _redact_shop(settings: Settings, pool: Pool, request: Request) -> None:
             advice="To erase it anyway: quintile tenants erase NAME",
         )
     if not request.is_confirmed:
-        confirm_shop(pool, request.tenant_id, is_shop_named=request.is_shop_named)
+        confirm_shop(
+            settings,
+            pool,
+            request.tenant_id,
+            is_shop_named=request.is_shop_named,
+            attempts=request.attempts,
+        )
         _record_confirmed(pool, request)
     erase_tenant(settings, request.tenant_id, request.webhook_id, request.requested_at)
 
@@ -384,10 +395,12 @@ def _postpone(pool: Pool, tenant_id: UUID, webhook_id: str, error: QuintileError
     if request is None:
         return
     if request.attempts + 1 >= _MOST_ATTEMPTS:
-        give_up = _hold if isinstance(error, ShopifyError) else _quarantine
+        give_up = _hold if isinstance(error, (NotSettledError, ShopifyError)) else _quarantine
         give_up(pool, tenant_id, webhook_id, error)
         return
-    pause = min(_PAUSE_SECONDS * 2**request.attempts, _LONGEST_PAUSE_SECONDS)
+    pause: float = min(_PAUSE_SECONDS * 2**request.attempts, _LONGEST_PAUSE_SECONDS)
+    if isinstance(error, NotSettledError):
+        pause = max(pause, error.seconds_left)
     with tenant_transaction(pool, tenant_id) as conn:
         postpone_events(
             conn, tenant_id, [webhook_id], request.kind, seconds=pause, reason=error.message

@@ -920,7 +920,7 @@ def test_a_store_that_was_connected_again_is_not_erased(
 
 
 @pytest.mark.parametrize(
-    "removal", ["not told", "just now", "by a person"], ids=lambda text: text.replace(" ", "-")
+    "removal", ["not told", "by a person"], ids=lambda text: text.replace(" ", "-")
 )
 def test_shop_redact_is_held_unless_the_removal_was_confirmed_a_day_ago(
     here: Settings,
@@ -932,10 +932,7 @@ def test_shop_redact_is_held_unless_the_removal_was_confirmed_a_day_ago(
     removal: str,
 ) -> None:
     two_days_later(superuser)
-    if removal == "just now":
-        store.uninstall()
-        remove_app(here, pool, url, store, tenant)
-    elif removal == "by a person":
+    if removal == "by a person":
         with tenant_transaction(pool, tenant) as conn:
             disconnect(conn, tenant, "shopify", "A person disconnected it.")
     event = redact_shop(here, pool, url, store, tenant)
@@ -944,6 +941,33 @@ def test_shop_redact_is_held_unless_the_removal_was_confirmed_a_day_ago(
     assert superuser.execute("select name from app.tenants").fetchall() == [{"name": "kessel"}]
 
     quintile_process(here, "webhooks", "confirm", "--tenant", "kessel", "--id", "w")
+    Worker(here, pool).privacy(str(tenant), "w")
+    assert superuser.execute("select name from app.tenants").fetchall() == []
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_shop_redact_waits_for_a_day_after_the_removal(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    superuser: Connection,
+    is_told: bool,
+) -> None:
+    """Also if the webhook about the removal was lost: the store is then asked."""
+    two_days_later(superuser)
+    store.uninstall()
+    if is_told:
+        remove_app(here, pool, url, store, tenant)
+    with stamina.set_testing(True, attempts=1):
+        redact_shop(here, pool, url, store, tenant)
+        for _ in range(3):
+            Worker(here, pool).privacy(str(tenant), "w")
+    event = events(pool, tenant)[-1]
+    assert event["state"] == "queued"
+    assert "less than a day ago" in event["reason"]
+    two_days_later(superuser)
     Worker(here, pool).privacy(str(tenant), "w")
     assert superuser.execute("select name from app.tenants").fetchall() == []
 

@@ -38,11 +38,18 @@ where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'que
 
 -- name: find_removal
 -- What is known of the app's removal from the store: whether the store was told to have removed it,
--- and whether that is long ago.
+-- and for how many seconds that may still be undone.
 select
+    state,
     state = 'disconnected' and uninstalled_at is not null as is_removed,
-    uninstalled_at <= now() - %(settled_after)s as is_settled
+    extract(epoch from uninstalled_at + %(settled_after)s - now())::float8 as seconds_left
 from app.connections
+where tenant_id = %(tenant_id)s and provider = 'shopify';
+
+-- name: record_removal
+-- Record that the store has removed the app, whose webhook about that was lost.
+update app.connections
+set uninstalled_at = coalesce(uninstalled_at, now())
 where tenant_id = %(tenant_id)s and provider = 'shopify';
 
 -- name: record_progress
