@@ -102,6 +102,8 @@ def _connect_tenants(settings: Settings, pool: Pool, sandbox: Sandbox) -> list[D
         with tenant_transaction(pool, tenant_id) as conn:
             conn.execute(query("cli.delete_demo_lists"), {"tenant_id": tenant_id})
             conn.execute(query("cli.delete_demo_promo_codes"), {"tenant_id": tenant_id})
+            # It gets a flow after the first sync of the other list, and then waits for approval.
+            conn.execute(query("cli.delete_demo_flow_list"), {"tenant_id": tenant_id})
         echo(f"connecting {name}")
         connect_shopify(settings, pool, tenant_id, shop, store["token"])
         connect_klaviyo(settings, pool, tenant_id, account["key"])

@@ -123,7 +123,7 @@ def test_every_route_is_documented(app: APIFlask) -> None:
         re.findall(r"`(GET|POST|PUT|PATCH|DELETE) (/[^`?]*)`", DOCS.read_text(encoding="utf-8"))
     )
     routes = {
-        (method, re.sub(r"<uuid:", "<", rule.rule))
+        (method, re.sub(r"<(uuid|path):", "<", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }

@@ -44,6 +44,7 @@ FOR_PROGRAMS = (
     "This is not the JSON object that Shopify answers",
     "it answered with something that is not JSON",
     "A line of a bulk operation",
+    "The body is not valid HTTP.",
 )
 
 

@@ -73,6 +73,11 @@ from (
 where mod(t.position, 4) > 0
 on conflict do nothing;
 
+-- name: delete_demo_flow_list
+-- Delete the demo's second synced list with all that belongs to it.
+delete from app.klaviyo_sync_configs
+where tenant_id = %(tenant_id)s and segment_key = 'rfm:at_risk';
+
 -- name: delete_demo_lists
 -- Delete the records of synced lists. The demo keeps its database, but each start has a new, empty
 -- Klaviyo account, where all known members would look like removed by a person.
