@@ -473,6 +473,7 @@ def test_doctor_finds_no_problem_in_a_fresh_installation(settings: Settings) -> 
         "roles",
         "isolation",
         "klaviyo",
+        "pools",
         "versions",
         "worker",
         "clock",
