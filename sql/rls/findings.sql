@@ -3,8 +3,8 @@
 --
 -- Privileges are judged against the lists below: what is not in them is a finding, whoever granted
 -- it. A migration that gives the service a table or adds a function adds a line here.
--- `quintile doctor` names every row of app.isolation_findings. Migrations and the dbt test of a build
--- fail because of those about Quintile's own schemas and roles only.
+-- `quintile doctor` names every row of app.isolation_findings. Migrations and the dbt test of a
+-- build fail because of those about Quintile's own schemas and roles only.
 
 create or replace view app.isolation_findings with (security_invoker = true) as
 with granted_lists (privileges, relations) as (

@@ -109,8 +109,8 @@ order by c.lifetime_minor desc nulls last, m.customer_id asc
 limit %(row_limit)s;
 
 -- name: find_waiting_samples
--- Pending samples, of which nothing was sent, by type, and how many days the oldest of them has been
--- waiting.
+-- Pending samples, of which nothing was sent, by type, and how many days the oldest of them has
+-- been waiting.
 select
     coalesce(sum(s.pending) filter (where s.sample_type = 'all'), 0) as waiting,
     coalesce(sum(s.pending) filter (where s.sample_type = 'ugc'), 0) as ugc,
