@@ -71,9 +71,9 @@ paid_through_a_channel as (
                         * (line_item ->> 'quantity')::numeric
                     ) as list_minor
                 from jsonb_path_query(
-                    n.line_items,
-                    '$[*] ? (@.unit_price_minor.type() == "number"'
-                    ' && @.quantity.type() == "number")'
+                        n.line_items,
+                        '$[*] ? (@.unit_price_minor.type() == "number"'
+                        ' && @.quantity.type() == "number")'
                 ) as line_item
             ) as l
         where
