@@ -1,7 +1,7 @@
 """Configuration of gunicorn for the web service: ``--config python:service.web_server``.
 
 Its gevent workers serve each connection in a greenlet, so a client that sends or reads slowly costs
-a little memory and keeps nobody waiting. The deadlines here end such connections.
+a little memory and delays no other client. The deadlines here end such connections.
 
 Gunicorn's processes share their Prometheus counters through a directory, so that each process can
 answer with the metrics of all.
@@ -22,7 +22,7 @@ _SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 # Seconds in which the next request's headers must arrive: also the time for which an idle
 # connection stays open, and for which it keeps a stopping process waiting.
 keepalive = 5
-# Nobody controls it by a socket, and the service may not write into its home directory.
+# It is not controlled by a socket, and the service may not write into its home directory.
 control_socket_disable = True
 _BODY_SECONDS = 30
 # For each block of an answer; an answer that is not streamed is one.

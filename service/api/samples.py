@@ -182,7 +182,7 @@ def withdraw_sample_decision(order_id: str) -> dict[str, Any]:
             statement = query("api.delete_sample_decision")
             withdrawn = conn.execute(statement, parameters).fetchone()
         if withdrawn is None:
-            raise NotFoundError("Nobody has decided about this order.")
+            raise NotFoundError("There is no decision about this order.")
         return _applied(conn, needs_build=withdrawn["decision"] != "dismissed")
 
 

@@ -174,7 +174,7 @@ class Update:
         Returns the problem if a person ended it in Shopify, gave it another code, or changed who
         may use it. While values are to be sent, as when a person tries again, the code and the
         targets are restored instead. A discount that Quintile ended and a person revived there
-        counts as not ended, so that it is ended again if nobody may use it.
+        counts as not ended, so that it is ended again if it has no customers.
 
         Raises:
             _ProblemError: It was deleted, or the code is another discount's.
@@ -210,7 +210,7 @@ class Update:
         added, removed = self._ledger.compare(kind, ids)
         if removed:
             existing = find_existing(self._client, _targets(kind, removed))
-            # Shopify drops targets that it has deleted: nobody changed these.
+            # Shopify drops targets that it has deleted; that is not an edit.
             self._ledger.forget(kind, [each for each in removed if each not in existing])
             removed = [each for each in removed if each in existing]
         if self._needs_values:

@@ -1,8 +1,8 @@
 -- What quintile_app, the role of the service, may reach, and everything that goes beyond it. Every
 -- `quintile migrate` runs this file as quintile_owner, after all migrations.
 --
--- Privileges are judged against the lists below: what is not in them is a finding, whoever granted
--- it. A migration that gives the service a table or adds a function adds a line here.
+-- Privileges are compared with the lists below: what is not in them is a finding. A migration that
+-- gives the service a table or adds a function adds a line here.
 -- `quintile doctor` names every row of app.isolation_findings. Migrations and the dbt test of a
 -- build fail because of those about Quintile's own schemas and roles only.
 

@@ -145,7 +145,7 @@ def test_a_new_store_gets_its_first_steps(
 def test_it_reads_without_scripts(site: Site, page: Page) -> None:
     page.goto(site.sign_in_link())
     page.wait_for_url("**/admin")
-    context = page.context.browser.new_context(  # type: ignore[union-attr]
+    context = page.context.browser.new_context(
         storage_state=page.context.storage_state(), java_script_enabled=False
     )
     plain = context.new_page()

@@ -28,7 +28,7 @@ def test_samples_show_figures_types_and_rows_of_at_most_two_lines(
             "title", re.compile("tagged|channel")
         )
     # Two lines of text and the padding.
-    assert max(row.bounding_box()["height"] for row in rows.all()) < 70  # type: ignore[index]
+    assert max(row.bounding_box()["height"] for row in rows.all()) < 70
     shop = rows.first.get_by_role("link", name=re.compile("View in Shopify"))
     expect(shop).to_have_attribute(
         "href", re.compile(r"^https://[a-z-]+\.myshopify\.com/admin/orders/\d+$")

@@ -24,7 +24,7 @@ def champions(site: Site, signed_in: Page) -> Page:
 def without_scripts(site: Site, signed_in: Page, browser: Browser) -> Iterator[Page]:
     """A page of the same session in a browser with JavaScript off."""
     context = browser.new_context(java_script_enabled=False, locale="en-GB")
-    context.add_cookies(signed_in.context.cookies())  # type: ignore[arg-type]
+    context.add_cookies(signed_in.context.cookies())
     yield context.new_page()
     context.close()
 

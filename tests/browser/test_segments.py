@@ -357,7 +357,7 @@ def test_the_shopify_tab_lists_the_stores_segments(
     expect(page.get_by_role("button", name="Sync now")).to_be_visible()
     # A query is on one line, and all of it on focus.
     query = rows.first.locator(".one-line")
-    assert query.bounding_box()["height"] < 30  # type: ignore[index]
+    assert query.bounding_box()["height"] < 30
     expect(query.locator(".whole-text")).to_be_hidden()
     query.focus()
     expect(query.locator(".whole-text")).to_be_visible()

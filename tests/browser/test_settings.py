@@ -30,7 +30,7 @@ def here(built_settings: Settings, serve: Serve) -> Iterator[tuple[Site, Site]]:
 
 def link_of(site: Site, person: str, scope: str = "admin") -> str:
     with connect_as_owner(site.settings) as conn:
-        code = create_sign_in_code(conn, site.tenant_id, HOURS, person=person, scope=scope)  # type: ignore[arg-type]
+        code = create_sign_in_code(conn, site.tenant_id, HOURS, person=person, scope=scope)
     return f"{site.url}/admin/sign-in#code={code}"
 
 

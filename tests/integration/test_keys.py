@@ -169,10 +169,10 @@ def test_rotation_reseals_everything_that_is_sealed(
     # Its former secrets are in app.webhook_secrets since 0037, and nothing reads them here.
     sealing.remove("app.notification_hooks")
     count = " union all ".join(f"select key_id from {relation}" for relation in sealing)
-    found = superuser.execute(count).fetchall()  # type: ignore[call-overload]
+    found = superuser.execute(count).fetchall()
     assert [row["key_id"] for row in found] == ["old"] * len(sealing)
     both = replace(settings, encryption_keys=f"{NEW},{OLD}")
     rotation = rotate_keys(both, pool, {"north": tenant_id})
     assert (rotation.resealed, rotation.idle_keys(both)) == (len(sealing), ["old"])
-    found = superuser.execute(count).fetchall()  # type: ignore[call-overload]
+    found = superuser.execute(count).fetchall()
     assert {row["key_id"] for row in found} == {"new"}

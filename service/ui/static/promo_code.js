@@ -42,7 +42,7 @@ onClick("[data-act]", async (button) => {
 onClick("[data-deactivate]", async () => {
   const isSure = await confirmed({
     title: `Deactivate ${code}?`,
-    text: "Nobody can use it until you activate it again.",
+    text: "Customers cannot use it until you activate it again.",
     action: "Deactivate",
     isDestructive: true,
   });
