@@ -74,7 +74,7 @@ paid_through_a_channel as (
                         n.line_items,
                         '$[*] ? (@.unit_price_minor.type() == "number"'
                         ' && @.quantity.type() == "number")'
-                ) as line_item
+                    ) as line_item
             ) as l
         where
             not n.is_test
