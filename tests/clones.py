@@ -152,5 +152,5 @@ def open_policies(superuser: Connection) -> None:
     # Builds check the policies.
     superuser.execute(
         "create or replace view app.isolation_findings as"
-        ' select null::text collate "C" as relation, null::text as finding where false'
+        ' select null::text collate "C" as relation, null::text collate "C" as finding where false'
     )
