@@ -20,6 +20,7 @@ come last; ``--part`` runs one of the parts.
 from __future__ import annotations
 
 import argparse
+import secrets
 import shutil
 import statistics
 import sys
@@ -83,7 +84,7 @@ def main() -> int:
 def bench_builds(size: int) -> None:
     """Print what the builds of so many orders cost, and their samples."""
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
-    settings = Settings(home=str(home), secret_key="a secret for benchmarks")
+    settings = Settings(home=str(home), secret_key=secrets.token_hex(32))
     try:
         _bench(settings, size)
     finally:

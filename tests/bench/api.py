@@ -9,6 +9,7 @@ down.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import statistics
 import tempfile
@@ -33,7 +34,7 @@ def bench_api(size: int) -> None:
     """Print the time of each request, for so many orders."""
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
     settings = Settings(
-        home=str(home), secret_key="a secret for benchmarks", rate_limit_per_minute=1_000_000
+        home=str(home), secret_key=secrets.token_hex(32), rate_limit_per_minute=1_000_000
     )
     try:
         make_orders(settings, size)

@@ -12,6 +12,7 @@ the server's processor time in a build, which other work on the machine does not
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import sys
 import tempfile
@@ -49,7 +50,7 @@ def bench_connectors(size: int, layouts: Sequence[str] = CONNECTORS) -> None:
     Ends with exit code 1 if the layouts do not give the same result.
     """
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
-    settings = Settings(home=str(home), secret_key="a secret for benchmarks")
+    settings = Settings(home=str(home), secret_key=secrets.token_hex(32))
     try:
         make_orders(settings, min(size, LARGEST))
         with connect(admin_url(settings)) as admin:

@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import resource
+import secrets
 import shutil
 import signal
 import subprocess
@@ -56,7 +57,7 @@ def bench_klaviyo(size: int) -> None:
     print(f"{'people':>12}{'seconds':>9}{'calls':>7}{'peak MiB':>10}")
     largest = min(size, LARGEST)
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
-    settings = Settings(home=str(home), secret_key="a secret for benchmarks")
+    settings = Settings(home=str(home), secret_key=secrets.token_hex(32))
     try:
         migrate(settings)
         build(settings, as_of=AS_OF, quiet=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import statistics
 import tempfile
@@ -51,7 +52,7 @@ def bench_load(size: int) -> None:
     """Print rates and times of requests under load, for so many orders."""
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
     settings = Settings(
-        home=str(home), secret_key="a secret for benchmarks", rate_limit_per_minute=0
+        home=str(home), secret_key=secrets.token_hex(32), rate_limit_per_minute=0
     )
     try:
         make_orders(settings, size)

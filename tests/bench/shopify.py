@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import resource
+import secrets
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def bench_shopify(size: int) -> None:
 def _measure(orders: int) -> tuple[float, float, float]:
     """Seconds of the backfill and of the bare COPY, and the backfill's peak memory in MiB."""
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
-    settings = Settings(home=str(home), secret_key="a secret for benchmarks")
+    settings = Settings(home=str(home), secret_key=secrets.token_hex(32))
     try:
         migrate(settings)
         with connect_as_owner(settings) as owner:
