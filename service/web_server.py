@@ -9,6 +9,7 @@ answer with the metrics of all.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -35,8 +36,12 @@ def on_starting(_server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Give the requests of a process their deadlines."""
+    """Give the requests of a process their deadlines, and exempt the program from collection."""
     worker.wsgi = limit_time(worker.wsgi)
+    # A full collection of garbage reads every object of the program, and all requests wait for it:
+    # 80 ms. Modules and routes stay for as long as the process, so they need no such reading.
+    gc.collect()
+    gc.freeze()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

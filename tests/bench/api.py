@@ -34,7 +34,10 @@ def bench_api(size: int) -> None:
     """Print the time of each request, for so many orders."""
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
     settings = Settings(
-        home=str(home), secret_key=secrets.token_hex(32), rate_limit_per_minute=1_000_000
+        home=str(home),
+        secret_key=secrets.token_hex(32),
+        rate_limit_per_minute=1_000_000,
+        log_level="WARNING",
     )
     try:
         make_orders(settings, size)

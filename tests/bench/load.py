@@ -35,6 +35,7 @@ LOADS = [
     (f"{ADMIN}/samples", 32),
     (f"{ADMIN}/customers", 32),
     (f"{ADMIN}/segments/rfm/customers", 32),
+    (f"{ADMIN}/segments", 32),
     (f"{ADMIN}/me", 200),
     (f"{ADMIN}/customers", 200),
 ]

@@ -104,7 +104,8 @@ select
         when c.customer_id is null then m.is_shopify
         else c.deleted_at is null
     end
-    and m.customer_id ~ '^[0-9]{1,20}$' as is_reachable
+    and m.customer_id ~ '^[0-9]+$'
+    and length(m.customer_id) <= 20 as is_reachable
 from members as m
 left join shopify.customers as c
     on c.tenant_id = %(tenant_id)s and m.customer_id = c.customer_id;
