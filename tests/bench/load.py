@@ -52,9 +52,7 @@ class Answers:
 def bench_load(size: int) -> None:
     """Print rates and times of requests under load, for so many orders."""
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
-    settings = Settings(
-        home=str(home), secret_key=secrets.token_hex(32), rate_limit_per_minute=0
-    )
+    settings = Settings(home=str(home), secret_key=secrets.token_hex(32), rate_limit_per_minute=0)
     try:
         make_orders(settings, size)
         resources = ("--resource-type", "model", "--resource-type", "seed")
