@@ -141,7 +141,8 @@ def keys_rotate(settings: Settings) -> None:
     """Encrypt all credentials with the first key.
 
     Safe to run again. Prints the keys that are no longer used. Remove them from
-    QUINTILE_ENCRYPTION_KEYS after every process was restarted with the new key.
+    QUINTILE_ENCRYPTION_KEYS after every process was restarted with the new key, and so
+    QUINTILE_FORMER_SECRET_KEY.
     """
     from service.tenants.keys import rotate_keys
 
@@ -150,7 +151,10 @@ def keys_rotate(settings: Settings) -> None:
     with open_pool(settings) as pool:
         rotation = rotate_keys(settings, pool, known)
     echo(f"{rotation.resealed} of {sum(rotation.in_use.values())} secrets encrypted again")
-    if idle := rotation.idle_keys(settings):
+    idle = rotation.idle_keys(settings)
+    if settings.former_secret_key and not rotation.broken:
+        idle.append("QUINTILE_FORMER_SECRET_KEY")
+    if idle:
         echo(f"no longer used: {', '.join(idle)}; restart all processes before you remove it")
     for label, reason in rotation.broken.items():
         echo(f"Error: {label}: {reason}")

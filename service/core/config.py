@@ -27,6 +27,11 @@ _SHORTEST_SECRET = 32
 _FEWEST_CHARACTERS = 10
 _EXAMPLES = frozenset({"change-me", "changeme", "change_me", "secret", "password", "example"})
 _HOW_TO_MAKE_ONE = "To make one: openssl rand -hex 32."
+_KEYS = ("secret_key", "role_secret_key")
+_HOW_TO_REPLACE_A_KEY = (
+    f"{_HOW_TO_MAKE_ONE} To replace a secret key that is in use: set QUINTILE_FORMER_SECRET_KEY to"
+    " it, run quintile migrate --reset-passwords, then quintile keys rotate."
+)
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com", re.ASCII)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Read by the tests, not by the service.
@@ -88,6 +93,10 @@ class Settings:
     secret_key: str = _secret(
         "Secret that signs sessions and derives the database roles' passwords, 32 characters at "
         "random or more; generated in QUINTILE_HOME when empty."
+    )
+    former_secret_key: str = _secret(
+        "QUINTILE_SECRET_KEY as it was before, weak or not, while quintile keys rotate encrypts "
+        "again what it has encrypted; used for nothing else."
     )
     role_secret_key: str = _secret(
         "Secret that derives the database roles' passwords instead of QUINTILE_SECRET_KEY; for "
@@ -405,21 +414,20 @@ def _check(settings: Settings) -> None:
 def _check_secrets(settings: Settings) -> None:
     """Refuse a secret that somebody could guess: it signs sessions and derives passwords."""
     for item in fields(Settings):
-        if item.metadata["is_secret"] and getattr(settings, item.name).lower() in _EXAMPLES:
+        # The former key may be weak: that is why it is replaced.
+        if item.name == "former_secret_key" or not item.metadata["is_secret"]:
+            continue
+        if getattr(settings, item.name).lower() in _EXAMPLES:
             raise InvalidSettingError(
                 f"{environment_name(item.name)} is an example, which everybody knows.",
-                advice=_HOW_TO_MAKE_ONE,
+                advice=_HOW_TO_MAKE_ONE if item.name not in _KEYS else _HOW_TO_REPLACE_A_KEY,
             )
-    for name in ("secret_key", "role_secret_key"):
+    for name in _KEYS:
         key = getattr(settings, name)
         if key and (len(key) < _SHORTEST_SECRET or len(set(key)) < _FEWEST_CHARACTERS):
             raise InvalidSettingError(
                 f"{environment_name(name)} can be guessed: it needs 32 characters at random.",
-                advice=f"{_HOW_TO_MAKE_ONE} Without QUINTILE_ENCRYPTION_KEYS the former key also"
-                " encrypts what is stored: with it and the former release, set"
-                " QUINTILE_ENCRYPTION_KEYS (quintile keys new) and run quintile keys rotate; or"
-                " connect everything again. With the new key set the passwords of the database"
-                " roles again: quintile migrate --reset-passwords",
+                advice=_HOW_TO_REPLACE_A_KEY,
             )
 
 

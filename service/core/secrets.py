@@ -28,7 +28,13 @@ def secret_key(settings: Settings) -> bytes:
 
 def derive(settings: Settings, purpose: str) -> bytes:
     """32 bytes for one purpose, by HMAC-SHA-256; independent of those for other purposes."""
-    return hmac.new(secret_key(settings), purpose.encode(), hashlib.sha256).digest()
+    return _derive(secret_key(settings), purpose)
+
+
+def derive_former(settings: Settings, purpose: str) -> bytes | None:
+    """As :func:`derive`, from QUINTILE_FORMER_SECRET_KEY; None when that is not set."""
+    former = settings.former_secret_key
+    return _derive(former.encode(), purpose) if former else None
 
 
 def role_password(settings: Settings, role: str) -> str:
@@ -37,8 +43,11 @@ def role_password(settings: Settings, role: str) -> str:
     With QUINTILE_ROLE_SECRET_KEY it does not follow from what the web service holds.
     """
     key = settings.role_secret_key.encode() or secret_key(settings)
-    digest = hmac.new(key, f"database role {role}".encode(), hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    return base64.urlsafe_b64encode(_derive(key, f"database role {role}")).decode().rstrip("=")
+
+
+def _derive(key: bytes, purpose: str) -> bytes:
+    return hmac.new(key, purpose.encode(), hashlib.sha256).digest()
 
 
 def _create_once(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import os
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -18,11 +18,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.core.config import Settings
 from service.core.errors import InvalidSettingError, SealBrokenError
-from service.core.secrets import derive
+from service.core.secrets import derive, derive_former
 
 _NONCE_BYTES = 12
 KEY_BYTES = 32
 DERIVED = "derived"
+_PURPOSE = "credential encryption"
 
 
 class Sealed(TypedDict):
@@ -30,6 +31,13 @@ class Sealed(TypedDict):
 
     key_id: str
     sealed_secret: bytes
+
+
+class Opened(NamedTuple):
+    """A secret, and whether the former secret key was needed to open it."""
+
+    secret: str
+    is_former: bool
 
 
 def key_ring(settings: Settings) -> dict[str, bytes]:
@@ -55,7 +63,7 @@ def key_ring(settings: Settings) -> dict[str, bytes]:
         if key_id in ring or key_id == DERIVED:
             raise _invalid(f"Entry {position} of QUINTILE_ENCRYPTION_KEYS has an id twice")
         ring[key_id] = key
-    ring[DERIVED] = derive(settings, "credential encryption")
+    ring[DERIVED] = derive(settings, _PURPOSE)
     return ring
 
 
@@ -82,6 +90,13 @@ def unseal(settings: Settings, tenant_id: UUID, provider: str, sealed: Mapping[s
         SealBrokenError: The key is not in the ring, or the secret belongs to another tenant or
             provider, or was altered.
     """
+    return open_sealed(settings, tenant_id, provider, sealed).secret
+
+
+def open_sealed(
+    settings: Settings, tenant_id: UUID, provider: str, sealed: Mapping[str, Any]
+) -> Opened:
+    """As :func:`unseal`, and says whether QUINTILE_FORMER_SECRET_KEY has sealed it."""
     key_id, sealed_secret = sealed["key_id"], sealed["sealed_secret"]
     key = key_ring(settings).get(key_id)
     if key is None:
@@ -90,14 +105,20 @@ def unseal(settings: Settings, tenant_id: UUID, provider: str, sealed: Mapping[s
             " key ring.",
             advice="Add that key to QUINTILE_ENCRYPTION_KEYS again, or connect again.",
         )
+    # Both keys that are derived have the same id.
+    former = derive_former(settings, _PURPOSE) if key_id == DERIVED else None
     nonce, ciphertext = sealed_secret[:_NONCE_BYTES], sealed_secret[_NONCE_BYTES:]
-    try:
-        return AESGCM(key).decrypt(nonce, ciphertext, _bound_to(tenant_id, provider)).decode()
-    except InvalidTag:
-        raise SealBrokenError(
-            f"The stored {provider} credential does not open with key '{key_id}'.",
-            advice="The secret key or key ring has changed: restore the old one, or connect again.",
-        ) from None
+    for each in filter(None, (key, former)):
+        try:
+            secret = AESGCM(each).decrypt(nonce, ciphertext, _bound_to(tenant_id, provider))
+        except InvalidTag:
+            continue
+        return Opened(secret.decode(), is_former=each is former)
+    raise SealBrokenError(
+        f"The stored {provider} credential does not open with key '{key_id}'.",
+        advice="The secret key or key ring has changed: restore the old one, set"
+        " QUINTILE_FORMER_SECRET_KEY to the old secret key, or connect again.",
+    )
 
 
 def _bound_to(tenant_id: UUID, provider: str) -> bytes:

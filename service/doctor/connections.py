@@ -71,6 +71,9 @@ def check_keys(settings: Settings, conn: Connection) -> Iterator[Finding]:
     rows = conn.execute(query("doctor.count_keys")).fetchall()
     used = {row["key_id"]: row["secrets"] for row in rows}
     newest = next(iter(key_ring(settings)))
+    if settings.former_secret_key:
+        message = "QUINTILE_FORMER_SECRET_KEY is set, which is for the time of a rotation only"
+        yield Finding("warning", "keys", message, "Run: quintile keys rotate. Then remove it.")
     if older := sum(count for key_id, count in used.items() if key_id != newest):
         message = (
             f"{older} of {sum(used.values())} secrets are not sealed with the first key of the"

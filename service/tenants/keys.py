@@ -14,7 +14,7 @@ from service.core.config import Settings
 from service.core.db import Pool, tenant_transaction
 from service.core.errors import InvalidInputError, SealBrokenError
 from service.core.queries import query
-from service.core.vault import DERIVED, KEY_BYTES, key_ring, seal, unseal
+from service.core.vault import DERIVED, KEY_BYTES, key_ring, open_sealed, seal
 
 # For each kind of stored secret: what locks a tenant's rows, and what stores a newly sealed one.
 _STORES = (
@@ -48,6 +48,8 @@ class Rotation:
 def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> Rotation:
     """Seal each tenant's secrets with the first key of the ring, unless they already are.
 
+    What only the former secret key opens is sealed again, too.
+
     Each secret is opened and sealed in a transaction that locks its row, so a secret that is
     stored at the same time is not overwritten. A secret that cannot be opened is left as it is and
     reported.
@@ -72,14 +74,14 @@ def rotate_keys(settings: Settings, pool: Pool, tenants: Mapping[str, UUID]) -> 
             for reseal, row in stored:
                 provider, key_id = row["provider"], row["key_id"]
                 try:
-                    secret = unseal(settings, tenant_id, provider, row)
+                    opened = open_sealed(settings, tenant_id, provider, row)
                 except SealBrokenError as error:
                     rotation.broken[f"{name} to {provider}"] = error.message
                     rotation.in_use[key_id] += 1
                     continue
                 rotation.in_use[newest] += 1
-                if key_id != newest:
-                    sealed = seal(settings, tenant_id, provider, secret)
+                if key_id != newest or opened.is_former:
+                    sealed = seal(settings, tenant_id, provider, opened.secret)
                     conn.execute(reseal, {**row, "tenant_id": tenant_id, **sealed})
                     rotation.resealed += 1
     return rotation

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import uuid4
+from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -15,18 +17,21 @@ from sandbox.data.specs import KESSEL
 from sandbox.shopify import ALL_SCOPES, Store
 from sandbox.shopify.tokens import CLIENT_ID, CLIENT_SECRET
 from service.core.config import Settings
-from service.core.db import Connection, Pool, tenant_transaction
-from service.core.errors import InvalidInputError
+from service.core.db import Connection, Pool, connect, connect_as_owner, tenant_transaction
+from service.core.errors import InvalidInputError, SealBrokenError
 from service.core.vault import seal, unseal
+from service.migrate import migrate
 from service.notifications.endpoints import add_endpoint
 from service.tenants.keys import new_key, rotate_keys
+from service.tenants.tenants import add_tenant
 from tests.command import quintile, quintile_process
 from tests.conftest import MakeTenant
+from tests.external import external_server
 
 OLD, NEW = new_key("old"), new_key("new")
 
 
-def connect(settings: Settings, owner: Connection, tenant_id: object, provider: str) -> None:
+def connect_store(settings: Settings, owner: Connection, tenant_id: object, provider: str) -> None:
     sealed = seal(settings, tenant_id, provider, f"secret of {provider}")  # type: ignore[arg-type]
     owner.execute(
         "insert into app.connections (tenant_id, provider, sealed_secret, key_id, last_four) "
@@ -45,9 +50,9 @@ def test_rotation_reseals_all_secrets_and_lists_idle_keys(
     tenants = {name: make_tenant(name) for name in ("north", "south")}
     before = replace(settings, encryption_keys=OLD)
     # One is still sealed with the derived key, from before keys were set.
-    connect(settings, owner, tenants["north"], "klaviyo")
-    connect(before, owner, tenants["north"], "shopify")
-    connect(before, owner, tenants["south"], "shopify")
+    connect_store(settings, owner, tenants["north"], "klaviyo")
+    connect_store(before, owner, tenants["north"], "shopify")
+    connect_store(before, owner, tenants["south"], "shopify")
     both = replace(settings, encryption_keys=f"{NEW},{OLD}")
 
     warned = quintile(both, "doctor", "--json")
@@ -76,8 +81,8 @@ def test_a_secret_with_a_removed_key_is_reported_and_the_others_are_rotated(
     settings: Settings, owner: Connection, make_tenant: MakeTenant
 ) -> None:
     north, south = make_tenant("north"), make_tenant("south")
-    connect(replace(settings, encryption_keys=OLD), owner, north, "klaviyo")
-    connect(settings, owner, south, "klaviyo")
+    connect_store(replace(settings, encryption_keys=OLD), owner, north, "klaviyo")
+    connect_store(settings, owner, south, "klaviyo")
     done = quintile(replace(settings, encryption_keys=NEW), "keys", "rotate", expect=1)
     assert "1 of 2 secrets encrypted again" in done.stderr
     assert "north to klaviyo" in done.stderr
@@ -142,7 +147,7 @@ def test_rotation_reseals_everything_that_is_sealed(
     """Every table with a sealed column, so that a new one cannot be forgotten."""
     tenant_id = make_tenant("north")
     before = replace(settings, encryption_keys=OLD)
-    connect(before, owner, tenant_id, "shopify")
+    connect_store(before, owner, tenant_id, "shopify")
     with tenant_transaction(pool, tenant_id) as conn:
         add_endpoint(before, conn, tenant_id, "https://example.com/", ["build.completed"])
     held = seal(before, tenant_id, "privacy export", "{}")
@@ -176,3 +181,59 @@ def test_rotation_reseals_everything_that_is_sealed(
     assert (rotation.resealed, rotation.idle_keys(both)) == (len(sealing), ["old"])
     found = superuser.execute(count).fetchall()
     assert {row["key_id"] for row in found} == {"new"}
+
+
+# -- a secret key that this release refuses ------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A server whose roles have passwords, which follow from the secret key."""
+    with external_server() as url:
+        yield url
+
+
+@pytest.mark.parametrize("weak", ["change-me", "x"])
+def test_a_weak_secret_key_is_replaced_and_nothing_is_lost(
+    server: str, tmp_path: Path, weak: str
+) -> None:
+    with connect(server) as conn:
+        conn.execute("create database one")
+    url = server.replace("/postgres", "/one")
+    # As a former release left it, which did not refuse the key.
+    before = Settings(database_url=url, home=str(tmp_path), secret_key=weak)
+    migrate(before, reset_passwords=True)
+    with connect_as_owner(before) as owner:
+        tenant_id = add_tenant(owner, "north", None)
+    with connect(url) as admin:
+        connect_store(before, admin, tenant_id, "klaviyo")
+    refused = quintile_process(before, "keys", "rotate", expect=1)
+    assert "set QUINTILE_FORMER_SECRET_KEY to it" in refused.stderr
+    assert f" {weak} " not in refused.stderr
+
+    alone = replace(before, secret_key="Jx4bTq9mVw2sLk7nZr5hCy8fGd3pQa6e")
+    both = replace(alone, former_secret_key=weak)
+    quintile_process(both, "migrate", "--reset-passwords")
+    lost = quintile_process(alone, "keys", "rotate", expect=1)
+    assert "does not open with key 'derived'" in lost.stderr
+
+    # Meanwhile what is stored can be used.
+    with connect(url) as admin:
+        assert opened(both, admin, tenant_id) == "secret of klaviyo"
+    done = quintile_process(both, "keys", "rotate")
+    assert "1 of 1 secrets encrypted again" in done.stderr
+    assert "no longer used: QUINTILE_FORMER_SECRET_KEY" in done.stderr
+    assert "0 of 1 secrets encrypted again" in quintile_process(both, "keys", "rotate").stderr
+    with connect(url) as admin:
+        assert opened(alone, admin, tenant_id) == "secret of klaviyo"
+        with pytest.raises(SealBrokenError):
+            opened(before, admin, tenant_id)
+    for settings, level in ((both, "warning"), (alone, "ok")):
+        found = json.loads(quintile_process(settings, "doctor", "--json").stdout)["findings"]
+        assert {f["level"] for f in found if f["check"] == "keys"} >= {level}
+
+
+def opened(settings: Settings, conn: Connection, tenant_id: UUID) -> str:
+    row = conn.execute("select key_id, sealed_secret from app.connections").fetchone()
+    assert row is not None
+    return unseal(settings, tenant_id, "klaviyo", row)
