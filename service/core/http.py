@@ -3,6 +3,8 @@
 Most calls are idempotent and are repeated when their answer is lost. For the others,
 :class:`TransientError` says whether the call certainly had no effect. Headers, which hold the
 credentials, never appear in an error or log.
+
+No answer is read for ever or without end: a call has a time, and an answer a size, decompressed.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -31,6 +34,12 @@ _LONGEST_WAIT_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 300.0
 # For a whole call, however the answer arrives.
 MAX_CALL_SECONDS = 180.0
+# Of an answer that is not streamed. The largest pages have a tenth of it.
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+# zlib's number for the gzip format.
+_GZIP = 31
+_LENGTH_HEADERS = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 _A_DAY_SECONDS = 86_400.0
 # 430 is Shopify's answer to calls that look like an attack, and ends by itself.
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 430, *range(500, 600)})
@@ -70,6 +79,10 @@ class RefusedAnswerError(TransientError):
         super().__init__(reason, is_undone=True)
 
 
+class AnswerTooLargeError(TransientError):
+    """An answer with more bytes than are read; the same call would get it again."""
+
+
 # When the current request of this thread must have ended, by time.monotonic(); None for never.
 _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 
@@ -82,9 +95,11 @@ class _BoundedStream(httpcore.NetworkStream):
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        # For the body of an answer that is streamed: then no request is current.
+        self.ends_at: float | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        ends_at = _ends_at.get()
+        ends_at = _ends_at.get() or self.ends_at
         if ends_at is not None:
             left = ends_at - time.monotonic()
             if left <= 0:
@@ -128,23 +143,36 @@ def _bound_reads(transport: httpx.BaseTransport | None) -> None:
 
 
 class _CountedClient(httpx.Client):
-    """A client whose requests are counted as calls to one provider, and end within a time."""
+    """A client whose requests are counted as calls to one provider.
 
-    def __init__(self, provider: str, within: float, **options: Any) -> None:
+    They end within a time, and their answers have a size.
+    """
+
+    def __init__(self, provider: str, within: float, most_bytes: int, **options: Any) -> None:
         super().__init__(**options)
         self._provider = provider
         self._within = within
+        self._most_bytes = most_bytes
         for transport in (self._transport, *self._mounts.values()):
             _bound_reads(transport)
 
-    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """Send a request and count it; every request passes here."""
+    def send(
+        self, request: httpx.Request, *, stream: bool = False, **options: Any
+    ) -> httpx.Response:
+        """Send a request and count it; every request passes here.
+
+        Raises:
+            AnswerTooLargeError: The answer, which is not streamed, has too many bytes.
+        """
         began = time.perf_counter()
         status = None
         token = _ends_at.set(time.monotonic() + self._within)
         try:
-            response = super().send(request, **options)
+            response = super().send(request, stream=True, **options)
             status = response.status_code
+            if not stream:
+                return _whole(response, self._most_bytes)
+            give_time(response, self._within)
             return response
         finally:
             _ends_at.reset(token)
@@ -159,22 +187,83 @@ def open_client(
     provider: str = "other",
     timeout: float = 60,
     within: float = MAX_CALL_SECONDS,
+    most_bytes: int = MAX_ANSWER_BYTES,
 ) -> httpx.Client:
-    """A client with timeouts that follows no redirects.
+    """A client with timeouts and limits that follows no redirects.
 
     Args:
         headers: Sent with every request.
         provider: The label of its calls in the metrics.
         timeout: Seconds without data until a request fails.
         within: Seconds after which no more of an answer is read. The body of an answer that is
-            streamed, such as a large file, may take longer.
+            streamed, such as a large file, gets more by :func:`give_time`.
+        most_bytes: The most bytes of an answer that is not streamed, when decompressed.
     """
     return _CountedClient(
         provider,
         within,
-        headers={"User-Agent": "Quintile", **headers},
+        most_bytes,
+        headers={"User-Agent": "Quintile", "Accept-Encoding": "gzip", **headers},
         timeout=httpx.Timeout(timeout, connect=10),
     )
+
+
+def give_time(response: httpx.Response, seconds: float) -> None:
+    """Let the body of an answer that is streamed be read for some seconds from now on."""
+    stream = response.extensions.get("network_stream")
+    if isinstance(stream, _BoundedStream):
+        stream.ends_at = time.monotonic() + seconds
+
+
+def decoded_pieces(response: httpx.Response) -> Iterator[bytes]:
+    """The body of a streamed answer, decompressed no further than it is read.
+
+    A few bytes may become very many, and httpx decompresses whatever has arrived at once.
+
+    Raises:
+        httpx.DecodingError: It is not compressed as it says, or in another way than with gzip.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding == "identity":
+        yield from response.iter_raw(_PIECE_BYTES)
+        return
+    if encoding != "gzip":
+        raise httpx.DecodingError(f"compressed as {encoding[:20]}", request=response.request)
+    unpacked = zlib.decompressobj(_GZIP)
+    # An answer without a body, such as 204, may say how it would be compressed.
+    is_whole = True
+    try:
+        for packed in response.iter_raw(_PIECE_BYTES):
+            is_whole, rest = False, packed
+            while rest:
+                yield unpacked.decompress(rest, _PIECE_BYTES)
+                rest = unpacked.unconsumed_tail
+        yield unpacked.flush()
+    except zlib.error:
+        raise httpx.DecodingError("not gzip", request=response.request) from None
+    if not (is_whole or unpacked.eof):
+        raise httpx.DecodingError("the gzip stream breaks off", request=response.request)
+
+
+def _whole(response: httpx.Response, most_bytes: int) -> httpx.Response:
+    """The answer with its whole body, which must not be larger."""
+    body = bytearray()
+    try:
+        for piece in decoded_pieces(response):
+            body += piece
+            if len(body) > most_bytes:
+                raise AnswerTooLargeError(f"its answer has more than {most_bytes / 2**20:.0f} MiB")
+    finally:
+        response.close()
+    whole = httpx.Response(
+        response.status_code,
+        headers=[(k, v) for k, v in response.headers.raw if k.lower() not in _LENGTH_HEADERS],
+        content=bytes(body),
+        request=response.request,
+        extensions=response.extensions,
+    )
+    whole.next_request = response.next_request
+    return whole
 
 
 def retry_transient(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
@@ -182,7 +271,8 @@ def retry_transient(call: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
 
     Raises:
         RefusedAnswerError: Every attempt was refused.
-        TransientError: The last attempt failed, or Retry-After exceeds MAX_RETRY_AFTER_SECONDS.
+        TransientError: The last attempt failed, Retry-After exceeds MAX_RETRY_AFTER_SECONDS, or
+            the answer is too large.
     """
     refusals_only = True
     for attempt in stamina.retry_context(
@@ -210,7 +300,8 @@ def send(client: httpx.Client, method: str, url: str, **content: Any) -> httpx.R
     """Send one request and return its answer.
 
     Raises:
-        TransientError: No complete answer arrived, or its status is a transient failure's.
+        TransientError: No complete answer arrived, it is too large, or its status is a transient
+            failure's.
     """
     try:
         response = client.request(method, url, **content)
@@ -255,22 +346,25 @@ def decode_json(response: httpx.Response) -> Any:
     That is U+0000 and unpaired surrogates, which arrive as \u escapes.
 
     Raises:
-        TransientError: The body is not JSON: truncated, or a gateway's page.
+        TransientError: The body is not JSON: truncated, nested too deeply, or a gateway's page.
     """
     try:
         body = response.json()
-    except ValueError:
+        return storable(body) if _UNSTORABLE.search(response.content) else body
+    except (ValueError, RecursionError):
         raise TransientError("it answered with something that is not JSON") from None
-    return storable(body) if _UNSTORABLE.search(response.content) else body
 
 
 def read_json(text: str) -> Any:
     """One line of JSON, without what PostgreSQL's text cannot hold.
 
     Raises:
-        ValueError: It is not one JSON value.
+        ValueError: It is not one JSON value, or is nested too deeply.
     """
-    value, end = _DECODER.raw_decode(text)
+    try:
+        value, end = _DECODER.raw_decode(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if end != len(text):
         raise ValueError("more than one JSON value")
     return storable(value) if "\\u" in text and _UNSTORABLE.search(text.encode()) else value
@@ -289,7 +383,7 @@ def storable(value: Any) -> Any:
 
 
 def _wait_for(error: Exception) -> bool | float:
-    if not isinstance(error, TransientError):
+    if not isinstance(error, TransientError) or isinstance(error, AnswerTooLargeError):
         return False
     if error.retry_after is None:
         return True

@@ -2,14 +2,13 @@
 
 The file's URL is signed, so it grants access: it is never logged, and no access token is sent
 to it. It is an answer, so it may lead only to where Shopify keeps files, and what comes from there
-is read in pieces of limited size, decompressed or not.
+is read in pieces of limited size, decompressed or not, for a limited time.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,15 +19,24 @@ from urllib.parse import urlsplit
 import httpx
 
 from service.core.errors import QuintileError
-from service.core.http import ATTEMPTS, TransientError, is_transient_status, open_client
+from service.core.http import (
+    ATTEMPTS,
+    TransientError,
+    decoded_pieces,
+    give_time,
+    is_transient_status,
+    open_client,
+)
 
 T = TypeVar("T")
 
 # An order with all its lines has less than a hundredth of it.
 _LONGEST_LINE_BYTES = 32 * 1024 * 1024
-_PIECE_BYTES = 256 * 1024
-# zlib's number for the gzip format.
-_GZIP = 31
+# A hundred million orders; a file whose size is not known may have no more.
+_MOST_BYTES = 128 * 1024**3
+# Of waiting for data, not of using it: for a piece of a quarter of a MiB, and for the whole file.
+_PIECE_SECONDS = 300.0
+MAX_FILE_SECONDS = 6 * 3600.0
 # Where Shopify keeps results of bulk operations and uploads: Google's storage and its own domains.
 _FILE_HOSTS = (".storage.googleapis.com", ".shopify.com", ".myshopify.com", ".shopifycloud.com")
 
@@ -47,8 +55,35 @@ class DamagedFileError(QuintileError):
     """The file of a bulk operation is incomplete or cannot be read."""
 
 
+class _Allowance:
+    """The seconds of waiting for data that a file has left."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+    def pieces(self, response: httpx.Response) -> Iterator[bytes]:
+        """The body in pieces, each of which must arrive in time."""
+        pieces = decoded_pieces(response)
+        while True:
+            began = time.monotonic()
+            give_time(response, min(self.left, _PIECE_SECONDS))
+            try:
+                piece = next(pieces, None)
+            finally:
+                self.left -= time.monotonic() - began
+            if piece is None:
+                return
+            yield piece
+
+
 def read_blocks(
-    url: str, size: int | None, block_bytes: int = BLOCK_BYTES, *, own: str = ""
+    url: str,
+    size: int | None,
+    block_bytes: int = BLOCK_BYTES,
+    *,
+    own: str = "",
+    within: float = MAX_FILE_SECONDS,
+    most_bytes: int = _MOST_BYTES,
 ) -> Iterator[bytes]:
     """The file at ``url``, in blocks of whole lines.
 
@@ -60,26 +95,32 @@ def read_blocks(
         size: Its size in bytes, if known.
         block_bytes: The least size of a block, but for the last.
         own: A URL whose server may have the file, too: where QUINTILE_SHOPIFY_URL leads.
+        within: Seconds that may be spent waiting for the file, with all attempts.
+        most_bytes: The most bytes, decompressed.
 
     Raises:
         FileGoneError: The file is not available, or not at Shopify.
         DamagedFileError: It is shorter or longer than ``size``, or a line is too long.
-        TransientError: It cannot be read to the end after several attempts.
+        TransientError: It cannot be read to the end after several attempts, or in time.
     """
     check_file_url(url, own)
+    most = most_bytes if size is None else min(size, most_bytes)
+    allowance = _Allowance(within)
     read = 0
     failures = 0
     with open_client({"Accept-Encoding": "identity"}, provider="shopify") as http:
         while True:
             begin = read
             try:
-                for block in _blocks(http, url, begin, block_bytes):
+                for block in _blocks(http, url, begin, block_bytes, allowance):
                     read += len(block)
-                    if size is not None and read > size:
-                        raise DamagedFileError(f"The file has more than {size} bytes.")
+                    if read > most:
+                        raise DamagedFileError(f"The file has more than {most} bytes.")
                     yield block
                 break
             except TransientError:
+                if allowance.left <= 0:
+                    raise TransientError(f"the file took over {within / 60:.0f} minutes") from None
                 failures = 1 if read > begin else failures + 1
                 if failures >= ATTEMPTS:
                     raise
@@ -88,9 +129,11 @@ def read_blocks(
         raise DamagedFileError(f"The file has {read} bytes instead of {size}.")
 
 
-def _blocks(http: httpx.Client, url: str, begin: int, block_bytes: int) -> Iterator[bytes]:
+def _blocks(
+    http: httpx.Client, url: str, begin: int, block_bytes: int, allowance: _Allowance
+) -> Iterator[bytes]:
     held = bytearray()
-    for chunk in _chunks(http, url, begin):
+    for chunk in _chunks(http, url, begin, allowance):
         held += chunk
         if len(held) >= block_bytes and (end := held.rfind(b"\n") + 1):
             yield bytes(held[:end])
@@ -101,19 +144,21 @@ def _blocks(http: httpx.Client, url: str, begin: int, block_bytes: int) -> Itera
         yield bytes(held)
 
 
-def _chunks(http: httpx.Client, url: str, begin: int) -> Iterator[bytes]:
+def _chunks(http: httpx.Client, url: str, begin: int, allowance: _Allowance) -> Iterator[bytes]:
     """The file from a byte on, whether or not the server supports ranges."""
     headers = {"Range": f"bytes={begin}-"} if begin else {}
     try:
         with http.stream("GET", url, headers=headers) as response:
             _check_status(response)
             skip = begin - _first_byte(response, begin)
-            for chunk in _decoded(response):
+            for chunk in allowance.pieces(response):
                 if skip >= len(chunk):
                     skip -= len(chunk)
                     continue
                 yield chunk[skip:] if skip else chunk
                 skip = 0
+    except httpx.DecodingError as error:
+        raise DamagedFileError(f"The file cannot be decompressed: {error}.") from None
     except httpx.RequestError as error:
         # The kind of failure only: some of httpx's messages quote the URL.
         raise TransientError(f"the download failed ({type(error).__name__})") from None
@@ -136,26 +181,6 @@ def check_file_url(url: str, own: str = "") -> None:
         or not f".{host}".endswith(_FILE_HOSTS)
     ):
         raise FileGoneError("Shopify named a file that is not on its servers; it was not fetched.")
-
-
-def _decoded(response: httpx.Response) -> Iterator[bytes]:
-    """The body in pieces, decompressed no further than it is read: few bytes may be very many."""
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding == "identity":
-        yield from response.iter_raw(_PIECE_BYTES)
-        return
-    if encoding != "gzip":
-        raise DamagedFileError(f"The file is compressed as {encoding[:20]}.")
-    unpacked = zlib.decompressobj(_GZIP)
-    try:
-        for packed in response.iter_raw(_PIECE_BYTES):
-            rest = packed
-            while rest:
-                yield unpacked.decompress(rest, _PIECE_BYTES)
-                rest = unpacked.unconsumed_tail
-        yield unpacked.flush()
-    except zlib.error:
-        raise DamagedFileError("The file cannot be decompressed.") from None
 
 
 def _check_status(response: httpx.Response) -> None:

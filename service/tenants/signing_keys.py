@@ -15,6 +15,7 @@ import jwt
 import structlog
 
 from service.core.errors import QuintileError
+from service.core.http import TransientError, decode_json, open_client
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +24,7 @@ ALGORITHMS = ("RS256", "ES256")
 _DEADLINE_SECONDS = 5.0
 _FRESH_SECONDS = 300.0
 _PAUSE_SECONDS = 30.0
+_MOST_BYTES = 1024 * 1024
 
 
 class KeysUnavailableError(QuintileError):
@@ -73,7 +75,13 @@ class SigningKeys:
             self._tried_at = time.monotonic()
             self._keys = _read(self._url)
             self._read_at = time.monotonic()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            TransientError,
+            ValueError,
+            TimeoutError,
+        ) as error:
             # What was read before stays in use.
             log.warning("signing keys not read", reason=type(error).__name__)
         finally:
@@ -85,13 +93,14 @@ def _is_within(seconds: float, since: float | None) -> bool:
 
 
 def _read(url: str) -> dict[str, jwt.PyJWK]:
-    """Read the document in a thread of its own: a socket's timeout starts again with each byte."""
+    """Read the document in a thread of its own: a look-up of a host name has no deadline."""
     result: list[Any] = []
 
     def get() -> None:
         try:
-            result.append(httpx.get(url, timeout=_DEADLINE_SECONDS).raise_for_status().json())
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            with open_client({}, within=_DEADLINE_SECONDS, most_bytes=_MOST_BYTES) as client:
+                result.append(decode_json(client.get(url).raise_for_status()))
+        except (httpx.HTTPError, httpx.InvalidURL, TransientError, ValueError) as error:
             result.append(error)
 
     thread = threading.Thread(target=get, daemon=True)
