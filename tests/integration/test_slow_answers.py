@@ -121,7 +121,7 @@ def test_an_answer_is_decompressed_up_to_a_limit(httpserver: HTTPServer) -> None
         try:
             with pytest.raises(AnswerTooLargeError, match="more than 1 MiB"):
                 retry_transient(lambda: send(client, "GET", url))
-            assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+            assert tracemalloc.get_traced_memory()[1] < MAX_ANSWER_BYTES / 2
         finally:
             tracemalloc.stop()
     # It would be as large the next time.
