@@ -77,15 +77,21 @@ class TokenDesk:
                 pair.ends_at = self._clock()
 
     def exchange(self, form: Mapping[str, str]) -> tuple[Body, int]:
-        """`POST /admin/oauth/access_token` with `grant_type=refresh_token`."""
+        """`POST /admin/oauth/access_token`: a refresh, or the app's own credentials."""
         missing = {"client_id", "client_secret", "grant_type"} - set(form)
-        if missing or form["grant_type"] != "refresh_token":
+        if missing or form["grant_type"] not in ("refresh_token", "client_credentials"):
             return _refusal("invalid_request", "Missing or invalid parameters."), 400
         if form["client_id"] != self.client_id or form["client_secret"] != self.client_secret:
             return _refusal("invalid_client", "The client is unknown."), 401
+        if form["grant_type"] == "client_credentials":
+            return self._refuse_credentials()
         with self._lock:
             spent = self._pairs.get(form.get("refresh_token", ""))
-            if spent is None or self._clock() >= spent.refresh_ends_at:
+            if (
+                spent is None
+                or self._clock() >= spent.refresh_ends_at
+                or not spent.store.is_installed
+            ):
                 description = "This request requires an active refresh_token"
                 return _refusal("invalid_request", description), 401
             if spent.parent is not None:
@@ -97,6 +103,18 @@ class TokenDesk:
             if not self.is_forgiving:
                 del self._pairs[spent.refresh_token]
             return body, 200
+
+    def _refuse_credentials(self) -> tuple[Body, int]:
+        """Refuse the app's own credentials, as for stores of another organization.
+
+        All stores have one address here, so only that of a single one is known.
+        """
+        stores = list(self._by_domain.values())
+        if len(stores) == 1 and not stores[0].is_installed:
+            description = "The application is not installed on this shop."
+            return _refusal("app_not_installed", description), 400
+        description = "Client credentials cannot be performed on this shop."
+        return _refusal("shop_not_permitted", description), 400
 
     def _forget_unused_replacement(self, refresh_token: str) -> None:
         for key in [k for k, pair in self._pairs.items() if pair.parent == refresh_token]:

@@ -88,6 +88,10 @@ class ShopifyRefusedRefreshError(ShopifyRefusedError):
     """Shopify does not renew the access token: the refresh token is spent, or the app removed."""
 
 
+class ShopifyNotInstalledError(ShopifyRefusedRefreshError):
+    """Shopify says that the app is not installed in the shop."""
+
+
 class ShopifyDeniedError(ShopifyRefusedError):
     """The access token is valid, but lacks the scope for a call."""
 

@@ -36,7 +36,11 @@ from service.core.http import (
 )
 from service.core.queries import query
 from service.core.vault import seal, unseal
-from service.shopify.errors import ShopifyRefusedError, ShopifyRefusedRefreshError
+from service.shopify.errors import (
+    ShopifyNotInstalledError,
+    ShopifyRefusedError,
+    ShopifyRefusedRefreshError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +55,9 @@ _LOOK_AGAIN_SECONDS = 0.2
 _SHOWN_CHARACTERS = 4
 _REFUSED_STATUSES = frozenset({400, 401, 403, 404})
 _UNKNOWN_APP = ("invalid_client", "application_cannot_be_found")
+_NOT_INSTALLED = "app_not_installed"
+# Without it the token endpoint answers errors as web pages.
+_JSON = {"Accept": "application/json"}
 
 
 class _LeaseLostError(Exception):
@@ -131,7 +138,8 @@ class StoredTokens:
     """The token of a tenant's connection, refreshed shortly before it expires or when rejected.
 
     Raises, from either method:
-        ShopifyRefusedRefreshError: The refresh token is no longer accepted.
+        ShopifyRefusedRefreshError: The refresh token is no longer accepted; as
+            ShopifyNotInstalledError, the app is not installed in the shop.
         ShopifyRefusedError: The tenant was disconnected.
         MissingClientError: The app's client id or secret is not set, or is another app's.
         TransientError: Shopify did not answer the refresh, and the token has expired.
@@ -203,7 +211,7 @@ class StoredTokens:
         secrets = client_secrets(settings)
         if not settings.shopify_client_id or not secrets:
             raise MissingClientError
-        with open_client({}, provider="shopify", timeout=_REFRESH_TIMEOUT_SECONDS) as http:
+        with open_client(_JSON, provider="shopify", timeout=_REFRESH_TIMEOUT_SECONDS) as http:
             for secret in secrets:
                 form = {
                     "grant_type": "refresh_token",
@@ -215,6 +223,10 @@ class StoredTokens:
                 try:
                     fresh = retry_transient(ask, attempts=_REFRESH_ATTEMPTS)
                 except RefusedAnswerError as error:
+                    if self._is_removed(http, secret):
+                        raise ShopifyNotInstalledError(
+                            "Shopify says that the app is not installed in this shop."
+                        ) from None
                     raise ShopifyRefusedRefreshError(
                         f"Shopify no longer accepts the refresh token ({error})."
                     ) from None
@@ -229,6 +241,23 @@ class StoredTokens:
         if not self._lease(lease, spent):
             raise _LeaseLostError
         return _next_pair(send(http, "POST", self._url, data=form), spent.tokens)
+
+    def _is_removed(self, http: httpx.Client, secret: str) -> bool:
+        """Whether Shopify says that the app is not installed.
+
+        It is asked as the app, without any token of the shop: a refresh token is refused for other
+        reasons, too. A token that it may issue is not used.
+        """
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._settings.shopify_client_id,
+            "client_secret": secret,
+        }
+        try:
+            response = send(http, "POST", self._url, data=form)
+        except TransientError:
+            return False
+        return not response.is_success and _error_body(response).get("error") == _NOT_INSTALLED
 
     def _read(self) -> Stored:
         with tenant_transaction(self._pool, self._tenant_id, read_only=True) as conn:

@@ -32,6 +32,7 @@ from service.shopify.connection import open_connected_shopify
 from service.shopify.erased import delete_erased_members
 from service.shopify.errors import (
     ShopifyDeniedError,
+    ShopifyNotInstalledError,
     ShopifyRefusedError,
     ShopifyRefusedRefreshError,
     ShopifyUnavailableError,
@@ -442,16 +443,18 @@ def _is_installed(session: _Session, *, is_lasting: bool) -> bool:
 
     Raises:
         ShopifyRefusedError: It refuses the token, but has not done so for long enough
-            (``is_lasting``), or refuses to renew it, which has other reasons, too.
+            (``is_lasting``), or refuses to renew it without saying that the app is not installed:
+            that has other reasons, too.
     """
     try:
         session.source.client.run("shop")
     except ShopifyDeniedError:
         return True
-    except ShopifyRefusedRefreshError:
-        raise
-    except ShopifyRefusedError:
-        if not is_lasting:
+    except ShopifyRefusedError as error:
+        is_other = isinstance(error, ShopifyRefusedRefreshError) and not isinstance(
+            error, ShopifyNotInstalledError
+        )
+        if is_other or not is_lasting:
             raise
         return False
     return True

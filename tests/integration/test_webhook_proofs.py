@@ -365,6 +365,35 @@ def test_a_removal_is_held_while_the_store_refuses_to_renew_the_token(
     assert connection(pool, tenant)["sealed_secret"] is not None
 
 
+@pytest.mark.parametrize("is_expired", [True, False])
+def test_the_removal_of_an_app_whose_tokens_expire_is_done_when_the_store_confirms_it(
+    here: Settings, pool: Pool, make_tenant: MakeTenant, store: Store, is_expired: bool
+) -> None:
+    tenant = make_tenant("kessel", store.data.domain)
+    with Sandbox([store], []) as alone:
+        app = replace(here, shopify_url=alone.shopify_url, shopify_client_id=CLIENT_ID)
+        # What signs its webhooks is what its tokens are asked for with.
+        app = replace(app, shopify_client_secret=alone.tokens.client_secret)
+        with served(app) as url:
+            pair = alone.tokens.issue(store.data.domain)
+            connect_shopify(app, pool, tenant, store.data.domain, json.dumps(pair))
+            payload = {"id": store.data.number, "myshopify_domain": store.data.domain}
+            secret = alone.tokens.client_secret
+            store.is_installed = False
+            if is_expired:
+                alone.tokens.expire_access_tokens()
+                with tenant_transaction(pool, tenant) as conn:
+                    conn.execute("update app.connections set access_expires_at = now()")
+            post_webhook(url, store.data.domain, "app/uninstalled", payload, secret=secret)
+            # A refusal may pass, also one that says why.
+            process(app, pool, tenant)
+            assert connection(pool, tenant)["state"] == "refused"
+            event = process_until_settled(app, pool, tenant)
+    assert (event["state"], event["reason"]) == ("done", None)
+    assert connection(pool, tenant)["state"] == "disconnected"
+    assert connection(pool, tenant)["sealed_secret"] is None
+
+
 def test_a_removal_is_held_while_the_store_cannot_be_asked(
     here: Settings,
     url: str,
