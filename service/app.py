@@ -26,7 +26,7 @@ from service.api.capacity import Capacity
 from service.api.compression import compress
 from service.api.created import add_location
 from service.api.idempotency import begin_request, finish_request
-from service.api.problems import InvalidPartError, register_problems
+from service.api.problems import InvalidPartError, NotFoundError, register_problems
 from service.api.rate_limits import RateLimits
 from service.core.config import Settings, load_settings, public_address
 from service.core.db import create_pool
@@ -86,6 +86,7 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.before_request(require_login)
     app.before_request(_refuse_ignored_parameters)
     app.before_request(_refuse_null)
+    app.before_request(_refuse_nul_characters)
     app.before_request(begin_request)
     app.after_request(end_request)
     app.after_request(partial(_secure, policy=_security_policy(settings)))
@@ -182,6 +183,12 @@ def _refuse_null() -> None:
     """Refuse a body that is null, which APIFlask takes for an empty object."""
     if request.path.startswith("/api/") and request.get_data().strip() == b"null":
         raise InvalidInputError("The body must be an object.")
+
+
+def _refuse_nul_characters() -> None:
+    """Find nothing under an id with a NUL character, which no text of PostgreSQL can have."""
+    if any("\0" in str(value) for value in (request.view_args or {}).values()):
+        raise NotFoundError("There is nothing at this address.")
 
 
 def _security_policy(settings: Settings) -> str:

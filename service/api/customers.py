@@ -21,7 +21,7 @@ from service.api.schemas import (
     Segment,
 )
 from service.api.segment_members import MEMBER_SORTS
-from service.core.db import Connection
+from service.core.db import Connection, rows_of_marts
 from service.core.queries import query
 from service.segments.ids import Source
 
@@ -222,7 +222,7 @@ def read_customer(conn: Connection, tenant: UUID, customer_id: str) -> dict[str,
     return {
         **customer,
         "scores": conn.execute(query("api.find_customer_scores"), parameters).fetchone(),
-        "segments": conn.execute(query("api.list_customer_segments"), parameters).fetchall(),
+        "segments": _list_segments(conn, tenant, customer_id),
         "history": conn.execute(query("api.list_customer_moves"), moves).fetchall(),
         "shopify_history": conn.execute(query("api.list_customer_changes"), moves).fetchall(),
         "sample_orders": conn.execute(query("api.list_customer_samples"), samples).fetchall(),
@@ -243,13 +243,20 @@ def read_orders(
 
 
 def _find(conn: Connection, tenant: UUID, customer_id: str) -> dict[str, Any]:
-    found = _describe(conn, tenant, [customer_id]) if "\0" not in customer_id else {}
+    found = _describe(conn, tenant, [customer_id])
     if customer_id not in found:
         raise NotFoundError(
             "There is no such customer.",
             advice="A customer appears with the first build after their order was synced.",
         )
     return found[customer_id]
+
+
+def _list_segments(conn: Connection, tenant: UUID, customer_id: str) -> list[dict[str, Any]]:
+    parameters = {"tenant_id": tenant, "customer_id": customer_id}
+    built = rows_of_marts(conn, query("api.find_built_segment"), parameters)
+    known = built[0] if built else dict.fromkeys(("segment", "name", "since", "email"))
+    return conn.execute(query("api.list_customer_segments"), {**parameters, **known}).fetchall()
 
 
 def _describe(conn: Connection, tenant: UUID, ids: list[str]) -> dict[str, dict[str, Any]]:
@@ -286,12 +293,7 @@ def list_customer_segments(customer_id: str) -> dict[str, Any]:
     An unknown customer is in none.
     """
     with transaction() as conn:
-        parameters = {"tenant_id": tenant_id(), "customer_id": customer_id}
-        rows = (
-            []
-            if "\0" in customer_id
-            else conn.execute(query("api.list_customer_segments"), parameters).fetchall()
-        )
+        rows = _list_segments(conn, tenant_id(), customer_id)
         return {"customer_id": customer_id, "data": rows}
 
 

@@ -164,8 +164,7 @@ def decide_sample(order_id: str, choice: SampleChoice) -> dict[str, Any]:
     }
     with transaction() as conn:
         record(conn, "sample.decided", order_id, after=choice.model_dump())
-        is_known = "\0" not in order_id and conn.execute(query("api.decide_sample"), parameters)
-        if not is_known or is_known.fetchone() is None:
+        if conn.execute(query("api.decide_sample"), parameters).fetchone() is None:
             raise NotFoundError("No order has this id.")
         return _applied(conn, needs_build=choice.decision != "dismissed")
 
@@ -177,10 +176,8 @@ def withdraw_sample_decision(order_id: str) -> dict[str, Any]:
     parameters = {"tenant_id": tenant_id(), "order_id": order_id}
     with transaction() as conn:
         record(conn, "sample.decision_withdrawn", order_id)
-        withdrawn = None
-        if "\0" not in order_id:
-            statement = query("api.delete_sample_decision")
-            withdrawn = conn.execute(statement, parameters).fetchone()
+        statement = query("api.delete_sample_decision")
+        withdrawn = conn.execute(statement, parameters).fetchone()
         if withdrawn is None:
             raise NotFoundError("There is no decision about this order.")
         return _applied(conn, needs_build=withdrawn["decision"] != "dismissed")

@@ -98,7 +98,9 @@ class AnySegment(ResponseModel):
         description="When the segment or list was found deleted in Shopify or Klaviyo."
     )
     lists: list[FedList] = Field(description="Klaviyo lists that the segment feeds.")
-    promo_codes: list[str] = Field(description="Promo codes that its members may use.")
+    promo_codes: list[str] = Field(
+        description="Promo codes aimed at it, also deactivated and expired ones."
+    )
 
 
 class SegmentsPage(Page[AnySegment]):

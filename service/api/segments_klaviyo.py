@@ -71,7 +71,7 @@ def list_klaviyo_members(list_id: str, page: SearchQuery) -> dict[str, Any]:
     `q` searches e-mail addresses. Profiles without an address come last.
     """
     with transaction() as conn:
-        if "\0" in list_id or not _select(conn, ONE_ROW, list_id)["data"]:
+        if not _select(conn, ONE_ROW, list_id)["data"]:
             raise NotFoundError("There is no pulled list with this id.")
         return _BY_EMAIL.read_page(
             conn,

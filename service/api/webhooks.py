@@ -63,7 +63,7 @@ def list_set_aside_webhooks(page: WebhooksQuery) -> dict[str, Any]:
 def retry_webhook(webhook_id: str) -> dict[str, Any]:
     """Queue a quarantined webhook again."""
     with transaction() as conn:
-        retried = [] if "\0" in webhook_id else retry_webhooks(conn, tenant_id(), webhook_id)
+        retried = retry_webhooks(conn, tenant_id(), webhook_id)
         if not retried:
             raise NotFoundError("There is no quarantined webhook with this id.")
         record(conn, "webhook.retried", webhook_id)
@@ -78,7 +78,7 @@ def confirm_held_webhook(webhook_id: str) -> dict[str, Any]:
     Deleted data cannot be restored. Ask the store's owner first.
     """
     with transaction() as conn:
-        confirmed = None if "\0" in webhook_id else confirm_webhook(conn, tenant_id(), webhook_id)
+        confirmed = confirm_webhook(conn, tenant_id(), webhook_id)
         if confirmed is None:
             raise NotFoundError(_NOT_HELD)
         record(conn, "webhook.confirmed", webhook_id)
@@ -90,7 +90,7 @@ def confirm_held_webhook(webhook_id: str) -> dict[str, Any]:
 def reject_held_webhook(webhook_id: str) -> dict[str, Any]:
     """Reject a held webhook; nothing of what it says is done."""
     with transaction() as conn:
-        rejected = None if "\0" in webhook_id else reject_webhook(conn, tenant_id(), webhook_id)
+        rejected = reject_webhook(conn, tenant_id(), webhook_id)
         if rejected is None:
             raise NotFoundError(_NOT_HELD)
         record(conn, "webhook.rejected", webhook_id)

@@ -320,6 +320,24 @@ def find_tenant(conn: Connection, name: str) -> UUID:
     )
 
 
+def rows_of_marts(
+    conn: Connection, statement: sql.SQL, parameters: Mapping[str, Any]
+) -> list[DictRow]:
+    """Rows of a statement that reads marts, or none before a first build has made them.
+
+    Args:
+        conn: A transaction; an absent mart does not end it.
+        statement: The statement.
+        parameters: Its parameters.
+    """
+    try:
+        with conn.transaction():
+            return conn.execute(statement, parameters).fetchall()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+        # A build also grants the schema to the service.
+        return []
+
+
 def one(row: DictRow | None) -> dict[str, Any]:
     """The row of a statement that always returns one row."""
     if row is None:

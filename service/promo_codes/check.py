@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
-from service.core.db import Connection, one
+from service.core.db import Connection, one, rows_of_marts
 from service.core.errors import InvalidInputError
 from service.core.queries import query
 from service.promo_codes.codes import UnknownCodeError, check_code
@@ -27,8 +27,9 @@ Reason = Literal[
     "unknown_customer",
     "not_in_segment",
     "excluded",
-    "not_in_shopify_yet",
     "no_shopify_customer",
+    "code_needs_attention",
+    "not_in_shopify_yet",
 ]
 
 _IN_WORDS: Mapping[Reason, str] = MappingProxyType(
@@ -42,8 +43,9 @@ _IN_WORDS: Mapping[Reason, str] = MappingProxyType(
         "unknown_customer": "Your store has no such customer.",
         "not_in_segment": "The customer is in none of the code's segments.",
         "excluded": "The customer is in a segment that the code excludes.",
-        "not_in_shopify_yet": "The next update of the code adds the customer in Shopify.",
         "no_shopify_customer": "The customer is not a customer in Shopify.",
+        "code_needs_attention": "The code takes no new customers until its problem is solved.",
+        "not_in_shopify_yet": "The next update of the code adds the customer in Shopify.",
     }
 )
 _GID = re.compile(r"gid://shopify/Customer/([0-9]+)")
@@ -93,29 +95,42 @@ def _find(
     text = customer.strip()
     if not text:
         raise InvalidInputError("Give a customer's id or e-mail address.", field="customer")
-    known = _find_customers(conn, tenant_id, text)
+    if "\0" in text:
+        raise InvalidInputError("This contains a NUL character.", field="customer")
+    customer_ids = _find_ids(conn, tenant_id, text)
     segments = parse_segments([*row["segments"], *row["excluded_segments"]], "segments")
     parameters = {
         "tenant_id": tenant_id,
         "promo_code_id": row["promo_code_id"],
-        # A member of one of Shopify's segments may not have been loaded as a customer yet.
-        "customer_ids": [found["customer_id"] for found in known] or [text],
+        "customer_ids": customer_ids,
         "rfm": keys_of(segments, "rfm"),
         "shopify": keys_of(segments, "shopify"),
         "klaviyo": keys_of(segments, "klaviyo"),
     }
-    found = one(conn.execute(query("promo_codes.check_customer"), parameters).fetchone())
-    return {**found, "is_known": bool(known or found["segments"])}
+    built = rows_of_marts(conn, query("promo_codes.find_built_customers"), parameters)
+    parameters |= {
+        "built_segments": [customer["segment"] for customer in built],
+        "built_emails": [customer["email"] for customer in built],
+    }
+    return one(conn.execute(query("promo_codes.check_customer"), parameters).fetchone()) | {
+        "is_built": bool(built)
+    }
 
 
-def _find_customers(conn: Connection, tenant_id: UUID, text: str) -> list[dict[str, Any]]:
-    # Ids such as email:… of customers whom only files know contain an @, too.
-    if "@" in text and not text.startswith(("email:", "phone:")):
-        parameters = {"tenant_id": tenant_id, "email": text}
-        return conn.execute(query("promo_codes.find_customers_by_email"), parameters).fetchall()
+def _find_ids(conn: Connection, tenant_id: UUID, text: str) -> list[str]:
+    """The ids of the customers that a text may mean, whether or not there are such customers."""
     gid = _GID.fullmatch(text)
-    parameters = {"tenant_id": tenant_id, "customer_id": gid[1] if gid else text}
-    return conn.execute(query("promo_codes.find_customer_by_id"), parameters).fetchall()
+    # Ids such as email:… of customers whom only files know contain an @, too.
+    if gid or "@" not in text or text.startswith(("email:", "phone:")):
+        return [gid[1] if gid else text]
+    parameters = {"tenant_id": tenant_id, "email": text}
+    found = conn.execute(query("promo_codes.find_customers_by_email"), parameters).fetchall()
+    if not found:
+        # These read all customers, so only if the index finds none.
+        found = conn.execute(query("promo_codes.find_members_by_email"), parameters).fetchall()
+        statement = query("promo_codes.find_built_customers_by_email")
+        found += rows_of_marts(conn, statement, parameters)
+    return [customer["customer_id"] for customer in found]
 
 
 def _reason(
@@ -129,11 +144,13 @@ def _reason(
         is_accepted = found["target_state"] == "accepted"
     reasons: list[tuple[Reason | None, bool]] = [
         (_reason_of_code(row), True),
-        ("unknown_customer", not found["is_known"]),
+        ("unknown_customer", not (found["is_built"] or found["is_in_shopify"])),
         ("excluded", bool(excluded)),
         ("not_in_segment", not included),
         ("eligible", is_accepted),
         ("no_shopify_customer", found["target_state"] == "refused"),
+        ("no_shopify_customer", not is_for_segments and not found["is_in_shopify"]),
+        ("code_needs_attention", row["problem"] is not None),
         ("not_in_shopify_yet", True),
     ]
     return next(reason for reason, applies in reasons if applies and reason is not None)

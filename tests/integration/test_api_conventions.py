@@ -293,6 +293,22 @@ def test_a_body_that_is_null_is_refused(client: FlaskClient) -> None:
         assert answer.get_json()["detail"] == "The body must be an object."
 
 
+def test_nothing_has_an_address_with_a_nul_character(settings: Settings, tenant: UUID) -> None:
+    with running_app(replace(settings, rate_limit_per_minute=0)) as app:
+        client = client_of(app, settings, tenant)
+        rules = [
+            rule
+            for rule in app.url_map.iter_rules()
+            if rule.arguments and rule.endpoint != "admin.static" and "<uuid:" not in rule.rule
+        ]
+        assert len(rules) > 20
+        for rule in rules:
+            path = re.sub(r"<[^>]+>", "%00", rule.rule)
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                answer = client.open(path, method=method, json={} if method != "GET" else None)
+                assert answer.status_code == 404, f"{method} {path}"
+
+
 # Pydantic's own words, which speak of inputs, strings and instances.
 NOT_FOR_PEOPLE = re.compile(
     r"[Ii]nput should|should (be|have|match)|Value error|Extra inputs|type="

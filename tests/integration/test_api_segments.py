@@ -468,6 +468,12 @@ def test_a_pulled_list_has_profiles_and_their_customers(
     ]
     found = client.get(f"/api/admin/customers/{champion['customer_id']}/segments").get_json()
     assert "klaviyo:L1" in [row["id"] for row in found["data"]]
+    # Not after the list was deleted in Klaviyo.
+    gone = "update app.klaviyo_lists set gone_at = {} where tenant_id = %s and list_id = 'L1'"
+    change(built_demo, gone.format("now()"), tenant)
+    found = client.get(f"/api/admin/customers/{champion['customer_id']}/segments").get_json()
+    assert "klaviyo:L1" not in [row["id"] for row in found["data"]]
+    change(built_demo, gone.format("null"), tenant)
     # Who left, and who came after the first reading, is recorded by syncs.
     for profile, email, minutes, has_entered in (
         ("P0", champion["email"].lower(), 9, True),

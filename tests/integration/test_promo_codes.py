@@ -26,6 +26,7 @@ from service.builds.followups import follow_plain_builds
 from service.core.config import Settings
 from service.core.db import (
     Pool,
+    admin_url,
     connect,
     connect_as_owner,
     tenant_transaction,
@@ -452,7 +453,7 @@ def test_a_code_that_would_have_too_many_customers_is_refused_or_stops_growing(
     assert work.apply()["problem"]["kind"] == "too_many_customers"
     assert only_discount(store).title == "Still too many"
     # Whom Shopify has may use it all the same.
-    assert (work.check(buyers[2]), work.check(buyers[4])) == ("eligible", "not_in_shopify_yet")
+    assert (work.check(buyers[2]), work.check(buyers[4])) == ("eligible", "code_needs_attention")
     move_customers(limited, work.tenant, buyers[4:6], "loyal")
     assert work.build()["state"] == "active"
     assert targets_of(only_discount(store)) == {buyers[0], *buyers[2:4]}
@@ -1214,6 +1215,81 @@ def test_a_customer_is_checked_by_id_or_address(work: Work, buyers: list[str]) -
         assert work.client.get(f"{PATH}/{code}/check?customer=1").status_code == 404
         assert work.client.get(f"{PATH}/{code}").status_code == 404
         assert work.client.delete(f"{PATH}/{code}").status_code == 404
+
+
+def test_members_who_cannot_be_added_are_told_apart(work: Work, buyers: list[str]) -> None:
+    gone, late = buyers[1:3]
+    members = [buyers[0], gone, late, "email:ada@example.com", "A-1"]
+    add_customers(work.here, work.tenant, {"champions": members})
+    work.execute(
+        "update shopify.customers set deleted_at = now() where customer_id = %(gone)s", gone=gone
+    )
+    work.execute("delete from shopify.customers where customer_id = %(late)s", late=late)
+    work.post(**body())
+    found = work.apply()
+    assert (found["targets"]["planned"], found["targets"]["unreachable"]) == (1, 4)
+    assert work.check(buyers[0]) == "eligible"
+    for member in members[1:]:
+        assert work.check(member) == "no_shopify_customer", member
+
+
+def test_a_customer_is_found_by_address_wherever_the_store_has_it(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": [buyers[0], "email:ada@example.com"]})
+    segment = str(min(store.segments))
+    add_segments(work, {segment: buyers[3:4]})
+    work.execute(
+        "update shopify.customers set email = 'Mixed@Case.example' where customer_id = %(id)s",
+        id=buyers[0],
+    )
+    with connect(transform_url(work.here)) as conn:
+        conn.execute(
+            "update marts.customer_facts set email = 'ada@example.com' where tenant_id = %s"
+            " and customer_id = 'email:ada@example.com'",
+            [work.tenant],
+        )
+    work.post(**body())
+    work.post(**body(code="ONE", segments=[f"shopify:{segment}"]))
+    work.apply()
+    assert work.check("mixed@CASE.example") == "eligible"
+    assert work.check("Ada@example.com") == "no_shopify_customer"
+    # A member of one of Shopify's segments, who is not loaded yet.
+    address = f"c{buyers[3]}@example.com"
+    for customer in (buyers[3], address, f"gid://shopify/Customer/{buyers[3]}"):
+        assert work.check(customer, "ONE") == "eligible", customer
+    assert work.client.get(f"{PATH}/ONE/check?customer=%00").status_code == 422
+
+
+def test_segments_of_shopify_need_no_build(work: Work, store: Store, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:1]})
+    segment = str(min(store.segments))
+    add_segments(work, {segment: buyers[:2]})
+    work.post(**body(segments=[f"shopify:{segment}"]))
+    work.apply()
+    with connect(admin_url(work.here)) as conn:
+        conn.execute("alter schema marts rename to not_built")
+    try:
+        assert work.check(buyers[1]) == "eligible"
+        assert work.check("404") == "unknown_customer"
+        found = work.client.get(f"/api/admin/customers/{buyers[1]}/segments").get_json()
+        assert [row["id"] for row in found["data"]] == [f"shopify:{segment}"]
+    finally:
+        with connect(admin_url(work.here)) as conn:
+            conn.execute("alter schema not_built rename to marts")
+
+
+def test_a_code_that_has_ended_needs_no_attention(work: Work, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:4]})
+    work.post(**body())
+    work.apply()
+    work.here = replace(work.here, promo_code_customers=3)
+    assert work.build()["state"] == "needs_attention"
+    work.execute("update app.promo_codes set ends_at = now() - interval '1 minute'")
+    assert work.get()["state"] == "expired"
+    # Unless Shopify does not know about it.
+    work.execute("update app.promo_codes set revision = revision + 1")
+    assert work.get()["state"] == "needs_attention"
 
 
 def test_another_tenant_sees_nothing(app: APIFlask, work: Work, buyers: list[str]) -> None:

@@ -103,13 +103,12 @@ where h.tenant_id = %(tenant_id)s and h.customer_id = %(customer_id)s
 order by h.changed_at desc, h.segment_id asc
 limit %(row_limit)s;
 
--- name: list_customer_segments
--- The segments that a customer is in: RFM, Shopify, and pulled lists by the customer's address. One
--- look-up finds the customer's Shopify segments; lateral keeps the planner to it, and to one probe
--- of an index for each list.
+-- name: find_built_segment
+-- A customer's RFM segment as of the last build, with its name and since when, and the customer's
+-- address. Without a score, the segment is null.
 select
-    'rfm:' || f.segment as id,
-    'rfm' as source,
+    f.email,
+    f.segment,
     coalesce(d.label, f.segment) as name,
     (
         select case when t.to_segment = f.segment then t.as_of end
@@ -121,10 +120,25 @@ select
 from marts.customer_facts as f
 left join marts.rfm_segment_definitions as d
     on d.tenant_id = %(tenant_id)s and f.segment = d.segment
-where
-    f.tenant_id = %(tenant_id)s
-    and f.customer_id = %(customer_id)s
-    and f.segment is not null
+where f.tenant_id = %(tenant_id)s and f.customer_id = %(customer_id)s;
+
+-- name: list_customer_segments
+-- The segments that a customer is in: RFM, Shopify, and pulled lists by the customer's address; not
+-- those that were deleted. The RFM segment and the address come as parameters, because their marts
+-- may not exist yet. One look-up finds the customer's Shopify segments; lateral keeps the planner
+-- to it, and to one probe of an index for each list.
+select
+    'rfm:' || b.segment as id,
+    'rfm' as source,
+    b.name,
+    b.since
+from (
+    select
+        %(segment)s::text as segment,
+        %(name)s::text as name,
+        %(since)s::timestamptz as since
+) as b
+where b.segment is not null
 
 union all
 
@@ -155,7 +169,11 @@ from (
         g.list_id,
         min(g.list_name) as list_name
     from app.klaviyo_sync_configs as g
-    where g.tenant_id = %(tenant_id)s and g.direction in ('pull', 'bidirectional')
+    left join app.klaviyo_lists as n on n.tenant_id = %(tenant_id)s and g.list_id = n.list_id
+    where
+        g.tenant_id = %(tenant_id)s
+        and g.direction in ('pull', 'bidirectional')
+        and n.gone_at is null
     group by g.list_id
 ) as c
 cross join lateral (
@@ -164,10 +182,13 @@ cross join lateral (
     where
         h.tenant_id = %(tenant_id)s
         and h.list_id = c.list_id
-        and h.email = (
-            select lower(f.email)
-            from marts.customer_facts as f
-            where f.tenant_id = %(tenant_id)s and f.customer_id = %(customer_id)s
+        and h.email = coalesce(
+            lower(%(email)s),
+            (
+                select lower(s.email)
+                from shopify.customers as s
+                where s.tenant_id = %(tenant_id)s and s.customer_id = %(customer_id)s
+            )
         )
     order by h.joined_at
     limit 1

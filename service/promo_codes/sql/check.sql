@@ -24,31 +24,43 @@ where
     and c.email = any(array[%(email)s, lower(%(email)s)])
     and c.deleted_at is null;
 
--- name: find_customer_by_id
--- The customer with an id, also one who is only in orders; no row if there is none.
-select coalesce(c.customer_id, f.customer_id) as customer_id
-from (select %(customer_id)s::text as customer_id) as g
-left join shopify.customers as c
-    on
-        c.tenant_id = %(tenant_id)s
-        and c.customer_id = %(customer_id)s
-        and c.deleted_at is null
-left join marts.customer_facts as f
-    on f.tenant_id = %(tenant_id)s and f.customer_id = %(customer_id)s
-where c.customer_id is not null or f.customer_id is not null;
+-- name: find_members_by_email
+-- The customers who have an address in any case: loaded ones, and members of Shopify's segments who
+-- have not been loaded yet.
+select c.customer_id
+from shopify.customers as c
+where
+    c.tenant_id = %(tenant_id)s
+    and lower(c.email) = lower(%(email)s)
+    and c.deleted_at is null
+union
+select m.customer_id
+from shopify.segment_members as m
+where m.tenant_id = %(tenant_id)s and lower(m.email) = lower(%(email)s);
+
+-- name: find_built_customers_by_email
+-- The customers of the last build who have an address, also those that only files know.
+select f.customer_id
+from marts.customer_facts as f
+where f.tenant_id = %(tenant_id)s and lower(f.email) = lower(%(email)s);
+
+-- name: find_built_customers
+-- Customers as of the last build: their RFM segment, if they have one, and address.
+select
+    f.segment,
+    f.email
+from marts.customer_facts as f
+where f.tenant_id = %(tenant_id)s and f.customer_id = any(%(customer_ids)s::text[]);
 
 -- name: check_customer
--- Which of a code's segments a customer is in, and what Shopify has accepted of the customer and of
--- these segments. Each part is a look-up in an index. A list's profile is every customer with its
--- address, as in the plan.
+-- Which of a code's segments a customer is in, whether they are a customer in Shopify, and what
+-- Shopify has accepted of the customer and of these segments. Each part is a look-up in an index. A
+-- list's profile is every customer with its address, as in the plan.
 select
     array(
-        select 'rfm:' || f.segment
-        from marts.customer_facts as f
-        where
-            f.tenant_id = %(tenant_id)s
-            and f.customer_id = any(%(customer_ids)s::text[])
-            and f.segment = any(%(rfm)s::text[])
+        select 'rfm:' || b.segment
+        from unnest(%(built_segments)s::text[]) as b (segment)
+        where b.segment = any(%(rfm)s::text[])
         union
         select 'shopify:' || m.segment_id
         from shopify.segment_members as m
@@ -65,11 +77,8 @@ select
             and m.email in (
                 select lower(app.clean_address(a.email)) as email
                 from (
-                    select f.email
-                    from marts.customer_facts as f
-                    where
-                        f.tenant_id = %(tenant_id)s
-                        and f.customer_id = any(%(customer_ids)s::text[])
+                    select b.email
+                    from unnest(%(built_emails)s::text[]) as b (email)
                     union all
                     select c.email
                     from shopify.customers as c
@@ -78,16 +87,30 @@ select
                         and c.customer_id = any(%(customer_ids)s::text[])
                     union all
                     select g.email
-                    from shopify.cached_segments as s
-                    inner join shopify.segment_members as g
-                        on
-                            g.tenant_id = %(tenant_id)s
-                            and s.segment_id = g.segment_id
-                            and g.customer_id = any(%(customer_ids)s::text[])
-                    where s.tenant_id = %(tenant_id)s
+                    from shopify.segment_members as g
+                    where
+                        g.tenant_id = %(tenant_id)s
+                        and g.customer_id = any(%(customer_ids)s::text[])
                 ) as a
             )
     ) as segments,
+    exists(
+        select
+        from unnest(%(customer_ids)s::text[]) as i (customer_id)
+        left join shopify.customers as c
+            on c.tenant_id = %(tenant_id)s and i.customer_id = c.customer_id
+        where
+            i.customer_id ~ '^[0-9]+$'
+            and length(i.customer_id) <= 20
+            and case
+                when c.customer_id is null
+                    then exists (
+                        select from shopify.segment_members as m
+                        where m.tenant_id = %(tenant_id)s and m.customer_id = i.customer_id
+                    )
+                else c.deleted_at is null
+            end
+    ) as is_in_shopify,
     (
         select min(t.state)
         from app.promo_code_targets as t

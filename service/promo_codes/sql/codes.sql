@@ -69,6 +69,13 @@ with described as (
         p.updated_at,
         lower(p.code) as sort_code,
         case
+            -- Its problem does not matter any more, once Shopify knows when it ends.
+            when
+                p.wanted = 'active'
+                and p.ends_at <= now()
+                and p.problem is not null
+                and (p.applied_revision >= p.revision or p.discount_id is null)
+                then 'expired'
             when p.problem is not null then 'needs_attention'
             when p.wanted = 'deleted' then 'deleting'
             when
