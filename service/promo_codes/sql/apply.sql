@@ -58,7 +58,30 @@ where
 
 -- name: compare_targets
 -- Targets that Shopify has and that are not in the ledger, and accepted ones that it does not have.
-with recorded as (
+-- An erased customer is in no ledger, and Shopify may have them until it erases them, too.
+with tenant_key as (
+    select k.erasure_key
+    from app.erasure_keys as k
+    where
+        k.tenant_id = %(tenant_id)s
+        and %(kind)s = 'customer'
+        and exists (select from app.erased_subjects as e where e.tenant_id = %(tenant_id)s)
+),
+
+erased as (
+    select f.target_id
+    from tenant_key as k
+    cross join unnest(%(found)s::text[]) as f (target_id)
+    where
+        exists (
+            select from app.erased_subjects as e
+            where
+                e.tenant_id = %(tenant_id)s
+                and e.digest = app.erasure_digest(k.erasure_key, 'customer', f.target_id)
+        )
+),
+
+recorded as (
     select
         g.target_id,
         g.state
@@ -74,7 +97,9 @@ select
     f.target_id is not null as is_found
 from unnest(%(found)s::text[]) as f (target_id)
 full join recorded as t on f.target_id = t.target_id
-where t.target_id is null or (f.target_id is null and t.state = 'accepted')
+where
+    (t.target_id is null and f.target_id not in (select x.target_id from erased as x))
+    or (f.target_id is null and t.state = 'accepted')
 order by target_id;
 
 -- name: restore_targets
