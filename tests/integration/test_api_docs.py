@@ -19,6 +19,8 @@ SITE = "http://127.0.0.1:8000"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 EXAMPLE = re.compile(r"^\$ (curl (?:.*\\\n)*.*)\n((?:[^$].*\n)*)", re.MULTILINE)
 FIELD = re.compile(r'"(\w+)":')
+# Values that are the same in every store.
+CONSTANT = re.compile(r'"(?:state|kind|reason|in_words|scope|source|change)":(?:"[^"]*"|null)')
 
 
 def examples() -> list[tuple[str, str]]:
@@ -71,6 +73,7 @@ def test_every_example_of_the_api_works(built_demo: Settings) -> None:
             assert response.status_code < 300, f"{command}\n{response.text}"
             fields = set(FIELD.findall(answer))
             assert fields <= set(FIELD.findall(response.text)), command
+            assert set(CONSTANT.findall(answer)) <= set(CONSTANT.findall(response.text)), command
 
 
 def test_every_section_with_routes_has_an_example() -> None:
