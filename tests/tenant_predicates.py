@@ -276,3 +276,180 @@ def _values(query: Any, position: int) -> Iterator[Any]:
         targets = query.targetList or ()
         if position < len(targets):
             yield targets[position].val
+
+
+# -- models -------------------------------------------------------------------------------------
+
+
+def unjoined_tables(statement: str, common: frozenset[str]) -> list[str]:
+    """The relations of a model's query whose rows may meet those of other tenants.
+
+    A model computes many tenants at once. In each of its queries all relations with tenants,
+    subqueries and CTEs too, have to have equal tenants, and what is grouped, partitioned or made
+    distinct is so by tenant.
+
+    Args:
+        statement: One SQL statement, as dbt runs it.
+        common: Tables that have no tenants.
+    """
+    checker = _ModelChecker(common)
+    for raw in parse_sql(statement):
+        checker.check(raw.stmt, _Scope())
+    return checker.findings
+
+
+class _ModelChecker(_Checker):
+    def __init__(self, common: frozenset[str]) -> None:
+        super().__init__(common, is_for_all=True)
+        # Of each CTE in sight: whether it has tenants.
+        self.ctes: dict[str, bool] = {}
+        self.is_in_function = False
+
+    def _ctes(self, node: Any, outer: _Scope) -> None:
+        for cte in node.withClause.ctes if node.withClause is not None else ():
+            self.ctes[cte.ctename] = self._has_tenants(cte.ctequery)
+            self._check(cte.ctequery, outer, is_for_all=True)
+
+    def _check(self, node: Any, outer: _Scope, *, is_for_all: bool) -> None:
+        before, self.is_for_all = self.is_for_all, is_for_all
+        self.check(node, outer)
+        self.is_for_all = before
+
+    def check(self, node: Any, outer: _Scope) -> None:
+        """Check a statement and everything in it."""
+        if isinstance(node, ast.MergeStmt):
+            # It joins as a deletion does.
+            node = ast.DeleteStmt(
+                relation=node.relation,
+                usingClause=(node.sourceRelation,),
+                whereClause=node.joinCondition,
+            )
+        super().check(node, outer)
+
+    def _query(self, node: Any, outer: _Scope, sources: Any) -> None:
+        super()._query(node, outer, sources)
+        is_with_tenants = any(self._is_with_tenants(relation) for _, relation in _from(sources))
+        if self.is_for_all and is_with_tenants and isinstance(node, ast.SelectStmt):
+            self.findings += [f"({what})" for what in _ungrouped(node)]
+
+    def _source(
+        self, source: Any, scope: _Scope, tables: dict[str, str], conditions: list[Any]
+    ) -> None:
+        super()._source(source, scope, tables, conditions)
+        for alias, relation in _from((source,)):
+            tables.pop(alias, None)
+            scope.relations[alias] = self._is_with_tenants(relation)
+            if scope.relations[alias]:
+                tables[alias] = alias
+
+    def _nested(self, node: Any, scope: _Scope) -> None:
+        match node:
+            case ast.RangeSubselect():
+                is_for_all = not node.lateral or self._is_with_tenants(node)
+                self._check(node.subquery, scope, is_for_all=is_for_all)
+            case ast.RangeFunction():
+                # A function that gives rows with tenants may take those of all.
+                self.is_in_function = self._is_with_tenants(node)
+                super()._nested(node, scope)
+                self.is_in_function = False
+            case ast.SubLink():
+                if node.testexpr is not None:
+                    self._nested(node.testexpr, scope)
+                # What is compared with the tenant of its rows, and what only lists tenants.
+                is_by_tenant = _names_tenant(_parts(node.testexpr)) or _lists_tenants(
+                    node.subselect
+                )
+                self._check(node.subselect, scope, is_for_all=is_by_tenant or self.is_in_function)
+            case _:
+                super()._nested(node, scope)
+
+    def _is_with_tenants(self, source: Any) -> bool:
+        """Whether the rows of a relation in a FROM clause may be of several tenants here."""
+        is_lateral = isinstance(source, ast.RangeSubselect) and source.lateral
+        return self._shows_tenants(source) and not (
+            is_lateral and self._is_of_one_tenant(source.subquery)
+        )
+
+    def _shows_tenants(self, source: Any) -> bool:
+        """Whether a relation in a FROM clause has tenants in it."""
+        match source:
+            case ast.RangeVar(schemaname=None):
+                # The rows that dbt is about to write into a table.
+                return self.ctes.get(source.relname, "__dbt_tmp" in source.relname)
+            case ast.RangeVar():
+                name = f"{source.schemaname}.{source.relname}"
+                return source.schemaname in _SCHEMAS and name not in self.common
+            case ast.RangeSubselect():
+                return self._has_tenants(source.subquery)
+            case ast.RangeFunction():
+                return any(column.colname == "tenant_id" for column in source.coldeflist or ())
+        return False
+
+    def _is_of_one_tenant(self, query: Any) -> bool:
+        """Whether a lateral subquery reads only rows of its outer query's tenant."""
+        before, self.findings = self.findings, []
+        self._check(query, _Scope(), is_for_all=False)
+        is_of_one, self.findings = not self.findings, before
+        return is_of_one
+
+    def _has_tenants(self, query: Any) -> bool:
+        """Whether the rows of a query have a column ``tenant_id``."""
+        if query.larg is not None:
+            return self._has_tenants(query.larg)
+        for cte in query.withClause.ctes if query.withClause is not None else ():
+            self.ctes[cte.ctename] = self._has_tenants(cte.ctequery)
+        for target in query.targetList or ():
+            is_column = isinstance(target.val, ast.ColumnRef)
+            if target.name == "tenant_id" or (is_column and _last(target.val) == "tenant_id"):
+                return True
+            if is_column and _last(target.val) == "*":
+                of = target.val.fields[0].sval if len(target.val.fields) > 1 else None
+                relations = _from(query.fromClause or ())
+                if any(
+                    of in (None, alias) and self._shows_tenants(one) for alias, one in relations
+                ):
+                    return True
+        return False
+
+
+def _from(sources: Any) -> Iterator[tuple[str, Any]]:
+    """Alias and node of each relation in a FROM clause."""
+    for source in sources:
+        if isinstance(source, ast.JoinExpr):
+            yield from _from((source.larg, source.rarg))
+        else:
+            for alias in _aliases(source):
+                yield alias, source
+
+
+def _ungrouped(query: Any) -> Iterator[str]:
+    """What a query over several tenants groups, partitions or makes distinct across them."""
+    if query.groupClause and not _names_tenant(query.groupClause):
+        yield "group by"
+    on = [part for part in query.distinctClause or () if part is not None]
+    if on and not _names_tenant(on):
+        yield "distinct on"
+    # Those that name a window of the clause partition as it does.
+    used = [each for each in _windows(query.targetList) if not (each.name or each.refname)]
+    for window in (*used, *(query.windowClause or ())):
+        if not _names_tenant(window.partitionClause or ()):
+            yield "partition by"
+
+
+def _windows(node: Any) -> Iterator[Any]:
+    """The windows in expressions, but not those of subqueries."""
+    for child in _children(node):
+        if isinstance(child, ast.WindowDef):
+            yield child
+        elif not isinstance(child, ast.SelectStmt):
+            yield from _windows(child)
+
+
+def _names_tenant(expressions: Any) -> bool:
+    return any(
+        isinstance(part, ast.ColumnRef) and _last(part) == "tenant_id" for part in expressions
+    )
+
+
+def _lists_tenants(query: Any) -> bool:
+    return len(query.targetList or ()) == 1 and _names_tenant([query.targetList[0].val])

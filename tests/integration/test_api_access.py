@@ -508,7 +508,17 @@ def test_a_token_can_change_data_without_the_header(client: FlaskClient) -> None
 def test_signing_out_ends_the_session(browser: FlaskClient) -> None:
     response = browser.post("/admin/sign-out", headers=OWN)
     assert response.status_code == 303
+    assert browser.get_cookie("quintile_session") is None
     assert browser.get("/api/admin/me").status_code == 401
+
+
+def test_a_session_that_has_ended_leaves_no_cookie(
+    browser: FlaskClient, settings: Settings
+) -> None:
+    with connect_as_owner(settings) as conn:
+        conn.execute("delete from app.sessions")
+    assert browser.get("/api/admin/me").status_code == 401
+    assert browser.get_cookie("quintile_session") is None
 
 
 def test_a_page_without_a_session_shows_the_sign_in_form_and_returns(app: APIFlask) -> None:

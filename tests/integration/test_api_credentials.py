@@ -207,6 +207,20 @@ def test_signing_out_ends_a_session_also_for_a_copied_cookie(
     assert thief.get("/api/admin/me").status_code == 401
 
 
+def test_signing_in_again_ends_the_former_session(
+    app: APIFlask, settings: Settings, tenant: UUID
+) -> None:
+    browser = signed_in(app, settings, tenant)
+    cookie = browser.get_cookie("quintile_session")
+    assert cookie is not None
+    thief = app.test_client()
+    thief.set_cookie("quintile_session", cookie.value)
+    body = {"code": code_for(settings, tenant)}
+    assert browser.post("/admin/sign-in/code", json=body, headers=OWN).status_code == 200
+    assert thief.get("/api/admin/me").status_code == 401
+    assert browser.get("/api/admin/me").status_code == 200
+
+
 def test_a_person_is_signed_out_everywhere_and_others_stay(
     app: APIFlask, settings: Settings, tenant: UUID, client: FlaskClient
 ) -> None:

@@ -916,6 +916,30 @@ def test_tls_verifies_the_host_name_although_the_address_is_resolved_before(
         assert [request.host for request, _ in receiver.log] == [f"localhost:{receiver.port}"]
 
 
+def test_the_address_that_was_checked_is_called(
+    here: Settings,
+    pool: Pool,
+    client: FlaskClient,
+    receiver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name that resolves differently the second time leads nowhere else."""
+    receiver.expect_request("/").respond_with_data("")
+    endpoint = add(client, f"http://rebinding.example:{receiver.port}/")
+    resolve = socket.getaddrinfo
+    answers = iter(["127.0.0.1"])
+
+    def rebind(host: Any, *rest: Any, **options: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        found = next(answers, "127.0.0.2") if name == "rebinding.example" else host
+        return resolve(found, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebind)
+    assert send_test(client, here, pool, endpoint)["state"] == "delivered"
+    assert [request.host for request, _ in receiver.log] == [f"rebinding.example:{receiver.port}"]
+    assert list(answers) == []
+
+
 def tls(folder: Path) -> ssl.SSLContext:
     """A server's TLS context, with a certificate for the name localhost only."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -1001,6 +1025,16 @@ def test_an_address_in_a_private_network_is_refused(url: str) -> None:
 )
 def test_public_addresses(address: str, expected: bool) -> None:
     assert is_public(ipaddress.ip_address(address)) is expected
+
+
+@pytest.mark.parametrize("addresses", [["1.1.1.1", "10.0.0.1"], ["10.0.0.1", "1.1.1.1"]])
+def test_a_name_with_one_private_address_is_refused(
+    addresses: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [(2, 1, 6, "", (address, 443)) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(UnreachableAddressError, match="private network"):
+        look_up("several.example", 443, may_be_private=False)
 
 
 def test_a_name_that_resolves_to_a_private_address_is_refused_when_sending(

@@ -22,7 +22,7 @@ from sandbox.shopify.tokens import CLIENT_ID
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.doctor.webhooks import check_webhooks
-from service.privacy.confirmation import HeldError, confirm_customer
+from service.privacy.confirmation import HeldError, confirm_customer, confirm_shop
 from service.shopify.connection import connect_shopify
 from service.shopify.sync import sync_shopify
 from service.worker.tasks import Worker
@@ -140,6 +140,15 @@ def test_an_erasure_whose_body_names_no_shop_is_held(
     event = process_until_settled(here, pool, victim)
     assert event["state"] == "held"
     assert "does not name its shop" in event["reason"]
+
+
+def test_an_erasure_of_a_shop_that_is_not_named_is_held(
+    here: Settings, pool: Pool, victim: UUID, victims_store: Store
+) -> None:
+    """Such as one that a former release has stored, even if the store has removed the app."""
+    victims_store.uninstall()
+    with stamina.set_testing(True, attempts=1), pytest.raises(HeldError, match="does not name"):
+        confirm_shop(here, pool, victim, is_shop_named=False, attempts=9)
 
 
 @pytest.mark.parametrize(
