@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from apiflask import APIBlueprint
 from pydantic import Field, SecretStr
 
-from service.api.access import state, tenant_id, transaction
+from service.api.access import require_connection, state, tenant_id, transaction
 from service.api.audit_log import record
 from service.api.input_errors import explained
 from service.api.problem_docs import can_answer
-from service.api.schemas import Instant, OrderLimit, RequestModel, ResponseModel
+from service.api.runs import answer_accepted
+from service.api.schemas import Instant, OrderLimit, RequestModel, ResponseModel, Run
 from service.core.credentials import disconnect
 from service.core.db import Connection, one
 from service.core.queries import query
@@ -180,6 +181,17 @@ def verify_shopify_connection() -> ShopifyConnection:
     with transaction() as conn:
         record(conn, "shopify.verified")
         return read_shopify_connection(conn, tenant_id())
+
+
+@blueprint.post(f"{PATH}/sync")
+@blueprint.output(Run, status_code=202)
+@can_answer("not-connected")
+def sync_shopify_orders() -> Any:
+    """Start a sync of your store's customers and orders, or return the unfinished one."""
+    with transaction() as conn:
+        record(conn, "shopify_sync.started")
+        require_connection(conn, "shopify")
+        return answer_accepted(enqueue(conn, tenant_id(), "shopify_sync"))
 
 
 @blueprint.delete(PATH)

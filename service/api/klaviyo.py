@@ -40,15 +40,20 @@ def read_config(conn: Connection, tenant: UUID, config_id: UUID) -> models.Klavi
     return _describe(conn, tenant, [configs.get_config(conn, tenant, config_id)])[0]
 
 
+def read_configs(conn: Connection, tenant: UUID, page: PageQuery) -> dict[str, Any]:
+    """A page of the synced lists, oldest first, and the cursor of the next page."""
+    statement = query("destinations.list_configs")
+    listed = _BY_TIME.read_page(conn, page, statement, tenant_id=tenant, config_id=None)
+    return {**listed, "data": _describe(conn, tenant, listed["data"])}
+
+
 @blueprint.get(f"{PATH}/config")
 @blueprint.input(PageQuery, location="query", arg_name="page")
 @blueprint.output(models.KlaviyoConfigsPage)
 def list_klaviyo_configs(page: PageQuery) -> dict[str, Any]:
     """List synced lists, oldest first, with their settings, pending changes and last sync."""
-    statement = query("destinations.list_configs")
     with transaction() as conn:
-        listed = _BY_TIME.read_page(conn, page, statement, tenant_id=tenant_id(), config_id=None)
-        return {**listed, "data": _describe(conn, tenant_id(), listed["data"])}
+        return read_configs(conn, tenant_id(), page)
 
 
 @blueprint.post(f"{PATH}/config")

@@ -13,6 +13,7 @@ from service.api.access import tenant_id, transaction
 from service.api.paging import Keyset, PageQuery
 from service.api.problems import NotFoundError
 from service.api.schemas import Run, RunKind, RunsPage, RunState, RunTrigger
+from service.core.db import Connection
 from service.core.queries import query
 from service.queue.runs import get_run
 
@@ -41,15 +42,20 @@ def answer_accepted(run: dict[str, Any]) -> tuple[Run, int, dict[str, str]]:
 def list_runs(page: RunsQuery) -> dict[str, Any]:
     """List runs, newest first."""
     with transaction() as conn:
-        return _BY_TIME.read_page(
-            conn,
-            page,
-            query("api.list_runs"),
-            tenant_id=tenant_id(),
-            kind=page.kind,
-            state=page.state,
-            trigger=page.trigger,
-        )
+        return read_runs(conn, page)
+
+
+def read_runs(conn: Connection, page: RunsQuery) -> dict[str, Any]:
+    """A page of the tenant's runs, and the cursor of the next page."""
+    return _BY_TIME.read_page(
+        conn,
+        page,
+        query("api.list_runs"),
+        tenant_id=tenant_id(),
+        kind=page.kind,
+        state=page.state,
+        trigger=page.trigger,
+    )
 
 
 @blueprint.get("/api/admin/runs/<uuid:run_id>")

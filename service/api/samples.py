@@ -26,6 +26,7 @@ from service.api.schemas import (
     ResponseModel,
     Run,
     SampleDecision,
+    SampleDecisionsPage,
     SampleOrderDetail,
     SampleOrdersPage,
     SampleStats,
@@ -43,12 +44,19 @@ blueprint = APIBlueprint("samples", __name__, tag="Samples")
 
 _MONTHS = 24
 _SUGGESTIONS = Keyset("suggestions", ordered_at=AwareDatetime, order_id=Text)
+_DECISIONS = Keyset("sample decisions", decided_at=AwareDatetime, order_id=Text)
 
 
 class SuggestionsQuery(PageQuery):
     """Which page of the suggestions."""
 
     reason: SuggestionReason | None = Field(None, description="Only suggestions with this reason.")
+
+
+class DecisionsQuery(PageQuery):
+    """Which page of the decisions."""
+
+    decision: SampleDecision | None = Field(None, description="Only decisions of this kind.")
 
 
 class SampleChoice(RequestModel):
@@ -181,6 +189,23 @@ def withdraw_sample_decision(order_id: str) -> dict[str, Any]:
         if withdrawn is None:
             raise NotFoundError("There is no decision about this order.")
         return _applied(conn, needs_build=withdrawn["decision"] != "dismissed")
+
+
+@blueprint.get("/api/admin/samples/decisions")
+@blueprint.input(DecisionsQuery, location="query", arg_name="page")
+@blueprint.output(SampleDecisionsPage)
+def list_sample_decisions(page: DecisionsQuery) -> dict[str, Any]:
+    """List what people decided about orders, newest first."""
+    with transaction() as conn:
+        return read_decisions(conn, page)
+
+
+def read_decisions(conn: Connection, page: DecisionsQuery) -> dict[str, Any]:
+    """A page of the tenant's decisions, and the cursor of the next page."""
+    statement = query("api.list_sample_decisions")
+    return _DECISIONS.read_page(
+        conn, page, statement, tenant_id=tenant_id(), decision=page.decision
+    )
 
 
 def _applied(conn: Connection, *, needs_build: bool) -> dict[str, Any]:

@@ -385,6 +385,25 @@ class SampleSuggestionsPage(Page[SampleSuggestion]):
     """A page of suggestions, newest first."""
 
 
+class SampleDecisionRow(ResponseModel):
+    """What somebody decided about an order."""
+
+    order_id: str
+    order_number: str | None
+    customer_name: str | None
+    customer_email: str | None
+    ordered_at: Instant | None = Field(description="Null if the order no longer exists.")
+    decision: SampleDecision = Field(
+        description="ugc or tiktok: a sample of this type; dismissed: not suggested again."
+    )
+    decided_by: str
+    decided_at: Instant
+
+
+class SampleDecisionsPage(Page[SampleDecisionRow]):
+    """A page of decisions, newest first."""
+
+
 class Creator(ResponseModel):
     """A creator with the samples that they receive now, and own orders as of the last build."""
 

@@ -140,6 +140,7 @@ def test_every_error_is_a_problem_document(client: FlaskClient, app: APIFlask) -
         (client.get("/api/admin/segments/rfm/customers?segment=x"), 422, "invalid-input"),
         (client.get("/api/admin/samples?cursor=x"), 400, "bad-cursor"),
         (client.post("/api/admin/segments/shopify/sync"), 409, "not-connected"),
+        (client.post("/api/admin/integrations/shopify/sync"), 409, "not-connected"),
         (client.post("/admin/sign-in/code", data="{", headers=OWN), 415, "unsupported-media-type"),
         (client.post("/admin/sign-in/code", json=[], headers=OWN), 422, "invalid-input"),
         (

@@ -364,8 +364,30 @@ def test_suggestions_and_unknown_statuses_are_listed(
     only = client.get(f"{path}?reason=channel_not_free").get_json()["data"]
     assert [row["order_id"] for row in only] == ["1"]
     assert only[0]["suggested_type"] == "tiktok"
+    assert suggested_types(client, settings, tenant) == {
+        "TikTok seeding": "tiktok",
+        "tik-tok gift": "tiktok",
+        "Gifted": "ugc",
+    }
     stats = client.get(f"{PATH}/stats").get_json()
     assert stats["unknown_statuses"] == [{"fulfillment_status": "BY_PIGEON", "samples": 2}]
+
+
+def suggested_types(client: FlaskClient, settings: Settings, tenant: UUID) -> dict[str, str]:
+    """The suggested types of free orders, by their tag."""
+    with connect(transform_url(settings)) as conn:
+        for tag in ("TikTok seeding", "tik-tok gift", "Gifted"):
+            conn.execute(
+                """
+                insert into marts.sample_near_misses (
+                    tenant_id, order_id, reason, evidence, tags, goods_paid, currency, ordered_at
+                )
+                values (%s, %s, 'tag_looks_like_sample', array[%s], '{}', 0, 'EUR', %s)
+                """,
+                [tenant, tag, tag, CALCULATED_AT],
+            )
+    rows = client.get(f"{PATH}/suggestions?reason=tag_looks_like_sample").get_json()["data"]
+    return {row["evidence"][0]: row["suggested_type"] for row in rows}
 
 
 def test_a_suggestion_is_dismissed_made_a_sample_and_suggested_again(
@@ -405,6 +427,16 @@ def test_a_suggestion_is_dismissed_made_a_sample_and_suggested_again(
     assert marked.get_json()["run"]["kind"] == "build"
     assert suggested(client) == set()
     assert suggested(south) == {"gift", "paid"}
+    path = f"{PATH}/decisions"
+    newest, oldest = client.get(path).get_json()["data"]
+    assert (newest["order_id"], newest["decision"]) == ("paid", "tiktok")
+    assert (oldest["order_id"], oldest["decision"]) == ("gift", "dismissed")
+    assert newest["decided_by"].startswith("API token")
+    first = client.get(f"{path}?limit=1").get_json()
+    rest = client.get(path, query_string={"cursor": first["next_cursor"]}).get_json()["data"]
+    assert (first["data"], rest) == ([newest], [oldest])
+    assert client.get(f"{path}?decision=dismissed").get_json()["data"] == [oldest]
+    assert south.get(path).get_json()["data"] == []
     assert decide("none", "ugc").status_code == 404
     assert decide("gift", "sold").status_code == 422
     assert south.delete(f"{PATH}/suggestions/paid/decision").status_code == 404

@@ -99,7 +99,9 @@ select
             n.reason = 'channel_not_free'
             or exists (
                 select from unnest(n.evidence) as e (tag)
-                where app.tag_key(e.tag) = any(c.tiktok_tag_keys)
+                where
+                    app.tag_key(e.tag) = any(c.tiktok_tag_keys)
+                    or app.tag_key(e.tag) ~ 'tik[ _-]?tok'
             )
             then 'tiktok'
         else 'ugc'
@@ -142,6 +144,38 @@ on conflict (tenant_id, order_id) do update set
     decided_by = excluded.decided_by,
     decided_at = excluded.decided_at
 returning d.order_id;
+
+-- name: list_sample_decisions
+-- A page of what people decided about orders, newest decision first, with one extra row.
+select
+    d.order_id,
+    o.order_number,
+    coalesce(o.customer_name, c.display_name) as customer_name,
+    coalesce(o.customer_email, c.email) as customer_email,
+    o.processed_at as ordered_at,
+    d.decision,
+    d.decided_by,
+    d.decided_at
+from app.sample_decisions as d
+left join shopify.orders as o
+    on
+        o.tenant_id = %(tenant_id)s
+        and d.order_id = o.order_id
+        and o.deleted_at is null
+left join shopify.customers as c
+    on
+        c.tenant_id = %(tenant_id)s
+        and o.customer_id = c.customer_id
+        and c.deleted_at is null
+where
+    d.tenant_id = %(tenant_id)s
+    and (%(decision)s::text is null or d.decision = %(decision)s)
+    and (
+        %(after_decided_at)s::timestamptz is null
+        or (d.decided_at, d.order_id) < (%(after_decided_at)s, %(after_order_id)s)
+    )
+order by d.decided_at desc, d.order_id desc
+limit %(row_limit)s;
 
 -- name: delete_sample_decision
 -- Let the settings decide about an order again. No row if there was no decision.
