@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # Each of these adds its pages to the blueprint.
+from service.ui import activity_page as activity_page
 from service.ui import customer_pages as customer_pages
 from service.ui import home_page as home_page
 from service.ui import pages as pages

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,13 +20,14 @@ from service.api.access import tenant_id, transaction
 from service.api.integrations import ShopifyConnection, read_shopify_connection
 from service.api.integrations_klaviyo import KlaviyoConnection, read_klaviyo_connection
 from service.api.metafields import read_metafields
-from service.api.schemas import Schedule, Tenant
+from service.api.schemas import Run, Schedule, Tenant
 from service.api.tenant import read_tenant
 from service.core.db import Connection
 from service.core.queries import query
 from service.promo_codes.codes import list_codes
+from service.ui.activity_page import RUN_LABELS, describe_run
 from service.ui.blueprint import blueprint
-from service.ui.pages import RUN_LABELS
+from service.ui.listing import read_if_built
 from service.ui.schedules import read_schedules
 
 # Rows of each list; the pages behind them have all.
@@ -48,7 +50,13 @@ class Attention:
 
 @dataclass(frozen=True)
 class Step:
-    """A step until data flows. ``state`` is "done", "now" for the next one to do, or "later"."""
+    """A step until data flows.
+
+    Attributes:
+        text: What it is for, or how far it is.
+        state: "done", "now" for the next one to do, or "later".
+        run: The URL that starts it, for steps that are a run of ``kind``.
+    """
 
     title: str
     text: str
@@ -56,6 +64,7 @@ class Step:
     action: str
     href: str = ""
     run: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,16 @@ def home() -> str:
         klaviyo = read_klaviyo_connection(conn, tenant)
         lists = _list_configs(conn, tenant)
         segments = _read_marts(conn, query("ui.list_rfm_day_changes"))
+        schedules = read_schedules(conn)
         page = {
-            "steps": _steps(about, shopify, klaviyo, has_list=bool(lists), is_built=bool(segments)),
+            "steps": _steps(
+                about,
+                shopify,
+                klaviyo,
+                {row.name: row.last_run for row in schedules},
+                has_list=bool(lists),
+                is_built=bool(segments),
+            ),
             "attention": [
                 *_connection_problems(shopify, klaviyo),
                 *_list_problems(lists),
@@ -90,7 +107,7 @@ def home() -> str:
             ).fetchall(),
             "departures": _departures(conn, segments),
             "samples": next(iter(_read_marts(conn, query("ui.find_waiting_samples"))), None),
-            "schedules": _freshness(conn, has_klaviyo=bool(lists)),
+            "schedules": _freshness(schedules, has_klaviyo=bool(lists)),
         }
     return render_template("home.html", tenant=about, section="home", **page)
 
@@ -99,11 +116,11 @@ def _read_marts(
     conn: Connection, statement: psycopg.sql.SQL, **parameters: Any
 ) -> list[dict[str, Any]]:
     """Rows of a statement about the marts; none before the first build."""
-    try:
-        with conn.transaction():
-            return conn.execute(statement, {"tenant_id": tenant_id(), **parameters}).fetchall()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-        return []
+
+    def read() -> list[dict[str, Any]]:
+        return conn.execute(statement, {"tenant_id": tenant_id(), **parameters}).fetchall()
+
+    return read_if_built(conn, read) or []
 
 
 def _list_configs(conn: Connection, tenant: UUID) -> list[dict[str, Any]]:
@@ -133,9 +150,9 @@ def _major(minor: int | None, exponent: int) -> Decimal | None:
     return None if minor is None else Decimal(minor).scaleb(-exponent)
 
 
-def _freshness(conn: Connection, *, has_klaviyo: bool) -> list[tuple[str, Schedule]]:
+def _freshness(schedules: list[Schedule], *, has_klaviyo: bool) -> list[tuple[str, Schedule]]:
     shown = _FRESH_WITH_KLAVIYO if has_klaviyo else _FRESH
-    return [(shown[row.name], row) for row in read_schedules(conn) if row.name in shown]
+    return [(shown[row.name], row) for row in schedules if row.name in shown]
 
 
 # -- what needs attention -----------------------------------------------------------------------
@@ -212,6 +229,7 @@ def _steps(
     tenant: Tenant,
     shopify: ShopifyConnection,
     klaviyo: KlaviyoConnection,
+    runs: dict[str, Run | None],
     *,
     has_list: bool,
     is_built: bool,
@@ -222,25 +240,44 @@ def _steps(
     # Orders may also have been imported from a file.
     has_synced = tenant.last_synced_at is not None or is_built
     connections = url_for("admin.connections")
+    activity = url_for("admin.activity")
+    sync, build = runs.get("orders"), runs.get("build")
     steps = [
         (has_shop, "Connect Shopify", "Lets Quintile read orders, customers and segments.",
-         "Connect Shopify", connections, ""),
-        (has_synced, "First sync", "Starts by itself once the store is connected.",
-         "View progress", url_for("admin.activity"), ""),
-        (is_built, "First calculation", "Scores customers and finds samples.",
-         "Calculate now", "", "/api/admin/segments/rfm/calculate"),
+         "Connect Shopify", connections, "", ""),
+        (has_synced, "First sync",
+         _progress(sync) or "Starts by itself once the store is connected.",
+         *(_start(sync, "Sync now", "/api/admin/integrations/shopify/sync") if has_shop
+           else ("View runs", activity, "", ""))),
+        (is_built, "First calculation", _progress(build) or "Scores customers and finds samples.",
+         *_start(build, "Calculate now", "/api/admin/segments/rfm/calculate")),
         (has_klaviyo, "Connect Klaviyo", "Optional. Keeps lists in sync with segments.",
-         "Connect Klaviyo", connections, ""),
+         "Connect Klaviyo", connections, "", ""),
         (has_list, "First list", "Choose the segment that a Klaviyo list follows.",
-         "Sync a list", url_for("admin.klaviyo", add=1), ""),
+         "Sync a list", url_for("admin.klaviyo", add=1), "", ""),
     ]  # fmt: skip
     if all(step[0] for step in steps):
         return []
     first = next(number for number, step in enumerate(steps) if not step[0])
     return [
-        Step(title, text, _state(is_done, is_next=number == first), action, href, run)
-        for number, (is_done, title, text, action, href, run) in enumerate(steps)
+        Step(title, text, _state(is_done, is_next=number == first), *rest)
+        for number, (is_done, title, text, *rest) in enumerate(steps)
     ]
+
+
+def _progress(run: Run | None) -> str:
+    """How far the last run is, or why it failed; empty without one, or once it has succeeded."""
+    if run is None or run.state == "succeeded":
+        return ""
+    described = describe_run(run, datetime.now(UTC))
+    return f"{described.badge[0]}: {described.result} {described.advice}".strip()
+
+
+def _start(run: Run | None, action: str, url: str) -> tuple[str, str, str, str]:
+    """The button of a step that is a run: label, no link, the URL that starts it, and its kind."""
+    has_failed = run is not None and run.state == "failed"
+    kind = "build" if url.endswith("/calculate") else "shopify_sync"
+    return "Try again" if has_failed else action, "", url, kind
 
 
 def _state(is_done: bool, *, is_next: bool) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlencode
 
@@ -17,12 +18,18 @@ from pydantic import ValidationError
 
 from service.api.input_errors import field_errors
 from service.api.paging import PageQuery
-from service.api.problems import BadCursorError
+from service.api.problems import BadCursorError, NotBuiltError
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.ui.blueprint import blueprint
 
 Query = TypeVar("Query", bound=PageQuery)
+_Read = TypeVar("_Read")
+
+# Parameters of a list that the page itself decides.
+_ROUTE = ("source", "since")
+# Parameters that open a dialog. They are not part of what the links of a list lead to.
+_DIALOGS = ("add", "settings")
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Listing:
     """
 
     given: Mapping[str, str]
-    data: Sequence[Mapping[str, Any]] = ()
+    data: Sequence[Any] = ()
     next_cursor: str | None = None
     total: int | None = None
     sort: str = ""
@@ -57,6 +64,8 @@ def read_listing(
     conn: Connection,
     model: type[Query],
     read: Callable[[Query], Mapping[str, Any]],
+    *,
+    names: Mapping[str, str] = MappingProxyType({}),
     **defaults: str,
 ) -> Listing:
     """Read the page of a list that the URL asks for.
@@ -65,28 +74,35 @@ def read_listing(
         conn: The tenant's transaction. A query that fails is rolled back, so the page can go on.
         model: The parameters of the list. Others in the URL are ignored.
         read: Reads ``data``, ``next_cursor`` and perhaps ``total``.
+        names: The URL's names of parameters that have another name in the model.
         defaults: Values of parameters that the URL does not have.
     """
-    given = {
-        name: value
-        for name in model.model_fields
-        if name not in ("limit", *_ROUTE) and (value := request.args.get(name, "").strip())
+    wanted = {
+        field: value
+        for field in model.model_fields
+        if field not in ("limit", *_ROUTE)
+        and (value := request.args.get(names.get(field, field), "").strip())
     }
-    values = defaults | given
+    given = {names.get(field, field): value for field, value in wanted.items()}
+    values = defaults | wanted
     sort = values.get("sort", "")
     try:
         page = model.model_validate(values)
         with conn.transaction():
             answer = read(page)
     except ValidationError as error:
-        return Listing(given, sort=sort, problem="filters", errors=dict(field_errors(error)))
+        # The first of several faults of one filter.
+        found = {names.get(field, field): text for field, text in reversed(field_errors(error))}
+        problem: Literal["cursor", "filters"] = "cursor" if "cursor" in found else "filters"
+        return Listing(given, sort=sort, problem=problem, errors=found)
     except InvalidInputError as error:
-        return Listing(given, sort=sort, problem="filters", errors={error.field: error.message})
+        words = f"{error.message} {error.advice}".strip()
+        return Listing(given, sort=sort, problem="filters", errors={error.field: words})
     except BadCursorError:
         return Listing(given, sort=sort, problem="cursor")
     except psycopg.errors.QueryCanceled:
         return Listing(given, sort=sort, problem="timeout")
-    except psycopg.errors.UndefinedTable:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege, NotBuiltError):
         return Listing(given, sort=sort, problem="not-built")
     return Listing(
         given,
@@ -98,13 +114,30 @@ def read_listing(
     )
 
 
-# Parameters of a list that the page itself decides.
-_ROUTE = ("source", "since")
+def read_if_built(conn: Connection, read: Callable[[], _Read]) -> _Read | None:
+    """What ``read`` returns; None before the first build, or if it takes too long.
+
+    The transaction can go on.
+    """
+    try:
+        with conn.transaction():
+            return read()
+    except (
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.QueryCanceled,
+    ):
+        # The first build makes the marts, and grants their schema to the service.
+        return None
 
 
 @blueprint.app_template_global()
 def here(**changes: str | None) -> str:
     """The URL of this page with some parameters changed; None removes a parameter."""
-    values = {name: value for name, value in request.args.items() if name not in changes}
+    values = {
+        name: value
+        for name, value in request.args.items()
+        if name not in changes and name not in _DIALOGS
+    }
     values |= {name: value for name, value in changes.items() if value is not None}
     return f"{request.path}?{urlencode(values)}" if values else request.path

@@ -1,4 +1,4 @@
-"""The pages Activity, Connections and Klaviyo."""
+"""The pages Connections and Klaviyo."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from uuid import UUID
 
 from flask import render_template, request
 
-from service.api.access import state, tenant_id, transaction
+from service.api.access import tenant_id, transaction
 from service.api.integrations import read_shopify_connection
 from service.api.integrations_klaviyo import read_klaviyo_connection
-from service.api.klaviyo import read_config
+from service.api.klaviyo import read_config, read_configs
 from service.api.metafields import read_metafields
+from service.api.paging import PageQuery
 from service.api.tenant import read_tenant
 from service.core.db import Connection, one
 from service.core.errors import InvalidInputError
@@ -19,35 +20,7 @@ from service.segments.find import FoundSegment, find_segment
 from service.segments.ids import parse_segment_id
 from service.tenants.segment_rules import read_labels
 from service.ui.blueprint import blueprint
-from service.ui.schedules import read_schedules
-
-# Names of the kinds of runs on screen.
-RUN_LABELS = {
-    "shopify_sync": "Shopify customers and orders",
-    "segments_sync": "Shopify segments",
-    "klaviyo_sync": "Klaviyo lists",
-    "klaviyo_plan": "Klaviyo previews",
-    "metafields_sync": "Shopify customer metafields",
-    "build": "RFM segments and samples",
-    "orders_import": "Order import",
-    "promo_codes": "Promo codes",
-}
-
-
-@blueprint.get("/activity")
-def activity() -> str:
-    """Schedules, and past and current runs."""
-    with transaction() as conn:
-        tenant = read_tenant(conn, tenant_id())
-        schedules = read_schedules(conn)
-    return render_template(
-        "activity.html",
-        tenant=tenant,
-        section="activity",
-        schedules=schedules,
-        kinds=[("", "All types"), *RUN_LABELS.items()],
-        run_days=state().settings.run_days,
-    )
+from service.ui.listing import read_listing
 
 
 @blueprint.get("/connections")
@@ -76,6 +49,9 @@ def klaviyo() -> str:
         tenant = read_tenant(conn, tenant_id())
         labels = read_labels(conn, tenant_id())
         chosen = _find_segment(conn, wanted)
+        listing = read_listing(
+            conn, PageQuery, lambda page: read_configs(conn, tenant_id(), page), limit="200"
+        )
         connected = one(
             conn.execute(
                 query("api.is_connected"), {"tenant_id": tenant_id(), "provider": "klaviyo"}
@@ -86,6 +62,7 @@ def klaviyo() -> str:
         tenant=tenant,
         section="klaviyo",
         is_connected=connected["is_connected"],
+        listing=listing,
         rfm_labels=labels,
         chosen_id=wanted if chosen else None,
         chosen_name=chosen.name if chosen else None,

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from service.api.access import state, tenant_id, transaction
 from service.api.paging import PageQuery
-from service.api.problems import BadCursorError
 from service.api.promo_codes import (
+    CheckQuery,
     PromoCodesQuery,
     read_promo_code_history,
     read_promo_codes,
@@ -20,8 +20,9 @@ from service.core.db import Connection
 from service.core.errors import InvalidInputError, QuintileError
 from service.promo_codes import codes
 from service.promo_codes.check import Eligibility, check_customer
-from service.promo_codes.segments import SegmentTarget, list_targets
+from service.promo_codes.segments import list_target_names
 from service.ui.blueprint import blueprint
+from service.ui.listing import read_listing
 
 _SOURCES = {"rfm": "RFM", "shopify": "Shopify", "klaviyo": "Klaviyo lists"}
 _STATES = {
@@ -50,18 +51,17 @@ def promo_codes() -> str:
     with transaction() as conn:
         page = _shared(conn)
         page["cannot_create"] = _why_none_can_be_created(conn)
-        listed: dict[str, Any] = {"data": [], "next_cursor": None}
-        problem = ""
-        try:
-            listed = read_promo_codes(conn, tenant_id(), _query())
-        except (BadCursorError, ValidationError, InvalidInputError):
-            problem = "This page of the list is gone, or a filter is not valid."
+        listing = read_listing(
+            conn,
+            PromoCodesQuery,
+            lambda wanted: read_promo_codes(conn, tenant_id(), wanted),
+            names={"segment": "for"},
+        )
     return render_template(
         "promo_codes.html",
         **page,
-        codes=listed["data"],
-        next_cursor=listed["next_cursor"],
-        problem=problem,
+        listing=listing,
+        filters={"q": "Search", "state": "Status", "for": "Segment"},
         chosen_segment=request.args.get("segment", ""),
     )
 
@@ -70,20 +70,23 @@ def promo_codes() -> str:
 def promo_code(code: str) -> str:
     """One promo code: who may use it, what changed, and whether a customer may use it."""
     customer = request.args.get("customer", "").strip()
-    cursor = request.args.get("cursor") or None
     with transaction() as conn:
         page = _shared(conn)
         found = codes.get_code(conn, tenant_id(), code)
-        history = read_promo_code_history(
-            conn, tenant_id(), found["promo_code_id"], PageQuery(cursor=cursor, limit=20)
+        history = read_listing(
+            conn,
+            PageQuery,
+            lambda wanted: read_promo_code_history(
+                conn, tenant_id(), found["promo_code_id"], wanted
+            ),
+            limit="20",
         )
         checked = _check(conn, code, customer) if customer else None
     return render_template(
         "promo_code.html",
         **page,
         code=found,
-        history=history["data"],
-        next_cursor=history["next_cursor"],
+        history=history,
         actions=_ACTIONS,
         customer=customer,
         checked=checked,
@@ -91,29 +94,18 @@ def promo_code(code: str) -> str:
 
 
 def _shared(conn: Connection) -> dict[str, Any]:
-    targets = list_targets(conn, tenant_id(), state().settings.promo_code_customers)
+    names = list_target_names(conn, tenant_id())
     return {
         "tenant": read_tenant(conn, tenant_id()),
         "section": "promo-codes",
         "states": _STATES,
-        "labels": {target.id: target.label for target in targets},
-        "targets": _by_source(targets),
+        "labels": {name.id: name.label for name in names},
+        "targets": [
+            (label, [name for name in names if name.source == source])
+            for source, label in _SOURCES.items()
+        ],
         "most_customers": state().settings.promo_code_customers,
     }
-
-
-def _by_source(targets: list[SegmentTarget]) -> list[tuple[str, list[SegmentTarget]]]:
-    grouped = [
-        (label, [target for target in targets if target.source == source])
-        for source, label in _SOURCES.items()
-    ]
-    return [(label, found) for label, found in grouped if found]
-
-
-def _query() -> PromoCodesQuery:
-    names = {"q": "q", "state": "state", "for": "segment", "cursor": "cursor"}
-    given = {field: request.args[name] for name, field in names.items() if request.args.get(name)}
-    return PromoCodesQuery.model_validate(given)
 
 
 def _why_none_can_be_created(conn: Connection) -> QuintileError | None:
@@ -127,6 +119,7 @@ def _why_none_can_be_created(conn: Connection) -> QuintileError | None:
 def _check(conn: Connection, code: str, customer: str) -> Eligibility | None:
     """Whether the customer may use the code; None for text that is no customer's."""
     try:
-        return check_customer(conn, tenant_id(), code, customer[:320])
-    except InvalidInputError:
+        wanted = CheckQuery(customer=customer)
+        return check_customer(conn, tenant_id(), code, wanted.customer)
+    except (ValidationError, InvalidInputError):
         return None

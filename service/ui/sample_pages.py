@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal
 from uuid import UUID
@@ -13,12 +12,20 @@ from flask.typing import ResponseReturnValue
 
 from service.api.access import tenant_id, transaction
 from service.api.creators import read_creator, read_creators
-from service.api.paging import SearchQuery
-from service.api.samples import SuggestionsQuery, read_sample_stats, read_suggestions
-from service.api.samples_list import SamplesQuery, count_samples, list_samples
+from service.api.paging import PageQuery, SearchQuery
+from service.api.samples import (
+    DecisionsQuery,
+    SuggestionsQuery,
+    read_decisions,
+    read_sample_stats,
+    read_suggestions,
+)
+from service.api.samples_list import SampleFilters, SamplesQuery, count_samples, list_samples
 from service.api.schemas import (
     Creator,
     CreatorsPage,
+    Page,
+    SampleDecisionsPage,
     SampleFigures,
     SampleOrdersPage,
     SampleStats,
@@ -28,9 +35,18 @@ from service.api.schemas import (
 from service.api.tenant import read_tenant
 from service.core.db import Connection
 from service.ui.blueprint import blueprint, render
-from service.ui.reading import filters_of_url, query_of_url, read_part
+from service.ui.listing import here, read_if_built, read_listing
 
-_FILTERS = ("type", "status", "q", "creator_id", "ordered_from", "ordered_until", "sort")
+# What people read of the filters of the samples.
+_FILTERS = {
+    "type": "Type",
+    "status": "Status",
+    "creator_id": "Creator",
+    "q": "Search",
+    "ordered_from": "From",
+    "ordered_until": "To",
+    "sort": "Sort by",
+}
 # The reasons of suggestions, in words.
 _REASONS = {
     "": "Any reason",
@@ -39,14 +55,22 @@ _REASONS = {
     "tag_looks_like_sample": "Free, with a tag like a sample tag",
 }
 
+# What people decide about an order, in words.
+_DECISIONS = {
+    "": "Any decision",
+    "ugc": "UGC sample",
+    "tiktok": "TikTok sample",
+    "dismissed": "Dismissed",
+}
+
 
 @blueprint.get("/samples")
 def samples() -> str:
     """Sample orders, with their figures as filters."""
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
-        stats, _ = read_part(conn, lambda: read_sample_stats(conn))
-        page, failure = read_part(conn, lambda: _read_samples(conn))
+        stats = read_if_built(conn, lambda: read_sample_stats(conn))
+        listing = read_listing(conn, SamplesQuery, lambda page: _read_samples(conn, page))
     return render_template(
         "samples.html",
         tenant=tenant,
@@ -54,10 +78,14 @@ def samples() -> str:
         stats=stats,
         shown=_figures_of_type(stats),
         cards=_cards(stats),
-        page=page,
-        failure=failure,
-        filters=filters_of_url(*_FILTERS),
-        address=_address,
+        listing=listing,
+        filters=_FILTERS,
+        # The file has the same filters and sort order.
+        csv={
+            name: listing.given[name]
+            for name in SampleFilters.model_fields
+            if name in listing.given
+        },
     )
 
 
@@ -69,24 +97,39 @@ def sample_order(order_id: str) -> str:
 
 @blueprint.get("/samples/suggestions")
 def sample_suggestions() -> str:
-    """Orders that may be samples but match no rule."""
+    """Orders that may be samples but match no rule, or what was decided about such orders."""
+    if request.args.get("tab") == "decided":
+        return _show_decisions()
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
-        page, failure = read_part(
+        listing = read_listing(
             conn,
-            lambda: SampleSuggestionsPage.model_validate(
-                read_suggestions(conn, query_of_url(SuggestionsQuery))
-            ),
+            SuggestionsQuery,
+            lambda page: _parsed(SampleSuggestionsPage, read_suggestions(conn, page)),
         )
     return render_template(
         "sample_suggestions.html",
         tenant=tenant,
         section="samples",
-        page=page,
-        failure=failure,
+        listing=listing,
         reasons=_REASONS,
-        filters=filters_of_url("reason"),
-        address=partial(_address, names=("reason",)),
+    )
+
+
+def _show_decisions() -> str:
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        listing = read_listing(
+            conn,
+            DecisionsQuery,
+            lambda page: _parsed(SampleDecisionsPage, read_decisions(conn, page)),
+        )
+    return render_template(
+        "sample_decisions.html",
+        tenant=tenant,
+        section="samples",
+        listing=listing,
+        decisions=_DECISIONS,
     )
 
 
@@ -95,43 +138,32 @@ def creators() -> str:
     """Creators who receive samples."""
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
-        page, failure = read_part(
-            conn,
-            lambda: CreatorsPage.model_validate(read_creators(conn, query_of_url(SearchQuery))),
+        listing = read_listing(
+            conn, SearchQuery, lambda page: _parsed(CreatorsPage, read_creators(conn, page))
         )
-    return render_template(
-        "creators.html",
-        tenant=tenant,
-        section="samples",
-        page=page,
-        failure=failure,
-        filters=filters_of_url("q"),
-        address=partial(_address, names=("q",)),
-    )
+    return render_template("creators.html", tenant=tenant, section="samples", listing=listing)
 
 
 @blueprint.get("/samples/creators/<uuid:creator_id>")
-def creator(creator_id: UUID) -> ResponseReturnValue:
+def creator(creator_id: UUID) -> str:
     """One creator, and the samples that they received."""
+
+    def read(page: PageQuery) -> dict[str, Any]:
+        wanted = {"creator_id": creator_id, "cursor": page.cursor}
+        return _read_samples(conn, SamplesQuery.model_validate(wanted))
+
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
-        found, failure = read_part(
-            conn, lambda: Creator.model_validate(read_creator(conn, creator_id))
-        )
-        samples = None
-        if found:
-            samples, failure = read_part(conn, lambda: _read_samples(conn, creator_id=creator_id))
-    page = render_template(
+        found = Creator.model_validate(read_creator(conn, creator_id))
+        listing = read_listing(conn, PageQuery, read)
+    return render_template(
         "creator.html",
         tenant=tenant,
         section="samples",
         creator_id=creator_id,
         creator=found,
-        samples=samples,
-        failure=failure,
-        address=partial(_address, names=(), creator_id=creator_id),
+        listing=listing,
     )
-    return page, HTTPStatus.OK if found else HTTPStatus.NOT_FOUND
 
 
 @blueprint.get("/samples/settings")
@@ -155,19 +187,21 @@ def _cards(stats: SampleStats | None) -> list[Card]:
     """All samples, the types, and the statuses among the samples of the chosen type."""
     totals = {row.type: row.total for row in stats.data} if stats else {}
     shown = _figures_of_type(stats)
-    wanted = filters_of_url("type", "status")
+    wanted = {name: value for name in ("type", "status") if (value := request.args.get(name))}
 
     def of_type(key: Literal["ugc", "tiktok"], label: str) -> Card:
         is_active = wanted.get("type") == key
-        address = _address(type=None if is_active else key)
+        address = here(type=None if is_active else key, cursor=None)
         return Card(key, label, totals.get(key), address, is_active)
 
     def of_status(key: SampleStatus, label: str) -> Card:
         is_active = wanted.get("status") == key
         value = None if shown is None else int(getattr(shown, key))
-        return Card(key, label, value, _address(status=None if is_active else key), is_active)
+        return Card(
+            key, label, value, here(status=None if is_active else key, cursor=None), is_active
+        )
 
-    everything = _address(type=None, status=None)
+    everything = here(type=None, status=None, cursor=None)
     return [
         Card("total", "All samples", totals.get("all"), everything, not wanted),
         of_type("ugc", "UGC"),
@@ -187,20 +221,15 @@ def _figures_of_type(stats: SampleStats | None) -> SampleFigures | None:
     return by_type.get(request.args.get("type", "all"), by_type["all"])
 
 
-def _read_samples(conn: Connection, **filters: Any) -> dict[str, Any]:
-    """The rows of the list, how many there are in all, and the cursor of the next page.
-
-    Args:
-        conn: A connection.
-        filters: Filters that replace those of the URL.
-    """
-    query = query_of_url(SamplesQuery).model_copy(update=filters)
-    read = SampleOrdersPage.model_validate(list_samples(conn, tenant_id(), query))
-    is_all = query.cursor is None and read.next_cursor is None
-    total = len(read.data) if is_all else count_samples(conn, tenant_id(), query)
-    return {"rows": read.data, "total": total, "next_cursor": read.next_cursor}
+def _read_samples(conn: Connection, query: SamplesQuery) -> dict[str, Any]:
+    """A page of samples, and how many there are in all."""
+    read = _parsed(SampleOrdersPage, list_samples(conn, tenant_id(), query))
+    is_all = query.cursor is None and read["next_cursor"] is None
+    total = len(read["data"]) if is_all else count_samples(conn, tenant_id(), query)
+    return {**read, "total": total}
 
 
-def _address(*, names: tuple[str, ...] = _FILTERS, **changes: Any) -> str:
-    """The URL of this page with other filters, from the first page on."""
-    return url_for(str(request.endpoint), **{**filters_of_url(*names), **changes})
+def _parsed(model: type[Page[Any]], answer: dict[str, Any]) -> dict[str, Any]:
+    """A page of the API with rows as objects of their model."""
+    page = model.model_validate(answer)
+    return {"data": page.data, "next_cursor": page.next_cursor}

@@ -125,6 +125,16 @@ def test_runs_are_filtered_followed_live_and_explained(
         page.get_by_role("link", name="Clear filters").click()
         expect(rows).to_have_count(3)
 
+        without = page.context.browser.new_context(
+            storage_state=page.context.storage_state(), java_script_enabled=False
+        ).new_page()
+        without.goto(f"{site.url}/admin/activity")
+        without.get_by_label("Status").select_option("failed")
+        without.get_by_role("button", name="Filter", exact=True).click()
+        expect(without.locator("[data-list] tbody tr")).to_have_count(1)
+        expect(without.locator("[data-list]")).to_contain_text("The key was refused.")
+        without.context.close()
+
 
 def test_a_run_without_a_worker_says_so(
     here: tuple[Settings, Pool, UUID], page: Page, serve: Serve, inspect: Inspect

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
+import pytest
 from playwright.sync_api import Page, expect
 
+from sandbox import Sandbox
+from sandbox.data import generate_store
+from sandbox.data.specs import KESSEL
+from sandbox.shopify import Store
 from service.core.config import Settings
-from service.core.db import connect, connect_as_owner, find_tenant, transform_url
+from service.core.db import (
+    connect,
+    connect_as_owner,
+    find_tenant,
+    open_pool,
+    tenant_transaction,
+    transform_url,
+)
+from service.core.errors import InvalidInputError
+from service.queue.runs import record_run, start_run
+from service.shopify.connection import connect_shopify
 from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 
@@ -156,11 +173,47 @@ def test_it_reads_without_scripts(site: Site, page: Page) -> None:
     number = waiting.inner_text()
     waiting.click()
     expect(plain.locator("[data-count]")).to_have_text(re.compile(f"^{number} samples?$"))
+    plain.goto(f"{site.url}/admin/activity")
+    expect(plain.get_by_role("heading", name="No runs yet")).to_be_visible()
     # What a script fills says that it needs one.
-    for path in ("activity", "klaviyo", "settings/webhooks", "samples/orders/1"):
+    for path in ("settings/webhooks", "samples/orders/1"):
         plain.goto(f"{site.url}/admin/{path}")
         note = plain.locator("noscript .note").last
         expect(note).to_have_text("This part needs JavaScript.")
         expect(note).to_be_visible()
         expect(plain.get_by_text("Loading…", exact=True).locator("visible=true")).to_have_count(0)
     context.close()
+
+
+def test_the_first_sync_has_a_state_and_can_be_started_again(
+    built_settings: Settings, shop: Sandbox, page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    store = Store(generate_store(KESSEL, 1, datetime(2026, 7, 1, tzinfo=UTC)))
+    settings = replace(built_settings, shopify_url=shop.shopify_url)
+    with connect_as_owner(settings) as conn:
+        tenant_id = add_tenant(conn, "kessel", store.data.domain)
+    with open_pool(settings) as pool:
+        connect_shopify(settings, pool, tenant_id, store.data.domain, store.data.token)
+        with tenant_transaction(pool, tenant_id) as conn:
+            run_id = start_run(conn, tenant_id, "shopify_sync", "person").run["run_id"]
+        with (
+            pytest.raises(InvalidInputError),
+            record_run(pool, tenant_id, run_id) as recorder,
+            serve(settings, "kessel") as site,
+        ):
+            recorder.phase("orders", total=4)
+            recorder.advance(1)
+            recorder.write()
+            page.goto(site.sign_in_link())
+            step = page.get_by_role("listitem").filter(has_text="First sync")
+            expect(step).to_contain_text("Running: Orders: 1 of 4")
+            expect(step.get_by_role("button", name="Sync now")).to_be_visible()
+            raise InvalidInputError("The token was refused.", advice="Connect again.")
+        with serve(settings, "kessel") as site:
+            page.goto(site.sign_in_link())
+            expect(step).to_contain_text("Failed: The token was refused. Connect again.")
+            inspect(page)
+            step.get_by_role("button", name="Try again").click()
+            expect(page.locator("[data-run-status]")).to_contain_text("Waiting to start")
+            page.reload()
+            expect(step).to_contain_text("Queued: Waiting to start")

@@ -351,6 +351,14 @@ def test_a_list_of_an_account_that_is_not_connected_is_not_in_sync(
         expect(card.locator(".badge")).to_have_text("Not connected")
         expect(card).to_contain_text("Once connected")
         inspect(page)
+        # The list reads without scripts.
+        plain = page.context.browser.new_context(
+            storage_state=page.context.storage_state(), java_script_enabled=False
+        ).new_page()
+        plain.goto(f"{site.url}/admin/klaviyo")
+        expect(plain.locator("article").get_by_role("heading")).to_contain_text("Champions")
+        expect(plain.locator("article .badge")).to_have_text("Not connected")
+        plain.context.close()
         for tab in ("klaviyo", "shopify"):
             page.goto(f"{site.url}/admin/segments?tab={tab}")
             expect(page.locator("#segments")).to_contain_text("next once connected")

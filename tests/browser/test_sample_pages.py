@@ -110,7 +110,7 @@ def test_creators_show_their_samples_are_merged_and_deleted(
     neighbour.goto(f"{site.url}/admin/samples/creators")
     expect(neighbour.get_by_role("heading", name="No creators yet")).to_be_visible()
     neighbour.goto(creator)
-    expect(neighbour.get_by_role("alert")).to_contain_text("There is no such creator.")
+    expect(neighbour.get_by_role("main")).to_contain_text("There is no such creator.")
 
     page.goto(creator)
     expect(page.get_by_role("heading", name="No samples yet")).to_be_visible()
@@ -410,6 +410,36 @@ def test_suggestions_are_added_marked_and_dismissed_and_each_is_undone(
     expect(page.get_by_role("dialog", name="Sample settings")).to_be_visible()
 
 
+def test_decisions_are_listed_and_withdrawn_later(
+    site: Site, signed_in: Page, neighbour: Page, inspect: Inspect
+) -> None:
+    page = signed_in
+    page.goto(f"{site.url}/admin/samples/suggestions")
+    rows = page.locator(".rows tbody tr")
+    dismiss = rows.first.get_by_role("button", name="Dismiss")
+    name = dismiss.get_attribute("data-name") or ""
+    dismiss.click()
+    expect(rows.locator("th").filter(has_text=name)).to_have_count(0)
+    page.get_by_role("link", name="Decided").click()
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("Dismissed")
+    expect(rows.first.locator("th")).to_have_text(name)
+    inspect(page)
+    neighbour.goto(f"{site.url}/admin/samples/suggestions?tab=decided")
+    expect(neighbour.get_by_role("heading", name="No decisions yet")).to_be_visible()
+    withdraw = rows.first.get_by_role("button", name=re.compile("Withdraw"))
+    withdraw.click()
+    expect(page.get_by_role("heading", name="No decisions yet")).to_be_visible()
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(rows.first.locator("th")).to_have_text(name)
+    page.get_by_label("Decision", exact=True).select_option("ugc")
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    page.get_by_role("link", name="Clear filters").click()
+    withdraw.click()
+    page.get_by_role("link", name="To decide").click()
+    expect(rows.locator("th").filter(has_text=name)).to_have_count(1)
+
+
 def test_unknown_ids_show_an_error_and_a_link_back(
     site: Site, signed_in: Page, inspect: Inspect
 ) -> None:
@@ -420,4 +450,4 @@ def test_unknown_ids_show_an_error_and_a_link_back(
     page.get_by_role("link", name="View all samples").click()
     expect(page.locator(".rows tbody tr")).to_have_count(50)
     page.goto(f"{site.url}/admin/samples/creators/00000000-0000-0000-0000-000000000000")
-    expect(page.get_by_role("alert")).to_contain_text("There is no such creator.")
+    expect(page.get_by_role("main")).to_contain_text("There is no such creator.")

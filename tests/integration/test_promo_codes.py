@@ -1502,3 +1502,69 @@ def set_marketing(work: Work, customers: list[str]) -> None:
             " where tenant_id = %s and customer_id = any(%s)",
             [work.tenant, customers],
         )
+
+
+# -- pages ----------------------------------------------------------------------------------------
+
+PAGES = "/admin/promo-codes"
+
+
+def test_pages_name_segments_without_counting_their_members(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    """What another transaction has locked is not read: the pages do not wait for it."""
+    segment = str(min(store.segments))
+    add_customers(work.here, work.tenant, {"champions": buyers[:3]})
+    add_segments(work, {segment: buyers[:4]})
+    add_list(work, "LIST1", ["x@example.com"])
+    names = ["Champions", f"Segment {segment}"]
+    work.post(**body(segments=["rfm:champions", f"shopify:{segment}"]))
+    work.apply()
+    with (
+        connect(transform_url(work.here)) as models,
+        connect_as_owner(work.here) as owner,
+        models.transaction(),
+        owner.transaction(),
+    ):
+        models.execute("lock table marts.customer_facts in access exclusive mode")
+        owner.execute("lock table shopify.segment_members in access exclusive mode")
+        owner.execute("lock table app.klaviyo_list_profiles in access exclusive mode")
+        for path in (PAGES, f"{PAGES}/VIP20"):
+            answer = work.client.get(path, headers={"Accept": "text/html"})
+            assert answer.status_code == 200, answer.text
+            for name in names:
+                assert f'<span class="badge type">{name}</span>' in answer.text
+            assert 'value="klaviyo:LIST1"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (f"?cursor={'x' * 2001}", "The list has no such page any more."),
+        ("?cursor=nonsense", "The list has no such page any more."),
+        ("?cursor=%00", "The list has no such page any more."),
+    ],
+)
+@pytest.mark.parametrize("path", [PAGES, f"{PAGES}/VIP20"])
+def test_a_page_of_a_list_that_does_not_exist_is_explained(
+    work: Work, buyers: list[str], path: str, parameters: str, message: str
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:1]})
+    work.post(**body())
+    answer = work.client.get(path + parameters, headers={"Accept": "text/html"})
+    assert (answer.status_code, message in answer.text) == (200, True), answer.text
+
+
+def test_wrong_parameters_of_pages_are_explained(work: Work, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:1]})
+    work.post(**body())
+    expected = {
+        f"{PAGES}/VIP20?customer=%00": "Enter an e-mail address or the id of a customer",
+        f"{PAGES}/VIP20?customer={'1' * 321}": "Enter an e-mail address or the id of a customer",
+        f"{PAGES}?q=%00": "Check the filters",
+        f"{PAGES}?state=lost": "Status: This must be",
+        f"{PAGES}?for=%00": "Segment: ",
+    }
+    for url, message in expected.items():
+        answer = work.client.get(url, headers={"Accept": "text/html"})
+        assert (answer.status_code, message in answer.text) == (200, True), url

@@ -37,6 +37,27 @@ left join shopify.customers as c
         and length(c.customer_id) <= 20
 group by s.segment, s.label, b.as_of;
 
+-- name: list_target_names
+-- Names of Shopify's own segments and of pulled lists, without counting their members.
+select
+    'shopify:' || s.segment_id as id,
+    s.name as label,
+    'shopify' as source
+from shopify.cached_segments as s
+where s.tenant_id = %(tenant_id)s
+
+union all
+
+select
+    'klaviyo:' || p.list_id as id,
+    min(coalesce(l.name, p.list_name)) as label,
+    'klaviyo' as source
+from app.klaviyo_sync_configs as p
+left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and p.list_id = l.list_id
+where p.tenant_id = %(tenant_id)s and p.direction in ('pull', 'bidirectional')
+group by p.list_id
+order by source, label, id;
+
 -- name: list_not_built
 -- Those of some RFM segments that no build has calculated.
 select s.segment

@@ -6,13 +6,14 @@ import { linkCreator } from "./creator_dialog.js";
 import { openCreator } from "./creator_form.js";
 import { confirmed, openDialog, toast } from "./dialog.js";
 import { make } from "./dom.js";
-import { live } from "./live.js";
+import { localise } from "./format.js";
 import { attempt, recalculation } from "./recalculate.js";
+import { enableRegions } from "./regions.js";
 import { creatorName, platforms } from "./sample_parts.js";
 
 const id = document.querySelector("[data-creator]").dataset.creator;
 const path = `/api/admin/creators/${encodeURIComponent(id)}`;
-const reload = live();
+const reload = enableRegions(localise);
 const recalculate = recalculation(reload);
 
 async function edit() {

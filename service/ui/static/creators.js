@@ -2,10 +2,11 @@
 
 import { openCreator } from "./creator_form.js";
 import { address } from "./dom.js";
-import { live } from "./live.js";
+import { localise } from "./format.js";
+import { enableRegions } from "./regions.js";
 import { creatorPage } from "./sample_parts.js";
 
-live();
+enableRegions(localise);
 
 // An open dialog is part of the URL.
 function add() {

@@ -1,115 +1,30 @@
-// Synced lists: the status of each, what needs approval, and the form that adds one.
+// Synced lists, which the server renders: sync, pause and approve, and the form that adds one.
 
-import { call, callAll, isSignedOut, messageOf } from "./api.js";
+import { call, callAll } from "./api.js";
 import { enableForms, make } from "./dom.js";
 import { showRefusal, showStatus } from "./forms.js";
-import { moment, number } from "./format.js";
-import {
-  api,
-  configBadge,
-  configPage,
-  configPath,
-  facts,
-  followSync,
-  problemNote,
-  resolveProblem,
-  resumeFollowing,
-  sync,
-  title,
-} from "./klaviyo_parts.js";
+import { localise, moment, number } from "./format.js";
+import { api, configPage, enableLists, followSync, resumeFollowing, sync } from "./klaviyo_parts.js";
+import { enableRegions } from "./regions.js";
 
 const NEW_LIST = "new";
-const box = document.querySelector("[data-configs]");
 const syncAll = document.querySelector("[data-sync]");
 const form = document.querySelector("[data-add]");
 
-// -- the list -----------------------------------------------------------------------------------
+const refresh = enableRegions(prepare);
+enableLists(refresh);
 
-async function load() {
-  try {
-    const data = await callAll(`${api}/config`);
-    box.replaceChildren(...(data.length > 0 ? data.map(card) : [emptyState()]));
-    if (syncAll) syncAll.disabled = data.length === 0;
-    box.setAttribute("aria-busy", "false");
-    return data;
-  } catch (problem) {
-    if (isSignedOut(problem)) location.reload();
-    else box.replaceChildren(failure(problem));
-    box.setAttribute("aria-busy", "false");
-    return [];
-  }
+function prepare(part) {
+  localise(part);
+  const lists = document.querySelector("[data-configs]");
+  if (syncAll) syncAll.disabled = !lists;
+  if (lists) enableForms(lists);
 }
 
-function card(row) {
-  const id = `config-${row.config_id}`;
-  const syncNow = make("button", { type: "button" }, "Sync now", hiddenName(row));
-  const ids = [row.config_id];
-  syncNow.addEventListener("click", () => followSync(syncNow, () => sync(ids), load, ids));
-  const pause = make("button", { type: "button", class: "quiet" }, "Pause", hiddenName(row));
-  pause.addEventListener("click", () => change(row, { is_paused: true }));
-  const act = (action, button) =>
-    action === "resume"
-      ? change(row, { is_paused: false })
-      : followSync(button, () => resolveProblem(row, action), load, ids);
-  return make(
-    "article",
-    { class: "panel padded", "aria-labelledby": id },
-    make(
-      "div",
-      { class: "section-head" },
-      make("h3", { id }, make("a", { href: configPage(row.config_id) }, ...title(row))),
-      configBadge(row),
-    ),
-    problemNote(row, act),
-    facts(row),
-    make(
-      "div",
-      { class: "actions" },
-      row.is_paused ? null : syncNow,
-      make("a", { class: "button", href: configPage(row.config_id) }, "View details", hiddenName(row)),
-      row.is_paused ? null : pause,
-    ),
-  );
+if (syncAll) {
+  syncAll.addEventListener("click", () => followSync(syncAll, () => sync(null), refresh));
+  resumeFollowing(syncAll, refresh);
 }
-
-// Several cards have the same buttons. This names the list for screen readers.
-function hiddenName(row) {
-  const name = `${row.segment_name || row.segment_key}, ${row.list_name}`;
-  return make("span", { class: "visually-hidden" }, ` for ${name}`);
-}
-
-async function change(row, body) {
-  try {
-    await call(configPath(row.config_id), { method: "PATCH", body });
-    await load();
-  } catch (problem) {
-    if (isSignedOut(problem)) location.reload();
-    else box.prepend(failure(problem));
-  }
-}
-
-function emptyState() {
-  return make(
-    "div",
-    { class: "state" },
-    make("h3", {}, "No synced lists yet"),
-    make("p", {}, "Choose a segment and a list below to start syncing."),
-  );
-}
-
-function failure(problem) {
-  return make(
-    "div",
-    { class: "note bad", role: "alert" },
-    make("p", {}, messageOf(problem)),
-  );
-}
-
-syncAll?.addEventListener("click", () => followSync(syncAll, () => sync(null), load));
-load().then((rows) => {
-  const unfinished = rows.find((row) => ["queued", "running"].includes(row.last_sync?.state));
-  if (syncAll) resumeFollowing(syncAll, unfinished, load);
-});
 
 // -- adding a list ------------------------------------------------------------------------------
 

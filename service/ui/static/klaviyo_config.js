@@ -3,61 +3,33 @@
 import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms, make } from "./dom.js";
 import { showRefusal, showStatus } from "./forms.js";
-import { number, timeElement } from "./format.js";
+import { localise, number, timeElement } from "./format.js";
 import {
   changesOf,
-  configBadge,
   configPath,
-  facts,
+  enableLists,
   followSync,
   planElement,
-  problemNote,
-  resolveProblem,
   resumeFollowing,
   runBadge,
   sync,
 } from "./klaviyo_parts.js";
 import { list } from "./list.js";
+import { enableRegions } from "./regions.js";
 
-const box = document.querySelector("[data-config]");
-const id = box.dataset.config;
+const id = document.querySelector("[data-config]").dataset.config;
 const path = configPath(id);
 const status = document.querySelector("main > [data-status]");
 const isHistory = new URLSearchParams(location.search).get("tab") === "history";
+const refresh = enableRegions((part) => {
+  localise(part);
+  enableForms(part);
+});
+enableLists(redraw);
 
 function fail(problem) {
   if (isSignedOut(problem)) location.reload();
   else status.textContent = messageOf(problem);
-}
-
-async function show() {
-  try {
-    const row = await call(path);
-    box.replaceChildren(
-      make("p", { class: "badges" }, configBadge(row)),
-      problemNote(row, (action, button) => act(row, action, button)) || "",
-      facts(row),
-    );
-    box.setAttribute("aria-busy", "false");
-    return row;
-  } catch (problem) {
-    fail(problem);
-    box.setAttribute("aria-busy", "false");
-    return null;
-  }
-}
-
-async function act(row, action, button) {
-  if (action !== "resume") {
-    await followSync(button, () => resolveProblem(row, action), redraw, [id]);
-    return;
-  }
-  try {
-    await resolveProblem(row, action);
-    location.reload();
-  } catch (problem) {
-    fail(problem);
-  }
 }
 
 // -- preview and sync ---------------------------------------------------------------------------
@@ -229,8 +201,7 @@ const hasList = Boolean(document.querySelector("[data-list]"));
 const loadList = hasList ? list(isHistory ? history : rows) : async () => {};
 
 async function redraw() {
-  const [row] = await Promise.all([show(), loadList()]);
-  return row;
+  await Promise.all([refresh(), loadList()]);
 }
 
 // -- settings -----------------------------------------------------------------------------------
@@ -240,7 +211,7 @@ async function save(form, body) {
   try {
     await call(path, { method: "PATCH", body });
     status.textContent = "Saved.";
-    await show();
+    await refresh();
   } catch (problem) {
     showRefusal(form, status, problem);
   }
@@ -258,16 +229,6 @@ document.querySelector("[data-change]")?.addEventListener("submit", (event) => {
   save(event.target, body);
 });
 
-document.querySelector("[data-pause]")?.addEventListener("click", async (event) => {
-  try {
-    const body = { is_paused: event.target.dataset.pause === "yes" };
-    await call(path, { method: "PATCH", body });
-    location.reload();
-  } catch (problem) {
-    fail(problem);
-  }
-});
-
 document.querySelector("[data-delete]")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
@@ -277,6 +238,5 @@ document.querySelector("[data-delete]")?.addEventListener("submit", async (event
     fail(problem);
   }
 });
-enableForms(document);
-
-redraw().then((row) => resumeFollowing(syncNow, row, redraw, [id]));
+loadList();
+resumeFollowing(syncNow, redraw, [id]);

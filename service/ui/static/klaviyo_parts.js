@@ -1,17 +1,14 @@
-// Shared by the Klaviyo pages: status labels, plans, and following a sync.
+// Shared by the Klaviyo pages: the buttons of lists, plans, and following a sync.
 
 import { call, callAll } from "./api.js";
 import { make } from "./dom.js";
 import { number, timeElement } from "./format.js";
+import { attempt } from "./recalculate.js";
 import { follow } from "./runs.js";
 
 export const api = "/api/admin/integrations/klaviyo";
 export const configPath = (id) => `${api}/config/${encodeURIComponent(id)}`;
 export const configPage = (id) => `/admin/klaviyo/${encodeURIComponent(id)}`;
-
-const arrows = { push: "→", bidirectional: "↔" };
-export const directions = { push: "Push", pull: "Pull", bidirectional: "Two-way" };
-const arrowNames = { push: "to", bidirectional: "two-way with" };
 
 const reasons = {
   no_address: "no e-mail address",
@@ -34,120 +31,10 @@ const states = {
   paused: ["Paused", "warn"],
 };
 
-/** "Champions → VIP". Screen readers get a word instead of the arrow. */
-export function title(row) {
-  if (row.direction === "pull") return [row.list_name];
-  return [
-    row.segment_name || row.segment_key,
-    " ",
-    make("span", { "aria-hidden": "true" }, arrows[row.direction]),
-    make("span", { class: "visually-hidden" }, arrowNames[row.direction]),
-    " ",
-    row.list_name,
-  ];
-}
-
 /** The status of a run as a badge. */
 export function runBadge(run) {
   const [label, kind] = states[run.state];
   return make("span", { class: `badge ${kind}` }, label);
-}
-
-/** The status of a synced list as a badge. */
-export function configBadge(row) {
-  const badge = (text, kind) => make("span", { class: `badge ${kind}` }, text);
-  if (row.is_paused) return badge("Paused", "warn");
-  if (!row.last_sync) return badge("Not synced yet", "");
-  if (row.last_sync.state === "stopped") return badge("Needs your approval", "warn");
-  if (row.last_sync.state === "failed") return badge("Failed", "bad");
-  if (["queued", "running"].includes(row.last_sync.state)) return runBadge(row.last_sync);
-  if (row.schedule_state === "not_connected") return badge("Not connected", "warn");
-  // Its pause, which has ended, was the outcome of the last sync.
-  if (row.last_sync.state === "paused") return badge("Not synced since the pause", "warn");
-  if (row.has_segment_changed) return badge("Segment has changed", "warn");
-  if (row.has_segment_changed === null) return badge("Synced", "");
-  if (row.drift > 0) return badge("Changes pending", "warn");
-  return badge("In sync", "good");
-}
-
-export function fact(label, ...value) {
-  return make("div", {}, make("dt", {}, label), make("dd", {}, ...value));
-}
-
-/** The key facts of a synced list. */
-export function facts(row) {
-  const at = (time) => (time ? make("span", { class: "muted" }, " as of ", timeElement(time)) : "");
-  const amount = (value, time) => (value === null ? ["–"] : [number(value), at(time)]);
-  // These were counted for the segment as it was at the last plan.
-  const pending = row.has_segment_changed ? ["Known at the next sync"] : amount(row.drift);
-  return make(
-    "dl",
-    { class: "facts" },
-    fact("Direction", directions[row.direction]),
-    row.direction === "pull" ? null : fact("In segment", ...amount(row.segment_members, row.segment_as_of)),
-    // A non-breaking hyphen, so that a narrow label does not break after the "e".
-    fact("E\u2011mailable", ...amount(row.members_here, row.planned_at)),
-    fact("In Klaviyo", ...amount(row.members_there, row.list_as_of)),
-    fact("Pending changes", ...pending),
-    fact("Last sync", row.last_synced_at ? timeElement(row.last_synced_at) : "Never"),
-    fact("Next sync", nextSync(row)),
-  );
-}
-
-function nextSync(row) {
-  if (row.is_paused) return "Paused";
-  if (row.next_sync_at) return timeElement(row.next_sync_at);
-  if (row.schedule_state === "not_connected") return "Once connected";
-  if (!row.is_scheduled) return "Manual";
-  return "Schedule paused";
-}
-
-/**
- * A note about what keeps a list from syncing, with a control to resolve it; null if there is none.
- * `act` is called with "resume", "confirm" or "start-flows", and the button.
- */
-export function problemNote(row, act) {
-  const button = (label, action) => {
-    const element = make("button", { type: "button" }, label);
-    element.addEventListener("click", () => act(action, element));
-    return element;
-  };
-  if (row.is_paused) {
-    const why = row.paused_by === "person" ? "Paused by a user." : row.paused_reason;
-    return note("warn", "Paused", [why], button("Resume", "resume"));
-  }
-  const last = row.last_sync;
-  if (!last || !["failed", "stopped"].includes(last.state)) return null;
-  const reasons = [last.error, last.advice].filter(Boolean);
-  if (last.state === "failed") return note("bad", "The last sync failed", reasons);
-  if (row.confirmed_removals !== null) {
-    const approved = `Approved: up to ${number(row.confirmed_removals)} removals in the next sync.`;
-    return note("warn", "Waiting for the next sync", [approved]);
-  }
-  if (last.stopped_for === "removals") {
-    const label = `Remove ${number(last.removals)} profiles from the list`;
-    const form = approval(label, "confirm", act);
-    return note("warn", "Stopped: too many removals", reasons, form);
-  }
-  const label = "Trigger the flow for everyone";
-  const form = approval(label, "start-flows", act);
-  return note("warn", "Stopped: would trigger a flow", reasons, form);
-}
-
-// An action that cannot be undone needs a checkbox and a button.
-function approval(label, action, act) {
-  const button = make("button", { type: "submit" }, "Approve and sync");
-  const form = make(
-    "form",
-    { class: "actions" },
-    make("label", { class: "check" }, make("input", { type: "checkbox", required: true }), ` ${label}`),
-    button,
-  );
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    act(action, button);
-  });
-  return form;
 }
 
 function note(kind, heading, sentences, ...controls) {
@@ -160,16 +47,38 @@ function note(kind, heading, sentences, ...controls) {
   );
 }
 
-/** Carry out the action of a problem note. Resolves to a run to follow, or null. */
-export async function resolveProblem(row, action) {
-  const path = configPath(row.config_id);
-  if (action === "confirm") await call(`${path}/confirm`, { method: "POST" });
-  else {
-    const body = action === "resume" ? { is_paused: false } : { fires_flows_on_first_sync: true };
-    await call(path, { method: "PATCH", body });
-  }
-  return action === "resume" ? null : sync([row.config_id]);
+/**
+ * Connect the buttons of synced lists: sync, pause, resume and approve.
+ * @param changed  async () => void: shows the lists again
+ */
+export function enableLists(changed) {
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest("button");
+    if (button?.dataset.syncList) {
+      const ids = [button.dataset.syncList];
+      followSync(button, () => sync(ids), changed, ids);
+    } else if (button?.dataset.setPaused) {
+      const { listId, setPaused } = button.dataset;
+      attempt(async () => {
+        await change(listId, { is_paused: setPaused === "true" });
+        await changed();
+      });
+    }
+  });
+  document.addEventListener("submit", (event) => {
+    const { approve, listId } = event.target.dataset;
+    if (!approve) return;
+    event.preventDefault();
+    const start = async () => {
+      if (approve === "confirm") await call(`${configPath(listId)}/confirm`, { method: "POST" });
+      else await change(listId, { fires_flows_on_first_sync: true });
+      return sync([listId]);
+    };
+    followSync(event.submitter, start, changed, [listId]);
+  });
 }
+
+const change = (id, body) => call(configPath(id), { method: "PATCH", body });
 
 /** Start a sync or dry run of the given lists, or of all. Resolves to the run. */
 export function sync(ids, params = {}) {
@@ -186,12 +95,11 @@ export async function followSync(button, start, changed, ids = null) {
   await changed();
 }
 
-/** Follow a sync of the list that the schedule or another user has started. */
-export function resumeFollowing(button, row, changed, ids = null) {
-  const last = row?.last_sync;
-  if (!last || !["queued", "running"].includes(last.state)) return;
-  const path = `/api/admin/runs/${encodeURIComponent(last.run_id)}`;
-  followSync(button, () => call(path), changed, ids);
+/** Follow a sync on the page that the schedule or another user has started. */
+export function resumeFollowing(button, changed, ids = null) {
+  const run = document.querySelector("[data-region] [data-unfinished]")?.dataset.unfinished;
+  if (!run) return;
+  followSync(button, () => call(`/api/admin/runs/${encodeURIComponent(run)}`), changed, ids);
 }
 
 // What the run did to its lists. A run may have other lists than those it was started for, and also

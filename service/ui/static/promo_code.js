@@ -5,6 +5,7 @@ import { confirmed } from "./dialog.js";
 import { localise } from "./format.js";
 import "./menu.js";
 import { openPromoCodeForm, pathOf } from "./promo_code_form.js";
+import { enableRegions } from "./regions.js";
 
 const POLL_MS = 2000;
 const UNSETTLED = ["pending", "deleting"];
@@ -15,7 +16,7 @@ const customer = document.querySelector("#customer");
 const { code } = head.dataset;
 const list = "/admin/promo-codes";
 
-localise(document);
+enableRegions(localise);
 
 async function attempt(work) {
   try {

@@ -1,6 +1,6 @@
 // The form of a promo code in a dialog: create one, or edit one.
 
-import { call } from "./api.js";
+import { call, callAll } from "./api.js";
 import { openFormDialog } from "./form_dialog.js";
 import { number } from "./format.js";
 import { toField, toMoment } from "./zoned.js";
@@ -64,6 +64,27 @@ function fill(form, code, segment) {
   showUnit();
   enablePicker(form, "segments", code ? code.segments : [segment]);
   enablePicker(form, "excluded_segments", code ? code.excluded_segments : []);
+  showSizes(form);
+}
+
+// Counting all members takes longer than showing the form.
+async function showSizes(form) {
+  const targets = await callAll("/api/admin/segments/targets").catch(() => []);
+  const known = Object.fromEntries(targets.map((target) => [target.id, target]));
+  for (const option of form.querySelectorAll(".option")) {
+    const box = option.querySelector("input");
+    const target = known[box.value];
+    option.querySelector("[data-size]").textContent = target ? describe(target) : "";
+    // One that is chosen and cannot be used any more has to be removable.
+    if (target?.reason && !box.checked) box.disabled = true;
+  }
+}
+
+function describe({ reason, in_words: words, advice, size, emailable }) {
+  if (reason) return `${words} ${advice}`;
+  if (size === null) return "not counted yet";
+  const customers = size === 1 ? "customer" : "customers";
+  return `${number(size)} ${customers}, ${number(emailable ?? 0)} e-mailable`;
 }
 
 // Without the digits that a binary fraction adds: 0.07 is 7, not 7.000000000000001.
@@ -74,11 +95,7 @@ function enablePicker(form, name, chosen) {
   const search = picker.querySelector("[type=search]");
   const options = [...picker.querySelectorAll(".option")];
   const boxes = options.map((option) => option.querySelector("input"));
-  for (const box of boxes) {
-    box.checked = chosen.includes(box.value);
-    // One that is chosen and cannot be used any more has to be removable.
-    if (box.checked) box.disabled = false;
-  }
+  for (const box of boxes) box.checked = chosen.includes(box.value);
   const count = () => {
     const amount = boxes.filter((box) => box.checked).length;
     picker.querySelector("[data-chosen]").textContent = amount ? `${number(amount)} chosen` : "";

@@ -3,8 +3,9 @@
 import { address } from "./dom.js";
 import { localise } from "./format.js";
 import { openPromoCodeForm } from "./promo_code_form.js";
+import { enableRegions } from "./regions.js";
 
-localise(document);
+enableRegions(localise);
 
 const create = document.querySelector("[data-create]");
 if (create) {

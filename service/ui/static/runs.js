@@ -8,12 +8,11 @@ const QUEUED_TOO_LONG_MS = 20_000;
 const UNFINISHED = ["queued", "running"];
 
 /**
- * Connect the page's run button. `finished` is called when a run has succeeded, and may return a
+ * Connect a run button of the page. `finished` is called when a run has succeeded, and may return a
  * message to show instead of the default one: text, or { text, advice, look }.
  * @returns a function that follows a run started elsewhere on the page
  */
-export function followRuns(finished) {
-  const button = document.querySelector("[data-start-run]");
+export function followRuns(finished, button = document.querySelector("[data-start-run]")) {
   if (!button) return () => {};
   let next = null;
   const isBusy = () => button.ariaDisabled === "true";

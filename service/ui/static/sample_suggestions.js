@@ -1,14 +1,15 @@
-// Orders that may be samples, and what to do about them. Each action can be undone.
+// Orders that may be samples, what to do about them, and what was done. Each action can be undone.
 
 import { call } from "./api.js";
 import { toast } from "./dialog.js";
-import { live } from "./live.js";
+import { localise } from "./format.js";
 import { attempt, recalculation } from "./recalculate.js";
+import { enableRegions } from "./regions.js";
 import { announceChange } from "./sample_settings.js";
 
 const settings = "/api/admin/samples/settings";
 const types = { ugc: "UGC", tiktok: "TikTok" };
-const reload = live();
+const reload = enableRegions(localise);
 const recalculate = recalculation(reload);
 
 // Show the list after a decision or its undo, and follow the build that applies it.
@@ -17,14 +18,29 @@ async function show(run) {
   await reload();
 }
 
-async function decide({ order, name, decide: decision }) {
-  const path = `/api/admin/samples/suggestions/${encodeURIComponent(order)}/decision`;
-  const { run } = await call(path, { method: "PUT", body: { decision } });
-  const text =
-    decision === "dismissed" ? `${name} is dismissed.` : `${name} is a ${types[decision]} sample now.`;
-  await show(run);
-  toast(text, () => attempt(async () => show((await call(path, { method: "DELETE" })).run)));
+const pathOf = (order) => `/api/admin/samples/suggestions/${encodeURIComponent(order)}/decision`;
+const put = (order, decision) => call(pathOf(order), { method: "PUT", body: { decision } });
+const withdraw = (order) => call(pathOf(order), { method: "DELETE" });
+
+// Send a change, and offer to undo it.
+async function change(send, undo, text) {
+  await show((await send()).run);
+  toast(text, () => attempt(async () => show((await undo()).run)));
 }
+
+const decide = ({ order, name, decide: decision }) =>
+  change(
+    () => put(order, decision),
+    () => withdraw(order),
+    decision === "dismissed" ? `${name} is dismissed.` : `${name} is a ${types[decision]} sample now.`,
+  );
+
+const undecide = ({ order, name, was }) =>
+  change(
+    () => withdraw(order),
+    () => put(order, was),
+    `The decision about ${name} is withdrawn.`,
+  );
 
 async function addTag({ tag, type }) {
   const field = `${type}_tags`;
@@ -39,5 +55,6 @@ async function addTag({ tag, type }) {
 document.addEventListener("click", ({ target }) => {
   const button = target.closest("[data-decide]");
   if (!button) return;
-  attempt(() => (button.dataset.decide === "tag" ? addTag(button.dataset) : decide(button.dataset)));
+  const work = { tag: addTag, withdraw: undecide }[button.dataset.decide] || decide;
+  attempt(() => work(button.dataset));
 });

@@ -2,11 +2,12 @@
 
 import { linkCreator } from "./creator_dialog.js";
 import { address } from "./dom.js";
-import { live } from "./live.js";
+import { localise } from "./format.js";
 import { recalculation } from "./recalculate.js";
+import { enableRegions } from "./regions.js";
 import { announceChange, openSettings } from "./sample_settings.js";
 
-const reload = live();
+const reload = enableRegions(localise);
 const recalculate = recalculation(reload);
 
 // An open dialog is part of the URL.

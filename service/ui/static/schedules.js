@@ -2,6 +2,7 @@
 
 import { call, isSignedOut, messageOf } from "./api.js";
 import { localise } from "./format.js";
+import { pageNow } from "./regions.js";
 
 const table = document.querySelector("table.schedules");
 const status = document.querySelector("[data-status]");
@@ -36,8 +37,7 @@ async function change(button) {
 
 // The row as the server draws it now.
 async function drawn(name) {
-  const text = await (await fetch(location.href, { credentials: "same-origin" })).text();
-  const page = new DOMParser().parseFromString(text, "text/html");
+  const page = await pageNow();
   const row = document.importNode(page.querySelector(`[data-schedule="${CSS.escape(name)}"]`), true);
   localise(row);
   return row;

@@ -6,12 +6,8 @@ import { localise } from "./format.js";
 import "./menu.js";
 import { enableRegions } from "./regions.js";
 
-function prepare(part) {
+/** Gets the page's lists and figures again: async () => void. */
+export const refresh = enableRegions((part) => {
   localise(part);
   enableCharts(part);
-}
-
-prepare(document);
-
-/** Gets the page's lists and figures again: async () => void. */
-export const refresh = enableRegions(prepare);
+});
