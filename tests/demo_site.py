@@ -32,6 +32,7 @@ PAGES = {
     "customers": "/admin/customers",
     "samples": "/admin/samples",
     "sample-suggestions": "/admin/samples/suggestions",
+    "sample-decisions": "/admin/samples/suggestions?tab=decided",
     "creators": "/admin/samples/creators",
     "promo-codes": "/admin/promo-codes",
     "promo-code": "/admin/promo-codes/VIP20",

@@ -62,6 +62,7 @@ def promo_codes() -> str:
         **page,
         listing=listing,
         filters={"q": "Search", "state": "Status", "for": "Segment"},
+        state_choices=[("", "Any status"), *((key, label) for key, (label, _) in _STATES.items())],
         chosen_segment=request.args.get("segment", ""),
     )
 

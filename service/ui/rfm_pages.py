@@ -27,6 +27,7 @@ from service.api.tenant import read_tenant
 from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.queue.schedules import next_at
+from service.segments.definitions import define_rfm_segments
 from service.shopify.money import exponent_of
 from service.tenants.segment_rules import read_rule
 from service.ui.blueprint import blueprint
@@ -75,7 +76,12 @@ def segment_rule() -> str:
         rule = read_rule(conn, tenant_id())
     parts = {"segments": rule.segments, "grid": rule.grid}
     return render_template(
-        "segment_rule.html", tenant=tenant, section="segments", rule=rule, parts=parts
+        "segment_rule.html",
+        tenant=tenant,
+        section="segments",
+        rule=rule,
+        parts=parts,
+        definitions=define_rfm_segments(rule),
     )
 
 

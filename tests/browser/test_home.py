@@ -175,6 +175,9 @@ def test_it_reads_without_scripts(site: Site, page: Page) -> None:
     expect(plain.locator("[data-count]")).to_have_text(re.compile(f"^{number} samples?$"))
     plain.goto(f"{site.url}/admin/activity")
     expect(plain.get_by_role("heading", name="No runs yet")).to_be_visible()
+    plain.goto(f"{site.url}/admin/segments/rule")
+    champions = plain.locator(".rows tbody tr").filter(has_text="Champions")
+    expect(champions.locator("code")).to_have_text("R 4-5, F 4-5")
     # What a script fills says that it needs one.
     for path in ("settings/webhooks", "samples/orders/1"):
         plain.goto(f"{site.url}/admin/{path}")

@@ -13,6 +13,12 @@ function fact(label, value) {
   return make("div", {}, make("dt", {}, label), make("dd", {}, value ?? "–"));
 }
 
+// "PARTIALLY_FULFILLED" as "Partially fulfilled".
+function inWords(status) {
+  const words = status?.replaceAll("_", " ").toLowerCase();
+  return words && `${words[0].toUpperCase()}${words.slice(1)}`;
+}
+
 function instant(at) {
   return at ? timeElement(at, moment) : "–";
 }
@@ -69,7 +75,7 @@ function show(row) {
       fact("First sent", instant(row.first_fulfilled_at)),
       fact("Delivered", instant(row.delivered_at)),
       fact("Wait time (days)", row.days_waiting === null ? null : number(row.days_waiting)),
-      fact("Shopify status", row.fulfillment_status),
+      fact("Shopify status", inWords(row.fulfillment_status)),
       fact("Note", row.note),
     ),
     make("h2", {}, "Items"),

@@ -42,10 +42,10 @@ export function customer(row) {
   if (!row.customer_name && !row.customer_email) return row.customer_id ? "No name" : "Guest";
   return make(
     "span",
-    { class: "stack" },
-    make("span", {}, row.customer_name || row.customer_email),
+    { class: "lines" },
+    make("span", { class: "clip" }, row.customer_name || row.customer_email),
     row.customer_name && row.customer_email
-      ? make("span", { class: "muted" }, row.customer_email)
+      ? make("span", { class: "muted clip", title: row.customer_email }, row.customer_email)
       : null,
   );
 }
