@@ -22,9 +22,9 @@ customers as not materialized (
     where {{ tenant_filter() }}
 ),
 
--- Materialized so that PostgreSQL asks once per tenant, before it reads any order. On most days no
--- tenant is due.
-due_windows as materialized (
+-- `offset 0` makes PostgreSQL ask once per tenant, before it reads any order. On most days no tenant
+-- is due.
+due_windows as (
     select w.*
     from windows as w
     {%- if survival %}
@@ -34,6 +34,7 @@ due_windows as materialized (
             where k.tenant_id = w.tenant_id and {{ is_survival_current('k', 'w') }}
         )
     {%- endif %}
+    offset 0 -- noqa: AM09
 ),
 
 excluded_customers as (
@@ -44,33 +45,45 @@ excluded_customers as (
     where is_excluded_from_rfm
 ),
 
-final as (
+-- As a column, because the planner expects almost no order to meet the rule as a condition, and
+-- would sort millions of them on one processor. Excluded customers are hashed once, whereas a join
+-- would look up the customer of every order.
+dated as (
     select
         o.tenant_id,
         o.customer_id,
         o.order_id,
-        row_number() over by_customer as order_number,
-        {{ days_between(
-            'o.ordered_at', 'coalesce(lead(o.ordered_at) over by_customer, w.as_of)', 'w.time_zone'
-        ) }} as waited_days,
-        lead(o.ordered_at) over by_customer is not null as is_reordered,
-        {{ days_between('o.ordered_at', 'w.as_of', 'w.time_zone') }} as age_days
+        case when {{ is_sale() }} then o.ordered_at end as sold_at,
+        w.as_of,
+        w.time_zone
     from orders as o
     inner join due_windows as w on o.tenant_id = w.tenant_id
     left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
     where
         o.customer_id is not null
-        -- Hashed once, whereas a join would look up the customer of every order.
         and (o.tenant_id, o.customer_id) not in (
             select
                 x.tenant_id,
                 x.customer_id
             from excluded_customers as x
         )
-        and {{ is_sale() }}
-    window by_customer as (
-        partition by o.tenant_id, o.customer_id order by o.ordered_at, o.order_id
-    )
+    offset 0 -- noqa: AM09
+),
+
+final as (
+    select
+        tenant_id,
+        customer_id,
+        order_id,
+        row_number() over by_customer as order_number,
+        {{ days_between(
+            'sold_at', 'coalesce(lead(sold_at) over by_customer, as_of)', 'time_zone'
+        ) }} as waited_days,
+        lead(sold_at) over by_customer is not null as is_reordered,
+        {{ days_between('sold_at', 'as_of', 'time_zone') }} as age_days
+    from dated
+    where sold_at is not null
+    window by_customer as (partition by tenant_id, customer_id order by sold_at, order_id)
 )
 
 select * from final
