@@ -22,9 +22,8 @@ facts as (
     where segment is not null and {{ tenant_filter() }}
 ),
 
-transitions as (
-    select * from {{ ref('rfm_segment_transitions') }}
-    where {{ tenant_filter() }}
+changes as (
+    select * from {{ ref('int_segment_changes_counted') }}
 ),
 
 sizes as (
@@ -50,37 +49,6 @@ medians as (
     group by tenant_id, segment
 ),
 
--- Only a recorded build has transitions. Without earlier ones, there was no build before.
-compared_builds as (
-    select
-        b.tenant_id,
-        b.as_of
-    from builds as b
-    where
-        b.as_of = b.recorded_until
-        and exists (
-            select from transitions as t
-            where t.tenant_id = b.tenant_id and t.as_of < b.as_of
-        )
-),
-
-movements as (
-    select
-        t.tenant_id,
-        s.segment,
-        sum(s.customers)::int as customers
-    from transitions as t
-    inner join compared_builds as b on t.tenant_id = b.tenant_id and t.as_of = b.as_of
-    cross join
-        lateral (
-            values
-            (t.from_segment, -1),
-            (t.to_segment, 1)
-        ) as s (segment, customers)
-    where s.segment is not null
-    group by t.tenant_id, s.segment
-),
-
 -- Every segment has a row, empty or not. Ratios of an empty segment are null.
 all_segments as (
     select
@@ -88,10 +56,7 @@ all_segments as (
         s.segment,
         s.priority,
         coalesce(z.customers, 0) as customers,
-        case
-            when c.tenant_id is not null
-                then coalesce(z.customers, 0) - coalesce(v.customers, 0)
-        end as previous_customers,
+        coalesce(z.customers, 0) - c.customers as previous_customers,
         coalesce(z.orders, 0) as orders,
         {{ major_units('coalesce(z.revenue_minor, 0)', 'b.currency_exponent') }} as revenue,
         {{ major_units('m.spend_minor', 'b.currency_exponent') }} as median_spend,
@@ -105,8 +70,7 @@ all_segments as (
     inner join segments as s on b.tenant_id = s.tenant_id
     left join sizes as z on b.tenant_id = z.tenant_id and s.segment = z.segment
     left join medians as m on b.tenant_id = m.tenant_id and s.segment = m.segment
-    left join compared_builds as c on b.tenant_id = c.tenant_id
-    left join movements as v on b.tenant_id = v.tenant_id and s.segment = v.segment
+    left join changes as c on b.tenant_id = c.tenant_id and s.segment = c.segment
 ),
 
 final as (
