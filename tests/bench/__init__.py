@@ -95,6 +95,16 @@ def dbt(settings: Settings, *command: str, as_of: str, tenants: list[str]) -> No
     )
 
 
+def seconds_of_models(settings: Settings) -> dict[str, float]:
+    """Seconds of each model of the last dbt command, by name."""
+    results = json.loads((settings.home_dir / "target" / "run_results.json").read_bytes())
+    return {
+        result["unique_id"].rpartition(".")[2]: result["execution_time"]
+        for result in results["results"]
+        if result["unique_id"].startswith("model.")
+    }
+
+
 def run_dbt(project: Path, *command: str, environment: dict[str, str]) -> None:
     """Run a dbt command in a project; exit when it fails."""
     done = subprocess.run(

@@ -26,8 +26,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.core import embedded
@@ -43,6 +43,7 @@ from tests.bench import (
     execute,
     make_orders,
     seconds_of,
+    seconds_of_models,
     sql,
 )
 from tests.bench.api import bench_api
@@ -55,16 +56,21 @@ from tests.bench.shopify import bench_shopify
 
 NEXT_DAY = "2026-07-02"
 FLOOR_RUNS = 3
+MODELS_PRINTED = 15
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One build: seconds in the database, rows and megabytes (2**20 bytes) written."""
+    """One build: seconds in the database, rows and megabytes (2**20 bytes) written.
+
+    ``models`` has dbt's seconds of each model, which include what dbt does itself.
+    """
 
     label: str
     seconds: float
     rows: int
     wal_mib: float
+    models: Mapping[str, float] = field(default_factory=dict)
 
 
 def main() -> int:
@@ -118,6 +124,7 @@ def _bench(settings: Settings, size: int) -> None:
             f"{build.label:<24}{build.seconds:>9.2f}{build.seconds / floor:>9.2f}"
             f"{build.seconds / builds[0].seconds:>9.2f}{build.rows:>14,}{build.wal_mib:>9.1f}"
         )
+    _print_models(builds[:3])
     bench_samples(settings)
 
 
@@ -141,7 +148,15 @@ def _build(
     seconds = (after["active_ms"] - before["active_ms"]) / 1000
     _say(f"{label}: {seconds:.2f} s")
     rows, wal = after["rows"] - before["rows"], after["wal_bytes"] - before["wal_bytes"]
-    return Measured(label, seconds, int(rows), wal / 2**20)
+    return Measured(label, seconds, int(rows), wal / 2**20, seconds_of_models(settings))
+
+
+def _print_models(builds: list[Measured]) -> None:
+    """Print the seconds of the models that take longest in one of the builds."""
+    longest = {name: max(b.models.get(name, 0) for b in builds) for name in builds[0].models}
+    print(f"{'model':<34}" + "".join(f"{build.label:>24}" for build in builds))
+    for name in sorted(longest, key=longest.__getitem__, reverse=True)[:MODELS_PRINTED]:
+        print(f"{name:<34}" + "".join(f"{b.models.get(name, 0):>24.2f}" for b in builds))
 
 
 def _parts(settings: Settings) -> list[Measured]:
