@@ -22,8 +22,8 @@ customers as not materialized (
     where {{ tenant_filter() }}
 ),
 
--- `offset 0` makes PostgreSQL ask once per tenant, before it reads any order. On most days no tenant
--- is due.
+-- `offset 0` makes PostgreSQL ask once per tenant, before it reads any order. On most days no
+-- tenant is due.
 due_windows as (
     select w.*
     from windows as w

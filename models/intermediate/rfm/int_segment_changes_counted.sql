@@ -28,8 +28,8 @@ compared_builds as (
     where
         b.as_of = b.recorded_until
         and exists (
-            select from transitions as t
-            where t.tenant_id = b.tenant_id and t.as_of < b.as_of
+            select from transitions as e
+            where e.tenant_id = b.tenant_id and e.as_of < b.as_of
         )
 ),
 
