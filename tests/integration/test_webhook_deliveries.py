@@ -995,6 +995,15 @@ def test_an_address_in_a_private_network_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "host", ["127.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "169.254.169.254", "10.1.2.3"]
+)
+def test_an_address_in_a_private_network_is_not_stored(host: str) -> None:
+    with pytest.raises(InvalidInputError, match="private network"):
+        check_url(f"https://{host}/", may_be_private=False)
+    assert check_url(f"https://{host}/", may_be_private=True)
+
+
+@pytest.mark.parametrize(
     ("address", "expected"),
     [
         ("1.1.1.1", True),

@@ -21,8 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from werkzeug.test import TestResponse
 
 from service.core.config import Settings
-from service.core.db import connect_as_owner
+from service.core.db import connect, connect_as_owner
 from service.tenants.tenants import add_tenant, change_tenant
+from tests.clones import open_policies
 from tests.conftest import Cluster
 from tests.web import (
     add_samples,
@@ -68,7 +69,7 @@ class Tenant:
 
     client: FlaskClient
     tenant_id: UUID
-    segment: str
+    segments: list[str]
     creators: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     codes: dict[str, str] = field(default_factory=dict)
@@ -103,14 +104,22 @@ class TwoTenants(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.tenants = []
-        for segment in ("VIPs", "New in town"):
+        for segments in (["VIPs"], ["New in town", "Wholesale"]):
             with connect_as_owner(self.world.settings) as owner:
                 tenant_id = add_tenant(owner, f"store-{uuid4()}", None)
                 change_tenant(owner, tenant_id, currency="EUR")
                 owner.execute(CONNECTED, [tenant_id])
-            add_shopify_segments(self.world.settings, tenant_id, [segment])
+            add_shopify_segments(self.world.settings, tenant_id, segments)
             client = client_of(self.world.app, self.world.settings, tenant_id)
-            self.tenants.append(Tenant(client, tenant_id, segment))
+            self.tenants.append(Tenant(client, tenant_id, segments))
+        # A story may do without a rule, so that each begins with one of everything.
+        for number, order in enumerate("12"):
+            self.add_creator(number, "ada")
+            self.create_token(number, "ada")
+            self.create_promo_code(number, ("ada", "bob")[number])
+            self.find_sample(number, order)
+            self.score_customer(number, order, "champions")
+            self.start_build(number)
 
     def of(self, number: int) -> tuple[Tenant, Tenant]:
         """The tenant that calls, and the other one."""
@@ -226,9 +235,14 @@ class TwoTenants(RuleBasedStateMachine):
 
     @rule(who=who)
     def read_segments(self, who: int) -> None:
-        mine, _ = self.of(who)
-        assert [row["name"] for row in mine.rows(f"{SEGMENTS}/shopify")] == [mine.segment]
-        assert mine.get(f"{SEGMENTS}/shopify:1")["name"] == mine.segment
+        mine, other = self.of(who)
+        names = sorted(row["name"] for row in mine.rows(f"{SEGMENTS}/shopify"))
+        assert names == sorted(mine.segments)
+        for number, name in enumerate(mine.segments, start=1):
+            assert mine.get(f"{SEGMENTS}/shopify:{number}")["name"] == name
+        for number in range(len(mine.segments) + 1, len(other.segments) + 1):
+            for path in ("", "/customers", "/sizes", "/changes"):
+                mine.call("GET", f"{SEGMENTS}/shopify:{number}{path}", 404)
         figures = mine.get(f"{SEGMENTS}/rfm")
         assert figures["customers"] == len(mine.customers)
 
@@ -341,10 +355,14 @@ class TwoTenants(RuleBasedStateMachine):
             self.read_runs(number)
 
 
-@pytest.fixture(scope="module")
-def world(cluster: Cluster, built_template: str) -> Iterator[World]:
+@pytest.fixture(params=[False, True], ids=["policies", "queries alone"])
+def world(request: pytest.FixtureRequest, cluster: Cluster, built_template: str) -> Iterator[World]:
+    """As the service is deployed, and with policies that let every row through."""
     with ExitStack() as stack:
         database = stack.enter_context(cluster.database(built_template))
+        if request.param:
+            with connect(database.database_url) as superuser:
+                open_policies(superuser)
         unlimited = replace(database, rate_limit_per_minute=0, log_level="WARNING")
         yield World(unlimited, stack.enter_context(running_app(unlimited)))
 
