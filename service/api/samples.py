@@ -218,7 +218,7 @@ def _applied(conn: Connection, *, needs_build: bool) -> dict[str, Any]:
 def show_sample_order(order_id: str) -> dict[str, Any]:
     """Get a sample order with its evidence, items, note and creator."""
     with transaction() as conn:
-        return _read(conn, order_id)
+        return read_sample(conn, order_id)
 
 
 @blueprint.post("/api/admin/samples/<order_id>/creator")
@@ -237,7 +237,7 @@ def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
             conn.execute(query("api.delete_chosen_creator"), parameters)
         else:
             _choose(conn, order_id, choice.creator_id)
-        return _read(conn, order_id)
+        return read_sample(conn, order_id)
 
 
 @blueprint.delete("/api/admin/samples/<order_id>/creator")
@@ -247,7 +247,7 @@ def unlink_creator(order_id: str) -> dict[str, Any]:
     with transaction() as conn:
         record(conn, "sample.creator_removed", order_id)
         _choose(conn, order_id, None)
-        return _read(conn, order_id)
+        return read_sample(conn, order_id)
 
 
 def _choose(conn: Connection, order_id: str, creator_id: UUID | None) -> None:
@@ -255,13 +255,18 @@ def _choose(conn: Connection, order_id: str, creator_id: UUID | None) -> None:
     statement = query("api.choose_creator")
     chosen = conn.execute(statement, {**parameters, "linked_by": actor()}).fetchone()
     if chosen is None:
-        _read(conn, order_id)
+        read_sample(conn, order_id)
         raise InvalidInputError(
             "There is no such creator.", advice="Create the creator first.", field="creator_id"
         )
 
 
-def _read(conn: Connection, order_id: str) -> dict[str, Any]:
+def read_sample(conn: Connection, order_id: str) -> dict[str, Any]:
+    """A sample order with its details.
+
+    Raises:
+        NotFoundError: The tenant has no such sample.
+    """
     found = find_sample(conn, tenant_id(), order_id)
     if found is None:
         raise NotFoundError("No sample has this order id.")

@@ -17,6 +17,7 @@ from service.api.samples import (
     DecisionsQuery,
     SuggestionsQuery,
     read_decisions,
+    read_sample,
     read_sample_stats,
     read_suggestions,
 )
@@ -27,6 +28,7 @@ from service.api.schemas import (
     Page,
     SampleDecisionsPage,
     SampleFigures,
+    SampleOrderDetail,
     SampleOrdersPage,
     SampleStats,
     SampleStatus,
@@ -34,7 +36,7 @@ from service.api.schemas import (
 )
 from service.api.tenant import read_tenant
 from service.core.db import Connection
-from service.ui.blueprint import blueprint, render
+from service.ui.blueprint import blueprint
 from service.ui.listing import here, read_if_built, read_listing
 
 # What people read of the filters of the samples.
@@ -92,7 +94,10 @@ def samples() -> str:
 @blueprint.get("/samples/orders/<order_id>")
 def sample_order(order_id: str) -> str:
     """One sample order."""
-    return render("sample_order.html", "samples", order_id=order_id)
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        order = SampleOrderDetail.model_validate(read_sample(conn, order_id))
+    return render_template("sample_order.html", tenant=tenant, section="samples", order=order)
 
 
 @blueprint.get("/samples/suggestions")

@@ -199,7 +199,7 @@ def test_another_store_sees_neither_these_samples_nor_their_creators(
     neighbour.goto(f"{site.url}/admin/samples?q={name[1:]}")
     expect(neighbour.locator("[data-list]")).not_to_contain_text(name)
     neighbour.goto(f"{site.url}{address}")
-    expect(neighbour.get_by_role("alert")).to_contain_text("No sample has this order id.")
+    expect(neighbour.get_by_role("main")).to_contain_text("No sample has this order id.")
     neighbour.goto(f"{site.url}/admin/samples")
     neighbour.locator("[data-link-creator]").first.click()
     neighbour.get_by_role("combobox", name="Find a creator").press_sequentially("ada")

@@ -140,7 +140,7 @@ def test_a_customer_page_explains_the_segment_and_the_orders(
         [
             re.compile(r"Recency\s*[45] of 5\s+\d+ days? since the last order: "),
             re.compile(r"Frequency\s*[45] of 5\s+\d+ orders?: .+ of customers"),
-            re.compile(r"Net spend\s*\d of 5"),
+            re.compile(r"Net spend\s*\d of 5\s+(US\$|€)[\d,.]+: .+ of customers"),
         ]
     )
     expect(

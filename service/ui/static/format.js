@@ -37,14 +37,14 @@ export function moment(at) {
 }
 
 /** An amount of money. `amount` is a decimal string in major units. */
-export function money(amount, currency) {
+function money(amount, currency) {
   if (!currency) return number(amount);
   // Intl formats the string exactly. Converting it to a Number could lose digits.
   return new Intl.NumberFormat(undefined, { style: "currency", currency }).format(amount);
 }
 
 /** An amount of money without decimals, for large sums. */
-export function roundMoney(amount, currency) {
+function roundMoney(amount, currency) {
   if (!currency) return number(amount);
   return new Intl.NumberFormat(undefined, {
     style: "currency",

@@ -5,9 +5,9 @@ import { openFormDialog } from "./form_dialog.js";
 import { number } from "./format.js";
 import { toField, toMoment } from "./zoned.js";
 
-export const path = "/api/admin/promo-codes";
+const path = "/api/admin/promo-codes";
 export const pathOf = (code) => `${path}/${encodeURIComponent(code)}`;
-export const pageOf = (code) => `/admin/promo-codes/${encodeURIComponent(code)}`;
+const pageOf = (code) => `/admin/promo-codes/${encodeURIComponent(code)}`;
 
 // The fields of the API whose element has another id.
 const ids = {

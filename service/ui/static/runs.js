@@ -83,13 +83,13 @@ function describe(run) {
 }
 
 /** What to check when a run has been queued for longer than `patience` milliseconds, else "". */
-export function queueAdvice(run, patience) {
+function queueAdvice(run, patience) {
   const isLate = Date.now() - Date.parse(run.created_at) > patience;
   return isLate ? "Still waiting. Check that quintile worker is running." : "";
 }
 
 /** The progress of a run: "Orders: 120 of 400" or, for a calculation, "Calculating… 40%". */
-export function progressOf(run) {
+function progressOf(run) {
   if (run.kind === "build") {
     if (!run.total) return "Calculating…";
     return `Calculating… ${percent(Math.floor((100 * run.done) / run.total) / 100)}`;
