@@ -14,7 +14,8 @@ WORKERS ?= $(shell expr $(CORES) + 1)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: help setup demo test test-fast lint lint-python lint-sql format bench screenshots clean purge
+.PHONY: help setup demo test test-fast lint lint-python lint-sql format bench screenshots lock \
+	licences audit clean purge
 
 help:
 	@echo "make demo         the whole product on demo stores, at http://127.0.0.1:8000"
@@ -26,12 +27,15 @@ help:
 	@echo "make bench        what builds cost; SIZE=100k, 1m (unless set) or 10m; PART=builds,"
 	@echo "                  connectors, shopify, klaviyo, api, load or pages for one part"
 	@echo "make screenshots  every page of the demo, in build/screenshots"
+	@echo "make lock         requirements.txt and requirements-dev.txt, from constraints.txt"
+	@echo "make licences     docs/licences.md, from what is installed"
+	@echo "make audit        known vulnerabilities of what the service installs"
 	@echo "make clean        remove the virtual environment and caches"
 	@echo "make purge        make clean, and remove the embedded database with all its data"
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml requirements-dev.txt
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Quintile needs Python 3.11 or newer and found none." >&2; \
 		echo "Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; \
@@ -44,8 +48,13 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; \
 		exit 1; }
-	@echo "installing into $(VENV) (about a minute)"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@echo "installing into $(VENV) (one to three minutes)"
+	@# Nothing is resolved and nothing is built in an environment of its own: what is not in the
+	@# list, with the hash of its file, is not installed.
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps \
+		--requirement requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check
 	@touch $@
 
 demo: $(READY)
@@ -84,6 +93,21 @@ bench: $(READY)
 screenshots: $(READY)
 	@$(BIN)/python -m tests.browser.ensure_chromium
 	@$(BIN)/python -m tests.browser.screenshots
+
+# The hashes of all files of a release, so that the lists serve every platform.
+LOCK = build/lock/bin/uv pip compile pyproject.toml build-requirements.in --constraint constraints.txt \
+	--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+lock:
+	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.9
+	@$(LOCK) --output-file requirements.txt
+	@$(LOCK) --extra dev --output-file requirements-dev.txt
+
+licences: $(READY)
+	@$(BIN)/python -m tests.licences > docs/licences.md
+
+audit:
+	@$(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit==2.10.1
+	@$(PYTHON) -m tests.audit build/audit/bin/pip-audit requirements.txt
 
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m tests.cluster || true
