@@ -1,7 +1,11 @@
 with
 
 samples as (
-    select * from {{ ref('int_samples_described') }}
+    select * from {{ ref('int_samples_given_status') }}
+),
+
+goods as (
+    select * from {{ ref('int_sample_goods_valued') }}
 ),
 
 automatic_links as (
@@ -16,70 +20,14 @@ creators as (
     select * from {{ ref('stg_app__creators') }}
 ),
 
-fulfillment_statuses as (
-    select * from {{ ref('fulfillment_statuses') }}
-),
-
 currency_exponents as (
     select * from {{ ref('currency_exponents') }}
-),
-
--- Read the lines with a JSON path, which skips invalid elements instead of failing.
-lines as (
-    select
-        tenant_id,
-        order_id,
-        jsonb_path_query(
-            line_items,
-            '$[*] ? (@.unit_price_minor.type() == "number" && @.quantity.type() == "number")'
-        ) as line_item
-    from samples
-),
-
-goods as (
-    select
-        tenant_id,
-        order_id,
-        sum(
-            (line_item ->> 'unit_price_minor')::numeric * (line_item ->> 'quantity')::numeric
-        ) as value_minor
-    from lines
-    group by tenant_id, order_id
-),
-
-with_status as (
-    select
-        s.*,
-        case
-            when s.cancelled_at is not null then 'cancelled'
-            else coalesce(f.status, 'pending')
-        end as status
-    from samples as s
-    left join fulfillment_statuses as f
-        on upper(btrim(s.fulfillment_status)) = f.fulfillment_status
-),
-
-with_days_waiting as (
-    select
-        f.*,
-        case
-            when f.first_fulfilled_at is not null or f.status in ('pending', 'partial') then
-                greatest(
-                    0,
-                    floor(
-                        extract(
-                            epoch from coalesce(f.first_fulfilled_at, {{ as_of() }}) - f.ordered_at
-                        ) / 86400
-                    )
-                )::int
-        end as days_waiting
-    from with_status as f
 ),
 
 -- A person's choice takes precedence, even the choice of no creator.
 linked as (
     select
-        w.*,
+        s.*,
         a.creator_id as automatic_creator_id,
         a.matched_by as automatic_link,
         case when m.order_id is not null then m.creator_id else a.creator_id end as creator_id,
@@ -88,9 +36,9 @@ linked as (
             when m.creator_id is null then 'unlinked'
             else 'manual'
         end as creator_link
-    from with_days_waiting as w
-    left join automatic_links as a on w.tenant_id = a.tenant_id and w.order_id = a.order_id
-    left join manual_links as m on w.tenant_id = m.tenant_id and w.order_id = m.order_id
+    from samples as s
+    left join automatic_links as a on s.tenant_id = a.tenant_id and s.order_id = a.order_id
+    left join manual_links as m on s.tenant_id = m.tenant_id and s.order_id = m.order_id
 ),
 
 final as (
