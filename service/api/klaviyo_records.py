@@ -13,6 +13,7 @@ from service.api.access import tenant_id, transaction
 from service.api.audit_log import record
 from service.api.paging import ONE_ROW, Keyset, Text
 from service.api.problems import NotFoundError
+from service.core.db import Connection
 from service.core.queries import query
 from service.destinations.configs import get_config, undo_removal
 
@@ -30,14 +31,19 @@ def list_klaviyo_sync_runs(config_id: UUID, page: models.SyncRunsQuery) -> dict[
     """List the syncs of a synced list, newest first, with counts, errors and duration."""
     with transaction() as conn:
         get_config(conn, tenant_id(), config_id)
-        return _RUNS.read_page(
-            conn,
-            page,
-            query("api.list_klaviyo_sync_runs"),
-            **_named(config_id),
-            run_id=None,
-            with_dry_runs=page.dry_runs,
-        )
+        return read_sync_runs(conn, config_id, page)
+
+
+def read_sync_runs(conn: Connection, config_id: UUID, page: models.SyncRunsQuery) -> dict[str, Any]:
+    """A page of the syncs of a synced list, and the cursor of the next page."""
+    return _RUNS.read_page(
+        conn,
+        page,
+        query("api.list_klaviyo_sync_runs"),
+        **_named(config_id),
+        run_id=None,
+        with_dry_runs=page.dry_runs,
+    )
 
 
 @blueprint.get(f"{PATH}/runs/<uuid:run_id>")
@@ -69,15 +75,20 @@ def list_klaviyo_rows(config_id: UUID, page: models.RowsQuery) -> dict[str, Any]
     """
     with transaction() as conn:
         get_config(conn, tenant_id(), config_id)
-        listed = _ROWS.read_page(
-            conn,
-            page,
-            query("destinations.list_ledger"),
-            **_named(config_id),
-            state=page.state,
-            q=page.q or None,
-        )
-        states = conn.execute(query("api.count_ledger_states"), _named(config_id)).fetchall()
+        return read_rows(conn, config_id, page)
+
+
+def read_rows(conn: Connection, config_id: UUID, page: models.RowsQuery) -> dict[str, Any]:
+    """A page of the addresses of a synced list, and how many there are by state."""
+    listed = _ROWS.read_page(
+        conn,
+        page,
+        query("destinations.list_ledger"),
+        **_named(config_id),
+        state=page.state,
+        q=page.q or None,
+    )
+    states = conn.execute(query("api.count_ledger_states"), _named(config_id)).fetchall()
     return {**listed, "states": {row["state"]: row["addresses"] for row in states}}
 
 

@@ -1,4 +1,4 @@
-"""The admin UI under ``/admin``: pages rendered on the server, some lists from the JSON API."""
+"""The admin UI under ``/admin``: pages rendered on the server, changed through the JSON API."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The blueprint of the admin UI, and what every page needs.
 
 A page keeps its tab, filters and cursor in the URL only, so every state can be linked to and the
-browser's back button works. The server renders charts and the lists of segments and customers
-(listing.py); small scripts fill the other lists from the JSON API.
+browser's back button works. The server renders charts and lists (listing.py); small scripts change
+them without a reload (regions.js), and send changes to the JSON API.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from flask import render_template, request
@@ -10,6 +11,13 @@ from service.api.access import tenant_id, transaction
 from service.api.integrations import read_shopify_connection
 from service.api.integrations_klaviyo import read_klaviyo_connection
 from service.api.klaviyo import read_config, read_configs
+from service.api.klaviyo_records import read_rows, read_sync_runs
+from service.api.klaviyo_schemas import (
+    KlaviyoRowsPage,
+    KlaviyoSyncRunsPage,
+    RowsQuery,
+    SyncRunsQuery,
+)
 from service.api.metafields import read_metafields
 from service.api.paging import PageQuery
 from service.api.tenant import read_tenant
@@ -21,6 +29,15 @@ from service.segments.ids import parse_segment_id
 from service.tenants.segment_rules import read_labels
 from service.ui.blueprint import blueprint
 from service.ui.listing import read_listing
+
+# States of a profile of a synced list: label, look and what it means.
+ROW_STATES = {
+    "synced": ("Synced", "good", ""),
+    "pending": ("Pending", "warn", "A change is being sent."),
+    "rejected": ("Rejected", "bad", ""),
+    "kept": ("Already on list", "", "Was on the list before. Never removed."),
+    "removed": ("Removed in Klaviyo", "warn", "Not added again unless you restore it."),
+}
 
 
 @blueprint.get("/connections")
@@ -81,13 +98,30 @@ def _find_segment(conn: Connection, text: str) -> FoundSegment | None:
 def klaviyo_config(config_id: UUID) -> str:
     """One synced list: profiles, history or settings, depending on the ``tab`` parameter."""
     wanted = request.args.get("tab", "")
+
+    def read_profiles(page: RowsQuery) -> dict[str, Any]:
+        found = KlaviyoRowsPage.model_validate(read_rows(conn, config_id, page))
+        return {"data": found.data, "next_cursor": found.next_cursor, "states": found.states}
+
+    def read_history(page: SyncRunsQuery) -> dict[str, Any]:
+        found = KlaviyoSyncRunsPage.model_validate(read_sync_runs(conn, config_id, page))
+        return {"data": found.data, "next_cursor": found.next_cursor}
+
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         config = read_config(conn, tenant_id(), config_id)
+        listing = None
+        if wanted == "history":
+            listing = read_listing(conn, SyncRunsQuery, read_history)
+        elif wanted != "settings" and config.direction != "pull":
+            listing = read_listing(conn, RowsQuery, read_profiles)
     return render_template(
         "klaviyo_config.html",
         tenant=tenant,
         section="klaviyo",
         config=config,
+        listing=listing,
+        states=ROW_STATES,
+        state_choices=[("", "Any status"), *((key, state[0]) for key, state in ROW_STATES.items())],
         tab=wanted if wanted in ("history", "settings") else "rows",
     )

@@ -130,6 +130,17 @@ def test_a_list_is_added_previewed_synced_and_stopped(
         expect(page.get_by_role("row").filter(has_text="5 added")).to_have_count(1)
         expect(page.get_by_role("row").filter(has_text="None (preview)")).to_have_count(1)
         inspect(page)
+        # Both lists read without scripts.
+        plain = page.context.browser.new_context(
+            storage_state=page.context.storage_state(), java_script_enabled=False
+        ).new_page()
+        plain.goto(page.url)
+        expect(plain.get_by_role("row").filter(has_text="5 added")).to_have_count(1)
+        plain.get_by_role("link", name="Profiles").click()
+        plain.get_by_label("Status").select_option("synced")
+        plain.get_by_role("button", name="Search").click()
+        expect(plain.locator("[data-list] tbody tr")).to_have_count(5)
+        plain.context.close()
 
         page.get_by_role("main").get_by_role("link", name="Settings").click()
         page.get_by_label(re.compile("stop syncing VIP")).check()

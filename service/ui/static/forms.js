@@ -24,12 +24,6 @@ function fieldOf(form, name) {
   return !field || field.type === "hidden" || field.closest("[hidden]") ? null : field;
 }
 
-/** The label of a form's field as text; null if there is no such field. */
-export function labelOf(form, name) {
-  const field = form && fieldOf(form, name);
-  return field?.labels?.[0]?.textContent.trim() || null;
-}
-
 // The element for a field's message. It stands behind the field, or behind the label around it.
 function messageElement(field) {
   const id = `${field.id}-error`;

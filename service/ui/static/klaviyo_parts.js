@@ -31,12 +31,6 @@ const states = {
   paused: ["Paused", "warn"],
 };
 
-/** The status of a run as a badge. */
-export function runBadge(run) {
-  const [label, kind] = states[run.state];
-  return make("span", { class: `badge ${kind}` }, label);
-}
-
 function note(kind, heading, sentences, ...controls) {
   return make(
     "div",
@@ -149,7 +143,7 @@ function total(counts) {
 }
 
 /** What a sync did to profiles, such as "5 added, 1 removed"; empty if nothing. */
-export function changesOf(counts) {
+function changesOf(counts) {
   return ["added", "removed", "updated", "rejected", "skipped", "joined", "left", "events"]
     .filter((name) => counts[name])
     .map((name) => `${number(counts[name])} ${name}`)
