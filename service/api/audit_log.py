@@ -18,7 +18,7 @@ from service.api.schemas import WITHOUT_NUL, Instant, Page, RequestModel, Respon
 from service.core.csv_stream import stream_csv
 from service.core.db import Connection, tenant_transaction
 from service.core.queries import query
-from service.tenants.audit import record_change
+from service.tenants import audit
 from service.tenants.tokens import ActorKind
 
 blueprint = APIBlueprint("audit_log", __name__, tag="Access")
@@ -70,7 +70,7 @@ def record(
         before: The values before the change, if there were any.
         after: The values after it.
     """
-    record_change(conn, access(), action, subject=subject, before=before, after=after)
+    audit.record_change(conn, access(), action, subject=subject, before=before, after=after)
 
 
 @contextmanager
@@ -78,11 +78,8 @@ def recording(
     conn: Connection, action: str, subject: object = "", *, read: Callable[[], Any]
 ) -> Iterator[None]:
     """As :func:`record`, with what ``read`` gives before and after the block, if that differs."""
-    before = read()
-    yield
-    after = read()
-    if after != before:
-        record(conn, action, subject, before=before, after=after)
+    with audit.recording(conn, access(), action, subject=subject, read=read):
+        yield
 
 
 def read_audit_log(conn: Connection, page: AuditQuery) -> dict[str, Any]:

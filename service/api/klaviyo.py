@@ -111,10 +111,9 @@ def change_klaviyo_config(
 def delete_klaviyo_config(config_id: UUID) -> str:
     """Stop syncing a list and delete its records. Profiles on the list stay there."""
     with transaction() as conn:
-        former = read_config(conn, tenant_id(), config_id)
+        former = configs.auditable(configs.get_config(conn, tenant_id(), config_id))
         configs.delete_config(conn, tenant_id(), config_id)
-        kept = former.model_dump(include={"list_id", "list_name", "segment_key", "direction"})
-        record(conn, "klaviyo_list.removed", config_id, before=kept)
+        record(conn, "klaviyo_list.removed", config_id, before=former)
     return ""
 
 
@@ -126,8 +125,10 @@ def confirm_klaviyo_removals(config_id: UUID) -> dict[str, int]:
     The next sync removes them. If there are more by then, it stops again.
     """
     with transaction() as conn:
+        former = configs.get_config(conn, tenant_id(), config_id)["confirmed_removals"]
+        before = {"confirmed_removals": former}
         confirmed = {"confirmed_removals": configs.confirm_removals(conn, tenant_id(), config_id)}
-        record(conn, "klaviyo_list.removals_approved", config_id, after=confirmed)
+        record(conn, "klaviyo_list.removals_approved", config_id, before=before, after=confirmed)
         return confirmed
 
 

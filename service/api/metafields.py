@@ -23,6 +23,7 @@ from service.shopify.metafields import (
     FIELDS,
     NAMESPACE,
     MetafieldsState,
+    auditable,
     describe_problem,
     queue_metafields,
     read_status,
@@ -133,7 +134,9 @@ def change_metafields(given: MetafieldsChange) -> Metafields:
     if given.is_enabled:
         refresh_scope(state().settings, state().pool, tenant_id(), attempts=_ATTEMPTS)
     with transaction() as conn:
-        with recording(conn, "metafields.changed", read=lambda: _choice(conn)):
+        with recording(
+            conn, "metafields.changed", read=lambda: auditable(read_status(conn, tenant_id()))
+        ):
             if given.is_enabled:
                 turn_on(conn, tenant_id(), access().actor)
             else:
@@ -179,9 +182,3 @@ def read_metafields(conn: Connection, tenant: UUID) -> Metafields:
             "problem": problem and asdict(problem),
         }
     )
-
-
-def _choice(conn: Connection) -> dict[str, Any]:
-    """What the audit log shows of a change."""
-    status = read_status(conn, tenant_id())
-    return {"is_enabled": status.config.is_enabled, "state": status.state}

@@ -355,7 +355,7 @@ def create_promo_code(new: NewPromoCode) -> tuple[dict[str, Any], int, dict[str,
     """
     with transaction() as conn:
         made = codes.create_code(state().settings, conn, tenant_id(), new.code, new.to_values())
-        record(conn, "promo_code.created", new.code, after=_values(made))
+        record(conn, "promo_code.created", made["code"], after=codes.auditable(made))
     return _accepted(made)
 
 
@@ -377,11 +377,12 @@ def change_promo_code(
     """Change a promo code. A percentage replaces an amount, and the other way round."""
     settings = state().settings
     with transaction() as conn:
+        stored = codes.get_code(conn, tenant_id(), code)["code"]
 
         def read() -> dict[str, Any]:
-            return _values(codes.get_code(conn, tenant_id(), code))
+            return codes.auditable(codes.get_code(conn, tenant_id(), stored))
 
-        with recording(conn, "promo_code.changed", code, read=read):
+        with recording(conn, "promo_code.changed", stored, read=read):
             changed = codes.change_code(settings, conn, tenant_id(), code, change.given())
     return _accepted(changed)
 
@@ -396,7 +397,7 @@ def delete_promo_code(code: str, how: DeleteQuery) -> Any:
     Answers 204 if it is deleted at once, because it was never in Shopify or stays there.
     """
     with transaction() as conn:
-        former = _values(codes.get_code(conn, tenant_id(), code))
+        former = codes.auditable(codes.get_code(conn, tenant_id(), code))
         deleting = codes.delete_code(conn, tenant_id(), code, keeps_discount=how.keep_discount)
         action = "promo_code.forgotten" if how.keep_discount else "promo_code.deleted"
         record(conn, action, former["code"], before=former)
@@ -408,8 +409,10 @@ def delete_promo_code(code: str, how: DeleteQuery) -> Any:
 def deactivate_promo_code(code: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """End a promo code in Shopify until it is activated again."""
     with transaction() as conn:
+        before = codes.get_code(conn, tenant_id(), code)
         made = codes.deactivate_code(conn, tenant_id(), code)
-        record(conn, "promo_code.deactivated", made["code"])
+        values = {"before": codes.auditable_state(before), "after": codes.auditable_state(made)}
+        record(conn, "promo_code.deactivated", made["code"], **values)
     return _accepted(made)
 
 
@@ -418,8 +421,10 @@ def deactivate_promo_code(code: str) -> tuple[dict[str, Any], int, dict[str, str
 def activate_promo_code(code: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Let a deactivated promo code work again, for those who may use it by then."""
     with transaction() as conn:
+        before = codes.get_code(conn, tenant_id(), code)
         made = codes.activate_code(conn, tenant_id(), code)
-        record(conn, "promo_code.activated", made["code"])
+        values = {"before": codes.auditable_state(before), "after": codes.auditable_state(made)}
+        record(conn, "promo_code.activated", made["code"], **values)
     return _accepted(made)
 
 
@@ -462,9 +467,3 @@ def list_promo_code_history(code: str, page: PageQuery) -> dict[str, Any]:
 def _accepted(made: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     location = url_for("promo_codes.show_promo_code", code=made["code"])
     return made, 202, {"Location": location}
-
-
-def _values(row: dict[str, Any]) -> dict[str, Any]:
-    """The values of a code that a person sets, for the audit log."""
-    names = ("code", *PromoCodeChange.model_fields)
-    return PromoCode.model_validate(row).model_dump(mode="json", include=set(names))

@@ -171,7 +171,8 @@ def decide_sample(order_id: str, choice: SampleChoice) -> dict[str, Any]:
         "decided_by": actor(),
     }
     with transaction() as conn:
-        record(conn, "sample.decided", order_id, after=choice.model_dump())
+        before = _find_decision(conn, order_id)
+        record(conn, "sample.decided", order_id, before=before, after=choice)
         if conn.execute(query("api.decide_sample"), parameters).fetchone() is None:
             raise NotFoundError("No order has this id.")
         return _applied(conn, needs_build=choice.decision != "dismissed")
@@ -183,7 +184,7 @@ def withdraw_sample_decision(order_id: str) -> dict[str, Any]:
     """Withdraw a decision about an order. Your settings apply to it again."""
     parameters = {"tenant_id": tenant_id(), "order_id": order_id}
     with transaction() as conn:
-        record(conn, "sample.decision_withdrawn", order_id)
+        record(conn, "sample.decision_withdrawn", order_id, before=_find_decision(conn, order_id))
         statement = query("api.delete_sample_decision")
         withdrawn = conn.execute(statement, parameters).fetchone()
         if withdrawn is None:
@@ -231,7 +232,8 @@ def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
     """
     chosen = choice.model_dump()
     with transaction() as conn:
-        record(conn, "sample.creator_chosen", order_id, after=chosen)
+        before = _find_choice(conn, order_id)
+        record(conn, "sample.creator_chosen", order_id, before=before, after=chosen)
         if choice.automatic:
             parameters = {"tenant_id": tenant_id(), "order_id": order_id}
             conn.execute(query("api.delete_chosen_creator"), parameters)
@@ -245,9 +247,23 @@ def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
 def unlink_creator(order_id: str) -> dict[str, Any]:
     """Remove the creator of a sample. Builds do not add one again."""
     with transaction() as conn:
-        record(conn, "sample.creator_removed", order_id)
+        before, removed = _find_choice(conn, order_id), {"creator_id": None, "automatic": False}
+        record(conn, "sample.creator_removed", order_id, before=before, after=removed)
         _choose(conn, order_id, None)
         return read_sample(conn, order_id)
+
+
+def _find_decision(conn: Connection, order_id: str) -> dict[str, Any] | None:
+    """What a person has decided about an order; None if nothing."""
+    parameters = {"tenant_id": tenant_id(), "order_id": order_id}
+    return conn.execute(query("api.find_sample_decision"), parameters).fetchone()
+
+
+def _find_choice(conn: Connection, order_id: str) -> dict[str, Any]:
+    """How the creator of a sample is chosen, as :class:`CreatorChoice` has it."""
+    parameters = {"tenant_id": tenant_id(), "order_id": order_id}
+    chosen = conn.execute(query("api.find_chosen_creator"), parameters).fetchone()
+    return {"creator_id": chosen and chosen["creator_id"], "automatic": chosen is None}
 
 
 def _choose(conn: Connection, order_id: str, creator_id: UUID | None) -> None:

@@ -11,7 +11,14 @@ from service.api.audit_log import record
 from service.api.paging import Keyset, PageQuery, Text
 from service.api.problems import NotFoundError
 from service.api.schemas import RequestModel, Schedule, SchedulesPage
-from service.queue.schedules import BY_NAME, list_schedules, pause, read_schedule, resume
+from service.queue.schedules import (
+    BY_NAME,
+    is_paused,
+    list_schedules,
+    pause,
+    read_schedule,
+    resume,
+)
 
 blueprint = APIBlueprint("schedules", __name__, tag="Schedules")
 
@@ -50,7 +57,8 @@ def change_schedule(name: str, change: ScheduleChange) -> dict[str, Any]:
         raise NotFoundError(f"There is no schedule '{name[:40]}'.")
     action = "schedule.paused" if change.is_paused else "schedule.resumed"
     with transaction() as conn:
-        record(conn, action, name)
+        before = {"is_paused": is_paused(conn, tenant_id(), name)}
+        record(conn, action, name, before=before, after=change)
         if change.is_paused:
             pause(conn, tenant_id(), name, actor())
         else:

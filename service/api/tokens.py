@@ -117,7 +117,8 @@ def show_token(token_id: UUID) -> dict[str, Any]:
 def revoke_token(token_id: UUID) -> dict[str, Any]:
     """Revoke an API token: it and the sessions that it began stop working at once."""
     with transaction() as conn:
-        label = read_token(conn, token_id)["label"]
+        former = read_token(conn, token_id)
         tokens.revoke_token(conn, tenant_id(), token_id)
-        record(conn, "token.revoked", token_id, after={"label": label})
+        revoked = {name: former[name] for name in ("label", "scope")}
+        record(conn, "token.revoked", token_id, before=revoked)
         return read_token(conn, token_id)

@@ -11,6 +11,7 @@ from service.cli.web import site_url
 from service.core.config import Settings
 from service.core.db import connect_as_owner, find_tenant
 from service.core.errors import InvalidInputError
+from service.tenants.audit import record_command
 from service.tenants.sessions import end_sessions, list_sessions
 from service.tenants.tokens import (
     SCOPES,
@@ -40,13 +41,15 @@ _scope_option = click.option(
     "--days", type=click.IntRange(1, 3650), help="Days until it stops working; never by default."
 )
 @click.pass_obj
-@recorded("token.created")
 def token_command(
     settings: Settings, name: str, label: str, scope: Scope, days: int | None
 ) -> None:
     """Create an API token and print it. Prints only the token, which cannot be shown again."""
-    with connect_as_owner(settings) as conn:
-        created = create_token(conn, find_tenant(conn, name), label, scope=scope, days=days)
+    with connect_as_owner(settings) as conn, conn.transaction():
+        tenant_id = find_tenant(conn, name)
+        created = create_token(conn, tenant_id, label, scope=scope, days=days)
+        given = {"label": label, "scope": scope, "expires_in_days": days}
+        record_command(conn, tenant_id, "token.created", subject=created.token_id, after=given)
     click.echo(created.token)
 
 
@@ -75,15 +78,18 @@ def tokens_command(settings: Settings, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("token_id", type=click.UUID)
 @click.pass_obj
-@recorded("token.revoked")
 def revoke_token_command(settings: Settings, name: str, token_id: UUID) -> None:
     """Revoke an API token. It and the sessions that it began stop working at once."""
     with connect_as_owner(settings) as conn, conn.transaction():
-        if not revoke_token(conn, find_tenant(conn, name), token_id):
+        tenant_id = find_tenant(conn, name)
+        former = list_tokens(conn, tenant_id, token_id)
+        if not revoke_token(conn, tenant_id, token_id):
             raise InvalidInputError(
                 f"{name} has no token {token_id}.",
                 advice=f"List them: quintile tenants tokens {name}",
             )
+        revoked = {column: former[0][column] for column in ("label", "scope")}
+        record_command(conn, tenant_id, "token.revoked", subject=token_id, before=revoked)
     echo(f"revoked token {token_id} of {name}")
 
 
@@ -92,7 +98,7 @@ def revoke_token_command(settings: Settings, name: str, token_id: UUID) -> None:
 @click.option("--person", help="The person's name, which the history of changes shows.")
 @_scope_option
 @click.pass_obj
-@recorded("sign_in_link.created")
+@recorded("sign_in_link.created", subject="person")
 def sign_in_link_command(settings: Settings, name: str, person: str | None, scope: Scope) -> None:
     """Print a sign-in link for the admin UI. The link works once, within one hour."""
     click.echo(sign_in_link(settings, name, person=person, scope=scope))
@@ -120,7 +126,7 @@ def sessions_command(settings: Settings, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--person", help="Only this person; everybody by default.")
 @click.pass_obj
-@recorded("sessions.ended")
+@recorded("sessions.ended", subject="person")
 def sign_out_command(settings: Settings, name: str, person: str | None) -> None:
     """Sign everybody out of the admin UI. Unused sign-in links stop working too."""
     with connect_as_owner(settings) as conn, conn.transaction():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 import click
 
 from service.cli.console import echo, read_secret, recorded, tenant_connection, tenant_pool
 from service.core.config import Settings
-from service.core.db import connect_as_owner, find_tenant, open_pool
+from service.core.db import Connection, connect_as_owner, find_tenant, open_pool
 from service.core.errors import InvalidInputError
+from service.tenants.audit import record_command
 from service.tenants.tenants import list_tenants
 
 # A person waits, and a wrong token is refused at every attempt.
@@ -17,11 +21,24 @@ _list_option = click.option(
 )
 
 
+def _read_shopify(conn: Connection, tenant_id: UUID) -> dict[str, Any]:
+    row = _find(conn, tenant_id)
+    return {"shop": row["shop_domain"], "is_connected": "shopify" in row["connected"]}
+
+
+def _read_klaviyo(conn: Connection, tenant_id: UUID) -> dict[str, Any]:
+    return {"is_connected": "klaviyo" in _find(conn, tenant_id)["connected"]}
+
+
+def _find(conn: Connection, tenant_id: UUID) -> dict[str, Any]:
+    return next(row for row in list_tenants(conn) if row["tenant_id"] == tenant_id)
+
+
 @click.command("connect-shopify", epilog="Example: quintile tenants connect-shopify acme < token")
 @click.argument("name")
 @click.option("--shop", metavar="x.myshopify.com", help="The store's new domain, if it changed.")
 @click.pass_obj
-@recorded("shopify.connected")
+@recorded("shopify.connected", read=_read_shopify)
 def connect_shopify_command(settings: Settings, name: str, shop: str | None) -> None:
     """Connect a Shopify store.
 
@@ -51,7 +68,7 @@ def connect_shopify_command(settings: Settings, name: str, shop: str | None) -> 
 @click.command("disconnect-shopify")
 @click.argument("name")
 @click.pass_obj
-@recorded("shopify.disconnected")
+@recorded("shopify.disconnected", read=_read_shopify)
 def disconnect_shopify_command(settings: Settings, name: str) -> None:
     """Delete a store's access token. Syncs with Shopify stop. The synced data stays."""
     _disconnect(settings, name, "shopify")
@@ -60,7 +77,7 @@ def disconnect_shopify_command(settings: Settings, name: str) -> None:
 @click.command("connect-klaviyo", epilog="Example: quintile tenants connect-klaviyo acme < key")
 @click.argument("name")
 @click.pass_obj
-@recorded("klaviyo.connected")
+@recorded("klaviyo.connected", read=_read_klaviyo)
 def connect_klaviyo_command(settings: Settings, name: str) -> None:
     """Connect a Klaviyo account. Reads the private API key from standard input."""
     from service.klaviyo.account import OPTIONAL_SCOPES
@@ -83,7 +100,7 @@ def connect_klaviyo_command(settings: Settings, name: str) -> None:
 @click.command("disconnect-klaviyo")
 @click.argument("name")
 @click.pass_obj
-@recorded("klaviyo.disconnected")
+@recorded("klaviyo.disconnected", read=_read_klaviyo)
 def disconnect_klaviyo_command(settings: Settings, name: str) -> None:
     """Delete a store's Klaviyo key. Syncs with Klaviyo stop. Lists in Klaviyo stay as they are."""
     _disconnect(settings, name, "klaviyo")
@@ -125,11 +142,13 @@ def map_list_command(settings: Settings, name: str, segment: str, list_id: str) 
 @click.option("--segment", required=True, metavar="KEY", help="Key of the segment.")
 @_list_option
 @click.pass_obj
-@recorded("klaviyo_list.removed")
 def unmap_list_command(settings: Settings, name: str, segment: str, list_id: str) -> None:
     """Stop syncing a segment to a Klaviyo list. Profiles on the list stay there."""
-    from service.destinations.configs import unmap_list
+    from service.destinations.configs import auditable, find_config, get_config, unmap_list
 
     with tenant_connection(settings, name) as (conn, tenant_id):
+        config_id = find_config(conn, tenant_id, segment, list_id)
+        former = config_id and auditable(get_config(conn, tenant_id, config_id))
         list_name = unmap_list(conn, tenant_id, segment, list_id)
+        record_command(conn, tenant_id, "klaviyo_list.removed", subject=config_id, before=former)
     echo(f"{segment} no longer syncs to list '{list_name}'; profiles on the list stay there")

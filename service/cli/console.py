@@ -123,27 +123,46 @@ def read_secret(what: str, *, accepts_json: bool = False) -> str:
 
 
 def recorded(
-    action: str, *, tenant: str = "name", without: Collection[str] = ()
+    action: str,
+    *,
+    tenant: str = "name",
+    subject: str | None = None,
+    read: Callable[[Connection, UUID], Any] | None = None,
+    without: Collection[str] = (),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a command that succeeded to the tenant's audit log, with the options that were given.
+
+    For what has no transaction of its own; a command that has one records in it.
 
     Args:
         action: What it does, as ``noun.verb``.
         tenant: Which parameter has the tenant's name.
+        subject: Which parameter names what is changed.
+        read: Values to record before and after the command, instead of the options, on the owner's
+            connection.
         without: Parameters that may hold personal data. Secrets are never parameters.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def run(settings: Settings, **given: Any) -> None:
+            before = None
+            if read is not None:
+                with connect_as_owner(settings) as conn:
+                    before = read(conn, find_tenant(conn, given[tenant]))
             command(settings, **given)
-            values = {
+            values: Any = {
                 name: value
                 for name, value in given.items()
-                if name not in (tenant, *without) and _is_given(name)
+                if name not in (tenant, subject, *without) and _is_given(name)
             }
+            named = given[subject] if subject is not None else None
             with connect_as_owner(settings) as conn:
-                record_command(conn, find_tenant(conn, given[tenant]), action, after=values)
+                tenant_id = find_tenant(conn, given[tenant])
+                after = values or None if read is None else read(conn, tenant_id)
+                record_command(
+                    conn, tenant_id, action, subject=named or "", before=before, after=after
+                )
 
         return run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any, cast
 from uuid import UUID
 
@@ -11,12 +12,13 @@ import click
 
 from service.cli.console import echo, recorded, tenant_connection, tenant_option, tenant_pool
 from service.core.config import Settings
-from service.core.db import Pool, tenant_transaction
+from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, InvalidInputError, QuintileError
 from service.core.queries import query
 from service.destinations.configs import (
     ConfigChange,
     NewConfig,
+    auditable,
     change_config,
     confirm_removals,
     create_config,
@@ -30,6 +32,7 @@ from service.destinations.sync_runs import add_rows
 from service.klaviyo.destination import sync_klaviyo
 from service.klaviyo.lists import find_list_name
 from service.queue.runs import record_run, start_run
+from service.tenants.audit import command_access, record_command, recording
 
 _ARROWS = {"push": "->", "pull": "<-", "bidirectional": "<->"}
 _PARTS = {"add": "add", "remove": "remove", "update": "update", "skip": "leave out"}
@@ -76,7 +79,6 @@ def configs_command(settings: Settings, tenant: str, as_json: bool) -> None:
 @click.option("--events", is_flag=True, help="Send events when people enter or leave the segment.")
 @click.option("--fire-flows", is_flag=True, help="Let the first sync trigger the list's flows.")
 @click.pass_obj
-@recorded("klaviyo_list.added", tenant="tenant")
 def add_command(
     settings: Settings,
     tenant: str,
@@ -102,18 +104,22 @@ def add_command(
             sends_events=events,
         )
         with tenant_transaction(pool, tenant_id) as conn:
-            click.echo(create_config(conn, tenant_id, new))
+            config_id = create_config(conn, tenant_id, new)
+            added = asdict(new)
+            record_command(conn, tenant_id, "klaviyo_list.added", subject=config_id, after=added)
+    click.echo(config_id)
 
 
 @klaviyo.command("remove")
 @tenant_option
 @config_option
 @click.pass_obj
-@recorded("klaviyo_list.removed", tenant="tenant")
 def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Stop syncing a list. The people on it stay on it."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
+        former = auditable(get_config(conn, tenant_id, config_id))
         name = delete_config(conn, tenant_id, config_id)
+        record_command(conn, tenant_id, "klaviyo_list.removed", subject=config_id, before=former)
     echo(f"list '{name}' is no longer synced; the people on it stay on it")
 
 
@@ -121,11 +127,10 @@ def remove_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @tenant_option
 @config_option
 @click.pass_obj
-@recorded("klaviyo_list.paused", tenant="tenant")
 def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Pause a list until it is resumed."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
-        row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=True))
+        row = _change_pause(conn, tenant_id, config_id, is_paused=True)
     echo(f"list '{row['list_name']}' is paused")
 
 
@@ -133,11 +138,10 @@ def pause_command(settings: Settings, tenant: str, config_id: UUID) -> None:
 @tenant_option
 @config_option
 @click.pass_obj
-@recorded("klaviyo_list.resumed", tenant="tenant")
 def resume_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Resume a paused list."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
-        row = change_config(conn, tenant_id, config_id, ConfigChange(is_paused=False))
+        row = _change_pause(conn, tenant_id, config_id, is_paused=False)
     echo(f"list '{row['list_name']}' is synced again")
 
 
@@ -205,11 +209,19 @@ def preview(
 @tenant_option
 @config_option
 @click.pass_obj
-@recorded("klaviyo_list.removals_approved", tenant="tenant")
 def confirm_command(settings: Settings, tenant: str, config_id: UUID) -> None:
     """Approve the removals that the last sync stopped for; the next sync carries them out."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
+        former = get_config(conn, tenant_id, config_id)["confirmed_removals"]
         removals = confirm_removals(conn, tenant_id, config_id)
+        record_command(
+            conn,
+            tenant_id,
+            "klaviyo_list.removals_approved",
+            subject=config_id,
+            before={"confirmed_removals": former},
+            after={"confirmed_removals": removals},
+        )
     echo(f"{removals:,} removals approved; to remove: quintile sync klaviyo --tenant {tenant}")
 
 
@@ -253,12 +265,23 @@ def rows_command(
 @config_option
 @click.option("--email", required=True, help="The address that was removed.")
 @click.pass_obj
-@recorded("klaviyo_removal.undone", tenant="tenant", without={"email"})
+@recorded("klaviyo_removal.undone", tenant="tenant", subject="config_id", without={"email"})
 def undo_command(settings: Settings, tenant: str, config_id: UUID, email: str) -> None:
     """Let the next sync add an address again that a person removed from the list."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         undo_removal(conn, tenant_id, config_id, email)
     echo(f"the next sync adds {email} to the list again")
+
+
+def _change_pause(
+    conn: Connection, tenant_id: UUID, config_id: UUID, *, is_paused: bool
+) -> dict[str, Any]:
+    def read() -> dict[str, Any]:
+        return {"is_paused": get_config(conn, tenant_id, config_id)["is_paused"]}
+
+    who = command_access(tenant_id)
+    with recording(conn, who, "klaviyo_list.changed", subject=config_id, read=read):
+        return change_config(conn, tenant_id, config_id, ConfigChange(is_paused=is_paused))
 
 
 def _describe(row: dict[str, Any]) -> str:

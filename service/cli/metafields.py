@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import asdict
+from uuid import UUID
 
 import click
 
@@ -10,7 +12,6 @@ from service.cli.console import (
     echo,
     json_option,
     print_json,
-    recorded,
     report_result,
     result_option,
     run_with_progress,
@@ -19,10 +20,11 @@ from service.cli.console import (
     tenant_pool,
 )
 from service.core.config import Settings
-from service.core.db import tenant_transaction
+from service.core.db import Connection, tenant_transaction
 from service.core.errors import InvalidInputError
 from service.shopify.metafields import (
     Status,
+    auditable,
     describe_problem,
     queue_metafields,
     read_status,
@@ -31,6 +33,7 @@ from service.shopify.metafields import (
     turn_off,
     turn_on,
 )
+from service.tenants.audit import command_access, recording
 
 _CHANGED_BY = "quintile metafields"
 # A person waits, so there is only one retry.
@@ -45,7 +48,6 @@ def metafields() -> None:
 @metafields.command("on", epilog="Example: quintile metafields on --tenant acme")
 @tenant_option
 @click.pass_obj
-@recorded("metafields.turned_on", tenant="tenant")
 def metafields_on(settings: Settings, tenant: str) -> None:
     """Write segments and scores to the store's customers now and after each build.
 
@@ -56,7 +58,8 @@ def metafields_on(settings: Settings, tenant: str) -> None:
     with tenant_pool(settings, tenant) as (pool, tenant_id):
         refresh_scope(settings, pool, tenant_id, attempts=_ATTEMPTS)
         with tenant_transaction(pool, tenant_id) as conn:
-            turn_on(conn, tenant_id, _CHANGED_BY)
+            with _recording(conn, tenant_id):
+                turn_on(conn, tenant_id, _CHANGED_BY)
             queue_metafields(conn, tenant_id, "cli")
     echo(f"on for {tenant}; if no worker is running: quintile metafields sync --tenant {tenant}")
 
@@ -69,11 +72,11 @@ def metafields_on(settings: Settings, tenant: str) -> None:
     help="Leave in the store what was written, instead of removing it.",
 )
 @click.pass_obj
-@recorded("metafields.turned_off", tenant="tenant")
 def metafields_off(settings: Settings, tenant: str, keep_values: bool) -> None:
     """Remove all that was written from the store, with its definitions."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
-        turn_off(conn, tenant_id, _CHANGED_BY, keep_values=keep_values)
+        with _recording(conn, tenant_id):
+            turn_off(conn, tenant_id, _CHANGED_BY, keep_values=keep_values)
         run = queue_metafields(conn, tenant_id, "cli")
     if run is None:
         echo(f"off for {tenant}")
@@ -125,6 +128,13 @@ def metafields_status(settings: Settings, tenant: str, as_json: bool) -> None:
     _print(status)
     if problem is not None:
         echo(f"Warning: {problem.in_words} {problem.advice}")
+
+
+def _recording(conn: Connection, tenant_id: UUID) -> AbstractContextManager[None]:
+    who = command_access(tenant_id)
+    return recording(
+        conn, who, "metafields.changed", read=lambda: auditable(read_status(conn, tenant_id))
+    )
 
 
 def _print(status: Status) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import click
@@ -14,7 +15,6 @@ from service.cli.console import (
     json_option,
     print_json,
     print_lines,
-    recorded,
     report_result,
     result_option,
     run_with_progress,
@@ -23,10 +23,12 @@ from service.cli.console import (
     tenant_pool,
 )
 from service.core.config import Settings
+from service.core.db import Connection
 from service.promo_codes import codes
 from service.promo_codes.apply import apply_promo_codes
 from service.promo_codes.check import check_customer
 from service.promo_codes.segments import list_targets
+from service.tenants.audit import command_access, record_command, recording
 
 # What --json and the API show of a code.
 _SHOWN = (
@@ -180,8 +182,7 @@ def targets_command(settings: Settings, tenant: str, as_json: bool) -> None:
 @tenant_option
 @_value_options
 @click.pass_obj
-@recorded("promo_code.created", tenant="tenant")
-def create_command(settings: Settings, code: str, tenant: str, **given: Any) -> None:
+def create_command(settings: Settings, /, code: str, tenant: str, **given: Any) -> None:
     """Create a promo code for the members of segments."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         values = codes.CodeValues(
@@ -193,6 +194,8 @@ def create_command(settings: Settings, code: str, tenant: str, **given: Any) -> 
             }
         )
         made = codes.create_code(settings, conn, tenant_id, code, values)
+        created = codes.auditable(made)
+        record_command(conn, tenant_id, "promo_code.created", subject=made["code"], after=created)
     echo(f"promo code '{made['code']}' is queued. {_QUEUED}")
 
 
@@ -202,13 +205,19 @@ def create_command(settings: Settings, code: str, tenant: str, **given: Any) -> 
 @_value_options
 @_clear_options
 @click.pass_obj
-@recorded("promo_code.changed", tenant="tenant")
-def change_command(settings: Settings, code: str, tenant: str, **given: Any) -> None:
+def change_command(settings: Settings, /, code: str, tenant: str, **given: Any) -> None:
     """Change a promo code; what is not given stays."""
     cleared = _take_cleared(given)
     with tenant_connection(settings, tenant) as (conn, tenant_id):
         changes = _given(given, codes.find_time_zone(conn, tenant_id)) | cleared
-        codes.change_code(settings, conn, tenant_id, code, changes)
+        stored = codes.get_code(conn, tenant_id, code)["code"]
+
+        def read() -> dict[str, Any]:
+            return codes.auditable(codes.get_code(conn, tenant_id, stored))
+
+        who = command_access(tenant_id)
+        with recording(conn, who, "promo_code.changed", subject=stored, read=read):
+            codes.change_code(settings, conn, tenant_id, code, changes)
     echo(f"the change is queued. {_QUEUED}")
 
 
@@ -216,11 +225,12 @@ def change_command(settings: Settings, code: str, tenant: str, **given: Any) -> 
 @code_argument
 @tenant_option
 @click.pass_obj
-@recorded("promo_code.deactivated", tenant="tenant")
 def deactivate_command(settings: Settings, code: str, tenant: str) -> None:
     """End a promo code until it is activated again."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
-        codes.deactivate_code(conn, tenant_id, code)
+        before = codes.get_code(conn, tenant_id, code)
+        made = codes.deactivate_code(conn, tenant_id, code)
+        _record_state(conn, tenant_id, "promo_code.deactivated", before, made)
     echo(f"its end is queued. {_QUEUED}")
 
 
@@ -228,11 +238,12 @@ def deactivate_command(settings: Settings, code: str, tenant: str) -> None:
 @code_argument
 @tenant_option
 @click.pass_obj
-@recorded("promo_code.activated", tenant="tenant")
 def activate_command(settings: Settings, code: str, tenant: str) -> None:
     """Let a deactivated promo code work again."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
-        codes.activate_code(conn, tenant_id, code)
+        before = codes.get_code(conn, tenant_id, code)
+        made = codes.activate_code(conn, tenant_id, code)
+        _record_state(conn, tenant_id, "promo_code.activated", before, made)
     echo(f"its activation is queued. {_QUEUED}")
 
 
@@ -240,11 +251,11 @@ def activate_command(settings: Settings, code: str, tenant: str) -> None:
 @code_argument
 @tenant_option
 @click.pass_obj
-@recorded("promo_code.retried", tenant="tenant")
 def retry_command(settings: Settings, code: str, tenant: str) -> None:
     """Try a promo code again that needs attention."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
-        codes.retry_code(conn, tenant_id, code)
+        made = codes.retry_code(conn, tenant_id, code)
+        record_command(conn, tenant_id, "promo_code.retried", subject=made["code"])
     echo(f"it is queued again. {_QUEUED}")
 
 
@@ -253,11 +264,13 @@ def retry_command(settings: Settings, code: str, tenant: str) -> None:
 @tenant_option
 @click.option("--keep-discount", is_flag=True, help="Delete it here only; Shopify's stays.")
 @click.pass_obj
-@recorded("promo_code.deleted", tenant="tenant")
 def delete_command(settings: Settings, code: str, tenant: str, keep_discount: bool) -> None:
     """Delete a promo code, in Shopify first."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
+        former = codes.auditable(codes.get_code(conn, tenant_id, code))
         deleting = codes.delete_code(conn, tenant_id, code, keeps_discount=keep_discount)
+        action = "promo_code.forgotten" if keep_discount else "promo_code.deleted"
+        record_command(conn, tenant_id, action, subject=former["code"], before=former)
     echo("deleted" if deleting is None else f"its deletion is queued. {_QUEUED}")
 
 
@@ -339,6 +352,23 @@ def _take_cleared(options: dict[str, Any]) -> dict[str, Any]:
                 raise click.UsageError(f"Give --{name} or --no-{name}, not both.")
             cleared[value] = empty
     return cleared
+
+
+def _record_state(
+    conn: Connection,
+    tenant_id: UUID,
+    action: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+) -> None:
+    record_command(
+        conn,
+        tenant_id,
+        action,
+        subject=after["code"],
+        before=codes.auditable_state(before),
+        after=codes.auditable_state(after),
+    )
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import click
 
 from service.cli.console import (
     echo,
     json_option,
     print_json,
-    recorded,
     tenant_connection,
     tenant_option,
 )
 from service.core.config import Settings
-from service.queue.schedules import BY_NAME, list_schedules, pause, read_schedule, resume
+from service.core.db import Connection
+from service.queue.schedules import (
+    BY_NAME,
+    is_paused,
+    list_schedules,
+    pause,
+    read_schedule,
+    resume,
+)
+from service.tenants.audit import record_command
 
 _name_argument = click.argument("name", metavar="SCHEDULE", type=click.Choice(list(BY_NAME)))
 
@@ -44,10 +54,10 @@ def schedules_list(settings: Settings, tenant: str, as_json: bool) -> None:
 @_name_argument
 @tenant_option
 @click.pass_obj
-@recorded("schedule.paused", tenant="tenant")
 def schedules_pause(settings: Settings, name: str, tenant: str) -> None:
     """Pause a schedule. A run that is in progress continues."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
+        _record(conn, tenant_id, "schedule.paused", name, pauses=True)
         pause(conn, tenant_id, name, "command line")
     echo(f"paused; to resume: quintile schedules resume {name} --tenant {tenant}")
 
@@ -56,12 +66,18 @@ def schedules_pause(settings: Settings, name: str, tenant: str) -> None:
 @_name_argument
 @tenant_option
 @click.pass_obj
-@recorded("schedule.resumed", tenant="tenant")
 def schedules_resume(settings: Settings, name: str, tenant: str) -> None:
     """Resume a schedule at its next regular time."""
     with tenant_connection(settings, tenant) as (conn, tenant_id):
+        _record(conn, tenant_id, "schedule.resumed", name, pauses=False)
         resume(conn, tenant_id, name)
         echo(_when(read_schedule(conn, settings, tenant_id, name)))
+
+
+def _record(conn: Connection, tenant_id: UUID, action: str, name: str, *, pauses: bool) -> None:
+    before = {"is_paused": is_paused(conn, tenant_id, name)}
+    after = {"is_paused": pauses}
+    record_command(conn, tenant_id, action, subject=name, before=before, after=after)
 
 
 def _when(row: dict[str, object]) -> str:

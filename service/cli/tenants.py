@@ -32,6 +32,7 @@ from service.tenants.tenants import (
     add_tenant,
     change_tenant,
     list_tenants,
+    read_settings,
 )
 
 
@@ -161,7 +162,7 @@ def tenants_list(settings: Settings, as_json: bool) -> None:
     help="Whether UGC samples must be free. Any price counts until set.",
 )
 @click.pass_obj
-@recorded("tenant.changed", without={"excluded"})
+@recorded("tenant.changed", read=read_settings)
 def tenants_set(
     settings: Settings,
     name: str,

@@ -30,7 +30,7 @@ def webhooks_list(settings: Settings, tenant: str) -> None:
 @tenant_option
 @click.option("--id", "webhook_id", metavar="ID", help="Only this webhook. Default: all.")
 @click.pass_obj
-@recorded("webhook.retried", tenant="tenant")
+@recorded("webhook.retried", tenant="tenant", subject="webhook_id")
 def webhooks_retry(settings: Settings, tenant: str, webhook_id: str | None) -> None:
     """Queue quarantined webhooks again. quintile worker processes them."""
     from service.webhooks.events import retry_webhooks
@@ -50,7 +50,7 @@ def webhooks_retry(settings: Settings, tenant: str, webhook_id: str | None) -> N
 @tenant_option
 @click.option("--id", "webhook_id", metavar="ID", required=True, help="The held webhook.")
 @click.pass_obj
-@recorded("webhook.confirmed", tenant="tenant")
+@recorded("webhook.confirmed", tenant="tenant", subject="webhook_id")
 def webhooks_confirm(settings: Settings, tenant: str, webhook_id: str) -> None:
     """Do what a held webhook says. Deleted data cannot be restored."""
     from service.webhooks.events import confirm_webhook
@@ -65,7 +65,7 @@ def webhooks_confirm(settings: Settings, tenant: str, webhook_id: str) -> None:
 @tenant_option
 @click.option("--id", "webhook_id", metavar="ID", required=True, help="The held webhook.")
 @click.pass_obj
-@recorded("webhook.rejected", tenant="tenant")
+@recorded("webhook.rejected", tenant="tenant", subject="webhook_id")
 def webhooks_reject(settings: Settings, tenant: str, webhook_id: str) -> None:
     """Reject a held webhook; nothing of what it says is done."""
     from service.webhooks.events import reject_webhook

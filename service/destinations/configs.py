@@ -181,6 +181,11 @@ def lists_to_attend_to(conn: Connection, tenant_id: UUID) -> Sequence[PausedList
     return [*paused_lists(conn, tenant_id), *stopped]
 
 
+def auditable(row: dict[str, Any]) -> dict[str, Any]:
+    """What a configuration syncs, as the audit log has it."""
+    return {name: row[name] for name in ("list_id", "list_name", "segment_key", "direction")}
+
+
 # -- changing -----------------------------------------------------------------------------------
 
 

@@ -189,6 +189,18 @@ def values_of(row: Mapping[str, Any]) -> CodeValues:
     )
 
 
+def auditable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a described code that a person sets, as the audit log has them."""
+    names = ("code", "title", "percentage", "amount", "starts_at", "ends_at", "usage_limit")
+    more = ("once_per_customer", "segments", "excluded_segments")
+    return {name: row[name] for name in (*names, *more)}
+
+
+def auditable_state(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether a code is to work, as the audit log has it."""
+    return {"is_active": row["wanted"] == "active"}
+
+
 # -- changing -----------------------------------------------------------------------------------
 
 

@@ -186,6 +186,12 @@ def next_at(conn: Connection, settings: Settings, tenant_id: UUID, name: str) ->
     return found
 
 
+def is_paused(conn: Connection, tenant_id: UUID, name: str) -> bool:
+    """Whether a tenant's schedule is paused."""
+    parameters = {"tenant_id": tenant_id, "name": name}
+    return conn.execute(query("queue.find_pause"), parameters).fetchone() is not None
+
+
 def pause(conn: Connection, tenant_id: UUID, name: str, by: str) -> None:
     """Pause a tenant's schedule; one that is paused already keeps who paused it.
 

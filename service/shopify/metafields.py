@@ -175,6 +175,11 @@ def segment_queries(conn: Connection, tenant_id: UUID) -> list[SegmentQuery]:
     ]
 
 
+def auditable(status: Status) -> dict[str, Any]:
+    """Whether metafields are on, as the audit log has it."""
+    return {"is_enabled": status.config.is_enabled, "state": status.state}
+
+
 def turn_on(conn: Connection, tenant_id: UUID, by: str) -> bool:
     """Have segments and scores written to metafields from now on; whether that is a change.
 

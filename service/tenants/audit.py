@@ -7,6 +7,8 @@ them does not search the log.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -22,9 +24,14 @@ _COMMAND_LINE = "command line"
 _ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
+def command_access(tenant_id: UUID) -> Access:
+    """Who changes what a command changes."""
+    return Access(tenant_id, "admin", "command", _COMMAND_LINE)
+
+
 def record_command(conn: Connection, tenant_id: UUID, action: str, **values: Any) -> None:
     """As :func:`record_change`, for a command."""
-    record_change(conn, Access(tenant_id, "admin", "command", _COMMAND_LINE), action, **values)
+    record_change(conn, command_access(tenant_id), action, **values)
 
 
 def record_change(
@@ -59,6 +66,23 @@ def record_change(
             "after": _json(after),
         },
     )
+
+
+@contextmanager
+def recording(
+    conn: Connection,
+    access: Access,
+    action: str,
+    *,
+    subject: object = "",
+    read: Callable[[], Any],
+) -> Iterator[None]:
+    """As :func:`record_change`, with what ``read`` gives before and after, if that differs."""
+    before = read()
+    yield
+    after = read()
+    if after != before:
+        record_change(conn, access, action, subject=subject, before=before, after=after)
 
 
 def _json(value: Any) -> Jsonb | None:

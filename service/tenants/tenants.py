@@ -105,6 +105,14 @@ def list_tenants(conn: Connection) -> list[dict[str, Any]]:
     return conn.execute(query("tenants.list_tenants")).fetchall()
 
 
+def read_settings(conn: Connection, tenant_id: UUID) -> dict[str, Any]:
+    """What :func:`change_tenant` can change, as the audit log has it.
+
+    Of excluded customers only the number, because erasing a customer does not search the log.
+    """
+    return one(conn.execute(query("tenants.read_settings"), {"tenant_id": tenant_id}).fetchone())
+
+
 def change_tenant(
     conn: Connection,
     tenant_id: UUID,

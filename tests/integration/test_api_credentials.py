@@ -546,7 +546,7 @@ def test_a_change_is_in_the_audit_log_with_who_before_and_after(
     assert client.post("/api/admin/creators", json=creator).status_code == 201
     made = client.post(TOKENS, json={"label": "=Checkout"}).get_json()
     quintile(
-        *(settings, "tenants", "set", "north", "--window-days", "90", "--ignore-samples"),
+        *(settings, "tenants", "set", "north", "--window-days", "90", "--count-samples"),
         *("--exclude-customer", "4711"),
     )
     quintile(settings, "schedules", "pause", "klaviyo", "--tenant", "north")
@@ -561,7 +561,12 @@ def test_a_change_is_in_the_audit_log_with_who_before_and_after(
     ]
     changed = listed[-1]
     assert (changed["before"]["window_days"], changed["after"]["window_days"]) == (365, 180)
-    assert listed[1]["after"] == {"window_days": 90, "count_samples": False}
+    paused, set_by_command = listed[:2]
+    assert paused["subject"] == "klaviyo"
+    assert (paused["before"], paused["after"]) == ({"is_paused": False}, {"is_paused": True})
+    names = ("window_days", "is_sample_counted", "excluded_customer_ids")
+    assert [set_by_command["before"][name] for name in names] == [180, False, 1]
+    assert [set_by_command["after"][name] for name in names] == [90, True, 1]
     kinds = [row["actor_kind"] for row in listed]
     assert kinds == ["command", "command", "token", "token", "person"]
     # Neither secrets nor personal data of creators.

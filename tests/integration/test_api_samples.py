@@ -175,6 +175,15 @@ def test_the_figures_have_the_time_that_they_are_of(
     assert stats["as_of"] == "2026-07-01T00:00:00Z"
 
 
+def changes(client: FlaskClient, noun: str) -> list[tuple[str, str, Any, Any]]:
+    """Verb, subject and values of actions in the audit log that start so, newest first."""
+    return [
+        (row["action"].split("_")[-1].split(".")[-1], row["subject"], row["before"], row["after"])
+        for row in client.get("/api/admin/audit-log").get_json()["data"]
+        if row["action"].startswith(noun)
+    ]
+
+
 def test_a_chosen_or_removed_creator_is_shown_at_once(
     client: FlaskClient, settings: Settings, tenant: UUID
 ) -> None:
@@ -204,6 +213,13 @@ def test_a_chosen_or_removed_creator_is_shown_at_once(
     assert found(client, creator_id=ada["creator_id"]) == []
     again = client.post(f"{PATH}/auto/creator", json={"automatic": True}).get_json()
     assert (again["creator_handle"], again["creator_link"]) == ("ada.creates", "email")
+    matched = {"creator_id": None, "automatic": True}
+    removed = {"creator_id": None, "automatic": False}
+    assert changes(client, "sample.creator") == [
+        ("chosen", "auto", removed, matched),
+        ("removed", "auto", matched, removed),
+        ("chosen", "bare", matched, {"creator_id": bo["creator_id"], "automatic": False}),
+    ]
 
 
 def test_an_order_cannot_be_linked_across_tenants(
@@ -442,7 +458,15 @@ def test_a_suggestion_is_dismissed_made_a_sample_and_suggested_again(
     assert south.delete(f"{PATH}/suggestions/paid/decision").status_code == 404
     withdrawn = client.delete(f"{PATH}/suggestions/paid/decision")
     assert withdrawn.get_json()["run"]["kind"] == "build"
+    assert decide("gift", "ugc").status_code == 202
+    assert decide("gift", "dismissed").get_json() == {"run": None}
     assert client.delete(f"{PATH}/suggestions/gift/decision").get_json() == {"run": None}
+    no, ugc = {"decision": "dismissed"}, {"decision": "ugc"}
+    assert changes(client, "sample.deci")[:3] == [
+        ("withdrawn", "gift", no, None),
+        ("decided", "gift", ugc, no),
+        ("decided", "gift", no, ugc),
+    ]
     assert suggested(client) == {"gift", "paid"}
     # A tag that the settings cover is none to suggest, even before the build.
     client.patch(f"{PATH}/settings", json={"tiktok_tags": [" gifted"]})

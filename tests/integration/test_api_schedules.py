@@ -69,6 +69,12 @@ def test_a_schedule_is_paused_and_resumed_for_one_tenant(
     assert resumed["is_paused"] is False
     assert resumed["paused_by"] is None
     assert resumed["next_at"] is not None
+    entries = north.get("/api/admin/audit-log").get_json()["data"]
+    assert [(entry["before"]["is_paused"], entry["after"]["is_paused"]) for entry in entries] == [
+        (True, False),
+        (True, True),
+        (False, True),
+    ]
 
 
 def test_an_unknown_schedule_or_field_is_refused(

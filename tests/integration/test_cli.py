@@ -175,6 +175,12 @@ def test_tokens_are_listed_and_revoked(settings: Settings, make_tenant) -> None:
     assert "revoked token" in done.stderr
     (row,) = json.loads(quintile(settings, "tenants", "tokens", "demo", "--json").stdout)
     assert row["state"] == "revoked"
+    with connect_as_owner(settings) as conn:
+        entry = conn.execute(
+            "select subject, before from app.audit_log where action = 'token.revoked'"
+        ).fetchone()
+    former = {"label": "cli", "scope": "read"}
+    assert entry == {"subject": row["token_id"], "before": former}
     unknown = str(uuid4())
     done = quintile(settings, "tenants", "revoke-token", "demo", unknown, expect=1)
     assert f"demo has no token {unknown}." in done.stderr

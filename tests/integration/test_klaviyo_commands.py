@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -108,7 +109,16 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
     assert "was not synced" not in quintile(here, "sync", "klaviyo", *TENANT).stderr
     assert account.member_emails(vip) == {"c1@example.com"}
     assert re.search("1 in segment, 1 in Klaviyo, synced [0-9: -]+ UTC$", _configs(here))
+    former, approved = {"confirmed_removals": None}, {"confirmed_removals": 2}
+    assert _audited(here, config[1])[-1] == (former, approved)
 
+
+@pytest.mark.usefixtures("tenant")
+def test_a_list_is_paused_resumed_and_removed(here: Settings, account: Account) -> None:
+    vip = account.list_names()[0]["id"]
+    options = ("--segment", "rfm:champions", "--list", vip)
+    added = quintile(here, "klaviyo", "add", *TENANT, *options)
+    config = ("--config", added.stdout.strip())
     # No person removed anyone, so there is nothing to undo.
     undone = quintile_process(
         here, "klaviyo", "undo", *TENANT, *config, "--email", "c1@example.com", expect=1
@@ -119,10 +129,23 @@ def test_a_list_is_synced_from_the_command_line(here: Settings, account: Account
     assert "paused: " in quintile(here, "klaviyo", "configs", *TENANT).stdout
     resumed = quintile_process(here, "klaviyo", "resume", *TENANT, *config)
     assert "list 'VIP' is synced again" in resumed.stderr
+    on, off = {"is_paused": False}, {"is_paused": True}
+    assert _audited(here, config[1])[-2:] == [(on, off), (off, on)]
     quintile_process(here, "klaviyo", "remove", *TENANT, *config)
+    assert _audited(here, config[1])[-1][0]["list_name"] == "VIP"
     assert quintile(here, "klaviyo", "configs", *TENANT).stdout == ""
     gone = quintile(here, "klaviyo", "remove", *TENANT, *config, expect=1)
     assert "There is no such configuration." in gone.stderr
+
+
+def _audited(here: Settings, config_id: str) -> list[tuple[Any, Any]]:
+    """Values before and after each change of a configuration, oldest first."""
+    with connect(here.database_url) as conn:
+        rows = conn.execute(
+            "select before, after from app.audit_log where subject = %s order by made_at",
+            [config_id],
+        ).fetchall()
+    return [(row["before"], row["after"]) for row in rows]
 
 
 def _configs(here: Settings) -> str:

@@ -34,10 +34,13 @@ def tenant(here: Settings, store: Store) -> UUID:
     return tenant_id
 
 
-def audited(here: Settings) -> list[str]:
+def audited(here: Settings) -> list[dict[str, Any]]:
+    """The audit log of promo codes, oldest first."""
     with connect_as_owner(here) as conn:
-        rows = conn.execute("select action from app.audit_log order by made_at, action").fetchall()
-    return [row["action"] for row in rows]
+        return conn.execute(
+            "select action, subject, before, after from app.audit_log"
+            " where action like 'promo_code.%' order by made_at"
+        ).fetchall()
 
 
 def test_a_code_goes_through_its_life(here: Settings, tenant: UUID, store: Store) -> None:
@@ -83,13 +86,34 @@ def test_a_code_goes_through_its_life(here: Settings, tenant: UUID, store: Store
     quintile(here, "promo-codes", "apply", "--tenant", "kessel")
     assert store.discounts == {}
     assert quintile(here, "promo-codes", "list", "--tenant", "kessel").stdout == ""
-    assert audited(here) == [
-        f"promo_code.{what}"
-        for what in (
-            *("created", "changed", "deactivated", "activated", "retried", "retried"),
-            "deleted",
-        )
+    entries = audited(here)
+    assert [entry["action"].removeprefix("promo_code.") for entry in entries] == [
+        *("created", "changed", "deactivated", "activated", "retried", "retried"),
+        "deleted",
     ]
+    assert {entry["subject"] for entry in entries} == {"VIP20"}
+    active, ended = {"is_active": True}, {"is_active": False}
+    created, changed, deactivated, activated, *_, deleted = entries
+    assert (created["before"], created["after"]["percentage"]) == (None, "0.2")
+    assert (changed["before"]["percentage"], changed["after"]["amount"]) == ("0.2", "5.00")
+    assert (deactivated["before"], deactivated["after"]) == (active, ended)
+    assert (activated["before"], activated["after"]) == (ended, active)
+    assert (deleted["before"]["excluded_segments"], deleted["after"]) == (["rfm:loyal"], None)
+
+
+def test_a_code_that_stays_in_shopify_is_forgotten(
+    here: Settings, tenant: UUID, store: Store
+) -> None:
+    add_customers(here, tenant, {"champions": [str(min(store.customers))]})
+    of_tenant = ("--tenant", "kessel")
+    options = ("--percentage", "0.2", "--segment", "rfm:champions")
+    quintile(here, "promo-codes", "create", "VIP20", *of_tenant, *options)
+    quintile(here, "promo-codes", "change", "vip20", *of_tenant, "--title", "VIPs")
+    quintile(here, "promo-codes", "delete", "vip20", *of_tenant, "--keep-discount")
+    *_, changed, forgotten = audited(here)
+    assert (changed["action"], changed["subject"]) == ("promo_code.changed", "VIP20")
+    assert (forgotten["action"], forgotten["subject"]) == ("promo_code.forgotten", "VIP20")
+    assert forgotten["before"]["title"] == "VIPs"
 
 
 def test_values_are_taken_away_and_dates_are_of_the_store(

@@ -867,8 +867,20 @@ def test_values_are_changed_in_shopify(work: Work, store: Store, buyers: list[st
     assert work.patch(title="Cheaper")["state"] == "active"
     runs = work.client.get(RUNS).get_json()["data"]
     assert {run["state"] for run in runs} == {"succeeded"}
-    actions = [row["action"] for row in work.client.get("/api/admin/audit-log").get_json()["data"]]
-    assert actions == ["promo_code.changed", "promo_code.created"]
+    work.client.patch(f"{PATH}/vip20", json={"title": "Best"})
+    entries = work.client.get("/api/admin/audit-log").get_json()["data"]
+    assert [(entry["action"], entry["subject"]) for entry in entries] == [
+        ("promo_code.changed", "VIP20"),
+        ("promo_code.changed", "VIP20"),
+        ("promo_code.created", "VIP20"),
+    ]
+    assert (entries[0]["before"]["title"], entries[0]["after"]["title"]) == ("Cheaper", "Best")
+    for verb in ("deactivate", "activate"):
+        work.client.post(f"{PATH}/vip20/{verb}")
+    activated, deactivated, *_ = work.client.get("/api/admin/audit-log").get_json()["data"]
+    active, ended = {"is_active": True}, {"is_active": False}
+    assert (deactivated["before"], deactivated["after"]) == (active, ended)
+    assert (activated["before"], activated["after"]) == (ended, active)
 
 
 @pytest.mark.parametrize(

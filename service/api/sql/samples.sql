@@ -24,6 +24,12 @@ on conflict (tenant_id, order_id) do update set
     linked_at = excluded.linked_at
 returning order_id;
 
+-- name: find_chosen_creator
+-- The creator that a person has chosen for a sample, null if removed. No row if the build finds it.
+select creator_id
+from app.sample_creator_links
+where tenant_id = %(tenant_id)s and order_id = %(order_id)s;
+
 -- name: delete_chosen_creator
 -- Use the creator that the build finds again.
 delete from app.sample_creator_links
@@ -176,6 +182,12 @@ where
     )
 order by d.decided_at desc, d.order_id desc
 limit %(row_limit)s;
+
+-- name: find_sample_decision
+-- What a person decided about an order.
+select decision
+from app.sample_decisions
+where tenant_id = %(tenant_id)s and order_id = %(order_id)s;
 
 -- name: delete_sample_decision
 -- Let the settings decide about an order again. No row if there was no decision.

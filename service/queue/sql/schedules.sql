@@ -45,6 +45,12 @@ order by named.ordinal;
 select distinct t.time_zone
 from app.tenants as t;
 
+-- name: find_pause
+-- Since when a tenant's schedule is paused. No row if it is not.
+select paused_at
+from app.schedules
+where tenant_id = %(tenant_id)s and name = %(name)s and paused_at is not null;
+
 -- name: pause_schedule
 -- Pauses a tenant's schedule; who paused it first is kept.
 insert into app.schedules as s (tenant_id, name, paused_at, paused_by)

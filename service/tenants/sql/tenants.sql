@@ -33,6 +33,28 @@ where
     )
 returning t.tenant_id;
 
+-- name: read_settings
+-- A tenant's settings, with the number of excluded customers instead of their ids.
+select
+    t.shop_domain as shop,
+    t.currency,
+    t.time_zone,
+    t.country,
+    r.window_days,
+    r.additional_window_days,
+    r.time_zone as rfm_time_zone,
+    r.minimum_minor,
+    r.is_sample_counted,
+    cardinality(r.excluded_customer_ids) as excluded_customer_ids,
+    r.excluded_domains,
+    r.relay_domains,
+    s.zero_price_only,
+    s.ugc_zero_price_only
+from app.tenants as t
+inner join app.rfm_settings as r on t.tenant_id = r.tenant_id
+inner join app.samples_config as s on t.tenant_id = s.tenant_id
+where t.tenant_id = %(tenant_id)s;
+
 -- name: change_rfm_settings
 -- Change what is not null.
 update app.rfm_settings
