@@ -17,7 +17,7 @@ from service.api.problem_docs import can_answer
 from service.api.runs import answer_accepted
 from service.api.schemas import Instant, RequestModel, ResponseModel, Run, Segment
 from service.core.db import Connection
-from service.core.errors import InvalidInputError
+from service.core.errors import InvalidInputError, NotConnectedError
 from service.shopify.metafield_sync import refresh_scope
 from service.shopify.metafields import (
     FIELDS,
@@ -160,6 +160,9 @@ def sync_metafields_now(given: MetafieldsSync) -> Any:
         (rewrite if given.rewrite else retry_refused)(conn, tenant_id())
         run = queue_metafields(conn, tenant_id(), "person")
         if run is None:
+            problem = describe_problem(read_status(conn, tenant_id()))
+            if problem is not None:
+                raise NotConnectedError(problem.in_words, advice=problem.advice)
             raise InvalidInputError(
                 "RFM in customer metafields is turned off.", advice="Turn it on first."
             )

@@ -106,12 +106,14 @@ class Status:
 
     ``written`` customers have metafields in the store, changes of ``pending`` ones have still to be
     made, and those of ``refused`` ones were refused, as ``refusals`` says by reason. ``has_scope``
-    is None while the store is not connected. ``last_run`` is a row of app.runs.
+    is None while the store is not connected. With ``is_token_refused`` no run is queued.
+    ``last_run`` is a row of app.runs.
     """
 
     config: Config
     state: MetafieldsState
     has_scope: bool | None
+    is_token_refused: bool
     written: int
     pending: int
     refused: int
@@ -139,6 +141,7 @@ def read_status(conn: Connection, tenant_id: UUID) -> Status:
         config=config,
         state=state,
         has_scope=None if granted is None else is_granted(METAFIELDS_SCOPE, granted["scopes"]),
+        is_token_refused=granted is not None and granted["is_refused"],
         refusals=conn.execute(query("shopify.list_metafield_refusals"), parameters).fetchall(),
         queries=segment_queries(conn, tenant_id),
         last_run=conn.execute(query("shopify.find_metafields_run"), parameters).fetchone(),
@@ -151,8 +154,13 @@ def describe_problem(status: Status) -> Problem | None:
     run = status.last_run
     if status.state == "off":
         return None
+    what = "written" if status.state == "on" else "removed"
+    if status.is_token_refused:
+        return Problem(
+            f"RFM metafields cannot be {what}: Shopify refuses the access token.",
+            "Connect the store again with a new access token.",
+        )
     if status.has_scope is None:
-        what = "written" if status.state == "on" else "removed"
         return Problem(
             f"RFM metafields cannot be {what}: the store is not connected.",
             "Connect the store again. To leave what was written in the store, turn metafields off"

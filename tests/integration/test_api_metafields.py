@@ -16,7 +16,7 @@ from sandbox import Sandbox
 from sandbox.shopify import ALL_SCOPES, Store
 from service.builds.followups import queue_followups
 from service.core.config import Settings
-from service.core.credentials import disconnect
+from service.core.credentials import disconnect, record_refused
 from service.core.db import (
     Pool,
     connect,
@@ -215,6 +215,26 @@ def test_a_scope_that_is_lost_is_a_problem_that_doctor_and_the_api_tell(
     assert "Give the app this Admin API scope" in advice
     # The connection itself is fine.
     assert client.get("/api/admin/integrations/shopify").get_json()["state"] == "active"
+
+
+def test_a_refused_access_token_is_a_problem_although_no_run_has_failed(
+    here: Settings, pool: Pool, client: FlaskClient, tenant: UUID
+) -> None:
+    changed(client, is_enabled=True)
+    work(here, pool)
+    # Another job finds out, so that no run is queued until a person connects the store again.
+    with tenant_transaction(pool, tenant) as conn:
+        record_refused(conn, tenant, "shopify", "Invalid API key or access token.")
+    end_build(pool, tenant)
+    shown = client.get(PATH).get_json()
+    assert (shown["last_run"]["state"], shown["pending"]) == ("succeeded", 0)
+    assert "refuses the access token" in shown["problem"]["in_words"]
+    ((message, advice),) = findings(here)
+    assert message == f"kessel: {shown['problem']['in_words']}"
+    assert "new access token" in advice
+    answer = client.post(f"{PATH}/sync", json={})
+    assert (answer.status_code, answer.get_json()["type"]) == (409, "/problems/not-connected")
+    assert answer.get_json()["detail"].startswith(shown["problem"]["in_words"])
 
 
 def test_a_store_that_was_disconnected_can_keep_its_values(

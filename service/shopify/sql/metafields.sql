@@ -13,7 +13,7 @@ from app.shopify_metafields
 where tenant_id = %(tenant_id)s;
 
 -- name: find_metafields_to_sync
--- A row if the tenant's store is connected, and metafields are turned on or have still to be
+-- A row if the tenant's store is connected and accepts the access token, and metafields are turned on or have still to be
 -- removed.
 select s.is_enabled
 from app.shopify_metafields as s
@@ -25,8 +25,11 @@ where
     and (s.is_enabled or s.definitions <> '{}');
 
 -- name: find_granted_scopes
--- The scopes of the tenant's access token, as last read; no row if the store is not connected.
-select scopes
+-- The scopes of the tenant's access token, as last read, and whether the store refuses it; no row
+-- if the store is not connected.
+select
+    scopes,
+    state = 'refused' as is_refused
 from app.connections
 where tenant_id = %(tenant_id)s and provider = 'shopify' and state <> 'disconnected';
 
