@@ -12,7 +12,6 @@ from service.api.paging import MAX_CURSOR_LENGTH, PageQuery, SearchQuery
 from service.api.schemas import (
     WITHOUT_NUL,
     Instant,
-    NextSync,
     Page,
     RequestModel,
     ResponseModel,
@@ -311,6 +310,9 @@ class KlaviyoSegment(ResponseModel):
     as_of: Instant | None = Field(description="Time of member_count.")
     direction: Direction = Field(description="pull or bidirectional.")
     synced_at: Instant | None = Field(description="End of the last sync.")
+    next_sync_at: Instant | None = Field(
+        description="Null while the schedule or the list is paused, not connected or not scheduled."
+    )
     full_read_at: Instant | None = Field(description="When all profiles were last read.")
     gone_at: Instant | None = Field(description="When the list was found deleted in Klaviyo.")
 
@@ -319,7 +321,9 @@ class KlaviyoSegmentsPage(Page[KlaviyoSegment]):
     """A page of the pulled lists, sorted by name."""
 
     as_of: Instant | None = Field(description="The oldest time of a list's size on this page.")
-    next_sync_at: NextSync
+    next_sync_at: Instant | None = Field(
+        description="Next scheduled sync of a list on this page; null if none has one."
+    )
     schedule_state: ScheduleState
 
 

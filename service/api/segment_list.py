@@ -91,7 +91,8 @@ class AnySegment(ResponseModel):
     )
     as_of: Instant | None = Field(description="The members are as of this time.")
     next_refresh_at: Instant | None = Field(
-        description="Next scheduled build or sync; null while it is paused or not connected."
+        description="Next scheduled build or sync; null while the schedule or the pulled list is"
+        " paused, not connected or not scheduled."
     )
     schedule_state: ScheduleState
     gone_at: Instant | None = Field(
@@ -203,7 +204,7 @@ def list_segments_of(
     schedules = {row["name"]: row for row in list_schedules(conn, state().settings, tenant)}
     for row in listed["data"]:
         schedule = schedules[_SCHEDULES[row["source"]]]
-        row["next_refresh_at"] = schedule["next_at"]
+        row["next_refresh_at"] = schedule["next_at"] if row.pop("is_scheduled") else None
         row["schedule_state"] = schedule["state"]
     return listed
 

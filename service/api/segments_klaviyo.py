@@ -33,19 +33,21 @@ def read_klaviyo_segments(conn: Connection, tenant: UUID, page: PageQuery) -> di
     parameters = {"tenant_id": tenant, "list_ids": [row["id"] for row in rows]}
     counted = conn.execute(query("destinations.count_lists"), parameters).fetchall()
     schedule = read_schedule(conn, state().settings, tenant, "klaviyo")
+    next_at = schedule["next_at"]
     sizes = {row["list_id"]: row for row in counted}
     return {
         **listed,
         "data": [
             {
                 **row,
+                "next_sync_at": next_at if row["is_scheduled"] else None,
                 "member_count": sizes.get(row["id"], {}).get("profiles"),
                 "as_of": sizes.get(row["id"], {}).get("as_of"),
             }
             for row in rows
         ],
         "as_of": min((row["as_of"] for row in counted), default=None),
-        "next_sync_at": schedule["next_at"],
+        "next_sync_at": next_at if any(row["is_scheduled"] for row in rows) else None,
         "schedule_state": schedule["state"],
     }
 

@@ -11,7 +11,6 @@ from service.api.paging import PageQuery
 from service.api.segment_list import SegmentsQuery, list_segments_of
 from service.api.segments_klaviyo import read_klaviyo_segments
 from service.api.tenant import read_tenant
-from service.core.db import Connection
 from service.core.queries import query
 from service.queue.schedules import read_schedule
 from service.tenants.segment_rules import read_labels
@@ -50,7 +49,7 @@ def _show_shopify_segments() -> str:
         tenant = read_tenant(conn, tenant_id())
         listing = read_listing(conn, SegmentsQuery, read, sort="name")
         synced = fetch_one(conn, query("api.find_shopify_segments_as_of"))
-        schedule = _read_schedule(conn, "segments")
+        schedule = read_schedule(conn, state().settings, tenant_id(), "segments")
     return _render(
         "segments_shopify.html",
         "shopify",
@@ -67,14 +66,7 @@ def _show_klaviyo_segments() -> str:
         listing = read_listing(
             conn, PageQuery, lambda page: read_klaviyo_segments(conn, tenant_id(), page)
         )
-        schedule = _read_schedule(conn, "klaviyo")
-    return _render(
-        "segments_klaviyo.html", "klaviyo", tenant=tenant, listing=listing, schedule=schedule
-    )
-
-
-def _read_schedule(conn: Connection, name: str) -> dict[str, Any]:
-    return read_schedule(conn, state().settings, tenant_id(), name)
+    return _render("segments_klaviyo.html", "klaviyo", tenant=tenant, listing=listing)
 
 
 def _render(template: str, tab: str, **values: Any) -> str:

@@ -360,6 +360,32 @@ def sizes(client: FlaskClient, list_id: str) -> tuple[Any, ...]:
     return config["members_there"], segment["member_count"], len(members), listed
 
 
+def test_the_next_sync_of_a_pulled_list_is_that_of_its_configuration(
+    client: FlaskClient, first: str
+) -> None:
+    def next_times() -> set[str | None]:
+        """What each page says of when the list is synced next."""
+        page = client.get("/api/admin/segments/klaviyo").get_json()
+        [listed] = client.get("/api/admin/segments?source=klaviyo").get_json()["data"]
+        segment = client.get(f"/api/admin/segments/klaviyo:{first}").get_json()
+        return {
+            page["next_sync_at"],
+            page["data"][0]["next_sync_at"],
+            listed["next_refresh_at"],
+            segment["next_refresh_at"],
+            client.get(f"{PATH}/config/{config['config_id']}").get_json()["next_sync_at"],
+        }
+
+    config = add(client, list_id=first, direction="pull")
+    (planned,) = next_times()
+    assert planned is not None
+    for change in ({"is_paused": True}, {"is_paused": False, "is_scheduled": False}):
+        client.patch(f"{PATH}/config/{config['config_id']}", json=change)
+        assert next_times() == {None}
+    client.patch(f"{PATH}/config/{config['config_id']}", json={"is_scheduled": True})
+    assert next_times() == {planned}
+
+
 def test_every_page_says_the_same_size_of_a_list(
     client: FlaskClient,
     here: Settings,

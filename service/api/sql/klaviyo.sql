@@ -29,7 +29,8 @@ with readers as (
         c.list_id,
         min(c.direction) as direction,
         max(c.last_synced_at) as synced_at,
-        min(c.list_name) as name
+        min(c.list_name) as name,
+        bool_or(c.is_scheduled and not c.is_paused) as is_scheduled
     from app.klaviyo_sync_configs as c
     where c.tenant_id = %(tenant_id)s and c.direction in ('pull', 'bidirectional')
     group by c.list_id
@@ -43,7 +44,8 @@ named as (
         r.direction,
         r.synced_at,
         l.full_read_at,
-        l.gone_at
+        l.gone_at,
+        r.is_scheduled
     from readers as r
     left join app.klaviyo_lists as l on l.tenant_id = %(tenant_id)s and r.list_id = l.list_id
 )
@@ -55,7 +57,8 @@ select
     direction,
     synced_at,
     full_read_at,
-    gone_at
+    gone_at,
+    is_scheduled
 from named
 where
     (%(list_id)s::text is null or id = %(list_id)s)

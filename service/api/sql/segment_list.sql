@@ -224,7 +224,17 @@ select
             and s.id = any(d.segments)
             and d.wanted <> 'deleted'
         order by lower(d.code)
-    ) as promo_codes
+    ) as promo_codes,
+    s.source <> 'klaviyo'
+    or exists (
+        select from app.klaviyo_sync_configs as c
+        where
+            c.tenant_id = %(tenant_id)s
+            and 'klaviyo:' || c.list_id = s.id
+            and c.direction in ('pull', 'bidirectional')
+            and c.is_scheduled
+            and not c.is_paused
+    ) as is_scheduled
 from page as s
 order by {sort_key};
 
