@@ -496,7 +496,7 @@ def test_a_shopify_segment_has_one_size_and_says_when_it_changed(
 def test_a_list_without_a_run_of_its_schedule_says_why(
     client: FlaskClient, here: Settings, pool: Pool, tenant: UUID, first: str
 ) -> None:
-    config = add(client, list_id=first, segment_key="rfm:champions")
+    config = add(client, list_id=first, segment_key="rfm:champions", direction="bidirectional")
     path = f"{PATH}/config/{config['config_id']}"
 
     def states() -> set[tuple[str, bool]]:

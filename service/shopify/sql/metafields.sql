@@ -13,8 +13,8 @@ from app.shopify_metafields
 where tenant_id = %(tenant_id)s;
 
 -- name: find_metafields_to_sync
--- A row if the tenant's store is connected and accepts the access token, and metafields are turned on or have still to be
--- removed.
+-- A row if the tenant's store is connected and accepts the access token, and metafields are turned
+-- on or have still to be removed.
 select s.is_enabled
 from app.shopify_metafields as s
 inner join app.connections as c on s.tenant_id = c.tenant_id
