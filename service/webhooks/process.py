@@ -384,6 +384,8 @@ def _memberships(session: _Session, dues: Sequence[Due]) -> None:
         for item in answer["customerSegmentMembership"]["memberships"]
     ]
     with session.transaction() as conn:
+        parameters = {"tenant_id": session.tenant_id, "segment_ids": segment_ids}
+        conn.execute(query("webhooks.lock_segments"), parameters)
         conn.execute(
             query("webhooks.load_memberships"),
             {

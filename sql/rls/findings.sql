@@ -52,6 +52,7 @@ with granted_lists (privileges, relations) as (
                 'shopify.rejected_rows',
                 'shopify.rereads',
                 'shopify.segment_changes',
+                'shopify.segment_confirmations',
                 'shopify.segment_members',
                 'shopify.sync_positions',
                 'shopify.sync_watermarks',

@@ -371,6 +371,9 @@ def add_to_remaining_tables(conn: Connection, tenant_id: UUID, person: str) -> N
         "insert into shopify.segment_changes"
         " (tenant_id, segment_id, customer_id, changed_at, has_entered)"
         " values (%(t)s, '1', %(c)s, '2026-01-01', true)",
+        "insert into shopify.segment_confirmations"
+        " (tenant_id, segment_id, customer_id, confirmed_at, is_member)"
+        " values (%(t)s, '1', %(c)s, '2026-01-01', true)",
         "insert into intermediate.int_customers_touched (tenant_id, customer_id)"
         " values (%(t)s, %(c)s) on conflict do nothing",
         "insert into intermediate.int_customers_backfilled_for_rfm"

@@ -174,25 +174,30 @@ def test_who_enters_and_leaves_is_recorded_but_not_at_the_first_reading(
     assert {row["customer_id"] for row in rows if row["entered_at"] is not None} == set(left)
 
 
+def answer_webhooks(source: Source, number: int, members: dict[str, bool]) -> None:
+    """Load what the store answers to webhooks about these customers and a segment."""
+    for customer_id, is_member in members.items():
+        membership = {"segment_id": str(number), "is_member": is_member}
+        with tenant_transaction(source.pool, source.tenant_id) as conn:
+            conn.execute(
+                query("webhooks.load_memberships"),
+                {
+                    "tenant_id": source.tenant_id,
+                    "customer_id": customer_id,
+                    "memberships": Jsonb([membership]),
+                    "is_withheld": True,
+                    **dict.fromkeys(("email", "display_name", "marketing_state")),
+                },
+            )
+
+
 def test_what_a_webhook_changes_during_a_reading_stays(source: Source, store: Store) -> None:
     sync_segments(source)
     number = direct(store)
     joins, leaves = "77", members_of(store, number)[0]
 
     def change_memberships() -> None:
-        for customer_id, is_member in ((joins, True), (leaves, False)):
-            membership = {"segment_id": str(number), "is_member": is_member}
-            with tenant_transaction(source.pool, source.tenant_id) as conn:
-                conn.execute(
-                    query("webhooks.load_memberships"),
-                    {
-                        "tenant_id": source.tenant_id,
-                        "customer_id": customer_id,
-                        "memberships": Jsonb([membership]),
-                        "is_withheld": False,
-                        **dict.fromkeys(("email", "display_name", "marketing_state")),
-                    },
-                )
+        answer_webhooks(source, number, {joins: True, leaves: False})
 
     acting = replace(source, progress=Acting(change_memberships))
     sync_one_segment(acting, str(number))
@@ -204,6 +209,35 @@ def test_what_a_webhook_changes_during_a_reading_stays(source: Source, store: St
     # The next reading has them as the store does.
     sync_one_segment(source, str(number))
     assert_in_step(source, store)
+
+
+def test_what_a_webhook_confirms_during_a_reading_stays(source: Source, store: Store) -> None:
+    number = direct(store)
+    sync_segments(source)
+    before = members_of(store, number)
+    store.update_segment(number, query="number_of_orders >= 2")
+    after = members_of(store, number)
+    # Who has left at the moment of the reading is back afterwards, and the other way round: what
+    # the webhooks about both find is what is stored already.
+    returns, goes = next(each for each in before if each not in after), after[0]
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        conn.execute("delete from shopify.segment_members where customer_id = %s", [goes])
+
+    def confirm_memberships() -> None:
+        answer_webhooks(source, number, {returns: True, goes: False})
+
+    acting = replace(source, progress=Acting(confirm_memberships))
+    sync_one_segment(acting, str(number))
+    row = loaded(source)[str(number)]
+    assert row["members"] == sorted({*after, returns} - {goes})
+    assert row["member_count"] == len(row["members"])
+    left, entered = {*before} - {*after, returns}, {*after} - {*before, goes}
+    assert changes(source, number) == {False: sorted(left), True: sorted(entered)}
+    # A later reading knows better, and needs no confirmation any more.
+    sync_one_segment(source, str(number))
+    assert loaded(source)[str(number)]["members"] == after
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        assert conn.execute("select * from shopify.segment_confirmations").fetchall() == []
 
 
 def test_sizes_are_recorded_by_day_and_end_with_the_segment(source: Source, store: Store) -> None:

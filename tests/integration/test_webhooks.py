@@ -592,6 +592,32 @@ def test_a_changed_membership_changes_one_row(
     assert counted["member_count"] == len(store.members_of(segment).rows)
 
 
+def test_a_membership_is_answered_for_after_a_reading_that_is_being_stored(
+    url: str, synced: UUID, pool: Pool, store: Store, work: Work
+) -> None:
+    """Otherwise the reading would not see that the store has confirmed a member since."""
+    segment = store.segments[store.data.segments[1].number]
+    member = store.members_of(segment).rows[0].customer.number
+    joined = {"customer_id": member, "segment_id": segment.number}
+    post_webhook(url, store.data.domain, "customer.joined_segment", joined)
+    with ThreadPoolExecutor(1) as thread, tenant_transaction(pool, synced) as reading:
+        reading.execute(
+            "update shopify.cached_segments set name = 'Renamed' where segment_id = %s",
+            [str(segment.number)],
+        )
+        working = thread.submit(work)
+        with pytest.raises(TimeoutError):
+            working.result(2)
+        assert states(pool, synced) == {"queued"}
+        reading.execute(
+            "delete from shopify.segment_members where segment_id = %s and customer_id = %s",
+            [str(segment.number), str(member)],
+        )
+    working.result(10)
+    changes = find(pool, "select customer_id, has_entered from shopify.segment_changes", synced)
+    assert changes == {"customer_id": str(member), "has_entered": True}
+
+
 def test_customers_who_leave_a_segment_are_removed(
     subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:

@@ -58,6 +58,12 @@ segment_changes as (
     returning 1
 ),
 
+segment_confirmations as (
+    delete from shopify.segment_confirmations as c
+    where c.tenant_id = %(tenant_id)s and c.customer_id = any(%(customer_ids)s)
+    returning 1
+),
+
 rejected as (
     delete from shopify.rejected_rows as r
     where
@@ -311,6 +317,7 @@ from
         ('shopify.customers', (select count(*) from customers)),
         ('shopify.segment_members', (select count(*) from members)),
         ('shopify.segment_changes', (select count(*) from segment_changes)),
+        ('shopify.segment_confirmations', (select count(*) from segment_confirmations)),
         ('shopify.rejected_rows', (select count(*) from rejected)),
         ('shopify.rereads', (select count(*) from rereads)),
         ('app.klaviyo_ledger', (select count(*) from ledger)),

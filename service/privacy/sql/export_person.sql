@@ -39,6 +39,16 @@ select
                 from shopify.segment_changes as c
                 where c.tenant_id = %(tenant_id)s and c.customer_id = any(%(customer_ids)s)
             ),
+            'shopify.segment_confirmations',
+            (
+                select
+                    jsonb_agg(
+                        to_jsonb(c) - 'tenant_id'
+                        order by c.confirmed_at, c.segment_id
+                    )
+                from shopify.segment_confirmations as c
+                where c.tenant_id = %(tenant_id)s and c.customer_id = any(%(customer_ids)s)
+            ),
             'shopify.rejected_rows',
             (
                 select jsonb_agg(to_jsonb(r) - 'tenant_id')

@@ -73,7 +73,7 @@ where
 
 -- name: delete_erased_members
 -- Deletes erased people from segments whose members this transaction has written, and from the
--- changes that it has recorded.
+-- changes and confirmations that it has recorded.
 with tenant_key as (
     select k.erasure_key
     from app.erasure_keys as k
@@ -88,6 +88,21 @@ changes as (
     where
         c.tenant_id = %(tenant_id)s
         and c.landed_xid = pg_current_xact_id()
+        and exists (
+            select from app.erased_subjects as e
+            where
+                e.tenant_id = %(tenant_id)s
+                and e.digest = app.erasure_digest(k.erasure_key, 'customer', c.customer_id)
+        )
+),
+
+confirmations as (
+    delete from shopify.segment_confirmations as c
+    using tenant_key as k
+    where
+        c.tenant_id = %(tenant_id)s
+        and c.segment_id = any(%(segment_ids)s)
+        and c.confirmed_at = now()
         and exists (
             select from app.erased_subjects as e
             where

@@ -109,17 +109,25 @@ from loaded as l;
 -- name: load_members
 -- Makes a segment's stored members those that have been read, writing only what differs, and
 -- records who entered and left, except at the first reading: those members had entered before. What
--- a webhook has changed since the reading began stays as it is, also in the member count.
+-- a webhook has confirmed since the reading began stays as it is, also in the member count.
 with newer as (
-    select distinct on (h.customer_id)
-        h.customer_id,
-        h.has_entered
-    from shopify.segment_changes as h
+    select
+        c.customer_id,
+        c.is_member
+    from shopify.segment_confirmations as c
     where
-        h.tenant_id = %(tenant_id)s
-        and h.segment_id = %(segment_id)s
-        and h.changed_at > %(read_at)s
-    order by h.customer_id asc, h.changed_at desc
+        c.tenant_id = %(tenant_id)s
+        and c.segment_id = %(segment_id)s
+        and c.confirmed_at > %(read_at)s
+),
+
+-- No earlier reading can be stored any more.
+used as (
+    delete from shopify.segment_confirmations as c
+    where
+        c.tenant_id = %(tenant_id)s
+        and c.segment_id = %(segment_id)s
+        and c.confirmed_at <= %(read_at)s
 ),
 
 counted as (
@@ -128,8 +136,8 @@ counted as (
         member_count = greatest(
             s.member_count + (
                 select
-                    count(*) filter (where n.has_entered and i.customer_id is null)
-                    - count(*) filter (where not n.has_entered and i.customer_id is not null)
+                    count(*) filter (where n.is_member and i.customer_id is null)
+                    - count(*) filter (where not n.is_member and i.customer_id is not null)
                 from newer as n
                 left join (select distinct m.customer_id from pg_temp.incoming_members as m) as i
                     on n.customer_id = i.customer_id
@@ -255,6 +263,12 @@ emptied as (
     using gone as g
     where m.tenant_id = %(tenant_id)s and m.segment_id = g.segment_id
     returning 1
+),
+
+unconfirmed as (
+    delete from shopify.segment_confirmations as c
+    using gone as g
+    where c.tenant_id = %(tenant_id)s and c.segment_id = g.segment_id
 ),
 
 -- Rejections of segments that are gone.

@@ -283,3 +283,11 @@ set
     finished_at = now()
 where tenant_id = %(tenant_id)s and webhook_id = %(webhook_id)s and state = 'held'
 returning webhook_id, topic, state, attempts, reason, advice, received_at, triggered_at;
+
+-- name: lock_segments
+-- Waits for readings of these segments that are being stored, and keeps others waiting.
+select s.segment_id
+from shopify.cached_segments as s
+where s.tenant_id = %(tenant_id)s and s.segment_id = any(%(segment_ids)s)
+order by s.segment_id
+for no key update;

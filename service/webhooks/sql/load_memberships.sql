@@ -1,7 +1,8 @@
 -- name: load_memberships
 -- Add a customer to the segments that the store has them in, remove them from the others that were
 -- asked about, and update the segments' member counts. Only rows that differ are written. A segment
--- that has not been loaded is left to the next sync. Entering and leaving are recorded. While
+-- that has not been loaded is left to the next sync. Entering and leaving are recorded, and that
+-- the store was asked, so that a reading that began before does not undo it. While
 -- Shopify withholds fields, members that are stored stay as they are.
 with asked as (
     select
@@ -10,6 +11,23 @@ with asked as (
     from jsonb_to_recordset(%(memberships)s) as r (segment_id text, is_member boolean)
     inner join shopify.cached_segments as s on r.segment_id = s.segment_id
     where s.tenant_id = %(tenant_id)s and s.gone_at is null
+),
+
+confirmed as (
+    insert into shopify.segment_confirmations as c (
+        tenant_id, segment_id, customer_id, confirmed_at, is_member
+    )
+    select
+        %(tenant_id)s,
+        a.segment_id,
+        %(customer_id)s,
+        now(),
+        a.is_member
+    from asked as a
+    on conflict (tenant_id, segment_id, customer_id) do update set
+        confirmed_at = excluded.confirmed_at,
+        is_member = excluded.is_member
+    where c.tenant_id = %(tenant_id)s
 ),
 
 joined as (
