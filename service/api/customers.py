@@ -277,7 +277,7 @@ def list_customers(page: CustomersQuery) -> dict[str, Any]:
         return read_customers(conn, tenant_id(), page)
 
 
-@blueprint.get(f"{PATH}/<customer_id>")
+@blueprint.get(f"{PATH}/<path:customer_id>")
 @blueprint.output(CustomerDetail)
 def show_customer(customer_id: str) -> dict[str, Any]:
     """Get a customer: scores with their reasons, segments, history, samples and lists."""
@@ -285,7 +285,7 @@ def show_customer(customer_id: str) -> dict[str, Any]:
         return read_customer(conn, tenant_id(), customer_id)
 
 
-@blueprint.get(f"{PATH}/<customer_id>/segments")
+@blueprint.get(f"{PATH}/<path:customer_id>/segments")
 @blueprint.output(CustomerSegments)
 def list_customer_segments(customer_id: str) -> dict[str, Any]:
     """List the segments of all sources that a customer is in; fast enough for a checkout.
@@ -297,7 +297,7 @@ def list_customer_segments(customer_id: str) -> dict[str, Any]:
         return {"customer_id": customer_id, "data": rows}
 
 
-@blueprint.get(f"{PATH}/<customer_id>/orders")
+@blueprint.get(f"{PATH}/<path:customer_id>/orders")
 @blueprint.input(PageQuery, location="query", arg_name="page")
 @blueprint.output(CustomerOrdersPage)
 def list_customer_orders(customer_id: str, page: PageQuery) -> dict[str, Any]:

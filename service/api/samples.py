@@ -156,7 +156,7 @@ def read_suggestions(conn: Connection, page: SuggestionsQuery) -> dict[str, Any]
     return _SUGGESTIONS.read_page(conn, page, statement, tenant_id=tenant_id(), reason=page.reason)
 
 
-@blueprint.put("/api/admin/samples/suggestions/<order_id>/decision")
+@blueprint.put("/api/admin/samples/suggestions/<path:order_id>/decision")
 @blueprint.input(SampleChoice, arg_name="choice")
 @blueprint.output(SampleDecided, status_code=202)
 def decide_sample(order_id: str, choice: SampleChoice) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def decide_sample(order_id: str, choice: SampleChoice) -> dict[str, Any]:
         return _applied(conn, needs_build=choice.decision != "dismissed")
 
 
-@blueprint.delete("/api/admin/samples/suggestions/<order_id>/decision")
+@blueprint.delete("/api/admin/samples/suggestions/<path:order_id>/decision")
 @blueprint.output(SampleDecided, status_code=202)
 def withdraw_sample_decision(order_id: str) -> dict[str, Any]:
     """Withdraw a decision about an order. Your settings apply to it again."""
@@ -214,7 +214,7 @@ def _applied(conn: Connection, *, needs_build: bool) -> dict[str, Any]:
     return {"run": run}
 
 
-@blueprint.get("/api/admin/samples/<order_id>")
+@blueprint.get("/api/admin/samples/<path:order_id>")
 @blueprint.output(SampleOrderDetail)
 def show_sample_order(order_id: str) -> dict[str, Any]:
     """Get a sample order with its evidence, items, note and creator."""
@@ -222,7 +222,7 @@ def show_sample_order(order_id: str) -> dict[str, Any]:
         return read_sample(conn, order_id)
 
 
-@blueprint.post("/api/admin/samples/<order_id>/creator")
+@blueprint.post("/api/admin/samples/<path:order_id>/creator")
 @blueprint.input(CreatorChoice, arg_name="choice")
 @blueprint.output(SampleOrderDetail)
 def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
@@ -242,7 +242,7 @@ def choose_creator(order_id: str, choice: CreatorChoice) -> dict[str, Any]:
         return read_sample(conn, order_id)
 
 
-@blueprint.delete("/api/admin/samples/<order_id>/creator")
+@blueprint.delete("/api/admin/samples/<path:order_id>/creator")
 @blueprint.output(SampleOrderDetail)
 def unlink_creator(order_id: str) -> dict[str, Any]:
     """Remove the creator of a sample. Builds do not add one again."""

@@ -91,7 +91,7 @@ def samples() -> str:
     )
 
 
-@blueprint.get("/samples/orders/<order_id>")
+@blueprint.get("/samples/orders/<path:order_id>")
 def sample_order(order_id: str) -> str:
     """One sample order."""
     with transaction() as conn:

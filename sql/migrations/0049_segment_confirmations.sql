@@ -1,5 +1,5 @@
--- What webhooks have confirmed of memberships, also where it changed nothing: a reading of a segment
--- that began before must not undo it. A reading deletes what is older than itself.
+-- What webhooks have confirmed of memberships, also where it changed nothing: a reading of a
+-- segment that began before must not undo it. A reading deletes what is older than itself.
 
 create table shopify.segment_confirmations (
     tenant_id uuid not null,
@@ -16,8 +16,8 @@ create index segment_confirmations_customer_idx
 on shopify.segment_confirmations (tenant_id, customer_id);
 
 comment on table shopify.segment_confirmations is
-'What the store last answered to webhooks about a customer and a segment, since the segment''s last '
-'reading.';
+'What the store last answered to webhooks about a customer and a segment, since the last reading '
+'of the segment.';
 comment on column shopify.segment_confirmations.confirmed_at is 'When the answer was stored.';
 
 call app.protect('shopify.segment_confirmations');

@@ -222,6 +222,27 @@ def test_a_chosen_or_removed_creator_is_shown_at_once(
     ]
 
 
+def test_an_order_whose_id_has_a_slash_is_shown_and_changed(
+    client: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    bo = new_creator(client, name="Bo Möller")
+    add_samples(settings, tenant, [{"order_id": "2024/001"}])
+    with connect_as_owner(settings) as owner:
+        land(owner, tenant, [{"order_id": "2024/001"}])
+    path = f"{PATH}/2024%2F001"
+    assert client.get(path).get_json()["order_id"] == "2024/001"
+    chosen = client.post(f"{path}/creator", json={"creator_id": bo["creator_id"]}).get_json()
+    assert chosen["creator_name"] == "Bo Möller"
+    assert client.delete(f"{path}/creator").get_json()["creator_id"] is None
+    decision = f"{PATH}/suggestions/2024%2F001/decision"
+    assert client.put(decision, json={"decision": "ugc"}).status_code == 202
+    assert client.delete(decision).status_code == 202
+    # What is no order's id keeps its own route.
+    assert len(client.get(f"{PATH}/stats").get_json()["data"]) > 1
+    page = client.get("/admin/samples/orders/2024%2F001")
+    assert 'data-order="2024/001"' in page.text
+
+
 def test_an_order_cannot_be_linked_across_tenants(
     client: FlaskClient, app: APIFlask, settings: Settings, tenants: list[UUID]
 ) -> None:
