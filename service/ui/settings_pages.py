@@ -13,14 +13,21 @@ from service.api.audit_log import AuditQuery, read_audit_log
 from service.api.integrations import read_shopify_connection
 from service.api.integrations_klaviyo import read_klaviyo_connection
 from service.api.problems import BadCursorError
+from service.api.segment_list import SegmentsQuery, list_segments_of
 from service.api.tenant import read_tenant
+from service.core.db import Connection
 from service.core.queries import query
+from service.segments.ids import Source
 from service.tenants.sessions import list_sessions
 from service.tenants.tokens import list_tokens
 from service.ui.blueprint import blueprint, render
 from service.ui.schedules import read_schedules
 from service.ui.times import zone_of
 
+# Segments whose changes webhooks tell.
+_WITH_CHANGES: tuple[Source, ...] = ("rfm", "shopify")
+# As many as a page of the list has. The API takes those beyond.
+_MOST_SEGMENTS = 200
 # Names in actions that are not common words.
 _PROPER = {"rfm": "RFM", "klaviyo": "Klaviyo", "shopify": "Shopify"}
 
@@ -74,8 +81,26 @@ def settings_schedules() -> str:
 
 @blueprint.get("/settings/webhooks")
 def settings_webhooks() -> str:
-    """Outgoing webhooks, and what was delivered."""
-    return render("settings_webhooks.html", "settings")
+    """Outgoing webhooks, and what was delivered; `segment` is chosen for a new one."""
+    with transaction() as conn:
+        tenant = read_tenant(conn, tenant_id())
+        segments = {source: _read_segments(conn, source) for source in _WITH_CHANGES}
+    chosen = request.args.get("segment", "")
+    known = {row["id"] for rows in segments.values() for row in rows}
+    return render_template(
+        "settings_webhooks.html",
+        tenant=tenant,
+        section="settings",
+        segments=segments,
+        chosen=chosen if chosen in known else "",
+    )
+
+
+def _read_segments(conn: Connection, source: Source) -> list[dict[str, Any]]:
+    """The segments of a source, by name."""
+    page = SegmentsQuery.model_validate({"source": source, "limit": _MOST_SEGMENTS})
+    rows: list[dict[str, Any]] = list_segments_of(conn, tenant_id(), page)["data"]
+    return [row for row in rows if row["gone_at"] is None]
 
 
 @blueprint.get("/settings/audit-log")

@@ -594,3 +594,20 @@ def test_webhooks_are_added_tested_disabled_and_deleted(
             page.get_by_role("dialog").get_by_role("button", name="Delete").click()
             expect(page.get_by_role("button", name=f"Delete: {url}")).to_have_count(0)
         expect(page.get_by_text("No webhooks.")).to_be_visible()
+
+
+def test_a_webhook_is_added_for_the_changes_of_a_segment(
+    here: Settings, tenant: UUID, serve: Serve, page: Page, inspect: Inspect
+) -> None:
+    with serve(here, "kessel") as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin")
+        page.goto(f"{site.url}/admin/settings/webhooks?segment=rfm:loyal")
+        expect(page.get_by_label("Customers of")).to_have_value("rfm:loyal")
+        expect(page.get_by_label("Customers left a segment")).to_be_checked()
+        expect(page.get_by_label("Klaviyo sync failed")).not_to_be_checked()
+        page.get_by_label("Webhook URL (https)").fill("https://hooks.example/three")
+        page.get_by_role("button", name="Add webhook").click()
+        added = page.locator("[data-endpoints] > div")
+        expect(added).to_contain_text("Customers left a segment. Only customers of Loyal.")
+        inspect(page)

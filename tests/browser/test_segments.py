@@ -425,7 +425,7 @@ def test_the_actions_of_a_segment_are_in_a_menu(
         "Sync to Klaviyo": "/admin/klaviyo?add=1&segment=rfm:champions",
         "Create promo code": "/admin/promo-codes?segment=rfm:champions",
         "Export CSV": "/api/admin/segments/rfm:champions/customers.csv",
-        "Notify by webhook": "/admin/settings/webhooks",
+        "Notify by webhook": "/admin/settings/webhooks?segment=rfm:champions",
     }
     for name, href in targets.items():
         expect(menu.get_by_role("link", name=name)).to_have_attribute("href", href)

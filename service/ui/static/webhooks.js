@@ -69,7 +69,7 @@ function describe(endpoint) {
     "div",
     { class: "panel padded" },
     make("p", {}, make("strong", {}, url)),
-    make("p", { class: "muted" }, endpoint.topics.map((topic) => topics[topic]).join(", ")),
+    make("p", { class: "muted" }, topicsOf(endpoint)),
     make("p", {}, ...stateOf(endpoint)),
     make(
       "div",
@@ -92,6 +92,14 @@ function describe(endpoint) {
       button("Delete", () => remove(path, url), "danger"),
     ),
   );
+}
+
+function topicsOf({ topics: chosen, segments }) {
+  const words = chosen.map((topic) => topics[topic]).join(", ");
+  if (!segments || !chosen.some((topic) => topic.startsWith("segment."))) return words;
+  const options = [...section.querySelector("#segments").options];
+  const names = new Map(options.map(({ value, text }) => [value, text]));
+  return `${words}. Only customers of ${segments.map((id) => names.get(id) || id).join(", ")}.`;
 }
 
 function editTopics(path, { url, topics: current }) {
@@ -195,7 +203,8 @@ part("add-webhook").addEventListener("submit", (event) => {
   const input = section.querySelector("#webhook_url");
   const chosen = [...section.querySelectorAll("[name=topics]:checked")].map(({ value }) => value);
   run("Saving…", async () => {
-    const body = { url: input.value.trim(), topics: chosen };
+    const segment = section.querySelector("#segments").value;
+    const body = { url: input.value.trim(), topics: chosen, segments: segment ? [segment] : null };
     const { secret } = await call(endpointsPath, { method: "POST", body });
     showSecret(secret);
     input.value = "";
