@@ -47,8 +47,23 @@ _TRANSIENT_STATUSES = frozenset({408, 425, 429, 430, *range(500, 600)})
 _REJECTED_STATUSES = frozenset({429, 430})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
-_DECODER = json.JSONDecoder()
 _UNSTORABLE = re.compile(rb"\\u(?:0000|d[89a-f])", re.IGNORECASE)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number out of range")
+    return number
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+# Python also takes NaN and Infinity, which PostgreSQL's jsonb does not.
+_NUMBERS: dict[str, Any] = {"parse_float": _finite, "parse_constant": _refuse}
+_DECODER = json.JSONDecoder(**_NUMBERS)
 
 
 class TransientError(Exception):
@@ -349,10 +364,22 @@ def decode_json(response: httpx.Response) -> Any:
         TransientError: The body is not JSON: truncated, nested too deeply, or a gateway's page.
     """
     try:
-        body = response.json()
+        body = response.json(**_NUMBERS)
         return storable(body) if _UNSTORABLE.search(response.content) else body
     except (ValueError, RecursionError):
         raise TransientError("it answered with something that is not JSON") from None
+
+
+def load_json(text: str) -> Any:
+    """A JSON document, without what PostgreSQL's text cannot hold.
+
+    Raises:
+        ValueError: It is not JSON, or is nested too deeply.
+    """
+    try:
+        return storable(_DECODER.decode(text))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def read_json(text: str) -> Any:
@@ -363,11 +390,12 @@ def read_json(text: str) -> Any:
     """
     try:
         value, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise ValueError("more than one JSON value")
+        is_odd = "\\u" in text and _UNSTORABLE.search(text.encode("utf-8", "surrogatepass"))
+        return storable(value) if is_odd else value
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    if end != len(text):
-        raise ValueError("more than one JSON value")
-    return storable(value) if "\\u" in text and _UNSTORABLE.search(text.encode()) else value
 
 
 def storable(value: Any) -> Any:

@@ -7,7 +7,6 @@ all of them open, so a key can be replaced while the service runs.
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypedDict
@@ -55,7 +54,8 @@ def key_ring(settings: Settings) -> dict[str, bytes]:
         key_id, _, encoded = entry.partition(":")
         try:
             key = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
+        except ValueError:
+            # Not base64, or not ASCII.
             key = b""
         # Named by position: any part of a malformed entry may be the secret.
         if not key_id or len(key) != KEY_BYTES:

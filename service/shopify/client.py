@@ -196,11 +196,11 @@ class ShopifyClient:
             body = decode_json(response)
             if not isinstance(body, dict):
                 raise TransientError("it answered with something that is not a GraphQL answer")
-            cost = (body.get("extensions") or {}).get("cost") or {}
+            cost = _object(_object(body.get("extensions")).get("cost"))
             throttle = _throttle(cost)
             if throttle is not None:
-                spent = float(cost.get("actualQueryCost") or 0)
-                self._costs[priced] = float(cost.get("requestedQueryCost") or 0)
+                spent = _number(cost.get("actualQueryCost"))
+                self._costs[priced] = _number(cost.get("requestedQueryCost"))
         finally:
             self._bucket.settle(reserved, spent, throttle)
         data = body.get("data")
@@ -235,7 +235,7 @@ class ShopifyClient:
             return
         listed = errors if isinstance(errors, list) else [errors]
         found = [e if isinstance(e, dict) else {"message": str(e)} for e in listed]
-        codes = frozenset(str((e.get("extensions") or {}).get("code")) for e in found)
+        codes = frozenset(str(_object(e.get("extensions")).get("code")) for e in found)
         # The same sentence may come once per record.
         message = "; ".join(dict.fromkeys(str(e.get("message") or e) for e in found))[:300]
         if "THROTTLED" in codes:
@@ -261,7 +261,7 @@ class ShopifyClient:
         Raises:
             ShopifyUnapprovedError: Shopify has not approved the app for what it needs.
         """
-        denied = [e for e in errors if (e.get("extensions") or {}).get("code") == "ACCESS_DENIED"]
+        denied = [e for e in errors if _object(e.get("extensions")).get("code") == "ACCESS_DENIED"]
         fields = {optional_field(e): str(e.get("message") or "")[:300] for e in denied}
         new = fields.keys() - self.withheld.keys()
         if None not in fields and new:
@@ -320,14 +320,24 @@ def document(name: str) -> str:
 
 
 def _throttle(cost: Data) -> Throttle | None:
-    status = cost.get("throttleStatus")
-    if not status:
+    """The state of the rate limit; None if the answer does not tell it."""
+    status = _object(cost.get("throttleStatus"))
+    names = ("maximumAvailable", "currentlyAvailable", "restoreRate")
+    if not all(isinstance(status.get(name), int | float) for name in names):
         return None
+    maximum, available, restore_rate = (_number(status[name]) for name in names)
     return Throttle(
-        maximum=max(float(status["maximumAvailable"]), 1.0),
-        available=float(status["currentlyAvailable"]),
-        restore_rate=max(float(status["restoreRate"]), 1.0),
+        maximum=max(maximum, 1.0), available=available, restore_rate=max(restore_rate, 1.0)
     )
+
+
+def _object(value: Any) -> Data:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float:
+    """A number of points, of which no shop has a billion; 0 for anything else."""
+    return min(max(float(value), 0.0), 1e9) if isinstance(value, int | float) else 0.0
 
 
 def _failures_in_lists(data: Any, errors: Sequence[Data]) -> list[Failure]:

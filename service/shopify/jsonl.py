@@ -170,7 +170,11 @@ def check_file_url(url: str, own: str = "") -> None:
     Raises:
         FileGoneError: It is not https, or on another server.
     """
-    parts = urlsplit(url)
+    refused = FileGoneError("Shopify named a file that is not on its servers; it was not fetched.")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise refused from None
     allowed = urlsplit(own)
     if own and (parts.scheme, parts.netloc) == (allowed.scheme, allowed.netloc):
         return
@@ -180,7 +184,7 @@ def check_file_url(url: str, own: str = "") -> None:
         or parts.username is not None
         or not f".{host}".endswith(_FILE_HOSTS)
     ):
-        raise FileGoneError("Shopify named a file that is not on its servers; it was not fetched.")
+        raise refused
 
 
 def _check_status(response: httpx.Response) -> None:

@@ -63,7 +63,8 @@ def optional_field(error: Mapping[str, Any]) -> str | None:
 
 def is_unapproved(error: Mapping[str, Any]) -> bool:
     """Whether an ACCESS_DENIED error is about protected customer data, rather than a scope."""
-    documentation = (error.get("extensions") or {}).get("documentation")
+    extensions = error.get("extensions")
+    documentation = extensions.get("documentation") if isinstance(extensions, dict) else None
     return bool(_UNAPPROVED.search(f"{error.get('message')} {documentation}"))
 
 

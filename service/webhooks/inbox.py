@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from psycopg.types.json import Jsonb
 
 from service.core.config import Settings, client_secrets
 from service.core.db import Connection, Pool, tenant_transaction
-from service.core.http import storable
+from service.core.http import load_json, storable
 from service.core.queries import query
 from service.tenants.shop_domain import tenant_of_shop
 from service.webhooks.events import defer_event
@@ -158,8 +157,8 @@ def _decode(body: bytes) -> Any:
     """The body as JSON that PostgreSQL can hold; as text if it is not JSON."""
     text = body.decode("utf-8", "replace")
     try:
-        return storable(json.loads(text))
-    except (ValueError, RecursionError):
+        return load_json(text)
+    except ValueError:
         return storable(text)
 
 
