@@ -240,7 +240,7 @@ def test_an_order_whose_id_has_a_slash_is_shown_and_changed(
     # What is no order's id keeps its own route.
     assert len(client.get(f"{PATH}/stats").get_json()["data"]) > 1
     page = client.get("/admin/samples/orders/2024%2F001")
-    assert 'data-order="2024/001"' in page.text
+    assert 'data-link-creator="2024/001"' in page.text
 
 
 def test_an_order_cannot_be_linked_across_tenants(
