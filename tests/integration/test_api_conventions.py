@@ -291,6 +291,8 @@ def test_a_body_that_is_null_is_refused(client: FlaskClient) -> None:
         answer = client.post(f"{ADMIN}/samples/settings/undo", data=body)
         assert answer.status_code == 422
         assert answer.get_json()["detail"] == "The body must be an object."
+    # What is not there is not found, whatever the body.
+    assert client.patch(f"{ADMIN}/tokens/1", data="null").status_code == 404
 
 
 def test_nothing_has_an_address_with_a_nul_character(settings: Settings, tenant: UUID) -> None:
