@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,7 @@ from tests.web import (
     token_for,
 )
 
+_REFUSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "api.md"
 
 
@@ -84,13 +86,28 @@ def test_every_response_matches_openapi(described: Any, token: str, mode: Genera
         call_with_many_inputs(described, result.ok(), token, mode)
 
 
+@pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
+def test_every_response_without_a_credential_matches_openapi(
+    described: Any, mode: GenerationMode
+) -> None:
+    for result in described.get_all_operations():
+        call_with_many_inputs(described, result.ok(), None, mode)
+
+
 def _literals(described: Any) -> set[str]:
     """The parts of all paths that are no parameters."""
     return {part for path in described.raw_schema["paths"] for part in path.split("/")}
 
 
-def call_with_many_inputs(described: Any, operation: Any, token: str, mode: GenerationMode) -> None:
+def call_with_many_inputs(
+    described: Any, operation: Any, token: str | None, mode: GenerationMode
+) -> None:
     """Send valid or invalid inputs, and check the responses."""
+    # In this process nothing would decompress the answers.
+    headers = {"Accept-Encoding": "identity"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    is_refused = token is None and operation.definition.raw["security"] != []
 
     @hypothesis_settings(
         max_examples=15,
@@ -105,12 +122,13 @@ def call_with_many_inputs(described: Any, operation: Any, token: str, mode: Gene
         # query would be sent as its text.
         assume(not _literals(described).intersection(map(str, case.path_parameters.values())))
         assume(not any(isinstance(value, (dict, list)) for value in case.query.values()))
-        case.call_and_validate(
-            # In this process nothing would decompress the answers.
-            headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
+        answer = case.call_and_validate(
+            headers=headers,
             # OpenAPI allows any text as a cursor; the lists refuse cursors that are not theirs.
             excluded_checks=[positive_data_acceptance],
         )
+        # A path that no route has is not found, with and without a credential.
+        assert not is_refused or answer.status_code in _REFUSED, (case.method, case.formatted_path)
 
     try:
         call()
