@@ -54,7 +54,7 @@ def tenants_in_statements() -> Outcome:
 def tenants_in_models() -> Outcome:
     """Remove the tenant from each join, window and comparison of a model."""
     survivors, removed = [], 0
-    with tempfile.TemporaryDirectory() as target, database.built_database() as settings:
+    with tempfile.TemporaryDirectory() as target, database.database(is_built=True) as settings:
         for name, text in models.model_statements(settings, Path(target)):
             for changed, line in models.without_tenant(text):
                 removed += 1
@@ -74,6 +74,7 @@ def main() -> int:
             "tenant in a predicate of a statement": tenants_in_statements(),
             "tenant in a join of a model": tenants_in_models(),
             "policy, FORCE, privilege or rights of a view": database.survivors(),
+            "query of the isolation check": database.survivors_of_the_check(),
         }
     outcomes["guard of the code"] = guards_of_code(only or "")
     for what, (removed, survivors) in outcomes.items():

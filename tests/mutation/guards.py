@@ -270,6 +270,62 @@ GUARDS = (
         "return _is_loopback(address) and host in _LOCAL_NAMES",
         ("integration/test_metrics.py::test_without_a_token_only_the_local_machine_reads_metrics",),
     ),
+    Guard(
+        "scripts of other sites",
+        "service/api/browsers.py",
+        'return request.path.startswith("/api/") and request.headers.get("Origin") in origins',
+        'return "Origin" in request.headers',
+        (f"{_CREDENTIALS}test_other_sites_scripts_and_frames_are_allowed_only_by_the_settings",),
+    ),
+    Guard(
+        "frames of other sites",
+        "service/app.py",
+        """or "'none'"\n""",
+        'or "*"\n',
+        (f"{_CREDENTIALS}test_other_sites_scripts_and_frames_are_allowed_only_by_the_settings",),
+    ),
+    Guard(
+        "limit of requests at the same time",
+        "service/api/capacity.py",
+        "if not self._free.acquire(blocking=False):",
+        "if not self._free.acquire(blocking=True):",
+        ("integration/test_web_server.py::test_a_busy_service_answers_every_request",),
+    ),
+    Guard(
+        "an Idempotency-Key belongs to its credential",
+        "service/api/idempotency.py",
+        'credential=str(who.credential_id or f"{who.kind} {who.actor}"),',
+        'credential="any",',
+        ("integration/test_api_idempotency.py::test_a_key_belongs_to_its_credential_and_tenant",),
+    ),
+    Guard(
+        "names of actors",
+        "service/tenants/tokens.py",
+        "if name.lower().startswith(_RESERVED):",
+        "if False:",
+        (f"{_CREDENTIALS}test_nobody_is_called_like_another_kind_of_actor",),
+    ),
+    Guard(
+        "length of a platform's secret",
+        "service/tenants/platform_tokens.py",
+        "if settings.jwt_secret and len(settings.jwt_secret.encode()) < _SHORTEST_SECRET:",
+        "if False:",
+        (f"{_CREDENTIALS}test_incomplete_settings_of_a_platform_are_refused",),
+    ),
+    Guard(
+        "keys of a platform by https",
+        "service/tenants/platform_tokens.py",
+        'if parts.scheme != "https" and parts.hostname not in LOOPBACK:',
+        "if False:",
+        (f"{_CREDENTIALS}test_incomplete_settings_of_a_platform_are_refused",),
+    ),
+    Guard(
+        "token of metrics",
+        "service/core/metrics.py",
+        'return hmac.compare_digest(given.encode(), f"Bearer {settings.metrics_token}".encode())',
+        "return bool(given)",
+        ("integration/test_metrics.py::test_with_a_token_metrics_require_it",),
+    ),
     # -- secrets and files
     Guard(
         "weak secret keys",
@@ -345,6 +401,23 @@ GUARDS = (
         (
             "integration/test_csv_stream.py::test_every_item_of_a_list_is_escaped_and_numbers_are_not",
         ),
+    ),
+    Guard(
+        "mode of the file of the secret key",
+        "service/core/secrets.py",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)",
+        (
+            "unit/test_vault.py"
+            "::test_the_secret_key_is_generated_once_and_readable_by_its_owner_only",
+        ),
+    ),
+    Guard(
+        "privacy exports expire",
+        "service/privacy/sql/requests.sql",
+        "where tenant_id = %(tenant_id)s and export_id = %(export_id)s and expires_at > now();",
+        "where tenant_id = %(tenant_id)s and export_id = %(export_id)s;",
+        (f"{_PRIVACY}test_an_export_expires",),
     ),
     # -- calls to other servers
     Guard(
@@ -426,6 +499,13 @@ GUARDS = (
         'signed = b".".join((message_id.encode(), str(timestamp).encode(), body))',
         "signed = body",
         (f"{_DELIVERIES}test_only_changes_of_lists_are_sent_and_messages_are_signed",),
+    ),
+    Guard(
+        "number of calls of one tenant's receivers",
+        "service/notifications/jobs.py",
+        "_LANES = 2\n",
+        "_LANES = 2**64\n",
+        (f"{_DELIVERIES}test_a_store_has_two_calls_at_the_same_time_at_most",),
     ),
     Guard(
         "redirects of Shopify and Klaviyo",
@@ -623,6 +703,20 @@ GUARDS = (
         '    if "customer" in payload:\n',
         "    if False:\n",
         (f"{_PROOFS}test_a_body_of_another_topic_is_no_removal_and_no_erasure",),
+    ),
+    Guard(
+        "size of a webhook",
+        "service/api/admission.py",
+        "request.max_content_length = _MAX_BODY_BYTES[request.endpoint]",
+        "request.max_content_length = None",
+        (f"{_WEBHOOKS}test_a_body_over_the_limit_is_refused",),
+    ),
+    Guard(
+        "a store that was connected again is not erased",
+        "service/privacy/requests.py",
+        "    if connected is not None:\n",
+        "    if False:\n",
+        (f"{_PRIVACY}test_a_store_that_was_connected_again_is_not_erased",),
     ),
     # -- tenants: the transaction, and what crosses it
     Guard(
