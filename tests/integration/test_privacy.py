@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import stamina
@@ -29,9 +29,11 @@ from service.core.db import (
     connect,
     connect_as_owner,
     create_pool,
+    one,
     tenant_transaction,
     transform_url,
 )
+from service.core.queries import query
 from service.klaviyo.connection import connect_klaviyo
 from service.queue.enqueue import Enqueueable, enqueue
 from service.shopify.connection import connect_shopify
@@ -39,11 +41,12 @@ from service.shopify.orders_csv import import_orders
 from service.shopify.sync import sync_shopify
 from service.tenants.tenants import add_tenant
 from service.worker.tasks import Worker
+from tests.clones import digests
 from tests.command import quintile, quintile_process
 from tests.conftest import AS_OF, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served, work_until_settled
 from tests.shops import small_shop
-from tests.web import client_of, running_app
+from tests.web import add_samples, add_scored_customers, client_of, running_app
 
 SCHEMAS = ["shopify", "app", "jobs", "staging", "intermediate", "marts"]
 NAME = "Zaphira Quillfeather"
@@ -973,6 +976,40 @@ def test_shop_redact_waits_for_a_day_after_the_removal(
     two_days_later(superuser)
     Worker(here, pool).privacy(str(tenant), "w")
     assert superuser.execute("select name from app.tenants").fetchall() == []
+
+
+def test_what_is_built_is_exported_and_erased_of_one_tenant_only(built_settings: Settings) -> None:
+    """Both tenants have a customer, an order and a creator with the same ids and address."""
+    creator = uuid4()
+    with connect_as_owner(built_settings) as owner:
+        tenants = [add_tenant(owner, name) for name in ("north", "south")]
+    for tenant_id in tenants:
+        add_scored_customers(built_settings, tenant_id, [("1", "champions", "10.00")])
+        add_samples(built_settings, tenant_id, [{"order_id": "1", "creator_id": creator}])
+    person = {
+        "customer_ids": ["1"],
+        "order_ids": ["1"],
+        "emails": ["c1@example.com", "ada@example.com"],
+        "creator_ids": [str(creator)],
+    }
+    with (
+        connect(transform_url(built_settings)) as conn,
+        connect(built_settings.database_url) as superuser,
+    ):
+        here, there = tenants
+        kept = digests(superuser, there)
+        about = person | {"tenant_id": here}
+        found = one(conn.execute(query("privacy.rows_built"), about).fetchone())["built"]
+        assert {name: len(rows) for name, rows in found.items()} == {
+            "marts.customer_facts": 1,
+            "marts.sample_orders": 1,
+        }
+        conn.execute(query("privacy.erase_built"), about)
+        assert "marts.customer_facts" not in digests(superuser, here)
+        assert digests(superuser, there) == kept
+        conn.execute("select app.erase_built_rows_of_tenant(%s)", [here])
+        assert not [name for name in digests(superuser, here) if name.startswith("marts.")]
+        assert digests(superuser, there) == kept
 
 
 def test_the_web_service_cannot_erase_a_tenant(pool: Pool, tenant: UUID) -> None:

@@ -788,14 +788,14 @@ GUARDS = (
         "sql/migrations/0011_webhooks.sql",
         "return 'tenant_id = $1 and (' || concat_ws(",
         "return '$1 is not null and (' || concat_ws(",
-        (f"{_EQUAL}test_tenants_with_equal_ids_stay_apart",),
+        (f"{_PRIVACY}test_what_is_built_is_exported_and_erased_of_one_tenant_only",),
     ),
     Guard(
         "erasure of a tenant limited to the tenant",
         "sql/migrations/0011_webhooks.sql",
         "execute format('delete from %s where tenant_id = $1', relation) using tenant;",
         "execute format('delete from %s where $1 is not null', relation) using tenant;",
-        (f"{_PRIVACY}test_shop_redact_leaves_only_a_receipt",),
+        (f"{_PRIVACY}test_what_is_built_is_exported_and_erased_of_one_tenant_only",),
     ),
     Guard(
         "protection of tables",
