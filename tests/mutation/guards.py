@@ -31,7 +31,7 @@ class Guard:
     @property
     def is_slow(self) -> bool:
         """Whether its tests make databases, or build."""
-        builds = ("test_equal_tenants", "test_model_joins")
+        builds = ("test_model_joins", "test_two_tenants")
         return self.has_own_templates or any(name in test for test in self.tests for name in builds)
 
 
@@ -40,7 +40,6 @@ _AUTH = "integration/test_auth.py::"
 _BULK = "integration/test_shopify_bulk.py::"
 _CREDENTIALS = "integration/test_api_credentials.py::"
 _DELIVERIES = "integration/test_webhook_deliveries.py::"
-_EQUAL = "integration/test_equal_tenants.py::"
 _ISOLATION = "isolation/test_isolation.py::"
 _PRIVACY = "integration/test_privacy.py::"
 _PROOFS = "integration/test_webhook_proofs.py::"
@@ -746,20 +745,6 @@ GUARDS = (
         "            c.tenant_id = %(tenant_id)s\n            and (\n                c.email in",
         "            true\n            and (\n                c.email in",
         ("unit/test_tenant_predicates.py::test_every_statement_names_the_tenant",),
-    ),
-    Guard(
-        "creators of the tenant's samples, with equal addresses",
-        "models/intermediate/samples/int_samples_matched_to_creators.sql",
-        "            s.tenant_id = i.tenant_id\n            and i.kind = 'email'\n",
-        "            i.kind = 'email'\n",
-        (f"{_EQUAL}test_models_calculate_the_same_beside_others",),
-    ),
-    Guard(
-        "members of Shopify's segments within the tenant",
-        "models/marts/customers/segment_members.sql",
-        "left join facts as f on m.tenant_id = f.tenant_id and m.customer_id = f.customer_id",
-        "left join facts as f on m.customer_id = f.customer_id",
-        (f"{_EQUAL}test_models_calculate_the_same_beside_others",),
     ),
     Guard(
         "list of creators within the tenant",
