@@ -155,6 +155,7 @@ def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
     """
     with transaction() as conn:
         shop = shop_domain(conn, tenant_id())
+        before = _audited(read_shopify_connection(conn, tenant_id()))
     connect_shopify(
         state().settings,
         state().pool,
@@ -164,10 +165,12 @@ def connect_shopify_store(given: ShopifyCredential) -> ShopifyConnection:
         attempts=_ATTEMPTS,
     )
     with transaction() as conn:
-        record(conn, "shopify.connected", given.shop or shop or "")
+        connection = read_shopify_connection(conn, tenant_id())
+        subject = connection.shop_domain or ""
+        record(conn, "shopify.connected", subject, before=before, after=_audited(connection))
         enqueue(conn, tenant_id(), "shopify_sync")
         enqueue(conn, tenant_id(), "segments_sync")
-        return read_shopify_connection(conn, tenant_id())
+        return connection
 
 
 @blueprint.post(f"{PATH}/verify")
@@ -199,9 +202,21 @@ def sync_shopify_orders() -> Any:
 def disconnect_shopify_store() -> ShopifyConnection:
     """Delete the store's token and stop syncing. Synced data stays."""
     with transaction() as conn:
-        record(conn, "shopify.disconnected")
+        before = read_shopify_connection(conn, tenant_id())
         disconnect(conn, tenant_id(), "shopify", "It was disconnected in Quintile.")
-        return read_shopify_connection(conn, tenant_id())
+        after = read_shopify_connection(conn, tenant_id())
+        subject = before.shop_domain or ""
+        values = {"before": _audited(before), "after": _audited(after)}
+        record(conn, "shopify.disconnected", subject, **values)
+        return after
+
+
+def _audited(connection: ShopifyConnection) -> dict[str, Any]:
+    return {
+        "shop": connection.shop_domain,
+        "is_connected": connection.state not in (None, "disconnected"),
+        "token_last_four": connection.token_last_four,
+    }
 
 
 def _tokens(given: ShopifyCredential) -> TokenSet:

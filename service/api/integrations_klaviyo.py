@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from apiflask import APIBlueprint
@@ -93,10 +93,13 @@ def connect_klaviyo_account(given: KlaviyoCredential) -> KlaviyoConnection:
     because the old key was refused are resumed.
     """
     api_key = given.api_key.get_secret_value()
+    with transaction() as conn:
+        before = _audited(read_klaviyo_connection(conn, tenant_id()))
     connect_klaviyo(state().settings, state().pool, tenant_id(), api_key, attempts=_ATTEMPTS)
     with transaction() as conn:
-        record(conn, "klaviyo.connected")
-        return read_klaviyo_connection(conn, tenant_id())
+        connection = read_klaviyo_connection(conn, tenant_id())
+        record(conn, "klaviyo.connected", before=before, after=_audited(connection))
+        return connection
 
 
 @blueprint.post(f"{PATH}/verify")
@@ -119,6 +122,16 @@ def verify_klaviyo_connection() -> KlaviyoConnection:
 def disconnect_klaviyo_account() -> KlaviyoConnection:
     """Delete the key and stop syncing. Lists in Klaviyo stay as they are."""
     with transaction() as conn:
-        record(conn, "klaviyo.disconnected")
+        before = _audited(read_klaviyo_connection(conn, tenant_id()))
         disconnect(conn, tenant_id(), "klaviyo", "It was disconnected in Quintile.")
-        return read_klaviyo_connection(conn, tenant_id())
+        connection = read_klaviyo_connection(conn, tenant_id())
+        record(conn, "klaviyo.disconnected", before=before, after=_audited(connection))
+        return connection
+
+
+def _audited(connection: KlaviyoConnection) -> dict[str, Any]:
+    return {
+        "account": connection.account_name,
+        "is_connected": connection.state not in (None, "disconnected"),
+        "key_last_four": connection.key_last_four,
+    }

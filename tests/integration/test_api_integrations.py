@@ -183,6 +183,17 @@ def test_disconnecting_deletes_the_token_and_keeps_the_shop(
     assert client.get("/api/admin/me").get_json()["is_shopify_connected"] is False
     assert client.post("/api/admin/segments/shopify/sync").status_code == 409
     assert client.post(f"{PATH}/verify").status_code == 409
+    entries = client.get("/api/admin/audit-log").get_json()["data"]
+    there = {"shop": SHOP, "is_connected": True, "token_last_four": TOKEN[-4:]}
+    gone = {**there, "is_connected": False, "token_last_four": None}
+    assert [
+        (entry["action"], entry["subject"], entry["before"], entry["after"])
+        for entry in entries
+        if entry["action"].startswith("shopify.")
+    ] == [
+        ("shopify.disconnected", SHOP, there, gone),
+        ("shopify.connected", SHOP, gone, there),
+    ]
     assert client.delete(PATH).status_code == 200
     with connect_as_owner(here) as conn:
         row = one(conn.execute("select sealed_secret, key_id from app.connections").fetchone())

@@ -219,6 +219,11 @@ def test_disconnecting_deletes_the_key(client: FlaskClient, klaviyo_settings: Se
     client.post(PATH, json={"api_key": KEY})
     body = client.delete(PATH).get_json()
     assert (body["state"], body["key_last_four"], body["scopes"]) == ("disconnected", None, [])
+    entry = client.get("/api/admin/audit-log?limit=1").get_json()["data"][0]
+    assert entry["action"] == "klaviyo.disconnected"
+    assert entry["before"]["is_connected"]
+    assert len(entry["before"]["key_last_four"]) == 4
+    assert (entry["after"]["is_connected"], entry["after"]["key_last_four"]) == (False, None)
     assert client.post(f"{PATH}/verify").status_code == 409
     assert client.delete(PATH).status_code == 200
     with connect_as_owner(klaviyo_settings) as conn:
