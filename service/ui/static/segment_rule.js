@@ -252,7 +252,7 @@ async function send(method, body) {
     const { rule, run } = await call(PATH, { method, body });
     load(rule);
     reset.hidden = rule.is_published;
-    form.previousElementSibling.textContent = rule.is_published
+    document.querySelector("[data-changed]").textContent = rule.is_published
       ? "These are the default segments."
       : `Saved by ${rule.updated_by}.`;
     status.textContent = "Saved. Your segments are being recalculated.";
