@@ -62,6 +62,8 @@ _SCOPES: dict[str, Scope] = {
     "samples_settings.match_channels": "read",
     "samples_settings.preview_samples_settings": "read",
     "admin.sign_out": "read",
+    # It reads the store, and leaves the connection as it is.
+    "integrations.sync_shopify_orders": "write",
     # They decide about the deletion of data.
     "set_aside_webhooks.confirm_held_webhook": "admin",
     "set_aside_webhooks.reject_held_webhook": "admin",
