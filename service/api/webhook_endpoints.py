@@ -190,9 +190,14 @@ def read_delivery(conn: Connection, delivery_id: UUID) -> dict[str, Any]:
 @blueprint.output(EndpointsPage)
 def list_webhook_endpoints(page: PageQuery) -> dict[str, Any]:
     """List the endpoints, oldest first, without their secrets."""
-    statement = query("notifications.list_endpoints")
     with transaction() as conn:
-        read = _BY_AGE.read_page(conn, page, statement, tenant_id=tenant_id(), endpoint_id=None)
+        return read_endpoints(conn, page)
+
+
+def read_endpoints(conn: Connection, page: PageQuery) -> dict[str, Any]:
+    """A page of the endpoints, as :class:`EndpointsPage`."""
+    statement = query("notifications.list_endpoints")
+    read = _BY_AGE.read_page(conn, page, statement, tenant_id=tenant_id(), endpoint_id=None)
     return {**read, "data": [_shown(endpoint) for endpoint in read["data"]]}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, time
+from types import MappingProxyType
 from typing import Any
 
 from flask import render_template, request
@@ -12,11 +14,14 @@ from service.api.access import access, tenant_id, transaction
 from service.api.audit_log import AuditQuery, read_audit_log
 from service.api.integrations import read_shopify_connection
 from service.api.integrations_klaviyo import read_klaviyo_connection
+from service.api.paging import PageQuery
 from service.api.problems import BadCursorError
 from service.api.segment_list import SegmentsQuery, list_segments_of
 from service.api.tenant import read_tenant
+from service.api.webhook_endpoints import read_endpoints
 from service.core.db import Connection
 from service.core.queries import query
+from service.notifications.topics import Topic
 from service.segments.ids import Source
 from service.tenants.sessions import list_sessions
 from service.tenants.tokens import list_tokens
@@ -26,6 +31,17 @@ from service.ui.times import zone_of
 
 # Segments whose changes webhooks tell.
 _WITH_CHANGES: tuple[Source, ...] = ("rfm", "shopify")
+_TOPICS: Mapping[Topic, str] = MappingProxyType(
+    {
+        "klaviyo_sync.failed": "Klaviyo sync failed",
+        "klaviyo_sync.recovered": "Klaviyo sync recovered",
+        "segment.customer_entered": "Customers entered a segment",
+        "segment.customer_left": "Customers left a segment",
+        "sample.found": "Samples found",
+        "sample.fulfilled": "Samples fulfilled",
+        "build.completed": "Segments calculated",
+    }
+)
 # As many as a page of the list has. The API takes those beyond.
 _MOST_SEGMENTS = 200
 # Names in actions that are not common words.
@@ -85,6 +101,7 @@ def settings_webhooks() -> str:
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         segments = {source: _read_segments(conn, source) for source in _WITH_CHANGES}
+        endpoints = read_endpoints(conn, PageQuery.model_validate({}))
     chosen = request.args.get("segment", "")
     known = {row["id"] for rows in segments.values() for row in rows}
     return render_template(
@@ -92,6 +109,8 @@ def settings_webhooks() -> str:
         tenant=tenant,
         section="settings",
         segments=segments,
+        endpoints=endpoints["data"],
+        topics=_TOPICS,
         chosen=chosen if chosen in known else "",
     )
 

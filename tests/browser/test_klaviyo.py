@@ -611,3 +611,11 @@ def test_a_webhook_is_added_for_the_changes_of_a_segment(
         added = page.locator("[data-endpoints] > div")
         expect(added).to_contain_text("Customers left a segment. Only customers of Loyal.")
         inspect(page)
+        without = page.context.browser.new_context(
+            storage_state=page.context.storage_state(), java_script_enabled=False
+        ).new_page()
+        without.goto(page.url)
+        row = without.locator("noscript tbody tr")
+        expect(row).to_contain_text("https://hooks.example/three")
+        expect(row).to_contain_text("Customers entered a segment, Customers left a segment")
+        without.context.close()
