@@ -1,0 +1,80 @@
+"""Every page of one store shows nothing of another."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Site
+from tests.web import client_of, running_app
+
+ADMIN = "/api/admin"
+# In everything that the first store has and the second has not.
+MARK = "onlyhere"
+MADE = {
+    f"{ADMIN}/creators": {"handle": MARK, "platform": "tiktok"},
+    f"{ADMIN}/promo-codes": {
+        "code": MARK.upper(),
+        "percentage": "0.2",
+        "segments": ["rfm:champions"],
+    },
+    f"{ADMIN}/tokens": {"label": f"{MARK}-token"},
+    f"{ADMIN}/webhooks/endpoints": {
+        "url": f"https://{MARK}.example/hook",
+        "topics": ["sample.found"],
+    },
+    f"{ADMIN}/sign-in-links": {"person": f"{MARK} person"},
+}
+
+
+def test_no_page_shows_anything_of_another_store(
+    site: Site, signed_in: Page, neighbour: Page
+) -> None:
+    made = {}
+    with running_app(site.settings) as app:
+        client = client_of(app, site.settings, site.tenant_id)
+        for path, body in MADE.items():
+            answer = client.post(path, json=body)
+            assert answer.status_code < 300, answer.text
+            made[path] = answer.get_json()
+        tags = client.patch(f"{ADMIN}/samples/settings", json={"ugc_tags": [f"{MARK}-tag"]})
+        assert tags.status_code == 202, tags.text
+        shop = client.get(f"{ADMIN}/me").get_json()["shop_domain"]
+        pages = sorted(
+            rule.rule
+            for rule in app.url_map.iter_rules()
+            if rule.endpoint.startswith("admin.")
+            and "GET" in (rule.methods or ())
+            and not rule.arguments
+            and "sign" not in rule.rule
+        )
+    assert len(pages) > 15
+    own, shown = [], []
+    for path in pages:
+        for page, found in ((signed_in, own), (neighbour, shown)):
+            page.goto(f"{site.url}{path}")
+            page.wait_for_load_state("networkidle")
+            content = page.content().lower()
+            found += [f"{path}: {mark}" for mark in (MARK, shop) if mark in content]
+    assert shown == []
+    # The first store has each of them on a page.
+    assert {entry for entry in own if entry.endswith(MARK)} >= {
+        f"/admin/{path}: {MARK}"
+        for path in (
+            "promo-codes",
+            "samples/creators",
+            "samples/settings",
+            "settings/audit-log",
+            "settings/tokens",
+            "settings/webhooks",
+        )
+    }
+    for address in (
+        f"samples/creators/{made[f'{ADMIN}/creators']['creator_id']}",
+        f"promo-codes/{MARK}",
+    ):
+        answer = signed_in.goto(f"{site.url}/admin/{address}")
+        assert answer is not None
+        assert answer.status == 200, address
+        answer = neighbour.goto(f"{site.url}/admin/{address}")
+        assert answer is not None
+        assert answer.status == 404, address
