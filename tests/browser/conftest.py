@@ -39,13 +39,15 @@ class Site:
         return f"{self.url}/admin/sign-in#code={code_for(self.settings, self.tenant_id)}"
 
 
-@pytest.fixture(scope="session")
+# Its event loop runs in this thread until it ends, and no other one can: so it ends before tests of
+# other directories, some of which run a worker.
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     found = (shutil.which(name) for name in _BROWSERS)
     executable = os.environ.get("QUINTILE_CHROMIUM") or next(filter(None, found), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import replace
 
 import pytest
@@ -22,7 +21,7 @@ def test_each_guard_is_there_and_has_tests(guard: Guard) -> None:
     changed = mutated(text, guard)
     assert changed != text
     if guard.file.endswith(".py"):
-        ast.parse(changed)
+        compile(changed, guard.file, "exec")
     assert guard.tests
     for test in guard.tests:
         file, _, name = test.partition("::")
