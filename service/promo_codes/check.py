@@ -120,7 +120,7 @@ def _find(
 def _find_ids(conn: Connection, tenant_id: UUID, text: str) -> list[str]:
     """The ids of the customers that a text may mean, whether or not there are such customers."""
     gid = _GID.fullmatch(text)
-    # Ids such as email:… of customers whom only files know contain an @, too.
+    # The ids of customers that only imported files have, such as email:…, contain an @, too.
     if gid or "@" not in text or text.startswith(("email:", "phone:")):
         return [gid[1] if gid else text]
     parameters = {"tenant_id": tenant_id, "email": text}

@@ -217,7 +217,7 @@ def test_a_weak_secret_key_is_replaced_and_nothing_is_lost(
     lost = quintile_process(alone, "keys", "rotate", expect=1)
     assert "does not open with key 'derived'" in lost.stderr
 
-    # Meanwhile what is stored can be used.
+    # Until the rotation, stored secrets can still be opened.
     with connect(url) as admin:
         assert opened(both, admin, tenant_id) == "secret of klaviyo"
     done = quintile_process(both, "keys", "rotate")

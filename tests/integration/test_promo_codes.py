@@ -1330,7 +1330,7 @@ def test_an_erased_person_leaves_no_target_behind(
     with tenant_transaction(work.pool, work.tenant) as conn:
         rows = conn.execute("select target_id from app.promo_code_targets").fetchall()
     assert [row["target_id"] for row in rows] == [buyers[1]]
-    # Shopify erases by its own time; until then its discount has them, and nobody has changed it.
+    # Shopify erases later. Until then its discount lists them, which is no edit in Shopify.
     assert targets_of(only_discount(store)) == set(buyers[:2])
     found = work.build()
     assert (found["targets"]["in_shopify"], found["problem"]) == (1, None)
