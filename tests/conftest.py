@@ -64,6 +64,25 @@ def pytest_runtest_makereport(
     return report
 
 
+class _FailuresAtOnce:
+    """Prints a failure when it happens, so that a run which is ended early has said it."""
+
+    def __init__(self, reporter: pytest.TerminalReporter) -> None:
+        self.reporter = reporter
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.reporter.write_line(f"\n{report.when} of {report.nodeid} failed:", red=True)
+            self.reporter.write_line(report.longreprtext[-4000:])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_FailuresAtOnce(reporter))
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Reference data and official specifications, where they are at hand."""
