@@ -29,8 +29,6 @@ from service.destinations.configs import (
 )
 from service.destinations.status import describe_configs
 from service.destinations.sync_runs import add_rows
-from service.klaviyo.destination import sync_klaviyo
-from service.klaviyo.lists import find_list_name
 from service.queue.runs import record_run, start_run
 from service.tenants.audit import command_access, record_command, recording
 
@@ -92,6 +90,9 @@ def add_command(
     """Sync a list with a segment; prints the configuration's id."""
     if segment is None and direction != "pull":
         raise InvalidInputError("A push or bidirectional sync needs a segment: give --segment.")
+    # Commands that call providers import them late: they take a while, for the others too.
+    from service.klaviyo.lists import find_list_name
+
     with tenant_pool(settings, tenant) as (pool, tenant_id):
         name = find_list_name(settings, pool, tenant_id, list_id)
         new = NewConfig(
@@ -177,6 +178,8 @@ def preview(
         QuintileError: As :func:`service.klaviyo.destination.sync_klaviyo`, after printing the plans
             that were made.
     """
+    from service.klaviyo.destination import sync_klaviyo
+
     with tenant_transaction(pool, tenant_id) as conn:
         for config_id in config_ids or []:
             get_config(conn, tenant_id, config_id)

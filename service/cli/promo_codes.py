@@ -25,7 +25,6 @@ from service.cli.console import (
 from service.core.config import Settings
 from service.core.db import Connection
 from service.promo_codes import codes
-from service.promo_codes.apply import apply_promo_codes
 from service.promo_codes.check import check_customer
 from service.promo_codes.segments import list_targets
 from service.tenants.audit import command_access, record_command, recording
@@ -315,6 +314,8 @@ def history_command(settings: Settings, code: str, tenant: str, as_json: bool) -
 @click.pass_obj
 def apply_command(settings: Settings, tenant: str, as_json: bool) -> None:
     """Apply what is queued to Shopify now, with progress."""
+    from service.promo_codes.apply import apply_promo_codes
+
     with (
         report_result("promo-codes apply", as_json=as_json) as result,
         tenant_pool(settings, tenant) as (pool, tenant_id),

@@ -7,10 +7,7 @@ from dataclasses import asdict
 from typing import IO
 
 import click
-from pydantic import ValidationError
 
-from service.api.input_errors import field_errors, summarise
-from service.api.segment_rules import RfmRuleInput
 from service.cli.console import echo, tenant_connection, tenant_option
 from service.cli.export import segments_export
 from service.core.config import Settings
@@ -69,6 +66,12 @@ def segments_reset_rule(settings: Settings, tenant: str) -> None:
 
 
 def _parse(text: str) -> SegmentRule:
+    # The API takes half a second to import, which every other command would pay, too.
+    from pydantic import ValidationError
+
+    from service.api.input_errors import field_errors, summarise
+    from service.api.segment_rules import RfmRuleInput
+
     try:
         return RfmRuleInput.model_validate_json(text).to_rule()
     except ValidationError as error:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from service.shopify.client import Data, ShopifyClient
 from service.shopify.errors import (
     Failure,
     ShopifyError,
@@ -21,6 +20,9 @@ from service.shopify.errors import (
 )
 from service.shopify.parse import Node, Rejection, source_id_of
 from service.shopify.withheld import field_of
+
+if TYPE_CHECKING:
+    from service.shopify.client import Data, ShopifyClient
 
 # For a query that can be split: after that a smaller one is the better next attempt.
 SPLIT_ATTEMPTS = 2

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from service.shopify.client import ShopifyClient
 from service.shopify.parse import number_of
 from service.shopify.scopes import ALL_ORDERS_SCOPE, NEEDED_SCOPES, is_granted
+
+if TYPE_CHECKING:
+    from service.shopify.client import ShopifyClient
 
 
 @dataclass(frozen=True)
