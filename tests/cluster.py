@@ -62,6 +62,13 @@ _DATA = _HOME / "pg"
 _FORMAT_FILE = _HOME / "format"
 _CHECKOUT_FILE = _HOME / "checkout"
 
+_LONGEST_TRANSACTION_SECONDS = 300
+_OPEN_TRANSACTIONS = """
+    select datname, usename, state, xact_start, left(query, 200) as query
+    from pg_stat_activity
+    where backend_xid is not null or backend_xmin is not null
+"""
+
 _SERVER_SETTINGS = {
     # Nothing here has to survive a power cut.
     "fsync": "off",
@@ -88,7 +95,9 @@ def wait_for_older_transactions(conn: Connection) -> None:
     """
     row = conn.execute("select pg_current_xact_id() as xid").fetchone()
     oldest = "select pg_snapshot_xmin(pg_current_snapshot()) > %s::xid8 as is_over"
+    until = time.monotonic() + _LONGEST_TRANSACTION_SECONDS
     while not one(conn.execute(oldest, [one(row)["xid"]]).fetchone())["is_over"]:
+        assert time.monotonic() < until, conn.execute(_OPEN_TRANSACTIONS).fetchall()
         time.sleep(0.05)
 
 
