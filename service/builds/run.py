@@ -47,6 +47,8 @@ _TRANSIENT = (
     "SSL connection has been closed",
     "the database system is",
     "deadlock detected",
+    # Of the database, or of this machine.
+    "No space left on device",
     # CPython before 3.11.8, when two threads of dbt parse (python/cpython#106905).
     "AST constructor recursion depth mismatch",
 )

@@ -28,6 +28,7 @@ from service.cli.web import serve
 from service.cli.webhooks import webhooks
 from service.core.config import check_installation, load_settings, unknown_variables
 from service.core.errors import AlreadyRunningError, QuintileError
+from service.core.failures import explain_failure
 from service.core.logs import configure_logging
 
 
@@ -47,13 +48,17 @@ class Group(click.Group):
             echo(f"Error: {error.diag.message_primary}.")
             echo("The database is not ready. Run: quintile migrate, then quintile build")
             ctx.exit(FAILED)
-        except psycopg.OperationalError:
-            echo("Error: The connection to the database was lost.")
-            ctx.exit(FAILED)
         except BrokenPipeError:
             # The reader of a pipe, such as head, has closed it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+        except (psycopg.Error, OSError) as error:
+            explained = explain_failure(error)
+            if explained is None:
+                raise
+            echo(f"Error: {explained[0]}")
+            echo(explained[1])
+            ctx.exit(FAILED)
 
 
 @click.group(cls=Group)

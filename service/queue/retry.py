@@ -11,6 +11,7 @@ from typing import TypeVar
 import psycopg
 
 from service.core.errors import QuintileError
+from service.core.failures import is_full_disk
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ def is_transient(error: BaseException) -> bool:
     """Whether a retry may succeed without any change."""
     if isinstance(error, QuintileError):
         return error.is_transient
-    return isinstance(error, _TRANSIENT)
+    return isinstance(error, _TRANSIENT) or is_full_disk(error)
 
 
 def next_try(attempts: int, first_seconds: float) -> datetime:

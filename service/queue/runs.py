@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from service.core.config import Settings
 from service.core.db import Connection, Pool, tenant_transaction
 from service.core.errors import AlreadyRunningError, QuintileError
+from service.core.failures import explain_failure
 from service.core.metrics import count_run
 from service.core.queries import query
 from service.queue.retry import HandedBackError, PostponedError, is_transient, next_try, retry_until
@@ -376,9 +377,8 @@ def _describe(error: BaseException | None) -> tuple[str | None, str | None]:
         return error.message, error.advice or None
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         return "The run was interrupted.", _START_AGAIN
-    if isinstance(error, psycopg.OperationalError):
-        lost = "The connection to the database was lost."
-        return lost, "Start it again if it is not retried automatically."
+    if (explained := explain_failure(error)) is not None:
+        return explained
     # The text of an unexpected error may hold anything, so only the log has it.
     name = type(error).__name__
     return f"An unexpected error occurred ({name}).", "See the log for this run's id."

@@ -95,7 +95,8 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(PROJECT_DIR)
-    tempfile.tempdir = None
+    # Not probed again: Python passes over a directory that is full, and the disk fills later.
+    tempfile.tempdir = environment.get("TMPDIR")
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
         os.dup2(output, stream)

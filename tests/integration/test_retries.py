@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -70,6 +71,9 @@ def fail(pool: Pool, tenant_id: UUID, run_id: UUID, error: Exception, policy: Ru
         (psycopg.errors.DeadlockDetected(), True),
         (BuildFailedError(is_transient=True), True),
         (BuildFailedError(), False),
+        (psycopg.errors.DiskFull(), True),
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (FileNotFoundError(errno.ENOENT, "x"), False),
         # The change may have been made, and must not be made twice.
         (ShopifyUnknownOutcomeError(), False),
         (InvalidInputError("x"), False),
