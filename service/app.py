@@ -60,12 +60,32 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     """
     settings = settings or load_settings()
     configure_logging(settings)
-    origins = read_origins(settings, "cors_origins")
+    load_queries()
+    app = _make_app(settings)
+    app.extensions["quintile"] = open_state(settings)
+    return app
+
+
+def open_state(settings: Settings) -> State:
+    """What an application opens once for all requests.
+
+    Raises:
+        OverprivilegedRoleError: The database role has more privileges than the service needs.
+        DatabaseUnavailableError: The database does not respond, or is not migrated.
+        InvalidSettingError: A setting of the web service is not valid.
+    """
     # Fails now rather than at the first request.
     public_address(settings)
     issuer = Issuer.configured(settings)
     limits = RateLimits(settings.rate_limit_per_minute, settings.failed_logins_per_minute)
-    load_queries()
+    pool = create_pool(settings)
+    atexit.register(pool.close)
+    return State(settings, pool, limits, issuer, Capacity.of(settings))
+
+
+def _make_app(settings: Settings) -> APIFlask:
+    """The application without its state: it knows neither the database nor the providers."""
+    origins = read_origins(settings, "cors_origins")
     app = APIFlask(
         __name__,
         title="Quintile",
@@ -101,9 +121,6 @@ def create_app(settings: Settings | None = None) -> APIFlask:
     app.teardown_request(release_slot)
     for blueprint in (*api.blueprints(), ui.blueprint):
         app.register_blueprint(blueprint)
-    pool = create_pool(settings)
-    atexit.register(pool.close)
-    app.extensions["quintile"] = State(settings, pool, limits, issuer, Capacity.of(settings))
     return app
 
 

@@ -43,7 +43,7 @@ def served(settings: Settings) -> Iterator[str]:
     """Serve the application on a free local port; yields its URL."""
     with running_app(settings) as app:
         server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

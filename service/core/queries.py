@@ -41,8 +41,9 @@ def query(name: str) -> sql.SQL:
         raise QueryNameError(f"There is no statement {name}.") from None
 
 
+@cache
 def load_queries() -> None:
-    """Read every statement and check every name.
+    """Read every statement and check every name, once.
 
     Long-lived processes call this at their start. A statement read later could come from the next
     release, if the checkout has been upgraded by then.

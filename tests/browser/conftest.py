@@ -100,7 +100,7 @@ def _served(settings: Settings, tenant: str) -> Iterator[Site]:
         tenant_id = find_tenant(conn, tenant)
     with running_app(settings) as app:
         server = make_server("127.0.0.1", 0, app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
         thread.start()
         try:
             yield Site(f"http://127.0.0.1:{server.server_port}", settings, tenant_id)

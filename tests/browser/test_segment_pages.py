@@ -67,10 +67,12 @@ def test_customers_are_sorted_filtered_and_paged_in_the_url(
     expect(rows.first).to_have_text(re.compile(re.escape(first.split("\n")[0])))
 
     page.get_by_label("Frequency score").select_option("5")
+    page.wait_for_url("**f_score=5*")
     name = rows.first.locator(".strong").inner_text()
     page.get_by_role("searchbox").fill(name)
     page.get_by_role("button", name="Search").click()
-    page.wait_for_url(re.compile("f_score=5"))
+    page.wait_for_url("**q=*f_score=5*")
+    expect(rows).to_have_count(1)
     for row in rows.all():
         expect(row).to_contain_text(name)
         expect(row.locator(".scores")).to_contain_text("frequency 5")
