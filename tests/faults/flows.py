@@ -64,6 +64,7 @@ class Flow:
         settings: Settings that it needs.
         is_built: Whether it needs marts.
         has_upstream: Whether it calls other servers.
+        has_files: Whether it writes temporary files.
         is_read_back: Whether only the next run reads what this one has changed in other servers.
     """
 
@@ -74,6 +75,7 @@ class Flow:
     settings: Mapping[str, Any] = field(default_factory=dict)
     is_built: bool = True
     has_upstream: bool = True
+    has_files: bool = False
     is_read_back: bool = False
 
     @property
@@ -359,18 +361,21 @@ FLOWS = {
             ("sync", "shopify", "--tenant", NAME, "--only", "segments"),
             connect_store,
             is_built=False,
+            has_files=True,
         ),
         Flow(
             "members",
             ("sync", "shopify", "--tenant", NAME, "--only", "segments"),
             _changed_members,
             is_built=False,
+            has_files=True,
         ),
         Flow(
             "build",
             ("build", "--tenant", NAME, "--as-of", _AS_OF),
             _orders,
             has_upstream=False,
+            has_files=True,
         ),
         Flow(
             "push",
@@ -378,14 +383,22 @@ FLOWS = {
             _changed_segment,
             _in_klaviyo,
             is_read_back=True,
+            has_files=True,
         ),
-        Flow("pull", ("sync", "klaviyo", "--tenant", NAME), _changed_list, _in_klaviyo),
+        Flow(
+            "pull",
+            ("sync", "klaviyo", "--tenant", NAME),
+            _changed_list,
+            _in_klaviyo,
+            has_files=True,
+        ),
         Flow(
             "two-way",
             ("sync", "klaviyo", "--tenant", NAME),
             _changed_both,
             _in_klaviyo,
             is_read_back=True,
+            has_files=True,
         ),
         Flow("redaction", ("jobs", "work"), _asked_to_erase, _in_klaviyo),
         Flow(
@@ -400,6 +413,7 @@ FLOWS = {
             _scored,
             _metafields,
             settings={"shopify_metafields_bulk_from": 1},
+            has_files=True,
         ),
         Flow(
             "outgoing webhooks",

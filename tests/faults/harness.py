@@ -186,7 +186,8 @@ class Harness:
     @staticmethod
     def applies(flow: Flow, fault: str) -> bool:
         """Whether a fault can concern a flow."""
-        return flow.has_upstream or fault != "storm"
+        concerned = {"storm": flow.has_upstream, "own disk": flow.has_files}
+        return concerned.get(fault, True)
 
     def points(self, prepared: Prepared, fault: str, count: int) -> Iterator[Point]:
         """Points that are spread over the flow, on both sides, before messages and answers."""

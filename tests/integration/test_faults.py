@@ -1,4 +1,4 @@
-"""A few flows and faults of ``python -m tests.faults``, at two points each.
+"""A few flows and faults of ``python -m tests.faults``, at one or two points each.
 
 The command tries every flow with every fault, at more points.
 """
@@ -10,12 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import Cluster
-from tests.faults.flows import FLOWS
+from tests.faults.disks import can_mount, own_server
 from tests.faults.harness import Attempt, Harness, harness, try_all
 
 pytestmark = pytest.mark.kill
-
-POINTS = 2
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +22,24 @@ def made(cluster: Cluster) -> Iterator[Harness]:
         yield made
 
 
+def check(made: Harness, flow: str, faults: list[str], points: int) -> None:
+    attempts: list[Attempt] = []
+    try_all(made, [flow], faults, points, attempts.append)
+    assert [attempt for attempt in attempts if attempt.problems] == []
+    assert {attempt.fault for attempt in attempts if attempt.has_struck} == set(faults)
+
+
 @pytest.mark.parametrize(
-    ("flow", "faults"),
-    [
-        ("pull", ["kill", "network"]),
-        ("promo codes", ["database", "storm"]),
-    ],
+    ("flow", "faults"), [("pull", ["kill", "network"]), ("promo codes", ["database", "storm"])]
 )
 def test_a_disturbed_flow_ends_as_if_undisturbed(
     made: Harness, flow: str, faults: list[str]
 ) -> None:
-    attempts: list[Attempt] = []
-    try_all(made, [flow], faults, POINTS, attempts.append)
-    assert [attempt for attempt in attempts if attempt.problems] == []
-    assert {attempt.fault for attempt in attempts if attempt.has_struck} == set(faults)
-    assert flow in FLOWS
+    check(made, flow, faults, points=2)
+
+
+def test_a_flow_that_found_a_disk_full_ends_as_if_undisturbed() -> None:
+    if not can_mount():
+        pytest.skip("only root can mount the disks to fill")
+    with own_server() as server, harness(server.cluster, server) as made:
+        check(made, "segments", ["server disk", "own disk"], points=2)
