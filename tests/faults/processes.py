@@ -60,7 +60,8 @@ def start(
         settings: Its settings.
         arguments: Its arguments.
         log: Where its output goes.
-        tmp: Its directory of temporary files, to which it then writes however little it has.
+        tmp: Its directory of temporary files, to which it then writes however little it has. A
+            build then starts dbt as usual, which writes more than a warm one.
     """
     _CONTEXT.set_forkserver_preload(["tests.faults.preloaded"])
     log.unlink(missing_ok=True)
@@ -73,7 +74,7 @@ def start(
             list(arguments),
             environment,
             str(log),
-            warm_command() if arguments[0] == "build" else [],
+            warm_command() if arguments[0] == "build" and tmp is None else [],
             tmp is not None,
         ),
     )
@@ -101,7 +102,8 @@ def _run(
     for stream in (1, 2):
         os.dup2(output, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    run.dbt_command = lambda: dbt_command
+    if dbt_command:
+        run.dbt_command = lambda: dbt_command
     http._FIRST_WAIT_SECONDS = _FIRST_WAIT_SECONDS
     if spools_on_disk:
         spool._IN_MEMORY_BYTES = 1
