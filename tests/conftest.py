@@ -7,6 +7,7 @@ or demo) database of its own in a few hundredths of a second.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 SHARED_DIR = PROJECT_DIR.parent / "shared"
 _LAST = ("kill", "upgrade", "backup")
+_SAYS_EVERY_SECONDS = 300
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -64,11 +66,28 @@ def pytest_runtest_makereport(
     return report
 
 
-class _FailuresAtOnce:
-    """Prints a failure when it happens, so that a run which is ended early has said it."""
+class _Progress:
+    """Says at once what has failed, and every few minutes what is running.
+
+    A run that a clock ends prints no summary.
+    """
 
     def __init__(self, reporter: pytest.TerminalReporter) -> None:
         self.reporter = reporter
+        self.began = self.said = time.monotonic()
+        self.running: dict[str, float] = {}
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.running[nodeid] = time.monotonic()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self.running.pop(nodeid, None)
+        now = time.monotonic()
+        if now - self.said >= _SAYS_EVERY_SECONDS:
+            self.said = now
+            self.reporter.write_line(f"\nafter {(now - self.began) / 60:.0f} minutes, running:")
+            for test, since in self.running.items():
+                self.reporter.write_line(f"  {test} for {now - since:.0f} s")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -80,7 +99,7 @@ class _FailuresAtOnce:
 def pytest_configure(config: pytest.Config) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_FailuresAtOnce(reporter))
+        config.pluginmanager.register(_Progress(reporter))
 
 
 @pytest.fixture(scope="session")

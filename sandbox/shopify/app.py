@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
@@ -106,10 +107,10 @@ def run_query(store: Store, payload: Mapping[str, Any]) -> Body:
     if not isinstance(query, str) or not query.strip():
         return {"errors": [{"message": "No query string was present"}]}
     try:
-        document = parse(query)
+        document, errors = _checked(query)
     except GraphQLSyntaxError as error:
         return {"errors": [dict(error.formatted)]}
-    if errors := validate(executable_schema(), document):
+    if errors:
         return {"errors": [as_shopify_reports(error) for error in errors]}
     name = payload.get("operationName")
     try:
@@ -120,6 +121,18 @@ def run_query(store: Store, payload: Mapping[str, Any]) -> Body:
     except GraphQLError as error:
         return {"errors": [dict(error.formatted)]}
     return _run_paid(store, document, model, variables, name)
+
+
+# A sync repeats a few queries, and to validate one takes about as long as to run it.
+@lru_cache(maxsize=256)
+def _checked(query: str) -> tuple[DocumentNode, list[GraphQLError]]:
+    """The parsed query, and what the schema says is wrong with it.
+
+    Raises:
+        GraphQLSyntaxError: It cannot be parsed.
+    """
+    document = parse(query)
+    return document, validate(executable_schema(), document)
 
 
 def _run_paid(

@@ -34,7 +34,7 @@ from tests.shops import small_shop
 pytestmark = pytest.mark.kill
 
 SEED = int(os.environ.get("KILL_SEED", "20261130"))
-POINTS = 10
+POINTS = int(os.environ.get("KILL_POINTS", "4"))
 LONGEST_DELAY_SECONDS = 0.6
 # Of each answer, so that a run of two dozen calls takes about a second.
 ANSWER_SECONDS = 0.03

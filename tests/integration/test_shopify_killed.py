@@ -58,9 +58,10 @@ COMPARING = (
 
 
 def points(phases: tuple[str, ...], seed: int) -> list[tuple[str, float]]:
-    """Ten of them: each phase once, and some of them again."""
+    """Each phase once; KILL_POINTS gives more."""
     rng = Random(seed)  # noqa: S311 - repeatable on purpose
-    chosen = [*phases, *rng.sample(phases, 10 - len(phases))]
+    more = int(os.environ.get("KILL_POINTS", "0")) - len(phases)
+    chosen = [*phases, *rng.choices(phases, k=max(more, 0))]
     return [(phase, round(rng.uniform(0, LONGEST_DELAY_SECONDS), 3)) for phase in chosen]
 
 
@@ -178,7 +179,7 @@ def kill_and_rerun(
             found = synced(settings, comparison)
         for table, rows in expected.items():
             assert found[table] == rows, f"{table} after a kill at {where}"
-    assert killed >= 8, f"with seed {SEED}, too many came too late"
+    assert killed >= len(phases) - 2, f"with seed {SEED}, too many came too late"
 
 
 def test_a_first_sync_killed_anywhere_ends_with_the_same_tables(connected: World) -> None:

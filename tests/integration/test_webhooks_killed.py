@@ -33,7 +33,7 @@ from tests.worker import NO_SCHEDULES, wait_until, worker_process
 pytestmark = pytest.mark.kill
 
 SEED = int(os.environ.get("KILL_SEED") or time.time_ns() % 1_000_000)
-KILLS = 8
+KILLS = int(os.environ.get("KILL_POINTS", "5"))
 CUSTOMERS = [f"c{number}" for number in range(500)]
 LONGEST_DELAY = 2.5
 # Short enough to wait for, long enough for heartbeats on a busy machine.
