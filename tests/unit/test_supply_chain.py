@@ -53,6 +53,12 @@ def test_the_lists_have_the_versions_of_the_constraints_and_no_others() -> None:
     assert {"setuptools", "importlib-metadata"} <= everything.keys()
 
 
+def test_the_base_image_has_a_digest() -> None:
+    text = (PROJECT_DIR / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    assert re.findall(r"^FROM (.*)$", text, re.MULTILINE) == ["${PYTHON_IMAGE}"]
+    assert re.search(r"^ARG PYTHON_IMAGE=python:[\w.-]+@sha256:[0-9a-f]{64}$", text, re.MULTILINE)
+
+
 def test_the_page_of_licences_is_what_the_packages_say() -> None:
     rows = [
         tuple(cell.strip() for cell in line.strip("|").split("|"))
