@@ -18,7 +18,7 @@ from service.core.db import (
 )
 from service.promo_codes.apply import apply_promo_codes
 from service.queue.runs import record_run, start_run
-from tests.web import add_scored_customers
+from tests.web import CALCULATED_AT, SUMMARIZED, add_scored_customers
 
 PATH = "/api/admin/promo-codes"
 
@@ -44,6 +44,20 @@ def add_customers(settings: Settings, tenant_id: UUID, segments: dict[str, Seque
             """,
             [(tenant_id, number, f"c{number}@example.com") for number, _, _ in rows],
         )
+    with connect(transform_url(settings)) as conn:
+        conn.execute(
+            "update marts.customer_facts set is_in_shopify = customer_id ~ '^[0-9]{1,20}$'"
+            " where tenant_id = %s",
+            [tenant_id],
+        )
+    summarize(settings, tenant_id)
+
+
+def summarize(settings: Settings, tenant_id: UUID) -> None:
+    """Count the segments of the tenant's customers, as a build does."""
+    with connect(transform_url(settings)) as conn:
+        conn.execute("delete from marts.rfm_segment_summary where tenant_id = %s", [tenant_id])
+        conn.execute(SUMMARIZED, {"tenant_id": tenant_id, "at": CALCULATED_AT})
 
 
 def move_customers(
@@ -63,6 +77,7 @@ def move_customers(
             """,
             {"tenant_id": tenant_id, "customers": list(customers), "segment": segment},
         )
+    summarize(settings, tenant_id)
 
 
 def only_discount(store: Store) -> Discount:

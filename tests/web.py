@@ -54,14 +54,17 @@ BUILT = """
 SUMMARIZED = """
     insert into marts.rfm_segment_summary (
         tenant_id, segment, priority, customers, customer_share, orders, revenue, revenue_share,
-        average_order_value, median_recency_days, repeat_rate, currency, calculated_at
+        average_order_value, median_recency_days, repeat_rate, currency, calculated_at,
+        reachable_customers, emailable_customers
     )
     select
         tenant_id, segment, row_number() over (order by segment), count(*),
         round(count(*) / sum(count(*)) over (), 4), sum(window_order_count),
         round(sum(window_minor) / 100, 2),
         round(sum(window_minor) / nullif(sum(sum(window_minor)) over (), 0), 4),
-        round(sum(window_minor) / 100 / sum(window_order_count), 2), 3, 1, 'EUR', %(at)s
+        round(sum(window_minor) / 100 / sum(window_order_count), 2), 3, 1, 'EUR', %(at)s,
+        count(*) filter (where is_in_shopify),
+        count(*) filter (where marketing_state = 'SUBSCRIBED' and email is not null)
     from marts.customer_facts
     where tenant_id = %(tenant_id)s and segment is not null
     group by tenant_id, segment
@@ -69,7 +72,9 @@ SUMMARIZED = """
         customers = excluded.customers, customer_share = excluded.customer_share,
         orders = excluded.orders, revenue = excluded.revenue,
         revenue_share = excluded.revenue_share,
-        average_order_value = excluded.average_order_value
+        average_order_value = excluded.average_order_value,
+        reachable_customers = excluded.reachable_customers,
+        emailable_customers = excluded.emailable_customers
 """
 
 

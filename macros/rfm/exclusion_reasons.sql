@@ -97,7 +97,10 @@
 {%- endmacro %}
 
 
-{# A release with another rule has another hash, so that its first build recalculates everything. #}
+{#
+    A release with another rule has another hash, so that its first build recalculates everything.
+    So has one with another column that all customers must have: the text after the rule.
+#}
 {% macro rfm_rule_hash() -%}
-    {{ return(local_md5(none_of(order_exclusion_reasons()))) }}
+    {{ return(local_md5(none_of(order_exclusion_reasons()) ~ ' is_in_shopify')) }}
 {%- endmacro %}

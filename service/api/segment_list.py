@@ -18,7 +18,7 @@ from service.api.problems import NotFoundError
 from service.api.rfm import HISTORY_DAYS
 from service.api.schemas import Instant, Page, ResponseModel, ScheduleState, Share
 from service.api.sorting import Sort
-from service.core.db import Connection, one
+from service.core.db import Connection
 from service.core.errors import InvalidInputError
 from service.core.queries import query
 from service.queue.schedules import list_schedules
@@ -79,7 +79,8 @@ class AnySegment(ResponseModel):
     members: int | None = Field(description="Null until the segment was calculated or synced.")
     share: Share | None = Field(
         description="Share of the customers with a score (RFM), or of all customers of the last"
-        " build. Null before a build, or if it had fewer customers than the segment has members."
+        " build. Null before a build, before the first build of a release that counts all"
+        " customers, or if the build had fewer customers than the segment has members."
     )
     change: int | None = Field(
         description="RFM: members more or fewer than at the build before. Others: than at the sync"
@@ -220,12 +221,11 @@ def _read_rfm(conn: Connection, tenant: UUID) -> tuple[list[dict[str, Any]], int
     try:
         with conn.transaction():
             rows = conn.execute(query("api.list_rfm_figures"), {"tenant_id": tenant}).fetchall()
-            counted = conn.execute(query("api.count_customers"), {"tenant_id": tenant}).fetchone()
     except psycopg.errors.UndefinedTable:
         pass  # The first build makes the marts.
     else:
         figures = {row["segment"]: row for row in rows}
-        customers = one(counted)["customers"]
+        customers = rows[0]["all_customers"] if rows else None
     definitions = define_rfm_segments(rule)
     known = [
         {

@@ -70,6 +70,8 @@ _CHANGE_SORTS: dict[ChangeSort, Sort] = {
     "oldest": Sort("segment changes", table="s", is_descending=False, **_CHANGE_COLUMNS),
     "newest": Sort("newest segment changes", table="s", **_CHANGE_COLUMNS),
 }
+# Parameters that leave members out.
+_FILTERS = ("pattern", "r_score", "f_score", "m_score")
 _CSV_COLUMNS = (
     "customer_id",
     "profile_id",
@@ -159,7 +161,8 @@ class MembersPage(Page[SegmentMember]):
     """A page of the members of a segment."""
 
     total: int | None = Field(
-        description="Members that match the filters; only on the first page, null on others."
+        description="Members that match the filters; only on the first page, null on others. Of an"
+        " RFM segment without filters, as the last finished build counted them."
     )
 
 
@@ -211,7 +214,7 @@ def read_members(
     if page.cursor is None:
         # A first page that is also the last one has been counted.
         is_all = listed["next_cursor"] is None
-        total = len(listed["data"]) if is_all else _count(conn, template, parameters)
+        total = len(listed["data"]) if is_all else _count(conn, segment, template, parameters)
     if segment.source != "klaviyo":
         ids = [row["member_id"] for row in listed["data"]]
         # The page's rows in its order; the view would not use the index that finds them.
@@ -224,7 +227,14 @@ def read_members(
     return {**listed, "total": total}
 
 
-def _count(conn: Connection, template: sql.SQL, parameters: dict[str, Any]) -> int:
+def _count(
+    conn: Connection, segment: SegmentId, template: sql.SQL, parameters: dict[str, Any]
+) -> int:
+    # Counting reads every member. Those of a whole RFM segment have been counted by the build.
+    if segment.source == "rfm" and all(parameters[name] is None for name in _FILTERS):
+        counted = conn.execute(query("api.count_rfm_members"), parameters).fetchone()
+        if counted is not None:
+            return int(counted["rows"])
     counted = conn.execute(Sort.count(template), {**parameters, "row_limit": None}).fetchone()
     return int(one(counted)["rows"])
 

@@ -42,8 +42,10 @@ class SegmentTarget:
         label: Its name.
         source: Where it comes from.
         size: Members; None before its first build or sync.
-        reachable: Those who are customers in Shopify, whom a code can be for.
-        emailable: Members with an address who accept e-mail marketing (``SUBSCRIBED`` in Shopify).
+        reachable: Those who are customers in Shopify, whom a code can be for; None if the last
+            build was by a release that did not count them.
+        emailable: Members with an address who accept e-mail marketing (``SUBSCRIBED`` in Shopify);
+            None as above.
         as_of: When these were counted.
         reason: Why it cannot be used; None if it can.
         place: What they are sorted by, before their id.
@@ -244,6 +246,8 @@ def _reason(row: Mapping[str, Any], most_customers: int) -> Reason | None:
     if row["as_of"] is None:
         return "not_built" if row["source"] == "rfm" else "not_read"
     # Shopify knows who is in a segment of its own.
-    if row["source"] != "shopify" and row["reachable"] > most_customers:
-        return "too_many_customers"
+    if row["source"] != "shopify":
+        customers = row["size"] if row["reachable"] is None else row["reachable"]
+        if customers > most_customers:
+            return "too_many_customers"
     return None

@@ -11,7 +11,13 @@ from service.segments.ids import SegmentId
 
 
 def record_size(
-    conn: Connection, tenant_id: UUID, segment: SegmentId, members: int, read_at: datetime
+    conn: Connection,
+    tenant_id: UUID,
+    segment: SegmentId,
+    members: int,
+    read_at: datetime,
+    *,
+    emailable: int | None = None,
 ) -> None:
     """Record a segment's size on the day of a reading in the tenant's time zone.
 
@@ -23,14 +29,26 @@ def record_size(
         segment: The segment.
         members: Its members now.
         read_at: When the reading began. Recording the same reading again has no effect.
+        emailable: Those with an address who accept e-mail marketing; None if not counted.
     """
     parameters = {
         "tenant_id": tenant_id,
         "segment_id": str(segment),
         "members": members,
+        "emailable": emailable,
         "read_at": read_at,
     }
     conn.execute(query("segments.record_size"), parameters)
+
+
+def record_shopify_size(
+    conn: Connection, tenant_id: UUID, segment_id: str, members: int, read_at: datetime
+) -> None:
+    """Record how many members a Shopify segment has now, as :func:`record_size`."""
+    parameters = {"tenant_id": tenant_id, "key": segment_id}
+    counted = one(conn.execute(query("segments.count_emailable"), parameters).fetchone())
+    segment = SegmentId("shopify", segment_id)
+    record_size(conn, tenant_id, segment, members, read_at, emailable=counted["emailable"])
 
 
 def record_list_size(conn: Connection, tenant_id: UUID, list_id: str, read_at: datetime) -> None:

@@ -17,8 +17,7 @@ from uuid import UUID
 from service.core.db import Connection, one, tenant_transaction
 from service.core.queries import query
 from service.core.spool import Spool, open_spool
-from service.segments.ids import SegmentId
-from service.segments.sizes import record_size
+from service.segments.sizes import record_shopify_size
 from service.shopify.client import ShopifyClient
 from service.shopify.erased import delete_erased_members
 from service.shopify.errors import ShopifyError, ShopifyQueryError, ShopifyUnavailableError
@@ -185,7 +184,7 @@ def _retire(
         }
         retired = one(conn.execute(query("shopify.retire_segments"), parameters).fetchone())
         for gone_id in retired["segment_ids"]:
-            record_size(conn, source.tenant_id, SegmentId("shopify", gone_id), 0, read_at)
+            record_shopify_size(conn, source.tenant_id, gone_id, 0, read_at)
     source.progress.count(written=retired["written"])
 
 
@@ -428,13 +427,13 @@ def _load(
     changed = one(
         conn.execute(query("shopify.load_members"), {**parameters, **is_first}).fetchone()
     )
-    record_size(conn, tenant_id, SegmentId("shopify", segment_id), reading.total, read_at)
     conn.execute(
         query("shopify.clear_segment_rejections"),
         {**parameters, "source_ids": [item.source_id for item in reading.rejections]},
     )
     quarantine(conn, tenant_id, "segment_member", reading.rejections)
     delete_erased_members(conn, tenant_id, [segment_id])
+    record_shopify_size(conn, tenant_id, segment_id, reading.total, read_at)
     return int(loaded["written"]) + int(changed["written"])
 
 

@@ -23,7 +23,7 @@ from service.migrate import migrate
 from service.tenants.tenants import add_tenant
 from tests.command import environment_of
 
-SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "10m": 10_000_000}
+SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "5m": 5_000_000, "10m": 10_000_000}
 TENANTS = 50
 AS_OF = "2026-07-01"
 

@@ -1,4 +1,4 @@
-"""What a build costs: ``python -m tests.bench --size 100k|1m|10m``, or ``make bench SIZE=1m``.
+"""What a build costs: ``python -m tests.bench --size 100k|1m|5m|10m``, or ``make bench SIZE=1m``.
 
 Synthetic orders of 50 tenants whose sizes follow Zipf's law, customers skewed within each. Every
 figure is a ratio to the floor, measured in the same run on the same table by the same role: the

@@ -134,6 +134,36 @@ def test_the_list_has_the_segments_of_all_sources(
             built_demo, "select query from shopify.cached_segments where tenant_id = %s", tenant
         )
     }
+    # Their share is one of all customers, scored or not.
+    (known,) = rows_of(
+        built_demo,
+        "select count(*) as customers, count(segment) as scored from marts.customer_facts"
+        " where tenant_id = %s",
+        tenant,
+    )
+    assert known["scored"] < known["customers"]
+    for row in shopify:
+        assert row["share"] == pytest.approx(row["members"] / known["customers"], abs=0.0001)
+
+
+def test_a_build_counts_customers_and_members_once_for_all_requests(
+    client: FlaskClient, built_demo: Settings, tenant: UUID
+) -> None:
+    path = f"{PATH}/rfm:champions/customers"
+    before = client.get(path, query_string={"limit": 1}).get_json()["total"]
+    for statement in (
+        "update marts.rfm_segment_summary set customers = customers + 7"
+        " where tenant_id = %s and segment = 'champions'",
+        "update marts.rfm_data_quality set known_customers = null where tenant_id = %s",
+    ):
+        change(built_demo, statement, tenant)
+    assert client.get(path, query_string={"limit": 1}).get_json()["total"] == before + 7
+    # Filters, and pages that have all members, do not need what the build has counted.
+    every = {"limit": 1, "q": "@"}
+    assert client.get(path, query_string=every).get_json()["total"] <= before
+    # The release before did not count all customers.
+    shopify = walk(client, PATH, source="shopify")
+    assert {row["share"] for row in shopify} == {None}
 
 
 @pytest.mark.parametrize("sort", ["members", "change"])

@@ -50,6 +50,7 @@ from tests.promo_codes import (
     body,
     move_customers,
     only_discount,
+    summarize,
     targets_of,
 )
 from tests.web import BUILT, CALCULATED_AT, client_of, running_app
@@ -1514,6 +1515,7 @@ def set_marketing(work: Work, customers: list[str]) -> None:
             " where tenant_id = %s and customer_id = any(%s)",
             [work.tenant, customers],
         )
+    summarize(work.here, work.tenant)
 
 
 # -- pages ----------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from service.core.config import Settings
 from service.core.db import Connection, Pool, one, tenant_transaction
 from service.core.queries import query
 from service.doctor.examine import examine
+from service.promo_codes.segments import list_targets
 from service.queue.enqueue import enqueue
 from service.shopify import segments
 from service.shopify.client import open_shopify
@@ -267,6 +268,42 @@ def test_sizes_are_recorded_by_day_and_end_with_the_segment(source: Source, stor
     sync_one_segment(source, str(number))
     assert sizes() == [(members, 1, None), (0, 0, fewer)]
     assert changes(source, number) == recorded
+
+
+def test_a_sync_counts_the_members_who_accept_marketing(source: Source, store: Store) -> None:
+    def emailable() -> tuple[int | None, int]:
+        with tenant_transaction(source.pool, source.tenant_id) as conn:
+            targets = {row.id: row for row in list_targets(conn, source.tenant_id, 5000)}
+            stored = one(
+                conn.execute(
+                    "select emailable from app.segment_sizes where segment_id = %s", [segment]
+                ).fetchone()
+            )
+        assert targets[segment].emailable is not None
+        return stored["emailable"], int(targets[segment].emailable)
+
+    number = direct(store)
+    segment = f"shopify:{number}"
+    store.update_segment(number, query="number_of_orders >= 1")
+    everybody = [row.customer for row in store.members_of(store.segments[number]).rows]
+    for customer in everybody:
+        store.update_customer(customer.number, marketing_state="UNSUBSCRIBED")
+    members = [customer for customer in everybody if customer.email]
+    for customer in members[:3]:
+        store.update_customer(customer.number, marketing_state="SUBSCRIBED")
+    store.update_customer(members[2].number, email=None)
+    sync_one_segment(source, str(number))
+    assert emailable() == (2, 2)
+    # What has changed since then counts at the next sync, and the release before stored nothing.
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        conn.execute("update shopify.segment_members set marketing_state = 'SUBSCRIBED'")
+    assert emailable() == (2, 2)
+    with tenant_transaction(source.pool, source.tenant_id) as conn:
+        conn.execute("update app.segment_sizes set emailable = null")
+    assert emailable() == (None, len(members) - 1)
+    store.delete_segment(number)
+    sync_one_segment(source, str(number))
+    assert emailable() == (0, 0)
 
 
 def test_members_come_with_their_address_and_marketing_state(source: Source, store: Store) -> None:

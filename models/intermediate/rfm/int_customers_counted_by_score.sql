@@ -14,6 +14,10 @@ final as (
         segment,
         count(*)::int as customers,
         (count(*) filter (where window_order_count > 1))::int as repeat_customers,
+        (count(*) filter (where is_in_shopify))::int as reachable_customers,
+        (
+            count(*) filter (where marketing_state = 'SUBSCRIBED' and email is not null)
+        )::int as emailable_customers,
         sum(window_order_count)::int as orders,
         sum(window_minor) as revenue_minor,
         max(window_order_count) as highest_order_count,

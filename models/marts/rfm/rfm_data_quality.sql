@@ -28,6 +28,7 @@ customers_by_count as (
 order_spans as (
     select
         tenant_id,
+        sum(customers)::int as known_customers,
         min(first_order_at) as first_order_at,
         max(last_order_at) as last_order_at
     from customers_by_count
@@ -62,6 +63,7 @@ measured as (
     select
         b.tenant_id,
         coalesce(l.all_customers, 0) as customers,
+        coalesce(o.known_customers, 0) as known_customers,
         coalesce(
             {{ days_between('o.first_order_at', 'b.as_of', 'b.time_zone') }}, 0
         ) as history_days,
@@ -114,6 +116,7 @@ final as (
         case when cardinality(reasons) = 0 then 'sufficient' else 'insufficient' end as verdict,
         reasons,
         customers,
+        known_customers,
         history_days,
         days_without_order,
         tied_order_count,

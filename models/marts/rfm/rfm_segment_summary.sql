@@ -33,7 +33,9 @@ sizes as (
         sum(customers)::int as customers,
         sum(revenue_minor) as revenue_minor,
         sum(orders)::int as orders,
-        sum(repeat_customers)::int as repeat_customers
+        sum(repeat_customers)::int as repeat_customers,
+        sum(reachable_customers)::int as reachable_customers,
+        sum(emailable_customers)::int as emailable_customers
     from counted
     group by tenant_id, segment
 ),
@@ -57,6 +59,8 @@ all_segments as (
         s.priority,
         coalesce(z.customers, 0) as customers,
         coalesce(z.customers, 0) - c.customers as previous_customers,
+        coalesce(z.reachable_customers, 0) as reachable_customers,
+        coalesce(z.emailable_customers, 0) as emailable_customers,
         coalesce(z.orders, 0) as orders,
         {{ major_units('coalesce(z.revenue_minor, 0)', 'b.currency_exponent') }} as revenue,
         {{ major_units('m.spend_minor', 'b.currency_exponent') }} as median_spend,
@@ -80,6 +84,8 @@ final as (
         priority,
         customers,
         previous_customers,
+        reachable_customers,
+        emailable_customers,
         round(
             customers / nullif(sum(customers) over (partition by tenant_id), 0)::numeric, 4
         ) as customer_share,

@@ -1,7 +1,8 @@
 -- name: list_rfm_figures
 -- Each RFM segment of the last build: its size, and how the size changed since the build before and
--- since the newest recorded day that is at least 30 days older. The mart of the release before has
--- no size at the build before, until the next build.
+-- since the newest recorded day that is at least 30 days older; and the number of all customers in
+-- that build, scored or not. The marts of the release before lack the size at the build before and
+-- that number, until the next build.
 with newest as (
     select max(n.recorded_on) as last_on
     from marts.rfm_segment_history as n
@@ -22,7 +23,12 @@ select
     s.customers - (to_jsonb(s) ->> 'previous_customers')::int as change,
     s.customers - m.customers as change_30_days,
     s.calculated_at as as_of,
-    coalesce(f.label, s.segment) as label
+    coalesce(f.label, s.segment) as label,
+    (
+        select (to_jsonb(q) ->> 'known_customers')::bigint
+        from marts.rfm_data_quality as q
+        where q.tenant_id = %(tenant_id)s
+    ) as all_customers
 from marts.rfm_segment_summary as s
 left join marts.rfm_segment_definitions as f
     on f.tenant_id = %(tenant_id)s and s.segment = f.segment
@@ -34,17 +40,6 @@ left join marts.rfm_segment_history as m
         and d.month_on = m.recorded_on
 where s.tenant_id = %(tenant_id)s
 order by s.priority;
-
--- name: count_customers
--- The number of customers in the last build, scored or not. Those with a score are counted already.
-select
-    count(*) + (
-        select coalesce(sum(s.customers), 0)
-        from marts.rfm_segment_summary as s
-        where s.tenant_id = %(tenant_id)s
-    ) as customers
-from marts.customer_facts as f
-where f.tenant_id = %(tenant_id)s and f.segment is null;
 
 -- name: list_segments
 -- A page of the segments of all sources with one extra row, or one of them. RFM segments come as a

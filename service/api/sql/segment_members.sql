@@ -45,6 +45,12 @@ where {is_after}
 order by {sort_key}
 limit %(row_limit)s;
 
+-- name: count_rfm_members
+-- The customers in an RFM segment, as the last build counted them; no row if it has no such segment.
+select s.customers as rows
+from marts.rfm_segment_summary as s
+where s.tenant_id = %(tenant_id)s and s.segment = %(key)s;
+
 -- name: list_shopify_member_ids
 -- A page of the members of a Shopify segment in a sort order, with one extra row: only what sorts
 -- them, straight from the tables. By id, only the page's rows are read.
@@ -146,28 +152,62 @@ limit %(row_limit)s;
 
 -- name: count_overlap
 -- Customers in both segments, and in each of them. Profiles on a list that are no customer count in
--- neither.
-with both_sides as (
-    select
-        m.customer_id,
-        bool_or(m.source = %(source)s and m.segment_key = %(key)s) as is_in_first,
-        bool_or(m.source = %(other_source)s and m.segment_key = %(other_key)s) as is_in_second
-    from marts.segment_members as m
+-- neither. Customers of RFM and Shopify segments come straight from their tables, each once.
+with first_segment as (
+    select f.customer_id
+    from marts.customer_facts as f
+    where %(source)s = 'rfm' and f.tenant_id = %(tenant_id)s and f.segment = %(key)s
+
+    union all
+
+    select m.customer_id
+    from shopify.segment_members as m
+    where %(source)s = 'shopify' and m.tenant_id = %(tenant_id)s and m.segment_id = %(key)s
+
+    union all
+
+    select distinct p.customer_id
+    from marts.segment_members as p
     where
-        m.tenant_id = %(tenant_id)s
-        and m.customer_id is not null
-        and (
-            (m.source = %(source)s and m.segment_key = %(key)s)
-            or (m.source = %(other_source)s and m.segment_key = %(other_key)s)
-        )
-    group by m.customer_id
+        %(source)s = 'klaviyo'
+        and p.tenant_id = %(tenant_id)s
+        and p.source = %(source)s
+        and p.segment_key = %(key)s
+        and p.customer_id is not null
+),
+
+second_segment as (
+    select f.customer_id
+    from marts.customer_facts as f
+    where %(other_source)s = 'rfm' and f.tenant_id = %(tenant_id)s and f.segment = %(other_key)s
+
+    union all
+
+    select m.customer_id
+    from shopify.segment_members as m
+    where
+        %(other_source)s = 'shopify'
+        and m.tenant_id = %(tenant_id)s
+        and m.segment_id = %(other_key)s
+
+    union all
+
+    select distinct p.customer_id
+    from marts.segment_members as p
+    where
+        %(other_source)s = 'klaviyo'
+        and p.tenant_id = %(tenant_id)s
+        and p.source = %(other_source)s
+        and p.segment_key = %(other_key)s
+        and p.customer_id is not null
 )
 
 select
-    count(*) filter (where b.is_in_first) as customers,
-    count(*) filter (where b.is_in_second) as with_customers,
-    count(*) filter (where b.is_in_first and b.is_in_second) as in_both
-from both_sides as b;
+    count(a.customer_id) as customers,
+    count(b.customer_id) as with_customers,
+    count(*) filter (where a.customer_id = b.customer_id) as in_both
+from first_segment as a
+full join second_segment as b on a.customer_id = b.customer_id;
 
 -- name: list_rfm_changes
 -- A page of the customers who entered or left an RFM segment after a time, in a sort order, with

@@ -1,15 +1,16 @@
 -- name: list_targets_rfm
--- RFM segments as targets, as of the last build: size, members who are customers in Shopify, and
--- those who accept e-mail marketing. PostgreSQL takes five times as long for '{1,20}' as for '+'.
+-- RFM segments as targets, as the last build counted them: size, members who are customers in
+-- Shopify, and those who accept e-mail marketing. The mart of the release before lacks the latter
+-- two, until the next build.
 select
     'rfm:' || s.segment as id,
     s.label,
     'rfm' as source,
-    count(f.customer_id) as size,
-    count(c.customer_id) as reachable,
-    count(f.customer_id) filter (
-        where f.marketing_state = 'SUBSCRIBED' and app.clean_address(f.email) is not null
-    ) as emailable,
+    coalesce(z.customers, 0) as size,
+    case when z.segment is null then 0 else (to_jsonb(z) ->> 'reachable_customers')::int end
+        as reachable,
+    case when z.segment is null then 0 else (to_jsonb(z) ->> 'emailable_customers')::int end
+        as emailable,
     b.as_of,
     false as is_deleted
 from unnest(%(rfm_segments)s::text[], %(rfm_labels)s::text[]) as s (segment, label)
@@ -27,15 +28,7 @@ left join marts.rfm_builds as b
                 where d.tenant_id = %(tenant_id)s
             )
         )
-left join marts.customer_facts as f on f.tenant_id = %(tenant_id)s and s.segment = f.segment
-left join shopify.customers as c
-    on
-        c.tenant_id = %(tenant_id)s
-        and f.customer_id = c.customer_id
-        and c.deleted_at is null
-        and c.customer_id ~ '^[0-9]+$'
-        and length(c.customer_id) <= 20
-group by s.segment, s.label, b.as_of;
+left join marts.rfm_segment_summary as z on z.tenant_id = %(tenant_id)s and s.segment = z.segment;
 
 -- name: list_target_names
 -- Names of Shopify's own segments and of pulled lists, without counting their members.
@@ -84,30 +77,36 @@ where l.full_read_at is null
 order by k.list_id;
 
 -- name: list_targets_shopify
--- Shopify's own segments as targets, as of the last sync.
-with emailable as (
-    select
-        g.segment_id,
-        count(*) as members
-    from shopify.segment_members as g
-    where
-        g.tenant_id = %(tenant_id)s
-        and g.marketing_state = 'SUBSCRIBED'
-        and app.clean_address(g.email) is not null
-    group by g.segment_id
-)
-
+-- Shopify's own segments as targets. Those who accept e-mail marketing are counted by the sync, and
+-- here only if it was one of a former release.
 select
     'shopify:' || s.segment_id as id,
     s.name as label,
     'shopify' as source,
     s.member_count as size,
     s.member_count as reachable,
-    coalesce(m.members, 0) as emailable,
+    coalesce(
+        z.emailable,
+        (
+            select count(*)
+            from shopify.segment_members as g
+            where
+                g.tenant_id = %(tenant_id)s
+                and g.segment_id = s.segment_id
+                and g.marketing_state = 'SUBSCRIBED'
+                and g.email is not null
+        )
+    ) as emailable,
     s.synced_at as as_of,
     s.gone_at is not null as is_deleted
 from shopify.cached_segments as s
-left join emailable as m on s.segment_id = m.segment_id
+left join lateral (
+    select n.emailable
+    from app.segment_sizes as n
+    where n.tenant_id = %(tenant_id)s and n.segment_id = 'shopify:' || s.segment_id
+    order by n.recorded_on desc
+    limit 1
+) as z on true
 where s.tenant_id = %(tenant_id)s;
 
 -- name: list_targets_klaviyo

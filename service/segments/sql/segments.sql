@@ -36,7 +36,7 @@ where l.list_id is not null or c.list_name is not null;
 -- Records a segment's size on the day of a reading, in the tenant's time zone, with its size at the
 -- reading before. Recording a reading again changes nothing.
 insert into app.segment_sizes as s (
-    tenant_id, segment_id, recorded_on, members, read_at, previous_members
+    tenant_id, segment_id, recorded_on, members, emailable, read_at, previous_members
 )
 with today as (
     select (%(read_at)s::timestamptz at time zone t.time_zone)::date as recorded_on
@@ -49,6 +49,7 @@ select
     %(segment_id)s,
     d.recorded_on,
     %(members)s,
+    %(emailable)s,
     %(read_at)s,
     (
         select p.members
@@ -63,9 +64,20 @@ select
 from today as d
 on conflict (tenant_id, segment_id, recorded_on) do update set
     members = excluded.members,
+    emailable = excluded.emailable,
     read_at = excluded.read_at,
     previous_members = s.members
 where s.tenant_id = %(tenant_id)s and s.read_at is distinct from excluded.read_at;
+
+-- name: count_emailable
+-- The members of a Shopify segment with an address who accept e-mail marketing.
+select count(*) as emailable
+from shopify.segment_members as m
+where
+    m.tenant_id = %(tenant_id)s
+    and m.segment_id = %(key)s
+    and m.marketing_state = 'SUBSCRIBED'
+    and m.email is not null;
 
 -- name: count_list_members
 -- How many profiles a list has.
