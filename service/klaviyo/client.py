@@ -315,7 +315,9 @@ def open_klaviyo(
 
 def _resources(document: Document) -> list[Resource]:
     data = document.get("data")
-    if not isinstance(data, list) or not all(isinstance(each, dict) for each in data):
+    if not isinstance(data, list) or not all(
+        isinstance(each, dict) and "id" in each for each in data
+    ):
         raise KlaviyoError("Klaviyo answered with a page that is no list of resources.")
     return data
 

@@ -227,6 +227,7 @@ RESOURCE = {"type": "profile", "id": "1", "attributes": {"email": "a@example.com
         {"errors": [{"code": "x", "detail": "y", "source": {"pointer": "/data"}, "meta": {}}]}
     ),
 )
+@example(200, {"data": [{}]})
 def test_any_answer_of_klaviyo_is_resources_or_an_error(status: int, body: Any) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(status, text=json.dumps(body))
