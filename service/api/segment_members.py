@@ -214,7 +214,13 @@ def read_members(
     if page.cursor is None:
         # A first page that is also the last one has been counted.
         is_all = listed["next_cursor"] is None
-        total = len(listed["data"]) if is_all else _count(conn, segment, template, parameters)
+        matching = listed["data"][0].get("matching") if listed["data"] else None
+        if is_all:
+            total = len(listed["data"])
+        elif matching is not None:
+            total = matching
+        else:
+            total = _count(conn, segment, template, parameters)
     if segment.source != "klaviyo":
         ids = [row["member_id"] for row in listed["data"]]
         # The page's rows in its order; the view would not use the index that finds them.

@@ -342,6 +342,40 @@ def test_members_are_filtered_by_scores_and_search(
     assert second.get_json()["total"] is None
 
 
+@pytest.mark.parametrize("source", ["rfm", "shopify"])
+def test_a_search_among_members_counts_what_it_finds(
+    client: FlaskClient, built_demo: Settings, tenant: UUID, source: str
+) -> None:
+    segment = walk(client, PATH, source=source, sort="members")[0]["id"]
+    path = f"{PATH}/{segment}/customers"
+    rows = walk(client, path)
+    expected = [
+        row["member_id"]
+        for row in rows
+        if any("an" in (row[column] or "").lower() for column in ("name", "email"))
+    ]
+    assert 9 < len(expected) < len(rows)
+    assert [row["member_id"] for row in walk(client, path, limit=9, q="AN")] == expected
+    for limit in (1, 200):
+        for sort in ("id", "name"):
+            asked = {"q": "an", "limit": limit, "sort": sort}
+            page = client.get(path, query_string=asked).get_json()
+            assert page["total"] == len(expected), asked
+    by_name = walk(client, path, limit=9, q="an", sort="name")
+    assert {row["member_id"] for row in by_name} == set(expected)
+    assert client.get(path, query_string={"q": "100%_nobody"}).get_json()["total"] == 0
+    # A phone number is the built customer's.
+    change(
+        built_demo,
+        "update marts.customer_facts set phone = '+15550001234'"
+        " where tenant_id = %s and customer_id = %s",
+        tenant,
+        rows[3]["customer_id"],
+    )
+    found = walk(client, path, q="5550001")
+    assert [row["customer_id"] for row in found] == [rows[3]["customer_id"]]
+
+
 def test_members_come_with_their_figures(
     client: FlaskClient, built_demo: Settings, tenant: UUID
 ) -> None:

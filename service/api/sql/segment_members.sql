@@ -1,10 +1,15 @@
 -- name: list_rfm_member_ids
 -- A page of the customers in an RFM segment in a sort order, with one extra row: only what sorts
--- them, straight from the table, whose indexes a view would hide.
-select s.*
+-- them, straight from the table, whose indexes a view would hide. A search reads all members once,
+-- for the page and for the number of all that match. It hides the index of ids: in their order it
+-- would read customers of all segments until enough match.
+select
+    s.*,
+    case when %(pattern)s::text is not null then count(*) over () end as matching
 from (
     select
-        f.customer_id as member_id,
+        case when %(pattern)s::text is null then f.customer_id else f.customer_id || '' end
+            as member_id,
         f.window_minor as sort_window_spend,
         f.lifetime_minor as sort_spend,
         f.lifetime_order_count as sort_orders,
@@ -53,11 +58,15 @@ where s.tenant_id = %(tenant_id)s and s.segment = %(key)s;
 
 -- name: list_shopify_member_ids
 -- A page of the members of a Shopify segment in a sort order, with one extra row: only what sorts
--- them, straight from the tables. By id, only the page's rows are read.
-select s.*
+-- them, straight from the tables. By id, only the page's rows are read. A search reads all members
+-- once, as in list_rfm_member_ids, and joins those that match with their figures.
+select
+    s.*,
+    case when %(pattern)s::text is not null then count(*) over () end as matching
 from (
     select
-        m.customer_id as member_id,
+        case when %(pattern)s::text is null then m.customer_id else m.customer_id || '' end
+            as member_id,
         coalesce(case when not f.is_excluded_from_rfm then f.window_minor end, 0)
             as sort_window_spend,
         coalesce(f.lifetime_minor, 0) as sort_spend,
@@ -84,7 +93,11 @@ from (
             %(pattern)s::text is null
             or lower(m.display_name) collate "C" like lower(%(pattern)s)
             or lower(m.email) collate "C" like lower(%(pattern)s)
-            or f.phone like %(pattern)s
+            or m.customer_id in (
+                select p.customer_id
+                from marts.customer_facts as p
+                where p.tenant_id = %(tenant_id)s and p.phone like %(pattern)s
+            )
             or m.customer_id = %(q)s
         )
 ) as s
