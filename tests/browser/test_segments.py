@@ -607,5 +607,133 @@ def test_segments_are_edited_by_keyboard_and_every_fault_is_told(
     inspect(page)
     page.goto(f"{site.url}/admin/segments/rule")
     page.get_by_role("button", name="Use the default segments").press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Use the default segments").click()
     expect(page.get_by_text("These are the default segments.")).to_be_visible()
     expect(page.get_by_label("Label", exact=True)).to_have_count(6)
+
+
+@pytest.fixture
+def rule(settings: Settings, page: Page, serve: Serve) -> Iterator[Site]:
+    """A store with the default segments, and the page that edits them. Nothing was built."""
+    with connect_as_owner(settings) as conn:
+        add_tenant(conn, "north", None)
+    with serve(settings, "north") as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin")
+        page.goto(f"{site.url}/admin/segments/rule")
+        yield site
+
+
+def grid_of(page: Page) -> list[str]:
+    """The label that each combination of recency and frequency has."""
+    names: list[str] = page.locator("[data-grid] td > select").evaluate_all(
+        "cells => cells.map(cell => cell.selectedOptions[0].textContent)"
+    )
+    return names
+
+
+def saved_grid_of(site: Site) -> dict[str, int]:
+    """How many cells each segment has in the database, by key."""
+    with connect_as_owner(site.settings) as conn:
+        rows = conn.execute(
+            "select segment, count(*) as cells from app.rfm_segment_grid"
+            " where tenant_id = %s group by segment",
+            [site.tenant_id],
+        ).fetchall()
+    return {row["segment"]: row["cells"] for row in rows}
+
+
+def test_a_new_segments_label_and_key_move_no_cells(rule: Site, page: Page) -> None:
+    before = grid_of(page)
+    assert before.count("New") > 1
+    page.get_by_role("button", name="Add segment").click()
+    key = page.get_by_label("Key", exact=True).last
+    page.keyboard.type("New")
+    expect(key).to_have_value("new_2")
+    page.keyboard.type(" VIP")
+    expect(key).to_have_value("new_vip")
+    assert grid_of(page) == before
+
+    # Its cells stay its own while its key is typed, also while that is another segment's.
+    page.get_by_label("Recency 5, frequency 5", exact=True).select_option(label="New VIP")
+    key.fill("")
+    key.press_sequentially("new")
+    key.press_sequentially("_vips")
+    before[4] = "New VIP"
+    assert grid_of(page) == before
+    page.get_by_label("Label", exact=True).last.fill("New VIPs")
+    expect(key).to_have_value("new_vips")
+    page.get_by_role("button", name="Save and recalculate").click()
+    expect(page.locator("[data-rule] [data-status]")).to_contain_text("Saved.")
+    saved = saved_grid_of(rule)
+    assert saved["new_vips"] == 1
+    assert saved["new"] == before.count("New")
+
+
+def test_a_removed_segments_cells_are_not_those_of_a_new_one(rule: Site, page: Page) -> None:
+    page.get_by_role("button", name="Remove Potential").click()
+    page.get_by_role("button", name="Add segment").click()
+    page.keyboard.type("Potential")
+    expect(page.get_by_label("Key", exact=True).last).to_have_value("potential")
+    page.get_by_label("Recency 3, frequency 1", exact=True).select_option(label="Potential")
+    expect(page.locator("[data-grid] [aria-invalid]")).to_have_count(1)
+    page.get_by_role("button", name="Save and recalculate").click()
+    expect(page.get_by_role("alert")).to_contain_text("Choose one where the table has none.")
+    assert saved_grid_of(rule) == {}
+
+
+def test_edited_segments_are_not_lost_unasked(rule: Site, page: Page) -> None:
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    label = page.get_by_label("Label", exact=True).first
+    label.fill("Best")
+    page.get_by_role("link", name="Home").click(no_wait_after=True)
+    expect(label).to_have_value("Best")
+    assert asked == ["beforeunload"]
+    with connect_as_owner(rule.settings) as conn:
+        conn.execute("delete from app.sessions")
+    page.get_by_role("button", name="Save and recalculate").click()
+    told = page.get_by_role("alert")
+    expect(told).to_contain_text("Your session has ended.")
+    expect(label).to_have_value("Best")
+    assert asked == ["beforeunload"]
+    with page.expect_popup() as opened:
+        told.get_by_role("link", name="Sign in").click()
+    expect(opened.value.get_by_role("heading", name="Sign in")).to_be_visible()
+    opened.value.goto(rule.sign_in_link())
+    opened.value.wait_for_url("**/admin")
+    page.get_by_role("button", name="Save and recalculate").click()
+    expect(page.locator("[data-rule] [data-status]")).to_contain_text("Saved.")
+    expect(told).to_have_count(0)
+    page.get_by_role("link", name="Home").click()
+    page.wait_for_url("**/admin")
+    assert asked == ["beforeunload"]
+
+
+def test_a_stores_own_segments_are_replaced_after_a_question_only(
+    rule: Site, page: Page, inspect: Inspect
+) -> None:
+    label = page.get_by_label("Label", exact=True).first
+    label.fill("Best")
+    page.get_by_role("button", name="Save and recalculate").press("Enter")
+    expect(page.get_by_text("Saved by ")).to_be_visible()
+    restore = page.get_by_role("button", name="Use the default segments")
+    expect(restore).to_have_class("danger")
+    restore.press("Enter")
+    question = page.get_by_role("dialog", name="Use the default segments?")
+    expect(question.get_by_role("button", name="Cancel")).to_be_focused()
+    inspect(page)
+    page.keyboard.press("Enter")
+    expect(question).to_have_count(0)
+    expect(label).to_have_value("Best")
+    assert saved_grid_of(rule) != {}
+    restore.press("Enter")
+    question.get_by_role("button", name="Use the default segments").press("Enter")
+    expect(page.get_by_text("These are the default segments.")).to_be_visible()
+    expect(label).to_have_value("Champions")
+    assert saved_grid_of(rule) == {}

@@ -1,12 +1,14 @@
 // Edits the RFM segments, and which scores make which. Nothing is saved before the form is sent.
 
 import { call, isSignedOut, messageOf } from "./api.js";
+import { confirmed } from "./dialog.js";
 import { enableForms, make } from "./dom.js";
 import { localise } from "./format.js";
 import { followRuns } from "./runs.js";
 
 const PATH = "/api/admin/segments/rfm/rule";
 const SCORES = [1, 2, 3, 4, 5];
+const LONGEST_KEY = 40;
 // Value of the choice that gives each spend score a segment of its own. No key has a space.
 const BY_SPEND = "by spend";
 const COLOUR = "#2f6fb3";
@@ -19,17 +21,21 @@ const status = form.querySelector("[data-status]");
 const reset = form.querySelector("[data-reset]");
 const follow = followRuns(() => "Done. Your segments have been recalculated.");
 
-// What is edited: segments in order, and the segment of each combination of scores.
+// What is edited: segments in order, and the id of the segment of each combination of scores. A saved
+// segment's id is its key, which stays. A new one's is none that a key can be: its key may change.
 let segments = [];
 let cells = {};
+let added = 0;
+let saved = "";
 let isBusy = false;
 
 function load(rule) {
-  segments = rule.segments.map((segment) => ({ ...segment, isNew: false }));
+  segments = rule.segments.map((segment) => ({ ...segment, id: segment.segment, isNew: false }));
   cells = {};
   for (const { r_score: r, f_score: f, m_score: m, segment } of rule.grid) {
     for (const score of m === null ? SCORES : [m]) cells[[r, f, score]] = segment;
   }
+  saved = JSON.stringify(ruleToSend());
   drawSegments();
   drawGrid();
 }
@@ -52,6 +58,7 @@ function segmentElement(segment, index) {
     });
     element.addEventListener("input", () => {
       segment[property] = element.value;
+      if (property === "segment") segment.isTyped = true;
       if (property === "label") labelChanged(segment, index);
     });
     return element;
@@ -75,7 +82,7 @@ function segmentElement(segment, index) {
       make("legend", { class: "strong" }, name),
       field("Label", input("label", { maxlength: 60 })),
       // Marts and Klaviyo lists have the key, so that of a saved segment stays.
-      field("Key", input("segment", { maxlength: 40, spellcheck: "false", class: "mono", readonly: !segment.isNew })),
+      field("Key", input("segment", { maxlength: LONGEST_KEY, spellcheck: "false", class: "mono", readonly: !segment.isNew })),
       field("Colour", input("colour", { type: "color" })),
       field("Description", input("description", { maxlength: 300 })),
       field("Suggested action", input("suggested_action", { maxlength: 300 })),
@@ -93,28 +100,24 @@ function segmentElement(segment, index) {
 // A new segment gets its key from its label, unless the key was typed.
 function labelChanged(segment, index) {
   if (segment.isNew && !segment.isTyped) {
-    const words = segment.label.toLowerCase().normalize("NFKD").match(/[a-z0-9]+/g) || [];
-    renameKey(segment, words.join("_").replace(/^[0-9_]+/, "").slice(0, 40));
+    segment.segment = freeKey(segment);
     document.getElementById(`segment-${index}`).value = segment.segment;
   }
   document.querySelectorAll("legend")[index].textContent = segment.label || "New segment";
   drawGrid();
 }
 
-function renameKey(segment, key) {
-  for (const [scores, name] of Object.entries(cells)) {
-    if (name === segment.segment) cells[scores] = key;
+// The key that a label makes, with a number if another segment has it.
+function freeKey(segment) {
+  const words = segment.label.toLowerCase().normalize("NFKD").match(/[a-z0-9]+/g) || [];
+  const wanted = words.join("_").replace(/^[0-9_]+/, "");
+  const used = segments.filter((other) => other !== segment).map((other) => other.segment);
+  let key = wanted.slice(0, LONGEST_KEY);
+  for (let number = 2; key && used.includes(key); number += 1) {
+    key = `${wanted.slice(0, LONGEST_KEY - `_${number}`.length)}_${number}`;
   }
-  segment.segment = key;
+  return key;
 }
-
-list.addEventListener("change", (event) => {
-  const index = [...list.children].indexOf(event.target.closest("li"));
-  if (event.target.id === `segment-${index}`) {
-    segments[index].isTyped = true;
-    drawGrid();
-  }
-});
 
 function move(index, by) {
   const [segment] = segments.splice(index, 1);
@@ -135,7 +138,16 @@ function remove(index) {
 }
 
 form.querySelector("[data-add]").addEventListener("click", () => {
-  segments.push({ segment: "", label: "", colour: COLOUR, description: "", suggested_action: "", isNew: true });
+  added += 1;
+  segments.push({
+    id: `new ${added}`,
+    segment: "",
+    label: "",
+    colour: COLOUR,
+    description: "",
+    suggested_action: "",
+    isNew: true,
+  });
   drawSegments();
   drawGrid();
   document.getElementById(`label-${segments.length - 1}`).focus();
@@ -181,13 +193,13 @@ function cellElements(r, f, isSplit = new Set(spendOf(r, f)).size > 1) {
 }
 
 function chooser(name, value, canSplit, changed) {
-  const known = segments.some((segment) => segment.segment === value) || value === BY_SPEND;
-  const option = (key, label) => make("option", { value: key, selected: key === value }, label);
+  const known = segments.some((segment) => segment.id === value) || value === BY_SPEND;
+  const option = (id, label) => make("option", { value: id, selected: id === value }, label);
   const select = make(
     "select",
     { "aria-label": name, "aria-invalid": known ? undefined : "true" },
     known ? null : option(value ?? "", "Choose…"),
-    ...segments.map((segment) => option(segment.segment, segment.label || "New segment")),
+    ...segments.map((segment) => option(segment.id, segment.label || "New segment")),
     canSplit ? option(BY_SPEND, "By spend…") : null,
   );
   select.addEventListener("change", () => {
@@ -197,32 +209,61 @@ function chooser(name, value, canSplit, changed) {
   return select;
 }
 
+// The key of the segment with this id. That of a removed segment is refused, so it must not be one that
+// a new segment has now.
+function keyOf(id = "") {
+  const found = segments.find((segment) => segment.id === id);
+  if (found) return found.segment;
+  return segments.some(({ segment }) => segment === id) ? "" : id;
+}
+
 // A cell that spend does not split is sent as one.
 function gridToSend() {
   const sent = [];
   for (const r of SCORES) {
     for (const f of SCORES) {
-      const names = spendOf(r, f);
-      const scores = new Set(names).size > 1 ? SCORES : [null];
+      const ids = spendOf(r, f);
+      const scores = new Set(ids).size > 1 ? SCORES : [null];
       for (const m of scores) {
-        sent.push({ r_score: r, f_score: f, m_score: m, segment: names[(m ?? 1) - 1] ?? "" });
+        sent.push({ r_score: r, f_score: f, m_score: m, segment: keyOf(ids[(m ?? 1) - 1]) });
       }
     }
   }
   return sent;
 }
 
+function ruleToSend() {
+  return {
+    segments: segments.map(({ segment, label, colour, description, suggested_action }, index) => ({
+      segment,
+      label,
+      colour,
+      priority: index + 1,
+      description,
+      suggested_action,
+    })),
+    grid: gridToSend(),
+  };
+}
+
 // -- saving -------------------------------------------------------------------------------------
 
 function showFaults(problem) {
-  if (isSignedOut(problem)) location.reload();
-  const details = problem.errors?.length ? problem.errors.map(explain) : [messageOf(problem)];
+  const details = isSignedOut(problem)
+    ? [signInAgain()]
+    : [...new Set(problem.errors?.length ? problem.errors.map(explain) : [messageOf(problem)])];
   faults.replaceChildren(
     make("h3", {}, "Not saved"),
-    make("ul", {}, ...[...new Set(details)].map((text) => make("li", {}, text))),
+    make("ul", {}, ...details.map((detail) => make("li", {}, detail))),
   );
   faults.hidden = false;
   status.textContent = "";
+}
+
+// The form stays as it is: reloading the page would lose what was edited.
+function signInAgain() {
+  const link = make("a", { href: "/admin/sign-in", target: "_blank", rel: "noopener" }, "Sign in (opens in a new tab)");
+  return make("span", {}, "Your session has ended. ", link, ", then try again here.");
 }
 
 const FIELDS = { segment: "Key", label: "Label", colour: "Colour", description: "Description", suggested_action: "Suggested action" };
@@ -266,21 +307,24 @@ async function send(method, body) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  send("PUT", {
-    segments: segments.map(({ segment, label, colour, description, suggested_action }, index) => ({
-      segment,
-      label,
-      colour,
-      priority: index + 1,
-      description,
-      suggested_action,
-    })),
-    grid: gridToSend(),
-  });
+  send("PUT", ruleToSend());
 });
-reset.addEventListener("click", () => send("DELETE"));
+
+reset.addEventListener("click", async () => {
+  const isSure = await confirmed({
+    title: "Use the default segments?",
+    text: "They replace this store’s own segments and scores, also changes that are not saved. This cannot be undone.",
+    action: "Use the default segments",
+    isDestructive: true,
+  });
+  if (isSure) send("DELETE");
+});
 
 load(JSON.parse(document.getElementById("segment-rule").textContent));
 localise(document);
 enableForms(form);
 form.hidden = false;
+// The browser asks before unsaved input is lost.
+window.addEventListener("beforeunload", (event) => {
+  if (JSON.stringify(ruleToSend()) !== saved) event.preventDefault();
+});
