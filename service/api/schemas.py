@@ -53,13 +53,13 @@ def _without_numbers(value: Any) -> Any:
 
 
 def _within_years(at: datetime) -> datetime:
-    if at.year not in _YEARS:
+    if at.year not in YEARS:
         raise ValueError("too early or too late")
     return at
 
 
 # The years 1 and 9999 cannot be written in every time zone.
-_YEARS = range(1900, 9901)
+YEARS = range(1900, 9901)
 _DATE_AND_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}", re.ASCII)
 # A time in a request.
 Time = Annotated[

@@ -65,7 +65,7 @@ def klaviyo() -> str:
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
         labels = read_labels(conn, tenant_id())
-        chosen = _find_segment(conn, wanted)
+        chosen = find_segment_of_url(conn, wanted)
         listing = read_listing(
             conn, PageQuery, lambda page: read_configs(conn, tenant_id(), page), limit="200"
         )
@@ -86,7 +86,7 @@ def klaviyo() -> str:
     )
 
 
-def _find_segment(conn: Connection, text: str) -> FoundSegment | None:
+def find_segment_of_url(conn: Connection, text: str) -> FoundSegment | None:
     """The segment with this id; None for a text that is no id, as after a mistake in the URL."""
     try:
         return find_segment(conn, tenant_id(), parse_segment_id(text))

@@ -16,16 +16,18 @@ from service.api.integrations import read_shopify_connection
 from service.api.integrations_klaviyo import read_klaviyo_connection
 from service.api.paging import PageQuery
 from service.api.problems import BadCursorError
+from service.api.schemas import YEARS
 from service.api.segment_list import SegmentsQuery, list_segments_of
 from service.api.tenant import read_tenant
 from service.api.webhook_endpoints import read_endpoints
 from service.core.db import Connection
 from service.core.queries import query
 from service.notifications.topics import Topic
-from service.segments.ids import Source
+from service.segments.ids import Source, parse_segment_id
 from service.tenants.sessions import list_sessions
 from service.tenants.tokens import list_tokens
 from service.ui.blueprint import blueprint, render
+from service.ui.pages import find_segment_of_url
 from service.ui.schedules import read_schedules
 from service.ui.times import zone_of
 
@@ -102,8 +104,7 @@ def settings_webhooks() -> str:
         tenant = read_tenant(conn, tenant_id())
         segments = {source: _read_segments(conn, source) for source in _WITH_CHANGES}
         endpoints = read_endpoints(conn, PageQuery.model_validate({}))
-    chosen = request.args.get("segment", "")
-    known = {row["id"] for rows in segments.values() for row in rows}
+        chosen = _choose(conn, segments, request.args.get("segment", ""))
     return render_template(
         "settings_webhooks.html",
         tenant=tenant,
@@ -111,7 +112,7 @@ def settings_webhooks() -> str:
         segments=segments,
         endpoints=endpoints["data"],
         topics=_TOPICS,
-        chosen=chosen if chosen in known else "",
+        chosen=chosen,
     )
 
 
@@ -122,6 +123,20 @@ def _read_segments(conn: Connection, source: Source) -> list[dict[str, Any]]:
     return [row for row in rows if row["gone_at"] is None]
 
 
+def _choose(conn: Connection, segments: Mapping[Source, list[dict[str, Any]]], wanted: str) -> str:
+    """The id of the wanted segment, or "". It is added to the choices if it is not among them."""
+    if any(row["id"] == wanted for rows in segments.values() for row in rows):
+        return wanted
+    found = find_segment_of_url(conn, wanted)
+    if found is None or found.is_deleted:
+        return ""
+    source = parse_segment_id(wanted).source
+    if source not in _WITH_CHANGES:
+        return ""
+    segments[source].append({"id": wanted, "name": found.name})
+    return wanted
+
+
 @blueprint.get("/settings/audit-log")
 def settings_audit_log() -> str:
     """Who changed what, and when."""
@@ -129,7 +144,8 @@ def settings_audit_log() -> str:
         tenant = read_tenant(conn, tenant_id())
         named = {"tenant_id": tenant_id()}
         choices = conn.execute(query("ui.list_audit_choices"), named).fetchall()
-        since, problem = _since(tenant.time_zone)
+        since, since_error = _since(tenant.time_zone)
+        problem = f"Since: {since_error}" if since_error else ""
         page: dict[str, Any] = {"data": [], "next_cursor": None}
         if not problem:
             try:
@@ -145,6 +161,7 @@ def settings_audit_log() -> str:
         entries=page["data"],
         next_cursor=page["next_cursor"],
         since=since,
+        since_error=since_error,
         problem=problem,
         actors=[row["name"] for row in choices if row["kind"] == "actor"],
         actions=[
@@ -172,9 +189,13 @@ def _since(time_zone: str) -> tuple[datetime | None, str]:
     if not given:
         return None, ""
     try:
-        return datetime.combine(date.fromisoformat(given), time(), zone_of(time_zone)), ""
+        day = date.fromisoformat(given)
     except ValueError:
         return None, "Enter a date such as 2026-07-01."
+    # A browser makes the year 26 of a typed "26".
+    if day.year not in YEARS:
+        return None, f"Enter a year from {YEARS.start} to {YEARS.stop - 1}."
+    return datetime.combine(day, time(), zone_of(time_zone)), ""
 
 
 def _audit_query(since: datetime | None) -> AuditQuery:

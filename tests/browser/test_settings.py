@@ -187,6 +187,63 @@ def test_the_audit_log_is_filtered_and_downloaded(
     expect(other.get_by_role("heading", name="No changes yet")).to_be_visible()
 
 
+@pytest.fixture
+def store(settings: Settings, page: Page, serve: Serve) -> Iterator[Site]:
+    """A store before its first build, beside another one; the page is signed in to it."""
+    with connect_as_owner(settings) as conn:
+        for name in ("north", "south"):
+            add_tenant(conn, name, f"{name}.myshopify.com")
+    with serve(settings, "north") as site:
+        open_page(page, site, "")
+        yield site
+
+
+def test_a_year_that_no_change_has_is_told_at_its_field(
+    store: Site, page: Page, inspect: Inspect
+) -> None:
+    page.goto(f"{store.url}/admin/settings/audit-log")
+    since = page.get_by_label("Since")
+    # What a browser makes of a typed "26".
+    since.fill("0026-07-01")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(since).to_have_attribute("aria-invalid", "true")
+    expect(since).to_have_accessible_description("Enter a year from 1900 to 9900.")
+    expect(since).to_have_value("0026-07-01")
+    expect(page.get_by_role("alert")).to_contain_text("Since: Enter a year from 1900 to 9900.")
+    expect(page.get_by_text("This page of the list is gone.")).to_have_count(0)
+    inspect(page)
+    since.fill("2026-07-01")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(since).not_to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_webhook_can_be_added_for_each_of_many_segments(store: Site, page: Page) -> None:
+    with connect_as_owner(store.settings) as conn:
+        conn.execute(
+            """
+            insert into shopify.cached_segments (
+                tenant_id, segment_id, name, query, synced_at, gone_at
+            )
+            select
+                t.tenant_id, number::text, 'Segment ' || to_char(number, 'FM000') || ' ' || t.name,
+                'q', now(), case number when 205 then now() end
+            from app.tenants as t
+            cross join generate_series(1, case t.name when 'north' then 205 else 206 end) as number
+            """
+        )
+    chosen = page.get_by_label("Customers of")
+    page.goto(f"{store.url}/admin/settings/webhooks?segment=shopify:204")
+    expect(chosen).to_have_value("shopify:204")
+    expect(chosen.locator("option:checked")).to_have_text("Segment 204 north")
+    expect(page.get_by_label("Customers left a segment")).to_be_checked()
+    # Deleted; of the other store; of no store; no id.
+    for wanted in ("shopify:205", "shopify:206", "shopify:999", "rfm:none", "klaviyo:1", "x"):
+        page.goto(f"{store.url}/admin/settings/webhooks?segment={wanted}")
+        expect(chosen).to_have_value("")
+        expect(page.get_by_label("Customers left a segment")).not_to_be_checked()
+
+
 def test_what_cannot_be_undone_asks_for_its_name(
     here: tuple[Site, Site], page: Page, inspect: Inspect
 ) -> None:
