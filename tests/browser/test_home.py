@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -27,7 +28,9 @@ from service.core.errors import InvalidInputError
 from service.queue.runs import record_run, start_run
 from service.shopify.connection import connect_shopify
 from service.tenants.tenants import add_tenant
+from service.ui.times import calendar_day
 from tests.browser.conftest import Inspect, Serve, Site
+from tests.web import add_history, add_scored_customers, add_shopify_segments
 
 # The demo's last recorded day gets a day before it: five more champions, who are loyal now.
 DAY_BEFORE = """
@@ -92,6 +95,129 @@ def test_it_shows_what_changed_since_the_day_before(
     inspect(page)
     table.filter(has_text="Champions").get_by_role("link").click()
     page.wait_for_url("**/admin/segments/rfm:champions")
+
+
+@pytest.fixture
+def scored(built_settings: Settings, serve: Serve) -> Iterator[Site]:
+    """A store with three customers, one of whom left Champions on the second recorded day."""
+    with connect_as_owner(built_settings) as conn:
+        tenant_id = add_tenant(conn, "north", None)
+    now = {"1": "loyal", "2": "champions", "3": "loyal"}
+    add_scored_customers(built_settings, tenant_id, [(c, s, "50.00") for c, s in now.items()])
+    history = {"2026-06-30": now | {"1": "champions"}, "2026-07-01": now}
+    add_history(built_settings, tenant_id, history)
+    with connect(transform_url(built_settings)) as conn:
+        conn.execute(
+            """
+            insert into marts.rfm_segment_definitions (
+                tenant_id, segment, label, colour, priority, description, suggested_action,
+                is_published
+            )
+            select
+                %s, segment, label, colour, priority, description, suggested_action, true
+            from marts.rfm_segments
+            """,
+            [tenant_id],
+        )
+    with serve(built_settings, "north") as site:
+        yield site
+
+
+def test_it_opens_while_a_build_introduces_a_segment(scored: Site, page: Page) -> None:
+    """Models commit one by one: customers are in a segment that has no recorded day yet."""
+    with connect(transform_url(scored.settings)) as conn:
+        conn.execute(
+            """
+            insert into marts.rfm_segment_definitions (
+                tenant_id, segment, label, colour, priority, description, suggested_action,
+                is_published
+            )
+            values (%s, 'vip', 'VIP', '#2f6fb3', 7, '', '', false)
+            """,
+            [scored.tenant_id],
+        )
+        conn.execute(
+            "update marts.customer_facts set segment = 'vip'"
+            " where tenant_id = %s and customer_id = '1'",
+            [scored.tenant_id],
+        )
+    page.goto(scored.sign_in_link())
+    people = page.get_by_role("region", name="Left Champions").get_by_role("listitem")
+    expect(people).to_have_count(1)
+    expect(people).to_contain_text("now VIP")
+    expect(people.locator("svg")).to_have_count(1)
+
+
+def test_the_total_counts_segments_that_no_longer_exist(scored: Site, page: Page) -> None:
+    with connect(transform_url(scored.settings)) as conn:
+        # A new rule has replaced a segment of seven customers since, who are loyal now.
+        conn.execute(
+            """
+            insert into marts.rfm_segment_history (
+                tenant_id, recorded_on, segment, customers, revenue, currency, as_of
+            )
+            values (%s, '2026-06-30', 'replaced', 7, 70, 'EUR', '2026-06-30')
+            """,
+            [scored.tenant_id],
+        )
+        conn.execute(
+            """
+            update marts.rfm_segment_history
+            set customers = customers + 7
+            where tenant_id = %s and segment = 'loyal' and recorded_on = '2026-07-01'
+            """,
+            [scored.tenant_id],
+        )
+    page.goto(scored.sign_in_link())
+    page.wait_for_url("**/admin")
+    tile = page.locator(".tile").filter(has_text="Scored customers")
+    expect(tile).to_contain_text("10")
+    expect(tile.locator(".note-line")).to_have_text("no change")
+    table = page.get_by_role("region", name="Segments").get_by_role("row")
+    expect(table.filter(has_text="Loyal").locator("td").last).to_contain_text("grew by 8")
+
+
+def test_changes_of_other_days_than_the_headings_have_their_days(
+    scored: Site, page: Page, inspect: Inspect
+) -> None:
+    add_shopify_segments(scored.settings, scored.tenant_id, ["Same days", "Other days"])
+    named = {"tenant_id": scored.tenant_id}
+    with connect(transform_url(scored.settings)) as conn:
+        conn.execute(
+            """
+            update marts.rfm_segment_history
+            set recorded_on = recorded_on + (current_date - date '2026-07-01')
+            where tenant_id = %(tenant_id)s
+            """,
+            named,
+        )
+    with connect_as_owner(scored.settings) as conn:
+        row = conn.execute(
+            """
+            with added as (
+                insert into app.segment_sizes (tenant_id, segment_id, recorded_on, members)
+                values
+                    (%(tenant_id)s, 'shopify:1', current_date - 1, 10),
+                    (%(tenant_id)s, 'shopify:1', current_date, 12),
+                    (%(tenant_id)s, 'shopify:2', current_date - 9, 10),
+                    (%(tenant_id)s, 'shopify:2', current_date - 5, 13)
+            )
+
+            select current_date - 5 as last_on, current_date - 9 as previous_on
+            """,
+            named,
+        ).fetchone()
+    assert row is not None
+    last_on, previous_on = calendar_day(row["last_on"]), calendar_day(row["previous_on"])
+    page.goto(scored.sign_in_link())
+    page.wait_for_url("**/admin")
+    rows = page.get_by_role("region", name="Segments").get_by_role("row")
+    same, other = rows.filter(has_text="Same days"), rows.filter(has_text="Other days")
+    expect(other).to_contain_text(f"Shopify, as of {last_on}, compared with {previous_on}")
+    expect(other).to_contain_text("grew by 3")
+    expect(same).not_to_contain_text("as of")
+    expect(same).to_contain_text("grew by 2")
+    inspect(page)
 
 
 def test_it_names_what_needs_attention_of_this_store_only(

@@ -1,5 +1,6 @@
 -- name: list_rfm_day_changes
--- Each RFM segment on the newest recorded day, with its size on the recorded day before.
+-- Each RFM segment on the newest recorded day, with its size on the recorded day before, and the
+-- totals of both days, which also count segments that no longer exist.
 with newest as (
     select max(h.recorded_on) as last_on
     from marts.rfm_segment_history as h
@@ -15,6 +16,17 @@ days as (
             where h.tenant_id = %(tenant_id)s and h.recorded_on < n.last_on
         ) as previous_on
     from newest as n
+),
+
+totals as (
+    select
+        sum(h.customers) filter (where h.recorded_on = d.last_on)::bigint as total,
+        sum(h.customers) filter (where h.recorded_on = d.previous_on)::bigint as former_total
+    from days as d
+    inner join marts.rfm_segment_history as h
+        on
+            h.tenant_id = %(tenant_id)s
+            and h.recorded_on in (d.last_on, d.previous_on)
 )
 
 select
@@ -23,11 +35,14 @@ select
     d.colour,
     h.customers as members,
     p.customers as former_members,
+    totals.total,
+    totals.former_total,
     days.last_on,
     days.previous_on,
     p.as_of as previous_as_of
 from marts.rfm_segment_history as h
 cross join days
+cross join totals
 inner join marts.rfm_segment_definitions as d
     on d.tenant_id = %(tenant_id)s and h.segment = d.segment
 left join marts.rfm_segment_history as p
@@ -40,13 +55,14 @@ order by d.priority;
 
 -- name: list_synced_day_changes
 -- The Shopify segments and pulled lists whose size changed most, by number of members, between the
--- recorded day before and the newest one, if that is not long ago.
+-- recorded day before and the newest one, if that is not long ago, with both days.
 with sizes as (
     select
         z.segment_id,
         z.recorded_on,
         z.members,
         lead(z.members) over newest_first as former_members,
+        lead(z.recorded_on) over newest_first as previous_on,
         row_number() over newest_first as place
     from app.segment_sizes as z
     where z.tenant_id = %(tenant_id)s and z.recorded_on > current_date - 14
@@ -58,7 +74,9 @@ select
     coalesce(s.name, l.name) as name,
     case when s.name is null then 'Klaviyo' else 'Shopify' end as source,
     z.members,
-    z.former_members
+    z.former_members,
+    z.recorded_on as last_on,
+    z.previous_on
 from sizes as z
 left join shopify.cached_segments as s
     on
