@@ -36,6 +36,7 @@ from service.api.schemas import (
 )
 from service.api.tenant import read_tenant
 from service.core.db import Connection
+from service.core.queries import query
 from service.ui.blueprint import blueprint
 from service.ui.listing import here, read_if_built, read_listing
 
@@ -129,13 +130,23 @@ def _show_decisions() -> str:
             DecisionsQuery,
             lambda page: _parsed(SampleDecisionsPage, read_decisions(conn, page)),
         )
+        samples = _find_samples(conn, [row.order_id for row in listing.data])
     return render_template(
         "sample_decisions.html",
         tenant=tenant,
         section="samples",
         listing=listing,
         decisions=_DECISIONS,
+        samples=samples,
     )
+
+
+def _find_samples(conn: Connection, order_ids: list[str]) -> set[str]:
+    """Those of the orders that have a page of a sample; none before the first build."""
+    named = {"tenant_id": tenant_id(), "order_ids": order_ids}
+    statement = query("ui.list_orders_with_sample")
+    rows = read_if_built(conn, lambda: conn.execute(statement, named).fetchall())
+    return {row["order_id"] for row in rows or []}
 
 
 @blueprint.get("/samples/creators")

@@ -7,8 +7,11 @@ from uuid import UUID
 
 from playwright.sync_api import Locator, Page, expect
 
+from service.core.config import Settings
 from service.core.db import connect_as_owner
-from tests.browser.conftest import Inspect, Site
+from service.tenants.tenants import add_tenant
+from tests.browser.conftest import Inspect, Serve, Site
+from tests.web import add_samples
 
 
 def open_list(site: Site, page: Page, query: str = "") -> None:
@@ -438,6 +441,49 @@ def test_decisions_are_listed_and_withdrawn_later(
     withdraw.click()
     page.get_by_role("link", name="To decide").click()
     expect(rows.locator("th").filter(has_text=name)).to_have_count(1)
+
+
+def test_decisions_about_orders_that_are_no_samples_are_no_links(
+    built_settings: Settings, page: Page, serve: Serve, inspect: Inspect
+) -> None:
+    with connect_as_owner(built_settings) as conn:
+        north, south = (add_tenant(conn, name, None) for name in ("north", "south"))
+        conn.cursor().executemany(
+            "insert into app.sample_decisions (tenant_id, order_id, decision, decided_by)"
+            " values (%s, %s, 'ugc', 'Ada')",
+            [(north, order_id) for order_id in ("sample", "of south", "gone")],
+        )
+    add_samples(built_settings, north, [{"order_id": "sample"}])
+    add_samples(built_settings, south, [{"order_id": "of south"}])
+    with serve(built_settings, "north") as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin")
+        page.goto(f"{site.url}/admin/samples/suggestions?tab=decided")
+        expect(page.locator(".rows tbody tr")).to_have_count(3)
+        links = page.locator(".rows tbody th a")
+        expect(links).to_have_text(["sample"])
+        inspect(page)
+        links.click()
+        expect(page.get_by_text("Counted as a sample:")).to_be_visible()
+
+
+def test_decisions_open_before_the_first_build(
+    settings: Settings, page: Page, serve: Serve
+) -> None:
+    with connect_as_owner(settings) as conn:
+        tenant_id = add_tenant(conn, "north", None)
+        conn.execute(
+            "insert into app.sample_decisions (tenant_id, order_id, decision, decided_by)"
+            " values (%s, 'one', 'ugc', 'Ada')",
+            [tenant_id],
+        )
+    with serve(settings, "north") as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin")
+        page.goto(f"{site.url}/admin/samples/suggestions?tab=decided")
+        name = page.locator(".rows tbody th")
+        expect(name).to_have_text("one")
+        expect(name.get_by_role("link")).to_have_count(0)
 
 
 def test_unknown_ids_show_an_error_and_a_link_back(
