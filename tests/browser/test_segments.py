@@ -7,13 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 
+from service.api.segment_list import list_segments_of
 from service.core.config import Settings
 from service.core.db import connect, connect_as_owner, transform_url
 from service.tenants.tenants import add_tenant
+from service.ui import rfm_pages
 from tests.browser.conftest import Inspect, Serve, Site
 from tests.command import environment_of
 from tests.web import add_explanations, add_history, add_scored_customers
@@ -319,6 +322,28 @@ def test_unsaved_input_survives_the_end_of_a_run(site: Site, rfm_settings: Page)
     page.get_by_role("link", name="Edit segments").click(no_wait_after=True)
     expect(page.get_by_label("Window (days)")).to_have_value("77")
     assert asked == ["beforeunload"]
+
+
+def test_the_rfm_tab_opens_while_a_build_ends(
+    built_settings: Settings, page: Page, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect_as_owner(built_settings) as conn:
+        tenant_id = add_tenant(conn, "north", None)
+    add_scored_customers(built_settings, tenant_id, [("1", "new", "5.00"), ("2", "former", "5.00")])
+    add_explanations(built_settings, tenant_id)
+
+    def read_after_the_build(*args: Any) -> dict[str, Any]:
+        with connect(transform_url(built_settings)) as conn:
+            conn.execute("delete from marts.rfm_segment_summary where segment = 'former'")
+        return list_segments_of(*args)
+
+    monkeypatch.setattr(rfm_pages, "list_segments_of", read_after_the_build)
+    with serve(built_settings, "north") as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin")
+        page.goto(f"{site.url}/admin/segments?tab=rfm")
+        row = page.locator(".distribution tbody tr").filter(has_text="former")
+        expect(row).to_have_count(1)
 
 
 def test_limited_data_and_a_history_of_one_day_are_pointed_out(
@@ -682,7 +707,7 @@ def test_a_removed_segments_cells_are_not_those_of_a_new_one(rule: Site, page: P
     assert saved_grid_of(rule) == {}
 
 
-def test_edited_segments_are_not_lost_unasked(rule: Site, page: Page) -> None:
+def test_edited_segments_are_not_lost_unasked(rule: Site, page: Page, inspect: Inspect) -> None:
     asked: list[str] = []
 
     def stay(dialog: Dialog) -> None:
@@ -700,6 +725,7 @@ def test_edited_segments_are_not_lost_unasked(rule: Site, page: Page) -> None:
     page.get_by_role("button", name="Save and recalculate").click()
     told = page.get_by_role("alert")
     expect(told).to_contain_text("Your session has ended.")
+    inspect(page)
     expect(label).to_have_value("Best")
     assert asked == ["beforeunload"]
     with page.expect_popup() as opened:
