@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,8 @@ _MIB = 2**20
 _SERVER_DISK_MIB = 1024
 _TMP_DISK_MIB = 64
 _WAL = "64MB"
+# Of 16 MiB, more than are kept in reserve.
+_MOST_LOG_FILES = 30
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,13 @@ class Server:
     def complaints(self) -> int:
         """How often it has found its disk full."""
         return (self.data_dir / "log").read_text(errors="replace").count(NO_SPACE)
+
+    def use_up_log(self) -> None:
+        """Use up the files that its log has in reserve, until it stops for want of space."""
+        with suppress(psycopg.Error), closing(psycopg.connect(self.cluster.admin_url)) as conn:
+            conn.autocommit = True
+            for _ in range(_MOST_LOG_FILES):
+                conn.execute("select pg_current_xact_id(), pg_switch_wal()")
 
     def revive(self) -> None:
         """Start it if it has stopped, as an operator does."""
