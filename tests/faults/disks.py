@@ -9,9 +9,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -96,6 +97,7 @@ class Server:
     cluster: Cluster
     data_dir: Path
     disk: Disk | None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def complaints(self) -> int:
         """How often it has found its disk full."""
@@ -108,9 +110,12 @@ class Server:
             for _ in range(_MOST_LOG_FILES):
                 conn.execute("select pg_current_xact_id(), pg_switch_wal()")
 
-    def revive(self) -> None:
-        """Start it if it has stopped, as an operator does."""
-        embedded.start(self.data_dir)
+    def relieve(self) -> None:
+        """Free its disk, and start it if it has stopped, as an operator does."""
+        with self._lock:
+            if self.disk is not None:
+                self.disk.free()
+            embedded.start(self.data_dir)
 
 
 @contextmanager

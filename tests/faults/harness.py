@@ -33,6 +33,7 @@ FAULTS = ("kill", "database", "network", "storm", "server disk", "own disk")
 _STORMS = (3, 20)
 _AWAY_SECONDS = 1.0
 _REFUSING_SECONDS = 0.5
+_FULL_SECONDS = 5.0
 # A person runs a command once more; jobs are run as often as a worker would.
 _MOST_RERUNS = {False: 1, True: 6}
 
@@ -221,9 +222,8 @@ class Harness:
             code = command.wait()
             output = command.output
             self.gate.reset()
-            if fault == "server disk" and self.server and self.server.disk:
-                self.server.disk.free()
-                self.server.revive()
+            if fault == "server disk" and self.server:
+                self.server.relieve()
             elif fault == "database":
                 _allow_connections(trial, is_allowed=True)
             if tmp is not None:
@@ -270,6 +270,10 @@ class Harness:
             # Otherwise small changes find room in what is there already.
             if (number + 1) // 2 % 2 == 1:
                 self.server.use_up_log()
+            # An operator frees it while jobs still wait for the database.
+            timer = threading.Timer(_FULL_SECONDS, self.server.relieve)
+            timer.daemon = True
+            timer.start()
         elif fault == "own disk":
             assert tmp is not None
             tmp.fill()

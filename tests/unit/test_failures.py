@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import sys
+from pathlib import Path
+from threading import Event
 from typing import NoReturn
 
 import click
@@ -10,7 +13,10 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from service.builds.run import _run_dbt
 from service.cli.main import Group
+from service.core.config import Settings
+from service.core.errors import BuildFailedError
 from service.queue.runs import _describe
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -45,3 +51,28 @@ def test_another_error_of_the_system_is_not_taken_for_a_full_disk() -> None:
     message, advice = _describe(FileNotFoundError(errno.ENOENT, "secret.txt"))
     assert message == "An unexpected error occurred (FileNotFoundError)."
     assert advice == "See the log for this run's id."
+
+
+@pytest.mark.parametrize(
+    ("printed", "is_transient"),
+    [
+        ("could not extend file base/5/1: No space left on device", True),
+        ("[Errno 28] No space left on device: target/run_results.json", True),
+        ("Compilation Error in model customers", False),
+    ],
+)
+def test_a_build_that_finds_a_disk_full_is_retried(
+    tmp_path: Path, printed: str, is_transient: bool
+) -> None:
+    settings = Settings(database_url="postgresql://admin@/quintile", secret_key="a" * 32)
+    command = [sys.executable, "-c", f"print({printed!r}); raise SystemExit(1)"]
+    with pytest.raises(BuildFailedError) as failed:
+        _run_dbt(
+            command,
+            settings,
+            tmp_path,
+            quiet=True,
+            report=lambda _done, _total: None,
+            stopping=Event(),
+        )
+    assert failed.value.is_transient is is_transient
