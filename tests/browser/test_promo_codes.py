@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from sandbox import Sandbox
 from sandbox.data import generate_store
 from sandbox.data.specs import KESSEL
 from sandbox.shopify import Store
 from service.core.config import Settings
-from service.core.db import Pool, connect_as_owner, open_pool
+from service.core.db import Pool, connect_as_owner, one, open_pool
 from service.shopify.connection import connect_shopify
 from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
@@ -210,6 +212,67 @@ def test_a_code_is_updated_edited_and_deactivated(here: Here, page: Page, inspec
     here.apply()
     expect(head).to_have_text("VIP20 Deactivated")
     inspect(page)
+
+
+def test_an_edit_changes_only_what_was_edited(here: Here, page: Page, inspect: Inspect) -> None:
+    create(page, here)
+    # A segment that was removed later, and a start in the second hour of 02:00 that day.
+    change = """
+        update app.promo_codes
+        set excluded_segments = '{rfm:vip}', starts_at = '2026-10-25 01:30:15.5Z'
+        where tenant_id = %s
+    """
+    read = "select * from app.promo_codes where tenant_id = %s"
+    with connect_as_owner(here.site.settings) as conn:
+        conn.execute(change, [here.site.tenant_id])
+
+    def edit() -> Locator:
+        page.reload()
+        page.get_by_role("button", name="Edit").click()
+        return page.get_by_role("dialog")
+
+    def save(dialog: Locator) -> dict[str, Any]:
+        dialog.get_by_role("button", name="Save").click()
+        expect(dialog).to_have_count(0)
+        with connect_as_owner(here.site.settings) as conn:
+            return one(conn.execute(read, [here.site.tenant_id]).fetchone())
+
+    with connect_as_owner(here.site.settings) as conn:
+        before = one(conn.execute(read, [here.site.tenant_id]).fetchone())
+    dialog = edit()
+    gone = dialog.locator("[data-picker=excluded_segments]").get_by_label("rfm:vip")
+    expect(gone).to_be_checked()
+    expect(dialog.get_by_text("3 customers").first).to_be_visible()
+    expect(dialog.get_by_text("no longer exists")).to_be_visible()
+    inspect(page)
+    dialog.get_by_label("Ends").fill("2030-01-01T00:00")
+    after = save(dialog)
+    assert after["ends_at"] == datetime(2029, 12, 31, 23, tzinfo=UTC)
+    for name in ("excluded_segments", "segments", "starts_at", "percentage", "title"):
+        assert after[name] == before[name], name
+
+    dialog = edit()
+    percent = dialog.get_by_label("Percent")
+    for typed in ("12.345", "0.005", "1e-1", ""):
+        percent.fill(typed)
+        dialog.get_by_role("button", name="Save").click()
+        expect(percent).to_have_attribute("aria-invalid", "true")
+        percent.press("End")
+    percent.fill("12.34")
+    dialog.get_by_label("Title").fill("For champions")
+    after = save(dialog)
+    assert after["percentage"] == Decimal("0.1234")
+    assert after["title"] == "For champions"
+
+    # Empty is the code as title, and the start now, as the form says.
+    dialog = edit()
+    dialog.get_by_label("Title").fill("")
+    dialog.get_by_label("Starts").fill("")
+    gone.uncheck()
+    after = save(dialog)
+    assert after["title"] == "VIP20"
+    assert abs(after["starts_at"] - datetime.now(UTC)) < timedelta(minutes=2)
+    assert after["excluded_segments"] == []
 
 
 def test_codes_are_filtered_and_one_is_deleted(here: Here, page: Page, inspect: Inspect) -> None:

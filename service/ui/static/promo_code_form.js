@@ -1,6 +1,7 @@
 // The form of a promo code in a dialog: create one, or edit one.
 
 import { call, callAll } from "./api.js";
+import { make } from "./dom.js";
 import { openFormDialog } from "./form_dialog.js";
 import { number } from "./format.js";
 import { toField, toMoment } from "./zoned.js";
@@ -24,18 +25,32 @@ const ids = {
  */
 export function openPromoCodeForm(code, segment = "") {
   const template = document.querySelector("[data-dialog=promo-code]");
+  let before;
   return openFormDialog(code ? `Edit ${code.code}` : "Create promo code", template, {
     kind: "wide",
     ids,
-    fill: (form) => fill(form, code, segment),
+    fill: (form) => {
+      fill(form, code, segment);
+      before = valuesOf(form, code);
+    },
     save: async (form) => {
-      const body = valuesOf(form);
-      const saved = code
-        ? await call(pathOf(code.code), { method: "PATCH", body })
-        : await call(path, { method: "POST", body: { code: form.elements.code.value, ...body } });
+      const values = valuesOf(form, code);
+      const saved = code ? await change(code, changed(values, before)) : await create(form, values);
       location.assign(pageOf(saved.code));
     },
   });
+}
+
+const create = (form, values) =>
+  call(path, { method: "POST", body: { code: form.elements.code.value, ...values } });
+
+const change = (code, body) =>
+  Object.keys(body).length > 0 ? call(pathOf(code.code), { method: "PATCH", body }) : code;
+
+// Only these are sent. A field shows less than the code has, for example no seconds of a time.
+function changed(values, before) {
+  const isChanged = ([name, value]) => JSON.stringify(value) !== JSON.stringify(before[name]);
+  return Object.fromEntries(Object.entries(values).filter(isChanged));
 }
 
 function fill(form, code, segment) {
@@ -59,6 +74,8 @@ function fill(form, code, segment) {
     fields.usage_limit.value = code.usage_limit ?? "";
     fields.once_per_customer.checked = code.once_per_customer;
     form.querySelector("[data-excluding]").open = code.excluded_segments.length > 0;
+    addGone(form, "segments", code.segments);
+    addGone(form, "excluded_segments", code.excluded_segments);
   }
   fields.kind.addEventListener("change", showUnit);
   showUnit();
@@ -74,7 +91,9 @@ async function showSizes(form) {
   for (const option of form.querySelectorAll(".option")) {
     const box = option.querySelector("input");
     const target = known[box.value];
-    option.querySelector("[data-size]").textContent = target ? describe(target) : "";
+    if (target || !option.matches("[data-gone]")) {
+      option.querySelector("[data-size]").textContent = target ? describe(target) : "";
+    }
     // One that is chosen and cannot be used any more has to be removable.
     if (target?.reason && !box.checked) box.disabled = true;
   }
@@ -89,6 +108,28 @@ function describe({ reason, in_words: words, advice, size, emailable }) {
 
 // Without the digits that a binary fraction adds: 0.07 is 7, not 7.000000000000001.
 const inPercent = (share) => String(Number((share * 100).toFixed(2)));
+
+// Segments of the code that cannot be chosen any more stay, until they are unticked.
+function addGone(form, name, chosen) {
+  const picker = form.querySelector(`[data-picker=${name}]`);
+  const known = new Set([...picker.querySelectorAll(".option input")].map((box) => box.value));
+  const options = chosen
+    .filter((id) => !known.has(id))
+    .map((id) =>
+      make(
+        "label",
+        { class: "option", "data-gone": true },
+        make("input", { type: "checkbox", name, value: id }),
+        make(
+          "span",
+          {},
+          make("span", { class: "strong" }, id),
+          make("span", { class: "muted", "data-size": true }, "no longer exists"),
+        ),
+      ),
+    );
+  picker.querySelector(".options").prepend(...options);
+}
 
 function enablePicker(form, name, chosen) {
   const picker = form.querySelector(`[data-picker=${name}]`);
@@ -116,7 +157,8 @@ function enablePicker(form, name, chosen) {
   });
 }
 
-function valuesOf(form) {
+// `code` is the promo code that is edited; null for a new one.
+function valuesOf(form, code) {
   const fields = form.elements;
   const text = (name) => fields[name].value.trim();
   const typed = text("value");
@@ -134,11 +176,14 @@ function valuesOf(form) {
     segments: chosen("segments"),
     excluded_segments: chosen("excluded_segments"),
   };
-  if (text("title")) values.title = text("title");
-  if (text("starts_at")) values.starts_at = toMoment(text("starts_at"));
+  // For a new code, the API sets what is not given. Of a known one, it leaves that as it is.
+  const title = text("title") || code?.code;
+  const start = toMoment(text("starts_at")) || (code ? new Date().toISOString() : null);
+  if (title) values.title = title;
+  if (start) values.starts_at = start;
   return values;
 }
 
-// What is no number is sent as it is, for the API to refuse.
-const shareOf = (value) =>
-  value === "" || Number.isNaN(Number(value)) ? value : (Number(value) / 100).toFixed(4);
+// Not rounded: the API refuses more digits than it stores. So it does with what is no plain number;
+// "1e-1" as it is would be a tenth of the order.
+const shareOf = (value) => (/^-?\d*\.?\d*$/.test(value) ? `${value}e-2` : `${value}%`);
