@@ -20,3 +20,21 @@
         {{ wait_for_builds() }}
     {%- endif -%}
 {%- endmacro %}
+
+
+{#
+    For pre-hooks, after `wait_for_builds_on_create`: an erasure holds the lock of builds while it waits
+    for this one. A plain `dbt build` holds it from before a table's rows are read until they are
+    committed. Erasures wait for that (service/builds/locks.py), or would find nothing to delete before
+    an erased person's rows are written. Views have no rows.
+#}
+{% macro lock_out_erasures() -%}
+    {%- if
+        execute
+        and var('use_service_schemas')
+        and not var('has_build_lock')
+        and model.config.materialized != 'view'
+    -%}
+        select pg_advisory_xact_lock_shared(hashtextextended('quintile plain build', 0))
+    {%- endif -%}
+{%- endmacro %}

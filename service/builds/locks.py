@@ -70,13 +70,18 @@ def build_lock(
 
 @contextmanager
 def tenant_lock(settings: Settings, tenant_id: UUID, report: Report) -> Iterator[Connection]:
-    """Keep builds from writing a tenant's rows; yields a connection as quintile_transform."""
+    """Keep builds from writing a tenant's rows; yields a connection as quintile_transform.
+
+    A plain ``dbt build`` has no locks of tenants, but takes one for each table that it writes. That
+    one comes last here, because a plain build that creates a table takes it after the first one.
+    """
     with (
         connect(transform_url(settings)) as conn,
         advisory_lock(conn, "build", report, is_shared=True),
     ):
         _lock_tenants(conn, [tenant_id], report)
-        yield conn
+        with advisory_lock(conn, "plain build", report):
+            yield conn
 
 
 def project_checksum() -> str:

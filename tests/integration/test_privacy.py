@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -46,6 +49,7 @@ from tests.command import quintile, quintile_process
 from tests.conftest import AS_OF, NullProgress
 from tests.hooks import CLIENT_SECRET, events, post_webhook, served, work_until_settled
 from tests.shops import small_shop
+from tests.warm_dbt import dbt
 from tests.web import add_samples, add_scored_customers, client_of, running_app
 
 SCHEMAS = ["shopify", "app", "jobs", "staging", "intermediate", "marts"]
@@ -743,8 +747,6 @@ def test_a_duplicate_request_is_fulfilled_once(
 def test_erasure_waits_for_a_running_build(
     here: Settings, url: str, pool: Pool, tenant: UUID, store: Store, person: str
 ) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     store.redact_customer(int(person))
     post_webhook(
         url,
@@ -769,6 +771,74 @@ def test_erasure_waits_for_a_running_build(
             assert receipts(here) == []
         erasing.result()
     assert len(receipts(here)) == 1
+
+
+# Holds a build after it has read the rows of customer_facts and before it writes them.
+HOLD_FACTS = """
+    create function public.hold_facts() returns event_trigger
+    language plpgsql as $$
+    begin
+        if exists (
+            select from pg_event_trigger_ddl_commands() as c
+            where c.object_identity like 'pg_temp.customer_facts%'
+        ) then
+            perform pg_advisory_xact_lock_shared(1);
+        end if;
+    end
+    $$;
+    create event trigger hold_facts on ddl_command_end
+    when tag in ('CREATE TABLE AS') execute function public.hold_facts()
+"""
+
+
+def test_a_person_who_is_erased_during_a_plain_build_does_not_come_back(
+    here: Settings,
+    url: str,
+    pool: Pool,
+    tenant: UUID,
+    store: Store,
+    person: str,
+    superuser: Connection,
+    tmp_path: Path,
+) -> None:
+    """It has no lock of the tenant, and an order without its customer calls for no later build."""
+    models = ["int_windows_built_for_rfm", "int_customers_touched", "customer_facts"]
+    variables = json.dumps({"as_of": AS_OF.isoformat()})
+    plain = ("run", "--select", *models, "--vars", variables)
+    dbt(here.database_url, tmp_path, *plain)
+    facts = "select count(*) as n from marts.customer_facts where customer_id = %s"
+    assert superuser.execute(facts, [person]).fetchone() == {"n": 1}
+    store.redact_customer(int(person))
+    payload = {"customer": {"id": int(person)}}
+    post_webhook(url, store.data.domain, "customers/redact", payload, webhook_id="w")
+    superuser.execute("update shopify.customers set landed_xid = default")
+    superuser.execute(HOLD_FACTS)
+
+    def waiting() -> int:
+        row = superuser.execute(
+            "select count(*) as n from pg_stat_activity"
+            " where datname = current_database() and wait_event = 'advisory'"
+        ).fetchone()
+        return int(one(row)["n"])
+
+    with ThreadPoolExecutor(max_workers=2) as executor:
+        with connect(here.database_url) as holder, holder.transaction():
+            holder.execute("select pg_advisory_xact_lock(1)")
+            building = executor.submit(dbt, here.database_url, tmp_path, *plain)
+            while waiting() < 1:
+                assert not building.done(), building.result()
+                time.sleep(0.05)
+            erasing = executor.submit(Worker(here, pool).privacy, str(tenant), "w")
+            while waiting() < 2 and not erasing.done():
+                time.sleep(0.05)
+        building.result()
+        erasing.result()
+    assert len(receipts(here)) == 1
+    assert superuser.execute(facts, [person]).fetchone() == {"n": 0}
+    assert found(superuser, *traces(person)) == {}
+    superuser.execute("drop event trigger hold_facts")
+    dbt(here.database_url, tmp_path, *plain)
+    assert superuser.execute(facts, [person]).fetchone() == {"n": 0}
 
 
 def test_a_request_that_klaviyo_refuses_is_quarantined_and_can_be_retried(

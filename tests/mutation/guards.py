@@ -711,6 +711,13 @@ GUARDS = (
         (f"{_WEBHOOKS}test_a_body_over_the_limit_is_refused",),
     ),
     Guard(
+        "an erasure waits for the tables of a plain build",
+        "service/builds/locks.py",
+        'with advisory_lock(conn, "plain build", report):',
+        'with advisory_lock(conn, "plain build", report, is_shared=True):',
+        (f"{_PRIVACY}test_a_person_who_is_erased_during_a_plain_build_does_not_come_back",),
+    ),
+    Guard(
         "a store that was connected again is not erased",
         "service/privacy/requests.py",
         "    if connected is not None:\n",
