@@ -19,6 +19,7 @@ from service.shopify.client import ShopifyClient
 from service.shopify.connection import open_connected_shopify
 from service.shopify.errors import (
     ShopifyDeniedError,
+    ShopifyNotInstalledError,
     ShopifyQueryError,
     ShopifyRefusedError,
     ShopifyRefusedRefreshError,
@@ -141,10 +142,12 @@ def _check_removed(settings: Settings, pool: Pool, tenant_id: UUID, *, is_lastin
                 raise HeldError(_NOT_REMOVED) from None
     except NotConnectedError as error:
         raise _cannot_be_asked(error) from None
-    except ShopifyRefusedRefreshError:
-        raise
-    except ShopifyRefusedError:
-        if not is_lasting:
+    except ShopifyRefusedError as error:
+        # As for webhooks about the app's removal.
+        is_other = isinstance(error, ShopifyRefusedRefreshError) and not isinstance(
+            error, ShopifyNotInstalledError
+        )
+        if is_other or not is_lasting:
             raise
         with tenant_transaction(pool, tenant_id) as conn:
             conn.execute(query("privacy.record_removal"), {"tenant_id": tenant_id})

@@ -403,6 +403,55 @@ def test_the_removal_of_an_app_whose_tokens_expire_is_done_when_the_store_confir
     assert connection(pool, tenant)["sealed_secret"] is None
 
 
+@pytest.mark.parametrize("is_installed", [False, True])
+def test_the_erasure_of_a_shop_whose_tokens_expire_needs_no_person_if_the_app_is_not_installed(
+    here: Settings,
+    pool: Pool,
+    make_tenant: MakeTenant,
+    store: Store,
+    owner: Connection,
+    is_installed: bool,
+) -> None:
+    """The webhook about the removal was lost. A token that is only not renewed proves nothing."""
+    tenant = make_tenant("kessel", store.data.domain)
+    with Sandbox([store], []) as alone:
+        app = replace(here, shopify_url=alone.shopify_url, shopify_client_id=CLIENT_ID)
+        app = replace(app, shopify_client_secret=alone.tokens.client_secret)
+        with served(app) as url:
+            pair = alone.tokens.issue(store.data.domain)
+            connect_shopify(app, pool, tenant, store.data.domain, json.dumps(pair))
+            if is_installed:
+                alone.tokens.is_forgiving = False
+                alone.tokens.exchange(
+                    {
+                        "grant_type": "refresh_token",
+                        "client_id": CLIENT_ID,
+                        "client_secret": alone.tokens.client_secret,
+                        "refresh_token": pair["refresh_token"],
+                    }
+                )
+            store.is_installed = is_installed
+            alone.tokens.expire_access_tokens()
+            owner.execute(
+                "update app.connections set access_expires_at = now(),"
+                " connected_at = connected_at - interval '3 days'"
+            )
+            payload = {"shop_id": store.data.number, "shop_domain": store.data.domain}
+            secret = alone.tokens.client_secret
+            post_webhook(url, store.data.domain, "shop/redact", payload, secret=secret)
+            for _ in range(4):
+                process(app, pool, tenant)
+            (event,) = events(pool, tenant)
+            assert event["state"] == "queued"
+            assert ("less than a day ago" in event["reason"]) is not is_installed
+            owner.execute(
+                "update app.connections set uninstalled_at = uninstalled_at - interval '2 days'"
+            )
+            process(app, pool, tenant)
+    tenants = owner.execute("select name from app.tenants where name = 'kessel'").fetchall()
+    assert bool(tenants) is is_installed
+
+
 def test_a_removal_is_held_while_the_store_cannot_be_asked(
     here: Settings,
     url: str,

@@ -669,6 +669,16 @@ GUARDS = (
         (f"{_PROOFS}test_a_removal_is_held_while_the_store_refuses_to_renew_the_token",),
     ),
     Guard(
+        "a refused renewal does not confirm the erasure of a shop",
+        "service/privacy/confirmation.py",
+        "if is_other or not is_lasting:",
+        "if not is_lasting:",
+        (
+            f"{_PROOFS}test_the_erasure_of_a_shop_whose_tokens_expire_needs_no_person_if_the_app"
+            "_is_not_installed",
+        ),
+    ),
+    Guard(
         "the store confirms deletions",
         "service/webhooks/process.py",
         "elif found.nodes[due.subject] is None:\n                mark(",
