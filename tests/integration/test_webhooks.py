@@ -927,3 +927,24 @@ def test_a_webhook_that_lost_its_job_gets_a_new_one(
         "quintile.privacy",
         "quintile.webhooks",
     ]
+
+
+def test_a_privacy_request_that_lost_its_job_gets_a_new_one_beside_jobs_of_other_webhooks(
+    here: Settings, url: str, pool: Pool, tenant: UUID, superuser: Any
+) -> None:
+    shop = find(pool, "select shop_domain from app.tenants", tenant)["shop_domain"]
+    post_webhook(url, shop, "orders/create", {"id": 1})
+    for number, webhook_id in ((1, "lost"), (2, "kept")):
+        payload = {"customer": {"id": number}}
+        post_webhook(url, shop, "customers/redact", payload, webhook_id=webhook_id)
+    superuser.execute("set search_path = jobs")
+    superuser.execute("delete from jobs.procrastinate_jobs where args ->> 'webhook_id' = 'lost'")
+    superuser.execute("update app.webhook_events set due_at = now() - interval '1 hour'")
+    Worker(here, pool).housekeep(str(tenant))
+    Worker(here, pool).housekeep(str(tenant))
+    queued = [(job["task_name"], job["args"].get("webhook_id")) for job in jobs(pool, tenant)]
+    assert sorted(queued, key=str) == [
+        ("quintile.privacy", "kept"),
+        ("quintile.privacy", "lost"),
+        ("quintile.webhooks", None),
+    ]

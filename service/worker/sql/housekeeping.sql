@@ -1,5 +1,6 @@
 -- name: list_lost_events
--- Webhooks that have been due for a while and have no job, as after an interrupted command.
+-- Webhooks that have been due for a while and have no job, as after an interrupted command. A privacy
+-- request has a job of its own; the others share one.
 select
     e.webhook_id,
     e.kind
@@ -13,8 +14,13 @@ where
         where
             j.args ->> 'tenant_id' = e.tenant_id::text
             and j.status in ('todo', 'doing')
-            and j.task_name in ('quintile.webhooks', 'quintile.privacy')
-            and coalesce(j.args ->> 'webhook_id', e.webhook_id) = e.webhook_id
+            and case
+                when e.kind = any(%(privacy_kinds)s)
+                    then
+                        j.task_name = 'quintile.privacy'
+                        and j.args ->> 'webhook_id' = e.webhook_id
+                else j.task_name = 'quintile.webhooks'
+            end
     );
 
 -- name: purge_webhooks
