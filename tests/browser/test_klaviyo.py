@@ -9,7 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from pytest_httpserver import HTTPServer
 
 from sandbox import Sandbox
@@ -28,6 +28,12 @@ from tests.web import add_scored_customers
 
 KEY = "pk_sandbox_for_these_tests"
 RUN_PATIENCE_MS = 30_000
+WAITING = """
+    insert into app.webhook_deliveries (tenant_id, endpoint_id, topic, next_attempt_at)
+    select tenant_id, endpoint_id, 'build.completed', now() + interval '1 day'
+    from app.webhook_endpoints
+    where url = %(url)s
+"""
 MEMBERS = [(str(number), "champions", "9.00") for number in range(1, 6)]
 
 
@@ -79,6 +85,16 @@ def add_list(page: Page, segment: str, list_id: str) -> None:
     page.get_by_label("Klaviyo list").select_option(value=list_id)
     page.get_by_role("button", name="Add list", exact=True).click()
     page.wait_for_url("**/admin/klaviyo/*-*")
+
+
+def sign_in_again(page: Page, site: Site, status: Locator) -> None:
+    """Follow the link to the sign-in form, which opens in another tab, and sign in there."""
+    with page.context.expect_page() as opened:
+        status.get_by_role("link", name="Sign in in a new tab").click()
+    expect(opened.value.get_by_role("heading", name="Sign in")).to_be_visible()
+    opened.value.goto(site.sign_in_link())
+    opened.value.wait_for_url("**/admin")
+    opened.value.close()
 
 
 def press_sync(page: Page, outcome: str) -> None:
@@ -554,11 +570,14 @@ def test_webhooks_are_added_tested_disabled_and_deleted(
         one, two = receiver.url_for("/one"), receiver.url_for("/two")
         page.get_by_label("Webhook URL (https)").fill(one)
         page.get_by_role("button", name="Add webhook").click()
-        expect(page.locator("[data-secret-value]")).to_have_text(re.compile("^whsec_"))
+        secret = page.get_by_role("dialog", name="Signing secret")
+        expect(secret.locator(".secret")).to_have_text(re.compile("^whsec_"))
         inspect(page)
+        secret.get_by_role("button", name="Done").click()
         page.get_by_label("Webhook URL (https)").fill(two)
         page.get_by_label("Samples found").check()
         page.get_by_role("button", name="Add webhook").click()
+        secret.get_by_role("button", name="Done").click()
         expect(page.get_by_role("button", name=f"Delete: {two}")).to_be_visible()
 
         page.get_by_role("button", name=f"Edit topics: {two}").click()
@@ -577,16 +596,14 @@ def test_webhooks_are_added_tested_disabled_and_deleted(
 
         page.get_by_role("button", name=f"Send test: {one}").click()
         expect(status).to_have_text("Test delivered.", timeout=RUN_PATIENCE_MS)
-        expect(page.locator("[data-secret-value]")).to_be_empty()
         page.get_by_role("button", name=f"Send test: {two}").click()
         expect(status).to_contain_text(
             "Test failed. The receiver answered with status 500.", timeout=RUN_PATIENCE_MS
         )
         page.get_by_text("Delivery log").click()
         expect(page.get_by_role("row").filter(has_text="Test")).to_have_count(2)
-        page.get_by_role("button", name=f"New secret: {two}").click()
-        expect(page.locator("[data-secret-value]")).to_have_text(re.compile("^whsec_"))
         page.get_by_role("button", name=f"Disable: {two}").click()
+        page.get_by_role("dialog").get_by_role("button", name="Disable").click()
         expect(page.get_by_role("button", name=f"Enable: {two}")).to_be_visible()
         inspect(page)
         for url in (one, two):
@@ -594,6 +611,53 @@ def test_webhooks_are_added_tested_disabled_and_deleted(
             page.get_by_role("dialog").get_by_role("button", name="Delete").click()
             expect(page.get_by_role("button", name=f"Delete: {url}")).to_have_count(0)
         expect(page.get_by_text("No webhooks.")).to_be_visible()
+
+
+def test_a_webhook_loses_no_secret_and_no_message_without_a_question(
+    here: Settings, tenant: UUID, serve: Serve, page: Page, inspect: Inspect
+) -> None:
+    url = "https://hooks.example/one"
+    with serve(here, "kessel") as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin")
+        page.goto(f"{site.url}/admin/settings/webhooks")
+        page.get_by_label("Webhook URL (https)").fill(url)
+        page.get_by_role("button", name="Add webhook").click()
+        secret = page.get_by_role("dialog", name="Signing secret")
+        expect(secret).to_contain_text(f"Copy the secret of {url} now.")
+        first = secret.locator(".secret").inner_text()
+        # Nothing on the page can be clicked before this question is answered.
+        page.keyboard.press("Escape")
+        question = page.get_by_role("dialog", name="Close without a copy?")
+        question.get_by_role("button", name="Cancel").click()
+        expect(secret.locator(".secret")).to_have_text(first)
+        secret.get_by_role("button", name="Done").click()
+
+        page.get_by_role("button", name="New secret").click()
+        question = page.get_by_role("dialog", name="Replace the signing secret?")
+        expect(question).to_contain_text("stops working in 24 hours")
+        expect(question.get_by_role("button", name="Cancel")).to_be_focused()
+        inspect(page)
+        question.get_by_role("button", name="Cancel").click()
+        endpoint = page.locator("[data-endpoints] > div")
+        expect(endpoint).to_contain_text(f"secret …{first[-4:]}")
+        page.get_by_role("button", name="New secret").click()
+        question.get_by_role("button", name="New secret").click()
+        expect(secret.locator(".secret")).not_to_have_text(first)
+        secret.get_by_role("button", name="Done").click()
+
+        with connect_as_owner(here) as conn:
+            conn.execute(WAITING, {"url": url})
+        page.reload()
+        page.get_by_role("button", name="Disable").click()
+        question = page.get_by_role("dialog", name="Disable this webhook?")
+        expect(question).to_contain_text("1 waiting message is not sent, also not later.")
+        inspect(page)
+        question.get_by_role("button", name="Cancel").click()
+        expect(endpoint).to_contain_text("1 waiting.")
+        page.get_by_role("button", name="Disable").click()
+        question.get_by_role("button", name="Disable").click()
+        expect(endpoint).to_contain_text("Disabled.")
 
 
 def test_a_webhook_is_added_for_the_changes_of_a_segment(
@@ -607,10 +671,30 @@ def test_a_webhook_is_added_for_the_changes_of_a_segment(
         expect(page.get_by_label("Customers left a segment")).to_be_checked()
         expect(page.get_by_label("Klaviyo sync failed")).not_to_be_checked()
         page.get_by_label("Webhook URL (https)").fill("https://hooks.example/three")
+        # The session ends. What was typed stays, and is saved after signing in in another tab.
+        page.context.clear_cookies()
         page.get_by_role("button", name="Add webhook").click()
+        status = page.locator("[data-webhook-status]")
+        expect(status).to_contain_text("Your session has ended.")
+        inspect(page)
+        sign_in_again(page, site, status)
+        page.get_by_role("button", name="Add webhook").click()
+        page.get_by_role("dialog", name="Signing secret").get_by_role("button", name="Done").click()
         added = page.locator("[data-endpoints] > div")
         expect(added).to_contain_text("Customers left a segment. Only customers of Loyal.")
         inspect(page)
+        page.get_by_role("button", name="Edit topics").click()
+        dialog = page.get_by_role("dialog", name="Edit topics")
+        dialog.get_by_label("Samples found").check()
+        page.context.clear_cookies()
+        dialog.get_by_role("button", name="Save").click()
+        sign_in_again(page, site, dialog.get_by_role("status"))
+        dialog.get_by_role("button", name="Save").click()
+        expect(added).to_contain_text("Samples found")
+        added.get_by_role("button", name="Edit topics").click()
+        dialog.get_by_label("Samples found").uncheck()
+        dialog.get_by_role("button", name="Save").click()
+        expect(added).not_to_contain_text("Samples found")
         without = page.context.browser.new_context(
             storage_state=page.context.storage_state(), java_script_enabled=False
         ).new_page()

@@ -5,6 +5,7 @@ import { combobox } from "./combobox.js";
 import { creatorForm, isChanged } from "./creator_form.js";
 import { openDialog, toast } from "./dialog.js";
 import { make } from "./dom.js";
+import { showSignedOut } from "./forms.js";
 import { attempt } from "./recalculate.js";
 import { creatorName, platforms } from "./sample_parts.js";
 
@@ -48,8 +49,8 @@ function openFor(order, changed) {
     );
   };
   const fail = (problem) => {
-    if (isSignedOut(problem)) location.reload();
-    status.textContent = messageOf(problem);
+    if (isSignedOut(problem)) showSignedOut(status);
+    else status.textContent = messageOf(problem);
     status.classList.add("field-error");
   };
   const link = (creatorId, label) =>

@@ -60,6 +60,16 @@ export function openFormDialog(title, template, { fill, save, ids = {}, kind = "
   return dialog;
 }
 
+/** Show a secret once, in a dialog that asks before it closes without a copy. */
+export function showSecret(title, explanation, secret) {
+  const dialog = openDialog(title, secretView(explanation, secret, () => dialog.close()), {
+    hasChanges: () => true,
+    question: () => SHOWN_ONCE,
+    kind: "medium",
+  });
+  dialog.querySelector(".secret").focus();
+}
+
 /** A secret that is shown once, with a button that copies it. */
 export function secretView(explanation, secret, close) {
   const status = make("p", { role: "status", class: "muted" });

@@ -1,6 +1,7 @@
 // Shows at the fields of a form what the API has rejected.
 
 import { isSignedOut, messageOf } from "./api.js";
+import { make } from "./dom.js";
 
 export const NOT_SAVED = "Not saved. Fix the marked fields.";
 
@@ -73,10 +74,20 @@ export function clearFields(form) {
   }
 }
 
+/** Say that the session has ended. What was typed stays, and can be saved after signing in. */
+export function showSignedOut(status) {
+  status.replaceChildren(
+    "Your session has ended. ",
+    make("a", { href: "/admin/sign-in", target: "_blank", rel: "noopener" }, "Sign in in a new tab"),
+    ", then try again here.",
+  );
+  status.classList.add("field-error");
+}
+
 /** Show why a form was not accepted: at its fields, or as its status if no field is to blame. */
 export function showRefusal(form, status, problem, ids = {}) {
   if (isSignedOut(problem)) {
-    location.reload();
+    showSignedOut(status);
     return;
   }
   const errors = rejected(problem);

@@ -3,7 +3,8 @@
 import { call, isSignedOut, messageOf } from "./api.js";
 import { confirmed, openDialog } from "./dialog.js";
 import { enableForms, make } from "./dom.js";
-import { showRefusal, showStatus } from "./forms.js";
+import { showSecret } from "./form_dialog.js";
+import { showRefusal, showSignedOut, showStatus } from "./forms.js";
 import { number, timeElement } from "./format.js";
 
 const endpointsPath = "/api/admin/webhooks/endpoints";
@@ -76,19 +77,10 @@ function describe(endpoint) {
       { class: "actions" },
       button("Edit topics", () => editTopics(path, endpoint)),
       button("Send test", () => run("Sending…", () => sendTest(path))),
-      button("New secret", () =>
-        run("Replacing…", async () => {
-          const { secret } = await call(`${path}/rotate-secret`, { method: "POST", body: {} });
-          showSecret(secret);
-          return "Replaced. Both secrets sign for 24 hours. Copy the new one now: it is not shown again.";
-        }),
-      ),
-      button(isEnabled ? "Disable" : "Enable", () =>
-        run("Saving…", async () => {
-          await call(path, { method: "PATCH", body: { is_enabled: !isEnabled } });
-          return isEnabled ? "Webhook disabled." : "Webhook enabled.";
-        }),
-      ),
+      button("New secret", () => replaceSecret(path, url)),
+      isEnabled
+        ? button("Disable", () => disable(path, endpoint))
+        : button("Enable", () => enable(path, true)),
       button("Delete", () => remove(path, url), "danger"),
     ),
   );
@@ -140,9 +132,42 @@ function editTopics(path, { url, topics: current }) {
       dialog.close();
       await run("Loading…", async () => "Topics changed.");
     } catch (problem) {
-      if (isSignedOut(problem)) location.reload();
+      if (isSignedOut(problem)) showSignedOut(status);
       else status.textContent = messageOf(problem);
     }
+  });
+}
+
+async function replaceSecret(path, url) {
+  const isSure = await confirmed({
+    title: "Replace the signing secret?",
+    text: `The secret of ${url} now stops working in 24 hours. Give the new one to the receiver before.`,
+    action: "New secret",
+    isDestructive: true,
+  });
+  if (!isSure) return;
+  run("Replacing…", async () => {
+    const { secret } = await call(`${path}/rotate-secret`, { method: "POST", body: {} });
+    showSigningSecret(url, secret);
+    return "Replaced. Both secrets sign for 24 hours.";
+  });
+}
+
+async function disable(path, { url, pending }) {
+  const waiting = pending === 1 ? "1 waiting message is" : `${number(pending)} waiting messages are`;
+  const isSure = await confirmed({
+    title: "Disable this webhook?",
+    text: `${url} gets no more messages. ${pending ? `${waiting} not sent, also not later.` : ""}`.trim(),
+    action: "Disable",
+    isDestructive: true,
+  });
+  if (isSure) enable(path, false);
+}
+
+function enable(path, isEnabled) {
+  run("Saving…", async () => {
+    await call(path, { method: "PATCH", body: { is_enabled: isEnabled } });
+    return isEnabled ? "Webhook enabled." : "Webhook disabled.";
   });
 }
 
@@ -179,16 +204,14 @@ async function sendTest(path) {
   return "The test waits for a worker. The delivery log will have the result.";
 }
 
-function showSecret(secret) {
-  part("secret-value").textContent = secret;
-  part("secret").hidden = !secret;
+function showSigningSecret(url, secret) {
+  showSecret("Signing secret", `Copy the secret of ${url} now. It is not shown again.`, secret);
 }
 
 async function run(working, request) {
   const form = part("add-webhook");
   const status = part("webhook-status");
   showStatus(form, status, working);
-  showSecret("");
   try {
     const done = await request();
     await show();
@@ -206,9 +229,9 @@ part("add-webhook").addEventListener("submit", (event) => {
     const segment = section.querySelector("#segments").value;
     const body = { url: input.value.trim(), topics: chosen, segments: segment ? [segment] : null };
     const { secret } = await call(endpointsPath, { method: "POST", body });
-    showSecret(secret);
+    showSigningSecret(body.url, secret);
     input.value = "";
-    return "Saved. Copy the secret now: it is not shown again.";
+    return "Saved.";
   });
 });
 enableForms(section);
