@@ -1,7 +1,8 @@
 // The Shopify and Klaviyo connections: connect, verify, replace and disconnect. The server renders
 // the page.
 
-import { call, isSignedOut } from "./api.js";
+import { call } from "./api.js";
+import { confirmed } from "./dialog.js";
 import { enableForms } from "./dom.js";
 import { clearFields, showRefusal } from "./forms.js";
 import { localise } from "./format.js";
@@ -15,6 +16,15 @@ const MESSAGES = {
     verifying: "Checking with Klaviyo…",
     connected: "Connected. You can now sync segments to lists.",
   },
+};
+
+const TURN_OFF = {
+  title: "Turn off customer metafields?",
+  text:
+    "They are removed from every customer in Shopify. The store's segments, discounts and flows " +
+    "that use them find no customers then.",
+  action: "Turn off",
+  isDestructive: true,
 };
 
 function showStatus(section, text) {
@@ -55,7 +65,6 @@ async function runRequest(section, button, working, request, done) {
     await redraw(section);
     showStatus(section, done);
   } catch (problem) {
-    if (isSignedOut(problem)) return location.reload();
     // The refusal is now part of the connection's state, which the server renders.
     if (problem.kind === "provider-refused") await redraw(section);
     showRefusal(section, section.querySelector("[data-status]"), problem);
@@ -63,7 +72,6 @@ async function runRequest(section, button, working, request, done) {
     section.setAttribute("aria-busy", "false");
     button.disabled = false;
   }
-  return undefined;
 }
 
 // The fields that are filled in, numbers as numbers.
@@ -109,15 +117,17 @@ function start(section) {
 
 function startMetafields(section) {
   const path = "/api/admin/integrations/shopify/metafields";
-  section.addEventListener("submit", (event) => {
+  section.addEventListener("submit", async (event) => {
     event.preventDefault();
+    const { submitter } = event;
     const turnsOn = event.target.dataset.metafields === "on";
+    if (!turnsOn && !(await confirmed(TURN_OFF))) return;
     const change = () => call(path, { method: "PUT", body: { is_enabled: turnsOn } });
     const working = turnsOn ? "Turning on…" : "Turning off…";
     const done = turnsOn
       ? "On. A run that writes them is queued."
       : "Off. A run that removes them is queued.";
-    runRequest(section, event.submitter, working, change, done);
+    runRequest(section, submitter, working, change, done);
   });
   enableForms(section);
   localise(section);
