@@ -74,6 +74,7 @@ class Harness:
     def __init__(self, cluster: Cluster, home: Path, server: Server | None) -> None:
         self.cluster, self.home, self.server = cluster, home, server
         self.gate = Gate()
+        self._relief: threading.Timer | None = None
         socket_dir = url_parts(cluster.admin_url)["host"]
         nowhere = ("127.0.0.1", 9)
         self._database = Proxy(
@@ -223,6 +224,10 @@ class Harness:
             output = command.output
             self.gate.reset()
             if fault == "server disk" and self.server:
+                if self._relief is not None:
+                    # Else it would free the disk of the next attempt.
+                    self._relief.cancel()
+                    self._relief.join()
                 self.server.relieve()
             elif fault == "database":
                 _allow_connections(trial, is_allowed=True)
@@ -271,9 +276,8 @@ class Harness:
             if (number + 1) // 2 % 2 == 1:
                 self.server.use_up_log()
             # An operator frees it while jobs still wait for the database.
-            timer = threading.Timer(_FULL_SECONDS, self.server.relieve)
-            timer.daemon = True
-            timer.start()
+            self._relief = threading.Timer(_FULL_SECONDS, self.server.relieve)
+            self._relief.start()
         elif fault == "own disk":
             assert tmp is not None
             tmp.fill()

@@ -175,6 +175,7 @@ class Proxy:
             called.connect(self.target)
         except OSError:
             caller.close()
+            called.close()
             return
         for end in (caller, called):
             if end.family == socket.AF_INET:
