@@ -23,6 +23,7 @@ _GID = re.compile(r"gid://shopify/\w+/(\d+)(?:\?.*)?", re.ASCII)
 _NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 
 PRIVACY_KINDS = frozenset({"data_request", "customer_redact", "shop_redact"})
+PRIVACY_TOPICS = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
 # What deletes data, which the store or a person must confirm.
 ERASING_KINDS = frozenset({"uninstall", "customer_redact", "shop_redact"})
 # Bodies that say the same each time something happens again, such as joining a segment, and that

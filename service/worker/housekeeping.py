@@ -11,7 +11,7 @@ from service.core.queries import query
 from service.queue.defer import enter_queue
 from service.tenants.idempotent_requests import KEPT
 from service.webhooks.events import defer_event
-from service.webhooks.topics import PRIVACY_KINDS
+from service.webhooks.topics import PRIVACY_KINDS, PRIVACY_TOPICS
 
 
 def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[str, int]:
@@ -43,7 +43,12 @@ def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[s
     }
     deleted = dict.fromkeys(purges, 0)
     for tenant_id in tenants:
-        parameters = {"tenant_id": tenant_id, "privacy_kinds": sorted(PRIVACY_KINDS), "kept": KEPT}
+        parameters = {
+            "tenant_id": tenant_id,
+            "privacy_kinds": sorted(PRIVACY_KINDS),
+            "privacy_topics": sorted(PRIVACY_TOPICS),
+            "kept": KEPT,
+        }
         with tenant_transaction(pool, tenant_id) as conn:
             for row in conn.execute(query("worker.list_lost_events"), parameters).fetchall():
                 defer_event(conn, tenant_id, row["webhook_id"], row["kind"])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import httpx
@@ -19,7 +19,7 @@ from sandbox.shopify.webhooks import DeliveryFault
 from service.core.config import Settings
 from service.core.credentials import disconnect
 from service.core.db import Pool, connect_as_owner, tenant_transaction
-from service.queue.enqueue import enqueue
+from service.queue.enqueue import Enqueueable, enqueue
 from service.shopify.connection import connect_shopify, open_connected_shopify
 from service.shopify.sync import sync_shopify
 from service.webhooks.inbox import MAX_BODY_BYTES
@@ -651,7 +651,7 @@ def test_a_finished_bulk_operation_queues_a_sync(
     assert find(pool, "select count(*) as runs from app.runs", synced) == {"runs": 1}
 
 
-def test_removing_the_app_cancels_all_syncs_and_deletes_the_token(
+def test_removing_the_app_cancels_syncs_of_the_store_and_deletes_the_token(
     here: Settings, subscribed: UUID, pool: Pool, store: Store, work: Work
 ) -> None:
     with tenant_transaction(pool, subscribed) as conn:
@@ -660,7 +660,8 @@ def test_removing_the_app_cancels_all_syncs_and_deletes_the_token(
             " values (%s, 'klaviyo', 'x', 'k', 'xxxx')",
             [subscribed],
         )
-        enqueue(conn, subscribed, "shopify_sync")
+        for kind in get_args(Enqueueable):
+            enqueue(conn, subscribed, kind)
     store.uninstall()
     work()
     # One refusal may be a mistake.
@@ -677,6 +678,14 @@ def test_removing_the_app_cancels_all_syncs_and_deletes_the_token(
     run = find(pool, "select * from app.runs where kind = 'shopify_sync'", subscribed)
     assert run["state"] == "failed"
     assert "removed from the store" in run["error"]
+    with tenant_transaction(pool, subscribed) as conn:
+        rows = conn.execute("select kind, state from app.runs").fetchall()
+    # Lists in Klaviyo are synced from what was loaded, and builds read it.
+    assert {row["kind"] for row in rows if row["state"] == "queued"} == {
+        "build",
+        "klaviyo_plan",
+        "klaviyo_sync",
+    }
     # The queued job has no run to start.
     worker = Worker(here, pool)
     worker.do(worker.shopify_sync, str(subscribed), str(run["run_id"]))
@@ -903,13 +912,23 @@ def test_old_webhooks_are_deleted_except_open_privacy_requests(
     post_webhook(
         url, store.data.domain, "customers/redact", {"customer": {"id": 1}}, webhook_id="privacy"
     )
+    unreadable = ("customers/data_request", "customers/redact", "shop/redact")
+    for topic in unreadable:
+        body = {"customer": "unknown", "to": topic}
+        post_webhook(url, store.data.domain, topic, body, webhook_id=topic)
+    stored = {event["webhook_id"]: event for event in events(pool, tenant)}
+    assert {stored[topic]["kind"] for topic in unreadable} == {None}
     with tenant_transaction(pool, tenant) as conn:
         conn.execute(
             "update app.webhook_events set state = 'set_aside',"
             " finished_at = now() - interval '31 days' where webhook_id <> 'new'"
         )
     Worker(here, pool).housekeep(str(tenant))
-    assert {event["webhook_id"] for event in events(pool, tenant)} == {"new", "privacy"}
+    assert {event["webhook_id"] for event in events(pool, tenant)} == {
+        "new",
+        "privacy",
+        *unreadable,
+    }
 
 
 def test_a_webhook_that_lost_its_job_gets_a_new_one(

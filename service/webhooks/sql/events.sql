@@ -122,7 +122,7 @@ order by min(e.received_at), e.kind, e.subject
 limit %(row_limit)s;
 
 -- name: cancel_syncs
--- Cancel queued syncs of a store without the app; a running one fails at its next call.
+-- Cancel queued runs that call a store without the app; a running one fails at its next call.
 update app.runs
 set
     state = 'failed',
@@ -132,7 +132,7 @@ set
 where
     tenant_id = %(tenant_id)s
     and state = 'queued'
-    and kind <> 'build';
+    and kind in ('shopify_sync', 'segments_sync', 'promo_codes', 'metafields_sync');
 
 -- name: find_removable
 -- The connection that a removal of the app would end; none if the store was connected after that.

@@ -24,13 +24,20 @@ where
     );
 
 -- name: purge_webhooks
--- Delete webhooks that ended long ago. Privacy requests that were not fulfilled stay.
+-- Delete webhooks that ended long ago. Privacy requests that were not fulfilled stay; those that were
+-- not understood have no kind.
 delete from app.webhook_events
 where
     tenant_id = %(tenant_id)s
     and state <> 'queued'
     and finished_at < now() - make_interval(days => %(days)s)
-    and (state = 'done' or kind is null or kind <> all(%(privacy_kinds)s));
+    and (
+        state = 'done'
+        or (
+            topic <> all(%(privacy_topics)s)
+            and (kind is null or kind <> all(%(privacy_kinds)s))
+        )
+    );
 
 -- name: purge_jobs
 -- Delete jobs that ended long ago, of all tenants. Run as quintile_transform.
