@@ -19,7 +19,15 @@ from psycopg.conninfo import make_conninfo
 from service.builds.run import build_and_record
 from service.builds.scheduled import build_due_tenants
 from service.core.config import Settings
-from service.core.db import Connection, Pool, connect, one, tenant_transaction, transform_url
+from service.core.db import (
+    Connection,
+    Pool,
+    connect,
+    kept_alive,
+    one,
+    tenant_transaction,
+    transform_url,
+)
 from service.core.errors import AlreadyRunningError, QuintileError
 from service.core.queries import query
 from service.klaviyo.destination import sync_klaviyo
@@ -212,7 +220,9 @@ def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) ->
 
     When ``stopping`` is set, runs go back to the queue.
     """
-    conninfo = make_conninfo(transform_url(settings), options="-c search_path=jobs,pg_temp")
+    conninfo = make_conninfo(
+        kept_alive(transform_url(settings)), options="-c search_path=jobs,pg_temp"
+    )
     connector = PsycopgConnector(conninfo=conninfo)
     app = procrastinate.App(connector=connector)
     app.job_manager = FairQueue(connector, settings)
