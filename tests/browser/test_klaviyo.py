@@ -24,7 +24,7 @@ from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
 from tests.browser.test_segments import worker
 from tests.klaviyo import sync_once
-from tests.web import add_scored_customers
+from tests.web import add_scored_customers, add_shopify_segments
 
 KEY = "pk_sandbox_for_these_tests"
 RUN_PATIENCE_MS = 30_000
@@ -443,6 +443,40 @@ def test_the_form_says_which_field_is_wrong(
         )
         expect(hook).to_be_focused()
         inspect(page)
+
+
+def test_a_choice_survives_a_search_and_a_page_that_does_not_load(
+    here: Settings, tenant: UUID, account: Account, serve: Serve, page: Page
+) -> None:
+    vip = account.list_names()[0]["id"]
+    for number in range(12):
+        account.add_list(f"List {number}")
+    add_shopify_segments(here, tenant, ["Berlin", "Hamburg"])
+    with connected(here, tenant, serve) as site:
+        page.goto(site.sign_in_link())
+        page.wait_for_url("**/admin")
+        page.goto(f"{site.url}/admin/klaviyo?add=1")
+        segment = page.get_by_label("Segment", exact=True)
+        segment.select_option(label="Berlin (7)")
+        find = page.get_by_label("Find a Shopify segment")
+        for text, count in (("hamb", "1 matches"), ("berl", "1 matches"), ("none", "0 matches")):
+            find.fill(text)
+            expect(page.locator("[data-found]")).to_contain_text(count)
+            expect(segment).to_have_value("shopify:1")
+        # One that was not chosen leaves.
+        expect(segment.get_by_role("option", name="Hamburg")).to_have_count(0)
+
+        chosen = page.get_by_label("Klaviyo list")
+        chosen.select_option(value=vip)
+        page.route("**/lists?cursor=*", lambda route: route.abort())
+        more = page.get_by_role("button", name="Load more lists")
+        more.click()
+        expect(page.locator("[data-add] [data-status]")).to_contain_text("cannot be reached")
+        expect(chosen).to_have_value(vip)
+        page.unroute("**/lists?cursor=*")
+        more.click()
+        expect(chosen.get_by_role("option", name="List 11")).to_be_attached()
+        expect(chosen).to_have_value(vip)
 
 
 def test_a_sync_started_elsewhere_is_followed(

@@ -59,7 +59,7 @@ async function loadLists() {
     more.hidden = !next;
     countLists(params);
   } catch (problem) {
-    select.replaceChildren(make("option", { value: "" }, "Could not load lists"));
+    if (!nextLists) select.replaceChildren(make("option", { value: "" }, "Could not load lists"));
     showProblem(problem);
   }
 }
@@ -108,6 +108,16 @@ function describeList() {
   field("list_name").required = isNew;
 }
 
+// The segment that is chosen stays chosen, whether or not it is among the new options.
+function replaceOptions(group, options) {
+  const select = group.closest("select");
+  const [chosen] = select.selectedOptions;
+  const isLost =
+    group.contains(chosen) && !options.some((option) => option.value === chosen.value);
+  group.replaceChildren(...options, ...(isLost ? [chosen] : []));
+  if (chosen) select.value = chosen.value;
+}
+
 async function loadSegments() {
   const found = form.querySelector("[data-found]");
   try {
@@ -122,12 +132,11 @@ async function loadSegments() {
       .map((segment) =>
         make("option", { value: `shopify:${segment.id}` }, `${segment.name} (${number(segment.member_count)})`),
       );
-    form.querySelector("[data-shopify]").replaceChildren(...options);
-    form
-      .querySelector("[data-pulled]")
-      .replaceChildren(
-        ...pulled.map((list) => make("option", { value: `klaviyo:${list.id}` }, list.name)),
-      );
+    replaceOptions(form.querySelector("[data-shopify]"), options);
+    replaceOptions(
+      form.querySelector("[data-pulled]"),
+      pulled.map((list) => make("option", { value: `klaviyo:${list.id}` }, list.name)),
+    );
     const first = shopify.next_cursor ? "first " : "";
     found.textContent = q ? `The list above shows the ${first}${number(options.length)} matches.` : "";
   } catch (problem) {
