@@ -85,6 +85,36 @@ def test_a_sample_is_explained_and_given_a_creator(
     expect(page.locator("[data-creator]")).not_to_contain_text("set manually")
 
 
+def test_what_was_typed_survives_the_end_of_the_session(site: Site, signed_in: Page) -> None:
+    page = signed_in
+    open_list(site, page)
+    page.locator(".rows tbody th a").first.click()
+    page.get_by_role("button", name="Change creator").click()
+    dialog = page.get_by_role("dialog", name="Creator of")
+    dialog.get_by_role("combobox", name="Find a creator").press_sequentially("ada.creates")
+    dialog.get_by_role("option", name="Create “ada.creates”").click()
+    dialog.get_by_label("Notes").fill("Paints.")
+    page.context.clear_cookies()
+    dialog.get_by_role("button", name="Create and link").click()
+    status = dialog.get_by_role("status")
+    expect(status).to_contain_text("Your session has ended.")
+    with page.context.expect_page() as opened:
+        status.get_by_role("link").click()
+    opened.value.goto(site.sign_in_link())
+    opened.value.wait_for_url("**/admin")
+    expect(dialog.get_by_label("Notes")).to_have_value("Paints.")
+    dialog.get_by_role("button", name="Create and link").click()
+    expect(page.locator("[data-creator]")).to_contain_text("@ada.creates")
+
+    # A search does not lose the dialog either.
+    page.get_by_role("button", name="Change creator").click()
+    expect(dialog.get_by_role("option", name="@ada.creates")).to_be_visible()
+    page.context.clear_cookies()
+    dialog.get_by_role("combobox", name="Find a creator").press_sequentially("eve")
+    expect(dialog.get_by_text("Your session has ended.")).to_be_visible()
+    expect(dialog.get_by_role("combobox")).to_have_value("eve")
+
+
 def add_creator(site: Site, page: Page, handle: str) -> None:
     page.goto(f"{site.url}/admin/samples/creators?add=1")
     page.get_by_label("Handle", exact=True).fill(handle)

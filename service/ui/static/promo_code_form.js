@@ -35,7 +35,8 @@ export function openPromoCodeForm(code, segment = "") {
     },
     save: async (form) => {
       const values = valuesOf(form, code);
-      const saved = code ? await change(code, changed(values, before)) : await create(form, values);
+      const saving = code ? change(code, changed(values, before)) : create(form, values);
+      const saved = await saving.catch(toldInPercent);
       location.assign(pageOf(saved.code));
     },
   });
@@ -44,8 +45,18 @@ export function openPromoCodeForm(code, segment = "") {
 const create = (form, values) =>
   call(path, { method: "POST", body: { code: form.elements.code.value, ...values } });
 
-const change = (code, body) =>
+const change = async (code, body) =>
   Object.keys(body).length > 0 ? call(pathOf(code.code), { method: "PATCH", body }) : code;
+
+// The API means the share: "1 or less", "at most 4 decimal places".
+function toldInPercent(problem) {
+  for (const error of problem.errors || []) {
+    if (error.pointer === "#/percentage") {
+      error.detail = "This must be above 0 and up to 100, with at most two decimal places.";
+    }
+  }
+  throw problem;
+}
 
 // Only these are sent. A field shows less than the code has, for example no seconds of a time.
 function changed(values, before) {
