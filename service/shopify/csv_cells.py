@@ -33,6 +33,9 @@ _DECIMAL_COMMA = re.compile(r"(-?\d{1,3}(?:\.\d{3})+|-?\d+),(\d{1,2})", re.ASCII
 # 1.000 where commas separate decimals.
 _THOUSANDS = re.compile(r"-?\d{1,3}\.\d{3}", re.ASCII)
 _LONGEST_ADDRESS = 320
+_LARGEST_QUANTITY = 2**31 - 1
+# Python does not read numbers of thousands of digits.
+_LONGEST_NUMBER = 255
 _UNSEEN = re.compile(
     "[\u00a0\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202f\u2060-\u206f\ufeff]"
 )
@@ -99,11 +102,13 @@ def _shortened(name: str, text: str) -> ValueError:
     )
 
 
-def whole_number(record: Mapping[str, str], name: str) -> int:
-    """A number without decimals, not negative."""
+def quantity_of(record: Mapping[str, str], name: str) -> int:
+    """A number without decimals, not negative, up to the largest quantity that Shopify has."""
     number = _FLOAT.sub(r"\1", record[name])
     if not (number.isascii() and number.isdecimal()):
         raise ValueError(f"{name} '{record[name][:40]}' is not a whole number")
+    if len(number) > _LONGEST_NUMBER or int(number) > _LARGEST_QUANTITY:
+        raise ValueError(f"{name} {number[:40]} is too large")
     return int(number)
 
 

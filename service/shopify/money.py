@@ -10,7 +10,7 @@ from service.core.seeds import read_seed
 _AMOUNT = re.compile(r"(-?)(\d+)(?:\.(\d+))?")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _USUAL_EXPONENT = 2
-_LARGEST = 2**63 - 1
+LARGEST = 2**63 - 1
 
 
 # The same few prices come up in order after order.
@@ -31,7 +31,7 @@ def to_minor(amount: str, currency: str) -> int:
     if len(fraction) > exponent:
         raise ValueError(f"{amount[:40]} has more decimals than {currency}, which has {exponent}")
     minor = int(sign + whole[-30:] + fraction.ljust(exponent, "0"))
-    if abs(minor) > _LARGEST or len(whole.lstrip("0")) > len(str(_LARGEST)):
+    if abs(minor) > LARGEST or len(whole.lstrip("0")) > len(str(LARGEST)):
         raise ValueError(f"{amount[:40]} is too large")
     return minor
 

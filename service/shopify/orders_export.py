@@ -19,10 +19,10 @@ from service.shopify.csv_cells import (
     instant,
     instant_or_none,
     phone_or_none,
+    quantity_of,
     signed_amount,
-    whole_number,
 )
-from service.shopify.money import exponent_of
+from service.shopify.money import LARGEST, exponent_of
 from service.shopify.parse import Row
 
 REQUIRED_COLUMNS = ("name", "id", "created at", "total", "lineitem quantity", "lineitem name")
@@ -235,14 +235,17 @@ def _order_id(record: Mapping[str, str]) -> str:
 def _line_item(record: Mapping[str, str], currency: str) -> Row | None:
     if not record["lineitem name"]:
         return None
-    quantity = whole_number(record, "lineitem quantity")
+    quantity = quantity_of(record, "lineitem quantity")
     price = amount(record, "lineitem price", currency, 0)
     discount = amount(record, "lineitem discount", currency, 0)
+    total = max(price * quantity - discount, 0)
+    if total > LARGEST:
+        raise ValueError("lineitem price times lineitem quantity is too large")
     return {
         "title": record["lineitem name"],
         "variant_title": None,
         "sku": record.get("lineitem sku") or None,
         "quantity": quantity,
         "unit_price_minor": price,
-        "total_minor": max(price * quantity - discount, 0),
+        "total_minor": total,
     }

@@ -656,6 +656,45 @@ def test_a_bad_further_item_is_reported_and_its_order_is_loaded(load: Importer) 
     assert [item["title"] for item in row["line_items"]] == ["Mug - Blue", "Tea"]
 
 
+@pytest.mark.parametrize(
+    ("quantity", "price", "reason"),
+    [
+        ("9", "92233720368547758.07", "lineitem price times lineitem quantity is too large"),
+        ("2147483648", "1", "lineitem quantity 2147483648 is too large"),
+        ("9" * 5000, "1", f"lineitem quantity {'9' * 40} is too large"),
+    ],
+    ids=["product", "quantity", "digits"],
+)
+def test_an_item_that_is_too_large_is_reported_and_the_rest_is_loaded(
+    load: Importer, quantity: str, price: str, reason: str
+) -> None:
+    report = load.text(
+        export(
+            first_row("#1", "1"),
+            further_row("#1", price=price, Lineitem_quantity=quantity),
+            first_row("#2", "2"),
+        )
+    )
+    assert (report.loaded, report.rejected) == (2, [(3, reason)])
+
+
+def test_an_order_whose_items_are_too_much_together_is_rejected(load: Importer) -> None:
+    most = "92233720368547758.07"
+    rows = [
+        first_row("#1", "1", Lineitem_price=most),
+        further_row("#1", price=most),
+        first_row("#2", "2"),
+    ]
+    report = load.text(export(*rows))
+    reason = "the sum of the items of order #1 is too large"
+    assert (report.loaded, report.rejected) == (1, [(2, reason)])
+    assert load.rejected() == {("order", "1"): reason}
+    # In a file without that item it is loaded.
+    report = load.text(export(rows[0], rows[2]))
+    assert (report.loaded, report.rejected) == (1, [])
+    assert load.rejected() == {}
+
+
 def test_a_good_file_clears_the_rejections(load: Importer) -> None:
     load.text(export(first_row("#1", "1", Total="?"), further_row("#1")))
     assert set(load.rejected()) == {("order", "1"), ("csv_line", "3")}

@@ -408,11 +408,17 @@ def test_lines_of_different_customers_are_rejected_and_the_rest_is_loaded(
     assert load.rejected() == {("order", "1"): reason}
 
 
-def test_a_sum_that_is_too_large_is_rejected(load: Importer) -> None:
+@pytest.mark.parametrize("column", ["total", "subtotal", "refunded"])
+def test_a_sum_that_is_too_large_is_rejected(load: Importer, column: str) -> None:
     most = "92233720368547758.07"
-    report = load(HEADER, f"1,c,2026-01-01,{most}", f"1,c,2026-01-01,{most}", sum_lines=True)
-    assert report.rejected_count == 2
-    assert "sum is too large" in report.rejected[0][1]
+    amounts = ",".join(
+        most if name == column else "1" for name in ("total", "subtotal", "refunded")
+    )
+    lines = [f"1,c,2026-01-01,{amounts}"] * 2
+    report = load(f"{HEADER},subtotal,refunded", *lines, "2,c,2026-01-01,1,1,0", sum_lines=True)
+    said = "the lines of order 1 (2, 3) have amounts whose sum is too large"
+    assert report.rejected == [(2, said), (3, said)]
+    assert [row["order_id"] for row in load.rows()] == ["2"]
 
 
 # -- an older file after a newer one ------------------------------------------------------------

@@ -74,7 +74,8 @@ with compared as (
                 i.processed_at
             )
         ) as are_states,
-        sum(i.total_minor) > 9223372036854775807 as is_sum_too_large
+        greatest(sum(i.total_minor), sum(i.subtotal_minor), sum(i.refunded_minor))
+        > 9223372036854775807 as is_sum_too_large
     from pg_temp.incoming_orders as i
     group by i.order_id
     having count(*) > 1
@@ -84,11 +85,9 @@ conflicts as (
     select
         c.order_id,
         c.positions,
-        c.mismatches || case
-            when not %(sums)s then c.line_differences
-            when c.is_sum_too_large then array['totals whose sum is too large']
-            else '{}'
-        end as differences,
+        c.mismatches
+        || case when %(sums)s then '{}'::text[] else c.line_differences end as differences,
+        %(sums)s and c.is_sum_too_large as is_sum_too_large,
         not %(sums)s and c.mismatches = '{}' as is_line_level
     from compared as c
     where
@@ -104,7 +103,7 @@ deleted as (
     delete from pg_temp.incoming_orders as i
     using conflicts as c
     where i.order_id = c.order_id
-    returning i.position, i.order_id, c.positions, c.differences
+    returning i.position, i.order_id, c.positions, c.differences, c.is_sum_too_large
 ),
 
 rejected as (
@@ -114,10 +113,14 @@ rejected as (
         'order',
         d.order_id,
         format(
-            'the lines of order %%s (%%s) have different %%s',
+            'the lines of order %%s (%%s) have %%s',
             d.order_id,
             array_to_string(d.positions[:5], ', '),
-            array_to_string(d.differences, ' and ')
+            concat_ws(
+                ' and ',
+                'different ' || nullif(array_to_string(d.differences, ' and '), ''),
+                case when d.is_sum_too_large then 'amounts whose sum is too large' end
+            )
         ),
         jsonb_build_object('order_id', d.order_id, 'lines', d.positions)
     from deleted as d
@@ -138,7 +141,8 @@ limit 1;
 -- order. It belongs to the last first row of that name above it, else to the first one below,
 -- because the rows of an order need not follow each other. Without one it is rejected. If the file
 -- has an order several times, the items under its last first row count; if all its rows are first
--- rows, because each repeats the order, all different items count.
+-- rows, because each repeats the order, all different items count. An order whose items are too
+-- much together is rejected.
 with named as (
     select
         r.position,
@@ -176,15 +180,13 @@ belonging as (
     inner join pg_temp.incoming_orders as o on n.first_position = o.position
 ),
 
-gathered as (
-    insert into pg_temp.incoming_lines (position, order_id, line_id, currency, total_minor, item)
+counting as (
     select
         b.position,
         b.order_id,
-        b.position as line_id,
         b.currency,
-        (b.line_item ->> 'total_minor')::bigint,
-        b.line_item
+        b.line_item,
+        (b.line_item ->> 'total_minor')::bigint as total_minor
     from belonging as b
     where
         b.line_item is not null
@@ -192,6 +194,44 @@ gathered as (
             when b.has_further_items then b.first_position = b.last_first_position
             else b.occurrence = 1
         end
+),
+
+too_large as (
+    select c.order_id
+    from counting as c
+    group by c.order_id
+    having sum(c.total_minor) > 9223372036854775807
+),
+
+gathered as (
+    insert into pg_temp.incoming_lines (position, order_id, line_id, currency, total_minor, item)
+    select
+        c.position,
+        c.order_id,
+        c.position as line_id,
+        c.currency,
+        c.total_minor,
+        c.line_item
+    from counting as c
+    where c.order_id not in (select t.order_id from too_large as t)
+),
+
+deleted as (
+    delete from pg_temp.incoming_orders as o
+    using too_large as t
+    where o.order_id = t.order_id
+    returning o.position, o.order_id, o.order_number
+),
+
+rejected as (
+    insert into pg_temp.incoming_rejections (position, entity, source_id, reason, payload)
+    select
+        d.position,
+        'order',
+        d.order_id,
+        'the sum of the items of order ' || d.order_number || ' is too large',
+        jsonb_build_object('order_id', d.order_id)
+    from deleted as d
 )
 
 insert into pg_temp.incoming_rejections (position, entity, source_id, reason, payload)
