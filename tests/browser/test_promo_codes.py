@@ -208,7 +208,7 @@ def test_a_code_is_updated_edited_and_deactivated(here: Here, page: Page, inspec
 
     page.get_by_role("button", name="Deactivate").click()
     dialog.get_by_role("button", name="Deactivate").click()
-    page.get_by_role("button", name="Activate").wait_for()
+    page.get_by_role("button", name="Activate", exact=True).wait_for()
     here.apply()
     expect(head).to_have_text("VIP20 Deactivated")
     inspect(page)
