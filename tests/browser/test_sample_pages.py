@@ -115,6 +115,24 @@ def test_what_was_typed_survives_the_end_of_the_session(site: Site, signed_in: P
     expect(dialog.get_by_role("combobox")).to_have_value("eve")
 
 
+def test_sample_settings_survive_the_end_of_the_session(site: Site, signed_in: Page) -> None:
+    page = signed_in
+    dialog = open_settings(site, page)
+    free = dialog.get_by_label("UGC samples must be free")
+    free.click()
+    chosen = free.is_checked()
+    page.context.clear_cookies()
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog.locator(".dialog-foot")).to_contain_text("Your session has ended.")
+    again = page.context.new_page()
+    again.goto(site.sign_in_link())
+    again.wait_for_url("**/admin")
+    again.close()
+    assert free.is_checked() == chosen
+    dialog.get_by_role("button", name="Save").click()
+    expect(dialog).to_have_count(0)
+
+
 def add_creator(site: Site, page: Page, handle: str) -> None:
     page.goto(f"{site.url}/admin/samples/creators?add=1")
     page.get_by_label("Handle", exact=True).fill(handle)
