@@ -1,6 +1,6 @@
 -- name: list_lost_events
--- Webhooks that have been due for a while and have no job, as after an interrupted command. A privacy
--- request has a job of its own; the others share one.
+-- Webhooks that have been due for a while and have no job, as after an interrupted command. A
+-- privacy request has a job of its own; the others share one.
 select
     e.webhook_id,
     e.kind
@@ -24,8 +24,8 @@ where
     );
 
 -- name: purge_webhooks
--- Delete webhooks that ended long ago. Privacy requests that were not fulfilled stay; those that were
--- not understood have no kind.
+-- Delete webhooks that ended long ago. Privacy requests that were not fulfilled stay; those that
+-- were not understood have no kind.
 delete from app.webhook_events
 where
     tenant_id = %(tenant_id)s
