@@ -5,4 +5,4 @@ alter table app.segment_sizes
 add column emailable integer;
 
 comment on column app.segment_sizes.emailable is
-'Members with an address who accept e-mail marketing; null of lists, and in rows of former releases.';
+'Members with an address who accept e-mail marketing; null of lists and in rows of old releases.';

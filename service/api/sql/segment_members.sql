@@ -51,7 +51,7 @@ order by {sort_key}
 limit %(row_limit)s;
 
 -- name: count_rfm_members
--- The customers in an RFM segment, as the last build counted them; no row if it has no such segment.
+-- The customers in an RFM segment, as the last build counted them; no row without such a segment.
 select s.customers as rows
 from marts.rfm_segment_summary as s
 where s.tenant_id = %(tenant_id)s and s.segment = %(key)s;
