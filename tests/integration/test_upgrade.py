@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 import service.migrate
 import service.worker.worker
+from service.app import create_app
 from service.builds.run import build
 from service.core.config import Settings
 from service.core.db import (
@@ -30,12 +31,11 @@ from service.core.db import (
     tenant_transaction,
 )
 from service.core.errors import TablesInUseError
-from service.core.queries import _statements
+from service.core.queries import _statements, load_queries
 from service.migrate import Migration, applied_migrations, known_migrations, migrate
 from service.tenants.tenants import add_tenant
 from tests.command import quintile
 from tests.conftest import AS_OF, PROJECT_DIR, Cluster
-from tests.web import running_app
 
 pytestmark = pytest.mark.upgrade
 
@@ -511,9 +511,9 @@ def test_a_process_reads_all_statements_at_its_start(
 ) -> None:
     """Otherwise it could read a statement of the next release, after its checkout is upgraded."""
     _statements.cache_clear()
+    load_queries.cache_clear()
     if process == "web":
-        with running_app(settings):
-            pass
+        create_app(settings).extensions["quintile"].pool.close()
     else:
         monkeypatch.setattr(service.worker.worker.asyncio, "run", lambda work: work.close())
         service.worker.worker.run_worker(settings)
