@@ -365,6 +365,8 @@ def tables_naming_customers(conn: Connection) -> set[str]:
             c.relkind in ('r', 'p')
             and n.nspname = any(%s)
             and (a.attname = 'customer_id' or a.attname like '%%email%%')
+            -- Counts of members who can be e-mailed.
+            and a.atttypid <> all(array['integer', 'bigint']::regtype[])
         """,
         [SCHEMAS],
     ).fetchall()
