@@ -54,6 +54,7 @@ PUBLIC_ENDPOINTS = frozenset(
 _Found = TypeVar("_Found")
 
 OWN_REQUEST_HEADER = "X-Quintile-Request"
+TENANT_HEADER = "X-Quintile-Tenant"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # What needs another scope than its method: reading needs `read`, everything else `write`.
@@ -197,7 +198,8 @@ def require_login() -> None:
     """Authenticate the request; runs before each one.
 
     Raises:
-        NotSignedInError: There is neither a valid token nor a valid session.
+        NotSignedInError: There is neither a valid token nor a valid session, or the session is of
+            another tenant than the page that sent the request.
         MissingScopeError: Its scope does not allow the request.
         TooManyRequestsError: The credential, or failed ones of its address, used up their limit.
         RefusedRequestError: A session requests a change from another site's page.
@@ -207,6 +209,10 @@ def require_login() -> None:
     # A token takes precedence: an invalid one fails even when there is a session.
     login = _login_by_token() if "Authorization" in request.headers else _login_by_session()
     if login is None:
+        raise NotSignedInError
+    # A cookie belongs to all tabs: what one store's page sends must not change another store.
+    page_tenant = request.headers.get(TENANT_HEADER, str(login.tenant_id))
+    if login.via == "session" and page_tenant != str(login.tenant_id):
         raise NotSignedInError
     if login.via == "session" and request.method not in SAFE_METHODS:
         require_own_request()

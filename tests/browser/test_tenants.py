@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page
+from dataclasses import replace
 
+from playwright.sync_api import Page, expect
+
+from service.core.db import connect_as_owner
 from tests.browser.conftest import Site
 from tests.web import client_of, running_app
 
@@ -78,3 +81,28 @@ def test_no_page_shows_anything_of_another_store(
         answer = neighbour.goto(f"{site.url}/admin/{address}")
         assert answer is not None
         assert answer.status == 404, address
+
+
+def test_a_page_of_a_store_does_not_save_into_another(site: Site, signed_in: Page) -> None:
+    """Both tabs of a browser have the same cookie."""
+    page, endpoints = signed_in, "select tenant_id from app.webhook_endpoints"
+    page.goto(f"{site.url}/admin/settings/webhooks")
+    expect(page.get_by_text("No webhooks.")).to_be_visible()
+    page.get_by_label("Webhook URL (https)").fill("https://example.com/hook")
+    page.get_by_label("Samples found").check()
+    tab = page.context.new_page()
+    with connect_as_owner(site.settings) as conn:
+        (other,) = conn.execute(
+            "select tenant_id from app.tenants where tenant_id <> %s", [site.tenant_id]
+        ).fetchall()
+        tab.goto(replace(site, tenant_id=other["tenant_id"]).sign_in_link())
+        tab.wait_for_url("**/admin")
+        page.get_by_role("button", name="Add webhook").click()
+        expect(page.get_by_text("Your session has ended.")).to_be_visible()
+        assert conn.execute(endpoints).fetchall() == []
+        # What was typed is still there, and is saved after signing in to the store of the page.
+        tab.goto(site.sign_in_link())
+        tab.wait_for_url("**/admin")
+        page.get_by_role("button", name="Add webhook").click()
+        expect(page.get_by_role("dialog", name="Signing secret")).to_be_visible()
+        assert conn.execute(endpoints).fetchall() == [{"tenant_id": site.tenant_id}]

@@ -502,6 +502,22 @@ def test_a_session_can_change_data_only_from_our_own_pages(browser: FlaskClient)
     assert browser.post(path, headers=OWN).status_code == 202
 
 
+def test_a_page_of_a_store_changes_nothing_with_a_session_of_another(
+    browser: FlaskClient, settings: Settings, tenant: UUID
+) -> None:
+    """Another tab has signed in to another store, with the same cookie."""
+    path = "/api/admin/creators"
+    page = OWN | {"X-Quintile-Tenant": str(tenant)}
+    assert browser.post(path, json={"handle": "ada"}, headers=page).status_code == 201
+    with connect_as_owner(settings) as conn:
+        other = add_tenant(conn, "south", None)
+    browser.post("/admin/sign-in", data={"token": token_for(settings, other)}, headers=OWN)
+    assert browser.post(path, json={"handle": "bob"}, headers=page).status_code == 401
+    assert browser.get(path, headers=page).status_code == 401
+    now = OWN | {"X-Quintile-Tenant": str(other)}
+    assert browser.get(path, headers=now).get_json()["data"] == []
+
+
 def test_a_token_can_change_data_without_the_header(client: FlaskClient) -> None:
     assert client.post("/api/admin/segments/rfm/calculate").status_code == 202
 

@@ -57,6 +57,13 @@ GUARDS = (
         (f"{_ACCESS}test_a_session_can_change_data_only_from_our_own_pages",),
     ),
     Guard(
+        "store of the page",
+        "service/api/access.py",
+        'if login.via == "session" and page_tenant != str(login.tenant_id):',
+        "if False:",
+        (f"{_ACCESS}test_a_page_of_a_store_changes_nothing_with_a_session_of_another",),
+    ),
+    Guard(
         "header of own requests",
         "service/api/access.py",
         'if request.headers.get(OWN_REQUEST_HEADER) != "1" and not is_own_form:',

@@ -43,6 +43,9 @@ export async function call(path, { method = "GET", params = {}, body, signal } =
   const query = new URLSearchParams(params).toString();
   const headers = { Accept: "application/json", "X-Quintile-Request": "1" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  // Another tab may have signed in to another store since this page was opened.
+  const { tenant } = document.documentElement.dataset;
+  if (tenant) headers["X-Quintile-Tenant"] = tenant;
   let response;
   try {
     response = await fetch(query ? `${path}?${query}` : path, {
