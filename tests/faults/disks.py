@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _TMP_DISK_MIB = 64
 _WAL = "64MB"
 # Of 16 MiB, more than are kept in reserve.
 _MOST_LOG_FILES = 30
+_RECOVERY_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,17 @@ class Server:
         with self._lock:
             if self.disk is not None:
                 self.disk.free()
-            embedded.start(self.data_dir)
+            until = time.monotonic() + _RECOVERY_SECONDS
+            is_up = False
+            while not is_up:
+                try:
+                    embedded.start(self.data_dir)
+                    is_up = True
+                except psycopg.OperationalError:
+                    # It runs, and recovers from its crash.
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.1)
 
 
 @contextmanager
