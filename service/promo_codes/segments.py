@@ -42,7 +42,7 @@ class SegmentTarget:
         label: Its name.
         source: Where it comes from.
         size: Members; None before its first build or sync.
-        reachable: Those who are customers in Shopify, whom a code can be for; None if the last
+        reachable: Those who are customers in Shopify; a code can be for them only. None if the last
             build was by a release that did not count them.
         emailable: Members with an address who accept e-mail marketing (``SUBSCRIBED`` in Shopify);
             None as above.

@@ -1,4 +1,4 @@
--- What a connected store has besides its orders: a currency and its customers, half of whom accept
+-- What a connected store has besides its orders: a currency, and its customers. Half of them accept
 -- e-mail marketing.
 with stores as (
     update app.tenants set currency = 'USD'

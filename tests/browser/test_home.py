@@ -99,7 +99,7 @@ def test_it_shows_what_changed_since_the_day_before(
 
 @pytest.fixture
 def scored(built_settings: Settings, serve: Serve) -> Iterator[Site]:
-    """A store with three customers, one of whom left Champions on the second recorded day."""
+    """A store with three customers; one of them left Champions on the second recorded day."""
     with connect_as_owner(built_settings) as conn:
         tenant_id = add_tenant(conn, "north", None)
     now = {"1": "loyal", "2": "champions", "3": "loyal"}
