@@ -1,3 +1,10 @@
+{%- set of_last_change -%}
+from transitions as t
+where t.tenant_id = s.tenant_id and t.customer_id = s.customer_id and t.as_of <= s.as_of
+order by t.as_of desc
+limit 1
+{%- endset -%}
+
 with
 
 facts as (
@@ -88,25 +95,13 @@ final as (
         -- change
         (
             select case when t.to_segment = s.segment then t.from_segment else t.to_segment end
-            from transitions as t
-            where
-                t.tenant_id = s.tenant_id
-                and t.customer_id = s.customer_id
-                and t.as_of <= s.as_of
-            order by t.as_of desc
-            limit 1
+            {{ of_last_change }}
         ) as previous_segment,
         (
             coalesce(
                 (
                     select case when t.to_segment = s.segment then t.as_of end
-                    from transitions as t
-                    where
-                        t.tenant_id = s.tenant_id
-                        and t.customer_id = s.customer_id
-                        and t.as_of <= s.as_of
-                    order by t.as_of desc
-                    limit 1
+                    {{ of_last_change }}
                 ),
                 s.as_of
             ) at time zone s.time_zone
