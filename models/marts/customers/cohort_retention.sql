@@ -45,39 +45,20 @@ months as (
     ) with ordinality as m (starts_at, number)
 ),
 
-sales_of_cohorts as (
+active_months as (
     select
         c.tenant_id,
         c.cohort_month,
-        c.customer_id,
         date_trunc('month', s.ordered_at at time zone s.time_zone)::date as ordered_month,
-        s.net_minor
+        count(distinct c.customer_id)::int as active_customers,
+        count(*)::int as orders,
+        sum(s.net_minor) as net_minor
     from customers as c
     inner join sales as s on c.tenant_id = s.tenant_id and c.customer_id = s.customer_id
-),
-
-customer_months as (
-    select
-        tenant_id,
-        cohort_month,
-        ordered_month,
-        customer_id,
-        count(*) as orders,
-        sum(net_minor) as net_minor
-    from sales_of_cohorts
-    group by tenant_id, cohort_month, ordered_month, customer_id
-),
-
-active_months as (
-    select
-        tenant_id,
-        cohort_month,
-        ordered_month,
-        count(*)::int as active_customers,
-        sum(orders)::int as orders,
-        sum(net_minor) as net_minor
-    from customer_months
-    group by tenant_id, cohort_month, ordered_month
+    group by
+        c.tenant_id,
+        c.cohort_month,
+        date_trunc('month', s.ordered_at at time zone s.time_zone)::date
 ),
 
 with_revenue as (
