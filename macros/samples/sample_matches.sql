@@ -5,46 +5,44 @@
     been edited to cost nothing. Only the goods matter: the total also contains shipping. An order
     that a person made a sample needs no match.
 #}
-{% macro sample_matches(use_channel_index) -%}
-{%- set columns = "
-            n.tenant_id,
-            n.order_id,
-            n.customer_id,
-            n.subtotal_minor,
-            n.refunded_minor,
-            n.current_subtotal_minor" -%}
+{% macro sample_matches(use_index) -%}
+priced_tag_matches as (
+    select
+        {{ sample_order_columns('m') }},
+        m.sample_type,
+        m.matched_tag,
+        '{}'::text[] as matched_patterns
+    from tag_matches as m
+    where
+        not m.is_zero_price_only
+        or m.subtotal_minor <= 0
+        or m.subtotal_minor <= m.refunded_minor
+        or m.current_subtotal_minor <= 0
+),
 
 -- Two lookups, because only orders with free goods have an index of their own.
 channel_matches as (
     select
         o.*,
+        'tiktok' as sample_type,
+        null::text as matched_tag,
         c.matched_patterns
     from matched_channels as c
-    cross join lateral (
-        select
-            {{- columns }}
-        from orders as n
-        where n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor <= 0
-        {%- if use_channel_index %}
-        offset 0
-        {%- endif %}
-    ) as o
+    {{ sample_order_lookup(
+        'n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor <= 0', use_index
+    ) }}
 
     union all
 
     select
         o.*,
+        'tiktok' as sample_type,
+        null::text as matched_tag,
         c.matched_patterns
     from matched_channels as c
-    cross join lateral (
-        select
-            {{- columns }}
-        from orders as n
-        where n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor > 0
-        {%- if use_channel_index %}
-        offset 0
-        {%- endif %}
-    ) as o
+    {{ sample_order_lookup(
+        'n.tenant_id = c.tenant_id and n.channel = c.channel and n.subtotal_minor > 0', use_index
+    ) }}
     where not c.is_zero_price_only
 ),
 
@@ -52,97 +50,56 @@ channel_matches as (
 marked_orders as (
     select
         o.*,
-        d.decision as sample_type
+        d.decision as sample_type,
+        null::text as matched_tag,
+        '{}'::text[] as matched_patterns
     from settings as s
     inner join decisions as d on s.tenant_id = d.tenant_id
-    cross join lateral (
-        select
-            {{- columns }}
-        from orders as n
-        where n.tenant_id = d.tenant_id and n.order_id = d.order_id
-        {%- if use_channel_index %}
-        offset 0
-        {%- endif %}
-    ) as o
+    {{ sample_order_lookup('n.tenant_id = d.tenant_id and n.order_id = d.order_id', use_index) }}
     where d.decision in ('ugc', 'tiktok')
 ),
 
 matches as (
-    select
-        m.tenant_id,
-        m.order_id,
-        m.customer_id,
-        m.subtotal_minor,
-        m.refunded_minor,
-        m.current_subtotal_minor,
-        m.sample_type,
-        m.matched_tag,
-        '{}'::text[] as matched_patterns
-    from tag_matches as m
-    inner join settings as s on m.tenant_id = s.tenant_id
-    where
-        not case
-            when m.sample_type = 'ugc' then s.is_ugc_zero_price_only
-            else s.is_zero_price_only
-        end
-        or m.subtotal_minor <= 0
-        or m.subtotal_minor <= m.refunded_minor
-        or m.current_subtotal_minor <= 0
-
+    select * from priced_tag_matches
     union all
-
-    select
-        m.tenant_id,
-        m.order_id,
-        m.customer_id,
-        m.subtotal_minor,
-        m.refunded_minor,
-        m.current_subtotal_minor,
-        'tiktok' as sample_type,
-        null::text as matched_tag,
-        m.matched_patterns
-    from channel_matches as m
-
+    select * from channel_matches
     union all
-
-    select
-        m.tenant_id,
-        m.order_id,
-        m.customer_id,
-        m.subtotal_minor,
-        m.refunded_minor,
-        m.current_subtotal_minor,
-        m.sample_type,
-        null::text as matched_tag,
-        '{}'::text[] as matched_patterns
-    from marked_orders as m
+    select * from marked_orders
 ),
 
 matched_samples as (
     select
-        tenant_id,
-        order_id,
-        customer_id,
-        bool_or(sample_type = 'ugc') as is_ugc,
-        bool_or(sample_type = 'tiktok') as is_tiktok,
-        {{ sorted_distinct('matched_tag') }} as matched_tags,
+        m.tenant_id,
+        m.order_id,
+        m.customer_id,
+        bool_or(m.sample_type = 'ugc') as is_ugc,
+        bool_or(m.sample_type = 'tiktok') as is_tiktok,
+        {{ sorted_distinct('m.matched_tag') }} as matched_tags,
         -- An order has one channel, so at most one of its rows has patterns.
-        max(matched_patterns) as matched_patterns,
+        max(m.matched_patterns) as matched_patterns,
         case
-            when subtotal_minor <= 0 then 'free'
+            when m.subtotal_minor <= 0 then 'free'
             when
-                count(matched_tag) > 0
-                and (subtotal_minor <= refunded_minor or current_subtotal_minor <= 0)
+                count(m.matched_tag) > 0
+                and (m.subtotal_minor <= m.refunded_minor or m.current_subtotal_minor <= 0)
                 then 'refunded'
             else 'any'
         end as price_reason
-    from matches
+    from matches as m
     group by
-        tenant_id,
-        order_id,
-        customer_id,
-        subtotal_minor,
-        refunded_minor,
-        current_subtotal_minor
+        {{ sample_order_columns('m') }}
 )
+{%- endmacro %}
+
+
+{% macro sample_order_lookup(condition, use_index) -%}
+    cross join lateral (
+        select
+            {{ sample_order_columns('n') | indent }}
+        from orders as n
+        where {{ condition }}
+        {%- if use_index %}
+        offset 0
+        {%- endif %}
+    ) as o
 {%- endmacro %}

@@ -2,10 +2,6 @@
 
 with
 
-tenants as (
-    select * from {{ ref('int_tenants_built') }}
-),
-
 orders as not materialized (
     select * from {{ ref('stg_shopify__orders') }}
 ),
@@ -14,17 +10,14 @@ decisions as (
     select * from {{ ref('stg_app__sample_decisions') }}
 ),
 
-samples_config as (
-    select * from {{ ref('stg_app__samples_config') }}
-),
-
 settings as (
-    select s.*
-    from samples_config as s
-    inner join tenants as t on s.tenant_id = t.tenant_id
+    select * from {{ ref('stg_app__samples_config') }}
+    where {{ tenant_filter() }}
 ),
 
-{{ sample_candidates(use_index, use_index) }},
+{{ sample_tag_matches(use_index) }},
+
+{{ sample_channels(use_index) }},
 
 {{ sample_matches(use_index) }},
 

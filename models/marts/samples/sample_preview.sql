@@ -32,7 +32,9 @@ settings as (
     where config is not null
 ),
 
-{{ sample_candidates(false, use_index) }},
+{{ sample_tag_matches(use_index=false) }},
+
+{{ sample_channels(use_index) }},
 
 {{ sample_matches(use_index) }}
 
