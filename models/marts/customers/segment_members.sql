@@ -1,10 +1,19 @@
-{%- set facts_columns = [
-    'f.phone', 'f.lifetime_order_count', 'f.lifetime_minor', 'f.last_order_at',
-    'case when f.is_excluded_from_rfm then 0 else f.window_order_count end as window_order_count',
-    'case when f.is_excluded_from_rfm then 0 else f.window_minor end as window_minor',
-    'f.r_score', 'f.f_score', 'f.m_score',
-    'f.segment as rfm_segment', 'cardinality(f.sample_order_ids) as sample_count',
-] | join(',\n        ') -%}
+{%- set figures -%}
+f.lifetime_order_count,
+        {{ major_units('f.lifetime_minor', 'b.currency_exponent') }} as lifetime_total,
+        f.last_order_at,
+        case when f.is_excluded_from_rfm then 0 else f.window_order_count end as window_order_count,
+        {{ major_units(
+            'case when f.is_excluded_from_rfm then 0 else f.window_minor end', 'b.currency_exponent'
+        ) }} as window_total,
+        b.currency,
+        f.r_score,
+        f.f_score,
+        f.m_score,
+        f.segment as rfm_segment,
+        cardinality(f.sample_order_ids) as sample_count
+{%- endset -%}
+
 -- Readers ask for one segment of one tenant: nothing is materialized, and a filter on `source`
 -- leaves out the other branches.
 with
@@ -13,7 +22,7 @@ facts as not materialized (
     select * from {{ ref('customer_facts') }}
 ),
 
-builds as (
+builds as not materialized (
     select * from {{ ref('rfm_builds') }}
 ),
 
@@ -27,23 +36,12 @@ members_in_shopify as (
 
 {% if var('use_service_schemas') -%}
 profiles as (
-    select * from {{ ref('stg_app__klaviyo_list_profiles') }}
-),
-
--- Of several customers with one address, the first.
-addresses as (
-    select
-        tenant_id,
-        lower(email) as email,
-        min(customer_id) as customer_id
-    from facts
-    where email is not null
-    group by tenant_id, lower(email)
+    select * from {{ ref('int_list_profiles_matched_to_customers') }}
 ),
 
 {% endif -%}
 -- The last change of a customer who is being moved by a running build leads to another segment.
-members as (
+final as (
     select
         f.tenant_id,
         'rfm' as source, -- noqa: RF04
@@ -52,17 +50,19 @@ members as (
         f.customer_id,
         null as profile_id,
         f.email,
+        f.phone,
         f.display_name,
         f.marketing_state,
+        {{ figures }},
         (
             select case when t.to_segment = f.segment then t.as_of end
             from transitions as t
             where t.tenant_id = f.tenant_id and t.customer_id = f.customer_id
             order by t.as_of desc
             limit 1
-        ) as in_segment_since,
-        {{ facts_columns }}
+        ) as in_segment_since
     from facts as f
+    left join builds as b on f.tenant_id = b.tenant_id
     where f.segment is not null
 
     union all
@@ -75,12 +75,14 @@ members as (
         m.customer_id,
         null as profile_id,
         m.email,
+        f.phone,
         m.display_name,
         m.marketing_state,
-        m.entered_at as in_segment_since,
-        {{ facts_columns }}
+        {{ figures }},
+        m.entered_at as in_segment_since
     from members_in_shopify as m
     left join facts as f on m.tenant_id = f.tenant_id and m.customer_id = f.customer_id
+    left join builds as b on m.tenant_id = b.tenant_id
 
     {%- if var('use_service_schemas') %}
 
@@ -91,56 +93,18 @@ members as (
         'klaviyo' as source, -- noqa: RF04
         p.list_id as segment_key,
         p.profile_id as member_id,
-        a.customer_id,
+        p.customer_id,
         p.profile_id,
         p.email,
+        f.phone,
         f.display_name,
         f.marketing_state,
-        p.joined_at as in_segment_since,
-        {{ facts_columns }}
+        {{ figures }},
+        p.joined_at as in_segment_since
     from profiles as p
-    left join addresses as a on p.tenant_id = a.tenant_id and p.email = a.email
-    left join facts as f on a.tenant_id = f.tenant_id and a.customer_id = f.customer_id
+    left join facts as f on p.tenant_id = f.tenant_id and p.customer_id = f.customer_id
+    left join builds as b on p.tenant_id = b.tenant_id
     {%- endif %}
-),
-
-final as (
-    select
-        -- ids
-        m.tenant_id,
-        m.source,
-        m.segment_key,
-        m.member_id,
-        m.customer_id,
-        m.profile_id,
-
-        -- contact
-        m.email,
-        m.phone,
-        m.display_name,
-        m.marketing_state,
-
-        -- lifetime
-        m.lifetime_order_count,
-        {{ major_units('m.lifetime_minor', 'b.currency_exponent') }} as lifetime_total,
-        m.last_order_at,
-
-        -- RFM window
-        m.window_order_count,
-        {{ major_units('m.window_minor', 'b.currency_exponent') }} as window_total,
-        b.currency,
-        m.r_score,
-        m.f_score,
-        m.m_score,
-        m.rfm_segment,
-
-        -- samples
-        m.sample_count,
-
-        -- timestamps
-        m.in_segment_since
-    from members as m
-    left join builds as b on m.tenant_id = b.tenant_id
 )
 
 select * from final
