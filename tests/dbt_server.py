@@ -103,7 +103,8 @@ def _run(connection: socket.socket) -> None:
             threading.Thread(target=_end_with, args=[0], daemon=True).start()
         manifest, variables, *arguments = request["arguments"]
         # Few tests read dbt's artifacts, which take a third of a second to write.
-        options = [] if request.get("writes_artifacts") else ["--no-write-json"]
+        writes = request.get("writes_artifacts") or "--no-write-json" in arguments
+        options = [] if writes else ["--no-write-json"]
         status = run_parsed(_kept(manifest), variables, [*options, *arguments])
     except BaseException:  # noqa: BLE001 - what an interpreter does at its end
         traceback.print_exc()

@@ -19,8 +19,42 @@ import os
 import sys
 import threading
 
+import psycopg2
+from dbt.adapters.contracts.connection import ConnectionState
+from dbt.adapters.postgres.connections import PostgresConnectionManager
+from dbt.adapters.postgres.impl import PostgresAdapter
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
+
+
+class KeptConnections(PostgresConnectionManager):
+    """Keeps a thread's connection for its next model or test, which finds it as good as new.
+
+    dbt opens one for each, and a new session reads the catalog again: of a small tenant's build,
+    that is a quarter of dbt's time and more than half of the server's.
+    """
+
+    def release(self) -> None:
+        """Reset the thread's connection; close it if that fails."""
+        connection = self.get_if_exists()
+        if connection is None or connection.state != ConnectionState.OPEN:
+            return
+        handle, role = connection.handle, connection.credentials.role
+        try:
+            # Also what psycopg2 has begun without dbt's knowledge.
+            handle.rollback()
+            # DISCARD is refused in a transaction. It drops temporary tables, too.
+            handle.autocommit = True
+            with handle.cursor() as cursor:
+                cursor.execute("discard all")
+                if role:
+                    # As dbt does in a new session.
+                    cursor.execute(f"set role {role}")
+            handle.autocommit = False
+        except psycopg2.Error:
+            super().release()
+        else:
+            connection.transaction_open = False
 
 
 def _exit_with_parent() -> None:
@@ -46,6 +80,7 @@ def run_parsed(directory: str, manifest_vars: str, arguments: list[str]) -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     gc.enable()
+    PostgresAdapter.ConnectionManager = KeptConnections
     return _exit_status(dbtRunner(manifest=parsed.result).invoke(arguments))
 
 
