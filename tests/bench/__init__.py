@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from tests.command import environment_of
 SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000, "5m": 5_000_000, "10m": 10_000_000}
 TENANTS = 50
 AS_OF = "2026-07-01"
+DBT = (str(Path(sys.executable).with_name("dbt")),)
 
 
 def sql(name: str) -> Any:
@@ -70,7 +73,9 @@ def counts(admin: Connection) -> dict[str, float]:
 
 
 def cpu_seconds(admin: Connection) -> float:
-    """Processor time of the server's sessions and workers that have ended so far. Linux only."""
+    """Processor time of the server's sessions and workers that have ended so far, or NaN."""
+    if sys.platform != "linux":
+        return math.nan
     directory = one(admin.execute("show data_directory").fetchone())["data_directory"]
     pid = Path(directory, "postmaster.pid").read_text(encoding="utf-8").split()[0]
     # cutime and cstime of proc(5), the 16th and 17th field; the second is a name in parentheses.
@@ -92,23 +97,24 @@ def dbt(settings: Settings, *command: str, as_of: str, tenants: list[str]) -> No
             "DBT_TARGET_PATH": str(target),
             "DBT_LOG_PATH": str(target),
         },
+        program=(sys.executable, "-m", "tests.bench.statements", str(target / "statements.json")),
     )
 
 
-def seconds_of_models(settings: Settings) -> dict[str, float]:
-    """Seconds of each model of the last dbt command, by name."""
-    results = json.loads((settings.home_dir / "target" / "run_results.json").read_bytes())
-    return {
-        result["unique_id"].rpartition(".")[2]: result["execution_time"]
-        for result in results["results"]
-        if result["unique_id"].startswith("model.")
-    }
+def seconds_of_models(settings: Settings) -> dict[str, dict[str, float]]:
+    """Seconds that the models of the last dbt command waited for the database, by kind."""
+    found: dict[str, dict[str, float]] = json.loads(
+        (settings.home_dir / "target" / "statements.json").read_bytes()
+    )
+    return found
 
 
-def run_dbt(project: Path, *command: str, environment: dict[str, str]) -> None:
+def run_dbt(
+    project: Path, *command: str, environment: dict[str, str], program: Sequence[str] = DBT
+) -> None:
     """Run a dbt command in a project; exit when it fails."""
     done = subprocess.run(
-        [Path(sys.executable).with_name("dbt"), "--quiet", "--warn-error", *command],
+        [*program, "--quiet", "--warn-error", *command],
         cwd=project,
         env=environment,
         stdout=subprocess.DEVNULL,

@@ -4,22 +4,25 @@ Synthetic orders of 50 tenants whose sizes follow Zipf's law, customers skewed w
 figure is a ratio to the floor, measured in the same run on the same table by the same role: the
 windowed ``group by tenant, customer`` that any RFM has to do. Seconds are those in which the
 database worked for the build, every model and look-up included, one statement at a time; what
-dbt itself takes, about five seconds at any size, is not in them. Rows and WAL are PostgreSQL's own
-counts.
+dbt itself takes, about five seconds at any size, is not in them. Processor time is that of the
+database's sessions. Rows and WAL are PostgreSQL's own counts. A second table has the seconds of the
+models that take longest, by the kind of statement.
 
 ``full`` fills empty tables; ``settings changed`` measures every customer again in full tables.
 Three lines say what such a build is made of. ``window scored`` is the floor with its scores, which
 is all that RFM by itself takes; ``customers measured`` is the query of customer_facts, which also
 measures lifetimes, joins customers and samples and leaves out what does not count; neither writes.
 ``rows written, bare`` is the least that PostgreSQL takes to write the rows of the two tables with
-a row per customer into tables with the same indexes. Builds of the package in each source layout, a
-backfill from Shopify, a first push to Klaviyo, requests of the API and the web service under load
-come last; ``--part`` runs one of the parts.
+a row per customer into tables with the same indexes. The peers make a table of RFM without dbt, end
+to end by the wall clock, with the processor time of both ends: ``peers.py``. Builds of the package
+in each source layout, a backfill from Shopify, a first push to Klaviyo, requests of the API and the
+web service under load come last; ``--part`` runs one of the parts.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import secrets
 import shutil
 import statistics
@@ -31,7 +34,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.core import embedded
-from service.core.config import Settings
+from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Connection, admin_url, connect, one, transform_url
 from tests.bench import (
     AS_OF,
@@ -39,6 +42,7 @@ from tests.bench import (
     TENANTS,
     compiled,
     counts,
+    cpu_seconds,
     dbt,
     execute,
     make_orders,
@@ -51,26 +55,31 @@ from tests.bench.connectors import CONNECTORS, bench_connectors
 from tests.bench.klaviyo import bench_klaviyo
 from tests.bench.load import bench_load
 from tests.bench.pages import bench_pages
+from tests.bench.peers import Peer, bench_peers
 from tests.bench.samples import bench_samples
 from tests.bench.shopify import bench_shopify
+from tests.bench.statements import KINDS
 
 NEXT_DAY = "2026-07-02"
 FLOOR_RUNS = 3
 MODELS_PRINTED = 15
+LONG = 120
 
 
 @dataclass(frozen=True)
 class Measured:
     """One build: seconds in the database, rows and megabytes (2**20 bytes) written.
 
-    ``models`` has dbt's seconds of each model, which include what dbt does itself.
+    ``cpu`` is processor time, NaN where it is not measured; ``models`` has the seconds of each
+    model by the kind of statement.
     """
 
     label: str
     seconds: float
     rows: int
     wal_mib: float
-    models: Mapping[str, float] = field(default_factory=dict)
+    cpu: float = math.nan
+    models: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def main() -> int:
@@ -90,7 +99,7 @@ def main() -> int:
 def bench_builds(size: int) -> None:
     """Print what the builds of so many orders cost, and their samples."""
     home = Path(tempfile.mkdtemp(prefix="quintile-bench-"))
-    settings = Settings(home=str(home), secret_key=secrets.token_hex(32))
+    settings = Settings(home=str(home), secret_key=secrets.token_hex(32), log_level="WARNING")
     try:
         _bench(settings, size)
     finally:
@@ -102,10 +111,11 @@ def _bench(settings: Settings, size: int) -> None:
     _say(f"making {size:,} orders of {TENANTS} tenants")
     make_orders(settings, size)
     with connect(admin_url(settings)) as admin:
-        floor = _floor(settings)
-        _say(f"floor: {floor:.2f} s")
+        floor = _floor(settings, admin)
+        _say(f"floor: {floor.seconds:.2f} s")
         _build(settings, admin, "tables and views, made for the smallest", AS_OF, ["tenant_50"])
         builds = [_build(settings, admin, "full", AS_OF)]
+        peers = bench_peers(settings, admin)
         execute(admin, "change_orders", share=0.01)
         admin.execute("vacuum analyze shopify.orders")
         builds.append(_build(settings, admin, "1 % changed, a day on", NEXT_DAY))
@@ -115,25 +125,37 @@ def _bench(settings: Settings, size: int) -> None:
         execute(admin, "change_settings")
         builds.append(_build(settings, admin, "settings changed", NEXT_DAY))
         builds += _parts(settings)
-    print(f"{size:,} orders, {TENANTS} tenants; floor {floor:.2f} s")
+    print(f"{size:,} orders, {TENANTS} tenants")
     print(
-        f"{'build':<24}{'seconds':>9}{'x floor':>9}{'x full':>9}{'rows written':>14}{'WAL MiB':>9}"
+        f"{'build':<24}{'seconds':>9}{'x floor':>9}{'x full':>9}{'CPU s':>9}{'x CPU':>9}"
+        f"{'rows written':>14}{'WAL MiB':>9}"
     )
-    for build in builds:
+    for build in (floor, *builds, *peers):
         print(
-            f"{build.label:<24}{build.seconds:>9.2f}{build.seconds / floor:>9.2f}"
-            f"{build.seconds / builds[0].seconds:>9.2f}{build.rows:>14,}{build.wal_mib:>9.1f}"
+            f"{build.label:<24}{build.seconds:>9.2f}{build.seconds / floor.seconds:>9.2f}"
+            f"{build.seconds / builds[0].seconds:>9.2f}{_known(build.cpu)}"
+            f"{_known(build.cpu / floor.cpu)}{build.rows:>14,}{build.wal_mib:>9.1f}"
         )
-    _print_models(builds[:3])
+    _print_ratios(builds[:3], peers)
+    for build in builds[:3]:
+        _print_models(build)
+    _print_lines()
     bench_samples(settings)
 
 
-def _floor(settings: Settings) -> float:
-    """Median seconds of the aggregation that no build can avoid, as dbt's role runs it."""
+def _known(value: float) -> str:
+    return f"{'' if math.isnan(value) else f'{value:.2f}':>9}"
+
+
+def _floor(settings: Settings, admin: Connection) -> Measured:
+    """The aggregation that no build can avoid, as dbt's role runs it: median, and mean of CPU."""
+    before = cpu_seconds(admin)
     with connect(transform_url(settings)) as conn:
-        return statistics.median(
+        seconds = statistics.median(
             seconds_of(conn, sql("floor"), as_of=AS_OF) for _ in range(FLOOR_RUNS)
         )
+    counts(admin)  # waits until the session has ended
+    return Measured("floor", seconds, 0, 0, (cpu_seconds(admin) - before) / FLOOR_RUNS)
 
 
 def _build(
@@ -141,22 +163,44 @@ def _build(
 ) -> Measured:
     # What went before is on disk, and no build waits for another's writes.
     admin.execute("checkpoint")
-    before = counts(admin)
+    before, cpu_before = counts(admin), cpu_seconds(admin)
     resources = ("--resource-type", "model", "--resource-type", "seed")
     dbt(settings, "build", *resources, as_of=as_of, tenants=tenants or [])
     after = counts(admin)
     seconds = (after["active_ms"] - before["active_ms"]) / 1000
     _say(f"{label}: {seconds:.2f} s")
     rows, wal = after["rows"] - before["rows"], after["wal_bytes"] - before["wal_bytes"]
-    return Measured(label, seconds, int(rows), wal / 2**20, seconds_of_models(settings))
+    cpu = cpu_seconds(admin) - cpu_before
+    return Measured(label, seconds, int(rows), wal / 2**20, cpu, seconds_of_models(settings))
 
 
-def _print_models(builds: list[Measured]) -> None:
-    """Print the seconds of the models that take longest in one of the builds."""
-    longest = {name: max(b.models.get(name, 0) for b in builds) for name in builds[0].models}
-    print(f"{'model':<34}" + "".join(f"{build.label:>24}" for build in builds))
-    for name in sorted(longest, key=longest.__getitem__, reverse=True)[:MODELS_PRINTED]:
-        print(f"{name:<34}" + "".join(f"{b.models.get(name, 0):>24.2f}" for b in builds))
+def _print_ratios(builds: list[Measured], peers: list[Peer]) -> None:
+    """Print how many times as long as each peer our builds take, in seconds."""
+    print(f"{'seconds, x peer':<24}" + "".join(f"{peer.label:>18}" for peer in peers))
+    for build in builds:
+        print(f"{build.label:<24}" + "".join(f"{build.seconds / p.seconds:>18.2f}" for p in peers))
+
+
+def _print_models(build: Measured) -> None:
+    """Print the models of a build that take longest, by what they wait for, and the sum of all."""
+    print(f"{build.label:<34}{'seconds':>9}" + "".join(f"{kind:>9}" for kind in KINDS))
+    of_all = {k: sum(m.get(k, 0) for m in build.models.values()) for k in KINDS}
+    longest = sorted(build.models.items(), key=lambda m: sum(m[1].values()), reverse=True)
+    for name, spent in [*longest[:MODELS_PRINTED], ("all", of_all)]:
+        kinds = "".join(f"{spent.get(kind, 0):>9.2f}" for kind in KINDS)
+        print(f"{name or '(start, seeds, end)':<34}{sum(spent.values()):>9.2f}{kinds}")
+
+
+def _print_lines() -> None:
+    """Print how long the models and macros are."""
+    for folder in ("models", "macros"):
+        files = (PROJECT_DIR / folder).rglob("*.sql")
+        lines = sorted((len(path.read_bytes().splitlines()), path.stem) for path in files)
+        print(
+            f"{folder}: {sum(count for count, _ in lines):,} lines;"
+            f" {sum(count > LONG for count, _ in lines)} of {len(lines)} files over {LONG},"
+            f" longest {lines[-1][1]} with {lines[-1][0]}"
+        )
 
 
 def _parts(settings: Settings) -> list[Measured]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+from flask import g
 from pydantic import AwareDatetime
 
 from service.api.paging import Keyset, Text
@@ -29,6 +31,7 @@ from service.core.db import (
 )
 from service.core.queries import query
 from tests.bench import AS_OF, compiled, dbt, seconds_of, sql
+from tests.web import running_app
 
 RUNS = 5
 MODELS = {
@@ -60,8 +63,15 @@ def _bench_service(settings: Settings, conn: Connection, tenant_id: UUID) -> Non
     """Pages and a preview of the largest tenant, as the service's role."""
     deep = one(conn.execute(sql("deep_position"), {"tenant_id": tenant_id}).fetchone())
     newest = Keyset("samples newest", ordered_at=AwareDatetime, order_id=Text)
-    cursor = newest.encode(deep)
-    with open_pool(settings) as pool, tenant_transaction(pool, tenant_id, read_only=True) as own:
+    with (
+        running_app(settings) as app,
+        app.test_request_context("/api/admin/samples"),
+        open_pool(settings) as pool,
+        tenant_transaction(pool, tenant_id, read_only=True) as own,
+    ):
+        # A cursor is sealed for a tenant, an address and filters.
+        g.login = SimpleNamespace(tenant_id=tenant_id)
+        cursor = newest.encode(deep, filters="{}")
 
         def page(cursor: str | None, q: str | None = None) -> Any:
             return list_samples(own, tenant_id, SamplesQuery(q=q, cursor=cursor))
