@@ -62,7 +62,7 @@ from tests.bench.statements import KINDS
 
 NEXT_DAY = "2026-07-02"
 FLOOR_RUNS = 3
-MODELS_PRINTED = 15
+MODELS_PRINTED = 10
 LONG = 120
 
 
@@ -182,13 +182,15 @@ def _print_ratios(builds: list[Measured], peers: list[Peer]) -> None:
 
 
 def _print_models(build: Measured) -> None:
-    """Print the models of a build that take longest, by what they wait for, and the sum of all."""
-    print(f"{build.label:<34}{'seconds':>9}" + "".join(f"{kind:>9}" for kind in KINDS))
-    of_all = {k: sum(m.get(k, 0) for m in build.models.values()) for k in KINDS}
-    longest = sorted(build.models.items(), key=lambda m: sum(m[1].values()), reverse=True)
-    for name, spent in [*longest[:MODELS_PRINTED], ("all", of_all)]:
-        kinds = "".join(f"{spent.get(kind, 0):>9.2f}" for kind in KINDS)
-        print(f"{name or '(start, seeds, end)':<34}{sum(spent.values()):>9.2f}{kinds}")
+    """Print the models of a build that take longest, by what they wait for, as docs/ has them."""
+    models = {f"`{name}`" if name else "start, seeds, end": s for name, s in build.models.items()}
+    longest = sorted(models, key=lambda name: sum(models[name].values()), reverse=True)
+    models["all"] = {k: sum(spent.get(k, 0) for spent in build.models.values()) for k in KINDS}
+    print(f"\n| {build.label:<34} | seconds |" + "".join(f" {kind:>7} |" for kind in KINDS))
+    print("| --- |" + " ---: |" * (1 + len(KINDS)))
+    for name in [*longest[:MODELS_PRINTED], "all"]:
+        seconds = (sum(models[name].values()), *(models[name].get(kind, 0) for kind in KINDS))
+        print(f"| {name:<34} |" + "".join(f" {value:>7.2f} |" for value in seconds))
 
 
 def _print_lines() -> None:

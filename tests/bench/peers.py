@@ -85,7 +85,10 @@ def _plain(cursor: Any, _home: Path) -> None:
 
 
 def _through_files(cursor: Any, home: Path, score: Callable[[Path, Path], None]) -> None:
-    """Copy the orders into a file and the table out of one, as fast as neither needs a package."""
+    """Copy the orders into a file, and the table from one.
+
+    To read PostgreSQL themselves, polars needs another package and DuckDB a download.
+    """
     orders, scored = home / "peer_orders.csv", home / "peer_rfm.csv"
     query = cursor.mogrify(sql("peer_orders"), {"as_of": AS_OF}).decode()
     with orders.open("wb") as file:
