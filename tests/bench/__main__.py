@@ -149,12 +149,13 @@ def _known(value: float) -> str:
 
 def _floor(settings: Settings, admin: Connection) -> Measured:
     """The aggregation that no build can avoid, as dbt's role runs it: median, and mean of CPU."""
+    counts(admin)  # waits until the sessions before have ended
     before = cpu_seconds(admin)
     with connect(transform_url(settings)) as conn:
         seconds = statistics.median(
             seconds_of(conn, sql("floor"), as_of=AS_OF) for _ in range(FLOOR_RUNS)
         )
-    counts(admin)  # waits until the session has ended
+    counts(admin)
     return Measured("floor", seconds, 0, 0, (cpu_seconds(admin) - before) / FLOOR_RUNS)
 
 

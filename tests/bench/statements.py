@@ -38,14 +38,19 @@ spent: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
 
 
 class TimedCursor(psycopg2.extensions.cursor):
-    """Adds what each statement takes to `spent`."""
+    """Adds what each statement takes to `spent`, by the model in dbt's comment before it."""
+
+    # BEGIN and COMMIT have no comment.
+    model = ""
 
     def execute(self, query: str, vars: Any = None) -> None:  # noqa: A002 - psycopg2's name
-        found = _MODEL.search(query)
+        if query.startswith("/*"):
+            found = _MODEL.search(query)
+            TimedCursor.model = found[1] if found else ""
         for statement in pglast.split(query, with_parser=False):
             began = time.perf_counter()
             super().execute(statement, vars)
-            spent[found[1] if found else ""][kind_of(statement)] += time.perf_counter() - began
+            spent[self.model][kind_of(statement)] += time.perf_counter() - began
 
 
 def kind_of(statement: str) -> str:
