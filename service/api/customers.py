@@ -261,7 +261,7 @@ def _list_segments(conn: Connection, tenant: UUID, customer_id: str) -> list[dic
 
 def _describe(conn: Connection, tenant: UUID, ids: list[str]) -> dict[str, dict[str, Any]]:
     parameters = {"tenant_id": tenant, "customer_ids": ids}
-    rows = conn.execute(query("api.describe_customers"), parameters).fetchall()
+    rows = conn.execute(query("api.describe_customers"), parameters, prepare=True).fetchall()
     return {row["customer_id"]: row for row in rows}
 
 

@@ -195,6 +195,7 @@ def list_segments_of(
         conn,
         page,
         query("api.list_segments"),
+        prepare=True,
         tenant_id=tenant,
         rfm_segments=Jsonb(rfm),
         customers=customers,
@@ -220,7 +221,8 @@ def _read_rfm(conn: Connection, tenant: UUID) -> tuple[list[dict[str, Any]], int
     customers: int | None = None
     try:
         with conn.transaction():
-            rows = conn.execute(query("api.list_rfm_figures"), {"tenant_id": tenant}).fetchall()
+            statement = query("api.list_rfm_figures")
+            rows = conn.execute(statement, {"tenant_id": tenant}, prepare=True).fetchall()
     except psycopg.errors.UndefinedTable:
         pass  # The first build makes the marts.
     else:

@@ -60,7 +60,7 @@ def read_rfm_summary(conn: Connection, tenant: UUID) -> RfmSummary:
     """
     segments = Jsonb([asdict(row) for row in read_segments(conn, tenant)])
     parameters = {"tenant_id": tenant, "segments": segments}
-    rows = conn.execute(query("api.list_rfm_summary"), parameters).fetchall()
+    rows = conn.execute(query("api.list_rfm_summary"), parameters, prepare=True).fetchall()
     if not rows:
         raise NotBuiltError
     # Each row has the totals: one statement calculates all figures, so they are consistent.
@@ -88,7 +88,7 @@ def list_shopify_segments(page: SearchQuery) -> dict[str, Any]:
     with transaction() as conn:
         statement = query("api.list_shopify_segments")
         listed = _BY_NAME.read_page(
-            conn, page, statement, tenant_id=tenant_id(), pattern=page.pattern
+            conn, page, statement, prepare=True, tenant_id=tenant_id(), pattern=page.pattern
         )
         schedule = read_schedule(conn, state().settings, tenant_id(), "segments")
         return {
@@ -128,7 +128,8 @@ def list_rfm_customers(page: CustomersQuery) -> dict[str, Any]:
         )
         ids = [row["customer_id"] for row in listed["data"]]
         parameters = {"tenant_id": tenant_id(), "customer_ids": ids}
-        rows = conn.execute(query("api.describe_rfm_customers"), parameters).fetchall()
+        statement = query("api.describe_rfm_customers")
+        rows = conn.execute(statement, parameters, prepare=True).fetchall()
         limit = read_order_limit(conn, tenant_id())
         return {**listed, "data": rows, "order_limit": limit}
 

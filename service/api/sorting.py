@@ -47,12 +47,18 @@ class Sort:
         return sql.SQL("select count(*) as rows from ({}) as c").format(unsorted)
 
     def read_page(
-        self, conn: Connection, page: PageQuery, template: sql.SQL, **parameters: Any
+        self,
+        conn: Connection,
+        page: PageQuery,
+        template: sql.SQL,
+        *,
+        prepare: bool = False,
+        **parameters: Any,
     ) -> dict[str, Any]:
-        """``data`` and ``next_cursor`` of a page.
+        """``data`` and ``next_cursor`` of a page, as :meth:`Keyset.read_page` reads it.
 
         Raises:
             BadCursorError: The cursor is not one of this list in this order.
         """
         statement = self.statement(template, is_first_page=page.cursor is None)
-        return self._keyset.read_page(conn, page, statement, **parameters)
+        return self._keyset.read_page(conn, page, statement, prepare=prepare, **parameters)

@@ -17,7 +17,8 @@ blueprint = APIBlueprint("tenant", __name__, tag="Tenant")
 
 def read_tenant(conn: Connection, tenant: UUID) -> Tenant:
     """The tenant with its shop, and the times of its last sync and build."""
-    row = conn.execute(query("api.find_tenant"), {"tenant_id": tenant}).fetchone()
+    statement = query("api.find_tenant")
+    row = conn.execute(statement, {"tenant_id": tenant}, prepare=True).fetchone()
     limit = read_order_limit(conn, tenant)
     return Tenant.model_validate(
         {**one(row), "order_limit": limit, "scope": scope(), "actor": actor()}

@@ -42,6 +42,9 @@ _KEEPALIVES = {
     "tcp_user_timeout": "60000",
 }
 
+# Executions after which psycopg prepares a statement: never, unless execute() gets prepare=True.
+_PREPARE_ON_REQUEST = 2**31
+
 Connection = psycopg.Connection[DictRow]
 Pool = ConnectionPool[Connection]
 
@@ -201,12 +204,24 @@ def create_pool(settings: Settings) -> Pool:
         # Seconds until a request without a connection fails.
         timeout=5,
         # Autocommit makes conn.transaction() a transaction; otherwise it is a savepoint in one that
-        # outlives the tenant's block. PgBouncer's transaction mode loses prepared statements.
+        # outlives the tenant's block.
         kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": None},
+        configure=_allow_preparing,
         check=_check_open,
         open=True,
     )
     return pool
+
+
+def _allow_preparing(conn: Connection) -> None:
+    """Let a direct connection keep the plans of statements that ask for it (``prepare=True``).
+
+    PgBouncer's transaction mode gives each transaction another server process, which does not have
+    them. It announces a process id of its own making; a server announces that of the process.
+    """
+    row = one(conn.execute(query("core.find_process")).fetchone())
+    if row["process_id"] == conn.info.backend_pid:
+        conn.prepare_threshold = _PREPARE_ON_REQUEST
 
 
 def _check_open(conn: Connection) -> None:
@@ -259,12 +274,22 @@ def tenant_transaction(
         tenant_id: The tenant whose rows are visible.
         read_only: Refuse writes, as for a GET.
         timeout_ms: Maximum duration of a statement in milliseconds; 0 for no limit.
+
+    Raises:
+        psycopg.OperationalError: The connection was lost, or what it had prepared is out of date.
     """
     with suppress(psycopg.Rollback), pool.connection() as conn:
         psycopg.ClientCursor(conn).execute(
             query("core.begin_as_tenant"), _begin_parameters(tenant_id, read_only, timeout_ms)
         )
-        yield conn
+        try:
+            yield conn
+        except psycopg.errors.FeatureNotSupported as error:
+            if error.diag.source_function != "RevalidateCachedQuery":
+                raise
+            # A build or a migration has changed a column's type. The pool opens another one.
+            conn.close()
+            raise psycopg.OperationalError("a prepared statement is out of date") from error
         # Unlike the end of the pool's block, this fails if the connection was lost.
         conn.commit()
 

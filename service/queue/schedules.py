@@ -61,6 +61,9 @@ SCHEDULES: tuple[Schedule, ...] = (
 )
 BY_NAME = {schedule.name: schedule for schedule in SCHEDULES}
 
+# By expression and time zone: the newest answer of next_time, and from when on it is the answer.
+_next_times: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+
 # Near a change of the clock, the order of local times is not the order of instants. No change is
 # longer than this.
 _LONGEST_CHANGE = timedelta(hours=2)
@@ -88,7 +91,13 @@ def next_time(cron: str, time_zone: str = "UTC", after: datetime | None = None) 
     The expression is read in the time zone. A time that the clock skips is due as much later; one
     that comes twice is due the first time.
     """
-    return _find_time(cron, time_zone, after or datetime.now(UTC), forward=True)
+    start = after or datetime.now(UTC)
+    # To find one takes longer than a query, and every page of segments needs some.
+    since, at = _next_times.get((cron, time_zone), (start, start))
+    if not since <= start < at:
+        at = _find_time(cron, time_zone, start, forward=True)
+        _next_times[cron, time_zone] = (start, at)
+    return at
 
 
 def previous_time(cron: str, time_zone: str = "UTC", until: datetime | None = None) -> datetime:
@@ -163,6 +172,7 @@ def list_schedules(conn: Connection, settings: Settings, tenant_id: UUID) -> lis
             "kinds": [schedule.kind for schedule in SCHEDULES],
             "providers": [schedule.provider for schedule in SCHEDULES],
         },
+        prepare=True,
     ).fetchall()
     return [_describe(settings, row) for row in rows]
 

@@ -37,5 +37,6 @@ def find_segment(conn: Connection, tenant_id: UUID, segment: SegmentId) -> Found
         label = read_labels(conn, tenant_id).get(segment.key)
         return None if label is None else FoundSegment(label)
     parameters = {"tenant_id": tenant_id, "source": segment.source, "key": segment.key}
-    row = conn.execute(query("segments.find_segment"), parameters).fetchone()
+    statement = query("segments.find_segment")
+    row = conn.execute(statement, parameters, prepare=True).fetchone()
     return None if row is None else FoundSegment(**row)

@@ -15,7 +15,8 @@ def read_order_limit(conn: Connection, tenant_id: UUID) -> dict[str, Any] | None
 
     ``first_order_at`` is the oldest loaded order; ``in_words`` and ``advice`` are sentences.
     """
-    row = conn.execute(query("shopify.find_order_limit"), {"tenant_id": tenant_id}).fetchone()
+    statement = query("shopify.find_order_limit")
+    row = conn.execute(statement, {"tenant_id": tenant_id}, prepare=True).fetchone()
     if row is None:
         return None
     return {**row, "in_words": LIMIT, "advice": LIMIT_ADVICE}

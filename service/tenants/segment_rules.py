@@ -116,7 +116,8 @@ def read_segments(conn: Connection, tenant_id: UUID) -> Sequence[RfmSegment]:
 
     Marts have them from the next build on. Until then, and in history, they have former segments.
     """
-    rows = conn.execute(query("tenants.list_rfm_segments"), {"tenant_id": tenant_id}).fetchall()
+    statement = query("tenants.list_rfm_segments")
+    rows = conn.execute(statement, {"tenant_id": tenant_id}, prepare=True).fetchall()
     return [RfmSegment(**row) for row in rows] or published_rule().segments
 
 
@@ -128,7 +129,8 @@ def read_labels(conn: Connection, tenant_id: UUID) -> Mapping[str, str]:
 def read_rule(conn: Connection, tenant_id: UUID) -> SegmentRule:
     """The tenant's saved rule."""
     parameters = {"tenant_id": tenant_id}
-    grid = conn.execute(query("tenants.list_rfm_segment_grid"), parameters).fetchall()
+    statement = query("tenants.list_rfm_segment_grid")
+    grid = conn.execute(statement, parameters, prepare=True).fetchall()
     if not grid:
         return published_rule()
     changed = one(conn.execute(query("tenants.find_segment_rule_change"), parameters).fetchone())

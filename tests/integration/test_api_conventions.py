@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from service.core.config import Settings
-from service.core.db import connect_as_owner
+from service.core.db import connect, connect_as_owner, transform_url
 from service.tenants.tenants import add_tenant
 from service.tenants.tokens import create_token
 from tests.served import Served, served
@@ -317,6 +317,36 @@ NOT_FOR_PEOPLE = re.compile(
 )
 WRONG_VALUES: tuple[object, ...] = (None, 1, 1.5, -1, True, [], [1], {"a": 1})
 WRONG_TEXTS = ("", "\x00", "nonsense", "-1", "2026-13-45", "x" * 6000)
+
+
+def test_a_column_that_changes_its_type_refuses_one_request(
+    settings: Settings, tenant: UUID
+) -> None:
+    """The plan that a connection keeps is for the type before."""
+    path = f"{ADMIN}/segments/rfm/customers"
+    with running_app(replace(settings, pool_size=1)) as app:
+        client = client_of(app, settings, tenant)
+        before = client.get(path).get_json()
+        with connect(transform_url(settings)) as conn:
+            conn.execute("drop view marts.customer_rfm_segments cascade")
+            conn.execute(
+                "create view marts.customer_rfm_segments with (security_invoker) as"
+                " select f.tenant_id, f.customer_id, f.email, f.phone, f.segment, f.r_score::bigint"
+                " as r_score, f.f_score, f.m_score, '' as r_reason, '' as f_reason,"
+                " '' as m_reason, 3 as recency_days, f.window_order_count as frequency_count,"
+                " f.window_minor / 100 as monetary_total, 'EUR' as currency,"
+                " null::text as previous_segment, '2026-01-01'::date as segment_changed_on,"
+                " f.last_order_at from marts.customer_facts as f"
+            )
+            conn.execute("grant select on marts.customer_rfm_segments to quintile_app")
+        refused = client.get(path)
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        for _ in range(2):
+            after = client.get(path).get_json()
+            assert [row["customer_id"] for row in after["data"]] == [
+                row["customer_id"] for row in before["data"]
+            ]
 
 
 def test_every_refused_value_is_named_and_explained(settings: Settings, tenant: UUID) -> None:

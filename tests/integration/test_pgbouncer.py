@@ -90,6 +90,19 @@ def test_many_requests_share_few_connections_and_see_their_own_tenant(
     assert 0 < row["n"] <= SERVER_CONNECTIONS
 
 
+def test_statements_are_prepared_only_on_direct_connections(
+    built_demo: Settings, pooled_demo: Settings
+) -> None:
+    """PgBouncer gives each transaction another server process, which has not prepared them."""
+    tenant = tenants_of(built_demo)["northlight-goods"]
+    prepared = "select count(*) as n from pg_prepared_statements"
+    for settings, expected in ((built_demo, 1), (pooled_demo, 0)):
+        with open_pool(settings) as pool, tenant_transaction(pool, tenant) as conn:
+            conn.execute("select 1 as one", prepare=True)
+            conn.execute("select 2 as two")
+            assert conn.execute(prepared).fetchone() == {"n": expected}
+
+
 def test_the_worker_runs_jobs_that_the_service_has_queued(pooled_demo: Settings) -> None:
     """Jobs are queued through PgBouncer; the worker connects to the database directly."""
     tenant_id = tenants_of(pooled_demo)["kessel-und-korn"]

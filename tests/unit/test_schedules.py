@@ -50,6 +50,19 @@ def test_a_schedule_follows_the_time_zone() -> None:
     assert next_time(DAILY, "Pacific/Auckland", noon) == at("2026-07-01T15:00Z")
 
 
+def test_the_next_time_does_not_depend_on_what_was_asked_before() -> None:
+    """It is remembered until it comes; Berlin's clock goes back on 2026-10-25."""
+    midnight = at("2026-10-24T00:00Z")
+    hours = [midnight + timedelta(hours=number) for number in range(72)]
+    dues = [at("2026-10-24T01:00Z"), at("2026-10-25T02:00Z"), at("2026-10-26T02:00Z")]
+    dues.append(at("2026-10-27T02:00Z"))
+    for asked in (hours, hours[::-1], hours[::5] + hours[3::-1]):
+        for hour in asked:
+            expected = next(due for due in dues if due > hour)
+            assert next_time(DAILY, "Europe/Berlin", hour) == expected
+            assert next_time(DAILY, "Asia/Tokyo", hour) != expected
+
+
 def test_an_unknown_time_zone_counts_as_utc() -> None:
     assert next_time(DAILY, "Mars/Olympus", at("2026-07-01T12:00Z")) == at("2026-07-02T03:00Z")
 

@@ -27,7 +27,13 @@ limit %(row_limit)s;
 
 -- name: describe_customers
 -- Customers by id, as of the last build. Straight from the table: the view `customers` would join
--- every customer's Shopify segments.
+-- every customer's Shopify segments. One look-up for each id: a plan that is kept for all
+-- parameters would otherwise read the tenant's customers.
+with asked as (
+    select i.customer_id
+    from unnest(%(customer_ids)s::text[]) as i (customer_id)
+)
+
 select
     f.customer_id,
     f.display_name as name,
@@ -52,12 +58,16 @@ select
     f.segment as rfm_segment,
     coalesce(cardinality(f.sample_order_ids), 0) as samples,
     b.as_of as calculated_at
-from marts.customer_facts as f
-inner join marts.rfm_builds as b on f.tenant_id = b.tenant_id
-where
-    f.tenant_id = %(tenant_id)s
-    and b.tenant_id = %(tenant_id)s
-    and f.customer_id = any(%(customer_ids)s);
+from marts.rfm_builds as b
+cross join asked as a
+cross join lateral (
+    select c.*
+    from marts.customer_facts as c
+    where c.tenant_id = %(tenant_id)s and c.customer_id = a.customer_id
+    order by c.customer_id
+    limit 1
+) as f
+where b.tenant_id = %(tenant_id)s;
 
 -- name: find_customer_scores
 -- A customer's scores with their reasons; no row for a customer without a score.

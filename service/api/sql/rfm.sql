@@ -39,28 +39,40 @@ order by p.window_minor desc, p.customer_id desc
 limit %(row_limit)s;
 
 -- name: describe_rfm_customers
--- Scored customers by id, with the reasons of their scores and their last change.
-select
-    customer_id,
-    email,
-    phone,
-    segment,
-    r_score,
-    f_score,
-    m_score,
-    r_reason,
-    f_reason,
-    m_reason,
-    recency_days,
-    frequency_count,
-    monetary_total,
-    currency,
-    previous_segment,
-    segment_changed_on,
-    last_order_at
-from marts.customer_rfm_segments
-where tenant_id = %(tenant_id)s and customer_id = any(%(customer_ids)s)
-order by monetary_total desc, customer_id desc;
+-- Scored customers by id, with the reasons of their scores and their last change. One look-up for
+-- each id: a plan that is kept for all parameters would otherwise read the tenant's customers.
+with asked as (
+    select i.customer_id
+    from unnest(%(customer_ids)s::text[]) as i (customer_id)
+)
+
+select r.*
+from asked as a
+cross join lateral (
+    select
+        v.customer_id,
+        v.email,
+        v.phone,
+        v.segment,
+        v.r_score,
+        v.f_score,
+        v.m_score,
+        v.r_reason,
+        v.f_reason,
+        v.m_reason,
+        v.recency_days,
+        v.frequency_count,
+        v.monetary_total,
+        v.currency,
+        v.previous_segment,
+        v.segment_changed_on,
+        v.last_order_at
+    from marts.customer_rfm_segments as v
+    where v.tenant_id = %(tenant_id)s and v.customer_id = a.customer_id
+    order by v.customer_id
+    limit 1
+) as r
+order by r.monetary_total desc, r.customer_id desc;
 
 -- name: list_rfm_history
 -- Sizes of the segments on each recorded day of a period, oldest first. A day has the segments of

@@ -9,6 +9,10 @@ select
     set_config('transaction_read_only', %(read_only)s, true),
     set_config('statement_timeout', %(timeout)s, true);
 
+-- name: find_process
+-- The id of the server process that runs this.
+select pg_backend_pid() as process_id;
+
 -- name: role_powers
 -- Whether the schema exists, and each right of the connected role that quintile_app must not have.
 -- The rights are session_user's, which a role can return to after SET ROLE.
