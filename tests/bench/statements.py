@@ -18,7 +18,6 @@ from typing import Any
 
 import pglast
 import psycopg2.extensions
-from dbt.cli.main import cli
 
 # What a model's time is made of; the first that a statement begins with. `query` makes the rows,
 # in a temporary table or, in a new table, in place; `hooks` are blocks, locks and settings; `other`
@@ -60,6 +59,8 @@ def kind_of(statement: str) -> str:
 
 
 if __name__ == "__main__":
+    from dbt.cli.main import cli
+
     psycopg2.connect = functools.partial(psycopg2.connect, cursor_factory=TimedCursor)
     try:
         cli(sys.argv[2:])
