@@ -25,7 +25,7 @@ from service.tenants.tenants import add_tenant, change_tenant
 from tests.cluster import Cluster, demo_digest, models_digest, schema_digest, shared_cluster
 from tests.demo import ANCHOR, AS_OF, NullProgress, make_demo
 from tests.shops import small_shop
-from tests.warm_dbt import warm_command
+from tests.warm_dbt import server
 
 if TYPE_CHECKING:
     from apiflask import APIFlask
@@ -153,7 +153,7 @@ def demo_template(cluster: Cluster, migrated_template: str, sandbox: Sandbox) ->
 def _warm_dbt() -> Iterator[None]:
     """Start dbt warm for builds in this process; processes of their own start it cold."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.builds.run.dbt_command", warm_command)
+        patch.setattr("service.builds.run.default_dbt", server)
         yield
 
 

@@ -1,29 +1,47 @@
-"""dbt as builds run it, without its start.
+"""dbt as workers run it: forked from a process that has it in memory.
 
-``tests.dbt_server`` has imported dbt and forks a process for each run, and what was parsed for a
-database serves the next one with its name, also in later test runs. A run gives the same result
-as the plain command does, which ``tests.integration.test_plain_dbt`` checks.
+A run gives the same result as the plain command does, which ``tests.integration.test_plain_dbt``
+checks. What was parsed for a database of the tests' cluster is kept below ``MANIFESTS``, and serves
+the next one with its name, also in later test runs.
 """
 
 from __future__ import annotations
 
 import atexit
+import hashlib
 import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from service.builds.dbt_runs import DbtRequest, DbtRun, ForkedRun, WarmDbt
 from service.builds.run import manifest_vars
 from service.core.config import PROJECT_DIR
+from tests.cluster import MANIFESTS, is_ours
 
-_SECONDS = 300
+_NOWHERE = "postgresql://nobody@/nowhere?host=/nonexistent"
+_PARSED = "partial_parse.msgpack"
+_IDLE_SECONDS = 24 * 3600
+# As the server of dbt, also for plain runs: dbt parses again when it changes.
+_ENVIRONMENT = {"DBT_STATIC_PARSER": "false", "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+
+
+class KeptDbt:
+    """dbt for builds in the tests' processes, by the server at a socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def start(self, request: DbtRequest) -> Iterator[DbtRun]:
+        directory = kept_directory(request.directory, request.environment)
+        with ForkedRun(self._path, replace(request, directory=directory)) as run:
+            yield run
 
 
 def dbt(
@@ -66,30 +84,18 @@ def run(
 
     The manifest is kept below a directory, or with those of its database in the tests' cluster.
     """
-    manifest = manifests / "-".join(["manifest", *variables])
-    request = {
-        "arguments": [str(manifest), json.dumps(variables), *arguments],
-        "directory": str(project),
-        "environment": {**plain_environment(), **environment},
-        "ends_with_caller": False,
-        "writes_artifacts": writes_artifacts,
-    }
-    body = json.dumps(request).encode()
-    with (
-        tempfile.TemporaryFile() as output,
-        Path(os.devnull).open() as nothing,
-        socket.socket(socket.AF_UNIX) as connection,
-    ):
-        connection.settimeout(_SECONDS)
-        connection.connect(_server())
-        streams = [nothing.fileno(), output.fileno(), output.fileno()]
-        socket.send_fds(connection, [len(body).to_bytes(4, "big")], streams)
-        connection.sendall(body)
-        answer = connection.recv(4)
-        output.seek(0)
-        printed = output.read().decode()
-    assert answer, printed
-    return int.from_bytes(answer, "big"), printed
+    # Few tests read dbt's artifacts, which take a third of a second to write.
+    options = [] if writes_artifacts else ["--no-write-json"]
+    request = DbtRequest(
+        directory=str(manifests / "-".join(["manifest", *variables])),
+        manifest_vars=json.dumps(variables),
+        arguments=(*options, *arguments),
+        environment={**plain_environment(), **environment, **_ENVIRONMENT},
+        project=str(project),
+    )
+    with server().start(request) as running:
+        printed = "".join(running.lines())
+        return running.wait(), printed
 
 
 def plain_environment() -> dict[str, str]:
@@ -98,38 +104,47 @@ def plain_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
-def warm_command() -> list[str]:
-    """What a build starts instead of a new process of dbt's."""
-    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("dbt_client.py")), _server()]
+def server() -> KeptDbt:
+    """dbt for builds in this process, by a server that lives as long as this process."""
+    return KeptDbt(server_socket())
 
 
 @cache
-def _server() -> str:
-    """Start the server, which lives as long as this process; the path of its socket."""
+def server_socket() -> Path:
+    """Start the server. It parses the project, which needs no database."""
     directory = Path(tempfile.mkdtemp(prefix="quintile-test-dbt-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    path = directory / "socket"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.dbt_server", str(path)],
-        cwd=PROJECT_DIR,
-        # Its children leave semaphores of dbt's to the tracker of resources, which says so.
-        env={
-            **os.environ,
-            "PYTHONWARNINGS": "ignore::UserWarning:multiprocessing.resource_tracker",
+    kept = MANIFESTS / "nowhere" / _PARSED
+    if kept.exists():
+        shutil.copy(kept, directory)
+    parsed = DbtRequest(
+        directory=str(directory),
+        manifest_vars="{}",
+        arguments=(),
+        environment={
+            **plain_environment(),
+            "QUINTILE_DATABASE_URL": _NOWHERE,
+            "DBT_PROFILES_DIR": str(PROJECT_DIR),
+            "DBT_TARGET_PATH": str(directory),
+            "DBT_LOG_PATH": str(directory),
+            **_ENVIRONMENT,
         },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
     )
+    warm = WarmDbt(_IDLE_SECONDS, parsed)
+    path = warm.socket(parsed)
+    atexit.register(warm.close)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    unready = kept.with_name(f"{os.getpid()}.new")
+    shutil.copy(directory / _PARSED, unready)
+    unready.replace(kept)
+    return path
 
-    def stop() -> None:
-        if process.stdin:
-            process.stdin.close()
-        process.wait()
 
-    atexit.register(stop)
-    until = time.monotonic() + _SECONDS
-    while not path.exists():
-        assert process.poll() is None, "the server of dbt did not start"
-        assert time.monotonic() < until, "the server of dbt takes too long to start"
-        time.sleep(0.01)
-    return str(path)
+def kept_directory(directory: str, environment: Mapping[str, str]) -> str:
+    """Where the manifest is kept that a run would keep in a directory: …/<slot>/<name>."""
+    names = ("QUINTILE_TRANSFORM_DATABASE_URL", "QUINTILE_DATABASE_URL")
+    own = next(filter(None, map(environment.get, names)), "")
+    if not is_ours(own):
+        return directory
+    digest = hashlib.sha256(own.encode()).hexdigest()[:16]
+    return str(MANIFESTS.joinpath(digest, *Path(directory).parts[-2:]))

@@ -18,6 +18,7 @@ import gc
 import os
 import sys
 import threading
+from collections.abc import Sequence
 
 import psycopg2
 from dbt.adapters.contracts.connection import ConnectionState
@@ -64,24 +65,34 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def run_parsed(directory: str, manifest_vars: str, arguments: list[str]) -> int:
+def run_parsed(directory: str, manifest_vars: str, arguments: Sequence[str]) -> int:
     """Parse the manifest with these vars, run dbt on it, and return dbt's exit status."""
     # Imports and parsing create objects that stay, so collecting garbage is a waste of time.
     gc.disable()
-    parsed = dbtRunner().invoke(
+    parsed = parse(directory, manifest_vars)
+    if not isinstance(parsed.result, Manifest):
+        return _exit_status(parsed)
+    gc.freeze()
+    return run_with(parsed.result, arguments)
+
+
+def parse(directory: str, manifest_vars: str) -> dbtRunnerResult:
+    """Parse the manifest with these vars, or read what is cached of it."""
+    return dbtRunner().invoke(
         [
             # No manifest.json: only this process uses the manifest.
             *("--quiet", "--no-use-colors", "--warn-error", "--no-write-json", "parse"),
             *("--target-path", directory, "--vars", manifest_vars),
         ]
     )
-    if not isinstance(parsed.result, Manifest):
-        return _exit_status(parsed)
-    gc.freeze()
+
+
+def run_with(manifest: Manifest, arguments: Sequence[str]) -> int:
+    """Run dbt on a manifest, and return its exit status."""
     gc.set_threshold(50_000, 20, 20)
     gc.enable()
     PostgresAdapter.ConnectionManager = KeptConnections
-    return _exit_status(dbtRunner(manifest=parsed.result).invoke(arguments))
+    return _exit_status(dbtRunner(manifest=manifest).invoke(list(arguments)))
 
 
 def _exit_status(result: dbtRunnerResult) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from threading import Event
 from uuid import UUID
 
+from service.builds.dbt_runs import ColdDbt, Dbt, DbtRequest
 from service.builds.followups import queue_followups
 from service.builds.locks import build_lock
 from service.core.config import PROJECT_DIR, Settings
@@ -103,6 +103,7 @@ def build(
     quiet: bool = False,
     report: Report = lambda _done, _total: None,
     stopping: Event | None = None,
+    dbt: Dbt | None = None,
 ) -> None:
     """Build and test every model, for some tenants (by name) or for all.
 
@@ -117,6 +118,7 @@ def build(
         quiet: Do not print dbt's output.
         report: Receives dbt's progress.
         stopping: Kills dbt when it is set.
+        dbt: How dbt starts; as a new process if not given.
 
     Raises:
         BuildFailedError: dbt failed; the detail is the reason that it printed.
@@ -139,9 +141,7 @@ def build(
         # installations of one checkout.
         directory = settings.home_dir / "dbt" / str(lock.slot)
         parse_vars = manifest_vars(dbt_vars)
-        command = [
-            *dbt_command(),
-            *(str(directory / "-".join(["manifest", *parse_vars])), json.dumps(parse_vars)),
+        arguments = [
             # dbt's artifacts and the queries in its log take a fifth of its time, and nothing
             # reads them: after an error the log has its message, and target/run the statement.
             *("--no-use-colors", "--warn-error", "--no-write-json", "--log-level-file", "info"),
@@ -150,8 +150,17 @@ def build(
             *("--exclude-resource-type", "unit_test"),
             *(["--full-refresh"] if full_refresh else []),
         ]
+        request = DbtRequest(
+            directory=str(directory / "-".join(["manifest", *parse_vars])),
+            manifest_vars=json.dumps(parse_vars),
+            arguments=tuple(arguments),
+            environment=_environment(settings, directory),
+        )
+        if dbt is None or not lock.tenants:
+            # A build of all runs alone, once for a release, and has a manifest of its own.
+            dbt = default_dbt()
         stopping = stopping or Event()
-        _run_dbt(command, settings, directory, quiet=quiet, report=report, stopping=stopping)
+        _run_dbt(request, dbt, quiet=quiet, report=report, stopping=stopping)
 
 
 def build_and_record(
@@ -164,6 +173,7 @@ def build_and_record(
     full_refresh: bool = False,
     quiet: bool = False,
     policy: RunPolicy = INTERACTIVE,
+    dbt: Dbt | None = None,
 ) -> None:
     """As :func:`build`, recorded in queued runs (run ids by tenant).
 
@@ -184,6 +194,7 @@ def build_and_record(
             quiet=quiet,
             report=report_to(recorders),
             stopping=policy.stopping,
+            dbt=dbt,
         )
         queue_followups(pool, recorders)
 
@@ -228,21 +239,13 @@ def manifest_vars(dbt_vars: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def dbt_command() -> list[str]:
-    """The command that runs dbt, without arguments (see :mod:`service.builds.dbt_process`)."""
-    return [sys.executable, "-m", "service.builds.dbt_process"]
+def default_dbt() -> Dbt:
+    """How builds start dbt unless they say otherwise."""
+    return ColdDbt()
 
 
-def _run_dbt(
-    command: Sequence[str],
-    settings: Settings,
-    directory: Path,
-    *,
-    quiet: bool,
-    report: Report,
-    stopping: Event,
-) -> None:
-    environment = {
+def _environment(settings: Settings, directory: Path) -> dict[str, str]:
+    return {
         **os.environ,
         "QUINTILE_TRANSFORM_DATABASE_URL": transform_url(settings),
         "QUINTILE_DBT_THREADS": str(settings.dbt_threads),
@@ -254,26 +257,22 @@ def _run_dbt(
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
 
+
+def _run_dbt(
+    request: DbtRequest, dbt: Dbt, *, quiet: bool, report: Report, stopping: Event
+) -> None:
     def kill_if_stopping() -> None:
         # Not only at the next line of output: a step may take minutes.
         if stopping.is_set():
-            process.kill()
+            running.kill()
 
     tail: deque[str] = deque(maxlen=60)
     total = 0
     with (
-        subprocess.Popen(
-            command,
-            cwd=PROJECT_DIR,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process,
+        dbt.start(request) as running,
         repeat_in_thread("build-watch", _POLL_SECONDS, kill_if_stopping),
     ):
-        for line in process.stdout or ():
+        for line in running.lines():
             tail.append(line.rstrip())
             step = _STEP.search(line)
             if step is not None:
@@ -281,14 +280,14 @@ def _run_dbt(
                 report(int(step[1]) - 1, total)
             if not quiet:
                 sys.stderr.write(line)
-        process.wait()
-    if process.returncode != 0 and stopping.is_set():
+        status = running.wait()
+    if status != 0 and stopping.is_set():
         raise HandedBackError
-    if process.returncode != 0:
+    if status != 0:
         raise BuildFailedError(
             "The build of the models failed.",
             advice="Ask your operator: dbt's log has the reason.",
-            detail=f"{_reason(tail)} (log: {directory / 'logs' / 'dbt.log'})",
+            detail=f"{_reason(tail)} (log: {request.environment['DBT_LOG_PATH']}/dbt.log)",
             is_transient=any(part in line for line in tail for part in _TRANSIENT),
         )
     # Some steps, such as exposures, never start.

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from service.builds.dbt_runs import Dbt
 from service.builds.followups import queue_followups
 from service.builds.locks import MAX_TENANTS
 from service.builds.run import begin_building, build, report_to
@@ -27,7 +28,11 @@ SCHEDULER_LOCK = "scheduler"
 
 
 def build_due_tenants(
-    settings: Settings, pool: Pool, asked: Mapping[UUID, UUID], policy: RunPolicy
+    settings: Settings,
+    pool: Pool,
+    asked: Mapping[UUID, UUID],
+    policy: RunPolicy,
+    dbt: Dbt | None = None,
 ) -> None:
     """Build every tenant whose scheduled build is due, in one dbt build.
 
@@ -36,6 +41,7 @@ def build_due_tenants(
         pool: The service's pool.
         asked: Tenant and run of the job that does this. Nothing is built if its run is not due.
         policy: How the runs are done.
+        dbt: How dbt starts.
 
     Raises:
         PostponedError: The failure is transient; the runs will be retried.
@@ -54,7 +60,7 @@ def build_due_tenants(
             # A build of more tenants would run alone, and block builds on demand.
             for start in range(0, len(recorders), MAX_TENANTS):
                 part = recorders[start : start + MAX_TENANTS]
-                _build_together(settings, pool, part, names, policy.stopping)
+                _build_together(settings, pool, part, names, policy.stopping, dbt)
         # The jobs of the other runs have nothing left to do.
         done = {"tenant_ids": [str(tenant_id) for tenant_id in runs]}
         with conn.transaction():
@@ -68,6 +74,7 @@ def _build_together(
     recorders: list[RunRecorder],
     names: Mapping[UUID, str],
     stopping: Event,
+    dbt: Dbt | None,
 ) -> None:
     """Build these tenants together; halve a build that fails, so that tenants fail alone.
 
@@ -87,6 +94,7 @@ def _build_together(
                 quiet=True,
                 report=report_to(part),
                 stopping=stopping,
+                dbt=dbt,
             )
         except LostRunError:
             # Other processes have taken all runs of this part.

@@ -258,6 +258,11 @@ class Settings:
     jwt_secret: str = _secret("Secret that your platform shares with the service, for HS256.")
     session_hours: int = _setting(12, "Duration of a sign-in to the admin UI, in hours.")
     dbt_threads: int = _setting(4, "Models that one dbt build computes at the same time.")
+    dbt_idle_seconds: int = _setting(
+        900,
+        "Seconds that a worker keeps dbt in memory after a build, for the next one; 0 starts dbt "
+        "for each build.",
+    )
     schedule_segments: str = _setting(
         "0 */6 * * *", "When Shopify's segments and their members are synced (cron, UTC)."
     )

@@ -16,6 +16,7 @@ from procrastinate import PsycopgConnector
 from procrastinate.jobs import Job
 from psycopg.conninfo import make_conninfo
 
+from service.builds.dbt_runs import Dbt
 from service.builds.run import build_and_record
 from service.builds.scheduled import build_due_tenants
 from service.core.config import Settings
@@ -58,11 +59,16 @@ _CHECKS = 12
 
 @dataclass(frozen=True)
 class Worker:
-    """What the tasks need: settings, the service's pool, and an event set when they must stop."""
+    """What the tasks need.
+
+    That is the settings, the service's pool, an event that is set when they must stop, and how
+    builds start dbt (as a new process if not given).
+    """
 
     settings: Settings
     pool: Pool
     stopping: Event = field(default_factory=Event)
+    dbt: Dbt | None = None
 
     @property
     def policy(self) -> RunPolicy:
@@ -105,11 +111,12 @@ class Worker:
             tenants=[row["name"]],
             quiet=True,
             policy=self.policy,
+            dbt=self.dbt,
         )
 
     def build_due_tenants(self, tenant_id: UUID, run_id: UUID) -> None:
         """Build this tenant and all others that are due."""
-        build_due_tenants(self.settings, self.pool, {tenant_id: run_id}, self.policy)
+        build_due_tenants(self.settings, self.pool, {tenant_id: run_id}, self.policy, self.dbt)
 
     def webhooks(self, tenant_id: str) -> None:
         """Process one tenant's webhooks."""
@@ -215,10 +222,12 @@ class _Retry(procrastinate.BaseRetryStrategy):
         return procrastinate.RetryDecision(retry_at=at)
 
 
-def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) -> procrastinate.App:
+def worker_app(
+    settings: Settings, pool: Pool, stopping: Event | None = None, dbt: Dbt | None = None
+) -> procrastinate.App:
     """Procrastinate's app with the tasks, for a process that runs them.
 
-    When ``stopping`` is set, runs go back to the queue.
+    When ``stopping`` is set, runs go back to the queue. ``dbt`` is how builds start it.
     """
     conninfo = make_conninfo(
         kept_alive(transform_url(settings)), options="-c search_path=jobs,pg_temp"
@@ -226,7 +235,7 @@ def worker_app(settings: Settings, pool: Pool, stopping: Event | None = None) ->
     connector = PsycopgConnector(conninfo=conninfo)
     app = procrastinate.App(connector=connector)
     app.job_manager = FairQueue(connector, settings)
-    worker = Worker(settings, pool, stopping or Event())
+    worker = Worker(settings, pool, stopping or Event(), dbt)
     retry = _Retry(settings)
     for task, work in (
         (TASKS["shopify_sync"], worker.shopify_sync),

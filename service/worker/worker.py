@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from threading import Event
@@ -16,6 +16,7 @@ import procrastinate
 import psycopg
 import structlog
 
+from service.builds.dbt_runs import WarmDbt
 from service.builds.followups import follow_plain_builds
 from service.core.config import Settings
 from service.core.db import Pool, open_pool
@@ -59,11 +60,24 @@ def run_worker(settings: Settings, clock: Clock = _now) -> None:
             worker waits for it.
     """
     load_queries()
-    with open_pool(settings) as pool, serve_metrics(settings):
-        asyncio.run(_work(settings, pool, clock))
+    with open_pool(settings) as pool, serve_metrics(settings), _warm_dbt(settings) as dbt:
+        asyncio.run(_work(settings, pool, clock, dbt))
 
 
-async def _work(settings: Settings, pool: Pool, clock: Clock) -> None:
+@contextmanager
+def _warm_dbt(settings: Settings) -> Iterator[WarmDbt | None]:
+    """What keeps dbt in memory between builds; it starts with the first one."""
+    if not settings.dbt_idle_seconds:
+        yield None
+        return
+    dbt = WarmDbt(settings.dbt_idle_seconds)
+    try:
+        yield dbt
+    finally:
+        dbt.close()
+
+
+async def _work(settings: Settings, pool: Pool, clock: Clock, dbt: WarmDbt | None) -> None:
     loop = asyncio.get_running_loop()
     # Jobs are threads: each slot needs one.
     threads = ThreadPoolExecutor(settings.worker_slots + _SPARE_THREADS)
@@ -72,7 +86,7 @@ async def _work(settings: Settings, pool: Pool, clock: Clock) -> None:
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signal_number, signalled.set)
     beat_seconds = min(settings.run_stale_seconds / _BEATS, _MAX_BEAT_SECONDS)
-    app = worker_app(settings, pool, stopping)
+    app = worker_app(settings, pool, stopping, dbt)
     async with app.open_async():
         scheduling = asyncio.create_task(_schedule(settings, pool, clock, beat_seconds))
         working = asyncio.create_task(_run_jobs(app, settings, beat_seconds))

@@ -17,10 +17,10 @@ from collections import defaultdict
 from service.builds import run
 from service.core.config import Settings
 from service.core.logs import configure_logging
+from tests import warm_dbt
 from tests.faults.disks import own_server
 from tests.faults.flows import FLOWS
 from tests.faults.harness import FAULTS, Attempt, Harness, harness, try_all
-from tests.warm_dbt import warm_command
 
 _WIDTH = 12
 
@@ -33,7 +33,7 @@ def main() -> int:
     given = parser.parse_args()
     flows, faults = given.flow or list(FLOWS), given.fault or list(FAULTS)
     configure_logging(Settings(log_level="WARNING"))
-    run.dbt_command = warm_command
+    run.default_dbt = warm_dbt.server
     attempts: list[Attempt] = []
     began = time.monotonic()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from service.core.config import PROJECT_DIR, Settings
 from tests.command import environment_of
-from tests.warm_dbt import warm_command
+from tests.warm_dbt import KeptDbt, server_socket
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Longer than any flow takes on a busy machine.
@@ -74,7 +74,7 @@ def start(
             list(arguments),
             environment,
             str(log),
-            warm_command() if arguments[0] == "build" and tmp is None else [],
+            server_socket() if arguments[0] == "build" and tmp is None else None,
             tmp is not None,
         ),
     )
@@ -86,7 +86,7 @@ def _run(
     arguments: list[str],
     environment: dict[str, str],
     log: str,
-    dbt_command: list[str],
+    dbt_socket: Path | None,
     spools_on_disk: bool,
 ) -> None:
     from service.builds import run
@@ -102,8 +102,8 @@ def _run(
     for stream in (1, 2):
         os.dup2(output, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    if dbt_command:
-        run.dbt_command = lambda: dbt_command
+    if dbt_socket is not None:
+        run.default_dbt = lambda: KeptDbt(dbt_socket)
     http._FIRST_WAIT_SECONDS = _FIRST_WAIT_SECONDS
     if spools_on_disk:
         spool._IN_MEMORY_BYTES = 1

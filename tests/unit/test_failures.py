@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 from threading import Event
@@ -13,9 +14,9 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
+from service.builds.dbt_runs import ColdDbt, DbtRequest
 from service.builds.run import _run_dbt
 from service.cli.main import Group
-from service.core.config import Settings
 from service.core.errors import BuildFailedError
 from service.queue.runs import _describe
 
@@ -64,13 +65,12 @@ def test_another_error_of_the_system_is_not_taken_for_a_full_disk() -> None:
 def test_a_build_that_finds_a_disk_full_is_retried(
     tmp_path: Path, printed: str, is_transient: bool
 ) -> None:
-    settings = Settings(database_url="postgresql://admin@/quintile", secret_key="a" * 32)
-    command = [sys.executable, "-c", f"print({printed!r}); raise SystemExit(1)"]
+    request = DbtRequest(str(tmp_path), "{}", (), {**os.environ, "DBT_LOG_PATH": str(tmp_path)})
+    dbt = ColdDbt(sys.executable, "-c", f"print({printed!r}); raise SystemExit(1)")
     with pytest.raises(BuildFailedError) as failed:
         _run_dbt(
-            command,
-            settings,
-            tmp_path,
+            request,
+            dbt,
             quiet=True,
             report=lambda _done, _total: None,
             stopping=Event(),
