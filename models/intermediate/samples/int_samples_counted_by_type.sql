@@ -1,9 +1,5 @@
 with
 
-tenants as (
-    select * from {{ ref('int_tenants_built') }}
-),
-
 samples as (
     select * from {{ ref('sample_orders') }}
 ),
@@ -12,24 +8,8 @@ settings as (
     select * from {{ ref('stg_app__rfm_settings') }}
 ),
 
-built_samples as (
-    select
-        s.*,
-        t.currency as shop_currency
-    from samples as s
-    inner join tenants as t on s.tenant_id = t.tenant_id
-),
-
--- Amounts in different currencies cannot be summed. Use the shop's currency or, while it is
--- unknown, the currency of most samples.
 currencies as (
-    select
-        tenant_id,
-        coalesce(
-            min(shop_currency), mode() within group (order by currency asc)
-        ) as currency
-    from built_samples
-    group by tenant_id
+    select * from {{ ref('int_tenants_given_sample_currency') }}
 ),
 
 -- A sample of both types counts in each type, and once in all.
@@ -48,7 +28,7 @@ final as (
                 extract(epoch from s.first_fulfilled_at - s.ordered_at)::double precision
                 / 86400
         end as days_to_fulfil
-    from built_samples as s
+    from samples as s
     inner join currencies as c on s.tenant_id = c.tenant_id
     inner join settings as z on s.tenant_id = z.tenant_id
     cross join unnest(
