@@ -71,10 +71,19 @@
 {%- endmacro %}
 
 
-{# A new table has no customers yet, so the watermarks of earlier builds do not apply to it. #}
+{#
+    A new table has no customers yet, so the watermarks of earlier builds do not apply to it, and
+    neither do windows that an earlier run prepared for changed customers only.
+#}
 {% macro reset_change_tracking() -%}
     {%- set existing = load_relation(this) -%}
     {%- if execute and not is_clone() and (existing is none or existing.is_view) -%}
-        update {{ ref('rfm_builds').render() }} set changes_from = null where changes_from is not null
+        update {{ ref('rfm_builds').render() }}
+        set changes_from = null
+        where changes_from is not null;
+
+        update {{ ref('int_windows_built_for_rfm').render() }}
+        set is_measured_anew = true
+        where not is_measured_anew
     {%- endif -%}
 {%- endmacro %}
