@@ -1,7 +1,3 @@
-{%- set facts = previous_build_of('customer_facts') if has_change_tracking() -%}
-
--- depends_on: {{ ref('int_orders_matched_as_samples') }}
-
 with
 
 windows as (
@@ -22,6 +18,11 @@ customer_changes as (
     select * from {{ ref('stg_shopify__customer_changes') }}
 ),
 
+-- A change of settings adds and removes samples without any change of the orders.
+customers_with_other_samples as (
+    select * from {{ ref('int_customers_given_other_samples') }}
+),
+
 watermarks as (
     select
         w.tenant_id,
@@ -37,13 +38,12 @@ watermarks as (
     inner join builds as b on w.tenant_id = b.tenant_id
 ),
 
--- `offset 0` forces one index lookup per tenant. The planner estimates that a third of the table
--- follows a watermark, and would scan all of it.
-changed_orders as (
+-- The customers of changed orders, now and before. `offset 0` forces one index lookup per tenant.
+-- The planner estimates that a third of the table follows a watermark, and would scan all of it.
+customers_of_changed_orders as (
     select
         s.tenant_id,
-        o.customer_id,
-        o.former_customer_ids
+        unnest(o.former_customer_ids || o.customer_id) as customer_id
     from watermarks as s
     cross join lateral (
         select
@@ -55,7 +55,7 @@ changed_orders as (
     ) as o
 ),
 
-orders_crossing_window as (
+customers_of_orders_crossing_window as (
     select
         s.tenant_id,
         o.customer_id
@@ -85,79 +85,20 @@ changed_customer_records as (
     ) as c
 ),
 
-{% if facts -%}
-samples as (
-    select * from {{ ref('int_orders_matched_as_samples') }}
-    where {{ tenant_filter() }}
-),
-
-current_samples as (
-    select
-        s.tenant_id,
-        s.customer_id,
-        array_agg(s.order_id order by s.order_id) as sample_order_ids
-    from samples as s
-    inner join windows as w on s.tenant_id = w.tenant_id
-    where s.customer_id is not null
-    group by s.tenant_id, s.customer_id
-),
-
-previous_samples as (
-    select
-        f.tenant_id,
-        f.customer_id,
-        f.sample_order_ids
-    from {{ facts }} as f
-    inner join windows as w on f.tenant_id = w.tenant_id
-    where f.sample_order_ids is not null and {{ tenant_filter('f.tenant_id') }}
-),
-
--- A change of settings adds and removes samples without any change of the orders.
-changed_samples as (
-    select
-        coalesce(s.tenant_id, k.tenant_id) as tenant_id,
-        coalesce(s.customer_id, k.customer_id) as customer_id
-    from current_samples as s
-    full join previous_samples as k on s.tenant_id = k.tenant_id and s.customer_id = k.customer_id
-    where s.sample_order_ids is distinct from k.sample_order_ids
-),
-
-{% endif -%}
 changed_customers as (
-    select
-        tenant_id,
-        customer_id
-    from changed_orders
+    select * from customers_of_changed_orders
 
     union distinct
 
-    select
-        tenant_id,
-        unnest(former_customer_ids) as customer_id
-    from changed_orders
+    select * from customers_of_orders_crossing_window
 
     union distinct
 
-    select
-        tenant_id,
-        customer_id
-    from orders_crossing_window
+    select * from changed_customer_records
 
     union distinct
 
-    select
-        tenant_id,
-        customer_id
-    from changed_customer_records
-    {%- if facts %}
-
-    union distinct
-
-    select
-        tenant_id,
-        customer_id
-    from changed_samples
-    {%- endif %}
+    select * from customers_with_other_samples
 ),
 {%- else -%}
 changed_customers as (

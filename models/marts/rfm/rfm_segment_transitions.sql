@@ -8,14 +8,12 @@ tenants as (
     select * from {{ ref('int_tenants_built') }}
 ),
 
-facts as (
-    select * from {{ ref('customer_facts') }}
-    where segment is not null and {{ tenant_filter() }}
+segments_found as not materialized (
+    select * from {{ ref('int_segments_found_by_build') }}
 ),
 
-backfilled as not materialized (
-    select * from {{ ref('int_customers_backfilled_for_rfm') }}
-    where {{ tenant_filter() }}
+previous_transitions as not materialized (
+    select * from {{ ref('int_transitions_valid_before_build') }}
 ),
 
 -- Not materialized: the scan of a materialized CTE would keep parallel workers from sharing the
@@ -30,65 +28,8 @@ as_of_times as not materialized (
     where w.is_recorded
 ),
 
-states as (
-    select
-        f.tenant_id,
-        f.customer_id,
-        i.instants_back,
-        f.segment
-    from facts as f
-    inner join as_of_times as i on f.tenant_id = i.tenant_id
-    where i.instants_back = 0
-
-    union all
-
-    select
-        b.tenant_id,
-        b.customer_id,
-        b.instants_back,
-        b.segment
-    from backfilled as b
-    inner join as_of_times as i on b.tenant_id = i.tenant_id and b.instants_back = i.instants_back
-),
-
-{% if is_incremental() -%}
-first_as_of_times as (
-    select
-        tenant_id,
-        max(instants_back) as instants_back,
-        min(as_of) as as_of
-    from as_of_times
-    group by tenant_id
-),
-
--- Segments before the first as-of time: the rows that had not ended by then.
-previous_rows as (
-    select
-        t.*,
-        f.instants_back
-    from {{ this }} as t
-    inner join first_as_of_times as f on t.tenant_id = f.tenant_id
-    where
-        {{ tenant_filter('t.tenant_id') }}
-        and t.as_of < f.as_of
-        and (t.ended_as_of is null or t.ended_as_of >= f.as_of)
-),
-{%- else -%}
-previous_rows as (
-    select
-        null::uuid as tenant_id,
-        null::text as customer_id,
-        null::text as from_segment,
-        null::text as to_segment,
-        null::timestamptz as as_of,
-        null::timestamptz as ended_as_of,
-        null::int as instants_back
-    where false
-),
-{%- endif %}
-
 -- Segment before each as-of time, under the number of that as-of time.
-states_before as (
+segments_before as (
     select
         tenant_id,
         customer_id,
@@ -97,7 +38,7 @@ states_before as (
         to_segment as segment,
         as_of,
         ended_as_of
-    from previous_rows
+    from previous_transitions
 
     union all
 
@@ -109,7 +50,8 @@ states_before as (
         segment,
         null as as_of,
         null as ended_as_of
-    from backfilled
+    from {{ ref('int_customers_backfilled_for_rfm') }}
+    where {{ tenant_filter() }}
 ),
 
 -- No segment before means entering, no segment after means leaving. A row that had ended may be
@@ -124,8 +66,8 @@ compared as (
         (a.segment is distinct from b.segment) as has_moved,
         b.from_segment as from_segment_before,
         b.as_of as as_of_before
-    from states as a
-    full join states_before as b
+    from segments_found as a
+    full join segments_before as b
         on
             a.tenant_id = b.tenant_id
             and a.customer_id = b.customer_id
