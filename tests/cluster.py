@@ -40,7 +40,7 @@ CACHE = PROJECT_DIR / ".quintile" / "test"
 MANIFESTS = CACHE / "dbt"
 
 # Another number, or another release of the server, gives a new cluster and new templates.
-_FORMAT = "3"
+_FORMAT = "4"
 
 _MEMORY = Path("/dev/shm")
 _NEEDED_BYTES = 2 * 2**30
@@ -132,7 +132,7 @@ class Cluster:
             }
         )
 
-    def create(self, template: str = "template1") -> str:
+    def create(self, template: str = embedded.DATABASE) -> str:
         """A new database, a copy of the template; its name."""
         names = (f"test_{self.number}_{n}" for n in count(1))
         name = next(name for name in names if name not in self._taken)
@@ -147,7 +147,7 @@ class Cluster:
         return kept
 
     def template(
-        self, kind: str, digest: str, make: Callable[[Settings], None], base: str = "template1"
+        self, kind: str, digest: str, make: Callable[[Settings], None], base: str = embedded.DATABASE
     ) -> str:
         """The template of this kind with this digest; made when no process has made it before."""
         template = f"template_{kind}_{digest}"

@@ -37,6 +37,22 @@ def test_data_is_kept_over_a_restart(data_dir: Path) -> None:
         assert conn.execute("select answer from kept").fetchone() == {"answer": 42}
 
 
+def test_text_has_the_locale_of_postgresql_itself(data_dir: Path) -> None:
+    """The same on every system: sorted by code points, and letters beyond ASCII have a case."""
+    with connect(embedded.start(data_dir)) as conn:
+        row = conn.execute(
+            "select datlocprovider as provider, datlocale as locale, lower('ÅÉŻ') as lower,"
+            " array(select t from unnest(array['é', 'a', 'Z', 'b']) as t order by t) as sorted"
+            " from pg_database where datname = current_database()"
+        ).fetchone()
+    assert row == {
+        "provider": "b",
+        "locale": "C.UTF-8",
+        "lower": "åéż",
+        "sorted": ["Z", "a", "b", "é"],
+    }
+
+
 def test_a_directory_with_a_long_path_works(tmp_path: Path) -> None:
     """A socket's path has about 100 characters; a checkout's may have more."""
     data_dir = tmp_path / ("long" * 30) / "pg"
