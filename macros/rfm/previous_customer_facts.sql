@@ -33,7 +33,7 @@
     where
         {{ tenant_filter() }}
         and tenant_id not in (
-            select w.tenant_id from {{ windows }} as w
+            select w.tenant_id from {{ windows.render() }} as w
             where w.instants_back = 0 and w.is_measured_anew
         )
     {%- else -%}
