@@ -11,7 +11,8 @@
 {#
     Query of what the previous build wrote to customer_facts, for tenants that this build does not
     fully recalculate; no rows in a first build. A macro, because PostgreSQL would keep the rows of
-    a model that is read twice. An older release's table may lack the columns added since.
+    a model that is read twice. An older release's table may lack the columns added since. The
+    windows are rendered, because in an empty build a ref() has an alias already.
 #}
 {% macro previous_customer_facts() -%}
     {%- set facts = previous_build_of('customer_facts') -%}
