@@ -147,7 +147,11 @@ class Cluster:
         return kept
 
     def template(
-        self, kind: str, digest: str, make: Callable[[Settings], None], base: str = embedded.DATABASE
+        self,
+        kind: str,
+        digest: str,
+        make: Callable[[Settings], None],
+        base: str = embedded.DATABASE,
     ) -> str:
         """The template of this kind with this digest; made when no process has made it before."""
         template = f"template_{kind}_{digest}"
