@@ -196,14 +196,19 @@ def read_customers(conn: Connection, tenant: UUID, page: CustomersQuery) -> dict
     Raises:
         BadCursorError: The cursor is not valid for this sort order.
     """
-    listed = MEMBER_SORTS[page.sort].read_page(
-        conn,
-        page,
-        query("api.list_customers"),
-        tenant_id=tenant,
-        q=page.q,
-        pattern=page.pattern,
-    )
+    sort = MEMBER_SORTS[page.sort]
+    parameters: dict[str, Any] = {
+        "tenant_id": tenant,
+        "q": page.q,
+        "pattern": page.pattern,
+        "screen": page.screen,
+    }
+    listed = None
+    if page.q and page.sort == "id":
+        listed = sort.read_page(conn, page, query("api.search_first_customers"), **parameters)
+    # Only a full page ends here; what else matches is anywhere.
+    if listed is None or listed["next_cursor"] is None:
+        listed = sort.read_page(conn, page, query("api.list_customers"), **parameters)
     ids = [row["member_id"] for row in listed["data"]]
     found = _describe(conn, tenant, ids)
     return {**listed, "data": [found[one] for one in ids if one in found]}

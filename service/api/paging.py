@@ -53,8 +53,31 @@ class Search(RequestModel):
         """The ILIKE pattern that finds the text anywhere; None without a search."""
         if not self.q:
             return None
-        literal = self.q.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
-        return f"%{literal}%"
+        return f"%{''.join(map(_escape, self.q))}%"
+
+    @property
+    def screen(self) -> str | None:
+        """A LIKE pattern for text whose ASCII letters are in lower case; None without a search.
+
+        It finds what ``pattern`` finds, and sometimes more, so it is tested first: lower case of
+        ASCII takes less than half of the time of lower case of all characters. All other characters are
+        left open, and so are I and K: of the ASCII letters, only they have relatives beyond ASCII
+        (U+0130, U+212A and, in Turkish, U+0131).
+        """
+        if not self.q:
+            return None
+        return f"%{''.join(map(_screen, self.q))}%"
+
+
+def _escape(character: str) -> str:
+    return f"\\{character}" if character in "\\%_" else character
+
+
+def _screen(character: str) -> str:
+    if not character.isascii():
+        # It can be several characters in lower case.
+        return "%"
+    return "_" if character in "IiKk" else _escape(character.lower())
 
 
 class SearchQuery(Search, PageQuery):

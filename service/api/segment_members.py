@@ -253,6 +253,7 @@ def _parameters(tenant: UUID, segment: SegmentId, filters: MemberFilters) -> dic
         "member_ids": None,
         "q": filters.q,
         "pattern": filters.pattern,
+        "screen": filters.screen,
         **filters.model_dump(include={"r_score", "f_score", "m_score"}),
     }
 

@@ -125,6 +125,7 @@ def list_rfm_customers(page: CustomersQuery) -> dict[str, Any]:
             segment=page.segment,
             q=page.q,
             pattern=page.pattern,
+            screen=page.screen,
         )
         ids = [row["customer_id"] for row in listed["data"]]
         parameters = {"tenant_id": tenant_id(), "customer_ids": ids}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -182,6 +183,33 @@ def test_the_first_page_has_no_position() -> None:
 def test_a_search_matches_likes_special_characters_literally() -> None:
     assert Search(q=r"50%_off\now").pattern == r"%50\%\_off\\now%"
     assert Search(q=None).pattern is None
+
+
+names = st.text(st.sampled_from("aAiIkKzZ%_\\\\ @ßüÜΣσς\u0131İ\u212a\u0307山"), max_size=6)
+
+
+def is_like(text: str, pattern: str) -> bool:
+    """LIKE of PostgreSQL."""
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    wild = {"%": ".*", "_": "."}
+    regex = "".join(wild.get(part) or re.escape(part[-1]) for part in parts)
+    return re.fullmatch(regex, text, re.DOTALL) is not None
+
+
+@given(names, names, names)
+def test_the_screen_of_a_search_leaves_no_match_out(before: str, text: str, after: str) -> None:
+    name = before + text + after
+    for q in (text, text.lower(), text.upper()):
+        search = Search.model_construct(q=q)
+        if q and q.lower() in name.lower():
+            assert search.screen is not None
+            ascii_lower = "".join(c.lower() if c.isascii() else c for c in name)
+            assert is_like(ascii_lower, search.screen)
+
+
+def test_the_screen_of_a_search_is_lower_case_and_open_where_letters_have_relatives() -> None:
+    assert Search(q=r"Mike_50% \Ü").screen == r"%m__e\_50\% \\%%"
+    assert Search(q=None).screen is None
 
 
 def test_the_last_page_has_no_next() -> None:

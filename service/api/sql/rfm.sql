@@ -21,7 +21,10 @@ cross join lateral (
         and f.segment = s.segment
         and (
             %(pattern)s::text is null
-            or lower(f.email) collate "C" like lower(%(pattern)s)
+            or (
+                lower(f.email collate "C") like %(screen)s
+                and lower(f.email) collate "C" like lower(%(pattern)s)
+            )
             or f.phone like %(pattern)s
             or f.customer_id = %(q)s
         )

@@ -40,8 +40,14 @@ from (
         and (%(m_score)s::int is null or f.m_score = %(m_score)s)
         and (
             %(pattern)s::text is null
-            or lower(f.display_name) collate "C" like lower(%(pattern)s)
-            or lower(f.email) collate "C" like lower(%(pattern)s)
+            or (
+                lower(f.display_name collate "C") like %(screen)s
+                and lower(f.display_name) collate "C" like lower(%(pattern)s)
+            )
+            or (
+                lower(f.email collate "C") like %(screen)s
+                and lower(f.email) collate "C" like lower(%(pattern)s)
+            )
             or f.phone like %(pattern)s
             or f.customer_id = %(q)s
         )
@@ -91,8 +97,14 @@ from (
         and (%(m_score)s::int is null or f.m_score = %(m_score)s)
         and (
             %(pattern)s::text is null
-            or lower(m.display_name) collate "C" like lower(%(pattern)s)
-            or lower(m.email) collate "C" like lower(%(pattern)s)
+            or (
+                lower(m.display_name collate "C") like %(screen)s
+                and lower(m.display_name) collate "C" like lower(%(pattern)s)
+            )
+            or (
+                lower(m.email collate "C") like %(screen)s
+                and lower(m.email) collate "C" like lower(%(pattern)s)
+            )
             or m.customer_id in (
                 select p.customer_id
                 from marts.customer_facts as p
@@ -152,8 +164,14 @@ from (
         and (%(m_score)s::int is null or m.m_score = %(m_score)s)
         and (
             %(pattern)s::text is null
-            or lower(m.display_name) collate "C" like lower(%(pattern)s)
-            or lower(m.email) collate "C" like lower(%(pattern)s)
+            or (
+                lower(m.display_name collate "C") like %(screen)s
+                and lower(m.display_name) collate "C" like lower(%(pattern)s)
+            )
+            or (
+                lower(m.email collate "C") like %(screen)s
+                and lower(m.email) collate "C" like lower(%(pattern)s)
+            )
             or m.phone like %(pattern)s
             or m.member_id = %(q)s
             or m.customer_id = %(q)s
