@@ -60,7 +60,7 @@ class Search(RequestModel):
         """A LIKE pattern for text whose ASCII letters are in lower case; None without a search.
 
         It finds what ``pattern`` finds, and sometimes more, so it is tested first: lower case of
-        ASCII takes less than half of the time of lower case of all characters. All other characters are
+        ASCII takes less than half of the time of lower case of all characters. Other characters are
         left open, and so are I and K: of the ASCII letters, only they have relatives beyond ASCII
         (U+0130, U+212A and, in Turkish, U+0131).
         """

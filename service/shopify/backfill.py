@@ -49,13 +49,17 @@ _ANY_LINE = '{{"id":"gid://shopify/LineItem/0",{},"__parentId":"gid://shopify/Or
 
 @dataclass
 class Batch:
-    """A block of a file as rows in COPY's text format, with what could not be read."""
+    """A block of a file as rows in COPY's text format, with what could not be read.
+
+    ``needs_sums`` says whether the subtotal of one of its orders is the sum of its lines.
+    """
 
     number: int
     records: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     rejections: list[str] = field(default_factory=list)
     currencies: set[str] = field(default_factory=set)
+    needs_sums: bool = False
 
 
 def backfill(source: Source, resource: Resource, job: BulkJob, overlap: timedelta) -> bool:
@@ -142,6 +146,7 @@ class _Loader:
         self._late = 0
         self._is_scattered = False
         self._currencies: set[str] = set()
+        self._needs_sums = False
         self._counts = {resource.name: 0, "written": 0}
         create_incoming(conn, resource)
         if self._has_lines:
@@ -154,6 +159,7 @@ class _Loader:
         copy_rows(self._conn, query("shopify.copy_incoming_rejections"), batch.rejections)
         self._counts[self._resource.name] += len(batch.records)
         self._currencies |= batch.currencies
+        self._needs_sums |= batch.needs_sums
         self._copied += 1
         if not self._has_lines:
             self._load(batch.number)
@@ -183,9 +189,11 @@ class _Loader:
 
     def _load(self, block: int, lines: Span = ALL) -> None:
         """Load the records of a block, with lines in a range of blocks."""
+        parameters = {"block": block, "first_line": lines[0], "last_line": lines[1]}
         if len(self._currencies) > 1:
-            parameters = {"block": block, "first_line": lines[0], "last_line": lines[1]}
             self._conn.execute(query("shopify.reject_bulk_orders"), parameters)
+        if self._needs_sums:
+            self._conn.execute(query("shopify.reject_large_orders"), parameters)
         self._counts["written"] += load_incoming(
             self._conn,
             self._tenant_id,
@@ -247,6 +255,7 @@ def _take(node: Any, resource: Resource, batch: Batch) -> None:
         else:
             row = resource.parse_bulk(node)
             batch.records.append(f"{batch.number}\t{as_copied(row.values())}")
+            batch.needs_sums |= resource is ORDERS and row["subtotal_minor"] is None
         if "currency" in row:
             batch.currencies.add(row["currency"])
     except UNREADABLE as error:

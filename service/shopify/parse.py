@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from service.shopify.money import to_minor
+from service.shopify.money import LARGEST, to_minor
 
 Node = dict[str, Any]
 Row = dict[str, Any]
@@ -106,7 +106,10 @@ def parse_order(node: Node) -> Row:
     lines = [_line_item(line, row["currency"]) for line in found]
     if row["subtotal_minor"] is None:
         # Without a subtotal from Shopify it is the sum of the lines.
-        row["subtotal_minor"] = sum(int(line["total_minor"]) for line in lines)
+        total = sum(int(line["total_minor"]) for line in lines)
+        if abs(total) > LARGEST:
+            raise ValueError("the sum of its lines is too large")
+        row["subtotal_minor"] = total
     return {**row, "line_items": lines}
 
 

@@ -359,6 +359,29 @@ def test_a_line_of_another_currency_quarantines_its_order(
     assert rows(pool, tenant_id)["rejected_rows"][0]["reason"] == "amounts in USD and in EUR"
 
 
+@pytest.mark.parametrize("has_subtotal", [True, False])
+def test_lines_whose_sum_is_too_large_quarantine_only_an_order_that_needs_it(
+    pool: Pool, make_tenant: MakeTenant, has_subtotal: bool
+) -> None:
+    tenant_id = make_tenant("demo")
+    line, order = order_lines(1, "90000000000000000.00", "USD")
+    second = line.replace(rb"LineItem\/11", rb"LineItem\/12")
+    assert second != line
+    if has_subtotal:
+        fields = json.loads(order)
+        fields["subtotalPriceSet"] = fields["totalPriceSet"]
+        order = json.dumps(fields).encode() + b"\n"
+    counts = load_file(pool, tenant_id, [order + line, second, *order_lines(2, "1.0", "USD")])
+    found = rows(pool, tenant_id)
+    assert {each["order_id"] for each in found["orders"]} == ({"1", "2"} if has_subtotal else {"2"})
+    assert counts["rejected"] == len(found["rejected_rows"]) == (0 if has_subtotal else 1)
+    for rejected in found["rejected_rows"]:
+        assert (rejected["source_id"], rejected["reason"]) == (
+            "1",
+            "the sum of its lines is too large",
+        )
+
+
 def test_a_record_given_twice_is_loaded_once(pool: Pool, make_tenant: MakeTenant) -> None:
     tenant_id = make_tenant("demo")
     twice = order_lines(1, "1.0", "USD") * 2

@@ -187,6 +187,16 @@ def test_without_a_subtotal_the_lines_are_summed() -> None:
     assert parse_order(order(subtotalPriceSet=None))["subtotal_minor"] == 12000
 
 
+def test_lines_whose_sum_is_too_large_are_refused() -> None:
+    """A page of orders would otherwise end at this one."""
+    line = ORDER["lineItems"]["nodes"][0]
+    lines = [{**line, "discountedTotalSet": money("90000000000000000.0")}] * 2
+    large = order(subtotalPriceSet=None, lineItems={"nodes": lines})
+    with pytest.raises(ValueError, match="sum of its lines is too large"):
+        parse_order(large)
+    parse_order({**large, "subtotalPriceSet": money("120.0")})
+
+
 def test_an_order_is_delivered_with_its_last_parcel() -> None:
     under_way = {"status": "SUCCESS", "createdAt": "2026-04-24T09:00:00Z", "deliveredAt": None}
     fulfillments = [*ORDER["fulfillments"], under_way]

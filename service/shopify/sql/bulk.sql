@@ -96,3 +96,27 @@ where
     o.position = %(block)s
     and l.position between %(first_line)s and %(last_line)s
 order by o.order_id asc, l.line_id asc;
+
+-- name: reject_large_orders
+-- Rejects orders whose subtotal is the sum of their lines, and beyond bigint.
+insert into pg_temp.incoming_rejections (position, entity, source_id, reason, payload)
+select
+    0,
+    'order',
+    s.order_id,
+    'the sum of its lines is too large',
+    jsonb_build_object('id', s.order_id)
+from (
+    select distinct on (o.order_id, l.line_id)
+        o.order_id,
+        l.total_minor
+    from pg_temp.incoming_orders as o
+    inner join pg_temp.incoming_lines as l on o.order_id = l.order_id
+    where
+        o.position = %(block)s
+        and o.subtotal_minor is null
+        and l.position between %(first_line)s and %(last_line)s
+    order by o.order_id asc, l.line_id asc
+) as s
+group by s.order_id
+having abs(sum(s.total_minor)) > 9223372036854775807;

@@ -161,7 +161,8 @@ where
 
 -- name: read_incoming_orders
 -- The incoming orders of some positions with their lines in a range of positions, as load_orders
--- takes them. A bulk operation's order is left out if any part of it was rejected.
+-- takes them. A bulk operation's order is left out if any part of it was rejected. A sum beyond
+-- bigint is one that is not needed, because the order has a subtotal; other orders were rejected.
 with orders_read as (
     select distinct on (o.order_id) o.*
     from pg_temp.incoming_orders as o
@@ -193,7 +194,7 @@ goods as (
     select
         l.order_id,
         jsonb_agg(l.item order by l.line_id) as line_items,
-        sum(l.total_minor)::bigint as total_minor
+        sum(l.total_minor) as total_minor
     from lines_read as l
     group by l.order_id
 )
@@ -201,7 +202,7 @@ goods as (
 select
     o.*, -- noqa: AM04
     coalesce(g.line_items, '[]') as line_items,
-    coalesce(o.subtotal_minor, g.total_minor, 0) as goods_minor
+    coalesce(o.subtotal_minor, g.total_minor::bigint, 0) as goods_minor
 from orders_read as o
 left join goods as g on o.order_id = g.order_id;
 
