@@ -69,6 +69,28 @@ def test_a_schedule_is_paused_and_resumed(
         expect(build).not_to_contain_text("Paused")
 
 
+def test_the_end_of_the_session_leaves_the_page_as_it_is(
+    here: tuple[Settings, Pool, UUID], page: Page, serve: Serve
+) -> None:
+    settings, pool, tenant_id = here
+    _start(pool, tenant_id, "build")
+    with serve(settings, "north") as site:
+        _open(page, site)
+        expect(page.locator("[data-run]")).to_have_count(1)
+        page.evaluate("document.body.dataset.isSame = '1'")
+        page.context.clear_cookies()
+        status = page.locator("[data-status]")
+        expect(status).to_contain_text("Your session has ended.")
+        assert page.evaluate("document.body.dataset.isSame") == "1"
+        with page.context.expect_page() as opened:
+            status.get_by_role("link").click()
+        opened.value.goto(site.sign_in_link())
+        opened.value.wait_for_url("**/admin")
+        page.bring_to_front()
+        expect(status).to_be_empty()
+        assert page.evaluate("document.body.dataset.isSame") == "1"
+
+
 def test_runs_are_filtered_followed_live_and_explained(
     here: tuple[Settings, Pool, UUID], page: Page, serve: Serve, inspect: Inspect
 ) -> None:

@@ -102,6 +102,16 @@ def press_sync(page: Page, outcome: str) -> None:
     expect(page.get_by_role("status").first).to_contain_text(outcome, timeout=RUN_PATIENCE_MS)
 
 
+def stop_without_a_session(page: Page) -> None:
+    """The session ends, and begins again in another tab: the page stays as it is."""
+    cookies = page.context.cookies()
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Stop syncing").click()
+    status = page.locator("main > [data-status]")
+    expect(status).to_contain_text("Your session has ended.")
+    page.context.add_cookies(cookies)
+
+
 def test_a_list_is_added_previewed_synced_and_stopped(
     here: Settings,
     tenant: UUID,
@@ -160,6 +170,7 @@ def test_a_list_is_added_previewed_synced_and_stopped(
 
         page.get_by_role("main").get_by_role("link", name="Settings").click()
         page.get_by_label(re.compile("stop syncing VIP")).check()
+        stop_without_a_session(page)
         page.get_by_role("button", name="Stop syncing").click()
         expect(page.get_by_role("heading", name="No synced lists yet")).to_be_visible()
         assert len(account.member_emails(vip)) == 5

@@ -138,6 +138,22 @@ def test_recalculating_shows_its_progress_and_then_the_new_numbers(
     inspect(page)
 
 
+def test_recalculating_after_the_session_has_ended_says_so(site: Site, rfm: Page) -> None:
+    page = rfm
+    page.evaluate("document.body.dataset.isSame = '1'")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Recalculate").click()
+    text = page.locator("[data-run-text]")
+    expect(text).to_contain_text("Your session has ended.")
+    again = page.context.new_page()
+    again.goto(site.sign_in_link())
+    again.wait_for_url("**/admin")
+    again.close()
+    page.get_by_role("button", name="Recalculate").click()
+    expect(text).to_have_text("Waiting to start…")
+    assert page.evaluate("document.body.dataset.isSame") == "1"
+
+
 def test_a_run_that_fails_says_why_and_what_to_do(site: Site, rfm: Page, inspect: Inspect) -> None:
     page = rfm
     page.get_by_role("button", name="Recalculate").click()

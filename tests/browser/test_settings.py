@@ -209,12 +209,16 @@ def test_a_year_that_no_change_has_is_told_at_its_field(
     expect(since).to_have_attribute("aria-invalid", "true")
     expect(since).to_have_accessible_description("Enter a year from 1900 to 9900.")
     expect(since).to_have_value("0026-07-01")
+    # A file without the day would have all changes.
+    download = page.get_by_role("link", name="Download CSV")
+    expect(download).to_have_count(0)
     expect(page.get_by_role("alert")).to_contain_text("Since: Enter a year from 1900 to 9900.")
     expect(page.get_by_text("This page of the list is gone.")).to_have_count(0)
     inspect(page)
     since.fill("2026-07-01")
     page.get_by_role("button", name="Filter", exact=True).click()
     expect(since).not_to_have_attribute("aria-invalid", "true")
+    expect(download).to_have_attribute("href", re.compile("since=2026-07-01"))
     expect(page.get_by_role("alert")).to_have_count(0)
 
 

@@ -74,13 +74,16 @@ export function clearFields(form) {
   }
 }
 
+/** What a status says when the session has ended: the page stays as it is. */
+export const signedOut = () => [
+  "Your session has ended. ",
+  make("a", { href: "/admin/sign-in", target: "_blank", rel: "noopener" }, "Sign in in a new tab"),
+  ", then try again here.",
+];
+
 /** Say that the session has ended. What was typed stays, and can be saved after signing in. */
 export function showSignedOut(status) {
-  status.replaceChildren(
-    "Your session has ended. ",
-    make("a", { href: "/admin/sign-in", target: "_blank", rel: "noopener" }, "Sign in in a new tab"),
-    ", then try again here.",
-  );
+  status.replaceChildren(...signedOut());
   status.classList.add("field-error");
 }
 

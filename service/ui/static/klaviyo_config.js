@@ -2,7 +2,7 @@
 
 import { call, isSignedOut, messageOf } from "./api.js";
 import { enableForms } from "./dom.js";
-import { showRefusal, showStatus } from "./forms.js";
+import { showRefusal, showStatus, signedOut } from "./forms.js";
 import { localise } from "./format.js";
 import {
   configPath,
@@ -24,7 +24,7 @@ const refresh = enableRegions((part) => {
 enableLists(refresh);
 
 function fail(problem) {
-  if (isSignedOut(problem)) location.reload();
+  if (isSignedOut(problem)) status.replaceChildren(...signedOut());
   else status.textContent = messageOf(problem);
 }
 

@@ -4,6 +4,7 @@
 // A region has `data-region` and an id. Its links and forms that change it have `data-swap`. The
 // value names what has the focus afterwards; after the links of the pager, the region has it.
 
+import { Problem } from "./api.js";
 import { make } from "./dom.js";
 
 const PAGER = ["first", "next"];
@@ -49,12 +50,11 @@ export function enableRegions(prepare) {
   return () => show(location.href, "");
 }
 
-/** This page as the server renders it now, as a document. */
+/** This page as the server renders it now, as a document. Rejects with a Problem. */
 export async function pageNow() {
   const response = await fetch(location.href, { credentials: "same-origin" });
-  // The session has ended: the sign-in form leads back here.
-  if (response.status === 401) location.reload();
-  if (!response.ok) throw new Error(response.statusText);
+  if (response.status === 401) throw new Problem({ type: "sign-in-required" });
+  if (!response.ok) throw new Problem({});
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 

@@ -1,6 +1,7 @@
 // Starts a run and shows its progress until it ends, on screen and to screen readers.
 
 import { call, isSignedOut } from "./api.js";
+import { signedOut } from "./forms.js";
 import { number, percent } from "./format.js";
 
 const POLL_MS = 1000;
@@ -66,8 +67,12 @@ export async function follow(button, finished, start) {
       else showStatus(found.text, found);
     }
   } catch (problem) {
-    if (isSignedOut(problem)) location.reload();
-    else showStatus(problem.message, { look: "bad", advice: problem.advice });
+    if (isSignedOut(problem)) {
+      showStatus("", { look: "bad" });
+      document.querySelector("[data-run-text]").replaceChildren(...signedOut());
+    } else {
+      showStatus(problem.message, { look: "bad", advice: problem.advice });
+    }
   } finally {
     button.ariaDisabled = null;
   }
