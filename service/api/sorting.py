@@ -1,4 +1,8 @@
-"""Lists that callers can sort: statements with ``{is_after}`` and ``{sort_key}``."""
+"""Lists that callers can sort: statements with ``{is_after}`` and ``{sort_key}``.
+
+With ``{columns}`` a statement returns only what it is sorted by: PostgreSQL then neither calculates
+the rest nor joins what only the rest needs.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +31,10 @@ class Sort:
         self._keyset = Keyset(name, **columns)
         direction = sql.SQL(" desc" if is_descending else " asc")
         names = [sql.Identifier(table, column) for column in columns]
+        self._columns = sql.SQL(", ").join(names)
         self._order_by = sql.SQL(", ").join(column + direction for column in names)
         self._is_after = sql.SQL("({columns}) {comparison} ({values})").format(
-            columns=sql.SQL(", ").join(names),
+            columns=self._columns,
             comparison=sql.SQL("<" if is_descending else ">"),
             values=sql.SQL(", ").join(sql.Placeholder(f"after_{column}") for column in columns),
         )
@@ -37,13 +42,14 @@ class Sort:
     def statement(self, template: sql.SQL, *, is_first_page: bool = True) -> sql.Composed:
         """The statement in this order, for all rows or those after a cursor."""
         is_after = sql.SQL("true") if is_first_page else self._is_after
-        return template.format(is_after=is_after, sort_key=self._order_by)
+        return template.format(columns=self._columns, is_after=is_after, sort_key=self._order_by)
 
     @staticmethod
     def count(template: sql.SQL) -> sql.Composed:
         """A statement that counts all rows of the list, as ``rows``."""
         # A constant sorts nothing.
-        unsorted = template.format(is_after=sql.SQL("true"), sort_key=sql.SQL("null::text"))
+        constant = sql.SQL("null::text")
+        unsorted = template.format(columns=constant, is_after=sql.SQL("true"), sort_key=constant)
         return sql.SQL("select count(*) as rows from ({}) as c").format(unsorted)
 
     def read_page(

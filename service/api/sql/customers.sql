@@ -2,7 +2,7 @@
 -- A page of all customers in a sort order with one extra row: only what sorts them. A search reads
 -- all customers in the table's order. In that of the index of ids, which it hides, one that finds
 -- little would take five times as long.
-select s.*
+select {columns}
 from (
     select
         case when %(pattern)s::text is null then f.customer_id else f.customer_id || '' end

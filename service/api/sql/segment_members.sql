@@ -4,7 +4,7 @@
 -- for the page and for the number of all that match. It hides the index of ids: in their order it
 -- would read customers of all segments until enough match.
 select
-    s.*,
+    {columns},
     case when %(pattern)s::text is not null then count(*) over () end as matching
 from (
     select
@@ -67,7 +67,7 @@ where s.tenant_id = %(tenant_id)s and s.segment = %(key)s;
 -- them, straight from the tables. By id, only the page's rows are read. A search reads all members
 -- once, as in list_rfm_member_ids, and joins those that match with their figures.
 select
-    s.*,
+    {columns},
     case when %(pattern)s::text is not null then count(*) over () end as matching
 from (
     select
