@@ -3,6 +3,7 @@
     configured to a table that exists. In a clone the model can be a view, which has no indexes.
 #}
 {% macro add_missing_indexes() -%}
+    {%- if not var('are_relations_unchanged') %}
     do $$
     begin
         {%- for index in config.get('indexes') %}
@@ -21,4 +22,5 @@
         {%- endfor %}
     end
     $$
+    {%- endif %}
 {%- endmacro %}

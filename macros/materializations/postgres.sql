@@ -61,6 +61,9 @@
     {%- if not quintile.is_own_node() -%}
         {{ return(dbt.default__persist_docs(relation, model, for_relation, for_columns)) }}
     {%- endif -%}
+    {%- if var('are_relations_unchanged') -%}
+        {{ return('') }}
+    {%- endif -%}
     {%- set current_comments = {} -%}
     {%- for row in run_query(
         "select coalesce(a.attname, ''), d.description from pg_description as d"
@@ -120,5 +123,30 @@
     {% for row in found.rows %}
         {% do columns.append(api.Column.create(row[0], row[1])) %}
     {% endfor %}
+    {{ return(columns) }}
+{%- endmacro %}
+
+
+{#
+    A contract and a table's columns depend on the project's files and on columns in the catalog.
+    A build that finds both unchanged need not compare them again.
+#}
+{% macro postgres__get_assert_columns_equivalent(sql) -%}
+    {%- if not (quintile.is_own_node() and var('are_relations_unchanged')) -%}
+        {{ return(dbt.default__get_assert_columns_equivalent(sql)) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro postgres__process_schema_changes(on_schema_change, source_relation, target_relation) -%}
+    {%- if not (quintile.is_own_node() and var('are_relations_unchanged')) -%}
+        {{ return(dbt.default__process_schema_changes(
+            on_schema_change, source_relation, target_relation
+        )) }}
+    {%- endif -%}
+    {%- set columns = [] -%}
+    {%- for column in model.columns.values() -%}
+        {%- do columns.append(api.Column.create(column.name, column.data_type)) -%}
+    {%- endfor -%}
     {{ return(columns) }}
 {%- endmacro %}

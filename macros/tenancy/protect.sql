@@ -9,7 +9,12 @@
     altered later are repaired when the next build starts (repair_protection).
 #}
 {% macro protect(relation) -%}
-    {%- if execute and are_relations_protected() and not is_protected(relation) -%}
+    {%- if
+        execute
+        and are_relations_protected()
+        and not var('are_relations_unchanged')
+        and not is_protected(relation)
+    -%}
         call {{ adapter.quote(var('app_schema')) }}.protect('{{ relation }}')
     {%- endif -%}
 {%- endmacro %}
@@ -90,6 +95,9 @@
 {% macro apply_grants(relation, grant_config, should_revoke) -%}
     {%- if not quintile.is_own_node() -%}
         {{ return(dbt.apply_grants(relation, grant_config, should_revoke)) }}
+    {%- endif -%}
+    {%- if var('are_relations_unchanged') -%}
+        {{ return('') }}
     {%- endif -%}
     {%- set granted = {} -%}
     {%- for privilege, grantees in (grant_config or {}).items() -%}

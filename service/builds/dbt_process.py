@@ -7,23 +7,27 @@ dbt parses the whole project again when a var changes, and each build has anothe
 tenants. Most vars do not affect the manifest. So it is parsed with constant vars and passed to the
 build, which applies its own vars when it renders SQL.
 
-``python -m service.builds.dbt_process DIRECTORY VARS …``: DIRECTORY caches the manifest, VARS are
-the vars to parse it with (JSON), and the rest are dbt's arguments. None of their vars and options
-may affect the manifest in another way.
+``python -m service.builds.dbt_process DIRECTORY VARS GUARANTEES …``: DIRECTORY caches the manifest,
+VARS are the vars to parse it with (JSON), GUARANTEES are empty or what PostgreSQL guarantees of
+relations that have not changed (JSON; see :func:`unneeded`), and the rest are dbt's arguments. None
+of their vars and options may affect the manifest in another way.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import psycopg2
 from dbt.adapters.contracts.connection import ConnectionState
 from dbt.adapters.postgres.connections import PostgresConnectionManager
 from dbt.adapters.postgres.impl import PostgresAdapter
+from dbt.artifacts.resources.types import NodeType
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 
@@ -65,7 +69,9 @@ def _exit_with_parent() -> None:
     os._exit(1)
 
 
-def run_parsed(directory: str, manifest_vars: str, arguments: Sequence[str]) -> int:
+def run_parsed(
+    directory: str, manifest_vars: str, guarantees: str, arguments: Sequence[str]
+) -> int:
     """Parse the manifest with these vars, run dbt on it, and return dbt's exit status."""
     # Imports and parsing create objects that stay, so collecting garbage is a waste of time.
     gc.disable()
@@ -73,7 +79,7 @@ def run_parsed(directory: str, manifest_vars: str, arguments: Sequence[str]) -> 
     if not isinstance(parsed.result, Manifest):
         return _exit_status(parsed)
     gc.freeze()
-    return run_with(parsed.result, arguments)
+    return run_with(parsed.result, guarantees, arguments)
 
 
 def parse(directory: str, manifest_vars: str) -> dbtRunnerResult:
@@ -87,12 +93,47 @@ def parse(directory: str, manifest_vars: str) -> dbtRunnerResult:
     )
 
 
-def run_with(manifest: Manifest, arguments: Sequence[str]) -> int:
+def run_with(manifest: Manifest, guarantees: str, arguments: Sequence[str]) -> int:
     """Run dbt on a manifest, and return its exit status."""
+    options = list(arguments)
+    if guarantees:
+        # Else dbt leaves out the tests of what it leaves out, too.
+        options += ["--indirect-selection", "empty"]
+        options += ["--exclude", *unneeded(manifest, json.loads(guarantees))]
     gc.set_threshold(50_000, 20, 20)
     gc.enable()
     PostgresAdapter.ConnectionManager = KeptConnections
-    return _exit_status(dbtRunner(manifest=manifest).invoke(list(arguments)))
+    return _exit_status(dbtRunner(manifest=manifest).invoke(options))
+
+
+def unneeded(manifest: Manifest, guarantees: Mapping[str, Any]) -> list[str]:
+    """What a build leaves out whose views and seeds are as a complete build has left them.
+
+    Those are the views, the seeds, the tests of the seeds, whose rows are the same, and tests of
+    what PostgreSQL guarantees: that a key with a unique index is unique, and a column not null.
+    """
+    excluded = ["config.materialized:view", "resource_type:seed"]
+    for test in manifest.nodes.values():
+        metadata = getattr(test, "test_metadata", None)
+        node = manifest.nodes.get(getattr(test, "attached_node", None) or "")
+        if metadata is None or node is None:
+            continue
+        if node.resource_type == NodeType.Seed or _is_guaranteed(metadata, node, guarantees):
+            excluded.append(test.name)
+    return excluded
+
+
+def _is_guaranteed(metadata: Any, node: Any, guarantees: Mapping[str, Any]) -> bool:
+    table = f"{node.schema}.{node.alias}"
+    if metadata.name == "not_null":
+        return metadata.kwargs["column_name"] in guarantees["not_null"].get(table, [])
+    if metadata.name == "unique":
+        columns = {metadata.kwargs["column_name"]}
+    elif metadata.name == "unique_within_tenant":
+        columns = {"tenant_id", *metadata.kwargs["columns"]}
+    else:
+        return False
+    return any(columns.issuperset(key) for key in guarantees["unique_keys"].get(table, []))
 
 
 def _exit_status(result: dbtRunnerResult) -> int:
@@ -104,4 +145,4 @@ def _exit_status(result: dbtRunnerResult) -> int:
 
 if __name__ == "__main__":
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    sys.exit(run_parsed(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    sys.exit(run_parsed(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))

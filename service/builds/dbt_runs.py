@@ -36,7 +36,8 @@ _POLL_SECONDS = 0.01
 class DbtRequest:
     """A run of dbt: what :mod:`service.builds.dbt_process` gets.
 
-    ``directory`` caches the manifest, which ``manifest_vars`` (JSON) decide.
+    ``directory`` caches the manifest, which ``manifest_vars`` (JSON) decide. ``guarantees`` (JSON)
+    is empty for a complete build, else what :class:`service.builds.relations.Relations` says.
     """
 
     directory: str
@@ -44,6 +45,7 @@ class DbtRequest:
     arguments: tuple[str, ...]
     # It has the database's URL.
     environment: Mapping[str, str] = field(repr=False)
+    guarantees: str = ""
     project: str = str(PROJECT_DIR)
 
 
@@ -77,7 +79,10 @@ class ColdDbt:
     def start(self, request: DbtRequest) -> Iterator[DbtRun]:
         """Start the process. It ends when its standard input closes."""
         with subprocess.Popen(
-            [*self._command, request.directory, request.manifest_vars, *request.arguments],
+            [
+                *(*self._command, request.directory, request.manifest_vars, request.guarantees),
+                *request.arguments,
+            ],
             cwd=request.project,
             env=request.environment,
             stdin=subprocess.PIPE,

@@ -97,15 +97,15 @@ def _run(
         os.environ.update(request["environment"], **_ENVIRONMENT)
         threading.Thread(target=_end_with, args=[connection], daemon=True).start()
         connection.sendall(b"\0")
-        arguments = request["arguments"]
+        rest = (request["guarantees"], request["arguments"])
         is_parsed = (manifest_vars, parsed_in) == (
             request["manifest_vars"],
             _without_own(request["environment"]),
         )
         if is_parsed:
-            status = run_with(manifest, arguments)
+            status = run_with(manifest, *rest)
         else:
-            status = run_parsed(request["directory"], request["manifest_vars"], arguments)
+            status = run_parsed(request["directory"], request["manifest_vars"], *rest)
     except BaseException:  # noqa: BLE001 - what an interpreter does at its end
         traceback.print_exc()
     finally:

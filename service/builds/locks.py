@@ -33,11 +33,14 @@ _PROJECT = "quintile"
 class BuildLock:
     """The tenants that a build may write (all if empty), and a slot.
 
-    ``slot`` is the number of a directory for dbt's files that no other build uses.
+    ``slot`` is the number of a directory for dbt's files that no other build uses. ``shared`` is
+    the connection that holds the locks of a build that runs beside others, so that nothing creates
+    or replaces a table or view; None if the build runs alone and may do that.
     """
 
     tenants: tuple[str, ...]
     slot: int
+    shared: Connection | None = None
 
 
 @contextmanager
@@ -58,7 +61,7 @@ def build_lock(
                     if ids:
                         _lock_tenants(conn, ids, report)
                         names = tuple(_find_tenants(conn, tenants, ids).values())
-                        yield BuildLock(names or tuple(tenants), _take_slot(conn))
+                        yield BuildLock(names or tuple(tenants), _take_slot(conn), conn)
                         return
             with advisory_lock(conn, "build", report):
                 # Another build may have updated tables and views while this one waited.

@@ -15,7 +15,8 @@ from uuid import UUID
 
 from service.builds.dbt_runs import ColdDbt, Dbt, DbtRequest
 from service.builds.followups import queue_followups
-from service.builds.locks import build_lock
+from service.builds.locks import build_lock, project_checksum
+from service.builds.relations import are_recorded, read_relations, record
 from service.core.config import PROJECT_DIR, Settings
 from service.core.db import Pool, tenant_transaction, transform_url
 from service.core.errors import BuildFailedError, InvalidInputError
@@ -55,7 +56,7 @@ _TRANSIENT = (
 
 # Vars that do not affect the manifest, only SQL. Of the second two, only whether they are given
 # matters: a build of some tenants never recreates a table, and a backfill reads additional models.
-_IGNORED_BY_MANIFEST = ("as_of", "has_build_lock")
+_IGNORED_BY_MANIFEST = ("as_of", "has_build_lock", "are_relations_unchanged")
 _EXAMPLES = {"backfill": ["2000-01-01"], "tenants": ["for example"]}
 
 # Days begin earlier in other time zones, and clocks differ.
@@ -140,6 +141,12 @@ def build(
         # dbt's caches must not be shared by builds that run at the same time, nor by two
         # installations of one checkout.
         directory = settings.home_dir / "dbt" / str(lock.slot)
+        found = known = None
+        if lock.shared is not None and not backfill:
+            found = read_relations(lock.shared, project_checksum())
+            known = found if are_recorded(lock.shared, found) else None
+        if known is not None:
+            dbt_vars["are_relations_unchanged"] = True
         parse_vars = manifest_vars(dbt_vars)
         arguments = [
             # dbt's artifacts and the queries in its log take a fifth of its time, and nothing
@@ -155,12 +162,18 @@ def build(
             manifest_vars=json.dumps(parse_vars),
             arguments=tuple(arguments),
             environment=_environment(settings, directory),
+            guarantees="" if known is None else known.guarantees(),
         )
         if dbt is None or not lock.tenants:
             # A build of all runs alone, once for a release, and has a manifest of its own.
             dbt = default_dbt()
         stopping = stopping or Event()
         _run_dbt(request, dbt, quiet=quiet, report=report, stopping=stopping)
+        # What this build has repaired, the next one looks at again.
+        if lock.shared is not None and known is None and not backfill:
+            left = read_relations(lock.shared, project_checksum())
+            if left == found:
+                record(lock.shared, left)
 
 
 def build_and_record(

@@ -214,7 +214,7 @@ def test_the_dbt_subprocess_ends_with_its_parent(
 ) -> None:
     with subprocess.Popen(
         [
-            *(sys.executable, "-m", "service.builds.dbt_process", str(tmp_path), "{}"),
+            *(sys.executable, "-m", "service.builds.dbt_process", str(tmp_path), "{}", ""),
             *("--quiet", "list", "--select", "customer_facts", "--target-path", str(tmp_path)),
         ],
         cwd=PROJECT_DIR,

@@ -10,6 +10,7 @@ from service.builds.run import manifest_vars
 from tests.integration.test_plain_dbt import dbt
 
 GIVEN = {
+    "are_relations_unchanged": True,
     "as_of": "2026-07-01T00:00:00+00:00",
     "backfill": ["2026-05-01T00:00:00+00:00", "2026-06-01T00:00:00+00:00"],
     "has_build_lock": True,
