@@ -26,7 +26,7 @@ help:
 	@echo "make format       put Python and SQL into the house format"
 	@echo "make bench        what builds cost, also beside plain SQL, polars and DuckDB;"
 	@echo "                  SIZE=100k, 1m (unless set), 5m or 10m;"
-	@echo "                  PART=builds, connectors, shopify, klaviyo, api, load or pages for one"
+	@echo "                  PART=builds, connectors, shopify, klaviyo, api, load, pages or dbt for one"
 	@echo "make screenshots  every page of the demo, in build/screenshots"
 	@echo "make lock         requirements.txt and requirements-dev.txt, from constraints.txt"
 	@echo "make licences     docs/licences.md, from what is installed"

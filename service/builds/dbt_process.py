@@ -95,15 +95,21 @@ def parse(directory: str, manifest_vars: str) -> dbtRunnerResult:
 
 def run_with(manifest: Manifest, guarantees: str, arguments: Sequence[str]) -> int:
     """Run dbt on a manifest, and return its exit status."""
-    options = list(arguments)
-    if guarantees:
-        # Else dbt leaves out the tests of what it leaves out, too.
-        options += ["--indirect-selection", "empty"]
-        options += ["--exclude", *unneeded(manifest, json.loads(guarantees))]
     gc.set_threshold(50_000, 20, 20)
     gc.enable()
     PostgresAdapter.ConnectionManager = KeptConnections
-    return _exit_status(dbtRunner(manifest=manifest).invoke(options))
+    return _exit_status(
+        dbtRunner(manifest=manifest).invoke([*arguments, *selection(manifest, guarantees)])
+    )
+
+
+def selection(manifest: Manifest, guarantees: str) -> list[str]:
+    """Options that leave out what is unneeded; none for a complete build."""
+    if not guarantees:
+        return []
+    # Else dbt leaves out the tests of what it leaves out, too.
+    excluded = unneeded(manifest, json.loads(guarantees))
+    return ["--indirect-selection", "empty", "--exclude", *excluded]
 
 
 def unneeded(manifest: Manifest, guarantees: Mapping[str, Any]) -> list[str]:

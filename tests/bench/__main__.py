@@ -52,6 +52,7 @@ from tests.bench import (
 )
 from tests.bench.api import bench_api
 from tests.bench.connectors import CONNECTORS, bench_connectors
+from tests.bench.dbt_time import bench_dbt
 from tests.bench.klaviyo import bench_klaviyo
 from tests.bench.load import bench_load
 from tests.bench.pages import bench_pages
@@ -239,6 +240,7 @@ PARTS: dict[str, Callable[..., None]] = {
     "api": bench_api,
     "load": bench_load,
     "pages": bench_pages,
+    "dbt": bench_dbt,
 }
 
 if __name__ == "__main__":
