@@ -62,6 +62,10 @@ class KeptConnections(PostgresConnectionManager):
             connection.transaction_open = False
 
 
+# Of nodes that a build leaves out; in memory only.
+_UNNEEDED = "quintile_unneeded"
+
+
 def _exit_with_parent() -> None:
     while os.read(sys.stdin.fileno(), 1):
         pass
@@ -107,26 +111,34 @@ def selection(manifest: Manifest, guarantees: str) -> list[str]:
     """Options that leave out what is unneeded; none for a complete build."""
     if not guarantees:
         return []
+    # One tag: dbt would compare each name with each node, three times.
+    for node in unneeded(manifest, json.loads(guarantees)):
+        node.tags = [*node.tags, _UNNEEDED]
     # Else dbt leaves out the tests of what it leaves out, too.
-    excluded = unneeded(manifest, json.loads(guarantees))
-    return ["--indirect-selection", "empty", "--exclude", *excluded]
+    return ["--indirect-selection", "empty", "--exclude", f"tag:{_UNNEEDED}"]
 
 
-def unneeded(manifest: Manifest, guarantees: Mapping[str, Any]) -> list[str]:
+def unneeded(manifest: Manifest, guarantees: Mapping[str, Any]) -> list[Any]:
     """What a build leaves out whose views and seeds are as a complete build has left them.
 
     Those are the views, the seeds, the tests of the seeds, whose rows are the same, and tests of
     what PostgreSQL guarantees: that a key with a unique index is unique, and a column not null.
     """
-    excluded = ["config.materialized:view", "resource_type:seed"]
-    for test in manifest.nodes.values():
-        metadata = getattr(test, "test_metadata", None)
-        node = manifest.nodes.get(getattr(test, "attached_node", None) or "")
-        if metadata is None or node is None:
-            continue
-        if node.resource_type == NodeType.Seed or _is_guaranteed(metadata, node, guarantees):
-            excluded.append(test.name)
-    return excluded
+    return [
+        node
+        for node in manifest.nodes.values()
+        if node.resource_type == NodeType.Seed
+        or (node.resource_type == NodeType.Model and node.config.materialized == "view")
+        or (node.resource_type == NodeType.Test and _is_test_unneeded(manifest, node, guarantees))
+    ]
+
+
+def _is_test_unneeded(manifest: Manifest, test: Any, guarantees: Mapping[str, Any]) -> bool:
+    metadata = getattr(test, "test_metadata", None)
+    node = manifest.nodes.get(getattr(test, "attached_node", None) or "")
+    if metadata is None or node is None:
+        return False
+    return node.resource_type == NodeType.Seed or _is_guaranteed(metadata, node, guarantees)
 
 
 def _is_guaranteed(metadata: Any, node: Any, guarantees: Mapping[str, Any]) -> bool:
