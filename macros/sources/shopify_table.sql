@@ -6,9 +6,6 @@
         {%- do exceptions.raise_compiler_error(
             "The var source_layout is '" ~ layout ~ "'. It can be native, fivetran or airbyte."
         ) -%}
-    {%- elif name in ['orders', 'customers'] -%}
-        {{ return(ref('base_' ~ layout ~ '__' ~ name)) }}
-    {%- else -%}
-        {{ return(ref('base_connectors__' ~ name)) }}
     {%- endif -%}
+    {{ return(ref('base_connectors__' ~ name)) }}
 {%- endmacro %}

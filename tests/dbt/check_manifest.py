@@ -97,15 +97,19 @@ def breaches_of_model(model: Node, *, has_key_test: bool, has_unit_test: bool) -
     """Yield violations of the rules for all models.
 
     For an ephemeral model or a view, a unit test may replace the key test. A data test would run
-    all of its SQL again, and the tables that it reads and feeds have key tests of their own.
+    all of its SQL again, and the tables that it reads and feeds have key tests of their own. An
+    ephemeral base model cannot have a unit test either; the table that reads it has a key test.
     """
     if not model["description"].strip():
         yield "has no description"
     config = model["config"]
     if not has_unit_test and calculates(model):
         yield "calculates something and has no unit test"
-    has_substitute = has_unit_test and config.get("materialized") in {"ephemeral", "view"}
-    if not has_key_test and not has_substitute:
+    is_ephemeral = config.get("materialized") == "ephemeral"
+    is_view = config.get("materialized") == "view"
+    has_substitute = has_unit_test and (is_ephemeral or is_view)
+    is_part = is_ephemeral and WITHOUT_UNIT_TEST.match(model["name"])
+    if not (has_key_test or has_substitute or is_part):
         yield "has no key test (unique or unique_within_tenant)"
     sql_path = PurePosixPath(model["original_file_path"])
     yml_path = (model.get("patch_path") or "").partition("://")[2]

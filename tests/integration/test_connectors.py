@@ -366,12 +366,12 @@ def test_a_product_that_is_there_twice_or_unknown_changes_no_line(airbyte: Lande
 
 
 def test_a_channel_that_is_listed_twice_doubles_no_order(airbyte: Landed) -> None:
-    airbyte.build("+base_airbyte__orders", "stg_app__tenants")
+    airbyte.build("+base_connectors__orders", "stg_app__tenants")
     airbyte.change(
         "insert into airbyte.sales_channels"
         " select order_source, channel || ' (old)' from airbyte.sales_channels"
     )
-    airbyte.build("base_airbyte__orders", "stg_shopify__orders")
+    airbyte.build("base_connectors__orders", "stg_shopify__orders")
     assert airbyte.order("1001")["channel"] == "Online Store"
 
 
@@ -514,8 +514,8 @@ def test_an_order_that_is_there_twice_ends_the_build(airbyte: Landed) -> None:
         insert into landed_acme.orders select * from landed_acme.orders where id = 1001;
         """
     )
-    printed = airbyte.build("+base_airbyte__orders", expect=1)
-    assert "unique_within_tenant_base_airbyte__orders_order_id" in printed
+    printed = airbyte.build("+base_connectors__orders", expect=1)
+    assert "unique_within_tenant_base_connectors__orders_order_id" in printed
 
 
 # -- currencies ----------------------------------------------------------------------------------

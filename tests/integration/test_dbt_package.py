@@ -374,7 +374,7 @@ def test_a_var_that_makes_no_sense_says_so(
     """None of these may read as a build of nothing."""
     out = dbt(
         built,
-        *("run", "--select", "base_airbyte__orders"),
+        *("run", "--select", "base_connectors__orders"),
         variables=layout_vars("airbyte", **variables),
         expect=None,
         ACME_SCHEMA="airbyte",
@@ -547,7 +547,7 @@ def test_connectors_tables_are_made_without_nested_loops(
     layout: str, dbt: Dbt, other_database: str
 ) -> None:
     """With them, 44,122 orders took 249 s: the planner cannot estimate a connector's columns."""
-    models = {f"base_{layout}__orders", f"base_{layout}__customers"}
+    models = {"base_connectors__orders", "base_connectors__customers"}
     with connect(other_database) as conn:
         load_layout(conn, layout)
         conn.execute(TABLES_MADE)

@@ -135,6 +135,22 @@ def test_a_model_without_a_key_test_is_a_breach() -> None:
     assert check.breaches(damaged) == ["sizes has no key test (unique or unique_within_tenant)"]
 
 
+@pytest.mark.parametrize(("materialized", "needs_key"), [("ephemeral", False), ("table", True)])
+def test_a_base_model_that_is_no_table_needs_no_key_test(
+    materialized: str, *, needs_key: bool
+) -> None:
+    changed = manifest()
+    model = changed["nodes"][MODEL_ID]
+    model.update(name="base_airbyte__sizes")
+    model.update(original_file_path="models/staging/airbyte/base_airbyte__sizes.sql")
+    model.update(patch_path="quintile://models/staging/airbyte/base_airbyte__sizes.yml")
+    model["config"]["materialized"] = materialized
+    del changed["unit_tests"]
+    del changed["nodes"]["test.quintile.key"]
+    breach = "base_airbyte__sizes has no key test (unique or unique_within_tenant)"
+    assert check.breaches(changed) == ([breach] if needs_key else [])
+
+
 @pytest.mark.parametrize(
     ("name", "folder", "code", "needs_unit_test"),
     [

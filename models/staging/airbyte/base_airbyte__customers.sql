@@ -1,4 +1,4 @@
-{{ config(enabled=var('source_layout') == 'airbyte') }}
+{{ config(enabled=var('source_layout') == 'airbyte', materialized='ephemeral') }}
 
 with
 
@@ -17,25 +17,14 @@ landed_customers as (
     }, required=['id']) }}
 ),
 
-source_customers as (
+final as (
     select
         *,
+        {{ listed_tags('tags') }} as tag_list,
         email_marketing_consent ->> 'state' as marketing_state,
         _airbyte_extracted_at as landed_at,
         unreadable as problem
     from landed_customers
-),
-
-customer_tags as (
-    select
-        c.source_schema,
-        c.id as customer_id,
-        t.ordinal,
-        nullif(btrim(t.tag), '') as tag
-    from landed_customers as c
-    cross join lateral string_to_table(c.tags, ',') with ordinality as t (tag, ordinal)
-),
-
-{{ connector_customers() }}
+)
 
 select * from final

@@ -1,4 +1,4 @@
-{{ config(enabled=var('source_layout') == 'airbyte') }}
+{{ config(enabled=var('source_layout') == 'airbyte', materialized='ephemeral') }}
 
 with
 
@@ -40,19 +40,13 @@ landed_orders as (
     ], is_optional=false) }}
 ),
 
-products as (
-    {{- union_source_schemas('airbyte_shopify', 'products', {
-        'id': 'id',
-        'product_type': 'text',
-    }, required=['id']) }}
-),
-
 -- Airbyte keeps only the id and the time of a deleted order. It loads a null for a cell that it
 -- cannot store, and lists it. Of the columns read here only the number, the note and the addresses
 -- may be lost. Older versions list a sentence with the column's name.
-source_orders as (
+final as (
     select
         o.*,
+        {{ listed_tags('o.tags') }} as tag_list,
         o.customer ->> 'id' as customer_id,
         {{ customer_display_name(
             "o.customer ->> 'first_name'", "o.customer ->> 'last_name'",
@@ -100,120 +94,6 @@ source_orders as (
         ) as problem
     from landed_orders as o
     where o.deleted_at is null
-),
-
--- JSON paths, here and below, skip a null or a scalar in place of a list of objects.
-landed_lines as (
-    select
-        o.source_schema,
-        o.id as order_id,
-        l.line,
-        l.ordinal,
-        {{ number_or_null("(l.line ->> 'price')") }} as price,
-        {{ number_or_null("(l.line ->> 'quantity')") }} as quantity,
-        {{ number_or_null("(l.line ->> 'total_discount')") }} as total_discount,
-        a.allocated_discount,
-        a.is_incomplete
-    from source_orders as o
-    cross join
-        lateral {{ json_objects('o.line_items', '$[*]') }} with ordinality as l (line, ordinal)
-    -- Discount codes and automatic discounts are allocated to lines; total_discount, which is
-    -- older, has the discounts of drafts and scripts and may repeat them.
-    cross join
-        lateral (
-            select
-                sum({{ number_or_null("(d.allocation ->> 'amount')") }}) as allocated_discount,
-                bool_or(
-                    ({{ number_or_null("(d.allocation ->> 'amount')") }}) is null
-                ) as is_incomplete
-            from {{ json_objects('l.line', '$.discount_allocations[*]') }} as d (allocation)
-        ) as a
-    offset 0 -- noqa: AM09
-),
-
-order_lines as (
-    select
-        source_schema,
-        order_id,
-        ordinal,
-        line ->> 'product_id' as product_id,
-        line ->> 'title' as title,
-        line ->> 'variant_title' as variant_title,
-        line ->> 'sku' as sku,
-        quantity,
-        price,
-        total_discount,
-        allocated_discount,
-        case
-            when price is null
-                then {{ missing_or_unreadable("line ->> 'price'", 'price', 'number') }}
-            when quantity is null
-                then {{ missing_or_unreadable("line ->> 'quantity'", 'quantity', 'number') }}
-            when total_discount is null and line ->> 'total_discount' <> ''
-                then {{ missing_or_unreadable(
-                    "line ->> 'total_discount'", 'total_discount', 'number'
-                ) }}
-            when is_incomplete then 'an allocated discount is missing'
-        end as problem
-    from landed_lines
-),
-
-order_tags as (
-    select
-        o.source_schema,
-        o.id as order_id,
-        t.ordinal,
-        nullif(btrim(t.tag), '') as tag
-    from source_orders as o
-    cross join lateral string_to_table(o.tags, ',') with ordinality as t (tag, ordinal)
-),
-
-landed_refunds as (
-    select
-        o.source_schema,
-        o.id as order_id,
-        t.transaction ->> 'currency' as currency,
-        t.transaction ->> 'amount' as amount_text,
-        {{ number_or_null("(t.transaction ->> 'amount')") }} as amount
-    from source_orders as o
-    cross join lateral {{ json_objects('o.refunds', '$[*].transactions[*]') }} as t (transaction)
-    where
-        lower(t.transaction ->> 'kind') = 'refund'
-        and lower(t.transaction ->> 'status') = 'success'
-),
-
-order_refunds as (
-    select
-        *,
-        case
-            when amount is null
-                then {{ missing_or_unreadable('amount_text', 'amount', 'number') }}
-        end as problem
-    from landed_refunds
-),
-
-landed_fulfillments as (
-    select
-        o.source_schema,
-        o.id as order_id,
-        f.parcel ->> 'status' as status,
-        f.parcel ->> 'created_at' as created_text,
-        {{ time_or_null("(f.parcel ->> 'created_at')") }} as created_at
-    from source_orders as o
-    cross join lateral {{ json_objects('o.fulfillments', '$[*]') }} as f (parcel)
-    offset 0 -- noqa: AM09
-),
-
-order_fulfillments as (
-    select
-        *,
-        case
-            when created_text <> '' and created_at is null
-                then {{ missing_or_unreadable('created_text', 'created_at', 'time') }}
-        end as problem
-    from landed_fulfillments
-),
-
-{{ connector_orders(lines='line_items', refunds='refunds', fulfillments='fulfillments') }}
+)
 
 select * from final

@@ -1,4 +1,4 @@
-{{ config(enabled=var('source_layout') == 'fivetran') }}
+{{ config(enabled=var('source_layout') == 'fivetran', materialized='ephemeral') }}
 
 with
 
@@ -25,25 +25,26 @@ landed_tags as (
     }, required=['customer_id', 'value']) }}
 ),
 
-source_customers as (
-    select
-        *,
-        email_marketing_consent_state as marketing_state,
-        _fivetran_synced as landed_at,
-        unreadable as problem
-    from landed_customers
-    where _fivetran_deleted is not true
-),
-
-customer_tags as (
+tags as (
     select
         source_schema,
         customer_id,
-        index as ordinal,
-        value as tag
+        array_agg(value order by index) as tag_list
     from landed_tags
+    where value is not null
+    group by source_schema, customer_id
 ),
 
-{{ connector_customers() }}
+final as (
+    select
+        c.*,
+        c.email_marketing_consent_state as marketing_state,
+        g.tag_list,
+        c._fivetran_synced as landed_at,
+        c.unreadable as problem
+    from landed_customers as c
+    left join tags as g on c.source_schema = g.source_schema and c.id = g.customer_id
+    where c._fivetran_deleted is not true
+)
 
 select * from final

@@ -1,4 +1,4 @@
-{{ config(enabled=var('source_layout') == 'fivetran') }}
+{{ config(enabled=var('source_layout') == 'fivetran', materialized='ephemeral') }}
 
 with
 
@@ -45,69 +45,6 @@ landed_orders as (
     }, is_optional=false) }}
 ),
 
-landed_lines as (
-    {{- union_source_schemas('fivetran_shopify', 'order_line', {
-        'order_id': 'id',
-        'id': 'id',
-        'product_id': 'id',
-        'index': 'number',
-        'title': 'text',
-        'variant_title': 'text',
-        'sku': 'text',
-        'quantity': 'number',
-        'price': 'number',
-        'original_total_set_shop_amount': 'number',
-        'total_discount': 'number',
-    }, required=['order_id', 'quantity', 'price|original_total_set_shop_amount'], newer_names={
-        'total_discount': 'total_discount_set_shop_amount',
-    }) }}
-),
-
-products as (
-    {{- union_source_schemas('fivetran_shopify', 'product', {
-        'id': 'id',
-        'product_type': 'text',
-    }, required=['id']) }}
-),
-
-landed_allocations as (
-    {{- union_source_schemas('fivetran_shopify', 'discount_allocation', {
-        'order_line_id': 'id',
-        'amount': 'number',
-    }, required=['order_line_id', 'amount'], newer_names={
-        'amount': 'allocated_amount_set_shop_amount',
-    }) }}
-),
-
-landed_tags as (
-    {{- union_source_schemas('fivetran_shopify', 'order_tag', {
-        'order_id': 'id',
-        'index': 'number',
-        'value': 'text',
-    }, required=['order_id', 'value']) }}
-),
-
-landed_transactions as (
-    {{- union_source_schemas('fivetran_shopify', 'transaction', {
-        'order_id': 'id',
-        'kind': 'text',
-        'status': 'text',
-        'currency': 'text',
-        'amount': 'number',
-    }, required=['order_id', 'kind', 'status', 'amount'], newer_names={
-        'currency': 'amount_set_shop_currency_code',
-        'amount': 'amount_set_shop_amount',
-    }) }}
-),
-
-landed_fulfillments as (
-    {{- union_source_schemas('fivetran_shopify', 'fulfillment', {
-        'order_id': 'id',
-        'status': 'text',
-        'created_at': 'time',
-    }, required=['order_id', 'created_at']) }}
-),
-
 landed_customers as (
     {{- union_source_schemas('fivetran_shopify', 'customer', {
         'id': 'id',
@@ -118,7 +55,25 @@ landed_customers as (
     }, required=['id']) }}
 ),
 
-source_orders as (
+landed_tags as (
+    {{- union_source_schemas('fivetran_shopify', 'order_tag', {
+        'order_id': 'id',
+        'index': 'number',
+        'value': 'text',
+    }, required=['order_id', 'value']) }}
+),
+
+tags as (
+    select
+        source_schema,
+        order_id,
+        array_agg(value order by index) as tag_list
+    from landed_tags
+    where value is not null
+    group by source_schema, order_id
+),
+
+final as (
     select
         o.*,
         {{ customer_display_name('c.first_name', 'c.last_name', 'c.email', 'c.phone') }}
@@ -135,93 +90,13 @@ source_orders as (
             {{ amount_in_money_set('o.total_price_set', 'presentment') }}
         ) as presentment_total,
         o._fivetran_synced as landed_at,
+        g.tag_list,
         o.unreadable as problem
     from landed_orders as o
     left join landed_customers as c
         on o.source_schema = c.source_schema and o.customer_id = c.id
+    left join tags as g on o.source_schema = g.source_schema and o.id = g.order_id
     where o._fivetran_deleted is not true
-),
-
--- Discount codes and automatic discounts are allocated to lines; total_discount, which is older,
--- has the discounts of drafts and scripts and may repeat them.
-allocations as (
-    select
-        source_schema,
-        order_line_id,
-        sum(amount) as amount,
-        bool_or(amount is null) as is_incomplete
-    from landed_allocations
-    group by source_schema, order_line_id
-),
-
--- The GraphQL schema has the price of all units of a line, and no index.
-lines_with_price as (
-    select
-        *,
-        coalesce(
-            price,
-            original_total_set_shop_amount / nullif(quantity, 0),
-            original_total_set_shop_amount
-        ) as unit_price
-    from landed_lines
-),
-
-order_lines as (
-    select
-        l.source_schema,
-        l.order_id,
-        l.product_id,
-        coalesce(l.index, {{ number_or_null('l.id') }}) as ordinal,
-        l.title,
-        l.variant_title,
-        l.sku,
-        l.quantity,
-        l.unit_price as price,
-        l.total_discount,
-        a.amount as allocated_discount,
-        coalesce(
-            l.unreadable,
-            {{ missing('l.unit_price', 'price') }},
-            {{ missing('l.quantity', 'quantity') }},
-            case when a.is_incomplete then 'an allocated discount is missing' end
-        ) as problem
-    from lines_with_price as l
-    left join allocations as a
-        on l.source_schema = a.source_schema and l.id = a.order_line_id
-),
-
-order_tags as (
-    select
-        source_schema,
-        order_id,
-        index as ordinal,
-        value as tag
-    from landed_tags
-),
-
-order_refunds as (
-    select
-        source_schema,
-        order_id,
-        currency,
-        amount,
-        coalesce(unreadable, {{ missing('amount', 'amount') }}) as problem
-    from landed_transactions
-    where lower(kind) = 'refund' and lower(status) = 'success'
-),
-
-order_fulfillments as (
-    select
-        source_schema,
-        order_id,
-        status,
-        created_at,
-        unreadable as problem
-    from landed_fulfillments
-),
-
-{{ connector_orders(
-    lines='order_line', refunds='a refund of transaction', fulfillments='fulfillment'
-) }}
+)
 
 select * from final
