@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 from contextlib import suppress
@@ -164,7 +165,12 @@ def exchanged(service: Served, sent: bytes) -> bytes:
         socket.create_connection((url.host, url.port or 80), timeout=10) as connection,
     ):
         connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
+        try:
+            connection.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            # Reset while it was sent. Not a ConnectionError, though it is about one.
+            if error.errno != errno.ENOTCONN:
+                raise
         while more := connection.recv(65536):
             answer += more
     return answer

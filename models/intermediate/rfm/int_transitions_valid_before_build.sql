@@ -23,8 +23,8 @@ first_as_of_times as (
 
 previous_rows as (
     {%- if transitions %}
-    select * from {{ transitions }}
-    where {{ tenant_filter() }}
+    select t.* from {{ transitions }} as t
+    where {{ tenant_filter('t.tenant_id') }}
     {%- else %}
     select
         null::uuid as tenant_id,
