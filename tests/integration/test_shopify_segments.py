@@ -245,8 +245,10 @@ def test_sizes_are_recorded_by_day_and_end_with_the_segment(source: Source, stor
     def sizes() -> list[tuple[int, int, int | None]]:
         with tenant_transaction(source.pool, source.tenant_id) as conn:
             rows = conn.execute(
-                "select members, current_date - recorded_on as days, previous_members"
-                " from app.segment_sizes where segment_id = %s order by recorded_on",
+                # Days are those of the store, which may be ahead of the server's.
+                "select members, (now() at time zone t.time_zone)::date - recorded_on as days,"
+                " previous_members from app.segment_sizes inner join app.tenants as t"
+                " using (tenant_id) where segment_id = %s order by recorded_on",
                 [f"shopify:{number}"],
             ).fetchall()
         return [tuple(row.values()) for row in rows]
