@@ -25,6 +25,7 @@ segments as materialized (
     select * from {{ ref('int_segments_listed_by_score') }}
 ),
 
+-- PostgreSQL asks once whether there are additional windows, before it reads any order.
 figures as (
     select
         o.tenant_id,
@@ -37,7 +38,9 @@ figures as (
     inner join windows as w on o.tenant_id = w.tenant_id
     left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
     left join customers as c on o.tenant_id = c.tenant_id and o.customer_id = c.customer_id
-    where {{ none_of(reasons) }}
+    where
+        exists (select from windows)
+        and {{ none_of(reasons) }}
     group by o.tenant_id, w.window_days, o.customer_id
 ),
 
