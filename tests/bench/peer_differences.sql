@@ -1,4 +1,4 @@
--- Customers whose figures or scores are not those of the build, or whom one of the two lacks.
+-- Customers whose figures or scores are not those of the build, or that one of the two lacks.
 with ours as (
     select * from marts.customer_facts
     where segment is not null
