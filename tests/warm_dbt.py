@@ -24,7 +24,7 @@ from service.builds.run import manifest_vars
 from service.core.config import PROJECT_DIR
 from tests.cluster import MANIFESTS, is_ours
 
-_NOWHERE = "postgresql://nobody@/nowhere?host=/nonexistent"
+_NOWHERE = "postgresql://none@/nowhere?host=/nonexistent"
 _PARSED = "partial_parse.msgpack"
 _IDLE_SECONDS = 24 * 3600
 # As the server of dbt, also for plain runs: dbt parses again when it changes.

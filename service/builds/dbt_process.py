@@ -30,6 +30,7 @@ from dbt.adapters.postgres.impl import PostgresAdapter
 from dbt.artifacts.resources.types import NodeType
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
+from psycopg2 import sql
 
 
 class KeptConnections(PostgresConnectionManager):
@@ -54,7 +55,7 @@ class KeptConnections(PostgresConnectionManager):
                 cursor.execute("discard all")
                 if role:
                     # As dbt does in a new session.
-                    cursor.execute(f"set role {role}")
+                    cursor.execute(sql.SQL("set role {}").format(sql.Identifier(role)))
             handle.autocommit = False
         except psycopg2.Error:
             super().release()

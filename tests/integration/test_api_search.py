@@ -73,7 +73,7 @@ def test_a_search_finds_what_the_database_s_lower_case_finds(
     add_scored_customers(settings, tenant, [(number, "loyal", "5.00") for number in NAMES])
     rename(settings, tenant, NAMES)
     texts = {part for name in NAMES.values() for part in (name, name[:3], name[2:6], name[-4:])}
-    texts |= {"kirk", "irem", "i", "k", "ki", "i\u0307rem", "müller", "0%_s", "nobody", "e\\t"}
+    texts |= {"kirk", "irem", "i", "k", "ki", "i\u0307rem", "müller", "0%_s", "absent", "e\\t"}
     asked = {variant for text in texts for variant in (text, text.upper(), text.lower())}
     with connect(transform_url(settings)) as conn:
         for text in sorted(filter(None, (text.strip() for text in asked))):
@@ -104,4 +104,4 @@ def test_a_search_of_all_customers_finds_those_far_down(
     assert walk(client, CUSTOMERS, q="yara", limit=200) == sorted(rare)
     assert walk(client, CUSTOMERS, q="ZOE", limit=150) == sorted(often)
     assert walk(client, CUSTOMERS, q="zoe", limit=200, sort="name") == sorted(often)
-    assert walk(client, CUSTOMERS, q="nobody") == []
+    assert walk(client, CUSTOMERS, q="absent") == []

@@ -232,6 +232,15 @@ def test_a_build_without_those_who_were_touched_measures_everybody(
         assert conn.execute(touched).fetchall() == [{"customer_id": "c1"}]
         assert conn.execute(known).fetchall() == [{"lifetime_minor": before - 21}]
 
+        # A table that is missing gets every customer, though the windows ask for changed ones.
+        run("--select", "int_windows_built_for_rfm", "int_customers_touched")
+        assert conn.execute(windows).fetchall() == [{"is_measured_anew": False}]
+        customers = "select count(*) as n from marts.customer_facts"
+        all_of_them = conn.execute(customers).fetchall()
+        conn.execute("drop table marts.customer_facts cascade")
+        run("--select", "customer_facts")
+        assert conn.execute(customers).fetchall() == all_of_them
+
 
 def test_a_server_by_url_with_a_password_of_signs(server: str, tmp_path: Path) -> None:
     settings = Settings(
