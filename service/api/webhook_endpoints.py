@@ -22,6 +22,7 @@ from service.core.queries import query
 from service.notifications import deliveries, endpoints, events
 from service.notifications.endpoints import DisabledReason
 from service.notifications.topics import TEST, Topic
+from service.segments.ids import PATTERN
 
 blueprint = APIBlueprint("webhook_endpoints", __name__, tag="Outgoing webhooks")
 
@@ -33,7 +34,7 @@ _BY_TIME = Keyset("webhook-deliveries", created_at=AwareDatetime, position=Bigin
 _DESCRIBED = ("topics", "segments", "is_enabled")
 _MAX_REPLAY = timedelta(days=30)
 
-SegmentKey = Annotated[str, StringConstraints(pattern=r"^(rfm|shopify):[a-z0-9_]{1,40}$")]
+SegmentKey = Annotated[str, StringConstraints(pattern=PATTERN)]
 DeliveryState = Literal["pending", "delivered", "failed"]
 
 
@@ -48,7 +49,7 @@ class NewEndpoint(RequestModel):
         None,
         min_length=1,
         max_length=50,
-        description="Ids of the RFM and Shopify segments whose changes it receives; null for all.",
+        description="Ids of the segments whose changes it receives; null for all.",
     )
 
 

@@ -23,6 +23,12 @@ _OtherSegment = Annotated[
     str | None, Field(examples=["rfm:loyal"], description="Null for none, and for other sources.")
 ]
 
+_ProfilesCustomer = Annotated[
+    str | None, Field(description="Customer with the profile's address; null if there is none.")
+]
+_Profile = Annotated[str, Field(description="Klaviyo's id of the profile.")]
+_ListSegment = Annotated[str, Field(examples=["klaviyo:XyZ123"])]
+
 
 class _Batch(ResponseModel):
     """One of the messages about an event."""
@@ -59,6 +65,26 @@ class LeftSegment(ResponseModel):
     next_segment_id: _OtherSegment
 
 
+class EnteredList(ResponseModel):
+    """A profile that entered a pulled list."""
+
+    customer_id: _ProfilesCustomer
+    profile_id: _Profile
+    segment_id: _ListSegment
+    changed_at: Instant
+    previous_segment_id: _OtherSegment
+
+
+class LeftList(ResponseModel):
+    """A profile that left a pulled list."""
+
+    customer_id: _ProfilesCustomer
+    profile_id: _Profile
+    segment_id: _ListSegment
+    changed_at: Instant
+    next_segment_id: _OtherSegment
+
+
 class EnteredSegments(_Batch):
     """Customers who entered segments."""
 
@@ -71,6 +97,20 @@ class LeftSegments(_Batch):
 
     source: Literal["rfm", "shopify"]
     changes: list[LeftSegment]
+
+
+class EnteredLists(_Batch):
+    """Profiles that entered pulled lists."""
+
+    source: Literal["klaviyo"]
+    changes: list[EnteredList]
+
+
+class LeftLists(_Batch):
+    """Profiles that left pulled lists."""
+
+    source: Literal["klaviyo"]
+    changes: list[LeftList]
 
 
 class MessageSample(ResponseModel):
@@ -145,17 +185,17 @@ class TestData(ResponseModel):
 
 
 class SegmentCustomerEnteredMessage(_Message):
-    """Customers entered RFM or Shopify segments."""
+    """Customers entered segments."""
 
     type: Literal["segment.customer_entered"]
-    data: EnteredSegments
+    data: Annotated[EnteredSegments | EnteredLists, Field(discriminator="source")]
 
 
 class SegmentCustomerLeftMessage(_Message):
-    """Customers left RFM or Shopify segments."""
+    """Customers left segments."""
 
     type: Literal["segment.customer_left"]
-    data: LeftSegments
+    data: Annotated[LeftSegments | LeftLists, Field(discriminator="source")]
 
 
 class SampleFoundMessage(_Message):

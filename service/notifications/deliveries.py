@@ -107,7 +107,7 @@ def enqueue_webhooks(settings: Settings, pool: Pool) -> int:
         How many jobs were queued.
     """
     with connect(transform_url(settings)) as conn:
-        changed = conn.execute(query("notifications.list_tenants_with_shopify_changes")).fetchall()
+        changed = conn.execute(query("notifications.list_tenants_with_member_changes")).fetchall()
         if is_built(conn):
             changed += conn.execute(query("notifications.list_tenants_with_builds")).fetchall()
         due = conn.execute(query("notifications.list_due_endpoints")).fetchall()

@@ -202,10 +202,10 @@ def _checked_segments(
     for text in segments:
         segment = parse_segment_id(text, field="segments")
         found = find_segment(conn, tenant_id, segment)
-        if segment.source == "klaviyo" or found is None:
+        if found is None or not found.is_listed:
             raise InvalidInputError(
                 f"There is no segment {text} whose changes are recorded.",
-                advice="Choose an RFM or Shopify segment from the list of segments.",
+                advice="Choose one from the list of segments.",
                 field="segments",
             )
     return sorted(set(segments))

@@ -1,15 +1,15 @@
 """Events: what becomes a message to the endpoints that want it.
 
-Builds and Shopify's syncs change tables, and a job compares these with what was announced before
+Builds and syncs change tables, and a job compares these with what was announced before
 (:func:`collect`). So events need no part in a build, survive a kill, and come from every build,
-also plain dbt's. Syncs with Klaviyo store their events themselves (:func:`announce`). A message
-holds ids and ranges only.
+also plain dbt's. Syncs with Klaviyo store the events about failing lists themselves
+(:func:`announce`). A message holds ids and ranges only.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from service.core.db import Connection, one
@@ -24,13 +24,17 @@ SAMPLES_BATCH_SIZE = 100
 
 Parameters = dict[str, Any]
 
+# Sources whose changes are recorded by syncs and found by snapshots.
+SyncedSource = Literal["shopify", "klaviyo"]
+
 
 def collect(conn: Connection, tenant_id: UUID, *, waits_for_build: bool = True) -> int:
     """Store messages about what builds and syncs have changed since the last call.
 
-    Nothing is announced of the first build, in which every customer enters a segment, nor of what
-    happened while no endpoint was enabled. A build of an earlier date, a repeated build and a
-    backfill change the past and are not announced either.
+    Nothing is announced of the first build, in which every customer enters a segment, of the first
+    reading of a Shopify segment or a list, nor of what happened while no endpoint was enabled. A
+    build of an earlier date, a repeated build and a backfill change the past and are not announced
+    either.
 
     Args:
         conn: A transaction of the tenant. Another one that collects waits until it ends.
@@ -42,7 +46,7 @@ def collect(conn: Connection, tenant_id: UUID, *, waits_for_build: bool = True) 
     """
     parameters = {"tenant_id": tenant_id, "endpoint_id": None, "is_replay": False}
     progress = _lock_progress(conn, parameters)
-    stored = _collect_shopify(conn, parameters, progress)
+    stored = _collect_members(conn, parameters, progress)
     builds = one(conn.execute(query("notifications.find_build_runs"), parameters).fetchone())
     if not (waits_for_build and builds["is_uncertain"]):
         stored += _collect_builds(conn, parameters, progress, builds["finished_at"])
@@ -53,8 +57,8 @@ def collect(conn: Connection, tenant_id: UUID, *, waits_for_build: bool = True) 
 def replay(conn: Connection, tenant_id: UUID, endpoint_id: UUID, since: datetime) -> int:
     """Store messages for an endpoint once more about what was announced after an instant.
 
-    They come behind what waits, with new ids, and say that they are repetitions. Klaviyo's are not
-    repeated.
+    They come behind what waits, with new ids, and say that they are repetitions. Those about
+    failing lists are not repeated.
 
     Args:
         conn: A transaction of the tenant.
@@ -76,12 +80,12 @@ def replay(conn: Connection, tenant_id: UUID, endpoint_id: UUID, since: datetime
             f"{waiting['messages']} messages of the last replay still wait.",
             advice="Try again when they are delivered, or given up.",
         )
-    before = conn.execute(
-        query("notifications.find_snapshot_before"), {**parameters, "since": since}
+    found = conn.execute(
+        query("notifications.find_snapshots_before"), {**parameters, "since": since}
     )
-    stored = _insert_shopify_messages(
-        conn, parameters, one(before.fetchone())["after_snapshot"], progress["shopify_snapshot"]
-    )
+    before, until = one(found.fetchone()), progress["shopify_snapshot"]
+    stored = _insert_member_messages(conn, parameters, "shopify", before["shopify"], until)
+    stored += _insert_member_messages(conn, parameters, "klaviyo", before["klaviyo"], until)
     stored += _insert_build_messages(conn, parameters, since, progress["build_finished_at"])
     if is_built(conn):
         stored += _insert_rfm_messages(conn, parameters, since, progress["rfm_as_of"])
@@ -121,10 +125,10 @@ def _lock_progress(conn: Connection, parameters: Parameters) -> dict[str, Any]:
     return one(conn.execute(query("notifications.lock_progress"), parameters).fetchone())
 
 
-def _collect_shopify(
+def _collect_members(
     conn: Connection, parameters: Parameters, progress: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Store messages about Shopify segments.
+    """Store messages about Shopify segments and pulled lists.
 
     By snapshots and not by time, because a long transaction commits rows that are older than others
     already read.
@@ -136,10 +140,10 @@ def _collect_shopify(
     span = one(found.fetchone())
     if span["after_snapshot"] is None:
         conn.execute(query("notifications.mark_foreign_changes"), {**parameters, **span})
-    conn.execute(query("notifications.record_shopify_progress"), {**parameters, **span})
-    return _insert_shopify_messages(
-        conn, parameters, span["after_snapshot"], span["until_snapshot"]
-    )
+    conn.execute(query("notifications.record_snapshot"), {**parameters, **span})
+    after, until = span["after_snapshot"], span["until_snapshot"]
+    stored = _insert_member_messages(conn, parameters, "shopify", after, until)
+    return stored + _insert_member_messages(conn, parameters, "klaviyo", after, until)
 
 
 def _collect_builds(
@@ -182,15 +186,19 @@ def _collect_samples(
     return [] if is_baseline else _insert_sample_messages(conn, parameters, None)
 
 
-def _insert_shopify_messages(
-    conn: Connection, parameters: Parameters, after: str | None, until: str | None
+def _insert_member_messages(
+    conn: Connection,
+    parameters: Parameters,
+    source: SyncedSource,
+    after: str | None,
+    until: str | None,
 ) -> list[dict[str, Any]]:
     """Between two snapshots; ``after`` is None if nothing counts yet."""
     if after is None or until is None:
         return []
     span = {"after_snapshot": after, "until_snapshot": until, "batch_size": BATCH_SIZE}
     return conn.execute(
-        query("notifications.insert_shopify_messages"), {**parameters, **span}
+        query("notifications.insert_member_messages"), {**parameters, **span, "source": source}
     ).fetchall()
 
 

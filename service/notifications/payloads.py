@@ -1,7 +1,7 @@
 """The bodies of messages, built from a delivery's ids and ranges when it is sent.
 
-They name customers, orders and segments by their ids and hold no personal data. ``text`` is a
-sentence, which chat systems show.
+They name customers, profiles, orders and segments by their ids and hold no personal data. ``text``
+is a sentence, which chat systems show.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from service.core.db import Connection
 from service.core.queries import query
+from service.notifications.events import is_built
 from service.notifications.topics import TEST
 
 # Errors may quote a customer's address.
@@ -57,30 +58,47 @@ def _describe(conn: Connection, delivery: Row) -> tuple[str, dict[str, Any]] | N
 
 def _describe_segments(conn: Connection, delivery: Row) -> tuple[str, dict[str, Any]] | None:
     has_entered = delivery["topic"] == "segment.customer_entered"
-    parameters = {**delivery, "has_entered": has_entered}
-    statement = (
-        query("notifications.list_rfm_changes")
-        if delivery["source"] == "rfm"
-        else query("notifications.list_shopify_changes")
-    )
-    rows = conn.execute(statement, parameters).fetchall()
+    rows = _list_changes(conn, {**delivery, "has_entered": has_entered})
     if not rows:
         return None
+    is_list = delivery["source"] == "klaviyo"
+    ids = ("customer_id", "profile_id") if is_list else ("customer_id",)
     other = "previous_segment_id" if has_entered else "next_segment_id"
     changes = [
         {
-            "customer_id": row["customer_id"],
+            **{name: row[name] for name in ids},
             "segment_id": row["segment_id"],
             "changed_at": _instant(row["changed_at"]),
             other: row["other_segment_id"],
         }
         for row in rows
     ]
+    who, what = ("profile", "Klaviyo list") if is_list else ("customer", "segment")
     verb = "entered" if has_entered else "left"
     return (
-        f"{delivery['tenant']}: {_count(len(rows), 'customer')} {verb} a segment.",
+        f"{delivery['tenant']}: {_count(len(rows), who)} {verb} a {what}.",
         {"source": delivery["source"], **_batch(delivery), "changes": changes},
     )
+
+
+def _list_changes(conn: Connection, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """The changes of one message."""
+    if parameters["source"] == "rfm":
+        return conn.execute(query("notifications.list_rfm_changes"), parameters).fetchall()
+    if parameters["source"] == "shopify":
+        return conn.execute(query("notifications.list_shopify_changes"), parameters).fetchall()
+    rows = conn.execute(query("notifications.list_klaviyo_changes"), parameters).fetchall()
+    emails = [row["email"] for row in rows if row["email"] is not None]
+    customers = _find_customers(conn, {**parameters, "emails": emails})
+    return [{**row, "customer_id": customers.get(row["email"])} for row in rows]
+
+
+def _find_customers(conn: Connection, parameters: dict[str, Any]) -> dict[str, str]:
+    """Ids of customers by their addresses, as of the last build."""
+    if not is_built(conn):
+        return {}
+    found = conn.execute(query("notifications.find_customers_by_email"), parameters)
+    return {row["email"]: row["customer_id"] for row in found.fetchall()}
 
 
 def _describe_samples(conn: Connection, delivery: Row) -> tuple[str, dict[str, Any]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from flask import render_template, request
 from pydantic import ValidationError
@@ -31,8 +31,7 @@ from service.ui.pages import find_segment_of_url
 from service.ui.schedules import read_schedules
 from service.ui.times import zone_of
 
-# Segments whose changes webhooks tell.
-_WITH_CHANGES: tuple[Source, ...] = ("rfm", "shopify")
+_SOURCES: tuple[Source, ...] = get_args(Source)
 _TOPICS: Mapping[Topic, str] = MappingProxyType(
     {
         "klaviyo_sync.failed": "Klaviyo sync failed",
@@ -102,7 +101,7 @@ def settings_webhooks() -> str:
     """Outgoing webhooks, and what was delivered; `segment` is chosen for a new one."""
     with transaction() as conn:
         tenant = read_tenant(conn, tenant_id())
-        segments = {source: _read_segments(conn, source) for source in _WITH_CHANGES}
+        segments = {source: _read_segments(conn, source) for source in _SOURCES}
         endpoints = read_endpoints(conn, PageQuery.model_validate({}))
         chosen = _choose(conn, segments, request.args.get("segment", ""))
     return render_template(
@@ -130,10 +129,7 @@ def _choose(conn: Connection, segments: Mapping[Source, list[dict[str, Any]]], w
     found = find_segment_of_url(conn, wanted)
     if found is None or found.is_deleted:
         return ""
-    source = parse_segment_id(wanted).source
-    if source not in _WITH_CHANGES:
-        return ""
-    segments[source].append({"id": wanted, "name": found.name})
+    segments[parse_segment_id(wanted).source].append({"id": wanted, "name": found.name})
     return wanted
 
 

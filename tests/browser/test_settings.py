@@ -248,6 +248,53 @@ def test_a_webhook_can_be_added_for_each_of_many_segments(store: Site, page: Pag
         expect(page.get_by_label("Customers left a segment")).not_to_be_checked()
 
 
+def test_a_webhook_is_added_from_the_page_of_a_pulled_list(
+    store: Site, page: Page, inspect: Inspect
+) -> None:
+    with connect_as_owner(store.settings) as conn:
+        conn.execute(
+            """
+            with lists (list_id, direction, segment_key, is_read, is_deleted) as (
+                values
+                ('L1', 'pull', 'klaviyo:L1', true, false),
+                ('L2', 'bidirectional', 'rfm:loyal', false, false),
+                ('L3', 'pull', 'klaviyo:L3', true, true),
+                ('L4', 'push', 'rfm:loyal', true, false)
+            ),
+            configs as (
+                insert into app.klaviyo_sync_configs (
+                    tenant_id, segment_key, list_id, list_name, direction
+                )
+                select %(tenant)s, l.segment_key, l.list_id, 'List ' || l.list_id, l.direction
+                from lists as l
+            )
+            insert into app.klaviyo_lists (tenant_id, list_id, name, gone_at)
+            select
+                %(tenant)s, l.list_id, 'List ' || l.list_id, case when l.is_deleted then now() end
+            from lists as l
+            where l.is_read
+            """,
+            {"tenant": store.tenant_id},
+        )
+    page.goto(f"{store.url}/admin/segments/klaviyo:L1")
+    page.get_by_text("More actions").click()
+    page.get_by_role("link", name="Notify by webhook").click()
+    chosen = page.get_by_label("Customers of")
+    expect(chosen).to_have_value("klaviyo:L1")
+    # Deleted lists and those that are not pulled are no choice.
+    lists = chosen.locator("optgroup[label=Klaviyo] option")
+    expect(lists).to_have_text(["List L1", "List L2"])
+    inspect(page)
+    page.get_by_label("Webhook URL (https)").fill("https://hooks.example/list")
+    page.get_by_role("button", name="Add webhook").click()
+    page.get_by_role("dialog", name="Signing secret").get_by_role("button", name="Done").click()
+    added = page.locator("[data-endpoints] > div")
+    expect(added).to_contain_text("Customers left a segment. Only customers of List L1.")
+    for wanted in ("klaviyo:L3", "klaviyo:L4"):
+        page.goto(f"{store.url}/admin/settings/webhooks?segment={wanted}")
+        expect(chosen).to_have_value("")
+
+
 def test_what_cannot_be_undone_asks_for_its_name(
     here: tuple[Site, Site], page: Page, inspect: Inspect
 ) -> None:

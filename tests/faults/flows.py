@@ -308,7 +308,7 @@ def _metafields(world: World) -> dict[str, Any]:
 
 
 def _something_to_announce(stage: Stage) -> None:
-    """An endpoint that knows one build; then a build and a sync found changes."""
+    """An endpoint that knows one build; then a build and syncs found changes."""
     connect_store(stage)
     customers = [f"c{number}" for number in range(300)]
     with tenant_transaction(stage.pool, stage.tenant_id) as conn:
@@ -322,6 +322,8 @@ def _something_to_announce(stage: Stage) -> None:
         stage.world.receiver.accepted.clear()
         play.built(2, dict.fromkeys(customers, ("champions", "loyal")))
         play.entered_shopify([("7", "c1", True), ("7", "c2", False)], minute=2)
+        play.pulls("L1")
+        play.entered_list([("L1", "P1", True), ("L1", "P2", False)], minute=2)
         add_samples(stage.settings, stage.tenant_id, [{"order_id": "day 2"}])
         play.ran()
 

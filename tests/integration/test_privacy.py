@@ -488,6 +488,7 @@ def test_a_data_request_exports_all_data_about_the_person(
     places = {place.rpartition(".")[0] for place in found(superuser, rf"\m{person}\M", EMAIL)}
     assert places - {"app.runs", "shopify.rejected_rows"} <= set(held)
     # Only their data, and nothing about them in the receipt.
+    assert "landed_xid" not in json.dumps(held)
     others = [c.email for c in store.data.customers if c.email and c.email != EMAIL]
     others.append("another@example.org")
     assert not any(email in json.dumps(held) for email in others)

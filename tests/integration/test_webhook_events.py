@@ -1,4 +1,4 @@
-"""What becomes an outgoing webhook: changes by builds and Shopify syncs, in order, each once."""
+"""What becomes an outgoing webhook: changes by builds and by syncs, in order, each once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from flask.testing import FlaskClient
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
+from sandbox.klaviyo import Account
 from service.builds.backfill import backfill
 from service.builds.run import build_and_record
 from service.core.config import Settings
 from service.core.db import Connection, Pool, connect, tenant_transaction
+from service.destinations.configs import NewConfig, create_config, delete_config
+from service.klaviyo.connection import connect_klaviyo
 from service.notifications import events
 from service.notifications.deliveries import collect_events, enqueue_webhooks
 from service.queue.runs import start_builds
@@ -34,6 +37,7 @@ from tests.integration.test_webhook_deliveries import (
     message_of,
     work,
 )
+from tests.klaviyo import sync_once
 from tests.web import add_samples, add_shopify_segments, client_of, running_app
 
 ALL_TOPICS = [
@@ -69,6 +73,20 @@ def receiver() -> Iterator[HTTPServer]:
     with HTTPServer(host="127.0.0.1", port=0, threaded=True) as server:
         server.expect_request("/").respond_with_data("")
         yield server
+
+
+@pytest.fixture
+def account() -> Account:
+    """A Klaviyo account."""
+    return Account(
+        "pk_sandbox_for_these_tests",
+        name="Kessel",
+        currency="EUR",
+        timezone="UTC",
+        prefix="KK",
+        rate_limit_scale=1000,
+        job_seconds=0,
+    )
 
 
 Moves = dict[str, tuple[str | None, str | None]]
@@ -140,6 +158,63 @@ class Play:
                 ],
             )
 
+    def pulls(self, *lists: str) -> None:
+        """As if these lists were pulled, and had been read once."""
+        for list_id in lists:
+            self.superuser.execute(
+                """
+                with config as (
+                    insert into app.klaviyo_sync_configs (
+                        tenant_id, segment_key, list_id, list_name, direction
+                    )
+                    values (
+                        %(tenant)s, 'klaviyo:' || %(list)s, %(list)s, 'List ' || %(list)s, 'pull'
+                    )
+                )
+                insert into app.klaviyo_lists (tenant_id, list_id, name)
+                values (%(tenant)s, %(list)s, 'List ' || %(list)s)
+                """,
+                {"tenant": self.tenant, "list": list_id},
+            )
+
+    def entered_list(
+        self,
+        changes: list[tuple[str, str, bool]],
+        minute: int = 0,
+        conn: Connection | None = None,
+    ) -> None:
+        """As if a pull had found these changes: list, profile, and whether it entered.
+
+        The profile's address is its id at example.com; that of one without an address starts with
+        a dash.
+        """
+        with (conn or self.superuser).cursor() as cursor:
+            cursor.executemany(
+                "insert into app.klaviyo_list_changes"
+                " (tenant_id, list_id, profile_id, email, changed_at, has_entered)"
+                " values (%s, %s, %s, %s, %s, %s)",
+                [
+                    (
+                        self.tenant,
+                        list_id,
+                        profile,
+                        None if profile.startswith("-") else f"{profile.lower()}@example.com",
+                        JULY + timedelta(minutes=minute),
+                        has_entered,
+                    )
+                    for list_id, profile, has_entered in changes
+                ],
+            )
+
+    def knows(self, customer: str, email: str) -> None:
+        """As if a build had found this customer."""
+        self.superuser.execute(
+            "insert into marts.customer_facts (tenant_id, customer_id, email,"
+            " is_excluded_from_rfm, lifetime_order_count, lifetime_minor, window_order_count,"
+            " window_minor) values (%s, %s, %s, false, 0, 0, 0, 0)",
+            [self.tenant, customer, email],
+        )
+
 
 @dataclass(frozen=True)
 class Stage(Play):
@@ -194,9 +269,13 @@ def bodies(receiver: HTTPServer) -> list[dict[str, Any]]:
 
 
 def moves_in(messages: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """Type, customer and segment of every change, in order."""
+    """Type, customer (on a list: profile) and segment of every change, in order."""
     return [
-        (message["type"].rpartition("_")[2], change["customer_id"], change["segment_id"])
+        (
+            message["type"].rpartition("_")[2],
+            change.get("profile_id", change["customer_id"]),
+            change["segment_id"],
+        )
         for message in messages
         for change in message["data"]["changes"]
     ]
@@ -315,27 +394,36 @@ def test_an_endpoint_can_be_limited_to_some_segments(stage: Stage) -> None:
         "select segment_id from shopify.cached_segments order by name"
     ).fetchall()
     one, two = (row["segment_id"] for row in shopify)
+    stage.pulls("L1", "L2")
+    stage.superuser.execute(
+        "insert into app.klaviyo_sync_configs"
+        " (tenant_id, segment_key, list_id, list_name, direction)"
+        " values (%s, 'rfm:loyal', 'pushed', 'Pushed', 'push')",
+        [stage.tenant],
+    )
     body = {"url": stage.receiver.url_for("/"), "topics": SEGMENT_TOPICS}
-    for unknown in ("rfm:unknown", "shopify:0", "klaviyo:L1", "champions"):
+    for unknown in ("rfm:unknown", "shopify:0", "klaviyo:L3", "klaviyo:pushed", "champions"):
         refused = stage.client.post(ENDPOINTS, json={**body, "segments": [unknown]})
         assert refused.status_code == 422, unknown
         assert refused.get_json()["errors"][0]["pointer"].startswith("#/segments")
-    chosen = {**body, "segments": ["rfm:loyal", f"shopify:{one}"]}
+    chosen = {**body, "segments": ["klaviyo:L1", "rfm:loyal", f"shopify:{one}"]}
     endpoint = stage.client.post(ENDPOINTS, json=chosen).get_json()
     assert endpoint["segments"] == chosen["segments"]
     stage.built(1, {"ada": (None, "new"), "bo": (None, "loyal")})
     stage.collected()
     stage.built(2, {"ada": ("new", "champions"), "bo": ("loyal", "champions")})
     stage.entered_shopify([(one, "ada", True), (two, "ada", True)])
+    stage.entered_list([("L1", "P1", True), ("L2", "P2", True)])
     stage.built(3, {"ada": ("champions", "loyal")})
     stage.collected()
     messages = stage.bodies()
     assert sorted(moves_in(messages)) == [
+        ("entered", "P1", "klaviyo:L1"),
         ("entered", "ada", "rfm:loyal"),
         ("entered", "ada", f"shopify:{one}"),
         ("left", "bo", "rfm:loyal"),
     ]
-    assert len(messages) == 3
+    assert len(messages) == 4
 
     # Other changes of the endpoint leave the choice as it is.
     url = f"{ENDPOINTS}/{endpoint['endpoint_id']}"
@@ -354,9 +442,16 @@ def test_many_changes_come_in_batches_that_hold_each_once(stage: Stage) -> None:
     customers = [f"c{number}" for number in range(1500)]
     stage.built(2, dict.fromkeys(customers, ("new", "loyal")))
     stage.entered_shopify([("7", customer, True) for customer in customers])
+    stage.pulls("L1")
+    stage.entered_list([("L1", customer, False) for customer in customers])
     stage.collected()
     messages = stage.bodies()
-    for source, kind in (("rfm", "left"), ("rfm", "entered"), ("shopify", "entered")):
+    for source, kind in (
+        ("rfm", "left"),
+        ("rfm", "entered"),
+        ("shopify", "entered"),
+        ("klaviyo", "left"),
+    ):
         batches = [
             message
             for message in messages
@@ -364,7 +459,7 @@ def test_many_changes_come_in_batches_that_hold_each_once(stage: Stage) -> None:
         ]
         assert [batch["data"]["batch"] for batch in batches] == list(range(1, 9))
         assert max(len(batch["data"]["changes"]) for batch in batches) < 300
-        found = [change["customer_id"] for b in batches for change in b["data"]["changes"]]
+        found = [who for _, who, _ in moves_in(batches)]
         assert sorted(found) == sorted(customers)
 
 
@@ -535,17 +630,25 @@ def test_changes_of_shopify_segments_arrive_in_each_customer_s_order(stage: Stag
 
 def test_changes_that_a_long_transaction_commits_late_are_not_lost(stage: Stage) -> None:
     stage.add(SEGMENT_TOPICS)
+    stage.pulls("L1")
     with closing(connect(stage.settings.database_url)) as slow:
         with slow.transaction():
             stage.entered_shopify([("7", "ada", True)], conn=slow)
+            stage.entered_list([("L1", "P1", True)], conn=slow)
             stage.entered_shopify([("7", "bo", True)], minute=1)
+            stage.entered_list([("L1", "P2", True)], minute=1)
             stage.collected()
             # It does not hold up the others either.
-            assert moves_in(stage.bodies()) == [("entered", "bo", "shopify:7")]
+            assert moves_in(stage.bodies()) == [
+                ("entered", "bo", "shopify:7"),
+                ("entered", "P2", "klaviyo:L1"),
+            ]
         stage.entered_shopify([("7", "cy", True)], minute=2)
     stage.collected()
     assert sorted(moves_in(stage.bodies())) == [
-        ("entered", customer, "shopify:7") for customer in ("ada", "cy")
+        ("entered", "P1", "klaviyo:L1"),
+        ("entered", "ada", "shopify:7"),
+        ("entered", "cy", "shopify:7"),
     ]
 
 
@@ -564,11 +667,19 @@ def test_changes_of_another_server_are_not_announced_when_their_number_comes(
     stage: Stage,
 ) -> None:
     # As after a restore on a server with smaller numbers.
+    stage.pulls("L1")
     stage.entered_shopify([("7", "old", True)])
+    stage.entered_list([("L1", "old", True)])
     number = stage.superuser.execute(
-        "update shopify.segment_changes"
-        " set landed_xid = (landed_xid::text::bigint + 60)::text::xid8"
-        " returning landed_xid::text::bigint as landed_xid"
+        """
+        with list_changes as (
+            update app.klaviyo_list_changes
+            set landed_xid = (landed_xid::text::bigint + 60)::text::xid8
+        )
+        update shopify.segment_changes
+        set landed_xid = (landed_xid::text::bigint + 60)::text::xid8
+        returning landed_xid::text::bigint as landed_xid
+        """
     ).fetchone()
     assert number is not None
     stage.add(SEGMENT_TOPICS)
@@ -579,8 +690,190 @@ def test_changes_of_another_server_are_not_announced_when_their_number_comes(
     assert now is not None
     assert now["xid"] > number["landed_xid"]
     stage.entered_shopify([("7", "ada", True)], minute=1)
+    stage.entered_list([("L1", "P1", True)], minute=1)
     stage.collected()
-    assert moves_in(stage.bodies()) == [("entered", "ada", "shopify:7")]
+    assert moves_in(stage.bodies()) == [
+        ("entered", "ada", "shopify:7"),
+        ("entered", "P1", "klaviyo:L1"),
+    ]
+
+
+# -- pulled lists --------------------------------------------------------------------------------
+
+
+def test_who_enters_and_leaves_a_pulled_list_is_announced_once(
+    stage: Stage, klaviyo_settings: Settings, account: Account
+) -> None:
+    newsletter = account.add_list("Newsletter")
+    ada, bo, phone_only = (
+        account.create_profile(attributes).id
+        for attributes in (
+            {"email": "ada@example.com"},
+            {"email": "bo@example.com"},
+            {"phone_number": "+15005550001"},
+        )
+    )
+    account.join(newsletter, [ada])
+    connect_klaviyo(klaviyo_settings, stage.pool, stage.tenant, account.key)
+    with tenant_transaction(stage.pool, stage.tenant) as conn:
+        pulled = NewConfig(f"klaviyo:{newsletter.id}", newsletter.id, "Newsletter", "pull")
+        config_id = create_config(conn, stage.tenant, pulled)
+    stage.knows("9", "ada@example.com")
+    stage.knows("8", "Ada@Example.com")
+    stage.add(SEGMENT_TOPICS)
+    sync_once(klaviyo_settings, stage.pool, stage.tenant)
+    stage.collected()
+    # The first reading is no change.
+    assert stage.bodies() == []
+
+    account.join(newsletter, [bo, phone_only])
+    del newsletter.members[ada]
+    sync_once(klaviyo_settings, stage.pool, stage.tenant, reads_all=True)
+    stage.collected()
+    left, entered = stage.bodies()
+    assert left["text"] == "demo: 1 profile left a Klaviyo list."
+    (change,) = left["data"].pop("changes")
+    assert left["data"] == {
+        "tenant": "demo",
+        "source": "klaviyo",
+        "batch": 1,
+        "batches": 1,
+        "is_replay": False,
+    }
+    assert change == {
+        # The first of those who have the address, in whatever case.
+        "customer_id": "8",
+        "profile_id": ada,
+        "segment_id": f"klaviyo:{newsletter.id}",
+        "changed_at": left["timestamp"],
+        "next_segment_id": None,
+    }
+    assert entered["text"] == "demo: 2 profiles entered a Klaviyo list."
+    changes = entered["data"]["changes"]
+    assert {(row["profile_id"], row["customer_id"]) for row in changes} == {
+        (bo, None),
+        (phone_only, None),
+    }
+    assert {row["previous_segment_id"] for row in changes} == {None}
+    assert "@" not in json.dumps([left, entered])
+
+    sync_once(klaviyo_settings, stage.pool, stage.tenant, reads_all=True)
+    stage.collected()
+    assert stage.bodies() == []
+    # A list that is synced no longer leaves no profiles.
+    with tenant_transaction(stage.pool, stage.tenant) as conn:
+        delete_config(conn, stage.tenant, config_id)
+    stage.collected()
+    assert stage.bodies() == []
+
+
+def test_who_is_removed_from_a_two_way_list_is_announced_as_having_left(
+    stage: Stage, klaviyo_settings: Settings, account: Account
+) -> None:
+    both = account.add_list("Both")
+    add_shopify_segments(stage.settings, stage.tenant, ["One"])
+    members = "insert into shopify.segment_members (tenant_id, segment_id, customer_id, email)"
+    for name in ("ada", "bo"):
+        stage.superuser.execute(
+            f"{members} values (%s, '1', %s, %s || '@example.com')", [stage.tenant, name, name]
+        )
+    connect_klaviyo(klaviyo_settings, stage.pool, stage.tenant, account.key)
+    with tenant_transaction(stage.pool, stage.tenant) as conn:
+        create_config(conn, stage.tenant, NewConfig("shopify:1", both.id, "Both", "bidirectional"))
+    stage.add(SEGMENT_TOPICS)
+    for _ in range(2):
+        sync_once(klaviyo_settings, stage.pool, stage.tenant, reads_all=True)
+    stage.collected()
+    # The first reading was of an empty list.
+    assert [move[0] for move in moves_in(stage.bodies())] == ["entered", "entered"]
+    stage.superuser.execute("delete from shopify.segment_members where customer_id = 'ada'")
+    for _ in range(2):
+        sync_once(klaviyo_settings, stage.pool, stage.tenant, reads_all=True)
+    stage.collected()
+    ada = account.profile_by_email("ada@example.com")
+    assert ada is not None
+    assert moves_in(stage.bodies()) == [("left", ada.id, f"klaviyo:{both.id}")]
+
+
+def test_changes_of_lists_arrive_in_each_profile_s_order(stage: Stage) -> None:
+    stage.add(SEGMENT_TOPICS)
+    stage.pulls("L1", "L2")
+    stage.entered_list([("L1", "P1", True), ("L1", "P2", True)], minute=1)
+    stage.entered_list([("L1", "P1", False), ("L2", "P1", True)], minute=2)
+    stage.entered_list([("L1", "P1", True)], minute=3)
+    stage.collected()
+    moves = moves_in(stage.bodies())
+    assert [move[0] for move in moves if move[1:] == ("P1", "klaviyo:L1")] == [
+        "entered",
+        "left",
+        "entered",
+    ]
+    assert sorted(moves) == [
+        ("entered", "P1", "klaviyo:L1"),
+        ("entered", "P1", "klaviyo:L1"),
+        ("entered", "P1", "klaviyo:L2"),
+        ("entered", "P2", "klaviyo:L1"),
+        ("left", "P1", "klaviyo:L1"),
+    ]
+
+
+def test_a_list_that_is_synced_no_longer_takes_no_other_list_s_changes_along(
+    stage: Stage,
+) -> None:
+    stage.add(SEGMENT_TOPICS)
+    stage.pulls("L1", "L2")
+    stage.entered_list([("L1", "P1", True)], minute=1)
+    stage.entered_list([("L2", "P1", False)], minute=2)
+    collect_events(stage.pool, stage.tenant)
+    stage.superuser.execute("delete from app.klaviyo_lists where list_id = 'L1'")
+    stage.collected()
+    assert moves_in(stage.bodies()) == [("left", "P1", "klaviyo:L2")]
+
+
+def test_customers_of_profiles_are_null_before_the_first_build(stage: Stage) -> None:
+    stage.superuser.execute("drop table marts.customer_facts cascade")
+    stage.add(SEGMENT_TOPICS)
+    stage.pulls("L1")
+    stage.entered_list([("L1", "P1", True), ("L1", "-", True)])
+    stage.collected()
+    (entered,) = stage.bodies()
+    assert [row["customer_id"] for row in entered["data"]["changes"]] == [None, None]
+
+
+def test_a_tenant_is_told_only_of_its_own_lists_and_customers(
+    stage: Stage, app: APIFlask, make_tenant: MakeTenant
+) -> None:
+    other = make_tenant("other")
+    theirs = Play(stage.superuser, other)
+    add(client_of(app, stage.settings, other), stage.receiver.url_for("/other"), SEGMENT_TOPICS)
+    stage.add(SEGMENT_TOPICS)
+    for play, customer in ((stage, "mine"), (theirs, "theirs")):
+        play.pulls("L1")
+        play.knows(customer, "p1@example.com")
+    stage.receiver.expect_request("/other").respond_with_data("")
+    stage.entered_list([("L1", "P1", True)])
+    stage.collected()
+    (message,) = stage.bodies()
+    assert message["data"]["tenant"] == "demo"
+    assert [row["customer_id"] for row in message["data"]["changes"]] == ["mine"]
+    theirs.entered_list([("L1", "P1", True), ("L1", "P2", True)])
+    stage.collected()
+    (message,) = stage.bodies()
+    assert message["data"]["tenant"] == "other"
+    assert [row["customer_id"] for row in message["data"]["changes"]] == ["theirs", None]
+
+
+def test_changes_of_lists_from_before_they_were_announced_stay_unannounced(stage: Stage) -> None:
+    endpoint = stage.add(SEGMENT_TOPICS)
+    stage.pulls("L1")
+    stage.entered_list([("L1", "P1", True)])
+    stage.superuser.execute("update app.klaviyo_list_changes set landed_xid = null")
+    stage.collected()
+    since = {"since": (datetime.now(UTC) - timedelta(days=29)).isoformat()}
+    stage.superuser.execute("update app.klaviyo_list_changes set changed_at = now()")
+    answer = stage.client.post(f"{ENDPOINTS}/{endpoint['endpoint_id']}/replay", json=since)
+    assert answer.get_json() == {"messages": 0}
+    assert stage.bodies() == []
 
 
 # -- replay --------------------------------------------------------------------------------------
@@ -596,13 +889,16 @@ def test_a_replay_sends_what_was_announced_since_a_time(stage: Stage) -> None:
     stage.collected()
     stage.add_samples([{"order_id": "1"}])
     run_id = stage.ran()
+    minute = int((today - JULY).total_seconds() // 60)
     for back, move in ((7, ("new", "loyal")), (5, ("loyal", "new")), (2, ("new", "champions"))):
         stage.built(day - back, {"ada": move})
-        stage.entered_shopify(
-            [("7", "ada", back != 5)],
-            minute=int((today - JULY).total_seconds() // 60) - back * 24 * 60,
-        )
+        stage.entered_shopify([("7", "ada", back != 5)], minute=minute - back * 24 * 60)
         stage.collected()
+    # Stored after the segment's, so that what is too old here is newer than what is not there.
+    stage.pulls("L1")
+    for back in (7, 5, 2):
+        stage.entered_list([("L1", "P1", back != 5)], minute=minute - back * 24 * 60)
+    stage.collected()
     announced = stage.bodies()
     url = f"/api/admin/webhooks/endpoints/{endpoint['endpoint_id']}/replay"
 
@@ -627,6 +923,10 @@ def test_a_replay_sends_what_was_announced_since_a_time(stage: Stage) -> None:
     assert [move for move in moves if move[2].startswith("shopify")] == [
         ("left", "ada", "shopify:7"),
         ("entered", "ada", "shopify:7"),
+    ]
+    assert [move for move in moves if move[2].startswith("klaviyo")] == [
+        ("left", "P1", "klaviyo:L1"),
+        ("entered", "P1", "klaviyo:L1"),
     ]
     others = [body for body in replayed if body not in segments]
     assert {body["type"] for body in others} == {"sample.found", "build.completed"}

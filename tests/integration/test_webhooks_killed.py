@@ -90,6 +90,7 @@ def change(conn: Connection, settings: Settings, tenant: UUID, day: int) -> None
     play = Play(conn, tenant)
     play.built(day, dict.fromkeys(CUSTOMERS, (before, after)))
     play.entered_shopify([("7", "c1", day % 2 == 0)], minute=day)
+    play.entered_list([("L1", "p1", day % 2 == 0)], minute=day)
     add_samples(settings, tenant, [{"order_id": f"day {day}"}])
     play.ran()
 
@@ -111,6 +112,7 @@ def test_a_worker_killed_at_many_points_delivers_everything_in_order(
         for path in ("/good", "/down"):
             add(client, server.url_for(path), ALL_TOPICS)
         play = Play(superuser, tenant)
+        play.pulls("L1")
         play.built(1, dict.fromkeys(CUSTOMERS, (None, "champions")))
         play.ran()
 
@@ -159,8 +161,9 @@ def test_a_worker_killed_at_many_points_delivers_everything_in_order(
                     ("entered", customer, segments[(day + 1) % 3]),
                 )
             ], f"{customer} with KILL_SEED={SEED}"
-        shopify = [move[0] for move in moves if move[2] == "shopify:7"]
-        assert shopify == ["entered" if day % 2 == 0 else "left" for day in days]
+        for synced in ("shopify:7", "klaviyo:L1"):
+            own = [move[0] for move in moves if move[2] == synced]
+            assert own == ["entered" if day % 2 == 0 else "left" for day in days], synced
         found = [
             sample["order_id"]
             for body in messages

@@ -51,7 +51,7 @@ FOR_ALL_TENANTS = {
     "doctor.list_withheld_fields",
     "notifications.list_due_endpoints",
     "notifications.list_tenants_with_builds",
-    "notifications.list_tenants_with_shopify_changes",
+    "notifications.list_tenants_with_member_changes",
     "queue.list_built_tenants",
     "queue.list_freshness",
     "queue.list_time_zones",

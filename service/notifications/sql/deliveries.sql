@@ -173,10 +173,10 @@ where
     )
 order by e.tenant_id;
 
--- name: list_tenants_with_shopify_changes
--- Tenants with an enabled endpoint whose Shopify segments have changes that were not processed, and
--- no job that does so. A tenant whose changes were never processed has none that count, but its
--- progress has to begin. Read as quintile_transform.
+-- name: list_tenants_with_member_changes
+-- Tenants with an enabled endpoint whose Shopify segments or pulled lists have changes that were
+-- not processed, and no job that does so. A tenant whose changes were never processed has none that
+-- count, but its progress has to begin. Read as quintile_transform.
 with endpoints as (
     select distinct e.tenant_id
     from app.webhook_endpoints as e
@@ -197,6 +197,14 @@ where
                 and c.landed_xid >= pg_snapshot_xmin(p.shopify_snapshot)
                 and not pg_visible_in_snapshot(c.landed_xid, p.shopify_snapshot)
                 and pg_visible_in_snapshot(c.landed_xid, pg_current_snapshot())
+        )
+        or exists (
+            select from app.klaviyo_list_changes as h
+            where
+                h.tenant_id = e.tenant_id
+                and h.landed_xid >= pg_snapshot_xmin(p.shopify_snapshot)
+                and not pg_visible_in_snapshot(h.landed_xid, p.shopify_snapshot)
+                and pg_visible_in_snapshot(h.landed_xid, pg_current_snapshot())
         )
     )
     and not exists (

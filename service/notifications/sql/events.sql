@@ -19,8 +19,9 @@ from app.webhook_progress as p
 where p.tenant_id = %(tenant_id)s
 for update of p;
 
--- name: record_shopify_progress
--- Record up to where a tenant's changes of Shopify segments have been processed.
+-- name: record_snapshot
+-- Record up to where a tenant's changes of Shopify segments and of pulled lists have been
+-- processed. A snapshot covers all tables, so one says it for both.
 update app.webhook_progress
 set shopify_snapshot = %(until_snapshot)s::text::pg_snapshot
 where tenant_id = %(tenant_id)s;
@@ -52,14 +53,20 @@ from app.runs as r
 where r.tenant_id = %(tenant_id)s and r.kind = 'build';
 
 -- name: is_built
--- Whether dbt has built the tables that events come from. Before the first build, the service may
--- not look into their schema.
-select count(*) = 4 as is_built
+-- Whether dbt has built the tables that events and the customers of profiles come from. Before the
+-- first build, the service may not look into their schema.
+select count(*) = 5 as is_built
 from pg_catalog.pg_class as c
 inner join pg_catalog.pg_namespace as n on c.relnamespace = n.oid
 where
     n.nspname = 'marts'
-    and c.relname in ('rfm_builds', 'rfm_segment_transitions', 'sample_orders', 'sample_stats')
+    and c.relname in (
+        'customer_facts',
+        'rfm_builds',
+        'rfm_segment_transitions',
+        'sample_orders',
+        'sample_stats'
+    )
     and has_schema_privilege(n.oid, 'usage')
     and has_table_privilege(c.oid, 'select');
 
@@ -199,27 +206,46 @@ select
 from (select pg_current_snapshot() as snapshot) as x;
 
 -- name: mark_foreign_changes
--- Give changes of Shopify segments that another server's transactions stored, as before a restore,
--- the first transaction number that there is. With their own, they would seem to be new as soon as
--- this server comes to it.
+-- Give changes of Shopify segments and of pulled lists that another server's transactions stored,
+-- as before a restore, the first transaction number that there is. With their own, they would seem
+-- to be new as soon as this server comes to it.
+with list_changes as (
+    update app.klaviyo_list_changes
+    set landed_xid = '3'
+    where
+        tenant_id = %(tenant_id)s
+        and landed_xid >= pg_snapshot_xmax(%(until_snapshot)s::text::pg_snapshot)
+)
+
 update shopify.segment_changes
 set landed_xid = '3'
 where
     tenant_id = %(tenant_id)s
     and landed_xid >= pg_snapshot_xmax(%(until_snapshot)s::text::pg_snapshot);
 
--- name: find_snapshot_before
--- A snapshot without the changes of Shopify segments that were found after an instant; null if
--- there are none. It may be without some that were found before, but stored later, or by another
--- server.
-select min(c.landed_xid)::text || ':' || min(c.landed_xid)::text || ':' as after_snapshot
-from shopify.segment_changes as c
-where c.tenant_id = %(tenant_id)s and c.changed_at > %(since)s;
+-- name: find_snapshots_before
+-- A snapshot without the changes of Shopify segments that were found after an instant, and one
+-- without those of pulled lists; null if there are none. It may be without some that were found
+-- before, but stored later, or by another server. With one snapshot for both, a source would repeat
+-- its changes of before the instant that were stored after the other's first.
+select
+    (
+        select min(c.landed_xid)::text || ':' || min(c.landed_xid)::text || ':'
+        from shopify.segment_changes as c
+        where c.tenant_id = %(tenant_id)s and c.changed_at > %(since)s
+    ) as shopify,
+    (
+        select min(h.landed_xid)::text || ':' || min(h.landed_xid)::text || ':'
+        from app.klaviyo_list_changes as h
+        where h.tenant_id = %(tenant_id)s and h.changed_at > %(since)s
+    ) as klaviyo;
 
--- name: insert_shopify_messages
--- Store messages about changes of Shopify segments between two snapshots, for all endpoints that
--- want them or for one. The first change of every customer comes before the second
--- of any, and so on, so that each customer's changes are in their order.
+-- name: insert_member_messages
+-- Store messages about changes of Shopify segments, or of pulled lists, between two snapshots, for
+-- all endpoints that want them or for one. The first change of every customer comes before the
+-- second of any, and so on, so that each customer's changes are in their order. A profile's changes
+-- are counted by list: Quintile dates them by its own readings, so there is no order between lists,
+-- and the changes of a list that is synced no longer are deleted, which must not move others.
 insert into app.webhook_deliveries (
     tenant_id, endpoint_id, topic, occurred_at, source, after_snapshot, until_snapshot, round,
     batch, batches, is_replay
@@ -228,29 +254,48 @@ with changes as (
     select
         'shopify:' || c.segment_id as segment_id,
         c.changed_at,
-        case when c.has_entered then 'segment.customer_entered' else 'segment.customer_left' end
-            as topic,
+        c.has_entered,
         row_number() over (
             partition by c.customer_id
             order by c.changed_at, c.has_entered, c.segment_id
         ) as round
     from shopify.segment_changes as c
     where
-        c.tenant_id = %(tenant_id)s
+        %(source)s = 'shopify'
+        and c.tenant_id = %(tenant_id)s
         and c.landed_xid >= pg_snapshot_xmin(%(after_snapshot)s::text::pg_snapshot)
         and not pg_visible_in_snapshot(c.landed_xid, %(after_snapshot)s::text::pg_snapshot)
         and pg_visible_in_snapshot(c.landed_xid, %(until_snapshot)s::text::pg_snapshot)
+
+    union all
+
+    select
+        'klaviyo:' || h.list_id as segment_id,
+        h.changed_at,
+        h.has_entered,
+        row_number() over (
+            partition by h.list_id, h.profile_id
+            order by h.changed_at
+        ) as round
+    from app.klaviyo_list_changes as h
+    where
+        %(source)s = 'klaviyo'
+        and h.tenant_id = %(tenant_id)s
+        and h.landed_xid >= pg_snapshot_xmin(%(after_snapshot)s::text::pg_snapshot)
+        and not pg_visible_in_snapshot(h.landed_xid, %(after_snapshot)s::text::pg_snapshot)
+        and pg_visible_in_snapshot(h.landed_xid, %(until_snapshot)s::text::pg_snapshot)
 ),
 
 moves as (
     select
         c.round,
-        c.topic,
+        case when c.has_entered then 'segment.customer_entered' else 'segment.customer_left' end
+            as topic,
         c.segment_id,
         max(c.changed_at) as changed_at,
         count(*) as customers
     from changes as c
-    group by c.round, c.topic, c.segment_id
+    group by c.round, c.has_entered, c.segment_id
 ),
 
 messages as (
@@ -276,7 +321,7 @@ select
     m.endpoint_id,
     m.topic,
     m.changed_at,
-    'shopify',
+    %(source)s,
     %(after_snapshot)s::text::pg_snapshot,
     %(until_snapshot)s::text::pg_snapshot,
     m.round,

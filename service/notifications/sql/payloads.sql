@@ -64,6 +64,55 @@ where
     )
 order by c.customer_id;
 
+-- name: list_klaviyo_changes
+-- The profiles of one batch that entered or left a pulled list with their change of this number on
+-- the list between two snapshots, with their addresses, by which their customers are found.
+with changes as (
+    select
+        c.profile_id,
+        c.list_id,
+        c.email,
+        c.changed_at,
+        c.has_entered,
+        row_number() over (
+            partition by c.list_id, c.profile_id
+            order by c.changed_at
+        ) as round
+    from app.klaviyo_list_changes as c
+    where
+        c.tenant_id = %(tenant_id)s
+        and c.landed_xid >= pg_snapshot_xmin(%(after_snapshot)s::text::pg_snapshot)
+        and not pg_visible_in_snapshot(c.landed_xid, %(after_snapshot)s::text::pg_snapshot)
+        and pg_visible_in_snapshot(c.landed_xid, %(until_snapshot)s::text::pg_snapshot)
+        and mod(hashtext(c.profile_id) & 2147483647, %(batches)s) = %(batch)s - 1
+)
+
+select
+    c.profile_id,
+    c.email,
+    'klaviyo:' || c.list_id as segment_id,
+    c.changed_at,
+    null as other_segment_id
+from changes as c
+where
+    c.round = %(round)s
+    and c.has_entered = %(has_entered)s
+    and (
+        %(segment_ids)s::text[] is null
+        or 'klaviyo:' || c.list_id = any(%(segment_ids)s)
+    )
+order by c.profile_id, c.list_id;
+
+-- name: find_customers_by_email
+-- The customers of the last build who have one of these addresses, in whatever case; of several
+-- with one address the first, as among the members of a list. The addresses are in lower case.
+select
+    lower(f.email) as email,
+    min(f.customer_id) as customer_id
+from marts.customer_facts as f
+where f.tenant_id = %(tenant_id)s and lower(f.email) = any(%(emails)s::text[])
+group by lower(f.email);
+
 -- name: list_samples
 -- The samples of one batch that were found, or fulfilled, at an instant, unless they are samples no
 -- longer.

@@ -102,7 +102,7 @@ select
             ),
             'app.klaviyo_list_changes',
             (
-                select jsonb_agg(to_jsonb(k) - 'tenant_id' order by k.changed_at)
+                select jsonb_agg(to_jsonb(k) - 'tenant_id' - 'landed_xid' order by k.changed_at)
                 from app.klaviyo_list_changes as k
                 where
                     k.tenant_id = %(tenant_id)s
