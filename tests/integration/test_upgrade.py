@@ -199,7 +199,12 @@ REVIEWED: dict[str, dict[str, str]] = {
         " 'held'::text, 'done'::text, 'set_aside'::text])))": "one more than before",
     },
     "0052_announced_list_changes": {
-        "TODO": "one source more than before",
+        "constraint is new: app.webhook_deliveries after_snapshot,round,source,topic,until_snapshot"
+        " CHECK ((((topic ~~ 'segment.%'::text) = (source IS NOT NULL))"
+        " AND COALESCE((source = ANY (ARRAY['rfm'::text, 'shopify'::text, 'klaviyo'::text])), true)"
+        " AND (COALESCE((source = ANY (ARRAY['shopify'::text, 'klaviyo'::text])), false)"
+        " = (after_snapshot IS NOT NULL)) AND ((after_snapshot IS NULL) = (until_snapshot IS NULL))"
+        " AND ((after_snapshot IS NULL) = (round IS NULL))))": "one source more than before",
     },
 }
 
