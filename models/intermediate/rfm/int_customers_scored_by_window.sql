@@ -39,7 +39,7 @@ figures as (
     left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
     left join customers as c on o.tenant_id = c.tenant_id and o.customer_id = c.customer_id
     where
-        exists (select tenant_id from windows)
+        exists (select a.tenant_id from windows as a)
         and {{ none_of(reasons) }}
     group by o.tenant_id, w.window_days, o.customer_id
 ),
