@@ -41,7 +41,7 @@ _SCATTERED = 0.1
 # A line of an order as Shopify writes it, slashes escaped: the query selects its id first, and
 # Shopify puts the order's id last. Any other line is parsed as JSON as a whole.
 _USUAL_LINE = re.compile(
-    r'\{"id":"gid:\\/\\/shopify\\/LineItem\\/([0-9]+)",'
+    r'\{"id":"gid:\\/\\/shopify\\/LineItem\\/([0-9]{1,18})",'
     r'(.*),"__parentId":"gid:\\/\\/shopify\\/Order\\/([0-9]+)"\}'
 )
 _ANY_LINE = '{{"id":"gid://shopify/LineItem/0",{},"__parentId":"gid://shopify/Order/0"}}'

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 # What parsing raises when a node cannot be read.
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
-_GID = re.compile(r"gid://shopify/\w+/(\d+)(?:\?.*)?")
+_GID = re.compile(r"gid://shopify/\w+/(\d+)(?:\?.*)?", re.ASCII)
 # What nearly all ids begin with: a look-up is cheaper than a regular expression.
 _USUAL_KINDS = frozenset(f"gid://shopify/{kind}" for kind in ("Customer", "LineItem", "Order"))
 _SECONDS_IN_UTC = len("2026-07-01T00:00:00Z")
@@ -59,7 +59,7 @@ def number_of(gid: str) -> str:
         ValueError: Not a global id that ends in a number.
     """
     kind, _, number = gid.rpartition("/")
-    if kind in _USUAL_KINDS and number.isdecimal():
+    if kind in _USUAL_KINDS and number.isascii() and number.isdecimal():
         return number
     match = _GID.fullmatch(gid)
     if match is None:
@@ -153,7 +153,7 @@ def parse_line_alone(node: Node) -> Row:
     item = _line_item(node, currency)
     return {
         "order_id": number_of(node["__parentId"]),
-        "line_id": number_of(node["id"]),
+        "line_id": _line_id(node["id"]),
         "currency": currency,
         "total_minor": item["total_minor"],
         "item": item,
@@ -187,7 +187,19 @@ def _line_item(node: Node, currency: str) -> Row:
 
 def _line_number(node: Node) -> int:
     """The number that lines are sorted by."""
-    return int(number_of(node["id"])) if "id" in node else 0
+    return _line_id(node["id"]) if "id" in node else 0
+
+
+def _line_id(gid: str) -> int:
+    """The number of a line, which is stored as bigint while a bulk operation is loaded.
+
+    Raises:
+        ValueError: No global id, or beyond bigint.
+    """
+    number = int(number_of(gid))
+    if number > LARGEST:
+        raise ValueError("the id of a line is too large")
+    return number
 
 
 def _channel(node: Node) -> str | None:

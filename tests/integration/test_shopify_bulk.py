@@ -349,6 +349,23 @@ def test_an_order_with_an_invalid_amount_is_quarantined(
     assert rejected["source_id"] == "1"
 
 
+@pytest.mark.parametrize("number", [2**63, 10**18, 10**17])
+def test_a_line_whose_id_is_beyond_bigint_quarantines_its_order(
+    pool: Pool, make_tenant: MakeTenant, number: int
+) -> None:
+    tenant_id = make_tenant("demo")
+    line, order = order_lines(1, "1.0", "USD")
+    large = line.replace(rb"LineItem\/11", rb"LineItem\/%d" % number)
+    assert large != line
+    counts = load_file(pool, tenant_id, [order + large, *order_lines(2, "1.0", "USD")])
+    is_too_large = number > 2**63 - 1
+    found = rows(pool, tenant_id)
+    assert {each["order_id"] for each in found["orders"]} == ({"2"} if is_too_large else {"1", "2"})
+    assert counts["rejected"] == len(found["rejected_rows"]) == is_too_large
+    for rejected in found["rejected_rows"]:
+        assert (rejected["source_id"], rejected["reason"]) == ("1", "the id of a line is too large")
+
+
 def test_a_line_of_another_currency_quarantines_its_order(
     pool: Pool, make_tenant: MakeTenant
 ) -> None:

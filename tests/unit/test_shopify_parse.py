@@ -268,3 +268,9 @@ def test_a_customer_without_an_address() -> None:
 
 def test_ids_may_carry_parameters() -> None:
     assert number_of("gid://shopify/Order/7?x=1") == "7"
+
+
+@pytest.mark.parametrize("kind", ["Order", "Metaobject"])
+def test_ids_have_digits_that_postgresql_reads(kind: str) -> None:
+    with pytest.raises(ValueError, match="not a Shopify id"):
+        number_of(f"gid://shopify/{kind}/\u0667")
