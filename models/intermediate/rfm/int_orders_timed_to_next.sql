@@ -52,10 +52,9 @@ dated as (
     select
         o.tenant_id,
         o.customer_id,
-        o.order_id,
         case when {{ is_sale() }} then o.ordered_at end as sold_at,
-        w.as_of,
-        w.time_zone
+        o.ordered_at at time zone w.time_zone as sold_at_local,
+        w.as_of at time zone w.time_zone as as_of_local
     from orders as o
     inner join due_windows as w on o.tenant_id = w.tenant_id
     left join samples as s on o.tenant_id = s.tenant_id and o.order_id = s.order_id
@@ -70,20 +69,32 @@ dated as (
     offset 0 -- noqa: AM09
 ),
 
+-- Customers come before tenants in the partition, and so in its sort: PostgreSQL compares the first
+-- bytes of the first column, and tenants are few.
+ordered as (
+    select
+        tenant_id,
+        customer_id,
+        row_number() over by_customer as order_number,
+        sold_at_local,
+        lead(sold_at_local) over by_customer as next_sold_at_local,
+        as_of_local
+    from dated
+    where sold_at is not null
+    window by_customer as (partition by customer_id, tenant_id order by sold_at)
+),
+
 final as (
     select
         tenant_id,
         customer_id,
-        order_id,
-        row_number() over by_customer as order_number,
-        {{ days_between(
-            'sold_at', 'coalesce(lead(sold_at) over by_customer, as_of)', 'time_zone'
-        ) }} as waited_days,
-        lead(sold_at) over by_customer is not null as is_reordered,
-        {{ days_between('sold_at', 'as_of', 'time_zone') }} as age_days
-    from dated
-    where sold_at is not null
-    window by_customer as (partition by tenant_id, customer_id order by sold_at, order_id)
+        order_number,
+        extract(
+            day from coalesce(next_sold_at_local, as_of_local) - sold_at_local
+        )::int as waited_days,
+        next_sold_at_local is not null as is_reordered,
+        extract(day from as_of_local - sold_at_local)::int as age_days
+    from ordered
 )
 
 select * from final

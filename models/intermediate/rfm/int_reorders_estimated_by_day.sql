@@ -45,7 +45,7 @@ final as (
     select
         *,
         round(
-            exp(
+            1e9::float * exp(
                 coalesce(
                     sum(ln(greatest(1 - reordered / greatest(at_risk, 1)::float, 1e-12))) over (
                         partition by tenant_id, order_count
@@ -54,9 +54,8 @@ final as (
                     ),
                     0
                 )
-            )::numeric,
-            9
-        ) as survival
+            )
+        ) / 1e9 as survival
     from at_risk
 )
 

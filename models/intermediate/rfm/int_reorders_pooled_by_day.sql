@@ -7,20 +7,32 @@ orders as (
     select * from {{ ref('int_orders_timed_to_next') }}
 ),
 
+-- Each order counts on two days: that on which its wait ended, and that of its age.
+by_day as (
+    select
+        tenant_id,
+        least(order_number, {{ var('survival_order_counts') }})::int as order_count,
+        coalesce(waited_days, age_days) as waited_days,
+        grouping(age_days) = 0 as is_age,
+        count(*) as orders,
+        count(*) filter (where is_reordered) as reordered
+    from orders
+    group by
+        tenant_id,
+        least(order_number, {{ var('survival_order_counts') }}),
+        grouping sets (waited_days, age_days)
+),
+
 counted as (
     select
-        o.tenant_id,
-        least(o.order_number, {{ var('survival_order_counts') }})::int as order_count,
-        v.waited_days,
-        sum(v.orders) as orders,
-        sum(v.reordered) as reordered,
-        sum(v.followed) as followed
-    from orders as o
-    cross join
-        lateral (
-            values (o.waited_days, 1, o.is_reordered::int, 0), (o.age_days, 0, 0, 1)
-        ) as v (waited_days, orders, reordered, followed)
-    group by o.tenant_id, least(o.order_number, {{ var('survival_order_counts') }}), v.waited_days
+        tenant_id,
+        order_count,
+        waited_days,
+        sum(orders) filter (where not is_age) as orders,
+        sum(reordered) filter (where not is_age) as reordered,
+        sum(orders) filter (where is_age) as followed
+    from by_day
+    group by tenant_id, order_count, waited_days
 ),
 
 -- Where enough orders are older than the horizon, orders are pooled so that churn risks are known.
@@ -68,9 +80,9 @@ final as (
         least(c.order_count, h.order_count) as order_count,
         bool_or(c.order_count >= h.order_count) as includes_higher_counts,
         c.waited_days,
-        sum(c.orders) as orders,
-        sum(c.reordered) as reordered,
-        sum(c.followed) as followed
+        coalesce(sum(c.orders), 0)::int as orders,
+        coalesce(sum(c.reordered), 0)::int as reordered,
+        coalesce(sum(c.followed), 0)::int as followed
     from counted as c
     inner join highest_counts as h on c.tenant_id = h.tenant_id
     group by c.tenant_id, least(c.order_count, h.order_count), c.waited_days

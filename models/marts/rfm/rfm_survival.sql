@@ -57,7 +57,7 @@ longest_waits as (
 
 -- The number of days whose share lies below half of those who order again within the horizon; the
 -- array begins at day 0. The subtrahend is less than the shares' last decimal.
-weeks as (
+weeks as materialized (
     select
         e.*,
         case
@@ -85,12 +85,12 @@ final as (
         -- survival
         k.at_risk,
         k.reordered_in_week,
-        round(k.hazard, 4) as hazard,
-        round(k.survival, 4) as survival,
+        round(k.hazard::numeric, 4) as hazard,
+        round(k.survival::numeric, 4) as survival,
 
         -- next order
         {%- for name in probabilities %}
-        round({{ known_figure(name) }}, 4) as {{ name }},
+        round(({{ known_figure(name) }})::numeric, 4) as {{ name }},
         {%- endfor %}
         {{ known_figure('median_days_to_order', 'reorder_probability') }} as median_days_to_order,
         k.reorder_probability is null as is_extrapolated,
