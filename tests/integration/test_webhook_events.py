@@ -26,6 +26,7 @@ from service.destinations.configs import NewConfig, create_config, delete_config
 from service.klaviyo.connection import connect_klaviyo
 from service.notifications import events
 from service.notifications.deliveries import collect_events, enqueue_webhooks
+from service.privacy.requests import add_request, process_now
 from service.queue.runs import start_builds
 from service.worker.run_once import run_once
 from tests.conftest import Cluster, MakeTenant
@@ -401,6 +402,10 @@ def test_an_endpoint_can_be_limited_to_some_segments(stage: Stage) -> None:
         " values (%s, 'rfm:loyal', 'pushed', 'Pushed', 'push')",
         [stage.tenant],
     )
+    stage.superuser.execute(
+        "insert into app.klaviyo_lists (tenant_id, list_id, name) values (%s, 'pushed', 'Pushed')",
+        [stage.tenant],
+    )
     body = {"url": stage.receiver.url_for("/"), "topics": SEGMENT_TOPICS}
     for unknown in ("rfm:unknown", "shopify:0", "klaviyo:L3", "klaviyo:pushed", "champions"):
         refused = stage.client.post(ENDPOINTS, json={**body, "segments": [unknown]})
@@ -765,6 +770,33 @@ def test_who_enters_and_leaves_a_pulled_list_is_announced_once(
         delete_config(conn, stage.tenant, config_id)
     stage.collected()
     assert stage.bodies() == []
+
+
+def test_an_erased_person_is_not_announced_as_having_left_a_list(
+    stage: Stage, klaviyo_settings: Settings, account: Account
+) -> None:
+    newsletter = account.add_list("Newsletter")
+    ada, bo = (
+        account.create_profile({"email": f"{name}@example.com"}).id for name in ("ada", "bo")
+    )
+    connect_klaviyo(klaviyo_settings, stage.pool, stage.tenant, account.key)
+    with tenant_transaction(stage.pool, stage.tenant) as conn:
+        pulled = NewConfig(f"klaviyo:{newsletter.id}", newsletter.id, "Newsletter", "pull")
+        create_config(conn, stage.tenant, pulled)
+    stage.add(SEGMENT_TOPICS)
+    sync_once(klaviyo_settings, stage.pool, stage.tenant)
+    stage.collected()
+    account.join(newsletter, [ada])
+    sync_once(klaviyo_settings, stage.pool, stage.tenant)
+    # The message that they entered waits, and is not sent either.
+    collect_events(stage.pool, stage.tenant)
+    with tenant_transaction(stage.pool, stage.tenant) as conn:
+        request = add_request(conn, stage.tenant, "customer_redact", "9", ["ada@example.com"])
+    process_now(klaviyo_settings, stage.pool, stage.tenant, request)
+    account.join(newsletter, [bo])
+    sync_once(klaviyo_settings, stage.pool, stage.tenant, reads_all=True)
+    stage.collected()
+    assert moves_in(stage.bodies()) == [("entered", bo, f"klaviyo:{newsletter.id}")]
 
 
 def test_who_is_removed_from_a_two_way_list_is_announced_as_having_left(
