@@ -36,6 +36,7 @@ PAGES = {
     "creators": "/admin/samples/creators",
     "promo-codes": "/admin/promo-codes",
     "promo-code": "/admin/promo-codes/VIP20",
+    "promo-code-changes": "/admin/promo-codes/VIP20/changes",
     "klaviyo": "/admin/klaviyo",
     "klaviyo-add": "/admin/klaviyo?add=1",
     "activity": "/admin/activity",

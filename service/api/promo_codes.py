@@ -10,11 +10,11 @@ from uuid import UUID
 
 from apiflask import APIBlueprint
 from flask import Response, url_for
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from service.api.access import state, tenant_id, transaction
 from service.api.audit_log import record, recording
-from service.api.paging import Keyset, PageQuery, SearchQuery, Text
+from service.api.paging import Keyset, SearchQuery, Text
 from service.api.problem_docs import can_answer
 from service.api.schemas import (
     WITHOUT_NUL,
@@ -40,7 +40,6 @@ blueprint = APIBlueprint("promo_codes", __name__, tag="Promo codes")
 
 PATH = "/api/admin/promo-codes"
 _BY_CODE = Keyset("promo codes", sort_code=Text)
-_BY_CHANGE = Keyset("promo code changes", changed_at=AwareDatetime, run_id=UUID, action=Text)
 _BY_PLACE = Keyset("segment targets", place=Text, id=Text)
 
 SegmentKey = Annotated[str, StringConstraints(pattern=PATTERN)]
@@ -59,6 +58,10 @@ Amount = Annotated[
     ),
 ]
 UsageLimit = Annotated[int, Field(ge=1, lt=2**31)]
+CustomerText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=320, pattern=WITHOUT_NUL),
+]
 
 # What a change may set to null, and what the service calls by another name.
 _NULLABLE = frozenset({"percentage", "amount", "ends_at", "usage_limit"})
@@ -136,10 +139,9 @@ class PromoCodesQuery(SearchQuery):
 class CheckQuery(RequestModel):
     """Which customer."""
 
-    customer: Annotated[
-        str,
-        StringConstraints(strip_whitespace=True, min_length=1, max_length=320, pattern=WITHOUT_NUL),
-    ] = Field(description="The customer's id in Shopify, or their e-mail address.")
+    customer: CustomerText = Field(
+        description="The customer's id in Shopify, or their e-mail address."
+    )
 
 
 class DeleteQuery(RequestModel):
@@ -215,24 +217,6 @@ class PromoCodesPage(Page[PromoCode]):
     """A page of promo codes, sorted by code."""
 
 
-class PromoCodeUpdate(ResponseModel):
-    """What a run changed of a promo code in Shopify."""
-
-    run_id: UUID
-    action: Literal["created", "targets", "values", "ended", "resumed", "gone"] = Field(
-        description="`gone`: found deleted in Shopify."
-    )
-    added: int = Field(description="Targets added.")
-    removed: int = Field(description="Targets removed.")
-    refused: int = Field(description="Targets that Shopify did not know.")
-    targets: int = Field(description="Targets that Shopify had afterwards.")
-    changed_at: Instant
-
-
-class PromoCodeHistory(Page[PromoCodeUpdate]):
-    """A page of a promo code's history, newest first."""
-
-
 class Eligibility(ResponseModel):
     """Whether a customer may use a promo code now."""
 
@@ -241,6 +225,14 @@ class Eligibility(ResponseModel):
     in_words: str
     segments: list[str] = Field(description="The code's segments that the customer is in.")
     excluded_by: list[str] = Field(description="The excluded segments that the customer is in.")
+    added_at: Instant | None = Field(
+        description="When Shopify accepted the customer for the code; null unless it has them now."
+        " A code for Shopify's own segments has no customers."
+    )
+    removed_at: Instant | None = Field(
+        description="When Shopify last removed the customer; null while it has them, if it never"
+        " did, and after `QUINTILE_SEGMENT_CHANGE_DAYS`."
+    )
 
 
 class SegmentTarget(ResponseModel):
@@ -318,19 +310,6 @@ def read_promo_codes(conn: Connection, tenant: UUID, page: PromoCodesQuery) -> d
         pattern=page.pattern,
     )
     return {**listed, "data": [codes.describe(row) for row in listed["data"]]}
-
-
-def read_promo_code_history(
-    conn: Connection, tenant: UUID, promo_code_id: UUID, page: PageQuery
-) -> dict[str, Any]:
-    """A page of what runs changed of a promo code, as :class:`PromoCodeHistory`."""
-    return _BY_CHANGE.read_page(
-        conn,
-        page,
-        query("promo_codes.list_changes"),
-        tenant_id=tenant,
-        promo_code_id=promo_code_id,
-    )
 
 
 @blueprint.get(PATH)
@@ -452,16 +431,6 @@ def check_promo_code(code: str, who: CheckQuery) -> dict[str, Any]:
     """
     with transaction() as conn:
         return asdict(check_customer(conn, tenant_id(), code, who.customer))
-
-
-@blueprint.get(f"{PATH}/<code>/history")
-@blueprint.input(PageQuery, location="query", arg_name="page")
-@blueprint.output(PromoCodeHistory)
-def list_promo_code_history(code: str, page: PageQuery) -> dict[str, Any]:
-    """List what runs changed of a promo code in Shopify, newest first."""
-    with transaction() as conn:
-        found = codes.get_code(conn, tenant_id(), code)
-        return read_promo_code_history(conn, tenant_id(), found["promo_code_id"], page)
 
 
 def _accepted(made: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:

@@ -26,6 +26,7 @@ from service.core.config import Settings
 from service.core.db import Connection
 from service.promo_codes import codes
 from service.promo_codes.check import check_customer
+from service.promo_codes.history import list_history, list_target_changes
 from service.promo_codes.segments import list_targets
 from service.tenants.audit import command_access, record_command, recording
 
@@ -292,14 +293,25 @@ def check_command(settings: Settings, code: str, customer: str, tenant: str, as_
 @promo_codes.command("history")
 @code_argument
 @tenant_option
+@click.option("--targets", is_flag=True, help="Each customer and segment added or removed.")
 @json_option
 @click.pass_obj
-def history_command(settings: Settings, code: str, tenant: str, as_json: bool) -> None:
+def history_command(
+    settings: Settings, code: str, tenant: str, targets: bool, as_json: bool
+) -> None:
     """List what was changed of a promo code in Shopify, newest first."""
+    list_rows = list_target_changes if targets else list_history
     with tenant_connection(settings, tenant, read_only=True) as (conn, tenant_id):
-        rows = codes.list_history(conn, tenant_id, code)
+        rows = list_rows(conn, tenant_id, code)
     if as_json:
         print_lines(rows)
+        return
+    if targets:
+        for row in rows:
+            click.echo(
+                f"{row['changed_at']:%Y-%m-%d %H:%M}  {row['change']:<8} {row['id']:<20}"
+                f" {row['name'] or ''}".rstrip()
+            )
         return
     for row in rows:
         click.echo(

@@ -133,7 +133,9 @@ class Settings:
         30, "Days that processed webhooks, the log of sent ones and finished jobs are kept."
     )
     segment_change_days: int = _setting(
-        400, "Days that it is kept who entered and left Shopify segments and pulled lists."
+        400,
+        "Days that it is kept who entered and left Shopify segments and pulled lists, and who was "
+        "added to promo codes and removed.",
     )
     privacy_export_days: int = _setting(
         30, "Days that the export of a data request can be downloaded."

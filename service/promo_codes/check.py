@@ -53,13 +53,19 @@ _GID = re.compile(r"gid://shopify/Customer/([0-9]+)")
 
 @dataclass(frozen=True)
 class Eligibility:
-    """Whether a customer may use a code, the reason, and which of its segments they are in."""
+    """Whether a customer may use a code, the reason, and which of its segments they are in.
+
+    ``added_at`` is when Shopify accepted the customer, while it has them; ``removed_at`` is when it
+    last removed them, while it does not.
+    """
 
     is_eligible: bool
     reason: Reason
     in_words: str
     segments: list[str]
     excluded_by: list[str]
+    added_at: datetime | None
+    removed_at: datetime | None
 
 
 def check_customer(conn: Connection, tenant_id: UUID, code: str, customer: str) -> Eligibility:
@@ -86,7 +92,37 @@ def check_customer(conn: Connection, tenant_id: UUID, code: str, customer: str) 
     included = [segment for segment in row["segments"] if segment in found["segments"]]
     excluded = [segment for segment in row["excluded_segments"] if segment in found["segments"]]
     reason = _reason(row, found, included, excluded)
-    return Eligibility(reason == "eligible", reason, _IN_WORDS[reason], included, excluded)
+    return Eligibility(
+        is_eligible=reason == "eligible",
+        reason=reason,
+        in_words=_IN_WORDS[reason],
+        segments=included,
+        excluded_by=excluded,
+        added_at=found["added_at"],
+        removed_at=None if found["added_at"] is not None else found["removed_at"],
+    )
+
+
+def find_customer_ids(conn: Connection, tenant_id: UUID, text: str) -> list[str]:
+    """The ids of the customers that a text may mean, whether or not there are such customers.
+
+    Args:
+        conn: A transaction of the tenant.
+        tenant_id: The tenant.
+        text: A customer's id, Shopify's global id, or an e-mail address.
+    """
+    gid = _GID.fullmatch(text)
+    # The ids of customers that only imported files have, such as email:…, contain an @, too.
+    if gid or "@" not in text or text.startswith(("email:", "phone:")):
+        return [gid[1] if gid else text]
+    parameters = {"tenant_id": tenant_id, "email": text}
+    found = conn.execute(query("promo_codes.find_customers_by_email"), parameters).fetchall()
+    if not found:
+        # These read all customers, so only if the index finds none.
+        found = conn.execute(query("promo_codes.find_members_by_email"), parameters).fetchall()
+        statement = query("promo_codes.find_built_customers_by_email")
+        found += rows_of_marts(conn, statement, parameters)
+    return [customer["customer_id"] for customer in found]
 
 
 def _find(
@@ -97,7 +133,7 @@ def _find(
         raise InvalidInputError("Give a customer's id or e-mail address.", field="customer")
     if "\0" in text:
         raise InvalidInputError("This contains a NUL character.", field="customer")
-    customer_ids = _find_ids(conn, tenant_id, text)
+    customer_ids = find_customer_ids(conn, tenant_id, text)
     segments = parse_segments([*row["segments"], *row["excluded_segments"]], "segments")
     parameters = {
         "tenant_id": tenant_id,
@@ -115,22 +151,6 @@ def _find(
     return one(conn.execute(query("promo_codes.check_customer"), parameters).fetchone()) | {
         "is_built": bool(built)
     }
-
-
-def _find_ids(conn: Connection, tenant_id: UUID, text: str) -> list[str]:
-    """The ids of the customers that a text may mean, whether or not there are such customers."""
-    gid = _GID.fullmatch(text)
-    # The ids of customers that only imported files have, such as email:…, contain an @, too.
-    if gid or "@" not in text or text.startswith(("email:", "phone:")):
-        return [gid[1] if gid else text]
-    parameters = {"tenant_id": tenant_id, "email": text}
-    found = conn.execute(query("promo_codes.find_customers_by_email"), parameters).fetchall()
-    if not found:
-        # These read all customers, so only if the index finds none.
-        found = conn.execute(query("promo_codes.find_members_by_email"), parameters).fetchall()
-        statement = query("promo_codes.find_built_customers_by_email")
-        found += rows_of_marts(conn, statement, parameters)
-    return [customer["customer_id"] for customer in found]
 
 
 def _reason(

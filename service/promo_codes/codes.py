@@ -123,20 +123,6 @@ def list_codes(conn: Connection, tenant_id: UUID) -> list[dict[str, Any]]:
     return [describe(row) for row in rows]
 
 
-def list_history(conn: Connection, tenant_id: UUID, code: str) -> list[dict[str, Any]]:
-    """What runs changed of a promo code in Shopify, newest first.
-
-    Raises:
-        UnknownCodeError: The tenant has no promo code of this name.
-    """
-    parameters: dict[str, Any] = {
-        **dict.fromkeys(("after_changed_at", "after_run_id", "after_action", "row_limit")),
-        "tenant_id": tenant_id,
-        "promo_code_id": get_code(conn, tenant_id, code)["promo_code_id"],
-    }
-    return conn.execute(query("promo_codes.list_changes"), parameters).fetchall()
-
-
 def find_time_zone(conn: Connection, tenant_id: UUID) -> ZoneInfo:
     """The time zone of the tenant's store."""
     found = conn.execute(query("promo_codes.find_time_zone"), {"tenant_id": tenant_id}).fetchone()

@@ -174,7 +174,8 @@ class Ledger:
     def _change_targets(
         self, conn: Connection, statement: sql.SQL, kind: Kind, targets: Sequence[str]
     ) -> None:
-        conn.execute(statement, self._ids(kind=kind, target_ids=list(targets)))
+        parameters = self._ids(run_id=self.run_id, kind=kind, target_ids=list(targets))
+        conn.execute(statement, parameters)
 
     def _record_discount(self, conn: Connection, discount_id: str, revision: int) -> None:
         parameters = self._ids(discount_id=discount_id, revision=revision)

@@ -9,10 +9,14 @@ from pydantic import ValidationError
 
 from service.api.access import state, tenant_id, transaction
 from service.api.paging import PageQuery
+from service.api.promo_code_history import (
+    TargetChangesQuery,
+    read_promo_code_history,
+    read_target_changes,
+)
 from service.api.promo_codes import (
     CheckQuery,
     PromoCodesQuery,
-    read_promo_code_history,
     read_promo_codes,
 )
 from service.api.tenant import read_tenant
@@ -42,6 +46,11 @@ _ACTIONS = {
     "ended": "Ended in Shopify",
     "resumed": "Works again",
     "gone": "Found deleted in Shopify",
+}
+_CHANGES = {
+    "added": ("Added", "good"),
+    "removed": ("Removed", ""),
+    "refused": ("Unknown to Shopify", "warn"),
 }
 
 
@@ -91,6 +100,33 @@ def promo_code(code: str) -> str:
         actions=_ACTIONS,
         customer=customer,
         checked=checked,
+    )
+
+
+@blueprint.get("/promo-codes/<code>/changes")
+def promo_code_changes(code: str) -> str:
+    """Who was added to a promo code and removed."""
+    with transaction() as conn:
+        found = codes.get_code(conn, tenant_id(), code)
+        listing = read_listing(
+            conn,
+            TargetChangesQuery,
+            lambda wanted: read_target_changes(conn, tenant_id(), found["promo_code_id"], wanted),
+        )
+        tenant = read_tenant(conn, tenant_id())
+    return render_template(
+        "promo_code_changes.html",
+        tenant=tenant,
+        section="promo-codes",
+        code=found,
+        listing=listing,
+        filters={"customer": "Customer", "change": "Change"},
+        changes=_CHANGES,
+        change_choices=[
+            ("", "Any change"),
+            *((key, label) for key, (label, _) in _CHANGES.items()),
+        ],
+        kept_days=state().settings.segment_change_days,
     )
 
 

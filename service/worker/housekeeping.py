@@ -37,6 +37,10 @@ def housekeep(settings: Settings, pool: Pool, tenants: Iterable[UUID]) -> dict[s
             settings.segment_change_days,
         ),
         "list_changes": (query("segments.purge_list_changes"), settings.segment_change_days),
+        "promo_code_changes": (
+            query("promo_codes.purge_target_changes"),
+            settings.segment_change_days,
+        ),
         # Sessions and links have the times at which they end.
         "sessions": (query("tenants.purge_sessions"), None),
         "idempotent_requests": (query("tenants.purge_requests"), None),

@@ -29,6 +29,7 @@ with granted_lists (privileges, relations) as (
                 'app.notification_hooks',
                 'app.notifications',
                 'app.promo_code_changes',
+                'app.promo_code_target_changes',
                 'app.promo_code_targets',
                 'app.promo_codes',
                 'app.runs',

@@ -18,7 +18,8 @@ from sandbox.data import generate_store
 from sandbox.data.specs import KESSEL
 from sandbox.shopify import Store
 from service.core.config import Settings
-from service.core.db import Pool, connect_as_owner, one, open_pool
+from service.core.db import Pool, connect_as_owner, one, open_pool, tenant_transaction
+from service.promo_codes.codes import ask_for_updates
 from service.shopify.connection import connect_shopify
 from service.tenants.tenants import add_tenant
 from tests.browser.conftest import Inspect, Serve, Site
@@ -167,6 +168,60 @@ def test_a_code_is_followed_into_shopify_and_customers_are_checked(
         expect(other.get_by_role("button", name="Create promo code")).to_have_count(0)
         other.goto(f"{here.neighbour.url}/admin/promo-codes/VIP20")
         expect(other.get_by_text("There is no promo code 'VIP20'.")).to_be_visible()
+
+
+def test_who_was_added_and_removed_is_listed_and_found(
+    here: Here, page: Page, inspect: Inspect
+) -> None:
+    open_codes(page, here.site)
+    create(page, here)
+    page.get_by_role("link", name="Who was added and removed").click()
+    expect(page.get_by_role("heading", name="Added and removed")).to_be_visible()
+    first = here.buyers[0]
+    move_customers(here.site.settings, here.site.tenant_id, [first], "at_risk")
+    with tenant_transaction(here.pool, here.site.tenant_id) as conn:
+        ask_for_updates(conn, here.site.tenant_id)
+    here.apply()
+    page.goto(f"{here.site.url}/admin/promo-codes/VIP20")
+    check = page.get_by_role("region", name="Check a customer")
+    check.get_by_label("E-mail address or Shopify id").fill(first)
+    check.get_by_role("button", name="Check").click()
+    expect(check).to_contain_text("Removed in Shopify")
+    inspect(page)
+    check.get_by_role("link", name="When this customer was added and removed").click()
+    rows = page.get_by_role("row").filter(has=page.get_by_role("rowheader"))
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0)).to_contain_text(f"c{first}@example.com")
+    expect(rows.nth(0)).to_contain_text("Removed")
+    expect(rows.nth(1)).to_contain_text("Added")
+    page.get_by_role("link", name="Clear").click()
+    expect(rows).to_have_count(4)
+    page.get_by_label("Change", exact=True).select_option("removed")
+    expect(rows).to_have_count(1)
+    assert "change=removed" in page.url
+    inspect(page)
+    page.get_by_label("E-mail address or Shopify id").fill("nobody@example.com")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
+    # Pages of 50.
+    with connect_as_owner(here.site.settings) as conn:
+        conn.execute(
+            "insert into app.promo_code_target_changes"
+            " (tenant_id, promo_code_id, changed_at, kind, target_id, change)"
+            " select tenant_id, promo_code_id, now(), 'customer', n::text, 'added'"
+            " from app.promo_codes cross join generate_series(1, 50) as n"
+        )
+    page.goto(f"{here.site.url}/admin/promo-codes/VIP20/changes")
+    expect(rows).to_have_count(50)
+    page.get_by_role("link", name="Next page").click()
+    expect(rows).to_have_count(4)
+    expect(page.get_by_text("Last page")).to_be_visible()
+    inspect(page)
+    with connect_as_owner(here.site.settings) as conn:
+        conn.execute("delete from app.promo_code_target_changes")
+    page.goto(f"{here.site.url}/admin/promo-codes/VIP20/changes")
+    expect(page.get_by_role("heading", name="No customers yet")).to_be_visible()
+    inspect(page)
 
 
 def test_a_code_is_updated_edited_and_deactivated(here: Here, page: Page, inspect: Inspect) -> None:

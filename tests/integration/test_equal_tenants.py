@@ -81,6 +81,7 @@ QUERIES = {
     "/api/admin/segments/<segment_id>/overlap": ("?with=rfm:champions",),
     "/api/admin/segments/rfm/customers": ("?segment=champions",),
     "/api/admin/promo-codes/<code>/check": ("?customer=1",),
+    "/api/admin/promo-codes/<code>/targets/changes": ("?customer=a@example.com",),
 }
 
 

@@ -178,6 +178,7 @@ def test_the_housekeep_command_reports_what_it_deleted(
     kinds = {
         *("webhooks", "exports", "notifications", "klaviyo_events", "runs", "jobs", "sessions"),
         *("idempotent_requests", "webhook_secrets", "segment_changes", "list_changes"),
+        "promo_code_changes",
     }
     assert result["counts"] == dict.fromkeys(kinds, 0) | {"sessions": 1}
     for table in ("sessions", "sign_in_codes"):

@@ -203,6 +203,26 @@ def everywhere(
         )
         conn.execute(
             """
+            with code as (
+                insert into app.promo_codes (
+                    tenant_id, code, title, percentage, starts_at, segments
+                )
+                values (%(t)s, 'VIP20', 'VIP', 0.2, now(), array['rfm:champions'])
+                returning promo_code_id
+            ),
+            target as (
+                insert into app.promo_code_targets (tenant_id, promo_code_id, kind, target_id)
+                select %(t)s, promo_code_id, 'customer', %(c)s from code
+            )
+            insert into app.promo_code_target_changes (
+                tenant_id, promo_code_id, changed_at, kind, target_id, change
+            )
+            select %(t)s, promo_code_id, now(), 'customer', %(c)s, 'added' from code
+            """,
+            {"t": tenant, "c": person},
+        )
+        conn.execute(
+            """
             with pending as (
                 insert into app.shopify_metafield_changes (
                     tenant_id, customer_id, is_removal, batch, r_score
@@ -476,6 +496,8 @@ def test_a_data_request_exports_all_data_about_the_person(
         "app.klaviyo_profiles",
         "app.klaviyo_events",
         "app.klaviyo_sync_runs",
+        "app.promo_code_targets",
+        "app.promo_code_target_changes",
         "app.creators",
         "app.sample_creator_links",
         "app.sample_decisions",

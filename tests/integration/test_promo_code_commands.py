@@ -138,6 +138,10 @@ def test_values_are_taken_away_and_dates_are_of_the_store(
     assert [line.split()[2] for line in history.splitlines()] == ["values", "created"]
     listed = quintile(here, "promo-codes", "history", "VIP20", "--tenant", "kessel", "--json")
     assert json.loads(listed.stdout.splitlines()[-1])["added"] == 1
+    of_targets = (here, "promo-codes", "history", "VIP20", "--tenant", "kessel", "--targets")
+    assert quintile(*of_targets).stdout.split()[2:] == ["added", str(min(store.customers))]
+    (line,) = quintile(*of_targets, "--json").stdout.splitlines()
+    assert (json.loads(line)["change"], json.loads(line)["kind"]) == ("added", "customer")
 
 
 def test_a_sync_of_segments_asks_for_an_update(here: Settings, tenant: UUID, store: Store) -> None:

@@ -34,6 +34,7 @@ from service.core.db import (
 )
 from service.core.errors import QuintileError
 from service.doctor.promo_codes import check_promo_codes
+from service.migrate import migrate
 from service.privacy.requests import add_request, process_now
 from service.promo_codes.apply import PromoCodesStoppedError
 from service.promo_codes.codes import ask_for_updates
@@ -42,6 +43,7 @@ from service.queue.runs import Trigger
 from service.shopify.connection import connect_shopify
 from service.shopify.errors import ShopifyUnavailableError
 from service.tenants.tenants import add_tenant
+from service.worker.housekeeping import housekeep
 from service.worker.run_once import run_once
 from tests.promo_codes import (
     PATH,
@@ -58,6 +60,7 @@ from tests.worker import wait_until
 
 RUNS = "/api/admin/runs?kind=promo_codes"
 TARGETS = "/api/admin/segments/targets"
+CHANGES = f"{PATH}/VIP20/targets/changes"
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +133,24 @@ class Work:
         assert found["is_eligible"] == (found["reason"] == "eligible")
         reason: str = found["reason"]
         return reason
+
+    def answer(self, customer: str) -> dict[str, Any]:
+        """The whole answer of a check."""
+        found: dict[str, Any] = self.client.get(
+            f"{PATH}/VIP20/check?customer={customer}"
+        ).get_json()
+        return found
+
+    def list_changes(self, **filters: str) -> list[dict[str, Any]]:
+        """Who was added and removed, newest first."""
+        answer = self.client.get(CHANGES, query_string=filters | {"limit": "200"})
+        assert answer.status_code == 200, answer.text
+        rows: list[dict[str, Any]] = answer.get_json()["data"]
+        return rows
+
+    def changes(self, **filters: str) -> list[tuple[str, str]]:
+        """Change and id of customer or segment, oldest first."""
+        return [(row["change"], row["id"]) for row in reversed(self.list_changes(**filters))]
 
     def history(self) -> list[tuple[str, int, int, int]]:
         """Action, added, removed and targets afterwards, oldest first."""
@@ -1222,6 +1243,8 @@ def test_a_customer_is_checked_by_id_or_address(work: Work, buyers: list[str]) -
         "in_words": "The customer may use the code.",
         "segments": ["rfm:champions"],
         "excluded_by": [],
+        "added_at": answer["added_at"],
+        "removed_at": None,
     }
     assert work.client.get(f"{PATH}/VIP20/check?customer=").status_code == 422
     for code in ("NONE", "%00", "a b"):
@@ -1313,7 +1336,7 @@ def test_another_tenant_sees_nothing(app: APIFlask, work: Work, buyers: list[str
         other = add_tenant(conn, "other", None)
     stranger = client_of(app, work.here, other)
     assert stranger.get(PATH).get_json()["data"] == []
-    for path in ("", "/history", f"/check?customer={buyers[0]}"):
+    for path in ("", "/history", "/targets/changes", f"/check?customer={buyers[0]}"):
         assert stranger.get(f"{PATH}/VIP20{path}").status_code == 404
     assert stranger.delete(f"{PATH}/VIP20").status_code == 404
     assert not ask(work, other)
@@ -1331,6 +1354,7 @@ def test_an_erased_person_leaves_no_target_behind(
     with tenant_transaction(work.pool, work.tenant) as conn:
         rows = conn.execute("select target_id from app.promo_code_targets").fetchall()
     assert [row["target_id"] for row in rows] == [buyers[1]]
+    assert work.changes() == [("added", buyers[1])]
     # Shopify erases later. Until then its discount lists them, which is no edit in Shopify.
     assert targets_of(only_discount(store)) == set(buyers[:2])
     found = work.build()
@@ -1342,6 +1366,184 @@ def test_an_erased_person_leaves_no_target_behind(
     with tenant_transaction(work.pool, work.tenant) as conn:
         rows = conn.execute("select target_id from app.promo_code_targets").fetchall()
     assert [row["target_id"] for row in rows] == [buyers[1]]
+    assert work.changes() == [("added", buyers[1]), ("removed", buyers[9])]
+
+
+# -- who was added and removed --------------------------------------------------------------------
+
+
+def test_who_was_added_and_removed_is_known_by_name_and_time(work: Work, buyers: list[str]) -> None:
+    first, second, third = buyers[:3]
+    add_customers(work.here, work.tenant, {"champions": [first, second], "loyal": [third]})
+    work.execute(
+        "update shopify.customers set display_name = 'Ada' where customer_id = %(id)s", id=first
+    )
+    work.post(**body())
+    work.apply()
+    added_at = work.answer(first)["added_at"]
+    move_customers(work.here, work.tenant, [first], "loyal")
+    move_customers(work.here, work.tenant, [third], "champions")
+    work.build()
+    # A build that changes nothing records nothing.
+    work.build()
+    rows = work.list_changes()
+    assert [(row["change"], row["id"]) for row in rows] == [
+        ("added", third),
+        ("removed", first),
+        *(("added", each) for each in sorted((first, second), reverse=True)),
+    ]
+    runs = [row["run_id"] for row in work.client.get(RUNS).get_json()["data"]]
+    assert [row["run_id"] for row in rows] == [runs[1], runs[1], runs[2], runs[2]]
+    assert rows[1] == {
+        "kind": "customer",
+        "id": first,
+        "name": "Ada",
+        "email": f"c{first}@example.com",
+        "change": "removed",
+        "changed_at": rows[1]["changed_at"],
+        "run_id": runs[1],
+    }
+    # The answer to "since when, and until when".
+    assert rows[-1]["changed_at"] == added_at == work.answer(second)["added_at"]
+    lost = work.answer(first)
+    assert (lost["added_at"], lost["removed_at"]) == (None, rows[1]["changed_at"])
+    assert work.answer(third)["added_at"] == rows[0]["changed_at"] > lost["removed_at"]
+    # Added again, the customer has not lost it.
+    move_customers(work.here, work.tenant, [first], "champions")
+    work.build()
+    again = work.answer(first)
+    assert (again["added_at"] > lost["removed_at"], again["removed_at"]) == (True, None)
+
+
+def test_changes_are_filtered_and_paged(work: Work, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:260], "loyal": []})
+    work.post(**body())
+    work.apply()
+    move_customers(work.here, work.tenant, buyers[:2], "loyal")
+    work.build()
+    everyone = sorted(buyers[:260])
+    found, cursor = [], ""
+    while cursor is not None:
+        page = work.client.get(f"{CHANGES}?limit=100{cursor and f'&cursor={cursor}'}").get_json()
+        found += [(row["change"], row["id"]) for row in page["data"]]
+        cursor = page["next_cursor"]
+    # Each once, although 250 of them were added at the same time.
+    assert sorted(found) == [
+        *(("added", each) for each in everyone),
+        *(("removed", each) for each in sorted(buyers[:2])),
+    ]
+    gone = [("removed", each) for each in sorted(buyers[:2], reverse=True)]
+    assert work.changes(change="removed") == list(reversed(gone))
+    removed_at = work.list_changes(change="removed")[0]["changed_at"]
+    assert work.changes(since=removed_at) == list(reversed(gone))
+    one_customer = [("added", buyers[0]), ("removed", buyers[0])]
+    for customer in (buyers[0], f"gid://shopify/Customer/{buyers[0]}", f"C{buyers[0]}@Example.com"):
+        assert work.changes(customer=customer) == one_customer
+    assert work.changes(customer=buyers[0], change="added") == one_customer[:1]
+    assert work.changes(customer="404") == work.changes(customer="nobody@example.com") == []
+    for wrong in ("change=lost", "since=yesterday", "customer=", "customer=%00"):
+        assert work.client.get(f"{CHANGES}?{wrong}").status_code == 422, wrong
+    # A cursor is of the list with its filters.
+    cursor = work.client.get(f"{CHANGES}?limit=1").get_json()["next_cursor"]
+    other = work.client.get(f"{CHANGES}?limit=1&change=added&cursor={cursor}")
+    assert other.status_code == 400
+    assert work.client.get(f"{PATH}/NONE/targets/changes").status_code == 404
+
+
+def test_customers_whom_shopify_does_not_know_are_recorded_as_refused(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": [buyers[0], "7"]})
+    work.post(**body())
+    work.apply()
+    assert work.changes(customer="7") == [("refused", "7")]
+    store.customers[7] = store.customers[int(buyers[0])]
+    work.post("/VIP20/retry")
+    work.apply()
+    assert work.changes(customer="7") == [("refused", "7"), ("added", "7")]
+    assert work.changes(customer=buyers[0]) == [("added", buyers[0])]
+
+
+def test_segments_are_recorded_and_what_replaces_them(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    first, second = (str(number) for number in sorted(store.segments)[:2])
+    add_customers(work.here, work.tenant, {"champions": buyers[:1], "loyal": buyers[1:2]})
+    add_segments(work, {first: buyers[:2], second: buyers[2:3]})
+    work.post(**body(segments=[f"shopify:{first}"]))
+    work.apply()
+    (row,) = work.list_changes()
+    assert (row["kind"], row["id"], row["name"], row["email"], row["change"]) == (
+        *("segment", f"shopify:{first}", f"Segment {first}", None),
+        "added",
+    )
+    work.patch(segments=[f"shopify:{second}"])
+    work.apply()
+    assert work.changes()[1:] == [("added", f"shopify:{second}"), ("removed", f"shopify:{first}")]
+    # A customer who has been in no table but the segment's has a name, too.
+    work.execute("delete from shopify.customers where customer_id = %(id)s", id=buyers[1])
+    work.patch(segments=[f"shopify:{first}"], excluded_segments=["rfm:champions"])
+    work.apply()
+    rows = work.list_changes()[:2]
+    assert {(row["change"], row["id"], row["email"]) for row in rows} == {
+        ("removed", f"shopify:{second}", None),
+        ("added", buyers[1], f"c{buyers[1]}@example.com"),
+    }
+
+
+def test_customers_of_a_discount_deleted_in_shopify_lost_the_code_then(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:1]})
+    work.post(**body())
+    work.apply()
+    store.discounts.clear()
+    since = work.build()["problem"]["since"]
+    work.post("/VIP20/retry")
+    work.apply()
+    again, lost, first = work.list_changes()
+    assert (lost["change"], lost["changed_at"], lost["run_id"]) == ("removed", since, None)
+    assert first["changed_at"] < since < again["changed_at"]
+    assert again["change"] == "added"
+    assert work.client.delete(f"{PATH}/VIP20?keep_discount=true").status_code == 204
+    assert changes_left(work) == 0
+
+
+def test_old_changes_are_deleted(work: Work, buyers: list[str]) -> None:
+    add_customers(work.here, work.tenant, {"champions": buyers[:2]})
+    work.post(**body())
+    work.apply()
+    work.execute(
+        "update app.promo_code_target_changes set changed_at = now() - interval '401 days'"
+        " where target_id = %(id)s",
+        id=buyers[0],
+    )
+    assert housekeep(work.here, work.pool, [work.tenant])["promo_code_changes"] == 1
+    assert work.changes() == [("added", buyers[1])]
+    # Who may use it now is still known.
+    assert work.answer(buyers[0])["added_at"] is not None
+
+
+def test_an_upgrade_keeps_since_when_customers_may_use_a_code(
+    work: Work, store: Store, buyers: list[str]
+) -> None:
+    add_customers(work.here, work.tenant, {"champions": [*buyers[:2], "7"]})
+    work.post(**body())
+    work.apply()
+    added_at = {buyer: work.answer(buyer)["added_at"] for buyer in buyers[:2]}
+    with connect_as_owner(work.here) as conn:
+        conn.execute("drop table app.promo_code_target_changes")
+        conn.execute("delete from app.schema_migrations where name like '0053_%'")
+    migrate(work.here)
+    rows = work.list_changes()
+    assert {(row["change"], row["id"], row["changed_at"], row["run_id"]) for row in rows} == {
+        ("added", buyer, at, None) for buyer, at in added_at.items()
+    }
+
+
+def changes_left(work: Work) -> int:
+    with connect_as_owner(work.here) as conn:
+        return len(conn.execute("select from app.promo_code_target_changes").fetchall())
 
 
 # -- what updates codes by itself -----------------------------------------------------------------
@@ -1559,7 +1761,7 @@ def test_pages_name_segments_without_counting_their_members(
         ("?cursor=%00", "The list has no such page any more."),
     ],
 )
-@pytest.mark.parametrize("path", [PAGES, f"{PAGES}/VIP20"])
+@pytest.mark.parametrize("path", [PAGES, f"{PAGES}/VIP20", f"{PAGES}/VIP20/changes"])
 def test_a_page_of_a_list_that_does_not_exist_is_explained(
     work: Work, buyers: list[str], path: str, parameters: str, message: str
 ) -> None:
@@ -1575,6 +1777,8 @@ def test_wrong_parameters_of_pages_are_explained(work: Work, buyers: list[str]) 
     expected = {
         f"{PAGES}/VIP20?customer=%00": "Enter an e-mail address or the id of a customer",
         f"{PAGES}/VIP20?customer={'1' * 321}": "Enter an e-mail address or the id of a customer",
+        f"{PAGES}/VIP20/changes?customer=%00": "Customer: ",
+        f"{PAGES}/VIP20/changes?change=lost": "Change: This must be",
         f"{PAGES}?q=%00": "Check the filters",
         f"{PAGES}?state=lost": "Status: This must be",
         f"{PAGES}?for=%00": "Segment: ",

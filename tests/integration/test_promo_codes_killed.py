@@ -90,6 +90,10 @@ class World:
             targets = conn.execute(
                 "select target_id, state from app.promo_code_targets order by target_id"
             ).fetchall()
+            # However often a run was killed, each change is recorded once.
+            changes = conn.execute(
+                "select target_id, change from app.promo_code_target_changes order by 1, 2"
+            ).fetchall()
             (sums,) = conn.execute(
                 "select coalesce(sum(added - removed), 0) as left_over from app.promo_code_changes"
             ).fetchall()
@@ -104,7 +108,7 @@ class World:
         for discount in discounts:
             assert discount["targets"] == [row["target_id"] for row in targets]
             assert sums["left_over"] == len(targets)
-        return {"codes": codes, "targets": targets, "discounts": discounts}
+        return {"codes": codes, "targets": targets, "changes": changes, "discounts": discounts}
 
 
 @pytest.fixture(scope="module")

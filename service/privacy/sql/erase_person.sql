@@ -194,6 +194,15 @@ promo_targets as (
     returning 1
 ),
 
+promo_target_changes as (
+    delete from app.promo_code_target_changes as t
+    where
+        t.tenant_id = %(tenant_id)s
+        and t.kind = 'customer'
+        and t.target_id = any(%(customer_ids)s)
+    returning 1
+),
+
 creators as (
     delete from app.creators as c
     where c.tenant_id = %(tenant_id)s and c.creator_id = any(%(creator_ids)s::uuid[])
@@ -329,6 +338,7 @@ from
         ('app.klaviyo_events', (select count(*) from klaviyo_events)),
         ('app.klaviyo_sync_runs', (select count(*) from klaviyo_runs)),
         ('app.promo_code_targets', (select count(*) from promo_targets)),
+        ('app.promo_code_target_changes', (select count(*) from promo_target_changes)),
         ('app.creators', (select count(*) from creators)),
         ('app.sample_creator_links', (select count(*) from links)),
         ('app.sample_decisions', (select count(*) from decisions)),

@@ -169,6 +169,26 @@ select
                     and t.kind = 'customer'
                     and t.target_id = any(%(customer_ids)s)
             ),
+            'app.promo_code_target_changes',
+            (
+                select
+                    jsonb_agg(
+                        jsonb_build_object(
+                            'code', p.code,
+                            'customer_id', h.target_id,
+                            'change', h.change,
+                            'changed_at', h.changed_at
+                        )
+                        order by h.changed_at
+                    )
+                from app.promo_code_target_changes as h
+                inner join app.promo_codes as p
+                    on h.tenant_id = p.tenant_id and h.promo_code_id = p.promo_code_id
+                where
+                    h.tenant_id = %(tenant_id)s
+                    and h.kind = 'customer'
+                    and h.target_id = any(%(customer_ids)s)
+            ),
             'app.creators',
             (
                 select

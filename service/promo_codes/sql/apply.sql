@@ -29,6 +29,7 @@ where
 
 -- name: accept_targets
 -- Shopify has accepted these targets. Those of the other kind it has dropped for them.
+-- One statement changes the targets and records it, so a change is recorded once.
 with accepted as (
     update app.promo_code_targets
     set state = 'accepted', accepted_at = now()
@@ -37,24 +38,68 @@ with accepted as (
         and promo_code_id = %(promo_code_id)s
         and kind = %(kind)s
         and target_id = any(%(target_ids)s)
-    returning 1
+    returning kind, target_id
+),
+
+dropped as (
+    delete from app.promo_code_targets
+    where
+        tenant_id = %(tenant_id)s
+        and promo_code_id = %(promo_code_id)s
+        and kind <> %(kind)s
+        and exists (select from accepted)
+    returning kind, target_id, state
 )
 
-delete from app.promo_code_targets
-where
-    tenant_id = %(tenant_id)s
-    and promo_code_id = %(promo_code_id)s
-    and kind <> %(kind)s
-    and exists (select from accepted);
+insert into app.promo_code_target_changes (
+    tenant_id, promo_code_id, changed_at, kind, target_id, change, run_id
+)
+select
+    %(tenant_id)s,
+    %(promo_code_id)s,
+    now(),
+    a.kind,
+    a.target_id,
+    'added',
+    %(run_id)s
+from accepted as a
+union all
+select
+    %(tenant_id)s,
+    %(promo_code_id)s,
+    now(),
+    d.kind,
+    d.target_id,
+    'removed',
+    %(run_id)s
+from dropped as d
+-- Shopify never had the others.
+where d.state in ('accepted', 'removing');
 
 -- name: remove_targets
 -- Shopify has removed these targets.
-delete from app.promo_code_targets
-where
-    tenant_id = %(tenant_id)s
-    and promo_code_id = %(promo_code_id)s
-    and kind = %(kind)s
-    and target_id = any(%(target_ids)s);
+with removed as (
+    delete from app.promo_code_targets
+    where
+        tenant_id = %(tenant_id)s
+        and promo_code_id = %(promo_code_id)s
+        and kind = %(kind)s
+        and target_id = any(%(target_ids)s)
+    returning kind, target_id
+)
+
+insert into app.promo_code_target_changes (
+    tenant_id, promo_code_id, changed_at, kind, target_id, change, run_id
+)
+select
+    %(tenant_id)s,
+    %(promo_code_id)s,
+    now(),
+    r.kind,
+    r.target_id,
+    'removed',
+    %(run_id)s
+from removed as r;
 
 -- name: compare_targets
 -- Targets that Shopify has and that are not in the ledger, and accepted ones that it does not have.
@@ -127,13 +172,29 @@ where
 
 -- name: refuse_targets
 -- Shopify does not know these targets.
-update app.promo_code_targets
-set state = 'refused'
-where
-    tenant_id = %(tenant_id)s
-    and promo_code_id = %(promo_code_id)s
-    and kind = %(kind)s
-    and target_id = any(%(target_ids)s);
+with refused as (
+    update app.promo_code_targets
+    set state = 'refused'
+    where
+        tenant_id = %(tenant_id)s
+        and promo_code_id = %(promo_code_id)s
+        and kind = %(kind)s
+        and target_id = any(%(target_ids)s)
+    returning kind, target_id
+)
+
+insert into app.promo_code_target_changes (
+    tenant_id, promo_code_id, changed_at, kind, target_id, change, run_id
+)
+select
+    %(tenant_id)s,
+    %(promo_code_id)s,
+    now(),
+    f.kind,
+    f.target_id,
+    'refused',
+    %(run_id)s
+from refused as f;
 
 -- name: record_sent
 -- The creation of the discount is about to be sent, with this title; null if it was refused.

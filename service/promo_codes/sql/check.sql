@@ -120,6 +120,26 @@ select
             and t.kind = 'customer'
             and t.target_id = any(%(customer_ids)s::text[])
     ) as target_state,
+    (
+        select min(t.accepted_at)
+        from app.promo_code_targets as t
+        where
+            t.tenant_id = %(tenant_id)s
+            and t.promo_code_id = %(promo_code_id)s
+            and t.kind = 'customer'
+            and t.state in ('accepted', 'removing')
+            and t.target_id = any(%(customer_ids)s::text[])
+    ) as added_at,
+    (
+        select max(h.changed_at)
+        from app.promo_code_target_changes as h
+        where
+            h.tenant_id = %(tenant_id)s
+            and h.promo_code_id = %(promo_code_id)s
+            and h.kind = 'customer'
+            and h.change = 'removed'
+            and h.target_id = any(%(customer_ids)s::text[])
+    ) as removed_at,
     array(
         select 'shopify:' || t.target_id
         from app.promo_code_targets as t

@@ -208,12 +208,31 @@ where tenant_id = %(tenant_id)s and promo_code_id = %(promo_code_id)s;
 
 -- name: forget_targets
 -- Forgets the targets of a promo code: all of a discount that is gone, or those that Shopify did
--- not know, so that they are tried again.
-delete from app.promo_code_targets
-where
-    tenant_id = %(tenant_id)s
-    and promo_code_id = %(promo_code_id)s
-    and (%(is_gone)s or state = 'refused');
+-- not know, so that they are tried again. Customers lost the code when its discount was found
+-- deleted.
+with forgotten as (
+    delete from app.promo_code_targets
+    where
+        tenant_id = %(tenant_id)s
+        and promo_code_id = %(promo_code_id)s
+        and (%(is_gone)s or state = 'refused')
+    returning kind, target_id, state
+)
+
+insert into app.promo_code_target_changes (
+    tenant_id, promo_code_id, changed_at, kind, target_id, change
+)
+select
+    %(tenant_id)s,
+    %(promo_code_id)s,
+    coalesce(p.problem_since, now()),
+    f.kind,
+    f.target_id,
+    'removed'
+from forgotten as f
+inner join app.promo_codes as p
+    on p.tenant_id = %(tenant_id)s and p.promo_code_id = %(promo_code_id)s
+where f.state in ('accepted', 'removing');
 
 -- name: delete_code
 -- Deletes a promo code with its targets and history.
