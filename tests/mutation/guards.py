@@ -31,7 +31,7 @@ class Guard:
     @property
     def is_slow(self) -> bool:
         """Whether its tests make databases, or build."""
-        builds = ("test_model_joins", "test_two_tenants")
+        builds = ("test_model_joins", "test_two_tenants", "test_unchanged_relations")
         return self.has_own_templates or any(name in test for test in self.tests for name in builds)
 
 
@@ -45,6 +45,7 @@ _PRIVACY = "integration/test_privacy.py::"
 _PROOFS = "integration/test_webhook_proofs.py::"
 _SLOW = "integration/test_slow_answers.py::"
 _TWO_TENANTS = "property/test_two_tenants.py::test_neither_of_two_tenants_sees_the_other"
+_UNCHANGED = "integration/test_unchanged_relations.py::"
 _WEBHOOKS = "integration/test_webhooks.py::"
 
 GUARDS = (
@@ -798,6 +799,13 @@ GUARDS = (
         "return 'tenant_id = $1 and (' || concat_ws(",
         "return '$1 is not null and (' || concat_ws(",
         (f"{_PRIVACY}test_what_is_built_is_exported_and_erased_of_one_tenant_only",),
+    ),
+    Guard(
+        "complete build after a change of a relation",
+        "service/builds/relations.py",
+        'return bool(row["are_recorded"])',
+        "return True",
+        (f"{_UNCHANGED}test_a_broken_guarantee_is_found_by_its_test",),
     ),
     Guard(
         "erasure of a tenant limited to the tenant",
