@@ -126,7 +126,8 @@ def _assert_serves_until_told_to_end(settings: Settings) -> None:
             if "Stop with Ctrl-C" in line:
                 break
         assert len(links) == 2
-        with httpx.Client(base_url=base) as client:
+        # The first answers wait for imports; on a busy machine they take more than five seconds.
+        with httpx.Client(base_url=base, timeout=60) as client:
             _wait_until_served(client)
             signed_in = client.post(
                 "/admin/sign-in/code",
