@@ -3,8 +3,8 @@
 
 with
 
--- `offset 0` keeps the two kinds of days apart below: PostgreSQL before 18 takes grouped columns for
--- one if their expressions are equal.
+-- `offset 0` keeps the two kinds of days apart below: PostgreSQL before 18 takes grouped columns
+-- for one if their expressions are equal.
 orders as (
     select * from {{ ref('int_orders_timed_to_next') }}
     offset 0 -- noqa: AM09
