@@ -200,7 +200,7 @@ def test_who_was_added_and_removed_is_listed_and_found(
     expect(rows).to_have_count(1)
     assert "change=removed" in page.url
     inspect(page)
-    page.get_by_label("E-mail address or Shopify id").fill("nobody@example.com")
+    page.get_by_label("E-mail address or Shopify id").fill("unknown@example.com")
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_role("heading", name="Nothing matches")).to_be_visible()
     # Pages of 50.

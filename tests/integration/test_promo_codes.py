@@ -1191,7 +1191,7 @@ def test_segments_say_how_many_they_reach_or_why_they_cannot_be_used(
     set_marketing(work, buyers[:2])
     add_segments(work, {"1": buyers[:4], "2": []})
     work.execute("update shopify.cached_segments set gone_at = now() where segment_id = '2'")
-    add_list(work, "LIST1", [f"c{buyers[0]}@example.com", "nobody@example.com"])
+    add_list(work, "LIST1", [f"c{buyers[0]}@example.com", "unknown@example.com"])
     page = work.client.get(TARGETS).get_json()
     assert (page["cannot_create"], page["most_customers"]) == (None, 5000)
     rows = {row["id"]: row for row in page["data"]}
@@ -1230,7 +1230,7 @@ def test_a_customer_is_checked_by_id_or_address(work: Work, buyers: list[str]) -
     assert work.check(f" gid://shopify/Customer/{buyers[0]} ") == "eligible"
     assert work.check(f"C{buyers[0]}@Example.com") == "eligible"
     assert work.check(buyers[2]) == "not_in_segment"
-    assert work.check("404") == work.check("nobody@example.com") == "unknown_customer"
+    assert work.check("404") == work.check("unknown@example.com") == "unknown_customer"
     move_customers(work.here, work.tenant, buyers[:1], "loyal")
     move_customers(work.here, work.tenant, buyers[2:3], "champions")
     # Before the update that follows the build: who left may not, who came cannot yet.
@@ -1440,7 +1440,7 @@ def test_changes_are_filtered_and_paged(work: Work, buyers: list[str]) -> None:
     for customer in (buyers[0], f"gid://shopify/Customer/{buyers[0]}", f"C{buyers[0]}@Example.com"):
         assert work.changes(customer=customer) == one_customer
     assert work.changes(customer=buyers[0], change="added") == one_customer[:1]
-    assert work.changes(customer="404") == work.changes(customer="nobody@example.com") == []
+    assert work.changes(customer="404") == work.changes(customer="unknown@example.com") == []
     for wrong in ("change=lost", "since=yesterday", "customer=", "customer=%00"):
         assert work.client.get(f"{CHANGES}?{wrong}").status_code == 422, wrong
     # A cursor is of the list with its filters.
